@@ -1,0 +1,1 @@
+"""A batch classification workflow: articles in Postgres, a DistilBERT, labels back."""

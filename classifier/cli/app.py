@@ -1,0 +1,232 @@
+"""The commands.
+
+Results go to standard output, as a table for people or with `--json` as one line of JSON; logs and
+progress go to standard error. Exit code 2 and one line mean that the user can mend it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from classifier import settings as settings_module
+from classifier.cli import progress, render
+from classifier.exceptions import SettingsError, UserError
+from classifier.workspace import Workspace, open_workspace
+
+app = typer.Typer(
+    help="Keep a database of articles labelled: ingest, train, evaluate, promote, label.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a bug shows a plain traceback, and never the locals with articles in them
+    rich_markup_mode="markdown",
+)
+db = typer.Typer(help="The database's tables.", no_args_is_help=True)
+encoders = typer.Typer(help="Pretrained encoders.", no_args_is_help=True)
+app.add_typer(db, name="db")
+app.add_typer(encoders, name="encoder")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")]
+Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
+
+
+def main() -> None:
+    """Run the command line; a `UserError` becomes one line on standard error and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/red] {_escaped(str(error))}")
+        sys.exit(2)
+
+
+@app.callback()
+def configure(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log as it is written.")] = False,
+) -> None:
+    """Set logging up; the library itself never does."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    handler = RichHandler(console=progress.STDERR, show_path=False, rich_tracebacks=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger("classifier").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+@db.command("upgrade")
+def db_upgrade(json: Json = False) -> None:
+    """Create the tables, or bring them to this version. Safe to run again."""
+    from classifier.pipeline import upgrade
+
+    render.show({"version": upgrade.run(_workspace())}, json, title="Database")
+
+
+@encoders.command("import")
+def encoder_import(
+    source: Annotated[Path, typer.Argument(help="Directory of a BERT checkpoint in Hugging Face's format.")],
+    target: Annotated[Path, typer.Argument(help="Directory to write the DistilBERT encoder to.")],
+    sha256: Annotated[str | None, typer.Option(help="Expected hash of the source's model.safetensors.")] = None,
+    json: Json = False,
+) -> None:
+    """Turn a BERT that has no need of token types into a DistilBERT encoder.
+
+    Example: `classifier encoder import ./all-MiniLM-L6-v2 ./var/encoders/minilm`
+    """
+    from dataclasses import asdict
+
+    from classifier.model import encoder
+
+    render.show({"encoder": str(target), **asdict(encoder.import_bert(source, target, sha256=sha256))}, json)
+
+
+@app.command()
+def ingest(
+    files: Annotated[str, typer.Argument(help="A path, or a glob in quotes: CSV, TSV, JSON Lines or Parquet.")],
+    text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
+    category: Annotated[str | None, typer.Option(help="Column of the category, kept as an annotation.")] = None,
+    id: Annotated[str | None, typer.Option("--id", help="Column of the id; without one, the text's hash.")] = None,  # noqa: A002
+    split: Annotated[str | None, typer.Option(help="Column of the split: train, validation or test.")] = None,
+    published_at: Annotated[str | None, typer.Option(help="Column of the time of publication.")] = None,
+    source: Annotated[str | None, typer.Option(help="Column of the source's name.")] = None,
+    source_name: Annotated[str | None, typer.Option(help="One source for all; by default a file's name.")] = None,
+    proportions: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "0.8,0.1,0.1",
+    max_rejected: Annotated[float, typer.Option(help="Share of bad rows above which a file is refused.")] = 0.05,
+    json: Json = False,
+) -> None:
+    """Take articles in. The same file twice changes nothing.
+
+    Example: `classifier ingest bbc-text.csv --text text --category category`
+    """
+    from classifier.ingest.sources import Columns
+    from classifier.ingest.splits import Proportions
+    from classifier.pipeline import ingest as use_case
+
+    columns = Columns(text, category, id, split, published_at, source)
+    shares = Proportions.parse(proportions)
+    with progress.counter("rows", quiet=json) as on_rows:
+        report = use_case.run(
+            _workspace(),
+            files,
+            columns,
+            source=source_name,
+            proportions=shares,
+            max_rejected=max_rejected,
+            on_rows=on_rows,
+        )
+    render.show(report, json, title="Ingested")
+
+
+@app.command()
+def train(
+    encoder: Annotated[str | None, typer.Option(help="Encoder: a hub id or a directory.")] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the train split; it may stop earlier.")] = 4,
+    batch_size: Annotated[int, typer.Option(help="Articles a step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Peak; 5e-5 suits DistilBERT-base, 2e-4 a small one.")] = 5e-5,
+    max_length: Annotated[int, typer.Option(help="Word pieces after which a text is cut off.")] = 256,
+    patience: Annotated[int, typer.Option(help="Epochs without improvement before it stops.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
+    json: Json = False,
+) -> None:
+    """Train a candidate on the annotated articles of the train split."""
+    from classifier.pipeline import train as use_case
+    from classifier.training.recipes import Recipe
+
+    recipe = Recipe(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        max_length=max_length,
+        patience=patience,
+        seed=seed,
+        precision=precision,
+    )
+    with progress.training(quiet=json) as on_progress:
+        report = use_case.run(_workspace(), recipe, encoder_name=encoder, on_progress=on_progress)
+    render.show(report, json, title="Trained")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str | None, typer.Option(help='A model\'s name or "champion"; the newest by default.')] = None,
+    engine: Engine = "auto",
+    json: Json = False,
+) -> None:
+    """Measure a model on the test split, beside the TF-IDF baseline."""
+    from classifier.pipeline import evaluate as use_case
+
+    report = use_case.run(_workspace(), model, engine=_engine(engine))
+    render.evaluation(report, json)
+
+
+@app.command()
+def promote(
+    model: Annotated[str | None, typer.Option(help="A model's name; the newest by default.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a model champion if its macro-F1 is at least the champion's."""
+    from classifier.pipeline import promote as use_case
+
+    render.show(use_case.run(_workspace(), model), json, title="Decision")
+
+
+@app.command()
+def label(
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many articles.")] = None,
+    page_size: Annotated[int, typer.Option(min=1, help="Articles in one transaction.")] = 256,
+    engine: Engine = "auto",
+    json: Json = False,
+) -> None:
+    """Label what waits for a label. Any number may run at once; killing one loses nothing."""
+    from classifier.pipeline import label as use_case
+
+    with progress.bar("labelling", quiet=json) as (on_start, on_page):
+        report = use_case.run(
+            _workspace(), limit=limit, page_size=page_size, engine=_engine(engine), on_start=on_start, on_page=on_page
+        )
+    render.show(report, json, title="Labelled", rate=round(report.articles_per_second, 1))
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Show splits, labels, the queue and the champion."""
+    from classifier.pipeline import status as use_case
+
+    render.status(use_case.run(_workspace()), json)
+
+
+@app.command()
+def models(json: Json = False) -> None:
+    """List every model, newest first."""
+    from classifier.pipeline import status as use_case
+
+    render.models(use_case.models(_workspace()), json)
+
+
+@app.command()
+def demo(
+    leave: Annotated[bool, typer.Option("--exit", help="Stop by itself at the end.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the Airflow UI; 0 takes a free one.")] = 8080,
+) -> None:
+    """Show the whole workflow on real articles in a real Airflow, from nothing."""
+    from classifier.demo import story
+
+    sys.exit(story.run(settings_module.load(), leave=leave, port=port))
+
+
+def _workspace() -> Workspace:
+    return open_workspace(settings_module.load())
+
+
+def _engine(name: str) -> Any:
+    if name not in {"auto", "openvino", "keras"}:
+        raise SettingsError(f"engine {name!r}: one of auto, openvino, keras")
+    return name
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,124 @@
+"""Print reports: tables for people, one line of JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from classifier.pipeline.evaluate import Evaluated
+    from classifier.pipeline.status import ModelStatus, Status
+
+STDOUT = Console(soft_wrap=True, highlight=False)
+
+
+def show(report: Any, as_json: bool, *, title: str | None = None, **more: Any) -> None:
+    """Print a report's fields, one a line."""
+    values = {**(dict(report) if isinstance(report, Mapping) else asdict(report)), **more}
+    if as_json:
+        print_json(values)
+        return
+    table = _table(title, "", "")
+    table.show_header = False
+    for name, value in values.items():
+        table.add_row(name.replace("_", " "), _text(value))
+    STDOUT.print(table)
+
+
+def evaluation(report: Evaluated, as_json: bool) -> None:
+    """Print an evaluation beside its baseline, category by category."""
+    if as_json:
+        print_json({**asdict(report), "beats_baseline": report.beats_baseline})
+        return
+    table = _table(f"{report.model} on {report.metrics.articles} test articles", "", "model", "TF-IDF + LinearSVC")
+    mine, base = report.metrics, report.baseline
+    table.add_row("accuracy", f"{mine.accuracy:.4f}", f"{base.accuracy:.4f}")
+    table.add_row("macro-F1", f"{mine.macro_f1:.4f}", f"{base.macro_f1:.4f}", end_section=True)
+    for name, score in mine.by_category.items():
+        other = base.by_category.get(name)
+        table.add_row(f"F1 {name} ({score.support})", f"{score.f1:.4f}", f"{other.f1:.4f}" if other else "-")
+    STDOUT.print(table)
+    STDOUT.print(verdict(report))
+
+
+def verdict(report: Evaluated) -> str:
+    """Say in a sentence which of the two is ahead."""
+    difference = abs(report.metrics.accuracy - report.baseline.accuracy) * 100
+    if report.beats_baseline:
+        return f"The model is ahead of the baseline by {difference:.2f} points of accuracy."
+    if not difference:
+        return "The model and the baseline are equally accurate: the baseline is much cheaper."
+    return f"The baseline is ahead of the model by {difference:.2f} points of accuracy."
+
+
+def status(report: Status, as_json: bool) -> None:
+    """Print where everything stands."""
+    if as_json:
+        print_json(asdict(report))
+        return
+    table = _table("Articles", "split", "articles", "annotated")
+    for name, (total, annotated) in report.splits.items():
+        table.add_row(name, f"{total:,}", f"{annotated:,}")
+    STDOUT.print(table)
+    table = _table("Labels", "", "articles")
+    for name, count in sorted(report.labels.items()):
+        table.add_row({"none": "no label yet"}.get(name, f"by {name}"), f"{count:,}")
+    table.add_row("waiting in the queue", f"{report.waiting:,}")
+    table.add_row("dead letters", f"{report.dead_letters:,}")
+    table.add_row("rejected rows", f"{report.rejected_rows:,}")
+    STDOUT.print(table)
+    models([report.champion] if report.champion else [], as_json=False, title="Champion")
+
+
+def models(found: Sequence[ModelStatus], as_json: bool, *, title: str = "Models") -> None:
+    """Print a list of models with their figures."""
+    if as_json:
+        print_json([asdict(model) for model in found])
+        return
+    if not found:
+        STDOUT.print(f"{title}: none yet; run: classifier train")
+        return
+    table = _table(title, "name", "status", "accuracy", "macro-F1", "promoted")
+    for model in found:
+        table.add_row(model.name, model.status, _text(model.accuracy), _text(model.macro_f1), _text(model.promoted_at))
+    STDOUT.print(table)
+
+
+def print_json(values: Any) -> None:
+    """Print one line of JSON."""
+    print(json.dumps(values, default=_plain, ensure_ascii=False))  # noqa: T201
+
+
+def _table(title: str | None, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    return table
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M}"
+        case float():
+            return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+        case int() if not isinstance(value, bool):
+            return f"{value:,}"
+        case list() | tuple():
+            return ", ".join(map(str, value))
+        case _:
+            return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)

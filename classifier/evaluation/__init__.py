@@ -1,0 +1,1 @@
+"""Measuring a classifier on articles it has not seen."""

@@ -1,0 +1,70 @@
+"""How good a set of predictions is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryScore:
+    """One category against all others; `support` counts the articles that are of it."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Accuracy, macro-F1 over the categories that occur, and each category's own scores.
+
+    `confusion[i][j]` counts the articles of `categories[i]` that were predicted as `categories[j]`.
+    """
+
+    articles: int
+    accuracy: float
+    macro_f1: float
+    categories: tuple[str, ...]
+    by_category: dict[str, CategoryScore]
+    confusion: tuple[tuple[int, ...], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain lists, dictionaries and numbers."""
+        return asdict(self)
+
+
+def measure(truth: Sequence[str], predicted: Sequence[str]) -> Metrics:
+    """Compare predicted categories with the true ones, article by article.
+
+    A category that the model does not know counts as a mistake on each of its articles.
+    """
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    categories = tuple(sorted({*truth, *predicted}))
+    scores = precision_recall_fscore_support(truth, predicted, labels=categories, zero_division=0.0)
+    by_category = {
+        name: CategoryScore(round(float(p), 5), round(float(r), 5), round(float(f), 5), int(n))
+        for name, p, r, f, n in zip(categories, *scores, strict=True)
+    }
+    matrix = confusion_matrix(truth, predicted, labels=categories)
+    return Metrics(
+        articles=len(truth),
+        accuracy=float(np.mean(np.asarray(truth) == np.asarray(predicted))),
+        macro_f1=macro_f1(truth, predicted),
+        categories=categories,
+        by_category=by_category,
+        confusion=tuple(tuple(int(n) for n in row) for row in matrix),
+    )
+
+
+def macro_f1(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Return the mean F1 of the categories that occur in `truth`."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0.0))

@@ -1,0 +1,63 @@
+"""The errors this library raises on purpose.
+
+A `UserError` is something its reader can mend: the command line prints it as one line and exits
+with 2, Airflow shows the same line and does not retry it. Any other exception is a bug or a fault
+of the machine, and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class ClassifierError(Exception):
+    """Something went wrong in the article classifier."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").splitlines()[0])
+
+
+class UserError(ClassifierError):
+    """What was asked for cannot be done as it stands."""
+
+
+class SettingsError(UserError):
+    """A setting has a value that cannot be used."""
+
+
+class SourceError(UserError):
+    """A source of articles cannot be read."""
+
+
+class TooManyRejectedError(SourceError):
+    """Too many rows of the source are bad, so nothing was taken in."""
+
+
+class DatabaseUnavailableError(UserError):
+    """The database does not answer."""
+
+
+class DatabaseNotMigratedError(UserError):
+    """The database has no tables, or those of another version."""
+
+
+class EncoderError(UserError):
+    """The encoder is not a DistilBERT that can be loaded."""
+
+
+class ArtefactError(UserError):
+    """The model's files are missing, incomplete, or not the ones that were registered."""
+
+
+class TrainingDataError(UserError):
+    """The annotated articles cannot train a classifier."""
+
+
+class ModelNotFoundError(UserError):
+    """No such model is registered."""
+
+
+class NoChampionError(UserError):
+    """No model has been promoted yet."""
+
+
+class NotEvaluatedError(UserError):
+    """The model has not been evaluated on the test split."""

@@ -1,0 +1,1 @@
+"""Reading articles from where they are into the database."""

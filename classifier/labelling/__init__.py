@@ -1,0 +1,1 @@
+"""Giving articles their predictions, in bulk."""

@@ -1,0 +1,1 @@
+"""The network, its tokenizer and its files in Hugging Face's format."""

@@ -1,0 +1,131 @@
+"""A model's files: a Hugging Face directory that carries all that labelling needs.
+
+`config.json` (with `id2label`), `model.safetensors` and the tokenizer's files are those of
+`transformers`. Ours is `classifier.json`, the manifest: the order of the categories, the length at
+which texts are cut, how the model came about, and the sha256 of every other file. It is written
+last, so a directory that has one is complete; an artefact never changes afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from classifier.exceptions import ArtefactError
+from classifier.model import checkpoint
+from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
+from classifier.model.tokenization import Tokenization
+
+MANIFEST_FILE = "classifier.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A model's directory, opened and checked."""
+
+    directory: Path
+    manifest: Mapping[str, Any]
+    manifest_sha256: str
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories, in the order of the model's outputs."""
+        return tuple(self.manifest["categories"])
+
+    def checkpoint(self) -> Checkpoint:
+        """Read the weights, the head's among them."""
+        return checkpoint.read(self.directory, categories=len(self.categories))
+
+    def tokenization(self) -> Tokenization:
+        """Read the tokenizer, cutting texts at the model's own length."""
+        return Tokenization.read(self.directory, int(self.manifest["max_length"]))
+
+
+def write(
+    directory: Path,
+    *,
+    shape: EncoderShape,
+    weights: Weights,
+    categories: tuple[str, ...],
+    max_length: int,
+    tokenizer: Path,
+    details: Mapping[str, Any],
+) -> Artefact:
+    """Write an artefact aside and move it into place; `tokenizer` is the directory to copy it from.
+
+    Raises:
+        ArtefactError: there is already something at `directory`.
+    """
+    if directory.exists():
+        raise ArtefactError(f"{directory}: already exists; an artefact is never overwritten")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+    try:
+        checkpoint.copy_tokenizer(tokenizer, aside)
+        checkpoint.write(aside, shape, weights, categories=categories, extra={})
+        manifest = {
+            "format": FORMAT,
+            "categories": list(categories),
+            "max_length": max_length,
+            **details,
+            "sha256": {path.name: _sha256(path) for path in sorted(aside.iterdir())},
+        }
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        (aside / MANIFEST_FILE).write_text(text, encoding="utf-8")
+        aside.chmod(0o755)
+        aside.rename(directory)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return read(directory)
+
+
+def read(directory: Path, *, manifest_sha256: str | None = None) -> Artefact:
+    """Open an artefact and check every file against the manifest's hashes.
+
+    `manifest_sha256` is the hash that the database remembers of the manifest itself.
+
+    Raises:
+        ArtefactError: a file is missing, or is not the one that was written.
+    """
+    path = directory / MANIFEST_FILE
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ArtefactError(f"{path}: no such file; the model's directory is missing or was never completed") from error
+    actual = hashlib.sha256(content).hexdigest()
+    if manifest_sha256 is not None and actual != manifest_sha256:
+        raise ArtefactError(f"{path}: sha256 is {actual}, registered as {manifest_sha256}; restore it from a backup")
+    manifest = _parse(content, path)
+    for name, expected in manifest["sha256"].items():
+        _check(directory / name, expected)
+    return Artefact(directory, manifest, actual)
+
+
+def _parse(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(content)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtefactError(f"{path}: not JSON ({error}); restore the directory from a backup") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ArtefactError(f"{path}: not a manifest of format {FORMAT}; another version of the classifier wrote it")
+    return manifest
+
+
+def _check(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such file; restore it from a backup")
+    if (found := _sha256(path)) != expected:
+        raise ArtefactError(f"{path}: sha256 is {found}, the manifest says {expected}; restore it from a backup")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

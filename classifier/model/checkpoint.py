@@ -1,0 +1,225 @@
+"""Read and write DistilBERT checkpoints in Hugging Face's format.
+
+A checkpoint is a directory with `config.json`, `model.safetensors` and the tokenizer's files. The
+names and shapes of its tensors are those of `transformers`, so that
+`DistilBertForSequenceClassification.from_pretrained` opens what we write, and we open what it wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from classifier.exceptions import EncoderError
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
+
+Weights = dict[str, NDArray[np.float32]]
+"""Tensors by the names that `transformers` gives them; a linear layer is (outputs, inputs)."""
+
+_LAYER_TENSORS = (
+    *((f"attention.{part}", "square") for part in ("q_lin", "k_lin", "v_lin", "out_lin")),
+    ("sa_layer_norm", "norm"),
+    ("ffn.lin1", "widen"),
+    ("ffn.lin2", "narrow"),
+    ("output_layer_norm", "norm"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderShape:
+    """The sizes that define a DistilBERT, under the names of its `config.json`."""
+
+    vocab_size: int
+    n_layers: int
+    n_heads: int
+    dim: int
+    hidden_dim: int
+    max_position_embeddings: int
+
+    def __post_init__(self) -> None:
+        for name, size in asdict(self).items():
+            if not isinstance(size, int) or size < 1:
+                raise EncoderError(f"{CONFIG_FILE}: {name} is {size!r}, not a positive whole number")
+        if self.dim % self.n_heads:
+            raise EncoderError(f"{CONFIG_FILE}: dim {self.dim} cannot be split among {self.n_heads} heads")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> EncoderShape:
+        """Take the sizes out of a `config.json`, or say which one is missing."""
+        try:
+            return cls(**{name: config[name] for name in cls.__dataclass_fields__})
+        except KeyError as error:
+            raise EncoderError(f"{CONFIG_FILE} has no {error.args[0]!r}: not a DistilBERT configuration") from error
+
+    def tensors(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Yield the name and shape of every tensor of the encoder."""
+        embeddings = "distilbert.embeddings"
+        yield f"{embeddings}.word_embeddings.weight", (self.vocab_size, self.dim)
+        yield f"{embeddings}.position_embeddings.weight", (self.max_position_embeddings, self.dim)
+        yield f"{embeddings}.LayerNorm.weight", (self.dim,)
+        yield f"{embeddings}.LayerNorm.bias", (self.dim,)
+        kernels = {
+            "square": (self.dim, self.dim),
+            "norm": (self.dim,),
+            "widen": (self.hidden_dim, self.dim),
+            "narrow": (self.dim, self.hidden_dim),
+        }
+        for layer in range(self.n_layers):
+            for part, kind in _LAYER_TENSORS:
+                prefix = f"distilbert.transformer.layer.{layer}.{part}"
+                yield f"{prefix}.weight", kernels[kind]
+                yield f"{prefix}.bias", kernels[kind][:1]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A DistilBERT encoder, with a classification head or without one."""
+
+    shape: EncoderShape
+    config: Mapping[str, Any]
+    weights: Weights
+    directory: Path
+
+
+def head_tensors(shape: EncoderShape, categories: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name and shape of every tensor of the classification head."""
+    yield "pre_classifier.weight", (shape.dim, shape.dim)
+    yield "pre_classifier.bias", (shape.dim,)
+    yield "classifier.weight", (categories, shape.dim)
+    yield "classifier.bias", (categories,)
+
+
+def read(directory: Path, *, categories: int | None = None) -> Checkpoint:
+    """Read a DistilBERT's directory and check every tensor's name and shape.
+
+    With `categories`, the classification head must be there too; without, it is left out. Tensors
+    come back as float32.
+
+    Raises:
+        EncoderError: a file is missing or cut short, it is another architecture, or a tensor is
+            missing or has another shape than `config.json` says.
+    """
+    config = read_config(directory)
+    if config.get("model_type") != "distilbert":
+        raise EncoderError(
+            f"{directory}: model_type is {config.get('model_type')!r}, not 'distilbert'. A BERT without need of "
+            "token types can be turned into one with: classifier encoder import"
+        )
+    if config.get("activation", "gelu") != "gelu":
+        raise EncoderError(f"{directory}: activation is {config['activation']!r}; only the exact 'gelu' is supported")
+    shape = EncoderShape.from_config(config)
+    wanted = list(shape.tensors())
+    if categories is not None:
+        wanted += head_tensors(shape, categories)
+    stored = read_tensors(directory / WEIGHTS_FILE)
+    return Checkpoint(shape, config, select(stored, wanted, directory / WEIGHTS_FILE), directory)
+
+
+def read_tensors(path: Path) -> Weights:
+    """Read every tensor of a safetensors file.
+
+    Raises:
+        EncoderError: the file is missing, cut short, or no safetensors file.
+    """
+    import ml_dtypes  # noqa: F401  # gives NumPy the bfloat16 that checkpoints may be stored in
+
+    try:
+        tensors: Weights = load_file(path)
+    except FileNotFoundError as error:
+        raise EncoderError(f"{path}: no such file; a checkpoint keeps its weights as safetensors") from error
+    except (SafetensorError, OSError) as error:
+        raise EncoderError(f"{path}: cannot be read as safetensors ({error}); fetch the file again") from error
+    return tensors
+
+
+def write(
+    directory: Path,
+    shape: EncoderShape,
+    weights: Weights,
+    *,
+    categories: tuple[str, ...] = (),
+    extra: Mapping[str, Any],
+) -> None:
+    """Write `config.json` and `model.safetensors` so that `transformers` opens them.
+
+    `extra` goes into `config.json` as it is. With `categories`, they become `id2label`.
+    """
+    config: dict[str, Any] = {
+        "architectures": ["DistilBertForSequenceClassification" if categories else "DistilBertModel"],
+        "model_type": "distilbert",
+        **asdict(shape),
+        "activation": "gelu",
+        "dropout": 0.1,
+        "attention_dropout": 0.1,
+        "pad_token_id": 0,
+        "sinusoidal_pos_embds": False,
+        "tie_weights_": True,
+        **extra,
+    }
+    if categories:
+        config["id2label"] = {str(index): name for index, name in enumerate(categories)}
+        config["label2id"] = {name: index for index, name in enumerate(categories)}
+        config["problem_type"] = "single_label_classification"
+    (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+    (directory / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only its writer read; workers may be other users
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy the tokenizer's files that there are; `tokenizer.json` has to be among them.
+
+    Raises:
+        EncoderError: there is no `tokenizer.json`.
+    """
+    if not (source / "tokenizer.json").is_file():
+        raise EncoderError(f"{source}: no tokenizer.json; a fast tokenizer is needed")
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Read a directory's `config.json`.
+
+    Raises:
+        EncoderError: it is missing or no JSON object.
+    """
+    path = directory / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EncoderError(f"{path}: no such file; an encoder is a Hugging Face directory or hub id") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise EncoderError(f"{path}: not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise EncoderError(f"{path}: not a JSON object")
+    return config
+
+
+def select(stored: Weights, wanted: list[tuple[str, tuple[int, ...]]], path: Path) -> Weights:
+    """Keep the wanted tensors as float32; a bare encoder's names may lack the `distilbert.` prefix.
+
+    Raises:
+        EncoderError: a tensor is missing or has another shape.
+    """
+    selected: Weights = {}
+    for name, shape in wanted:
+        tensor = stored.get(name, stored.get(name.removeprefix("distilbert.")))
+        if tensor is None:
+            raise EncoderError(f"{path}: tensor {name!r} is missing")
+        if tensor.shape != shape:
+            raise EncoderError(f"{path}: tensor {name!r} has shape {tensor.shape}, config.json says {shape}")
+        selected[name] = np.ascontiguousarray(tensor, dtype=np.float32)
+    return selected

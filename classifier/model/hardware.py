@@ -1,0 +1,34 @@
+"""What the machine offers, found out without importing a deep-learning framework."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cpu_has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Say whether the processor multiplies bfloat16 matrices in hardware."""
+    try:
+        with cpuinfo.open(encoding="ascii", errors="ignore") as lines:
+            return any("amx_bf16" in line for line in lines if line.startswith("flags"))
+    except OSError:
+        return False
+
+
+def may_have_gpu(devices: Path = Path("/dev")) -> bool:
+    """Say whether there is an NVIDIA device to ask TensorFlow about; False means there is none."""
+    return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists()  # dxg: Windows' Linux
+
+
+def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Count the cores that this process may use, at least one.
+
+    A container held to two of sixty-four cores sees all of them: its quota, microseconds of CPU time
+    in a period, is in the control group. Sixty-four threads on two cores wait for each other.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        allowed, period = quota.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return cores
+    return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))

@@ -1,0 +1,213 @@
+"""The DistilBERT text classifier as a Keras network: the one module that names Keras.
+
+The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of `transformers`
+(dense and ReLU on the first token, dropout, logits), so every weight maps one to one to a tensor of
+`model.safetensors`. Keras reads `KERAS_BACKEND`; TensorFlow is the default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banner is not an error
+
+import keras  # noqa: TID253  # this module is the one that does
+import keras_hub  # noqa: TID253
+import numpy as np
+
+from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
+from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
+from classifier.model.hardware import cpu_has_amx
+
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimisation:
+    """How the weights follow the gradient: AdamW, linear warm-up, cosine decay, clipped by norm."""
+
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    total_steps: int
+    clip_norm: float
+
+
+class Network:
+    """A DistilBERT with a classification head, that can be fitted and asked."""
+
+    def __init__(
+        self,
+        shape: EncoderShape,
+        categories: int,
+        *,
+        dropout: float = 0.1,
+        precision: Precision = "float32",
+        seed: int = 0,
+    ) -> None:
+        keras.utils.set_random_seed(seed)
+        self.shape = shape
+        self._model = _build(shape, categories, dropout, precision)
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Take the checkpoint's weights; a head that it does not have keeps its initial ones."""
+        for name, variable in _variables(self._model):
+            if name in checkpoint.weights:
+                variable.assign(_to_keras(name, checkpoint.weights[name], variable.shape))
+
+    def weights(self) -> Weights:
+        """Return every weight under the name and in the layout of `transformers`, as float32."""
+        return {name: _from_keras(name, variable.numpy()) for name, variable in _variables(self._model)}
+
+    def snapshot(self) -> list[Any]:
+        """Return a copy of the weights that `restore` takes back."""
+        return list(self._model.get_weights())
+
+    def restore(self, snapshot: list[Any]) -> None:
+        """Put back the weights of a snapshot."""
+        self._model.set_weights(snapshot)
+
+    def prepare(self, optimisation: Optimisation) -> None:
+        """Attach the optimiser and the loss. Needed before `fit_batch`."""
+        optimizer = keras.optimizers.AdamW(
+            learning_rate=keras.optimizers.schedules.CosineDecay(
+                initial_learning_rate=0.0,
+                warmup_target=optimisation.learning_rate,
+                warmup_steps=optimisation.warmup_steps,
+                decay_steps=max(1, optimisation.total_steps - optimisation.warmup_steps),
+            ),
+            weight_decay=optimisation.weight_decay,
+            global_clipnorm=optimisation.clip_norm,
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self._model.compile(optimizer=optimizer, loss=loss)
+
+    def fit_batch(
+        self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, importance: Probabilities
+    ) -> float:
+        """Take one optimiser step and return the mean loss since `start_epoch`.
+
+        `importance` weighs each article's loss, shape (articles,); 0 marks a row of padding.
+        """
+        inputs = {"token_ids": tokens, "padding_mask": mask}
+        return float(self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)["loss"])
+
+    def start_epoch(self) -> None:
+        """Begin a new mean of the loss."""
+        self._model.reset_metrics()
+
+    def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
+        """Return the softmax of the logits in float32, shape (articles, categories)."""
+        logits = self._model.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
+        return softmax(np.asarray(logits, dtype=np.float32))
+
+
+def softmax(logits: Probabilities) -> Probabilities:
+    """Turn logits into probabilities along the last axis, in the logits' own precision."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def best_precision() -> Precision:
+    """Choose the number format that the machine multiplies fastest without losing accuracy.
+
+    bfloat16 on a CPU with AMX and on GPUs since Ampere (compute capability 8), float16 on the Volta
+    and Turing ones before, float32 otherwise.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return "float32"
+    if gpus := _gpus():
+        import tensorflow as tf
+
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16" if capability >= (7, 0) else "float32"
+    return "mixed_bfloat16" if cpu_has_amx() else "float32"
+
+
+def sees_gpu() -> bool:
+    """Say whether TensorFlow can use a GPU; on Keras' other backends, nobody is asked."""
+    return keras.backend.backend() == "tensorflow" and bool(_gpus())
+
+
+def _gpus() -> list[Any]:
+    import tensorflow as tf
+
+    return list(tf.config.list_physical_devices("GPU"))
+
+
+def _build(shape: EncoderShape, categories: int, dropout: float, precision: Precision) -> Any:
+    backbone = keras_hub.models.DistilBertBackbone(
+        vocabulary_size=shape.vocab_size,
+        num_layers=shape.n_layers,
+        num_heads=shape.n_heads,
+        hidden_dim=shape.dim,
+        intermediate_dim=shape.hidden_dim,
+        dropout=dropout,
+        max_sequence_length=shape.max_position_embeddings,
+        dtype=precision,
+    )
+    for layer in backbone.transformer_layers:
+        # keras-hub's "gelu" is the exact one already; named here because the checkpoint depends on it.
+        layer._feedforward_intermediate_dense.activation = gelu
+    return keras_hub.models.DistilBertTextClassifier(backbone=backbone, num_classes=categories, dropout=0.2)
+
+
+def gelu(x: Any) -> Any:
+    """Apply the exact Gaussian error linear unit (Hendrycks and Gimpel, 2016)."""
+    return keras.activations.gelu(x, approximate=False)
+
+
+def _variables(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each Keras variable with the name of its tensor in `transformers`."""
+    backbone = model.backbone
+    embeddings = "distilbert.embeddings"
+    yield f"{embeddings}.word_embeddings.weight", backbone.embeddings.token_embedding.embeddings
+    yield f"{embeddings}.position_embeddings.weight", backbone.embeddings.position_embedding.position_embeddings
+    yield from _affine(f"{embeddings}.LayerNorm", backbone.embeddings_layer_norm)
+    for index, layer in enumerate(backbone.transformer_layers):
+        prefix = f"distilbert.transformer.layer.{index}"
+        attention = layer._self_attention_layer
+        yield from _affine(f"{prefix}.attention.q_lin", attention.query_dense)
+        yield from _affine(f"{prefix}.attention.k_lin", attention.key_dense)
+        yield from _affine(f"{prefix}.attention.v_lin", attention.value_dense)
+        yield from _affine(f"{prefix}.attention.out_lin", attention.output_dense)
+        yield from _affine(f"{prefix}.sa_layer_norm", layer._self_attention_layer_norm)
+        yield from _affine(f"{prefix}.ffn.lin1", layer._feedforward_intermediate_dense)
+        yield from _affine(f"{prefix}.ffn.lin2", layer._feedforward_output_dense)
+        yield from _affine(f"{prefix}.output_layer_norm", layer._feedforward_layer_norm)
+    yield from _affine("pre_classifier", model.pooled_dense)
+    yield from _affine("classifier", model.output_dense)
+
+
+def _affine(prefix: str, layer: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the weight and the bias of a dense layer, or the scale and the shift of a layer norm."""
+    yield f"{prefix}.weight", layer.kernel if hasattr(layer, "kernel") else layer.gamma
+    yield f"{prefix}.bias", layer.bias if hasattr(layer, "bias") else layer.beta
+
+
+def _is_linear(name: str) -> bool:
+    return name.endswith(".weight") and not any(part in name for part in ("embeddings", "layer_norm", "LayerNorm"))
+
+
+def _to_keras(name: str, tensor: Any, shape: tuple[int, ...]) -> Any:
+    # A linear layer is (outputs, inputs) in PyTorch and (inputs, outputs) in Keras, which also splits
+    # the attention's side by heads.
+    return (tensor.T if _is_linear(name) else tensor).reshape(shape)
+
+
+def _from_keras(name: str, tensor: Any) -> Any:
+    tensor = np.asarray(tensor, dtype=np.float32)
+    if "attention" in name:
+        bias_or_kernel = (-1,) if name.endswith(".bias") else _attention_matrix(name, tensor)
+        tensor = tensor.reshape(bias_or_kernel)
+    return np.ascontiguousarray(tensor.T if _is_linear(name) else tensor)
+
+
+def _attention_matrix(name: str, tensor: Any) -> tuple[int, int]:
+    """Return (inputs, outputs): heads come first in the output projection and last in the others."""
+    return (-1, tensor.shape[-1]) if "out_lin" in name else (tensor.shape[0], -1)

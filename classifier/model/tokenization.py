@@ -1,0 +1,61 @@
+"""Turn texts into word pieces with the tokenizer that travels with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from classifier.articles import PaddingMask, TokenIds
+from classifier.exceptions import EncoderError
+
+Pieces = list[list[int]]
+"""Word-piece ids of each article, with the special tokens, not padded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenization:
+    """A fast tokenizer that cuts each text off at `max_length` word pieces, specials included."""
+
+    tokenizer: Tokenizer
+    max_length: int
+
+    @classmethod
+    def read(cls, directory: Path, max_length: int) -> Tokenization:
+        """Read `tokenizer.json`.
+
+        Raises:
+            EncoderError: the file is missing or no tokenizer.
+        """
+        path = directory / "tokenizer.json"
+        if not path.is_file():
+            raise EncoderError(f"{path}: no such file")
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the Rust library raises bare Exception
+            raise EncoderError(f"{path}: not a tokenizer ({error})") from error
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length)
+        return cls(tokenizer, max_length)
+
+    def pieces(self, texts: Sequence[str]) -> Pieces:
+        """Tokenise the texts in parallel, outside Python's lock."""
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+
+
+def pad(pieces: Sequence[Sequence[int]], length: int, rows: int | None = None) -> tuple[TokenIds, PaddingMask]:
+    """Return ids and mask of shape (rows, length); rows beyond the articles hold only padding.
+
+    A row of padding keeps one unmasked position: attention over nothing is not a number.
+    """
+    rows = len(pieces) if rows is None else rows
+    tokens = np.zeros((rows, length), dtype=np.int32)
+    mask = np.zeros((rows, length), dtype=np.int32)
+    for row, ids in enumerate(pieces):
+        tokens[row, : len(ids)] = ids
+        mask[row, : len(ids)] = 1
+    mask[len(pieces) :, 0] = 1
+    return tokens, mask

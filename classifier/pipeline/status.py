@@ -1,0 +1,72 @@
+"""Say where everything stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from classifier.pipeline.use_case import use_case
+from classifier.store import reads
+from classifier.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """A model with its last figures on the test split, where it has been evaluated."""
+
+    name: str
+    status: str
+    created_at: datetime
+    promoted_at: datetime | None
+    accuracy: float | None
+    macro_f1: float | None
+    test_articles: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Counts of everything that waits, is done, or went wrong.
+
+    `splits` has, a split, its articles and how many of them are annotated; `labels` counts articles by
+    where their label comes from: annotation, prediction or none.
+    """
+
+    splits: dict[str, tuple[int, int]]
+    labels: dict[str, int]
+    waiting: int
+    rejected_rows: int
+    dead_letters: int
+    champion: ModelStatus | None
+
+
+@use_case
+def run(workspace: Workspace) -> Status:
+    """Count."""
+    with workspace.database.connect() as connection:
+        champions = [model for model in _models(reads.models_with_scores(connection)) if model.status == "champion"]
+        return Status(
+            splits=reads.articles_by_split(connection),
+            labels=reads.labels_by_origin(connection),
+            waiting=reads.queue_length(connection),
+            rejected_rows=reads.rejected_rows(connection),
+            dead_letters=reads.dead_letters(connection),
+            champion=champions[0] if champions else None,
+        )
+
+
+@use_case
+def models(workspace: Workspace) -> list[ModelStatus]:
+    """List every model, newest first."""
+    with workspace.database.connect() as connection:
+        return _models(reads.models_with_scores(connection))
+
+
+def _models(rows: Sequence[Row[Any]]) -> list[ModelStatus]:
+    return [
+        ModelStatus(row.name, row.status, row.created_at, row.promoted_at, row.accuracy, row.macro_f1, row.articles)
+        for row in rows
+    ]

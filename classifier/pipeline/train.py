@@ -1,0 +1,187 @@
+"""Train a candidate on the annotated articles of the train split."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classifier import registry
+from classifier.articles import AnnotatedArticle
+from classifier.exceptions import TrainingDataError
+from classifier.model import artefact, checkpoint, encoder
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.tokenization import Tokenization
+from classifier.pipeline.use_case import use_case
+from classifier.store import reads
+from classifier.training.recipes import Recipe
+from classifier.workspace import Workspace
+
+if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
+    from classifier.training.fit import Fitted, Progress, Tokenized
+
+log = logging.getLogger(__name__)
+
+VALIDATION_SHARE = 0.1
+"""Taken out of the train split where the validation split has no annotated articles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The candidate that a training made."""
+
+    model: str
+    artefact: str
+    train_articles: int
+    validation_articles: int
+    categories: tuple[str, ...]
+    best_epoch: int
+    validation_macro_f1: float
+    precision: str
+    seconds: float
+
+
+@use_case
+def run(
+    workspace: Workspace,
+    recipe: Recipe,
+    *,
+    encoder_name: str | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Trained:
+    """Train, write the artefact and register it as a candidate.
+
+    Raises:
+        EncoderError: the encoder cannot be loaded.
+        TrainingDataError: there are no annotated articles, or they are all of one category.
+    """
+    encoder_name = encoder_name or workspace.settings.encoder
+    directory = encoder.locate(encoder_name, cache=workspace.settings.home / "hub")
+    pretrained = checkpoint.read(directory)
+    train, validation = _data(workspace)
+    categories = tuple(sorted({article.category for article in train}))
+    if unknown := sorted({article.category for article in validation} - set(categories)):
+        log.warning("categories without an article in the train split are left out of validation: %s", unknown)
+        validation = [article for article in validation if article.category in categories]
+
+    tokenization = Tokenization.read(directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
+    fitted = _fit(pretrained, tokenization, train, validation, categories, recipe, on_progress)
+    details = _details(encoder_name, recipe, train, fitted)
+    return _register(workspace, pretrained, tokenization, categories, fitted, details, (len(train), len(validation)))
+
+
+def _data(workspace: Workspace) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
+    with workspace.database.connect() as connection:
+        train = reads.annotated_articles(connection, "train")
+        validation = reads.annotated_articles(connection, "validation")
+    categories = Counter(article.category for article in train)
+    if not train:
+        raise TrainingDataError(
+            "the train split has no annotated article; run: classifier ingest FILE --category COLUMN"
+        )
+    if len(categories) < 2:
+        raise TrainingDataError(
+            f"all annotated articles are of one category, {next(iter(categories))!r}; two are needed"
+        )
+    if not validation:
+        train, validation = _set_aside(train)
+        log.info("the validation split is empty: %d articles of the train split serve as one", len(validation))
+    return train, validation
+
+
+def _set_aside(articles: list[AnnotatedArticle]) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
+    """Divide by the texts' own hashes, so that the same articles always give the same parts."""
+    by_hash = sorted(articles, key=lambda article: (article.text_hash, article.id))
+    size = max(1, round(len(articles) * VALIDATION_SHARE))
+    aside = {article.text_hash for article in by_hash[:size]}
+    return (
+        [article for article in articles if article.text_hash not in aside],
+        [article for article in articles if article.text_hash in aside],
+    )
+
+
+def _fit(
+    pretrained: Checkpoint,
+    tokenization: Tokenization,
+    train: Sequence[AnnotatedArticle],
+    validation: Sequence[AnnotatedArticle],
+    categories: tuple[str, ...],
+    recipe: Recipe,
+    on_progress: Callable[[Progress], None],
+) -> Fitted:
+    from classifier.training import fit
+
+    def tokenized(articles: Sequence[AnnotatedArticle]) -> Tokenized:
+        targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
+        return fit.Tokenized(tokenization.pieces([article.text for article in articles]), targets)
+
+    log.info("training on %d articles of %d categories", len(train), len(categories))
+    return fit.fit(
+        pretrained,
+        tokenized(train),
+        tokenized(validation),
+        recipe,
+        categories=len(categories),
+        on_progress=on_progress,
+    )
+
+
+def _details(encoder_name: str, recipe: Recipe, train: Sequence[AnnotatedArticle], fitted: Fitted) -> dict[str, Any]:
+    snapshot = hashlib.sha256()
+    for article in train:
+        snapshot.update(article.id.to_bytes(8, "big") + article.text_hash + article.category.encode() + b"\0")
+    return {
+        "encoder": encoder_name,
+        "recipe": asdict(recipe),
+        "data": {
+            "articles": len(train),
+            "by_category": dict(Counter(article.category for article in train)),
+            "sha256": snapshot.hexdigest(),
+        },
+        "training": fitted.summary(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("article-classifier", "keras", "keras-hub", "tensorflow")},
+        },
+    }
+
+
+def _register(
+    workspace: Workspace,
+    pretrained: Checkpoint,
+    tokenization: Tokenization,
+    categories: tuple[str, ...],
+    fitted: Fitted,
+    details: dict[str, Any],
+    sizes: tuple[int, int],
+) -> Trained:
+    name = registry.new_name()
+    files = artefact.write(
+        workspace.models / name,
+        shape=pretrained.shape,
+        weights=fitted.weights,
+        categories=categories,
+        max_length=tokenization.max_length,
+        tokenizer=pretrained.directory,
+        details={"name": name, **details},
+    )
+    with workspace.database.begin() as connection:
+        model = registry.register(connection, name, files, details)
+    return Trained(
+        model=model.name,
+        artefact=model.artefact,
+        train_articles=sizes[0],
+        validation_articles=sizes[1],
+        categories=categories,
+        best_epoch=fitted.best_epoch,
+        validation_macro_f1=fitted.history[fitted.best_epoch - 1].macro_f1,
+        precision=fitted.precision,
+        seconds=round(fitted.seconds, 1),
+    )

@@ -1,0 +1,54 @@
+"""Every setting, in one place: the only module that reads the environment.
+
+Each is set by an environment variable `CLASSIFIER_NAME`, or by a line of that name in a file `.env`
+of the working directory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from classifier.exceptions import SettingsError
+
+
+class Settings(BaseSettings):
+    """Where things are, and the few choices that hold for every command."""
+
+    model_config = SettingsConfigDict(env_prefix="CLASSIFIER_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path("var"), description="Folder of the project's own data; git ignores it.")
+    database_url: str | None = Field(
+        None, description="postgresql+psycopg2://…; without one, a Postgres of the project's own in `home`."
+    )
+    models: Path | None = Field(None, description="Folder of the models' artefacts; `home`/models without one.")
+    encoder: str = Field("distilbert-base-uncased", description="Pretrained DistilBERT: a hub id or a directory.")
+    inbox: str | None = Field(None, description="What the ingest DAG reads by default: a folder, a path or a glob.")
+    split_key: str = Field("article-classifier", description="Key of the hash that deals articles to splits.")
+    statement_timeout_s: float = Field(300, gt=0, description="Longest a single statement may take, in seconds.")
+
+    @property
+    def models_directory(self) -> Path:
+        """The folder that artefacts are written to."""
+        return (self.models or self.home / "models").expanduser().resolve()
+
+    @property
+    def postgres_directory(self) -> Path:
+        """The data folder of the embedded Postgres."""
+        return (self.home / "postgres").expanduser().resolve()
+
+
+def load() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: a value is not of the setting's kind.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"CLASSIFIER_{name}: {first['msg']}") from error

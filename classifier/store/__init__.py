@@ -1,0 +1,1 @@
+"""The database: tables, reads, writes and migrations."""

@@ -1,0 +1,60 @@
+"""Open the database, and say in one line what is wrong when it cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
+
+from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, SettingsError
+
+_UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
+
+
+def connect(url: str, *, statement_timeout_s: float = 300, connect_timeout_s: int = 10) -> Engine:
+    """Return an engine on a `postgresql+psycopg2://` URL. Nothing is opened yet.
+
+    Raises:
+        SettingsError: the URL is of another kind.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError(
+            "CLASSIFIER_DATABASE_URL: not a URL; use postgresql+psycopg2://USER@HOST/DATABASE"
+        ) from error
+    if parsed.drivername != "postgresql+psycopg2":
+        raise SettingsError(
+            f"CLASSIFIER_DATABASE_URL: driver {parsed.drivername!r}; use postgresql+psycopg2://USER@HOST/DATABASE"
+        )
+    return create_engine(
+        parsed,
+        pool_pre_ping=True,
+        hide_parameters=True,  # an error's text would otherwise carry the articles' text
+        connect_args={
+            "connect_timeout": connect_timeout_s,
+            "application_name": "article-classifier",
+            "options": f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC",
+        },
+    )
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Turn a database that is down or not migrated into the user's error, with the address in it."""
+    address = engine.url.render_as_string(hide_password=True)
+    try:
+        yield
+    except ProgrammingError as error:
+        if getattr(error.orig, "pgcode", None) in {_UNDEFINED_TABLE, _UNDEFINED_COLUMN}:
+            raise DatabaseNotMigratedError(
+                f"{address}: the tables are not there yet; run: classifier db upgrade"
+            ) from error
+        raise
+    except OperationalError as error:
+        if error.orig is not None and getattr(error.orig, "pgcode", None) is None:
+            reason = " ".join(str(error.orig).split())
+            raise DatabaseUnavailableError(f"{address}: the database does not answer ({reason})") from error
+        raise

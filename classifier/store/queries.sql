@@ -1,0 +1,189 @@
+-- claim_page
+-- Take a page of the queue for the rest of this transaction and return its articles. The rows are
+-- deleted at once: a worker that dies rolls back, and they are free again. Rows that another worker
+-- holds are skipped. MATERIALIZED: the planner must not run the locking SELECT a second time.
+WITH page AS MATERIALIZED (
+    SELECT article_id
+    FROM labelling_queue
+    ORDER BY priority, article_id
+    LIMIT :size
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    DELETE FROM labelling_queue USING page
+    WHERE labelling_queue.article_id = page.article_id
+    RETURNING labelling_queue.article_id
+)
+SELECT articles.id, articles.revision, articles.text
+FROM claimed
+JOIN articles ON articles.id = claimed.article_id
+ORDER BY articles.id
+
+-- enqueue_backlog
+-- Enqueue the next stretch of articles, by id, that have neither an annotation nor a prediction of
+-- this model for their present text. Returns the last id looked at, or null when there is none left.
+-- DO UPDATE, not DO NOTHING: it waits for a labeller of the previous champion that holds the row, and
+-- then enqueues it again.
+WITH stretch AS (
+    SELECT id, revision FROM articles WHERE id > :after ORDER BY id LIMIT :size
+), missing AS (
+    INSERT INTO labelling_queue (article_id, priority)
+    SELECT stretch.id, 1
+    FROM stretch
+    WHERE NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = stretch.id)
+      AND NOT EXISTS (
+        SELECT FROM predictions
+        WHERE predictions.article_id = stretch.id
+          AND predictions.model_id = :model_id
+          AND predictions.revision = stretch.revision
+      )
+      AND NOT EXISTS (
+        SELECT FROM dead_letters
+        WHERE dead_letters.article_id = stretch.id
+          AND dead_letters.model_id = :model_id
+          AND dead_letters.revision = stretch.revision
+      )
+    ORDER BY stretch.id
+    ON CONFLICT (article_id) DO UPDATE SET enqueued_at = now()
+)
+SELECT max(id) FROM stretch
+
+-- merge_staged_splits
+-- Decide the split of every text that has none yet: the source's own, else that of the article whose
+-- new text it is, else the one that was dealt.
+INSERT INTO splits (fingerprint, split)
+SELECT DISTINCT ON (staged_articles.fingerprint)
+    staged_articles.fingerprint, coalesce(own_split, articles.split, dealt_split)
+FROM staged_articles
+LEFT JOIN articles USING (source, external_id)
+ORDER BY staged_articles.fingerprint, position DESC
+ON CONFLICT (fingerprint) DO NOTHING
+
+-- merge_staged_articles
+-- Upsert the staged articles by (source, external_id); the last row of a file wins. An article keeps
+-- its split for ever. What is new or has another text is noted in staged_changes.
+WITH merged AS (
+    INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split, published_at)
+    SELECT DISTINCT ON (source, external_id)
+        source, external_id, text, text_hash, staged_articles.fingerprint,
+        coalesce(own_split, splits.split), published_at
+    FROM staged_articles
+    JOIN splits USING (fingerprint)
+    ORDER BY source, external_id, position DESC
+    ON CONFLICT (source, external_id) DO UPDATE
+    SET text = excluded.text,
+        text_hash = excluded.text_hash,
+        fingerprint = excluded.fingerprint,
+        published_at = coalesce(excluded.published_at, articles.published_at),
+        revision = articles.revision + 1,
+        changed_at = now()
+    WHERE articles.text_hash <> excluded.text_hash
+    RETURNING id, revision
+)
+INSERT INTO staged_changes (article_id, revision)
+SELECT id, revision FROM merged
+
+-- annotate_staged_articles
+-- Keep a file's own category as an annotation, unless the source's last one says the same. A human's
+-- later correction stays the newest until the source itself changes its mind.
+INSERT INTO annotations (article_id, category, annotator)
+SELECT staged.id, staged.category, 'source:' || staged.source
+FROM (
+    SELECT DISTINCT ON (articles.id) articles.id, articles.source, staged_articles.category
+    FROM staged_articles
+    JOIN articles USING (source, external_id)
+    WHERE staged_articles.category IS NOT NULL
+    ORDER BY articles.id, staged_articles.position DESC
+) AS staged
+WHERE staged.category IS DISTINCT FROM (
+    SELECT category FROM annotations
+    WHERE annotations.article_id = staged.id AND annotator = 'source:' || staged.source
+    ORDER BY annotations.id DESC LIMIT 1
+)
+ORDER BY staged.id
+
+-- enqueue_staged_articles
+-- A new or changed article waits for a label, unless a human gave it one. DO UPDATE, not DO NOTHING:
+-- it locks a row that is already waiting, so no labeller takes it with the text as it was before.
+INSERT INTO labelling_queue (article_id, priority)
+SELECT staged_changes.article_id, 0
+FROM staged_changes
+WHERE NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = staged_changes.article_id)
+ORDER BY staged_changes.article_id
+ON CONFLICT (article_id) DO UPDATE SET priority = 0, enqueued_at = now()
+
+-- dequeue_annotated
+-- An article that a human has just annotated needs no label of ours.
+DELETE FROM labelling_queue
+USING staged_articles, articles
+WHERE staged_articles.category IS NOT NULL
+  AND articles.source = staged_articles.source
+  AND articles.external_id = staged_articles.external_id
+  AND labelling_queue.article_id = articles.id
+
+-- annotated_articles
+-- The articles of a split with their newest annotation. An article whose text, folded, also stands in
+-- a split that is kept from this one is left out: what is tested on is never trained on, even where a
+-- source brought its own splits with repeats across them.
+SELECT articles.id, articles.text, articles.text_hash, newest.category
+FROM articles
+JOIN LATERAL (
+    SELECT category FROM annotations
+    WHERE annotations.article_id = articles.id
+    ORDER BY annotations.id DESC LIMIT 1
+) AS newest ON true
+WHERE articles.split = :split
+  AND NOT EXISTS (
+    SELECT FROM articles AS held
+    WHERE held.fingerprint = articles.fingerprint AND held.split = ANY(:kept_from)
+  )
+ORDER BY articles.id
+
+-- merge_staged_predictions
+-- Upsert: the same model labels an article again when its text has changed.
+INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities)
+SELECT article_id, :model_id, revision, category, confidence, probabilities
+FROM staged_predictions
+ON CONFLICT (article_id, model_id) DO UPDATE
+SET revision = excluded.revision,
+    category = excluded.category,
+    confidence = excluded.confidence,
+    probabilities = excluded.probabilities,
+    predicted_at = now()
+
+-- stage_articles
+-- Temporary tables of one ingest: what the source brings, and what that changes.
+CREATE TEMPORARY TABLE staged_articles (
+    position bigint GENERATED ALWAYS AS IDENTITY,
+    source text NOT NULL,
+    external_id text NOT NULL,
+    text text NOT NULL,
+    text_hash bytea NOT NULL,
+    fingerprint bytea NOT NULL,
+    category text,
+    own_split text,
+    dealt_split text NOT NULL,
+    published_at timestamptz
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE staged_changes (article_id bigint NOT NULL, revision integer NOT NULL) ON COMMIT DROP
+
+-- copy_articles
+COPY staged_articles (source, external_id, text, text_hash, fingerprint, category, own_split, dealt_split, published_at)
+FROM STDIN WITH (FORMAT csv)
+
+-- stage_predictions
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_predictions (
+    article_id bigint NOT NULL,
+    revision integer NOT NULL,
+    category text NOT NULL,
+    confidence real NOT NULL,
+    probabilities real[] NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- copy_predictions
+COPY staged_predictions (article_id, revision, category, confidence, probabilities) FROM STDIN WITH (FORMAT csv)
+
+-- count_staged
+-- How many distinct articles the source brought, and how many of them had not been here before.
+SELECT
+    (SELECT count(DISTINCT (source, external_id)) FROM staged_articles),
+    (SELECT count(*) FROM staged_changes WHERE revision = 1)

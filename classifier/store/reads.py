@@ -1,0 +1,135 @@
+"""Functions that read the database. They take a connection and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, literal, select
+
+from classifier.articles import AnnotatedArticle, Model, Split
+from classifier.store import tables
+from classifier.store.queries import query
+
+_KEPT_FROM: Mapping[Split, list[Split]] = {"train": ["validation", "test"], "validation": ["test"], "test": []}
+"""The splits whose texts must not stand in this one."""
+
+
+def annotated_articles(connection: Connection, split: Split) -> list[AnnotatedArticle]:
+    """Return a split's annotated articles by id, less those whose text a more guarded split holds."""
+    rows = connection.execute(query("annotated_articles"), {"split": split, "kept_from": _KEPT_FROM[split]})
+    return [AnnotatedArticle(row.id, row.text, bytes(row.text_hash), row.category) for row in rows]
+
+
+def champion(connection: Connection) -> Model | None:
+    """Return the model whose predictions `article_labels` shows."""
+    row = connection.execute(select(tables.models).where(tables.models.c.status == "champion")).one_or_none()
+    return _model(row)
+
+
+def model(connection: Connection, name: str) -> Model | None:
+    """Return the model of a name."""
+    return _model(connection.execute(select(tables.models).where(tables.models.c.name == name)).one_or_none())
+
+
+def newest_model(connection: Connection) -> Model | None:
+    """Return the model that was registered last."""
+    statement = select(tables.models).order_by(tables.models.c.id.desc()).limit(1)
+    return _model(connection.execute(statement).one_or_none())
+
+
+def is_champion(connection: Connection, model_id: int) -> bool:
+    """Say whether the model is the champion at this very moment."""
+    models = tables.models
+    statement = select(literal(1)).where(models.c.id == model_id, models.c.status == "champion")
+    return connection.execute(statement).first() is not None
+
+
+def backfilled_to(connection: Connection, model_id: int) -> int | None:
+    """Return the last article id that was looked at for the champion's backlog; None once all were."""
+    found: int | None = connection.execute(
+        select(tables.models.c.backfilled_to).where(tables.models.c.id == model_id)
+    ).scalar_one()
+    return found
+
+
+def newest_evaluation(connection: Connection, model_id: int, split: Split = "test") -> Row[Any] | None:
+    """Return a model's last evaluation on a split."""
+    evaluations = tables.evaluations
+    statement = (
+        select(evaluations)
+        .where(evaluations.c.model_id == model_id, evaluations.c.split == split)
+        .order_by(evaluations.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(statement).one_or_none()
+
+
+def models_with_scores(connection: Connection) -> Sequence[Row[Any]]:
+    """Return every model, newest first, with its last score on the test split."""
+    models, evaluations = tables.models, tables.evaluations
+    last = (
+        select(evaluations.c.model_id, func.max(evaluations.c.id).label("id"))
+        .where(evaluations.c.split == "test")
+        .group_by(evaluations.c.model_id)
+        .subquery()
+    )
+    statement = (
+        select(
+            models.c.name,
+            models.c.status,
+            models.c.created_at,
+            models.c.promoted_at,
+            evaluations.c.accuracy,
+            evaluations.c.macro_f1,
+            evaluations.c.articles,
+        )
+        .outerjoin(last, last.c.model_id == models.c.id)
+        .outerjoin(evaluations, evaluations.c.id == last.c.id)
+        .order_by(models.c.id.desc())
+    )
+    return connection.execute(statement).all()
+
+
+def articles_by_split(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Return, a split, how many articles it has and how many of them are annotated."""
+    articles, annotations = tables.articles, tables.annotations
+    annotated = select(annotations.c.article_id).distinct().subquery()
+    statement = (
+        select(articles.c.split, func.count(), func.count(annotated.c.article_id))
+        .outerjoin(annotated, annotated.c.article_id == articles.c.id)
+        .group_by(articles.c.split)
+    )
+    return {split: (total, with_annotation) for split, total, with_annotation in connection.execute(statement)}
+
+
+def labels_by_origin(connection: Connection) -> dict[str, int]:
+    """Return how many articles show an annotation, a prediction, or no label yet."""
+    origin = func.coalesce(tables.article_labels.c.origin, "none")
+    statement = select(origin, func.count()).group_by(origin)
+    return {name: count for name, count in connection.execute(statement)}
+
+
+def queue_length(connection: Connection) -> int:
+    """Return how many articles wait for a label."""
+    return _count(connection, tables.labelling_queue)
+
+
+def rejected_rows(connection: Connection) -> int:
+    """Return how many rows of sources were not taken in."""
+    return _count(connection, tables.rejected_rows)
+
+
+def dead_letters(connection: Connection) -> int:
+    """Return how many articles no label could be found for."""
+    return _count(connection, tables.dead_letters)
+
+
+def _count(connection: Connection, table: Any) -> int:
+    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def _model(row: Row[Any] | None) -> Model | None:
+    if row is None:
+        return None
+    return Model(row.id, row.name, row.status, row.artefact, row.manifest_sha256, tuple(row.categories))

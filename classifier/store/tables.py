@@ -1,0 +1,197 @@
+"""The tables, as SQLAlchemy Core describes them.
+
+The life of a row: `articles` (with its `split`, decided once) waits in `labelling_queue` until a
+labeller writes its `predictions`; `annotations` are what humans said of it. The view
+`article_labels` joins them: the annotation where there is one, else the champion's prediction.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_SPLIT_VALUES = "split IN ('train', 'validation', 'test')"
+
+
+def _key() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+articles = Table(
+    "articles",
+    metadata,
+    _key(),
+    Column("source", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("text_hash", LargeBinary, nullable=False, comment="sha256 of the text"),
+    Column("fingerprint", LargeBinary, nullable=False, comment="sha256 of the text, case and white space folded"),
+    Column("revision", Integer, nullable=False, server_default="1", comment="grows by one when the text changes"),
+    Column("split", Text, nullable=False, comment="decided when the article came, and never again"),
+    Column("published_at", DateTime(timezone=True)),
+    _now("ingested_at"),
+    _now("changed_at"),
+    UniqueConstraint("source", "external_id"),
+    CheckConstraint(_SPLIT_VALUES, name="split"),
+    Index(None, "fingerprint"),
+    Index(None, "split"),
+)
+
+splits = Table(
+    "splits",
+    metadata,
+    Column("fingerprint", LargeBinary, primary_key=True, comment="of the articles that share the split"),
+    Column("split", Text, nullable=False),
+    _now("decided_at"),
+    CheckConstraint(_SPLIT_VALUES, name="split"),
+)
+
+annotations = Table(
+    "annotations",
+    metadata,
+    _key(),
+    Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), nullable=False),
+    Column("category", Text, nullable=False),
+    Column("annotator", Text, nullable=False, comment="a person's name, or source:NAME for a file's own category"),
+    _now("annotated_at"),
+    Index(None, "article_id", "id"),
+    CheckConstraint("category <> ''", name="category"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    _key(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("status", Text, nullable=False, server_default="candidate"),
+    Column("artefact", Text, nullable=False, comment="directory of the model's files"),
+    Column("manifest_sha256", Text, nullable=False),
+    Column("categories", ARRAY(Text), nullable=False, comment="in the order of predictions.probabilities"),
+    Column("training", JSONB, nullable=False, comment="configuration, data, versions and history of the training"),
+    _now("created_at"),
+    Column("promoted_at", DateTime(timezone=True)),
+    Column("backfilled_to", BigInteger, comment="articles up to this id were enqueued for this champion; null: all"),
+    CheckConstraint("status IN ('candidate', 'champion', 'retired', 'rejected')", name="status"),
+    Index("uq_models_champion", "status", unique=True, postgresql_where=text("status = 'champion'")),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    _key(),
+    Column("model_id", ForeignKey(models.c.id), nullable=False),
+    Column("previous_id", ForeignKey(models.c.id)),
+    Column("verdict", Text, nullable=False, comment="promoted or held"),
+    Column("reason", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    _now("decided_at"),
+    CheckConstraint("verdict IN ('promoted', 'held')", name="verdict"),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    _key(),
+    Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), nullable=False),
+    Column("split", Text, nullable=False),
+    Column("data_sha256", Text, nullable=False, comment="of the ids, texts and annotations it was measured on"),
+    Column("articles", Integer, nullable=False),
+    Column("accuracy", Double, nullable=False),
+    Column("macro_f1", Double, nullable=False),
+    Column("metrics", JSONB, nullable=False),
+    _now("evaluated_at"),
+    CheckConstraint(_SPLIT_VALUES, name="split"),
+    Index(None, "model_id", "id"),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("revision", Integer, nullable=False, comment="of the text that was labelled"),
+    Column("category", Text, nullable=False),
+    Column("confidence", REAL, nullable=False),
+    Column("probabilities", ARRAY(REAL), nullable=False),
+    _now("predicted_at"),
+)
+
+labelling_queue = Table(
+    "labelling_queue",
+    metadata,
+    Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("priority", SmallInteger, nullable=False, comment="lower goes first: 0 new, 1 backfill"),
+    _now("enqueued_at"),
+    Index(None, "priority", "article_id"),
+)
+
+rejected_rows = Table(
+    "rejected_rows",
+    metadata,
+    _key(),
+    Column("source", Text, nullable=False),
+    Column("position", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("row", Text, nullable=False),
+    Column("row_hash", LargeBinary, nullable=False, comment="sha256 of the row: the same one is kept once"),
+    _now("rejected_at"),
+    UniqueConstraint("source", "position", "row_hash"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    _now("failed_at"),
+)
+
+article_labels = Table(
+    "article_labels",
+    MetaData(),  # a view: migrations create it, so it is not part of the tables' metadata
+    Column("article_id", BigInteger),
+    Column("source", Text),
+    Column("external_id", Text),
+    Column("label", Text),
+    Column("origin", Text),
+    Column("confidence", REAL),
+    Column("labelled_at", DateTime(timezone=True)),
+    Column("model", Text),
+    Column("split", Text),
+    Column("published_at", DateTime(timezone=True)),
+)

@@ -1,0 +1,1 @@
+"""Fitting a classifier to annotated articles."""

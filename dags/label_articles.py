@@ -1,0 +1,82 @@
+"""# Label articles
+
+Labels everything that waits in `labelling_queue` with the champion, page by page: claiming a page,
+writing its predictions and taking it off the queue are one transaction.
+
+**Runs** when articles arrive, when the champion changes, and every half hour in case an event was
+lost. It always takes *all* that waits, never what an event names. Without a champion it skips.
+
+**Again** is always safe, and so is killing a worker at any moment: its page rolls back and is free
+again. Any number of workers may run, here or by `classifier label` elsewhere.
+
+**When it fails** the task's last line says why. An article that the model cannot label goes to
+`dead_letters` with its reason and does not fail the run. A missing or changed artefact fails it: restore
+the model's directory from a backup, then clear the task.
+
+**Affects** every reader of `article_labels`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from classifier_airflow.assets import ARTICLES, CHAMPION
+from classifier_airflow.conduct import DEFAULT_ARGS
+from pendulum import datetime
+
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
+
+
+@dag(
+    schedule=AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable("*/30 * * * *", timezone="UTC"), assets=(ARTICLES | CHAMPION)
+    ),
+    start_date=datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    doc_md=__doc__,
+    tags=["classifier"],
+    params={
+        "workers": Param(1, type="integer", minimum=1, maximum=64, description="Labellers that share the queue."),
+        "limit": Param(
+            None, type=["null", "integer"], minimum=1, description="Articles after which each worker stops."
+        ),
+        "page_size": Param(256, type="integer", minimum=1, maximum=10_000, description="Articles in one transaction."),
+        "engine": Param("auto", enum=["auto", "openvino", "keras"], description="What computes."),
+    },
+)
+def label_articles():
+    @task
+    def workers(params=None) -> list[int]:
+        """Return one number a worker."""
+        return list(range(params["workers"]))
+
+    @task(execution_timeout=timedelta(hours=12), map_index_template="worker {{ worker }}")
+    def label(worker: int, params=None) -> dict[str, float]:
+        """Label until nothing waits, and return how much and how fast."""
+        from airflow.sdk import get_current_context
+        from airflow.sdk.exceptions import AirflowSkipException
+        from classifier_airflow.places import workspace
+
+        from classifier.exceptions import NoChampionError
+        from classifier.pipeline import label as use_case
+
+        get_current_context()["worker"] = worker
+        try:
+            report = use_case.run(
+                workspace(), limit=params["limit"], page_size=params["page_size"], engine=params["engine"]
+            )
+        except NoChampionError as error:
+            raise AirflowSkipException(str(error)) from error
+        return {
+            "labelled": report.labelled,
+            "dead_letters": report.dead_letters,
+            "waiting": report.waiting,
+            "seconds": round(report.seconds, 2),
+        }
+
+    label.expand(worker=workers())
+
+
+label_articles()

@@ -1,0 +1,51 @@
+"""How every task behaves: retries with back-off, time-outs, and what is written when it fails."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from classifier.exceptions import DatabaseUnavailableError, UserError
+
+log = logging.getLogger(__name__)
+
+GPU_POOL = "gpu"
+"""Pool that training waits in, so that a machine's GPU trains one model at a time."""
+
+GPU_QUEUE = "gpu"
+"""Celery queue that only workers with a GPU take from; other executors ignore it."""
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(DatabaseUnavailableError, RetryAction.RETRY, reason="the database may come back"),
+        RetryRule(UserError, RetryAction.FAIL, reason="it fails the same way until somebody mends it"),
+    ]
+)
+
+
+def log_failure(context: Any) -> None:
+    """Log in one line what failed, for whoever is paged."""
+    instance = context["task_instance"]
+    log.error(
+        "%s.%s failed in run %s, try %s: %s",
+        instance.dag_id,
+        instance.task_id,
+        context["run_id"],
+        instance.try_number,
+        context.get("exception"),
+    )
+
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "classifier",
+    "retries": 3,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": RETRY_POLICY,
+    "execution_timeout": timedelta(hours=1),
+    "on_failure_callback": log_failure,
+}

@@ -1,0 +1,87 @@
+"""PyTorch's `transformers` opens our artefacts as they are and computes what we compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from classifier.labelling.keras_engine import KerasEngine
+from classifier.labelling.openvino_graph import OpenVinoEngine
+from classifier.model.network import Network
+from classifier.model.tokenization import pad
+from tests.tiny import make_artefact
+
+torch = pytest.importorskip("torch", reason="compares with PyTorch: install the extra 'torch'")
+
+TEXTS = (
+    "The team's goal",
+    "Shares, market; bank!",
+    "SOFTWARE phone",
+    "",
+    "[SEP] the [MASK] chip",
+    "café \u4e16\u754c",
+    "market " * 80,
+)
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("models") / "model"
+    return make_artefact(directory, layers=3, dim=24, heads=4, hidden_dim=40)
+
+
+@pytest.fixture(scope="module")
+def batch(artefact):
+    return pad(artefact.tokenization().pieces(TEXTS), 64)
+
+
+@pytest.fixture(scope="module")
+def classifier(artefact):
+    from transformers import DistilBertForSequenceClassification
+
+    loaded, report = DistilBertForSequenceClassification.from_pretrained(artefact.directory, output_loading_info=True)
+    assert not any(report[problem] for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    return loaded.eval()
+
+
+@pytest.fixture(scope="module")
+def expected(classifier, batch):
+    tokens, mask = (torch.from_numpy(array).long() for array in batch)
+    with torch.no_grad():
+        return classifier(tokens, attention_mask=mask).logits.softmax(dim=-1).numpy()
+
+
+def test_openvino_gives_pytorchs_probabilities(artefact, batch, expected):
+    found = OpenVinoEngine(artefact.checkpoint()).probabilities(*batch)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_keras_gives_pytorchs_probabilities(artefact, batch, expected):
+    found = KerasEngine(artefact.checkpoint(), 3).probabilities(*batch)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_categories_are_the_models_labels(artefact, classifier):
+    assert classifier.config.id2label == dict(enumerate(artefact.categories))
+    assert classifier.config.label2id == {name: index for index, name in enumerate(artefact.categories)}
+    assert classifier.config.problem_type == "single_label_classification"
+
+
+def test_the_tokenizer_gives_the_same_ids(artefact):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(artefact.directory)
+    theirs = tokenizer(list(TEXTS), truncation=True, max_length=64)["input_ids"]
+    assert theirs == artefact.tokenization().pieces(TEXTS)
+    assert tokenizer.pad_token_id == 0
+
+
+def test_weights_pass_through_keras_unchanged(artefact):
+    checkpoint = artefact.checkpoint()
+    network = Network(checkpoint.shape, 3)
+    network.load(checkpoint)
+    found = network.weights()
+    assert found.keys() == checkpoint.weights.keys()
+    for name, tensor in checkpoint.weights.items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name], tensor, err_msg=name)

@@ -1,0 +1,139 @@
+"""An artefact is whole or not there, is never overwritten, and shows when a file of it changed."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+
+from classifier.exceptions import ArtefactError
+from classifier.model import artefact, checkpoint
+from tests.tiny import CATEGORIES, make_artefact
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_artefact(tmp_path / "models" / "model", max_length=48, details={"name": "tuesday"})
+
+
+def refusal(directory, **arguments):
+    with pytest.raises(ArtefactError) as caught:
+        artefact.read(directory, **arguments)
+    assert str(directory) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_artefact_reads_back_as_written(model):
+    found = artefact.read(model.directory, manifest_sha256=model.manifest_sha256)
+    assert found == model
+    assert found.categories == CATEGORIES
+    assert found.manifest["name"] == "tuesday"
+    assert sorted(found.manifest["sha256"]) == sorted(FILES)
+    assert found.checkpoint().weights["classifier.weight"].shape == (3, 8)
+    assert found.tokenization().max_length == 48
+
+
+def test_texts_are_cut_at_the_models_length(model):
+    (pieces,) = model.tokenization().pieces(["bank " * 100])
+    assert len(pieces) == 48
+
+
+def test_nothing_is_left_beside_the_artefact(model):
+    assert list(model.directory.parent.iterdir()) == [model.directory]
+    assert sorted(path.name for path in model.directory.iterdir()) == sorted((*FILES, "classifier.json"))
+
+
+def test_other_users_may_read_all_of_it(model):
+    assert stat.S_IMODE(model.directory.stat().st_mode) == 0o755
+    for path in model.directory.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o044 == 0o044, path
+
+
+def test_the_artefact_appears_complete(tmp_path, monkeypatch):
+    """When the manifest is hashed and written, the place is still empty and the files are all aside."""
+    place, seen = tmp_path / "model", []
+    write = checkpoint.write
+
+    def look(directory, *arguments, **named):
+        seen.append((directory, place.exists()))
+        write(directory, *arguments, **named)
+
+    monkeypatch.setattr(checkpoint, "write", look)
+    make_artefact(place)
+    assert seen[-1][0].parent == place.parent
+    assert seen[-1][0] != place
+    assert seen[-1][1] is False
+
+
+def test_an_artefact_is_never_overwritten(model):
+    before = {path: path.read_bytes() for path in model.directory.iterdir()}
+    with pytest.raises(ArtefactError, match="already exists"):
+        make_artefact(model.directory, seed=5)
+    assert {path: path.read_bytes() for path in model.directory.iterdir()} == before
+
+
+@pytest.mark.parametrize("step", ["save_file", "copy_tokenizer"])
+@pytest.mark.parametrize("fault", [OSError("no space left"), KeyboardInterrupt()])
+def test_a_crash_leaves_nothing(model, tmp_path, monkeypatch, step, fault):
+    found = model.checkpoint()
+
+    def crash(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(checkpoint, step, crash)
+    with pytest.raises(type(fault)):
+        artefact.write(
+            tmp_path / "other" / "model",
+            shape=found.shape,
+            weights=found.weights,
+            categories=CATEGORIES,
+            max_length=48,
+            tokenizer=model.directory,
+            details={},
+        )
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file_is_named(model, name):
+    path = model.directory / name
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    message = refusal(model.directory)
+    assert f"{path}: sha256 is" in message
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(model, name):
+    (model.directory / name).unlink()
+    assert f"{name}: no such file" in refusal(model.directory)
+
+
+def test_a_missing_manifest_means_not_complete(model):
+    (model.directory / "classifier.json").unlink()
+    assert "was never completed" in refusal(model.directory)
+
+
+def test_a_missing_directory_is_named(tmp_path):
+    assert "the model's directory is missing" in refusal(tmp_path / "nowhere")
+
+
+def test_a_manifest_other_than_the_registered_one_is_refused(model):
+    assert f"sha256 is {model.manifest_sha256}, registered as {'0' * 64}" in refusal(
+        model.directory, manifest_sha256="0" * 64
+    )
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff"])
+def test_a_manifest_that_is_no_json_is_named(model, content):
+    (model.directory / "classifier.json").write_bytes(content)
+    assert "not JSON" in refusal(model.directory)
+
+
+@pytest.mark.parametrize("content", [[], {}, {"format": 2}])
+def test_a_manifest_of_another_format_is_refused(model, content):
+    (model.directory / "classifier.json").write_text(json.dumps(content))
+    assert "not a manifest of format 1" in refusal(model.directory)
