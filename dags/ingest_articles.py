@@ -4,7 +4,7 @@ Reads files into the table `articles`; what is bad goes to `rejected_rows` with 
 changed articles wait for a label in `labelling_queue`, and the asset `articles` starts
 `label_articles`.
 
-**Runs** every hour on the setting `CLASSIFIER_INBOX` (a path or a glob); without one, or with no file
+**Runs** every hour on the setting `CLASSIFIER_INBOX` (a folder, path or glob); without one, or with no file
 there yet, it skips. Start it by hand with `files` to take in anything else.
 
 **Again** is always safe: a file is taken in whole or not at all, and the same file twice changes
@@ -18,11 +18,10 @@ More than 5 % of bad rows refuses the whole file: see `rejected_rows`, or raise 
 
 from __future__ import annotations
 
+from airflow.sdk import Metadata, Param, dag, task
 from classifier_airflow.assets import ARTICLES
 from classifier_airflow.conduct import DEFAULT_ARGS
 from pendulum import datetime
-
-from airflow.sdk import Metadata, Param, dag, task
 
 COLUMN = ["null", "string"]
 
@@ -45,7 +44,7 @@ COLUMN = ["null", "string"]
         "source": Param(None, type=COLUMN, description="Column of the source's name."),
         "source_name": Param(None, type=COLUMN, description="One source for all; by default each file's name."),
         "proportions": Param("0.8,0.1,0.1", type="string", description="Shares of train, validation and test."),
-        "max_rejected": Param(0.05, type="number", minimum=0, maximum=1, description="Share of bad rows that is borne."),
+        "max_rejected": Param(0.05, type="number", minimum=0, maximum=1, description="Share of bad rows to bear."),
     },
 )
 def ingest_articles():

@@ -20,11 +20,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
 from classifier_airflow.assets import ARTICLES, CHAMPION
 from classifier_airflow.conduct import DEFAULT_ARGS
 from pendulum import datetime
-
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
 
 
 @dag(
@@ -42,7 +41,7 @@ from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, t
         "limit": Param(
             None, type=["null", "integer"], minimum=1, description="Articles after which each worker stops."
         ),
-        "page_size": Param(256, type="integer", minimum=1, maximum=10_000, description="Articles in one transaction."),
+        "page_size": Param(512, type="integer", minimum=1, maximum=10_000, description="Articles in one transaction."),
         "engine": Param("auto", enum=["auto", "openvino", "keras"], description="What computes."),
     },
 )

@@ -22,11 +22,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from airflow.sdk import Metadata, Param, dag, task
 from classifier_airflow.assets import CHAMPION
 from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE
 from pendulum import datetime
-
-from airflow.sdk import Metadata, Param, dag, task
 
 
 @dag(

@@ -177,7 +177,7 @@ def promote(
 @app.command()
 def label(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many articles.")] = None,
-    page_size: Annotated[int, typer.Option(min=1, help="Articles in one transaction.")] = 256,
+    page_size: Annotated[int, typer.Option(min=1, help="Articles in one transaction.")] = 512,
     engine: Engine = "auto",
     json: Json = False,
 ) -> None:

@@ -28,7 +28,8 @@ def faults_named(path: Path) -> Iterator[None]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SourceError(f"{path}: damaged or cut off gzip data ({error}); fetch the file again") from error
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror or error})") from error
+        problem = str(error.strerror or error).partition("\n")[0]
+        raise SourceError(f"{path}: cannot be read ({problem})") from error
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def work(
     model: Model,
     labels: Labels,
     *,
-    page_size: int = 256,
+    page_size: int = 512,
     limit: int | None = None,
     on_page: Callable[[int], None] = lambda _: None,
 ) -> Worked:
@@ -103,9 +103,7 @@ def _write(connection: Connection, model: Model, found: list[Prediction] | _Brok
     return 0
 
 
-def _predict(
-    model: Model, labels: Labels, articles: Sequence[QueuedArticle]
-) -> Iterator[list[Prediction] | _Broken]:
+def _predict(model: Model, labels: Labels, articles: Sequence[QueuedArticle]) -> Iterator[list[Prediction] | _Broken]:
     """Yield predictions, halving the page around whatever breaks the model."""
     if not articles:
         return

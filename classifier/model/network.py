@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -152,14 +153,26 @@ def _build(shape: EncoderShape, categories: int, dropout: float, precision: Prec
         dtype=precision,
     )
     for layer in backbone.transformer_layers:
-        # keras-hub's "gelu" is the exact one already; named here because the checkpoint depends on it.
         layer._feedforward_intermediate_dense.activation = gelu
     return keras_hub.models.DistilBertTextClassifier(backbone=backbone, num_classes=categories, dropout=0.2)
 
 
 def gelu(x: Any) -> Any:
-    """Apply the exact Gaussian error linear unit (Hendrycks and Gimpel, 2016)."""
+    """Apply the exact Gaussian error linear unit (Hendrycks and Gimpel, 2016).
+
+    It is what keras-hub uses, compiled into one loop where the backend is TensorFlow: uncompiled, its
+    dozen of element-wise steps and their gradients are a quarter of a training step in bfloat16 on a CPU.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _compiled_gelu()(x)
     return keras.activations.gelu(x, approximate=False)
+
+
+@cache
+def _compiled_gelu() -> Any:
+    import tensorflow as tf
+
+    return tf.function(partial(tf.nn.gelu, approximate=False), jit_compile=True)
 
 
 def _variables(model: Any) -> Iterator[tuple[str, Any]]:

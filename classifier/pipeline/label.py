@@ -43,7 +43,7 @@ def run(
     workspace: Workspace,
     *,
     limit: int | None = None,
-    page_size: int = 256,
+    page_size: int = 512,
     engine: engines.EngineName = "auto",
     on_start: Callable[[int], None] = lambda _: None,
     on_page: Callable[[int], None] = lambda _: None,

@@ -65,7 +65,7 @@ def models(workspace: Workspace) -> list[ModelStatus]:
         return _models(reads.models_with_scores(connection))
 
 
-def _models(rows: Sequence[Row[Any]]) -> list[ModelStatus]:
+def _models(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[ModelStatus]:
     return [
         ModelStatus(row.name, row.status, row.created_at, row.promoted_at, row.accuracy, row.macro_f1, row.articles)
         for row in rows

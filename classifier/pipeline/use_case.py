@@ -18,7 +18,7 @@ def use_case(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Conca
     """Check that the database answers and is migrated, and name its address where it does not."""
 
     @wraps(function)
-    def checked(workspace: Workspace, *args: P.args, **kwargs: P.kwargs) -> R:
+    def checked(workspace: Workspace, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with connections.translated(workspace.database):
             with workspace.database.connect() as connection:
                 schema.check(connection)

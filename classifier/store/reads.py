@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, literal, select
+from sqlalchemy import Connection, Row, Select, func, literal, select
 
 from classifier.articles import AnnotatedArticle, Model, Split
 from classifier.store import tables
@@ -53,7 +53,7 @@ def backfilled_to(connection: Connection, model_id: int) -> int | None:
     return found
 
 
-def newest_evaluation(connection: Connection, model_id: int, split: Split = "test") -> Row[Any] | None:
+def newest_evaluation(connection: Connection, model_id: int, split: Split = "test") -> Row[*tuple[Any, ...]] | None:
     """Return a model's last evaluation on a split."""
     evaluations = tables.evaluations
     statement = (
@@ -65,7 +65,7 @@ def newest_evaluation(connection: Connection, model_id: int, split: Split = "tes
     return connection.execute(statement).one_or_none()
 
 
-def models_with_scores(connection: Connection) -> Sequence[Row[Any]]:
+def models_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return every model, newest first, with its last score on the test split."""
     models, evaluations = tables.models, tables.evaluations
     last = (
@@ -74,7 +74,7 @@ def models_with_scores(connection: Connection) -> Sequence[Row[Any]]:
         .group_by(evaluations.c.model_id)
         .subquery()
     )
-    statement = (
+    statement: Select[*tuple[Any, ...]] = (
         select(
             models.c.name,
             models.c.status,
@@ -107,7 +107,7 @@ def labels_by_origin(connection: Connection) -> dict[str, int]:
     """Return how many articles show an annotation, a prediction, or no label yet."""
     origin = func.coalesce(tables.article_labels.c.origin, "none")
     statement = select(origin, func.count()).group_by(origin)
-    return {name: count for name, count in connection.execute(statement)}
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def queue_length(connection: Connection) -> int:
@@ -129,7 +129,7 @@ def _count(connection: Connection, table: Any) -> int:
     return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-def _model(row: Row[Any] | None) -> Model | None:
+def _model(row: Row[*tuple[Any, ...]] | None) -> Model | None:
     if row is None:
         return None
     return Model(row.id, row.name, row.status, row.artefact, row.manifest_sha256, tuple(row.categories))

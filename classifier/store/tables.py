@@ -5,8 +5,6 @@ labeller writes its `predictions`; `annotations` are what humans said of it. The
 `article_labels` joins them: the annotation where there is one, else the champion's prediction.
 """
 
-from __future__ import annotations
-
 from sqlalchemy import (
     REAL,
     BigInteger,

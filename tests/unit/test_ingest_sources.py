@@ -90,8 +90,12 @@ def test_a_column_that_is_not_named_is_none_in_every_row(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.csv", "text,id\nhello,\n"), ("a.jsonl", '{"text": "hello", "id": null}\n'), ("b.jsonl", '{"text": "hello", "id": NaN}')],
-)  # fmt: skip
+    [
+        ("a.csv", "text,id\nhello,\n"),
+        ("a.jsonl", '{"text": "hello", "id": null}\n'),
+        ("b.jsonl", '{"text": "hello", "id": NaN}'),
+    ],
+)
 def test_a_value_that_is_missing_in_a_column_that_is_there_is_the_empty_string(tmp_path, name, content):
     assert rows(write(tmp_path / name, content), ID)[0][2] == ""
 
@@ -323,7 +327,7 @@ class TestParquet:
         data = bytearray(path.read_bytes())
         data[4:200] = b"\xff" * 196
         path.write_bytes(data)
-        with pytest.raises(SourceError, match="not a Parquet file that can be read"):
+        with pytest.raises(SourceError, match=r"a\.parquet: .*can.* be read \(.*\)$"):
             list(read(path, Columns()))
 
 
@@ -371,13 +375,11 @@ class TestUnreadableFiles:
     @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
     @pytest.mark.parametrize("damage", [lambda d: d[:-9], lambda d: d[: len(d) // 2], lambda d: d[:-4] + b"\0\0\0\0"])
     def test_damaged_gzip_data_is_an_error(self, tmp_path, name, damage):
-        lines = "".join(f'{{"text": "text {n * n}"}}\n' for n in range(50_000))
+        lines = "".join(f'{{"text": "text {n * n}"}}\n' for n in range(5000))
         path = write(tmp_path / name, lines if "jsonl" in name else "text\n" + lines.replace('"', ""))
-        columns = Columns("text") if "jsonl" in name else Columns("text")
-        content = damage(path.read_bytes())
-        path.write_bytes(content)
+        path.write_bytes(damage(path.read_bytes()))
         with pytest.raises(SourceError, match="damaged or cut off gzip data"):
-            list(read(path, columns))
+            list(read(path, Columns()))
 
     def test_a_file_that_is_not_gzipped_but_named_so_is_an_error(self, tmp_path):
         (tmp_path / "a.csv.gz").write_text("text\nx\n")
@@ -400,7 +402,7 @@ class TestUnreadableFiles:
 
     def test_a_long_header_is_cut_in_the_message(self, tmp_path):
         path = write(tmp_path / "a.csv", ",".join(f"c{n}" for n in range(1000)))
-        with pytest.raises(SourceError, match="'c29' and 970 more$"):
+        with pytest.raises(SourceError, match=r"'c29' and 970 more$"):
             list(read(path, Columns()))
 
     def test_a_file_that_cannot_be_opened_is_an_error(self, tmp_path, monkeypatch):
@@ -447,8 +449,12 @@ class TestExpand:
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real articles of ../shared/data are not here")
 @pytest.mark.parametrize(
     ("name", "category", "count", "categories"),
-    [("bbc-text.csv", "category", 2225, 5), ("c50_train.csv.gz", "author", 2500, 50), ("c50_test.csv.gz", "author", 2500, 50)],
-)  # fmt: skip
+    [
+        ("bbc-text.csv", "category", 2225, 5),
+        ("c50_train.csv.gz", "author", 2500, 50),
+        ("c50_test.csv.gz", "author", 2500, 50),
+    ],
+)
 def test_real_articles_are_read_whole(name, category, count, categories):
     chunks = list(read(DATA / name, Columns(category=category)))
     assert sum(len(chunk.frame) for chunk in chunks) == count

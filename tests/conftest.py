@@ -1,0 +1,114 @@
+"""A real Postgres for the tests that need one: a server a process, a fresh database a test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, create_engine, make_url, text
+
+from classifier import embedded
+from classifier.settings import Settings
+from classifier.store import connection as connections
+from classifier.store import schema
+from classifier.workspace import Workspace
+from tests.postgres import remove_server
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Postgres; `migrated` is the database that others are copied from."""
+
+    admin: URL
+    migrated: URL
+
+    def create(self, *, template: str = "template1") -> URL:
+        name = f"test_{next(_numbers)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.admin.set(database=name)
+
+    def drop(self, url: URL) -> None:
+        self.run(f"DROP DATABASE {url.database} WITH (FORCE)")
+
+    def run(self, statement: str) -> None:
+        engine = create_engine(self.admin, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The embedded Postgres, whose durability is off: nothing here outlives the tests."""
+    directory = tmp_path_factory.mktemp("postgres") / "data"
+    migrated = make_url(embedded.start(directory, "articles")["articles"])
+    found = Server(migrated.set(database="postgres"), migrated)
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        found.run(f"ALTER SYSTEM SET {setting} = off")
+    found.run("SELECT pg_reload_conf()")
+    engine = create_engine(migrated)
+    with engine.connect() as connection:
+        schema.upgrade(connection)
+    engine.dispose()
+    yield found
+    remove_server(directory)
+
+
+@pytest.fixture
+def empty_url(server):
+    """The URL of a database without tables."""
+    url = server.create()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def database_url(server):
+    """The URL of a migrated database of the test's own."""
+    url = server.create(template=server.migrated.database)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def database(database_url):
+    """An engine on a migrated database, for code that owns its transactions."""
+    engine = connections.connect(database_url.render_as_string(hide_password=False))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def workspace(database, tmp_path):
+    return Workspace(database, Settings(home=tmp_path / "home", _env_file=None))
+
+
+@pytest.fixture(scope="session")
+def shared_database(server):
+    url = server.create(template=server.migrated.database)
+    engine = connections.connect(url.render_as_string(hide_password=False))
+    yield engine
+    engine.dispose()
+    server.drop(url)
+
+
+@pytest.fixture
+def connection(shared_database):
+    """A connection whose every change is rolled back, for code that takes a connection and never commits."""
+    with shared_database.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    """Tests see no CLASSIFIER_ variable but their own."""
+    if Path(request.path).parent.name in {"unit", "integration", "e2e"}:
+        for name in list(os.environ):
+            if name.startswith("CLASSIFIER_") and not name.startswith("CLASSIFIER_TEST_"):
+                monkeypatch.delenv(name)

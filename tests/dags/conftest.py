@@ -1,0 +1,64 @@
+"""A real Airflow on a metadata database of its own, made before anything imports airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+ROOT = Path(__file__).parents[2]
+HOME = Path(tempfile.mkdtemp(prefix="airflow-"))
+
+os.environ.update(
+    AIRFLOW_HOME=str(HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(ROOT / "dags"),
+    AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{HOME}/airflow.db",
+)
+
+
+@pytest.fixture(scope="session")
+def dagbag():
+    """The project's DAGs, parsed as the dag-processor parses them."""
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.utils import db
+
+    db.initdb()
+    return DagBag(dag_folder=str(ROOT / "dags"), bundle_name="dags-folder")
+
+
+@pytest.fixture(scope="session")
+def default_params(dagbag):
+    """Each DAG's parameters as they are declared: `dag.test` writes a run's own into the DAG."""
+    return {name: dag.params.dump() for name, dag in dagbag.dags.items()}
+
+
+@pytest.fixture(scope="session")
+def articles_url(tmp_path_factory):
+    """A migrated database of articles."""
+    from classifier import embedded
+    from classifier.store import connection, schema
+
+    directory = tmp_path_factory.mktemp("dags") / "postgres"
+    url = embedded.start(directory, "articles")["articles"]
+    engine = connection.connect(url)
+    with engine.connect() as opened:
+        schema.upgrade(opened)
+    engine.dispose()
+    yield url
+    embedded.leave(directory)
+
+
+@pytest.fixture
+def articles_connection(articles_url, monkeypatch):
+    """The Airflow connection `articles`, as the environment gives it, on a socket."""
+    url = make_url(articles_url)
+    parts = {"conn_type": "postgres", "host": url.query["host"], "login": url.username, "schema": url.database}
+    monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
+    return articles_url

@@ -1,0 +1,135 @@
+"""What the DAGs are made of: parsed, not run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.dags.conftest import ROOT
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+EDGES = {
+    "ingest_articles": {("ingest", "announce")},
+    "retrain_classifier": {
+        ("train", "evaluate"),
+        ("train", "promote"),
+        ("evaluate", "promote"),
+        ("train", "announce"),
+        ("evaluate", "announce"),
+        ("promote", "announce"),
+    },
+    "label_articles": {("workers", "label")},
+}
+
+
+def test_every_dag_file_imports(dagbag):
+    assert dagbag.import_errors == {}
+
+
+def test_there_are_the_dags_of_the_design_and_no_others(dagbag):
+    assert set(dagbag.dags) == set(EDGES)
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_tasks_follow_each_other_as_designed(dagbag, name):
+    dag = dagbag.dags[name]
+    assert {(up.task_id, down) for up in dag.tasks for down in up.downstream_task_ids} == EDGES[name]
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_dag_carries_its_runbook(dagbag, name):
+    for part in ("**Runs**", "**Again**", "**When it fails**", "**Affects**"):
+        assert part in dagbag.dags[name].doc_md
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_every_param_is_described_and_typed(dagbag, name):
+    params = dagbag.dags[name].params
+    for key in params:
+        param = params.get_param(key)
+        assert param.description, key
+        assert "type" in param.schema or "enum" in param.schema, key
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_every_task_retries_with_back_off_and_has_a_time_out(dagbag, name):
+    for task in dagbag.dags[name].tasks:
+        assert task.retries >= 1
+        assert task.retry_exponential_backoff >= 2
+        assert task.execution_timeout is not None
+        assert task.on_failure_callback
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_nothing_is_caught_up(dagbag, name):
+    assert dagbag.dags[name].catchup is False
+
+
+def test_training_waits_in_the_gpu_pool_and_runs_in_the_gpu_queue(dagbag):
+    task = dagbag.dags["retrain_classifier"].get_task("train")
+    assert (task.pool, task.queue) == ("gpu", "gpu")
+
+
+def test_one_model_trains_and_one_labelling_runs_at_a_time(dagbag):
+    assert dagbag.dags["retrain_classifier"].max_active_runs == 1
+    assert dagbag.dags["label_articles"].max_active_runs == 1
+
+
+def test_labelling_waits_for_articles_and_for_a_champion(dagbag):
+    condition = dagbag.dags["label_articles"].timetable.asset_condition
+    assert {asset.name for asset in condition.objects} == {"articles", "champion-model"}
+
+
+@pytest.mark.parametrize(
+    ("dag", "task", "asset"),
+    [("ingest_articles", "announce", "articles"), ("retrain_classifier", "announce", "champion-model")],
+)
+def test_an_asset_is_announced_by_the_last_task(dagbag, dag, task, asset):
+    assert [outlet.name for outlet in dagbag.dags[dag].get_task(task).outlets] == [asset]
+
+
+def test_a_users_mistake_is_not_retried_but_a_lost_database_is(dagbag):
+    from airflow.sdk import RetryAction
+    from classifier_airflow.conduct import RETRY_POLICY
+
+    from classifier.exceptions import DatabaseUnavailableError, SourceError
+
+    def action(error):
+        return RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action
+
+    assert action(SourceError("no such file")) == RetryAction.FAIL
+    assert action(DatabaseUnavailableError("down")) == RetryAction.RETRY
+
+
+def test_the_dag_files_are_light():
+    """All together within a second of airflow.sdk itself, and no heavy library among what they import."""
+    seconds, heavy = [], None
+    for _ in range(3):
+        report = json.loads(subprocess.check_output([sys.executable, "-c", LIGHT, str(ROOT)]).splitlines()[-1])
+        seconds.append(report["seconds"])
+        heavy = report["heavy"]
+    assert heavy == []
+    assert min(seconds) <= 1.0
+
+
+LIGHT = """
+import importlib.util, json, pathlib, sys, time
+import airflow.sdk
+from pendulum import datetime
+root = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(root / "plugins"))
+# what is resolved lazily is part of airflow.sdk, and is paid whatever the DAG
+from airflow.sdk import (Asset, AssetOrTimeSchedule, CronTriggerTimetable, ExceptionRetryPolicy, Metadata, Param,
+                         RetryAction, RetryRule, dag, task)
+started = time.perf_counter()
+for path in sorted((root / "dags").glob("*.py")):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+seconds = time.perf_counter() - started
+heavy = {"tensorflow", "keras", "keras_hub", "transformers", "torch", "pandas", "sklearn", "openvino", "pyarrow"}
+print(json.dumps({"seconds": seconds, "heavy": sorted(heavy & set(sys.modules))}))
+"""

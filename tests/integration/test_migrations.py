@@ -1,0 +1,128 @@
+"""Migrations lead to the tables that the code describes, from anywhere and by anyone at any time."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+
+from classifier.exceptions import DatabaseNotMigratedError
+from classifier.pipeline import status, upgrade
+from classifier.settings import Settings
+from classifier.store import connection as connections
+from classifier.store import schema, tables
+from classifier.workspace import Workspace
+from tests.integration.made_up import dump, query, value
+
+
+@pytest.fixture
+def empty(empty_url, tmp_path):
+    engine = connections.connect(empty_url.render_as_string(hide_password=False))
+    yield Workspace(engine, Settings(home=tmp_path, _env_file=None))
+    engine.dispose()
+
+
+def test_upgrade_makes_the_tables_that_the_code_describes(empty):
+    upgrade.run(empty)
+    with empty.database.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_the_view_has_the_columns_that_the_code_describes(empty):
+    upgrade.run(empty)
+    found = inspect(empty.database).get_columns("article_labels")
+    described = tables.article_labels.columns
+    assert [column["name"] for column in found] == list(described.keys())
+    assert [str(column["type"]) for column in found] == [
+        str(column.type.compile(empty.database.dialect)).replace(" WITH TIME ZONE", "") for column in described
+    ]
+    with empty.database.connect() as connection:
+        assert connection.execute(tables.article_labels.select()).all() == []
+
+
+def test_every_constraint_and_index_is_named_by_the_convention(empty):
+    upgrade.run(empty)
+    names = query(
+        empty.database,
+        "SELECT conname FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid "
+        "WHERE relnamespace = 'public'::regnamespace AND contype <> 'n' AND relname <> 'alembic_version' "
+        "UNION SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
+    )
+    expected = {
+        str(one.name) for table in tables.metadata.tables.values() for one in (*table.constraints, *table.indexes)
+    }
+    assert {name for (name,) in names} == expected
+    assert all(re.match(r"(pk|fk|uq|ck|ix)_[a-z_]+$", name) for name in expected)
+
+
+def test_a_second_upgrade_changes_nothing(empty):
+    first = upgrade.run(empty)
+    described = "SELECT table_name, column_name, data_type, ordinal_position FROM information_schema.columns ORDER BY 1, 4"
+    before = query(empty.database, described)
+    assert upgrade.run(empty) == first == schema.head()
+    assert query(empty.database, described) == before
+
+
+def test_down_to_nothing_and_up_again(empty):
+    upgrade.run(empty)
+    with empty.database.connect() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert set(inspect(empty.database).get_table_names()) == {"alembic_version"}
+    assert inspect(empty.database).get_view_names() == []
+    upgrade.run(empty)
+    assert dump(empty.database)["articles"] == []
+
+
+def test_many_may_upgrade_at_once(empty):
+    with ThreadPoolExecutor(6) as pool:
+        versions = list(pool.map(lambda _: upgrade.run(empty), range(6)))
+    assert versions == [schema.head()] * 6
+    assert value(empty.database, "SELECT count(*) FROM alembic_version") == 1
+
+
+def test_an_upgrade_leaves_no_lock_and_no_setting_behind(empty):
+    upgrade.run(empty)
+    assert value(empty.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    with empty.database.connect() as connection:
+        assert connection.scalar(text("SHOW lock_timeout")) == "0"
+        assert connection.scalar(text("SHOW statement_timeout")) == "5min"
+
+
+def test_an_upgrade_that_cannot_have_its_lock_gives_up_and_can_be_run_again(empty):
+    """Somebody else's transaction holds the very table that the first migration would create."""
+    done = Event()
+    other = create_engine(empty.database.url)
+    with other.connect() as connection:
+        connection.execute(text("CREATE TABLE articles (id int)"))
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(upgrade.run, empty)
+            with pytest.raises(DatabaseNotMigratedError, match="lock"):
+                running.result(timeout=30)
+            done.set()
+        connection.rollback()
+    other.dispose()
+    assert value(empty.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert upgrade.run(empty) == schema.head()
+
+
+def test_a_database_without_tables_is_named(empty):
+    with pytest.raises(DatabaseNotMigratedError, match="no tables of ours.*classifier db upgrade"):
+        status.run(empty)
+
+
+def test_a_database_of_a_newer_version_asks_for_newer_code(empty):
+    upgrade.run(empty)
+    with empty.database.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for action in (status.run, upgrade.run):
+        with pytest.raises(DatabaseNotMigratedError, match="9999"):
+            action(empty)
