@@ -30,7 +30,6 @@ MAX_LINES_OF_A_BAD_ROW = 100
 _REASONS = {"unexpected end of data": "a quote that opens in this row is never closed"}
 _QUOTE_INSIDE = "a quote inside a quoted value is not doubled, or a quote is missing"
 
-
 _Record = tuple[int, list[str] | RejectedRow]
 """The line a record starts on, and its cells or why it has none."""
 
@@ -88,7 +87,7 @@ def _rows(path: Path, columns: Columns, records: Iterator[_Record]) -> Iterator[
         elif len(cells) == len(header):
             yield (*pick([*cells, None]), f"line {line}")
         elif cells:  # a blank line has none
-            yield rejected(path, f"line {line}", f"{len(cells)} columns, where the header has {len(header)}", cells)
+            yield rejected(path, f"line {line}", f"columns: {len(cells)}, where the header has {len(header)}", cells)
 
 
 def _header(path: Path, records: Iterator[_Record]) -> list[str]:

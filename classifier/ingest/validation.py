@@ -25,6 +25,9 @@ ROW_COLUMNS = (
     "source", "external_id", "text", "text_hash", "fingerprint", "category", "split", "published_at", "position",
 )  # fmt: skip
 
+# the text comes last, so that what identifies a rejected row survives the cut
+_MOST_TELLING_FIRST = ("id", "source", "category", "split", "published_at", "text")
+
 _Values = dict[str, list[str | None]]
 _Fault = tuple[int, str]
 """The index of a row, and what is wrong with it."""
@@ -114,8 +117,7 @@ def _text_faults(texts: list[str | None], max_bytes: int) -> Iterator[_Fault]:
 def _rejected(raw: _Values, values: _Values, index: int, reason: str, default_source: str) -> RejectedRow:
     own = values["source"][index]
     source = own if own and len(own) <= LIMITS["source"] and not _unstorable(own) else default_source
-    # the text comes last, so that what identifies the row survives the cut
-    row = {field: raw[field][index] for field in (*FIELDS[1:], FIELDS[0])}
+    row = {field: raw[field][index] for field in _MOST_TELLING_FIRST}
     return RejectedRow(source, str(raw["position"][index]), reason, row_json(row))
 
 
