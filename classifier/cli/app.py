@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.text import Text
 
 from classifier import settings as settings_module
 from classifier.cli import progress, render
@@ -42,7 +43,8 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/red] {_escaped(str(error))}")
+        line = " ".join(str(error).splitlines())
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error:", "red"), f" {line}"))
         sys.exit(2)
 
 
@@ -226,7 +228,3 @@ def _engine(name: str) -> Any:
     if name not in {"auto", "openvino", "keras"}:
         raise SettingsError(f"engine {name!r}: one of auto, openvino, keras")
     return name
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

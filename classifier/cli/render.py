@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from classifier.pipeline.evaluate import Evaluated
     from classifier.pipeline.status import ModelStatus, Status
 
-STDOUT = Console(soft_wrap=True, highlight=False)
+STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
 
 
 def show(report: Any, as_json: bool, *, title: str | None = None, **more: Any) -> None:

@@ -6,15 +6,23 @@ it. Word 1- and 2-grams, sublinear term frequency, at least two documents a term
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from classifier.evaluation.metrics import Metrics, measure
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(
     train_texts: Sequence[str], train_categories: Sequence[str], texts: Sequence[str], categories: Sequence[str]
 ) -> Metrics:
-    """Train the baseline on the first two and measure it on the others."""
+    """Train the baseline on the first two and measure it on the others.
+
+    Where there is nothing to learn, because no term occurs in two texts or all are of one category, it
+    names the most frequent category.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
@@ -25,5 +33,9 @@ def evaluate(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=min_df),
         LinearSVC(random_state=0),
     )
-    model.fit(train_texts, train_categories)
+    try:
+        model.fit(train_texts, train_categories)
+    except ValueError as error:  # scikit-learn has no other for an empty vocabulary or a single category
+        log.warning("the baseline names the most frequent category only: %s", error)
+        return measure(categories, [Counter(train_categories).most_common(1)[0][0]] * len(texts))
     return measure(categories, [str(category) for category in model.predict(texts)])

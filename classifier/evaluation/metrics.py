@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,7 +45,7 @@ def measure(truth: Sequence[str], predicted: Sequence[str]) -> Metrics:
 
     A category that the model does not know counts as a mistake on each of its articles.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    from sklearn.metrics import precision_recall_fscore_support
 
     categories = tuple(sorted({*truth, *predicted}))
     scores = precision_recall_fscore_support(truth, predicted, labels=categories, zero_division=0.0)
@@ -52,14 +53,14 @@ def measure(truth: Sequence[str], predicted: Sequence[str]) -> Metrics:
         name: CategoryScore(round(float(p), 5), round(float(r), 5), round(float(f), 5), int(n))
         for name, p, r, f, n in zip(categories, *scores, strict=True)
     }
-    matrix = confusion_matrix(truth, predicted, labels=categories)
+    pairs = Counter(zip(truth, predicted, strict=True))
     return Metrics(
         articles=len(truth),
         accuracy=float(np.mean(np.asarray(truth) == np.asarray(predicted))),
         macro_f1=macro_f1(truth, predicted),
         categories=categories,
         by_category=by_category,
-        confusion=tuple(tuple(int(n) for n in row) for row in matrix),
+        confusion=tuple(tuple(pairs[true, guess] for guess in categories) for true in categories),
     )
 
 

@@ -4,8 +4,8 @@ A worker that dies at any point rolls its page back, and the articles are in the
 no lease, no cursor and no half-labelled state, so any number of workers may run, and be killed.
 
 An article that breaks the model is found by halving its page and becomes a dead letter in the same
-transaction; its neighbours are labelled. A fault of the machine (no memory, no database) is never
-blamed on an article: it ends the worker.
+transaction; its neighbours are labelled. A fault of the machine (no memory, no database) or of the
+whole model is never blamed on an article: it ends the worker.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from classifier.articles import Model, Prediction, Probabilities, QueuedArticle
 from classifier.store import reads, writes
 
 log = logging.getLogger(__name__)
+
+_PROBE = "a"
+"""A text that every working model can label."""
 
 
 class Labels(Protocol):
@@ -96,7 +99,8 @@ class _Broken:
 
 def _write(connection: Connection, model: Model, found: list[Prediction] | _Broken) -> int:
     if isinstance(found, _Broken):
-        log.warning("article %d cannot be labelled: %s", found.article.id, found.reason)
+        # the reason is not logged: what the engine says may quote the text
+        log.warning("article %d cannot be labelled; the reason is in dead_letters", found.article.id)
         writes.bury(connection, model.id, found.article, found.reason)
         return 1
     writes.write_predictions(connection, model.id, found)
@@ -113,6 +117,7 @@ def _predict(model: Model, labels: Labels, articles: Sequence[QueuedArticle]) ->
         raise
     except Exception as error:  # noqa: BLE001 - whatever the engine raises, one article is the cause
         if len(articles) == 1:
+            labels.probabilities([_PROBE])  # raises, and ends the worker, where no article is to blame
             yield _Broken(articles[0], f"{type(error).__name__}: {_first_line(error)}")
             return
         half = len(articles) // 2

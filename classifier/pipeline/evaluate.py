@@ -56,6 +56,8 @@ def run(workspace: Workspace, name: str | None = None, *, engine: engines.Engine
         rest = [*reads.annotated_articles(connection, "train"), *reads.annotated_articles(connection, "validation")]
     if not test:
         raise TrainingDataError("the test split has no annotated article to evaluate on")
+    if not rest:
+        raise TrainingDataError("no annotated article outside the test split for the baseline to learn from")
     files = registry.open_artefact(model)
     chosen = engines.choose(files, engine=engine)
     labeller = Labeller.of(files, chosen)

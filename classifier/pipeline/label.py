@@ -61,9 +61,10 @@ def run(
     while True:
         with workspace.database.connect() as connection:
             champion = registry.champion(connection)
+        files = registry.open_artefact(champion)
         enqueue_backlog(workspace, champion)
-        chosen = engines.choose(registry.open_artefact(champion), engine=engine)
-        labeller = Labeller.of(registry.open_artefact(champion), chosen)
+        chosen = engines.choose(files, engine=engine)
+        labeller = Labeller.of(files, chosen)
         on_start(_waiting(workspace))
         rest = None if limit is None else limit - labelled - dead
         done = worker.work(workspace.database, champion, labeller, page_size=page_size, limit=rest, on_page=on_page)
@@ -78,6 +79,7 @@ def enqueue_backlog(workspace: Workspace, champion: Model) -> None:
     """Enqueue, stretch by stretch, what a new champion has not labelled yet; a crash loses a stretch at most."""
     while True:
         with workspace.database.begin() as connection:
+            writes.lock_queue(connection)
             after = reads.backfilled_to(connection, champion.id)
             if after is None:
                 return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
 from classifier import registry
 from classifier.pipeline import evaluate
 from classifier.pipeline.use_case import use_case
@@ -16,7 +14,7 @@ from classifier.workspace import Workspace
 def run(workspace: Workspace, name: str | None = None, *, decided_by: str = "classifier promote") -> Decision:
     """Promote a model (the newest by default) if its macro-F1 is at least the champion's.
 
-    A champion that was last measured on other test articles is evaluated again first.
+    Where the two were last measured on different test articles, they are evaluated again first.
 
     Raises:
         ModelNotFoundError: there is no such model.
@@ -24,9 +22,9 @@ def run(workspace: Workspace, name: str | None = None, *, decided_by: str = "cla
     """
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
-        stale = _champion_is_stale(connection, model.id)
-    if stale:
-        evaluate.run(workspace, "champion")
+    for name_of_one in ("champion", model.name):
+        if _measured_apart(workspace, model.id):
+            evaluate.run(workspace, name_of_one)
     with workspace.database.begin() as connection:
         # found again inside the transaction: its files must be what they were when it was evaluated
         model = registry.find(connection, model.name)
@@ -34,10 +32,11 @@ def run(workspace: Workspace, name: str | None = None, *, decided_by: str = "cla
         return registry.promote(connection, model, decided_by=decided_by)
 
 
-def _champion_is_stale(connection: Connection, candidate_id: int) -> bool:
-    champion = reads.champion(connection)
-    mine = reads.newest_evaluation(connection, candidate_id)
-    if champion is None or champion.id == candidate_id or mine is None:
-        return False
-    theirs = reads.newest_evaluation(connection, champion.id)
+def _measured_apart(workspace: Workspace, candidate_id: int) -> bool:
+    with workspace.database.connect() as connection:
+        champion = reads.champion(connection)
+        mine = reads.newest_evaluation(connection, candidate_id)
+        if champion is None or champion.id == candidate_id or mine is None:
+            return False
+        theirs = reads.newest_evaluation(connection, champion.id)
     return theirs is None or theirs.data_sha256 != mine.data_sha256

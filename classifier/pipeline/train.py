@@ -67,10 +67,6 @@ def run(
     pretrained = checkpoint.read(directory)
     train, validation = _data(workspace)
     categories = tuple(sorted({article.category for article in train}))
-    if unknown := sorted({article.category for article in validation} - set(categories)):
-        log.warning("categories without an article in the train split are left out of validation: %s", unknown)
-        validation = [article for article in validation if article.category in categories]
-
     tokenization = Tokenization.read(directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
     fitted = _fit(pretrained, tokenization, train, validation, categories, recipe, on_progress)
     details = _details(encoder_name, recipe, train, fitted)
@@ -93,14 +89,32 @@ def _data(workspace: Workspace) -> tuple[list[AnnotatedArticle], list[AnnotatedA
     if not validation:
         train, validation = _set_aside(train)
         log.info("the validation split is empty: %d articles of the train split serve as one", len(validation))
-    return train, validation
+    return train, _known(validation, {article.category for article in train})
+
+
+def _known(validation: list[AnnotatedArticle], categories: set[str]) -> list[AnnotatedArticle]:
+    known = [article for article in validation if article.category in categories]
+    if not known or len(categories) < 2:
+        raise TrainingDataError(
+            "too few annotated articles: some of two categories are needed to train on, and others to validate on"
+        )
+    if unknown := sorted({article.category for article in validation} - categories):
+        log.warning("categories without an article in the train split are left out of validation: %s", unknown)
+    return known
 
 
 def _set_aside(articles: list[AnnotatedArticle]) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
-    """Divide by the texts' own hashes, so that the same articles always give the same parts."""
-    by_hash = sorted(articles, key=lambda article: (article.text_hash, article.id))
+    """Divide by the texts' own hashes, so that the same articles always give the same parts.
+
+    The last article of a category stays with the train split.
+    """
     size = max(1, round(len(articles) * VALIDATION_SHARE))
-    aside = {article.text_hash for article in by_hash[:size]}
+    left = Counter(article.category for article in articles)
+    aside: set[bytes] = set()
+    for article in sorted(articles, key=lambda article: (article.text_hash, article.id)):
+        if len(aside) < size and left[article.category] > 1:
+            left[article.category] -= 1
+            aside.add(article.text_hash)
     return (
         [article for article in articles if article.text_hash not in aside],
         [article for article in articles if article.text_hash in aside],

@@ -4,13 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg2
+from psycopg2 import extensions
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, SettingsError
 
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
+_WANTED = "use postgresql+psycopg2://USER@HOST/DATABASE"
+
+
+class Cursor(extensions.cursor):  # type: ignore[misc]
+    """A cursor whose errors keep Postgres' first line: the DETAIL and CONTEXT below it quote rows, and so texts."""
+
+    def execute(self, *args: Any) -> None:
+        """Run a statement."""
+        with _without_rows():
+            super().execute(*args)
+
+    def copy_expert(self, *args: Any) -> None:
+        """Run a COPY."""
+        with _without_rows():
+            super().copy_expert(*args)
+
+
+@contextmanager
+def _without_rows() -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.Error as error:
+        if error.diag.message_primary:
+            error.args = (error.diag.message_primary,)
+        raise
 
 
 def connect(url: str, *, statement_timeout_s: float = 300, connect_timeout_s: int = 10) -> Engine:
@@ -21,20 +49,17 @@ def connect(url: str, *, statement_timeout_s: float = 300, connect_timeout_s: in
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise SettingsError(
-            "CLASSIFIER_DATABASE_URL: not a URL; use postgresql+psycopg2://USER@HOST/DATABASE"
-        ) from error
+    except (ArgumentError, ValueError) as error:  # ValueError: its port is no number
+        raise SettingsError(f"CLASSIFIER_DATABASE_URL: not a URL; {_WANTED}") from error
     if parsed.drivername != "postgresql+psycopg2":
-        raise SettingsError(
-            f"CLASSIFIER_DATABASE_URL: driver {parsed.drivername!r}; use postgresql+psycopg2://USER@HOST/DATABASE"
-        )
+        raise SettingsError(f"CLASSIFIER_DATABASE_URL: driver {parsed.drivername!r}; {_WANTED}")
     return create_engine(
         parsed,
         pool_pre_ping=True,
         hide_parameters=True,  # an error's text would otherwise carry the articles' text
         connect_args={
             "connect_timeout": connect_timeout_s,
+            "cursor_factory": Cursor,
             "application_name": "article-classifier",
             "options": f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC",
         },
@@ -48,6 +73,8 @@ def translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except ProgrammingError as error:
+        if "invalid dsn" in str(error.orig):
+            raise SettingsError(f"CLASSIFIER_DATABASE_URL: {' '.join(str(error.orig).split())}") from error
         if getattr(error.orig, "pgcode", None) in {_UNDEFINED_TABLE, _UNDEFINED_COLUMN}:
             raise DatabaseNotMigratedError(
                 f"{address}: the tables are not there yet; run: classifier db upgrade"

@@ -1,5 +1,5 @@
 -- claim_page
--- Take a page of the queue for the rest of this transaction and return its articles. The rows are
+-- Take a page of the queue for the rest of this transaction and return its articles' ids. The rows are
 -- deleted at once: a worker that dies rolls back, and they are free again. Rows that another worker
 -- holds are skipped. MATERIALIZED: the planner must not run the locking SELECT a second time.
 WITH page AS MATERIALIZED (
@@ -8,15 +8,16 @@ WITH page AS MATERIALIZED (
     ORDER BY priority, article_id
     LIMIT :size
     FOR UPDATE SKIP LOCKED
-), claimed AS (
-    DELETE FROM labelling_queue USING page
-    WHERE labelling_queue.article_id = page.article_id
-    RETURNING labelling_queue.article_id
 )
-SELECT articles.id, articles.revision, articles.text
-FROM claimed
-JOIN articles ON articles.id = claimed.article_id
-ORDER BY articles.id
+DELETE FROM labelling_queue USING page
+WHERE labelling_queue.article_id = page.article_id
+RETURNING labelling_queue.article_id
+
+-- claimed_articles
+-- Read the claimed articles, in a statement of its own: its snapshot is newer than the locks on the
+-- queue. Read by the claim itself, a text could be one that was changed, and enqueued again, after the
+-- claim's snapshot and before its lock; the new text would then never get its label.
+SELECT id, revision, text FROM articles WHERE id = ANY(:ids) ORDER BY id
 
 -- enqueue_backlog
 -- Enqueue the next stretch of articles, by id, that have neither an annotation nor a prediction of

@@ -9,17 +9,33 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from classifier.exceptions import DatabaseNotMigratedError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+_LOCK_NOT_AVAILABLE = "55P03"
+
 
 def upgrade(connection: Connection) -> str:
-    """Run every migration that is missing, and return the version that the tables have then."""
+    """Run every migration that is missing, and return the version that the tables have then.
+
+    Raises:
+        DatabaseNotMigratedError: somebody else holds a lock, or the tables are newer than this code.
+    """
+    _refuse_newer(MigrationContext.configure(connection).get_current_revision())
+    connection.rollback()  # Alembic takes a transaction that is open for the caller's, and would not commit it
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
+            raise DatabaseNotMigratedError(
+                "somebody else holds a lock on the tables; nothing was changed; run again: classifier db upgrade"
+            ) from error
+        raise
     return head()
 
 
@@ -34,8 +50,15 @@ def check(connection: Connection) -> None:
     """Raise `DatabaseNotMigratedError` unless the tables have the version that this code needs."""
     current = MigrationContext.configure(connection).get_current_revision()
     if current != head():
+        _refuse_newer(current)
         state = f"version {current}" if current else "no tables of ours"
         raise DatabaseNotMigratedError(f"the database has {state}, {head()} is needed; run: classifier db upgrade")
+
+
+def _refuse_newer(current: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current is not None and current not in known:
+        raise DatabaseNotMigratedError(f"the database has version {current}, newer than this code: update the code")
 
 
 def _config() -> Config:

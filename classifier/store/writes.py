@@ -65,6 +65,7 @@ def merge_articles(connection: Connection) -> Merged:
     connection.execute(query("merge_staged_splits"))
     changed = connection.execute(query("merge_staged_articles")).rowcount
     annotations = connection.execute(query("annotate_staged_articles")).rowcount
+    lock_queue(connection)
     connection.execute(query("dequeue_annotated"))
     enqueued = connection.execute(query("enqueue_staged_articles")).rowcount
     articles, new = connection.execute(query("count_staged")).one()
@@ -88,9 +89,18 @@ def reject(connection: Connection, rows: Sequence[RejectedRow]) -> None:
     connection.execute(upsert(tables.rejected_rows).on_conflict_do_nothing(), values)
 
 
+def lock_queue(connection: Connection) -> None:
+    """Let one transaction at a time add to the queue; labellers go on.
+
+    An ingest and a champion's backlog touch the same rows in different orders: they would deadlock.
+    """
+    connection.execute(select(func.pg_advisory_xact_lock(_QUEUE_LOCK)))
+
+
 def claim_page(connection: Connection, size: int) -> list[QueuedArticle]:
     """Take up to `size` articles off the queue, for as long as this transaction lives."""
-    rows = connection.execute(query("claim_page"), {"size": size})
+    ids = list(connection.scalars(query("claim_page"), {"size": size}))
+    rows = connection.execute(query("claimed_articles"), {"ids": ids})
     return [QueuedArticle(id=row.id, revision=row.revision, text=row.text) for row in rows]
 
 
@@ -201,7 +211,7 @@ def _as_text(values: pd.Series[Any]) -> pa.Array:
     return pa.array(values, type=pa.string(), from_pandas=True)
 
 
-_CHAMPION_LOCK = 7_303_014_202_612  # beside the migrations' lock
+_CHAMPION_LOCK, _QUEUE_LOCK = 7_303_014_202_612, 7_303_014_202_613  # beside the migrations' lock
 
 
 def _copy(connection: Connection, statement: str, data: io.BytesIO) -> None:

@@ -31,7 +31,11 @@ class Tokenized:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training stands. `validation` is the macro-F1 of the last epoch, once there is one."""
+    """Where a training stands.
+
+    `validation` is the macro-F1 of the last epoch, once there is one. `seconds_left` is told from the mean
+    speed so far, less the first step, which compiles the graph.
+    """
 
     step: int
     steps: int
@@ -39,11 +43,7 @@ class Progress:
     loss: float
     validation: float | None
     seconds: float
-
-    @property
-    def seconds_left(self) -> float:
-        """The time that the remaining steps will take at the mean speed so far."""
-        return self.seconds / self.step * (self.steps - self.step) if self.step else float("inf")
+    seconds_left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ class _Run:
         self.steps = recipe.epochs * count(len(train.pieces), recipe.batch_size)
         self.step = 0
         self.started = time.monotonic()
+        self.first_step = 0.0
         self.history: list[Epoch] = []
         self.best_epoch = 0
         self.best_weights: list[Any] = []
@@ -159,7 +160,11 @@ class _Run:
 
     def _progress(self, epoch: int, loss: float) -> Progress:
         last = self.history[-1].macro_f1 if self.history else None
-        return Progress(self.step, self.steps, epoch, loss, last, time.monotonic() - self.started)
+        seconds = time.monotonic() - self.started
+        if self.step == 1:
+            self.first_step = seconds
+        a_step = (seconds - self.first_step) / (self.step - 1) if self.step > 1 else seconds
+        return Progress(self.step, self.steps, epoch, loss, last, seconds, a_step * (self.steps - self.step))
 
     def _data(self) -> tuple[Pieces, CategoryIndices]:
         return self.train.pieces, self.train.targets

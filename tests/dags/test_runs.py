@@ -12,8 +12,8 @@ from tests import tiny
 pytestmark = pytest.mark.filterwarnings("default")
 
 TOPICS = {
-    "sport": "match team goal player season coach".split(),
-    "business": "bank market profit shares company trade".split(),
+    "sport": ["match", "team", "goal", "player", "season", "coach"],
+    "business": ["bank", "market", "profit", "shares", "company", "trade"],
 }
 
 

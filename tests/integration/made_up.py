@@ -109,7 +109,9 @@ def enqueue(connection, ids: Iterable[int], priority: int = 0) -> None:
     )
 
 
-def add_model(connection, name: str, *, macro_f1: float | None = None, data: str = "d", directory: str = "/none") -> int:
+def add_model(
+    connection, name: str, *, macro_f1: float | None = None, data: str = "d", directory: str = "/none"
+) -> int:
     """Register a model past the training; with `macro_f1`, evaluated."""
     model_id = writes.register_model(
         connection, name=name, artefact=directory, manifest_sha256="0", categories=("a", "b"), training={}

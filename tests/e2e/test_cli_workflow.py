@@ -1,0 +1,116 @@
+"""The whole workflow as a user runs it: commands, one after the other, and SQL on the view at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+
+from classifier import embedded
+from tests.integration.made_up import WORDS, articles, query, write_csv
+from tests.postgres import remove_server
+from tests.tiny import make_bert
+
+TENSORFLOW = re.compile(r"WARNING: All log messages before|[IWE]\d{4} \d\d:")  # no setting silences its banner
+TRAINING = ("--epochs", 3, "--batch-size", 8, "--learning-rate", 0.01, "--max-length", 16)  # one width: one graph
+
+
+@pytest.fixture
+def run(classifier):
+    """Run a command that has to succeed in silence; return its JSON."""
+
+    def one(*arguments):
+        done = classifier(*arguments, "--json")
+        said = [line for line in done.stderr.splitlines() if not TENSORFLOW.match(line)]
+        assert (done.returncode, said) == (0, []), arguments
+        lines = done.stdout.splitlines()
+        assert len(lines) == 1, "one line of JSON"
+        return json.loads(lines[0])
+
+    return one
+
+
+@pytest.fixture
+def embedded_database(tmp_path):
+    """Open the embedded database that the commands used; it is stopped and removed at the end."""
+    directory = tmp_path / "home" / "postgres"
+    engines = []
+
+    def opened():
+        engines.append(create_engine(embedded.start(directory, "articles")["articles"]))
+        return engines[-1]
+
+    yield opened
+    for engine in engines:
+        engine.dispose()
+    remove_server(directory)
+
+
+@pytest.mark.slow
+def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
+    made = articles(240)
+    known, fresh = made[:180], [{**row, "category": ""} for row in made[180:]]
+    write_csv(tmp_path / "known.csv", known)
+    write_csv(tmp_path / "fresh.csv", fresh)
+    columns = ("--category", "category", "--id", "id", "--source-name", "news")
+
+    encoder = run("encoder", "import", make_bert(tmp_path / "bert", dim=32, heads=4, hidden_dim=64), "encoder")
+    assert (encoder["dim"], encoder["n_layers"]) == (32, 2)
+    assert run("db", "upgrade") == {"version": "0001"}
+    taken = run("ingest", "known.csv", *columns, "--proportions", "0.6,0.2,0.2")
+    assert (taken["new"], taken["annotations"], taken["enqueued"]) == (180, 180, 0)
+
+    trained = run("train", "--encoder", "encoder", *TRAINING)
+    assert trained["categories"] == sorted(WORDS)
+    assert trained["validation_macro_f1"] > 0.9
+    name, artefact = trained["model"], Path(trained["artefact"])
+    assert artefact == tmp_path / "home" / "models" / name
+    check_artefact(artefact)
+
+    evaluated = run("evaluate")
+    assert evaluated["model"] == name
+    assert evaluated["metrics"]["macro_f1"] > 0.9
+    assert evaluated["baseline"]["accuracy"] > 0.9
+    assert run("promote")["promoted"] is True
+    assert run("ingest", "fresh.csv", *columns)["enqueued"] == 60
+    labelled = run("label", "--page-size", 16)
+    assert (labelled["model"], labelled["labelled"], labelled["waiting"]) == (name, 60, 0)
+    assert labelled["rate"] > 0
+
+    found = run("status")
+    assert found["labels"] == {"annotation": 180, "prediction": 60}
+    assert sum(total for total, _ in found["splits"].values()) == 240
+    assert (found["champion"]["name"], found["champion"]["macro_f1"]) == (name, evaluated["metrics"]["macro_f1"])
+
+    done = classifier("status")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(word in done.stdout for word in ("180", "prediction", name)), done.stdout
+
+    database = embedded_database()
+    labels = dict(query(database, "SELECT external_id, label FROM article_labels WHERE origin = 'prediction'"))
+    right = sum(labels[row["id"]] == row["category"] for row in made[180:])
+    assert right > 54, "of 60 articles that are easy to tell apart"
+    assert query(database, "SELECT DISTINCT model FROM article_labels WHERE origin = 'prediction'") == [(name,)]
+    training = query(database, "SELECT training FROM models")[0][0]
+    history = training["training"]["history"]
+    assert [epoch["epoch"] for epoch in history] == list(range(1, len(history) + 1))
+    assert all(epoch.keys() == {"epoch", "loss", "accuracy", "macro_f1", "seconds"} for epoch in history)
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert training["recipe"]["learning_rate"] == 0.01
+    assert training["data"]["articles"] == trained["train_articles"]
+
+
+def check_artefact(directory):
+    """Everything that `transformers` and labelling need is there, as the manifest says."""
+    manifest = json.loads((directory / "classifier.json").read_text(encoding="utf-8"))
+    files = {path.name for path in directory.iterdir()} - {"classifier.json"}
+    assert files >= {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
+    assert manifest["sha256"] == {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in files}
+    assert manifest["categories"] == sorted(WORDS)
+    assert {"recipe", "data", "training", "versions", "encoder", "max_length"} <= manifest.keys()
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    assert config["id2label"] == {str(index): name for index, name in enumerate(sorted(WORDS))}

@@ -1,0 +1,128 @@
+"""The text of an article stands in the database and nowhere else: in no log, no error and no traceback."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import numpy as np
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from classifier import registry
+from classifier.exceptions import TooManyRejectedError
+from classifier.labelling import worker
+from classifier.pipeline import label
+from classifier.settings import Settings
+from classifier.store import connection as connections
+from classifier.store import writes
+from classifier.workspace import Workspace
+from tests.integration.made_up import run, take_in, unlabelled, value
+from tests.tiny import make_artefact
+
+SENTINEL = "xyzzy-sentinel"
+TEXT = f'{SENTINEL} the "team" \\N goal'
+
+
+@pytest.fixture
+def talkative(database_url, tmp_path, caplog):
+    """A workspace made, and used, while every logger says all it can, and SQLAlchemy each statement."""
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO, "sqlalchemy.engine")
+    engine = connections.connect(database_url.render_as_string(hide_password=False))
+    yield Workspace(engine, Settings(home=tmp_path / "home", _env_file=None))
+    engine.dispose()
+
+
+@pytest.fixture
+def rows():
+    return [{**row, "text": f"{TEXT} {row['id']}"} for row in unlabelled(30)]
+
+
+def told(caplog, capfd, *errors):
+    """Everything that anybody may have read."""
+    everything = [
+        caplog.text,
+        *(repr(vars(record)) for record in caplog.records),
+        *capfd.readouterr(),
+        *("".join(traceback.format_exception(error)) for error in errors),
+        *map(repr, errors),
+    ]
+    return "\n".join(everything)
+
+
+def test_while_all_goes_well(talkative, tmp_path, caplog, capfd, rows):
+    take_in(talkative, tmp_path / "x.csv", rows)
+    files = make_artefact(talkative.models / "m1")
+    with talkative.database.begin() as connection:
+        model = registry.register(connection, "m1", files, {})
+        writes.make_champion(connection, model.id)
+    assert label.run(talkative).labelled == 30
+    said = told(caplog, capfd)
+    assert "labelling_queue" in said, "SQLAlchemy did log its statements"
+    assert SENTINEL not in said
+
+
+def test_when_rows_are_rejected(talkative, tmp_path, caplog, capfd, rows):
+    with pytest.raises(TooManyRejectedError) as caught:
+        take_in(talkative, tmp_path / "x.csv", [{**row, "id": ""} for row in rows])
+    assert value(talkative.database, "SELECT count(*) FROM rejected_rows WHERE row LIKE '%xyzzy%'") == 30
+    assert SENTINEL not in told(caplog, capfd, caught.value)
+
+
+CHECK = "ALTER TABLE articles ADD CONSTRAINT c CHECK (length(text) < 5)"
+UNIQUE = (
+    "ALTER TABLE articles ADD CONSTRAINT c UNIQUE (split, text); INSERT INTO articles "
+    "(source, external_id, text, text_hash, fingerprint, split) SELECT 'y', split, text, '', '', split "
+    f"FROM unnest(ARRAY['train', 'validation', 'test']) AS split, (VALUES ('{TEXT} a3')) AS x (text)"
+)
+NOT_NULL = (
+    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.source = NULL; RETURN NEW; END'; "
+    "CREATE TRIGGER t BEFORE INSERT ON articles FOR EACH ROW EXECUTE FUNCTION f()"
+)
+
+
+@pytest.mark.parametrize("constraint", [CHECK, UNIQUE, NOT_NULL], ids=["check", "unique", "not null"])
+def test_when_the_database_refuses_an_article(talkative, tmp_path, caplog, capfd, rows, constraint):
+    run(talkative.database, constraint)
+    caplog.clear()
+    with pytest.raises(DBAPIError) as caught:
+        take_in(talkative, tmp_path / "x.csv", rows)
+    said = told(caplog, capfd, caught.value)
+    assert "violates" in said
+    assert SENTINEL not in said
+
+
+def test_when_the_database_refuses_a_rejected_row(talkative, tmp_path, caplog, capfd, rows):
+    run(talkative.database, "ALTER TABLE rejected_rows ADD CONSTRAINT c CHECK (length(row) < 5)")
+    rows[3]["id"] = ""
+    with pytest.raises(DBAPIError) as caught:
+        take_in(talkative, tmp_path / "x.csv", rows)
+    assert SENTINEL not in told(caplog, capfd, caught.value)
+
+
+def test_when_copying_fails(talkative, tmp_path, caplog, capfd, rows, monkeypatch):
+    monkeypatch.setattr(writes, "sql", lambda _: "COPY staged_articles (source, text) FROM STDIN WITH (FORMAT csv)")
+    with pytest.raises(Exception, match="extra data") as caught:
+        take_in(talkative, tmp_path / "x.csv", rows)
+    assert SENTINEL not in told(caplog, capfd, caught.value)
+
+
+def test_when_the_model_quotes_the_text_it_cannot_label(talkative, tmp_path, caplog, capfd, rows):
+    take_in(talkative, tmp_path / "x.csv", rows)
+    with talkative.database.begin() as connection:
+        model = registry.register(connection, "m1", make_artefact(talkative.models / "m1"), {})
+        writes.make_champion(connection, model.id)
+
+    class Quoting:
+        def probabilities(self, texts):
+            if any(text.endswith("a7") for text in texts):
+                raise ValueError(f"cannot read {texts}")
+            return np.full((len(texts), 3), 1 / 3, dtype=np.float32)
+
+    done = worker.work(talkative.database, model, Quoting())
+    assert (done.labelled, done.dead) == (29, 1)
+    assert value(talkative.database, "SELECT reason FROM dead_letters") is not None
+    said = told(caplog, capfd)
+    assert "cannot be labelled" in said
+    assert SENTINEL not in said

@@ -1,0 +1,323 @@
+"""Everything that waits is labelled once, whatever dies, breaks or changes meanwhile."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier import registry
+from classifier.exceptions import ArtefactError, NoChampionError
+from classifier.labelling import worker
+from classifier.pipeline import label
+from classifier.store import reads, writes
+from tests.integration.made_up import articles, dump, query, run, take_in, unlabelled, value
+from tests.tiny import CATEGORIES, make_artefact
+
+
+def crown(workspace, name, seed):
+    """Make a tiny model with random weights the champion."""
+    files = make_artefact(workspace.models / name, seed=seed)
+    with workspace.database.begin() as connection:
+        model = registry.register(connection, name, files, {})
+        writes.make_champion(connection, model.id)
+    return model
+
+
+@pytest.fixture
+def champion(workspace):
+    return crown(workspace, "m1", 0)
+
+
+@pytest.fixture
+def labellings(database):
+    """Return what counts how often each article was labelled."""
+    run(database, "CREATE TABLE labellings (article_id bigint, model_id bigint, revision int)")
+    run(
+        database,
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN INSERT INTO labellings VALUES (NEW.article_id, NEW.model_id, NEW.revision); RETURN NEW; END'",
+    )
+    run(database, "CREATE TRIGGER note AFTER INSERT OR UPDATE ON predictions FOR EACH ROW EXECUTE FUNCTION note()")
+    return lambda: query(database, "SELECT times, count(*) FROM (SELECT count(*) AS times FROM labellings "
+                         "GROUP BY article_id, model_id, revision) AS x GROUP BY 1 ORDER BY 1")  # fmt: skip
+
+
+class Fake:
+    """Labels that sometimes raise; the others are all of the second category."""
+
+    def __init__(self, raises=lambda _: None):
+        self.raises = raises
+        self.calls = []
+
+    def probabilities(self, texts):
+        self.calls.append(len(texts))
+        for text in texts:
+            if (error := self.raises(text)) is not None:
+                raise error
+        return np.tile(np.array([0.25, 0.5, 0.25], dtype=np.float32), (len(texts), 1))
+
+
+def test_everything_that_waits_is_labelled(workspace, tmp_path, champion, labellings):
+    take_in(workspace, tmp_path / "x.csv", articles(9) + unlabelled(300, prefix="u"))
+    started, pages = [], []
+    report = label.run(workspace, page_size=64, on_start=started.append, on_page=pages.append)
+    assert (report.model, report.labelled, report.dead_letters, report.waiting) == ("m1", 300, 0, 0)
+    assert started == [300]
+    assert pages == [64, 64, 64, 64, 44]
+    assert report.articles_per_second > 0
+    assert labellings() == [(1, 300)]
+    found = query(
+        workspace.database,
+        "SELECT label, origin, confidence, model FROM article_labels WHERE origin = 'prediction'",
+    )
+    assert len(found) == 300
+    assert {row[0] for row in found} <= set(CATEGORIES)
+    assert {row[3] for row in found} == {"m1"}
+    assert value(workspace.database, "SELECT count(*) FROM article_labels WHERE origin = 'annotation'") == 9
+
+
+def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_path, champion):
+    from classifier.labelling import engine
+    from classifier.labelling.pages import Labeller
+
+    take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+    label.run(workspace, page_size=7, engine="openvino")
+    found = query(
+        workspace.database,
+        "SELECT text, category, confidence, probabilities FROM predictions JOIN articles ON id = article_id",
+    )
+    files = registry.open_artefact(champion)
+    labeller = Labeller.of(files, engine.choose(files, engine="openvino"))
+    expected = labeller.probabilities([row[0] for row in found])
+    stored = np.array([row[3] for row in found], dtype=np.float32)
+    np.testing.assert_array_equal(stored, expected)
+    np.testing.assert_allclose(stored.sum(axis=1), 1, atol=1e-5)
+    assert [row[1] for row in found] == [champion.categories[best] for best in expected.argmax(axis=1)]
+    np.testing.assert_array_equal(np.array([row[2] for row in found], dtype=np.float32), expected.max(axis=1))
+    assert len({row[1] for row in found}) > 1, "the model tells the texts apart"
+
+
+def test_a_limit_is_kept_and_the_rest_waits(workspace, tmp_path, champion):
+    take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+    report = label.run(workspace, limit=20, page_size=8)
+    assert (report.labelled, report.waiting) == (20, 30)
+    assert label.run(workspace).labelled == 30
+    assert label.run(workspace) == label.Labelled("m1", 0, 0, 0, pytest.approx(0, abs=5), report.engine)
+
+
+def test_two_workers_share_the_queue_and_label_each_article_once(workspace, tmp_path, champion, labellings):
+    take_in(workspace, tmp_path / "x.csv", unlabelled(400))
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(label.run, workspace, page_size=10) for _ in range(2)]
+        reports = [one.result(timeout=60) for one in runs]
+    assert sum(report.labelled for report in reports) == 400
+    assert all(report.labelled for report in reports)
+    assert labellings() == [(1, 400)]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace, tmp_path, champion, labellings):
+    """`kill -9` at four random moments, at or between any of the statements, then a run to the end."""
+    take_in(workspace, tmp_path / "x.csv", unlabelled(2500))
+    environment = {
+        **os.environ,
+        "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),
+        "CLASSIFIER_HOME": str(workspace.settings.home),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = [sys.executable, "-c", "from classifier.cli.app import main; main()", "label", "--page-size", "5"]
+    generator = random.Random(os.getpid())
+    done = "SELECT count(*) FROM predictions"
+    for number in range(4):
+        process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
+        goal = value(workspace.database, done) + generator.randint(1, 400)
+        deadline = time.monotonic() + 60
+        while value(workspace.database, done) < goal:
+            assert process.poll() is None, "it ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(generator.random() / 100)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        waiting, labelled = query(
+            workspace.database, "SELECT (SELECT count(*) FROM labelling_queue), (SELECT count(*) FROM predictions)"
+        )[0]
+        assert waiting + labelled == 2500, f"after kill {number}"
+        assert 0 < labelled < 2500
+    report = label.run(workspace)
+    assert report.waiting == 0
+    assert value(workspace.database, done) == 2500
+    assert labellings() == [(1, 2500)]
+
+
+class TestBrokenArticle:
+    @pytest.fixture
+    def waiting(self, workspace, tmp_path):
+        rows = unlabelled(20)
+        for number in (3, 11, 12):
+            rows[number]["text"] = f"poison {number}"
+        take_in(workspace, tmp_path / "x.csv", rows)
+        return rows
+
+    @pytest.mark.usefixtures("waiting")
+    def test_becomes_a_dead_letter_and_its_neighbours_are_labelled(self, workspace, champion):
+        labels = Fake(lambda text: RuntimeError(f"cannot\nread {text}") if "poison" in text else None)
+        done = worker.work(workspace.database, champion, labels, page_size=16)
+        assert (done.labelled, done.dead, done.replaced) == (17, 3, False)
+        dead = query(
+            workspace.database,
+            "SELECT external_id, dead_letters.revision, reason "
+            "FROM dead_letters JOIN articles ON id = article_id ORDER BY 1",
+        )
+        assert dead == [(f"a{number}", 1, "RuntimeError: cannot") for number in (11, 12, 3)]
+        assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 0
+        assert value(workspace.database, "SELECT count(*) FROM predictions WHERE category = 'sport'") == 17
+
+    def test_is_tried_again_when_its_text_changes(self, workspace, tmp_path, champion, waiting):
+        labels = Fake(lambda text: RuntimeError("no") if "poison" in text else None)
+        worker.work(workspace.database, champion, labels)
+        waiting[3]["text"] = "harmless"
+        take_in(workspace, tmp_path / "x.csv", waiting)
+        assert worker.work(workspace.database, champion, labels).labelled == 1
+        assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a3'") == "sport"
+
+    @pytest.mark.usefixtures("waiting")
+    def test_counts_towards_the_limit(self, workspace, champion):
+        labels = Fake(lambda text: RuntimeError("no") if "poison" in text else None)
+        done = worker.work(workspace.database, champion, labels, page_size=3, limit=12)
+        assert (done.labelled, done.dead) == (10, 2)
+
+    @pytest.mark.usefixtures("waiting")
+    @pytest.mark.parametrize("error", [MemoryError(), OSError("no device"), KeyboardInterrupt()])
+    def test_is_not_what_a_fault_of_the_machine_makes_of_it(self, workspace, champion, error):
+        before = dump(workspace.database)
+        with pytest.raises(type(error)):
+            worker.work(workspace.database, champion, Fake(lambda text: error if "poison 12" in text else None))
+        assert dump(workspace.database) == before
+
+    @pytest.mark.usefixtures("waiting")
+    def test_is_not_what_a_broken_model_makes_of_all_of_them(self, workspace, champion):
+        """A model that labels nothing at all would otherwise bury the whole queue."""
+        before = dump(workspace.database)
+        with pytest.raises(RuntimeError, match="no kernel"):
+            worker.work(workspace.database, champion, Fake(lambda _: RuntimeError("no kernel")))
+        assert dump(workspace.database) == before
+        assert value(workspace.database, "SELECT count(*) FROM dead_letters") == 0
+
+
+class TestNewChampion:
+    @pytest.mark.usefixtures("champion")
+    def test_takes_over_in_the_middle_of_a_run(self, workspace, tmp_path, labellings):
+        take_in(workspace, tmp_path / "x.csv", articles(9) + unlabelled(200, prefix="u"))
+        pages = []
+
+        def promote_another(size):
+            pages.append(size)
+            if len(pages) == 3:
+                crown(workspace, "m2", 7)
+
+        report = label.run(workspace, page_size=20, on_page=promote_another)
+        assert (report.model, report.waiting) == ("m2", 0)
+        assert report.labelled == 3 * 20 + 200
+        by_model = query(workspace.database, "SELECT model, count(*) FROM article_labels GROUP BY 1 ORDER BY 1")
+        assert by_model == [("m2", 200), (None, 9)]
+        assert labellings() == [(1, 260)]
+
+    @pytest.mark.usefixtures("champion")
+    def test_takes_over_when_nothing_waits_any_more(self, workspace, tmp_path):
+        take_in(workspace, tmp_path / "x.csv", unlabelled(20))
+        report = label.run(
+            workspace, on_page=lambda _: workspace.models.joinpath("m2").exists() or crown(workspace, "m2", 7)
+        )
+        assert (report.model, report.labelled) == ("m2", 40)
+
+    @pytest.mark.usefixtures("champion")
+    def test_takes_over_while_several_workers_are_at_it(self, workspace, tmp_path):
+        take_in(workspace, tmp_path / "x.csv", unlabelled(300))
+        with ThreadPoolExecutor(3) as pool:
+            runs = [pool.submit(label.run, workspace, page_size=5) for _ in range(2)]
+            while value(workspace.database, "SELECT count(*) FROM predictions") < 50:
+                time.sleep(0.01)
+            crown(workspace, "m2", 7)
+            for one in runs:
+                assert one.result(timeout=60).model == "m2"
+        assert query(workspace.database, "SELECT model, count(*) FROM article_labels GROUP BY 1") == [("m2", 300)]
+        assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 0
+
+    def test_that_is_taken_back_gives_the_former_labels_back_at_once(self, workspace, tmp_path, champion):
+        take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+        labels = "SELECT article_id, label, confidence, model FROM article_labels ORDER BY 1"
+        label.run(workspace)
+        former = query(workspace.database, labels)
+        crown(workspace, "m2", 7)
+        assert {row[1] for row in query(workspace.database, labels)} == {None}
+        label.run(workspace)
+        assert [row[1:] for row in query(workspace.database, labels)] != [row[1:] for row in former]
+        with workspace.database.begin() as connection:
+            writes.make_champion(connection, champion.id)
+        assert query(workspace.database, labels) == former
+        assert label.run(workspace).labelled == 0
+
+    def test_stops_a_worker_of_the_former_one(self, workspace, tmp_path, champion):
+        take_in(workspace, tmp_path / "x.csv", unlabelled(5))
+        crown(workspace, "m2", 7)
+        done = worker.work(workspace.database, champion, Fake())
+        assert (done.labelled, done.replaced) == (0, True)
+        assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 5
+
+
+def test_an_article_that_changes_while_it_is_in_the_model_is_labelled_again(workspace, tmp_path, champion):
+    rows = unlabelled(30)
+    take_in(workspace, tmp_path / "x.csv", rows)
+    rows[4]["text"] = "goal goal goal"
+    with ThreadPoolExecutor(1) as pool:
+        ingesting = []
+
+        def change(text):
+            if not ingesting:
+                ingesting.append(pool.submit(take_in, workspace, tmp_path / "x.csv", rows))
+                wait = time.monotonic() + 20
+                while not value(workspace.database, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                    assert time.monotonic() < wait
+
+        labels = Fake(change)
+        first = worker.work(workspace.database, champion, labels, limit=30)
+        ingesting[0].result(timeout=20)
+        assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a4'") is None
+        second = worker.work(workspace.database, champion, labels)
+    assert (first.labelled, second.labelled) == (30, 1)
+    found = query(
+        workspace.database,
+        "SELECT predictions.revision FROM predictions JOIN articles ON id = article_id WHERE external_id = 'a4'",
+    )
+    assert found == [(2,)]
+
+
+def test_without_a_champion_there_is_nothing_to_label_with(workspace, tmp_path):
+    take_in(workspace, tmp_path / "x.csv", unlabelled(3))
+    with pytest.raises(NoChampionError, match="classifier train, evaluate, promote"):
+        label.run(workspace)
+    assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 3
+
+
+def test_with_a_champion_whose_files_changed_nothing_is_labelled(workspace, tmp_path, champion):
+    take_in(workspace, tmp_path / "x.csv", unlabelled(3))
+    path = workspace.models / "m1" / "config.json"
+    path.write_text(path.read_text().replace("sport", "spurt"))
+    with pytest.raises(ArtefactError, match="sha256"):
+        label.run(workspace)
+    assert value(workspace.database, "SELECT count(*) FROM predictions") == 0
+
+
+def test_the_champion_is_read_from_the_database_as_it_was_registered(workspace, champion):
+    with workspace.database.connect() as connection:
+        found = reads.champion(connection)
+    assert (found.name, found.categories, found.status) == ("m1", CATEGORIES, "champion")

@@ -1,0 +1,77 @@
+"""Any Postgres will do: the main path on a server over TCP, with a password, of an older version.
+
+`CLASSIFIER_TEST_DATABASE_URL` names a server of yours instead; its user has to be able to create databases.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from classifier import registry
+from classifier.exceptions import DatabaseUnavailableError
+from classifier.pipeline import evaluate, label, promote, status, upgrade
+from classifier.settings import Settings
+from classifier.workspace import open_workspace
+from tests.integration.made_up import articles, query, take_in, unlabelled
+from tests.postgres import other_server
+from tests.tiny import make_artefact
+
+PASSWORD = "p@ss:w/rd %41 'x'"
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory):
+    if given := os.environ.get("CLASSIFIER_TEST_DATABASE_URL"):
+        yield make_url(given)
+        return
+    directory = tmp_path_factory.mktemp("other")
+    with other_server(directory, user="owner", password=PASSWORD, version=16) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def url(server_url):
+    admin = create_engine(server_url, isolation_level="AUTOCOMMIT")
+    name = f"classifier_test_{os.getpid()}"
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield server_url.set(database=name)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+def test_the_main_path(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLASSIFIER_DATABASE_URL", url.render_as_string(hide_password=False))
+    workspace = open_workspace(Settings(home=tmp_path / "home", _env_file=None))
+    assert workspace.database.url == url
+    upgrade.run(workspace)
+    awkward = {"id": "awkward", "text": 'line\n\\.\n"quoted" \\N', "category": ""}
+    report = take_in(workspace, tmp_path / "x.csv", [*articles(90), *unlabelled(60, prefix="u"), awkward])
+    assert (report.new, report.annotations, report.enqueued) == (151, 90, 61)
+    assert take_in(workspace, tmp_path / "x.csv").unchanged == 151
+    assert query(workspace.database, "SELECT text FROM articles WHERE external_id = 'awkward'") == [(awkward["text"],)]
+    files = make_artefact(workspace.models / "m1")
+    with workspace.database.begin() as connection:
+        registry.register(connection, "m1", files, {})
+    assert evaluate.run(workspace).metrics.articles > 0
+    assert promote.run(workspace).promoted
+    assert label.run(workspace, page_size=16).labelled == 61
+    found = status.run(workspace)
+    assert found.labels == {"annotation": 90, "prediction": 61}
+    assert (found.waiting, found.champion.name) == (0, "m1")
+    workspace.database.dispose()
+    assert not (tmp_path / "home" / "postgres").exists(), "the embedded server was not started"
+
+
+def test_a_wrong_password_is_told_without_the_password(server_url, tmp_path):
+    if "CLASSIFIER_TEST_DATABASE_URL" in os.environ:
+        pytest.skip("a server of yours may let anybody in")
+    wrong = server_url.set(password="wrong-secret").render_as_string(hide_password=False)
+    workspace = open_workspace(Settings(home=tmp_path, database_url=wrong, _env_file=None))
+    with pytest.raises(DatabaseUnavailableError, match="password authentication failed") as caught:
+        status.run(workspace)
+    assert "wrong-secret" not in str(caught.value)

@@ -1,0 +1,73 @@
+"""Every article is in one batch, near others of its length, padded to a width of few."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifier.training.batches import BUCKETS, batches, bucket, count
+
+lengths_of_articles = st.lists(st.integers(2, 512), min_size=1, max_size=120)
+
+
+def articles(lengths):
+    return [[number % 1000 + 1] * length for number, length in enumerate(lengths)], np.arange(len(lengths))
+
+
+@given(lengths_of_articles, st.integers(1, 17), st.booleans())
+def test_every_article_comes_once_whole_and_with_its_target(lengths, size, shuffled):
+    pieces, targets = articles(lengths)
+    generator = np.random.default_rng(0) if shuffled else None
+    found = list(batches(pieces, targets, size=size, shuffle=generator, pool=3))
+    assert len(found) == count(len(pieces), size)
+    assert sorted(row for batch in found for row in batch.rows) == list(range(len(pieces)))
+    for batch in found:
+        assert batch.tokens.shape == batch.mask.shape == (size, batch.tokens.shape[1])
+        assert batch.tokens.shape[1] in BUCKETS
+        filled = len(batch.rows)
+        assert batch.importance.tolist() == [1] * filled + [0] * (size - filled)
+        assert batch.targets[:filled].tolist() == targets[batch.rows].tolist()
+        for row, article in enumerate(batch.rows):
+            assert batch.tokens[row][batch.mask[row] == 1].tolist() == pieces[article]
+        assert (batch.mask.sum(axis=1) > 0).all(), "attention over nothing is not a number"
+
+
+def test_without_shuffling_the_order_is_by_length():
+    pieces, targets = articles([40, 3, 20, 3, 500, 7])
+    found = list(batches(pieces, targets, size=2))
+    assert [batch.rows.tolist() for batch in found] == [[1, 3], [5, 2], [0, 4]]
+    assert [batch.tokens.shape[1] for batch in found] == [16, 32, 512]
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_epoch_others():
+    pieces, targets = articles(np.random.default_rng(1).integers(2, 300, 200).tolist())
+
+    def orders(seed):
+        generator = np.random.default_rng(seed)
+        return [[batch.rows.tolist() for batch in batches(pieces, targets, size=8, shuffle=generator)] for _ in "ab"]
+
+    first, again, other = orders(0), orders(0), orders(1)
+    assert first == again
+    assert first[0] != first[1]
+    assert first != other
+
+
+def test_little_is_spent_on_padding():
+    lengths = np.random.default_rng(2).lognormal(4.8, 0.7, 2000).clip(4, 512).astype(int).tolist()
+    pieces, targets = articles(lengths)
+    found = list(batches(pieces, targets, size=16, shuffle=np.random.default_rng(0)))
+    computed = sum(batch.tokens.size for batch in found)
+    assert sum(lengths) / computed > 0.8
+    assert 16 * 512 * len(found) > 2.5 * computed, "what padding all to 512 would compute"
+
+
+@pytest.mark.parametrize(("length", "width"), [(1, 16), (16, 16), (17, 32), (512, 512), (900, 512)])
+def test_a_bucket_is_the_narrowest_that_holds_the_length(length, width):
+    assert bucket(length) == width
+
+
+@pytest.mark.parametrize(("articles_", "size", "expected"), [(0, 4, 0), (1, 4, 1), (4, 4, 1), (5, 4, 2)])
+def test_an_epoch_counts_its_last_batch_too(articles_, size, expected):
+    assert count(articles_, size) == expected

@@ -1,0 +1,39 @@
+"""The named statements are all there, described, used, and free of formatted values."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import classifier
+from classifier.store import queries
+
+STATEMENTS = queries._statements()
+SOURCE = Path(queries.__file__).with_name("queries.sql").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_has_a_name_and_no_comment_left_in_it(name):
+    assert re.fullmatch(r"[a-z_]+", name)
+    statement = queries.sql(name)
+    assert re.match(r"(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|COPY)\b", statement)
+    assert "--" not in statement
+    assert queries.query(name).text == statement
+
+
+def test_no_statement_is_lost_by_the_way_the_file_is_cut():
+    assert len(STATEMENTS) == len(re.findall(r"^-- [a-z_]+$", SOURCE, re.MULTILINE))
+    assert "\n\n\n" not in SOURCE
+
+
+def test_every_statement_is_used_and_every_used_one_is_there():
+    code = "\n".join(path.read_text(encoding="utf-8") for path in Path(classifier.__file__).parent.rglob("*.py"))
+    used = set(re.findall(r'(?:query|sql|_copy)\((?:connection, )?"([a-z_]+)"', code))
+    assert used == set(STATEMENTS)
+
+
+def test_a_statement_that_is_not_there_is_an_error():
+    with pytest.raises(KeyError):
+        queries.query("nothing")

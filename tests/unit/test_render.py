@@ -1,0 +1,97 @@
+"""Reports are tables for people and one line of JSON for programs, whatever the names in them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from classifier.cli import render
+from classifier.evaluation.metrics import measure
+from classifier.pipeline.evaluate import Evaluated
+from classifier.pipeline.status import ModelStatus, Status
+
+NAMES = ("[/news]", "[red]", ":key:", "日本", 'a "b"', "[bold]x[/bold]")
+MOMENT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Report:
+    model: str = "m1"
+    articles: int = 12345
+    score: float = 0.98765
+    seconds: float = 1234.5
+    nothing: None = None
+    yes: bool = True
+    categories: tuple[str, ...] = NAMES
+
+
+@pytest.fixture
+def evaluated():
+    mine, base = measure(NAMES, NAMES), measure(NAMES, NAMES[::-1])
+    return Evaluated("m1", mine, base, "openvino f32")
+
+
+def test_a_report_is_a_line_a_field(capsys):
+    render.show(Report(), as_json=False, title="Title", rate=3.5)
+    said = capsys.readouterr().out
+    for part in ("Title", "m1", "12,345", "0.9877", "1,234.5", "-", "True", "rate", "3.5000"):
+        assert part in said
+
+
+def test_json_is_one_line_with_every_value_as_it_is(capsys):
+    render.show(Report(), as_json=True, rate=3.5)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert json.loads(lines[0]) == {
+        "model": "m1", "articles": 12345, "score": 0.98765, "seconds": 1234.5, "nothing": None, "yes": True,
+        "categories": list(NAMES), "rate": 3.5,
+    }  # fmt: skip
+
+
+def test_a_category_is_shown_as_it_is_written(capsys, evaluated):
+    """Square brackets and colons are Rich's markup: "[/news]" alone would be an error."""
+    render.evaluation(evaluated, as_json=False)
+    said = capsys.readouterr().out
+    assert all(name in said for name in NAMES)
+    render.show({"categories": NAMES}, as_json=False)
+    said = capsys.readouterr().out
+    assert all(name in said for name in NAMES)
+
+
+def test_an_evaluation_says_who_is_ahead(capsys, evaluated):
+    render.evaluation(evaluated, as_json=False)
+    assert "The model is ahead of the baseline by 100.00 points" in capsys.readouterr().out
+    behind = Evaluated("m1", evaluated.baseline, evaluated.metrics, "")
+    assert render.verdict(behind).startswith("The baseline is ahead of the model by 100.00")
+    assert "equally accurate" in render.verdict(Evaluated("m1", evaluated.metrics, evaluated.metrics, ""))
+    render.evaluation(evaluated, as_json=True)
+    assert json.loads(capsys.readouterr().out)["beats_baseline"] is True
+
+
+@pytest.mark.parametrize("champion", [None, ModelStatus("m1", "champion", MOMENT, MOMENT, 0.9, 0.8, 50)])
+def test_a_status_is_a_table_or_json(capsys, champion):
+    report = Status({"train": (1000, 900)}, {"none": 7, "prediction": 3}, 7, 2, 1, champion)
+    render.status(report, as_json=False)
+    said = capsys.readouterr().out
+    for part in (
+        "1,000",
+        "no label yet",
+        "by prediction",
+        "dead letters",
+        "2026-03-01 12:30" if champion else "none yet",
+    ):
+        assert part in said
+    render.status(report, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["splits"] == {"train": [1000, 900]}
+    assert (found["champion"] or {}).get("created_at") == (MOMENT.isoformat() if champion else None)
+
+
+def test_models_are_listed_or_said_to_be_none(capsys):
+    render.models([], as_json=False)
+    assert "none yet; run: classifier train" in capsys.readouterr().out
+    render.models([ModelStatus("m1", "candidate", MOMENT, None, None, None, None)], as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "m1"
