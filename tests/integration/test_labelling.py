@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -120,7 +121,22 @@ def test_two_workers_share_the_queue_and_label_each_article_once(workspace, tmp_
         runs = [pool.submit(label.run, workspace, page_size=10) for _ in range(2)]
         reports = [one.result(timeout=60) for one in runs]
     assert sum(report.labelled for report in reports) == 400
-    assert all(report.labelled for report in reports)
+    assert labellings() == [(1, 400)]
+
+
+def test_two_workers_have_pages_of_their_own_at_the_same_time(workspace, tmp_path, champion, labellings):
+    take_in(workspace, tmp_path / "x.csv", unlabelled(400))
+    meeting = Barrier(2, timeout=20)
+
+    class Meeting(Fake):
+        def probabilities(self, texts):
+            if not self.calls:
+                meeting.wait()  # each is in the model with its first page
+            return super().probabilities(texts)
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(worker.work, workspace.database, champion, Meeting(), page_size=10) for _ in range(2)]
+        assert sum(one.result(timeout=60).labelled for one in runs) == 400
     assert labellings() == [(1, 400)]
 
 
@@ -139,7 +155,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace, tmp_path, 
     done = "SELECT count(*) FROM predictions"
     for number in range(4):
         process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
-        goal = value(workspace.database, done) + generator.randint(1, 400)
+        goal = value(workspace.database, done) + generator.randint(1, 250)
         deadline = time.monotonic() + 60
         while value(workspace.database, done) < goal:
             assert process.poll() is None, "it ended before it was killed"
@@ -243,7 +259,8 @@ class TestNewChampion:
     def test_takes_over_while_several_workers_are_at_it(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", unlabelled(300))
         with ThreadPoolExecutor(3) as pool:
-            runs = [pool.submit(label.run, workspace, page_size=5) for _ in range(2)]
+            slowly = {"page_size": 5, "on_page": lambda _: time.sleep(0.1)}
+            runs = [pool.submit(label.run, workspace, **slowly) for _ in range(2)]
             while value(workspace.database, "SELECT count(*) FROM predictions") < 50:
                 time.sleep(0.01)
             crown(workspace, "m2", 7)

@@ -18,8 +18,8 @@ def use_all(quiet=False):
         on_start(10)
         on_page(4)
     with progress.training(quiet=quiet) as on_progress:
-        on_progress(Progress(1, 10, 1, 0.5, None, 2.0))
-        on_progress(Progress(10, 10, 2, 0.25, 0.9, 20.0))
+        on_progress(Progress(1, 10, 1, 0.5, None, 2.0, 18.0))
+        on_progress(Progress(10, 10, 2, 0.25, 0.9, 20.0, 0.0))
 
 
 @pytest.fixture
@@ -44,8 +44,3 @@ def test_it_is_quiet_when_asked_to_be(terminal):
 def test_a_file_or_a_pipe_sees_nothing(capfd):
     use_all()
     assert capfd.readouterr() == ("", "")
-
-
-def test_the_time_left_is_that_of_the_mean_speed():
-    assert Progress(2, 10, 1, 0.5, None, 4.0).seconds_left == 16.0
-    assert Progress(0, 10, 1, 0.5, None, 4.0).seconds_left == float("inf")
