@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +105,29 @@ def connection(shared_database):
     with shared_database.connect() as connection:
         yield connection
         connection.rollback()
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """Run the command `classifier` in a process of its own, in an empty folder with a home of its own."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from classifier.cli.app import main; main()", *map(str, arguments)],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+                "CLASSIFIER_HOME": str(tmp_path / "home"),
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -425,6 +425,11 @@ class TestExpand:
         found = [write(tmp_path / name, "x") for name in ("c.csv", "a.csv", "d.tsv")]
         assert expand(str(tmp_path / "*.csv")) == [found[1], found[0]]
 
+    def test_the_order_is_not_the_file_system_s(self, tmp_path, monkeypatch):
+        found = [str(write(tmp_path / name, "x")) for name in ("c.csv", "a.csv", "b.csv")]
+        monkeypatch.setattr(sources.glob, "glob", lambda *_args, **_options: found)
+        assert [path.name for path in expand("*.csv")] == ["a.csv", "b.csv", "c.csv"]
+
     def test_two_stars_reach_into_folders(self, tmp_path):
         (tmp_path / "x" / "y").mkdir(parents=True)
         path = write(tmp_path / "x" / "y" / "a.csv", "x")

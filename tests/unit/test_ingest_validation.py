@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -131,6 +132,15 @@ class TestMoments:
     )  # fmt: skip
     def test_anything_else_is_rejected(self, given):
         assert reason(published_at=given).startswith(f"published_at {given!r} is not a date such as")
+
+    def test_a_moment_without_an_offset_does_not_depend_on_the_machine(self, monkeypatch):
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        try:
+            assert one(published_at="2024-03-31 10:00")["published_at"] == datetime(2024, 3, 31, 10, tzinfo=UTC)
+        finally:
+            monkeypatch.undo()
+            time.tzset()
 
 
 class TestRejections:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from classifier.articles import SPLITS
 from classifier.exceptions import SettingsError
+from classifier.ingest import splits
 from classifier.ingest.splits import Proportions, decide
 
 FINGERPRINTS = [sha256(str(n).encode()).digest() for n in range(5000)]
@@ -67,6 +68,15 @@ def test_a_larger_train_share_takes_no_article_out_of_train():
 def test_a_split_with_no_share_is_never_chosen(shares):
     wanted = {split for split, share in zip(SPLITS, shares, strict=True) if share}
     assert set(decisions(proportions=Proportions(*shares))) == wanted
+
+
+def test_the_last_point_of_the_line_goes_to_no_split_without_a_share(monkeypatch):
+    class Last:
+        def digest(self):
+            return b"\xff" * 8  # as a fraction of 2**64 it rounds to 1
+
+    monkeypatch.setattr(splits, "blake2b", lambda *_args, **_options: Last())
+    assert decide(b"", key="key", proportions=Proportions(0.7, 0.3, 0)) == "validation"
 
 
 @settings(max_examples=200, deadline=None)
