@@ -206,7 +206,7 @@ def load(path: Path) -> dict[str, Declared]:
 def _validated(path: Path, name: str, table: Any) -> Declared:
     if not isinstance(table, dict):
         raise SourceError(f"{path}: source {name!r}: is not a table; write [sources.{name}]")
-    if table.get("kind") not in _KINDS:
+    if str(table.get("kind")) not in _KINDS:
         raise SourceError(f"{path}: source {name!r}, key 'kind': write one of {', '.join(_KINDS)}")
     try:
         return _ADAPTER.validate_python({**_anchored(path, table), "name": name})

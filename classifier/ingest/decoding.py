@@ -1,6 +1,6 @@
 """Recognise the encoding of a file, and turn any into UTF-8.
 
-A file is UTF-8 unless it cannot be: where valid UTF-8 sequences stand beside bytes that are none, it is
+A file is UTF-8 unless it cannot be: where lines of valid UTF-8 stand beside lines that are none, it is
 a UTF-8 file with some bad rows, which are set aside, and not one of another encoding, which would garble
 all the good ones. charset-normalizer decides the rest. It knows scripts well and Western code pages
 badly ("Besançon" becomes cp1250), so for Latin script cp1252 is taken wherever it gives only words.
@@ -21,7 +21,6 @@ from classifier.exceptions import SourceError
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
-_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _SYMBOL_IN_A_WORD = re.compile(
     "[^\\W\\d_][\xa1-\xaa\xac-\xb6\xb8-\xba\xbc-\xbf\u0192\u02c6\u02dc\u2020\u2021\u2030\u2039][^\\W\\d_]|[\x80-\x9f]"
@@ -29,7 +28,7 @@ _SYMBOL_IN_A_WORD = re.compile(
 """What another code page's letters become, read as cp1252."""
 
 MIXED = 0.2
-"""From this share of valid sequences on, a file is UTF-8 with bad rows: by chance they are far rarer."""
+"""Of the lines that are not ASCII; from this share of valid ones on, the file is UTF-8 with bad rows."""
 
 _SAMPLE = 2**15
 _LIKE_CP1252 = ["cp1252", "latin_1", "cp1254", "iso8859_9", "iso8859_15", "cp1258"]
@@ -68,11 +67,10 @@ def recognised(name: str, blocks: Iterable[bytes]) -> str:
 
 
 def _guessed(name: str, block: bytes) -> str:
-    valid = len(_SEQUENCE.findall(block))
-    invalid = len(_HIGH.findall(_SEQUENCE.sub(b"", block)))
-    if valid >= MIXED * (valid + invalid):
+    lines = list(_telling(block))
+    if sum(map(_is_valid, lines)) >= MIXED * len(lines):
         return "utf-8"
-    sample = b"\n".join(_telling(block))[:_SAMPLE]
+    sample = b"\n".join(lines)[:_SAMPLE]
     matches = from_bytes(sample)
     best = matches.best()
     if best is None:
@@ -82,13 +80,22 @@ def _guessed(name: str, block: bytes) -> str:
 
 def _western(sample: bytes, matches: CharsetMatches) -> str:
     """Choose among the code pages of Latin script: cp1252, unless it breaks words or another fits a language better."""
-    best = matches.best()
-    assert best is not None
     if _SYMBOL_IN_A_WORD.search(sample.decode("cp1252", "replace").replace("\ufffd", "\x80")):
-        best = from_bytes(sample, cp_exclusion=_LIKE_CP1252).best() or best
-        return best.encoding
-    same = next((match for match in matches if "cp1252" in {match.encoding, *match.could_be_from_charset}), None)
-    return "cp1252" if same is None or same.coherence >= best.coherence else best.encoding
+        other = from_bytes(sample, cp_exclusion=_LIKE_CP1252).best()
+        return other.encoding if other else "cp1252"
+    # Windows alone: the code pages of DOS, Macintosh and ISO make letters or controls of quotation marks
+    likely = [match for match in matches if match.encoding.startswith("cp125")]
+    same = next((match for match in likely if "cp1252" in {match.encoding, *match.could_be_from_charset}), None)
+    best = max(likely, key=lambda match: match.coherence, default=None)
+    return "cp1252" if best is None or same is None or same.coherence >= best.coherence else best.encoding
+
+
+def _is_valid(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _telling(block: bytes) -> Iterator[bytes]:

@@ -31,9 +31,12 @@ def read(document: Document, columns: Columns, *, chunk_rows: int = 5000) -> Ite
     Raises:
         SourceError: it is no feed, or not a whole one.
     """
-    headers = {"content-type": document.content_type, "content-location": document.url}
-    # as a stream: feedparser would take a string for an address or a file's name
-    feed = feedparser.parse(io.BytesIO(document.body), response_headers=headers)
+    feed = feedparser.parse(
+        io.BytesIO(document.body),  # as a stream: feedparser would take a string for an address or a file's name
+        response_headers={"content-type": document.content_type},
+        resolve_relative_uris=False,  # an id stays what the feed says, wherever the feed moves
+        sanitize_html=False,  # nothing but the text is taken
+    )
     problem = feed.get("bozo_exception") if feed.get("bozo") else None
     if not feed.get("version"):
         raise SourceError(f"{document.url}: not a feed{_because(problem)}; is the address that of the feed itself?")
@@ -89,8 +92,9 @@ def _plain(detail: Any) -> str:
 
 def _moment(entry: Any, name: str) -> str:
     """Return a moment as it stands, or as feedparser, which knows odd forms, understood it."""
-    value: str = entry.get(name) or ""
-    parsed = entry.get(f"{name}_parsed")
+    # not entry.get: it would give the time of publication for a missing time of change, with a warning
+    value: str = dict.get(entry, name) or ""
+    parsed = dict.get(entry, f"{name}_parsed")
     if timestamps.parse(value.strip()) is None and parsed is not None:
         return datetime.fromtimestamp(timegm(parsed), UTC).isoformat()
     return value
