@@ -19,7 +19,9 @@ from classifier.exceptions import SettingsError
 class Settings(BaseSettings):
     """Where things are, and the few choices that hold for every command."""
 
-    model_config = SettingsConfigDict(env_prefix="CLASSIFIER_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CLASSIFIER_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Path = Field(Path("var"), description="Folder of the project's own data; git ignores it.")
     database_url: str | None = Field(

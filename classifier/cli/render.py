@@ -150,7 +150,7 @@ def print_json(values: Any) -> None:
 
 def _print_wide(table: Table) -> None:
     """Print a table that has more to say than 80 columns hold: the terminal may break its lines."""
-    STDOUT.print(table, width=max(STDOUT.width, 120), crop=False)
+    Console(highlight=False, width=max(STDOUT.width, 120)).print(table)
 
 
 def _table(title: str | None, *columns: str) -> Table:

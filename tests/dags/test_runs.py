@@ -127,6 +127,18 @@ def test_one_source_that_fails_does_not_stop_the_others_and_is_named(run, value,
     assert value(run_states) == "failed succeeded"
 
 
+def test_a_query_reads_through_an_airflow_connection(run, value, tmp_path, monkeypatch):
+    (tmp_path / "sources.toml").write_text(
+        "[sources.cms]\nkind = 'sql'\nconnection = 'articles'\nquery = \"SELECT 'q1' AS id, 'a story' AS text\"\n"
+        "columns = {id = 'id'}\ngroup = 'daily'\n"
+    )
+    monkeypatch.setenv("CLASSIFIER_SOURCES", str(tmp_path / "sources.toml"))
+    assert run("ingest_articles") == outcome("cms", "success", "success")
+    assert value("SELECT text FROM articles WHERE source = 'cms'") == "a story"
+    # it is of the group daily, and has succeeded today
+    assert run("ingest_articles")["ingest"] == "skipped"
+
+
 @pytest.mark.slow
 def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder, value):
     states = run("retrain_classifier", encoder=str(encoder), epochs=2, learning_rate=0.01, precision="float32")
@@ -138,4 +150,4 @@ def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder,
 def test_two_workers_label_everything_that_waits(run, value):
     assert set(run("label_articles", workers=2).values()) == {"success"}
     assert value("SELECT count(*) FROM labelling_queue") == 0
-    assert value("SELECT count(*) FROM article_labels WHERE origin = 'prediction'") == 10
+    assert value("SELECT count(*) FROM article_labels WHERE origin = 'prediction' AND source = 'incoming'") == 10

@@ -206,7 +206,7 @@ class TestFeeds:
             assert ingest(self.declared(site)) == Ingested()
         assert runs(workspace, "status", "new") == [("succeeded", 10), ("succeeded", 0)]
 
-    def test_with_a_bad_entry_take_the_others_in(self, workspace, ingest):
+    def test_with_a_bad_entry_take_the_others_in(self, ingest):
         body = self.FEED.replace(b"<item><guid>3</guid>", b"<item>")
         with serving(page(body)) as site:
             assert ingest(self.declared(site)).new == 9
@@ -215,7 +215,7 @@ class TestFeeds:
         with serving(page(self.FEED.replace(b"guid>", b"x>"))) as site, pytest.raises(TooManyRejectedError):
             ingest(self.declared(site))
 
-    def test_that_fail_forget_nothing(self, workspace, ingest):
+    def test_that_fail_forget_nothing(self, ingest):
         with serving(cached(self.FEED, ETag='"1"')) as site:
             ingest(self.declared(site))
             site.answer = page(b"", code=500)
