@@ -27,6 +27,10 @@ class SourceError(UserError):
     """A source of articles cannot be read."""
 
 
+class SourceUnavailableError(SourceError):
+    """A source does not answer now, and may do so later."""
+
+
 class TooManyRejectedError(SourceError):
     """Too many rows of the source are bad, so nothing was taken in."""
 

@@ -6,8 +6,10 @@ of the working directory.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,7 +19,9 @@ from classifier.exceptions import SettingsError
 class Settings(BaseSettings):
     """Where things are, and the few choices that hold for every command."""
 
-    model_config = SettingsConfigDict(env_prefix="CLASSIFIER_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CLASSIFIER_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Path = Field(Path("var"), description="Folder of the project's own data; git ignores it.")
     database_url: str | None = Field(
@@ -26,6 +30,7 @@ class Settings(BaseSettings):
     models: Path | None = Field(None, description="Folder of the models' artefacts; `home`/models without one.")
     encoder: str = Field("distilbert-base-uncased", description="Pretrained DistilBERT: a hub id or a directory.")
     inbox: str | None = Field(None, description="What the ingest DAG reads by default: a folder, a path or a glob.")
+    sources: Path | None = Field(None, description="File that declares sources; sources.toml where there is one.")
     split_key: str = Field("article-classifier", description="Key of the hash that deals articles to splits.")
     statement_timeout_s: float = Field(300, gt=0, description="Longest a single statement may take, in seconds.")
 
@@ -38,6 +43,11 @@ class Settings(BaseSettings):
     def postgres_directory(self) -> Path:
         """The data folder of the embedded Postgres."""
         return (self.home / "postgres").expanduser().resolve()
+
+
+def variable(name: str) -> str | None:
+    """Return a variable of the environment, or of the file `.env`, that a declared source names."""
+    return os.environ.get(name) or dotenv_values(".env").get(name)
 
 
 def load() -> Settings:

@@ -1,24 +1,27 @@
 """# Ingest articles
 
-Reads files into the table `articles`; what is bad goes to `rejected_rows` with its reason. New and
-changed articles wait for a label in `labelling_queue`, and the asset `articles` starts
+Reads the sources that `CLASSIFIER_SOURCES` (a `sources.toml`) declares, files, feeds and queries, and the
+files of the setting `CLASSIFIER_INBOX`, into the table `articles`; what is bad goes to `rejected_rows` with
+its reason. New and changed articles wait for a label in `labelling_queue`, and the asset `articles` starts
 `label_articles`.
 
-**Runs** every hour on the setting `CLASSIFIER_INBOX` (a folder, path or glob); without one, or with no file
-there yet, it skips. Start it by hand with `files` to take in anything else.
+**Runs** every hour on what is due: sources of the group `hourly`, and those of `daily` and `weekly` that
+have not succeeded today or this week; and on the inbox. Where nothing is due it skips. Start it by hand with
+`group` to take in all sources of a group, or with `files` to take in those files and nothing else.
 
-**Again** is always safe: a file is taken in whole or not at all, and the same file twice changes
-nothing.
+**Again** is always safe: a file, a feed's document or a query's result is taken in whole or not at all, and
+what has been read before is skipped or changes nothing.
 
-**When it fails** the task's last line says which file and why. Mend the file, then clear the task.
-More than 5 % of bad rows refuses the whole file: see `rejected_rows`, or raise `max_rejected`.
+**When it fails** the last task names the sources that failed and why; the others are in. Mend the source,
+then clear its `ingest` task. More than 5 % of bad rows refuses the whole file: see `classifier rejected`, or
+raise `max_rejected`.
 
 **Affects** analysts (new rows in `article_labels`) and the next training (new annotations).
 """
 
 from __future__ import annotations
 
-from airflow.sdk import Metadata, Param, dag, task
+from airflow.sdk import Metadata, Param, TriggerRule, dag, get_current_context, task
 from classifier_airflow.assets import ARTICLES
 from classifier_airflow.conduct import DEFAULT_ARGS
 from pendulum import datetime
@@ -35,7 +38,8 @@ COLUMN = ["null", "string"]
     doc_md=__doc__,
     tags=["classifier"],
     params={
-        "files": Param(None, type=["null", "string"], description="Path or glob; the inbox without one."),
+        "group": Param(None, type=COLUMN, description="Group of declared sources; those that are due without one."),
+        "files": Param(None, type=COLUMN, description="Path or glob, instead of declared sources and the inbox."),
         "text": Param("text", type="string", description="Column of the text."),
         "category": Param(None, type=COLUMN, description="Column of the category, kept as an annotation."),
         "id": Param(None, type=COLUMN, description="Column of the id; without one, the text's hash."),
@@ -49,37 +53,43 @@ COLUMN = ["null", "string"]
 )
 def ingest_articles():
     @task
-    def ingest(params=None) -> dict[str, int]:
-        """Take the files in, and return the counts."""
-        from dataclasses import asdict
+    def choose(params=None) -> list[dict[str, str]]:
+        """List what this run reads: sources by their name, files by their path."""
+        from classifier_airflow.ingests import chosen
 
-        from classifier_airflow.places import inbox_or_skip, workspace
+        return chosen(files=params["files"], group=params["group"])
 
-        from classifier.ingest.sources import Columns
-        from classifier.ingest.splits import Proportions
-        from classifier.pipeline import ingest as use_case
+    @task(map_index_template="{{ source_name }}")
+    def ingest(source: dict[str, str], params=None) -> dict[str, int | str]:
+        """Take one source in, and return the counts."""
+        from classifier_airflow.ingests import take_in
 
-        place = workspace()
-        report = use_case.run(
-            place,
-            params["files"] or inbox_or_skip(place.settings),
-            Columns(*(params[name] for name in ("text", "category", "id", "split", "published_at", "source"))),
-            source=params["source_name"],
-            proportions=Proportions.parse(params["proportions"]),
-            max_rejected=params["max_rejected"],
-        )
-        return asdict(report)
+        name = source.get("name") or source["files"]
+        get_current_context()["source_name"] = name
+        return {"source": name, **take_in(source, params)}
 
-    @task(outlets=[ARTICLES])
-    def announce(counts: dict[str, int]):
+    @task(outlets=[ARTICLES], trigger_rule=TriggerRule.ALL_DONE)
+    def announce(taken):
         """Tell whoever waits for articles, if there are any that are new or changed."""
         from airflow.sdk.exceptions import AirflowSkipException
+        from classifier_airflow.ingests import total
 
-        if not counts["new"] + counts["changed"]:
+        counts = total(taken)
+        if not counts.get("new", 0) + counts.get("changed", 0):
             raise AirflowSkipException("nothing is new")
         yield Metadata(ARTICLES, counts)
 
-    announce(ingest())
+    @task(trigger_rule=TriggerRule.ALL_DONE, retries=1)
+    def verdict(sources, taken):
+        """Fail if a source failed, and name it; the others are in."""
+        from classifier_airflow.ingests import fail_if_any_failed
+
+        fail_if_any_failed(sources, taken)
+
+    sources = choose()
+    taken = ingest.expand(source=sources)
+    announce(taken)
+    verdict(sources, taken)
 
 
 ingest_articles()

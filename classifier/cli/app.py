@@ -18,9 +18,10 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from classifier import settings as settings_module
-from classifier.cli import progress, render
+from classifier.cli import progress, rejected, render, sources
+from classifier.cli.common import Json
+from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
-from classifier.workspace import Workspace, open_workspace
 
 app = typer.Typer(
     help="Keep a database of articles labelled: ingest, train, evaluate, promote, label.",
@@ -33,8 +34,9 @@ db = typer.Typer(help="The database's tables.", no_args_is_help=True)
 encoders = typer.Typer(help="Pretrained encoders.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(encoders, name="encoder")
+app.add_typer(sources.app, name="sources")
+app.add_typer(rejected.app, name="rejected")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")]
 Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
 
 
@@ -97,18 +99,22 @@ def ingest(
     source_name: Annotated[str | None, typer.Option(help="One source for all; by default a file's name.")] = None,
     proportions: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "0.8,0.1,0.1",
     max_rejected: Annotated[float, typer.Option(help="Share of bad rows above which a file is refused.")] = 0.05,
+    encoding: Annotated[str, typer.Option(help='Encoding of text files, or "auto" to have it recognised.')] = "utf-8",
     json: Json = False,
 ) -> None:
     """Take articles in. The same file twice changes nothing.
 
     Example: `classifier ingest bbc-text.csv --text text --category category`
     """
+    from classifier.ingest import decoding
     from classifier.ingest.sources import Columns
     from classifier.ingest.splits import Proportions
     from classifier.pipeline import ingest as use_case
 
     columns = Columns(text, category, id, split, published_at, source)
     shares = Proportions.parse(proportions)
+    if not decoding.known(encoding):
+        raise SettingsError(f'encoding {encoding!r}: is not known; write one such as cp1252, or "auto"')
     with progress.counter("rows", quiet=json) as on_rows:
         report = use_case.run(
             _workspace(),
@@ -117,6 +123,7 @@ def ingest(
             source=source_name,
             proportions=shares,
             max_rejected=max_rejected,
+            encoding=encoding,
             on_rows=on_rows,
         )
     render.show(report, json, title="Ingested")
@@ -195,7 +202,7 @@ def label(
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Show splits, labels, the queue and the champion."""
+    """Show splits, labels, the queue, the champion and the last ingests."""
     from classifier.pipeline import status as use_case
 
     render.status(use_case.run(_workspace()), json)
@@ -218,10 +225,6 @@ def demo(
     from classifier.demo import story
 
     sys.exit(story.run(settings_module.load(), leave=leave, port=port))
-
-
-def _workspace() -> Workspace:
-    return open_workspace(settings_module.load())
 
 
 def _engine(name: str) -> Any:

@@ -9,11 +9,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
     from classifier.pipeline.evaluate import Evaluated
-    from classifier.pipeline.status import ModelStatus, Status
+    from classifier.pipeline.rejected import Rejected
+    from classifier.pipeline.sources import Checked
+    from classifier.pipeline.status import ModelStatus, RunStatus, Status
 
 STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
 
@@ -74,6 +77,56 @@ def status(report: Status, as_json: bool) -> None:
     table.add_row("rejected rows", f"{report.rejected_rows:,}")
     STDOUT.print(table)
     models([report.champion] if report.champion else [], as_json=False, title="Champion")
+    runs(report.runs, as_json=False)
+
+
+def runs(found: Sequence[RunStatus], as_json: bool) -> None:
+    """Print ingests with their counts, and below them why those that failed did."""
+    if as_json:
+        print_json([asdict(run) for run in found])
+        return
+    if not found:
+        STDOUT.print("Ingests: none yet; run: classifier ingest FILES, or classifier sources ingest")
+        return
+    counts = ("files", "read", "new", "changed", "unchanged", "rejected", "repeated")
+    table = _table("Ingests", "source", "status", "began", *counts)
+    for run in found:
+        values = (_text(getattr(run, name)) for name in counts)
+        table.add_row(escape(run.source), run.status, _text(run.started_at), *values)
+    _print_wide(table)
+    for run in found:
+        if run.error:
+            STDOUT.print(f"{run.source}: {run.error}", markup=False)
+
+
+def checked(found: Sequence[Checked], as_json: bool) -> None:
+    """Print what a run of each source would take, and what is wrong with what it would not."""
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    table = _table("Sources", "name", "kind", "group", "unread", "rows", "bad", "encoding", "")
+    for one in found:
+        more = "+" if one.more else ""
+        cells = (_text(one.units), f"{one.rows:,}{more}", _text(one.rejected), _text(one.encoding))
+        table.add_row(one.name, one.kind, one.group, *cells, "cannot be read" if one.problem else "ok")
+    STDOUT.print(table)
+    for one in found:
+        for reason, count in (one.reasons or {}).items():
+            STDOUT.print(f"{one.name}: {count:,} rows: {reason}", markup=False)
+
+
+def rejected(found: Sequence[Rejected], as_json: bool) -> None:
+    """Print rejected rows with their reasons; the rows themselves, which may be long, only as JSON."""
+    if as_json:
+        print_json([asdict(row) for row in found])
+        return
+    if not found:
+        STDOUT.print("Rejected rows: none")
+        return
+    table = _table("Rejected rows", "source", "file", "position", "reason")
+    for row in found:
+        table.add_row(*(escape(value) for value in (row.source, row.unit or "-", row.position, row.reason)))
+    _print_wide(table)
 
 
 def models(found: Sequence[ModelStatus], as_json: bool, *, title: str = "Models") -> None:
@@ -93,6 +146,11 @@ def models(found: Sequence[ModelStatus], as_json: bool, *, title: str = "Models"
 def print_json(values: Any) -> None:
     """Print one line of JSON."""
     print(json.dumps(values, default=_plain, ensure_ascii=False))  # noqa: T201
+
+
+def _print_wide(table: Table) -> None:
+    """Print a table that has more to say than 80 columns hold: the terminal may break its lines."""
+    Console(highlight=False, width=max(STDOUT.width, 120)).print(table)
 
 
 def _table(title: str | None, *columns: str) -> Table:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
-from pathlib import Path
 
 import pandas as pd
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
+from classifier.ingest.files import File
 
 CHUNK_CHARACTERS = 64 * 2**20
 """A chunk is closed at this much text, however few its rows: memory is bounded for long articles too."""
@@ -59,7 +59,7 @@ class RawChunk:
     rejected: list[RejectedRow]
 
 
-def require(path: Path, columns: Columns, present: Sequence[str]) -> None:
+def require(path: File | str, columns: Columns, present: Sequence[str]) -> None:
     """Raise `SourceError` unless each wanted column is present once."""
     for name in columns.wanted:
         if present.count(name) != 1:
@@ -74,11 +74,21 @@ def named(present: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def chunked(path: Path, records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[RawChunk]:
+def chunked(path: File, records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[RawChunk]:
     """Yield the records in chunks of at most `chunk_rows`; raise `SourceError` where there are none."""
+    empty = True
+    for chunk in chunks(records, chunk_rows):
+        empty = False
+        yield chunk
+    if empty:
+        raise SourceError(f"{path}: no rows; an empty source is taken for a mistake")
+
+
+def chunks(records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[RawChunk]:
+    """Yield the records in chunks of at most `chunk_rows`, and nothing where there are none."""
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
-    empty, characters = True, 0
+    characters = 0
     for record in records:
         if isinstance(record, RejectedRow):
             rejected.append(record)
@@ -87,11 +97,9 @@ def chunked(path: Path, records: Iterable[Row | RejectedRow], chunk_rows: int) -
             characters += len(record[0] or "")
         if len(rows) + len(rejected) >= chunk_rows or characters > CHUNK_CHARACTERS:
             yield RawChunk(frame(rows), rejected)
-            empty, rows, rejected, characters = False, [], [], 0
+            rows, rejected, characters = [], [], 0
     if rows or rejected:
         yield RawChunk(frame(rows), rejected)
-    elif empty:
-        raise SourceError(f"{path}: no rows; an empty source is taken for a mistake")
 
 
 def frame(rows: Sequence[Row]) -> pd.DataFrame:

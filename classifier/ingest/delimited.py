@@ -16,13 +16,12 @@ import csv
 from collections.abc import Iterator
 from io import TextIOWrapper
 from operator import itemgetter
-from pathlib import Path
 from typing import TextIO
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest.columns import Columns, RawChunk, Row, chunked, require
-from classifier.ingest.files import MAX_RECORD, opened, too_long
+from classifier.ingest.files import MAX_RECORD, File, opened, too_long
 from classifier.ingest.rejection import rejected
 
 MAX_LINES_OF_A_BAD_ROW = 100
@@ -37,7 +36,7 @@ _Record = tuple[int, list[str] | RejectedRow]
 class _Lines:
     """The lines of a file; `record` is those of the row being read."""
 
-    def __init__(self, path: Path, file: TextIO) -> None:
+    def __init__(self, path: File, file: TextIO) -> None:
         self._path = path
         self._file = file
         self._size = 0
@@ -63,19 +62,19 @@ class _Lines:
         self._size = 0
 
 
-def read(path: Path, columns: Columns, chunk_rows: int, delimiter: str) -> Iterator[RawChunk]:
+def read(path: File, columns: Columns, chunk_rows: int, delimiter: str, encoding: str) -> Iterator[RawChunk]:
     """Yield the file's rows in chunks of at most `chunk_rows`."""
     # the limit is the process's own; it is only ever raised, and _Lines keeps a row below it
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
     # newline="" keeps the line ends inside quoted texts as they are
     with (
-        opened(path) as file,
+        opened(path, encoding) as file,
         TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="") as text,
     ):
         yield from chunked(path, _rows(path, columns, _records(path, _Lines(path, text), delimiter)), chunk_rows)
 
 
-def _rows(path: Path, columns: Columns, records: Iterator[_Record]) -> Iterator[Row | RejectedRow]:
+def _rows(path: File, columns: Columns, records: Iterator[_Record]) -> Iterator[Row | RejectedRow]:
     """Yield each row's values in the order of `FIELDS`."""
     header = _header(path, records)
     require(path, columns, header)
@@ -90,14 +89,14 @@ def _rows(path: Path, columns: Columns, records: Iterator[_Record]) -> Iterator[
             yield rejected(path, f"line {line}", f"columns: {len(cells)}, where the header has {len(header)}", cells)
 
 
-def _header(path: Path, records: Iterator[_Record]) -> list[str]:
+def _header(path: File, records: Iterator[_Record]) -> list[str]:
     cells = next((cells for _, cells in records if cells), [])
     if isinstance(cells, RejectedRow):
         raise SourceError(f"{path}: its header cannot be read: {cells.reason}")
     return cells
 
 
-def _records(path: Path, lines: _Lines, delimiter: str) -> Iterator[_Record]:
+def _records(path: File, lines: _Lines, delimiter: str) -> Iterator[_Record]:
     """Yield each record, behind the line it starts on."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -113,7 +112,7 @@ def _records(path: Path, lines: _Lines, delimiter: str) -> Iterator[_Record]:
             yield line, cells
 
 
-def _bad_record(path: Path, line: int, record: list[str], error: csv.Error) -> RejectedRow:
+def _bad_record(path: File, line: int, record: list[str], error: csv.Error) -> RejectedRow:
     """Return the row whose quotes are wrong; raise `SourceError` where it swallowed much of the file."""
     reason = _REASONS.get(str(error), _QUOTE_INSIDE)
     if len(record) > 1:

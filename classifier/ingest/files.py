@@ -1,16 +1,17 @@
-"""Open the text formats: plain or gzipped UTF-8, with or without a byte order mark."""
+"""Open the text formats: plain, gzipped or zstandard, as UTF-8 whatever they are written in."""
 
 from __future__ import annotations
 
 import gzip
 import io
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, Literal, Protocol
 
 from classifier.exceptions import SourceError
+from classifier.ingest import decoding
 
 MAX_RECORD = 32 * 2**20
 """A longer line, or quoted value, is taken for a damaged file: it would have to fit in memory."""
@@ -18,32 +19,86 @@ MAX_RECORD = 32 * 2**20
 _BUFFER = 2**18
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_PACKED = {".gz": "gzip", ".zst": "zstandard", ".zip": "zip"}
+
+
+class File(Protocol):
+    """What is read: a path of this machine or of an object store, or a member of a zip file."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its name, with the dot."""
+
+    def open(self, mode: Literal["rb"], /) -> IO[Any]:
+        """Open it."""
+
+    def exists(self) -> bool:
+        """Say whether it is there."""
+
+    def is_dir(self) -> bool:
+        """Say whether it is a directory."""
 
 
 @contextmanager
-def faults_named(path: Path) -> Iterator[None]:
+def faults_named(path: File) -> Iterator[None]:
     """Turn what goes wrong while a file is read into a `SourceError` that names the file."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise SourceError(f"{path}: damaged or cut off gzip data ({error}); fetch the file again") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        raise _damaged(path, error) from error
     except OSError as error:
+        if error.strerror is None and path.suffix.lower() == ".zst":  # pyarrow tells of no better class
+            raise _damaged(path, error) from error
         problem = str(error.strerror or error).partition("\n")[0]
         raise SourceError(f"{path}: cannot be read ({problem})") from error
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, unpacked where its name ends in .gz, behind its byte order mark."""
-    with faults_named(path), path.open("rb") as packed:
-        unpacked = gzip.GzipFile(fileobj=packed) if path.suffix.lower() == ".gz" else packed
-        # GzipFile's own readline is Python code: a buffer around it reads lines several times faster
-        with io.BufferedReader(unpacked, _BUFFER) as file:
-            _skip_mark(path, file)
-            yield file
+def opened(path: File, encoding: str = "utf-8") -> Iterator[BinaryIO]:
+    """Open a file as UTF-8 behind its byte order mark, unpacked where its name ends in .gz or .zst.
+
+    `encoding` is a codec's name, or "auto" to have it recognised from the whole file.
+    """
+    with faults_named(path):
+        if encoding == "auto":
+            encoding = encoding_of(path)
+        with unpacked(path) as plain:
+            if decoding.is_utf8(encoding):
+                _skip_mark(path, plain)
+                yield plain
+            else:
+                with io.BufferedReader(decoding.Transcoded(str(path), plain, encoding), _BUFFER) as file:
+                    _skip_mark(path, file)
+                    yield file
 
 
-def too_long(path: Path, line: int) -> SourceError:
+def encoding_of(path: File) -> str:
+    """Return the encoding that a file is recognised to have.
+
+    Raises:
+        SourceError: it is not UTF-8, and nothing else is likely.
+    """
+    with faults_named(path), unpacked(path) as file:
+        return decoding.recognised(str(path), iter(lambda: file.read(2**20), b""))
+
+
+@contextmanager
+def unpacked(path: File) -> Iterator[io.BufferedReader[Any]]:
+    """Open the bytes that a file, packed or not, holds."""
+    # GzipFile's own readline is Python code: a buffer around it reads lines several times faster
+    with (
+        path.open("rb") as packed,
+        _stream(path.suffix.lower(), packed) as stream,
+        io.BufferedReader(stream, _BUFFER) as file,
+    ):
+        yield file
+
+
+def too_long(path: File, line: int) -> SourceError:
     """Return the error for a line, or a quoted value, that is longer than `MAX_RECORD`."""
     size = MAX_RECORD // 2**20
     return SourceError(
@@ -51,11 +106,26 @@ def too_long(path: Path, line: int) -> SourceError:
     )
 
 
-def _skip_mark(path: Path, file: io.BufferedReader[Any]) -> None:
+def _stream(suffix: str, packed: IO[Any]) -> Any:
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=packed)
+    if suffix == ".zst":
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(packed, "zstd")
+    return packed
+
+
+def _damaged(path: File, error: Exception) -> SourceError:
+    kind = _PACKED.get(path.suffix.lower(), "packed")
+    return SourceError(f"{path}: damaged or cut off {kind} data ({error}); fetch the file again")
+
+
+def _skip_mark(path: File, file: io.BufferedReader[Any]) -> None:
     start = file.peek(3)[:3]
     if not start:
         raise SourceError(f"{path}: the file is empty")
     if start.startswith(_UTF16_MARKS):
-        raise SourceError(f"{path}: the file is UTF-16; save it as UTF-8")
+        raise SourceError(f'{path}: the file is UTF-16; save it as UTF-8, or read it with the encoding "auto"')
     if start == _UTF8_MARK:
         file.read(3)

@@ -16,15 +16,16 @@ from pyarrow.parquet import ParquetFile
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest.columns import CHUNK_CHARACTERS, FIELDS, Columns, RawChunk, Row, chunked, require
-from classifier.ingest.files import faults_named
+from classifier.ingest.files import File, faults_named
 from classifier.ingest.scalars import as_string
 
 
-def read(path: Path, columns: Columns, chunk_rows: int) -> Iterator[RawChunk]:
+def read(path: File, columns: Columns, chunk_rows: int) -> Iterator[RawChunk]:
     """Yield the file's rows in chunks of at most `chunk_rows`."""
     with faults_named(path):
         try:
-            with ParquetFile(path, pre_buffer=False) as file:
+            # pyarrow opens a path of this machine better than Python does
+            with ParquetFile(path if isinstance(path, Path) else path.open("rb"), pre_buffer=False) as file:
                 _check(path, columns, file.schema_arrow)
                 yield from chunked(path, _rows(file, columns, chunk_rows), chunk_rows)
         except pa.ArrowException as error:
@@ -32,7 +33,7 @@ def read(path: Path, columns: Columns, chunk_rows: int) -> Iterator[RawChunk]:
             raise SourceError(f"{path}: not a Parquet file that can be read ({problem})") from error
 
 
-def _check(path: Path, columns: Columns, schema: pa.Schema) -> None:
+def _check(path: File, columns: Columns, schema: pa.Schema) -> None:
     require(path, columns, schema.names)
     for field, name in zip(FIELDS, columns.names, strict=True):
         if name is None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from classifier.articles import RejectedRow
+from classifier.ingest.files import File
 
-ROW_LIMIT = 2000
+ROW_LIMIT = 20_000
 """Characters of a rejected row that are kept."""
 
 
-def rejected(path: Path, position: str, reason: str, row: str | Sequence[str]) -> RejectedRow:
+def rejected(path: File | str, position: str, reason: str, row: str | Sequence[str]) -> RejectedRow:
     """Return a row that could not be read; its source is the file until validation names it."""
-    return RejectedRow(path.name, position, reason, row_json(row))
+    return RejectedRow(path if isinstance(path, str) else path.name, position, reason, row_json(row))
 
 
 def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
@@ -34,5 +34,5 @@ def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
 
 
 def _storable(value: str) -> str:
-    # cut first: ten megabytes need not be escaped to keep two thousand characters
+    # cut first: ten megabytes need not be escaped to keep twenty thousand characters
     return value[:ROW_LIMIT].replace("\0", "\u2400").encode("utf-8", "backslashreplace").decode("utf-8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pandas as pd
 
@@ -17,6 +17,9 @@ from classifier.ingest import timestamps
 from classifier.ingest.columns import FIELDS, RawChunk
 from classifier.ingest.rejection import row_json
 from classifier.ingest.text import fingerprint, text_hash
+
+AHEAD = timedelta(days=1)
+"""How far in the future a moment may lie: a zone that is not named makes half a day, and an embargo some hours."""
 
 LIMITS = {"id": 400, "source": 200, "category": 200}
 """Characters. An id and a source together fit in one entry of a Postgres index, 2,704 bytes."""
@@ -45,17 +48,24 @@ class Chunk:
     rejected: tuple[RejectedRow, ...]
 
 
-def validate(chunk: RawChunk, *, default_source: str, max_text_bytes: int = 1_000_000) -> Chunk:
+def validate(
+    chunk: RawChunk,
+    *,
+    default_source: str,
+    max_text_bytes: int = 1_000_000,
+    zone: tzinfo = UTC,
+    now: datetime | None = None,
+) -> Chunk:
     """Return the rows that can be stored, and the others with the first thing wrong with each.
 
     `default_source` names the source of rows that do not name one. A row of a file without an id
-    column gets its text's hash as its id.
+    column gets its text's hash as its id. `zone` is that of moments that name none; `now` is the present.
     """
     raw: _Values = {name: chunk.frame[name].tolist() for name in (*FIELDS, "position")}
     values = {name: raw[name] if name in {"text", "position"} else _stripped(raw[name]) for name in raw}
-    moments = [timestamps.parse(value) if value else None for value in values["published_at"]]
+    moments = [timestamps.parse(value, zone) if value else None for value in values["published_at"]]
     faults: dict[int, str] = {}
-    for index, reason in _faults(values, moments, max_text_bytes):
+    for index, reason in _faults(values, moments, max_text_bytes, (now or datetime.now(UTC)) + AHEAD):
         faults.setdefault(index, reason)
     rejected = [replace(row, source=default_source) for row in chunk.rejected]
     rejected += [_rejected(raw, values, index, reason, default_source) for index, reason in sorted(faults.items())]
@@ -67,7 +77,7 @@ def _stripped(values: Iterable[str | None]) -> list[str | None]:
     return [value and value.strip() for value in values]
 
 
-def _faults(values: _Values, moments: list[datetime | None], max_text_bytes: int) -> Iterator[_Fault]:
+def _faults(values: _Values, moments: list[datetime | None], max_text_bytes: int, latest: datetime) -> Iterator[_Fault]:
     """Yield every fault of every row, those that forbid quoting a value before those that quote it."""
     for field in FIELDS:
         yield from _character_faults(field, values[field])
@@ -85,6 +95,8 @@ def _faults(values: _Values, moments: list[datetime | None], max_text_bytes: int
     for index, (value, moment) in enumerate(zip(values["published_at"], moments, strict=True)):
         if value and moment is None:
             yield index, f"published_at {value[:40]!r} is not a date such as 2024-03-31 or 2024-03-31T10:00:00Z"
+        elif value and moment and moment > latest:
+            yield index, f"published_at {value[:40]!r} lies in the future"
 
 
 def _character_faults(field: str, values: list[str | None]) -> Iterator[_Fault]:

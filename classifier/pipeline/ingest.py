@@ -1,28 +1,31 @@
-"""Take articles in: every file of a path or glob, each in one transaction."""
+"""Take articles in, a unit in one transaction: a file, a feed's document, or what a query brings."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, tzinfo
+from typing import Any
 
 from pandas import DataFrame
 from sqlalchemy import Connection
 
 from classifier.exceptions import TooManyRejectedError
-from classifier.ingest import sources, splits
-from classifier.ingest.sources import Columns
+from classifier.ingest import sources, splits, stored
+from classifier.ingest.columns import Columns, RawChunk
+from classifier.ingest.files import File
 from classifier.ingest.splits import Proportions
 from classifier.ingest.validation import Chunk, validate
+from classifier.pipeline import runs
 from classifier.pipeline.use_case import use_case
-from classifier.store import writes
+from classifier.store import bookkeeping, writes
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 MAX_REJECTED = 0.05
-"""The share of a file's rows that may be bad before none of them is taken in."""
+"""The share of a unit's rows that may be bad before none of them is taken in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ def run(
     source: str | None = None,
     proportions: Proportions | None = None,
     max_rejected: float = MAX_REJECTED,
+    encoding: str = "utf-8",
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Ingested:
     """Ingest the files of a path or glob; a file is taken in whole or not at all.
@@ -68,43 +72,113 @@ def run(
         SourceError: a file cannot be read; the files before it are in.
         TooManyRejectedError: more than `max_rejected` of a file's rows are bad.
     """
+    options = Options(columns, source, proportions or Proportions(), max_rejected, encoding)
     total = Ingested()
-    for path in sources.expand(pattern):
-        one = _File(workspace, path, columns, source or stem(path), proportions or Proportions(), on_rows)
-        total += one.ingest(max_rejected)
+    with runs.recorded(workspace, source or pattern, "files", options.to_json()) as recorded:
+        for path in sources.expand(pattern):
+            total += file_unit(recorded, path, options, on_rows).ingest()
     return total
 
 
-def stem(path: Path) -> str:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How files are read that no source declares; kept with their run, so that they can be read again."""
+
+    columns: Columns
+    source: str | None
+    proportions: Proportions
+    max_rejected: float
+    encoding: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as the database keeps them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Options:
+        """Return what `to_json` wrote."""
+        columns, shares = Columns(**values["columns"]), Proportions(**values["proportions"])
+        return cls(columns, values["source"], shares, values["max_rejected"], values["encoding"])
+
+
+def file_unit(run: runs.Run, path: File, options: Options, on_rows: Callable[[int], None] = lambda _: None) -> Unit:
+    """Return a file as a unit to take in."""
+    return Unit(
+        run=run,
+        name=stored.address(path),
+        source=options.source or stem(path),
+        read=Reading(path, options.columns, options.encoding),
+        max_rejected=options.max_rejected,
+        proportions=options.proportions,
+        on_rows=on_rows,
+    )
+
+
+def stem(path: File) -> str:
     """Return a file's name without its endings: "bbc" for bbc.csv.gz."""
     return path.name.split(".")[0] or path.name
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    workspace: Workspace
-    path: Path
-    columns: Columns
-    source: str
-    proportions: Proportions
-    on_rows: Callable[[int], None]
+class Reading:
+    """A file, and how it is read."""
 
-    def ingest(self, max_rejected: float) -> Ingested:
-        with self.workspace.database.begin() as connection:
+    path: File
+    columns: Columns
+    encoding: str
+
+    def __call__(self) -> Iterator[RawChunk]:
+        """Read it, from the beginning each time."""
+        return sources.read(self.path, self.columns, encoding=self.encoding)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is taken in whole or not at all.
+
+    `name` is its address. `whole` says that a reading shows all of it, as a file's does and a feed's does
+    not. `bear_rows` bad rows are borne whatever their share. `remember` writes what has been read, in the
+    transaction of the rows.
+    """
+
+    run: runs.Run
+    name: str
+    source: str
+    read: Callable[[], Iterator[RawChunk]]
+    max_rejected: float
+    proportions: Proportions
+    bear_rows: int = 0
+    zone: tzinfo = UTC
+    whole: bool = True
+    remember: Callable[[Connection], None] = lambda _: None
+    on_rows: Callable[[int], None] = lambda _: None
+
+    def ingest(self) -> Ingested:
+        """Take it in.
+
+        Raises:
+            TooManyRejectedError: too many of its rows are bad; they are kept with their reasons.
+        """
+        with self.run.database.begin() as connection:
             writes.stage_articles(connection)
             read, rejected, staged = self._stage(connection)
-            if rejected > max_rejected * read:
+            if refused := self._refuses(read, rejected):
                 connection.rollback()
             else:
-                merged = writes.merge_articles(connection)
-        if rejected > max_rejected * read:
-            self._keep_rejected_only()
+                done = self._merge(connection, read, rejected, staged)
+        if refused:
+            self._keep_rejected_only(read)
             raise TooManyRejectedError(
-                f"{self.path}: {rejected} of {read} rows are bad, more than {max_rejected:.0%}: nothing was taken in; "
-                "the reasons are in the table rejected_rows"
+                f"{self.name}: {rejected} of {read} rows are bad, more than {self.max_rejected:.0%}: nothing was taken "
+                "in; see: classifier rejected"
             )
-        log.info("ingested %s", self.path.name, extra={"rows": read, "rejected": rejected})
-        return Ingested(
+        log.info("ingested %s", self.name, extra={"rows": read, "rejected": rejected})
+        return done
+
+    def _merge(self, connection: Connection, read: int, rejected: int, staged: int) -> Ingested:
+        """Merge what is staged, and write down in the same transaction what that did."""
+        merged = writes.merge_articles(connection)
+        done = Ingested(
             files=1,
             read=read,
             rejected=rejected,
@@ -115,29 +189,42 @@ class _File:
             annotations=merged.annotations,
             enqueued=merged.enqueued,
         )
+        bookkeeping.drop_mended(connection, self.run.source, self.name, whole=self.whole)
+        bookkeeping.add_to_run(connection, self.run.id, asdict(done))
+        self.remember(connection)
+        return done
+
+    def _refuses(self, read: int, rejected: int) -> bool:
+        if rejected <= self.max_rejected * read:
+            return False
+        return rejected > self.bear_rows or rejected == read
 
     def _stage(self, connection: Connection) -> tuple[int, int, int]:
         """COPY every good row into the staging table and keep every bad one; return the counts."""
         rejected = staged = 0
-        for chunk in self._chunks():
+        for chunk in self.chunks():
             if len(chunk.rows):
                 writes.copy_articles(connection, self._with_splits(chunk))
-            writes.reject(connection, chunk.rejected)
+            bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
             staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
         return staged + rejected, rejected, staged
 
-    def _keep_rejected_only(self) -> None:
-        with self.workspace.database.begin() as connection:
-            for chunk in self._chunks():
-                writes.reject(connection, chunk.rejected)
+    def _keep_rejected_only(self, read: int) -> None:
+        rejected = 0
+        with self.run.database.begin() as connection:
+            for chunk in self.chunks():
+                bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
+                rejected += len(chunk.rejected)
+            bookkeeping.add_to_run(connection, self.run.id, {"files": 1, "read": read, "rejected": rejected})
 
-    def _chunks(self) -> Iterator[Chunk]:
-        for raw in sources.read(self.path, self.columns):
-            chunk = validate(raw, default_source=self.source)
+    def chunks(self) -> Iterator[Chunk]:
+        """Read it and validate it, a chunk at a time."""
+        for raw in self.read():
+            chunk = validate(raw, default_source=self.source, zone=self.zone)
             self.on_rows(len(chunk.rows) + len(chunk.rejected))
             yield chunk
 
     def _with_splits(self, chunk: Chunk) -> DataFrame:
-        key = self.workspace.settings.split_key
+        key = self.run.split_key
         dealt = [splits.decide(one, key=key, proportions=self.proportions) for one in chunk.rows["fingerprint"]]
         return chunk.rows.rename(columns={"split": "own_split"}).assign(dealt_split=dealt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,25 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RunStatus:
+    """An ingest: `new` rows were inserted, `repeated` ones were duplicates that a later row superseded."""
+
+    source: str
+    kind: str
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    files: int
+    read: int
+    new: int
+    changed: int
+    unchanged: int
+    rejected: int
+    repeated: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Counts of everything that waits, is done, or went wrong.
 
@@ -41,6 +60,7 @@ class Status:
     rejected_rows: int
     dead_letters: int
     champion: ModelStatus | None
+    runs: list[RunStatus]
 
 
 @use_case
@@ -55,7 +75,15 @@ def run(workspace: Workspace) -> Status:
             rejected_rows=reads.rejected_rows(connection),
             dead_letters=reads.dead_letters(connection),
             champion=champions[0] if champions else None,
+            runs=_runs(reads.last_runs(connection)),
         )
+
+
+@use_case
+def last_runs(workspace: Workspace, source: str, *, limit: int = 1) -> list[RunStatus]:
+    """List a source's last ingests, newest first."""
+    with workspace.database.connect() as connection:
+        return _runs(reads.last_runs(connection, source=source, limit=limit))
 
 
 @use_case
@@ -63,6 +91,10 @@ def models(workspace: Workspace) -> list[ModelStatus]:
     """List every model, newest first."""
     with workspace.database.connect() as connection:
         return _models(reads.models_with_scores(connection))
+
+
+def _runs(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[RunStatus]:
+    return [RunStatus(**{field.name: getattr(row, field.name) for field in fields(RunStatus)}) for row in rows]
 
 
 def _models(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[ModelStatus]:

@@ -188,3 +188,28 @@ COPY staged_predictions (article_id, revision, category, confidence, probabiliti
 SELECT
     (SELECT count(DISTINCT (source, external_id)) FROM staged_articles),
     (SELECT count(*) FROM staged_changes WHERE revision = 1)
+
+-- stage_rejected
+-- What this reading rejected, to tell it from what earlier readings did.
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_rejected (source text, position text, row_hash bytea) ON COMMIT DROP
+
+-- drop_rejected_of_whole_unit
+-- Of a unit that was read from end to end: what it does not hold any more, or holds mended.
+DELETE FROM rejected_rows
+WHERE unit = :unit
+  AND run_id IN (SELECT id FROM ingest_runs WHERE source = :source)
+  AND NOT EXISTS (
+    SELECT FROM staged_rejected
+    WHERE staged_rejected.source = rejected_rows.source
+      AND staged_rejected.position = rejected_rows.position
+      AND staged_rejected.row_hash = rejected_rows.row_hash
+  )
+
+-- drop_rejected_of_part
+-- Of a unit that shows only a part each time: what has come in by the same id.
+DELETE FROM rejected_rows
+USING staged_articles
+WHERE rejected_rows.unit = :unit
+  AND rejected_rows.run_id IN (SELECT id FROM ingest_runs WHERE ingest_runs.source = :source)
+  AND rejected_rows.source = staged_articles.source
+  AND rejected_rows.position = 'id ' || staged_articles.external_id

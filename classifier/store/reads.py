@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, literal, select
@@ -108,6 +109,43 @@ def labels_by_origin(connection: Connection) -> dict[str, int]:
     origin = func.coalesce(tables.article_labels.c.origin, "none")
     statement = select(origin, func.count()).group_by(origin)
     return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def source_state(connection: Connection, source: str, unit: str) -> Row[*tuple[Any, ...]] | None:
+    """Return what has been read of a source's unit."""
+    state = tables.source_state
+    return connection.execute(select(state).where(state.c.source == source, state.c.unit == unit)).one_or_none()
+
+
+def last_runs(connection: Connection, *, source: str | None = None, limit: int = 10) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the last ingests, newest first."""
+    runs = tables.ingest_runs
+    statement = select(runs).order_by(runs.c.id.desc()).limit(limit)
+    return connection.execute(statement if source is None else statement.where(runs.c.source == source)).all()
+
+
+def last_success(connection: Connection, source: str) -> datetime | None:
+    """Return when a source's last run that succeeded began."""
+    runs = tables.ingest_runs
+    statement = select(func.max(runs.c.started_at)).where(runs.c.source == source, runs.c.status == "succeeded")
+    found: datetime | None = connection.execute(statement).scalar_one()
+    return found
+
+
+def rejected(
+    connection: Connection, *, source: str | None = None, limit: int | None = None
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the rejected rows, newest first, with the run that rejected them (`declared`, `kind`, `options`)."""
+    rows, runs = tables.rejected_rows, tables.ingest_runs
+    statement: Select[*tuple[Any, ...]] = (
+        select(rows, runs.c.source.label("declared"), runs.c.kind, runs.c.options)
+        .outerjoin(runs, runs.c.id == rows.c.run_id)
+        .order_by(rows.c.id.desc())
+        .limit(limit)
+    )
+    if source is not None:
+        statement = statement.where((rows.c.source == source) | (runs.c.source == source))
+    return connection.execute(statement).all()
 
 
 def queue_length(connection: Connection) -> int:

@@ -156,6 +156,43 @@ labelling_queue = Table(
     Index(None, "priority", "article_id"),
 )
 
+ingest_runs = Table(
+    "ingest_runs",
+    metadata,
+    _key(),
+    Column("source", Text, nullable=False, comment="a declared source's name, else the files as given"),
+    Column("kind", Text, nullable=False),
+    Column("options", JSONB, nullable=False, comment="how files that no source declares were read"),
+    Column("status", Text, nullable=False, server_default="running"),
+    Column("files", Integer, nullable=False, server_default="0", comment="files, feeds or queries read"),
+    Column("read", BigInteger, nullable=False, server_default="0", comment="rows"),
+    Column("new", BigInteger, nullable=False, server_default="0", comment="rows inserted"),
+    Column("changed", BigInteger, nullable=False, server_default="0", comment="rows with another text"),
+    Column("unchanged", BigInteger, nullable=False, server_default="0"),
+    Column("rejected", BigInteger, nullable=False, server_default="0"),
+    Column("repeated", BigInteger, nullable=False, server_default="0", comment="duplicates: a later row won"),
+    Column("error", Text, comment="one line, where it failed"),
+    _now("started_at"),
+    Column("finished_at", DateTime(timezone=True)),
+    CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
+    Index(None, "source", "id"),
+)
+
+source_state = Table(
+    "source_state",
+    metadata,
+    Column("source", Text, primary_key=True, comment="a declared source's name"),
+    Column("unit", Text, primary_key=True, comment="a file's path, a feed's address, or query"),
+    Column("mapping", LargeBinary, nullable=False, comment="sha256 of how it was read: another, read again"),
+    Column("size", BigInteger),
+    Column("modified_at", DateTime(timezone=True)),
+    Column("sha256", LargeBinary, comment="of the file, or of the feed's document"),
+    Column("etag", Text),
+    Column("last_modified", Text, comment="as the feed's server wrote it"),
+    Column("watermark", JSONB, comment="kind and value"),
+    _now("seen_at"),
+)
+
 rejected_rows = Table(
     "rejected_rows",
     metadata,
@@ -166,7 +203,11 @@ rejected_rows = Table(
     Column("row", Text, nullable=False),
     Column("row_hash", LargeBinary, nullable=False, comment="sha256 of the row: the same one is kept once"),
     _now("rejected_at"),
+    Column("run_id", ForeignKey(ingest_runs.c.id)),
+    Column("unit", Text, comment="a file's path, a feed's address, or query"),
     UniqueConstraint("source", "position", "row_hash"),
+    Index(None, "unit"),
+    Index(None, "run_id"),
 )
 
 dead_letters = Table(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pyarrow.csv
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from classifier.articles import Prediction, QueuedArticle, RejectedRow
+from classifier.articles import Prediction, QueuedArticle
 from classifier.store import tables
 from classifier.store.queries import query, sql
 
@@ -70,23 +69,6 @@ def merge_articles(connection: Connection) -> Merged:
     enqueued = connection.execute(query("enqueue_staged_articles")).rowcount
     articles, new = connection.execute(query("count_staged")).one()
     return Merged(articles=articles, new=new, changed=changed - new, annotations=annotations, enqueued=enqueued)
-
-
-def reject(connection: Connection, rows: Sequence[RejectedRow]) -> None:
-    """Keep rejected rows; the same row at the same place is kept once."""
-    if not rows:
-        return
-    values = [
-        {
-            "source": row.source,
-            "position": row.position,
-            "reason": row.reason,
-            "row": row.row,
-            "row_hash": hashlib.sha256(row.row.encode()).digest(),
-        }
-        for row in rows
-    ]
-    connection.execute(upsert(tables.rejected_rows).on_conflict_do_nothing(), values)
 
 
 def lock_queue(connection: Connection) -> None:

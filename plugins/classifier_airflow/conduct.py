@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from classifier.exceptions import DatabaseUnavailableError, UserError
+from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError, UserError
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ GPU_QUEUE = "gpu"
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(DatabaseUnavailableError, RetryAction.RETRY, reason="the database may come back"),
+        RetryRule(SourceUnavailableError, RetryAction.RETRY, reason="the source may answer later"),
         RetryRule(UserError, RetryAction.FAIL, reason="it fails the same way until somebody mends it"),
     ]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 
 import pytest
@@ -46,7 +47,11 @@ def run(dagbag, default_params, articles_connection, tmp_path_factory, monkeypat
 
     def run_dag(name, **params):
         dag_run = dagbag.dags[name].test(run_conf={**default_params[name], **params})
-        return {instance.task_id: str(instance.state) for instance in dag_run.get_task_instances()}
+        states = {}
+        for instance in dag_run.get_task_instances():
+            source = instance.rendered_map_index if instance.task_id == "ingest" and instance.map_index >= 0 else None
+            states[f"{instance.task_id} {source}" if source else instance.task_id] = str(instance.state)
+        return states
 
     return run_dag
 
@@ -54,7 +59,12 @@ def run(dagbag, default_params, articles_connection, tmp_path_factory, monkeypat
 @pytest.fixture
 def value(articles_url):
     engine = create_engine(articles_url)
-    yield lambda query: engine.connect().execute(text(query)).scalar_one()
+
+    def found(query):
+        with engine.connect() as connection:
+            return connection.execute(text(query)).scalar_one()
+
+    yield found
     engine.dispose()
 
 
@@ -63,28 +73,70 @@ def test_labelling_without_a_champion_is_skipped(run):
 
 
 def test_ingesting_without_files_or_an_inbox_is_skipped(run):
-    assert run("ingest_articles") == {"ingest": "skipped", "announce": "skipped"}
+    assert run("ingest_articles") == dict.fromkeys(("choose", "ingest", "announce"), "skipped") | {"verdict": "success"}
 
 
-def test_a_missing_file_fails_the_task_and_nothing_follows(run):
-    assert run("ingest_articles", files="/nowhere/*.csv") == {"ingest": "failed", "announce": "upstream_failed"}
+def outcome(name, ingest, announce):
+    verdict = "failed" if ingest == "failed" else "success"
+    return {"choose": "success", f"ingest {name}": ingest, "announce": announce, "verdict": verdict}
+
+
+def test_a_missing_file_fails_its_task_and_the_verdict_and_announces_nothing(run):
+    states = run("ingest_articles", files="/nowhere/*.csv")
+    assert states == outcome("/nowhere/*.csv", "failed", "skipped")
 
 
 def test_articles_are_ingested_and_announced(run, files, value):
     states = run("ingest_articles", files=str(files / "annotated.csv"), id="id", category="category")
-    assert states == {"ingest": "success", "announce": "success"}
+    assert states == outcome(files / "annotated.csv", "success", "success")
     assert value("SELECT count(*) FROM annotations") == 120
 
 
 def test_the_same_file_again_announces_nothing(run, files, value):
     states = run("ingest_articles", files=str(files / "annotated.csv"), id="id", category="category")
-    assert states == {"ingest": "success", "announce": "skipped"}
+    assert states == outcome(files / "annotated.csv", "success", "skipped")
     assert value("SELECT count(*) FROM articles") == 120
 
 
 def test_articles_without_annotation_wait_for_a_label(run, files, value):
     run("ingest_articles", files=str(files / "incoming.csv"), id="id")
     assert value("SELECT count(*) FROM labelling_queue") == 10
+
+
+def test_one_source_that_fails_does_not_stop_the_others_and_is_named(run, value, tmp_path, monkeypatch, caplog):
+    (tmp_path / "good.csv").write_text("text\nan article of its own\n")
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"text\n" + b"word " * 999)[:-9])
+    declared = "".join(
+        f"[sources.{name}]\nkind = 'files'\nfiles = '{file}'\ngroup = '{group}'\n"
+        for name, file, group in (("good", "good.csv", "now"), ("cut", "cut.csv.gz", "now"), ("later", "no.csv", "x"))
+    )
+    (tmp_path / "sources.toml").write_text(declared)
+    monkeypatch.setenv("CLASSIFIER_SOURCES", str(tmp_path / "sources.toml"))
+    states = run("ingest_articles", group="now")
+    assert states == {
+        "choose": "success",
+        "ingest good": "success",
+        "ingest cut": "failed",
+        "announce": "success",
+        "verdict": "failed",
+    }
+    assert "1 of 2 sources failed: cut: " in caplog.text
+    assert "damaged or cut off gzip data" in caplog.text
+    assert value("SELECT count(*) FROM articles WHERE source = 'good'") == 1
+    run_states = "SELECT string_agg(status, ' ' ORDER BY source) FROM ingest_runs WHERE source IN ('good', 'cut')"
+    assert value(run_states) == "failed succeeded"
+
+
+def test_a_query_reads_through_an_airflow_connection(run, value, tmp_path, monkeypatch):
+    (tmp_path / "sources.toml").write_text(
+        "[sources.cms]\nkind = 'sql'\nconnection = 'articles'\nquery = \"SELECT 'q1' AS id, 'a story' AS text\"\n"
+        "columns = {id = 'id'}\ngroup = 'daily'\n"
+    )
+    monkeypatch.setenv("CLASSIFIER_SOURCES", str(tmp_path / "sources.toml"))
+    assert run("ingest_articles") == outcome("cms", "success", "success")
+    assert value("SELECT text FROM articles WHERE source = 'cms'") == "a story"
+    # it is of the group daily, and has succeeded today
+    assert run("ingest_articles")["ingest"] == "skipped"
 
 
 @pytest.mark.slow
@@ -98,4 +150,4 @@ def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder,
 def test_two_workers_label_everything_that_waits(run, value):
     assert set(run("label_articles", workers=2).values()) == {"success"}
     assert value("SELECT count(*) FROM labelling_queue") == 0
-    assert value("SELECT count(*) FROM article_labels WHERE origin = 'prediction'") == 10
+    assert value("SELECT count(*) FROM article_labels WHERE origin = 'prediction' AND source = 'incoming'") == 10

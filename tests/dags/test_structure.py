@@ -13,7 +13,12 @@ from tests.dags.conftest import ROOT
 pytestmark = pytest.mark.filterwarnings("default")
 
 EDGES = {
-    "ingest_articles": {("ingest", "announce")},
+    "ingest_articles": {
+        ("choose", "ingest"),
+        ("choose", "verdict"),
+        ("ingest", "announce"),
+        ("ingest", "verdict"),
+    },
     "retrain_classifier": {
         ("train", "evaluate"),
         ("train", "promote"),

@@ -263,7 +263,7 @@ class TestBadRows:
 def small_chunks(monkeypatch):
     """Read seven rows at a time."""
     whole = sources.read
-    monkeypatch.setattr(sources, "read", lambda path, columns: whole(path, columns, chunk_rows=7))
+    monkeypatch.setattr(sources, "read", lambda path, columns, **options: whole(path, columns, **options, chunk_rows=7))
 
 
 def test_a_file_that_breaks_off_leaves_nothing_behind(workspace, tmp_path, small_chunks):

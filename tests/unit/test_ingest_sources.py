@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from classifier.exceptions import SourceError
 from classifier.ingest import columns as columns_module
-from classifier.ingest import delimited, files, sources
+from classifier.ingest import delimited, sources
 from classifier.ingest.sources import Columns, expand, read
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -410,7 +410,7 @@ class TestUnreadableFiles:
             raise PermissionError(13, "Permission denied")
 
         path = write(tmp_path / "a.csv", "text\nx\n")
-        monkeypatch.setattr(files.Path, "open", refuse)
+        monkeypatch.setattr(Path, "open", refuse)
         with pytest.raises(SourceError, match=r"a\.csv: cannot be read \(Permission denied\)"):
             list(read(path, Columns()))
 

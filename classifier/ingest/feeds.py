@@ -1,0 +1,100 @@
+"""Read the entries of an RSS or Atom feed as rows.
+
+feedparser reads also what is no well-formed XML. What is malformed but whole is taken, as many real feeds
+are; what was cut off is refused, since its last entry would be half a text.
+"""
+
+from __future__ import annotations
+
+import io
+from calendar import timegm
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import feedparser
+from inscriptis import get_text
+
+from classifier.articles import RejectedRow
+from classifier.exceptions import SourceError
+from classifier.ingest import timestamps
+from classifier.ingest.columns import Columns, RawChunk, Row, chunks
+from classifier.ingest.rejection import rejected
+from classifier.ingest.web import Document
+
+_ENDS = (b"</rss>", b"</feed>", b"</rdf:rdf>", b"</rdf>")
+
+
+def read(document: Document, columns: Columns, *, chunk_rows: int = 5000) -> Iterator[RawChunk]:
+    """Yield the document's entries in chunks of at most `chunk_rows`.
+
+    Raises:
+        SourceError: it is no feed, or not a whole one.
+    """
+    feed = feedparser.parse(
+        io.BytesIO(document.body),  # as a stream: feedparser would take a string for an address or a file's name
+        response_headers={"content-type": document.content_type},
+        resolve_relative_uris=False,  # an id stays what the feed says, wherever the feed moves
+        sanitize_html=False,  # nothing but the text is taken
+    )
+    problem = feed.get("bozo_exception") if feed.get("bozo") else None
+    if not feed.get("version"):
+        raise SourceError(f"{document.url}: not a feed{_because(problem)}; is the address that of the feed itself?")
+    if problem is not None and not document.body.rstrip().lower().endswith(_ENDS):
+        raise SourceError(f"{document.url}: the feed is cut off{_because(problem)}")
+    yield from chunks(_rows(document, feed.entries, columns), chunk_rows)
+
+
+def _because(problem: Exception | None) -> str:
+    return f" ({' '.join(str(problem).replace('<unknown>:', 'line ').split())})" if problem else ""
+
+
+def _rows(document: Document, entries: list[Any], columns: Columns) -> Iterator[Row | RejectedRow]:
+    for number, entry in enumerate(entries, 1):
+        identity = entry.get("id") or entry.get("link")
+        if not identity:
+            reason = "the entry has neither an id (guid) nor a link"
+            yield rejected(document.url, f"entry {number}", reason, str(entry.get("title", "")))
+            continue
+        fields = _fields(entry, identity)
+        text, category, key, split, published_at, source = (
+            fields[name] if name is not None else None for name in columns.names
+        )
+        # the id, not the number, which changes with each poll: the same bad entry is kept once
+        yield text, category, key, split, published_at, source, f"id {key or identity}"[:500]
+
+
+def _fields(entry: Any, identity: str) -> dict[str, str]:
+    title = _plain(entry.get("title_detail"))
+    summary = _plain(entry.get("summary_detail"))
+    body = "\n\n".join(filter(None, map(_plain, entry.get("content", [])))) or summary
+    return {
+        "id": identity,
+        "title": title,
+        "summary": summary,
+        "body": body,
+        "text": "\n\n".join(filter(None, (title, body))),
+        "category": next((tag.get("term") or "" for tag in entry.get("tags", [])), ""),
+        "author": entry.get("author", ""),
+        "link": entry.get("link", ""),
+        "published_at": _moment(entry, "published") or _moment(entry, "updated"),
+        "updated_at": _moment(entry, "updated"),
+    }
+
+
+def _plain(detail: Any) -> str:
+    """Return a part of an entry as text: its HTML, if it is HTML, as a reader would see it."""
+    value: str = (detail or {}).get("value") or ""
+    if (detail or {}).get("type", "text/plain") == "text/plain":
+        return value.strip()
+    return str(get_text(value)).strip()
+
+
+def _moment(entry: Any, name: str) -> str:
+    """Return a moment as it stands, or as feedparser, which knows odd forms, understood it."""
+    # not entry.get: it would give the time of publication for a missing time of change, with a warning
+    value: str = dict.get(entry, name) or ""
+    parsed = dict.get(entry, f"{name}_parsed")
+    if timestamps.parse(value.strip()) is None and parsed is not None:
+        return datetime.fromtimestamp(timegm(parsed), UTC).isoformat()
+    return value

@@ -1,0 +1,115 @@
+"""What the tasks of `ingest_articles` do: choose sources, take one in, say which failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from classifier_airflow import places
+
+if TYPE_CHECKING:
+    from classifier.ingest.declaration import Declared, SqlSource
+    from classifier.settings import Settings
+
+COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "repeated")
+
+
+def chosen(*, files: str | None, group: str | None) -> list[dict[str, str]]:
+    """Return what a run reads: the files alone where some are named; else sources, and the inbox with them.
+
+    Skips the task where there is nothing to read.
+    """
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from classifier.pipeline import sources
+
+    if files:
+        return [{"files": files}]
+    place = places.workspace()
+    found = declared(place.settings)
+    due = sources.chosen(found, group=group) if group else sources.due(place, found.values())
+    named = [{"name": source.name} for source in due]
+    if group:
+        return named
+    try:
+        return [*named, {"files": places.inbox_or_skip(place.settings)}]
+    except AirflowSkipException:
+        if named:
+            return named
+        raise
+
+
+def take_in(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, int]:
+    """Take in a declared source, or files as the parameters say, and return the counts."""
+    from classifier.pipeline import sources
+
+    place = places.workspace()
+    if "name" in source:
+        found = sources.chosen(declared(place.settings), [source["name"]])[0]
+        return asdict(sources.ingest(place, found, database_of))
+
+    from classifier.ingest.columns import Columns
+    from classifier.ingest.splits import Proportions
+    from classifier.pipeline import ingest
+
+    columns = Columns(*(params[name] for name in ("text", "category", "id", "split", "published_at", "source")))
+    report = ingest.run(
+        place,
+        source["files"],
+        columns,
+        source=params["source_name"],
+        proportions=Proportions.parse(params["proportions"]),
+        max_rejected=params["max_rejected"],
+    )
+    return asdict(report)
+
+
+def total(taken: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
+    """Add up the counts of the sources that were taken in."""
+    found = [counts for counts in taken or () if counts]
+    return {name: sum(counts[name] for counts in found) for name in COUNTS}
+
+
+def fail_if_any_failed(sources: Iterable[Mapping[str, str]] | None, taken: Iterable[Mapping[str, Any]] | None) -> None:
+    """Raise an error that names the sources without a result, with what their last run says.
+
+    Raises:
+        SourceError: there are some.
+    """
+    from classifier.exceptions import SourceError
+
+    names = [source.get("name") or source["files"] for source in sources or ()]
+    came = {counts["source"] for counts in taken or () if counts}
+    failed = [name for name in names if name not in came]
+    if failed:
+        lines = "; ".join(f"{name}: {_reason(name)}" for name in failed)
+        raise SourceError(f"{len(failed)} of {len(names)} sources failed: {lines}")
+
+
+def declared(settings: Settings) -> dict[str, Declared]:
+    """Return the declared sources; none where no file declares any."""
+    from classifier.ingest import declaration
+
+    return declaration.load(settings.sources) if settings.sources else {}
+
+
+def database_of(source: SqlSource) -> str:
+    """Return the URL of a query's database: its Airflow connection's, or one of the environment."""
+    from airflow.sdk import BaseHook
+
+    from classifier.cli.sources import database_of as of_environment
+
+    if source.connection is None:
+        return of_environment(source)
+    connection = BaseHook.get_connection(source.connection)
+    if connection.conn_type in {"postgres", "postgresql"}:
+        return places.url_of(connection)
+    return str(connection.get_hook().get_uri())
+
+
+def _reason(name: str) -> str:
+    from classifier.pipeline import status
+
+    runs = status.last_runs(places.workspace(), name)
+    return runs[0].error or runs[0].status if runs else "it did not begin; see its task's log"

@@ -1,0 +1,446 @@
+"""Declared sources: what was read is remembered with the rows, and every run is exact about what it did."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from classifier.exceptions import SourceError, TooManyRejectedError
+from classifier.ingest import declaration
+from classifier.pipeline import rejected, sources, status
+from classifier.pipeline.ingest import Ingested
+from tests.integration.made_up import articles, dump, query, run, take_in, value, write_csv
+from tests.loopback import cached, page, serving
+
+FILES = "[sources.news]\nkind = 'files'\nfiles = 'in/*'\ncolumns = {id = 'id', category = 'category'}\n"
+OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture
+def declare(tmp_path):
+    (tmp_path / "in").mkdir(exist_ok=True)
+
+    def written(content=FILES):
+        (tmp_path / "sources.toml").write_text(content, encoding="utf-8")
+        return declaration.load(tmp_path / "sources.toml")
+
+    return written
+
+
+@pytest.fixture
+def ingest(workspace, declare):
+    def one(content=FILES, **options):
+        (source,) = declare(content).values()
+        return sources.ingest(workspace, source, lambda found: found.url, **options)
+
+    return one
+
+
+def drop(path, rows, *, at=OLD):
+    """Write a file that looks as if it had been there for long."""
+    write_csv(path, rows)
+    os.utime(path, (at, at))
+    return path
+
+
+def runs(workspace, *columns):
+    names = ", ".join(columns or ("status", "files", "read", "new", "changed", "unchanged", "rejected", "repeated"))
+    return query(workspace.database, f"SELECT {names} FROM ingest_runs ORDER BY id")
+
+
+class TestFiles:
+    def test_that_were_read_are_not_even_opened_again(self, workspace, ingest, tmp_path, monkeypatch):
+        drop(tmp_path / "in" / "a.csv", articles(5))
+        assert ingest() == Ingested(files=1, read=5, new=5, annotations=5)
+        before = dump(workspace.database)
+        monkeypatch.setattr("classifier.ingest.stored.sha256", None)
+        assert ingest() == Ingested()
+        assert dump(workspace.database) == before
+
+    def test_that_were_only_touched_are_not_read_again(self, ingest, tmp_path):
+        path = drop(tmp_path / "in" / "a.csv", articles(5))
+        ingest()
+        os.utime(path, (OLD + 99, OLD + 99))
+        assert ingest() == Ingested()
+
+    def test_that_were_changed_within_a_tick_of_the_clock_are_read_again(self, ingest, tmp_path):
+        now = time.time()
+        drop(tmp_path / "in" / "a.csv", articles(5), at=now)
+        ingest()
+        changed = [{**row, "text": row["text"][::-1]} for row in articles(5)]
+        drop(tmp_path / "in" / "a.csv", changed, at=now)
+        assert ingest().changed == 5
+
+    def test_that_arrive_or_change_are_read_alone(self, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", articles(5))
+        drop(tmp_path / "in" / "b.csv", articles(5, prefix="b"))
+        ingest()
+        drop(tmp_path / "in" / "b.csv", articles(6, prefix="b"))
+        drop(tmp_path / "in" / "c.csv", articles(2, prefix="c"))
+        assert ingest() == Ingested(files=2, read=8, new=3, unchanged=5, annotations=3)
+
+    def test_are_read_again_when_their_mapping_changes(self, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", articles(5))
+        ingest()
+        assert ingest(FILES.replace(", category = 'category'", "")).unchanged == 5
+
+    def test_one_that_is_cut_off_does_not_stop_the_others(self, workspace, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", articles(5))
+        packed = gzip.compress(b"id,text,category\n" + b"1,words,x\n" * 999)
+        (tmp_path / "in" / "b.csv.gz").write_bytes(packed[:-20])
+        drop(tmp_path / "in" / "c.csv", articles(5, prefix="c"))
+        for _ in range(2):
+            with pytest.raises(SourceError, match=r"b\.csv\.gz: damaged or cut off gzip data"):
+                ingest()
+        assert runs(workspace, "status", "files", "new", "error IS NOT NULL") == [
+            ("failed", 2, 10, True),
+            ("failed", 0, 0, True),
+        ]
+        (tmp_path / "in" / "b.csv.gz").write_bytes(packed)
+        assert ingest().new == 1
+
+    def test_one_that_changes_while_it_is_read_is_left_for_the_next_run(self, workspace, ingest, tmp_path):
+        path = drop(tmp_path / "in" / "a.csv", articles(5))
+        with pytest.raises(SourceError, match="was changed while it was read"):
+            ingest(on_rows=lambda _: path.write_text("id,text,category\n"))
+        assert value(workspace.database, "SELECT count(*) FROM articles") == 0
+        drop(path, articles(5))
+        assert ingest().new == 5
+
+    def test_a_glob_that_finds_nothing_yet_is_no_failure_but_a_missing_folder_is(self, ingest):
+        assert ingest() == Ingested()
+        with pytest.raises(SourceError, match="no such file"):
+            ingest(FILES.replace("in/*", "inn/*"))
+
+    def test_in_another_encoding_with_times_of_a_zone(self, workspace, ingest, tmp_path):
+        (tmp_path / "in" / "a.csv").write_bytes("id,text,at\n1,déjà vu à l'été,2024-07-01 12:00\n".encode("cp1252"))
+        ingest(FILES.replace("category = 'category'", "published_at = 'at'") + "timezone = 'Europe/Athens'\n")
+        assert query(workspace.database, "SELECT text, published_at FROM articles") == [
+            ("déjà vu à l'été", datetime(2024, 7, 1, 9, tzinfo=UTC))
+        ]
+
+    def test_an_article_of_the_future_is_set_aside(self, workspace, ingest, tmp_path):
+        rows = [{"id": str(n), "text": f"t{n}", "category": "", "at": "2024-01-01"} for n in range(30)]
+        rows[3]["at"] = "2999-01-01"
+        drop(tmp_path / "in" / "a.csv", rows)
+        report = ingest(FILES.replace("category = 'category'", "published_at = 'at'"))
+        assert (report.new, report.rejected) == (29, 1)
+        (row,) = rejected.listed(workspace)
+        assert (row.position, row.reason) == ("line 5", "published_at '2999-01-01' lies in the future")
+
+
+class TestRuns:
+    def test_count_everything(self, workspace, ingest, tmp_path):
+        ingest_rows = articles(40)
+        drop(tmp_path / "in" / "a.csv", ingest_rows)
+        ingest()
+        changed = [{**ingest_rows[0], "text": "another"}, *ingest_rows[1:], ingest_rows[5], articles(1, prefix="n")[0]]
+        drop(tmp_path / "in" / "a.csv", [*changed, {"id": "bad", "text": "", "category": ""}], at=OLD + 9)
+        ingest()
+        assert runs(workspace) == [
+            ("succeeded", 1, 40, 40, 0, 0, 0, 0),
+            ("succeeded", 1, 43, 1, 1, 39, 1, 1),
+        ]
+        assert [one.new for one in status.run(workspace).runs] == [1, 40]
+
+    def test_are_kept_for_files_of_the_command_line_too(self, workspace, tmp_path):
+        take_in(workspace, tmp_path / "x.csv", articles(3))
+        assert runs(workspace, "source", "kind", "status", "new") == [(f"{tmp_path}/x.csv", "files", "succeeded", 3)]
+
+    def test_that_refuse_too_many_bad_rows_count_them_and_take_nothing_in(self, workspace, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", [*articles(8), *[{"id": "", "text": "x", "category": ""}] * 2])
+        with pytest.raises(TooManyRejectedError, match="2 of 10 rows are bad"):
+            ingest()
+        assert runs(workspace) == [("failed", 1, 10, 0, 0, 0, 2, 0)]
+        assert value(workspace.database, "SELECT count(*) FROM articles") == 0
+        assert value(workspace.database, "SELECT count(*) FROM source_state") == 0
+        assert len(rejected.listed(workspace)) == 2
+
+    def test_that_break_keep_no_articles_text(self, workspace, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", articles(3))
+
+        def fail(_):
+            raise RuntimeError("an article's text")
+
+        with pytest.raises(RuntimeError):
+            ingest(on_rows=fail)
+        assert runs(workspace, "status", "error") == [("failed", "RuntimeError; see the log")]
+
+    def test_of_one_source_wait_for_each_other(self, workspace, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", articles(2000))
+        with ThreadPoolExecutor(3) as pool:
+            reports = list(pool.map(lambda _: ingest(), range(3)))
+        assert sorted(report.new for report in reports) == [0, 0, 2000]
+        assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+class TestFeeds:
+    ITEMS = "".join(f"<item><guid>{n}</guid><title>Title {n}</title></item>" for n in range(10))
+    FEED = f"<?xml version='1.0'?><rss version='2.0'><channel><title>t</title>{ITEMS}</channel></rss>".encode()
+
+    @staticmethod
+    def declared(site):
+        return f"[sources.bbc]\nkind = 'feed'\nurl = '{site.url}'\n"
+
+    def test_polled_twice_are_fetched_once(self, workspace, ingest):
+        with serving(cached(self.FEED, ETag='"1"')) as site:
+            assert ingest(self.declared(site)) == Ingested(files=1, read=10, new=10, enqueued=10)
+            before = dump(workspace.database)
+            assert ingest(self.declared(site)) == Ingested()
+            assert site.asked[1]["If-None-Match"] == '"1"'
+        assert dump(workspace.database) == before
+
+    def test_of_a_server_without_etags_change_nothing_the_second_time(self, workspace, ingest):
+        with serving(page(self.FEED)) as site:
+            ingest(self.declared(site))
+            assert ingest(self.declared(site)) == Ingested()
+        assert runs(workspace, "status", "new") == [("succeeded", 10), ("succeeded", 0)]
+
+    def test_with_a_bad_entry_take_the_others_in(self, ingest):
+        body = self.FEED.replace(b"<item><guid>3</guid>", b"<item>")
+        with serving(page(body)) as site:
+            assert ingest(self.declared(site)).new == 9
+
+    def test_with_nothing_but_bad_entries_fail(self, ingest):
+        with serving(page(self.FEED.replace(b"guid>", b"x>"))) as site, pytest.raises(TooManyRejectedError):
+            ingest(self.declared(site))
+
+    def test_that_fail_forget_nothing(self, ingest):
+        with serving(cached(self.FEED, ETag='"1"')) as site:
+            ingest(self.declared(site))
+            site.answer = page(b"", code=500)
+            with pytest.raises(SourceError):
+                ingest(self.declared(site))
+            site.answer = cached(self.FEED, ETag='"1"')
+            assert ingest(self.declared(site)) == Ingested()
+
+
+class TestQueries:
+    @pytest.fixture
+    def stories(self, tmp_path):
+        connection = sqlite3.connect(tmp_path / "cms.db")
+        connection.execute("CREATE TABLE stories (id, body, updated_at)")
+
+        def add(*rows):
+            connection.executemany("INSERT INTO stories VALUES (?, ?, ?)", rows)
+            connection.commit()
+
+        yield add
+        connection.close()
+
+    @pytest.fixture
+    def declared(self, tmp_path):
+        return (
+            f"[sources.cms]\nkind = 'sql'\nurl = 'sqlite:///{tmp_path}/cms.db'\nwatermark = 'updated_at'\n"
+            "query = 'SELECT * FROM stories'\ncolumns = {text = 'body', id = 'id'}\n"
+        )
+
+    def test_bring_what_is_new_since_the_last_run(self, ingest, stories, declared):
+        stories(*[(n, f"story {n}", n) for n in range(50)])
+        assert ingest(declared).new == 50
+        stories((50, "story 50", 50))
+        assert ingest(declared) == Ingested(files=1, read=2, new=1, unchanged=1, enqueued=1)
+
+    def test_that_fail_move_no_watermark(self, ingest, stories, declared, workspace):
+        stories((1, "one", 1))
+        ingest(declared)
+        stories(*[(n, "", n) for n in range(2, 20)])
+        with pytest.raises(TooManyRejectedError):
+            ingest(declared)
+        assert value(workspace.database, "SELECT watermark ->> 'value' FROM source_state") == "1"
+
+    def test_whose_column_vanished_fail_with_one_line(self, ingest, stories, declared, workspace, tmp_path):
+        stories((1, "one", 1))
+        ingest(declared)
+        sqlite3.connect(tmp_path / "cms.db").execute("ALTER TABLE stories RENAME COLUMN body TO gone")
+        with pytest.raises(SourceError, match=r"source 'cms': no column 'body'; its columns are 'id', 'gone'"):
+            ingest(declared)
+        assert runs(workspace, "status") == [("succeeded",), ("failed",)]
+
+
+class TestChecking:
+    def test_says_what_would_be_taken_and_writes_nothing(self, workspace, declare, tmp_path):
+        drop(tmp_path / "in" / "a.csv", [*articles(8), {"id": "", "text": "x", "category": ""}])
+        (source,) = declare().values()
+        before = dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows")
+        found = sources.check(workspace, source, lambda _: "")
+        assert (found.units, found.rows, found.rejected, found.encoding) == (1, 8, 1, "utf-8")
+        assert (found.reasons, found.problem, found.more) == ({"id is empty": 1}, None, False)
+        assert dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows") == before
+
+    def test_leaves_out_what_has_been_read(self, workspace, declare, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", articles(8))
+        ingest()
+        (source,) = declare().values()
+        assert sources.check(workspace, source, lambda _: "").units == 0
+
+    def test_names_a_problem_and_goes_on(self, workspace, declare, tmp_path):
+        (tmp_path / "in" / "a.csv").write_bytes(b"")
+        drop(tmp_path / "in" / "b.csv", articles(8))
+        (source,) = declare().values()
+        found = sources.check(workspace, source, lambda _: "")
+        assert "the file is empty" in found.problem
+        assert found.rows == 8
+
+    def test_stops_at_so_many_rows(self, workspace, declare, tmp_path):
+        drop(tmp_path / "in" / "a.csv", articles(8))
+        (source,) = declare().values()
+        assert sources.check(workspace, source, lambda _: "", rows=5).more
+
+
+class TestDue:
+    DECLARED = "".join(
+        f"[sources.{name}]\nkind = 'files'\nfiles = 'in/*'\ngroup = '{name}'\n"
+        for name in ("hourly", "daily", "weekly", "by-hand")
+    )
+
+    def names(self, workspace, declare, now):
+        return [source.name for source in sources.due(workspace, declare(self.DECLARED).values(), now)]
+
+    def test_is_what_has_not_succeeded_in_its_period(self, workspace, declare):
+        monday = datetime(2026, 3, 2, 9, tzinfo=UTC)
+        assert self.names(workspace, declare, monday) == ["hourly", "daily", "weekly"]
+        for name in ("hourly", "daily", "weekly"):
+            run(
+                workspace.database,
+                "INSERT INTO ingest_runs (source, kind, options, status, started_at) "
+                "VALUES (:name, 'files', '{}', 'succeeded', :at)",
+                name=name,
+                at=monday,
+            )
+        assert self.names(workspace, declare, monday + timedelta(hours=1)) == ["hourly"]
+        assert self.names(workspace, declare, monday + timedelta(hours=15)) == ["hourly", "daily"]
+        assert self.names(workspace, declare, monday + timedelta(days=7)) == ["hourly", "daily", "weekly"]
+
+    def test_is_what_failed(self, workspace, declare):
+        run(
+            workspace.database,
+            "INSERT INTO ingest_runs (source, kind, options, status) VALUES ('daily', 'files', '{}', 'failed')",
+        )
+        assert "daily" in self.names(workspace, declare, datetime.now(UTC))
+
+    def test_choosing_names_what_is_not_declared(self, declare):
+        found = declare(self.DECLARED)
+        assert [one.name for one in sources.chosen(found, group="daily")] == ["daily"]
+        with pytest.raises(SourceError, match="source 'x': is not declared; there are hourly, daily"):
+            sources.chosen(found, ["x"])
+        with pytest.raises(SourceError, match="group 'x': no source is of it; there are by-hand, daily"):
+            sources.chosen(found, group="x")
+
+
+class TestRetrying:
+    BAD = ({"id": "", "text": "without id", "category": "x"},)
+
+    def test_a_mended_file_goes_in(self, workspace, declare, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
+        ingest()
+        drop(tmp_path / "in" / "a.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
+        report = rejected.retry(workspace, declare(), lambda _: "")
+        assert (report.tried, report.mended, report.still_bad) == (1, 1, 0)
+        assert rejected.listed(workspace) == []
+        assert value(workspace.database, "SELECT text FROM articles WHERE external_id = 'mended'") == "without id"
+
+    def test_a_mended_declaration_is_enough(self, workspace, declare, ingest, tmp_path):
+        rows = [{"id": str(n), "nr": f"n{n}", "text": f"t{n}", "category": ""} for n in range(40)]
+        rows[7]["id"] = ""
+        drop(tmp_path / "in" / "a.csv", rows)
+        ingest()
+        report = rejected.retry(workspace, declare(FILES.replace("id = 'id'", "id = 'nr'")), lambda _: "")
+        assert report.mended == 1
+
+    def test_what_is_still_bad_stays(self, workspace, declare, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
+        ingest()
+        before = rejected.listed(workspace)
+        report = rejected.retry(workspace, declare(), lambda _: "")
+        assert (report.tried, report.mended, report.still_bad) == (1, 0, 1)
+        assert rejected.listed(workspace) == before
+
+    def test_an_ordinary_ingest_of_the_mended_file_clears_the_list_too(self, workspace, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
+        ingest()
+        drop(tmp_path / "in" / "a.csv", articles(40), at=OLD + 9)
+        ingest()
+        assert rejected.listed(workspace) == []
+
+    def test_files_of_the_command_line_are_read_again_as_they_were(self, workspace, tmp_path):
+        take_in(workspace, tmp_path / "x.csv", [*articles(40), *self.BAD], source="mine")
+        write_csv(tmp_path / "x.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
+        report = rejected.retry(workspace, {}, lambda _: "")
+        assert report.mended == 1
+        assert value(workspace.database, "SELECT source FROM articles WHERE external_id = 'mended'") == "mine"
+
+    def test_an_entry_that_the_feed_shows_no_more_is_tried_as_it_was_kept(self, workspace, declare, ingest):
+        entry = "<item><guid>old</guid><title>Title</title><pubDate>2999-01-01</pubDate></item>"
+        body = TestFeeds.FEED.replace(b"</channel>", entry.encode() + b"</channel>")
+        with serving(page(body)) as site:
+            declared = TestFeeds.declared(site)
+            ingest(declared)
+            assert len(rejected.listed(workspace)) == 1
+            site.answer = page(TestFeeds.FEED)
+            mended = declare(declared + "columns = {id = 'id', published_at = 'updated_at'}\n")
+            before = rejected.retry(workspace, declare(declared), lambda _: "")
+            assert before.still_bad == 1
+            kept = {**mended}
+            source = kept["bbc"].model_copy(
+                update={"mapping": kept["bbc"].mapping.model_copy(update={"published_at": None})}
+            )
+            report = rejected.retry(workspace, {"bbc": source}, lambda _: "")
+        assert report.mended == 1
+        assert value(workspace.database, "SELECT count(*) FROM articles") == 11
+
+    def test_a_source_that_is_declared_no_more_is_named(self, workspace, ingest, tmp_path):
+        drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
+        ingest()
+        report = rejected.retry(workspace, {}, lambda _: "")
+        assert report.problems == ("source 'news': is not declared any more, so its 1 rows cannot be read again",)
+        assert report.still_bad == 1
+
+
+COMMAND = "import sys; from classifier.cli.app import main; sys.argv = ['classifier', *sys.argv[1:]]; main()"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("declared", [True, False])
+def test_killed_at_ten_random_moments_and_started_again_it_ends_as_one_clean_run(workspace, tmp_path, declared):
+    """Several files, so that a kill falls between their transactions too; each attempt gets further."""
+    choose = random.Random(4)
+    (tmp_path / "in").mkdir()
+    for number in range(8):
+        rows = articles(5000, seed=number, prefix=f"f{number}-")
+        drop(tmp_path / "in" / f"{number}.csv", [*rows, {"id": "", "text": f"bad {number}", "category": ""}])
+    (tmp_path / "sources.toml").write_text(FILES)
+    url = workspace.database.url.render_as_string(hide_password=False)
+    environment = {**os.environ, "CLASSIFIER_DATABASE_URL": url, "CLASSIFIER_HOME": str(tmp_path / "home")}
+    ad_hoc = ["ingest", str(tmp_path / "in" / "*.csv"), "--id", "id", "--category", "category", "--source-name", "news"]
+    arguments = ["sources", "ingest", "--file", str(tmp_path / "sources.toml")] if declared else ad_hoc
+    command = [sys.executable, "-c", COMMAND, *arguments, "--json"]
+    started = time.monotonic()
+    subprocess.run([*command[:-1], "--help"], check=True, env=environment, capture_output=True)
+    start_up = time.monotonic() - started
+    for _ in range(10):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(start_up + choose.uniform(0, 2.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    last = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    assert "Traceback" not in last.stderr
+    killed = "SELECT count(*) FROM ingest_runs WHERE error = 'it was killed before its end'"
+    assert value(workspace.database, killed) >= 1
+    assert value(workspace.database, "SELECT count(*) FROM ingest_runs WHERE status = 'running'") == 0
+    counts = "SELECT count(*), count(DISTINCT external_id), max(revision) FROM articles"
+    assert query(workspace.database, counts) == [(40_000, 40_000, 1)]
+    assert value(workspace.database, "SELECT count(*) FROM annotations") == 40_000
+    assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 0
+    assert value(workspace.database, "SELECT count(*) FROM rejected_rows") == 8
+    assert value(workspace.database, "SELECT sum(new) FROM ingest_runs") == 40_000
