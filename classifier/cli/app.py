@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from classifier import settings as settings_module
-from classifier.cli import progress, render
+from classifier.cli import progress, render, splits
 from classifier.exceptions import SettingsError, UserError
 from classifier.workspace import Workspace, open_workspace
 
@@ -32,6 +32,7 @@ db = typer.Typer(help="The database's tables.", no_args_is_help=True)
 encoders = typer.Typer(help="Pretrained encoders.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(encoders, name="encoder")
+app.add_typer(splits.app, name="splits")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")]
 Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
