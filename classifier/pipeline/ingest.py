@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from pandas import DataFrame
 from sqlalchemy import Connection
 
 from classifier.exceptions import TooManyRejectedError
-from classifier.ingest import sources, splits
+from classifier.ingest import sources
+from classifier.ingest.ahead import one_ahead
 from classifier.ingest.sources import Columns
 from classifier.ingest.splits import Proportions
 from classifier.ingest.validation import Chunk, validate
+from classifier.pipeline.near_duplicates import Dealer
 from classifier.pipeline.use_case import use_case
 from classifier.store import writes
 from classifier.workspace import Workspace
@@ -119,9 +120,14 @@ class _File:
     def _stage(self, connection: Connection) -> tuple[int, int, int]:
         """COPY every good row into the staging table and keep every bad one; return the counts."""
         rejected = staged = 0
-        for chunk in self._chunks():
+        dealer = Dealer(connection, self.workspace.settings.split_key, self.proportions)
+        dealer.begin()
+        for chunk in one_ahead(self._chunks()):
+            self.on_rows(len(chunk.rows) + len(chunk.rejected))
             if len(chunk.rows):
-                writes.copy_articles(connection, self._with_splits(chunk))
+                rows = chunk.rows.rename(columns={"split": "own_split"})
+                writes.copy_articles(connection, rows)
+                dealer.decide(rows)
             writes.reject(connection, chunk.rejected)
             staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
         return staged + rejected, rejected, staged
@@ -129,15 +135,9 @@ class _File:
     def _keep_rejected_only(self) -> None:
         with self.workspace.database.begin() as connection:
             for chunk in self._chunks():
+                self.on_rows(len(chunk.rows) + len(chunk.rejected))
                 writes.reject(connection, chunk.rejected)
 
     def _chunks(self) -> Iterator[Chunk]:
         for raw in sources.read(self.path, self.columns):
-            chunk = validate(raw, default_source=self.source)
-            self.on_rows(len(chunk.rows) + len(chunk.rejected))
-            yield chunk
-
-    def _with_splits(self, chunk: Chunk) -> DataFrame:
-        key = self.workspace.settings.split_key
-        dealt = [splits.decide(one, key=key, proportions=self.proportions) for one in chunk.rows["fingerprint"]]
-        return chunk.rows.rename(columns={"split": "own_split"}).assign(dealt_split=dealt)
+            yield validate(raw, default_source=self.source)
