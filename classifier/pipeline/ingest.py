@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from classifier.ingest.ahead import one_ahead
 from classifier.ingest.sources import Columns
 from classifier.ingest.splits import Proportions
 from classifier.ingest.validation import Chunk, validate
-from classifier.pipeline.near_duplicates import Dealer
+from classifier.pipeline.near_duplicates import Dealer, sign
 from classifier.pipeline.use_case import use_case
 from classifier.store import writes
 from classifier.workspace import Workspace
@@ -122,14 +123,18 @@ class _File:
         rejected = staged = 0
         dealer = Dealer(connection, self.workspace.settings.split_key, self.proportions)
         dealer.begin()
-        for chunk in one_ahead(self._chunks()):
-            self.on_rows(len(chunk.rows) + len(chunk.rejected))
-            if len(chunk.rows):
-                rows = chunk.rows.rename(columns={"split": "own_split"})
-                writes.copy_articles(connection, rows)
-                dealer.decide(rows)
-            writes.reject(connection, chunk.rejected)
-            staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
+        with ThreadPoolExecutor(1) as pool:
+            for chunk in one_ahead(self._chunks()):
+                self.on_rows(len(chunk.rows) + len(chunk.rejected))
+                if len(chunk.rows):
+                    rows = chunk.rows.rename(columns={"split": "own_split"})
+                    undecided = dealer.undecided(rows)
+                    copied = pool.submit(writes.copy_articles, connection, rows)
+                    signed = sign(undecided)  # while Postgres reads the rows
+                    copied.result()
+                    dealer.place(signed)
+                writes.reject(connection, chunk.rejected)
+                staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
         return staged + rejected, rejected, staged
 
     def _keep_rejected_only(self) -> None:

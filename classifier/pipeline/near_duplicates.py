@@ -17,8 +17,17 @@ from classifier.store import near_duplicates
 
 _ADOPTED_AT_ONCE = 5000
 
-_Text = tuple[bytes, Split | None, str]
+Text = tuple[bytes, Split | None, str]
 """A text's fingerprint, the split that is wished for it, and the text."""
+
+
+def sign(texts: list[Text]) -> list[NewText]:
+    """Return the texts with their bands. It needs no database, so it can be done while a COPY runs."""
+    bands, found = signatures.bands([text for _, _, text in texts])
+    return [
+        NewText(fingerprint, tuple(row) if any_bands else (), wish)
+        for (fingerprint, wish, _), row, any_bands in zip(texts, bands.tolist(), found.tolist(), strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +42,18 @@ class Dealer:
         """Wait until nobody else decides splits, and place the texts that came before there were clusters."""
         near_duplicates.wait_for_other_ingests(self.connection)
         while texts := near_duplicates.undecide_unclustered(self.connection, _ADOPTED_AT_ONCE):
-            self._place([(fingerprint, split, text or "") for fingerprint, split, text in texts])
+            self.place(sign([(fingerprint, split, text or "") for fingerprint, split, text in texts]))
 
-    def decide(self, rows: DataFrame) -> None:
-        """Decide the split of every text of the rows that has none; its first row's wish counts."""
+    def undecided(self, rows: DataFrame) -> list[Text]:
+        """Return the texts of the rows that have no split, once each; a text's first row has its wish."""
         decided = near_duplicates.decided(self.connection, rows["fingerprint"].tolist())
         first: dict[bytes, int] = {}
         # not pandas' isin: it makes NumPy strings of bytes, and those lose the zeros they end in
         for index, fingerprint in enumerate(rows["fingerprint"]):
             if fingerprint not in decided:
                 first.setdefault(fingerprint, index)
-        if first:
-            new = rows.iloc[list(first.values())]
-            self._place(list(zip(first, self._wishes(new), new["text"], strict=True)))
+        new = rows.iloc[list(first.values())]
+        return list(zip(first, self._wishes(new), new["text"], strict=True))
 
     def _wishes(self, rows: DataFrame) -> Iterable[Split | None]:
         """Return the source's own split, else that of the article whose new text it is."""
@@ -53,15 +61,11 @@ class Dealer:
         present = near_duplicates.article_splits(self.connection, keys)
         return [own or present.get(key) for own, key in zip(rows["own_split"], keys, strict=True)]
 
-    def _place(self, texts: list[_Text]) -> None:
-        bands, found = signatures.bands([text for _, _, text in texts])
-        known = near_duplicates.homes(self.connection, bands[found])
-        new = (
-            NewText(fingerprint, tuple(row) if any_bands else (), wish)
-            for (fingerprint, wish, _), row, any_bands in zip(texts, bands.tolist(), found.tolist(), strict=True)
-        )
+    def place(self, texts: list[NewText]) -> None:
+        """Decide the splits of texts that have none."""
+        known = near_duplicates.homes(self.connection, [band for text in texts for band in text.bands])
         split_of = near_duplicates.cluster_splits(self.connection, known.values())
-        self._write(clusters.place(new, known, split_of, self._deal))
+        self._write(clusters.place(texts, known, split_of, self._deal))
 
     def _deal(self, fingerprint: bytes) -> Split:
         return splits.decide(fingerprint, key=self.key, proportions=self.proportions)

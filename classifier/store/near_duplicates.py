@@ -40,10 +40,10 @@ def article_splits(connection: Connection, keys: Sequence[tuple[str, str]]) -> d
     return {(source, external_id): split for source, external_id, split in rows}
 
 
-def homes(connection: Connection, bands: NDArray[np.int64]) -> dict[int, int]:
+def homes(connection: Connection, bands: Iterable[int]) -> dict[int, int]:
     """Return the cluster of each of the bands that is there."""
     # one string: psycopg2 would adapt the numbers one by one
-    rows = connection.execute(query("known_bands"), {"bands": f"{{{','.join(map(str, bands.ravel().tolist()))}}}"})
+    rows = connection.execute(query("known_bands"), {"bands": f"{{{','.join(map(str, bands))}}}"})
     return {band: cluster_id for band, cluster_id in rows}  # noqa: C416 - dict() takes a result for a mapping
 
 
