@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from classifier import settings as settings_module
-from classifier.cli import progress, rejected, render, sources
+from classifier.cli import progress, rejected, render, sources, splits
 from classifier.cli.common import Json
 from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
@@ -36,6 +36,7 @@ app.add_typer(db, name="db")
 app.add_typer(encoders, name="encoder")
 app.add_typer(sources.app, name="sources")
 app.add_typer(rejected.app, name="rejected")
+app.add_typer(splits.app, name="splits")
 
 Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, tzinfo
 from typing import Any
 
-from pandas import DataFrame
 from sqlalchemy import Connection
 
 from classifier.exceptions import TooManyRejectedError
-from classifier.ingest import sources, splits, stored
+from classifier.ingest import sources, stored
+from classifier.ingest.ahead import one_ahead
 from classifier.ingest.columns import Columns, RawChunk
 from classifier.ingest.files import File
 from classifier.ingest.splits import Proportions
 from classifier.ingest.validation import Chunk, validate
 from classifier.pipeline import runs
+from classifier.pipeline.near_duplicates import Dealer, sign
 from classifier.pipeline.use_case import use_case
 from classifier.store import bookkeeping, writes
 from classifier.workspace import Workspace
@@ -202,17 +204,27 @@ class Unit:
     def _stage(self, connection: Connection) -> tuple[int, int, int]:
         """COPY every good row into the staging table and keep every bad one; return the counts."""
         rejected = staged = 0
-        for chunk in self.chunks():
-            if len(chunk.rows):
-                writes.copy_articles(connection, self._with_splits(chunk))
-            bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
-            staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
+        dealer = Dealer(connection, self.run.split_key, self.proportions)
+        dealer.begin()
+        with ThreadPoolExecutor(1) as pool:
+            for chunk in one_ahead(self.chunks()):
+                if len(chunk.rows):
+                    rows = chunk.rows.rename(columns={"split": "own_split"})
+                    undecided = dealer.undecided(rows)
+                    copied = pool.submit(writes.copy_articles, connection, rows)
+                    signed = sign(undecided)  # while Postgres reads the rows
+                    copied.result()
+                    dealer.place(signed)
+                self.on_rows(len(chunk.rows) + len(chunk.rejected))
+                bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
+                staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
         return staged + rejected, rejected, staged
 
     def _keep_rejected_only(self, read: int) -> None:
         rejected = 0
         with self.run.database.begin() as connection:
             for chunk in self.chunks():
+                self.on_rows(len(chunk.rows) + len(chunk.rejected))
                 bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
                 rejected += len(chunk.rejected)
             bookkeeping.add_to_run(connection, self.run.id, {"files": 1, "read": read, "rejected": rejected})
@@ -220,11 +232,4 @@ class Unit:
     def chunks(self) -> Iterator[Chunk]:
         """Read it and validate it, a chunk at a time."""
         for raw in self.read():
-            chunk = validate(raw, default_source=self.source, zone=self.zone)
-            self.on_rows(len(chunk.rows) + len(chunk.rejected))
-            yield chunk
-
-    def _with_splits(self, chunk: Chunk) -> DataFrame:
-        key = self.run.split_key
-        dealt = [splits.decide(one, key=key, proportions=self.proportions) for one in chunk.rows["fingerprint"]]
-        return chunk.rows.rename(columns={"split": "own_split"}).assign(dealt_split=dealt)
+            yield validate(raw, default_source=self.source, zone=self.zone)

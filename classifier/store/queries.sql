@@ -48,28 +48,73 @@ WITH stretch AS (
 )
 SELECT max(id) FROM stretch
 
--- merge_staged_splits
--- Decide the split of every text that has none yet: the source's own, else that of the article whose
--- new text it is, else the one that was dealt.
-INSERT INTO splits (fingerprint, split)
-SELECT DISTINCT ON (staged_articles.fingerprint)
-    staged_articles.fingerprint, coalesce(own_split, articles.split, dealt_split)
-FROM staged_articles
-LEFT JOIN articles USING (source, external_id)
-ORDER BY staged_articles.fingerprint, position DESC
-ON CONFLICT (fingerprint) DO NOTHING
+-- decided_texts
+-- Which of the texts have a split.
+SELECT fingerprint FROM splits WHERE fingerprint = ANY(CAST(:fingerprints AS bytea[]))
+
+-- placed_articles
+-- Which of the rows are there as articles, and in which split: a new text of an old article stays in it.
+SELECT source, external_id, articles.split
+FROM unnest(CAST(:sources AS text[]), CAST(:external_ids AS text[])) AS staged (source, external_id)
+JOIN articles USING (source, external_id)
+
+-- known_bands
+-- Which of the bands are there, and whose they are.
+SELECT band, cluster_id FROM cluster_bands WHERE band = ANY(CAST(:bands AS bigint[]))
+
+-- cluster_splits
+-- The splits of clusters.
+SELECT id, split FROM clusters WHERE id = ANY(CAST(:ids AS bigint[]))
+
+-- insert_clusters
+-- The id comes from a fingerprint. Where two share one, their clusters are one.
+INSERT INTO clusters (id, split)
+SELECT id, split FROM unnest(CAST(:ids AS bigint[]), CAST(:splits AS text[])) AS founded (id, split)
+ON CONFLICT (id) DO NOTHING
+
+-- insert_splits
+-- Nobody else decides splits meanwhile, so there can be no conflict.
+INSERT INTO splits (fingerprint, split, cluster_id)
+SELECT fingerprint, split, cluster_id
+FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:splits AS text[]), CAST(:cluster_ids AS bigint[]))
+    AS decided (fingerprint, split, cluster_id)
+ORDER BY fingerprint
+
+-- insert_bridges
+-- The further clusters of texts that touch several.
+INSERT INTO bridges (fingerprint, cluster_id)
+SELECT fingerprint, cluster_id
+FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:cluster_ids AS bigint[])) AS found (fingerprint, cluster_id)
+
+-- copy_bands
+COPY cluster_bands (band, cluster_id) FROM STDIN WITH (FORMAT binary)
+
+-- undecide_unclustered
+-- Take up to so many texts whose split was decided before there were clusters, to place them again. Their
+-- articles keep their splits.
+WITH taken AS (
+    DELETE FROM splits
+    WHERE fingerprint IN (SELECT fingerprint FROM splits WHERE cluster_id IS NULL ORDER BY fingerprint LIMIT :size)
+    RETURNING fingerprint, split
+)
+SELECT DISTINCT ON (taken.fingerprint) taken.fingerprint, taken.split, articles.text
+FROM taken
+LEFT JOIN articles USING (fingerprint)
+ORDER BY taken.fingerprint, articles.id
 
 -- merge_staged_articles
 -- Upsert the staged articles by (source, external_id); the last row of a file wins. An article keeps
 -- its split for ever. What is new or has another text is noted in staged_changes.
-WITH merged AS (
+WITH last AS (
+    SELECT max(position) AS position FROM staged_articles GROUP BY source, external_id
+), merged AS (
     INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split, published_at)
-    SELECT DISTINCT ON (source, external_id)
+    SELECT
         source, external_id, text, text_hash, staged_articles.fingerprint,
         coalesce(own_split, splits.split), published_at
-    FROM staged_articles
+    FROM last
+    JOIN staged_articles USING (position)
     JOIN splits USING (fingerprint)
-    ORDER BY source, external_id, position DESC
     ON CONFLICT (source, external_id) DO UPDATE
     SET text = excluded.text,
         text_hash = excluded.text_hash,
@@ -122,9 +167,15 @@ WHERE staged_articles.category IS NOT NULL
   AND labelling_queue.article_id = articles.id
 
 -- annotated_articles
--- The articles of a split with their newest annotation. An article whose text, folded, also stands in
--- a split that is kept from this one is left out: what is tested on is never trained on, even where a
--- source brought its own splits with repeats across them.
+-- The articles of a split with their newest annotation. An article is left out that repeats, or nearly
+-- repeats, one of a split that is kept from this one: what is tested on is never trained on, even where a
+-- source brought its own splits with repeats across them. By fingerprint also, for articles that were
+-- there before there were clusters.
+WITH kept AS MATERIALIZED (
+    SELECT id FROM clusters WHERE split = ANY(:kept_from)
+    UNION
+    SELECT cluster_id FROM articles JOIN text_clusters USING (fingerprint) WHERE split = ANY(:kept_from)
+)
 SELECT articles.id, articles.text, articles.text_hash, newest.category
 FROM articles
 JOIN LATERAL (
@@ -137,7 +188,21 @@ WHERE articles.split = :split
     SELECT FROM articles AS held
     WHERE held.fingerprint = articles.fingerprint AND held.split = ANY(:kept_from)
   )
+  AND articles.fingerprint NOT IN (
+    SELECT fingerprint FROM text_clusters JOIN kept ON kept.id = text_clusters.cluster_id
+  )
 ORDER BY articles.id
+
+-- sizes_by_category
+-- How many articles each split has of each category, by the newest annotation; null: not annotated.
+SELECT newest.category, articles.split, count(*)
+FROM articles
+LEFT JOIN LATERAL (
+    SELECT category FROM annotations
+    WHERE annotations.article_id = articles.id
+    ORDER BY annotations.id DESC LIMIT 1
+) AS newest ON true
+GROUP BY newest.category, articles.split
 
 -- merge_staged_predictions
 -- Upsert: the same model labels an article again when its text has changed.
@@ -162,13 +227,12 @@ CREATE TEMPORARY TABLE staged_articles (
     fingerprint bytea NOT NULL,
     category text,
     own_split text,
-    dealt_split text NOT NULL,
     published_at timestamptz
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE staged_changes (article_id bigint NOT NULL, revision integer NOT NULL) ON COMMIT DROP
 
 -- copy_articles
-COPY staged_articles (source, external_id, text, text_hash, fingerprint, category, own_split, dealt_split, published_at)
+COPY staged_articles (source, external_id, text, text_hash, fingerprint, category, own_split, published_at)
 FROM STDIN WITH (FORMAT csv)
 
 -- stage_predictions

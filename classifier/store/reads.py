@@ -104,6 +104,11 @@ def articles_by_split(connection: Connection) -> dict[str, tuple[int, int]]:
     return {split: (total, with_annotation) for split, total, with_annotation in connection.execute(statement)}
 
 
+def sizes_by_category(connection: Connection) -> dict[tuple[str | None, Split], int]:
+    """Return how many articles each split has of each category; None stands for no annotation."""
+    return {(category, split): count for category, split, count in connection.execute(query("sizes_by_category"))}
+
+
 def labels_by_origin(connection: Connection) -> dict[str, int]:
     """Return how many articles show an annotation, a prediction, or no label yet."""
     origin = func.coalesce(tables.article_labels.c.origin, "none")

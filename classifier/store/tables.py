@@ -74,7 +74,34 @@ splits = Table(
     Column("fingerprint", LargeBinary, primary_key=True, comment="of the articles that share the split"),
     Column("split", Text, nullable=False),
     _now("decided_at"),
+    Column("cluster_id", BigInteger, comment="the cluster that gave it; null: decided before there were clusters"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
+    Index(None, "cluster_id"),
+)
+
+# No foreign keys between the next three: one module writes them, rows are never deleted, and a check a
+# row would cost more than the row.
+clusters = Table(
+    "clusters",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="first 8 bytes of its first fingerprint"),
+    Column("split", Text, nullable=False, comment="decided once"),
+    _now("founded_at"),
+    CheckConstraint(_SPLIT_VALUES, name="split"),
+)
+
+cluster_bands = Table(
+    "cluster_bands",
+    metadata,
+    Column("band", BigInteger, primary_key=True, autoincrement=False, comment="hash of a band of a MinHash signature"),
+    Column("cluster_id", BigInteger, nullable=False),
+)
+
+bridges = Table(
+    "bridges",
+    metadata,
+    Column("fingerprint", LargeBinary, primary_key=True, comment="of a text that is near texts of several clusters"),
+    Column("cluster_id", BigInteger, primary_key=True, autoincrement=False, comment="one of the further clusters"),
 )
 
 annotations = Table(
@@ -218,6 +245,13 @@ dead_letters = Table(
     Column("revision", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     _now("failed_at"),
+)
+
+text_clusters = Table(
+    "text_clusters",
+    MetaData(),  # a view, as below
+    Column("fingerprint", LargeBinary),
+    Column("cluster_id", BigInteger),
 )
 
 article_labels = Table(

@@ -6,18 +6,15 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from classifier.articles import Prediction, QueuedArticle
-from classifier.store import tables
-from classifier.store.queries import query, sql
+from classifier.store import copying, tables
+from classifier.store.queries import query
 
 _STAGED_COLUMNS = (
     "source",
@@ -27,7 +24,6 @@ _STAGED_COLUMNS = (
     "fingerprint",
     "category",
     "own_split",
-    "dealt_split",
     "published_at",
 )
 """In the order of the statement copy_articles."""
@@ -50,18 +46,12 @@ def stage_articles(connection: Connection) -> None:
 
 
 def copy_articles(connection: Connection, rows: pd.DataFrame) -> None:
-    """COPY validated rows, with their `own_split` and `dealt_split`, into the staging table."""
-    columns = {name: _as_text(rows[name]) for name in _STAGED_COLUMNS}
-    buffer = io.BytesIO()
-    # all_valid quotes all but nulls, and COPY reads only an unquoted nothing as null
-    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
-    pyarrow.csv.write_csv(pa.table(columns), buffer, options)
-    _copy(connection, "copy_articles", buffer)
+    """COPY validated rows, with their `own_split`, into the staging table."""
+    copying.copy(connection, "copy_articles", copying.frame_csv(rows, _STAGED_COLUMNS))
 
 
 def merge_articles(connection: Connection) -> Merged:
-    """Upsert what is staged, with splits, annotations and the queue, and say what that changed."""
-    connection.execute(query("merge_staged_splits"))
+    """Upsert what is staged, with annotations and the queue; its texts have their splits already."""
     changed = connection.execute(query("merge_staged_articles")).rowcount
     annotations = connection.execute(query("annotate_staged_articles")).rowcount
     lock_queue(connection)
@@ -107,7 +97,7 @@ def write_predictions(connection: Connection, model_id: int, predictions: Iterab
     for one in predictions:
         probabilities = "{" + ",".join(map(repr, one.probabilities)) + "}"
         writer.writerow((one.article_id, one.revision, one.category, repr(one.confidence), probabilities))
-    _copy(connection, "copy_predictions", io.BytesIO(text.getvalue().encode()))
+    copying.copy(connection, "copy_predictions", io.BytesIO(text.getvalue().encode()))
     connection.execute(query("merge_staged_predictions"), {"model_id": model_id})
 
 
@@ -183,23 +173,4 @@ def record_promotion(
     connection.execute(insert(tables.promotions).values(values))
 
 
-def _as_text(values: pd.Series[Any]) -> pa.Array:
-    """Write a column as Postgres reads it: bytes in hexadecimal, times in ISO 8601, None as null."""
-    match next((value for value in values if value is not None), None):
-        case bytes():
-            values = values.map(lambda value: f"\\x{value.hex()}", na_action="ignore")
-        case datetime():
-            values = values.map(datetime.isoformat, na_action="ignore")
-    return pa.array(values, type=pa.string(), from_pandas=True)
-
-
 _CHAMPION_LOCK, _QUEUE_LOCK = 7_303_014_202_612, 7_303_014_202_613  # beside the migrations' lock
-
-
-def _copy(connection: Connection, statement: str, data: io.BytesIO) -> None:
-    data.seek(0)
-    cursor = connection.connection.cursor()
-    try:
-        cursor.copy_expert(sql(statement), data)  # psycopg2's name for COPY
-    finally:
-        cursor.close()

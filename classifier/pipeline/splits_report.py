@@ -1,0 +1,103 @@
+"""Say how the articles lie in the splits, and whether anything is tested on that is also trained on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Connection
+
+from classifier.articles import SPLITS, AnnotatedArticle, Split
+from classifier.ingest import signatures
+from classifier.ingest.splits import Proportions
+from classifier.ingest.text import fingerprint
+from classifier.pipeline.use_case import use_case
+from classifier.store import reads
+from classifier.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """A category's articles by split; `category` is None for those without an annotation.
+
+    `drift` is each split's share less the share that is aimed at: 0.02 is two points too many.
+    """
+
+    category: str | None
+    articles: dict[Split, int]
+    drift: dict[Split, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitsReport:
+    """Sizes of all articles and of each category, and what near-duplicates do.
+
+    `left_out` counts annotated articles that are not read with their split, as they repeat or nearly
+    repeat an article of a more guarded one. `near_duplicates_across` counts those that are read although
+    they do: it is found from the texts themselves, not from what the database says of them, and must be 0.
+    """
+
+    total: Sizes
+    categories: tuple[Sizes, ...]
+    aim: dict[Split, float]
+    left_out: dict[Split, int]
+    near_duplicates_across: int
+
+
+@use_case
+def run(workspace: Workspace, proportions: Proportions | None = None) -> SplitsReport:
+    """Report on the splits, against the proportions that are aimed at.
+
+    It reads every annotated text, and takes about as long as their ingest did.
+    """
+    aim = dict(zip(SPLITS, (proportions or Proportions()).shares, strict=True))
+    with workspace.database.connect() as connection:
+        counts = reads.sizes_by_category(connection)
+        left_out, across = _near_duplicates(connection, counts)
+    categories = sorted({category for category, _ in counts}, key=lambda one: (one is None, one or ""))
+    by_category = {one: {split: counts.get((one, split), 0) for split in SPLITS} for one in categories}
+    total = {split: sum(sizes[split] for sizes in by_category.values()) for split in SPLITS}
+    return SplitsReport(
+        total=_sizes(None, total, aim),
+        categories=tuple(_sizes(category, sizes, aim) for category, sizes in by_category.items()),
+        aim=aim,
+        left_out=left_out,
+        near_duplicates_across=across,
+    )
+
+
+def _sizes(category: str | None, articles: dict[Split, int], aim: Mapping[Split, float]) -> Sizes:
+    total = sum(articles.values())
+    drift = {split: round(articles[split] / total - aim[split], 4) if total else 0.0 for split in SPLITS}
+    return Sizes(category, articles, drift)
+
+
+def _near_duplicates(
+    connection: Connection, counts: Mapping[tuple[str | None, Split], int]
+) -> tuple[dict[Split, int], int]:
+    """Return how many annotated articles are left out of each split, and how many should be and are not."""
+    annotated: Counter[Split] = Counter()
+    for (category, split), count in counts.items():
+        annotated[split] += count if category is not None else 0
+    left_out: dict[Split, int] = {}
+    across, guarded_bands, guarded_texts = 0, np.zeros(0, np.int64), set[bytes]()
+    for split in reversed(SPLITS):
+        articles = reads.annotated_articles(connection, split)
+        left_out[split] = annotated[split] - len(articles)
+        bands, prints = _identity(articles)
+        repeated = np.array([one in guarded_texts for one in prints], np.bool_)
+        across += int((repeated | np.isin(bands, guarded_bands).any(axis=1)).sum())
+        guarded_bands = np.union1d(guarded_bands, bands)
+        guarded_texts.update(prints)
+    return {split: left_out[split] for split in SPLITS}, across
+
+
+def _identity(articles: Sequence[AnnotatedArticle]) -> tuple[signatures.Bands, list[bytes]]:
+    """Return the articles' bands and fingerprints; a text too short for bands has its fingerprint alone."""
+    bands, found = signatures.bands([article.text for article in articles])
+    prints = [fingerprint(article.text) for article in articles]
+    own = np.array([int.from_bytes(one[:8], "big", signed=True) for one in prints], np.int64)
+    bands[~found] = own[~found, np.newaxis]
+    return bands, prints

@@ -1,0 +1,83 @@
+"""What the database knows of clusters of near-duplicates: read and written by the one that decides splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, func, select, text
+
+from classifier.articles import Split
+from classifier.store import copying
+from classifier.store.queries import query
+
+_SPLITS_LOCK = 7_303_014_202_613  # beside the champion's lock
+
+
+def wait_for_other_ingests(connection: Connection) -> None:
+    """Let one transaction at a time decide splits, for as long as this one lives.
+
+    Near-duplicates in two files that are taken in at once would otherwise not see each other.
+    """
+    timeout = connection.execute(text("SHOW statement_timeout")).scalar_one()
+    # waiting is no fault, and lasts as long as the other's file is large
+    connection.execute(select(func.set_config("statement_timeout", "0", True)))
+    connection.execute(select(func.pg_advisory_xact_lock(_SPLITS_LOCK)))
+    connection.execute(select(func.set_config("statement_timeout", timeout, True)))
+
+
+def decided(connection: Connection, fingerprints: Sequence[bytes]) -> set[bytes]:
+    """Return those of the texts that have a split."""
+    rows = connection.execute(query("decided_texts"), {"fingerprints": list(fingerprints)})
+    return {bytes(fingerprint) for (fingerprint,) in rows}
+
+
+def article_splits(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Split]:
+    """Return the split of each article of these sources and external ids that is there."""
+    values = {"sources": [source for source, _ in keys], "external_ids": [external_id for _, external_id in keys]}
+    rows = connection.execute(query("placed_articles"), values)
+    return {(source, external_id): split for source, external_id, split in rows}
+
+
+def homes(connection: Connection, bands: Iterable[int]) -> dict[int, int]:
+    """Return the cluster of each of the bands that is there."""
+    # one string: psycopg2 would adapt the numbers one by one
+    rows = connection.execute(query("known_bands"), {"bands": f"{{{','.join(map(str, bands))}}}"})
+    return {band: cluster_id for band, cluster_id in rows}  # noqa: C416 - dict() takes a result for a mapping
+
+
+def cluster_splits(connection: Connection, ids: Iterable[int]) -> dict[int, Split]:
+    """Return the split of each of the clusters."""
+    rows = connection.execute(query("cluster_splits"), {"ids": list(set(ids))})
+    return {cluster_id: split for cluster_id, split in rows}  # noqa: C416
+
+
+def undecide_unclustered(connection: Connection, size: int) -> list[tuple[bytes, Split, str | None]]:
+    """Take texts whose split was decided before there were clusters: fingerprint, split and text, if it is kept."""
+    rows = connection.execute(query("undecide_unclustered"), {"size": size})
+    return [(bytes(fingerprint), split, text) for fingerprint, split, text in rows]
+
+
+def insert_clusters(connection: Connection, ids: list[int], splits: list[Split]) -> None:
+    """Found clusters."""
+    connection.execute(query("insert_clusters"), {"ids": ids, "splits": splits})
+
+
+def insert_splits(
+    connection: Connection, fingerprints: list[bytes], splits: list[Split], cluster_ids: list[int]
+) -> None:
+    """Decide the split of texts that have none."""
+    values = {"fingerprints": fingerprints, "splits": splits, "cluster_ids": cluster_ids}
+    connection.execute(query("insert_splits"), values)
+
+
+def insert_bridges(connection: Connection, fingerprints: list[bytes], cluster_ids: list[int]) -> None:
+    """Add the further clusters of texts that touch several."""
+    connection.execute(query("insert_bridges"), {"fingerprints": fingerprints, "cluster_ids": cluster_ids})
+
+
+def insert_bands(connection: Connection, bands: NDArray[np.int64]) -> None:
+    """Add bands that are new, each with its cluster, shape (bands, 2)."""
+    # in the order of the index, of which each page is then written once
+    copying.copy(connection, "copy_bands", copying.bigints_binary(bands[np.argsort(bands[:, 0])]))

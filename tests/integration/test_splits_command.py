@@ -1,0 +1,37 @@
+"""`classifier splits report` on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from classifier.cli.app import app
+from classifier.exceptions import SettingsError
+from tests.integration.made_up import articles, take_in
+
+
+@pytest.fixture
+def report(workspace, tmp_path, monkeypatch, database_url):
+    take_in(workspace, tmp_path / "a.csv", articles(60), source="s")
+    monkeypatch.setenv("CLASSIFIER_DATABASE_URL", database_url.render_as_string(hide_password=False))
+    return lambda *options: CliRunner().invoke(app, ["splits", "report", *options])
+
+
+def test_the_report_is_one_line_of_json(report):
+    found = json.loads(report("--json", "--proportions", "0.5,0.25,0.25").stdout)
+    assert found["near_duplicates_across"] == 0
+    assert sum(found["total"]["articles"].values()) == 60
+    assert [one["category"] for one in found["categories"]] == ["business", "sport", "tech"]
+    assert found["aim"] == {"train": 0.5, "validation": 0.25, "test": 0.25}
+
+
+def test_the_report_is_a_table_for_people(report):
+    shown = report().stdout
+    assert "business" in shown
+    assert "Near-duplicates across splits, among what is read: 0" in shown
+
+
+def test_proportions_that_cannot_be_are_the_users_mistake(report):
+    assert isinstance(report("--proportions", "1,1,1").exception, SettingsError)
