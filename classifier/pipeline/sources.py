@@ -55,13 +55,13 @@ def chosen(declared: Mapping[str, Declared], names: Collection[str] = (), group:
     """
     for name in names:
         if name not in declared:
-            raise SourceError(f"source {name!r}: is not declared; there are {', '.join(declared)}")
+            raise SourceError(f"source {name!r}: is not declared; there are {', '.join(declared) or 'no sources'}")
     found = [source for name, source in declared.items() if not names or name in names]
     if group is None:
         return found
     groups = sorted({source.group for source in declared.values()})
     if group not in groups:
-        raise SourceError(f"group {group!r}: no source is of it; there are {', '.join(groups)}")
+        raise SourceError(f"group {group!r}: no source is of it; there are {', '.join(groups) or 'no groups'}")
     return [source for source in found if source.group == group]
 
 

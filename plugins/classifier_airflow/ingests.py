@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from classifier_airflow import places
 if TYPE_CHECKING:
     from classifier.ingest.declaration import Declared, SqlSource
     from classifier.settings import Settings
+
+log = logging.getLogger(__name__)
 
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "repeated")
 
@@ -88,10 +91,15 @@ def fail_if_any_failed(sources: Iterable[Mapping[str, str]] | None, taken: Itera
 
 
 def declared(settings: Settings) -> dict[str, Declared]:
-    """Return the declared sources; none where no file declares any."""
+    """Return the declared sources; none where no file declares any, or, as with the inbox, none is there yet."""
     from classifier.ingest import declaration
 
-    return declaration.load(settings.sources) if settings.sources else {}
+    if settings.sources is None:
+        return {}
+    if not settings.sources.exists():
+        log.warning("no sources are declared: %s is not there", settings.sources)
+        return {}
+    return declaration.load(settings.sources)
 
 
 def database_of(source: SqlSource) -> str:
