@@ -1,7 +1,7 @@
 """Turn a text into the hashes of its word shingles: every three words that follow one another.
 
-All of it is arithmetic on the text's bytes in NumPy, without a Python object a word: joining words into
-shingles and hashing the strings took three times as long. A word's hash is a polynomial in an odd number
+All of it is arithmetic on the texts' bytes in NumPy, without a Python object a word: joining words into
+shingles and hashing the strings took four times as long. A word's hash is a polynomial in an odd number
 modulo 2**64 (Rabin and Karp), found for all words at once from prefix sums; then three are mixed to one.
 The hashes are kept in the database by way of `signatures`: **they must never change**.
 """
@@ -9,6 +9,7 @@ The hashes are kept in the database by way of `signatures`: **they must never ch
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -24,34 +25,42 @@ _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
 _PLACES = (np.uint64(3), np.uint64(5), np.uint64(7))  # so that the order of the words counts
 
-_IN_WORD = np.array([byte >= 128 or chr(byte) in string.digits + string.ascii_letters for byte in range(256)])
-"""What is part of a word: ASCII letters and digits, and every byte of what is not ASCII."""
+_IN_WORD = bytes(byte >= 128 or chr(byte) in string.digits + string.ascii_letters for byte in range(256))
+"""1 for what is part of a word: ASCII letters and digits, and every byte of what is not ASCII."""
 
 
-def hashes(text: str) -> Hashes:
-    """Return the hash of each shingle of the text, in order; none where it has fewer words than `WORDS`.
+def hashes(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
+    """Return the hash of each shingle of the texts, one text after the other, and how many each text has.
 
-    Case, white space and ASCII punctuation make no difference.
+    A text of fewer words than `WORDS` has none. Case, white space and ASCII punctuation make no difference.
     """
-    words = _words(text.casefold().encode())
+    parts = [text.casefold().encode() for text in texts]
+    words, starts = _words(b" ".join(parts))
+    # the first byte behind each text and the space that follows it
+    ends = np.searchsorted(starts, np.cumsum([len(part) + 1 for part in parts]))
+    counts = np.diff(ends, prepend=0)
+    whole = np.ones(len(words), np.bool_)
+    for missing in range(1, WORDS):  # the shingle that starts at a text's last word, or the one before, is none
+        whole[ends[counts >= missing] - missing] = False
     count = max(len(words) - WORDS + 1, 0)
     total = np.zeros(count, np.uint64)
     for index, place in enumerate(_PLACES):
         total += words[index : index + count] * place
-    return _mixed(total)
+    return _mixed(total[whole[:count]]), np.maximum(counts - WORDS + 1, 0)
 
 
-def _words(data: bytes) -> Hashes:
-    characters = np.frombuffer(b" %b " % data, np.uint8)
-    inside = _IN_WORD[characters]
+def _words(data: bytes) -> tuple[Hashes, NDArray[np.int64]]:
+    """Return the hash of each word, and where it starts."""
+    data = b" %b " % data
+    inside = np.frombuffer(data.translate(_IN_WORD), np.bool_)
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     starts, ends = edges[::2], edges[1::2]
-    size = len(characters)
+    size = len(data)
     powers, inverses = _powers(size.bit_length())
     sums = np.zeros(size + 1, np.uint64)
-    np.cumsum(characters * powers[:size], out=sums[1:])
+    np.cumsum(np.frombuffer(data, np.uint8) * powers[:size], out=sums[1:])
     # dividing by the power of its start makes a word's hash the same wherever it stands
-    return _mixed((sums[ends] - sums[starts]) * inverses[starts])
+    return _mixed((sums[ends] - sums[starts]) * inverses[starts]), starts - 1
 
 
 def _mixed(values: Hashes) -> Hashes:

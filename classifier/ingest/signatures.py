@@ -11,7 +11,7 @@ database whose bands were made otherwise would find nothing, and say nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,25 +28,36 @@ ALGORITHM = 2
 """The version of rensa's R-MinHash that the kept bands were made with."""
 
 _SEED = 1
-_TEXTS_AT_ONCE = 256  # their shingles' hashes stay below a few megabytes
+_CHARACTERS_AT_ONCE = 2**18  # a few megabytes on the way, which stay in the processor's cache
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
 
 
 def bands(texts: Sequence[str]) -> tuple[Bands, NDArray[np.bool_]]:
     """Return the texts' bands, and which texts have any: those of at least `shingles.WORDS` words."""
-    parts = [_bands(texts[start : start + _TEXTS_AT_ONCE]) for start in range(0, len(texts), _TEXTS_AT_ONCE)]
+    parts = [_bands(batch) for batch in _batches(texts)]
     if not parts:
         return np.zeros((0, BANDS), np.int64), np.zeros(0, np.bool_)
     return np.concatenate([part for part, _ in parts]), np.concatenate([found for _, found in parts])
 
 
+def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the texts in batches of about the same length, a very long text alone."""
+    start = size = 0
+    for index, text in enumerate(texts):
+        if index > start and size + len(text) > _CHARACTERS_AT_ONCE:
+            yield texts[start:index]
+            start, size = index, 0
+        size += len(text)
+    if texts:
+        yield texts[start:]
+
+
 def _bands(texts: Sequence[str]) -> tuple[Bands, NDArray[np.bool_]]:
     assert RMinHash.ALGORITHM_VERSION == ALGORITHM, "this rensa makes other signatures than those in the database"
-    found = [shingles.hashes(text) for text in texts]
-    counts = np.array([len(one) for one in found], np.uint64)
-    offsets = np.concatenate([np.zeros(1, np.uint64), np.cumsum(counts)])
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(found), offsets, BANDS * ROWS, _SEED)
+    hashes, counts = shingles.hashes(texts)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint64)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, BANDS * ROWS, _SEED)
     signatures = np.array(matrix.to_rows(), np.uint64).reshape(len(texts), BANDS, ROWS)
     # the band's number goes in first: equal numbers in different bands mean nothing
     total = np.tile(np.arange(1, BANDS + 1, dtype=np.uint64), (len(texts), 1))

@@ -12,7 +12,7 @@ from classifier.articles import Split
 from classifier.store import copying
 from classifier.store.queries import query
 
-_SPLITS_LOCK = 7_303_014_202_613  # beside the champion's lock
+_SPLITS_LOCK = 7_303_014_202_614  # beside the locks of `writes`
 
 
 def wait_for_other_ingests(connection: Connection) -> None:

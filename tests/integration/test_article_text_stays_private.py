@@ -15,7 +15,7 @@ from classifier.labelling import worker
 from classifier.pipeline import label
 from classifier.settings import Settings
 from classifier.store import connection as connections
-from classifier.store import writes
+from classifier.store import copying
 from classifier.workspace import Workspace
 from tests.integration.made_up import run, take_in, unlabelled, value
 from tests.tiny import make_artefact
@@ -102,7 +102,7 @@ def test_when_the_database_refuses_a_rejected_row(talkative, tmp_path, caplog, c
 
 
 def test_when_copying_fails(talkative, tmp_path, caplog, capfd, rows, monkeypatch):
-    monkeypatch.setattr(writes, "sql", lambda _: "COPY staged_articles (source, text) FROM STDIN WITH (FORMAT csv)")
+    monkeypatch.setattr(copying, "sql", lambda _: "COPY staged_articles (source, text) FROM STDIN WITH (FORMAT csv)")
     with pytest.raises(Exception, match="extra data") as caught:
         take_in(talkative, tmp_path / "x.csv", rows)
     assert SENTINEL not in told(caplog, capfd, caught.value)
