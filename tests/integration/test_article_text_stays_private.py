@@ -15,7 +15,7 @@ from classifier.labelling import worker
 from classifier.pipeline import label
 from classifier.settings import Settings
 from classifier.store import connection as connections
-from classifier.store import copying
+from classifier.store import copying, writes
 from classifier.workspace import Workspace
 from tests.integration.made_up import run, take_in, unlabelled, value
 from tests.tiny import make_artefact
