@@ -65,7 +65,7 @@ class Workflow:
             for dag in ("ingest_articles", "label_articles"):
                 self.client.unpause(dag)
             # R8 has texts in both files: whichever comes first decides where the training file's ones belong
-            self._until_returned(runs[0], Task("ingest", -1, None, 1), step)
+            self._until_returned(runs[0], Task("ingest", 0, None, 1), step)
             runs += [self.client.trigger("ingest_articles", conf) for conf in (test, incoming)]
             counts = [self._result(run, "ingest", step) for run in runs]
             read, new, bad = (sum(count[name] for count in counts) for name in ("read", "new", "rejected"))
