@@ -349,7 +349,7 @@ def _(world):
     return ("status",)
 
 
-@case("database: without tables", r"no tables of ours, 0001 is needed; run: classifier db upgrade")
+@case("database: without tables", r"no tables of ours, \d{4} is needed; run: classifier db upgrade")
 def _(world):
     world.database(database="template1")
     return ("label",)

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from classifier import embedded
+from classifier.store import schema
 from tests.integration.made_up import WORDS, articles, query, write_csv
 from tests.postgres import remove_server
 from tests.tiny import make_bert
@@ -60,7 +61,7 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
 
     encoder = run("encoder", "import", make_bert(tmp_path / "bert", dim=32, heads=4, hidden_dim=64), "encoder")
     assert (encoder["dim"], encoder["n_layers"]) == (32, 2)
-    assert run("db", "upgrade") == {"version": "0001"}
+    assert run("db", "upgrade") == {"version": schema.head()}
     taken = run("ingest", "known.csv", *columns, "--proportions", "0.6,0.2,0.2")
     assert (taken["new"], taken["annotations"], taken["enqueued"]) == (180, 180, 0)
 

@@ -18,7 +18,7 @@ def hold_out(accuracy, macro_f1, *, base=(0.9767, 0.93), name="m1"):
 
 
 def told(**changed):
-    status = Status({"train": (4981, 4481), "test": (2189, 2189)}, {}, 0, 2, 0, None)
+    status = Status({"train": (4981, 4481), "test": (2189, 2189)}, {}, 0, 2, 0, None, [])
     values = {
         "status": status,
         "champion": hold_out(0.98, 0.94),
@@ -75,7 +75,7 @@ def test_a_candidate_that_was_not_promoted_is_told():
 def test_rows_without_a_label_are_told_and_make_it_incomplete():
     text = told(incoming=Incoming(500, 0, 0), speed=Speed(0, 0))
     assert "0 of 500 rows have a label, 0 the right one" in text
-    found = Report(Status({}, {}, 0, 0, 0, None), hold_out(1, 1), None, Incoming(500, 499, 1), Speed(499, 1))
+    found = Report(Status({}, {}, 0, 0, 0, None, []), hold_out(1, 1), None, Incoming(500, 499, 1), Speed(499, 1))
     assert not found.complete
 
 

@@ -30,7 +30,7 @@ def test_no_statement_is_lost_by_the_way_the_file_is_cut():
 
 def test_every_statement_is_used_and_every_used_one_is_there():
     code = "\n".join(path.read_text(encoding="utf-8") for path in Path(classifier.__file__).parent.rglob("*.py"))
-    used = set(re.findall(r'(?:query|sql|_copy)\((?:connection, )?"([a-z_]+)"', code))
+    used = set(re.findall(r'(?:query|sql|copy)\((?:connection, )?"([a-z_]+)"', code))
     assert used == set(STATEMENTS)
 
 

@@ -73,7 +73,7 @@ def test_an_evaluation_says_who_is_ahead(capsys, evaluated):
 
 @pytest.mark.parametrize("champion", [None, ModelStatus("m1", "champion", MOMENT, MOMENT, 0.9, 0.8, 50)])
 def test_a_status_is_a_table_or_json(capsys, champion):
-    report = Status({"train": (1000, 900)}, {"none": 7, "prediction": 3}, 7, 2, 1, champion)
+    report = Status({"train": (1000, 900)}, {"none": 7, "prediction": 3}, 7, 2, 1, champion, [])
     render.status(report, as_json=False)
     said = capsys.readouterr().out
     for part in (
