@@ -152,7 +152,7 @@ def copy(url: str, path: Path) -> float:
     start = time.perf_counter()
     with engine.begin() as connection, path.open("rb") as file:
         statement = "COPY plain (id, text, category) FROM STDIN WITH (FORMAT csv, HEADER)"
-        connection.connection.cursor().copy_expert(statement, file)
+        connection.connection.cursor().copy_expert(statement, file, 2**20)
     return time.perf_counter() - start
 
 
