@@ -97,18 +97,6 @@ def stop_session(session: int, *, patience_s: float = PATIENCE_S) -> int:
     return len(members)
 
 
-def forget_the_dead(pids: Path) -> None:
-    """Take processes that are gone off the embedded Postgres' list of users.
-
-    A demo that was killed could not do so, and the server would wait for it for ever.
-    """
-    with suppress(FileNotFoundError, ValueError):
-        listed = json.loads(pids.read_text(encoding="utf-8"))
-        alive = [pid for pid in listed if psutil.pid_exists(pid)]
-        if alive != listed:
-            pids.write_text(json.dumps(alive), encoding="utf-8")
-
-
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Turn a request to stop, or a closed terminal, into what Ctrl-C is: a `KeyboardInterrupt`."""

@@ -99,7 +99,6 @@ class _Story:
     def _stop_stale(self) -> None:
         if stopped := processes.stop_stale(self.home / "airflow" / "demo.json"):
             self.display.say(f"Stopped {stopped} processes that a demo left when it was killed.")
-        processes.forget_the_dead(self.settings.postgres_directory / ".handle_pids.json")
 
     def _fetch(self) -> None:
         with self.display.step("Fetch R8 and the encoder") as step:

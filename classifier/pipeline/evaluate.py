@@ -42,7 +42,7 @@ class Evaluated:
 def run(workspace: Workspace, name: str | None = None, *, engine: engines.EngineName = "auto") -> Evaluated:
     """Evaluate a model (the newest by default, or "champion") and store its figures.
 
-    They go into the database and, as `evaluation-HASH.json`, beside the model's own directory.
+    They go into the database and, as `NAME.evaluation.json`, beside the model's own directory.
 
     Raises:
         ModelNotFoundError: there is no such model.

@@ -106,15 +106,6 @@ def test_a_record_says_what_it_was_told(tmp_path):
     assert json.loads((tmp_path / "demo.json").read_text()) == asdict(record)
 
 
-def test_postgres_does_not_wait_for_the_dead(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    (tmp_path / "pids.json").write_text(json.dumps([dead.pid, os.getpid()]))
-    processes.forget_the_dead(tmp_path / "pids.json")
-    assert json.loads((tmp_path / "pids.json").read_text()) == [os.getpid()]
-    processes.forget_the_dead(tmp_path / "absent.json")
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_request_to_stop_is_an_interruption(number):
     """In a process of its own: a signal that went astray would end the tests."""
