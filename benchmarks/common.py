@@ -27,7 +27,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--quick", action="store_true", help="a small version, under a minute")
     found.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the articles")
-    cache = ROOT / "var" / "demo" / "downloads"
+    cache = ROOT / "var" / "downloads"
     found.add_argument("--cache", type=Path, default=cache, help="folder of what is downloaded: R8 and the encoder")
     found.add_argument("--out", type=Path, help="file to write the line of JSON to")
     return found
