@@ -17,14 +17,14 @@ from threading import Barrier
 
 import numpy as np
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import column, create_engine, insert, table
 
 from classifier import registry
-from classifier.exceptions import NoChampionError, SourceUnavailableError, TableError
+from classifier.exceptions import SourceUnavailableError, TableError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
 from classifier.pipeline import own_table
-from classifier.store import own_table_form, writes
+from classifier.store import writes
 from classifier.store.own_table_form import Wanted
 from tests.integration.made_up import articles, query, run, value
 from tests.tiny import CATEGORIES, make_artefact
@@ -70,7 +70,7 @@ class Theirs:
             for key, row in zip(keys or range(first, first + count), articles(count, prefix=f"n{first}-"), strict=True)
         ]
         with self.engine.begin() as connection:
-            connection.execute(text("INSERT INTO news VALUES (:id, :body)"), rows)
+            connection.execute(insert(table("news", column("id"), column("body"))), rows)
 
     def labels(self):
         return self.query("SELECT id, model, category FROM news_labels ORDER BY id")
@@ -183,7 +183,10 @@ class TestRows:
         report = label(workspace, theirs, refresh=True, page_size=9)
         assert (report.labelled, report.dead_letters) == (2, 1)
         goal = hashlib.sha256(b"goal goal goal").hexdigest()
-        assert theirs.query("SELECT id FROM news_labels WHERE text_hash = :hash ORDER BY id", hash=goal) == [(7,), (31,)]
+        assert theirs.query("SELECT id FROM news_labels WHERE text_hash = :hash ORDER BY id", hash=goal) == [
+            (7,),
+            (31,),
+        ]
         assert theirs.query("SELECT id, category, error FROM news_labels WHERE error IS NOT NULL") == [
             (8, None, "the text is NULL")
         ]
@@ -227,9 +230,35 @@ class TestRows:
         monkeypatch.undo()
         assert label(workspace, theirs).labelled == 20
 
+    def test_a_database_that_goes_away_is_not_blamed_on_a_row(self, workspace, postgres, monkeypatch):
+        postgres.news(40)
 
+        def cut(text):
+            if text.endswith("n1-25"):
+                postgres.run(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+                )
+
+        fake(monkeypatch, cut)
+        with pytest.raises(SourceUnavailableError, match="the database does not answer"):
+            label(workspace, postgres, page_size=10)
+        assert len(postgres.labels()) == 20
+        monkeypatch.undo()
+        assert label(workspace, postgres).labelled == 20
+        assert postgres.value("SELECT count(*) FROM news_labels WHERE error IS NOT NULL") == 0
+
+    def test_labels_that_cannot_be_written_are_one_line(self, workspace, theirs):
+        theirs.news(5)
+        label(workspace, theirs, limit=1)
+        theirs.run("CREATE UNIQUE INDEX one_of_each ON news_labels (model)")
+        with pytest.raises(TableError, match=r"news_labels: labels cannot be written \(.*(?i:unique)[^\n]*\)$"):
+            label(workspace, theirs)
+        assert len(theirs.labels()) == 1
+
+
+@pytest.mark.usefixtures("champion")
 class TestNewChampion:
-    def test_relabels_everything(self, workspace, theirs, champion):
+    def test_relabels_everything(self, workspace, theirs):
         theirs.news(60)
         label(workspace, theirs)
         before = theirs.labels()
@@ -238,7 +267,7 @@ class TestNewChampion:
         assert theirs.counts() == (60, 60, {"m2"})
         assert [row[2] for row in theirs.labels()] != [row[2] for row in before]
 
-    def test_in_the_middle_of_a_run_takes_over(self, workspace, theirs, champion):
+    def test_in_the_middle_of_a_run_takes_over(self, workspace, theirs):
         theirs.news(60)
         pages = []
 
@@ -251,7 +280,7 @@ class TestNewChampion:
         assert (report.model, report.labelled) == ("m2", 32 + 60)
         assert theirs.counts() == (60, 60, {"m2"})
 
-    def test_is_never_replaced_by_a_worker_of_the_former_one(self, workspace, theirs, champion, monkeypatch):
+    def test_is_never_replaced_by_a_worker_of_the_former_one(self, workspace, theirs, monkeypatch):
         """A page is read, then labelled by a worker of the new champion, then written."""
         theirs.news(20)
         label(workspace, theirs)
@@ -326,7 +355,10 @@ class TestSources:
         postgres.run("""INSERT INTO "My Press"."The News" VALUES (1, 'the bank'), (2, 'the goal')""")
         report = label(workspace, postgres, Wanted("Key", "from", table="My Press.The News"))
         assert (report.out, report.labelled) == ("My Press.The News_labels", 2)
-        assert postgres.value('SELECT count(*) FROM "My Press"."The News_labels" JOIN "My Press"."The News" USING ("Key")') == 2
+        assert (
+            postgres.value('SELECT count(*) FROM "My Press"."The News_labels" JOIN "My Press"."The News" USING ("Key")')
+            == 2
+        )
 
     def test_views_are_read_like_tables(self, workspace, theirs):
         theirs.news(20)
