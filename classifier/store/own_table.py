@@ -22,7 +22,6 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Join,
-    Select,
     Table,
     and_,
     delete,
@@ -54,11 +53,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What to look at: keys above `after` and up to `to`, None for no bound. With `all`, what has its label too."""
+    """What to look at: keys above `after`, if one is given, without a label of the model; with `all`, those too."""
 
     model: str
     after: Key | None = None
-    to: Key | None = None
     all: bool = False
 
 
@@ -96,7 +94,8 @@ def waiting(connection: Connection, pair: Pair, span: Span) -> int:
 
 def next_keys(connection: Connection, pair: Pair, span: Span, size: int) -> list[Key]:
     """Return the next keys, in order."""
-    return list(connection.scalars(_page(connection, pair, span, size, pair.key)))
+    found = select(pair.key).select_from(_joined(connection, pair, span)).where(*_wanted(pair, span))
+    return list(connection.scalars(found.order_by(pair.key).limit(size)))
 
 
 def take(connection: Connection, pair: Pair, first: Key, *, wait: bool) -> bool:
@@ -109,16 +108,21 @@ def take(connection: Connection, pair: Pair, first: Key, *, wait: bool) -> bool:
     name = f"{pair.labels.fullname} {first!r}".encode()
     number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
     if wait:
+        # a page may take longer than a statement may
+        limit = connection.execute(select(func.current_setting("statement_timeout"))).scalar_one()
+        connection.execute(select(func.set_config("statement_timeout", "0", True)))
         connection.execute(select(func.pg_advisory_xact_lock(number)))
+        connection.execute(select(func.set_config("statement_timeout", limit, True)))
         return True
     return bool(connection.execute(select(func.pg_try_advisory_xact_lock(number))).scalar_one())
 
 
-def read(connection: Connection, pair: Pair, span: Span, size: int) -> list[TextRow]:
-    """Return the rows of a page as they are now, which is after it was taken."""
+def read(connection: Connection, pair: Pair, keys: Sequence[Key], span: Span) -> list[TextRow]:
+    """Return those of a page's rows, in order, that are still to be looked at: others may have had them before."""
     labels = pair.labels.c
-    columns = (pair.key, pair.text, labels.model, labels.text_hash, labels.labelled_at)
-    return [TextRow(*row) for row in connection.execute(_page(connection, pair, span, size, *columns))]
+    rows = select(pair.key, pair.text, labels.model, labels.text_hash, labels.labelled_at)
+    rows = rows.select_from(_joined(connection, pair, span)).where(*_wanted(pair, span), pair.key.in_(keys))
+    return [TextRow(*row) for row in connection.execute(rows.order_by(pair.key))]
 
 
 def write(connection: Connection, pair: Pair, model: str, labels: Sequence[Label]) -> None:
@@ -158,30 +162,21 @@ def _values(pair: Pair, model: str, label: Label, now: datetime) -> dict[str, An
     }
 
 
-def _page(connection: Connection, pair: Pair, span: Span, size: int, *columns: ColumnElement[Any]) -> Select[Any]:
-    rows = select(*columns).select_from(_joined(connection, pair, span)).where(*_wanted(pair, span))
-    return rows.order_by(pair.key).limit(size)
-
-
 def _joined(connection: Connection, pair: Pair, span: Span) -> Join:
     # the label's key on the left: SQLite compares by the left side's collation, which is that of its index
     condition = [pair.label_key == pair.key]
-    if connection.dialect.name == "postgresql":
+    if connection.dialect.name == "postgresql" and span.after is not None:
         # it derives no bound on the labels from that equality, and a merge join would begin at their first row
-        condition += _within(pair.label_key, span)
+        condition.append(pair.label_key > span.after)
     return pair.source.outerjoin(pair.labels, and_(*condition))
 
 
 def _wanted(pair: Pair, span: Span) -> Iterator[ColumnElement[bool]]:
     yield pair.key.is_not(None)
-    yield from _within(pair.key, span)
+    if span.after is not None:
+        yield pair.key > span.after
     if not span.all:
         yield or_(pair.label_key.is_(None), pair.labels.c.model != span.model)
-
-
-def _within(key: ColumnElement[Any], span: Span) -> list[ColumnElement[bool]]:
-    low = [] if span.after is None else [key > span.after]
-    return low if span.to is None else [*low, key <= span.to]
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from classifier.exceptions import SourceUnavailableError, TableError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
 from classifier.pipeline import own_table
+from classifier.store import own_table as statements
 from classifier.store import writes
 from classifier.store.own_table_form import Wanted
 from tests.integration.made_up import articles, query, run, value
@@ -427,7 +428,7 @@ class TestManyWorkers:
         postgres.news(40)
         holder = postgres.engine.connect()
         taken = []
-        real = own_table.own_table.take
+        real = statements.take
 
         def take(connection, pair, first, *, wait):
             if first == 1 and not taken:
@@ -436,7 +437,7 @@ class TestManyWorkers:
                 holder.close()  # the other dies, and its lock with it
             return real(connection, pair, first, wait=wait)
 
-        monkeypatch.setattr(own_table.own_table, "take", take)
+        monkeypatch.setattr(statements, "take", take)
         assert label(workspace, postgres, page_size=10).labelled == 40
         assert taken == [True]
 
