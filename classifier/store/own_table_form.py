@@ -74,7 +74,7 @@ def find(connection: Connection, wanted: Wanted) -> Pair:
         raise TableError(f"--out {wanted.out}: is the table that is to be labelled; name another")
     source = _source(inspector, wanted)
     key = Column(wanted.key, _typed(connection, source, wanted), primary_key=True, autoincrement=False)
-    pair = Pair(source, source.c[wanted.key], source.c[wanted.text], _labels(out, out_schema, key))
+    pair = Pair(source, source.c[wanted.key], source.c[wanted.text], labels_table(out, out_schema, key))
     if inspector.has_table(out, schema=out_schema):
         _check_labels(inspector, pair)
     return pair
@@ -153,7 +153,8 @@ class _Declared(UserDefinedType[Any]):
         return self.declared
 
 
-def _labels(name: str, schema: str | None, key: Column[Any]) -> Table:
+def labels_table(name: str, schema: str | None, key: Column[Any]) -> Table:
+    """Describe a table of labels by that key."""
     return Table(
         name,
         MetaData(),

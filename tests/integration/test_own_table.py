@@ -442,6 +442,21 @@ class TestManyWorkers:
         assert taken == [True]
 
 
+@pytest.mark.usefixtures("champion")
+def test_the_command_reports_what_it_did(workspace, theirs, classifier):
+    theirs.news(20)
+    ours = workspace.database.url.render_as_string(hide_password=False)
+    environment = {"CLASSIFIER_DATABASE_URL": ours, "CMS_URL": theirs.url}
+    options = ("--url", "CMS_URL", "--table", "news", "--key", "id", "--text", "body", "--limit", 12)
+    done = classifier("label-table", *options, "--json", **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert (report["out"], report["model"], report["labelled"], report["dead_letters"]) == ("news_labels", "m1", 12, 0)
+    done = classifier("label-table", *options, **environment)
+    assert done.returncode == 0
+    assert next(line.split() for line in done.stdout.splitlines() if "labelled" in line)[-2:] == ["8", "│"]
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace, theirs, champion, tmp_path):
     """`kill -9` at random moments, with a second worker at work, then a run to the end."""
