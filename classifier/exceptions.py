@@ -35,6 +35,10 @@ class TooManyRejectedError(SourceError):
     """Too many rows of the source are bad, so nothing was taken in."""
 
 
+class TableError(UserError):
+    """A table or query of somebody else's database cannot be labelled."""
+
+
 class DatabaseUnavailableError(UserError):
     """The database does not answer."""
 

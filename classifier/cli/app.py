@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,8 +18,8 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from classifier import settings as settings_module
-from classifier.cli import progress, rejected, render, sources, splits
-from classifier.cli.common import Json
+from classifier.cli import own_table, progress, rejected, render, sources, splits
+from classifier.cli.common import Engine, Json, engine_name
 from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
 
@@ -37,8 +37,6 @@ app.add_typer(encoders, name="encoder")
 app.add_typer(sources.app, name="sources")
 app.add_typer(rejected.app, name="rejected")
 app.add_typer(splits.app, name="splits")
-
-Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
 
 
 def main() -> None:
@@ -169,7 +167,7 @@ def evaluate(
     """Measure a model on the test split, beside the TF-IDF baseline."""
     from classifier.pipeline import evaluate as use_case
 
-    report = use_case.run(_workspace(), model, engine=_engine(engine))
+    report = use_case.run(_workspace(), model, engine=engine_name(engine))
     render.evaluation(report, json)
 
 
@@ -196,9 +194,17 @@ def label(
 
     with progress.bar("labelling", quiet=json) as (on_start, on_page):
         report = use_case.run(
-            _workspace(), limit=limit, page_size=page_size, engine=_engine(engine), on_start=on_start, on_page=on_page
+            _workspace(),
+            limit=limit,
+            page_size=page_size,
+            engine=engine_name(engine),
+            on_start=on_start,
+            on_page=on_page,
         )
     render.show(report, json, title="Labelled", rate=round(report.articles_per_second, 1))
+
+
+app.command("label-table")(own_table.label_table)
 
 
 @app.command()
@@ -226,9 +232,3 @@ def demo(
     from classifier.demo import story
 
     sys.exit(story.run(settings_module.load(), leave=leave, port=port))
-
-
-def _engine(name: str) -> Any:
-    if name not in {"auto", "openvino", "keras"}:
-        raise SettingsError(f"engine {name!r}: one of auto, openvino, keras")
-    return name

@@ -15,7 +15,6 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
-    URL,
     ColumnElement,
     Connection,
     Executable,
@@ -24,13 +23,10 @@ from sqlalchemy import (
     asc,
     bindparam,
     column,
-    create_engine,
     literal_column,
-    make_url,
     select,
-    text,
 )
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError, SourceUnavailableError
@@ -40,6 +36,7 @@ from classifier.ingest.declaration import SqlSource
 from classifier.ingest.rejection import rejected
 from classifier.ingest.scalars import as_string
 from classifier.ingest.validation import AHEAD
+from classifier.store import elsewhere
 
 Watermark = str | int | float | datetime | date | Decimal
 
@@ -107,7 +104,7 @@ class Query:
         return self._after
 
     def _statement(self) -> Executable:
-        query = text(self._source.query.strip().rstrip(";").replace(":", r"\:"))  # it has no parameters of ours
+        query = elsewhere.select_of(self._source.query)
         if self._source.watermark is None:
             return query
         mark: ColumnElement[Any] = column(self._source.watermark)
@@ -161,27 +158,17 @@ def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:
 def _connected(name: str, address: str) -> Iterator[Connection]:
     """Open a database for reading, and say in one line what is wrong with it or with what it is asked."""
     try:
-        url = _with_driver(make_url(address))
-        options = {"connect_timeout": 10} if url.get_backend_name() in {"postgresql", "mysql", "mariadb"} else {}
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=options)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise SourceError(f"source {name!r}: its database cannot be opened ({_line(error)})") from error
-    readonly = {"postgresql_readonly": True} if url.get_backend_name() == "postgresql" else {}
+        engine = elsewhere.engine(address, poolclass=NullPool)
+    except elsewhere.CANNOT_OPEN as error:
+        raise SourceError(f"source {name!r}: its database cannot be opened ({elsewhere.line(error)})") from error
+    readonly = {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}
     try:
         with engine.connect() as connection:
             yield connection.execution_options(**readonly)
     except OperationalError as error:
-        if error.connection_invalidated or error.statement is None:
-            raise SourceUnavailableError(f"source {name!r}: its database does not answer ({_line(error)})") from error
-        raise SourceError(f"source {name!r}: the query fails ({_line(error)})") from error
+        reason = elsewhere.line(error)
+        if elsewhere.is_gone(error):
+            raise SourceUnavailableError(f"source {name!r}: its database does not answer ({reason})") from error
+        raise SourceError(f"source {name!r}: the query fails ({reason})") from error
     except SQLAlchemyError as error:
-        raise SourceError(f"source {name!r}: the query fails ({_line(error)})") from error
-
-
-def _with_driver(url: URL) -> URL:
-    # a bare postgresql:// is psycopg 3 to SQLAlchemy, and Airflow and Heroku write postgres://
-    return url.set(drivername="postgresql+psycopg2") if url.drivername in {"postgres", "postgresql"} else url
-
-
-def _line(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        raise SourceError(f"source {name!r}: the query fails ({elsewhere.line(error)})") from error

@@ -21,7 +21,7 @@ from classifier.settings import Settings
 from classifier.store import connection as connections
 from classifier.store import writes
 from classifier.workspace import Workspace
-from tests.integration.made_up import COLUMNS, articles, dump, run, take_in, unlabelled, write_csv
+from tests.integration.made_up import COLUMNS, articles, dump, query, run, take_in, unlabelled, write_csv
 from tests.tiny import make_artefact, make_bert, make_encoder
 
 CASES: dict[str, Any] = {}
@@ -62,6 +62,21 @@ class World:
     def database(self, **changes: Any) -> None:
         url = self.workspace.database.url.set(**changes)
         self.environment["CLASSIFIER_DATABASE_URL"] = url.render_as_string(hide_password=False)
+
+    def label_table(
+        self, *more: str, url="THEIRS", table="news", key="id", text="body", rows="(1, 'the bank'), (2, 'the goal')"
+    ):
+        """Make a table of somebody's, and return the arguments that label it."""
+        run(self.workspace.database, "CREATE TABLE news (id int, body text)")
+        run(self.workspace.database, f"INSERT INTO news VALUES {rows}")
+        self.environment["THEIRS"] = self.environment["CLASSIFIER_DATABASE_URL"]
+        return "label-table", "--url", url, "--table", table, "--key", key, "--text", text, *more
+
+    def label_query(self, query: str):
+        name, *options = self.label_table("--out", "found")
+        options[options.index("--table")] = "--query"
+        options[options.index("news")] = query
+        return name, *options
 
     def encoder(self) -> Path:
         return make_encoder(self.folder / "encoder")
@@ -337,6 +352,174 @@ def _(world):
     return "label", "--engine", "x"
 
 
+@case("label-table: neither a table nor a query", r"label-table: give either --table or --query")
+def _(_world):
+    return "label-table", "--url", "X", "--key", "id", "--text", "body"
+
+
+@case("label-table: a query without --out", r"label-table: --query needs --out, the table of the labels")
+def _(_world):
+    return "label-table", "--url", "X", "--key", "id", "--text", "body", "--query", "SELECT 1"
+
+
+@case("label-table: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")
+def _(world):
+    return world.label_table()
+
+
+@case("label-table: a byte of the manifest changed", r"classifier\.json: sha256 is .*, registered as")
+def _(world):
+    manifest = world.champion() / "classifier.json"
+    manifest.write_bytes(manifest.read_bytes() + b" ")
+    return world.label_table()
+
+
+@case("label-table: an engine of another name", r"engine 'x': one of auto, openvino, keras")
+def _(world):
+    return world.label_table("--engine", "x")
+
+
+@case("label-table: a variable that is not set", r"--url: the environment has no CMS_URL; set it to the database's URL")
+def _(world):
+    return world.label_table(url="CMS_URL")
+
+
+@case(
+    "label-table: neither a URL nor a name", r"--url: neither a SQLAlchemy URL nor the name of an environment variable"
+)
+def _(world):
+    return world.label_table(url="me:secret@localhost/cms")
+
+
+@case("label-table: a kind of database that there is not", r"--url: the database cannot be opened \(Can't load plugin")
+def _(world):
+    world.champion()
+    return world.label_table(url="oracel://me:secret@localhost/cms")
+
+
+@case(
+    "label-table: a driver that is not installed", r"--url: the database cannot be opened \(No module named 'pymysql'"
+)
+def _(world):
+    world.champion()
+    return world.label_table(url="mysql+pymysql://me:secret@localhost/cms")
+
+
+@case("label-table: a port that is no number", r"--url: the database cannot be opened \(invalid literal for int")
+def _(world):
+    world.champion()
+    return world.label_table(url="postgresql://me:secret@localhost:port/cms")
+
+
+@case(
+    "label-table: down",
+    r"postgresql\+psycopg2://me:\*\*\*@127\.0\.0\.1:1/cms: the database does not answer \(.*refused",
+)
+def _(world):
+    world.champion()
+    return world.label_table(url="postgresql://me:secret@127.0.0.1:1/cms?application_name=secret")
+
+
+@case("label-table: a folder that is not there", r"sqlite:////nowhere/cms\.db: the database does not answer")
+def _(world):
+    world.champion()
+    return world.label_table(url="sqlite:////nowhere/cms.db")
+
+
+@case("label-table: no such table", r"no such table 'nwes'; is 'news' meant\?")
+def _(world):
+    world.champion()
+    return world.label_table(table="nwes")
+
+
+@case("label-table: no such schema", r"no such table 'press\.news'")
+def _(world):
+    world.champion()
+    return world.label_table(table="press.news")
+
+
+@case("label-table: no such key", r"table 'news': no column 'nr'; its columns are 'id', 'body'")
+def _(world):
+    world.champion()
+    return world.label_table(key="nr")
+
+
+@case("label-table: no such text", r"table 'news': no column 'text'; its columns are 'id', 'body'")
+def _(world):
+    world.champion()
+    return world.label_table(text="text")
+
+
+@case("label-table: a key that comes twice", r"table 'news': column 'id' has the same value twice; a key is unique")
+def _(world):
+    world.champion()
+    return world.label_table(rows="(1, 'the bank'), (1, 'the goal')")
+
+
+@case("label-table: a key that is null", r"table 'news': column 'id' has nulls; a key is unique and never null")
+def _(world):
+    world.champion()
+    return world.label_table(rows="(1, 'the bank'), (NULL, 'the goal')")
+
+
+@case("label-table: a key of a label's name", r"table 'news': the key 'model' has the name of a column of labels")
+def _(world):
+    world.champion()
+    return world.label_table(key="model")
+
+
+@case("label-table: a text that is a number", r"table 'news': column 'id' holds INTEGER, where text is expected")
+def _(world):
+    world.champion()
+    return world.label_table(text="id")
+
+
+@case(
+    "label-table: labels of another form",
+    r"table 'old' is not one of labels: no column 'model', .*; name another by --out",
+)
+def _(world):
+    world.champion()
+    run(world.workspace.database, "CREATE TABLE old (id int, category text)")
+    return world.label_table("--out", "old")
+
+
+@case("label-table: labels without a primary key", r"table 'old' is not one of labels: its 'id' is no primary key")
+def _(world):
+    world.champion()
+    columns = "id int, model text, category text, confidence real, probabilities jsonb"
+    run(
+        world.workspace.database,
+        f"CREATE TABLE old ({columns}, text_hash text, labelled_at timestamptz, error text)",
+    )
+    return world.label_table("--out", "old")
+
+
+@case("label-table: labels into the table itself", r"--out public\.news: is the table that is to be labelled")
+def _(world):
+    world.champion()
+    return world.label_table("--out", "public.news")
+
+
+@case("label-table: a query that is none", r"the query: syntax error at or near")
+def _(world):
+    world.champion()
+    return world.label_query("SELEKT id")
+
+
+@case("label-table: a query without the text", r"the query: column source\.body does not exist")
+def _(world):
+    world.champion()
+    return world.label_query("SELECT id FROM news")
+
+
+@case("label-table: a query that writes", r"the query: cannot execute nextval\(\) in a read-only transaction")
+def _(world):
+    world.champion()
+    run(world.workspace.database, "CREATE SEQUENCE counter")
+    return world.label_query("SELECT nextval('counter') AS id, body FROM news")
+
+
 @case("database: down", r"the database does not answer \(.*Connection refused")
 def _(world):
     world.environment["CLASSIFIER_DATABASE_URL"] = "postgresql+psycopg2://me:secret@127.0.0.1:1/articles"
@@ -435,6 +618,10 @@ def world(database_url, tmp_path):
     engine.dispose()
 
 
+def tables_of(database):
+    return query(database, "SELECT schemaname, tablename FROM pg_tables ORDER BY 1, 2")
+
+
 def files_under(folder):
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
 
@@ -454,6 +641,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(classifier, world, tabl
         "promotions",
     )
     before, files = dump(world.workspace.database, *every, "rejected_rows"), files_under(tmp_path)
+    tables = tables_of(world.workspace.database)
 
     done = classifier(*arguments, **world.environment)
 
@@ -467,6 +655,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(classifier, world, tabl
     if name in REFUSED:
         assert len(after.pop("rejected_rows")) > len(before.pop("rejected_rows"))
     assert after == before
+    assert tables_of(world.workspace.database) == tables
     assert files_under(tmp_path) == files
 
 
@@ -485,7 +674,8 @@ def test_a_bug_keeps_its_traceback(classifier, world):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("label", "--help"), ("db", "--help"), ("encoder", "import", "--help")]
+    "arguments",
+    [("--help",), ("label", "--help"), ("label-table", "--help"), ("db", "--help"), ("encoder", "import", "--help")],
 )
 def test_help_needs_no_database(classifier, arguments):
     done = classifier(*arguments, CLASSIFIER_DATABASE_URL="nonsense")

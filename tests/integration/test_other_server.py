@@ -11,9 +11,11 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from classifier import registry
-from classifier.exceptions import DatabaseUnavailableError
-from classifier.pipeline import evaluate, label, promote, status, upgrade
+from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError
+from classifier.pipeline import evaluate, label, own_table, promote, status, upgrade
 from classifier.settings import Settings
+from classifier.store import writes
+from classifier.store.own_table_form import Wanted
 from classifier.workspace import open_workspace
 from tests.integration.made_up import articles, query, take_in, unlabelled
 from tests.postgres import other_server
@@ -74,4 +76,16 @@ def test_a_wrong_password_is_told_without_the_password(server_url, tmp_path):
     workspace = open_workspace(Settings(home=tmp_path, database_url=wrong, _env_file=None))
     with pytest.raises(DatabaseUnavailableError, match="password authentication failed") as caught:
         status.run(workspace)
+    assert "wrong-secret" not in str(caught.value)
+
+
+def test_a_wrong_password_of_somebody_elses_database_is_told_without_it(workspace, server_url, tmp_path):
+    if "CLASSIFIER_TEST_DATABASE_URL" in os.environ:
+        pytest.skip("a server of yours may let anybody in")
+    files = make_artefact(workspace.models / "m1")
+    with workspace.database.begin() as connection:
+        writes.make_champion(connection, registry.register(connection, "m1", files, {}).id)
+    wrong = server_url.set(password="wrong-secret").render_as_string(hide_password=False)
+    with pytest.raises(SourceUnavailableError, match="password authentication failed") as caught:
+        own_table.run(workspace, wrong, Wanted("id", "body", table="news"))
     assert "wrong-secret" not in str(caught.value)

@@ -1,0 +1,195 @@
+"""Label a table of somebody else's database, page by page: take, read, label, write, in one transaction each.
+
+Whatever is killed leaves whole pages. No transaction spans that database and ours, so the champion is
+asked for after each page was read: a model that is no longer champion stops before it can replace labels
+of the new one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from classifier.articles import Model
+from classifier.exceptions import SourceUnavailableError, TableError
+from classifier.labelling import bisection
+from classifier.store import connection as connections
+from classifier.store import elsewhere, own_table, reads
+from classifier.store.own_table import Key, Label, Pair, Span, TakenError, TextRow
+
+_ATTEMPTS = 10
+"""Times that a page is tried which somebody else keeps writing, and that stays as it is, before it is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """Their database, with one line for whatever is wrong with it; `name` is what is asked of it."""
+
+    database: Engine
+    name: str
+
+    @contextmanager
+    def transaction(self, **options: Any) -> Iterator[Connection]:
+        """Open a transaction; `options` are a connection's.
+
+        Raises:
+            SourceUnavailableError: the database does not answer.
+            TableError: it refuses what it is asked.
+        """
+        try:
+            with self.database.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+        except SQLAlchemyError as error:
+            line = elsewhere.line(error)
+            if isinstance(error, DBAPIError) and elsewhere.is_gone(error):
+                address = elsewhere.shown(self.database.url)
+                raise SourceUnavailableError(f"{address}: the database does not answer ({line})") from error
+            raise TableError(f"{self.name}: {line}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What a worker did. `replaced` says that it stopped because its model is no longer champion."""
+
+    labelled: int = 0
+    dead: int = 0
+    seconds: float = 0.0
+    replaced: bool = False
+
+    @property
+    def rows(self) -> int:
+        """All that got a label, or the reason why they have none."""
+        return self.labelled + self.dead
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The keys of a page, in order, and what came of it; without keys there is nothing more.
+
+    `missed` says that another worker holds them, `error` that it wrote them first.
+    """
+
+    keys: Sequence[Key]
+    looked_at: int = 0
+    labelled: int = 0
+    dead: int = 0
+    missed: bool = False
+    error: TakenError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One model at work on one table; with `refresh` it looks at rows that have their label, too."""
+
+    ours: Engine
+    theirs: Theirs
+    pair: Pair
+    model: Model
+    compute: bisection.Compute
+    refresh: bool = False
+    page_size: int = 512
+
+    def waiting(self) -> int:
+        """Count the rows to look at."""
+        with self.theirs.transaction() as connection:
+            return own_table.waiting(connection, self.pair, self._span(None))
+
+    def work(self, *, limit: int | None = None, on_page: Callable[[int], None] = lambda _: None) -> Worked:
+        """Label until nothing is left, `limit` rows are done, or the model is no longer the champion.
+
+        Pages that another worker holds are passed over, and looked at again at the end, in case it died.
+        `on_page` is told how many rows each committed page had.
+        """
+        started, done = time.monotonic(), Worked()
+        after, wait = None, False
+        missed: list[Key] = []  # where the first page of another worker begins
+        while limit is None or done.rows < limit:
+            rest = self.page_size if limit is None else min(self.page_size, limit - done.rows)
+            page = self._page(after, rest, wait=wait)
+            if page is None or not (page.keys or missed):
+                return Worked(done.labelled, done.dead, time.monotonic() - started, replaced=page is None)
+            if not page.keys:
+                after, wait, missed = missed[0], True, []
+                continue
+            if page.missed and not missed:
+                missed = [after]
+            done = Worked(done.labelled + page.labelled, done.dead + page.dead)
+            on_page(page.looked_at)
+            after = page.keys[-1]
+        return Worked(done.labelled, done.dead, time.monotonic() - started)
+
+    def _page(self, after: Key, size: int, *, wait: bool) -> _Page | None:
+        """Label the page above a key; None if the model turned out not to be the champion any more."""
+        tried: Sequence[Key] = ()
+        times = 0
+        while True:
+            page = self._try(after, size, wait=wait)
+            if page is None or page.error is None:
+                return page
+            times = times + 1 if page.keys == tried else 0
+            tried = page.keys
+            if times == _ATTEMPTS:
+                reason = elsewhere.line(page.error.__cause__ or page.error)
+                raise TableError(f"{self.pair.labels.fullname}: labels cannot be written ({reason})") from page.error
+
+    def _try(self, after: Key, size: int, *, wait: bool) -> _Page | None:
+        keys: list[Key] = []
+        try:
+            with self.theirs.transaction() as connection:
+                keys = own_table.next_keys(connection, self.pair, self._span(after), size)
+                if not keys:
+                    return _Page(keys)
+                if not own_table.take(connection, self.pair, keys[0], wait=wait):
+                    return _Page(keys, missed=True)
+                rows = own_table.read(connection, self.pair, keys, self._span(after))
+                if not self._is_champion():  # asked after the read, which saw all labels of former champions
+                    return None
+                labels = self._labels([row for row in rows if self._is_due(row)])
+                own_table.write(connection, self.pair, self.model.name, labels)
+        except TakenError as error:
+            return _Page(keys, error=error)
+        dead = sum(label.error is not None for label in labels)
+        return _Page(keys, len(rows), len(labels) - dead, dead)
+
+    def _span(self, after: Key) -> Span:
+        return Span(self.model.name, after, all=self.refresh)
+
+    def _is_champion(self) -> bool:
+        with connections.translated(self.ours), self.ours.connect() as connection:
+            return reads.is_champion(connection, self.model.id)
+
+    def _is_due(self, row: TextRow) -> bool:
+        return row.model != self.model.name or row.text_hash != own_table.text_hash(row.text)
+
+    def _labels(self, rows: Sequence[TextRow]) -> list[Label]:
+        """Label rows, in their order; what has no text, or breaks the model, gets the reason instead."""
+        reasons = [_unusable(row.text) for row in rows]
+        texts = [row.text for row, reason in zip(rows, reasons, strict=True) if reason is None]
+        found = iter(bisection.outcomes(self.compute, texts))
+        pairs = zip(rows, reasons, strict=True)
+        return [self._label(row, next(found) if reason is None else reason) for row, reason in pairs]
+
+    def _label(self, row: TextRow, found: NDArray[np.float32] | str) -> Label:
+        if isinstance(found, str):
+            return Label(row, None, None, None, found)
+        values = [float(str(value)) for value in found]  # the shortest numbers that stand for these bits
+        best = int(found.argmax())
+        categories = self.model.categories
+        return Label(row, categories[best], values[best], dict(zip(categories, values, strict=True)), None)
+
+
+def _unusable(text: Any) -> str | None:
+    """Return why a value cannot be labelled, None where it can."""
+    if text is None:
+        return "the text is NULL"
+    if not isinstance(text, str):
+        return f"the text is of type {type(text).__name__}, where a string is expected"
+    return None if text.strip() else "the text is empty"
