@@ -16,23 +16,17 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
-import json
-import multiprocessing
-import os
 import random
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import common
 from sqlalchemy import create_engine, text
 
-ROOT = Path(__file__).resolve().parents[1]
 TABLES = "articles, splits, clusters, cluster_bands, bridges"
 PLAIN = "CREATE TABLE plain (id text PRIMARY KEY, text text NOT NULL, category text)"
 
@@ -40,7 +34,6 @@ PLAIN = "CREATE TABLE plain (id text PRIMARY KEY, text text NOT NULL, category t
 def main() -> None:
     """Make the rows, start a Postgres, measure and report."""
     options = arguments()
-    sys.path.insert(0, str(ROOT))
     from classifier import embedded
     from classifier.store import schema
 
@@ -53,17 +46,14 @@ def main() -> None:
         found = measure(url, path, options.repeats)
         found["near_duplicates"] = [in_a_process(near_duplicates, url, path) for _ in range(options.repeats)]
         embedded.leave(Path(folder) / "postgres")
-    report(found, options)
+    common.report([summary(found, options)], options.out)
 
 
 def arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="2,000 rows, once")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the articles")
-    parser.add_argument("--out", type=Path, help="file to write the line of JSON to")
     options = parser.parse_args()
     if options.quick:
         options.rows, options.repeats = 2_000, 1
@@ -109,15 +99,9 @@ def measure(url: str, path: Path, repeats: int) -> dict[str, list[dict[str, floa
 
 
 def in_a_process(function: Callable[[str, Path], float], url: str, path: Path) -> dict[str, float]:
-    """Run the function in a new process, so that nothing is left of the one before."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(timed, (function, url, path))
-
-
-def timed(function: Callable[[str, Path], float], url: str, path: Path) -> dict[str, float]:
-    """Return the seconds that the function says it took, and the process's memory at its largest, in MB."""
-    seconds = function(url, path)
-    return {"seconds": seconds, "max_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    """Return the seconds that the function says it took, and its process's memory at its largest, in MB."""
+    seconds, max_rss_mb = common.in_a_process(function, url, path)
+    return {"seconds": seconds, "max_rss_mb": max_rss_mb}
 
 
 def ours(url: str, path: Path) -> float:
@@ -181,12 +165,14 @@ def near_duplicates(url: str, path: Path) -> float:
     return seconds
 
 
-def report(found: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> None:
-    """Print a table for people and a line of JSON for programs."""
+def summary(found: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> dict[str, Any]:
+    """Print a table for people, and return the run's figures."""
     rates = {name: [options.rows / one["seconds"] for one in runs] for name, runs in found.items()}
     middle = {name: statistics.median(values) for name, values in rates.items()}
     spread = {name: [round(min(values)), round(max(values))] for name, values in rates.items()}
-    run = {
+    for name, value in middle.items():
+        print(f"{name:16} {value:10,.0f} rows/s   {spread[name][0]:,} to {spread[name][1]:,}")
+    return {
         "dataset": f"BBC and C50 with changed words, {options.rows} rows",
         "rows_per_s": round(middle["ours"]),
         "to_sql_rows_per_s": round(middle["to_sql"]),
@@ -197,29 +183,7 @@ def report(found: dict[str, list[dict[str, float]]], options: argparse.Namespace
         "max_rss_mb": round(max(one["max_rss_mb"] for one in found["ours"])),
         "repeats": options.repeats,
         "spread": {**spread, "what": "lowest and highest rows a second of each"},
-        "load_1m": round(os.getloadavg()[0], 1),
     }
-    for name, value in middle.items():
-        print(f"{name:16} {value:10,.0f} rows/s   {spread[name][0]:,} to {spread[name][1]:,}")
-    line = json.dumps({"machine": machine(), "commit": commit(), "runs": [run]})
-    print(line)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(line + "\n", encoding="utf-8")
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"cpu": model, "cores": os.cpu_count(), "memory_gb": round(memory)}
-
-
-def commit() -> str:
-    """Return the commit that was measured."""
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,19 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # a first ca
 hypothesis.settings.load_profile("any machine")
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give a run a folder of its own, removed at its end; set PYTEST_DEBUG_TEMPROOT to keep it.
+
+    pytest's usual one is shared by a user's runs, and each run tightens its mode: root's second run would
+    take the first one's servers, which are not root, their access to their data.
+    """
+    if "PYTEST_DEBUG_TEMPROOT" in os.environ or hasattr(config, "workerinput"):
+        return
+    folder = tempfile.mkdtemp(prefix="article-classifier-tests-")
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, tzinfo
 from typing import Any
@@ -19,7 +18,7 @@ from classifier.ingest.files import File
 from classifier.ingest.splits import Proportions
 from classifier.ingest.validation import Chunk, validate
 from classifier.pipeline import runs
-from classifier.pipeline.near_duplicates import Dealer, sign
+from classifier.pipeline.near_duplicates import Dealer
 from classifier.pipeline.use_case import use_case
 from classifier.store import bookkeeping, writes
 from classifier.workspace import Workspace
@@ -204,17 +203,12 @@ class Unit:
     def _stage(self, connection: Connection) -> tuple[int, int, int]:
         """COPY every good row into the staging table and keep every bad one; return the counts."""
         rejected = staged = 0
-        dealer = Dealer(connection, self.run.split_key, self.proportions)
-        dealer.begin()
-        with ThreadPoolExecutor(1) as pool:
+        with Dealer(connection, self.run.split_key, self.proportions) as dealer:
             for chunk in one_ahead(self.chunks()):
                 if len(chunk.rows):
                     rows = chunk.rows.rename(columns={"split": "own_split"})
-                    undecided = dealer.undecided(rows)
-                    copied = pool.submit(writes.copy_articles, connection, rows)
-                    signed = sign(undecided)  # while Postgres reads the rows
-                    copied.result()
-                    dealer.place(signed)
+                    dealer.add(rows)
+                    writes.copy_articles(connection, rows)
                 self.on_rows(len(chunk.rows) + len(chunk.rejected))
                 bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)

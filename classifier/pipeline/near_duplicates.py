@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from pandas import DataFrame
@@ -30,23 +32,48 @@ def sign(texts: list[Text]) -> list[NewText]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
 class Dealer:
-    """Decides the splits of texts that have none; `key` and `proportions` are those of new clusters."""
+    """Decides the splits of texts that have none; `key` and `proportions` are those of new clusters.
 
-    connection: Connection
-    key: str
-    proportions: Proportions
+    The texts of one `add` are signed in a thread until the next one, or the end of the `with`, places
+    them. So Postgres can take the rows in meanwhile.
+    """
 
-    def begin(self) -> None:
+    def __init__(self, connection: Connection, key: str, proportions: Proportions) -> None:
+        self.connection, self.key, self.proportions = connection, key, proportions
+        self._pool = ThreadPoolExecutor(1)
+        self._signing: Future[list[NewText]] | None = None
+        self._unplaced: set[bytes] = set()
+
+    def __enter__(self) -> Self:
         """Wait until nobody else decides splits, and place the texts that came before there were clusters."""
         near_duplicates.wait_for_other_ingests(self.connection)
         while texts := near_duplicates.undecide_unclustered(self.connection, _ADOPTED_AT_ONCE):
             self.place(sign([(fingerprint, split, text or "") for fingerprint, split, text in texts]))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Place what is left, unless an error ends it all."""
+        with self._pool:
+            if kind is None:
+                self._place_signed()
+
+    def add(self, rows: DataFrame) -> None:
+        """Begin with the texts of the rows, and place those of the rows before."""
+        undecided = self.undecided(rows)
+        signing = self._pool.submit(sign, undecided)
+        self._place_signed()
+        self._signing, self._unplaced = signing, {fingerprint for fingerprint, _, _ in undecided}
+
+    def _place_signed(self) -> None:
+        if self._signing:
+            self.place(self._signing.result())
 
     def undecided(self, rows: DataFrame) -> list[Text]:
         """Return the texts of the rows that have no split, once each; a text's first row has its wish."""
-        decided = near_duplicates.decided(self.connection, rows["fingerprint"].tolist())
+        decided = near_duplicates.decided(self.connection, rows["fingerprint"].tolist()) | self._unplaced
         first: dict[bytes, int] = {}
         # not pandas' isin: it makes NumPy strings of bytes, and those lose the zeros they end in
         for index, fingerprint in enumerate(rows["fingerprint"]):

@@ -217,12 +217,13 @@ SET revision = excluded.revision,
     predicted_at = now()
 
 -- stage_articles
--- Temporary tables of one ingest: what the source brings, and what that changes.
+-- Temporary tables of one ingest: what the source brings, and what that changes. EXTERNAL: compressing the
+-- texts would take longer than all else that COPY does.
 CREATE TEMPORARY TABLE staged_articles (
     position bigint GENERATED ALWAYS AS IDENTITY,
     source text NOT NULL,
     external_id text NOT NULL,
-    text text NOT NULL,
+    text text STORAGE EXTERNAL NOT NULL,
     text_hash bytea NOT NULL,
     fingerprint bytea NOT NULL,
     category text,
