@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -18,19 +19,37 @@ from classifier.model.checkpoint import EncoderShape
 SHAPE = EncoderShape(100, 2, 2, 8, 16, 128)
 
 
+class Clock:
+    """Time goes on only when an engine computes, a thread."""
+
+    def __init__(self):
+        self._local = threading.local()
+
+    def perf_counter(self):
+        return getattr(self._local, "now", 0.0)
+
+    def pass_by(self, seconds):
+        self._local.now = self.perf_counter() + seconds
+
+
 class TimedEngine:
     """Takes `fixed` seconds a batch and `each` a word piece."""
 
     name = "timed"
     precision = "f32"
 
-    def __init__(self, fixed=0.0, each=0.0):
+    def __init__(self, fixed=0.0, each=1e-5):
         self.fixed, self.each, self.shapes = fixed, each, []
 
     def probabilities(self, tokens, mask):
         self.shapes.append(mask.shape)
-        time.sleep(self.fixed + self.each * tokens.size)
+        batch_sizes.time.pass_by(self.fixed + self.each * tokens.size)
         return np.full((len(tokens), 2), 0.5, dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch):
+    monkeypatch.setattr(batch_sizes, "time", Clock())
 
 
 def test_a_bucket_takes_the_size_of_the_next_measured_width():
@@ -41,7 +60,7 @@ def test_a_bucket_takes_the_size_of_the_next_measured_width():
 
 def test_where_a_batch_has_a_price_large_ones_are_chosen_else_small_ones():
     assert batch_sizes.calibrate(TimedEngine(fixed=0.02), 512).rows(512) == 8
-    assert batch_sizes.calibrate(TimedEngine(each=4e-5), 64).rows(64) == 8
+    assert batch_sizes.calibrate(TimedEngine(), 64).rows(64) == 8
 
 
 def test_no_batch_is_wider_than_the_model():
@@ -54,7 +73,7 @@ def test_no_batch_is_wider_than_the_model():
 
 def test_what_was_measured_is_kept(tmp_path):
     first = batch_sizes.of_machine(tmp_path / "home", TimedEngine(fixed=0.005), SHAPE)
-    again = TimedEngine(each=1e-5)
+    again = TimedEngine()
     assert batch_sizes.of_machine(tmp_path / "home", again, SHAPE) == first
     assert again.shapes == []
 
@@ -77,22 +96,20 @@ def test_each_model_shape_precision_and_processor_is_measured(tmp_path, monkeypa
     assert len(json.loads((tmp_path / batch_sizes.FILE).read_text())) == 4
 
 
-def _of_machine(home, fixed, start, results):
-    start.wait()
-    results.put(batch_sizes.of_machine(home, TimedEngine(fixed=fixed, each=1e-6), SHAPE).tokens)
-
-
 def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
-    context = multiprocessing.get_context("fork")
-    start, results = context.Event(), context.Queue()
-    workers = [context.Process(target=_of_machine, args=(tmp_path, fixed, start, results)) for fixed in (0, 0.01, 0.03)]
-    for worker in workers:
-        worker.start()
-    start.set()
-    found = {results.get(timeout=60) for _ in workers}
-    for worker in workers:
-        worker.join()
-    assert len(found) == 1
+    """Each would measure something else; a lock on a file holds between threads as between processes."""
+    engines = [TimedEngine(fixed=fixed) for fixed in (0.0, 0.01, 0.5, 9.0)]
+    assert len({batch_sizes.calibrate(engine, 128) for engine in engines}) > 1
+    start = Barrier(len(engines))
+
+    def work(engine):
+        engine.shapes.clear()
+        start.wait()
+        return batch_sizes.of_machine(tmp_path, engine, SHAPE)
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        assert len(set(pool.map(work, engines))) == 1
+    assert sum(bool(engine.shapes) for engine in engines) == 1
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])
