@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -43,6 +44,7 @@ class TimedEngine:
 
     def probabilities(self, tokens, mask):
         self.shapes.append(mask.shape)
+        time.sleep(0.002)  # lets other workers go on meanwhile
         batch_sizes.time.pass_by(self.fixed + self.each * tokens.size)
         return np.full((len(tokens), 2), 0.5, dtype=np.float32)
 
