@@ -55,6 +55,10 @@ class ArtefactError(UserError):
     """The model's files are missing, incomplete, or not the ones that were registered."""
 
 
+class EngineDisagreesError(UserError):
+    """The engine that would label does not give the answers of the trained network."""
+
+
 class TrainingDataError(UserError):
     """The annotated articles cannot train a classifier."""
 

@@ -9,6 +9,7 @@ from classifier.articles import PaddingMask, Probabilities, TokenIds
 from classifier.labelling import keras_engine, openvino_graph  # they import their frameworks on use
 from classifier.model import hardware
 from classifier.model.artefact import Artefact
+from classifier.model.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,15 @@ def choose(artefact: Artefact, *, engine: EngineName = "auto", precision: Precis
     Raises:
         EncoderError: the artefact's weights do not fit its `config.json`.
     """
+    return for_checkpoint(artefact.checkpoint(), len(artefact.categories), engine=engine, precision=precision)
+
+
+def for_checkpoint(
+    checkpoint: Checkpoint, categories: int, *, engine: EngineName = "auto", precision: Precision = "auto"
+) -> Engine:
+    """Choose as `choose` does, for weights that are in memory."""
     name, reason = _pick(engine)
-    chosen = _load(artefact, name, precision)
+    chosen = _load(checkpoint, categories, name, precision)
     values = {"engine": chosen.name, "precision": chosen.precision, "reason": reason}
     log.info("labelling with %(engine)s in %(precision)s: %(reason)s", values, extra=values)
     return chosen
@@ -62,10 +70,9 @@ def _pick(engine: EngineName) -> tuple[str, str]:
     return "openvino", "there is a GPU, but TensorFlow does not see it"
 
 
-def _load(artefact: Artefact, name: str, precision: Precision) -> Engine:
-    checkpoint = artefact.checkpoint()
+def _load(checkpoint: Checkpoint, categories: int, name: str, precision: Precision) -> Engine:
     if name == "keras":
-        return keras_engine.KerasEngine(checkpoint, len(artefact.categories), precision=precision)
+        return keras_engine.KerasEngine(checkpoint, categories, precision=precision)
     if precision == "auto":
         precision = "bf16" if hardware.cpu_has_amx() else "f32"
     return openvino_graph.OpenVinoEngine(checkpoint, precision=precision)

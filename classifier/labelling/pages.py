@@ -10,25 +10,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.articles import PaddingMask, Probabilities, TokenIds
+from classifier.labelling import batch_sizes
+from classifier.labelling.batch_sizes import BatchSizes
 from classifier.labelling.engine import Engine
+from classifier.model import checkpoint
 from classifier.model.artefact import Artefact
+from classifier.model.checkpoint import EncoderShape
 from classifier.model.tokenization import Pieces, Tokenization, pad
 
-BUCKETS = (32, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512)
-"""Widths in word pieces; the model's own maximum takes the place of those beyond it."""
+BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
+"""Widths in word pieces; the model's own maximum takes the place of those beyond it.
 
-BATCH_TOKENS = 1024
-"""Word pieces a batch, padding included: a trade of padding rows against the speed of large batches.
-
-With pages of 256 short articles (log-normal lengths, about 130 pieces), 54 % of what was computed was text
-at 4096, 71 % at 2048, 78 % at 1024 and 84 % at 512, where a piece took 1.00, 1.02, 1.07 and 1.13 of the
-time (two cores, 22 M parameters, 128 wide). Pages of 1000 are 85 % text at 1024.
+Steps of 8 would pad less, but OpenVINO's bfloat16 kernels take 15 % longer a piece at odd multiples of
+8, and 5 % at odd multiples of 16 beyond 256: they multiply blocks of 16 by 32 (22 M parameters, one core).
 """
 
 
@@ -64,12 +65,19 @@ class Labeller:
     tokenization: Tokenization
     engine: Engine
     categories: tuple[str, ...]
-    batch_tokens: int = BATCH_TOKENS
+    sizes: BatchSizes = batch_sizes.COMMON
 
     @classmethod
-    def of(cls, artefact: Artefact, engine: Engine) -> Labeller:
-        """Read the artefact's tokenizer; `engine` holds the same artefact's weights."""
-        return cls(artefact.tokenization(), engine, artefact.categories)
+    def of(cls, artefact: Artefact, engine: Engine, *, home: Path | None = None) -> Labeller:
+        """Read the artefact's tokenizer; `engine` holds the same artefact's weights.
+
+        `home` is where the machine's batch sizes are kept; without one, a common size is taken.
+        """
+        labeller = cls(artefact.tokenization(), engine, artefact.categories)
+        if home is None:
+            return labeller
+        shape = EncoderShape.from_config(checkpoint.read_config(artefact.directory))
+        return replace(labeller, sizes=batch_sizes.of_machine(home, engine, shape))
 
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """Return each text's probabilities, in the order given: (texts, categories)."""
@@ -83,15 +91,23 @@ class Labeller:
         return Prepared(tuple(self._batches(pieces)), positions, len(rows))
 
     def run(self, prepared: Prepared) -> Probabilities:
-        """Return the probabilities of a prepared page, in the order of its texts."""
+        """Return the probabilities of a prepared page, in the order of its texts.
+
+        Raises:
+            FloatingPointError: some of them are not a number, or infinite.
+        """
         distinct = np.empty((prepared.distinct, len(self.categories)), dtype=np.float32)
         for batch in prepared.batches:
             distinct[batch.rows] = self.engine.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
+        if broken := len(distinct) - int(np.isfinite(distinct).all(axis=1).sum()):
+            raise FloatingPointError(
+                f"{broken} of {len(distinct)} distinct texts have probabilities that are no number"
+            )
         return distinct[prepared.positions]
 
     def _batches(self, pieces: Pieces) -> Iterator[Batch]:
         for width, rows in sorted(self._by_bucket(pieces).items()):
-            size = max(1, self.batch_tokens // width)
+            size = self.sizes.rows(width)
             for start in range(0, len(rows), size):
                 chosen = rows[start : start + size]
                 tokens, mask = pad([pieces[row] for row in chosen], width, size)

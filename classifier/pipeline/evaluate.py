@@ -60,7 +60,7 @@ def run(workspace: Workspace, name: str | None = None, *, engine: engines.Engine
         raise TrainingDataError("no annotated article outside the test split for the baseline to learn from")
     files = registry.open_artefact(model)
     chosen = engines.choose(files, engine=engine)
-    labeller = Labeller.of(files, chosen)
+    labeller = Labeller.of(files, chosen, home=workspace.settings.home)
     log.info("evaluating %s on %d articles", model.name, len(test))
     probabilities = labeller.probabilities([article.text for article in test])
     predicted = [model.categories[index] for index in probabilities.argmax(axis=1)]

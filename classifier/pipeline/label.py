@@ -64,7 +64,7 @@ def run(
         files = registry.open_artefact(champion)
         enqueue_backlog(workspace, champion)
         chosen = engines.choose(files, engine=engine)
-        labeller = Labeller.of(files, chosen)
+        labeller = Labeller.of(files, chosen, home=workspace.settings.home)
         on_start(_waiting(workspace))
         rest = None if limit is None else limit - labelled - dead
         done = worker.work(workspace.database, champion, labeller, page_size=page_size, limit=rest, on_page=on_page)

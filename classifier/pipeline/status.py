@@ -16,7 +16,10 @@ from classifier.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """A model with its last figures on the test split, where it has been evaluated."""
+    """A model with its last figures on the test split, where it has been evaluated.
+
+    `engine` is how the labelling engine compared with float32 when the model was registered.
+    """
 
     name: str
     status: str
@@ -25,6 +28,7 @@ class ModelStatus:
     accuracy: float | None
     macro_f1: float | None
     test_articles: int | None
+    engine: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ def _runs(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[RunStatus]:
 
 def _models(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[ModelStatus]:
     return [
-        ModelStatus(row.name, row.status, row.created_at, row.promoted_at, row.accuracy, row.macro_f1, row.articles)
+        ModelStatus(
+            row.name, row.status, row.created_at, row.promoted_at, row.accuracy, row.macro_f1, row.articles, row.engine
+        )
         for row in rows
     ]

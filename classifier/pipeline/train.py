@@ -7,7 +7,7 @@ import logging
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from classifier import registry
 from classifier.articles import AnnotatedArticle
 from classifier.exceptions import TrainingDataError
+from classifier.labelling import agreement
+from classifier.labelling.agreement import Agreement
 from classifier.model import artefact, checkpoint, encoder
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
@@ -46,6 +48,7 @@ class Trained:
     validation_macro_f1: float
     precision: str
     seconds: float
+    engine: str
 
 
 @use_case
@@ -61,6 +64,7 @@ def run(
     Raises:
         EncoderError: the encoder cannot be loaded.
         TrainingDataError: there are no annotated articles, or they are all of one category.
+        EngineDisagreesError: the engine that would label does not give the network's answers.
     """
     encoder_name = encoder_name or workspace.settings.encoder
     directory = encoder.locate(encoder_name, cache=workspace.settings.home / "hub")
@@ -70,6 +74,9 @@ def run(
     tokenization = Tokenization.read(directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
     fitted = _fit(pretrained, tokenization, train, validation, categories, recipe, on_progress)
     details = _details(encoder_name, recipe, train, fitted)
+    trained = replace(pretrained, weights=fitted.weights)
+    texts = (article.text for article in validation)
+    details["engine"] = agreement.check(trained, tokenization, categories, texts)
     return _register(workspace, pretrained, tokenization, categories, fitted, details, (len(train), len(validation)))
 
 
@@ -198,4 +205,5 @@ def _register(
         validation_macro_f1=fitted.history[fitted.best_epoch - 1].macro_f1,
         precision=fitted.precision,
         seconds=round(fitted.seconds, 1),
+        engine=str(Agreement(**details["engine"])),
     )

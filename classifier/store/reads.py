@@ -84,6 +84,7 @@ def models_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]
             evaluations.c.accuracy,
             evaluations.c.macro_f1,
             evaluations.c.articles,
+            models.c.training["engine"].label("engine"),
         )
         .outerjoin(last, last.c.model_id == models.c.id)
         .outerjoin(evaluations, evaluations.c.id == last.c.id)

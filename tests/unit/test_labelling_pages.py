@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from classifier.labelling.batch_sizes import BatchSizes
 from classifier.labelling.openvino_graph import OpenVinoEngine
 from classifier.labelling.pages import Labeller
 from classifier.model import hardware
@@ -43,7 +44,7 @@ def tokenization(tmp_path_factory):
 
 @pytest.fixture
 def labeller(tokenization):
-    return Labeller(tokenization, CountingEngine(), ("a", "b"), batch_tokens=256)
+    return Labeller(tokenization, CountingEngine(), ("a", "b"), sizes=BatchSizes.fixed(256))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def random_texts(number, longest, seed=0):
 
 @given(texts=st.lists(st.lists(st.sampled_from(WORDS), max_size=120).map(" ".join), max_size=12))
 def test_results_are_in_the_order_of_the_texts(tokenization, texts):
-    labeller = Labeller(tokenization, CountingEngine(), ("a", "b"), batch_tokens=256)
+    labeller = Labeller(tokenization, CountingEngine(), ("a", "b"), sizes=BatchSizes.fixed(256))
     pieces = tokenization.pieces(texts)
     expected = np.array([(sum(ids), len(ids)) for ids in pieces], dtype=np.float32).reshape(-1, 2)
     np.testing.assert_array_equal(labeller.probabilities(texts), expected)
@@ -80,7 +81,7 @@ def test_repeats_are_computed_once(labeller):
 
 
 def test_a_texts_batch_has_the_shape_of_its_bucket(labeller):
-    lengths = {30: (8, 32), 31: (4, 64), 62: (4, 64), 63: (2, 96), 94: (2, 96), 95: (2, 100), 500: (2, 100)}
+    lengths = {30: (8, 32), 31: (5, 48), 62: (4, 64), 63: (3, 80), 94: (2, 96), 95: (2, 100), 500: (2, 100)}
     for words, shape in lengths.items():
         labeller.engine.asked.clear()
         labeller.probabilities(["bank " * words])
@@ -98,6 +99,19 @@ def test_tokenising_asks_the_engine_nothing(labeller):
     prepared = labeller.prepare(["the team", "bank " * 50])
     assert labeller.engine.asked == []
     np.testing.assert_array_equal(labeller.run(prepared), labeller.probabilities(["the team", "bank " * 50]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_no_probability(labeller, monkeypatch, value):
+    def broken(tokens, mask):
+        found = np.full((len(tokens), 2), 0.5, dtype=np.float32)
+        found[(tokens == WORDS.index("bank") + 5).any(axis=1), 1] = value
+        return found
+
+    monkeypatch.setattr(labeller.engine, "probabilities", broken)
+    assert labeller.probabilities(["the team", "goal"]).shape == (2, 2)
+    with pytest.raises(FloatingPointError, match="1 of 2 distinct texts have probabilities that are no number"):
+        labeller.probabilities(["the team", "bank", "bank"])
 
 
 @pytest.mark.parametrize("precision", ["f32", pytest.param("bf16", marks=needs_amx)])

@@ -1,0 +1,138 @@
+"""Does the engine that will label give the answers of the network that was trained?
+
+Asked when a model is registered: a fixed set of texts goes through the engine and through Keras in
+float32. A label may differ where two categories are all but equally probable, so a few may; a broken
+graph, or a number format that the model does not bear, is far beyond the bounds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from classifier.articles import Probabilities
+from classifier.exceptions import EngineDisagreesError
+from classifier.labelling import engine as engines
+from classifier.labelling.engine import Engine
+from classifier.labelling.pages import Labeller
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.tokenization import Pieces, Tokenization, pad
+
+log = logging.getLogger(__name__)
+
+TEXTS = 64
+"""Texts that are compared: seconds, also for a DistilBERT of full size on two cores."""
+
+MOST_DIFFERING = 0.05
+"""Share of the texts, but at least one text, that may get another label than the reference gives."""
+
+LARGEST_DIFFERENCE = 0.2
+"""How far a probability may be from the reference's."""
+
+_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How an engine compares with Keras in float32: the share of same labels, and probabilities' differences."""
+
+    engine: str
+    precision: str
+    texts: int
+    same_labels: float
+    largest_difference: float
+    mean_difference: float
+
+    @property
+    def is_within_bounds(self) -> bool:
+        """Whether such a model may label."""
+        differing = round((1 - self.same_labels) * self.texts)
+        # written so that a difference that is not a number is out of bounds
+        return differing <= max(1, MOST_DIFFERING * self.texts) and self.largest_difference <= LARGEST_DIFFERENCE
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        same = round(self.same_labels * self.texts)
+        return (
+            f"{self.engine} in {self.precision}: {same} of {self.texts} labels are those of float32, "
+            f"probabilities differ by {self.largest_difference:.4f} at most"
+        )
+
+
+def check(
+    checkpoint: Checkpoint, tokenization: Tokenization, categories: tuple[str, ...], texts: Iterable[str]
+) -> dict[str, Any]:
+    """Compare the engine that would label here with float32, on a fixed choice of the texts.
+
+    Returns:
+        What `Agreement` says, for the model's manifest and row.
+
+    Raises:
+        EngineDisagreesError: it is out of bounds.
+    """
+    chosen = choose_texts(texts)
+    found = measure(engines.for_checkpoint(checkpoint, len(categories)), checkpoint, tokenization, categories, chosen)
+    if not found.is_within_bounds:
+        raise EngineDisagreesError(
+            f"{found}; only {MOST_DIFFERING:.0%} of the labels and probabilities by {LARGEST_DIFFERENCE} may, so the "
+            "model is not registered: train it again with a lower learning rate; if it stays so, report this line"
+        )
+    log.info("%s", found)
+    return asdict(found)
+
+
+def choose_texts(texts: Iterable[str], count: int = TEXTS) -> list[str]:
+    """Return `count` of the distinct texts by their hash: the same ones whatever the order."""
+    return sorted(set(texts), key=lambda text: hashlib.sha256(text.encode()).digest())[:count]
+
+
+def measure(
+    engine: Engine,
+    checkpoint: Checkpoint,
+    tokenization: Tokenization,
+    categories: tuple[str, ...],
+    texts: Sequence[str],
+) -> Agreement:
+    """Compare an engine with Keras in float32; both hold the checkpoint's weights."""
+    reference = engines.for_checkpoint(checkpoint, len(categories), engine="keras", precision="f32")
+    expected = in_order(reference, tokenization.pieces(texts), len(categories))
+    try:
+        found = Labeller(tokenization, engine, categories).probabilities(texts)
+    except FloatingPointError:
+        found = np.full_like(expected, np.nan)
+    return compare(engine, found, expected)
+
+
+def compare(engine: Engine, found: Probabilities, expected: Probabilities) -> Agreement:
+    """Compare an engine's probabilities with the reference's, (texts, categories)."""
+    same = (found.argmax(axis=1) == expected.argmax(axis=1)) & np.isfinite(found).all(axis=1)
+    differences = np.abs(found - expected)
+    return Agreement(
+        engine.name,
+        engine.precision,
+        len(found),
+        float(same.mean()),
+        float(differences.max()),
+        float(differences.mean()),
+    )
+
+
+def in_order(engine: Engine, pieces: Pieces, categories: int) -> Probabilities:
+    """Return the probabilities of a few texts, in small batches of similar length: (texts, categories)."""
+    found = np.empty((len(pieces), categories), dtype=np.float32)
+    for rows in _batches(pieces):
+        width = -(-max(len(pieces[row]) for row in rows) // 16) * 16
+        batch = pad([pieces[row] for row in rows], min(width, max(map(len, pieces))))
+        found[rows] = engine.probabilities(*batch)
+    return found
+
+
+def _batches(pieces: Pieces) -> Iterator[list[int]]:
+    order = sorted(range(len(pieces)), key=lambda row: len(pieces[row]))
+    for start in range(0, len(order), _ROWS):
+        yield order[start : start + _ROWS]

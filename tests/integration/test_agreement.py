@@ -1,0 +1,114 @@
+"""A model is registered only if the engine that will label gives the trained network's answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier.exceptions import EngineDisagreesError
+from classifier.labelling import agreement, openvino_graph
+from classifier.labelling.agreement import Agreement
+from classifier.labelling.openvino_graph import OpenVinoEngine
+from classifier.model import hardware
+from classifier.pipeline import status, train
+from classifier.training.recipes import Recipe
+from tests.integration.made_up import articles, query, take_in
+from tests.tiny import WORDS, make_artefact, make_encoder
+
+RECIPE = Recipe(epochs=1, max_length=32, precision="float32")
+
+
+@pytest.fixture
+def ready(workspace, tmp_path, monkeypatch):
+    """A workspace with articles to learn from, on a machine without a GPU."""
+    monkeypatch.setattr(hardware, "may_have_gpu", lambda: False)
+    take_in(workspace, tmp_path / "articles.csv", articles(60))
+    make_encoder(tmp_path / "encoder")
+    return workspace
+
+
+@pytest.fixture
+def other_weights(monkeypatch):
+    """Make OpenVINO compute another model: each matrix product is off by as much as it is large."""
+    build = openvino_graph.build
+
+    def perturbed(checkpoint):
+        generator = np.random.default_rng(0)
+        weights = {
+            name: tensor + generator.normal(0, 5 * tensor.std() + 1, tensor.shape).astype(np.float32)
+            for name, tensor in checkpoint.weights.items()
+        }
+        return build(replace(checkpoint, weights=weights))
+
+    monkeypatch.setattr(openvino_graph, "build", perturbed)
+
+
+def texts(count):
+    generator = np.random.default_rng(1)
+    return [" ".join(generator.choice(WORDS, generator.integers(1, 60))) for _ in range(count)]
+
+
+def test_agreement_is_kept_with_the_model(ready, tmp_path):
+    trained = train.run(ready, RECIPE, encoder_name=str(tmp_path / "encoder"))
+    manifest = json.loads((Path(trained.artefact) / "classifier.json").read_text())
+    ((kept,),) = query(ready.database, "SELECT training -> 'engine' FROM models")
+    assert manifest["engine"] == status.models(ready)[0].engine == kept
+    assert kept["engine"] == "openvino"
+    assert kept["same_labels"] == 1.0
+    assert 0 <= kept["mean_difference"] <= kept["largest_difference"] < 0.05
+    assert trained.engine.startswith(f"openvino in {kept['precision']}: {kept['texts']} of {kept['texts']} labels")
+
+
+def test_a_model_that_its_engine_computes_wrongly_is_refused(ready, tmp_path, other_weights):
+    with pytest.raises(EngineDisagreesError, match=r"^openvino in .* of .* labels .* not registered: train it again"):
+        train.run(ready, RECIPE, encoder_name=str(tmp_path / "encoder"))
+    assert query(ready.database, "SELECT name FROM models") == []
+    assert not ready.models.exists() or not list(ready.models.iterdir())
+
+
+def measure(artefact, engine):
+    given = (artefact.checkpoint(), artefact.tokenization(), artefact.categories)
+    return agreement.measure(engine, *given, texts(50))
+
+
+def test_the_right_weights_are_within_bounds_and_others_are_not(tmp_path, request):
+    artefact = make_artefact(tmp_path / "model", dim=64, heads=4, hidden_dim=128)
+    right = measure(artefact, OpenVinoEngine(artefact.checkpoint()))
+    assert right.is_within_bounds
+    assert right.largest_difference < 1e-4
+    request.getfixturevalue("other_weights")
+    assert not measure(artefact, OpenVinoEngine(artefact.checkpoint())).is_within_bounds
+
+
+def test_an_engine_that_gives_no_numbers_is_refused(tmp_path, monkeypatch):
+    artefact = make_artefact(tmp_path / "model")
+    broken = OpenVinoEngine(artefact.checkpoint())
+    monkeypatch.setattr(broken, "probabilities", lambda tokens, _: np.full((len(tokens), 3), np.nan, np.float32))
+    found = measure(artefact, broken)
+    assert (found.same_labels, found.is_within_bounds) == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("count", "same", "difference", "expected"),
+    [
+        (64, 61, 0.2, True),
+        (64, 60, 0.1, False),
+        (3, 2, 0.1, True),
+        (3, 1, 0.1, False),
+        (64, 64, 0.21, False),
+        (64, 64, float("nan"), False),
+    ],
+)
+def test_the_bounds(count, same, difference, expected):
+    assert Agreement("openvino", "bf16", count, same / count, difference, 0.0).is_within_bounds is expected
+
+
+def test_the_same_texts_are_compared_whatever_their_order():
+    given = [*texts(200), *texts(200)]
+    chosen = agreement.choose_texts(given)
+    assert len(chosen) == len(set(chosen)) == agreement.TEXTS
+    assert agreement.choose_texts(reversed(given)) == chosen

@@ -1,0 +1,98 @@
+"""Real articles get the same bits whatever page, order or process they come in."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier.labelling import engine
+from classifier.labelling.pages import BUCKETS, Labeller
+from classifier.model import hardware
+from tests.tiny import make_artefact
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+needs_amx = pytest.mark.skipif(not hardware.cpu_has_amx(), reason="the processor does not multiply bfloat16")
+pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the real articles of ../shared/data are not here")
+
+ARTICLES = 120
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """BBC and C50 articles, some of them shortened to a sentence or so: every width is there."""
+    with (DATA / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
+        found = [row["text"] for row in csv.DictReader(file)][: ARTICLES // 2]
+    with gzip.open(DATA / "c50_test.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        found += [row["text"] for row in csv.DictReader(file)][: ARTICLES // 2]
+    return [text if number % 2 else text[: 40 * number] for number, text in enumerate(found, start=1)]
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory, texts):
+    """A small model that knows the articles' own words."""
+    words = [word for word, _ in Counter(re.findall(r"[a-z]+", " ".join(texts).lower())).most_common(3000)]
+    return make_artefact(
+        tmp_path_factory.mktemp("models") / "model", dim=64, heads=4, hidden_dim=256, positions=512, words=words
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module", params=["f32", pytest.param("bf16", marks=needs_amx)])
+def labeller(request, artefact, home):
+    return Labeller.of(artefact, engine.choose(artefact, engine="openvino", precision=request.param), home=home)
+
+
+@pytest.fixture(scope="module")
+def together(labeller, texts):
+    return labeller.probabilities(texts)
+
+
+def test_the_articles_are_of_many_widths_and_get_unlike_probabilities(labeller, texts, together):
+    widths = {batch.tokens.shape[1] for batch in labeller.prepare(texts).batches}
+    assert len(widths) > len(BUCKETS) / 2
+    assert len(np.unique(together, axis=0)) == len(set(texts))
+
+
+def test_repeated(labeller, texts, together):
+    np.testing.assert_array_equal(labeller.probabilities(texts), together)
+    twice = labeller.probabilities([*texts, *texts])
+    np.testing.assert_array_equal(twice, np.concatenate([together, together]))
+
+
+def test_shuffled(labeller, texts, together):
+    order = np.random.default_rng(1).permutation(len(texts))
+    np.testing.assert_array_equal(labeller.probabilities([texts[row] for row in order]), together[order])
+
+
+@pytest.mark.parametrize("size", [1, 13, 64])
+def test_split_into_other_pages(labeller, texts, together, size):
+    pages = [labeller.probabilities(texts[start : start + size]) for start in range(0, len(texts), size)]
+    np.testing.assert_array_equal(np.concatenate(pages), together)
+
+
+def test_in_another_process(labeller, artefact, home, texts, together, tmp_path):
+    """A worker of its own, which finds the batch sizes that this one measured."""
+    (tmp_path / "texts").write_text("\0".join(texts), encoding="utf-8")
+    program = (
+        "import sys, numpy; from pathlib import Path; from classifier.labelling import engine, pages; "
+        "from classifier.model import artefact; found = artefact.read(Path(sys.argv[1])); "
+        "chosen = engine.choose(found, engine='openvino', precision=sys.argv[2]); "
+        "labeller = pages.Labeller.of(found, chosen, home=Path(sys.argv[3])); "
+        "texts = Path(sys.argv[4], 'texts').read_text(encoding='utf-8').split(chr(0)); "
+        "numpy.save(Path(sys.argv[4], 'found.npy'), labeller.probabilities(texts[::-1]))"
+    )
+    arguments = [str(artefact.directory), labeller.engine.precision, str(home), str(tmp_path)]
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy")[::-1], together)

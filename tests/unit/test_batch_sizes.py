@@ -1,0 +1,127 @@
+"""Batch sizes are measured once a machine and model, and then stay."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import numpy as np
+import pytest
+
+from classifier.exceptions import SettingsError
+from classifier.labelling import batch_sizes
+from classifier.labelling.batch_sizes import BatchSizes
+from classifier.model import hardware
+from classifier.model.checkpoint import EncoderShape
+
+SHAPE = EncoderShape(100, 2, 2, 8, 16, 128)
+
+
+class Clock:
+    """Time goes on only when an engine computes, a thread."""
+
+    def __init__(self):
+        self._local = threading.local()
+
+    def perf_counter(self):
+        return getattr(self._local, "now", 0.0)
+
+    def pass_by(self, seconds):
+        self._local.now = self.perf_counter() + seconds
+
+
+class TimedEngine:
+    """Takes `fixed` seconds a batch and `each` a word piece."""
+
+    name = "timed"
+    precision = "f32"
+
+    def __init__(self, fixed=0.0, each=1e-5):
+        self.fixed, self.each, self.shapes = fixed, each, []
+
+    def probabilities(self, tokens, mask):
+        self.shapes.append(mask.shape)
+        time.sleep(0.002)  # lets other workers go on meanwhile
+        batch_sizes.time.pass_by(self.fixed + self.each * tokens.size)
+        return np.full((len(tokens), 2), 0.5, dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch):
+    monkeypatch.setattr(batch_sizes, "time", Clock())
+
+
+def test_a_bucket_takes_the_size_of_the_next_measured_width():
+    sizes = BatchSizes(((64, 512), (128, 1024)))
+    assert [sizes.rows(width) for width in (16, 64, 80, 128, 256, 2048)] == [32, 8, 12, 8, 4, 1]
+    assert BatchSizes.fixed(1024).rows(100) == 10
+
+
+def test_where_a_batch_has_a_price_large_ones_are_chosen_else_small_ones():
+    assert batch_sizes.calibrate(TimedEngine(fixed=0.02), 512).rows(512) == 8
+    assert batch_sizes.calibrate(TimedEngine(), 64).rows(64) == 8
+
+
+def test_no_batch_is_wider_than_the_model():
+    engine = TimedEngine()
+    batch_sizes.calibrate(engine, 100)
+    assert {width for _, width in engine.shapes} == {64}
+    batch_sizes.calibrate(engine := TimedEngine(), 40)
+    assert {width for _, width in engine.shapes} == {40}
+
+
+def test_what_was_measured_is_kept(tmp_path):
+    first = batch_sizes.of_machine(tmp_path / "home", TimedEngine(fixed=0.005), SHAPE)
+    again = TimedEngine()
+    assert batch_sizes.of_machine(tmp_path / "home", again, SHAPE) == first
+    assert again.shapes == []
+
+
+def test_each_model_shape_precision_and_processor_is_measured(tmp_path, monkeypatch):
+    engine = TimedEngine()
+
+    def measures(shape=SHAPE):
+        engine.shapes.clear()
+        batch_sizes.of_machine(tmp_path, engine, shape)
+        return bool(engine.shapes)
+
+    assert measures()
+    assert not measures(EncoderShape(999, 2, 2, 8, 16, 128)), "the vocabulary costs nothing"
+    assert measures(EncoderShape(100, 3, 2, 8, 16, 128))
+    engine.precision = "bf16"
+    assert measures()
+    monkeypatch.setattr(hardware, "cpu_name", lambda: "another")
+    assert measures()
+    assert len(json.loads((tmp_path / batch_sizes.FILE).read_text())) == 4
+
+
+def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
+    """Each would measure something else; a lock on a file holds between threads as between processes."""
+    engines = [TimedEngine(fixed=fixed) for fixed in (0.0, 0.01, 0.5, 9.0)]
+    assert len({batch_sizes.calibrate(engine, 128) for engine in engines}) > 1
+    start = Barrier(len(engines))
+
+    def work(engine):
+        engine.shapes.clear()
+        start.wait()
+        return batch_sizes.of_machine(tmp_path, engine, SHAPE)
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        assert len(set(pool.map(work, engines))) == 1
+    assert sum(bool(engine.shapes) for engine in engines) == 1
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content):
+    (tmp_path / batch_sizes.FILE).write_text(content)
+    with pytest.raises(SettingsError, match=rf"{batch_sizes.FILE}: not .*delete it"):
+        batch_sizes.of_machine(tmp_path, TimedEngine(), SHAPE)
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "home").touch()
+    with pytest.raises(SettingsError, match=f"{batch_sizes.FILE}: cannot be written"):
+        batch_sizes.of_machine(tmp_path / "home", TimedEngine(), SHAPE)
