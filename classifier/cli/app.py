@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from classifier import settings as settings_module
-from classifier.cli import progress, rejected, render, sources, splits
+from classifier.cli import dead_letters, progress, rejected, render, sources, splits
 from classifier.cli.common import Json
 from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
@@ -37,6 +37,7 @@ app.add_typer(encoders, name="encoder")
 app.add_typer(sources.app, name="sources")
 app.add_typer(rejected.app, name="rejected")
 app.add_typer(splits.app, name="splits")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
 
@@ -202,11 +203,14 @@ def label(
 
 
 @app.command()
-def status(json: Json = False) -> None:
-    """Show splits, labels, the queue, the champion and the last ingests."""
+def status(
+    exact: Annotated[bool, typer.Option("--exact", help="Count every article, however many there are.")] = False,
+    json: Json = False,
+) -> None:
+    """Show splits, labels, the backlog with its rate and the time left, the champion and the last ingests."""
     from classifier.pipeline import status as use_case
 
-    render.status(use_case.run(_workspace()), json)
+    render.status(use_case.run(_workspace(), exact=exact), json)
 
 
 @app.command()

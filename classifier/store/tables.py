@@ -171,7 +171,14 @@ predictions = Table(
     Column("category", Text, nullable=False),
     Column("confidence", REAL, nullable=False),
     Column("probabilities", ARRAY(REAL), nullable=False),
-    _now("predicted_at"),
+    Column(
+        "predicted_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=text("statement_timestamp()"),
+        comment="when it was written: a page's transaction begins long before",
+    ),
+    Index(None, "predicted_at"),
 )
 
 labelling_queue = Table(

@@ -59,7 +59,10 @@ class Fake:
         self.raises = raises
         self.calls = []
 
-    def probabilities(self, texts):
+    def prepare(self, texts):
+        return texts
+
+    def run(self, texts):
         self.calls.append(len(texts))
         for text in texts:
             if (error := self.raises(text)) is not None:
@@ -129,10 +132,10 @@ def test_two_workers_have_pages_of_their_own_at_the_same_time(workspace, tmp_pat
     meeting = Barrier(2, timeout=20)
 
     class Meeting(Fake):
-        def probabilities(self, texts):
+        def run(self, texts):
             if not self.calls:
                 meeting.wait()  # each is in the model with its first page
-            return super().probabilities(texts)
+            return super().run(texts)
 
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(worker.work, workspace.database, champion, Meeting(), page_size=10) for _ in range(2)]
@@ -242,10 +245,11 @@ class TestNewChampion:
 
         report = label.run(workspace, page_size=20, on_page=promote_another)
         assert (report.model, report.waiting) == ("m2", 0)
-        assert report.labelled == 3 * 20 + 200
+        by_former = report.labelled - 200
+        assert by_former in {60, 80, 100}, "at most two pages were claimed ahead of the promotion"
         by_model = query(workspace.database, "SELECT model, count(*) FROM article_labels GROUP BY 1 ORDER BY 1")
         assert by_model == [("m2", 200), (None, 9)]
-        assert labellings() == [(1, 260)]
+        assert labellings() == [(1, 200 + by_former)]
 
     @pytest.mark.usefixtures("champion")
     def test_takes_over_when_nothing_waits_any_more(self, workspace, tmp_path):

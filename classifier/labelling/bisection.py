@@ -1,0 +1,91 @@
+"""Label a page, and find by halving it the articles that break the model.
+
+A fault of the machine (no memory, no device, no file) or of the whole model is never blamed on an article.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from classifier.articles import Probabilities, QueuedArticle
+
+FAULTS = (MemoryError, OSError)
+"""What the machine does, whatever it was asked."""
+
+
+class Labels(Protocol):
+    """What turns texts into probabilities, in two steps for two threads: see `classifier.labelling.pages`."""
+
+    def prepare(self, texts: Sequence[str]) -> Any:
+        """Tokenise; may run while another page is in `run`."""
+
+    def run(self, prepared: Any) -> Probabilities:
+        """Return shape (texts, categories), in the texts' order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """An article that the model cannot label."""
+
+    article: QueuedArticle
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page's outcome; `probabilities` has a row for each of `articles`."""
+
+    articles: Sequence[QueuedArticle]
+    probabilities: Probabilities
+    broken: tuple[Broken, ...] = ()
+
+
+def prepare(labels: Labels, articles: Sequence[QueuedArticle]) -> Any | None:
+    """Tokenise a page, or return None where an article breaks that: `label` will find it."""
+    try:
+        return labels.prepare([article.text for article in articles])
+    except FAULTS:
+        raise
+    except Exception:  # noqa: BLE001 - whatever the tokenizer raises, one article is the cause
+        return None
+
+
+def label(labels: Labels, articles: Sequence[QueuedArticle], prepared: Any | None = None) -> Found:
+    """Return the page's probabilities, less those of the articles that break the model."""
+    try:
+        ready = labels.prepare([article.text for article in articles]) if prepared is None else prepared
+        return Found(articles, labels.run(ready))
+    except FAULTS:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the engine raises, one article is the cause
+        if len(articles) == 1:
+            _ask_for_a_harmless_text(labels, articles[0])
+            return Found([], np.empty((0, 0), np.float32), (Broken(articles[0], _reason(error)),))
+    half = len(articles) // 2
+    return _joined(label(labels, articles[:half]), label(labels, articles[half:]))
+
+
+def _ask_for_a_harmless_text(labels: Labels, article: QueuedArticle) -> None:
+    """Raise what the model raises for any text, so that no article is blamed for it.
+
+    The text is as long in word pieces as the article's at least: longer batches may lack memory alone.
+    """
+    labels.run(labels.prepare(["a" + " a" * (len(article.text) // 2)]))
+
+
+def _joined(first: Found, second: Found) -> Found:
+    broken = (*first.broken, *second.broken)
+    parts = [found for found in (first, second) if found.articles]
+    if not parts:
+        return Found([], np.empty((0, 0), np.float32), broken)
+    articles = [article for found in parts for article in found.articles]
+    return Found(articles, np.concatenate([found.probabilities for found in parts]), broken)
+
+
+def _reason(error: Exception) -> str:
+    first_line = (str(error).splitlines() or [""])[0][:500]
+    return f"{type(error).__name__}: {first_line}"
