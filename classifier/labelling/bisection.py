@@ -16,6 +16,8 @@ from classifier.articles import Probabilities, QueuedArticle
 FAULTS = (MemoryError, OSError)
 """What the machine does, whatever it was asked."""
 
+_QUOTED = 16  # characters of a text that a line may not repeat
+
 
 class Labels(Protocol):
     """What turns texts into probabilities, in two steps for two threads: see `classifier.labelling.pages`."""
@@ -64,7 +66,7 @@ def label(labels: Labels, articles: Sequence[QueuedArticle], prepared: Any | Non
     except Exception as error:  # noqa: BLE001 - whatever the engine raises, one article is the cause
         if len(articles) == 1:
             _ask_for_a_harmless_text(labels, articles[0])
-            return Found([], np.empty((0, 0), np.float32), (Broken(articles[0], _reason(error)),))
+            return Found([], np.empty((0, 0), np.float32), (Broken(articles[0], _reason(error, articles[0].text)),))
     half = len(articles) // 2
     return _joined(label(labels, articles[:half]), label(labels, articles[half:]))
 
@@ -86,6 +88,10 @@ def _joined(first: Found, second: Found) -> Found:
     return Found(articles, np.concatenate([found.probabilities for found in parts]), broken)
 
 
-def _reason(error: Exception) -> str:
-    first_line = (str(error).splitlines() or [""])[0][:500]
-    return f"{type(error).__name__}: {first_line}"
+def _reason(error: Exception, text: str) -> str:
+    """Return the error's first line, or its kind alone where the line quotes the article's text."""
+    line = (str(error).splitlines() or [""])[0][:500]
+    width = min(_QUOTED, len(text))
+    if any(line[start : start + width] in text for start in range(len(line) - width + 1)):
+        line = "(what it says quotes the text)"
+    return f"{type(error).__name__}: {line}"
