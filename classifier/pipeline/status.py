@@ -13,7 +13,7 @@ from classifier.pipeline.use_case import use_case
 from classifier.store import labelling_queue, reads
 from classifier.workspace import Workspace
 
-COUNTED = 200_000
+COUNTED = 100_000
 """Articles that are counted one by one; of more of them, as many are counted in blocks drawn at random."""
 
 

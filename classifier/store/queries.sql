@@ -8,23 +8,24 @@ SELECT
 -- claim_page
 -- Take a page of the queue for the rest of this transaction and return its articles' ids. The rows are
 -- deleted at once: a worker that dies rolls back, and they are free again. Rows that another worker
--- holds are skipped. MATERIALIZED: the planner must not run the locking SELECT a second time.
-WITH page AS MATERIALIZED (
+-- holds are skipped. ARRAY: the locking SELECT runs once, and what it found is looked up by the index; from a
+-- join, the planner makes a scan of the whole queue.
+DELETE FROM labelling_queue
+WHERE article_id = ANY(ARRAY(
     SELECT article_id
     FROM labelling_queue
     WHERE priority BETWEEN :first AND :last
     ORDER BY priority, article_id
     LIMIT :size
     FOR UPDATE SKIP LOCKED
-)
-DELETE FROM labelling_queue USING page
-WHERE labelling_queue.article_id = page.article_id
-RETURNING labelling_queue.priority, labelling_queue.article_id
+))
+RETURNING priority, article_id
 
 -- claim_selected_page
 -- The same for some of the articles. What was passed over is not looked at again for each page: a run goes
 -- on after the last row that it claimed.
-WITH page AS MATERIALIZED (
+DELETE FROM labelling_queue
+WHERE article_id = ANY(ARRAY(
     SELECT article_id
     FROM labelling_queue
     JOIN articles ON articles.id = article_id
@@ -35,10 +36,8 @@ WITH page AS MATERIALIZED (
     ORDER BY priority, article_id
     LIMIT :size
     FOR UPDATE OF labelling_queue SKIP LOCKED
-)
-DELETE FROM labelling_queue USING page
-WHERE labelling_queue.article_id = page.article_id
-RETURNING labelling_queue.priority, labelling_queue.article_id
+))
+RETURNING priority, article_id
 
 -- claimed_articles
 -- Read the claimed articles, in a statement of its own: its snapshot is newer than the locks on the
@@ -64,28 +63,27 @@ WHERE id <> :model_id
 -- enqueue_backlog
 -- Enqueue what the model lacks in the next stretch of articles, by id. Returns the last id looked at, null
 -- when there is none left, and how many were enqueued. What is in the queue by this snapshot waits, or is
--- in a page of this very model, which takes it off the queue and labels it in one commit.
+-- in a page of this very model, which takes it off the queue and labels it in one commit. OFFSET 0: each
+-- article is looked up by the indexes; as joins, the planner may read the whole history.
 WITH stretch AS MATERIALIZED (
     SELECT id, revision FROM articles WHERE id > :after ORDER BY id LIMIT :size
 ), missing AS (
     INSERT INTO labelling_queue (article_id, priority)
-    SELECT stretch.id, 1
+    SELECT id, 1
     FROM stretch
-    WHERE NOT EXISTS (SELECT FROM labelling_queue WHERE labelling_queue.article_id = stretch.id)
-      AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = stretch.id)
+    WHERE NOT EXISTS (SELECT FROM labelling_queue WHERE article_id = id OFFSET 0)
+      AND NOT EXISTS (SELECT FROM annotations WHERE article_id = stretch.id OFFSET 0)
       AND NOT EXISTS (
         SELECT FROM predictions
-        WHERE predictions.article_id = stretch.id
-          AND predictions.model_id = :model_id
-          AND predictions.revision = stretch.revision
+        WHERE article_id = id AND model_id = :model_id AND predictions.revision = stretch.revision
+        OFFSET 0
       )
       AND NOT EXISTS (
         SELECT FROM dead_letters
-        WHERE dead_letters.article_id = stretch.id
-          AND dead_letters.model_id = :model_id
-          AND dead_letters.revision = stretch.revision
+        WHERE article_id = id AND model_id = :model_id AND dead_letters.revision = stretch.revision
+        OFFSET 0
       )
-    ORDER BY stretch.id
+    ORDER BY id
     ON CONFLICT (article_id) DO NOTHING
     RETURNING article_id
 )
