@@ -20,7 +20,7 @@ import pytest
 from classifier import registry
 from classifier.exceptions import ArtefactError, NoChampionError
 from classifier.labelling import claims as claims_module
-from classifier.labelling import worker
+from classifier.labelling import engine, worker
 from classifier.labelling.claims import Claims
 from classifier.pipeline import dead_letters, label
 from classifier.store import labelling_queue, reads, writes
@@ -95,7 +95,6 @@ def test_everything_that_waits_is_labelled(workspace, tmp_path, champion, labell
 
 
 def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_path, champion):
-    from classifier.labelling import engine
     from classifier.labelling.pages import Labeller
 
     take_in(workspace, tmp_path / "x.csv", unlabelled(50))
@@ -488,6 +487,32 @@ class TestBrokenArticle:
             worker.work(workspace.database, champion, Fake(lambda _: RuntimeError("no kernel")))
         assert dump(workspace.database) == before
         assert value(workspace.database, "SELECT count(*) FROM dead_letters") == 0
+
+
+@pytest.mark.slow
+def test_of_ten_thousand_articles_one_breaks_the_engine(workspace, tmp_path, champion, monkeypatch):
+    """A real model, whose engine raises wherever the article's word pieces are in its batch."""
+    rows = unlabelled(10_000)
+    rows[7_777]["text"] = "shares goal chip shares goal chip"
+    take_in(workspace, tmp_path / "x.csv", rows)
+    files = registry.open_artefact(champion)
+    (poison,) = files.tokenization().pieces([rows[7_777]["text"]])
+    chosen = engine.choose(files, engine="openvino")
+
+    class Breaking:
+        name, precision = chosen.name, chosen.precision
+
+        def probabilities(self, tokens, mask):
+            if (tokens[:, : len(poison)] == poison).all(axis=1).any():
+                raise RuntimeError("the kernel failed")
+            return chosen.probabilities(tokens, mask)
+
+    monkeypatch.setattr(engine, "choose", lambda *_, **__: Breaking())
+    report = label.run(workspace)
+    assert (report.labelled, report.dead_letters, report.waiting) == (9_999, 1, 0)
+    (letter,) = dead_letters.listed(workspace)
+    assert (letter.external_id, letter.reason) == ("a7777", "RuntimeError: the kernel failed")
+    assert value(workspace.database, "SELECT count(*) FROM predictions") == 9_999
 
 
 class TestNewChampion:
