@@ -274,6 +274,19 @@ class TestSelection:
         report = label.run(workspace, selection=Selection(since=datetime(2026, 6, 1, tzinfo=UTC)), page_size=7)
         assert (report.labelled, some(), report.waiting) == (39, {"new": 9, "old": 30}, 1)
 
+    def test_is_told_on_the_command_line(self, workspace, some, classifier):
+        environment = {
+            "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),
+            "CLASSIFIER_HOME": str(workspace.settings.home),
+        }
+        options = ("--no-backfill", "--source", "new", "--since", "2026-06-01", "--max-rate", 100_000, "--json")
+        done = classifier("label", *options, **environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["labelled"] == 9
+        assert some() == {"new": 9}
+        assert json.loads(classifier("label", "--backfill", "--json", **environment).stdout)["labelled"] == 30
+        assert json.loads(classifier("label", "--json", **environment).stdout)["labelled"] == 1
+
 
 LABELLED_BY_SOURCE = "SELECT source, count(*) FROM predictions JOIN articles ON id = article_id GROUP BY 1 ORDER BY 1"
 
