@@ -61,17 +61,6 @@ class RejectedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """A model's category for one revision of an article, with every category's probability."""
-
-    article_id: int
-    revision: int
-    category: str
-    confidence: float
-    probabilities: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """A registered model: an immutable artefact and its row."""
 

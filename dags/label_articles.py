@@ -4,7 +4,11 @@ Labels everything that waits in `labelling_queue` with the champion, page by pag
 writing its predictions and taking it off the queue are one transaction.
 
 **Runs** when articles arrive, when the champion changes, and every half hour in case an event was
-lost. It always takes *all* that waits, never what an event names. Without a champion it skips.
+lost. It always takes *all* that waits, never what an event names: new and changed articles first, then
+what a new champion has to label again. Without a champion it skips.
+
+**By hand**, with parameters: `workers` share the queue; `limit` stops each of them early; `max_rate` leaves the
+database to others.
 
 **Again** is always safe, and so is killing a worker at any moment: its page rolls back and is free
 again. Any number of workers may run, here or by `classifier label` elsewhere.
@@ -41,7 +45,15 @@ from pendulum import datetime
         "limit": Param(
             None, type=["null", "integer"], minimum=1, description="Articles after which each worker stops."
         ),
-        "page_size": Param(512, type="integer", minimum=1, maximum=10_000, description="Articles in one transaction."),
+        "max_rate": Param(
+            None,
+            type=["null", "number"],
+            exclusiveMinimum=0,
+            description="Articles a second at most, of all workers together.",
+        ),
+        "page_size": Param(
+            2048, type="integer", minimum=1, maximum=10_000, description="Articles in one transaction, at most."
+        ),
         "engine": Param("auto", enum=["auto", "openvino", "keras"], description="What computes."),
     },
 )
@@ -62,9 +74,14 @@ def label_articles():
         from classifier.pipeline import label as use_case
 
         get_current_context()["worker"] = worker
+        rate = params["max_rate"]
         try:
             report = use_case.run(
-                workspace(), limit=params["limit"], page_size=params["page_size"], engine=params["engine"]
+                workspace(),
+                limit=params["limit"],
+                page_size=params["page_size"],
+                engine=params["engine"],
+                max_rate=rate and rate / params["workers"],
             )
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error

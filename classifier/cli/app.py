@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,7 +19,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from classifier import settings as settings_module
-from classifier.cli import own_table, progress, rejected, render, sources, splits
+from classifier.cli import dead_letters, own_table, progress, rejected, render, sources, splits
 from classifier.cli.common import Engine, Json, engine_name
 from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
@@ -37,6 +38,7 @@ app.add_typer(encoders, name="encoder")
 app.add_typer(sources.app, name="sources")
 app.add_typer(rejected.app, name="rejected")
 app.add_typer(splits.app, name="splits")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:
@@ -185,34 +187,67 @@ def promote(
 @app.command()
 def label(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many articles.")] = None,
-    page_size: Annotated[int, typer.Option(min=1, help="Articles in one transaction.")] = 512,
+    backfill: Annotated[
+        bool | None,
+        typer.Option(
+            "--backfill/--no-backfill",
+            help="Only what a new champion has to label again, or only new and changed articles. "
+            "By default both, new ones first.",
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Only articles of one source.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only articles published since (UTC), or come, where that is not known.")
+    ] = None,
+    max_rate: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Articles a second at most, so that the database is left to others."),
+    ] = None,
+    page_size: Annotated[int, typer.Option(min=1, help="Articles in one transaction, at most.")] = 2048,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, which share its cores.")] = 1,
     engine: Engine = "auto",
     json: Json = False,
 ) -> None:
-    """Label what waits for a label. Any number may run at once; killing one loses nothing."""
-    from classifier.pipeline import label as use_case
+    """Label what waits for a label. Any number may run at once; killing one loses nothing.
 
+    With several workers each has its share of `--limit` and `--max-rate`. If one of them dies the others go
+    on, and the exit code is 1.
+    """
+    from classifier.pipeline import label as use_case
+    from classifier.pipeline import label_workers
+    from classifier.store.labelling_queue import Selection
+
+    options: dict[str, Any] = {
+        "limit": limit,
+        "page_size": page_size,
+        "engine": engine_name(engine),
+        "selection": Selection(backfill is not True, backfill is not False, source, since and _utc(since)),
+        "max_rate": max_rate,
+    }
     with progress.bar("labelling", quiet=json) as (on_start, on_page):
-        report = use_case.run(
-            _workspace(),
-            limit=limit,
-            page_size=page_size,
-            engine=engine_name(engine),
-            on_start=on_start,
-            on_page=on_page,
+        told: dict[str, Any] = {"on_start": on_start, "on_page": on_page}
+        report: Any = (
+            use_case.run(_workspace(), **options, **told)
+            if workers == 1
+            else label_workers.run(_workspace(), workers, options, **told)
         )
     render.show(report, json, title="Labelled", rate=round(report.articles_per_second, 1))
+    if workers > 1 and report.failed:
+        raise typer.Exit(1)
 
 
 app.command("label-table")(own_table.label_table)
 
 
 @app.command()
-def status(json: Json = False) -> None:
-    """Show splits, labels, the queue, the champion and the last ingests."""
+def status(
+    exact: Annotated[bool, typer.Option("--exact", help="Count every article, however many there are.")] = False,
+    json: Json = False,
+) -> None:
+    """Show splits, labels, the backlog with its rate and the time left, the champion and the last ingests."""
     from classifier.pipeline import status as use_case
 
-    render.status(use_case.run(_workspace()), json)
+    render.status(use_case.run(_workspace(), exact=exact), json)
 
 
 @app.command()
@@ -232,3 +267,7 @@ def demo(
     from classifier.demo import story
 
     sys.exit(story.run(settings_module.load(), leave=leave, port=port))
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

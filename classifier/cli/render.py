@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from classifier.pipeline.dead_letters import DeadLetter
     from classifier.pipeline.evaluate import Evaluated
     from classifier.pipeline.rejected import Rejected
     from classifier.pipeline.sources import Checked
-    from classifier.pipeline.status import ModelStatus, RunStatus, Status
+    from classifier.pipeline.status import Backlog, ModelStatus, RunStatus, Status
 
 STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
 
@@ -63,21 +64,53 @@ def verdict(report: Evaluated) -> str:
 def status(report: Status, as_json: bool) -> None:
     """Print where everything stands."""
     if as_json:
-        print_json(asdict(report))
+        backlog = {"new_seconds": report.backlog.new_seconds, "seconds": report.backlog.seconds}
+        print_json({**asdict(report), "waiting": report.waiting, "backlog": {**asdict(report.backlog), **backlog}})
         return
-    table = _table("Articles", "split", "articles", "annotated")
-    for name, (total, annotated) in report.splits.items():
+    about = "" if report.counted == 1 else f", estimated from {report.counted:.1%} of them"
+    table = _table(f"Articles{about}", "split", "articles", "annotated")
+    for name, (total, annotated) in sorted(report.splits.items()):
         table.add_row(name, f"{total:,}", f"{annotated:,}")
     STDOUT.print(table)
     table = _table("Labels", "", "articles")
     for name, count in sorted(report.labels.items()):
         table.add_row({"none": "no label yet"}.get(name, f"by {name}"), f"{count:,}")
-    table.add_row("waiting in the queue", f"{report.waiting:,}")
     table.add_row("dead letters", f"{report.dead_letters:,}")
     table.add_row("rejected rows", f"{report.rejected_rows:,}")
     STDOUT.print(table)
+    _backlog(report.backlog)
     models([report.champion] if report.champion else [], as_json=False, title="Champion")
     runs(report.runs, as_json=False)
+
+
+def _backlog(backlog: Backlog) -> None:
+    table = _table("Backlog", "", "waiting", "time left")
+    table.add_row("new articles", f"{backlog.new:,}", _duration(backlog.new_seconds))
+    table.add_row("backfill", f"{backlog.backfill:,}", "")
+    table.add_row("backfill, not looked at yet", f"≤ {backlog.unseen:,}" if backlog.unseen else "0", "")
+    table.add_row("all", "", _duration(backlog.seconds))
+    STDOUT.print(table)
+    if backlog.rate:
+        STDOUT.print(f"{backlog.rate:,.1f} articles a second were labelled lately.")
+
+
+def _duration(seconds: float | None) -> str:
+    return "-" if seconds is None else str(timedelta(seconds=round(seconds)))
+
+
+def dead_letters(found: Sequence[DeadLetter], as_json: bool) -> None:
+    """Print the articles that a model could not label, with the reasons."""
+    if as_json:
+        print_json([asdict(letter) for letter in found])
+        return
+    if not found:
+        STDOUT.print("Dead letters: none")
+        return
+    table = _table("Dead letters", "article", "source", "id", "model", "when", "reason")
+    for letter in found:
+        cells = (letter.source, letter.external_id, letter.model, _text(letter.failed_at), letter.reason)
+        table.add_row(str(letter.article_id), *map(escape, cells))
+    _print_wide(table)
 
 
 def runs(found: Sequence[RunStatus], as_json: bool) -> None:

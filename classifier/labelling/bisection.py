@@ -1,44 +1,111 @@
-"""Find the texts that a model breaks on, and label all the others."""
+"""Label a page, and find by halving it the articles that break the model.
+
+A fault of the machine (no memory, no device, no file) or of the whole model is never blamed on an article.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from classifier.articles import Probabilities
 
-Compute = Callable[[Sequence[str]], Probabilities]
-"""Turns texts into probabilities, in the texts' order: (texts, categories)."""
+FAULTS = (MemoryError, OSError)
+"""What the machine does, whatever it was asked."""
 
-_PROBE = "a"
-"""A text that every working model can label."""
+_QUOTED = 16  # characters of a text that a line may not repeat
 
 
-def outcomes(compute: Compute, texts: Sequence[str]) -> list[NDArray[np.float32] | str]:
-    """Return each text's probabilities, (categories,), or in one line why the model breaks on it.
+class Texted(Protocol):
+    """An article of ours, or a row of somebody else's table."""
 
-    The texts are halved around whatever breaks the model. A fault of the machine, or of the whole
-    model, is raised as it is: no text is to blame for it.
-    """
-    if not texts:
-        return []
+    @property
+    def text(self) -> Any:
+        """A string."""
+
+
+A = TypeVar("A", bound=Texted)
+
+
+class Labels(Protocol):
+    """What turns texts into probabilities, in two steps for two threads: see `classifier.labelling.pages`."""
+
+    def prepare(self, texts: Sequence[str]) -> Any:
+        """Tokenise; may run while another page is in `run`."""
+
+    def run(self, prepared: Any) -> Probabilities:
+        """Return shape (texts, categories), in the texts' order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken(Generic[A]):
+    """An article that the model cannot label."""
+
+    article: A
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[A]):
+    """A page's outcome; `probabilities` has a row for each of `articles`."""
+
+    articles: Sequence[A]
+    probabilities: Probabilities
+    broken: tuple[Broken[A], ...] = ()
+
+
+def prepare(labels: Labels, articles: Sequence[Texted]) -> Any | None:
+    """Tokenise a page, or return None where an article breaks that: `label` will find it."""
     try:
-        found = compute(texts)
-    except (MemoryError, OSError):
+        return labels.prepare([article.text for article in articles])
+    except FAULTS:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the engine raises, one text is the cause
-        if len(texts) == 1:
-            compute([_PROBE])  # raises where the text is not to blame
-            return [f"{type(error).__name__}: {_first_line(error)}"]
-    else:
-        return [row if np.isfinite(row).all() else "its probabilities are not numbers" for row in found]
-    half = len(texts) // 2
-    return [*outcomes(compute, texts[:half]), *outcomes(compute, texts[half:])]
+    except Exception:  # noqa: BLE001 - whatever the tokenizer raises, one article is the cause
+        return None
 
 
-def _first_line(error: Exception) -> str:
-    """Return what every database can keep: without NUL and halves of characters."""
-    line = (str(error).replace("\0", "").splitlines() or [""])[0][:500]
-    return line.encode(errors="replace").decode()
+def label(labels: Labels, articles: Sequence[A], prepared: Any | None = None) -> Found[A]:
+    """Return the page's probabilities, less those of the articles that break the model."""
+    try:
+        ready = labels.prepare([article.text for article in articles]) if prepared is None else prepared
+        return Found(articles, labels.run(ready))
+    except FAULTS:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the engine raises, one article is the cause
+        if len(articles) == 1:
+            _ask_for_a_harmless_text(labels, articles[0])
+            return Found([], np.empty((0, 0), np.float32), (Broken(articles[0], _reason(error, articles[0].text)),))
+    half = len(articles) // 2
+    return _joined(label(labels, articles[:half]), label(labels, articles[half:]))
+
+
+def _ask_for_a_harmless_text(labels: Labels, article: Texted) -> None:
+    """Raise what the model raises for any text, so that no article is blamed for it.
+
+    The text is as long in word pieces as the article's at least: longer batches may lack memory alone.
+    """
+    labels.run(labels.prepare(["a" + " a" * (len(article.text) // 2)]))
+
+
+def _joined(first: Found[A], second: Found[A]) -> Found[A]:
+    broken = (*first.broken, *second.broken)
+    parts = [found for found in (first, second) if found.articles]
+    if not parts:
+        return Found([], np.empty((0, 0), np.float32), broken)
+    articles = [article for found in parts for article in found.articles]
+    return Found(articles, np.concatenate([found.probabilities for found in parts]), broken)
+
+
+def _reason(error: Exception, text: str) -> str:
+    """Return the error's first line, or its kind alone where the line quotes the article's text.
+
+    It is what every database can keep: without NUL and halves of characters.
+    """
+    line = (str(error).replace("\0", "").splitlines() or [""])[0][:500].encode(errors="replace").decode()
+    width = min(_QUOTED, len(text))
+    if any(line[start : start + width] in text for start in range(len(line) - width + 1)):
+        line = "(what it says quotes the text)"
+    return f"{type(error).__name__}: {line}"

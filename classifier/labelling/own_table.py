@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from classifier.articles import Model
 from classifier.exceptions import SourceUnavailableError, TableError
 from classifier.labelling import bisection
+from classifier.labelling.bisection import Labels
 from classifier.store import connection as connections
 from classifier.store import elsewhere, own_table, reads
 from classifier.store.own_table import Key, Label, Pair, Span, TakenError, TextRow
@@ -93,7 +94,7 @@ class Worker:
     theirs: Theirs
     pair: Pair
     model: Model
-    compute: bisection.Compute
+    labels: Labels
     refresh: bool = False
     page_size: int = 512
 
@@ -171,11 +172,14 @@ class Worker:
 
     def _labels(self, rows: Sequence[TextRow]) -> list[Label]:
         """Label rows, in their order; what has no text, or breaks the model, gets the reason instead."""
-        reasons = [_unusable(row.text) for row in rows]
-        texts = [row.text for row, reason in zip(rows, reasons, strict=True) if reason is None]
-        found = iter(bisection.outcomes(self.compute, texts))
-        pairs = zip(rows, reasons, strict=True)
-        return [self._label(row, next(found) if reason is None else reason) for row, reason in pairs]
+        outcomes: dict[Key, NDArray[np.float32] | str] = {
+            row.key: reason for row in rows if (reason := _unusable(row.text)) is not None
+        }
+        if usable := [row for row in rows if row.key not in outcomes]:
+            found = bisection.label(self.labels, usable)
+            outcomes |= {one.article.key: one.reason for one in found.broken}
+            outcomes |= {row.key: values for row, values in zip(found.articles, found.probabilities, strict=True)}
+        return [self._label(row, outcomes[row.key]) for row in rows]
 
     def _label(self, row: TextRow, found: NDArray[np.float32] | str) -> Label:
         if isinstance(found, str):

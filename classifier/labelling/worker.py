@@ -1,38 +1,40 @@
 """Label the queue, page by page: claim, label, write, in one transaction each.
 
-A worker that dies at any point rolls its page back, and the articles are in the queue again. There is
+A worker that dies at any point rolls its pages back, and the articles are in the queue again. There is
 no lease, no cursor and no half-labelled state, so any number of workers may run, and be killed.
 
-An article that breaks the model is found by halving its page and becomes a dead letter in the same
-transaction; its neighbours are labelled. A fault of the machine (no memory, no database) or of the
-whole model is never blamed on an article: it ends the worker.
+Three pages are open at a time, each with a connection of its own: one is being claimed and tokenised in a
+thread, one is in the model, one is being written in another thread. They hold different rows, and a page
+waits for nobody's lock once it is claimed, so they cannot wait for one another. They are written in the
+order of their claims. On an error, and where the model turns out not to be the champion any more, what is
+not written yet rolls back.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 
-from classifier.articles import Model, Prediction, Probabilities, QueuedArticle
-from classifier.store import reads, writes
+from classifier.articles import Model, QueuedArticle
+from classifier.labelling import bisection
+from classifier.labelling.bisection import Found, Labels
+from classifier.labelling.claims import Claims, Page
+from classifier.store import writes
 
 log = logging.getLogger(__name__)
 
-_PROBE = "a"
-"""A text that every working model can label."""
+PAGE_SIZE = 2048
+"""Articles in one transaction, at most: fewer where the model is slow, see `classifier.labelling.claims`."""
 
-
-class Labels(Protocol):
-    """What turns texts into probabilities, in the texts' order."""
-
-    def probabilities(self, texts: Sequence[str]) -> Probabilities:
-        """Return shape (texts, categories)."""
+OnPage = Callable[[int, int], None]
+"""Is told how many articles of a page were labelled, and how many became dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,93 +47,92 @@ class Worked:
     replaced: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    size: int
-    dead: int
-
-
 def work(
     database: Database,
     model: Model,
     labels: Labels,
     *,
-    page_size: int = 512,
-    limit: int | None = None,
-    on_page: Callable[[int], None] = lambda _: None,
+    page_size: int = PAGE_SIZE,
+    on_page: OnPage = lambda *_: None,
+    **claiming: Any,
 ) -> Worked:
-    """Label until the queue is empty, `limit` articles are done, or the model is no longer champion.
+    """Label until nothing waits, the limit is reached, or the model is no longer champion.
 
-    `on_page` is told how many articles each committed page had.
+    `on_page` is told of each page, in the thread that committed it, how many articles were labelled and how
+    many became dead letters. `claiming` is what `Claims` takes: `limit`, `selection`, `max_rate` and
+    `on_enqueued`.
     """
     started = time.monotonic()
-    done = dead = 0
-    while limit is None or done + dead < limit:
-        size = page_size if limit is None else min(page_size, limit - done - dead)
-        page = _label_page(database, model, labels, size)
-        if page is None or not page.size:
-            return Worked(done, dead, time.monotonic() - started, replaced=page is None)
-        done, dead = done + page.size - page.dead, dead + page.dead
-        on_page(page.size)
-    return Worked(done, dead, time.monotonic() - started, replaced=False)
+    claims = Claims(database, model, labels, page_size=page_size, **claiming)
+    labelled = dead = 0
+    while True:
+        done = _until_empty(claims, model, labels, on_page)
+        labelled, dead = labelled + done[0], dead + done[1]
+        # Asked again once no page is open: what changed while it was in the model waits again by now.
+        if claims.replaced or not any(done):
+            return Worked(labelled, dead, time.monotonic() - started, claims.replaced)
 
 
-def _label_page(database: Database, model: Model, labels: Labels, size: int) -> _Page | None:
-    """Label one page, or return None if the model turned out not to be the champion any more."""
-    with database.begin() as connection:
-        articles = writes.claim_page(connection, size)
-        # Asked after the claim, in a newer snapshot: a promotion that is not seen here commits later,
-        # and then waits for this page's rows before it enqueues them again.
-        if not reads.is_champion(connection, model.id):
-            connection.rollback()
-            return None
-        dead = 0
-        for found in _predict(model, labels, articles):
-            dead += _write(connection, model, found)
-    return _Page(len(articles), dead)
+def _until_empty(claims: Claims, model: Model, labels: Labels, on_page: OnPage) -> tuple[int, int]:
+    """Label page after page until a claim finds nothing; return how many were labelled, and how many dead."""
+    written: list[tuple[int, int]] = []
+    writing = None
+    with ThreadPoolExecutor(1, "write") as writer, _ahead(claims) as pages:
+        for page in pages:
+            with _released_on_error(page):
+                began = time.monotonic()
+                found = bisection.label(labels, page.articles, page.prepared)
+                claims.note(len(page.articles), time.monotonic() - began)
+                if writing is not None:  # one page at a time is behind the model, and its error ends the worker
+                    written.append(writing.result())
+            writing = writer.submit(_write, page, model, found, on_page)
+        if writing is not None:
+            written.append(writing.result())
+    return sum(labelled for labelled, _ in written), sum(dead for _, dead in written)
 
 
-@dataclass(frozen=True, slots=True)
-class _Broken:
-    article: QueuedArticle
-    reason: str
+@contextmanager
+def _ahead(claims: Claims) -> Iterator[Iterator[Page]]:
+    """Yield the pages, each while the next is being claimed in a thread; at the end, release what was not taken."""
+    with ThreadPoolExecutor(1, "claim") as reader:
+        following = reader.submit(claims.next)
+
+        def pages() -> Iterator[Page]:
+            nonlocal following
+            while (page := following.result()) is not None:
+                following = reader.submit(claims.next)
+                yield page
+
+        try:
+            yield pages()
+        except BaseException:
+            claims.stop()
+            raise
+        finally:
+            if not following.cancel() and following.exception() is None and (page := following.result()) is not None:
+                page.release()
 
 
-def _write(connection: Connection, model: Model, found: list[Prediction] | _Broken) -> int:
-    if isinstance(found, _Broken):
-        # the reason is not logged: what the engine says may quote the text
-        log.warning("article %d cannot be labelled; the reason is in dead_letters", found.article.id)
-        writes.bury(connection, model.id, found.article, found.reason)
-        return 1
-    writes.write_predictions(connection, model.id, found)
-    return 0
-
-
-def _predict(model: Model, labels: Labels, articles: Sequence[QueuedArticle]) -> Iterator[list[Prediction] | _Broken]:
-    """Yield predictions, halving the page around whatever breaks the model."""
-    if not articles:
-        return
+@contextmanager
+def _released_on_error(page: Page) -> Iterator[None]:
     try:
-        found = labels.probabilities([article.text for article in articles])
-    except (MemoryError, OSError):
+        yield
+    except BaseException:
+        page.release()
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the engine raises, one article is the cause
-        if len(articles) == 1:
-            labels.probabilities([_PROBE])  # raises, and ends the worker, where no article is to blame
-            yield _Broken(articles[0], f"{type(error).__name__}: {_first_line(error)}")
-            return
-        half = len(articles) // 2
-        yield from _predict(model, labels, articles[:half])
-        yield from _predict(model, labels, articles[half:])
-        return
-    yield [_prediction(model, article, row) for article, row in zip(articles, found, strict=True)]
 
 
-def _prediction(model: Model, article: QueuedArticle, probabilities: Probabilities) -> Prediction:
-    best = int(probabilities.argmax())
-    values = tuple(float(value) for value in probabilities)
-    return Prediction(article.id, article.revision, model.categories[best], values[best], values)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:500]
+def _write(page: Page, model: Model, found: Found[QueuedArticle], on_page: OnPage) -> tuple[int, int]:
+    """Write the page's predictions and dead letters, and commit them with its claim; return how many."""
+    try:
+        if found.articles:
+            writes.write_predictions(page.connection, model, found.articles, found.probabilities)
+        for one in found.broken:
+            # the reason is not logged: what the engine says may quote the text
+            log.warning("article %d cannot be labelled; the reason is in dead_letters", one.article.id)
+            writes.bury(page.connection, model.id, one.article, one.reason)
+        page.connection.commit()
+    finally:
+        page.release()
+    on_page(len(found.articles), len(found.broken))
+    return len(found.articles), len(found.broken)

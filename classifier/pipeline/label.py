@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from classifier import registry
 from classifier.articles import Model
+from classifier.exceptions import ArtefactError
+from classifier.labelling import bisection, worker
 from classifier.labelling import engine as engines
-from classifier.labelling import worker
 from classifier.labelling.pages import Labeller
+from classifier.labelling.worker import PAGE_SIZE
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads, writes
+from classifier.store import labelling_queue
+from classifier.store.labelling_queue import Selection
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-STRETCH = 10_000
-"""Articles looked at in one transaction when a new champion's backlog is enqueued."""
+RETRIES = 5
+"""How often in a row a fault of the machine is tried again, after 1, 2, 4, 8 and 16 seconds."""
+
+FAULTS = (*bisection.FAULTS, OperationalError, InterfaceError, ArtefactError)
+"""What may pass: no memory, no device, a database that restarts, a model's folder that is not mounted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,55 +48,108 @@ class Labelled:
         return self.labelled / self.seconds if self.seconds and self.labelled else 0.0
 
 
+@dataclass(slots=True)
+class _Run:
+    """What has been committed so far, whatever came between."""
+
+    limit: int | None
+    on_start: Callable[[int], None]
+    on_page: Callable[[int], None]
+    labelled: int = 0
+    dead: int = 0
+    seconds: float = 0.0
+    total: int = 0
+    faults: int = 0
+    engine: str | None = None
+
+    @property
+    def rest(self) -> int | None:
+        """What the limit leaves."""
+        return None if self.limit is None else self.limit - self.labelled - self.dead
+
+    def page(self, labelled: int, dead: int) -> None:
+        self.labelled, self.dead, self.faults = self.labelled + labelled, self.dead + dead, 0
+        self.on_page(labelled + dead)
+
+    def expect(self, more: int) -> None:
+        self.total += more
+        self.on_start(self.total)
+
+
 @use_case
 def run(
     workspace: Workspace,
     *,
     limit: int | None = None,
-    page_size: int = 512,
+    page_size: int = PAGE_SIZE,
     engine: engines.EngineName = "auto",
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    max_rate: float | None = None,
     on_start: Callable[[int], None] = lambda _: None,
     on_page: Callable[[int], None] = lambda _: None,
 ) -> Labelled:
-    """Label until the queue is empty, going on with the new champion if it changes meanwhile.
+    """Label until nothing waits, going on with the new champion if it changes meanwhile.
 
-    `on_start` is told how many articles wait, `on_page` how many each committed page had.
+    `max_rate` is articles a second. `on_start` is told how many articles there are to label in all, again when
+    there turn out to be more; `on_page` how many each committed page had. Once it has begun, a fault of the
+    machine is tried again `RETRIES` times.
 
     Raises:
         NoChampionError: no model has been promoted yet.
         ArtefactError: the champion's files are not the registered ones.
     """
-    labelled = dead = 0
-    seconds = 0.0
+    state = _Run(limit, on_start, on_page)
+    options = {"page_size": page_size, "selection": selection, "max_rate": max_rate}
     while True:
-        with workspace.database.connect() as connection:
-            champion = registry.champion(connection)
-        files = registry.open_artefact(champion)
-        enqueue_backlog(workspace, champion)
-        chosen = engines.choose(files, engine=engine)
-        labeller = Labeller.of(files, chosen, home=workspace.settings.home)
-        on_start(_waiting(workspace))
-        rest = None if limit is None else limit - labelled - dead
-        done = worker.work(workspace.database, champion, labeller, page_size=page_size, limit=rest, on_page=on_page)
-        labelled, dead, seconds = labelled + done.labelled, dead + done.dead, seconds + done.seconds
-        if not done.replaced:
+        try:
+            champion, replaced = _label(workspace, state, engine, options)
             waiting = _waiting(workspace)
-            return Labelled(champion.name, labelled, dead, waiting, seconds, f"{chosen.name} {chosen.precision}")
+        except FAULTS as error:
+            _wait_or_raise(state, error)
+            continue
+        if not replaced:
+            return Labelled(champion.name, state.labelled, state.dead, waiting, state.seconds, state.engine or "")
         log.info("%s is no longer the champion: going on with the new one", champion.name)
 
 
-def enqueue_backlog(workspace: Workspace, champion: Model) -> None:
-    """Enqueue, stretch by stretch, what a new champion has not labelled yet; a crash loses a stretch at most."""
-    while True:
-        with workspace.database.begin() as connection:
-            writes.lock_queue(connection)
-            after = reads.backfilled_to(connection, champion.id)
-            if after is None:
-                return
-            last = writes.enqueue_backlog(connection, champion.id, after=after, size=STRETCH)
-            writes.set_backfilled_to(connection, champion.id, last)
+def _label(
+    workspace: Workspace, state: _Run, engine: engines.EngineName, options: Mapping[str, Any]
+) -> tuple[Model, bool]:
+    """Label with the present champion; return it, and whether another one has taken its place."""
+    with workspace.database.connect() as connection:
+        champion = registry.champion(connection)
+    files = registry.open_artefact(champion)
+    chosen = engines.choose(files, engine=engine)
+    labeller = Labeller.of(files, chosen, home=workspace.settings.home)
+    state.engine = f"{chosen.name} {chosen.precision}"
+    state.total = state.labelled + state.dead
+    state.expect(_waiting(workspace))
+    began = time.monotonic()
+    try:
+        worked = worker.work(
+            workspace.database,
+            champion,
+            labeller,
+            limit=state.rest,
+            on_page=state.page,
+            on_enqueued=state.expect,
+            **options,
+        )
+    finally:
+        state.seconds += time.monotonic() - began
+    return champion, worked.replaced
+
+
+def _wait_or_raise(state: _Run, error: Exception) -> None:
+    """Wait before the next try; what fails before anything began is the user's to mend, and is raised."""
+    if state.engine is None or state.faults == RETRIES:
+        raise error
+    seconds = 2**state.faults
+    state.faults += 1
+    log.warning("%s: trying again in %d s (%d of %d)", type(error).__name__, seconds, state.faults, RETRIES)
+    time.sleep(seconds)
 
 
 def _waiting(workspace: Workspace) -> int:
     with workspace.database.connect() as connection:
-        return reads.queue_length(connection)
+        return sum(labelling_queue.waiting(connection).values())

@@ -72,8 +72,8 @@ def run(
     seconds = 0.0
     while True:
         chosen = engines.choose(files, engine=engine)
-        compute = Labeller.of(files, chosen).probabilities
-        worker = Worker(workspace.database, theirs, pair, champion, compute, refresh, page_size)
+        labeller = Labeller.of(files, chosen, home=workspace.settings.home)
+        worker = Worker(workspace.database, theirs, pair, champion, labeller, refresh, page_size)
         on_start(worker.waiting())
         rest = None if limit is None else limit - labelled - dead
         done = worker.work(limit=rest, on_page=on_page)

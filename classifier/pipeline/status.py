@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import labelling_queue, reads
 from classifier.workspace import Workspace
+
+COUNTED = 100_000
+"""Articles that are counted one by one; of more of them, as many are counted in blocks drawn at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +54,90 @@ class RunStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for a label. New and changed articles go before the backfill of a new champion.
+
+    `unseen` is about how many articles the backfill has not looked at yet, of which some need no label.
+    `rate` is the articles a second of the last quarter of an hour, None where nothing was labelled.
+    """
+
+    new: int
+    backfill: int
+    unseen: int
+    rate: float | None
+
+    @property
+    def new_seconds(self) -> float | None:
+        """The time left until no new article waits."""
+        return self.new / self.rate if self.rate else None
+
+    @property
+    def seconds(self) -> float | None:
+        """The time left until nothing waits."""
+        return (self.new + self.backfill + self.unseen) / self.rate if self.rate else None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Counts of everything that waits, is done, or went wrong.
 
     `splits` has, a split, its articles and how many of them are annotated; `labels` counts articles by
-    where their label comes from: annotation, prediction or none.
+    where their label comes from: annotation, prediction or none. `counted` is the share of the articles
+    that these two were counted in; below 1 they are estimates.
     """
 
     splits: dict[str, tuple[int, int]]
     labels: dict[str, int]
-    waiting: int
+    counted: float
+    backlog: Backlog
     rejected_rows: int
     dead_letters: int
     champion: ModelStatus | None
     runs: list[RunStatus]
 
+    @property
+    def waiting(self) -> int:
+        """The articles in the queue."""
+        return self.backlog.new + self.backlog.backfill
+
 
 @use_case
-def run(workspace: Workspace) -> Status:
-    """Count."""
+def run(workspace: Workspace, *, exact: bool = False) -> Status:
+    """Count. Of more than `COUNTED` articles a share is counted, unless `exact`."""
     with workspace.database.connect() as connection:
         champions = [model for model in _models(reads.models_with_scores(connection)) if model.status == "champion"]
+        share = 1.0 if exact else reads.share_to_count(connection, COUNTED)
+        articles = reads.articles_by_label(connection, share=share)
         return Status(
-            splits=reads.articles_by_split(connection),
-            labels=reads.labels_by_origin(connection),
-            waiting=reads.queue_length(connection),
+            splits=_by_split(articles),
+            labels=_by_origin(articles),
+            counted=share,
+            backlog=_backlog(connection),
             rejected_rows=reads.rejected_rows(connection),
-            dead_letters=reads.dead_letters(connection),
+            dead_letters=reads.dead_letter_count(connection),
             champion=champions[0] if champions else None,
             runs=_runs(reads.last_runs(connection)),
         )
+
+
+def _backlog(connection: Connection) -> Backlog:
+    waiting = labelling_queue.waiting(connection)
+    return Backlog(
+        new=waiting[labelling_queue.NEW],
+        backfill=waiting[labelling_queue.BACKFILL],
+        unseen=labelling_queue.ahead(connection),
+        rate=labelling_queue.rate(connection),
+    )
+
+
+def _by_split(articles: Mapping[tuple[str, str], int]) -> dict[str, tuple[int, int]]:
+    sizes = {split: sum(count for key, count in articles.items() if key[0] == split) for split, _ in articles}
+    return {split: (size, articles.get((split, "annotation"), 0)) for split, size in sizes.items()}
+
+
+def _by_origin(articles: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    origins = {origin for _, origin in articles}
+    return {origin: sum(count for key, count in articles.items() if key[1] == origin) for origin in origins}
 
 
 @use_case

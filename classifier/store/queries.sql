@@ -1,17 +1,43 @@
+-- open_page
+-- Begin a page: a later champion's backlog can tell that a page of this model is open, and the server does
+-- not end the transaction because it idles while the page is in the model.
+SELECT
+    pg_advisory_xact_lock_shared(:pages, :model_id),
+    set_config('idle_in_transaction_session_timeout', '0', true)
+
 -- claim_page
 -- Take a page of the queue for the rest of this transaction and return its articles' ids. The rows are
 -- deleted at once: a worker that dies rolls back, and they are free again. Rows that another worker
--- holds are skipped. MATERIALIZED: the planner must not run the locking SELECT a second time.
-WITH page AS MATERIALIZED (
+-- holds are skipped. ARRAY: the locking SELECT runs once, and what it found is looked up by the index; from a
+-- join, the planner makes a scan of the whole queue.
+DELETE FROM labelling_queue
+WHERE article_id = ANY(ARRAY(
     SELECT article_id
     FROM labelling_queue
+    WHERE priority BETWEEN :first AND :last
     ORDER BY priority, article_id
     LIMIT :size
     FOR UPDATE SKIP LOCKED
-)
-DELETE FROM labelling_queue USING page
-WHERE labelling_queue.article_id = page.article_id
-RETURNING labelling_queue.article_id
+))
+RETURNING priority, article_id
+
+-- claim_selected_page
+-- The same for some of the articles. What was passed over is not looked at again for each page: a run goes
+-- on after the last row that it claimed.
+DELETE FROM labelling_queue
+WHERE article_id = ANY(ARRAY(
+    SELECT article_id
+    FROM labelling_queue
+    JOIN articles ON articles.id = article_id
+    WHERE priority BETWEEN :first AND :last
+      AND (priority, article_id) > (:after_priority, :after_id)
+      AND (CAST(:source AS text) IS NULL OR source = :source)
+      AND (CAST(:since AS timestamptz) IS NULL OR coalesce(published_at, ingested_at) >= :since)
+    ORDER BY priority, article_id
+    LIMIT :size
+    FOR UPDATE OF labelling_queue SKIP LOCKED
+))
+RETURNING priority, article_id
 
 -- claimed_articles
 -- Read the claimed articles, in a statement of its own: its snapshot is newer than the locks on the
@@ -19,34 +45,125 @@ RETURNING labelling_queue.article_id
 -- claim's snapshot and before its lock; the new text would then never get its label.
 SELECT id, revision, text FROM articles WHERE id = ANY(:ids) ORDER BY id
 
+-- take_backlog
+-- Take the champion's backlog for this transaction: nobody else enqueues it or becomes champion. No row where
+-- somebody else does so right now, or where all of it is enqueued.
+SELECT backfilled_to
+FROM models
+WHERE id = :model_id AND status = 'champion' AND backfilled_to IS NOT NULL
+FOR NO KEY UPDATE SKIP LOCKED
+
+-- no_page_of_others
+-- Say whether no page of another model is open, and keep it so: with a page of a former champion, what
+-- looks claimed would have to be enqueued again, and what looks free could be.
+SELECT coalesce(bool_and(pg_try_advisory_xact_lock(:pages, CAST(id AS integer))), true)
+FROM models
+WHERE id <> :model_id
+
 -- enqueue_backlog
--- Enqueue the next stretch of articles, by id, that have neither an annotation nor a prediction of
--- this model for their present text. Returns the last id looked at, or null when there is none left.
--- DO UPDATE, not DO NOTHING: it waits for a labeller of the previous champion that holds the row, and
--- then enqueues it again.
-WITH stretch AS (
+-- Enqueue what the model lacks in the next stretch of articles, by id. Returns the last id looked at, null
+-- when there is none left, and how many were enqueued. What is in the queue by this snapshot waits, or is
+-- in a page of this very model, which takes it off the queue and labels it in one commit. OFFSET 0: each
+-- article is looked up by the indexes; as joins, the planner may read the whole history.
+WITH stretch AS MATERIALIZED (
     SELECT id, revision FROM articles WHERE id > :after ORDER BY id LIMIT :size
 ), missing AS (
     INSERT INTO labelling_queue (article_id, priority)
-    SELECT stretch.id, 1
+    SELECT id, 1
     FROM stretch
-    WHERE NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = stretch.id)
+    WHERE NOT EXISTS (SELECT FROM labelling_queue WHERE article_id = id OFFSET 0)
+      AND NOT EXISTS (SELECT FROM annotations WHERE article_id = stretch.id OFFSET 0)
       AND NOT EXISTS (
         SELECT FROM predictions
-        WHERE predictions.article_id = stretch.id
-          AND predictions.model_id = :model_id
-          AND predictions.revision = stretch.revision
+        WHERE article_id = id AND model_id = :model_id AND predictions.revision = stretch.revision
+        OFFSET 0
       )
       AND NOT EXISTS (
         SELECT FROM dead_letters
-        WHERE dead_letters.article_id = stretch.id
-          AND dead_letters.model_id = :model_id
-          AND dead_letters.revision = stretch.revision
+        WHERE article_id = id AND model_id = :model_id AND dead_letters.revision = stretch.revision
+        OFFSET 0
       )
-    ORDER BY stretch.id
-    ON CONFLICT (article_id) DO UPDATE SET enqueued_at = now()
+    ORDER BY id
+    ON CONFLICT (article_id) DO NOTHING
+    RETURNING article_id
 )
-SELECT max(id) FROM stretch
+SELECT (SELECT max(id) FROM stretch) AS last, (SELECT count(*) FROM missing) AS enqueued
+
+-- retry_dead_letters
+-- Forget dead letters and put their articles back into the queue, unless a human or the champion has
+-- labelled them meanwhile.
+WITH tried AS (
+    DELETE FROM dead_letters
+    USING articles, models
+    WHERE articles.id = dead_letters.article_id
+      AND models.id = dead_letters.model_id
+      AND (CAST(:source AS text) IS NULL OR articles.source = :source)
+      AND (CAST(:model AS text) IS NULL OR models.name = :model)
+    RETURNING articles.id, articles.revision
+), enqueued AS (
+    INSERT INTO labelling_queue (article_id, priority)
+    SELECT DISTINCT tried.id, 0
+    FROM tried
+    WHERE NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = tried.id)
+      AND NOT EXISTS (
+        SELECT FROM predictions
+        JOIN models ON models.id = predictions.model_id AND models.status = 'champion'
+        WHERE predictions.article_id = tried.id AND predictions.revision = tried.revision
+      )
+    ORDER BY tried.id
+    ON CONFLICT (article_id) DO NOTHING
+    RETURNING article_id
+)
+SELECT (SELECT count(*) FROM tried) AS letters, (SELECT count(*) FROM enqueued) AS enqueued
+
+-- labelling_rate
+-- How many of the newest predictions came how many seconds after the first page of them. A page has one
+-- time, when it was written.
+WITH newest AS (
+    SELECT predicted_at
+    FROM predictions
+    WHERE predicted_at > now() - make_interval(mins => :minutes)
+    ORDER BY predicted_at DESC
+    LIMIT :most
+), span AS (
+    SELECT min(predicted_at) AS began, max(predicted_at) AS ended FROM newest
+)
+SELECT count(*) AS labelled, coalesce(extract(epoch FROM max(ended) - max(began)), 0) AS seconds
+FROM newest, span
+WHERE predicted_at > began
+
+-- backlog_ahead
+-- How many articles the champion's backlog has not looked at yet, about: by ids, as if none were missing.
+SELECT greatest(0, coalesce((SELECT max(id) FROM articles), 0) - models.backfilled_to) AS articles
+FROM models
+WHERE status = 'champion' AND backfilled_to IS NOT NULL
+
+-- estimated_articles
+-- About how many articles there are; 0 or -1 where Postgres has not looked yet.
+SELECT reltuples FROM pg_class WHERE oid = 'articles'::regclass
+
+-- count_articles
+-- Count the articles of each split by where their label comes from, in a share of the table's blocks.
+WITH sample AS MATERIALIZED (
+    SELECT id, revision, split FROM articles TABLESAMPLE SYSTEM (:percent)
+)
+SELECT
+    split,
+    CASE WHEN annotated.found THEN 'annotation' WHEN predicted.found THEN 'prediction' ELSE 'none' END AS origin,
+    count(*) AS articles
+FROM sample
+LEFT JOIN LATERAL (
+    SELECT true AS found FROM annotations WHERE annotations.article_id = sample.id LIMIT 1
+) AS annotated ON true
+LEFT JOIN LATERAL (
+    SELECT true AS found
+    FROM predictions
+    WHERE predictions.article_id = sample.id
+      AND predictions.model_id = (SELECT id FROM models WHERE status = 'champion')
+      AND predictions.revision = sample.revision
+    LIMIT 1
+) AS predicted ON true
+GROUP BY 1, 2
 
 -- decided_texts
 -- Which of the texts have a split.
@@ -204,17 +321,12 @@ LEFT JOIN LATERAL (
 ) AS newest ON true
 GROUP BY newest.category, articles.split
 
--- merge_staged_predictions
--- Upsert: the same model labels an article again when its text has changed.
-INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities)
-SELECT article_id, :model_id, revision, category, confidence, probabilities
-FROM staged_predictions
-ON CONFLICT (article_id, model_id) DO UPDATE
-SET revision = excluded.revision,
-    category = excluded.category,
-    confidence = excluded.confidence,
-    probabilities = excluded.probabilities,
-    predicted_at = now()
+-- forget_former
+-- What the model said of these articles before: it labels an article again when its text has changed.
+WITH former AS (
+    DELETE FROM predictions WHERE model_id = :model_id AND article_id = ANY(:ids)
+)
+DELETE FROM dead_letters WHERE model_id = :model_id AND article_id = ANY(:ids)
 
 -- stage_articles
 -- Temporary tables of one ingest: what the source brings, and what that changes. EXTERNAL: compressing the
@@ -236,17 +348,9 @@ CREATE TEMPORARY TABLE staged_changes (article_id bigint NOT NULL, revision inte
 COPY staged_articles (source, external_id, text, text_hash, fingerprint, category, own_split, published_at)
 FROM STDIN WITH (FORMAT csv)
 
--- stage_predictions
-CREATE TEMPORARY TABLE IF NOT EXISTS staged_predictions (
-    article_id bigint NOT NULL,
-    revision integer NOT NULL,
-    category text NOT NULL,
-    confidence real NOT NULL,
-    probabilities real[] NOT NULL
-) ON COMMIT DELETE ROWS
-
 -- copy_predictions
-COPY staged_predictions (article_id, revision, category, confidence, probabilities) FROM STDIN WITH (FORMAT csv)
+COPY predictions (article_id, model_id, revision, category, confidence, probabilities)
+FROM STDIN WITH (FORMAT binary)
 
 -- count_staged
 -- How many distinct articles the source brought, and how many of them had not been here before.

@@ -93,28 +93,27 @@ def models_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]
     return connection.execute(statement).all()
 
 
-def articles_by_split(connection: Connection) -> dict[str, tuple[int, int]]:
-    """Return, a split, how many articles it has and how many of them are annotated."""
-    articles, annotations = tables.articles, tables.annotations
-    annotated = select(annotations.c.article_id).distinct().subquery()
-    statement = (
-        select(articles.c.split, func.count(), func.count(annotated.c.article_id))
-        .outerjoin(annotated, annotated.c.article_id == articles.c.id)
-        .group_by(articles.c.split)
-    )
-    return {split: (total, with_annotation) for split, total, with_annotation in connection.execute(statement)}
+def share_to_count(connection: Connection, articles: int) -> float:
+    """Return the share of the table of articles that holds about so many of them; 1 where it holds fewer.
+
+    It goes by Postgres' own estimate, which it makes when it vacuums or analyses the table.
+    """
+    estimate: float = connection.execute(query("estimated_articles")).scalar_one()
+    return min(1.0, articles / max(estimate, 1))
+
+
+def articles_by_label(connection: Connection, *, share: float = 1.0) -> dict[tuple[str, str], int]:
+    """Count articles by split and by where their label comes from: annotation, prediction or none.
+
+    With a share below 1 only that share of the table's blocks is counted, and the counts are scaled up.
+    """
+    rows = connection.execute(query("count_articles"), {"percent": 100 * share})
+    return {(row.split, row.origin): round(row.articles / share) for row in rows}
 
 
 def sizes_by_category(connection: Connection) -> dict[tuple[str | None, Split], int]:
     """Return how many articles each split has of each category; None stands for no annotation."""
     return {(category, split): count for category, split, count in connection.execute(query("sizes_by_category"))}
-
-
-def labels_by_origin(connection: Connection) -> dict[str, int]:
-    """Return how many articles show an annotation, a prediction, or no label yet."""
-    origin = func.coalesce(tables.article_labels.c.origin, "none")
-    statement = select(origin, func.count()).group_by(origin)
-    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def source_state(connection: Connection, source: str, unit: str) -> Row[*tuple[Any, ...]] | None:
@@ -154,19 +153,49 @@ def rejected(
     return connection.execute(statement).all()
 
 
-def queue_length(connection: Connection) -> int:
-    """Return how many articles wait for a label."""
-    return _count(connection, tables.labelling_queue)
-
-
 def rejected_rows(connection: Connection) -> int:
     """Return how many rows of sources were not taken in."""
     return _count(connection, tables.rejected_rows)
 
 
-def dead_letters(connection: Connection) -> int:
-    """Return how many articles no label could be found for."""
-    return _count(connection, tables.dead_letters)
+def dead_letters(
+    connection: Connection, *, source: str | None = None, model: str | None = None, limit: int | None = None
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the dead letters of articles' present texts, newest first."""
+    letters, articles, models = tables.dead_letters, tables.articles, tables.models
+    statement: Select[*tuple[Any, ...]] = (
+        _present(
+            select(
+                letters.c.article_id,
+                articles.c.source,
+                articles.c.external_id,
+                models.c.name.label("model"),
+                letters.c.reason,
+                letters.c.failed_at,
+            )
+        )
+        .join(models, models.c.id == letters.c.model_id)
+        .order_by(letters.c.failed_at.desc(), letters.c.article_id)
+        .limit(limit)
+    )
+    if source is not None:
+        statement = statement.where(articles.c.source == source)
+    if model is not None:
+        statement = statement.where(models.c.name == model)
+    return connection.execute(statement).all()
+
+
+def dead_letter_count(connection: Connection) -> int:
+    """Return how many articles could not be labelled as they are now."""
+    counted = _present(select(func.count(tables.dead_letters.c.article_id.distinct())))
+    return int(connection.execute(counted).scalar_one())
+
+
+def _present(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Leave out the dead letters of texts that have changed since."""
+    letters, articles = tables.dead_letters, tables.articles
+    same = (articles.c.id == letters.c.article_id) & (articles.c.revision == letters.c.revision)
+    return statement.select_from(letters).join(articles, same)
 
 
 def _count(connection: Connection, table: Any) -> int:

@@ -166,12 +166,21 @@ predictions = Table(
     "predictions",
     metadata,
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
-    Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), primary_key=True),
+    # No foreign key: its check a row, all of them on one row of models, took half the time of writing a page,
+    # and workers met there. A prediction of a model that is gone shows nowhere.
+    Column("model_id", BigInteger, primary_key=True, autoincrement=False),
     Column("revision", Integer, nullable=False, comment="of the text that was labelled"),
     Column("category", Text, nullable=False),
     Column("confidence", REAL, nullable=False),
     Column("probabilities", ARRAY(REAL), nullable=False),
-    _now("predicted_at"),
+    Column(
+        "predicted_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=text("statement_timestamp()"),
+        comment="when it was written: a page's transaction begins long before",
+    ),
+    Index(None, "predicted_at"),
 )
 
 labelling_queue = Table(

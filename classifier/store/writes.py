@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from classifier.articles import Prediction, QueuedArticle
-from classifier.store import copying, tables
+from classifier.articles import Model, Probabilities, QueuedArticle
+from classifier.store import copying, labelling_queue, tables
 from classifier.store.queries import query
 
 _STAGED_COLUMNS = (
@@ -54,51 +53,22 @@ def merge_articles(connection: Connection) -> Merged:
     """Upsert what is staged, with annotations and the queue; its texts have their splits already."""
     changed = connection.execute(query("merge_staged_articles")).rowcount
     annotations = connection.execute(query("annotate_staged_articles")).rowcount
-    lock_queue(connection)
+    labelling_queue.lock(connection)
     connection.execute(query("dequeue_annotated"))
     enqueued = connection.execute(query("enqueue_staged_articles")).rowcount
     articles, new = connection.execute(query("count_staged")).one()
     return Merged(articles=articles, new=new, changed=changed - new, annotations=annotations, enqueued=enqueued)
 
 
-def lock_queue(connection: Connection) -> None:
-    """Let one transaction at a time add to the queue; labellers go on.
-
-    An ingest and a champion's backlog touch the same rows in different orders: they would deadlock.
-    """
-    connection.execute(select(func.pg_advisory_xact_lock(_QUEUE_LOCK)))
-
-
-def claim_page(connection: Connection, size: int) -> list[QueuedArticle]:
-    """Take up to `size` articles off the queue, for as long as this transaction lives."""
-    ids = list(connection.scalars(query("claim_page"), {"size": size}))
-    rows = connection.execute(query("claimed_articles"), {"ids": ids})
-    return [QueuedArticle(id=row.id, revision=row.revision, text=row.text) for row in rows]
-
-
-def enqueue_backlog(connection: Connection, model_id: int, *, after: int, size: int) -> int | None:
-    """Enqueue what the model lacks among the next `size` articles; return the last id looked at."""
-    last: int | None = connection.execute(
-        query("enqueue_backlog"), {"model_id": model_id, "after": after, "size": size}
-    ).scalar_one()
-    return last
-
-
-def set_backfilled_to(connection: Connection, model_id: int, article_id: int | None) -> None:
-    """Remember how far the champion's backlog has been enqueued; None means all of it."""
-    connection.execute(update(tables.models).where(tables.models.c.id == model_id).values(backfilled_to=article_id))
-
-
-def write_predictions(connection: Connection, model_id: int, predictions: Iterable[Prediction]) -> None:
-    """COPY a page of predictions and merge it; a model's earlier one for the same article is replaced."""
-    connection.execute(query("stage_predictions"))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for one in predictions:
-        probabilities = "{" + ",".join(map(repr, one.probabilities)) + "}"
-        writer.writerow((one.article_id, one.revision, one.category, repr(one.confidence), probabilities))
-    copying.copy(connection, "copy_predictions", io.BytesIO(text.getvalue().encode()))
-    connection.execute(query("merge_staged_predictions"), {"model_id": model_id})
+def write_predictions(
+    connection: Connection, model: Model, articles: Sequence[QueuedArticle], probabilities: Probabilities
+) -> None:
+    """COPY a page's predictions, in place of the model's former ones; `probabilities` has a row an article."""
+    ids = np.fromiter((article.id for article in articles), np.int64, count=len(articles))
+    revisions = np.fromiter((article.revision for article in articles), np.int32, count=len(articles))
+    connection.execute(query("forget_former"), {"model_id": model.id, "ids": ids.tolist()})
+    data = copying.predictions_binary(model.id, model.categories, ids, revisions, probabilities)
+    copying.copy(connection, "copy_predictions", data)
 
 
 def bury(connection: Connection, model_id: int, article: QueuedArticle, reason: str) -> None:
@@ -173,4 +143,4 @@ def record_promotion(
     connection.execute(insert(tables.promotions).values(values))
 
 
-_CHAMPION_LOCK, _QUEUE_LOCK = 7_303_014_202_612, 7_303_014_202_613  # beside the migrations' lock
+_CHAMPION_LOCK = 7_303_014_202_612  # beside the migrations' lock

@@ -14,6 +14,38 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 
 
+def run(name: str, out: Path) -> dict:
+    """Run a benchmark's small version, and return its line of JSON."""
+    command = [sys.executable, str(ROOT / "benchmarks" / name), "--quick", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert line == json.loads(out.read_text())
+    assert set(line) == {"machine", "commit", "runs"}
+    return line["runs"][0]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_scale_ends_in_a_line_of_json(tmp_path):
+    assert {
+        "dataset",
+        "overhead_us_per_row",
+        "max_rss_mb",
+        "rss_mb_at_a_tenth",
+        "rss_mb_at_the_end",
+        "new_rows_cost_ratio",
+        "efficiency_16_workers",
+    } <= set(run("scale.py", tmp_path / "scale.json"))
+
+
+@pytest.mark.slow
+def test_kills_a_crash_of_postgres_and_a_promotion_lose_double_and_mix_nothing(tmp_path):
+    found = run("faults.py", tmp_path / "faults.json")
+    assert (found["rows"], found["kills"], found["postgres_restarts"], found["promotions"]) == (5000, 4, 1, 1)
+    assert (found["missing"], found["doubled"], found["mixed"]) == (0, 0, 0)
+    assert found["labelled"] > 5000, "the second model came in the middle"
+
+
 @pytest.mark.skipif(not DATA.exists(), reason="the real articles of ../shared/data are not here")
 def test_the_ingest_benchmark_ends_in_a_line_of_json(tmp_path):
     out = tmp_path / "ingest.json"

@@ -6,12 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
-from classifier.articles import Prediction
-from classifier.pipeline import label
-from classifier.store import reads, writes
+from classifier.articles import Model, QueuedArticle
+from classifier.store import labelling_queue, reads, writes
+from classifier.store.labelling_queue import Selection
 from tests.integration.made_up import (
     add_articles,
     add_model,
@@ -25,21 +26,47 @@ from tests.integration.made_up import (
     write_csv,
 )
 
+STRETCH, ALL = 4, Selection()
+
+
+def claim_page(connection, size, *, model=1, selection=ALL, after=labelling_queue.START):
+    return labelling_queue.claim(connection, model, size, selection, after)[0]
+
+
+def predict(connection, model, ids, revision=1):
+    """Write a prediction of category "a" for each article."""
+    articles = [QueuedArticle(one, revision, "") for one in ids]
+    writes.write_predictions(
+        connection, Model(model, "", "", "", "", ("a", "b")), articles, np.tile(np.float32([1, 0]), (len(ids), 1))
+    )
+
+
+def enqueue_backlog(database, model, stretch=STRETCH):
+    """Enqueue all of a champion's backlog, trying again where somebody else is at it."""
+    deadline = time.monotonic() + 30
+    while True:
+        with database.begin() as connection:
+            if reads.backfilled_to(connection, model) is None:
+                return
+            if labelling_queue.enqueue_stretch(connection, model, stretch) is None:
+                time.sleep(0.01)
+        assert time.monotonic() < deadline, "the backlog is not to be had"
+
 
 def test_a_page_holds_new_articles_before_the_backlog_in_the_order_of_their_ids(connection):
     ids = add_articles(connection, [(f"{n}", f"text {n}", "train") for n in range(6)])
     enqueue(connection, ids[:3], priority=1)
     enqueue(connection, ids[3:], priority=0)
-    assert [article.id for article in writes.claim_page(connection, 4)] == [ids[0], *ids[3:]]
-    assert [article.id for article in writes.claim_page(connection, 4)] == ids[1:3]
-    assert writes.claim_page(connection, 4) == []
+    assert [article.id for article in claim_page(connection, 4)] == [ids[0], *ids[3:]]
+    assert [article.id for article in claim_page(connection, 4)] == ids[1:3]
+    assert claim_page(connection, 4) == []
 
 
 def test_a_claim_that_is_rolled_back_leaves_the_queue_as_it_was(database):
     with database.begin() as connection:
         enqueue(connection, add_articles(connection, [("1", "text", "train")]))
     with database.connect() as connection:
-        assert len(writes.claim_page(connection, 5)) == 1
+        assert len(claim_page(connection, 5)) == 1
     assert value(database, "SELECT count(*) FROM labelling_queue") == 1
 
 
@@ -48,7 +75,7 @@ def test_no_two_workers_hold_the_same_article(database):
         ids = add_articles(connection, [(f"{n}", f"text {n}", "train") for n in range(10)])
         enqueue(connection, ids)
     with database.connect() as first, database.connect() as second:
-        ours, theirs = writes.claim_page(first, 6), writes.claim_page(second, 6)
+        ours, theirs = claim_page(first, 6), claim_page(second, 6)
     assert sorted(article.id for article in (*ours, *theirs)) == ids
     assert (len(ours), len(theirs)) == (6, 4)
 
@@ -83,7 +110,7 @@ def test_a_text_that_changes_while_its_page_is_claimed_is_labelled_as_it_is_now(
 
     def claim():
         with database.begin() as connection:
-            return writes.claim_page(connection, 5)
+            return claim_page(connection, 5)
 
     with ThreadPoolExecutor(1) as pool:
         with pause_before_deleting(database):
@@ -104,11 +131,10 @@ def test_an_article_that_changes_while_it_is_labelled_waits_again(workspace, tmp
     changed = write_csv(tmp_path / "x.csv", [{**row, "text": "changed"} for row in unlabelled(3)])
     with ThreadPoolExecutor(1) as pool:
         with database.begin() as worker:
-            page = writes.claim_page(worker, 2)
+            page = claim_page(worker, 2)
             ingesting = pool.submit(take_in, workspace, changed)
             wait_until_blocked(database)
-            found = [Prediction(one.id, one.revision, "a", 1.0, (1.0, 0.0)) for one in page]
-            writes.write_predictions(worker, model, found)
+            predict(worker, model, [one.id for one in page])
         assert ingesting.result(timeout=20).enqueued == 3
     assert query(database, "SELECT label FROM article_labels") == [(None,)] * 3
     assert value(database, "SELECT count(*) FROM labelling_queue") == 3
@@ -121,9 +147,8 @@ class TestBacklog:
         with database.begin() as connection:
             model, before = add_model(connection, "new", macro_f1=0.5), add_model(connection, "old")
             ids = add_articles(connection, [(f"{n}", f"text {n}", "train") for n in range(25)])
-            done = [Prediction(one, 1, "a", 1.0, (1.0, 0.0)) for one in ids[:4]]
-            writes.write_predictions(connection, model, done)
-            writes.write_predictions(connection, before, [Prediction(ids[5], 1, "a", 1.0, (1.0, 0.0))])
+            predict(connection, model, ids[:4])
+            predict(connection, before, [ids[5]])
             annotate(connection, ids[4], "sport")
             connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": ids[0]})
             connection.execute(
@@ -134,92 +159,71 @@ class TestBacklog:
             writes.make_champion(connection, model)
         return model, [one for n, one in enumerate(ids) if n not in {1, 2, 3, 4, 6}]
 
-    def test_is_what_the_champion_has_not_labelled(self, workspace, database, champion, monkeypatch):
-        monkeypatch.setattr(label, "STRETCH", 4)
-        with database.connect() as connection:
-            model = reads.champion(connection)
-        label.enqueue_backlog(workspace, model)
-        assert [one for (one,) in query(database, "SELECT article_id FROM labelling_queue ORDER BY 1")] == champion[1]
+    def test_is_what_the_champion_has_not_labelled(self, database, champion):
+        enqueue_backlog(database, champion[0])
+        assert waiting(database) == champion[1]
         assert query(database, "SELECT priority, count(*) FROM labelling_queue GROUP BY 1 ORDER BY 1") == [
             (0, 2), (1, len(champion[1]) - 2),
         ]  # fmt: skip
         assert value(database, "SELECT backfilled_to FROM models WHERE name = 'new'") is None
 
-    def test_goes_on_where_a_crash_left_it(self, workspace, database, champion, monkeypatch):
-        monkeypatch.setattr(label, "STRETCH", 4)
-        with database.connect() as connection:
-            model = reads.champion(connection)
-        whole, stretches = writes.set_backfilled_to, []
+    def test_goes_on_where_a_crash_left_it(self, database, champion):
+        model, expected = champion
+        reached = []
+        for commits in (True, True, False, True):
+            with database.connect() as connection:
+                labelling_queue.enqueue_stretch(connection, model, STRETCH)
+                reached.append(reads.backfilled_to(connection, model))
+                if commits:
+                    connection.commit()
+        assert reached[2] == reached[3], "the stretch that was lost is done again, and no other"
+        enqueue_backlog(database, model)
+        assert waiting(database) == expected
 
-        def crash(connection, model_id, article_id):
-            whole(connection, model_id, article_id)
-            stretches.append(article_id)
-            if len(stretches) == 3:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(writes, "set_backfilled_to", crash)
-        with pytest.raises(KeyboardInterrupt):
-            label.enqueue_backlog(workspace, model)
-        assert value(database, "SELECT backfilled_to FROM models WHERE name = 'new'") == stretches[1]
-        label.enqueue_backlog(workspace, model)
-        assert stretches[2] == stretches[3], "the stretch that was lost is done again, and no other"
-        assert [one for (one,) in query(database, "SELECT article_id FROM labelling_queue ORDER BY 1")] == champion[1]
-
-    def test_is_enqueued_once_by_workers_that_start_together(self, workspace, database, champion, monkeypatch):
-        monkeypatch.setattr(label, "STRETCH", 2)
-        with database.connect() as connection:
-            model = reads.champion(connection)
-        whole, stretches = writes.set_backfilled_to, []
-
-        def remember(connection, model_id, article_id):
-            stretches.append(article_id)
-            whole(connection, model_id, article_id)
-
-        monkeypatch.setattr(writes, "set_backfilled_to", remember)
+    def test_is_enqueued_once_by_workers_that_start_together(self, database, champion):
+        model, expected = champion
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: label.enqueue_backlog(workspace, model), range(4)))
-        assert len(stretches) == len(set(stretches)) == 14
-        assert [one for (one,) in query(database, "SELECT article_id FROM labelling_queue ORDER BY 1")] == champion[1]
+            list(pool.map(lambda _: enqueue_backlog(database, model, 2), range(4)))
+        assert waiting(database) == expected
 
-    @pytest.mark.usefixtures("champion")
-    def test_waits_for_a_labeller_of_the_former_champion_and_takes_its_articles(self, workspace, database):
-        with database.connect() as connection:
-            model = reads.champion(connection)
-        with ThreadPoolExecutor(1) as pool:
-            with database.begin() as worker:
-                page = writes.claim_page(worker, 5)
-                enqueuing = pool.submit(label.enqueue_backlog, workspace, model)
-                wait_until_blocked(database)
-                assert not enqueuing.done()
-            enqueuing.result(timeout=20)
-        waiting = {one for (one,) in query(database, "SELECT article_id FROM labelling_queue")}
-        assert waiting >= {article.id for article in page}
+    def test_is_left_for_later_while_a_page_of_a_former_champion_is_open(self, database, champion):
+        """Its articles look claimed, and have to be labelled again."""
+        model, expected = champion
+        with database.begin() as connection:
+            former = reads.model(connection, "old")
+            page = claim_page(connection, 1, model=former.id)
+            with database.begin() as other:
+                assert labelling_queue.enqueue_stretch(other, model, 100) is None
+            predict(connection, former.id, [article.id for article in page])
+        enqueue_backlog(database, model)
+        assert waiting(database) == expected
+        assert page[0].id in expected
 
-    def test_waits_for_a_labeller_that_has_only_just_locked_its_page(self, workspace, database, champion):
-        with database.connect() as connection:
-            model = reads.champion(connection)
-        run(database, "DELETE FROM labelling_queue; INSERT INTO labelling_queue SELECT min(id) + 10, 0 FROM articles")
+    def test_leaves_what_a_page_of_the_champion_itself_holds(self, database, champion):
+        """It would be labelled twice."""
+        model, expected = champion
+        with database.begin() as connection:
+            page = claim_page(connection, 1, model=model)
+            with database.begin() as other:
+                assert labelling_queue.enqueue_stretch(other, model, 100) is not None
+            predict(connection, model, [article.id for article in page])
+        assert waiting(database) == [one for one in expected if one != page[0].id]
 
-        def claim():
-            with database.begin() as connection:
-                return writes.claim_page(connection, 1)
+    def test_leaves_the_queue_to_an_ingest_that_adds_to_it(self, database, champion):
+        with database.begin() as connection:
+            labelling_queue.lock(connection)
+            with database.begin() as other:
+                assert labelling_queue.enqueue_stretch(other, champion[0], 100) is None
 
-        with ThreadPoolExecutor(2) as pool:
-            with pause_before_deleting(database, each="ROW"):
-                claiming = pool.submit(claim)
-                wait_until_blocked(database, locktype="advisory")
-                enqueuing = pool.submit(label.enqueue_backlog, workspace, model)
-                time.sleep(0.5)
-            page = claiming.result(timeout=20)
-            enqueuing.result(timeout=20)
-        waiting = {one for (one,) in query(database, "SELECT article_id FROM labelling_queue")}
-        assert waiting == set(champion[1])
-        assert page[0].id in waiting
+    def test_of_a_model_that_is_not_champion_any_more_is_not_enqueued(self, database, champion):
+        with database.begin() as connection:
+            writes.make_champion(connection, reads.model(connection, "old").id)
+            assert labelling_queue.enqueue_stretch(connection, champion[0], 100) is None
+        assert len(waiting(database)) == 2
 
     def test_does_not_deadlock_with_an_ingest(self, workspace, database, champion, tmp_path):
         """The ingest holds a row of the queue that the backlog wants, and then wants one that the backlog holds."""
-        with database.connect() as connection:
-            model = reads.champion(connection)
+        model, expected = champion
         take_in(workspace, tmp_path / "x.csv", unlabelled(2))
         annotated = [{"id": "a1", "text": "the same", "category": "sport"}]
         changed = [{"id": "a0", "text": "changed", "category": ""}]
@@ -230,8 +234,8 @@ class TestBacklog:
 
             def slow(name):
                 if name == "enqueue_staged_articles" and not started:
-                    started.append(pool.submit(label.enqueue_backlog, workspace, model))
-                    wait_until_blocked(database)
+                    started.append(pool.submit(enqueue_backlog, database, model))
+                    time.sleep(0.2)
                 return merge(name)
 
             writes.query = slow
@@ -240,4 +244,8 @@ class TestBacklog:
             finally:
                 writes.query = merge
             started[0].result(timeout=20)
-        assert value(database, "SELECT count(*) FROM labelling_queue") == len(champion[1]) + 1
+        assert len(waiting(database)) == len(expected) + 1
+
+
+def waiting(database):
+    return [one for (one,) in query(database, "SELECT article_id FROM labelling_queue ORDER BY 1")]

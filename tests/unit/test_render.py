@@ -11,7 +11,7 @@ import pytest
 from classifier.cli import render
 from classifier.evaluation.metrics import measure
 from classifier.pipeline.evaluate import Evaluated
-from classifier.pipeline.status import ModelStatus, Status
+from classifier.pipeline.status import Backlog, ModelStatus, Status
 
 NAMES = ("[/news]", "[red]", ":key:", "日本", 'a "b"', "[bold]x[/bold]")
 MOMENT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -73,7 +73,8 @@ def test_an_evaluation_says_who_is_ahead(capsys, evaluated):
 
 @pytest.mark.parametrize("champion", [None, ModelStatus("m1", "champion", MOMENT, MOMENT, 0.9, 0.8, 50)])
 def test_a_status_is_a_table_or_json(capsys, champion):
-    report = Status({"train": (1000, 900)}, {"none": 7, "prediction": 3}, 7, 2, 1, champion, [])
+    backlog = Backlog(new=40, backfill=1500, unseen=9000, rate=2.0)
+    report = Status({"train": (1000, 900)}, {"none": 7, "prediction": 3}, 1.0, backlog, 2, 1, champion, [])
     render.status(report, as_json=False)
     said = capsys.readouterr().out
     for part in (
@@ -81,12 +82,16 @@ def test_a_status_is_a_table_or_json(capsys, champion):
         "no label yet",
         "by prediction",
         "dead letters",
+        "0:00:20",
+        "≤ 9,000",
+        "2.0 articles a second",
         "2026-03-01 12:30" if champion else "none yet",
     ):
         assert part in said
     render.status(report, as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["splits"] == {"train": [1000, 900]}
+    assert (found["waiting"], found["backlog"]["new_seconds"]) == (1540, 20.0)
     assert (found["champion"] or {}).get("created_at") == (MOMENT.isoformat() if champion else None)
 
 

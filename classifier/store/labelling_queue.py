@@ -1,0 +1,141 @@
+"""The queue of articles that wait for a label. Functions take a connection and never commit.
+
+Three kinds of transactions meet here, and none may wait for another that waits for it:
+
+- A *page* takes rows off the queue. It skips what others hold, so it waits for nobody.
+- What *adds* to the queue (an ingest, dead letters tried again) takes one advisory lock, since two of them
+  touch the same rows in different orders. An ingest of a changed text waits for the page that holds it.
+- A champion's *backlog* adds too, and waits for nobody: where it cannot have its locks at once it leaves it
+  for later, so that neither an ingest nor a worker with new articles is held up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from classifier.articles import QueuedArticle
+from classifier.store import tables
+from classifier.store.queries import query
+
+NEW, BACKFILL = 0, 1
+"""Priorities: new and changed articles, and what a new champion has to label again."""
+
+_LOCK = 7_303_014_202_613  # beside the champion's
+_PAGES = 730_302  # the first of two keys; the second is the model
+
+Position = tuple[int, int]
+"""Priority and article id of a row of the queue."""
+
+START: Position = (-1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the waiting articles to label; by default all.
+
+    `since` is when an article was published, or came where that is not known.
+    """
+
+    new: bool = True
+    backfill: bool = True
+    source: str | None = None
+    since: datetime | None = None
+
+    @property
+    def priorities(self) -> dict[str, int]:
+        """The first and the last priority."""
+        return {"first": NEW if self.new else BACKFILL, "last": BACKFILL if self.backfill else NEW}
+
+    @property
+    def of_articles(self) -> dict[str, Any]:
+        """What an article has to be like; empty for any."""
+        wanted = {"source": self.source, "since": self.since}
+        return wanted if any(wanted.values()) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the backlog that was looked at; `finished` says that there is no further one."""
+
+    enqueued: int
+    finished: bool
+
+
+def lock(connection: Connection) -> None:
+    """Let one transaction at a time add to the queue; labellers go on."""
+    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+
+def claim(
+    connection: Connection, model_id: int, size: int, selection: Selection, after: Position = START
+) -> tuple[list[QueuedArticle], Position]:
+    """Take up to `size` articles off the queue, for as long as this transaction lives.
+
+    New articles go first. Returns them by id, and where in the queue the next claim of a part of the articles
+    goes on; it begins again at the start where nothing is found.
+    """
+    connection.execute(query("open_page"), {"pages": _PAGES, "model_id": model_id})
+    values = {"size": size, **selection.priorities}
+    if not selection.of_articles:
+        found = connection.execute(query("claim_page"), values).all()
+    else:
+        place = {"after_priority": after[0], "after_id": after[1]}
+        found = connection.execute(query("claim_selected_page"), {**values, **selection.of_articles, **place}).all()
+        if not found and after != START:
+            return claim(connection, model_id, size, selection)
+    if not found:
+        return [], START
+    rows = connection.execute(query("claimed_articles"), {"ids": [row.article_id for row in found]})
+    return [QueuedArticle(*row) for row in rows], max((row.priority, row.article_id) for row in found)
+
+
+def enqueue_stretch(connection: Connection, model_id: int, size: int) -> Stretch | None:
+    """Enqueue what the champion lacks among the next `size` articles.
+
+    None means that it has to be tried again: somebody else does it, adds to the queue, or has a page of a
+    former champion open. Where all is enqueued already the stretch is empty and finished.
+    """
+    after = connection.execute(query("take_backlog"), {"model_id": model_id}).scalar_one_or_none()
+    if after is None or not _alone(connection, model_id):
+        return None
+    values = {"model_id": model_id, "after": after, "size": size}
+    last, enqueued = connection.execute(query("enqueue_backlog"), values).one()
+    connection.execute(update(tables.models).where(tables.models.c.id == model_id).values(backfilled_to=last))
+    return Stretch(enqueued, finished=last is None)
+
+
+def retry_dead_letters(connection: Connection, *, source: str | None, model: str | None) -> tuple[int, int]:
+    """Put dead letters' articles back into the queue; return how many letters there were and how many wait now."""
+    lock(connection)
+    letters, enqueued = connection.execute(query("retry_dead_letters"), {"source": source, "model": model}).one()
+    return letters, enqueued
+
+
+def waiting(connection: Connection) -> dict[int, int]:
+    """Return how many articles of each priority wait for a label."""
+    queue = tables.labelling_queue
+    statement = select(queue.c.priority, func.count()).group_by(queue.c.priority)
+    return {NEW: 0, BACKFILL: 0, **{row[0]: row[1] for row in connection.execute(statement)}}
+
+
+def ahead(connection: Connection) -> int:
+    """Return about how many articles the champion's backlog has not looked at yet."""
+    return int(connection.execute(query("backlog_ahead")).scalar_one_or_none() or 0)
+
+
+def rate(connection: Connection, *, minutes: int = 15, most: int = 20_000) -> float | None:
+    """Return the articles a second of the newest predictions, None where fewer than two pages are that new."""
+    found: Row[Any] = connection.execute(query("labelling_rate"), {"minutes": minutes, "most": most}).one()
+    return float(found.labelled / found.seconds) if found.seconds else None
+
+
+def _alone(connection: Connection, model_id: int) -> bool:
+    """Say whether nobody adds to the queue and no page of another model is open, and keep it so."""
+    if not connection.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar_one():
+        return False
+    values = {"pages": _PAGES, "model_id": model_id}
+    return bool(connection.execute(query("no_page_of_others"), values).scalar_one())

@@ -1,0 +1,161 @@
+"""What labelling reads follows the rows that it labels, not those that are there."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import text
+
+from classifier.pipeline import status
+from classifier.store import labelling_queue, queries, reads, writes
+from tests.integration.made_up import add_articles, add_model, annotate, enqueue, run, value
+
+ARTICLES = (
+    "INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split) "
+    "SELECT 's', n, 'text', '', '', 'train' FROM generate_series(1, 20000) AS n"
+)
+LABELLED = (
+    "INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities) "
+    "SELECT id, :model, 1, 'a', 1, '{1,0}' FROM articles"
+)
+
+
+@pytest.fixture
+def history(database):
+    """Twenty thousand labelled articles, which all wait again, and the model that labelled them."""
+    with database.begin() as connection:
+        model = add_model(connection, "m")
+        writes.make_champion(connection, model)
+        connection.execute(text(ARTICLES))
+        connection.execute(text(LABELLED), {"model": model})
+        connection.execute(text("INSERT INTO labelling_queue SELECT id, 0 FROM articles"))
+    with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    return model
+
+
+def scanned(database, statement, **values):
+    """Return the tables that a statement's plan reads from end to end."""
+
+    def nodes(plan):
+        yield plan
+        for child in plan.get("Plans", []):
+            yield from nodes(child)
+
+    with database.connect() as connection:
+        plan = connection.execute(text(f"EXPLAIN (FORMAT JSON) {statement}"), values).scalar_one()
+    return {node["Relation Name"] for node in nodes(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("claim_page", {"first": 0, "last": 1, "size": 2048}),
+        ("claim_selected_page", {"first": 0, "last": 1, "size": 64, "after_priority": 0, "after_id": 9000,
+                                 "source": "s", "since": None}),
+        ("claimed_articles", {"ids": list(range(1000, 3000))}),
+        ("forget_former", {"model_id": 1, "ids": list(range(1000, 3000))}),
+        ("enqueue_backlog", {"after": 5000, "size": 10_000, "model_id": 1}),
+        ("labelling_rate", {"minutes": 15, "most": 1000}),
+        ("backlog_ahead", {}),
+        ("count_articles", {"percent": 1}),
+    ],
+)  # fmt: skip
+def test_no_statement_of_a_page_or_of_the_status_reads_a_whole_table(database, history, name, values):
+    small = {"models", "annotations", "dead_letters"}  # empty here, or of a few rows
+    assert scanned(database, queries.sql(name).replace("%", "%%"), **values) <= small
+
+
+@pytest.mark.parametrize("where", ["article_id = 77", "source = 's' AND external_id = '77'"])
+def test_an_articles_label_is_looked_up(database, history, where):
+    assert scanned(database, f"SELECT * FROM article_labels WHERE {where}") <= {"models", "annotations"}
+
+
+def test_the_queue_is_vacuumed_by_the_rows_that_went(database):
+    """However many are in it: a claim reads past every dead row before its first live one."""
+    options = value(database, "SELECT reloptions FROM pg_class WHERE relname = 'labelling_queue'")
+    assert {"autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=10000"} <= set(options)
+
+
+class TestStatus:
+    @pytest.mark.usefixtures("history")
+    def test_counts_a_share_of_many_articles(self, workspace, monkeypatch):
+        monkeypatch.setattr(status, "COUNTED", 10_000)
+        found = status.run(workspace)
+        assert found.counted == 0.5
+        assert found.labels["prediction"] == pytest.approx(20_000, rel=0.3)
+        assert found.splits["train"] == (found.labels["prediction"], 0)
+        assert status.run(workspace, exact=True).labels == {"prediction": 20_000}
+
+    def test_counts_few_articles_one_by_one(self, workspace):
+        with workspace.database.begin() as connection:
+            model = add_model(connection, "m")
+            writes.make_champion(connection, model)
+            ids = add_articles(connection, [(f"{n}", f"text {n}", ("train", "test")[n % 2]) for n in range(8)])
+            annotate(connection, ids[0], "sport")
+            connection.execute(text(LABELLED + " WHERE id % 4 = 2"), {"model": model})
+            enqueue(connection, ids[4:7])
+            enqueue(connection, ids[7:], priority=1)
+        found = status.run(workspace)
+        assert found.splits == {"train": (4, 1), "test": (4, 0)}
+        assert found.labels == {"annotation": 1, "prediction": 2, "none": 5}
+        assert (found.backlog.new, found.backlog.backfill, found.waiting) == (3, 1, 4)
+        assert found.backlog.unseen == max(ids), "the backlog of a new champion has not been looked at"
+
+    @pytest.mark.usefixtures("history")
+    def test_tells_the_rate_and_the_time_left_from_the_last_predictions(self, workspace):
+        run(workspace.database, "UPDATE predictions SET predicted_at = now() - interval '1 hour'")
+        assert status.run(workspace).backlog.rate is None
+        run(
+            workspace.database,
+            "UPDATE predictions SET predicted_at = now() - make_interval(secs => "
+            "CASE WHEN article_id <= 100 THEN 30 WHEN article_id <= 300 THEN 20 ELSE 10 END) WHERE article_id <= 400",
+        )
+        backlog = status.run(workspace).backlog
+        assert backlog.rate == pytest.approx(15), "300 after the first page, in 20 seconds"
+        assert backlog.new_seconds == pytest.approx(20_000 / 15)
+        assert backlog.seconds == pytest.approx((20_000 + backlog.unseen) / 15)
+
+    @pytest.mark.usefixtures("history")
+    def test_shows_the_backlog_on_the_command_line(self, workspace, classifier):
+        address = {"CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False)}
+        found = json.loads(classifier("status", "--json", **address).stdout)
+        assert (found["waiting"], found["backlog"]["new"]) == (20_000, 20_000)
+        assert "new articles" in classifier("status", "--exact", **address).stdout
+
+
+def test_a_categorys_name_comes_back_as_it_was(connection):
+    """Predictions are copied as binary, around names of any length and letters."""
+    import numpy as np
+
+    from classifier.articles import Model, QueuedArticle
+
+    names = ("a", 'quote " comma, and\nline', "Öffentlichkeit", "")
+    ids = add_articles(connection, [(f"{n}", f"text {n}", "train") for n in range(4)])
+    model = Model(add_model(connection, "m"), "m", "", "", "", names)
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(4), 4).astype(np.float32)
+    probabilities[np.arange(4), np.arange(4)] += 1
+    writes.write_predictions(connection, model, [QueuedArticle(one, 3, "") for one in ids], probabilities)
+    rows = connection.execute(text("SELECT * FROM predictions ORDER BY article_id")).all()
+    assert [(row.article_id, row.model_id, row.revision, row.category) for row in rows] == [
+        (one, model.id, 3, name) for one, name in zip(ids, names, strict=True)
+    ]
+    np.testing.assert_array_equal(np.array([row.probabilities for row in rows], np.float32), probabilities)
+    np.testing.assert_array_equal(np.array([row.confidence for row in rows], np.float32), probabilities.max(axis=1))
+
+
+def test_a_page_that_is_labelled_again_replaces_what_was_there(connection):
+    import numpy as np
+
+    from classifier.articles import Model, QueuedArticle
+
+    ids = add_articles(connection, [(f"{n}", f"text {n}", "train") for n in range(3)])
+    model = Model(add_model(connection, "m"), "m", "", "", "", ("a", "b"))
+    for revision, best in ((1, [1, 0]), (2, [0, 1])):
+        page = [QueuedArticle(one, revision, "") for one in ids[revision - 1 :]]
+        writes.write_predictions(connection, model, page, np.tile(np.float32(best), (len(page), 1)))
+    rows = connection.execute(text("SELECT revision, category FROM predictions ORDER BY article_id")).all()
+    assert rows == [(1, "a"), (2, "b"), (2, "b")]
+    assert labelling_queue.waiting(connection) == {0: 0, 1: 0}
+    assert reads.dead_letter_count(connection) == 0

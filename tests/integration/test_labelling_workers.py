@@ -1,0 +1,113 @@
+"""Several labelling processes on one machine share the work, and bear the loss of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from classifier.exceptions import NoChampionError
+from classifier.pipeline import label_workers
+from tests.integration.made_up import query, take_in, unlabelled, value
+from tests.integration.test_labelling import crown, labellings  # noqa: F401 - a fixture
+
+COMMAND = [sys.executable, "-c", "from classifier.cli.app import main; main()", "label", "--workers", "2", "--json"]
+
+
+@pytest.fixture
+def environment(workspace):
+    return {
+        **os.environ,
+        "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),
+        "CLASSIFIER_HOME": str(workspace.settings.home),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+
+
+@pytest.fixture
+def working(workspace, tmp_path, environment):
+    """Start the command with two slow workers, and return it once both of them have labelled something."""
+    crown(workspace, "m1", 0)
+    take_in(workspace, tmp_path / "x.csv", unlabelled(400))
+    command = [*COMMAND, "--page-size", "5", "--max-rate", "60"]
+    process = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 100
+    while len(workers(process)) < 2 or value(workspace.database, "SELECT count(*) FROM predictions") < 20:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def workers(process):
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_without_a_champion_no_worker_is_started(workspace):
+    with pytest.raises(NoChampionError):
+        label_workers.run(workspace, 2, {})
+
+
+def test_the_limit_and_the_rate_are_shared():
+    shares = list(label_workers._shares(3, 10, 6.0))
+    assert [(one["limit"], one["max_rate"]) for one in shares] == [(4, 2.0), (3, 2.0), (3, 2.0)]
+    assert [one["limit"] for one in label_workers._shares(3, 2, None)] == [1, 1]
+    assert [one["limit"] for one in label_workers._shares(2, None, None)] == [None, None]
+
+
+def test_the_cores_are_shared(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(label_workers.hardware, "available_cores", lambda: 8)
+    assert [label_workers._cores(number, 3) for number in range(3)] == [[0, 1], [2, 3], [4, 5]]
+    assert [label_workers._cores(number, 16) for number in (0, 9)] == [[0], [1]]
+
+
+@pytest.mark.slow
+def test_each_article_is_labelled_once(workspace, tmp_path, environment, labellings):  # noqa: F811
+    crown(workspace, "m1", 0)
+    take_in(workspace, tmp_path / "x.csv", unlabelled(400))
+    done = subprocess.run(
+        [*COMMAND, "--page-size", "20"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["labelled"], report["waiting"], report["workers"], report["failed"]) == (400, 0, 2, 0)
+    assert labellings() == [(1, 400)]
+
+
+@pytest.mark.slow
+def test_one_that_is_killed_takes_nothing_with_it_and_the_others_go_on(workspace, labellings, working):  # noqa: F811
+    workers(working)[0].send_signal(signal.SIGKILL)
+    out, err = working.communicate(timeout=100)
+    assert working.returncode == 1
+    assert "ended with exit code -9; the others go on" in err
+    assert (json.loads(out)["failed"], json.loads(out)["waiting"]) == (1, 0)
+    assert value(workspace.database, "SELECT count(*) FROM predictions") == 400
+    assert labellings()[0][0] == 1
+    assert len(labellings()) == 1, "none was labelled twice"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_all_of_them_and_frees_their_pages(workspace, working, number):
+    children = workers(working)
+    working.send_signal(number)
+    working.communicate(timeout=60)
+    assert working.returncode not in {0, None}
+    assert not any(child.is_running() for child in children)
+    labelled, waiting = query(
+        workspace.database, "SELECT (SELECT count(*) FROM predictions), (SELECT count(*) FROM labelling_queue)"
+    )[0]
+    assert (labelled + waiting, labelled < 400) == (400, True)
