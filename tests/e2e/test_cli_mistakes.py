@@ -666,8 +666,11 @@ def test_the_secret_of_an_address_is_not_told(classifier):
 
 
 def test_a_bug_keeps_its_traceback(classifier, world):
-    """What the user cannot mend is not dressed up as a mistake: here a view that has gone."""
-    run(world.workspace.database, "DROP VIEW article_labels; CREATE VIEW article_labels AS SELECT 1 / 0 AS origin")
+    """What the user cannot mend is not dressed up as a mistake: here a table that has gone."""
+    run(
+        world.workspace.database,
+        "ALTER TABLE labelling_queue RENAME TO away; CREATE VIEW labelling_queue AS SELECT 1 / 0 AS priority",
+    )
     done = classifier("status", **world.environment)
     assert done.returncode == 1
     assert "Traceback" in done.stderr

@@ -10,7 +10,9 @@ from rich.console import Console
 from classifier.demo import report, story
 from classifier.demo.display import Display, duration
 from classifier.demo.report import HoldOut, Incoming, Report, Scores, Speed
-from classifier.pipeline.status import Status
+from classifier.pipeline.status import Backlog, Status
+
+NOTHING = Backlog(new=0, backfill=0, unseen=0, rate=None)
 
 
 def hold_out(accuracy, macro_f1, *, base=(0.9767, 0.93), name="m1"):
@@ -18,7 +20,7 @@ def hold_out(accuracy, macro_f1, *, base=(0.9767, 0.93), name="m1"):
 
 
 def told(**changed):
-    status = Status({"train": (4981, 4481), "test": (2189, 2189)}, {}, 0, 2, 0, None, [])
+    status = Status({"train": (4981, 4481), "test": (2189, 2189)}, {}, 1.0, NOTHING, 2, 0, None, [])
     values = {
         "status": status,
         "champion": hold_out(0.98, 0.94),
@@ -75,7 +77,9 @@ def test_a_candidate_that_was_not_promoted_is_told():
 def test_rows_without_a_label_are_told_and_make_it_incomplete():
     text = told(incoming=Incoming(500, 0, 0), speed=Speed(0, 0))
     assert "0 of 500 rows have a label, 0 the right one" in text
-    found = Report(Status({}, {}, 0, 0, 0, None, []), hold_out(1, 1), None, Incoming(500, 499, 1), Speed(499, 1))
+    found = Report(
+        Status({}, {}, 1.0, NOTHING, 0, 0, None, []), hold_out(1, 1), None, Incoming(500, 499, 1), Speed(499, 1)
+    )
     assert not found.complete
 
 
