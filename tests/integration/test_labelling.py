@@ -304,7 +304,7 @@ class TestFault:
     @pytest.fixture
     def labels(self, monkeypatch):
         def use(raises):
-            monkeypatch.setattr(label.Labeller, "of", lambda *_: Fake(raises))
+            monkeypatch.setattr(label.Labeller, "of", lambda *_, **__: Fake(raises))
 
         return use
 

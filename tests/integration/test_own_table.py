@@ -122,7 +122,7 @@ def fake(monkeypatch, raises=lambda _: None):
                     raise error
             return np.tile(np.array([0.25, 0.5, 0.25], dtype=np.float32), (len(texts), 1))
 
-    monkeypatch.setattr(Labeller, "of", lambda *_: Fake())
+    monkeypatch.setattr(Labeller, "of", lambda *_, **__: Fake())
     return given
 
 
@@ -407,7 +407,7 @@ class TestManyWorkers:
                     meeting.wait()
                 return np.tile(np.array([0.25, 0.5, 0.25], dtype=np.float32), (len(texts), 1))
 
-        monkeypatch.setattr(Labeller, "of", lambda *_: Meeting())
+        monkeypatch.setattr(Labeller, "of", lambda *_, **__: Meeting())
         with ThreadPoolExecutor(2) as pool:
             runs = [pool.submit(label, workspace, postgres, page_size=10) for _ in range(2)]
             assert sum(one.result(timeout=100).labelled for one in runs) == 400
