@@ -115,7 +115,10 @@ def fake(monkeypatch, raises=lambda _: None):
     given = []
 
     class Fake:
-        def probabilities(self, texts):
+        def prepare(self, texts):
+            return texts
+
+        def run(self, texts):
             given.append(list(texts))
             for text in texts:
                 if (error := raises(text)) is not None:
@@ -400,7 +403,10 @@ class TestManyWorkers:
             def __init__(self):
                 self.calls = 0
 
-            def probabilities(self, texts):
+            def prepare(self, texts):
+                return texts
+
+            def run(self, texts):
                 self.calls += 1
                 if self.calls == 1:
                     firsts.append(set(texts))
