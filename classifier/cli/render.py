@@ -168,9 +168,10 @@ def model(report: Described, as_json: bool) -> None:
     for name in ("status", "categories", "artefact"):
         table.add_row(name, escape(_text(getattr(report, name))))
     table.add_section()
-    for name, value in report.training.items():
-        for path, one in _leaves(name, value):
-            table.add_row(path, escape(_text(one)))
+    order = ("imported", "encoder", "from", "recipe", "data", "training")  # the database has one of its own
+    for name in sorted(report.training, key=lambda name: (order.index(name) if name in order else len(order), name)):
+        for path, one in _leaves(name, report.training[name]):
+            table.add_row(path, escape(f"{one:g}" if isinstance(one, float) else _text(one)))
         table.add_section()
     for decided in report.decisions:
         table.add_row(decided.verdict, escape(f"{_text(decided.decided_at)} by {decided.decided_by}: {decided.reason}"))
@@ -185,7 +186,7 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{path}: {key}".replace("_", " "), one)
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
         for one in value:
-            yield path, ", ".join(f"{key.replace('_', ' ')} {_text(number)}" for key, number in one.items())
+            yield path, ", ".join(f"{key.replace('_', ' ')} {number}" for key, number in one.items())
     else:
         yield path.replace("_", " "), value
 

@@ -28,6 +28,8 @@ from classifier.workspace import Workspace
 if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
     from classifier.training.fit import Fitted, Progress, Tokenized
 
+__all__ = ["Skipped", "Trained", "run"]
+
 log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.1
