@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras  # noqa: TID253  # see above
+import numpy as np
 
 
 def adamw(rates: Mapping[str, float]) -> Any:
@@ -55,7 +56,7 @@ def loss(label_smoothing: float) -> Any:
 def averaged(model: Any) -> Iterator[None]:
     """Give the model the moving average of its weights, where it keeps one, for as long as this lasts."""
     variables = model.trainable_variables
-    last = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    last = [np.array(variable.numpy()) for variable in variables]
     model.optimizer.finalize_variable_values(variables)
     try:
         yield
