@@ -30,8 +30,34 @@ class HubModel:
     max_length: int
 
 
-def read(directory: Path, *, categories: Sequence[str] | None = None, max_length: int | None = None) -> HubModel:
+def tokenizer(directory: Path, aside: Path) -> Path:
+    """Return where `tokenizer.json` is: in the directory or, made of the `vocab.txt` of an older model, in `aside`.
+
+    Raises:
+        EncoderError: there is neither, or `transformers` can make nothing of it.
+    """
+    if (directory / "tokenizer.json").is_file() or not (directory / "vocab.txt").is_file():
+        return directory
+    from transformers import AutoTokenizer
+
+    try:
+        AutoTokenizer.from_pretrained(directory, local_files_only=True).save_pretrained(aside)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        line = (str(error) or type(error).__name__).splitlines()[0]
+        raise EncoderError(f"{directory}: no tokenizer.json, and none can be made of vocab.txt ({line})") from error
+    return aside
+
+
+def read(
+    directory: Path,
+    *,
+    tokens: Path | None = None,
+    categories: Sequence[str] | None = None,
+    max_length: int | None = None,
+) -> HubModel:
     """Read and check a directory; `categories` name its outputs where its own configuration does not.
+
+    `tokens` is the tokenizer's directory, where it is another.
 
     Raises:
         EncoderError: it is another architecture, has no safetensors, no names for its categories or no
@@ -45,8 +71,8 @@ def read(directory: Path, *, categories: Sequence[str] | None = None, max_length
     found = checkpoint.read(directory, categories=len(names))
     positions = found.shape.max_position_embeddings
     length = min(max_length or LONGEST, LONGEST, positions)
-    tokenizer = Tokenization.read(directory, length).tokenizer
-    if (pieces := tokenizer.get_vocab_size()) > found.shape.vocab_size:
+    pieces = Tokenization.read(tokens or directory, length).tokenizer.get_vocab_size()
+    if pieces > found.shape.vocab_size:
         raise EncoderError(
             f"{directory}: the tokenizer has {pieces} word pieces, the model {found.shape.vocab_size}; "
             "one of them belongs to another model"

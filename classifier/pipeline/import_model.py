@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from classifier import registry
 from classifier.exceptions import SettingsError
@@ -41,21 +43,26 @@ def run(workspace: Workspace, source: str, *, categories: str | None = None, max
         raise SettingsError(f"max length {max_length}: has to be at least 8 word pieces")
     directory = encoder.locate(source, cache=workspace.settings.home / "hub")
     names = [name.strip() for name in categories.split(",")] if categories else None
-    found = hub_model.read(directory, categories=names, max_length=max_length)
-    with (directory / checkpoint.WEIGHTS_FILE).open("rb") as file:
-        weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    details = {"imported": {"source": source, "weights_sha256": weights_sha256}, **provenance.describe()}
     name = registry.new_name()
-    files = artefact.write(
-        workspace.models / name,
-        shape=found.weights.shape,
-        weights=found.weights.weights,
-        categories=found.categories,
-        max_length=found.max_length,
-        tokenizer=directory,
-        details={"name": name, **details},
-    )
+    with tempfile.TemporaryDirectory() as aside:
+        tokens = hub_model.tokenizer(directory, Path(aside))
+        found = hub_model.read(directory, tokens=tokens, categories=names, max_length=max_length)
+        details = {"imported": {"source": source, "weights_sha256": _sha256(directory)}, **provenance.describe()}
+        files = artefact.write(
+            workspace.models / name,
+            shape=found.weights.shape,
+            weights=found.weights.weights,
+            categories=found.categories,
+            max_length=found.max_length,
+            tokenizer=tokens,
+            details={"name": name, **details},
+        )
     with workspace.database.begin() as connection:
         model = registry.register(connection, name, files, details)
     log.info("%s: imported from %s", name, source)
     return Imported(model.name, model.artefact, source, model.categories, found.max_length)
+
+
+def _sha256(directory: Path) -> str:
+    with (directory / checkpoint.WEIGHTS_FILE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

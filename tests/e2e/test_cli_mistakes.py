@@ -331,6 +331,7 @@ def _(world):
 def _(world):
     folder = world.model()
     (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").unlink()
     return "models", "import", folder
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from classifier.exceptions import EncoderError
 from classifier.model import hub_model
@@ -91,3 +92,15 @@ def test_a_missing_tokenizer_or_another_models_is_refused(folder):
     (folder / "tokenizer.json").unlink()
     with pytest.raises(EncoderError, match=r"tokenizer\.json: no such file"):
         hub_model.read(folder)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_tokenizer_is_made_of_an_older_models_vocabulary(folder, tmp_path):
+    usual = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert hub_model.tokenizer(folder, tmp_path) == folder
+    (folder / "tokenizer.json").unlink()
+    assert hub_model.tokenizer(folder, tmp_path) == tmp_path
+    made = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text in ("The team's goal", "[SEP] the café SOFTWARE phone"):
+        assert made.encode(text).ids == usual.encode(text).ids
+    assert hub_model.read(folder, tokens=tmp_path).categories == CATEGORIES
