@@ -15,7 +15,7 @@ def train(
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or file; see: classifier recipes.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder to start from: a hub id or a directory.")] = None,
     start_from: Annotated[
-        str | None, typer.Option("--from", help='Model to start from: its name, or "champion" if there is one.')
+        str | None, typer.Option("--from", help='Model to start from: its name, or "champion", or else the encoder.')
     ] = None,
     min_new_annotations: Annotated[
         int, typer.Option(min=0, help="Do not train where fewer have come since the last model was decided on.")

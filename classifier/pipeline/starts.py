@@ -47,17 +47,17 @@ class Skipped:
 
 
 def find(workspace: Workspace, encoder_name: str | None, model_name: str | None) -> Start:
-    """Return the model to start from, or the encoder; while there is no champion, that is the encoder, too.
+    """Return the model to start from, or the encoder; while there is no champion, the encoder stands in for it.
 
     Raises:
-        SettingsError: both are named.
+        SettingsError: both are named, and the model is not "champion".
         ModelNotFoundError: there is no such model.
         ArtefactError: its files are not the registered ones.
         EncoderError: the encoder cannot be loaded.
     """
-    if encoder_name and model_name:
+    if encoder_name and model_name not in {None, "champion"}:
         raise SettingsError("an encoder and a model to start from are both named; choose one of them")
-    if model_name:
+    if model_name is not None:
         try:
             return _of_model(workspace, model_name)
         except NoChampionError:

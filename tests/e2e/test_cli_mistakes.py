@@ -284,7 +284,7 @@ def _(world):
 @case("train: an encoder and a model to start from", r"both named; choose one of them")
 def _(world):
     world.annotated()
-    return "train", "--from", "champion", "--encoder", world.encoder()
+    return "train", "--from", "m1", "--encoder", world.encoder()
 
 
 @case("models show: no such model", r"nobody: no such model")

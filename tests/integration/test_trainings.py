@@ -124,7 +124,7 @@ class TestSkipping:
 
     def test_an_encoder_and_a_model_are_not_both_started_from(self, workspace):
         with pytest.raises(SettingsError, match="choose one of them"):
-            train.run(workspace, RECIPE, encoder_name="x", start_from="champion")
+            train.run(workspace, RECIPE, encoder_name="x", start_from="m1")
 
 
 class TrainsError(Exception):
