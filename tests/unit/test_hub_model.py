@@ -32,6 +32,12 @@ def test_categories_come_in_the_order_of_the_outputs(folder):
     assert hub_model.read(folder).categories == CATEGORIES
 
 
+def test_output_10_comes_after_output_9(folder):
+    names = [f"c{output}" for output in range(12)]
+    labels = {str(output): names[output] for output in reversed(range(12))}
+    assert hub_model._labels(folder, {"id2label": labels}) == tuple(names)
+
+
 def test_categories_can_be_named_where_the_model_does_not(folder):
     configure(folder, id2label={"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"})
     assert hub_model.read(folder, categories=["x", "y", "z"]).categories == ("x", "y", "z")
