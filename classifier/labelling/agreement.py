@@ -34,6 +34,16 @@ MOST_DIFFERING = 0.05
 LARGEST_DIFFERENCE = 0.2
 """How far a probability may be from the reference's."""
 
+SENTENCES = (
+    "Shares rose after the company raised its forecast for the year.",
+    "The champions won the final by two goals, both in extra time, before a record crowd at home.",
+    "Parliament votes tonight.",
+    "Wheat exports fell by a tenth in the first quarter; traders blame a late harvest and a strong currency.",
+    "A new phone, thinner and dearer than the last one, goes on sale in thirty countries next week.",
+    "Critics praised the film's music, its photography and the two young actors, less so its length. " * 8,
+)
+"""What is compared where there are no articles yet."""
+
 _ROWS = 8
 
 

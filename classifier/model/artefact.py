@@ -57,8 +57,11 @@ def write(
     max_length: int,
     tokenizer: Path,
     details: Mapping[str, Any],
+    beside: Mapping[str, bytes] | None = None,
 ) -> Artefact:
     """Write an artefact aside and move it into place; `tokenizer` is the directory to copy it from.
+
+    `beside` are further files of it, by name.
 
     Raises:
         ArtefactError: there is already something at `directory`.
@@ -70,6 +73,8 @@ def write(
     try:
         checkpoint.copy_tokenizer(tokenizer, aside)
         checkpoint.write(aside, shape, weights, categories=categories, extra={})
+        for name, content in (beside or {}).items():
+            (aside / name).write_bytes(content)
         manifest = {
             "format": FORMAT,
             "categories": list(categories),

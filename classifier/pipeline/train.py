@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,16 +16,21 @@ from classifier.articles import AnnotatedArticle
 from classifier.exceptions import TrainingDataError
 from classifier.labelling import agreement
 from classifier.labelling.agreement import Agreement
-from classifier.model import artefact, checkpoint, encoder
+from classifier.model import artefact
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
+from classifier.pipeline import starts
+from classifier.pipeline.starts import Skipped, Start
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
+from classifier.training import provenance, snapshot
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
 
 if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
     from classifier.training.fit import Fitted, Progress, Tokenized
+
+__all__ = ["Skipped", "Trained", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -57,27 +60,36 @@ def run(
     recipe: Recipe,
     *,
     encoder_name: str | None = None,
+    start_from: str | None = None,
+    min_new_annotations: int = 0,
     on_progress: Callable[[Progress], None] = lambda _: None,
-) -> Trained:
+) -> Trained | Skipped:
     """Train, write the artefact and register it as a candidate.
+
+    It starts from the encoder, or from the model of the name `start_from`, such as "champion". It does not where
+    fewer than `min_new_annotations` have come since the last training that was decided on.
 
     Raises:
         EncoderError: the encoder cannot be loaded.
+        ModelNotFoundError: there is no such model.
         TrainingDataError: there are no annotated articles, or they are all of one category.
         EngineDisagreesError: the engine that would label does not give the network's answers.
     """
-    encoder_name = encoder_name or workspace.settings.encoder
-    directory = encoder.locate(encoder_name, cache=workspace.settings.home / "hub")
-    pretrained = checkpoint.read(directory)
+    start = starts.find(workspace, encoder_name, start_from)
     train, validation = _data(workspace)
+    if skipped := starts.skipped(workspace, [*train, *validation], min_new_annotations):
+        return skipped
     categories = tuple(sorted({article.category for article in train}))
-    tokenization = Tokenization.read(directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
+    pretrained = start.checkpoint(categories, seed=recipe.seed)
+    tokenization = Tokenization.read(start.directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
     fitted = _fit(pretrained, tokenization, train, validation, categories, recipe, on_progress)
-    details = _details(encoder_name, recipe, train, fitted)
+    content = snapshot.encode({"train": train, "validation": validation})
+    details = _details(start, recipe, train, validation, content, fitted)
     trained = replace(pretrained, weights=fitted.weights)
     texts = (article.text for article in validation)
     details["engine"] = agreement.check(trained, tokenization, categories, texts)
-    return _register(workspace, pretrained, tokenization, categories, fitted, details, (len(train), len(validation)))
+    sizes = len(train), len(validation)
+    return _register(workspace, pretrained, tokenization, categories, fitted, details, sizes, content)
 
 
 def _data(workspace: Workspace) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
@@ -154,23 +166,30 @@ def _fit(
     )
 
 
-def _details(encoder_name: str, recipe: Recipe, train: Sequence[AnnotatedArticle], fitted: Fitted) -> dict[str, Any]:
-    snapshot = hashlib.sha256()
-    for article in train:
-        snapshot.update(article.id.to_bytes(8, "big") + article.text_hash + article.category.encode() + b"\0")
+def _details(
+    start: Start,
+    recipe: Recipe,
+    train: Sequence[AnnotatedArticle],
+    validation: Sequence[AnnotatedArticle],
+    content: bytes,
+    fitted: Fitted,
+) -> dict[str, Any]:
+    """Return what is kept of the training; `content` is its snapshot."""
     return {
-        "encoder": encoder_name,
+        "encoder": start.encoder,
+        "from": start.model,
         "recipe": asdict(recipe),
         "data": {
             "articles": len(train),
+            "validation_articles": len(validation),
             "by_category": dict(Counter(article.category for article in train)),
-            "sha256": snapshot.hexdigest(),
+            "sha256": snapshot.sha256(train),
+            "validation_sha256": snapshot.sha256(validation),
+            "snapshot": snapshot.FILE,
+            "snapshot_sha256": hashlib.sha256(content).hexdigest(),
         },
         "training": fitted.summary(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("article-classifier", "keras", "keras-hub", "tensorflow")},
-        },
+        **provenance.describe(),
     }
 
 
@@ -182,6 +201,7 @@ def _register(
     fitted: Fitted,
     details: dict[str, Any],
     sizes: tuple[int, int],
+    content: bytes,
 ) -> Trained:
     name = registry.new_name()
     files = artefact.write(
@@ -192,6 +212,7 @@ def _register(
         max_length=tokenization.max_length,
         tokenizer=pretrained.directory,
         details={"name": name, **details},
+        beside={snapshot.FILE: content},
     )
     with workspace.database.begin() as connection:
         model = registry.register(connection, name, files, details)

@@ -12,8 +12,9 @@ import numpy as np
 
 from classifier.articles import CategoryIndices, Probabilities
 from classifier.evaluation.metrics import macro_f1
+from classifier.model.backend import Precision, best_precision
 from classifier.model.checkpoint import Checkpoint, Weights
-from classifier.model.network import Network, Optimisation, Precision, best_precision
+from classifier.model.network import Network, Optimisation
 from classifier.model.tokenization import Pieces
 from classifier.training.batches import batches, count
 from classifier.training.recipes import Recipe
@@ -121,16 +122,26 @@ class _Run:
         self.history: list[Epoch] = []
         self.best_epoch = 0
         self.best_weights: list[Any] = []
+        self.class_weights = class_weights(recipe.class_weights, train.targets)
         network.prepare(
             Optimisation(
-                recipe.learning_rate, recipe.weight_decay, int(recipe.warmup * self.steps), self.steps, recipe.clip_norm
+                recipe.learning_rate,
+                recipe.weight_decay,
+                int(recipe.warmup * self.steps),
+                self.steps,
+                recipe.clip_norm,
+                frozen_layers=recipe.frozen_layers,
+                layer_decay=recipe.layer_decay,
+                label_smoothing=recipe.label_smoothing,
+                ema_decay=recipe.ema_decay,
             )
         )
 
     def all_epochs(self) -> None:
         for epoch in range(1, self.recipe.epochs + 1):
             loss = self._one_epoch(epoch)
-            self._validate(epoch, loss)
+            with self.network.averaged():
+                self._validate(epoch, loss)
             if epoch - self.best_epoch >= self.recipe.patience:
                 log.info("stopped early: no better macro-F1 in %d epochs", self.recipe.patience)
                 return
@@ -139,7 +150,8 @@ class _Run:
         self.network.start_epoch()
         loss = float("nan")
         for batch in batches(*self._data(), size=self.recipe.batch_size, shuffle=self.shuffle):
-            loss = self.network.fit_batch(batch.tokens, batch.mask, batch.targets, batch.importance)
+            weights = batch.importance * self.class_weights[batch.targets]
+            loss = self.network.fit_batch(batch.tokens, batch.mask, batch.targets, weights)
             self.step += 1
             self.on_progress(self._progress(epoch, loss))
         return loss
@@ -168,6 +180,17 @@ class _Run:
 
     def _data(self) -> tuple[Pieces, CategoryIndices]:
         return self.train.pieces, self.train.targets
+
+
+def class_weights(kind: str, targets: CategoryIndices) -> Probabilities:
+    """Return by how much each category's loss counts, shape (categories,): all 1, or 1 on average over the articles.
+
+    "balanced" is the inverse of a category's share (King and Zeng, 2001), as scikit-learn has it.
+    """
+    counts = np.bincount(targets)
+    if kind == "none":
+        return np.ones(len(counts), dtype=np.float32)
+    return (len(targets) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def predict(network: Network, data: Tokenized, *, size: int) -> Probabilities:
