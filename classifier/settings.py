@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     inbox: str | None = Field(None, description="What the ingest DAG reads by default: a folder, a path or a glob.")
     sources: Path | None = Field(None, description="File that declares sources; sources.toml where there is one.")
     split_key: str = Field("article-classifier", description="Key of the hash that deals articles to splits.")
+    gate: dict[str, float | int | str] = Field(
+        {}, description='Margins of the gate that differ, as JSON: {"macro_f1": 0.02}; see evaluation/margins.py.'
+    )
     statement_timeout_s: float = Field(300, gt=0, description="Longest a single statement may take, in seconds.")
 
     @property

@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from classifier import settings as settings_module
-from classifier.cli import progress, rejected, render, sources, splits
+from classifier.cli import decisions, progress, rejected, render, sources, splits
 from classifier.cli.common import Json
 from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
@@ -37,6 +37,7 @@ app.add_typer(encoders, name="encoder")
 app.add_typer(sources.app, name="sources")
 app.add_typer(rejected.app, name="rejected")
 app.add_typer(splits.app, name="splits")
+decisions.add_to(app)
 
 Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
 
@@ -171,17 +172,6 @@ def evaluate(
 
     report = use_case.run(_workspace(), model, engine=_engine(engine))
     render.evaluation(report, json)
-
-
-@app.command()
-def promote(
-    model: Annotated[str | None, typer.Option(help="A model's name; the newest by default.")] = None,
-    json: Json = False,
-) -> None:
-    """Make a model champion if its macro-F1 is at least the champion's."""
-    from classifier.pipeline import promote as use_case
-
-    render.show(use_case.run(_workspace(), model), json, title="Decision")
 
 
 @app.command()

@@ -18,7 +18,12 @@ log = logging.getLogger(__name__)
 def evaluate(
     train_texts: Sequence[str], train_categories: Sequence[str], texts: Sequence[str], categories: Sequence[str]
 ) -> Metrics:
-    """Train the baseline on the first two and measure it on the others.
+    """Train the baseline on the first two and measure it on the others."""
+    return measure(categories, predict(train_texts, train_categories, texts))
+
+
+def predict(train_texts: Sequence[str], train_categories: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """Train the baseline on the first two and return its categories of the third.
 
     Where there is nothing to learn, because no term occurs in two texts or all are of one category, it
     names the most frequent category.
@@ -37,5 +42,5 @@ def evaluate(
         model.fit(train_texts, train_categories)
     except ValueError as error:  # scikit-learn has no other for an empty vocabulary or a single category
         log.warning("the baseline names the most frequent category only: %s", error)
-        return measure(categories, [Counter(train_categories).most_common(1)[0][0]] * len(texts))
-    return measure(categories, [str(category) for category in model.predict(texts)])
+        return [Counter(train_categories).most_common(1)[0][0]] * len(texts)
+    return [str(category) for category in model.predict(texts)]

@@ -5,19 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row
 
 from classifier import registry
-from classifier.articles import AnnotatedArticle, Model
+from classifier.articles import AnnotatedArticle, Model, Probabilities
 from classifier.evaluation import baseline
+from classifier.evaluation import report as reports
 from classifier.evaluation.metrics import Metrics, measure
+from classifier.evaluation.sample import Answers
 from classifier.exceptions import TrainingDataError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
+from classifier.pipeline import answers
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads, writes
+from classifier.store import evaluations, reads, writes
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -38,11 +46,22 @@ class Evaluated:
         return self.metrics.accuracy > self.baseline.accuracy
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What was answered on the test articles, and in how many seconds; `facts` are their rows."""
+
+    test: Sequence[AnnotatedArticle]
+    facts: Sequence[Row[*tuple[Any, ...]]]
+    probabilities: Probabilities
+    baseline: Sequence[str]
+    seconds: float
+
+
 @use_case
 def run(workspace: Workspace, name: str | None = None, *, engine: engines.EngineName = "auto") -> Evaluated:
-    """Evaluate a model (the newest by default, or "champion") and store its figures.
+    """Evaluate a model (the newest by default, or "champion") and store its figures and answers.
 
-    They go into the database and, as `NAME.evaluation.json`, beside the model's own directory.
+    The figures go into the database and, as `NAME.evaluation.json`, beside the model's own directory.
 
     Raises:
         ModelNotFoundError: there is no such model.
@@ -54,6 +73,7 @@ def run(workspace: Workspace, name: str | None = None, *, engine: engines.Engine
         test = reads.annotated_articles(connection, "test")
         # the baseline stops nowhere early, so it may learn from the validation split too
         rest = [*reads.annotated_articles(connection, "train"), *reads.annotated_articles(connection, "validation")]
+        facts = evaluations.articles_by_id(connection, [article.id for article in test])
     if not test:
         raise TrainingDataError("the test split has no annotated article to evaluate on")
     if not rest:
@@ -62,28 +82,28 @@ def run(workspace: Workspace, name: str | None = None, *, engine: engines.Engine
     chosen = engines.choose(files, engine=engine)
     labeller = Labeller.of(files, chosen)
     log.info("evaluating %s on %d articles", model.name, len(test))
+    started = time.perf_counter()
     probabilities = labeller.probabilities([article.text for article in test])
+    seconds = time.perf_counter() - started
     predicted = [model.categories[index] for index in probabilities.argmax(axis=1)]
+    guessed = _baseline(rest, test)
+    truth = [article.category for article in test]
     result = Evaluated(
-        model.name,
-        measure([article.category for article in test], predicted),
-        _baseline(rest, test),
-        f"{chosen.name} {chosen.precision}",
+        model.name, measure(truth, predicted), measure(truth, guessed), f"{chosen.name} {chosen.precision}"
     )
-    _store(workspace, model, result, _fingerprint(test))
+    _store(workspace, model, result, _Measured(test, facts, probabilities, guessed, seconds))
     return result
 
 
-def _baseline(rest: Sequence[AnnotatedArticle], test: Sequence[AnnotatedArticle]) -> Metrics:
-    return baseline.evaluate(
+def _baseline(rest: Sequence[AnnotatedArticle], test: Sequence[AnnotatedArticle]) -> list[str]:
+    return baseline.predict(
         [article.text for article in rest],
         [article.category for article in rest],
         [article.text for article in test],
-        [article.category for article in test],
     )
 
 
-def _fingerprint(test: Sequence[AnnotatedArticle]) -> str:
+def fingerprint(test: Sequence[AnnotatedArticle]) -> str:
     """Identify the data: two evaluations compare only if it is the same."""
     digest = hashlib.sha256()
     for article in test:
@@ -91,13 +111,17 @@ def _fingerprint(test: Sequence[AnnotatedArticle]) -> str:
     return digest.hexdigest()
 
 
-def _store(workspace: Workspace, model: Model, result: Evaluated, data_sha256: str) -> None:
+def _store(workspace: Workspace, model: Model, result: Evaluated, measured: _Measured) -> None:
+    sample = answers.sample(measured.test, measured.facts)
+    found = Answers(model.categories, measured.probabilities.astype(np.float64))
+    data_sha256 = fingerprint(measured.test)
     metrics = {
         **result.metrics.as_json(),
         "baseline": result.baseline.as_json(),
         "engine": result.engine,
+        "articles_per_second": round(len(sample) / measured.seconds, 2),
+        "report": reports.build(sample, found, np.array(measured.baseline)),
     }
-    _write_beside(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
     values = {
         "data_sha256": data_sha256,
         "articles": result.metrics.articles,
@@ -105,8 +129,10 @@ def _store(workspace: Workspace, model: Model, result: Evaluated, data_sha256: s
         "macro_f1": result.metrics.macro_f1,
         "metrics": metrics,
     }
+    _write_beside(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
     with workspace.database.begin() as connection:
-        writes.add_evaluation(connection, model.id, "test", values)
+        key = writes.add_evaluation(connection, model.id, "test", values)
+        answers.keep(connection, key, measured.test, measured.facts, measured.baseline, measured.probabilities)
 
 
 def _write_beside(artefact: Path, content: dict[str, object]) -> None:
