@@ -34,7 +34,7 @@ class TestAgainstAChampion:
         assert "macro-F1 0.9600 against the champion's 0.9600: +0.00 points" in judgement.reasons[0]
 
     def test_a_model_that_is_better_is_promoted(self):
-        better = wrong_on(TRUTH, np.arange(0, 4000, 51))
+        better = answers(wrong_on(TRUTH, np.arange(0, 4000, 51)), confidence=0.97)
         for policy in ("non-inferior", "superior"):
             assert gate.judge(contest(TRUTH, better, CHAMPION), replace(MARGINS, policy=policy)).verdict == "promote"
 
