@@ -113,24 +113,23 @@ def simulate(shares: np.ndarray, points: float, articles: int, trials: int) -> d
     """Return how often each rule promotes, and the gate's verdicts."""
     drawn = world(shares, points)
     generator = np.random.default_rng([articles, int(points * 10) + 1000])
-    lenient = Margins(resamples=2_000)
-    strict = replace(lenient, policy="superior")
-    verdicts: dict[str, list[str]] = {"non-inferior": [], "superior": []}
-    naive = 0
+    margins = Margins(resamples=1_000)
+    strict = replace(margins, policy="superior")
+    verdicts: list[str] = []
+    naive = superior = 0
     for _ in range(trials):
         found = contest(drawn, articles, len(shares), generator)
         assert found.champion is not None
         truth = found.sample.truth
         naive += macro_f1(truth, found.candidate.predicted) >= macro_f1(truth, found.champion.predicted)
-        for margins in (lenient, strict):
-            verdicts[margins.policy].append(gate.judge(found, margins).verdict)
+        verdicts.append(gate.judge(found, margins).verdict)
+        # what is not even shown to be no worse is not shown to be better
+        superior += verdicts[-1] == "promote" and gate.judge(found, strict).verdict == "promote"
     return {
         "true_difference_points": points,
         "test_articles": articles,
-        "promoted": {policy: found.count("promote") / trials for policy, found in verdicts.items()},
-        "more_annotations": {
-            policy: found.count("need more annotations") / trials for policy, found in verdicts.items()
-        },
+        "promoted": {"non-inferior": verdicts.count("promote") / trials, "superior": superior / trials},
+        "more_annotations": verdicts.count("need more annotations") / trials,
         "naive_promoted": naive / trials,
     }
 
@@ -138,11 +137,11 @@ def simulate(shares: np.ndarray, points: float, articles: int, trials: int) -> d
 def main() -> None:
     """Simulate, print a table for people and a line of JSON for programs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--quick", action="store_true", help="20 trials of the smallest test set")
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--quick", action="store_true", help="4 trials of the smallest test set")
     parser.add_argument("--out", type=Path, help="file to write the line of JSON to")
     options = parser.parse_args()
-    trials, sizes = (20, SIZES[:1]) if options.quick else (options.trials, SIZES)
+    trials, sizes = (4, SIZES[:1]) if options.quick else (options.trials, SIZES)
     started, runs = time.perf_counter(), []
     print(f"{'promoted:':26}{'articles':>9}{'true':>7}{'naive':>8}{'non-inferior':>14}{'superior':>10}")
     for name, shares in SHARES.items():

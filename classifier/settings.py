@@ -12,6 +12,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableError
 
 from classifier.exceptions import SettingsError
 
@@ -65,3 +66,5 @@ def load() -> Settings:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         raise SettingsError(f"CLASSIFIER_{name}: {first['msg']}") from error
+    except UnreadableError as error:
+        raise SettingsError('CLASSIFIER_GATE: has to be JSON, such as {"macro_f1": 0.02}') from error

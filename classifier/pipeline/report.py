@@ -38,6 +38,8 @@ def run(workspace: Workspace, name: str | None = None, *, out: Path | None = Non
         NotEvaluatedError: it has not been evaluated.
         SettingsError: the file cannot be written.
     """
+    if out is not None and not out.parent.is_dir():
+        raise SettingsError(f"{out.parent}: no such folder; name another file with --out")
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
         candidate = answers.newest(connection, model)

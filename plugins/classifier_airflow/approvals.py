@@ -82,7 +82,8 @@ def _changes(churn: Churn) -> str:
     if churn.champion is None:
         return "There is no champion whose labels would change."
     low, high = churn.share_interval
-    return f"Of {churn.sample:,} sampled labels {churn.changed:,} would change: {churn.share:.1%} ({low:.1%} to {high:.1%})."
+    share = f"{churn.share:.1%} ({low:.1%} to {high:.1%})"
+    return f"Of {churn.sample:,} sampled labels {churn.changed:,} would change: {share}."
 
 
 NOBODY = "nobody"

@@ -31,3 +31,14 @@ def test_the_ingest_benchmark_ends_in_a_line_of_json(tmp_path):
         "near_duplicate_rows_per_s_per_core",
         "max_rss_mb",
     } <= set(line["runs"][0])
+
+
+@pytest.mark.parametrize("name", ["gate", "rollback"])
+def test_the_benchmarks_of_promotion_end_in_a_line_of_json(tmp_path, name):
+    out = tmp_path / "found.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--quick", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert line == json.loads(out.read_text())
+    assert {"machine", "commit", "runs"} <= set(line)
+    assert all("dataset" in run for run in line["runs"])
