@@ -137,7 +137,7 @@ def simulate(shares: np.ndarray, points: float, articles: int, trials: int) -> d
 def main() -> None:
     """Simulate, print a table for people and a line of JSON for programs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--quick", action="store_true", help="4 trials of the smallest test set")
     parser.add_argument("--out", type=Path, help="file to write the line of JSON to")
     options = parser.parse_args()

@@ -28,8 +28,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Metadata, Param, TriggerRule, dag, task
+from classifier_airflow.approvals import ANSWER, Approval
 from classifier_airflow.assets import CHAMPION
 from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE
 from pendulum import datetime
@@ -117,11 +117,11 @@ def retrain_classifier():
         """Go by way of a person where one is wanted and there is something to decide."""
         return "approve" if params["require_approval"] and judged["verdict"] == "promote" else "promote"
 
-    approve = ApprovalOperator(
+    approve = Approval(
         task_id="approve",
         subject="Promote {{ ti.xcom_pull(task_ids='judge')['model'] }}?",
         body="{{ ti.xcom_pull(task_ids='judge')['question'] }}",
-        defaults=ApprovalOperator.REJECT,
+        defaults=Approval.REJECT,
         response_timeout=timedelta(hours=12),
     )
 
@@ -131,7 +131,7 @@ def retrain_classifier():
         from classifier_airflow import approvals
         from classifier_airflow.places import workspace
 
-        return approvals.promote(workspace(), model, judged, params, ti.xcom_pull(task_ids="approve"))
+        return approvals.promote(workspace(), model, judged, params, ti.xcom_pull(task_ids="approve", key=ANSWER))
 
     @task(outlets=[CHAMPION])
     def announce(model: str, figures: dict[str, float], *, promoted: bool):
@@ -148,7 +148,7 @@ def retrain_classifier():
         from classifier_airflow import approvals
         from classifier_airflow.places import workspace
 
-        approvals.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve"))
+        approvals.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=ANSWER))
 
     candidate = train()
     figures = evaluate(candidate)

@@ -5,11 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+
 if TYPE_CHECKING:
     from classifier.evaluation.margins import Margins
     from classifier.pipeline.churn import Churn
     from classifier.pipeline.judge import Judged
     from classifier.workspace import Workspace
+
+
+ANSWER = "answer"
+"""XCom key of who answered an approval."""
+
+
+class Approval(ApprovalOperator):
+    """An approval that leaves word of who answered also where that was a no: Airflow then drops the result."""
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Take the answer."""
+        if "error" not in event:
+            user = event.get("responded_by_user")
+            context["ti"].xcom_push(key=ANSWER, value={"responded_by_user": dict(user) if user else None})
+        return super().execute_complete(context, event)
 
 
 def judge(place: Workspace, model: str, params: Mapping[str, Any]) -> dict[str, Any]:

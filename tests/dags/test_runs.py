@@ -37,7 +37,8 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     words = [word for topic in TOPICS.values() for word in topic]
-    return tiny.make_encoder(tmp_path_factory.mktemp("encoder") / "tiny", words=words)
+    directory = tmp_path_factory.mktemp("encoder") / "tiny"
+    return tiny.make_encoder(directory, words=words, dim=32, heads=4, hidden_dim=64)
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ PROMOTED = {
 
 @pytest.mark.slow
 def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder, value):
-    states = run("retrain_classifier", encoder=str(encoder), epochs=2, learning_rate=0.01, precision="float32")
+    states = run("retrain_classifier", encoder=str(encoder), epochs=4, learning_rate=0.01, precision="float32")
     assert states == PROMOTED
     assert value("SELECT count(*) FROM models WHERE status = 'champion'") == 1
 

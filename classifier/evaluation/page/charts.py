@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from classifier.evaluation.page.markup import Markup, tag
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420.0, 300.0, 52.0, 44.0, 12.0
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 420.0, 300.0, 52.0, 24.0, 44.0, 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Axes:
         """Return a point's place in the drawing."""
         across = (x - self.x[0]) / (self.x[1] - self.x[0])
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
-        return LEFT + across * (WIDTH - LEFT - 14), HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP)
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP)
 
     def frame(self, x_title: str, y_title: str) -> Iterable[Markup]:
         """Yield grid lines, their values and the titles."""
@@ -86,7 +86,7 @@ def dots(rows: Sequence[tuple[str, Sequence[Dot]]], *, title: str) -> Markup:
     height = row * len(rows) + 40
 
     def at(share: float) -> float:
-        return left + (max(share, low) - low) / (1 - low) * (right - left - 20)
+        return left + (max(share, low) - low) / (1 - low) * (right - left - RIGHT)
 
     drawn: list[Markup] = []
     for step in range(6):

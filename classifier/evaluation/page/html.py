@@ -108,7 +108,7 @@ def _categories(candidate: Subject, champion: Subject | None) -> Markup:
             *([_f1(theirs, name)] if champion else []),
             _f1(base, name),
         ]
-        for name, score in mine.items()
+        for name, score in sorted(mine.items())
     ]
     return tag("section", tag("h2", "Categories"), table(head, rows))
 
@@ -125,7 +125,7 @@ def _confusion(metrics: Mapping[str, Any]) -> Markup:
 
 
 def _heat(share: float) -> str:
-    return f"background: rgb(var(--heat) / {0.75 * share:.2f})"
+    return f"background: rgb(var(--heat) / {0.55 * share:.2f})"
 
 
 def _confidence(candidate: Subject, champion: Subject | None) -> Markup:
