@@ -99,11 +99,11 @@ def rollback(
 
 
 def prune(
-    keep_models: Annotated[int, typer.Option(help="Former champions and rejected models to keep, the newest.")],
+    keep_models: Annotated[int, typer.Option(help="Former champions and models turned down to keep, the newest.")],
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would go.")] = False,
     json: Json = False,
 ) -> None:
-    """Delete old models' labels and files. Never the champion's, the one's before it, or a candidate's."""
+    """Delete old models' labels and files. Never the champion's, or those of the one before it."""
     from classifier.pipeline import prune as use_case
 
     found = use_case.run(workspace(), keep=keep_models, yes=yes)

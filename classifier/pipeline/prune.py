@@ -1,4 +1,4 @@
-"""Retention: delete what former champions and rejected models left, their labels and their files.
+"""Retention: delete what former champions and models that were turned down left, their labels and their files.
 
 What stays of a pruned model is its row, its evaluations and the decisions on it. The status is set first, so
 nobody goes back to a model that is half gone; a prune that is cut short is finished by the next one.
@@ -32,9 +32,10 @@ class Pruned:
 
 @use_case
 def run(workspace: Workspace, *, keep: int, yes: bool = False) -> list[Pruned]:
-    """Prune all but the newest `keep` former champions and rejected models; without `yes`, only say which.
+    """Prune all but the newest `keep` former champions and models turned down; without `yes`, only say which.
 
-    Never the champion, the one that a rollback goes back to, the one replaced last, or a candidate.
+    Never the champion, the one that a rollback goes back to, the one replaced last, or a candidate that waits
+    for its decision.
 
     Raises:
         SettingsError: `keep` is negative.

@@ -33,9 +33,10 @@ def rollback_target(connection: Connection, champion_id: int) -> Model | None:
 
 
 def prunable(connection: Connection, *, keep: int) -> list[Model]:
-    """Return former champions and rejected models but for the newest `keep`, and those half pruned.
+    """Return former champions and models turned down but for the newest `keep`, and those half pruned.
 
-    Never the champion, the one before it, the one that it replaced, or a candidate.
+    Never the champion, the one before it, the one that it replaced, or a candidate that is not decided on. One
+    on which the gate was undecided counts as turned down once there is a newer model: each night may bring one.
     """
     champion = reads.champion(connection)
     kept = {
@@ -46,9 +47,13 @@ def prunable(connection: Connection, *, keep: int) -> list[Model]:
     }
     models = tables.models
     left = select(models.c.id).where(models.c.status == "pruned", models.c.pruned_at.is_(None))
+    undecided = select(tables.promotions.c.model_id).where(tables.promotions.c.verdict == "undecided")
+    newest = select(func.max(models.c.id)).scalar_subquery()
+    superseded = (models.c.status == "candidate") & models.c.id.in_(undecided) & (models.c.id < newest)
     old = (
         select(models.c.id)
-        .where(models.c.status.in_(["retired", "rejected"]), models.c.id.not_in([one for one in kept if one]))
+        .where(models.c.status.in_(["retired", "rejected"]) | superseded)
+        .where(models.c.id.not_in([one for one in kept if one]))
         .order_by(models.c.id.desc())
         .offset(keep)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from classifier_airflow import approvals
 
 from classifier.evaluation.gate import Judgement
 from classifier.evaluation.margins import Margins
@@ -12,6 +11,14 @@ from classifier.pipeline.churn import Churn, Flow
 from classifier.pipeline.judge import Judged
 
 pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture
+def approvals(dagbag):
+    """The plugin's module, which is found once Airflow has set its paths."""
+    from classifier_airflow import approvals
+
+    return approvals
 
 
 def judged(champion="m1"):
@@ -24,7 +31,7 @@ def churn(champion="m1", before="sport"):
     return Churn("m2", champion, 500, 12, 0.024, (0.014, 0.041), flows, 120_000, 50.0, 2400.0)
 
 
-def test_the_question_shows_the_verdict_the_differences_the_churn_and_the_time():
+def test_the_question_shows_the_verdict_the_differences_the_churn_and_the_time(approvals):
     shown = approvals.question(judged(), churn())
     for part in (
         "**m2** beside the champion m1, on 2,189 test articles: **promote**.",
@@ -36,12 +43,12 @@ def test_the_question_shows_the_verdict_the_differences_the_churn_and_the_time()
         assert part in shown
 
 
-def test_a_categorys_name_is_no_markup():
+def test_a_categorys_name_is_no_markup(approvals):
     shown = approvals.question(judged(), churn(before="[x](http://x) <b>*"))
     assert r"\[x\](http://x) \<b\>\*" in shown
 
 
-def test_a_first_model_has_no_labels_to_change():
+def test_a_first_model_has_no_labels_to_change(approvals):
     assert "no champion whose labels would change" in approvals.question(judged(None), churn(None))
 
 
@@ -53,7 +60,7 @@ def test_a_first_model_has_no_labels_to_change():
         (None, "nobody, retrain_classifier", "nobody answered in time"),
     ],
 )
-def test_whoever_turns_a_model_down_is_kept(monkeypatch, answer, by, reason):
+def test_whoever_turns_a_model_down_is_kept(approvals, monkeypatch, answer, by, reason):
     from classifier.pipeline import promote
 
     kept = []

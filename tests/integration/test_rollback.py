@@ -235,6 +235,14 @@ class TestPrune:
         promote.roll_back(workspace)
         assert self.names(prune.run(workspace, keep=0)) == ["m0", "m1", "r"]  # m3 is champion, m2 before it, m4 after
 
+    def test_of_undecided_candidates_only_the_newest_model_is_kept(self, workspace, champion):
+        champion("m1", 0)
+        for number, name in enumerate(("u1", "u2")):
+            model = champion(name, number, promoted=False)
+            with workspace.database.begin() as connection:
+                registry.decide(connection, model, "undecided", "too few", decided_by="test", statistics={})
+            assert self.names(prune.run(workspace, keep=0)) == ["u1"] * number
+
     @pytest.mark.usefixtures("five")
     def test_one_that_is_killed_is_finished_by_the_next(self, workspace):
         killed = kill_at(workspace, "prune.run(workspace, keep=0, yes=True)", "WITH labelled AS")
