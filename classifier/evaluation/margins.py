@@ -23,7 +23,7 @@ class Margins:
     alpha: float = 0.05
     """How often a model that is worse by the margin may get through by luck."""
     macro_f1: float = 0.01
-    """A point is what two trainings of one recipe differ by on Reuters R8."""
+    """A point: readers hardly notice it, and some thousand test articles can tell it (benchmarks/gate.py)."""
     accuracy: float = 0.01
     """As above. A candidate fails where it is less accurate by more, and McNemar's test says not by chance."""
     category_f1: float = 0.05
@@ -31,13 +31,13 @@ class Margins:
     slice_accuracy: float = 0.03
     """Slices by source, length and month likewise."""
     enough_rows: int = 50
-    """Test articles that a category or a slice needs to be judged: at 50, the margin is two articles."""
+    """Test articles that a category or a slice needs to be judged: at 50, the margins are about two articles."""
     calibration: float = 0.02
     """Expected calibration error. Readers filter by confidence; two points do not move a threshold of theirs."""
     speed: float = 0.5
-    """Rates of different nights on shared machines differ by a third; twice the work is what should be seen."""
+    """Rates taken on different nights on shared machines vary; twice the work is what should be seen."""
     speed_articles: int = 200
-    """Articles timed that a rate needs to be judged: starting up takes as long as the first hundred."""
+    """Articles timed that a rate needs to be judged: fewer say more about starting up than about the model."""
     baseline: float = 0.02
     """TF-IDF with a linear model is hard to beat; a model clearly behind it is not worth its electricity."""
     floor_macro_f1: float = 0.5
@@ -47,7 +47,7 @@ class Margins:
     most_annotations: int = 20_000
     """More than this is not asked for: the candidate is held."""
     resamples: int = 10_000
-    """Of the bootstrap: the bound then varies by a fiftieth of its distance."""
+    """Of the bootstrap: the bound then varies by a hundredth of its distance."""
 
     def with_changes(self, changes: Mapping[str, Any]) -> Margins:
         """Return these margins with some of another value.
