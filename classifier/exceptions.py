@@ -73,3 +73,7 @@ class NoChampionError(UserError):
 
 class NotEvaluatedError(UserError):
     """The model has not been evaluated on the test split."""
+
+
+class RollbackError(UserError):
+    """The champion cannot be changed to that model."""

@@ -5,30 +5,36 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
 from classifier.articles import Model
-from classifier.exceptions import ModelNotFoundError, NoChampionError, NotEvaluatedError
+from classifier.exceptions import ModelNotFoundError, NoChampionError, RollbackError
 from classifier.model import artefact
 from classifier.model.artefact import Artefact
-from classifier.store import reads, writes
+from classifier.store import promotions, reads, writes
 
 log = logging.getLogger(__name__)
 
 
+Verdict = Literal["promoted", "held", "undecided"]
+AS_IT_IS = "it is the champion already"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a candidate was promoted, and why."""
+    """What was decided about a model, and why; `previous` was champion until then."""
 
     model: str
     promoted: bool
     reason: str
     previous: str | None
+    verdict: str
+    statistics: dict[str, Any] = field(default_factory=dict)
 
 
 def new_name() -> str:
@@ -82,48 +88,84 @@ def open_artefact(model: Model) -> Artefact:
     return artefact.read(Path(model.artefact), manifest_sha256=model.manifest_sha256)
 
 
-def promote(connection: Connection, model: Model, *, decided_by: str) -> Decision:
-    """Make the model champion if its macro-F1 is at least the present champion's; record either way.
+def decide(
+    connection: Connection,
+    model: Model,
+    verdict: Verdict,
+    reason: str,
+    *,
+    decided_by: str,
+    statistics: Mapping[str, Any],
+) -> Decision:
+    """Make the model champion, turn it down, or leave it a candidate, as the verdict says; record it either way.
 
-    Both are compared on the same test articles: the champion needs an evaluation on the very data that
-    the candidate was measured on.
+    The caller holds the lock on who is champion.
 
     Raises:
-        NotEvaluatedError: one of the two has not been evaluated on that data.
+        ModelNotFoundError: the model has been pruned.
+    """
+    previous = reads.champion(connection)
+    present = find(connection, model.name)  # as it is under the lock
+    if previous is not None and previous.id == model.id:
+        return Decision(model.name, promoted=False, reason=AS_IT_IS, previous=previous.name, verdict="promoted")
+    if present.status == "pruned":
+        raise ModelNotFoundError(f"{model.name}: was pruned, its files and labels are gone; see: classifier models")
+    if verdict == "promoted":
+        writes.make_champion(connection, model.id)
+    elif verdict == "held" and present.status == "candidate":
+        writes.set_status(connection, model.id, "rejected")
+    _record(connection, model, previous, verdict, reason, decided_by, statistics)
+    return Decision(
+        model.name, verdict == "promoted", reason, previous.name if previous else None, verdict, dict(statistics)
+    )
+
+
+def roll_back(connection: Connection, name: str | None, reason: str, *, decided_by: str) -> Decision:
+    """Make a former champion champion again: by default the one before the present one was promoted.
+
+    Raises:
+        NoChampionError: nothing has been promoted yet.
+        ModelNotFoundError: there is no such model, or none before.
+        RollbackError: the model never was champion, is it already, or has been pruned.
     """
     writes.lock_champion(connection)
-    previous = reads.champion(connection)
-    if previous is not None and previous.id == model.id:
-        return Decision(model.name, promoted=False, reason="it is the champion already", previous=previous.name)
-    promoted, reason = _compare(connection, model, previous)
-    if promoted:
-        writes.make_champion(connection, model.id)
-    else:
-        writes.set_status(connection, model.id, "rejected")
+    present = champion(connection)
+    target = find(connection, name) if name else _before(connection, present)
+    if target.id == present.id:
+        raise RollbackError(f"{target.name}: it is the champion already")
+    if target.status == "pruned":
+        raise RollbackError(f"{target.name}: was pruned, its files and labels are gone; name another with --to")
+    if target.status != "retired":
+        raise RollbackError(f"{target.name}: never was champion; run: classifier promote --model {target.name}")
+    open_artefact(target)
+    writes.make_champion(connection, target.id)
+    _record(connection, target, present, "rolled back", reason, decided_by, None)
+    return Decision(target.name, True, reason, present.name, "rolled back")
+
+
+def _before(connection: Connection, present: Model) -> Model:
+    target = promotions.rollback_target(connection, present.id)
+    if target is None:
+        raise RollbackError(f"no champion before {present.name}; name one with --to, see: classifier promotions")
+    return target
+
+
+def _record(
+    connection: Connection,
+    model: Model,
+    previous: Model | None,
+    verdict: str,
+    reason: str,
+    decided_by: str,
+    statistics: Mapping[str, Any] | None,
+) -> None:
     writes.record_promotion(
         connection,
         model.id,
         previous_id=previous.id if previous else None,
-        verdict="promoted" if promoted else "held",
+        verdict=verdict,
         reason=reason,
         decided_by=decided_by,
+        statistics=statistics,
     )
-    log.info("%s %s: %s", model.name, "promoted" if promoted else "held", reason)
-    return Decision(model.name, promoted, reason, previous.name if previous else None)
-
-
-def _compare(connection: Connection, model: Model, previous: Model | None) -> tuple[bool, str]:
-    mine = reads.newest_evaluation(connection, model.id)
-    if mine is None:
-        raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate --model {model.name}")
-    if previous is None:
-        return True, f"first champion, macro-F1 {mine.macro_f1:.4f}"
-    theirs = reads.newest_evaluation(connection, previous.id)
-    if theirs is None or theirs.data_sha256 != mine.data_sha256:
-        raise NotEvaluatedError(
-            f"champion {previous.name}: not evaluated on the same test articles as {model.name}; "
-            "run: classifier evaluate --model champion"
-        )
-    better = mine.macro_f1 >= theirs.macro_f1
-    relation = "not below" if better else "below"
-    return better, f"macro-F1 {mine.macro_f1:.4f} is {relation} the champion's {theirs.macro_f1:.4f}"
+    log.info("%s %s: %s", model.name, verdict, reason)

@@ -12,6 +12,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableError
 
 from classifier.exceptions import SettingsError
 
@@ -32,6 +33,9 @@ class Settings(BaseSettings):
     inbox: str | None = Field(None, description="What the ingest DAG reads by default: a folder, a path or a glob.")
     sources: Path | None = Field(None, description="File that declares sources; sources.toml where there is one.")
     split_key: str = Field("article-classifier", description="Key of the hash that deals articles to splits.")
+    gate: dict[str, float | int | str] = Field(
+        {}, description='Margins of the gate that differ, as JSON: {"macro_f1": 0.02}; see evaluation/margins.py.'
+    )
     statement_timeout_s: float = Field(300, gt=0, description="Longest a single statement may take, in seconds.")
 
     @property
@@ -62,3 +66,5 @@ def load() -> Settings:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         raise SettingsError(f"CLASSIFIER_{name}: {first['msg']}") from error
+    except UnreadableError as error:
+        raise SettingsError('CLASSIFIER_GATE: has to be JSON, such as {"macro_f1": 0.02}') from error

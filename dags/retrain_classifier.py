@@ -1,8 +1,13 @@
 """# Retrain the classifier
 
 Trains a candidate on the annotated articles of the train split, measures it on the test split beside
-a TF-IDF baseline, and makes it champion if its macro-F1 is at least the present champion's. The asset
-`champion-model` then starts `label_articles`.
+a TF-IDF baseline, and makes it champion if the gate finds that it has earned it: proof, on the same test
+articles, that it is not worse than the champion by more than a margin. The asset `champion-model` then
+starts `label_articles`.
+
+With `require_approval`, a person is asked before a promotion, in *Required Actions*: the question shows the
+verdict, the differences, and how many labels would change. Without an answer in twelve hours the champion
+stays.
 
 **Runs** every night at two (UTC). The training task waits in the pool `gpu` and runs in the queue
 `gpu`, so one model trains at a time.
@@ -18,18 +23,20 @@ A candidate that has been trained is not trained again when a later task is clea
 
 **When it fails** the task's last line says why. No annotated article, or all of one category: ingest
 annotations first. An encoder that cannot be loaded: see `CLASSIFIER_ENCODER`. `announce` is skipped where the
-candidate was not good enough; the table `promotions` keeps the reason. A candidate that does not beat the baseline is
-a warning in the logs of `evaluate` and `announce`, and in what they return: `beats_baseline`, `verdict`.
+champion stays; `classifier promotions` shows the reason. `decline` runs only where a person said no, or nobody
+said anything. A candidate that does not beat the baseline is a warning in the logs of `evaluate` and `announce`, and
+in what they return: `beats_baseline`, `verdict`.
 
 **Affects** every reader of `article_labels`: a new champion's labels replace the old one's as they are
-written.
+written. `classifier rollback` brings the old one's back at once.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Metadata, Param, dag, task
+from airflow.sdk import Metadata, Param, TriggerRule, dag, task
+from classifier_airflow.approvals import ANSWER, Approval
 from classifier_airflow.assets import CHAMPION
 from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE
 from pendulum import datetime
@@ -40,7 +47,7 @@ from pendulum import datetime
     start_date=datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=8),
+    dagrun_timeout=timedelta(hours=20),
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["classifier"],
@@ -96,6 +103,17 @@ from pendulum import datetime
             enum=[None, "auto", "float32", "mixed_bfloat16", "mixed_float16"],
             description="Number format of the training; the recipe's without.",
         ),
+        "require_approval": Param(
+            False, type="boolean", description="Ask a person before a promotion; no answer keeps the champion."
+        ),
+        "gate": Param(
+            {},
+            type="object",
+            description='Margins of the gate that differ, such as {"macro_f1": 0.02, "policy": "superior"}.',
+        ),
+        "churn_sample": Param(
+            500, type="integer", minimum=1, description="Articles that the candidate labels as a trial."
+        ),
     },
 )
 def retrain_classifier():
@@ -140,13 +158,33 @@ def retrain_classifier():
         }
 
     @task
-    def promote(model: str) -> bool:
-        """Decide, and return whether the candidate is the champion now."""
+    def judge(model: str, params=None) -> dict:
+        """Ask the gate, label a sample as a trial, and return what an approval has to show."""
+        from classifier_airflow import approvals
         from classifier_airflow.places import workspace
 
-        from classifier.pipeline import promote as use_case
+        return approvals.judge(workspace(), model, params)
 
-        return use_case.run(workspace(), model, decided_by="retrain_classifier").promoted
+    @task.branch
+    def ask(judged: dict, params=None) -> str:
+        """Go by way of a person where one is wanted and there is something to decide."""
+        return "approve" if params["require_approval"] and judged["verdict"] == "promote" else "promote"
+
+    approve = Approval(
+        task_id="approve",
+        subject="Promote {{ ti.xcom_pull(task_ids='judge')['model'] }}?",
+        body="{{ ti.xcom_pull(task_ids='judge')['question'] }}",
+        defaults=Approval.REJECT,
+        response_timeout=timedelta(hours=12),
+    )
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def promote(model: str, judged: dict, params=None, ti=None) -> bool:
+        """Decide, and return whether the candidate is the champion now."""
+        from classifier_airflow import approvals
+        from classifier_airflow.places import workspace
+
+        return approvals.promote(workspace(), model, judged, params, ti.xcom_pull(task_ids="approve", key=ANSWER))
 
     @task(outlets=[CHAMPION])
     def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bool):
@@ -159,13 +197,28 @@ def retrain_classifier():
             logging.INFO if figures["beats_baseline"] else logging.WARNING, "%s: %s", model, figures["verdict"]
         )
         if not promoted:
-            raise AirflowSkipException("the champion stays; the table promotions says why")
+            raise AirflowSkipException("the champion stays; classifier promotions says why")
         yield Metadata(CHAMPION, {"model": model, **figures})
+
+    @task(trigger_rule=TriggerRule.ALL_SKIPPED)
+    def decline(ti=None):
+        """Keep that a person turned the candidate down, or that nobody answered; skip where nothing was trained."""
+        from airflow.sdk.exceptions import AirflowSkipException
+        from classifier_airflow import approvals
+        from classifier_airflow.places import workspace
+
+        if (model := ti.xcom_pull(task_ids="train")) is None:
+            raise AirflowSkipException("nothing was trained, so there was nothing to decide")
+        approvals.decline(workspace(), model, ti.xcom_pull(task_ids="approve", key=ANSWER))
 
     candidate = train()
     figures = evaluate(candidate)
-    decision = promote(candidate)
-    figures >> decision
+    judged = judge(candidate)
+    figures >> judged
+    decision = promote(candidate, judged)
+    # a rejection skips what follows `approve` directly: so `decline` follows `promote`
+    ask(judged) >> [approve, decision]
+    approve >> decision >> decline()
     announce(candidate, figures, promoted=decision)
 
 

@@ -19,7 +19,18 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from classifier import settings as settings_module
-from classifier.cli import dead_letters, models, own_table, progress, rejected, render, sources, splits, training
+from classifier.cli import (
+    dead_letters,
+    decisions,
+    models,
+    own_table,
+    progress,
+    rejected,
+    render,
+    sources,
+    splits,
+    training,
+)
 from classifier.cli.common import Engine, Json, engine_name
 from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
@@ -42,6 +53,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(models.app, name="models")
 app.command()(training.train)
 app.command()(training.recipes)
+decisions.add_to(app)
 
 
 def main() -> None:
@@ -144,17 +156,6 @@ def evaluate(
 
     report = use_case.run(_workspace(), model, engine=engine_name(engine))
     render.evaluation(report, json)
-
-
-@app.command()
-def promote(
-    model: Annotated[str | None, typer.Option(help="A model's name; the newest by default.")] = None,
-    json: Json = False,
-) -> None:
-    """Make a model champion if its macro-F1 is at least the champion's."""
-    from classifier.pipeline import promote as use_case
-
-    render.show(use_case.run(_workspace(), model), json, title="Decision")
 
 
 @app.command()

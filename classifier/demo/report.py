@@ -125,7 +125,7 @@ def lines(report: Report) -> Iterator[str]:
     yield _scores("TF-IDF + LinearSVC", hold_out.baseline)
     yield f"  {verdict(hold_out)}"
     if report.candidate:
-        yield f"  Today's candidate, {report.candidate.model}, scored lower than the champion and was not promoted."
+        yield f"  Today's candidate, {report.candidate.model}, was not promoted; why: classifier promotions"
     yield f"  The champion is {hold_out.model}."
     yield ""
     yield from _incoming(report.incoming, report.speed)

@@ -75,7 +75,7 @@ class Workflow:
             self.client.unpause("retrain_classifier")
             promoted = self._result(run, "promote", step, every_s=3)
             candidate = str(self.client.returned(run, _named(self.client.tasks(run), "train")))
-            step.result("promoted" if promoted else "not promoted: the champion is better")
+            step.result("promoted" if promoted else "not promoted: classifier promotions says why")
         return candidate
 
     def _label(self, began: datetime) -> None:

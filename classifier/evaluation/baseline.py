@@ -28,7 +28,15 @@ class Baseline:
 def evaluate(
     train_texts: Sequence[str], train_categories: Sequence[str], texts: Sequence[str], categories: Sequence[str]
 ) -> Baseline:
-    """Train the baseline on the first two and measure it on the others.
+    """Train the baseline on the first two and measure it on the others."""
+    predicted, seconds = predict(train_texts, train_categories, texts)
+    return Baseline(measure(categories, predicted), seconds)
+
+
+def predict(
+    train_texts: Sequence[str], train_categories: Sequence[str], texts: Sequence[str]
+) -> tuple[list[str], float]:
+    """Train the baseline on the first two; return its categories of the third, and the seconds it trained.
 
     Where there is nothing to learn, because no term occurs in two texts or all are of one category, it
     names the most frequent category.
@@ -49,5 +57,5 @@ def evaluate(
         seconds = round(time.monotonic() - started, 3)
     except ValueError as error:  # scikit-learn has no other for an empty vocabulary or a single category
         log.warning("the baseline names the most frequent category only: %s", error)
-        return Baseline(measure(categories, [Counter(train_categories).most_common(1)[0][0]] * len(texts)), 0.0)
-    return Baseline(measure(categories, [str(category) for category in model.predict(texts)]), seconds)
+        return [Counter(train_categories).most_common(1)[0][0]] * len(texts), 0.0
+    return [str(category) for category in model.predict(texts)], seconds

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from classifier import registry
-from classifier.pipeline import evaluate
+from classifier.evaluation.gate import Verdict
+from classifier.evaluation.margins import Margins
+from classifier.exceptions import NoChampionError
+from classifier.pipeline import judge
+from classifier.pipeline.judge import Judged
 from classifier.pipeline.use_case import use_case
 from classifier.registry import Decision
-from classifier.store import reads
+from classifier.store import promotions, reads, writes
 from classifier.workspace import Workspace
+
+DECIDED: Mapping[Verdict, registry.Verdict] = {
+    "promote": "promoted",
+    "hold": "held",
+    "need more annotations": "undecided",
+}
+"""What each verdict of the gate makes of a model; an undecided one stays a candidate."""
+
+STRETCH = 10_000
+"""Rows of the queue looked at in one transaction."""
 
 
 @use_case
-def run(workspace: Workspace, name: str | None = None, *, decided_by: str = "classifier promote") -> Decision:
-    """Promote a model (the newest by default) if its macro-F1 is at least the champion's.
+def run(
+    workspace: Workspace,
+    name: str | None = None,
+    *,
+    margins: Margins | None = None,
+    decided_by: str = "classifier promote",
+    more: Mapping[str, Any] | None = None,
+) -> Decision:
+    """Promote a model (the newest by default) if the gate lets it; `more` is kept with its findings.
 
-    Where the two were last measured on different test articles, they are evaluated again first.
+    The gate computes for seconds, before the transaction that decides. Where another model became champion
+    meanwhile, it judges again.
 
     Raises:
         ModelNotFoundError: there is no such model.
@@ -22,21 +47,72 @@ def run(workspace: Workspace, name: str | None = None, *, decided_by: str = "cla
     """
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
-    for name_of_one in ("champion", model.name):
-        if _measured_apart(workspace, model.id):
-            evaluate.run(workspace, name_of_one)
+    if model.status == "champion":
+        return Decision(model.name, promoted=False, reason=registry.AS_IT_IS, previous=model.name, verdict="promoted")
+    while True:
+        judged = judge.run(workspace, model.name, margins=margins)
+        decision = _decide(workspace, judged, decided_by, more or {})
+        if decision is not None:
+            return decision
+
+
+def _decide(workspace: Workspace, judged: Judged, decided_by: str, more: Mapping[str, Any]) -> Decision | None:
     with workspace.database.begin() as connection:
-        # found again inside the transaction: its files must be what they were when it was evaluated
-        model = registry.find(connection, model.name)
-        registry.open_artefact(model)
-        return registry.promote(connection, model, decided_by=decided_by)
-
-
-def _measured_apart(workspace: Workspace, candidate_id: int) -> bool:
-    with workspace.database.connect() as connection:
+        writes.lock_champion(connection)
         champion = reads.champion(connection)
-        mine = reads.newest_evaluation(connection, candidate_id)
-        if champion is None or champion.id == candidate_id or mine is None:
-            return False
-        theirs = reads.newest_evaluation(connection, champion.id)
-    return theirs is None or theirs.data_sha256 != mine.data_sha256
+        model = registry.find(connection, judged.model)
+        if (champion.name if champion else None) != judged.champion and champion != model:
+            return None
+        registry.open_artefact(model)
+        return registry.decide(
+            connection,
+            model,
+            DECIDED[judged.judgement.verdict],
+            "; ".join(judged.judgement.reasons),
+            decided_by=decided_by,
+            statistics={**judged.as_json(), **more},
+        )
+
+
+@use_case
+def decline(workspace: Workspace, name: str, *, reason: str, decided_by: str) -> Decision:
+    """Turn a candidate down whatever the gate says, and keep who did and why.
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+    """
+    with workspace.database.begin() as connection:
+        writes.lock_champion(connection)
+        model = registry.find(connection, name)
+        return registry.decide(connection, model, "held", reason, decided_by=decided_by, statistics={})
+
+
+@use_case
+def roll_back(
+    workspace: Workspace, to: str | None = None, *, reason: str = "", decided_by: str = "classifier rollback"
+) -> Decision:
+    """Make a former champion champion again (by default the one before), in one transaction.
+
+    Its labels show at once, since the view follows the champion and labels are kept. What it has not labelled,
+    because it came meanwhile, is its backlog, which the next labelling enqueues. What waits only for the
+    other model's label is taken off the queue afterwards; if that is cut short, it is labelled once more.
+
+    Raises:
+        NoChampionError: nothing has been promoted yet.
+        RollbackError: there is none to go back to, or the named one cannot be.
+        ArtefactError: its files are not the registered ones, so it could label nothing.
+    """
+    with workspace.database.begin() as connection:
+        decision = registry.roll_back(connection, to, reason or "no reason was given", decided_by=decided_by)
+    _drop_labelled(workspace)
+    return decision
+
+
+def _drop_labelled(workspace: Workspace) -> None:
+    after: int | None = 0
+    while after is not None:
+        with workspace.database.begin() as connection:
+            champion = reads.champion(connection)
+            if champion is None:
+                raise NoChampionError
+            after = promotions.drop_labelled(connection, champion.id, after=after, size=STRETCH)

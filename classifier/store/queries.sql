@@ -382,3 +382,107 @@ WHERE rejected_rows.unit = :unit
   AND rejected_rows.run_id IN (SELECT id FROM ingest_runs WHERE ingest_runs.source = :source)
   AND rejected_rows.source = staged_articles.source
   AND rejected_rows.position = 'id ' || staged_articles.external_id
+
+-- articles_by_id
+-- What an evaluation keeps of its articles beside their texts. Of a text in several clusters the first counts.
+SELECT articles.id, (
+    SELECT min(cluster_id) FROM text_clusters WHERE text_clusters.fingerprint = articles.fingerprint
+) AS cluster_id, articles.source, to_char(articles.published_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month
+FROM articles
+WHERE id = ANY(:ids)
+ORDER BY id
+
+-- evaluated_articles
+-- An evaluation's articles with what was answered, by id.
+SELECT
+    article_id, words, cluster_id, category, baseline, probabilities, articles.source,
+    coalesce(to_char(articles.published_at AT TIME ZONE 'UTC', 'YYYY-MM'), '') AS month
+FROM evaluation_predictions
+JOIN articles ON articles.id = article_id
+WHERE evaluation_id = :evaluation_id
+ORDER BY article_id
+
+-- insert_evaluation_predictions
+-- Arrays of one entry an article; the probabilities of all stand in one array, row by row.
+INSERT INTO evaluation_predictions (
+    evaluation_id, article_id, text_hash, words, cluster_id, category, baseline, probabilities
+)
+SELECT
+    :evaluation_id, article_id, text_hash, words, cluster_id, category, baseline,
+    (CAST(:probabilities AS real[]))[(place - 1) * :width + 1:place * :width]
+FROM unnest(
+    CAST(:ids AS bigint[]), CAST(:hashes AS bytea[]), CAST(:words AS integer[]), CAST(:clusters AS bigint[]),
+    CAST(:categories AS text[]), CAST(:baselines AS text[])
+) WITH ORDINALITY AS given (article_id, text_hash, words, cluster_id, category, baseline, place)
+
+-- articles_to_relabel
+-- Of these articles those that the champion has labelled as they are, with its category.
+SELECT articles.id, articles.text, predictions.category
+FROM articles
+JOIN predictions ON predictions.article_id = articles.id AND predictions.revision = articles.revision
+WHERE articles.id = ANY(:ids)
+  AND predictions.model_id = :model_id
+  AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = articles.id)
+ORDER BY articles.id
+
+-- articles_to_label
+-- Of these articles those that no human has annotated.
+SELECT articles.id, articles.text
+FROM articles
+WHERE articles.id = ANY(:ids)
+  AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = articles.id)
+ORDER BY articles.id
+
+-- count_to_label
+-- How many articles a new champion has to label, from which id to which.
+SELECT count(*) AS articles, min(id) AS first, max(id) AS last
+FROM articles
+WHERE NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = articles.id)
+
+-- dequeue_labelled
+-- Take off the queue, in a stretch of it, what waits for a label that the champion has given already. Only the
+-- backlog's rows: a changed text raises a row's priority, which is checked again on the locked row. Returns
+-- the last id looked at, or null when there is none left.
+WITH stretch AS MATERIALIZED (
+    SELECT article_id FROM labelling_queue
+    WHERE priority = 1 AND article_id > :after
+    ORDER BY article_id
+    LIMIT :size
+), done AS MATERIALIZED (
+    SELECT labelling_queue.article_id
+    FROM labelling_queue
+    JOIN stretch USING (article_id)
+    JOIN articles ON articles.id = labelling_queue.article_id
+    JOIN predictions ON predictions.article_id = articles.id AND predictions.revision = articles.revision
+    WHERE predictions.model_id = :model_id AND labelling_queue.priority = 1
+    FOR UPDATE OF labelling_queue SKIP LOCKED
+), dropped AS (
+    DELETE FROM labelling_queue USING done WHERE labelling_queue.article_id = done.article_id
+)
+SELECT max(article_id) FROM stretch
+
+-- rollback_target
+-- The model that was champion before the present one was promoted. A rollback does not count as a promotion:
+-- going back twice goes back further.
+SELECT previous_id
+FROM promotions
+WHERE model_id = :model_id AND verdict = 'promoted'
+ORDER BY id DESC
+LIMIT 1
+
+-- last_replaced
+-- The model that the last change of champions replaced.
+SELECT previous_id
+FROM promotions
+WHERE verdict IN ('promoted', 'rolled back')
+ORDER BY id DESC
+LIMIT 1
+
+-- delete_predictions
+-- Delete what a model said of the articles from one id to another.
+WITH labelled AS (
+    DELETE FROM predictions WHERE model_id = :model_id AND article_id BETWEEN :first AND :last RETURNING 1
+), buried AS (
+    DELETE FROM dead_letters WHERE model_id = :model_id AND article_id BETWEEN :first AND :last
+)
+SELECT count(*) FROM labelled

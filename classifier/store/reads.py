@@ -33,6 +33,11 @@ def model(connection: Connection, name: str) -> Model | None:
     return _model(connection.execute(select(tables.models).where(tables.models.c.name == name)).one_or_none())
 
 
+def model_of_id(connection: Connection, model_id: int) -> Model | None:
+    """Return the model of an id."""
+    return _model(connection.execute(select(tables.models).where(tables.models.c.id == model_id)).one_or_none())
+
+
 def newest_model(connection: Connection) -> Model | None:
     """Return the model that was registered last."""
     statement = select(tables.models).order_by(tables.models.c.id.desc()).limit(1)

@@ -129,7 +129,8 @@ models = Table(
     _now("created_at"),
     Column("promoted_at", DateTime(timezone=True)),
     Column("backfilled_to", BigInteger, comment="articles up to this id were enqueued for this champion; null: all"),
-    CheckConstraint("status IN ('candidate', 'champion', 'retired', 'rejected')", name="status"),
+    Column("pruned_at", DateTime(timezone=True)),
+    CheckConstraint("status IN ('candidate', 'champion', 'retired', 'rejected', 'pruned')", name="status"),
     Index("uq_models_champion", "status", unique=True, postgresql_where=text("status = 'champion'")),
 )
 
@@ -143,7 +144,8 @@ promotions = Table(
     Column("reason", Text, nullable=False),
     Column("decided_by", Text, nullable=False),
     _now("decided_at"),
-    CheckConstraint("verdict IN ('promoted', 'held')", name="verdict"),
+    Column("statistics", JSONB, comment="what the gate found; null: it was not asked"),
+    CheckConstraint("verdict IN ('promoted', 'held', 'undecided', 'rolled back')", name="verdict"),
 )
 
 evaluations = Table(
@@ -160,6 +162,19 @@ evaluations = Table(
     _now("evaluated_at"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
     Index(None, "model_id", "id"),
+)
+
+evaluation_predictions = Table(
+    "evaluation_predictions",
+    metadata,
+    Column("evaluation_id", ForeignKey(evaluations.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("text_hash", LargeBinary, nullable=False, comment="of the text that was measured on"),
+    Column("words", Integer, nullable=False, comment="of that text"),
+    Column("cluster_id", BigInteger, comment="of near-duplicates, where one was known"),
+    Column("category", Text, nullable=False, comment="as it was annotated then"),
+    Column("baseline", Text, nullable=False, comment="what the baseline predicted"),
+    Column("probabilities", ARRAY(REAL), nullable=False),
 )
 
 predictions = Table(

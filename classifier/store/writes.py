@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from classifier.articles import Model, Probabilities, QueuedArticle
@@ -130,15 +130,23 @@ def set_status(connection: Connection, model_id: int, status: str) -> None:
 
 
 def record_promotion(
-    connection: Connection, model_id: int, *, previous_id: int | None, verdict: str, reason: str, decided_by: str
+    connection: Connection,
+    model_id: int,
+    *,
+    previous_id: int | None,
+    verdict: str,
+    reason: str,
+    decided_by: str,
+    statistics: Mapping[str, Any] | None = None,
 ) -> None:
-    """Keep who decided what about a model, when and why."""
+    """Keep who decided what about a model, when and why; `statistics` are what the gate found."""
     values = {
         "model_id": model_id,
         "previous_id": previous_id,
         "verdict": verdict,
         "reason": reason,
         "decided_by": decided_by,
+        "statistics": null() if statistics is None else dict(statistics),
     }
     connection.execute(insert(tables.promotions).values(values))
 

@@ -21,7 +21,17 @@ from classifier.settings import Settings
 from classifier.store import connection as connections
 from classifier.store import writes
 from classifier.workspace import Workspace
-from tests.integration.made_up import COLUMNS, articles, dump, query, run, take_in, unlabelled, write_csv
+from tests.integration.made_up import (
+    COLUMNS,
+    add_model,
+    articles,
+    dump,
+    query,
+    run,
+    take_in,
+    unlabelled,
+    write_csv,
+)
 from tests.tiny import make_artefact, make_bert, make_encoder
 
 CASES: dict[str, Any] = {}
@@ -405,6 +415,61 @@ def _(world):
     content[-1] ^= 1
     weights.write_bytes(content)
     return ("promote",)
+
+
+@case("report: not evaluated", r"m1: not evaluated yet; run: classifier evaluate --model m1")
+def _(world):
+    world.model()
+    return ("report",)
+
+
+@case("report: a file in a folder that is not there", r"nowhere: no such folder; name another file with --out")
+def _(world):
+    world.model()
+    return "report", "m1", "--out", "nowhere/x.html"
+
+
+@case("gate: a policy of another name", r"gate: policy 'best': one of non-inferior, superior")
+def _(world):
+    world.model()
+    return "gate", "--policy", "best"
+
+
+@case("gate: a margin that is not there", r"gate: no margin 'f1'; they are policy, alpha")
+def _(world):
+    world.model()
+    world.environment["CLASSIFIER_GATE"] = '{"f1": 0.1}'
+    return ("gate",)
+
+
+@case("gate: margins that are not JSON", r"CLASSIFIER_GATE: has to be JSON")
+def _(world):
+    world.environment["CLASSIFIER_GATE"] = "macro_f1=0.1"
+    return ("gate",)
+
+
+@case("rollback: no champion", r"no model has been promoted yet")
+def _(world):
+    return ("rollback",)
+
+
+@case("rollback: nothing before", r"no champion before m1; name one with --to, see: classifier promotions")
+def _(world):
+    world.champion()
+    return ("rollback",)
+
+
+@case("rollback: to a model that never was champion", r"m2: never was champion; run: classifier promote --model m2")
+def _(world):
+    world.champion()
+    with world.workspace.database.begin() as connection:
+        add_model(connection, "m2")
+    return "rollback", "--to", "m2"
+
+
+@case("prune: a negative number", r"keep-models -1: has to be at least 0")
+def _(world):
+    return "prune", "--keep-models", "-1"
 
 
 @case("label: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")

@@ -77,6 +77,7 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     assert evaluated["model"] == name
     assert evaluated["metrics"]["macro_f1"] > 0.9
     assert evaluated["baseline"]["accuracy"] > 0.9
+    assert run("gate", "--sample", 0)["verdict"] == "promote"
     assert run("promote")["promoted"] is True
     assert run("ingest", "fresh.csv", *columns)["enqueued"] == 60
     labelled = run("label", "--page-size", 16)
@@ -88,6 +89,7 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     assert sum(total for total, _ in found["splits"].values()) == 240
     assert (found["champion"]["name"], found["champion"]["macro_f1"]) == (name, evaluated["metrics"]["macro_f1"])
 
+    check_decisions(run, classifier, name)
     done = classifier("status")
     assert (done.returncode, done.stderr) == (0, "")
     assert all(word in done.stdout for word in ("180", "prediction", name)), done.stdout
@@ -117,6 +119,19 @@ def check_shown(shown, training):
     assert shown["evaluation"]["train_seconds"] == training["training"]["seconds"]
     assert shown["evaluation"]["baseline_train_seconds"] > 0
     return {"versions", "commit", "machine", "data", "encoder", "from"} <= training.keys()
+
+
+def check_decisions(run, classifier, name):
+    """What was decided is told, for people and for programs."""
+    decided = run("promotions")
+    assert [(one["model"], one["verdict"]) for one in decided] == [(name, "promoted")]
+    assert run("prune", "--keep-models", 0) == {"deleted": False, "models": []}
+    page = Path(run("report")["page"])
+    assert name in page.read_text(encoding="utf-8")
+    for command in (("gate", "--sample", 20), ("promotions",), ("prune", "--keep-models", 0)):
+        done = classifier(*command)
+        assert (done.returncode, done.stderr) == (0, ""), command
+        assert done.stdout
 
 
 def check_artefact(directory):

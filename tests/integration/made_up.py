@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from classifier.evaluation.margins import Margins
 from classifier.ingest.sources import Columns
 from classifier.pipeline import ingest
 from classifier.store import writes
@@ -21,6 +22,10 @@ WORDS = {
     "tech": ("chip", "soft", "phone"),
 }
 COLUMNS = Columns("text", "category", "id")
+LENIENT = Margins(
+    alpha=0.999, macro_f1=1, accuracy=1, category_f1=1, slice_accuracy=1, calibration=1, baseline=1, floor_macro_f1=-1
+)
+"""A gate for models of random weights: all get through."""
 
 
 def articles(count: int, *, seed: int = 0, prefix: str = "a") -> list[dict[str, str]]:

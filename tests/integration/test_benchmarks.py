@@ -85,3 +85,14 @@ def test_the_labelling_benchmark_has_every_figure(tmp_path):
         "share_text",
     } <= set(first)
     assert {"docs_per_s_128", "docs_per_s_256", "docs_per_s_512"} <= set(fixed)
+
+
+@pytest.mark.parametrize("name", ["gate", "rollback"])
+def test_the_benchmarks_of_promotion_end_in_a_line_of_json(tmp_path, name):
+    out = tmp_path / "found.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--quick", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert line == json.loads(out.read_text())
+    assert {"machine", "commit", "runs"} <= set(line)
+    assert all("dataset" in run for run in line["runs"])

@@ -17,7 +17,7 @@ from classifier.settings import Settings
 from classifier.store import writes
 from classifier.store.own_table_form import Wanted
 from classifier.workspace import open_workspace
-from tests.integration.made_up import articles, query, take_in, unlabelled
+from tests.integration.made_up import LENIENT, articles, query, take_in, unlabelled
 from tests.postgres import other_server
 from tests.tiny import make_artefact
 
@@ -60,7 +60,7 @@ def test_the_main_path(url, tmp_path, monkeypatch):
     with workspace.database.begin() as connection:
         registry.register(connection, "m1", files, {})
     assert evaluate.run(workspace).metrics.articles > 0
-    assert promote.run(workspace).promoted
+    assert promote.run(workspace, margins=LENIENT).promoted
     assert label.run(workspace, page_size=16).labelled == 61
     found = status.run(workspace)
     assert found.labels == {"annotation": 90, "prediction": 61}

@@ -68,7 +68,7 @@ def test_a_first_demo_has_its_figures():
 
 def test_a_candidate_that_was_not_promoted_is_told():
     text = told(candidate=hold_out(0.97, 0.92, name="m2"), speed=Speed(0, 0))
-    assert "Today's candidate, m2, scored lower than the champion and was not promoted." in text
+    assert "Today's candidate, m2, was not promoted; why: classifier promotions" in text
     assert "The champion is m1." in text
     assert "had labelled them before" in text
     assert "labelled now" not in text

@@ -1,0 +1,182 @@
+"""The commands about who is champion: report, gate, promote, promotions, rollback, prune."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from classifier.cli import render
+from classifier.cli.common import Json, workspace
+
+if TYPE_CHECKING:
+    from classifier.evaluation.margins import Margins
+    from classifier.pipeline.churn import Churn
+    from classifier.pipeline.history import Decided
+    from classifier.pipeline.judge import Judged
+    from classifier.pipeline.prune import Pruned
+    from classifier.registry import Decision
+    from classifier.workspace import Workspace
+
+Model = Annotated[str | None, typer.Option(help="A model's name; the newest by default.")]
+Policy = Annotated[str | None, typer.Option(help="non-inferior or superior; CLASSIFIER_GATE's by default.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (report, gate, promote, promotions, rollback, prune):
+        app.command()(command)
+
+
+def report(
+    model: Annotated[str | None, typer.Argument(help='A model\'s name or "champion"; the newest by default.')] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; beside the model by default.")] = None,
+    json: Json = False,
+) -> None:
+    """Write a model's evaluation as an HTML page, beside the champion on the same articles."""
+    from classifier.pipeline import report as use_case
+
+    render.show(use_case.run(workspace(), model, out=out), json, title="Report")
+
+
+def gate(
+    model: Model = None,
+    policy: Policy = None,
+    sample: Annotated[int, typer.Option(min=0, help="Articles to label as a trial; 0 for none.")] = 500,
+    json: Json = False,
+) -> None:
+    """Say whether a model would be promoted, and what that would change. Decides nothing."""
+    from classifier.pipeline import churn as churns
+    from classifier.pipeline import judge
+
+    place = workspace()
+    judged = judge.run(place, model, margins=_margins(place, policy))
+    found = churns.run(place, judged.model, size=sample) if sample else None
+    if json:
+        render.print_json({**judged.as_json(), "churn": found.as_json() if found else None})
+        return
+    _show_judgement(judged)
+    if found:
+        _show_churn(found)
+
+
+def promote(model: Model = None, policy: Policy = None, json: Json = False) -> None:
+    """Make a model champion if the gate lets it: see `classifier gate`."""
+    from classifier.pipeline import promote as use_case
+
+    place = workspace()
+    decision = use_case.run(place, model, margins=_margins(place, policy), decided_by=_who("promote"))
+    _show_decision(decision, json)
+
+
+def promotions(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20, json: Json = False
+) -> None:
+    """List who became champion when, by whose decision, and why."""
+    from classifier.pipeline import history
+
+    found = history.run(workspace(), limit=limit)
+    if json:
+        render.print_json([asdict(one) for one in found])
+        return
+    _show_history(found)
+
+
+def rollback(
+    to: Annotated[str | None, typer.Option(help="A former champion's name; the one before by default.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for those who ask later.")] = "",
+    json: Json = False,
+) -> None:
+    """Make the champion before this one champion again: its labels show at once."""
+    from classifier.pipeline import promote as use_case
+
+    decision = use_case.roll_back(workspace(), to, reason=reason, decided_by=_who("rollback"))
+    _show_decision(decision, json)
+
+
+def prune(
+    keep_models: Annotated[int, typer.Option(help="Former champions and models turned down to keep, the newest.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would go.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete old models' labels and files. Never the champion's, or those of the one before it."""
+    from classifier.pipeline import prune as use_case
+
+    found = use_case.run(workspace(), keep=keep_models, yes=yes)
+    if json:
+        render.print_json({"deleted": yes, "models": [asdict(one) for one in found]})
+        return
+    _show_pruned(found, deleted=yes)
+
+
+def _margins(place: Workspace, policy: str | None) -> Margins:
+    from classifier.evaluation.margins import Margins
+
+    margins = Margins().with_changes(place.settings.gate)
+    return margins.with_changes({"policy": policy}) if policy else margins
+
+
+def _who(command: str) -> str:
+    try:
+        return f"{getpass.getuser()}, classifier {command}"
+    except (KeyError, OSError):  # a user without a name, as in a container
+        return f"classifier {command}"
+
+
+def _show_decision(decision: Decision, as_json: bool) -> None:
+    values: dict[str, Any] = asdict(decision)
+    if not as_json:
+        del values["statistics"]
+    render.show(values, as_json, title="Decision")
+
+
+def _show_judgement(judged: Judged) -> None:
+    beside = f"beside {judged.champion}" if judged.champion else "as a first model"
+    title = f"{judged.model} {beside}, {judged.test_articles:,} test articles: {judged.judgement.verdict}"
+    table = Table("rule", "outcome", "found", title=title, title_justify="left", title_style="bold")
+    for finding in judged.judgement.findings:
+        table.add_row(finding.rule, finding.outcome, finding.reason)
+    render.STDOUT.print(table)
+
+
+def _show_churn(found: Churn) -> None:
+    if found.champion:
+        low, high = found.share_interval
+        render.STDOUT.print(
+            f"Of {found.sample:,} sampled labels {found.changed:,} would change: {found.share:.1%} "
+            f"({low:.1%} to {high:.1%})."
+        )
+    for flow in found.flows:
+        ids = ", ".join(map(str, flow.examples))
+        render.STDOUT.print(f"  {flow.before} -> {flow.after}: {flow.articles:,}, such as {ids}")
+    render.STDOUT.print(
+        f"Labelling {found.backlog:,} articles anew takes about {found.backfill_seconds / 60:,.1f} minutes "
+        f"at {found.articles_per_second:,.1f} articles a second."
+    )
+
+
+def _show_history(found: list[Decided]) -> None:
+    if not found:
+        render.STDOUT.print("Promotions: none yet; run: classifier promote")
+        return
+    table = Table("when", "model", "verdict", "champion then", "by", "why", title="Promotions", title_justify="left")
+    for one in found:
+        cells = (one.model, one.verdict, one.previous or "-", one.decided_by, one.reason)
+        table.add_row(f"{one.decided_at:%Y-%m-%d %H:%M}", *cells)
+    render.STDOUT.print(table)
+
+
+def _show_pruned(found: list[Pruned], *, deleted: bool) -> None:
+    if not found:
+        render.STDOUT.print("Nothing to prune.")
+        return
+    table = Table("model", "status", "labels", "MB", title="Pruned" if deleted else "Would be pruned")
+    for one in found:
+        table.add_row(one.model, one.status, f"{one.labels:,}", f"{one.megabytes:,.1f}")
+    render.STDOUT.print(table)
+    if not deleted:
+        render.STDOUT.print("Nothing was deleted; --yes deletes.")

@@ -1,0 +1,168 @@
+"""Two models and the baseline on the same articles: the differences, and how far chance carries them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.evaluation import calibration, resampling
+from classifier.evaluation.resampling import Floats
+from classifier.evaluation.sample import Answers, Sample, Strings
+
+CALIBRATION_RESAMPLES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much better the first is than the second: as measured, and in each resample of the articles."""
+
+    first: float
+    second: float
+    resampled: Floats
+
+    @property
+    def value(self) -> float:
+        """The difference as measured."""
+        return self.first - self.second
+
+    def lower(self, alpha: float) -> float:
+        """Return what the difference is at least, with confidence 1 - alpha.
+
+        The percentile or, where that is less, the normal bound: of few articles that differ, percentiles are
+        coarse and too near.
+        """
+        return min(float(np.nanquantile(self.resampled, alpha)), self.value - self._reach(alpha))
+
+    def upper(self, alpha: float) -> float:
+        """Return what the difference is at most, with confidence 1 - alpha."""
+        return max(float(np.nanquantile(self.resampled, 1 - alpha)), self.value + self._reach(alpha))
+
+    def _reach(self, alpha: float) -> float:
+        from scipy.stats import norm
+
+        return float(norm.ppf(1 - alpha)) * float(np.nanstd(self.resampled))
+
+    def worse(self, margin: float, alpha: float) -> bool:
+        """Say whether it is below the margin as measured, and below nothing beyond chance."""
+        return self.value < -margin and self.upper(alpha) < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Macro-F1 and each category's F1 of several answers: as measured, and resampled together."""
+
+    categories: tuple[str, ...]
+    support: NDArray[np.int64]
+    macro: tuple[Floats, ...]
+    f1: tuple[Floats, ...]
+
+    def macro_f1(self, first: int, second: int) -> Difference:
+        """Return the difference in macro-F1 between two of the answers."""
+        one, other = self.macro[first], self.macro[second]
+        return Difference(float(one[0]), float(other[0]), one[1:] - other[1:])
+
+    def category(self, name: str, first: int, second: int) -> Difference:
+        """Return the difference in a category's F1."""
+        column = self.categories.index(name)
+        one, other = self.f1[first][:, column], self.f1[second][:, column]
+        return Difference(float(one[0]), float(other[0]), one[1:] - other[1:])
+
+
+def scores(sample: Sample, predicted: Sequence[Strings], *, resamples: int) -> Scores:
+    """Compute macro-F1 and F1 of several predictions on the same resamples; row 0 is what was measured.
+
+    Two imagined articles may be drawn, too: one that the first predictions alone have right, and one that all
+    others have right. They stand for the disagreement that a small sample has not shown yet, as Agresti and
+    Min (2005) add to paired proportions; without them, 200 articles let 13 % through instead of 5 %.
+    """
+    names, codes = np.unique(np.concatenate([sample.truth, *predicted]), return_inverse=True)
+    truth, *guesses = np.split(codes.astype(np.int64), len(predicted) + 1)
+    size = len(names)
+    contributions = np.hstack([
+        resampling.one_hot(truth, size),
+        *(resampling.counts(truth, guess, size) for guess in guesses),
+    ])
+    imagined = _imagined(np.bincount(truth, minlength=size), len(predicted))
+    sums = resampling.sums(contributions, sample.clusters, resamples=resamples, imagined=imagined)
+    there, *parts = np.split(np.vstack([contributions.sum(axis=0), sums]), 1 + 2 * len(predicted), axis=1)
+    pairs = list(zip(parts[::2], parts[1::2], strict=True))
+    return Scores(
+        tuple(str(name) for name in names),
+        there[0].astype(np.int64),
+        tuple(resampling.macro_f1(there, guessed, hits) for guessed, hits in pairs),
+        tuple(resampling.f1(there, guessed, hits) for guessed, hits in pairs),
+    )
+
+
+def _imagined(support: NDArray[np.int64], predictions: int) -> tuple[Floats, Floats]:
+    """Return the two imagined articles, spread over the categories by their size, and how much there is of each.
+
+    A wrong answer names the next category that occurs.
+    """
+    there = np.flatnonzero(support)
+    is_it, is_not = np.eye(len(support)), np.zeros((len(support), len(support)))
+    is_not[there, np.roll(there, -1)] = 1
+    right, wrong = np.hstack([is_it, is_it]), np.hstack([is_not, np.zeros_like(is_it)])
+    first = np.hstack([is_it, right, *[wrong] * (predictions - 1)])
+    others = np.hstack([is_it, wrong, *[right] * (predictions - 1)])
+    share = support / support.sum()
+    return np.vstack([first[there], others[there]]), np.concatenate([share[there], share[there]])
+
+
+def accuracy(sample: Sample, first: Strings, second: Strings, rows: NDArray[np.bool_], *, resamples: int) -> Difference:
+    """Return the difference in accuracy on some of the articles."""
+    right = np.column_stack([first == sample.truth, second == sample.truth, np.ones(len(sample))])
+    columns = right[rows].astype(np.float64)
+    sums = resampling.sums(columns, sample.clusters[rows], resamples=resamples)
+    one, other, count = columns.sum(axis=0)
+    return Difference(one / count, other / count, (sums[:, 0] - sums[:, 1]) / sums[:, 2])
+
+
+def calibration_error(sample: Sample, first: Answers, second: Answers) -> Difference:
+    """Return how much smaller the first one's expected calibration error is."""
+    both = [calibration.contributions(sample.truth, answers) for answers in (first, second)]
+    sums = resampling.sums(np.hstack(both), sample.clusters, resamples=CALIBRATION_RESAMPLES)
+    one, other = (calibration.error(part) for part in np.split(sums, 2, axis=1))
+    measured = [float(calibration.error(part.sum(axis=0))) for part in both]
+    return Difference(-measured[0], -measured[1], other - one)
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """Articles that only one of two models has right, and the exact one-sided p that the first is the worse."""
+
+    only_first: int
+    only_second: int
+    p_worse: float
+    p_two_sided: float
+
+
+def mcnemar(sample: Sample, first: Strings, second: Strings) -> McNemar:
+    """Test whether two models err equally often: exactly, on the articles where one alone is right."""
+    from scipy.stats import binomtest
+
+    one, other = first == sample.truth, second == sample.truth
+    only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
+    total = only_first + only_second
+    if not total:
+        return McNemar(0, 0, 1.0, 1.0)
+    worse = binomtest(only_first, total, 0.5, alternative="less").pvalue
+    return McNemar(only_first, only_second, float(worse), float(binomtest(only_first, total, 0.5).pvalue))
+
+
+def articles_needed(articles: int, deviation: float, gap: float, *, alpha: float, power: float) -> int | None:
+    """Estimate how many articles decide, if the measured difference, `gap` above the bound, is the true one.
+
+    The standard deviation of a difference shrinks with the root of the number of articles. None where no
+    number does.
+    """
+    from scipy.stats import norm
+
+    if gap <= 0:
+        return None
+    reach = float(norm.ppf(1 - alpha) + norm.ppf(power)) * deviation / gap
+    return math.ceil(articles * reach**2)

@@ -1,0 +1,79 @@
+"""Whether a candidate has earned its promotion: every rule, and the verdict that they give.
+
+The rule that decides is macro-F1: the lower bound of its difference to the champion's, by a paired bootstrap
+over clusters of near-duplicates, has to lie above minus the margin. That is a test of non-inferiority, so a
+model that is worse by the margin gets through with probability `alpha` at most, whatever the number of test
+articles; with few of them, a model that is as good does not get through either, and the verdict says how
+many more would do. The other rules are there to stop: each asks for a drop beyond its margin *and* beyond
+chance, so that many rules together rarely hold a model that is as good. Those on parts share `alpha`
+between them (Bonferroni).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from classifier.evaluation import comparison, rules
+from classifier.evaluation.margins import Margins
+from classifier.evaluation.rules import Contest, Finding
+
+Verdict = Literal["promote", "hold", "need more annotations"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict, and every finding with its reason in words."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    margins: Margins
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What speaks against promotion; where nothing does, what was looked at first."""
+        against = tuple(one.reason for one in self.findings if one.outcome in {"fail", "unsure"})
+        return against or tuple(one.reason for one in self.findings if one.outcome == "pass")[:2]
+
+    @property
+    def needed(self) -> int | None:
+        """Further test annotations, where they would decide."""
+        return next((one.needed for one in self.findings if one.outcome == "unsure"), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "reasons": self.reasons, "needed": self.needed}
+
+
+def judge(contest: Contest, margins: Margins) -> Judgement:
+    """Apply every rule."""
+    findings = tuple(_against_champion(contest, margins) if contest.champion else _first(contest, margins))
+    outcomes = {one.outcome for one in findings}
+    verdict: Verdict = "promote"
+    if "fail" in outcomes:
+        verdict = "hold"
+    elif "unsure" in outcomes:
+        verdict = "need more annotations"
+    return Judgement(verdict, findings, margins)
+
+
+def _first(contest: Contest, margins: Margins) -> Iterator[Finding]:
+    sample, predicted = contest.sample, contest.candidate.predicted
+    scores = comparison.scores(sample, [predicted, contest.baseline], resamples=margins.resamples)
+    yield rules.floor(scores, len(sample), margins)
+    yield rules.better_than_guessing(sample, predicted, margins)
+    yield rules.baseline(scores, margins)
+
+
+def _against_champion(contest: Contest, margins: Margins) -> Iterator[Finding]:
+    assert contest.champion is not None
+    sample = contest.sample
+    candidate, champion = contest.candidate.predicted, contest.champion.predicted
+    scores = comparison.scores(sample, [candidate, contest.baseline, champion], resamples=margins.resamples)
+    yield rules.macro_f1(scores.macro_f1(rules.CANDIDATE, rules.CHAMPION), len(sample), margins)
+    yield rules.mcnemar(sample, candidate, champion, margins)
+    yield from rules.parts(sample, scores, candidate, champion, margins)
+    yield rules.calibration(sample, contest.candidate, contest.champion, margins)
+    yield rules.speed(contest.candidate_speed, contest.champion_speed, margins)
+    yield rules.baseline(scores, margins)

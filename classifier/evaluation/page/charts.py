@@ -1,0 +1,117 @@
+"""The plots, as inline SVG in the page's own colours. A chart's numbers are shares between 0 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from classifier.evaluation.page.markup import Markup, tag
+
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 420.0, 300.0, 52.0, 24.0, 44.0, 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A value with its interval, in a row of a dot plot; `series` chooses the colour."""
+
+    value: float
+    low: float
+    high: float
+    series: str
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """A square of data, drawn into the chart's plane."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Return a point's place in the drawing."""
+        across = (x - self.x[0]) / (self.x[1] - self.x[0])
+        up = (y - self.y[0]) / (self.y[1] - self.y[0])
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP)
+
+    def frame(self, x_title: str, y_title: str) -> Iterable[Markup]:
+        """Yield grid lines, their values and the titles."""
+        for step in range(6):
+            x, y = (low + step / 5 * (high - low) for low, high in (self.x, self.y))
+            (left, level), (right, _) = self.at(self.x[0], y), self.at(self.x[1], y)
+            yield tag("line", x1=left, x2=right, y1=level, y2=level, class_="grid")
+            yield tag("text", percent(y), x=left - 6, y=level + 4, text_anchor="end")
+            yield tag("text", percent(x), x=self.at(x, 0)[0], y=HEIGHT - BOTTOM + 16, text_anchor="middle")
+        yield tag("text", x_title, x=(LEFT + WIDTH) / 2, y=HEIGHT - 8, text_anchor="middle", class_="title")
+        middle = HEIGHT / 2 - BOTTOM / 2
+        yield tag(
+            "text", y_title, x=12, y=middle, text_anchor="middle", class_="title", transform=f"rotate(-90 12 {middle})"
+        )
+
+
+def reliability(bins: Sequence[dict[str, float]], *, title: str) -> Markup:
+    """Draw accuracy against confidence: on the diagonal, a model is right as often as it says."""
+    axes = Axes((0, 1), (0, 1))
+    most = max((one["articles"] for one in bins), default=1)
+    (x1, y1), (x2, y2) = axes.at(0, 0), axes.at(1, 1)
+    dots = []
+    for one in bins:
+        x, y = axes.at(one["confidence"], one["accuracy"])
+        says = (
+            f"{one['articles']:,} articles of confidence {percent(one['low'])} to {percent(one['high'])}: "
+            f"{percent(one['accuracy'])} right"
+        )
+        radius = 3 + 7 * (one["articles"] / most) ** 0.5
+        dots.append(tag("circle", tag("title", says), cx=x, cy=y, r=radius, class_="candidate"))
+    diagonal = tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="diagonal")
+    return _svg(title, [*axes.frame("confidence", "right"), diagonal, *dots])
+
+
+def coverage(series: dict[str, Sequence[dict[str, float]]], *, title: str) -> Markup:
+    """Draw the accuracy of the most confident share of the articles, a line each series."""
+    lowest = min((point["accuracy"] for points in series.values() for point in points), default=0.0)
+    axes = Axes((0, 1), (min(0.99, int(lowest * 20) / 20), 1))
+    lines = []
+    for name, points in series.items():
+        places = [axes.at(point["coverage"], point["accuracy"]) for point in points]
+        path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+        lines.append(tag("path", tag("title", name), d=path, class_=f"line {name}"))
+    return _svg(title, [*axes.frame("share of articles, the most confident first", "right"), *lines])
+
+
+def dots(rows: Sequence[tuple[str, Sequence[Dot]]], *, title: str) -> Markup:
+    """Draw values with their intervals, a row each name, one below the other in a row that has several."""
+    lowest = min((dot.low for _, found in rows for dot in found), default=0.0)
+    low = max(0.0, min(0.9, int(lowest * 10) / 10))
+    left, right, row = 190.0, WIDTH + 200, 30.0
+    height = row * len(rows) + 40
+
+    def at(share: float) -> float:
+        return left + (max(share, low) - low) / (1 - low) * (right - left - RIGHT)
+
+    drawn: list[Markup] = []
+    for step in range(6):
+        share = low + step / 5 * (1 - low)
+        drawn.append(tag("line", x1=at(share), x2=at(share), y1=6.0, y2=height - 26, class_="grid"))
+        drawn.append(tag("text", percent(share), x=at(share), y=height - 8, text_anchor="middle"))
+    for number, (name, found) in enumerate(rows):
+        y = 20 + number * row
+        drawn.append(tag("text", _short(name), tag("title", name), x=left - 10, y=y + 4, text_anchor="end"))
+        for place, dot in enumerate(found):
+            level = y + (place - (len(found) - 1) / 2) * 9
+            says = f"{dot.series}: {percent(dot.value)} ({percent(dot.low)} to {percent(dot.high)})"
+            bar = tag("line", x1=at(dot.low), x2=at(dot.high), y1=level, y2=level, class_=f"bar {dot.series}")
+            drawn += [bar, tag("circle", tag("title", says), cx=at(dot.value), cy=level, r=4.0, class_=dot.series)]
+    return _svg(title, drawn, width=right, height=height)
+
+
+def percent(share: float) -> str:
+    """Write a share with as many digits as it needs."""
+    return f"{100 * share:.1f}".rstrip("0").rstrip(".") + " %"
+
+
+def _short(name: str, length: int = 26) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def _svg(title: str, children: Iterable[Markup], *, width: float = WIDTH, height: float = HEIGHT) -> Markup:
+    return tag("svg", children, viewBox=f"0 0 {width:.0f} {height:.0f}", role="img", aria_label=title)

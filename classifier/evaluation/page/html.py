@@ -1,0 +1,193 @@
+"""The page of an evaluation: the model, beside the champion where both answered the same articles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from classifier.evaluation.page import charts
+from classifier.evaluation.page.charts import Dot
+from classifier.evaluation.page.markup import Child, Markup, table, tag
+
+STYLE = Markup((Path(__file__).with_name("style.css")).read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model's name and what its evaluation stored."""
+
+    name: str
+    metrics: Mapping[str, Any]
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """The part that `evaluation.report` built."""
+        found: Mapping[str, Any] = self.metrics["report"]
+        return found
+
+
+def page(
+    candidate: Subject, champion: Subject | None, *, findings: Sequence[Mapping[str, Any]] = (), verdict: str = ""
+) -> str:
+    """Return the page; `findings` and `verdict` are the gate's, where it was asked."""
+    title = f"Evaluation of {candidate.name}"
+    parts = [
+        _head(candidate, champion),
+        _headline(candidate, champion),
+        _gate(findings, verdict),
+        _categories(candidate, champion),
+        _confusion(candidate.metrics),
+        _confidence(candidate, champion),
+        _slices(candidate, champion),
+        _mistakes(candidate),
+    ]
+    head = tag(
+        "head",
+        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+        tag("title", title),
+        tag("style", STYLE),
+    )
+    return "<!doctype html>\n" + tag("html", head, tag("body", parts), lang="en") + "\n"
+
+
+def _head(candidate: Subject, champion: Subject | None) -> Markup:
+    articles, clusters = candidate.metrics["articles"], candidate.report["clusters"]
+    beside = f", beside the champion {champion.name} on the same articles" if champion else ""
+    said = (
+        f"{articles:,} test articles in {clusters:,} clusters of near-duplicates{beside}. Intervals hold 95 % "
+        "of the resamples by cluster."
+    )
+    return tag("header", tag("h1", candidate.name), tag("p", said, class_="faint"))
+
+
+def _headline(candidate: Subject, champion: Subject | None) -> Markup:
+    models = [candidate, *([champion] if champion else [])]
+    names = ["", "model", *(["champion"] if champion else []), "TF-IDF + LinearSVC"]
+    rows: list[list[Child]] = []
+    for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro-F1")):
+        cells = [_with_interval(one.metrics[key], one.report["intervals"][key]) for one in models]
+        base = candidate.metrics["baseline"][key], candidate.report["baseline_intervals"][key]
+        rows.append([name, *cells, _with_interval(*base)])
+    for key, name in (("ece", "expected calibration error"), ("brier", "Brier score")):
+        cells = [_with_interval(one.report["calibration"][key], one.report["intervals"][key]) for one in models]
+        rows.append([name, *cells, "-"])
+    speeds = [f"{one.metrics['articles_per_second']:,.1f} ({one.metrics['engine']})" for one in models]
+    rows.append(["articles a second", *speeds, "-"])
+    return tag("section", tag("h2", "Figures"), table(names, rows))
+
+
+def _gate(findings: Sequence[Mapping[str, Any]], verdict: str) -> Markup | None:
+    if not findings:
+        return None
+    rows = [
+        [one["rule"], tag("td", one["outcome"], class_=one["outcome"]), tag("td", one["reason"], class_="words")]
+        for one in findings
+    ]
+    return tag("section", tag("h2", f"The gate: {verdict}"), table(["rule", "outcome", ""], rows))
+
+
+def _categories(candidate: Subject, champion: Subject | None) -> Markup:
+    mine, base = candidate.metrics["by_category"], candidate.metrics["baseline"]["by_category"]
+    theirs = champion.metrics["by_category"] if champion else {}
+    head = [
+        "category",
+        "articles",
+        "precision",
+        "recall",
+        "F1",
+        *(["champion's F1"] if champion else []),
+        "baseline's F1",
+    ]
+    rows = [
+        [
+            name,
+            f"{score['support']:,}",
+            *(f"{score[key]:.4f}" for key in ("precision", "recall", "f1")),
+            *([_f1(theirs, name)] if champion else []),
+            _f1(base, name),
+        ]
+        for name, score in sorted(mine.items())
+    ]
+    return tag("section", tag("h2", "Categories"), table(head, rows))
+
+
+def _confusion(metrics: Mapping[str, Any]) -> Markup:
+    names, counts = metrics["categories"], metrics["confusion"]
+    rows = []
+    for name, row in zip(names, counts, strict=True):
+        total = max(1, sum(row))
+        cells = [tag("td", f"{n:,}" if n else "", style=_heat(n / total)) for n in row]
+        rows.append([tag("th", name, scope="row"), *cells])
+    said = "Rows are what was annotated, columns what was predicted; the colour is the share of the row."
+    return tag("section", tag("h2", "Confusion"), tag("p", said, class_="faint"), table(["", *names], rows))
+
+
+def _heat(share: float) -> str:
+    return f"background: rgb(var(--heat) / {0.55 * share:.2f})"
+
+
+def _confidence(candidate: Subject, champion: Subject | None) -> Markup:
+    lines = {"candidate": candidate.report["coverage"]}
+    if champion:
+        lines["champion"] = champion.report["coverage"]
+    reliability = charts.reliability(candidate.report["calibration"]["bins"], title="Reliability of the model")
+    figures = (
+        (
+            reliability,
+            "A dot a bin of confidence, larger with more articles. Below the diagonal the model is too sure.",
+        ),
+        (
+            charts.coverage(lines, title="Accuracy against coverage"),
+            "What accuracy is left if the least sure are set aside.",
+        ),
+    )
+    drawn = [tag("figure", drawing, tag("figcaption", said)) for drawing, said in figures]
+    key = tag("p", _keys(["candidate", *(["champion"] if champion else [])]))
+    return tag("section", tag("h2", "Confidence"), tag("div", drawn, class_="charts"), key)
+
+
+def _slices(candidate: Subject, champion: Subject | None) -> Iterator[Markup]:
+    theirs = {(one["dimension"], one["name"]): one for one in champion.report["slices"]} if champion else {}
+    found = candidate.report["slices"]
+    for dimension in dict.fromkeys(one["dimension"] for one in found):
+        rows = []
+        for one in (one for one in found if one["dimension"] == dimension):
+            dots = [_dot(one, "candidate")]
+            if other := theirs.get((dimension, one["name"])):
+                dots.append(_dot(other, "champion"))
+            dots.append(Dot(one["baseline"], one["baseline"], one["baseline"], "baseline"))
+            rows.append((f"{one['name']} ({one['articles']:,})", dots))
+        series = ["candidate", *(["champion"] if champion else []), "baseline"]
+        drawing = charts.dots(rows, title=f"Accuracy by {dimension}")
+        yield tag("section", tag("h2", f"Accuracy by {dimension}"), drawing, tag("p", _keys(series)))
+
+
+def _dot(one: Mapping[str, Any], series: str) -> Dot:
+    low, high = one["interval"]
+    return Dot(one["accuracy"], low, high, series)
+
+
+def _mistakes(candidate: Subject) -> Markup | None:
+    found = candidate.report["mistakes"]
+    if not found:
+        return None
+    rows = [[str(one["article"]), one["annotated"], one["predicted"], f"{one['confidence']:.4f}"] for one in found]
+    said = "By the article's id in the table articles. A sure mistake is often a wrong annotation."
+    head = ["article", "annotated", "predicted", "confidence"]
+    title = tag("h2", "The most confident mistakes")
+    return tag("section", title, tag("p", said, class_="faint"), table(head, rows))
+
+
+def _keys(names: Sequence[str]) -> list[Markup]:
+    called = {"candidate": "this model", "champion": "champion", "baseline": "baseline"}
+    return [tag("span", tag("span", class_=f"key {name}"), called[name]) for name in names]
+
+
+def _f1(scores: Mapping[str, Any], name: str) -> str:
+    return f"{scores[name]['f1']:.4f}" if name in scores else "-"
+
+
+def _with_interval(value: float, interval: Sequence[float]) -> list[Child]:
+    return [f"{value:.4f} ", tag("span", f"{interval[0]:.4f} to {interval[1]:.4f}", class_="faint")]

@@ -1,0 +1,217 @@
+"""The rules of the gate: each judges one thing and says in words what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from classifier.evaluation import calibration as calibrations
+from classifier.evaluation import comparison
+from classifier.evaluation.comparison import Difference, Scores
+from classifier.evaluation.margins import Margins
+from classifier.evaluation.sample import Answers, Sample, Strings
+from classifier.evaluation.slices import slices
+
+Outcome = Literal["pass", "fail", "unsure", "not judged"]
+
+CANDIDATE, BASELINE, CHAMPION = range(3)
+"""The order in which answers are resampled together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast an engine labelled how many articles."""
+
+    engine: str
+    articles: int
+    articles_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Who is judged, on what: the champion is None for a first model, a speed where none was measured."""
+
+    sample: Sample
+    candidate: Answers
+    champion: Answers | None
+    baseline: Strings
+    candidate_speed: Speed | None = None
+    champion_speed: Speed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule found. `needed` are further test annotations, where they would decide."""
+
+    rule: str
+    outcome: Outcome
+    reason: str
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    needed: int | None = None
+
+
+def macro_f1(found: Difference, articles: int, margins: Margins) -> Finding:
+    """Judge what decides: whether the lower bound of the difference lies above minus the margin."""
+    bound = 0.0 if margins.policy == "superior" else -margins.macro_f1
+    lower = found.lower(margins.alpha)
+    said = (
+        f"macro-F1 {found.first:.4f} against the champion's {found.second:.4f}: {_points(found.value)}, "
+        f"with {1 - margins.alpha:.0%} confidence at least {_points(lower)}; "
+    )
+    asked = f"above {_points(bound)} was asked for ({margins.policy})"
+    statistics = {**_statistics(found, margins.alpha), "bound": bound}
+    # Two models that answer alike everywhere are equal, and not better.
+    if lower > bound:
+        return Finding("macro-F1", "pass", said + asked, statistics)
+    return _undecided("macro-F1", said + asked, statistics, found, bound, articles, margins)
+
+
+def _undecided(
+    rule: str,
+    said: str,
+    statistics: Mapping[str, Any],
+    found: Difference,
+    bound: float,
+    articles: int,
+    margins: Margins,
+) -> Finding:
+    """Tell a model that is not good enough from one of which too little is known."""
+    deviation = float(np.nanstd(found.resampled))
+    total = comparison.articles_needed(
+        articles, deviation, found.value - bound, alpha=margins.alpha, power=margins.power
+    )
+    if total is None or total <= articles:
+        return Finding(rule, "fail", said, statistics)
+    more = total - articles
+    if more > margins.most_annotations:
+        return Finding(
+            rule, "fail", f"{said}; some {more:,} further test annotations would be needed to tell", statistics
+        )
+    return Finding(
+        rule, "unsure", f"{said}; some {more:,} further test annotations would probably tell", statistics, more
+    )
+
+
+def mcnemar(sample: Sample, candidate: Strings, champion: Strings, margins: Margins) -> Finding:
+    """Judge accuracy: a drop beyond the margin that McNemar's test does not put down to chance fails."""
+    found = comparison.mcnemar(sample, candidate, champion)
+    drop = (found.only_second - found.only_first) / len(sample)
+    bound = 0.0 if margins.policy == "superior" else margins.accuracy
+    said = (
+        f"{found.only_first} articles only the candidate has right, {found.only_second} only the champion "
+        f"({_points(-drop)} of accuracy; McNemar's exact p {found.p_two_sided:.3f})"
+    )
+    fails = drop > bound and found.p_worse <= margins.alpha
+    return Finding("accuracy", "fail" if fails else "pass", said, asdict(found))
+
+
+def parts(sample: Sample, scores: Scores, candidate: Strings, champion: Strings, margins: Margins) -> Iterator[Finding]:
+    """Judge every category and every slice of enough rows; their chances of a false alarm add up to alpha."""
+    categories = [
+        name for name, support in zip(scores.categories, scores.support, strict=True) if support >= margins.enough_rows
+    ]
+    # a slice that holds everything is no part of it
+    parts = [one for one in slices(sample) if margins.enough_rows <= one.rows.sum() < len(sample)]
+    alpha = margins.alpha / max(1, len(categories) + len(parts))
+    differences = {name: scores.category(name, CANDIDATE, CHAMPION) for name in categories}
+    yield _part("categories", "F1 of category", differences, margins.category_f1, alpha)
+    differences = {
+        f"{one.dimension} {one.name}": comparison.accuracy(
+            sample, candidate, champion, one.rows, resamples=margins.resamples
+        )
+        for one in parts
+    }
+    yield _part("slices", "accuracy on", differences, margins.slice_accuracy, alpha)
+
+
+def _part(rule: str, what: str, found: Mapping[str, Difference], margin: float, alpha: float) -> Finding:
+    statistics = {name: _statistics(one, alpha) for name, one in found.items()}
+    if not found:
+        return Finding(rule, "not judged", f"{rule}: none has enough test articles", statistics)
+    worse = [name for name, one in found.items() if one.worse(margin, alpha)]
+    if not worse:
+        said = f"{rule}: none of {len(found)} is worse by more than {_points(margin, sign=False)} and beyond chance"
+        return Finding(rule, "pass", said, statistics)
+    drops = "; ".join(f"{what} {name}: {_points(found[name].value)}" for name in worse)
+    return Finding(rule, "fail", f"{drops}; the margin is {_points(margin, sign=False)}", statistics)
+
+
+def calibration(sample: Sample, candidate: Answers, champion: Answers, margins: Margins) -> Finding:
+    """Judge whether the candidate's confidence is as good as the champion's."""
+    found = comparison.calibration_error(sample, candidate, champion)
+    scores = {
+        name: float(calibrations.brier(sample.truth, answers).mean())
+        for name, answers in (("brier", candidate), ("champion_brier", champion))
+    }
+    said = f"expected calibration error {-found.first:.4f} against the champion's {-found.second:.4f}"
+    worse = found.worse(margins.calibration, margins.alpha)
+    return Finding("calibration", "fail" if worse else "pass", said, {**_statistics(found, margins.alpha), **scores})
+
+
+def speed(candidate: Speed | None, champion: Speed | None, margins: Margins) -> Finding:
+    """Judge the rates, if both were measured well enough to be compared."""
+    if candidate is None or champion is None or candidate.engine != champion.engine:
+        return Finding("speed", "not judged", "speed: the two were not measured on the same engine")
+    if min(candidate.articles, champion.articles) < margins.speed_articles:
+        return Finding("speed", "not judged", f"speed: fewer than {margins.speed_articles} articles were timed")
+    ratio = candidate.articles_per_second / champion.articles_per_second
+    said = (
+        f"labels {candidate.articles_per_second:,.1f} articles a second, the champion "
+        f"{champion.articles_per_second:,.1f}: {ratio:.0%} of it; at least {1 - margins.speed:.0%} is asked for"
+    )
+    return Finding("speed", "fail" if ratio < 1 - margins.speed else "pass", said, {"ratio": ratio})
+
+
+def baseline(scores: Scores, margins: Margins) -> Finding:
+    """Judge macro-F1 beside the baseline's."""
+    found = scores.macro_f1(CANDIDATE, BASELINE)
+    said = (
+        f"macro-F1 {found.first:.4f} against the baseline's {found.second:.4f}: {_points(found.value)}, "
+        f"where {_points(-margins.baseline)} is borne"
+    )
+    fails = found.worse(margins.baseline, margins.alpha)
+    return Finding("baseline", "fail" if fails else "pass", said, _statistics(found, margins.alpha))
+
+
+def floor(scores: Scores, articles: int, margins: Margins) -> Finding:
+    """Judge a first model's macro-F1, which nothing can be compared with."""
+    macro = scores.macro[CANDIDATE]
+    found = Difference(float(macro[0]), 0.0, macro[1:])
+    lower = found.lower(margins.alpha)
+    said = (
+        f"first model: macro-F1 {found.first:.4f}, with {1 - margins.alpha:.0%} confidence at least {lower:.4f}; "
+        f"the floor is {margins.floor_macro_f1:.4f}"
+    )
+    statistics = _statistics(found, margins.alpha)
+    if lower >= margins.floor_macro_f1:
+        return Finding("floor", "pass", said, statistics)
+    return _undecided("floor", said, statistics, found, margins.floor_macro_f1, articles, margins)
+
+
+def better_than_guessing(sample: Sample, predicted: Strings, margins: Margins) -> Finding:
+    """Judge whether a first model does better than naming the most frequent category, by an exact binomial test."""
+    from scipy.stats import binomtest
+
+    right = int((predicted == sample.truth).sum())
+    share = float(np.unique(sample.truth, return_counts=True)[1].max() / len(sample))
+    p = float(binomtest(right, len(sample), share, alternative="greater").pvalue) if share < 1 else 1.0
+    said = f"{right / len(sample):.1%} right, where naming the most frequent category always is {share:.1%}"
+    return Finding("guessing", "pass" if p <= margins.alpha else "fail", said, {"p": p, "share": share})
+
+
+def _statistics(found: Difference, alpha: float) -> dict[str, float]:
+    return {
+        "candidate": abs(found.first),
+        "other": abs(found.second),
+        "difference": found.value,
+        "at_least": found.lower(alpha),
+        "at_most": found.upper(alpha),
+    }
+
+
+def _points(share: float, *, sign: bool = True) -> str:
+    """Write a difference in points."""
+    return f"{100 * share:+.2f} points" if sign else f"{100 * share:.2f} points"

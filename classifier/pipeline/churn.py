@@ -1,0 +1,141 @@
+"""What promoting a candidate would change: a sample of the database, labelled by it before anybody sees it.
+
+The sample is drawn by random ids, since ORDER BY random() reads every article of a database of any size.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row
+
+from classifier import registry
+from classifier.articles import Model
+from classifier.labelling import engine as engines
+from classifier.labelling.pages import Labeller
+from classifier.pipeline.use_case import use_case
+from classifier.store import churn, reads
+from classifier.store.churn import ToLabel
+from classifier.workspace import Workspace
+
+SAMPLE = 500
+EXAMPLES = 5
+SPARE = 8
+"""Ids drawn for each article wanted: some are missing, annotated, or not labelled yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Labels of the sample that would change from one category to another, with some articles' ids."""
+
+    before: str
+    after: str
+    articles: int
+    examples: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """What would change: `changed` of `sample` labels, with a 95 % interval of the share.
+
+    `backlog` articles would be labelled anew, which takes about `backfill_seconds` in one worker. Without a
+    champion there is nothing to change, and `sample` only measures the rate.
+    """
+
+    model: str
+    champion: str | None
+    sample: int
+    changed: int
+    share: float
+    share_interval: tuple[float, float]
+    flows: tuple[Flow, ...]
+    backlog: int
+    articles_per_second: float
+    backfill_seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+@use_case
+def run(
+    workspace: Workspace, name: str | None = None, *, size: int = SAMPLE, engine: engines.EngineName = "auto"
+) -> Churn:
+    """Label a sample with a model (the newest by default) and compare with the champion's labels. Stores nothing.
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+        ArtefactError: its files are not the registered ones.
+    """
+    with workspace.database.connect() as connection:
+        model, champion = registry.find(connection, name), reads.champion(connection)
+        population = churn.to_label(connection)
+        rows = churn.articles(connection, _draw(population, size, seed=model.id), champion.id if champion else None)
+    rows = rows[:size] if len(rows) <= size else _some(rows, size, seed=model.id)
+    categories, seconds = _label(model, [row.text for row in rows], engine)
+    rate = len(rows) / seconds if seconds else 0.0
+    before = [row.category for row in rows] if champion else categories
+    changed = sum(one != other for one, other in zip(before, categories, strict=True))
+    return Churn(
+        model=model.name,
+        champion=champion.name if champion else None,
+        sample=len(rows),
+        changed=changed,
+        share=changed / len(rows) if rows else 0.0,
+        share_interval=_interval(changed, len(rows)),
+        flows=_flows([row.id for row in rows], before, categories),
+        backlog=population.articles,
+        articles_per_second=rate,
+        backfill_seconds=population.articles / rate if rate else 0.0,
+    )
+
+
+def _draw(population: ToLabel, size: int, *, seed: int) -> list[int]:
+    """Draw ids, all of them where there are not many more than wanted."""
+    span = population.last - population.first + 1
+    if span <= SPARE * size:
+        return list(range(population.first, population.last + 1))
+    drawn = np.random.default_rng(seed).integers(population.first, population.last + 1, size=SPARE * size)
+    return [int(one) for one in np.unique(drawn)]
+
+
+def _some(rows: Sequence[Row[*tuple[Any, ...]]], size: int, *, seed: int) -> list[Row[*tuple[Any, ...]]]:
+    chosen = np.random.default_rng(seed).choice(len(rows), size=size, replace=False)
+    return [rows[int(one)] for one in sorted(chosen)]
+
+
+def _label(model: Model, texts: Sequence[str], engine: engines.EngineName) -> tuple[list[str], float]:
+    """Return the model's categories, and the seconds that they took without loading it."""
+    files = registry.open_artefact(model)
+    if not texts:
+        return [], 0.0
+    labeller = Labeller.of(files, engines.choose(files, engine=engine))
+    started = time.perf_counter()
+    best = labeller.probabilities(texts).argmax(axis=1)
+    return [model.categories[index] for index in best], time.perf_counter() - started
+
+
+def _flows(ids: Sequence[int], before: Sequence[str], after: Sequence[str]) -> tuple[Flow, ...]:
+    """Return the changes, the most frequent first."""
+    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for article, one, other in zip(ids, before, after, strict=True):
+        if one != other:
+            found[one, other].append(article)
+    flows = [Flow(one, other, len(which), tuple(which[:EXAMPLES])) for (one, other), which in found.items()]
+    return tuple(sorted(flows, key=lambda flow: (-flow.articles, flow.before, flow.after)))
+
+
+def _interval(changed: int, size: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share."""
+    from scipy.stats import binomtest
+
+    if not size:
+        return 0.0, 1.0
+    found = binomtest(changed, size).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)

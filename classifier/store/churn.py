@@ -1,0 +1,37 @@
+"""Samples of the articles that a new champion would label. Functions take a connection and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from classifier.store.queries import query
+
+
+@dataclass(frozen=True, slots=True)
+class ToLabel:
+    """How many articles no human has annotated, and their first and last id, 0 where there is none."""
+
+    articles: int
+    first: int
+    last: int
+
+
+def to_label(connection: Connection) -> ToLabel:
+    """Count what a new champion would label."""
+    articles, first, last = connection.execute(query("count_to_label")).one()
+    return ToLabel(articles, first or 0, last or 0)
+
+
+def articles(connection: Connection, ids: Sequence[int], champion_id: int | None) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return id, text and category of those of the articles that the champion has labelled as they are.
+
+    Without a champion, id and text of those that no human has annotated.
+    """
+    values: dict[str, Any] = {"ids": list(ids)}
+    if champion_id is None:
+        return connection.execute(query("articles_to_label"), values).all()
+    return connection.execute(query("articles_to_relabel"), {**values, "model_id": champion_id}).all()

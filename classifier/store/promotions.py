@@ -1,0 +1,92 @@
+"""Who was champion when, and what is kept of former ones. Functions take a connection and never commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select, update
+
+from classifier.articles import Model
+from classifier.store import reads, tables
+from classifier.store.queries import query
+
+
+def history(connection: Connection, *, limit: int | None = None) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return every decision, newest first, with the names of the models."""
+    promotions, models = tables.promotions, tables.models
+    previous = models.alias("previous")
+    statement: Select[*tuple[Any, ...]] = (
+        select(promotions, models.c.name.label("model"), previous.c.name.label("previous"))
+        .join(models, models.c.id == promotions.c.model_id)
+        .outerjoin(previous, previous.c.id == promotions.c.previous_id)
+        .order_by(promotions.c.id.desc())
+        .limit(limit)
+    )
+    return connection.execute(statement).all()
+
+
+def rollback_target(connection: Connection, champion_id: int) -> Model | None:
+    """Return the model that was champion before the present one was promoted."""
+    found = connection.execute(query("rollback_target"), {"model_id": champion_id}).scalar_one_or_none()
+    return None if found is None else reads.model_of_id(connection, found)
+
+
+def prunable(connection: Connection, *, keep: int) -> list[Model]:
+    """Return former champions and models turned down but for the newest `keep`, and those half pruned.
+
+    Never the champion, the one before it, the one that it replaced, or a candidate that is not decided on. One
+    on which the gate was undecided counts as turned down once there is a newer model: each night may bring one.
+    """
+    champion = reads.champion(connection)
+    kept = {
+        connection.execute(query("last_replaced")).scalar_one_or_none(),
+        connection.execute(query("rollback_target"), {"model_id": champion.id}).scalar_one_or_none()
+        if champion
+        else None,
+    }
+    models = tables.models
+    left = select(models.c.id).where(models.c.status == "pruned", models.c.pruned_at.is_(None))
+    undecided = select(tables.promotions.c.model_id).where(tables.promotions.c.verdict == "undecided")
+    newest = select(func.max(models.c.id)).scalar_subquery()
+    superseded = (models.c.status == "candidate") & models.c.id.in_(undecided) & (models.c.id < newest)
+    old = (
+        select(models.c.id)
+        .where(models.c.status.in_(["retired", "rejected"]) | superseded)
+        .where(models.c.id.not_in([one for one in kept if one]))
+        .order_by(models.c.id.desc())
+        .offset(keep)
+    )
+    ids = sorted([*connection.scalars(left), *connection.scalars(old)])
+    return [model for one in ids if (model := reads.model_of_id(connection, one))]
+
+
+def count_predictions(connection: Connection, model_id: int) -> int:
+    """Return how many labels a model has given."""
+    predictions = tables.predictions
+    statement = select(func.count()).select_from(predictions).where(predictions.c.model_id == model_id)
+    return int(connection.scalar(statement) or 0)
+
+
+def delete_predictions(connection: Connection, model_id: int, first: int, last: int) -> int:
+    """Delete a model's labels, and its dead letters, of the articles from one id to another."""
+    values = {"model_id": model_id, "first": first, "last": last}
+    return int(connection.execute(query("delete_predictions"), values).scalar_one())
+
+
+def last_article(connection: Connection) -> int:
+    """Return the highest id of an article, 0 where there is none."""
+    return int(connection.scalar(select(func.max(tables.articles.c.id))) or 0)
+
+
+def set_pruned(connection: Connection, model_id: int) -> None:
+    """Remember that nothing is left of a model but its row."""
+    models = tables.models
+    connection.execute(update(models).where(models.c.id == model_id).values(pruned_at=func.now()))
+
+
+def drop_labelled(connection: Connection, model_id: int, *, after: int, size: int) -> int | None:
+    """Take off the queue's next stretch what the champion has labelled; return the last id looked at."""
+    values = {"model_id": model_id, "after": after, "size": size}
+    last: int | None = connection.execute(query("dequeue_labelled"), values).scalar_one()
+    return last

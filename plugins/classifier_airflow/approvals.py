@@ -1,0 +1,116 @@
+"""What the tasks of `retrain_classifier` do about a promotion: judge, put the question, decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+if TYPE_CHECKING:
+    from classifier.evaluation.margins import Margins
+    from classifier.pipeline.churn import Churn
+    from classifier.pipeline.judge import Judged
+    from classifier.workspace import Workspace
+
+
+ANSWER = "answer"
+"""XCom key of who answered an approval."""
+
+
+class Approval(ApprovalOperator):
+    """An approval that leaves word of who answered also where that was a no: Airflow then drops the result."""
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Take the answer."""
+        if "error" not in event:
+            user = event.get("responded_by_user")
+            context["ti"].xcom_push(key=ANSWER, value={"responded_by_user": dict(user) if user else None})
+        return super().execute_complete(context, event)
+
+
+def judge(place: Workspace, model: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model, the gate's verdict, the churn, and the question for whoever approves, in Markdown."""
+    from classifier.pipeline import churn as churns
+    from classifier.pipeline import judge as use_case
+
+    judged = use_case.run(place, model, margins=margins(place, params))
+    churn = churns.run(place, model, size=params["churn_sample"])
+    return {
+        "model": model,
+        "verdict": judged.judgement.verdict,
+        "reasons": list(judged.judgement.reasons),
+        "churn": churn.as_json(),
+        "question": question(judged, churn),
+    }
+
+
+def promote(
+    place: Workspace, model: str, judged: Mapping[str, Any], params: Mapping[str, Any], answer: Mapping[str, Any] | None
+) -> bool:
+    """Decide, with the churn and who approved kept beside the findings; return whether it is champion now."""
+    from classifier.pipeline import promote as use_case
+
+    decision = use_case.run(
+        place,
+        model,
+        margins=margins(place, params),
+        decided_by=f"{_who(answer)}, retrain_classifier" if answer else "retrain_classifier",
+        more={"churn": judged["churn"]},
+    )
+    return decision.promoted or decision.previous == model
+
+
+def decline(place: Workspace, model: str, answer: Mapping[str, Any] | None) -> None:
+    """Keep who turned the model down."""
+    from classifier.pipeline import promote as use_case
+
+    who = _who(answer)
+    reason = "nobody answered in time" if who == NOBODY else f"turned down by {who}"
+    use_case.decline(place, model, reason=reason, decided_by=f"{who}, retrain_classifier")
+
+
+def margins(place: Workspace, params: Mapping[str, Any]) -> Margins:
+    """Return the settings' margins with the run's changes."""
+    from classifier.evaluation.margins import Margins
+
+    return Margins().with_changes(place.settings.gate).with_changes(params["gate"])
+
+
+def question(judged: Judged, churn: Churn) -> str:
+    """Return the verdict, the findings, and what would change, in Markdown; names cannot break out of it."""
+    beside = f"beside the champion {judged.champion}" if judged.champion else "as a first model"
+    headline = f"**{_plain(judged.model)}** {_plain(beside)}, on {judged.test_articles:,} test articles"
+    minutes = churn.backfill_seconds / 60
+    lines = [
+        f"{headline}: **{judged.judgement.verdict}**.",
+        "",
+        *(f"- {one.outcome}: {_plain(one.reason)}" for one in judged.judgement.findings),
+        "",
+        _changes(churn),
+        *(f"- {_plain(one.before)} → {_plain(one.after)}: {one.articles:,}" for one in churn.flows[:10]),
+        "",
+        f"Labelling {churn.backlog:,} articles anew takes about {minutes:,.0f} minutes. No answer keeps the champion.",
+    ]
+    return "\n".join(lines)
+
+
+def _changes(churn: Churn) -> str:
+    if churn.champion is None:
+        return "There is no champion whose labels would change."
+    low, high = churn.share_interval
+    share = f"{churn.share:.1%} ({low:.1%} to {high:.1%})"
+    return f"Of {churn.sample:,} sampled labels {churn.changed:,} would change: {share}."
+
+
+NOBODY = "nobody"
+
+
+def _who(answer: Mapping[str, Any] | None) -> str:
+    user = (answer or {}).get("responded_by_user") or {}
+    return str(user.get("name") or user.get("id") or NOBODY)
+
+
+def _plain(text: str) -> str:
+    """Escape what Markdown would read as more than text."""
+    return "".join(f"\\{one}" if one in "\\`*_[]<>|#" else one for one in text)

@@ -1,0 +1,131 @@
+"""The page shows what was stored, escapes all of it, and needs nothing but itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from classifier.evaluation import gate, report
+from classifier.evaluation.margins import Margins
+from classifier.evaluation.metrics import measure
+from classifier.evaluation.page import html
+from classifier.evaluation.page.html import Subject
+from classifier.evaluation.page.markup import Markup, tag
+from classifier.evaluation.slices import slices
+from tests.unit.judged import NAMES, answers, contest, sample, truth, wrong_on
+
+EVIL = '"><script>alert(1)</script>&'
+
+
+def subject(name, right, found, *, names=NAMES, **columns):
+    """Evaluate made-up answers as the pipeline does, with a trip through JSON."""
+    given = sample(right, **columns)
+    metrics = {
+        **measure(list(right), list(found.predicted)).as_json(),
+        "baseline": measure(list(right), list(right)).as_json(),
+        "engine": "openvino f32",
+        "articles_per_second": 61.5,
+        "report": report.build(given, found, right),
+    }
+    return Subject(name, json.loads(json.dumps(metrics)))
+
+
+@pytest.fixture(scope="module")
+def pages():
+    right = truth(200)
+    candidate = subject("m2", right, answers(wrong_on(right, np.arange(0, 200, 19))), months=np.full(200, "2026-01"))
+    champion = subject("m1", right, answers(wrong_on(right, np.arange(0, 200, 9))), months=np.full(200, "2026-01"))
+    judgement = gate.judge(contest(right, right, wrong_on(right, np.arange(0, 200, 9))), Margins(resamples=500))
+    return html.page(candidate, None), html.page(
+        candidate, champion, findings=judgement.as_json()["findings"], verdict=judgement.verdict
+    )
+
+
+class Reader(HTMLParser):
+    """Check that every element that is opened is closed, and collect what would be fetched."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.fetched, self.names = [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.names.add(tag)
+        self.fetched += [value for name, value in attrs if name in {"src", "href", "srcset", "data", "xlink:href"}]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def read(page):
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def test_a_page_fetches_nothing_and_runs_nothing(pages):
+    for page in pages:
+        reader = read(page)
+        assert reader.fetched == []
+        assert {"svg", "table", "style"} <= reader.names
+        assert "script" not in reader.names
+        assert not re.search(r"url\(|@import|https?://", page)
+
+
+def test_it_has_the_figures_with_their_intervals(pages):
+    alone, beside = pages
+    assert "200 test articles in 200 clusters" in alone
+    assert re.search(r"accuracy</td><td>0\.9450 <span class=\"faint\">0\.9\d+ to 0\.9\d+</span>", alone)
+    assert "Expected calibration error" not in alone
+    assert "expected calibration error" in alone
+    assert alone.split("</style>")[1].count("champion") == 0
+    for part in ("beside the champion m1", "The gate: ", "champion&#x27;s F1", "Accuracy by month", "macro-F1"):
+        assert part in beside
+
+
+def test_names_cannot_break_out_of_the_page():
+    names = (EVIL, "b")
+    right = np.array([EVIL, "b"] * 30)
+    found = answers(np.array(["b", "b"] * 30), names=names)
+    page = html.page(subject(EVIL, right, found, sources=np.full(60, EVIL)), None)
+    assert "<script" not in page
+    assert "&quot;&gt;&lt;script&gt;" in page
+    assert "script" not in read(page).names
+
+
+def test_markup_is_left_and_text_is_escaped():
+    made = tag("p", "a < b", tag("b", "c"), None, ["&"], title='say "<"', class_="x")
+    assert made == '<p title="say &quot;&lt;&quot;" class="x">a &lt; b<b>c</b>&amp;</p>'
+    assert isinstance(made, Markup)
+
+
+def test_mistakes_are_named_by_id_the_surest_first():
+    right = truth(8)
+    found = answers(wrong_on(right, [2, 5]), confidence=np.linspace(0.6, 0.95, 8))
+    mistakes = report.build(sample(right), found, right)["mistakes"]
+    assert [(one["article"], one["annotated"], one["predicted"]) for one in mistakes] == [(6, "b", "c"), (3, "c", "d")]
+
+
+def test_accuracy_against_coverage_begins_with_the_surest():
+    right = truth(20)
+    found = answers(wrong_on(right, np.arange(10)), confidence=np.linspace(0.4, 0.9, 20))
+    points = {one["coverage"]: one["accuracy"] for one in report.build(sample(right), found, right)["coverage"]}
+    assert (points[0.5], points[1.0]) == (1.0, 0.5)
+
+
+def test_every_article_is_in_one_slice_of_each_dimension():
+    given = sample(truth(6), sources=["x", "y"] * 3, words=[0, 49, 50, 999, 1000, 5000], months=["2026-01", ""] * 3)
+    found = list(slices(given))
+    for dimension in ("source", "length", "month"):
+        assert sum(one.rows for one in found if one.dimension == dimension).tolist() == [1] * 6
+    lengths = [(one.name, int(one.rows.sum())) for one in found if one.dimension == "length"]
+    assert lengths[0] == ("0 to 49 words", 2)
+    assert lengths[-1] == ("1000 words and more", 2)
+    assert "not known" in {one.name for one in found if one.dimension == "month"}
