@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from classifier import durable
 from classifier.exceptions import ArtefactError
 from classifier.model import checkpoint
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
@@ -57,8 +58,11 @@ def write(
     max_length: int,
     tokenizer: Path,
     details: Mapping[str, Any],
+    beside: Mapping[str, bytes] | None = None,
 ) -> Artefact:
     """Write an artefact aside and move it into place; `tokenizer` is the directory to copy it from.
+
+    `beside` are further files by name, such as pictures.
 
     Raises:
         ArtefactError: there is already something at `directory`.
@@ -70,6 +74,8 @@ def write(
     try:
         checkpoint.copy_tokenizer(tokenizer, aside)
         checkpoint.write(aside, shape, weights, categories=categories, extra={})
+        for name, content in (beside or {}).items():
+            (aside / name).write_bytes(content)
         manifest = {
             "format": FORMAT,
             "categories": list(categories),
@@ -80,7 +86,7 @@ def write(
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (aside / MANIFEST_FILE).write_text(text, encoding="utf-8")
         aside.chmod(0o755)
-        aside.rename(directory)
+        durable.publish(aside, directory)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
