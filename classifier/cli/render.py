@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from classifier.pipeline.evaluate import Evaluated
     from classifier.pipeline.rejected import Rejected
     from classifier.pipeline.sources import Checked
-    from classifier.pipeline.status import ModelStatus, RunStatus, Status
+    from classifier.pipeline.status import ModelStatus, RunStatus, Status, TrainingStatus
 
 STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
 
@@ -77,7 +77,22 @@ def status(report: Status, as_json: bool) -> None:
     table.add_row("rejected rows", f"{report.rejected_rows:,}")
     STDOUT.print(table)
     models([report.champion] if report.champion else [], as_json=False, title="Champion")
+    for training in report.trainings:
+        STDOUT.print(_training(training))
     runs(report.runs, as_json=False)
+
+
+def _training(now: TrainingStatus) -> str:
+    """Say in a line where a training stands."""
+    score = "" if now.macro_f1 is None else f", validation macro-F1 {now.macro_f1:.4f}"
+    loss = "" if now.loss is None else f", loss {now.loss:.4f}"
+    left = "" if now.seconds_left is None else f", {_minutes(now.seconds_left)} left"
+    heard = "" if now.silent_s < 120 else f" (last heard of {_minutes(now.silent_s)} ago; the same command goes on)"
+    return f"Training: epoch {now.epoch} of {now.epochs}, step {now.step:,} of {now.steps:,}{loss}{score}{left}{heard}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
 
 
 def runs(found: Sequence[RunStatus], as_json: bool) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import reads, trainings
 from classifier.workspace import Workspace
 
 
@@ -47,6 +47,24 @@ class RunStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingStatus:
+    """A training that has not ended. `silent_s`, the seconds since it was last heard of, tell whether it lives."""
+
+    key: str
+    attempts: int
+    started_at: datetime
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float | None
+    macro_f1: float | None
+    seconds: float
+    seconds_left: float | None
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Counts of everything that waits, is done, or went wrong.
 
@@ -61,6 +79,7 @@ class Status:
     dead_letters: int
     champion: ModelStatus | None
     runs: list[RunStatus]
+    trainings: list[TrainingStatus] = field(default_factory=list)
 
 
 @use_case
@@ -76,6 +95,7 @@ def run(workspace: Workspace) -> Status:
             dead_letters=reads.dead_letters(connection),
             champion=champions[0] if champions else None,
             runs=_runs(reads.last_runs(connection)),
+            trainings=_trainings(trainings.under_way(connection)),
         )
 
 
@@ -94,7 +114,19 @@ def models(workspace: Workspace) -> list[ModelStatus]:
 
 
 def _runs(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[RunStatus]:
-    return [RunStatus(**{field.name: getattr(row, field.name) for field in fields(RunStatus)}) for row in rows]
+    return [RunStatus(**{one.name: getattr(row, one.name) for one in fields(RunStatus)}) for row in rows]
+
+
+def _trainings(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[TrainingStatus]:
+    shown = {one.name for one in fields(TrainingStatus)} - {"key", "silent_s"}
+    return [
+        TrainingStatus(
+            key=row.training_key[:12],
+            silent_s=round(float(row.silent_s), 1),
+            **{name: getattr(row, name) for name in shown},
+        )
+        for row in rows
+    ]
 
 
 def _models(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[ModelStatus]:
