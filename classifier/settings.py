@@ -32,12 +32,19 @@ class Settings(BaseSettings):
     inbox: str | None = Field(None, description="What the ingest DAG reads by default: a folder, a path or a glob.")
     sources: Path | None = Field(None, description="File that declares sources; sources.toml where there is one.")
     split_key: str = Field("article-classifier", description="Key of the hash that deals articles to splits.")
+    checkpoint_minutes: float = Field(5, gt=0, description="A training's state is saved every so many minutes.")
+    checkpoint_steps: int | None = Field(None, ge=1, description="And every so many steps, where this is set.")
     statement_timeout_s: float = Field(300, gt=0, description="Longest a single statement may take, in seconds.")
 
     @property
     def models_directory(self) -> Path:
         """The folder that artefacts are written to."""
         return (self.models or self.home / "models").expanduser().resolve()
+
+    @property
+    def checkpoints_directory(self) -> Path:
+        """The folder of trainings that are under way."""
+        return (self.home / "checkpoints").expanduser().resolve()
 
     @property
     def postgres_directory(self) -> Path:

@@ -7,8 +7,12 @@ a TF-IDF baseline, and makes it champion if its macro-F1 is at least the present
 **Runs** every night at two (UTC). The training task waits in the pool `gpu` and runs in the queue
 `gpu`, so one model trains at a time.
 
-**Again** is always safe: a training that dies leaves nothing behind, and clearing the task trains anew.
-A candidate that has been trained is not trained again when a later task is cleared.
+**Again** is always safe: a training that dies goes on from its last saved state when the task is retried or
+cleared, and ends in the same weights. With other articles or parameters it starts afresh. A candidate that
+has been trained is not trained again when a later task is cleared.
+
+**While it runs** the task's log says every quarter of a minute where it stands, `classifier status` too, and the
+table `training_metrics` has the curves. The finished model's folder has them as `learning-curves.svg`.
 
 **When it fails** the task's last line says why. No annotated article, or all of one category: ingest
 annotations first. An encoder that cannot be loaded: see `CLASSIFIER_ENCODER`. `promote` is skipped

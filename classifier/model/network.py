@@ -1,4 +1,4 @@
-"""The DistilBERT text classifier as a Keras network: the one module that names Keras.
+"""The DistilBERT text classifier as a Keras network: with `dropout`, what names Keras.
 
 The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of `transformers`
 (dense and ReLU on the first token, dropout, logits), so every weight maps one to one to a tensor of
@@ -8,20 +8,24 @@ The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banner is not an error
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # by default it takes all of a GPU's memory at once
 
 import keras  # noqa: TID253  # this module is the one that does
 import keras_hub  # noqa: TID253
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
+from classifier.model import fitting
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
+from classifier.model.dropout import use_bytes
 from classifier.model.hardware import cpu_has_amx
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -29,13 +33,17 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 @dataclass(frozen=True, slots=True)
 class Optimisation:
-    """How the weights follow the gradient: AdamW, linear warm-up, cosine decay, clipped by norm."""
+    """How the weights follow the gradient: AdamW, linear warm-up, cosine decay, clipped by norm.
+
+    A step's gradient is the mean of `parts` calls of `fit_batch`.
+    """
 
     learning_rate: float
     weight_decay: float
     warmup_steps: int
     total_steps: int
     clip_norm: float
+    parts: int = 1
 
 
 class Network:
@@ -53,6 +61,8 @@ class Network:
         keras.utils.set_random_seed(seed)
         self.shape = shape
         self._model = _build(shape, categories, dropout, precision)
+        if keras.backend.backend() == "tensorflow" and not _gpus():
+            use_bytes(self._model)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the checkpoint's weights; a head that it does not have keeps its initial ones."""
@@ -72,17 +82,32 @@ class Network:
         """Put back the weights of a snapshot."""
         self._model.set_weights(snapshot)
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of all that fitting changes: weights, optimiser, random numbers, running loss."""
+        return fitting.state(self._model)
+
+    def load_state(self, state: Mapping[str, NDArray[Any]], *, parts: int) -> None:
+        """Put back what `state` returned, of a network that computed its steps in `parts`.
+
+        Raises:
+            ValueError: it is the state of another network.
+        """
+        fitting.load_state(self._model, state, parts_then=parts, parts_now=self._parts)
+
     def prepare(self, optimisation: Optimisation) -> None:
         """Attach the optimiser and the loss. Needed before `fit_batch`."""
+        self._parts = optimisation.parts
+        schedule = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            warmup_target=optimisation.learning_rate,
+            warmup_steps=optimisation.warmup_steps,
+            decay_steps=max(1, optimisation.total_steps - optimisation.warmup_steps),
+        )
         optimizer = keras.optimizers.AdamW(
-            learning_rate=keras.optimizers.schedules.CosineDecay(
-                initial_learning_rate=0.0,
-                warmup_target=optimisation.learning_rate,
-                warmup_steps=optimisation.warmup_steps,
-                decay_steps=max(1, optimisation.total_steps - optimisation.warmup_steps),
-            ),
+            learning_rate=schedule if optimisation.parts == 1 else _OfWholeSteps(schedule, optimisation.parts),
             weight_decay=optimisation.weight_decay,
             global_clipnorm=optimisation.clip_norm,
+            gradient_accumulation_steps=optimisation.parts if optimisation.parts > 1 else None,
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -94,18 +119,43 @@ class Network:
         """Take one optimiser step and return the mean loss since `start_epoch`.
 
         `importance` weighs each article's loss, shape (articles,); 0 marks a row of padding.
+
+        Raises:
+            StepTooLargeError: it does not fit into memory. The network is of no use any more.
         """
         inputs = {"token_ids": tokens, "padding_mask": mask}
-        return float(self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)["loss"])
+        with fitting.memory_errors():
+            logs = self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)
+        return float(logs["loss"])
 
     def start_epoch(self) -> None:
         """Begin a new mean of the loss."""
         self._model.reset_metrics()
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
-        """Return the softmax of the logits in float32, shape (articles, categories)."""
-        logits = self._model.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
+        """Return the softmax of the logits in float32, shape (articles, categories).
+
+        Raises:
+            StepTooLargeError: it does not fit into memory.
+        """
+        with fitting.memory_errors():
+            logits = self._model.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
         return softmax(np.asarray(logits, dtype=np.float32))
+
+
+def forget() -> None:
+    """Let go of the memory of networks that nobody uses any more, and of their compiled graphs."""
+    keras.backend.clear_session()
+
+
+class _OfWholeSteps(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule for an optimiser that counts the parts of its steps."""
+
+    def __init__(self, schedule: Any, parts: int) -> None:
+        self._schedule, self._parts = schedule, parts
+
+    def __call__(self, step: Any) -> Any:
+        return self._schedule(step // self._parts)
 
 
 def softmax(logits: Probabilities) -> Probabilities:

@@ -11,21 +11,21 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from classifier import registry
 from classifier.articles import AnnotatedArticle
 from classifier.exceptions import TrainingDataError
 from classifier.model import artefact, checkpoint, encoder
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
+from classifier.pipeline import under_way
+from classifier.pipeline.under_way import Training
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
 
 if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
-    from classifier.training.fit import Fitted, Progress, Tokenized
+    from classifier.training.fit import Fitted, Progress
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ VALIDATION_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The candidate that a training made."""
+    """The candidate that a training made. `seconds` counts the attempts that were killed, too."""
 
     model: str
     artefact: str
@@ -46,6 +46,7 @@ class Trained:
     validation_macro_f1: float
     precision: str
     seconds: float
+    resumed_from_step: int
 
 
 @use_case
@@ -58,7 +59,10 @@ def run(
 ) -> Trained:
     """Train, write the artefact and register it as a candidate.
 
+    A training of the same articles and recipe that was killed is gone on with.
+
     Raises:
+        TrainingUnderWayError: another process trains the same.
         EncoderError: the encoder cannot be loaded.
         TrainingDataError: there are no annotated articles, or they are all of one category.
     """
@@ -68,9 +72,13 @@ def run(
     train, validation = _data(workspace)
     categories = tuple(sorted({article.category for article in train}))
     tokenization = Tokenization.read(directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
-    fitted = _fit(pretrained, tokenization, train, validation, categories, recipe, on_progress)
-    details = _details(encoder_name, recipe, train, fitted)
-    return _register(workspace, pretrained, tokenization, categories, fitted, details, (len(train), len(validation)))
+    with under_way.opened(workspace, pretrained, tokenization, train, validation, categories, recipe) as training:
+        fitted = under_way.fit(training, pretrained, categories, recipe, on_progress)
+        details = _details(encoder_name, recipe, train, fitted)
+        sizes = len(train), len(validation)
+        trained = _register(workspace, pretrained, tokenization, categories, fitted, details, sizes, training)
+        training.checkpoints.discard()
+    return trained
 
 
 def _data(workspace: Workspace) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
@@ -121,32 +129,6 @@ def _set_aside(articles: list[AnnotatedArticle]) -> tuple[list[AnnotatedArticle]
     )
 
 
-def _fit(
-    pretrained: Checkpoint,
-    tokenization: Tokenization,
-    train: Sequence[AnnotatedArticle],
-    validation: Sequence[AnnotatedArticle],
-    categories: tuple[str, ...],
-    recipe: Recipe,
-    on_progress: Callable[[Progress], None],
-) -> Fitted:
-    from classifier.training import fit
-
-    def tokenized(articles: Sequence[AnnotatedArticle]) -> Tokenized:
-        targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
-        return fit.Tokenized(tokenization.pieces([article.text for article in articles]), targets)
-
-    log.info("training on %d articles of %d categories", len(train), len(categories))
-    return fit.fit(
-        pretrained,
-        tokenized(train),
-        tokenized(validation),
-        recipe,
-        categories=len(categories),
-        on_progress=on_progress,
-    )
-
-
 def _details(encoder_name: str, recipe: Recipe, train: Sequence[AnnotatedArticle], fitted: Fitted) -> dict[str, Any]:
     snapshot = hashlib.sha256()
     for article in train:
@@ -175,19 +157,27 @@ def _register(
     fitted: Fitted,
     details: dict[str, Any],
     sizes: tuple[int, int],
+    training: Training,
 ) -> Trained:
-    name = registry.new_name()
-    files = artefact.write(
-        workspace.models / name,
-        shape=pretrained.shape,
-        weights=fitted.weights,
-        categories=categories,
-        max_length=tokenization.max_length,
-        tokenizer=pretrained.directory,
-        details={"name": name, **details},
-    )
+    """Write the artefact and its row; what an attempt that was killed has done of it already is taken as it is."""
+    name = training.checkpoints.name(registry.new_name())
+    directory = workspace.models / name
+    if directory.exists():
+        files = artefact.read(directory)
+    else:
+        files = artefact.write(
+            directory,
+            shape=pretrained.shape,
+            weights=fitted.weights,
+            categories=categories,
+            max_length=tokenization.max_length,
+            tokenizer=pretrained.directory,
+            details={"name": name, **details},
+            beside=training.pictures(name, fitted),
+        )
     with workspace.database.begin() as connection:
-        model = registry.register(connection, name, files, details)
+        model = reads.model(connection, name) or registry.register(connection, name, files, details)
+    training.recorder.finish(model_id=model.id)
     return Trained(
         model=model.name,
         artefact=model.artefact,
@@ -198,4 +188,5 @@ def _register(
         validation_macro_f1=fitted.history[fitted.best_epoch - 1].macro_f1,
         precision=fitted.precision,
         seconds=round(fitted.seconds, 1),
+        resumed_from_step=fitted.resumed_from,
     )
