@@ -7,6 +7,12 @@ a TF-IDF baseline, and makes it champion if its macro-F1 is at least the present
 **Runs** every night at two (UTC). The training task waits in the pool `gpu` and runs in the queue
 `gpu`, so one model trains at a time.
 
+**How** is said by a recipe (`classifier recipes` lists them; a file's path does, too), and by the parameters that
+are set besides. It starts from the encoder, or with `from` from a model: `champion` goes on from the present one.
+
+**Skipped** is the whole run where fewer than `min_new_annotations` have come since the last model that was decided
+on; the log of `train` says how many. Set it to 0 to train all the same, with another recipe for instance.
+
 **Again** is always safe: a training that dies goes on from its last saved state when the task is retried or
 cleared, and ends in the same weights. With other articles or parameters it starts afresh. A candidate that
 has been trained is not trained again when a later task is cleared.
@@ -15,8 +21,9 @@ has been trained is not trained again when a later task is cleared.
 table `training_metrics` has the curves. The finished model's folder has them as `learning-curves.svg`.
 
 **When it fails** the task's last line says why. No annotated article, or all of one category: ingest
-annotations first. An encoder that cannot be loaded: see `CLASSIFIER_ENCODER`. `promote` is skipped
-downstream where the candidate was not good enough; the table `promotions` keeps the reason.
+annotations first. An encoder that cannot be loaded: see `CLASSIFIER_ENCODER`. `announce` is skipped where the
+candidate was not good enough; the table `promotions` keeps the reason. A candidate that does not beat the baseline is
+a warning in the logs of `evaluate` and `announce`, and in what they return: `beats_baseline`, `verdict`.
 
 **Affects** every reader of `article_labels`: a new champion's labels replace the old one's as they are
 written.
@@ -42,41 +49,84 @@ from pendulum import datetime
     doc_md=__doc__,
     tags=["classifier"],
     params={
+        "recipe": Param(
+            None, type=["null", "string"], description="A recipe's name, or its file; the default one without."
+        ),
         "encoder": Param(
             None, type=["null", "string"], description="Hub id or directory; CLASSIFIER_ENCODER without one."
         ),
-        "epochs": Param(4, type="integer", minimum=1, description="Passes over the train split; it may stop earlier."),
-        "batch_size": Param(16, type="integer", minimum=1, description="Articles a step."),
+        "from": Param(
+            None,
+            type=["null", "string"],
+            description='Model to start from instead: its name, or "champion"; the encoder while there is none.',
+        ),
+        "min_new_annotations": Param(
+            1,
+            type="integer",
+            minimum=0,
+            description="Skip where fewer have come since the last model was decided on; 0 always trains.",
+        ),
+        "epochs": Param(
+            None, type=["null", "integer"], minimum=1, description="Passes over the train split; the recipe's without."
+        ),
+        "batch_size": Param(
+            None, type=["null", "integer"], minimum=1, description="Articles a step; the recipe's without."
+        ),
         "learning_rate": Param(
-            5e-5, type="number", exclusiveMinimum=0, description="Peak; 5e-5 suits DistilBERT-base, 2e-4 a small one."
+            None,
+            type=["null", "number"],
+            exclusiveMinimum=0,
+            description="Peak; 5e-5 suits DistilBERT-base, 2e-4 a small one; the recipe's without.",
         ),
         "max_length": Param(
-            256, type="integer", minimum=8, maximum=512, description="Word pieces after which a text is cut off."
+            None,
+            type=["null", "integer"],
+            minimum=8,
+            maximum=512,
+            description="Word pieces after which a text is cut off; the recipe's without.",
         ),
-        "patience": Param(2, type="integer", minimum=1, description="Epochs without improvement before it stops."),
-        "seed": Param(0, type="integer", description="Seed of all that is random."),
+        "patience": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            description="Epochs without improvement before it stops; the recipe's without.",
+        ),
+        "seed": Param(
+            None, type=["null", "integer"], minimum=0, description="Seed of all that is random; the recipe's without."
+        ),
         "precision": Param(
-            "auto",
-            enum=["auto", "float32", "mixed_bfloat16", "mixed_float16"],
-            description="Number format of the training.",
+            None,
+            type=["null", "string"],
+            enum=[None, "auto", "float32", "mixed_bfloat16", "mixed_float16"],
+            description="Number format of the training; the recipe's without.",
         ),
     },
 )
 def retrain_classifier():
     @task(pool=GPU_POOL, queue=GPU_QUEUE, retries=2, execution_timeout=timedelta(hours=6))
     def train(params=None) -> str:
-        """Train a candidate and return its name."""
+        """Train a candidate and return its name; skip where too little is new."""
+        from airflow.sdk.exceptions import AirflowSkipException
         from classifier_airflow.places import log_training, workspace
 
         from classifier.pipeline import train as use_case
-        from classifier.training.recipes import Recipe
+        from classifier.training.recipes import files
 
         wanted = ("epochs", "batch_size", "learning_rate", "max_length", "patience", "seed", "precision")
-        recipe = Recipe(**{name: params[name] for name in wanted})
-        return use_case.run(workspace(), recipe, encoder_name=params["encoder"], on_progress=log_training()).model
+        report = use_case.run(
+            workspace(),
+            files.load(params["recipe"], **{name: params[name] for name in wanted}),
+            encoder_name=params["encoder"],
+            start_from=params["from"],
+            min_new_annotations=params["min_new_annotations"],
+            on_progress=log_training(),
+        )
+        if isinstance(report, use_case.Skipped):
+            raise AirflowSkipException(report.reason)
+        return report.model
 
     @task
-    def evaluate(model: str) -> dict[str, float]:
+    def evaluate(model: str) -> dict[str, float | bool | str]:
         """Measure the candidate on the test split, and return its figures and the baseline's."""
         from classifier_airflow.places import workspace
 
@@ -88,6 +138,9 @@ def retrain_classifier():
             "macro_f1": report.metrics.macro_f1,
             "baseline_accuracy": report.baseline.accuracy,
             "baseline_macro_f1": report.baseline.macro_f1,
+            "baseline_train_seconds": report.baseline_train_seconds,
+            "beats_baseline": report.beats_baseline,
+            "verdict": report.verdict,
         }
 
     @task
@@ -100,10 +153,15 @@ def retrain_classifier():
         return use_case.run(workspace(), model, decided_by="retrain_classifier").promoted
 
     @task(outlets=[CHAMPION])
-    def announce(model: str, figures: dict[str, float], *, promoted: bool):
+    def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bool):
         """Tell whoever waits for a champion, if there is a new one."""
+        import logging
+
         from airflow.sdk.exceptions import AirflowSkipException
 
+        logging.getLogger(__name__).log(
+            logging.INFO if figures["beats_baseline"] else logging.WARNING, "%s: %s", model, figures["verdict"]
+        )
         if not promoted:
             raise AirflowSkipException("the champion stays; the table promotions says why")
         yield Metadata(CHAMPION, {"model": model, **figures})

@@ -56,6 +56,7 @@ def make_artefact(
     max_length: int | None = None,
     words: Sequence[str] = WORDS,
     details: Mapping[str, Any] | None = None,
+    beside: Mapping[str, bytes] | None = None,
     seed: int = 0,
 ) -> Artefact:
     """Write a model whose head's weights are large, so that texts get unlike probabilities."""
@@ -71,6 +72,7 @@ def make_artefact(
             max_length=max_length or positions,
             tokenizer=encoder.directory,
             details=details or {},
+            beside=beside,
         )
 
 

@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from classifier import settings as settings_module
-from classifier.cli import progress, rejected, render, sources, splits
+from classifier.cli import models, progress, rejected, render, sources, splits, training
 from classifier.cli.common import Json
 from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
@@ -37,6 +37,9 @@ app.add_typer(encoders, name="encoder")
 app.add_typer(sources.app, name="sources")
 app.add_typer(rejected.app, name="rejected")
 app.add_typer(splits.app, name="splits")
+app.add_typer(models.app, name="models")
+app.command()(training.train)
+app.command()(training.recipes)
 
 Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
 
@@ -131,36 +134,6 @@ def ingest(
 
 
 @app.command()
-def train(
-    encoder: Annotated[str | None, typer.Option(help="Encoder: a hub id or a directory.")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the train split; it may stop earlier.")] = 4,
-    batch_size: Annotated[int, typer.Option(help="Articles a step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Peak; 5e-5 suits DistilBERT-base, 2e-4 a small one.")] = 5e-5,
-    max_length: Annotated[int, typer.Option(help="Word pieces after which a text is cut off.")] = 256,
-    patience: Annotated[int, typer.Option(help="Epochs without improvement before it stops.")] = 2,
-    seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = 0,
-    precision: Annotated[str, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = "auto",
-    json: Json = False,
-) -> None:
-    """Train a candidate on the annotated articles of the train split."""
-    from classifier.pipeline import train as use_case
-    from classifier.training.recipes import Recipe
-
-    recipe = Recipe(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        max_length=max_length,
-        patience=patience,
-        seed=seed,
-        precision=precision,
-    )
-    with progress.training(quiet=json) as on_progress:
-        report = use_case.run(_workspace(), recipe, encoder_name=encoder, on_progress=on_progress)
-    render.show(report, json, title="Trained")
-
-
-@app.command()
 def evaluate(
     model: Annotated[str | None, typer.Option(help='A model\'s name or "champion"; the newest by default.')] = None,
     engine: Engine = "auto",
@@ -207,14 +180,6 @@ def status(json: Json = False) -> None:
     from classifier.pipeline import status as use_case
 
     render.status(use_case.run(_workspace()), json)
-
-
-@app.command()
-def models(json: Json = False) -> None:
-    """List every model, newest first."""
-    from classifier.pipeline import status as use_case
-
-    render.models(use_case.models(_workspace()), json)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from classifier.pipeline.evaluate import Evaluated
+    from classifier.pipeline.models import Described
     from classifier.pipeline.rejected import Rejected
     from classifier.pipeline.sources import Checked
     from classifier.pipeline.status import ModelStatus, RunStatus, Status, TrainingStatus
+    from classifier.training.recipes.files import Described as DescribedRecipe
 
 STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
 
@@ -37,27 +40,27 @@ def show(report: Any, as_json: bool, *, title: str | None = None, **more: Any) -
 def evaluation(report: Evaluated, as_json: bool) -> None:
     """Print an evaluation beside its baseline, category by category."""
     if as_json:
-        print_json({**asdict(report), "beats_baseline": report.beats_baseline})
+        print_json({**asdict(report), "beats_baseline": report.beats_baseline, "verdict": report.verdict})
         return
     table = _table(f"{report.model} on {report.metrics.articles} test articles", "", "model", "TF-IDF + LinearSVC")
     mine, base = report.metrics, report.baseline
     table.add_row("accuracy", f"{mine.accuracy:.4f}", f"{base.accuracy:.4f}")
-    table.add_row("macro-F1", f"{mine.macro_f1:.4f}", f"{base.macro_f1:.4f}", end_section=True)
+    table.add_row("macro-F1", f"{mine.macro_f1:.4f}", f"{base.macro_f1:.4f}")
+    table.add_row("seconds to train", _text(report.train_seconds), _text(report.baseline_train_seconds))
+    table.add_section()
     for name, score in mine.by_category.items():
         other = base.by_category.get(name)
         table.add_row(f"F1 {name} ({score.support})", f"{score.f1:.4f}", f"{other.f1:.4f}" if other else "-")
     STDOUT.print(table)
-    STDOUT.print(verdict(report))
-
-
-def verdict(report: Evaluated) -> str:
-    """Say in a sentence which of the two is ahead."""
-    difference = abs(report.metrics.accuracy - report.baseline.accuracy) * 100
     if report.beats_baseline:
-        return f"The model is ahead of the baseline by {difference:.2f} points of accuracy."
-    if not difference:
-        return "The model and the baseline are equally accurate: the baseline is much cheaper."
-    return f"The baseline is ahead of the model by {difference:.2f} points of accuracy."
+        STDOUT.print(report.verdict)
+    else:
+        warn(report.verdict)
+
+
+def warn(line: str) -> None:
+    """Print a line that nobody overlooks."""
+    STDOUT.print(Text(f"WARNING: {line}", style="bold red"))
 
 
 def status(report: Status, as_json: bool) -> None:
@@ -144,6 +147,18 @@ def rejected(found: Sequence[Rejected], as_json: bool) -> None:
     _print_wide(table)
 
 
+def recipes(found: Sequence[DescribedRecipe], as_json: bool) -> None:
+    """Print the recipes, what they are for, and the values by which they differ."""
+    if as_json:
+        print_json([{"description": one.description, **asdict(one.recipe)} for one in found])
+        return
+    shown = ("epochs", "batch_size", "learning_rate", "max_length", "patience")
+    table = _table("Recipes", "name", *(name.replace("_", " ") for name in shown), "for")
+    for one in found:
+        table.add_row(one.name, *(f"{getattr(one.recipe, name):g}" for name in shown), one.description)
+    _print_wide(table)
+
+
 def models(found: Sequence[ModelStatus], as_json: bool, *, title: str = "Models") -> None:
     """Print a list of models with their figures."""
     if as_json:
@@ -156,6 +171,54 @@ def models(found: Sequence[ModelStatus], as_json: bool, *, title: str = "Models"
     for model in found:
         table.add_row(model.name, model.status, _text(model.accuracy), _text(model.macro_f1), _text(model.promoted_at))
     STDOUT.print(table)
+
+
+def model(report: Described, as_json: bool) -> None:
+    """Print all that is known of a model: its training value by value, its figures, its decisions."""
+    if as_json:
+        print_json(asdict(report))
+        return
+    table = _table(report.name, "", "")
+    table.show_header = False
+    for name in ("status", "categories", "artefact"):
+        table.add_row(name, escape(_text(getattr(report, name))))
+    table.add_section()
+    order = ("imported", "encoder", "from", "recipe", "data", "training")  # the database has one of its own
+    for name in sorted(report.training, key=lambda name: (order.index(name) if name in order else len(order), name)):
+        for path, one in _leaves(name, report.training[name]):
+            table.add_row(path, escape(f"{one:g}" if isinstance(one, float) else _text(one)))
+        table.add_section()
+    for decided in report.decisions:
+        table.add_row(decided.verdict, escape(f"{_text(decided.decided_at)} by {decided.decided_by}: {decided.reason}"))
+    _print_wide(table)
+    _figures(report.evaluation)
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every value in nested mappings, and a training's epochs a line each, with the way to it."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _leaves(f"{path}: {key}".replace("_", " "), one)
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for one in value:
+            yield path, ", ".join(f"{key.replace('_', ' ')} {number}" for key, number in one.items())
+    else:
+        yield path.replace("_", " "), value
+
+
+def _figures(evaluation: Mapping[str, Any] | None) -> None:
+    if evaluation is None:
+        STDOUT.print("Not evaluated yet; run: classifier evaluate")
+        return
+    table = _table(f"On {evaluation['articles']:,} test articles", "", "model", "TF-IDF + LinearSVC")
+    base = evaluation["baseline"]
+    for name, title in (("accuracy", "accuracy"), ("macro_f1", "macro-F1")):
+        table.add_row(title, _text(evaluation[name]), _text(base[name]))
+    seconds = (evaluation.get("train_seconds"), evaluation.get("baseline_train_seconds"))
+    table.add_row("seconds to train", *map(_text, seconds))
+    STDOUT.print(table)
+    if not evaluation["accuracy"] > base["accuracy"]:
+        warn("This model does not beat the baseline.")
 
 
 def print_json(values: Any) -> None:

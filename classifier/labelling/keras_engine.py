@@ -16,10 +16,10 @@ class KerasEngine:
     def __init__(
         self, checkpoint: Checkpoint, categories: int, *, precision: Literal["auto", "f32", "bf16"] = "f32"
     ) -> None:
-        from classifier.model import network
+        from classifier.model import backend, network
 
-        wanted: dict[str, network.Precision] = {"f32": "float32", "bf16": "mixed_bfloat16"}
-        chosen = network.best_precision() if precision == "auto" else wanted[precision]
+        wanted: dict[str, backend.Precision] = {"f32": "float32", "bf16": "mixed_bfloat16"}
+        chosen = backend.best_precision() if precision == "auto" else wanted[precision]
         self.precision = {"float32": "f32", "mixed_bfloat16": "bf16", "mixed_float16": "f16"}[chosen]
         self._network = network.Network(checkpoint.shape, categories, precision=chosen)
         self._network.load(checkpoint)
@@ -30,7 +30,7 @@ class KerasEngine:
 
 
 def sees_gpu() -> bool:
-    """Ask TensorFlow whether it can use a GPU; importing it takes seconds."""
-    from classifier.model import network
+    """Ask Keras' backend whether it can use a GPU; importing it takes seconds."""
+    from classifier.model import backend
 
-    return network.sees_gpu()
+    return backend.sees_gpu()

@@ -62,7 +62,7 @@ def write(
 ) -> Artefact:
     """Write an artefact aside and move it into place; `tokenizer` is the directory to copy it from.
 
-    `beside` are further files by name, such as pictures.
+    `beside` are further files of it, by name.
 
     Raises:
         ArtefactError: there is already something at `directory`.

@@ -1,41 +1,43 @@
-"""The DistilBERT text classifier as a Keras network: with `dropout`, what names Keras.
+"""The DistilBERT text classifier as a Keras network. With `backend`, `dropout` and `optimiser`, all that names Keras.
 
 The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of `transformers`
 (dense and ReLU on the first token, dropout, logits), so every weight maps one to one to a tensor of
-`model.safetensors`. Keras reads `KERAS_BACKEND`; TensorFlow is the default.
+`model.safetensors`. It runs on each of Keras' backends.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banner is not an error
-os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # by default it takes all of a GPU's memory at once
+from classifier.model.backend import (  # first of all: it chooses Keras' backend
+    Precision,
+    backend,
+    make_repeatable,
+    sees_gpu,
+)
 
-import keras  # noqa: TID253  # this module is the one that does
-import keras_hub  # noqa: TID253
+import keras  # isort: skip  # noqa: TID253  # this module is one of those that do
+import keras_hub  # isort: skip  # noqa: TID253
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
-from classifier.model import fitting
+from classifier.exceptions import SettingsError
+from classifier.model import fitting, optimiser
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
 from classifier.model.dropout import use_bytes
-from classifier.model.hardware import cpu_has_amx
-
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 @dataclass(frozen=True, slots=True)
 class Optimisation:
     """How the weights follow the gradient: AdamW, linear warm-up, cosine decay, clipped by norm.
 
-    A step's gradient is the mean of `parts` calls of `fit_batch`.
+    A step's gradient is the mean of `parts` calls of `fit_batch`. The four after it are those of a recipe;
+    their defaults do nothing.
     """
 
     learning_rate: float
@@ -44,6 +46,10 @@ class Optimisation:
     total_steps: int
     clip_norm: float
     parts: int = 1
+    frozen_layers: int = 0
+    layer_decay: float = 1.0
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
 
 
 class Network:
@@ -61,7 +67,7 @@ class Network:
         keras.utils.set_random_seed(seed)
         self.shape = shape
         self._model = _build(shape, categories, dropout, precision)
-        if keras.backend.backend() == "tensorflow" and not _gpus():
+        if backend() == "tensorflow" and not sees_gpu():
             use_bytes(self._model)
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -96,6 +102,9 @@ class Network:
 
     def prepare(self, optimisation: Optimisation) -> None:
         """Attach the optimiser and the loss. Needed before `fit_batch`."""
+        make_repeatable()
+        self._freeze(optimisation.frozen_layers)
+        self._averages = optimisation.ema_decay > 0
         self._parts = optimisation.parts
         schedule = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0,
@@ -103,15 +112,40 @@ class Network:
             warmup_steps=optimisation.warmup_steps,
             decay_steps=max(1, optimisation.total_steps - optimisation.warmup_steps),
         )
-        optimizer = keras.optimizers.AdamW(
+        optimizer = optimiser.adamw(self._rates(optimisation.layer_decay))(
             learning_rate=schedule if optimisation.parts == 1 else _OfWholeSteps(schedule, optimisation.parts),
             weight_decay=optimisation.weight_decay,
             global_clipnorm=optimisation.clip_norm,
             gradient_accumulation_steps=optimisation.parts if optimisation.parts > 1 else None,
+            use_ema=self._averages,
+            # Keras moves the average at every part of a step
+            ema_momentum=optimisation.ema_decay ** (1 / optimisation.parts),
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self._model.compile(optimizer=optimizer, loss=loss)
+        self._model.compile(optimizer=optimizer, loss=optimiser.loss(optimisation.label_smoothing))
+
+    def _freeze(self, layers: int) -> None:
+        """Keep the weights of the embeddings and of so many layers from the bottom."""
+        if layers > self.shape.n_layers:
+            raise SettingsError(f"frozen layers {layers}: the encoder has {self.shape.n_layers}")
+        if layers:
+            backbone = self._model.backbone
+            for layer in (backbone.embeddings, backbone.embeddings_layer_norm, *backbone.transformer_layers[:layers]):
+                layer.trainable = False
+
+    def _rates(self, decay: float) -> dict[str, float]:
+        """Return, by each variable's path, the share of the learning rate that it gets: 1 for the head's."""
+        top = self.shape.n_layers + 1
+        return {variable.path: decay ** (top - _depth(name, top)) for name, variable in _variables(self._model)}
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Be the network of the averaged weights, where the optimiser keeps an average, for as long as this lasts."""
+        if not self._averages:
+            yield
+            return
+        with optimiser.averaged(self._model):
+            yield
 
     def fit_batch(
         self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, importance: Probabilities
@@ -164,33 +198,6 @@ def softmax(logits: Probabilities) -> Probabilities:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def best_precision() -> Precision:
-    """Choose the number format that the machine multiplies fastest without losing accuracy.
-
-    bfloat16 on a CPU with AMX and on GPUs since Ampere (compute capability 8), float16 on the Volta
-    and Turing ones before, float32 otherwise.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return "float32"
-    if gpus := _gpus():
-        import tensorflow as tf
-
-        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-        return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16" if capability >= (7, 0) else "float32"
-    return "mixed_bfloat16" if cpu_has_amx() else "float32"
-
-
-def sees_gpu() -> bool:
-    """Say whether TensorFlow can use a GPU; on Keras' other backends, nobody is asked."""
-    return keras.backend.backend() == "tensorflow" and bool(_gpus())
-
-
-def _gpus() -> list[Any]:
-    import tensorflow as tf
-
-    return list(tf.config.list_physical_devices("GPU"))
-
-
 def _build(shape: EncoderShape, categories: int, dropout: float, precision: Precision) -> Any:
     backbone = keras_hub.models.DistilBertBackbone(
         vocabulary_size=shape.vocab_size,
@@ -213,7 +220,7 @@ def gelu(x: Any) -> Any:
     It is what keras-hub uses, compiled into one loop where the backend is TensorFlow: uncompiled, its
     dozen of element-wise steps and their gradients are a quarter of a training step in bfloat16 on a CPU.
     """
-    if keras.backend.backend() == "tensorflow":
+    if backend() == "tensorflow":
         return _compiled_gelu()(x)
     return keras.activations.gelu(x, approximate=False)
 
@@ -245,6 +252,14 @@ def _variables(model: Any) -> Iterator[tuple[str, Any]]:
         yield from _affine(f"{prefix}.output_layer_norm", layer._feedforward_layer_norm)
     yield from _affine("pre_classifier", model.pooled_dense)
     yield from _affine("classifier", model.output_dense)
+
+
+def _depth(name: str, top: int) -> int:
+    """Return 0 for the embeddings' tensors, a layer's number from 1, and `top` for the head's."""
+    if name.startswith("distilbert.embeddings."):
+        return 0
+    prefix = "distilbert.transformer.layer."
+    return int(name.removeprefix(prefix).partition(".")[0]) + 1 if name.startswith(prefix) else top
 
 
 def _affine(prefix: str, layer: Any) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -12,12 +11,14 @@ from pathlib import Path
 from classifier import registry
 from classifier.articles import AnnotatedArticle, Model
 from classifier.evaluation import baseline
+from classifier.evaluation.baseline import Baseline
 from classifier.evaluation.metrics import Metrics, measure
 from classifier.exceptions import TrainingDataError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads, writes
+from classifier.training import snapshot
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -25,17 +26,33 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A model's figures beside the baseline's, on the same articles."""
+    """A model's figures beside the baseline's, on the same articles.
+
+    `train_seconds` is None for a model that was not trained here.
+    """
 
     model: str
     metrics: Metrics
     baseline: Metrics
     engine: str
+    train_seconds: float | None = None
+    baseline_train_seconds: float = 0.0
 
     @property
     def beats_baseline(self) -> bool:
         """Whether the model is the more accurate of the two."""
         return self.metrics.accuracy > self.baseline.accuracy
+
+    @property
+    def verdict(self) -> str:
+        """Which of the two is ahead, in a sentence."""
+        difference = abs(self.metrics.accuracy - self.baseline.accuracy) * 100
+        if self.beats_baseline:
+            return f"The model is ahead of the baseline by {difference:.2f} points of accuracy."
+        cost = f"the baseline trains in {self.baseline_train_seconds:.1f} s"
+        if not difference:
+            return f"The model does not beat the baseline: they are equally accurate, and {cost}."
+        return f"The model does not beat the baseline, which is ahead by {difference:.2f} points of accuracy; {cost}."
 
 
 @use_case
@@ -53,6 +70,7 @@ def run(workspace: Workspace, name: str | None = None, *, engine: engines.Engine
         model = registry.find(connection, name)
         test = reads.annotated_articles(connection, "test")
         # the baseline stops nowhere early, so it may learn from the validation split too
+        training = reads.training(connection, model.id).get("training", {})
         rest = [*reads.annotated_articles(connection, "train"), *reads.annotated_articles(connection, "validation")]
     if not test:
         raise TrainingDataError("the test split has no annotated article to evaluate on")
@@ -64,17 +82,22 @@ def run(workspace: Workspace, name: str | None = None, *, engine: engines.Engine
     log.info("evaluating %s on %d articles", model.name, len(test))
     probabilities = labeller.probabilities([article.text for article in test])
     predicted = [model.categories[index] for index in probabilities.argmax(axis=1)]
+    base = _baseline(rest, test)
     result = Evaluated(
         model.name,
         measure([article.category for article in test], predicted),
-        _baseline(rest, test),
+        base.metrics,
         f"{chosen.name} {chosen.precision}",
+        training.get("seconds"),
+        base.train_seconds,
     )
-    _store(workspace, model, result, _fingerprint(test))
+    log.log(logging.INFO if result.beats_baseline else logging.WARNING, "%s: %s", model.name, result.verdict)
+    # two evaluations compare only where this is the same
+    _store(workspace, model, result, snapshot.sha256(test))
     return result
 
 
-def _baseline(rest: Sequence[AnnotatedArticle], test: Sequence[AnnotatedArticle]) -> Metrics:
+def _baseline(rest: Sequence[AnnotatedArticle], test: Sequence[AnnotatedArticle]) -> Baseline:
     return baseline.evaluate(
         [article.text for article in rest],
         [article.category for article in rest],
@@ -83,19 +106,14 @@ def _baseline(rest: Sequence[AnnotatedArticle], test: Sequence[AnnotatedArticle]
     )
 
 
-def _fingerprint(test: Sequence[AnnotatedArticle]) -> str:
-    """Identify the data: two evaluations compare only if it is the same."""
-    digest = hashlib.sha256()
-    for article in test:
-        digest.update(article.id.to_bytes(8, "big") + article.text_hash + article.category.encode() + b"\0")
-    return digest.hexdigest()
-
-
 def _store(workspace: Workspace, model: Model, result: Evaluated, data_sha256: str) -> None:
     metrics = {
         **result.metrics.as_json(),
         "baseline": result.baseline.as_json(),
         "engine": result.engine,
+        "train_seconds": result.train_seconds,
+        "baseline_train_seconds": result.baseline_train_seconds,
+        "beats_baseline": result.beats_baseline,
     }
     _write_beside(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
     values = {

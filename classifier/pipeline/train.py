@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from classifier import registry
 from classifier.articles import AnnotatedArticle
 from classifier.exceptions import TrainingDataError
-from classifier.model import artefact, checkpoint, encoder
+from classifier.model import artefact
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
-from classifier.pipeline import under_way
+from classifier.pipeline import starts, under_way
+from classifier.pipeline.starts import Skipped, Start
 from classifier.pipeline.under_way import Training
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
+from classifier.training import provenance, snapshot
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
 
 if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
     from classifier.training.fit import Fitted, Progress
+
+__all__ = ["Skipped", "Trained", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -55,28 +57,35 @@ def run(
     recipe: Recipe,
     *,
     encoder_name: str | None = None,
+    start_from: str | None = None,
+    min_new_annotations: int = 0,
     on_progress: Callable[[Progress], None] = lambda _: None,
-) -> Trained:
+) -> Trained | Skipped:
     """Train, write the artefact and register it as a candidate.
 
-    A training of the same articles and recipe that was killed is gone on with.
+    It starts from the encoder, or from the model of the name `start_from`, such as "champion". It does not where
+    fewer than `min_new_annotations` have come since the last training that was decided on. A training of the same
+    articles and recipe that was killed is gone on with.
 
     Raises:
         TrainingUnderWayError: another process trains the same.
         EncoderError: the encoder cannot be loaded.
+        ModelNotFoundError: there is no such model.
         TrainingDataError: there are no annotated articles, or they are all of one category.
     """
-    encoder_name = encoder_name or workspace.settings.encoder
-    directory = encoder.locate(encoder_name, cache=workspace.settings.home / "hub")
-    pretrained = checkpoint.read(directory)
+    start = starts.find(workspace, encoder_name, start_from)
     train, validation = _data(workspace)
+    if skipped := starts.skipped(workspace, [*train, *validation], min_new_annotations):
+        return skipped
     categories = tuple(sorted({article.category for article in train}))
-    tokenization = Tokenization.read(directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
+    pretrained = start.checkpoint(categories, seed=recipe.seed)
+    tokenization = Tokenization.read(start.directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
+    content = snapshot.encode({"train": train, "validation": validation})
     with under_way.opened(workspace, pretrained, tokenization, train, validation, categories, recipe) as training:
         fitted = under_way.fit(training, pretrained, categories, recipe, on_progress)
-        details = _details(encoder_name, recipe, train, fitted)
+        details = _details(start, recipe, train, validation, content, fitted)
         sizes = len(train), len(validation)
-        trained = _register(workspace, pretrained, tokenization, categories, fitted, details, sizes, training)
+        trained = _register(workspace, pretrained, tokenization, categories, fitted, details, sizes, content, training)
         training.checkpoints.discard()
     return trained
 
@@ -129,23 +138,30 @@ def _set_aside(articles: list[AnnotatedArticle]) -> tuple[list[AnnotatedArticle]
     )
 
 
-def _details(encoder_name: str, recipe: Recipe, train: Sequence[AnnotatedArticle], fitted: Fitted) -> dict[str, Any]:
-    snapshot = hashlib.sha256()
-    for article in train:
-        snapshot.update(article.id.to_bytes(8, "big") + article.text_hash + article.category.encode() + b"\0")
+def _details(
+    start: Start,
+    recipe: Recipe,
+    train: Sequence[AnnotatedArticle],
+    validation: Sequence[AnnotatedArticle],
+    content: bytes,
+    fitted: Fitted,
+) -> dict[str, Any]:
+    """Return what is kept of the training; `content` is its snapshot."""
     return {
-        "encoder": encoder_name,
+        "encoder": start.encoder,
+        "from": start.model,
         "recipe": asdict(recipe),
         "data": {
             "articles": len(train),
+            "validation_articles": len(validation),
             "by_category": dict(Counter(article.category for article in train)),
-            "sha256": snapshot.hexdigest(),
+            "sha256": snapshot.sha256(train),
+            "validation_sha256": snapshot.sha256(validation),
+            "snapshot": snapshot.FILE,
+            "snapshot_sha256": hashlib.sha256(content).hexdigest(),
         },
         "training": fitted.summary(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("article-classifier", "keras", "keras-hub", "tensorflow")},
-        },
+        **provenance.describe(),
     }
 
 
@@ -157,6 +173,7 @@ def _register(
     fitted: Fitted,
     details: dict[str, Any],
     sizes: tuple[int, int],
+    content: bytes,
     training: Training,
 ) -> Trained:
     """Write the artefact and its row; what an attempt that was killed has done of it already is taken as it is."""
@@ -173,7 +190,7 @@ def _register(
             max_length=tokenization.max_length,
             tokenizer=pretrained.directory,
             details={"name": name, **details},
-            beside=training.pictures(name, fitted),
+            beside={snapshot.FILE: content, **training.pictures(name, fitted)},
         )
     with workspace.database.begin() as connection:
         model = reads.model(connection, name) or registry.register(connection, name, files, details)

@@ -58,11 +58,13 @@ def opened(
     Raises:
         TrainingUnderWayError: another process trains the same.
     """
+    from classifier.model.backend import backend
     from classifier.training.fit import precision_of
 
+    arithmetic = f"{backend()} {precision_of(recipe)}"
     learnt = _tokenized(tokenization, train, categories)
     validated = _tokenized(tokenization, validation, categories)
-    key = state.key(pretrained, learnt, validated, recipe, categories=categories, precision=precision_of(recipe))
+    key = state.key(pretrained, learnt, validated, recipe, categories=categories, precision=arithmetic)
     settings = workspace.settings
     minutes, steps = settings.checkpoint_minutes, settings.checkpoint_steps
     with (

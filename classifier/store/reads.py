@@ -39,6 +39,30 @@ def newest_model(connection: Connection) -> Model | None:
     return _model(connection.execute(statement).one_or_none())
 
 
+def last_trained_model(connection: Connection) -> Model | None:
+    """Return the newest model that was trained here, not imported, and has been promoted or rejected."""
+    models = tables.models
+    statement = (
+        select(models)
+        .where(models.c.status != "candidate", models.c.training.has_key("data"))
+        .order_by(models.c.id.desc())
+        .limit(1)
+    )
+    return _model(connection.execute(statement).one_or_none())
+
+
+def training(connection: Connection, model_id: int) -> dict[str, Any]:
+    """Return the configuration, data, versions and history of a model's training."""
+    return dict(connection.execute(select(tables.models.c.training).where(tables.models.c.id == model_id)).scalar_one())
+
+
+def decisions(connection: Connection, model_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return what was decided about a model, oldest first."""
+    promotions = tables.promotions
+    statement = select(promotions).where(promotions.c.model_id == model_id).order_by(promotions.c.id)
+    return connection.execute(statement).all()
+
+
 def is_champion(connection: Connection, model_id: int) -> bool:
     """Say whether the model is the champion at this very moment."""
     models = tables.models

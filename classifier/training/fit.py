@@ -14,14 +14,15 @@ from typing import Any
 
 from classifier.exceptions import StepTooLargeError, TrainingMemoryError
 from classifier.model import network as networks
+from classifier.model.backend import Precision, best_precision
 from classifier.model.checkpoint import Checkpoint, Weights
-from classifier.model.network import Network, Precision, best_precision
+from classifier.model.network import Network
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
-from classifier.training.run import Progress, Run, predict
+from classifier.training.run import Progress, Run, class_weights, predict
 from classifier.training.state import Epoch, State, Tokenized
 
-__all__ = ["Epoch", "Fitted", "Progress", "Tokenized", "fit", "precision_of", "predict"]
+__all__ = ["Epoch", "Fitted", "Progress", "Tokenized", "class_weights", "fit", "precision_of", "predict"]
 
 log = logging.getLogger(__name__)
 

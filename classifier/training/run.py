@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from classifier.articles import Probabilities
+from classifier.articles import CategoryIndices, Probabilities
 from classifier.evaluation.metrics import macro_f1
 from classifier.model.network import Network, Optimisation
 from classifier.training.batches import batches, count, split
@@ -61,13 +61,15 @@ class Run:
         self.position = Position(parts=parts, shuffle=self.shuffle.bit_generator.state)
         self.best_weights: list[Any] = []
         self.steps = recipe.epochs * count(len(train.pieces), recipe.batch_size)
+        self.class_weights = class_weights(recipe.class_weights, train.targets)
         self.began_at, self.seconds_before = 0, 0.0
         self.started = time.monotonic()
         self.first_step = 0.0
         network.prepare(
             Optimisation(
                 recipe.learning_rate, recipe.weight_decay, int(recipe.warmup * self.steps), self.steps,
-                recipe.clip_norm, parts,
+                recipe.clip_norm, parts, frozen_layers=recipe.frozen_layers,
+                layer_decay=recipe.layer_decay, label_smoothing=recipe.label_smoothing, ema_decay=recipe.ema_decay,
             )
         )  # fmt: skip
 
@@ -96,7 +98,8 @@ class Run:
                 log.info("stopped early: no better macro-F1 in %d epochs", self.recipe.patience)
                 return
             loss = self._one_epoch()
-            self._validate(loss)
+            with self.network.averaged():
+                self._validate(loss)
             self._save()
 
     def _one_epoch(self) -> float:
@@ -108,7 +111,8 @@ class Run:
         data = self.train.pieces, self.train.targets
         for batch in batches(*data, size=self.recipe.batch_size, shuffle=self.shuffle, start=at.batch):
             for part in split(batch, self.position.parts):
-                loss = self.network.fit_batch(part.tokens, part.mask, part.targets, part.importance)
+                weights = part.importance * self.class_weights[part.targets]
+                loss = self.network.fit_batch(part.tokens, part.mask, part.targets, weights)
             self._advance(loss)
             self.on_progress(self._progress(loss))
             if self.checkpoints and self.checkpoints.due(self.position.step):
@@ -158,6 +162,17 @@ class Run:
         epoch = ended.epoch if ended else at.epoch
         left = a_step * (self.steps - at.step)
         return Progress(at.step, self.steps, epoch, loss, last, self.seconds, left, ended)
+
+
+def class_weights(kind: str, targets: CategoryIndices) -> Probabilities:
+    """Return by how much each category's loss counts, shape (categories,): all 1, or 1 on average over the articles.
+
+    "balanced" is the inverse of a category's share (King and Zeng, 2001), as scikit-learn has it.
+    """
+    counts = np.bincount(targets)
+    if kind == "none":
+        return np.ones(len(counts), dtype=np.float32)
+    return (len(targets) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def predict(network: Network, data: Tokenized, *, size: int) -> Probabilities:

@@ -141,9 +141,18 @@ def test_a_query_reads_through_an_airflow_connection(run, value, tmp_path, monke
 
 @pytest.mark.slow
 def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder, value):
-    states = run("retrain_classifier", encoder=str(encoder), epochs=2, learning_rate=0.01, precision="float32")
+    options = {"recipe": "r8", "epochs": 2, "learning_rate": 0.01, "precision": "float32"}
+    states = run("retrain_classifier", encoder=str(encoder), **{"from": "champion"}, **options)
     assert states == dict.fromkeys(("train", "evaluate", "promote", "announce"), "success")
     assert value("SELECT count(*) FROM models WHERE status = 'champion'") == 1
+
+
+@pytest.mark.slow
+def test_nothing_new_since_the_last_model_skips_the_whole_run_and_says_why(run, encoder, value, caplog):
+    states = run("retrain_classifier", encoder=str(encoder))
+    assert states == dict.fromkeys(("train", "evaluate", "promote", "announce"), "skipped")
+    assert "0 new annotations since" in caplog.text
+    assert value("SELECT count(*) FROM models") == 1
 
 
 @pytest.mark.slow

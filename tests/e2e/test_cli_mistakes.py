@@ -250,6 +250,91 @@ def _(world):
     return "train", "--precision", "int4"
 
 
+@case("train: no such recipe", r"recipe 'bcb': neither a file nor one of bbc, c50, default, r8")
+def _(_world):
+    return "train", "--recipe", "bcb"
+
+
+@case("train: a recipe with an unknown key", r"my\.toml: unknown key 'epoch'; a recipe's keys are epochs, ")
+def _(world):
+    return "train", "--recipe", world.bytes(b"epoch = 3", "my.toml")
+
+
+@case("train: a recipe with a text for a number", r"my\.toml: epochs is '3', not a whole number")
+def _(world):
+    return "train", "--recipe", world.bytes(b"epochs = '3'", "my.toml")
+
+
+@case("train: a recipe that is not TOML", r"my\.toml: not TOML")
+def _(world):
+    return "train", "--recipe", world.bytes(b"epochs: 3", "my.toml")
+
+
+@case("train: class weights of another name", r"class weights 'some': one of none, balanced")
+def _(_world):
+    return "train", "--class-weights", "some"
+
+
+@case("train: from a model that is not there", r"nobody: no such model; see: classifier models")
+def _(world):
+    world.annotated()
+    return "train", "--from", "nobody"
+
+
+@case("train: an encoder and a model to start from", r"both named; choose one of them")
+def _(world):
+    world.annotated()
+    return "train", "--from", "m1", "--encoder", world.encoder()
+
+
+@case("models show: no such model", r"nobody: no such model")
+def _(_world):
+    return "models", "show", "nobody"
+
+
+@case("models import: no such directory", r"\./nowhere: no such directory")
+def _(_world):
+    return "models", "import", "./nowhere"
+
+
+@case("models import: a BERT", r"model_type is 'bert', not 'distilbert'; no other can be imported")
+def _(world):
+    return "models", "import", make_bert(world.folder / "bert")
+
+
+@case("models import: an encoder without a head", r"architecture 'DistilBertModel', not .*train --encoder")
+def _(world):
+    return "models", "import", world.encoder()
+
+
+@case("models import: categories without names", r"3 categories have no names but LABEL_0 and so on; .*--categories")
+def _(world):
+    folder = world.model()
+    config = folder / "config.json"
+    config.write_text(re.sub(r'"(\d)": "\w+"', r'"\1": "LABEL_\1"', config.read_text()))
+    return "models", "import", folder
+
+
+@case("models import: too few names", r"tensor 'classifier\.weight' has shape")
+def _(world):
+    return "models", "import", world.model(), "--categories", "a,b"
+
+
+@case("models import: pickled weights", r"pickled \(pytorch_model\.bin\), and unpickling runs what is in the file")
+def _(world):
+    folder = world.model()
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    return "models", "import", folder
+
+
+@case("models import: no tokenizer", r"tokenizer\.json: no such file")
+def _(world):
+    folder = world.model()
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").unlink()
+    return "models", "import", folder
+
+
 @case("evaluate: no model yet", r"no model yet; run: classifier train")
 def _(world):
     return ("evaluate",)

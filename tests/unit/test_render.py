@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -31,7 +32,12 @@ class Report:
 @pytest.fixture
 def evaluated():
     mine, base = measure(NAMES, NAMES), measure(NAMES, NAMES[::-1])
-    return Evaluated("m1", mine, base, "openvino f32")
+    return Evaluated("m1", mine, base, "openvino f32", 612.5, 0.25)
+
+
+def test_an_evaluation_shows_what_both_trainings_took(capsys, evaluated):
+    render.evaluation(evaluated, as_json=False)
+    assert re.search(r"seconds to train .* 612\.5 .* 0\.2500", capsys.readouterr().out)
 
 
 def test_a_report_is_a_line_a_field(capsys):
@@ -65,8 +71,10 @@ def test_an_evaluation_says_who_is_ahead(capsys, evaluated):
     render.evaluation(evaluated, as_json=False)
     assert "The model is ahead of the baseline by 100.00 points" in capsys.readouterr().out
     behind = Evaluated("m1", evaluated.baseline, evaluated.metrics, "")
-    assert render.verdict(behind).startswith("The baseline is ahead of the model by 100.00")
-    assert "equally accurate" in render.verdict(Evaluated("m1", evaluated.metrics, evaluated.metrics, ""))
+    render.evaluation(behind, as_json=False)
+    said = capsys.readouterr().out
+    assert "WARNING: The model does not beat the baseline, which is ahead by 100.00 points" in said
+    assert "equally accurate" in Evaluated("m1", evaluated.metrics, evaluated.metrics, "").verdict
     render.evaluation(evaluated, as_json=True)
     assert json.loads(capsys.readouterr().out)["beats_baseline"] is True
 

@@ -1,0 +1,57 @@
+"""The commands `classifier models …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from classifier.cli import render
+from classifier.cli.common import Json
+from classifier.cli.common import workspace as _workspace
+
+app = typer.Typer(help="Models: list them, show one, import one.", invoke_without_command=True)
+
+
+@app.callback()
+def models(context: typer.Context, json: Json = False) -> None:
+    """List every model, newest first; or show or import one."""
+    if context.invoked_subcommand is None:
+        from classifier.pipeline import status as use_case
+
+        render.models(use_case.models(_workspace()), json)
+
+
+@app.command()
+def show(
+    model: Annotated[str | None, typer.Argument(help='A model\'s name or "champion"; the newest by default.')] = None,
+    json: Json = False,
+) -> None:
+    """Show how a model came about, what it reached, and what was decided."""
+    from classifier.pipeline import models as use_case
+
+    render.model(use_case.show(_workspace(), model), json)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="Directory or hub id of a fine-tuned DistilBERT classifier.")],
+    categories: Annotated[
+        str | None, typer.Option(help="Names of its categories, with commas, in the order of its outputs.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Word pieces after which a text is cut off; its tokenizer's by default.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Take in a model that was trained elsewhere, as a candidate: then evaluate and promote it.
+
+    It has to be a DistilBertForSequenceClassification of Hugging Face, with safetensors and a tokenizer.
+
+    Example: `classifier models import ./my-finetuned-distilbert`
+    """
+    from classifier.pipeline import import_model as use_case
+
+    render.show(
+        use_case.run(_workspace(), source, categories=categories, max_length=max_length), json, title="Imported"
+    )

@@ -1,0 +1,78 @@
+"""What Keras computes with and on: its backend, the GPU, the number format.
+
+Import it before Keras, which reads `KERAS_BACKEND` when it is imported; TensorFlow is the default.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # by default it takes all of a GPU's memory at once
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banner is not an error
+
+import keras  # noqa: TID253  # see `network`
+
+from classifier.model.hardware import cpu_has_amx
+
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+def best_precision() -> Precision:
+    """Choose the number format that the machine multiplies fastest without losing accuracy.
+
+    bfloat16 on a CPU with AMX and on GPUs since Ampere (compute capability 8), float16 on the Volta
+    and Turing ones before, float32 otherwise.
+    """
+    if sees_gpu():
+        capability = _capability()
+        return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16" if capability >= (7, 0) else "float32"
+    return "mixed_bfloat16" if cpu_has_amx() else "float32"
+
+
+def backend() -> str:
+    """Return what Keras computes with: tensorflow, torch or jax."""
+    return str(keras.backend.backend())
+
+
+def sees_gpu() -> bool:
+    """Say whether Keras' backend can use a GPU."""
+    if backend() == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    if backend() == "jax":
+        import jax
+
+        return bool(jax.default_backend() == "gpu")
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _capability() -> tuple[int, int]:
+    """Return the first GPU's compute capability; of JAX, which does not say in one form, that of Ampere."""
+    found: tuple[int, int] = (8, 0)
+    if backend() == "torch":
+        import torch
+
+        found = torch.cuda.get_device_capability()
+    elif backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpu = tf.config.list_physical_devices("GPU")[0]
+        found = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+    return found
+
+
+def make_repeatable() -> None:
+    """Have a GPU add up in one order, so that a seed gives the same weights again. A CPU does by itself."""
+    if backend() == "tensorflow" and sees_gpu():
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    elif backend() == "torch" and sees_gpu():
+        import torch
+
+        torch.use_deterministic_algorithms(True, warn_only=True)

@@ -1,0 +1,129 @@
+"""Read a fine-tuned DistilBERT classifier as Hugging Face's `transformers` saves it, and check that it can be ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from classifier.exceptions import EncoderError
+from classifier.model import checkpoint
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.tokenization import Tokenization
+
+ARCHITECTURE = "DistilBertForSequenceClassification"
+LONGEST = 512
+"""Word pieces of DistilBERT's own pretraining; our widest bucket."""
+
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_NAMELESS = re.compile(r"LABEL_\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A classifier's weights, with its head, its categories in the order of its outputs, and its longest text."""
+
+    weights: Checkpoint
+    categories: tuple[str, ...]
+    max_length: int
+
+
+def tokenizer(directory: Path, aside: Path) -> Path:
+    """Return where `tokenizer.json` is: in the directory or, made of the `vocab.txt` of an older model, in `aside`.
+
+    Raises:
+        EncoderError: there is neither, or `transformers` can make nothing of it.
+    """
+    if (directory / "tokenizer.json").is_file() or not (directory / "vocab.txt").is_file():
+        return directory
+    from transformers import AutoTokenizer
+
+    try:
+        AutoTokenizer.from_pretrained(directory, local_files_only=True).save_pretrained(aside)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        line = (str(error) or type(error).__name__).splitlines()[0]
+        raise EncoderError(f"{directory}: no tokenizer.json, and none can be made of vocab.txt ({line})") from error
+    return aside
+
+
+def read(
+    directory: Path,
+    *,
+    tokens: Path | None = None,
+    categories: Sequence[str] | None = None,
+    max_length: int | None = None,
+) -> HubModel:
+    """Read and check a directory; `categories` name its outputs where its own configuration does not.
+
+    `tokens` is the tokenizer's directory, where it is another.
+
+    Raises:
+        EncoderError: it is another architecture, has no safetensors, no names for its categories or no
+            tokenizer that fits its vocabulary.
+    """
+    config = checkpoint.read_config(directory)
+    _check_architecture(directory, config)
+    _check_weights(directory)
+    names = tuple(categories) if categories else _labels(directory, config)
+    _check_names(directory, names)
+    found = checkpoint.read(directory, categories=len(names))
+    positions = found.shape.max_position_embeddings
+    length = min(max_length or LONGEST, LONGEST, positions)
+    pieces = Tokenization.read(tokens or directory, length).tokenizer.get_vocab_size()
+    if pieces > found.shape.vocab_size:
+        raise EncoderError(
+            f"{directory}: the tokenizer has {pieces} word pieces, the model {found.shape.vocab_size}; "
+            "one of them belongs to another model"
+        )
+    return HubModel(found, names, length)
+
+
+def _check_architecture(directory: Path, config: Mapping[str, Any]) -> None:
+    if config.get("model_type") != "distilbert":
+        raise EncoderError(
+            f"{directory}: model_type is {config.get('model_type')!r}, not 'distilbert'; no other can be imported"
+        )
+    named = config.get("architectures")
+    architectures = named if isinstance(named, list) else []
+    if architectures and ARCHITECTURE not in architectures:
+        raise EncoderError(
+            f"{directory}: architecture {architectures[0]!r}, not {ARCHITECTURE!r}; "
+            "an encoder without a head is trained with: classifier train --encoder"
+        )
+    if (problem := config.get("problem_type")) not in {None, "single_label_classification"}:
+        raise EncoderError(f"{directory}: problem_type is {problem!r}; a text has to be of one category")
+
+
+def _check_weights(directory: Path) -> None:
+    if (directory / checkpoint.WEIGHTS_FILE).is_file():
+        return
+    if pickled := [name for name in _PICKLES if (directory / name).exists()]:
+        raise EncoderError(
+            f"{directory}: its weights are pickled ({pickled[0]}), and unpickling runs what is in the file; where you "
+            "trust it, load it with transformers and save it again, as safetensors"
+        )
+
+
+def _labels(directory: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of `id2label` in the order of the outputs."""
+    labels = config.get("id2label")
+    wanted = {str(index) for index in range(len(labels))} if isinstance(labels, dict) else set()
+    if not isinstance(labels, dict) or {str(key) for key in labels} != wanted or len(labels) < 2:
+        raise EncoderError(
+            f"{directory}: config.json has no id2label that names outputs 0, 1 and so on; "
+            "name them with --categories A,B,…, in the order of its outputs"
+        )
+    names = tuple(str(labels[key]) for key in sorted(labels, key=int))
+    if all(_NAMELESS.fullmatch(name) for name in names):
+        raise EncoderError(
+            f"{directory}: its {len(names)} categories have no names but {names[0]} and so on; "
+            "name them with --categories A,B,…, in that order"
+        )
+    return names
+
+
+def _check_names(directory: Path, names: tuple[str, ...]) -> None:
+    if not all(name.strip() for name in names) or len(set(names)) != len(names) or len(names) < 2:
+        raise EncoderError(f"{directory}: categories {', '.join(names)!r}: two or more different names are needed")

@@ -1,0 +1,68 @@
+"""Take in a classifier that was fine-tuned elsewhere, as a candidate."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier import registry
+from classifier.exceptions import SettingsError
+from classifier.model import artefact, checkpoint, encoder, hub_model
+from classifier.pipeline.use_case import use_case
+from classifier.training import provenance
+from classifier.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The candidate that was made of a model from elsewhere."""
+
+    model: str
+    artefact: str
+    source: str
+    categories: tuple[str, ...]
+    max_length: int
+
+
+@use_case
+def run(workspace: Workspace, source: str, *, categories: str | None = None, max_length: int | None = None) -> Imported:
+    """Write the model of a directory or hub id as an artefact of ours and register it.
+
+    `categories` name its outputs, in their order and with commas, where its configuration does not.
+
+    Raises:
+        EncoderError: there is no such model, or it cannot be ours.
+        SettingsError: the length is too short.
+    """
+    if max_length is not None and max_length < 8:
+        raise SettingsError(f"max length {max_length}: has to be at least 8 word pieces")
+    directory = encoder.locate(source, cache=workspace.settings.home / "hub")
+    names = [name.strip() for name in categories.split(",")] if categories else None
+    name = registry.new_name()
+    with tempfile.TemporaryDirectory() as aside:
+        tokens = hub_model.tokenizer(directory, Path(aside))
+        found = hub_model.read(directory, tokens=tokens, categories=names, max_length=max_length)
+        details = {"imported": {"source": source, "weights_sha256": _sha256(directory)}, **provenance.describe()}
+        files = artefact.write(
+            workspace.models / name,
+            shape=found.weights.shape,
+            weights=found.weights.weights,
+            categories=found.categories,
+            max_length=found.max_length,
+            tokenizer=tokens,
+            details={"name": name, **details},
+        )
+    with workspace.database.begin() as connection:
+        model = registry.register(connection, name, files, details)
+    log.info("%s: imported from %s", name, source)
+    return Imported(model.name, model.artefact, source, model.categories, found.max_length)
+
+
+def _sha256(directory: Path) -> str:
+    with (directory / checkpoint.WEIGHTS_FILE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,70 @@
+"""Say all that is known of a model: how it came about, what it reached, what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from classifier import registry
+from classifier.pipeline.use_case import use_case
+from classifier.store import reads
+from classifier.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision about a model."""
+
+    verdict: str
+    reason: str
+    decided_by: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A model with its training, as it was stored, its last evaluation on the test split, and decisions.
+
+    `evaluation` has the model's figures and, under `baseline`, the baseline's.
+    """
+
+    name: str
+    status: str
+    artefact: str
+    manifest_sha256: str
+    categories: tuple[str, ...]
+    training: Mapping[str, Any]
+    evaluation: Mapping[str, Any] | None
+    decisions: tuple[Decided, ...]
+
+
+@use_case
+def show(workspace: Workspace, name: str | None = None) -> Described:
+    """Describe a model: the newest by default, or "champion".
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+        NoChampionError: nothing has been promoted yet.
+    """
+    with workspace.database.connect() as connection:
+        model = registry.find(connection, name)
+        evaluation = reads.newest_evaluation(connection, model.id)
+        decisions = reads.decisions(connection, model.id)
+        return Described(
+            model.name,
+            model.status,
+            model.artefact,
+            model.manifest_sha256,
+            model.categories,
+            reads.training(connection, model.id),
+            _figures(evaluation) if evaluation else None,
+            tuple(Decided(row.verdict, row.reason, row.decided_by, row.decided_at) for row in decisions),
+        )
+
+
+def _figures(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    return {"evaluated_at": row.evaluated_at, "data_sha256": row.data_sha256, **row.metrics}

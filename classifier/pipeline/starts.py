@@ -1,0 +1,100 @@
+"""What a training starts from, and whether enough has come since the last one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier import registry
+from classifier.articles import AnnotatedArticle
+from classifier.exceptions import NoChampionError, SettingsError
+from classifier.model import checkpoint, encoder, warm_start
+from classifier.model.artefact import Artefact
+from classifier.model.checkpoint import Checkpoint
+from classifier.store import reads
+from classifier.training import snapshot
+from classifier.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A pretrained encoder or, with `files`, the model of the name `model`."""
+
+    encoder: str
+    directory: Path
+    model: str | None = None
+    files: Artefact | None = None
+
+    def checkpoint(self, categories: tuple[str, ...], *, seed: int) -> Checkpoint:
+        """Read the weights; a model's head among them, matched to the categories by name."""
+        if self.files is None:
+            return checkpoint.read(self.directory)
+        return warm_start.checkpoint(self.files, categories, seed=seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A training that did not begin."""
+
+    reason: str
+    new_annotations: int
+    since: str
+    skipped: bool = True
+
+
+def find(workspace: Workspace, encoder_name: str | None, model_name: str | None) -> Start:
+    """Return the model to start from, or the encoder; while there is no champion, the encoder stands in for it.
+
+    Raises:
+        SettingsError: both are named, and the model is not "champion".
+        ModelNotFoundError: there is no such model.
+        ArtefactError: its files are not the registered ones.
+        EncoderError: the encoder cannot be loaded.
+    """
+    if encoder_name and model_name not in {None, "champion"}:
+        raise SettingsError("an encoder and a model to start from are both named; choose one of them")
+    if model_name is not None:
+        try:
+            return _of_model(workspace, model_name)
+        except NoChampionError:
+            log.warning("there is no champion to start from yet: starting afresh")
+    name = encoder_name or workspace.settings.encoder
+    return Start(name, encoder.locate(name, cache=workspace.settings.home / "hub"))
+
+
+def _of_model(workspace: Workspace, name: str) -> Start:
+    with workspace.database.connect() as connection:
+        model = registry.find(connection, name)
+    files = registry.open_artefact(model)
+    log.info("starting from %s", model.name)
+    return Start(str(files.manifest.get("encoder", model.name)), files.directory, model.name, files)
+
+
+def skipped(workspace: Workspace, articles: Iterable[AnnotatedArticle], minimum: int) -> Skipped | None:
+    """Say why not to train: fewer than `minimum` of the articles are new since the last model's snapshot.
+
+    The last model is the newest trained one that was decided on, promoted or not. One that waits for its
+    decision does not count: its run may have been cut short, and is then to be done again. New is an article
+    that its snapshot does not have, or has with another text or category. Without a snapshot, all are new.
+    """
+    if minimum <= 0:
+        return None
+    with workspace.database.connect() as connection:
+        last = reads.last_trained_model(connection)
+    if last is None:
+        return None
+    try:
+        known = snapshot.read(registry.open_artefact(last).directory)
+    except FileNotFoundError:
+        log.warning("%s has no snapshot of its data: training, as if all annotations were new", last.name)
+        return None
+    if (new := snapshot.count_new(articles, known)) >= minimum:
+        log.info("%d new annotations since %s", new, last.name)
+        return None
+    reason = f"{new} new annotations since {last.name}, fewer than the {minimum} that a training is worth"
+    log.info("not training: %s", reason)
+    return Skipped(reason, new, last.name)

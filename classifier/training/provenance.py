@@ -1,0 +1,80 @@
+"""How a model came about, beside its recipe and its data: versions, commit and machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from classifier.model.hardware import available_cores, may_have_gpu
+
+PACKAGES = ("article-classifier", "keras", "keras-hub", "numpy", "tensorflow", "tokenizers", "torch", "jax")
+
+
+def describe() -> dict[str, Any]:
+    """Return the versions, the commit (None outside a checkout) and the machine of this process."""
+    return {"versions": _versions(), "commit": commit(), "machine": _machine()}
+
+
+def commit(directory: Path = Path(__file__).parents[1]) -> str | None:
+    """Return the git commit of the code, with "+changes" where files differ from it; None without git.
+
+    A package that was installed into some other project's checkout is not of its commit.
+    """
+    try:
+        _git(directory, "ls-files", "--error-unmatch", "__init__.py")
+        found = _git(directory, "rev-parse", "HEAD")
+        changed = _git(directory, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{found}+changes" if changed else found
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    # without the locks that a look need not take: another git may be at work
+    command = ("git", "--no-optional-locks", "-C", str(directory), *arguments)
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": available_cores(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "gpus": _gpus(),
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+    }
+
+
+def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="ignore").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _gpus() -> list[str]:
+    if not may_have_gpu():
+        return []
+    try:
+        command = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return []

@@ -1,0 +1,79 @@
+"""The hyper-parameters of a training, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from classifier.exceptions import SettingsError
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+CLASS_WEIGHTS = ("none", "balanced")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a classifier is trained.
+
+    Attributes:
+        name: Where the values come from: a recipe's name, and in brackets what was set besides.
+        epochs: Passes over the train split; early stopping may end them sooner.
+        batch_size: Articles a step. Small batches learn more from few articles.
+        learning_rate: Peak of the schedule. 5e-5 is DistilBERT-base's; smaller encoders bear more.
+        warmup: Share of the steps in which the learning rate rises from 0.
+        weight_decay: AdamW's; biases and layer norms are left out of it.
+        clip_norm: The gradient is scaled down to this norm where it is longer.
+        dropout: Of the encoder, as DistilBERT was pretrained.
+        max_length: Word pieces after which a text is cut off.
+        patience: Epochs without a better macro-F1 on the validation split before training stops.
+        seed: Of the weights, the order of articles and dropout.
+        precision: "auto" takes what the machine multiplies fastest.
+        class_weights: "balanced" gives every category the same say in the loss, however rare it is.
+        frozen_layers: Layers, from the bottom, that keep their weights, the embeddings with them; 0 trains all.
+        layer_decay: Each layer learns at this times the rate of the one above it (Howard and Ruder, 2018).
+        label_smoothing: Share of the target that all categories divide (Szegedy et al., 2016).
+        ema_decay: Weights are validated and kept as their moving average, which remembers this much at each
+            step (Polyak and Juditsky, 1992); 0 keeps the last step's.
+    """
+
+    name: str = "default"
+    epochs: int = 4
+    batch_size: int = 16
+    learning_rate: float = 5e-5
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    dropout: float = 0.1
+    max_length: int = 256
+    patience: int = 2
+    seed: int = 0
+    precision: str = "auto"
+    class_weights: str = "none"
+    frozen_layers: int = 0
+    layer_decay: float = 1.0
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train."""
+        if self.epochs < 1 or self.batch_size < 1 or self.patience < 1:
+            raise SettingsError("epochs, batch size and patience have to be at least 1")
+        if not 0 < self.learning_rate < 1:
+            raise SettingsError(f"learning rate {self.learning_rate}: has to be between 0 and 1")
+        if self.max_length < 8:
+            raise SettingsError(f"max length {self.max_length}: has to be at least 8 word pieces")
+        if self.frozen_layers < 0 or self.seed < 0:
+            raise SettingsError("frozen layers and seed have to be at least 0")
+        if not 0 < self.layer_decay <= 1:
+            raise SettingsError(f"layer decay {self.layer_decay}: has to be above 0 and at most 1")
+        if not (self.clip_norm > 0 and self.weight_decay >= 0):
+            raise SettingsError("clip norm has to be above 0, and weight decay at least 0")
+        for name in ("warmup", "dropout", "label_smoothing", "ema_decay"):
+            if not 0 <= (value := getattr(self, name)) < 1:
+                raise SettingsError(f"{name.replace('_', ' ')} {value}: has to be at least 0 and below 1")
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("class weights", self.class_weights, CLASS_WEIGHTS)
+
+
+def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"{what} {value!r}: one of {', '.join(allowed)}")

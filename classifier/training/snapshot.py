@@ -1,0 +1,56 @@
+"""What a model was trained on: a file in its artefact with ids, hashes and categories, and no text."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from classifier.articles import AnnotatedArticle, Split
+
+FILE = "snapshot.parquet"
+
+Known = frozenset[tuple[int, bytes, str]]
+"""Articles as (id, sha256 of the text, category): a changed text or category is another one."""
+
+
+def sha256(articles: Iterable[AnnotatedArticle]) -> str:
+    """Identify articles by their ids, texts and categories, in this order."""
+    digest = hashlib.sha256()
+    for article in articles:
+        digest.update(article.id.to_bytes(8, "big") + article.text_hash + article.category.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def encode(parts: Mapping[Split, Sequence[AnnotatedArticle]]) -> bytes:
+    """Return the file: a row an article, with the part that it had in the training, train or validation."""
+    rows = [(part, article) for part, articles in parts.items() for article in articles]
+    table = pa.table({
+        "article_id": pa.array([article.id for _, article in rows], pa.int64()),
+        "part": pa.array([part for part, _ in rows], pa.string()),
+        "text_sha256": pa.array([article.text_hash for _, article in rows], pa.binary()),
+        "category": pa.array([article.category for _, article in rows], pa.string()),
+    })
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    return file.getvalue()
+
+
+def read(directory: Path) -> Known:
+    """Read the snapshot in an artefact's directory.
+
+    Raises:
+        FileNotFoundError: it has none: it was imported, or trained before there were snapshots.
+    """
+    table = pq.read_table(directory / FILE)
+    columns = (table.column(name).to_pylist() for name in ("article_id", "text_sha256", "category"))
+    return frozenset(zip(*columns, strict=True))
+
+
+def count_new(articles: Iterable[AnnotatedArticle], known: Known) -> int:
+    """Count the articles that the snapshot does not have, or has with another text or category."""
+    return sum((article.id, article.text_hash, article.category) not in known for article in articles)

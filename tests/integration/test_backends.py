@@ -1,0 +1,75 @@
+"""The same code trains and predicts on Keras' other backends."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny import make_artefact
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+
+import numpy as np
+
+from classifier.model import artefact, backend
+from classifier.model.network import Network
+from classifier.training import fit
+from classifier.training.recipes import Recipe
+
+files = artefact.read(Path(sys.argv[1]))
+checkpoint = files.checkpoint()
+tokens = np.random.default_rng(0).integers(5, 17, (5, 16)).astype(np.int32)
+mask = (np.arange(16) < np.array([[16], [9], [3], [1], [12]])).astype(np.int32)
+network = Network(checkpoint.shape, 3)
+network.load(checkpoint)
+probabilities = network.probabilities(tokens, mask)
+
+pieces = [[2, 5 + row % 3, *[8] * (row % 7), 3] for row in range(48)]
+data = fit.Tokenized(pieces, np.arange(48) % 3)
+options = {"class_weights": "balanced", "layer_decay": 0.9, "label_smoothing": 0.05, "ema_decay": 0.5}
+recipe = Recipe(epochs=6, batch_size=8, learning_rate=0.02, precision="float32", patience=6, **options)
+fitted = fit.fit(checkpoint, data, data, recipe, categories=3)
+losses = [epoch.loss for epoch in fitted.history]
+print(json.dumps({"backend": backend.backend(), "probabilities": probabilities.tolist(), "losses": losses}))
+"""
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Run the program on a backend in a process of its own; once for each."""
+    directory = make_artefact(tmp_path_factory.mktemp("models") / "m", dim=16, heads=2).directory
+    done = {}
+
+    def run(backend):
+        if backend not in done:
+            environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+            command = [sys.executable, "-c", PROGRAM, str(directory)]
+            said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert said.returncode == 0, said.stderr[-3000:]
+            done[backend] = json.loads(said.stdout.splitlines()[-1])
+        return done[backend]
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_backend_learns_and_gives_the_probabilities_of_tensorflow(outcomes, backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    usual, other = outcomes("tensorflow"), outcomes(backend)
+    assert (usual["backend"], other["backend"]) == ("tensorflow", backend)
+    np.testing.assert_allclose(other["probabilities"], usual["probabilities"], rtol=0, atol=1e-5)
+    for outcome in (usual, other):
+        assert outcome["losses"][-1] < outcome["losses"][0]
