@@ -63,6 +63,18 @@ class TrainingDataError(UserError):
     """The annotated articles cannot train a classifier."""
 
 
+class TrainingUnderWayError(UserError):
+    """Another process trains the same articles with the same recipe."""
+
+
+class TrainingMemoryError(UserError):
+    """Not even one article at a time fits into memory."""
+
+
+class StepTooLargeError(ClassifierError):
+    """A training step needs more memory than there is."""
+
+
 class ModelNotFoundError(UserError):
     """No such model is registered."""
 

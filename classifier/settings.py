@@ -36,12 +36,19 @@ class Settings(BaseSettings):
     gate: dict[str, float | int | str] = Field(
         {}, description='Margins of the gate that differ, as JSON: {"macro_f1": 0.02}; see evaluation/margins.py.'
     )
+    checkpoint_minutes: float = Field(5, gt=0, description="A training's state is saved every so many minutes.")
+    checkpoint_steps: int | None = Field(None, ge=1, description="And every so many steps, where this is set.")
     statement_timeout_s: float = Field(300, gt=0, description="Longest a single statement may take, in seconds.")
 
     @property
     def models_directory(self) -> Path:
         """The folder that artefacts are written to."""
         return (self.models or self.home / "models").expanduser().resolve()
+
+    @property
+    def checkpoints_directory(self) -> Path:
+        """The folder of trainings that are under way."""
+        return (self.home / "checkpoints").expanduser().resolve()
 
     @property
     def postgres_directory(self) -> Path:

@@ -18,8 +18,12 @@ are set besides. It starts from the encoder, or with `from` from a model: `champ
 **Skipped** is the whole run where fewer than `min_new_annotations` have come since the last model that was decided
 on; the log of `train` says how many. Set it to 0 to train all the same, with another recipe for instance.
 
-**Again** is always safe: a training that dies leaves nothing behind, and clearing the task trains anew.
-A candidate that has been trained is not trained again when a later task is cleared.
+**Again** is always safe: a training that dies goes on from its last saved state when the task is retried or
+cleared, and ends in the same weights. With other articles or parameters it starts afresh. A candidate that
+has been trained is not trained again when a later task is cleared.
+
+**While it runs** the task's log says every quarter of a minute where it stands, `classifier status` too, and the
+table `training_metrics` has the curves. The finished model's folder has them as `learning-curves.svg`.
 
 **When it fails** the task's last line says why. No annotated article, or all of one category: ingest
 annotations first. An encoder that cannot be loaded: see `CLASSIFIER_ENCODER`. `announce` is skipped where the
@@ -203,13 +207,10 @@ def retrain_classifier():
     @task(trigger_rule=TriggerRule.ALL_SKIPPED)
     def decline(ti=None):
         """Keep that a person turned the candidate down, or that nobody answered; skip where nothing was trained."""
-        from airflow.sdk.exceptions import AirflowSkipException
         from classifier_airflow import approvals
         from classifier_airflow.places import workspace
 
-        if (model := ti.xcom_pull(task_ids="train")) is None:
-            raise AirflowSkipException("nothing was trained, so there was nothing to decide")
-        approvals.decline(workspace(), model, ti.xcom_pull(task_ids="approve", key=ANSWER))
+        approvals.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=ANSWER))
 
     candidate = train()
     figures = evaluate(candidate)

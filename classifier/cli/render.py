@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from classifier.pipeline.models import Described
     from classifier.pipeline.rejected import Rejected
     from classifier.pipeline.sources import Checked
-    from classifier.pipeline.status import Backlog, ModelStatus, RunStatus, Status
+    from classifier.pipeline.status import Backlog, ModelStatus, RunStatus, Status, TrainingStatus
     from classifier.training.recipes.files import Described as DescribedRecipe
 
 STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
@@ -83,6 +83,8 @@ def status(report: Status, as_json: bool) -> None:
     STDOUT.print(table)
     _backlog(report.backlog)
     models([report.champion] if report.champion else [], as_json=False, title="Champion")
+    for training in report.trainings:
+        STDOUT.print(_training(training))
     runs(report.runs, as_json=False)
 
 
@@ -114,6 +116,19 @@ def dead_letters(found: Sequence[DeadLetter], as_json: bool) -> None:
         cells = (letter.source, letter.external_id, letter.model, _text(letter.failed_at), letter.reason)
         table.add_row(str(letter.article_id), *map(escape, cells))
     _print_wide(table)
+
+
+def _training(now: TrainingStatus) -> str:
+    """Say in a line where a training stands."""
+    score = "" if now.macro_f1 is None else f", validation macro-F1 {now.macro_f1:.4f}"
+    loss = "" if now.loss is None else f", loss {now.loss:.4f}"
+    left = "" if now.seconds_left is None else f", {_minutes(now.seconds_left)} left"
+    heard = "" if now.silent_s < 120 else f" (last heard of {_minutes(now.silent_s)} ago; the same command goes on)"
+    return f"Training: epoch {now.epoch} of {now.epochs}, step {now.step:,} of {now.steps:,}{loss}{score}{left}{heard}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
 
 
 def runs(found: Sequence[RunStatus], as_json: bool) -> None:

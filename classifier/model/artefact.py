@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from classifier import durable
 from classifier.exceptions import ArtefactError
 from classifier.model import checkpoint
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
@@ -85,7 +86,7 @@ def write(
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (aside / MANIFEST_FILE).write_text(text, encoding="utf-8")
         aside.chmod(0o755)
-        aside.rename(directory)
+        durable.publish(aside, directory)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise

@@ -1,4 +1,4 @@
-"""The DistilBERT text classifier as a Keras network. With `backend` and `optimiser`, all that names Keras.
+"""The DistilBERT text classifier as a Keras network. With `backend`, `dropout` and `optimiser`, all that names Keras.
 
 The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of `transformers`
 (dense and ReLU on the first token, dropout, logits), so every weight maps one to one to a tensor of
@@ -7,29 +7,37 @@ The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from classifier.model.backend import Precision, backend, make_repeatable  # first of all: it chooses Keras' backend
+from classifier.model.backend import (  # first of all: it chooses Keras' backend
+    Precision,
+    backend,
+    make_repeatable,
+    sees_gpu,
+)
 
 import keras  # isort: skip  # noqa: TID253  # this module is one of those that do
 import keras_hub  # isort: skip  # noqa: TID253
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
 from classifier.exceptions import SettingsError
-from classifier.model import optimiser
+from classifier.model import fitting, optimiser
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
+from classifier.model.dropout import use_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Optimisation:
     """How the weights follow the gradient: AdamW, linear warm-up, cosine decay, clipped by norm.
 
-    The last four are those of a recipe; their defaults do nothing.
+    A step's gradient is the mean of `parts` calls of `fit_batch`. The four after it are those of a recipe;
+    their defaults do nothing.
     """
 
     learning_rate: float
@@ -37,6 +45,7 @@ class Optimisation:
     warmup_steps: int
     total_steps: int
     clip_norm: float
+    parts: int = 1
     frozen_layers: int = 0
     layer_decay: float = 1.0
     label_smoothing: float = 0.0
@@ -58,6 +67,8 @@ class Network:
         keras.utils.set_random_seed(seed)
         self.shape = shape
         self._model = _build(shape, categories, dropout, precision)
+        if backend() == "tensorflow" and not sees_gpu():
+            use_bytes(self._model)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the checkpoint's weights; a head that it does not have keeps its initial ones."""
@@ -77,22 +88,38 @@ class Network:
         """Put back the weights of a snapshot."""
         self._model.set_weights(snapshot)
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of all that fitting changes: weights, optimiser, random numbers, running loss."""
+        return fitting.state(self._model)
+
+    def load_state(self, state: Mapping[str, NDArray[Any]], *, parts: int) -> None:
+        """Put back what `state` returned, of a network that computed its steps in `parts`.
+
+        Raises:
+            ValueError: it is the state of another network.
+        """
+        fitting.load_state(self._model, state, parts_then=parts, parts_now=self._parts)
+
     def prepare(self, optimisation: Optimisation) -> None:
         """Attach the optimiser and the loss. Needed before `fit_batch`."""
         make_repeatable()
         self._freeze(optimisation.frozen_layers)
         self._averages = optimisation.ema_decay > 0
+        self._parts = optimisation.parts
+        schedule = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            warmup_target=optimisation.learning_rate,
+            warmup_steps=optimisation.warmup_steps,
+            decay_steps=max(1, optimisation.total_steps - optimisation.warmup_steps),
+        )
         optimizer = optimiser.adamw(self._rates(optimisation.layer_decay))(
-            learning_rate=keras.optimizers.schedules.CosineDecay(
-                initial_learning_rate=0.0,
-                warmup_target=optimisation.learning_rate,
-                warmup_steps=optimisation.warmup_steps,
-                decay_steps=max(1, optimisation.total_steps - optimisation.warmup_steps),
-            ),
+            learning_rate=schedule if optimisation.parts == 1 else _OfWholeSteps(schedule, optimisation.parts),
             weight_decay=optimisation.weight_decay,
             global_clipnorm=optimisation.clip_norm,
+            gradient_accumulation_steps=optimisation.parts if optimisation.parts > 1 else None,
             use_ema=self._averages,
-            ema_momentum=optimisation.ema_decay,
+            # Keras moves the average at every part of a step
+            ema_momentum=optimisation.ema_decay ** (1 / optimisation.parts),
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self._model.compile(optimizer=optimizer, loss=optimiser.loss(optimisation.label_smoothing))
@@ -126,18 +153,43 @@ class Network:
         """Take one optimiser step and return the mean loss since `start_epoch`.
 
         `importance` weighs each article's loss, shape (articles,); 0 marks a row of padding.
+
+        Raises:
+            StepTooLargeError: it does not fit into memory. The network is of no use any more.
         """
         inputs = {"token_ids": tokens, "padding_mask": mask}
-        return float(self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)["loss"])
+        with fitting.memory_errors():
+            logs = self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)
+        return float(logs["loss"])
 
     def start_epoch(self) -> None:
         """Begin a new mean of the loss."""
         self._model.reset_metrics()
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
-        """Return the softmax of the logits in float32, shape (articles, categories)."""
-        logits = self._model.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
+        """Return the softmax of the logits in float32, shape (articles, categories).
+
+        Raises:
+            StepTooLargeError: it does not fit into memory.
+        """
+        with fitting.memory_errors():
+            logits = self._model.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
         return softmax(np.asarray(logits, dtype=np.float32))
+
+
+def forget() -> None:
+    """Let go of the memory of networks that nobody uses any more, and of their compiled graphs."""
+    keras.backend.clear_session()
+
+
+class _OfWholeSteps(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule for an optimiser that counts the parts of its steps."""
+
+    def __init__(self, schedule: Any, parts: int) -> None:
+        self._schedule, self._parts = schedule, parts
+
+    def __call__(self, step: Any) -> Any:
+        return self._schedule(step // self._parts)
 
 
 def softmax(logits: Probabilities) -> Probabilities:

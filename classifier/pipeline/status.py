@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from classifier.pipeline.use_case import use_case
-from classifier.store import labelling_queue, reads
+from classifier.store import labelling_queue, reads, trainings
 from classifier.workspace import Workspace
 
 COUNTED = 100_000
@@ -78,6 +78,24 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingStatus:
+    """A training that has not ended. `silent_s`, the seconds since it was last heard of, tell whether it lives."""
+
+    key: str
+    attempts: int
+    started_at: datetime
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float | None
+    macro_f1: float | None
+    seconds: float
+    seconds_left: float | None
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Counts of everything that waits, is done, or went wrong.
 
@@ -94,6 +112,7 @@ class Status:
     dead_letters: int
     champion: ModelStatus | None
     runs: list[RunStatus]
+    trainings: list[TrainingStatus] = field(default_factory=list)
 
     @property
     def waiting(self) -> int:
@@ -117,6 +136,7 @@ def run(workspace: Workspace, *, exact: bool = False) -> Status:
             dead_letters=reads.dead_letter_count(connection),
             champion=champions[0] if champions else None,
             runs=_runs(reads.last_runs(connection)),
+            trainings=_trainings(trainings.under_way(connection)),
         )
 
 
@@ -155,7 +175,19 @@ def models(workspace: Workspace) -> list[ModelStatus]:
 
 
 def _runs(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[RunStatus]:
-    return [RunStatus(**{field.name: getattr(row, field.name) for field in fields(RunStatus)}) for row in rows]
+    return [RunStatus(**{one.name: getattr(row, one.name) for one in fields(RunStatus)}) for row in rows]
+
+
+def _trainings(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[TrainingStatus]:
+    shown = {one.name for one in fields(TrainingStatus)} - {"key", "silent_s"}
+    return [
+        TrainingStatus(
+            key=row.training_key[:12],
+            silent_s=round(float(row.silent_s), 1),
+            **{name: getattr(row, name) for name in shown},
+        )
+        for row in rows
+    ]
 
 
 def _models(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[ModelStatus]:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from classifier import registry
 from classifier.articles import AnnotatedArticle
 from classifier.exceptions import TrainingDataError
@@ -19,8 +17,9 @@ from classifier.labelling.agreement import Agreement
 from classifier.model import artefact
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
-from classifier.pipeline import starts
+from classifier.pipeline import starts, under_way
 from classifier.pipeline.starts import Skipped, Start
+from classifier.pipeline.under_way import Training
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.training import provenance, snapshot
@@ -28,7 +27,7 @@ from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
 
 if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
-    from classifier.training.fit import Fitted, Progress, Tokenized
+    from classifier.training.fit import Fitted, Progress
 
 __all__ = ["Skipped", "Trained", "run"]
 
@@ -40,7 +39,7 @@ VALIDATION_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The candidate that a training made."""
+    """The candidate that a training made. `seconds` counts the attempts that were killed, too."""
 
     model: str
     artefact: str
@@ -52,6 +51,7 @@ class Trained:
     precision: str
     seconds: float
     engine: str
+    resumed_from_step: int
 
 
 @use_case
@@ -67,9 +67,11 @@ def run(
     """Train, write the artefact and register it as a candidate.
 
     It starts from the encoder, or from the model of the name `start_from`, such as "champion". It does not where
-    fewer than `min_new_annotations` have come since the last training that was decided on.
+    fewer than `min_new_annotations` have come since the last training that was decided on. A training of the same
+    articles and recipe that was killed is gone on with.
 
     Raises:
+        TrainingUnderWayError: another process trains the same.
         EncoderError: the encoder cannot be loaded.
         ModelNotFoundError: there is no such model.
         TrainingDataError: there are no annotated articles, or they are all of one category.
@@ -82,14 +84,17 @@ def run(
     categories = tuple(sorted({article.category for article in train}))
     pretrained = start.checkpoint(categories, seed=recipe.seed)
     tokenization = Tokenization.read(start.directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
-    fitted = _fit(pretrained, tokenization, train, validation, categories, recipe, on_progress)
     content = snapshot.encode({"train": train, "validation": validation})
-    details = _details(start, recipe, train, validation, content, fitted)
-    trained = replace(pretrained, weights=fitted.weights)
-    texts = (article.text for article in validation)
-    details["engine"] = agreement.check(trained, tokenization, categories, texts)
-    sizes = len(train), len(validation)
-    return _register(workspace, pretrained, tokenization, categories, fitted, details, sizes, content)
+    with under_way.opened(workspace, pretrained, tokenization, train, validation, categories, recipe) as training:
+        fitted = under_way.fit(training, pretrained, categories, recipe, on_progress)
+        details = _details(start, recipe, train, validation, content, fitted)
+        texts = (article.text for article in validation)
+        fine_tuned = replace(pretrained, weights=fitted.weights)
+        details["engine"] = agreement.check(fine_tuned, tokenization, categories, texts)
+        sizes = len(train), len(validation)
+        trained = _register(workspace, pretrained, tokenization, categories, fitted, details, sizes, content, training)
+        training.checkpoints.discard()
+    return trained
 
 
 def _data(workspace: Workspace) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
@@ -140,32 +145,6 @@ def _set_aside(articles: list[AnnotatedArticle]) -> tuple[list[AnnotatedArticle]
     )
 
 
-def _fit(
-    pretrained: Checkpoint,
-    tokenization: Tokenization,
-    train: Sequence[AnnotatedArticle],
-    validation: Sequence[AnnotatedArticle],
-    categories: tuple[str, ...],
-    recipe: Recipe,
-    on_progress: Callable[[Progress], None],
-) -> Fitted:
-    from classifier.training import fit
-
-    def tokenized(articles: Sequence[AnnotatedArticle]) -> Tokenized:
-        targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
-        return fit.Tokenized(tokenization.pieces([article.text for article in articles]), targets)
-
-    log.info("training on %d articles of %d categories", len(train), len(categories))
-    return fit.fit(
-        pretrained,
-        tokenized(train),
-        tokenized(validation),
-        recipe,
-        categories=len(categories),
-        on_progress=on_progress,
-    )
-
-
 def _details(
     start: Start,
     recipe: Recipe,
@@ -202,20 +181,27 @@ def _register(
     details: dict[str, Any],
     sizes: tuple[int, int],
     content: bytes,
+    training: Training,
 ) -> Trained:
-    name = registry.new_name()
-    files = artefact.write(
-        workspace.models / name,
-        shape=pretrained.shape,
-        weights=fitted.weights,
-        categories=categories,
-        max_length=tokenization.max_length,
-        tokenizer=pretrained.directory,
-        details={"name": name, **details},
-        beside={snapshot.FILE: content},
-    )
+    """Write the artefact and its row; what an attempt that was killed has done of it already is taken as it is."""
+    name = training.checkpoints.name(registry.new_name())
+    directory = workspace.models / name
+    if directory.exists():
+        files = artefact.read(directory)
+    else:
+        files = artefact.write(
+            directory,
+            shape=pretrained.shape,
+            weights=fitted.weights,
+            categories=categories,
+            max_length=tokenization.max_length,
+            tokenizer=pretrained.directory,
+            details={"name": name, **details},
+            beside={snapshot.FILE: content, **training.pictures(name, fitted)},
+        )
     with workspace.database.begin() as connection:
-        model = registry.register(connection, name, files, details)
+        model = reads.model(connection, name) or registry.register(connection, name, files, details)
+    training.recorder.finish(model_id=model.id)
     return Trained(
         model=model.name,
         artefact=model.artefact,
@@ -227,4 +213,5 @@ def _register(
         precision=fitted.precision,
         seconds=round(fitted.seconds, 1),
         engine=str(Agreement(**details["engine"])),
+        resumed_from_step=fitted.resumed_from,
     )

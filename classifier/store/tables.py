@@ -271,6 +271,42 @@ dead_letters = Table(
     _now("failed_at"),
 )
 
+training_runs = Table(
+    "training_runs",
+    metadata,
+    _key(),
+    Column("training_key", Text, nullable=False, comment="of what is trained: the same one goes on"),
+    Column("status", Text, nullable=False, server_default="running"),
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("steps", Integer, nullable=False, comment="of all epochs"),
+    Column("epochs", Integer, nullable=False, comment="it may stop sooner"),
+    Column("step", Integer, nullable=False, server_default="0", comment="done"),
+    Column("epoch", Integer, nullable=False, server_default="1"),
+    Column("loss", Double, comment="mean since the epoch's start"),
+    Column("seconds", Double, nullable=False, server_default="0", comment="spent, in all attempts"),
+    Column("seconds_left", Double),
+    Column("model_id", ForeignKey(models.c.id, ondelete="SET NULL"), comment="what it became"),
+    Column("error", Text, comment="one line, where it failed"),
+    _now("started_at"),
+    _now("heard_at"),
+    Column("finished_at", DateTime(timezone=True)),
+    CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
+    Index(None, "training_key", "id"),
+)
+
+training_metrics = Table(
+    "training_metrics",
+    metadata,
+    Column("run_id", ForeignKey(training_runs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, nullable=False),
+    Column("loss", Double, nullable=False, comment="mean since the epoch's start"),
+    Column("accuracy", Double, comment="on the validation split, at an epoch's end"),
+    Column("macro_f1", Double, comment="on the validation split, at an epoch's end"),
+    Column("seconds", Double, nullable=False, comment="since the training's start, in all attempts"),
+    _now("recorded_at"),
+)
+
 text_clusters = Table(
     "text_clusters",
     MetaData(),  # a view, as below

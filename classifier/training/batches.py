@@ -41,15 +41,21 @@ def bucket(length: int, buckets: Sequence[int] = BUCKETS) -> int:
 
 
 def batches(
-    pieces: Pieces, targets: CategoryIndices, *, size: int, shuffle: np.random.Generator | None = None, pool: int = 32
+    pieces: Pieces,
+    targets: CategoryIndices,
+    *,
+    size: int,
+    shuffle: np.random.Generator | None = None,
+    pool: int = 32,
+    start: int = 0,
 ) -> Iterator[Batch]:
-    """Yield every article once, in batches of similar length.
+    """Yield every article once, in batches of similar length; the first `start` batches are left out.
 
     With `shuffle`, articles are shuffled, sorted by length only within pools of `pool` batches, and
     the batches are shuffled again: close to random order at close to no padding. Without it, the
     order is by length.
     """
-    for rows in _groups(pieces, size, shuffle, pool):
+    for rows in _groups(pieces, size, shuffle, pool)[start:]:
         width = bucket(max(len(pieces[row]) for row in rows))
         tokens, mask = pad([pieces[row] for row in rows], width, size)
         padded = np.zeros(size, dtype=np.int64)
@@ -57,6 +63,28 @@ def batches(
         importance = np.zeros(size, dtype=np.float32)
         importance[: len(rows)] = 1.0
         yield Batch(tokens, mask, padded, importance, rows)
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """Cut a batch into `parts` of the same number of rows, the mean of whose gradients is the batch's.
+
+    Where the rows cannot be dealt evenly, rows of padding fill the last part. The loss of a part is its mean
+    over all of its rows, so the articles' importance makes up for them.
+    """
+    if parts == 1:
+        return [batch]
+    size = len(batch.targets)
+    rows = -(-size // parts)
+    more = rows * parts - size
+    tokens = np.pad(batch.tokens, ((0, more), (0, 0)))
+    mask = np.pad(batch.mask, ((0, more), (0, 0)))
+    mask[size:, 0] = 1  # attention over nothing is not a number
+    targets = np.pad(batch.targets, (0, more))
+    importance = np.pad(batch.importance, (0, more)) * np.float32(rows * parts / size)
+    return [
+        Batch(tokens[part], mask[part], targets[part], importance[part], batch.rows[part])
+        for part in (slice(first, first + rows) for first in range(0, rows * parts, rows))
+    ]
 
 
 def count(articles: int, size: int) -> int:

@@ -61,10 +61,14 @@ def promote(
     return decision.promoted or decision.previous == model
 
 
-def decline(place: Workspace, model: str, answer: Mapping[str, Any] | None) -> None:
-    """Keep who turned the model down."""
+def decline(place: Workspace, model: str | None, answer: Mapping[str, Any] | None) -> None:
+    """Keep who turned the model down; skip where nothing was trained, so that there was nothing to decide."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
     from classifier.pipeline import promote as use_case
 
+    if model is None:
+        raise AirflowSkipException("nothing was trained, so there was nothing to decide")
     who = _who(answer)
     reason = "nobody answered in time" if who == NOBODY else f"turned down by {who}"
     use_case.decline(place, model, reason=reason, decided_by=f"{who}, retrain_classifier")

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError, UserError
+from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError, TrainingUnderWayError, UserError
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(DatabaseUnavailableError, RetryAction.RETRY, reason="the database may come back"),
         RetryRule(SourceUnavailableError, RetryAction.RETRY, reason="the source may answer later"),
+        RetryRule(TrainingUnderWayError, RetryAction.RETRY, reason="the attempt before may be about to end"),
         RetryRule(UserError, RetryAction.FAIL, reason="it fails the same way until somebody mends it"),
     ]
 )

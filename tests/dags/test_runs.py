@@ -157,7 +157,7 @@ def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder,
 @pytest.mark.slow
 def test_nothing_new_since_the_last_model_skips_the_whole_run_and_says_why(run, encoder, value, caplog):
     states = run("retrain_classifier", encoder=str(encoder))
-    assert states == dict.fromkeys(("train", "evaluate", "promote", "announce"), "skipped")
+    assert states == dict.fromkeys(PROMOTED, "skipped")
     assert "0 new annotations since" in caplog.text
     assert value("SELECT count(*) FROM models") == 1
 

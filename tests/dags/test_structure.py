@@ -104,17 +104,18 @@ def test_an_asset_is_announced_by_the_last_task(dagbag, dag, task, asset):
     assert [outlet.name for outlet in dagbag.dags[dag].get_task(task).outlets] == [asset]
 
 
-def test_a_users_mistake_is_not_retried_but_a_lost_database_is(dagbag):
+def test_a_users_mistake_is_not_retried_but_what_may_pass_is(dagbag):
     from airflow.sdk import RetryAction
     from classifier_airflow.conduct import RETRY_POLICY
 
-    from classifier.exceptions import DatabaseUnavailableError, SourceError
+    from classifier.exceptions import DatabaseUnavailableError, SourceError, TrainingUnderWayError
 
     def action(error):
         return RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action
 
     assert action(SourceError("no such file")) == RetryAction.FAIL
     assert action(DatabaseUnavailableError("down")) == RetryAction.RETRY
+    assert action(TrainingUnderWayError("by process 7")) == RetryAction.RETRY
 
 
 def test_the_dag_files_are_light():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.training.batches import BUCKETS, batches, bucket, count
+from classifier.training.batches import BUCKETS, batches, bucket, count, split
 
 lengths_of_articles = st.lists(st.integers(2, 512), min_size=1, max_size=120)
 
@@ -71,3 +71,29 @@ def test_a_bucket_is_the_narrowest_that_holds_the_length(length, width):
 @pytest.mark.parametrize(("articles_", "size", "expected"), [(0, 4, 0), (1, 4, 1), (4, 4, 1), (5, 4, 2)])
 def test_an_epoch_counts_its_last_batch_too(articles_, size, expected):
     assert count(articles_, size) == expected
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 3))
+def test_the_parts_of_a_batch_are_equally_large_and_weigh_what_the_batch_does(size, parts, padding):
+    filled = max(1, size - padding)
+    pieces, targets = articles(range(2, filled + 2))
+    (batch,) = batches(pieces, targets, size=size)
+    found = split(batch, parts)
+    assert len(found) == parts
+    assert len({part.tokens.shape for part in found}) == 1
+    assert sorted(row for part in found for row in part.rows) == list(range(filled))
+    losses = [part.importance.sum() / len(part.importance) for part in found]
+    assert np.mean(losses) == pytest.approx(batch.importance.sum() / size)
+    assert all((part.mask.sum(axis=1) > 0).all() for part in found)
+
+
+def test_batches_that_are_done_are_left_out():
+    pieces, targets = articles([5] * 20)
+    whole, rest = (
+        [
+            batch.rows.tolist()
+            for batch in batches(pieces, targets, size=3, shuffle=np.random.default_rng(1), start=start)
+        ]
+        for start in (0, 4)
+    )
+    assert rest == whole[4:]

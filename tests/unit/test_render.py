@@ -12,7 +12,7 @@ import pytest
 from classifier.cli import render
 from classifier.evaluation.metrics import measure
 from classifier.pipeline.evaluate import Evaluated
-from classifier.pipeline.status import Backlog, ModelStatus, Status
+from classifier.pipeline.status import Backlog, ModelStatus, Status, TrainingStatus
 
 NAMES = ("[/news]", "[red]", ":key:", "日本", 'a "b"', "[bold]x[/bold]")
 MOMENT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -108,3 +108,18 @@ def test_models_are_listed_or_said_to_be_none(capsys):
     assert "none yet; run: classifier train" in capsys.readouterr().out
     render.models([ModelStatus("m1", "candidate", MOMENT, None, None, None, None)], as_json=True)
     assert json.loads(capsys.readouterr().out)[0]["name"] == "m1"
+
+
+@pytest.mark.parametrize(
+    ("loss", "score", "silent", "rest"),
+    [
+        (0.51234, None, 3.0, "loss 0.5123, 90 s left"),
+        (0.5, 0.91, 3.0, "loss 0.5000, validation macro-F1 0.9100, 90 s left"),
+        (None, None, 7200.0, "90 s left (last heard of 120 min ago; the same command goes on)"),
+    ],
+)
+def test_a_training_under_way_is_a_line_of_the_status(capsys, loss, score, silent, rest):
+    training = TrainingStatus("k", 1, MOMENT, 2, 4, 1200, 2000, loss, score, 60.0, 90.0, silent)
+    render.status(Status({}, {}, 0, 0, 0, None, [], [training]), as_json=False)
+    expected = f"Training: epoch 2 of 4, step 1,200 of 2,000, {rest}"
+    assert expected in capsys.readouterr().out.splitlines()

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0009"
+revision = "0006"
 down_revision = "0005"
 
 VERDICTS = ("verdict IN ('promoted', 'held')", "verdict IN ('promoted', 'held', 'undecided', 'rolled back')")

@@ -1,0 +1,109 @@
+"""A training while it runs: its lock, its saved states, and what is seen of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classifier.articles import AnnotatedArticle
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.tokenization import Tokenization
+from classifier.pipeline import recording
+from classifier.pipeline.recording import Recorder
+from classifier.training import checkpoints, curves, state
+from classifier.training.checkpoints import Checkpoints
+from classifier.training.events import Events
+from classifier.training.recipes import Recipe
+from classifier.training.state import Tokenized
+from classifier.workspace import Workspace
+
+if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
+    from classifier.training.fit import Fitted, Progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training that is under way: its data, and what watches over it."""
+
+    train: Tokenized
+    validation: Tokenized
+    checkpoints: Checkpoints
+    recorder: Recorder
+
+    def pictures(self, name: str, fitted: Fitted) -> dict[str, bytes]:
+        """Return the learning curves, and TensorBoard's files of every attempt, by file name."""
+        events = {path.name: path.read_bytes() for path in sorted(self.checkpoints.directory.glob("events.*"))}
+        return {"learning-curves.svg": curves.svg(fitted.losses, fitted.history, title=name).encode(), **events}
+
+
+@contextmanager
+def opened(
+    workspace: Workspace,
+    pretrained: Checkpoint,
+    tokenization: Tokenization,
+    train: Sequence[AnnotatedArticle],
+    validation: Sequence[AnnotatedArticle],
+    categories: tuple[str, ...],
+    recipe: Recipe,
+) -> Iterator[Training]:
+    """Tokenise, and hold the lock and the records of what is trained.
+
+    Raises:
+        TrainingUnderWayError: another process trains the same.
+    """
+    from classifier.model.backend import backend
+    from classifier.training.fit import precision_of
+
+    arithmetic = f"{backend()} {precision_of(recipe)}"
+    learnt = _tokenized(tokenization, train, categories)
+    validated = _tokenized(tokenization, validation, categories)
+    key = state.key(pretrained, learnt, validated, recipe, categories=categories, precision=arithmetic)
+    settings = workspace.settings
+    minutes, steps = settings.checkpoint_minutes, settings.checkpoint_steps
+    with (
+        checkpoints.opened(settings.checkpoints_directory, key, every_s=60 * minutes, every_steps=steps) as saved,
+        recording.recorded(workspace.database, key, epochs=recipe.epochs) as recorder,
+    ):
+        yield Training(learnt, validated, saved, recorder)
+
+
+def fit(
+    training: Training,
+    pretrained: Checkpoint,
+    categories: tuple[str, ...],
+    recipe: Recipe,
+    on_progress: Callable[[Progress], None],
+) -> Fitted:
+    """Train to the end, or from the last saved state, while its figures are recorded."""
+    from classifier.training import fit as fitting
+
+    log.info("training on %d articles of %d categories", len(training.train.pieces), len(categories))
+    with closing(Events(training.checkpoints.directory)) as events:
+
+        def watch(now: Progress) -> None:
+            for one in (on_progress, training.recorder, events):
+                one(now)
+
+        return fitting.fit(
+            pretrained,
+            training.train,
+            training.validation,
+            recipe,
+            categories=len(categories),
+            checkpoints=training.checkpoints,
+            on_progress=watch,
+        )
+
+
+def _tokenized(
+    tokenization: Tokenization, articles: Sequence[AnnotatedArticle], categories: tuple[str, ...]
+) -> Tokenized:
+    targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
+    return Tokenized(tokenization.pieces([article.text for article in articles]), targets)

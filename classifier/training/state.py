@@ -1,0 +1,121 @@
+"""What a training is known by, and all that it needs to go on where it was killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.articles import CategoryIndices
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.tokenization import Pieces
+from classifier.training.recipes import Recipe
+
+FORMAT = 1
+"""Of the state and of what the key covers; another one makes every training start afresh."""
+
+_LIBRARIES = ("keras", "keras-hub", "tensorflow")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """Articles as word pieces, with their categories' positions."""
+
+    pieces: Pieces
+    targets: CategoryIndices
+
+    def sha256(self) -> str:
+        """Return a hash of all that the network gets to see of the articles, in their order."""
+        lengths = np.fromiter((len(ids) for ids in self.pieces), dtype=np.int64, count=len(self.pieces))
+        ids = np.fromiter(chain.from_iterable(self.pieces), dtype=np.int64, count=int(lengths.sum()))
+        found = hashlib.sha256()
+        for part in (lengths, ids, np.asarray(self.targets, dtype=np.int64)):
+            found.update(part.tobytes())
+        return found.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What an epoch came to. `seconds` counts from the training's start, without the time between two attempts."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    macro_f1: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a training has come, after a whole step.
+
+    `batch` steps of `epoch` are done, `step` of all epochs. `shuffle` is the state of the generator at the
+    start of the epoch, which deals the epoch's batches again. `loss` is the mean since the epoch's start, and
+    `losses` are points of its curve: step and loss. `parts` is how many pieces a step is computed in.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    parts: int = 1
+    seconds: float = 0.0
+    shuffle: Mapping[str, Any] = field(default_factory=dict)
+    best_epoch: int = 0
+    history: tuple[Epoch, ...] = ()
+    losses: tuple[tuple[int, float], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for a JSON file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Position:
+        """Take back what `to_json` gave."""
+        history = tuple(Epoch(**epoch) for epoch in values["history"])
+        losses = tuple((int(step), float(loss)) for step, loss in values["losses"])
+        return cls(**{**values, "history": history, "losses": losses})
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A training's position with everything that changes in the network, and the best epoch's weights."""
+
+    position: Position
+    network: Mapping[str, NDArray[Any]]
+    best: Sequence[NDArray[Any]]
+
+
+def key(
+    checkpoint: Checkpoint, train: Tokenized, validation: Tokenized, recipe: Recipe, *, categories: Sequence[str],
+    precision: str,
+) -> str:  # fmt: skip
+    """Return a name for what is trained: trainings of one key, on one machine, come to the same weights.
+
+    It covers what goes into the network: the articles as word pieces, the weights it starts from, the
+    recipe with its seed, the number format, and the versions of the libraries that compute.
+    """
+    found = hashlib.sha256()
+    described = {
+        "format": FORMAT,
+        "recipe": asdict(recipe),
+        "precision": precision,
+        "categories": list(categories),
+        "train": train.sha256(),
+        "validation": validation.sha256(),
+        "shape": asdict(checkpoint.shape),
+        "versions": {name: version(name) for name in _LIBRARIES},
+    }
+    found.update(json.dumps(described, sort_keys=True, default=str).encode())
+    for name in sorted(checkpoint.weights):
+        tensor = np.ascontiguousarray(checkpoint.weights[name])
+        found.update(f"{name} {tensor.dtype} {tensor.shape}\0".encode())
+        found.update(tensor.data)
+    return found.hexdigest()[:32]
