@@ -18,7 +18,7 @@ import numpy as np
 
 def main() -> None:
     """Label with both and report."""
-    parser = common.parser(__doc__)
+    parser = common.data_parser(__doc__)
     parser.add_argument("model", type=Path, help="directory of a trained model")
     parser.add_argument("--dataset", choices=("r8-test", "bbc"), default="r8-test")
     parser.add_argument("--limit", type=int, help="label so many articles only")

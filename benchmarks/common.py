@@ -26,10 +26,16 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options that every benchmark has."""
     found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--quick", action="store_true", help="a small version, under a minute")
+    found.add_argument("--out", type=Path, help="file to write the line of JSON to")
+    return found
+
+
+def data_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser that also has the options of where real articles are."""
+    found = parser(description)
     found.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the articles")
     cache = ROOT / "var" / "downloads"
     found.add_argument("--cache", type=Path, default=cache, help="folder of what is downloaded: R8 and the encoder")
-    found.add_argument("--out", type=Path, help="file to write the line of JSON to")
     return found
 
 
@@ -63,9 +69,9 @@ def _measured(function: Callable[..., T], arguments: Sequence[Any]) -> tuple[T, 
     return function(*arguments), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def report(runs: list[dict[str, Any]], out: Path | None) -> None:
+def report(runs: list[dict[str, Any]], out: Path | None, **more: Any) -> None:
     """Print the line of JSON, and write it where it is wanted."""
-    line = json.dumps({"machine": machine(), "commit": commit(), "runs": runs})
+    line = json.dumps({"machine": machine(), "commit": commit(), **more, "runs": runs})
     print(line)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)

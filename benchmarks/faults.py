@@ -14,7 +14,6 @@ model is made champion in the middle. In the end every article must have its lab
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -26,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
-from ingest import ROOT, commit, machine
 from sqlalchemy import Engine, create_engine, text
 
 COMMAND = [sys.executable, "-c", "from classifier.cli.app import main; main()", "label", "--json"]
@@ -144,14 +143,18 @@ class Drill:
 def main() -> None:
     """Do the drill and report."""
     options = arguments()
-    sys.path.insert(0, str(ROOT))
     from classifier import embedded
     from classifier.store.connection import connect
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         url = embedded.start(folder / "postgres", "articles")["articles"]
-        environment = {**os.environ, "CLASSIFIER_DATABASE_URL": url, "CLASSIFIER_HOME": name, "PYTHONPATH": str(ROOT)}
+        environment = {
+            **os.environ,
+            "CLASSIFIER_DATABASE_URL": url,
+            "CLASSIFIER_HOME": name,
+            "PYTHONPATH": str(common.ROOT),
+        }
         drill = Drill(folder, options, url, connect(url), random.Random(options.seed), environment)
         fill(drill)
         began = time.monotonic()
@@ -160,25 +163,19 @@ def main() -> None:
         found = {"seconds": round(time.monotonic() - began), **verify(drill)}
         drill.database.dispose()
         embedded.leave(folder / "postgres")
-    line = json.dumps({"machine": machine(), "commit": commit(), "runs": [found]})
-    print(line)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(line + "\n", encoding="utf-8")
+    common.report([found], options.out)
     sys.exit(any(found[name] for name in ("missing", "doubled", "mixed")))
 
 
 def arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--page", type=int, default=500, help="articles in a transaction")
     parser.add_argument("--rate", type=float, default=1000, help="articles a second of each worker, at most")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--quick", action="store_true", help="5,000 rows and 4 kills, for a test")
-    parser.add_argument("--out", type=Path, help="file to write the line of JSON to")
     options = parser.parse_args()
     if options.quick:
         options.rows, options.kills, options.page, options.rate = 5_000, 4, 50, 800

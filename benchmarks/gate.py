@@ -9,26 +9,18 @@ naive rule decide. A tenth of the clusters are three near-duplicates, which both
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+import common  # first: it makes this project's package the one that is found
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from classifier.evaluation import gate  # noqa: E402
-from classifier.evaluation.margins import Margins  # noqa: E402
-from classifier.evaluation.metrics import macro_f1  # noqa: E402
-from classifier.evaluation.rules import Contest  # noqa: E402
-from classifier.evaluation.sample import Answers, Sample  # noqa: E402
+from classifier.evaluation import gate
+from classifier.evaluation.margins import Margins
+from classifier.evaluation.metrics import macro_f1
+from classifier.evaluation.rules import Contest
+from classifier.evaluation.sample import Answers, Sample
 
 POINTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0)
 SIZES = (200, 1000, 5000)
@@ -136,10 +128,8 @@ def simulate(shares: np.ndarray, points: float, articles: int, trials: int) -> d
 
 def main() -> None:
     """Simulate, print a table for people and a line of JSON for programs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--quick", action="store_true", help="4 trials of the smallest test set")
-    parser.add_argument("--out", type=Path, help="file to write the line of JSON to")
     options = parser.parse_args()
     trials, sizes = (4, SIZES[:1]) if options.quick else (options.trials, SIZES)
     started, runs = time.perf_counter(), []
@@ -157,22 +147,7 @@ def main() -> None:
                 )
     settings = {"trials": trials, "margin_points": 100 * Margins().macro_f1, "alpha": Margins().alpha}
     settings["seconds"] = round(time.perf_counter() - started)
-    line = json.dumps({"machine": machine(), "commit": commit(), "settings": settings, "runs": runs})
-    print(line)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(line + "\n", encoding="utf-8")
-
-
-def machine() -> dict[str, Any]:
-    """Return what the time depends on; the rates depend on nothing."""
-    return {"cores": os.cpu_count(), "load_1m": round(os.getloadavg()[0], 1)}
-
-
-def commit() -> str:
-    """Return the commit that was measured."""
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    common.report(runs, options.out, settings=settings)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = common.parser(__doc__)
+    parser = common.data_parser(__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

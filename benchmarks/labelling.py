@@ -89,7 +89,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = common.parser(__doc__)
+    parser = common.data_parser(__doc__)
     parser.add_argument("--r8-rows", type=int, default=2048)
     parser.add_argument("--bbc-rows", type=int, default=640)
     parser.add_argument("--slow-rows", type=float, default=0.2, help="share of the rows that hf_pipeline labels")

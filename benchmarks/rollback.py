@@ -6,20 +6,14 @@ python benchmarks/rollback.py --out benchmarks/results/rollback.json
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import common
 from sqlalchemy import Engine, create_engine, text
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 CATEGORIES = "(ARRAY['business', 'sport', 'tech'])"
 ARTICLES = """
@@ -36,11 +30,9 @@ READ = "SELECT label, model FROM article_labels WHERE article_id = :article"
 
 def main() -> None:
     """Fill a database, go back and forth, and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="articles, and predictions of each model")
     parser.add_argument("--repeats", type=int, default=5, help="times back and forth")
-    parser.add_argument("--quick", action="store_true", help="1,000 rows, once")
-    parser.add_argument("--out", type=Path, help="file to write the line of JSON to")
     options = parser.parse_args()
     if options.quick:
         options.rows, options.repeats = 1_000, 1
@@ -109,17 +101,9 @@ def report(seconds: list[float], options: argparse.Namespace) -> None:
         "seconds": round(statistics.median(seconds), 3),
         "spread": [round(min(seconds), 3), round(max(seconds), 3)],
         "repeats": len(seconds),
-        "load_1m": round(os.getloadavg()[0], 1),
     }
     print(f"a rollback is seen after {run['seconds']} s, at most {max(seconds):.3f} s")
-    machine = {"cores": os.cpu_count()}
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    line = json.dumps({"machine": machine, "commit": commit, "runs": [run]})
-    print(line)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(line + "\n", encoding="utf-8")
+    common.report([run], options.out)
 
 
 if __name__ == "__main__":

@@ -16,20 +16,18 @@ Postgres of default settings. Texts are short: this is about rows.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
-from ingest import ROOT, commit, machine
 from sqlalchemy import create_engine, text
 
 CATEGORIES = ("business", "sport", "tech", "world")
@@ -76,7 +74,6 @@ class Fake:
 def main() -> None:
     """Start a Postgres, measure and report."""
     options = arguments()
-    sys.path.insert(0, str(ROOT))
     from classifier import embedded
 
     with tempfile.TemporaryDirectory() as folder:
@@ -87,19 +84,14 @@ def main() -> None:
             **overhead(url, options),
             **history(url, options),
             **together(url, options),
-            "load_1m": round(os.getloadavg()[0], 1),
         }
         embedded.leave(Path(folder) / "postgres")
-    line = json.dumps({"machine": machine(), "commit": commit(), "runs": [run]})
-    print(line)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(line + "\n", encoding="utf-8")
+    common.report([run], options.out)
 
 
 def arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--few", type=int, default=20_000, help="labelled rows that new ones are among")
     parser.add_argument("--many", type=int, default=2_000_000)
@@ -108,8 +100,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--speed", type=int, default=500, help="rows a second of the engine that sleeps")
     parser.add_argument("--seconds", type=float, default=20, help="that each number of workers works for")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="the first is compared with")
-    parser.add_argument("--quick", action="store_true", help="a small version, for a test")
-    parser.add_argument("--out", type=Path, help="file to write the line of JSON to")
     options = parser.parse_args()
     if options.quick:
         options.rows, options.few, options.many, options.new = 20_000, 2_000, 20_000, 1_000

@@ -65,7 +65,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = common.parser(__doc__)
+    parser = common.data_parser(__doc__)
     parser.add_argument("--train", type=int, default=640, help="articles to train on")
     parser.add_argument("--test", type=int, default=500, help="articles to test on")
     parser.add_argument("--epochs", type=int, default=2)
