@@ -120,6 +120,7 @@ def test_models_are_listed_or_said_to_be_none(capsys):
 )
 def test_a_training_under_way_is_a_line_of_the_status(capsys, loss, score, silent, rest):
     training = TrainingStatus("k", 1, MOMENT, 2, 4, 1200, 2000, loss, score, 60.0, 90.0, silent)
-    render.status(Status({}, {}, 0, 0, 0, None, [], [training]), as_json=False)
+    nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
+    render.status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [training]), as_json=False)
     expected = f"Training: epoch 2 of 4, step 1,200 of 2,000, {rest}"
     assert expected in capsys.readouterr().out.splitlines()
