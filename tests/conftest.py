@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 import tempfile
@@ -142,6 +143,15 @@ def classifier(_command, tmp_path):
         return _command.run([str(argument) for argument in arguments], tmp_path, given)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _log_level():
+    """The command line, run in the tests' own process, sets the level for good."""
+    logger = logging.getLogger("classifier")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -58,9 +58,10 @@ def test_agreement_is_kept_with_the_model(ready, tmp_path):
     ((kept,),) = query(ready.database, "SELECT training -> 'engine' FROM models")
     assert manifest["engine"] == status.models(ready)[0].engine == kept
     assert kept["engine"] == "openvino"
-    assert kept["same_labels"] == 1.0
+    assert kept["same_labels"] >= 1 - 1 / kept["texts"], "one may be undecided"
     assert 0 <= kept["mean_difference"] <= kept["largest_difference"] < 0.05
-    assert trained.engine.startswith(f"openvino in {kept['precision']}: {kept['texts']} of {kept['texts']} labels")
+    same = round(kept["same_labels"] * kept["texts"])
+    assert trained.engine.startswith(f"openvino in {kept['precision']}: {same} of {kept['texts']} labels")
 
 
 def test_a_model_that_its_engine_computes_wrongly_is_refused(ready, tmp_path, other_weights):

@@ -36,7 +36,7 @@ def working(workspace, tmp_path, environment):
     """Start the command with two slow workers, and return it once both of them have labelled something."""
     crown(workspace, "m1", 0)
     take_in(workspace, tmp_path / "x.csv", unlabelled(400))
-    command = [*COMMAND, "--page-size", "5", "--max-rate", "60"]
+    command = [*COMMAND, "--page-size", "5", "--max-rate", "20"]
     process = subprocess.Popen(
         command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -91,7 +91,7 @@ class TestSkipping:
         def no_training(*_, **__):
             raise TrainsError
 
-        monkeypatch.setattr(train, "_fit", no_training)
+        monkeypatch.setattr(train.under_way, "fit", no_training)
         return world
 
     def test_nothing_new_is_skipped_and_says_so(self, trained):
