@@ -14,7 +14,7 @@ from classifier.demo import files, report
 from classifier.demo.airflow_process import Airflow, AirflowFailedError
 from classifier.demo.display import Display, Step
 from classifier.demo.rest import FINISHED, Client, Run, Task
-from classifier.store import tables
+from classifier.store import promotions, reads, tables
 from classifier.workspace import Workspace
 
 TRAINING: Mapping[str, Any] = {
@@ -43,6 +43,7 @@ class Workflow:
         began = datetime.now(UTC)
         self._ingest(articles)
         candidate = self._retrain()
+        self._check_champion()
         self._label(began)
         answers = files.read_answers(articles.answers)
         return report.gather(self.workspace, answers, candidate, self._speed(began))
@@ -77,6 +78,13 @@ class Workflow:
             candidate = str(self.client.returned(run, _named(self.client.tasks(run), "train")))
             step.result("promoted" if promoted else "not promoted: classifier promotions says why")
         return candidate
+
+    def _check_champion(self) -> None:
+        """Say why there is nobody to label, where the gate has held the first model."""
+        with self.workspace.database.connect() as connection:
+            if reads.champion(connection) is None:
+                reason = promotions.history(connection, limit=1)[0].reason
+                raise AirflowFailedError(f"the gate let no model through, so nothing can be labelled: {reason}")
 
     def _label(self, began: datetime) -> None:
         with self.display.step("Label the incoming rows") as step:
