@@ -130,6 +130,16 @@ assert signal.getsignal(number) == before
 
 
 def test_stopping_is_not_interrupted():
-    with processes.undisturbed():
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.raise_signal(number)
+    """In a process of its own, too."""
+    outcome = subprocess.run([sys.executable, "-c", UNDISTURBED], capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stdout) == (0, "undisturbed\n")
+
+
+UNDISTURBED = """
+import signal
+from classifier.demo import processes
+with processes.undisturbed():
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.raise_signal(number)
+print("undisturbed")
+"""
