@@ -46,6 +46,96 @@ from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE
 from pendulum import datetime
 
 
+@task(pool=GPU_POOL, queue=GPU_QUEUE, retries=2, execution_timeout=timedelta(hours=6))
+def train(params=None) -> str:
+    """Train a candidate and return its name; skip where too little is new."""
+    from airflow.sdk.exceptions import AirflowSkipException
+    from classifier_airflow.places import log_training, workspace
+
+    from classifier.pipeline import train as use_case
+    from classifier.training.recipes import files
+
+    wanted = ("epochs", "batch_size", "learning_rate", "max_length", "patience", "seed", "precision")
+    report = use_case.run(
+        workspace(),
+        files.load(params["recipe"], **{name: params[name] for name in wanted}),
+        encoder_name=params["encoder"],
+        start_from=params["from"],
+        min_new_annotations=params["min_new_annotations"],
+        on_progress=log_training(),
+    )
+    if isinstance(report, use_case.Skipped):
+        raise AirflowSkipException(report.reason)
+    return report.model
+
+
+@task
+def evaluate(model: str) -> dict[str, float | bool | str]:
+    """Measure the candidate on the test split, and return its figures and the baseline's."""
+    from classifier_airflow.places import workspace
+
+    from classifier.pipeline import evaluate as use_case
+
+    report = use_case.run(workspace(), model)
+    return {
+        "accuracy": report.metrics.accuracy,
+        "macro_f1": report.metrics.macro_f1,
+        "baseline_accuracy": report.baseline.accuracy,
+        "baseline_macro_f1": report.baseline.macro_f1,
+        "baseline_train_seconds": report.baseline_train_seconds,
+        "beats_baseline": report.beats_baseline,
+        "verdict": report.verdict,
+    }
+
+
+@task
+def judge(model: str, params=None) -> dict:
+    """Ask the gate, label a sample as a trial, and return what an approval has to show."""
+    from classifier_airflow import approvals
+    from classifier_airflow.places import workspace
+
+    return approvals.judge(workspace(), model, params)
+
+
+@task.branch
+def ask(judged: dict, params=None) -> str:
+    """Go by way of a person where one is wanted and there is something to decide."""
+    return "approve" if params["require_approval"] and judged["verdict"] == "promote" else "promote"
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+def promote(model: str, judged: dict, params=None, ti=None) -> bool:
+    """Decide, and return whether the candidate is the champion now."""
+    from classifier_airflow import approvals
+    from classifier_airflow.places import workspace
+
+    return approvals.promote(workspace(), model, judged, params, ti.xcom_pull(task_ids="approve", key=ANSWER))
+
+
+@task(outlets=[CHAMPION])
+def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bool):
+    """Tell whoever waits for a champion, if there is a new one."""
+    import logging
+
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    logging.getLogger(__name__).log(
+        logging.INFO if figures["beats_baseline"] else logging.WARNING, "%s: %s", model, figures["verdict"]
+    )
+    if not promoted:
+        raise AirflowSkipException("the champion stays; classifier promotions says why")
+    yield Metadata(CHAMPION, {"model": model, **figures})
+
+
+@task(trigger_rule=TriggerRule.ALL_SKIPPED)
+def decline(ti=None):
+    """Keep that a person turned the candidate down, or that nobody answered; skip where nothing was trained."""
+    from classifier_airflow import approvals
+    from classifier_airflow.places import workspace
+
+    approvals.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=ANSWER))
+
+
 @dag(
     schedule="0 2 * * *",
     start_date=datetime(2026, 1, 1, tz="UTC"),
@@ -121,59 +211,11 @@ from pendulum import datetime
     },
 )
 def retrain_classifier():
-    @task(pool=GPU_POOL, queue=GPU_QUEUE, retries=2, execution_timeout=timedelta(hours=6))
-    def train(params=None) -> str:
-        """Train a candidate and return its name; skip where too little is new."""
-        from airflow.sdk.exceptions import AirflowSkipException
-        from classifier_airflow.places import log_training, workspace
-
-        from classifier.pipeline import train as use_case
-        from classifier.training.recipes import files
-
-        wanted = ("epochs", "batch_size", "learning_rate", "max_length", "patience", "seed", "precision")
-        report = use_case.run(
-            workspace(),
-            files.load(params["recipe"], **{name: params[name] for name in wanted}),
-            encoder_name=params["encoder"],
-            start_from=params["from"],
-            min_new_annotations=params["min_new_annotations"],
-            on_progress=log_training(),
-        )
-        if isinstance(report, use_case.Skipped):
-            raise AirflowSkipException(report.reason)
-        return report.model
-
-    @task
-    def evaluate(model: str) -> dict[str, float | bool | str]:
-        """Measure the candidate on the test split, and return its figures and the baseline's."""
-        from classifier_airflow.places import workspace
-
-        from classifier.pipeline import evaluate as use_case
-
-        report = use_case.run(workspace(), model)
-        return {
-            "accuracy": report.metrics.accuracy,
-            "macro_f1": report.metrics.macro_f1,
-            "baseline_accuracy": report.baseline.accuracy,
-            "baseline_macro_f1": report.baseline.macro_f1,
-            "baseline_train_seconds": report.baseline_train_seconds,
-            "beats_baseline": report.beats_baseline,
-            "verdict": report.verdict,
-        }
-
-    @task
-    def judge(model: str, params=None) -> dict:
-        """Ask the gate, label a sample as a trial, and return what an approval has to show."""
-        from classifier_airflow import approvals
-        from classifier_airflow.places import workspace
-
-        return approvals.judge(workspace(), model, params)
-
-    @task.branch
-    def ask(judged: dict, params=None) -> str:
-        """Go by way of a person where one is wanted and there is something to decide."""
-        return "approve" if params["require_approval"] and judged["verdict"] == "promote" else "promote"
-
+    candidate = train()
+    figures = evaluate(candidate)
+    judged = judge(candidate)
+    figures >> judged
+    decision = promote(candidate, judged)
     approve = Approval(
         task_id="approve",
         subject="Promote {{ ti.xcom_pull(task_ids='judge')['model'] }}?",
@@ -181,42 +223,6 @@ def retrain_classifier():
         defaults=Approval.REJECT,
         response_timeout=timedelta(hours=12),
     )
-
-    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    def promote(model: str, judged: dict, params=None, ti=None) -> bool:
-        """Decide, and return whether the candidate is the champion now."""
-        from classifier_airflow import approvals
-        from classifier_airflow.places import workspace
-
-        return approvals.promote(workspace(), model, judged, params, ti.xcom_pull(task_ids="approve", key=ANSWER))
-
-    @task(outlets=[CHAMPION])
-    def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bool):
-        """Tell whoever waits for a champion, if there is a new one."""
-        import logging
-
-        from airflow.sdk.exceptions import AirflowSkipException
-
-        logging.getLogger(__name__).log(
-            logging.INFO if figures["beats_baseline"] else logging.WARNING, "%s: %s", model, figures["verdict"]
-        )
-        if not promoted:
-            raise AirflowSkipException("the champion stays; classifier promotions says why")
-        yield Metadata(CHAMPION, {"model": model, **figures})
-
-    @task(trigger_rule=TriggerRule.ALL_SKIPPED)
-    def decline(ti=None):
-        """Keep that a person turned the candidate down, or that nobody answered; skip where nothing was trained."""
-        from classifier_airflow import approvals
-        from classifier_airflow.places import workspace
-
-        approvals.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=ANSWER))
-
-    candidate = train()
-    figures = evaluate(candidate)
-    judged = judge(candidate)
-    figures >> judged
-    decision = promote(candidate, judged)
     # a rejection skips what follows `approve` directly: so `decline` follows `promote`
     ask(judged) >> [approve, decision]
     approve >> decision >> decline()

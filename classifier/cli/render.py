@@ -147,7 +147,8 @@ def runs(found: Sequence[RunStatus], as_json: bool) -> None:
     _print_wide(table)
     for run in found:
         if run.error:
-            STDOUT.print(f"{run.source}: {run.error}", markup=False)
+            # most errors of a file begin with its path, which is what it is called here
+            STDOUT.print(f"{run.source}: {run.error.removeprefix(f'{run.source}: ')}", markup=False)
 
 
 def checked(found: Sequence[Checked], as_json: bool) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from classifier import durable
 from classifier.exceptions import SettingsError
 from classifier.labelling.engine import Engine
 from classifier.model import hardware
@@ -77,7 +77,7 @@ def of_machine(home: Path, engine: Engine, shape: EncoderShape) -> BatchSizes:
             known = _read(path)
             if key not in known:
                 known[key] = calibrate(engine, shape.max_position_embeddings).tokens
-                _write(path, known)
+                durable.write(path, json.dumps(known, indent=2).encode())
             return BatchSizes(tuple((int(width), int(tokens)) for width, tokens in known[key]))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written ({error}); measured batch sizes are kept there") from error
@@ -140,10 +140,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(known, dict):
         raise SettingsError(f"{path}: not a JSON object; delete it, and the sizes are measured again")
     return known
-
-
-def _write(path: Path, known: dict[str, Any]) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as aside:
-        json.dump(known, aside, indent=2)
-    Path(aside.name).chmod(0o644)
-    Path(aside.name).replace(path)

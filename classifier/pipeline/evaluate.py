@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
-from classifier import registry
+from classifier import durable, registry
 from classifier.articles import AnnotatedArticle, Model, Probabilities
 from classifier.evaluation import baseline
 from classifier.evaluation import report as reports
@@ -156,6 +156,4 @@ def _store(workspace: Workspace, model: Model, result: Evaluated, measured: _Mea
 def _write_beside(artefact: Path, content: dict[str, object]) -> None:
     # Beside the artefact and not in it: an artefact never changes.
     path = artefact.with_name(f"{artefact.name}.evaluation.json")
-    aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    Path(aside).replace(path)
+    durable.write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

@@ -35,22 +35,14 @@ _PATIENCE_S = 30.0  # how long a worker that was told to stop may take: the batc
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledTogether:
-    """What the workers did together; `failed` of them ended before their time."""
+class LabelledTogether(Labelled):
+    """What the workers did together; `failed` of them ended before their time.
 
-    model: str
-    labelled: int
-    dead_letters: int
-    waiting: int
-    seconds: float
-    engine: str
+    `seconds` is the time of all of it, loading the model too.
+    """
+
     workers: int
     failed: int
-
-    @property
-    def articles_per_second(self) -> float:
-        """The rate of all of them, with the time that loading the model took."""
-        return self.labelled / self.seconds if self.seconds and self.labelled else 0.0
 
 
 @dataclass(slots=True)

@@ -11,10 +11,13 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from classifier import registry
+from classifier.articles import Model
 from classifier.evaluation.margins import Margins
 from classifier.ingest.sources import Columns
 from classifier.pipeline import ingest
 from classifier.store import writes
+from tests.tiny import make_artefact
 
 WORDS = {
     "business": ("bank", "shares", "market"),
@@ -125,3 +128,12 @@ def add_model(
         values = {"data_sha256": data, "articles": 9, "accuracy": macro_f1, "macro_f1": macro_f1, "metrics": {}}
         writes.add_evaluation(connection, model_id, "test", values)
     return model_id
+
+
+def crown(workspace, name: str, seed: int) -> Model:
+    """Make a tiny model with random weights the champion."""
+    files = make_artefact(workspace.models / name, seed=seed)
+    with workspace.database.begin() as connection:
+        model = registry.register(connection, name, files, {})
+        writes.make_champion(connection, model.id)
+    return model

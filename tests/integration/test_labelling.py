@@ -25,17 +25,8 @@ from classifier.labelling.claims import Claims
 from classifier.pipeline import dead_letters, label
 from classifier.store import labelling_queue, reads, writes
 from classifier.store.labelling_queue import Selection
-from tests.integration.made_up import articles, dump, query, run, take_in, unlabelled, value
-from tests.tiny import CATEGORIES, make_artefact
-
-
-def crown(workspace, name, seed):
-    """Make a tiny model with random weights the champion."""
-    files = make_artefact(workspace.models / name, seed=seed)
-    with workspace.database.begin() as connection:
-        model = registry.register(connection, name, files, {})
-        writes.make_champion(connection, model.id)
-    return model
+from tests.integration.made_up import articles, crown, dump, query, run, take_in, unlabelled, value
+from tests.tiny import CATEGORIES
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 
 from classifier.exceptions import NoChampionError
 from classifier.pipeline import label_workers
-from tests.integration.made_up import query, take_in, unlabelled, value
-from tests.integration.test_labelling import crown, labellings  # noqa: F401 - a fixture
+from tests.integration.made_up import crown, query, take_in, unlabelled, value
+from tests.integration.test_labelling import labellings  # noqa: F401 - a fixture
 
 COMMAND = [sys.executable, "-c", "from classifier.cli.app import main; main()", "label", "--workers", "2", "--json"]
 

@@ -25,21 +25,11 @@ from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
 from classifier.pipeline import own_table
 from classifier.store import own_table as statements
-from classifier.store import writes
 from classifier.store.own_table_form import Wanted
-from tests.integration.made_up import articles, query, run, value
-from tests.tiny import CATEGORIES, make_artefact
+from tests.integration.made_up import articles, crown, query, run, value
+from tests.tiny import CATEGORIES
 
 NEWS = Wanted("id", "body", table="news")
-
-
-def crown(workspace, name, seed):
-    """Make a tiny model with random weights the champion."""
-    files = make_artefact(workspace.models / name, seed=seed)
-    with workspace.database.begin() as connection:
-        model = registry.register(connection, name, files, {})
-        writes.make_champion(connection, model.id)
-    return model
 
 
 @pytest.fixture
