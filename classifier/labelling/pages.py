@@ -2,8 +2,8 @@
 
 The order in which a processor adds up the numbers of a row depends on the shape of the batch. So that
 the same text gets the same bits whoever its neighbours are, its batch has a shape that only the text
-decides: its length rounded up to a bucket, and the bucket's fixed number of rows. Rows that no text
-fills hold padding, which is the price: half a batch for each bucket in use, on average.
+decides: its length rounded up to a bucket, and the bucket's fixed number of rows. The last batch of a bucket may
+have fewer where `batch_sizes` found that this does not change a bit; rows that no text fills hold padding.
 """
 
 from __future__ import annotations
@@ -77,7 +77,13 @@ class Labeller:
         if home is None:
             return labeller
         shape = EncoderShape.from_config(checkpoint.read_config(artefact.directory))
-        return replace(labeller, sizes=batch_sizes.of_machine(home, engine, shape))
+        return replace(labeller, sizes=batch_sizes.of_machine(home, engine, shape, labeller.widths))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The widths of the model's buckets."""
+        longest = self.tokenization.max_length
+        return (*(width for width in BUCKETS if width < longest), longest)
 
     def probabilities(self, texts: Sequence[str]) -> Probabilities:
         """Return each text's probabilities, in the order given: (texts, categories)."""
@@ -110,14 +116,13 @@ class Labeller:
             size = self.sizes.rows(width)
             for start in range(0, len(rows), size):
                 chosen = rows[start : start + size]
-                tokens, mask = pad([pieces[row] for row in chosen], width, size)
+                count = self.sizes.rows_for(width, len(chosen))
+                tokens, mask = pad([pieces[row] for row in chosen], width, count)
                 yield Batch(tokens, mask, np.array(chosen, dtype=np.int64))
 
     def _by_bucket(self, pieces: Pieces) -> dict[int, list[int]]:
         """Return the rows of each bucket, in the page's order."""
-        longest = self.tokenization.max_length
-        buckets = (*(width for width in BUCKETS if width < longest), longest)
-        rows = defaultdict(list)
+        buckets, rows = self.widths, defaultdict(list)
         for row, ids in enumerate(pieces):
             rows[next(width for width in buckets if width >= len(ids))].append(row)
         return rows

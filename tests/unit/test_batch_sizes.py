@@ -18,6 +18,7 @@ from classifier.model import hardware
 from classifier.model.checkpoint import EncoderShape
 
 SHAPE = EncoderShape(100, 2, 2, 8, 16, 128)
+WIDTHS = (64, 128)
 
 
 class Clock:
@@ -60,6 +61,32 @@ def test_a_bucket_takes_the_size_of_the_next_measured_width():
     assert BatchSizes.fixed(1024).rows(100) == 10
 
 
+def test_what_a_bucket_leaves_takes_a_smaller_batch_where_that_changes_no_bits():
+    assert [BatchSizes.fixed(1024).rows_for(100, texts) for texts in (1, 9, 10)] == [10, 10, 10]
+    short = BatchSizes(((0, 1024),), short=True)
+    assert [short.rows_for(100, texts) for texts in (1, 3, 4, 6, 9, 10)] == [3, 3, 5, 8, 10, 10]
+    assert [short.rows_for(512, texts) for texts in (1, 2)] == [1, 2]
+
+
+class UnsteadyEngine(TimedEngine):
+    """Its rows' bits depend on how many there are, in batches of one width."""
+
+    def probabilities(self, tokens, mask):
+        found = super().probabilities(tokens, mask)
+        return found + np.float32(1e-7) * len(tokens) if tokens.shape[1] == 48 else found
+
+
+def test_small_batches_are_taken_only_where_they_were_seen_to_give_the_same_bits():
+    assert batch_sizes.measure(TimedEngine(), 100, (16, 48, 64)).short
+    assert not batch_sizes.measure(UnsteadyEngine(), 100, (16, 48, 64)).short
+    assert batch_sizes.measure(UnsteadyEngine(), 100, (16, 64)).short, "no text is that long"
+
+
+def test_sizes_that_differ_by_less_than_timing_can_tell_count_as_the_same():
+    """Four articles a batch cost 1 % less than two."""
+    assert batch_sizes.calibrate(TimedEngine(fixed=5.2e-4), 512).rows(512) == 2
+
+
 def test_where_a_batch_has_a_price_large_ones_are_chosen_else_small_ones():
     assert batch_sizes.calibrate(TimedEngine(fixed=0.02), 512).rows(512) == 8
     assert batch_sizes.calibrate(TimedEngine(), 64).rows(64) == 8
@@ -74,9 +101,9 @@ def test_no_batch_is_wider_than_the_model():
 
 
 def test_what_was_measured_is_kept(tmp_path):
-    first = batch_sizes.of_machine(tmp_path / "home", TimedEngine(fixed=0.005), SHAPE)
+    first = batch_sizes.of_machine(tmp_path / "home", TimedEngine(fixed=0.005), SHAPE, WIDTHS)
     again = TimedEngine()
-    assert batch_sizes.of_machine(tmp_path / "home", again, SHAPE) == first
+    assert batch_sizes.of_machine(tmp_path / "home", again, SHAPE, WIDTHS) == first
     assert again.shapes == []
 
 
@@ -85,7 +112,7 @@ def test_each_model_shape_precision_and_processor_is_measured(tmp_path, monkeypa
 
     def measures(shape=SHAPE):
         engine.shapes.clear()
-        batch_sizes.of_machine(tmp_path, engine, shape)
+        batch_sizes.of_machine(tmp_path, engine, shape, WIDTHS)
         return bool(engine.shapes)
 
     assert measures()
@@ -107,7 +134,7 @@ def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
     def work(engine):
         engine.shapes.clear()
         start.wait()
-        return batch_sizes.of_machine(tmp_path, engine, SHAPE)
+        return batch_sizes.of_machine(tmp_path, engine, SHAPE, WIDTHS)
 
     with ThreadPoolExecutor(len(engines)) as pool:
         assert len(set(pool.map(work, engines))) == 1
@@ -118,10 +145,10 @@ def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content):
     (tmp_path / batch_sizes.FILE).write_text(content)
     with pytest.raises(SettingsError, match=rf"{batch_sizes.FILE}: not .*delete it"):
-        batch_sizes.of_machine(tmp_path, TimedEngine(), SHAPE)
+        batch_sizes.of_machine(tmp_path, TimedEngine(), SHAPE, WIDTHS)
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "home").touch()
     with pytest.raises(SettingsError, match=f"{batch_sizes.FILE}: cannot be written"):
-        batch_sizes.of_machine(tmp_path / "home", TimedEngine(), SHAPE)
+        batch_sizes.of_machine(tmp_path / "home", TimedEngine(), SHAPE, WIDTHS)
