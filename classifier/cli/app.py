@@ -31,7 +31,7 @@ from classifier.cli import (
     splits,
     training,
 )
-from classifier.cli.common import Engine, Json, engine_name
+from classifier.cli.common import Engine, Json, checked_precision, engine_name
 from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
 
@@ -148,13 +148,21 @@ def ingest(
 @app.command()
 def evaluate(
     model: Annotated[str | None, typer.Option(help='A model\'s name or "champion"; the newest by default.')] = None,
+    wanted_precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Choose anew, on the validation split, below which confidence the model abstains, so that its labels "
+            "are as precise as this. 0: it never does. Without it, the threshold stays."
+        ),
+    ] = None,
     engine: Engine = "auto",
     json: Json = False,
 ) -> None:
     """Measure a model on the test split, beside the TF-IDF baseline."""
     from classifier.pipeline import evaluate as use_case
 
-    report = use_case.run(_workspace(), model, engine=engine_name(engine))
+    wanted = checked_precision(wanted_precision)
+    report = use_case.run(_workspace(), model, engine=engine_name(engine), wanted_precision=wanted)
     render.evaluation(report, json)
 
 

@@ -21,7 +21,8 @@ COUNTED = 100_000
 class ModelStatus:
     """A model with its last figures on the test split, where it has been evaluated.
 
-    `engine` is how the labelling engine compared with float32 when the model was registered.
+    `engine` is how the labelling engine compared with float32 when the model was registered. Its confidence is at
+    `temperature`, and below `threshold` it abstains.
     """
 
     name: str
@@ -32,6 +33,8 @@ class ModelStatus:
     macro_f1: float | None
     test_articles: int | None
     engine: dict[str, Any] | None = None
+    temperature: float = 1.0
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +194,5 @@ def _trainings(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[TrainingStatus]:
 
 
 def _models(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[ModelStatus]:
-    return [
-        ModelStatus(
-            row.name, row.status, row.created_at, row.promoted_at, row.accuracy, row.macro_f1, row.articles, row.engine
-        )
-        for row in rows
-    ]
+    shown = {one.name for one in fields(ModelStatus)} - {"test_articles"}
+    return [ModelStatus(test_articles=row.articles, **{name: getattr(row, name) for name in shown}) for row in rows]

@@ -118,6 +118,7 @@ def check_shown(shown, training):
     assert training["recipe"]["name"] == "default (batch_size, epochs, learning_rate, max_length)"
     assert shown["evaluation"]["train_seconds"] == training["training"]["seconds"]
     assert shown["evaluation"]["baseline_train_seconds"] > 0
+    assert shown["evaluation"]["confidence"]["threshold"] == pytest.approx(shown["threshold"])
     return {"versions", "commit", "machine", "data", "encoder", "from"} <= training.keys()
 
 
@@ -128,7 +129,7 @@ def check_decisions(run, classifier, name):
     assert run("prune", "--keep-models", 0) == {"deleted": False, "models": []}
     page = Path(run("report")["page"])
     assert name in page.read_text(encoding="utf-8")
-    for command in (("gate", "--sample", 20), ("promotions",), ("prune", "--keep-models", 0)):
+    for command in (("gate", "--sample", 20), ("promotions",), ("prune", "--keep-models", 0), ("watch",), ("models",)):
         done = classifier(*command)
         assert (done.returncode, done.stderr) == (0, ""), command
         assert done.stdout
