@@ -30,6 +30,7 @@ from classifier.cli import (
     sources,
     splits,
     training,
+    watch,
 )
 from classifier.cli.common import Engine, Json, checked_precision, engine_name
 from classifier.cli.common import workspace as _workspace
@@ -53,6 +54,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(models.app, name="models")
 app.command()(training.train)
 app.command()(training.recipes)
+app.command()(watch.watch)
 decisions.add_to(app)
 
 
