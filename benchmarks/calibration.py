@@ -17,9 +17,13 @@ from typing import Any
 import common  # first: it makes this project's package the one that is found
 import numpy as np
 
-from classifier.evaluation import abstention, calibration, resampling
+from classifier.evaluation import abstention, calibration, checks, comparison, resampling
+from classifier.evaluation.checks import Articles
 from classifier.evaluation.sample import Answers, Sample
 from classifier.model import temperature as temperatures
+
+Side = tuple[Sample, Answers]
+"""Articles, and what the model answers on them."""
 
 WANTED = (0.95, 0.98, 0.99, 0.995)
 RESAMPLES = 2_000
@@ -59,13 +63,28 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "test_articles": len(test[0]),
         "temperature": round(fitted, 4),
     }
+    sides = {}
     for name, (sample, probabilities) in (("validation", validation), ("test", test)):
         for when, at in (("before", temperatures.NONE), ("after", fitted)):
             found = Answers(categories, temperatures.apply(probabilities, at).astype(np.float64))
+            sides[name, when] = sample, found
             run |= {f"{name}_{key}_{when}": value for key, value in errors(sample, found).items()}
-    run["thresholds"] = list(thresholds(categories, validation, test, fitted))
+    gained = comparison.calibration_error(test[0], sides["test", "after"][1], sides["test", "before"][1])
+    run["test_ece_gained_interval"] = [round(one, 5) for one in resampling.interval(gained.resampled)]
+    run["test_accuracy"], run["test_accuracy_estimated"] = estimate(
+        sides["validation", "after"], sides["test", "after"]
+    )
+    run["thresholds"] = list(thresholds(sides["validation", "after"], sides["test", "after"]))
     show(run)
     return run
+
+
+def estimate(validation: Side, test: Side) -> tuple[float, float]:
+    """Return the accuracy on the test articles, and what `classifier watch` would tell of it from confidence."""
+    sides = [Articles(found.predicted, found.confidence, sample.words) for sample, found in (validation, test)]
+    right = [float((found.predicted == sample.truth).mean()) for sample, found in (validation, test)]
+    told = checks.estimated_accuracy(sides[0], right[0], sides[1], checks.Limits(1, 1, 1)).figures["estimate"]
+    return round(right[1], 5), round(told, 5)
 
 
 def answer(options: argparse.Namespace) -> tuple[str, tuple[str, ...], tuple[Sample, Any], tuple[Sample, Any]]:
@@ -94,25 +113,26 @@ def answer(options: argparse.Namespace) -> tuple[str, tuple[str, ...], tuple[Sam
 
 
 def errors(sample: Sample, found: Answers) -> dict[str, Any]:
-    """Return expected calibration error with its 95 % interval, Brier score and mean confidence."""
+    """Return expected calibration error with its 95 % interval, log loss, Brier score and mean confidence."""
+    known = np.isin(sample.truth, found.categories)
+    columns = np.array([found.categories.index(name) for name in sample.truth[known]])
+    loss = temperatures.negative_log_likelihood(found.probabilities[known].astype(np.float32), columns)
     contributions = calibration.contributions(sample.truth, found)
     resampled = calibration.error(resampling.sums(contributions, sample.clusters, resamples=RESAMPLES))
     return {
         "ece": round(float(calibration.error(contributions.sum(axis=0))), 5),
         "ece_interval": [round(one, 5) for one in resampling.interval(resampled)],
+        "log_loss": round(loss, 5),
         "brier": round(float(calibration.mean_brier(contributions.sum(axis=0))), 5),
         "confidence": round(float(found.confidence.mean()), 5),
     }
 
 
-def thresholds(
-    categories: tuple[str, ...], validation: tuple[Sample, Any], test: tuple[Sample, Any], temperature: float
-) -> Iterator[dict[str, Any]]:
+def thresholds(validation: Side, test: Side) -> Iterator[dict[str, Any]]:
     """Yield what each wanted precision gives."""
-    sides = [(sample, Answers(categories, temperatures.apply(raw, temperature))) for sample, raw in (validation, test)]
-    (sample, found), (other, said) = sides
+    (sample, found), (other, said) = validation, test
     for wanted in WANTED:
-        chosen = abstention.choose(found.confidence, found.predicted == sample.truth, wanted)
+        chosen = abstention.choose(found.confidence.astype(np.float32), found.predicted == sample.truth, wanted)
         kept = said.confidence >= np.float32(chosen.value)
         right = (said.predicted == other.truth)[kept]
         yield {
@@ -130,8 +150,9 @@ def show(run: dict[str, Any]) -> None:
     """Print a model's figures for people."""
     print(f"{run['model']}, {run['validation_articles']} validation and {run['test_articles']} test articles")
     print(f"temperature {run['temperature']}: on the test articles")
-    for key in ("ece", "brier", "confidence"):
+    for key in ("ece", "log_loss", "brier", "confidence"):
         print(f"  {key:12}{run[f'test_{key}_before']:9.5f} before{run[f'test_{key}_after']:9.5f} after")
+    print(f"  accuracy    {run['test_accuracy']:9.5f}, told from confidence {run['test_accuracy_estimated']:.5f}")
     for one in run["thresholds"]:
         note = "" if one["reached_on_validation"] else "  (the best there is)"
         print(f"  wanted {one['wanted']:5}: precision {one['precision']:.4f} on {one['coverage']:.1%}{note}")

@@ -78,7 +78,7 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     assert evaluated["metrics"]["macro_f1"] > 0.9
     assert evaluated["baseline"]["accuracy"] > 0.9
     assert run("gate", "--sample", 0)["verdict"] == "promote"
-    assert run("promote")["promoted"] is True
+    assert run("promote", "--wanted-precision", 0.5, may_warn="does not beat the baseline")["promoted"] is True
     assert run("ingest", "fresh.csv", *columns)["enqueued"] == 60
     labelled = run("label", "--page-size", 16)
     assert (labelled["model"], labelled["labelled"], labelled["waiting"]) == (name, 60, 0)
@@ -88,6 +88,7 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     assert found["labels"] == {"annotation": 180, "prediction": 60}
     assert sum(total for total, _ in found["splits"].values()) == 240
     assert (found["champion"]["name"], found["champion"]["macro_f1"]) == (name, evaluated["metrics"]["macro_f1"])
+    assert found["champion"]["threshold"] == 0, "more than half of all its labels are right"
 
     check_decisions(run, classifier, name)
     done = classifier("status")
