@@ -97,6 +97,9 @@ def status(report: Status, as_json: bool) -> None:
     STDOUT.print(table)
     _backlog(report.backlog)
     models([report.champion] if report.champion else [], as_json=False, title="Champion")
+    if watched := report.watched:
+        alarms = f"alarm: {', '.join(watched.alarms)}; see: classifier watch" if watched.alarms else "no alarm"
+        STDOUT.print(f"Watched {_text(watched.ran_at)}: {alarms}")
     for training in report.trainings:
         STDOUT.print(_training(training))
     runs(report.runs, as_json=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Row, insert, select
 
 from classifier.store import tables
 from classifier.store.queries import query
@@ -39,3 +39,16 @@ def alarm_since(connection: Connection, model_id: int, name: str) -> datetime | 
 def add(connection: Connection, values: Mapping[str, Any]) -> None:
     """Insert what was found."""
     connection.execute(insert(tables.watch_runs).values(**values))
+
+
+def last(connection: Connection) -> Row[*tuple[Any, ...]] | None:
+    """Return when the champion was watched last, and the checks that gave alarm."""
+    runs, models = tables.watch_runs, tables.models
+    statement = (
+        select(runs.c.ran_at, runs.c.alarms)
+        .join(models, models.c.id == runs.c.model_id)
+        .where(models.c.status == "champion")
+        .order_by(runs.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(statement).one_or_none()

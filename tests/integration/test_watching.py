@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from classifier.exceptions import NoChampionError, NotEvaluatedError
-from classifier.pipeline import watch
+from classifier.pipeline import status, watch
 from classifier.store import queries, writes
 from classifier.workspace import Workspace
 from tests.integration.evaluated import add_evaluated, test_articles
@@ -72,6 +72,7 @@ def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
     run(workspace.database, "UPDATE watch_runs SET ran_at = '2026-01-02 03:04+00'")
     second = watch.run(workspace)
     assert alarms(first) == alarms(second) == {"class mix"}
+    assert status.run(workspace).watched.alarms == ["class mix"]
     (line,) = second.alarms
     assert line.startswith("class mix: Jensen-Shannon distance 0.")
     assert "% then and " in line
