@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     watch_articles: int = Field(5000, ge=1, description="The newest so many of them.")
     watch_least: int = Field(200, ge=1, description="Articles that are needed to judge.")
     watch_drift: float = Field(
-        0.2, gt=0, le=1, description="Jensen-Shannon distance that class mix, length and confidence may have."
+        0.2, gt=0, le=1, description="Jensen-Shannon distance that category mix, length and confidence may have."
     )
     watch_accuracy: float = Field(0.03, gt=0, le=1, description="Loss of accuracy that is borne: 0.03 is three points.")
     checkpoint_minutes: float = Field(5, gt=0, description="A training's state is saved every so many minutes.")

@@ -1,6 +1,6 @@
 """# Watch the classifier
 
-Compares the articles that came last with those that the champion was evaluated on: class mix, length and
+Compares the articles that came last with those that the champion was evaluated on: category mix, length and
 confidence. Tells from confidence how accurate the labels are that nobody checks, and checks confidence itself against
 articles that were annotated after they were labelled. What was found is kept in `watch_runs`.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def watch(json: Json = False) -> None:
     """Compare the newest articles with those that the champion was evaluated on. Exit code 1 means alarm.
 
-    Class mix, length and confidence, the accuracy that confidence promises, and whether articles that were annotated
+    Category mix, length and confidence, the accuracy that confidence promises, and whether articles that were annotated
     after they were labelled bear it out. What was found is kept in the table `watch_runs`.
     """
     from classifier.pipeline import watch as use_case

@@ -82,23 +82,23 @@ def run(then: Articles, accuracy: float, now: Articles, audited: Audited, limits
     """Make every check: `then` are the test articles, on which the model had that accuracy, `now` the newest ones."""
     if len(now) < limits.least:
         said = f"{len(now):,} articles came and were labelled, {limits.least:,} are needed to judge"
-        for name in ("class mix", "length", "confidence", "estimated accuracy"):
+        for name in ("category mix", "length", "confidence", "estimated accuracy"):
             yield Check(name, "not judged", said)
     else:
-        yield class_mix(then, now, limits)
+        yield category_mix(then, now, limits)
         yield length(then, now, limits)
         yield confidence(then, now, limits)
         yield estimated_accuracy(then, accuracy, now, limits)
     yield audit(audited, limits)
 
 
-def class_mix(then: Articles, now: Articles, limits: Limits) -> Check:
+def category_mix(then: Articles, now: Articles, limits: Limits) -> Check:
     """Compare how many articles each category was predicted for."""
     names, first, second = drift.of_categories(then.predicted, now.predicted)
     shares = np.vstack([first / first.sum(), second / second.sum()])
     moved = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:3]
     said = ", ".join(f"{names[one]} {shares[0, one]:.1%} then and {shares[1, one]:.1%} now" for one in moved)
-    return _drifted("class mix", said, first, second, limits)
+    return _drifted("category mix", said, first, second, limits)
 
 
 def length(then: Articles, now: Articles, limits: Limits) -> Check:

@@ -119,7 +119,7 @@ def _figures(model: Model, now: Articles, found: Sequence[Check]) -> dict[str, A
     by_name = {one.name: one.figures for one in found}
     below = now.confidence.astype(np.float32) < np.float32(model.threshold or 0)  # as the database compares them
     return {
-        "category_drift": by_name["class mix"].get("distance"),
+        "category_drift": by_name["category mix"].get("distance"),
         "length_drift": by_name["length"].get("distance"),
         "confidence_drift": by_name["confidence"].get("distance"),
         "confidence": float(now.confidence.mean()) if len(now) else None,

@@ -322,7 +322,9 @@ watch_runs = Table(
     Column("articles", Integer, nullable=False, comment="looked at, which the champion had labelled"),
     Column("audited", Integer, nullable=False, comment="articles annotated after they were labelled"),
     Column(
-        "category_drift", Double, comment="between the classes predicted then and now: Jensen-Shannon distance, 0 to 1"
+        "category_drift",
+        Double,
+        comment="of the categories predicted then and now: Jensen-Shannon distance, 0 to 1",
     ),
     Column("length_drift", Double, comment="the same for the texts' lengths"),
     Column("confidence_drift", Double, comment="the same for confidence"),

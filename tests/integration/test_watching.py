@@ -71,10 +71,10 @@ def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
     first = watch.run(workspace)
     run(workspace.database, "UPDATE watch_runs SET ran_at = '2026-01-02 03:04+00'")
     second = watch.run(workspace)
-    assert alarms(first) == alarms(second) == {"class mix"}
-    assert status.run(workspace).watched.alarms == ["class mix"]
+    assert alarms(first) == alarms(second) == {"category mix"}
+    assert status.run(workspace).watched.alarms == ["category mix"]
     (line,) = second.alarms
-    assert line.startswith("class mix: Jensen-Shannon distance 0.")
+    assert line.startswith("category mix: Jensen-Shannon distance 0.")
     assert "% then and " in line
     assert "0.2 is borne; since 2026-01-02 03:04. What to do: look at the newest articles" in line
     assert "\n" not in line
@@ -156,4 +156,4 @@ def test_the_command_prints_alarms_and_says_so_by_its_exit_code(classifier, data
     come(workspace, model, 300, a=0.95, words="test article")
     done = classifier("watch", "--json", CLASSIFIER_DATABASE_URL=database_url.render_as_string(hide_password=False))
     assert done.returncode == 1
-    assert "class mix: Jensen-Shannon distance" in json.loads(done.stdout)["alarms"][0]
+    assert "category mix: Jensen-Shannon distance" in json.loads(done.stdout)["alarms"][0]

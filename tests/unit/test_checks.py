@@ -41,7 +41,7 @@ def test_articles_like_the_test_articles_give_no_alarm():
 @pytest.mark.parametrize(
     ("now", "alarms"),
     [
-        ({"a": 0.8}, {"class mix"}),
+        ({"a": 0.8}, {"category mix"}),
         ({"words": 300}, {"length"}),
         ({"sure": (8, 1)}, {"confidence", "estimated accuracy"}),
     ],
@@ -51,13 +51,13 @@ def test_each_change_gives_the_alarm_that_names_it(now, alarms):
 
 
 def test_a_difference_within_the_limit_gives_none_however_sure_it_is():
-    assert outcomes(articles(100_000, seed=1, a=0.55))["class mix"] == "fine"
+    assert outcomes(articles(100_000, seed=1, a=0.55))["category mix"] == "fine"
 
 
 def test_a_category_that_never_came_before_counts():
     now = articles(1000, seed=1)
     predicted = np.where(np.arange(1000) < 300, "new", now.predicted)
-    found = checks.class_mix(articles(1000), replace(now, predicted=predicted), LIMITS)
+    found = checks.category_mix(articles(1000), replace(now, predicted=predicted), LIMITS)
     assert found.outcome == "alarm"
     assert "new 0.0% then and 30.0% now" in found.said
 

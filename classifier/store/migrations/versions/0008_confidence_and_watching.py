@@ -14,7 +14,7 @@ down_revision = "0007"
 
 NOW = sa.text("now()")
 SHARES = (
-    ("category_drift", "between the classes predicted then and now: Jensen-Shannon distance, 0 to 1"),
+    ("category_drift", "of the categories predicted then and now: Jensen-Shannon distance, 0 to 1"),
     ("length_drift", "the same for the texts' lengths"),
     ("confidence_drift", "the same for confidence"),
     ("confidence", "mean"),
