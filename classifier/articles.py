@@ -62,7 +62,10 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A registered model: an immutable artefact and its row."""
+    """A registered model: an immutable artefact and its row.
+
+    Its confidence is at `temperature`; below `threshold` it abstains, None for never.
+    """
 
     id: int
     name: str
@@ -70,3 +73,5 @@ class Model:
     artefact: str
     manifest_sha256: str
     categories: tuple[str, ...]
+    temperature: float = 1.0
+    threshold: float | None = None

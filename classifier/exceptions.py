@@ -89,3 +89,7 @@ class NotEvaluatedError(UserError):
 
 class RollbackError(UserError):
     """The champion cannot be changed to that model."""
+
+
+class AlarmError(UserError):
+    """The champion is not among such articles, or not as right, as it was when it was evaluated."""

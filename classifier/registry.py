@@ -43,7 +43,8 @@ def new_name() -> str:
 
 
 def register(connection: Connection, name: str, files: Artefact, training: Mapping[str, Any]) -> Model:
-    """Register a finished artefact as a candidate."""
+    """Register a finished artefact as a candidate, with the temperature and the threshold that it came with."""
+    threshold = files.confidence.get("threshold", {}).get("value")
     model_id = writes.register_model(
         connection,
         name=name,
@@ -51,8 +52,20 @@ def register(connection: Connection, name: str, files: Artefact, training: Mappi
         manifest_sha256=files.manifest_sha256,
         categories=files.categories,
         training=training,
+        temperature=files.temperature,
+        threshold=threshold,
+        confidence=files.confidence or None,
     )
-    return Model(model_id, name, "candidate", str(files.directory), files.manifest_sha256, files.categories)
+    return Model(
+        model_id,
+        name,
+        "candidate",
+        str(files.directory),
+        files.manifest_sha256,
+        files.categories,
+        files.temperature,
+        threshold,
+    )
 
 
 def find(connection: Connection, name: str | None) -> Model:

@@ -62,6 +62,7 @@ def train(params=None) -> str:
         encoder_name=params["encoder"],
         start_from=params["from"],
         min_new_annotations=params["min_new_annotations"],
+        wanted_precision=params["wanted_precision"],
         on_progress=log_training(),
     )
     if isinstance(report, use_case.Skipped):
@@ -196,6 +197,13 @@ def decline(ti=None):
             type=["null", "string"],
             enum=[None, "auto", "float32", "mixed_bfloat16", "mixed_float16"],
             description="Number format of the training; the recipe's without.",
+        ),
+        "wanted_precision": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            exclusiveMaximum=1,
+            description="Precision wanted of labels; where it is not sure enough, it abstains. The setting's without.",
         ),
         "require_approval": Param(
             False, type="boolean", description="Ask a person before a promotion; no answer keeps the champion."

@@ -30,8 +30,9 @@ from classifier.cli import (
     sources,
     splits,
     training,
+    watch,
 )
-from classifier.cli.common import Engine, Json, engine_name
+from classifier.cli.common import Engine, Json, checked_precision, engine_name
 from classifier.cli.common import workspace as _workspace
 from classifier.exceptions import SettingsError, UserError
 
@@ -53,6 +54,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(models.app, name="models")
 app.command()(training.train)
 app.command()(training.recipes)
+app.command()(watch.watch)
 decisions.add_to(app)
 
 
@@ -148,13 +150,21 @@ def ingest(
 @app.command()
 def evaluate(
     model: Annotated[str | None, typer.Option(help='A model\'s name or "champion"; the newest by default.')] = None,
+    wanted_precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Choose anew, on the validation split, below which confidence the model abstains, so that its labels "
+            "are as precise as this. 0: it never does. Without it, the threshold stays."
+        ),
+    ] = None,
     engine: Engine = "auto",
     json: Json = False,
 ) -> None:
     """Measure a model on the test split, beside the TF-IDF baseline."""
     from classifier.pipeline import evaluate as use_case
 
-    report = use_case.run(_workspace(), model, engine=engine_name(engine))
+    wanted = checked_precision(wanted_precision)
+    report = use_case.run(_workspace(), model, engine=engine_name(engine), wanted_precision=wanted)
     render.evaluation(report, json)
 
 

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from classifier.cli import render
-from classifier.cli.common import Json, workspace
+from classifier.cli.common import Json, checked_precision, workspace
 
 if TYPE_CHECKING:
     from classifier.evaluation.margins import Margins
@@ -64,11 +64,21 @@ def gate(
         _show_churn(found)
 
 
-def promote(model: Model = None, policy: Policy = None, json: Json = False) -> None:
+def promote(
+    model: Model = None,
+    policy: Policy = None,
+    wanted_precision: Annotated[
+        float | None, typer.Option(help="Choose its threshold anew first: see `classifier evaluate`.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Make a model champion if the gate lets it: see `classifier gate`."""
+    from classifier.pipeline import evaluate
     from classifier.pipeline import promote as use_case
 
-    place = workspace()
+    wanted, place = checked_precision(wanted_precision), workspace()
+    if wanted is not None:
+        evaluate.run(place, model, wanted_precision=wanted)
     decision = use_case.run(place, model, margins=_margins(place, policy), decided_by=_who("promote"))
     _show_decision(decision, json)
 

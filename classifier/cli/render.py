@@ -47,6 +47,8 @@ def evaluation(report: Evaluated, as_json: bool) -> None:
     mine, base = report.metrics, report.baseline
     table.add_row("accuracy", f"{mine.accuracy:.4f}", f"{base.accuracy:.4f}")
     table.add_row("macro-F1", f"{mine.macro_f1:.4f}", f"{base.macro_f1:.4f}")
+    for title, value in _sureness(report.confidence):
+        table.add_row(title, value, "")
     table.add_row("seconds to train", _text(report.train_seconds), _text(report.baseline_train_seconds))
     table.add_section()
     for name, score in mine.by_category.items():
@@ -57,6 +59,18 @@ def evaluation(report: Evaluated, as_json: bool) -> None:
         STDOUT.print(report.verdict)
     else:
         warn(report.verdict)
+
+
+def _sureness(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what there is to say of a model's confidence on the test articles."""
+    if "ece" in found:
+        yield "expected calibration error", f"{found['ece']:.4f}"
+    if found.get("temperature", 1) != 1:
+        yield f"  without the temperature {found['temperature']:.4f}", f"{found['ece_before']:.4f}"
+    if "threshold" in found:
+        yield "confidence below which it abstains", f"{found['threshold']:.4f}"
+        yield "  share of articles that it labels", f"{found['coverage']:.4f}"
+        yield "  precision on them", _text(found.get("precision"))
 
 
 def warn(line: str) -> None:
@@ -83,6 +97,9 @@ def status(report: Status, as_json: bool) -> None:
     STDOUT.print(table)
     _backlog(report.backlog)
     models([report.champion] if report.champion else [], as_json=False, title="Champion")
+    if watched := report.watched:
+        alarms = f"alarm: {', '.join(watched.alarms)}; see: classifier watch" if watched.alarms else "no alarm"
+        STDOUT.print(f"Watched {_text(watched.ran_at)}: {alarms}")
     for training in report.trainings:
         STDOUT.print(_training(training))
     runs(report.runs, as_json=False)
@@ -201,10 +218,11 @@ def models(found: Sequence[ModelStatus], as_json: bool, *, title: str = "Models"
     if not found:
         STDOUT.print(f"{title}: none yet; run: classifier train")
         return
-    table = _table(title, "name", "status", "accuracy", "macro-F1", "promoted")
+    table = _table(title, "name", "status", "accuracy", "macro-F1", "abstains below", "promoted")
     for model in found:
-        table.add_row(model.name, model.status, _text(model.accuracy), _text(model.macro_f1), _text(model.promoted_at))
-    STDOUT.print(table)
+        figures = (model.accuracy, model.macro_f1, model.threshold, model.promoted_at)
+        table.add_row(model.name, model.status, *map(_text, figures))
+    _print_wide(table)
 
 
 def model(report: Described, as_json: bool) -> None:
@@ -214,8 +232,11 @@ def model(report: Described, as_json: bool) -> None:
         return
     table = _table(report.name, "", "")
     table.show_header = False
-    for name in ("status", "categories", "artefact"):
+    for name in ("status", "categories", "artefact", "temperature", "threshold"):
         table.add_row(name, escape(_text(getattr(report, name))))
+    table.add_section()
+    for path, one in _leaves("confidence", report.confidence or {}):
+        table.add_row(path.removeprefix("confidence: "), escape(f"{one:g}" if isinstance(one, float) else _text(one)))
     table.add_section()
     order = ("imported", "encoder", "from", "recipe", "data", "training")  # the database has one of its own
     for name in sorted(report.training, key=lambda name: (order.index(name) if name in order else len(order), name)):
@@ -248,6 +269,8 @@ def _figures(evaluation: Mapping[str, Any] | None) -> None:
     base = evaluation["baseline"]
     for name, title in (("accuracy", "accuracy"), ("macro_f1", "macro-F1")):
         table.add_row(title, _text(evaluation[name]), _text(base[name]))
+    for title, value in _sureness(evaluation["confidence"]):
+        table.add_row(title, value, "")
     seconds = (evaluation.get("train_seconds"), evaluation.get("baseline_train_seconds"))
     table.add_row("seconds to train", *map(_text, seconds))
     STDOUT.print(table)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from classifier.cli import progress, render
-from classifier.cli.common import Json
+from classifier.cli.common import Json, WantedPrecision, checked_precision
 from classifier.cli.common import workspace as _workspace
 
 
@@ -45,6 +45,7 @@ def train(
     ema_decay: Annotated[
         float | None, typer.Option(help="Keep the weights' moving average, which remembers this much a step.")
     ] = None,
+    wanted_precision: WantedPrecision = None,
     json: Json = False,
 ) -> None:
     """Train a candidate on the annotated articles of the train split.
@@ -81,6 +82,7 @@ def train(
             encoder_name=encoder,
             start_from=start_from,
             min_new_annotations=min_new_annotations,
+            wanted_precision=checked_precision(wanted_precision),
             on_progress=on_progress,
         )
     render.show(report, json, title="Trained" if isinstance(report, use_case.Trained) else "Not trained")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,7 @@ from classifier.evaluation import calibration, resampling
 from classifier.evaluation.resampling import Floats
 from classifier.evaluation.sample import Answers, Sample, Strings
 from classifier.evaluation.slices import slices
+from classifier.model import temperature as temperatures
 
 RESAMPLES = 2_000
 """For intervals that are read, not decided by."""
@@ -19,13 +21,20 @@ MISTAKES = 25
 COVERAGES = tuple(n / 20 for n in range(1, 21))
 
 
-def build(sample: Sample, answers: Answers, baseline: Strings) -> dict[str, Any]:
+def build(
+    sample: Sample,
+    answers: Answers,
+    baseline: Strings,
+    *,
+    temperature: float = temperatures.NONE,
+    threshold: float | None = None,
+) -> dict[str, Any]:
     """Return intervals, calibration, accuracy against coverage, slices and the most confident mistakes.
 
-    Every interval holds 95 % of the resamples by cluster of near-duplicates.
+    The answers are at the temperature, and what they were without it is said beside; below the threshold the model
+    abstains. Every interval holds 95 % of the resamples by cluster of near-duplicates.
     """
     sums = resampling.sums(calibration.contributions(sample.truth, answers), sample.clusters, resamples=RESAMPLES)
-    totals = calibration.contributions(sample.truth, answers).sum(axis=0)
     return {
         "intervals": {
             **_scores(sample, answers.predicted),
@@ -35,13 +44,49 @@ def build(sample: Sample, answers: Answers, baseline: Strings) -> dict[str, Any]
         "baseline_intervals": _scores(sample, baseline),
         "clusters": len(np.unique(sample.clusters)),
         "calibration": {
-            "ece": float(calibration.error(totals)),
-            "brier": float(calibration.mean_brier(totals)),
-            "bins": [asdict(one) for one in calibration.bins(sample, answers)],
+            **_calibration(sample, answers),
+            "temperature": temperature,
+            "before": _calibration(sample, _as_it_was(answers, temperature)),
         },
         "coverage": _coverage(sample, answers),
+        "abstention": None if threshold is None else _abstention(sample, answers, threshold),
         "slices": _slices(sample, answers.predicted, baseline),
         "mistakes": _mistakes(sample, answers),
+    }
+
+
+def headline(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of a report that say how far its model's confidence is to be trusted, those that it has."""
+    found = report.get("calibration", {})
+    names = {"temperature": found.get("temperature"), "ece": found.get("ece"), "brier": found.get("brier")}
+    figures = {**names, "ece_before": found.get("before", {}).get("ece"), **(report.get("abstention") or {})}
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _as_it_was(answers: Answers, temperature: float) -> Answers:
+    """Return the answers without the temperature."""
+    raw = temperatures.apply(answers.probabilities.astype(np.float32), 1 / temperature)
+    return Answers(answers.categories, raw.astype(np.float64))
+
+
+def _calibration(sample: Sample, answers: Answers) -> dict[str, Any]:
+    totals = calibration.contributions(sample.truth, answers).sum(axis=0)
+    return {
+        "ece": float(calibration.error(totals)),
+        "brier": float(calibration.mean_brier(totals)),
+        "bins": [asdict(one) for one in calibration.bins(sample, answers)],
+    }
+
+
+def _abstention(sample: Sample, answers: Answers, threshold: float) -> dict[str, Any]:
+    """Return how many of the articles it does not abstain from, and how precise it is on them."""
+    said = answers.confidence.astype(np.float32) >= np.float32(threshold)  # as the database compares them
+    right = answers.predicted[said] == sample.truth[said]
+    return {
+        "threshold": threshold,
+        "coverage": float(said.mean()),
+        "precision": float(right.mean()) if len(right) else None,
+        "precision_interval": _share(right, sample.clusters[said]) if len(right) else None,
     }
 
 

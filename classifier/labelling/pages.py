@@ -21,6 +21,7 @@ from classifier.labelling import batch_sizes
 from classifier.labelling.batch_sizes import BatchSizes
 from classifier.labelling.engine import Engine
 from classifier.model import checkpoint
+from classifier.model import temperature as temperatures
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import EncoderShape
 from classifier.model.tokenization import Pieces, Tokenization, pad
@@ -66,14 +67,15 @@ class Labeller:
     engine: Engine
     categories: tuple[str, ...]
     sizes: BatchSizes = batch_sizes.COMMON
+    temperature: float = temperatures.NONE
 
     @classmethod
     def of(cls, artefact: Artefact, engine: Engine, *, home: Path | None = None) -> Labeller:
-        """Read the artefact's tokenizer; `engine` holds the same artefact's weights.
+        """Read the artefact's tokenizer and temperature; `engine` holds the same artefact's weights.
 
         `home` is where the machine's batch sizes are kept; without one, a common size is taken.
         """
-        labeller = cls(artefact.tokenization(), engine, artefact.categories)
+        labeller = cls(artefact.tokenization(), engine, artefact.categories, temperature=artefact.temperature)
         if home is None:
             return labeller
         shape = EncoderShape.from_config(checkpoint.read_config(artefact.directory))
@@ -97,7 +99,7 @@ class Labeller:
         return Prepared(tuple(self._batches(pieces)), positions, len(rows))
 
     def run(self, prepared: Prepared) -> Probabilities:
-        """Return the probabilities of a prepared page, in the order of its texts.
+        """Return the probabilities of a prepared page at the temperature, in the order of its texts.
 
         Raises:
             FloatingPointError: some of them are not a number, or infinite.
@@ -109,7 +111,7 @@ class Labeller:
             raise FloatingPointError(
                 f"{broken} of {len(distinct)} distinct texts have probabilities that are no number"
             )
-        return distinct[prepared.positions]
+        return temperatures.apply(distinct, self.temperature)[prepared.positions]
 
     def _batches(self, pieces: Pieces) -> Iterator[Batch]:
         for width, rows in sorted(self._by_bucket(pieces).items()):

@@ -2,8 +2,9 @@
 
 `config.json` (with `id2label`), `model.safetensors` and the tokenizer's files are those of
 `transformers`. Ours is `classifier.json`, the manifest: the order of the categories, the length at
-which texts are cut, how the model came about, and the sha256 of every other file. It is written
-last, so a directory that has one is complete; an artefact never changes afterwards.
+which texts are cut, the temperature of its confidence, how the model came about, and the sha256 of
+every other file. It is written last, so a directory that has one is complete; an artefact never
+changes afterwards.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from classifier import durable
 from classifier.exceptions import ArtefactError
 from classifier.model import checkpoint
+from classifier.model import temperature as temperatures
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
 from classifier.model.tokenization import Tokenization
 
@@ -39,6 +41,17 @@ class Artefact:
     def categories(self) -> tuple[str, ...]:
         """The categories, in the order of the model's outputs."""
         return tuple(self.manifest["categories"])
+
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by; 1 for a model that was not calibrated."""
+        return float(self.confidence.get("temperature", {}).get("value", temperatures.NONE))
+
+    @property
+    def confidence(self) -> Mapping[str, Any]:
+        """What was chosen when the artefact was written: a temperature, and a threshold to begin with."""
+        found: Mapping[str, Any] = self.manifest.get("confidence") or {}
+        return found
 
     def checkpoint(self) -> Checkpoint:
         """Read the weights, the head's among them."""

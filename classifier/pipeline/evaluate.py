@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from classifier import durable, registry
 from classifier.articles import AnnotatedArticle, Model, Probabilities
 from classifier.evaluation import baseline
 from classifier.evaluation import report as reports
+from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.metrics import Metrics, measure
 from classifier.evaluation.sample import Answers
 from classifier.exceptions import TrainingDataError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
-from classifier.pipeline import answers
+from classifier.pipeline import answers, confidence
 from classifier.pipeline.use_case import use_case
 from classifier.store import evaluations, reads, writes
 from classifier.training import snapshot
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 class Evaluated:
     """A model's figures beside the baseline's, on the same articles.
 
-    `train_seconds` is None for a model that was not trained here.
+    `train_seconds` is None for a model that was not trained here. `confidence` says how far that is to be trusted.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Evaluated:
     engine: str
     train_seconds: float | None = None
     baseline_train_seconds: float = 0.0
+    confidence: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def beats_baseline(self) -> bool:
@@ -63,73 +65,121 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    """What was answered on the test articles, and in how many seconds; `facts` are their rows."""
+class _Data:
+    """The annotated articles of each split; `facts` are the test articles' rows."""
 
     test: Sequence[AnnotatedArticle]
     facts: Sequence[Row[*tuple[Any, ...]]]
+    train: Sequence[AnnotatedArticle]
+    validation: Sequence[AnnotatedArticle]
+    train_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What the model and the baseline answered on the test articles, and in how many seconds."""
+
     probabilities: Probabilities
-    baseline: Sequence[str]
     seconds: float
+    baseline: Sequence[str]
+    baseline_seconds: float
 
 
 @use_case
-def run(workspace: Workspace, name: str | None = None, *, engine: engines.EngineName = "auto") -> Evaluated:
+def run(
+    workspace: Workspace,
+    name: str | None = None,
+    *,
+    engine: engines.EngineName = "auto",
+    wanted_precision: float | None = None,
+) -> Evaluated:
     """Evaluate a model (the newest by default, or "champion") and store its figures and answers.
 
-    The figures go into the database and, as `NAME.evaluation.json`, beside the model's own directory.
+    The figures go into the database and, as `NAME.evaluation.json`, beside the model's own directory. With
+    `wanted_precision`, the model's threshold is chosen anew on the validation split first; of the champion, readers
+    then see at once what it abstains from.
 
     Raises:
         ModelNotFoundError: there is no such model.
         ArtefactError: its files are not the registered ones.
-        TrainingDataError: the test split has no annotated article.
+        TrainingDataError: the test split has no annotated article, or the validation split, to choose a threshold.
     """
-    with workspace.database.connect() as connection:
-        model = registry.find(connection, name)
-        test = reads.annotated_articles(connection, "test")
-        # the baseline stops nowhere early, so it may learn from the validation split too
-        training = reads.training(connection, model.id).get("training", {})
-        rest = [*reads.annotated_articles(connection, "train"), *reads.annotated_articles(connection, "validation")]
-        facts = evaluations.articles_by_id(connection, [article.id for article in test])
-    if not test:
-        raise TrainingDataError("the test split has no annotated article to evaluate on")
-    if not rest:
-        raise TrainingDataError("no annotated article outside the test split for the baseline to learn from")
+    model, data = _read(workspace, name)
+    if wanted_precision is not None and not data.validation:
+        raise TrainingDataError("the validation split has no annotated article to choose a threshold on")
     files = registry.open_artefact(model)
     chosen = engines.choose(files, engine=engine)
     labeller = Labeller.of(files, chosen, home=workspace.settings.home)
-    log.info("evaluating %s on %d articles", model.name, len(test))
-    started = time.perf_counter()
-    probabilities = labeller.probabilities([article.text for article in test])
-    seconds = time.perf_counter() - started
-    predicted = [model.categories[index] for index in probabilities.argmax(axis=1)]
-    guessed, baseline_seconds = _baseline(rest, test)
-    truth = [article.category for article in test]
+    threshold = None
+    if wanted_precision is not None:
+        threshold = confidence.choose_threshold(labeller, data.validation, wanted_precision)
+        model = replace(model, threshold=threshold.value)
+    measured = _measure(model, data, labeller)
+    report = _report(model, data, measured)
+    truth = [article.category for article in data.test]
+    predicted = [model.categories[index] for index in measured.probabilities.argmax(axis=1)]
     result = Evaluated(
         model.name,
         measure(truth, predicted),
-        measure(truth, guessed),
+        measure(truth, measured.baseline),
         f"{chosen.name} {chosen.precision}",
-        training.get("seconds"),
-        baseline_seconds,
+        data.train_seconds,
+        measured.baseline_seconds,
+        reports.headline(report),
     )
     log.log(logging.INFO if result.beats_baseline else logging.WARNING, "%s: %s", model.name, result.verdict)
-    _store(workspace, model, result, _Measured(test, facts, probabilities, guessed, seconds))
+    _store(workspace, model, result, data, measured, report, threshold)
     return result
 
 
-def _baseline(rest: Sequence[AnnotatedArticle], test: Sequence[AnnotatedArticle]) -> tuple[list[str], float]:
-    return baseline.predict(
-        [article.text for article in rest],
-        [article.category for article in rest],
-        [article.text for article in test],
+def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
+    with workspace.database.connect() as connection:
+        model = registry.find(connection, name)
+        test = reads.annotated_articles(connection, "test")
+        facts = evaluations.articles_by_id(connection, [article.id for article in test])
+        train, validation = (reads.annotated_articles(connection, split) for split in ("train", "validation"))
+        seconds = reads.training(connection, model.id).get("training", {}).get("seconds")
+    if not test:
+        raise TrainingDataError("the test split has no annotated article to evaluate on")
+    if not (train or validation):
+        raise TrainingDataError("no annotated article outside the test split for the baseline to learn from")
+    return model, _Data(test, facts, train, validation, seconds)
+
+
+def _measure(model: Model, data: _Data, labeller: Labeller) -> _Measured:
+    log.info("evaluating %s on %d articles", model.name, len(data.test))
+    texts = [article.text for article in data.test]
+    started = time.perf_counter()
+    probabilities = labeller.probabilities(texts)
+    seconds = time.perf_counter() - started
+    # the baseline stops nowhere early, so it may learn from the validation split too
+    rest = [*data.train, *data.validation]
+    guessed, baseline_seconds = baseline.predict(
+        [article.text for article in rest], [article.category for article in rest], texts
+    )
+    return _Measured(probabilities, seconds, guessed, baseline_seconds)
+
+
+def _report(model: Model, data: _Data, measured: _Measured) -> dict[str, Any]:
+    return reports.build(
+        answers.sample(data.test, data.facts),
+        Answers(model.categories, measured.probabilities.astype(np.float64)),
+        np.array(measured.baseline),
+        temperature=model.temperature,
+        threshold=model.threshold,
     )
 
 
-def _store(workspace: Workspace, model: Model, result: Evaluated, measured: _Measured) -> None:
-    sample = answers.sample(measured.test, measured.facts)
-    found = Answers(model.categories, measured.probabilities.astype(np.float64))
-    data_sha256 = snapshot.sha256(measured.test)  # two evaluations compare only where this is the same
+def _store(
+    workspace: Workspace,
+    model: Model,
+    result: Evaluated,
+    data: _Data,
+    measured: _Measured,
+    report: Mapping[str, Any],
+    threshold: Threshold | None,
+) -> None:
+    data_sha256 = snapshot.sha256(data.test)  # two evaluations compare only where this is the same
     metrics = {
         **result.metrics.as_json(),
         "baseline": result.baseline.as_json(),
@@ -137,8 +187,8 @@ def _store(workspace: Workspace, model: Model, result: Evaluated, measured: _Mea
         "train_seconds": result.train_seconds,
         "baseline_train_seconds": result.baseline_train_seconds,
         "beats_baseline": result.beats_baseline,
-        "articles_per_second": round(len(sample) / measured.seconds, 2),
-        "report": reports.build(sample, found, np.array(measured.baseline)),
+        "articles_per_second": round(len(data.test) / measured.seconds, 2),
+        "report": report,
     }
     values = {
         "data_sha256": data_sha256,
@@ -149,8 +199,10 @@ def _store(workspace: Workspace, model: Model, result: Evaluated, measured: _Mea
     }
     _write_beside(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
     with workspace.database.begin() as connection:
+        if threshold is not None:
+            writes.set_threshold(connection, model.id, threshold.value, threshold.as_json())
         key = writes.add_evaluation(connection, model.id, "test", values)
-        answers.keep(connection, key, measured.test, measured.facts, measured.baseline, measured.probabilities)
+        answers.keep(connection, key, data.test, data.facts, measured.baseline, measured.probabilities)
 
 
 def _write_beside(artefact: Path, content: dict[str, object]) -> None:

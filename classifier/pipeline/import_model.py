@@ -13,6 +13,7 @@ from classifier.exceptions import SettingsError
 from classifier.labelling import agreement
 from classifier.model import artefact, checkpoint, encoder, hub_model
 from classifier.model.tokenization import Tokenization
+from classifier.pipeline import confidence
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.training import provenance
@@ -30,13 +31,22 @@ class Imported:
     source: str
     categories: tuple[str, ...]
     max_length: int
+    confidence: str
 
 
 @use_case
-def run(workspace: Workspace, source: str, *, categories: str | None = None, max_length: int | None = None) -> Imported:
+def run(
+    workspace: Workspace,
+    source: str,
+    *,
+    categories: str | None = None,
+    max_length: int | None = None,
+    wanted_precision: float | None = None,
+) -> Imported:
     """Write the model of a directory or hub id as an artefact of ours and register it.
 
-    `categories` name its outputs, in their order and with commas, where its configuration does not.
+    `categories` name its outputs, in their order and with commas, where its configuration does not. Its temperature
+    and threshold are those of the validation articles that are here, if there are any.
 
     Raises:
         EncoderError: there is no such model, or it cannot be ours.
@@ -57,6 +67,10 @@ def run(workspace: Workspace, source: str, *, categories: str | None = None, max
             **provenance.describe(),
             "engine": agreement.check(found.weights, tokenization, found.categories, _texts(workspace)),
         }
+        wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
+        with workspace.database.connect() as connection:
+            validation = reads.annotated_articles(connection, "validation")
+        sure = confidence.choose(found.weights, tokenization, found.categories, validation, wanted_precision=wanted)
         files = artefact.write(
             workspace.models / name,
             shape=found.weights.shape,
@@ -64,12 +78,12 @@ def run(workspace: Workspace, source: str, *, categories: str | None = None, max
             categories=found.categories,
             max_length=found.max_length,
             tokenizer=tokens,
-            details={"name": name, **details},
+            details={"name": name, **details, "confidence": sure},
         )
     with workspace.database.begin() as connection:
         model = registry.register(connection, name, files, details)
     log.info("%s: imported from %s", name, source)
-    return Imported(model.name, model.artefact, source, model.categories, found.max_length)
+    return Imported(model.name, model.artefact, source, model.categories, found.max_length, confidence.line(sure))
 
 
 def _texts(workspace: Workspace) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from classifier import registry
+from classifier.evaluation import report as reports
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.workspace import Workspace
@@ -29,7 +30,9 @@ class Decided:
 class Described:
     """A model with its training, as it was stored, its last evaluation on the test split, and decisions.
 
-    `evaluation` has the model's figures and, under `baseline`, the baseline's.
+    `confidence` is what its temperature and threshold were chosen on; without a threshold it abstains from nothing.
+    `evaluation` has the model's figures, under `baseline` the baseline's, and under `confidence` how far the model's
+    is to be trusted.
     """
 
     name: str
@@ -37,6 +40,9 @@ class Described:
     artefact: str
     manifest_sha256: str
     categories: tuple[str, ...]
+    temperature: float
+    threshold: float | None
+    confidence: Mapping[str, Any] | None
     training: Mapping[str, Any]
     evaluation: Mapping[str, Any] | None
     decisions: tuple[Decided, ...]
@@ -60,6 +66,9 @@ def show(workspace: Workspace, name: str | None = None) -> Described:
             model.artefact,
             model.manifest_sha256,
             model.categories,
+            model.temperature,
+            model.threshold,
+            reads.confidence(connection, model.id),
             reads.training(connection, model.id),
             _figures(evaluation) if evaluation else None,
             tuple(Decided(row.verdict, row.reason, row.decided_by, row.decided_at) for row in decisions),
@@ -67,4 +76,5 @@ def show(workspace: Workspace, name: str | None = None) -> Described:
 
 
 def _figures(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
-    return {"evaluated_at": row.evaluated_at, "data_sha256": row.data_sha256, **row.metrics}
+    sureness = reports.headline(row.metrics.get("report", {}))
+    return {"evaluated_at": row.evaluated_at, "data_sha256": row.data_sha256, **row.metrics, "confidence": sureness}

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from classifier.pipeline.use_case import use_case
-from classifier.store import labelling_queue, reads, trainings
+from classifier.store import labelling_queue, reads, trainings, watching
 from classifier.workspace import Workspace
 
 COUNTED = 100_000
@@ -21,7 +21,8 @@ COUNTED = 100_000
 class ModelStatus:
     """A model with its last figures on the test split, where it has been evaluated.
 
-    `engine` is how the labelling engine compared with float32 when the model was registered.
+    `engine` is how the labelling engine compared with float32 when the model was registered. Its confidence is at
+    `temperature`, and below `threshold` it abstains.
     """
 
     name: str
@@ -32,6 +33,8 @@ class ModelStatus:
     macro_f1: float | None
     test_articles: int | None
     engine: dict[str, Any] | None = None
+    temperature: float = 1.0
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,14 @@ class TrainingStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchStatus:
+    """When the champion was watched last, and the checks that gave alarm."""
+
+    ran_at: datetime
+    alarms: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Counts of everything that waits, is done, or went wrong.
 
@@ -113,6 +124,7 @@ class Status:
     champion: ModelStatus | None
     runs: list[RunStatus]
     trainings: list[TrainingStatus] = field(default_factory=list)
+    watched: WatchStatus | None = None
 
     @property
     def waiting(self) -> int:
@@ -127,6 +139,7 @@ def run(workspace: Workspace, *, exact: bool = False) -> Status:
         champions = [model for model in _models(reads.models_with_scores(connection)) if model.status == "champion"]
         share = 1.0 if exact else reads.share_to_count(connection, COUNTED)
         articles = reads.articles_by_label(connection, share=share)
+        watched = watching.last(connection)
         return Status(
             splits=_by_split(articles),
             labels=_by_origin(articles),
@@ -137,6 +150,7 @@ def run(workspace: Workspace, *, exact: bool = False) -> Status:
             champion=champions[0] if champions else None,
             runs=_runs(reads.last_runs(connection)),
             trainings=_trainings(trainings.under_way(connection)),
+            watched=WatchStatus(watched.ran_at, watched.alarms) if watched else None,
         )
 
 
@@ -191,9 +205,5 @@ def _trainings(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[TrainingStatus]:
 
 
 def _models(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[ModelStatus]:
-    return [
-        ModelStatus(
-            row.name, row.status, row.created_at, row.promoted_at, row.accuracy, row.macro_f1, row.articles, row.engine
-        )
-        for row in rows
-    ]
+    shown = {one.name for one in fields(ModelStatus)} - {"test_articles"}
+    return [ModelStatus(test_articles=row.articles, **{name: getattr(row, name) for name in shown}) for row in rows]

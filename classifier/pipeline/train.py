@@ -17,7 +17,7 @@ from classifier.labelling.agreement import Agreement
 from classifier.model import artefact
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
-from classifier.pipeline import starts, under_way
+from classifier.pipeline import confidence, starts, under_way
 from classifier.pipeline.starts import Skipped, Start
 from classifier.pipeline.under_way import Training
 from classifier.pipeline.use_case import use_case
@@ -52,6 +52,7 @@ class Trained:
     seconds: float
     engine: str
     resumed_from_step: int
+    confidence: str = ""
 
 
 @use_case
@@ -62,13 +63,15 @@ def run(
     encoder_name: str | None = None,
     start_from: str | None = None,
     min_new_annotations: int = 0,
+    wanted_precision: float | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Trained | Skipped:
     """Train, write the artefact and register it as a candidate.
 
     It starts from the encoder, or from the model of the name `start_from`, such as "champion". It does not where
     fewer than `min_new_annotations` have come since the last training that was decided on. A training of the same
-    articles and recipe that was killed is gone on with.
+    articles and recipe that was killed is gone on with. `wanted_precision` is what the model's threshold is chosen
+    for, the settings' one without it.
 
     Raises:
         TrainingUnderWayError: another process trains the same.
@@ -91,8 +94,9 @@ def run(
         texts = (article.text for article in validation)
         fine_tuned = replace(pretrained, weights=fitted.weights)
         details["engine"] = agreement.check(fine_tuned, tokenization, categories, texts)
-        sizes = len(train), len(validation)
-        trained = _register(workspace, pretrained, tokenization, categories, fitted, details, sizes, content, training)
+        wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
+        sure = confidence.choose(fine_tuned, tokenization, categories, validation, wanted_precision=wanted)
+        trained = _register(workspace, fine_tuned, tokenization, categories, fitted, details, sure, content, training)
         training.checkpoints.discard()
     return trained
 
@@ -174,12 +178,12 @@ def _details(
 
 def _register(
     workspace: Workspace,
-    pretrained: Checkpoint,
+    fine_tuned: Checkpoint,
     tokenization: Tokenization,
     categories: tuple[str, ...],
     fitted: Fitted,
     details: dict[str, Any],
-    sizes: tuple[int, int],
+    sure: dict[str, Any],
     content: bytes,
     training: Training,
 ) -> Trained:
@@ -191,12 +195,12 @@ def _register(
     else:
         files = artefact.write(
             directory,
-            shape=pretrained.shape,
-            weights=fitted.weights,
+            shape=fine_tuned.shape,
+            weights=fine_tuned.weights,
             categories=categories,
             max_length=tokenization.max_length,
-            tokenizer=pretrained.directory,
-            details={"name": name, **details},
+            tokenizer=fine_tuned.directory,
+            details={"name": name, **details, "confidence": sure},
             beside={snapshot.FILE: content, **training.pictures(name, fitted)},
         )
     with workspace.database.begin() as connection:
@@ -205,8 +209,8 @@ def _register(
     return Trained(
         model=model.name,
         artefact=model.artefact,
-        train_articles=sizes[0],
-        validation_articles=sizes[1],
+        train_articles=details["data"]["articles"],
+        validation_articles=details["data"]["validation_articles"],
         categories=categories,
         best_epoch=fitted.best_epoch,
         validation_macro_f1=fitted.history[fitted.best_epoch - 1].macro_f1,
@@ -214,4 +218,5 @@ def _register(
         seconds=round(fitted.seconds, 1),
         engine=str(Agreement(**details["engine"])),
         resumed_from_step=fitted.resumed_from,
+        confidence=confidence.line(files.confidence),
     )

@@ -61,6 +61,14 @@ def training(connection: Connection, model_id: int) -> dict[str, Any]:
     return dict(connection.execute(select(tables.models.c.training).where(tables.models.c.id == model_id)).scalar_one())
 
 
+def confidence(connection: Connection, model_id: int) -> dict[str, Any] | None:
+    """Return what a model's temperature and threshold were chosen on; None where nothing was chosen."""
+    found: dict[str, Any] | None = connection.execute(
+        select(tables.models.c.confidence).where(tables.models.c.id == model_id)
+    ).scalar_one()
+    return found
+
+
 def decisions(connection: Connection, model_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return what was decided about a model, oldest first."""
     promotions = tables.promotions
@@ -110,6 +118,8 @@ def models_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]
             models.c.status,
             models.c.created_at,
             models.c.promoted_at,
+            models.c.temperature,
+            models.c.threshold,
             evaluations.c.accuracy,
             evaluations.c.macro_f1,
             evaluations.c.articles,
@@ -234,4 +244,13 @@ def _count(connection: Connection, table: Any) -> int:
 def _model(row: Row[*tuple[Any, ...]] | None) -> Model | None:
     if row is None:
         return None
-    return Model(row.id, row.name, row.status, row.artefact, row.manifest_sha256, tuple(row.categories))
+    return Model(
+        row.id,
+        row.name,
+        row.status,
+        row.artefact,
+        row.manifest_sha256,
+        tuple(row.categories),
+        row.temperature,
+        row.threshold,
+    )

@@ -2,12 +2,14 @@
 
 The life of a row: `articles` (with its `split`, decided once) waits in `labelling_queue` until a
 labeller writes its `predictions`; `annotations` are what humans said of it. The view
-`article_labels` joins them: the annotation where there is one, else the champion's prediction.
+`article_labels` joins them: the annotation where there is one, else the champion's prediction, which is marked
+where the champion is not sure enough.
 """
 
 from sqlalchemy import (
     REAL,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -130,6 +132,9 @@ models = Table(
     Column("promoted_at", DateTime(timezone=True)),
     Column("backfilled_to", BigInteger, comment="articles up to this id were enqueued for this champion; null: all"),
     Column("pruned_at", DateTime(timezone=True)),
+    Column("temperature", Double, nullable=False, server_default="1", comment="1: not calibrated"),
+    Column("threshold", REAL, comment="of confidence, below which it abstains; null: it never does"),
+    Column("confidence", JSONB, comment="what the two were chosen on, and what they reached there"),
     CheckConstraint("status IN ('candidate', 'champion', 'retired', 'rejected', 'pruned')", name="status"),
     Index("uq_models_champion", "status", unique=True, postgresql_where=text("status = 'champion'")),
 )
@@ -307,6 +312,31 @@ training_metrics = Table(
     _now("recorded_at"),
 )
 
+watch_runs = Table(
+    "watch_runs",
+    metadata,
+    _key(),
+    Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), nullable=False),
+    _now("ran_at"),
+    Column("since", DateTime(timezone=True), comment="when the first of the articles came"),
+    Column("articles", Integer, nullable=False, comment="looked at, which the champion had labelled"),
+    Column("audited", Integer, nullable=False, comment="articles annotated after they were labelled"),
+    Column(
+        "category_drift",
+        Double,
+        comment="of the categories predicted then and now: Jensen-Shannon distance, 0 to 1",
+    ),
+    Column("length_drift", Double, comment="the same for the texts' lengths"),
+    Column("confidence_drift", Double, comment="the same for confidence"),
+    Column("confidence", Double, comment="mean"),
+    Column("abstained", Double, comment="share of the articles"),
+    Column("estimated_accuracy", Double, comment="told from confidence"),
+    Column("audited_accuracy", Double, comment="share of the audited articles that was right"),
+    Column("findings", JSONB, nullable=False, comment="every check, with its figures"),
+    Column("alarms", ARRAY(Text), nullable=False, comment="the checks that gave alarm"),
+    Index(None, "model_id", "id"),
+)
+
 text_clusters = Table(
     "text_clusters",
     MetaData(),  # a view, as below
@@ -327,4 +357,5 @@ article_labels = Table(
     Column("model", Text),
     Column("split", Text),
     Column("published_at", DateTime(timezone=True)),
+    Column("abstained", Boolean),
 )

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, func, insert, null, select, update
+from sqlalchemy import Connection, cast, func, insert, null, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from classifier.articles import Model, Probabilities, QueuedArticle
@@ -92,14 +93,20 @@ def register_model(
     manifest_sha256: str,
     categories: Sequence[str],
     training: Mapping[str, Any],
+    temperature: float = 1.0,
+    threshold: float | None = None,
+    confidence: Mapping[str, Any] | None = None,
 ) -> int:
-    """Insert a candidate and return its id."""
+    """Insert a candidate and return its id; `confidence` is what the two before it were chosen on."""
     values = {
         "name": name,
         "artefact": artefact,
         "manifest_sha256": manifest_sha256,
         "categories": list(categories),
         "training": dict(training),
+        "temperature": temperature,
+        "threshold": threshold,
+        "confidence": null() if confidence is None else dict(confidence),
     }
     return int(connection.execute(insert(tables.models).values(values).returning(tables.models.c.id)).scalar_one())
 
@@ -122,6 +129,14 @@ def make_champion(connection: Connection, model_id: int) -> None:
     connection.execute(
         update(models).where(models.c.id == model_id).values(status="champion", promoted_at=func.now(), backfilled_to=0)
     )
+
+
+def set_threshold(connection: Connection, model_id: int, threshold: float, chosen: Mapping[str, Any]) -> None:
+    """Let a model abstain below a confidence; `chosen` is what the threshold was chosen on."""
+    models = tables.models
+    # JSONB concatenation: the temperature's part stays
+    confidence = func.coalesce(models.c.confidence, cast({}, JSONB)).concat(cast({"threshold": dict(chosen)}, JSONB))
+    connection.execute(update(models).where(models.c.id == model_id).values(threshold=threshold, confidence=confidence))
 
 
 def set_status(connection: Connection, model_id: int, status: str) -> None:

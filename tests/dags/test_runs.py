@@ -73,6 +73,10 @@ def test_labelling_without_a_champion_is_skipped(run):
     assert run("label_articles") == {"workers": "success", "label": "skipped"}
 
 
+def test_watching_without_a_champion_is_skipped(run):
+    assert run("watch_classifier") == {"watch": "skipped", "alarm": "skipped"}
+
+
 def test_ingesting_without_files_or_an_inbox_is_skipped(run):
     assert run("ingest_articles") == dict.fromkeys(("choose", "ingest", "announce"), "skipped") | {"verdict": "success"}
 
@@ -167,3 +171,15 @@ def test_two_workers_label_everything_that_waits(run, value):
     assert set(run("label_articles", workers=2).values()) == {"success"}
     assert value("SELECT count(*) FROM labelling_queue") == 0
     assert value("SELECT count(*) FROM article_labels WHERE origin = 'prediction' AND source = 'incoming'") == 10
+
+
+@pytest.mark.slow
+def test_an_alarm_fails_the_run_says_why_and_is_kept(run, value, monkeypatch, caplog):
+    """The test articles are of two topics by halves, and so are the incoming ones, but for these."""
+    monkeypatch.setenv("CLASSIFIER_WATCH_LEAST", "10")
+    assert run("watch_classifier") == {"watch": "success", "alarm": "success"}
+    monkeypatch.setenv("CLASSIFIER_WATCH_DRIFT", "0.000001")
+    monkeypatch.setattr("classifier.evaluation.checks.ALPHA", 1.0)
+    assert run("watch_classifier") == {"watch": "success", "alarm": "failed"}
+    assert "length: Jensen-Shannon distance" in caplog.text
+    assert value("SELECT array_agg(DISTINCT cardinality(alarms) > 0) FROM watch_runs") == [False, True]

@@ -78,7 +78,7 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     assert evaluated["metrics"]["macro_f1"] > 0.9
     assert evaluated["baseline"]["accuracy"] > 0.9
     assert run("gate", "--sample", 0)["verdict"] == "promote"
-    assert run("promote")["promoted"] is True
+    assert run("promote", "--wanted-precision", 0.5, may_warn="does not beat the baseline")["promoted"] is True
     assert run("ingest", "fresh.csv", *columns)["enqueued"] == 60
     labelled = run("label", "--page-size", 16)
     assert (labelled["model"], labelled["labelled"], labelled["waiting"]) == (name, 60, 0)
@@ -88,6 +88,7 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     assert found["labels"] == {"annotation": 180, "prediction": 60}
     assert sum(total for total, _ in found["splits"].values()) == 240
     assert (found["champion"]["name"], found["champion"]["macro_f1"]) == (name, evaluated["metrics"]["macro_f1"])
+    assert found["champion"]["threshold"] == 0, "more than half of all its labels are right"
 
     check_decisions(run, classifier, name)
     done = classifier("status")
@@ -118,6 +119,7 @@ def check_shown(shown, training):
     assert training["recipe"]["name"] == "default (batch_size, epochs, learning_rate, max_length)"
     assert shown["evaluation"]["train_seconds"] == training["training"]["seconds"]
     assert shown["evaluation"]["baseline_train_seconds"] > 0
+    assert shown["evaluation"]["confidence"]["threshold"] == pytest.approx(shown["threshold"])
     return {"versions", "commit", "machine", "data", "encoder", "from"} <= training.keys()
 
 
@@ -128,7 +130,7 @@ def check_decisions(run, classifier, name):
     assert run("prune", "--keep-models", 0) == {"deleted": False, "models": []}
     page = Path(run("report")["page"])
     assert name in page.read_text(encoding="utf-8")
-    for command in (("gate", "--sample", 20), ("promotions",), ("prune", "--keep-models", 0)):
+    for command in (("gate", "--sample", 20), ("promotions",), ("prune", "--keep-models", 0), ("watch",), ("models",)):
         done = classifier(*command)
         assert (done.returncode, done.stderr) == (0, ""), command
         assert done.stdout

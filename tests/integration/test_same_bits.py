@@ -37,10 +37,16 @@ def texts():
 
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory, texts):
-    """A small model that knows the articles' own words."""
+    """A small model that knows the articles' own words, and has a temperature."""
     words = [word for word, _ in Counter(re.findall(r"[a-z]+", " ".join(texts).lower())).most_common(3000)]
     return make_artefact(
-        tmp_path_factory.mktemp("models") / "model", dim=64, heads=4, hidden_dim=256, positions=512, words=words
+        tmp_path_factory.mktemp("models") / "model",
+        dim=64,
+        heads=4,
+        hidden_dim=256,
+        positions=512,
+        words=words,
+        details={"confidence": {"temperature": {"value": 1.7}}},
     )
 
 

@@ -15,13 +15,15 @@ from classifier.evaluation.metrics import measure
 from classifier.evaluation.page import html
 from classifier.evaluation.page.html import Subject
 from classifier.evaluation.page.markup import Markup, tag
+from classifier.evaluation.sample import Answers
 from classifier.evaluation.slices import slices
+from classifier.model import temperature as temperatures
 from tests.unit.judged import NAMES, answers, contest, sample, truth, wrong_on
 
 EVIL = '"><script>alert(1)</script>&'
 
 
-def subject(name, right, found, *, names=NAMES, **columns):
+def subject(name, right, found, *, names=NAMES, temperature=1.0, threshold=None, **columns):
     """Evaluate made-up answers as the pipeline does, with a trip through JSON."""
     given = sample(right, **columns)
     metrics = {
@@ -29,7 +31,7 @@ def subject(name, right, found, *, names=NAMES, **columns):
         "baseline": measure(list(right), list(right)).as_json(),
         "engine": "openvino f32",
         "articles_per_second": 61.5,
-        "report": report.build(given, found, right),
+        "report": report.build(given, found, right, temperature=temperature, threshold=threshold),
     }
     return Subject(name, json.loads(json.dumps(metrics)))
 
@@ -129,3 +131,48 @@ def test_every_article_is_in_one_slice_of_each_dimension():
     assert lengths[0] == ("0 to 49 words", 2)
     assert lengths[-1] == ("1000 words and more", 2)
     assert "not known" in {one.name for one in found if one.dimension == "month"}
+
+
+class TestConfidence:
+    """What a temperature changed and what a threshold reaches, on the test articles."""
+
+    @pytest.fixture
+    def calibrated(self):
+        right = truth(200)
+        confidence = np.linspace(0.5, 0.9, 200)
+        return subject(
+            "m2", right, answers(wrong_on(right, range(40)), confidence=confidence), temperature=2.0, threshold=0.6
+        )
+
+    def test_the_page_shows_it_before_and_after(self, calibrated):
+        found = calibrated.report["calibration"]
+        page = html.page(calibrated, None)
+        assert f"from {found['before']['ece']:.4f} to {found['ece']:.4f}" in page
+        assert page.count('class="before"') == len(found["before"]["bins"])
+        assert "Temperature 2.000, fitted on the validation split" in page
+        read(page)
+
+    def test_without_the_temperature_the_probabilities_are_those_that_it_was_applied_to(self):
+        raw = np.full((200, 4), 0.1)
+        raw[np.arange(200), np.arange(200) % 4] = 0.7
+        found = answers(truth(200))
+        warm = Answers(found.categories, temperatures.apply(raw.astype(np.float32), 3.0).astype(np.float64))
+        built = report.build(sample(truth(200)), warm, truth(200), temperature=3.0)["calibration"]
+        assert built["before"]["bins"][0]["confidence"] == pytest.approx(0.7, abs=1e-5)
+        assert built["bins"][0]["confidence"] < 0.5
+
+    def test_precision_and_coverage_are_of_the_labels_above_the_threshold(self, calibrated):
+        found = calibrated.report["abstention"]
+        assert found["coverage"] == pytest.approx(0.75, abs=0.01)
+        assert found["precision"] == 1.0
+        assert "of these articles that are above, 100 % of its labels" in html.page(calibrated, None)
+
+    def test_a_model_that_is_not_calibrated_and_never_abstains_has_neither(self, pages):
+        assert "Temperature" not in pages[0]
+        assert "abstains" not in pages[0]
+        assert 'class="before"' not in pages[0]
+
+    def test_a_threshold_above_all_is_said_to_be_that(self):
+        right = truth(60)
+        page = html.page(subject("m", right, answers(right, confidence=0.5), threshold=0.99), None)
+        assert "from every one of these articles" in page

@@ -12,7 +12,7 @@ import pytest
 from classifier.cli import render
 from classifier.evaluation.metrics import measure
 from classifier.pipeline.evaluate import Evaluated
-from classifier.pipeline.status import Backlog, ModelStatus, Status, TrainingStatus
+from classifier.pipeline.status import Backlog, ModelStatus, Status, TrainingStatus, WatchStatus
 
 NAMES = ("[/news]", "[red]", ":key:", "日本", 'a "b"', "[bold]x[/bold]")
 MOMENT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -124,3 +124,13 @@ def test_a_training_under_way_is_a_line_of_the_status(capsys, loss, score, silen
     render.status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [training]), as_json=False)
     expected = f"Training: epoch 2 of 4, step 1,200 of 2,000, {rest}"
     assert expected in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("alarms", "rest"), [([], "no alarm"), (["length", "audit"], "alarm: length, audit; see: classifier watch")]
+)
+def test_the_status_says_what_was_found_when_the_champion_was_watched_last(capsys, alarms, rest):
+    nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
+    watched = WatchStatus(MOMENT, alarms)
+    render.status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], watched), as_json=False)
+    assert f"Watched 2026-03-01 12:30: {rest}" in capsys.readouterr().out.splitlines()

@@ -48,22 +48,23 @@ class Axes:
         )
 
 
-def reliability(bins: Sequence[dict[str, float]], *, title: str) -> Markup:
-    """Draw accuracy against confidence: on the diagonal, a model is right as often as it says."""
+def reliability(series: dict[str, Sequence[dict[str, float]]], *, title: str) -> Markup:
+    """Draw accuracy against confidence, the bins of a series each: on the diagonal, a model is right as it says."""
     axes = Axes((0, 1), (0, 1))
-    most = max((one["articles"] for one in bins), default=1)
     (x1, y1), (x2, y2) = axes.at(0, 0), axes.at(1, 1)
-    dots = []
-    for one in bins:
-        x, y = axes.at(one["confidence"], one["accuracy"])
-        says = (
-            f"{one['articles']:,} articles of confidence {percent(one['low'])} to {percent(one['high'])}: "
-            f"{percent(one['accuracy'])} right"
-        )
-        radius = 3 + 7 * (one["articles"] / most) ** 0.5
-        dots.append(tag("circle", tag("title", says), cx=x, cy=y, r=radius, class_="candidate"))
     diagonal = tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="diagonal")
+    dots = [_bin(one, name, axes, bins) for name, bins in series.items() for one in bins]
     return _svg(title, [*axes.frame("confidence", "right"), diagonal, *dots])
+
+
+def _bin(one: dict[str, float], series: str, axes: Axes, bins: Sequence[dict[str, float]]) -> Markup:
+    says = (
+        f"{one['articles']:,} articles of confidence {percent(one['low'])} to {percent(one['high'])}: "
+        f"{percent(one['accuracy'])} right"
+    )
+    x, y = axes.at(one["confidence"], one["accuracy"])
+    radius = 3 + 7 * (one["articles"] / max(other["articles"] for other in bins)) ** 0.5
+    return tag("circle", tag("title", says), cx=x, cy=y, r=radius, class_=series)
 
 
 def coverage(series: dict[str, Sequence[dict[str, float]]], *, title: str) -> Markup:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.evaluation.page import charts
-from classifier.evaluation.page.charts import Dot
+from classifier.evaluation.page.charts import Dot, percent
 from classifier.evaluation.page.markup import Child, Markup, table, tag
 
 STYLE = Markup((Path(__file__).with_name("style.css")).read_text(encoding="utf-8"))
@@ -132,11 +132,15 @@ def _confidence(candidate: Subject, champion: Subject | None) -> Markup:
     lines = {"candidate": candidate.report["coverage"]}
     if champion:
         lines["champion"] = champion.report["coverage"]
-    reliability = charts.reliability(candidate.report["calibration"]["bins"], title="Reliability of the model")
+    calibration = candidate.report["calibration"]
+    calibrated = calibration.get("temperature", 1) != 1
+    bins = {"before": calibration["before"]["bins"]} if calibrated else {}
+    bins["candidate"] = calibration["bins"]
     figures = (
         (
-            reliability,
-            "A dot a bin of confidence, larger with more articles. Below the diagonal the model is too sure.",
+            charts.reliability(bins, title="Reliability of the model"),
+            "A dot a bin of confidence, larger with more articles. Below the diagonal the model is too sure."
+            + (" Hollow: what it was without the temperature." if calibrated else ""),
         ),
         (
             charts.coverage(lines, title="Accuracy against coverage"),
@@ -145,7 +149,35 @@ def _confidence(candidate: Subject, champion: Subject | None) -> Markup:
     )
     drawn = [tag("figure", drawing, tag("figcaption", said)) for drawing, said in figures]
     key = tag("p", _keys(["candidate", *(["champion"] if champion else [])]))
-    return tag("section", tag("h2", "Confidence"), tag("div", drawn, class_="charts"), key)
+    said = [tag("p", line) for line in (_temperature(candidate), _abstention(candidate)) if line]
+    return tag("section", tag("h2", "Confidence"), said, tag("div", drawn, class_="charts"), key)
+
+
+def _temperature(one: Subject) -> str:
+    found = one.report["calibration"]
+    if found.get("temperature", 1) == 1:
+        return ""
+    return (
+        f"Temperature {found['temperature']:.3f}, fitted on the validation split. On these articles it takes the "
+        f"expected calibration error from {found['before']['ece']:.4f} to {found['ece']:.4f}, and the Brier score from "
+        f"{found['before']['brier']:.4f} to {found['brier']:.4f}."
+    )
+
+
+def _abstention(one: Subject) -> str:
+    found = one.report.get("abstention")
+    if not found:
+        return ""
+    if not found["threshold"]:
+        return "It abstains from nothing."
+    if found["precision"] is None:
+        return f"It abstains below a confidence of {found['threshold']:.4f}: from every one of these articles."
+    low, high = found["precision_interval"]
+    return (
+        f"It abstains below a confidence of {found['threshold']:.4f}, which was chosen on the validation split. On the "
+        f"{percent(found['coverage'])} of these articles that are above, {percent(found['precision'])} of its labels "
+        f"are right ({percent(low)} to {percent(high)})."
+    )
 
 
 def _slices(candidate: Subject, champion: Subject | None) -> Iterator[Markup]:

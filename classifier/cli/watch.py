@@ -1,0 +1,43 @@
+"""The command `watch`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from classifier.cli import render
+from classifier.cli.common import Json, workspace
+
+if TYPE_CHECKING:
+    from classifier.pipeline.watch import Watched
+
+
+def watch(json: Json = False) -> None:
+    """Compare the newest articles with those that the champion was evaluated on. Exit code 1 means alarm.
+
+    Category mix, length and confidence, the accuracy that confidence promises, and whether articles that were annotated
+    after they were labelled bear it out. What was found is kept in the table `watch_runs`.
+    """
+    from classifier.pipeline import watch as use_case
+
+    found = use_case.run(workspace())
+    if json:
+        render.print_json(asdict(found))
+    else:
+        _show(found)
+    if found.alarms:
+        raise typer.Exit(1)
+
+
+def _show(found: Watched) -> None:
+    since = f" since {found.since:%Y-%m-%d %H:%M}" if found.since else ""
+    title = f"{found.model}: {found.articles:,} articles{since}, {found.audited:,} of its labels annotated afterwards"
+    table = Table("check", "outcome", "found", title=title, title_justify="left", title_style="bold")
+    for one in found.checks:
+        table.add_row(one.name, one.outcome, one.said)
+    render.STDOUT.print(table)
+    for line in found.alarms:
+        render.warn(line)

@@ -1,0 +1,87 @@
+"""How sure a model may be: its temperature and its threshold, both from validation articles alone.
+
+The validation split also chose the epoch that was kept. The test split is for telling what was reached, and is not
+looked at here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities
+from classifier.evaluation import abstention, calibration
+from classifier.evaluation.abstention import Threshold
+from classifier.evaluation.sample import Answers
+from classifier.labelling import engine as engines
+from classifier.labelling.pages import Labeller
+from classifier.model import temperature as temperatures
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.tokenization import Tokenization
+
+log = logging.getLogger(__name__)
+
+
+def choose(
+    checkpoint: Checkpoint,
+    tokenization: Tokenization,
+    categories: tuple[str, ...],
+    validation: Sequence[AnnotatedArticle],
+    *,
+    wanted_precision: float,
+) -> dict[str, Any]:
+    """Fit the temperature of the engine that would label here, and choose a threshold at it.
+
+    Returns:
+        What the model's manifest and row keep of both; nothing without validation articles of its categories.
+    """
+    labeller = Labeller(tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories)
+    probabilities, truth = _answers(labeller, validation)
+    known = truth >= 0
+    if not known.any():
+        log.info("no validation article of the model's categories: %s", line({}))
+        return {}
+    fitted = temperatures.fit(probabilities[known], truth[known])
+    calibrated = temperatures.apply(probabilities, fitted)
+    threshold = _threshold(calibrated, truth, wanted_precision)
+    found = {"value": fitted, "articles": int(known.sum())}
+    for when, some in (("before", probabilities), ("after", calibrated)):
+        found[f"ece_{when}"] = _error(some[known], truth[known], categories)
+        found[f"nll_{when}"] = temperatures.negative_log_likelihood(some[known], truth[known])
+    chosen = {"temperature": found, "threshold": threshold.as_json()}
+    log.info("%s", line(chosen))
+    return chosen
+
+
+def line(chosen: Mapping[str, Any]) -> str:
+    """Say in a line what `choose` chose."""
+    if not chosen:
+        return "not calibrated, abstains from nothing"
+    return f"temperature {chosen['temperature']['value']:.4f}; {Threshold.of(chosen['threshold'])}"
+
+
+def choose_threshold(labeller: Labeller, validation: Sequence[AnnotatedArticle], wanted_precision: float) -> Threshold:
+    """Choose a registered model's threshold anew, at its temperature; there has to be a validation article."""
+    found = _threshold(*_answers(labeller, validation), wanted_precision)
+    log.info("%s", found)
+    return found
+
+
+def _answers(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tuple[Probabilities, CategoryIndices]:
+    """Return what is answered, and the columns that are right: -1 where the model does not know the category."""
+    columns = {name: column for column, name in enumerate(labeller.categories)}
+    truth = np.array([columns.get(article.category, -1) for article in articles], dtype=np.int64)
+    return labeller.probabilities([article.text for article in articles]), truth
+
+
+def _threshold(probabilities: Probabilities, truth: CategoryIndices, wanted: float) -> Threshold:
+    return abstention.choose(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth, wanted)
+
+
+def _error(probabilities: Probabilities, truth: CategoryIndices, categories: tuple[str, ...]) -> float:
+    answers = Answers(categories, probabilities.astype(np.float64))
+    totals = calibration.contributions(np.asarray(categories)[truth], answers).sum(axis=0)
+    return float(calibration.error(totals))

@@ -1,0 +1,147 @@
+"""Watch the champion at work: is what comes still like what it was evaluated on, and is it as right as it says?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row
+
+from classifier import registry
+from classifier.articles import Model
+from classifier.evaluation import checks
+from classifier.evaluation.checks import Articles, Audited, Check, Limits
+from classifier.pipeline import answers
+from classifier.pipeline.answers import Answered
+from classifier.pipeline.use_case import use_case
+from classifier.settings import Settings
+from classifier.store import watching
+from classifier.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+AUDITED_DAYS = 28
+"""Annotations are rarer than articles: those of so many days are audited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was found: `articles` came since `since` and were labelled, `audited` were annotated afterwards.
+
+    `confidence` is their mean one, `abstained` the share that the model abstains from; None where there are none.
+    """
+
+    model: str
+    since: datetime | None
+    articles: int
+    audited: int
+    confidence: float | None
+    abstained: float | None
+    checks: tuple[Check, ...]
+    alarms: tuple[str, ...]
+
+
+@use_case
+def run(workspace: Workspace) -> Watched:
+    """Make every check, and keep what was found in `watch_runs`. Nothing else is changed.
+
+    Raises:
+        NoChampionError: nothing has been promoted yet.
+        NotEvaluatedError: the champion has no evaluation to compare with.
+    """
+    settings = workspace.settings
+    limits = Limits(settings.watch_drift, settings.watch_accuracy, settings.watch_least)
+    with workspace.database.connect() as connection:
+        champion = registry.champion(connection)
+        evaluated = answers.newest(connection, champion)
+        rows = _newest(connection, champion, settings)
+        judged = audited(connection, champion)
+    now = _articles(rows)
+    found = tuple(checks.run(_test_articles(evaluated), evaluated.evaluation.accuracy, now, judged, limits))
+    values = {**_figures(champion, now, found), "since": min((row.ingested_at for row in rows), default=None)}
+    with workspace.database.begin() as connection:
+        _keep(connection, champion, found, {**values, "articles": len(now), "audited": len(judged)})
+        alarms = tuple(_line(connection, champion, one) for one in found if one.outcome == "alarm")
+    for line in alarms:
+        log.warning("%s", line)
+    return Watched(
+        champion.name,
+        values["since"],
+        len(now),
+        len(judged),
+        values["confidence"],
+        values["abstained"],
+        found,
+        alarms,
+    )
+
+
+def audited(connection: Connection, model: Model) -> Audited:
+    """Return the articles that the model's confidence is checked against.
+
+    For now all that were annotated after the model had labelled them, whoever chose them. A sample drawn at random
+    would be better: people tend to annotate what they see is wrong.
+    """
+    rows = watching.audited(connection, model.id, since=_days_ago(AUDITED_DAYS))
+    return Audited(
+        np.array([row.confidence for row in rows], dtype=np.float64),
+        np.array([row.category == row.annotated for row in rows], dtype=bool),
+    )
+
+
+def _newest(connection: Connection, model: Model, settings: Settings) -> Sequence[Row[*tuple[Any, ...]]]:
+    return watching.newest(connection, model.id, since=_days_ago(settings.watch_days), size=settings.watch_articles)
+
+
+def _days_ago(days: float) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def _articles(rows: Sequence[Row[*tuple[Any, ...]]]) -> Articles:
+    return Articles(
+        np.array([row.category for row in rows], dtype=np.str_),
+        np.array([row.confidence for row in rows], dtype=np.float64),
+        np.array([len(row.text.split()) for row in rows], dtype=np.int64),
+    )
+
+
+def _test_articles(evaluated: Answered) -> Articles:
+    found = evaluated.answers
+    return Articles(found.predicted, found.confidence, evaluated.sample.words)
+
+
+def _figures(model: Model, now: Articles, found: Sequence[Check]) -> dict[str, Any]:
+    """Return what can be drawn over time; None for what was not judged."""
+    by_name = {one.name: one.figures for one in found}
+    below = now.confidence.astype(np.float32) < np.float32(model.threshold or 0)  # as the database compares them
+    return {
+        "category_drift": by_name["category mix"].get("distance"),
+        "length_drift": by_name["length"].get("distance"),
+        "confidence_drift": by_name["confidence"].get("distance"),
+        "confidence": float(now.confidence.mean()) if len(now) else None,
+        "abstained": float(below.mean()) if len(now) else None,
+        "estimated_accuracy": by_name["estimated accuracy"].get("estimate"),
+        "audited_accuracy": by_name["audit"].get("right"),
+    }
+
+
+def _keep(connection: Connection, model: Model, found: Sequence[Check], values: dict[str, Any]) -> None:
+    watching.add(
+        connection,
+        {
+            **values,
+            "model_id": model.id,
+            "findings": [asdict(one) for one in found],
+            "alarms": [one.name for one in found if one.outcome == "alarm"],
+        },
+    )
+
+
+def _line(connection: Connection, model: Model, check: Check) -> str:
+    """Say in a line what gives alarm, how far it is, since when, and what to do."""
+    since = watching.alarm_since(connection, model.id, check.name)
+    return f"{check.name}: {check.said}; since {since:%Y-%m-%d %H:%M}. What to do: {check.advice}"

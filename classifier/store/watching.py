@@ -1,0 +1,54 @@
+"""What is watched, and what was found. Functions take a connection and never commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from classifier.store import tables
+from classifier.store.queries import query
+
+LOOKED_AT = 4
+"""Articles that are looked at for each one wanted: some are annotated, or not labelled yet."""
+
+ANNOTATIONS = 20_000
+"""The newest annotations, that audited articles are looked for in."""
+
+
+def newest(connection: Connection, model_id: int, *, since: datetime, size: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return category, confidence, time of arrival and text of the newest articles that a model has labelled."""
+    values = {"model_id": model_id, "since": since, "size": size, "looked_at": LOOKED_AT * size}
+    return connection.execute(query("newest_labelled"), values).all()
+
+
+def audited(connection: Connection, model_id: int, *, since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return category, confidence and `annotated` of articles that were annotated after a model had labelled them."""
+    values = {"model_id": model_id, "since": since, "looked_at": ANNOTATIONS}
+    return connection.execute(query("newest_audited"), values).all()
+
+
+def alarm_since(connection: Connection, model_id: int, name: str) -> datetime | None:
+    """Return when the check began to give alarm, None where its last run did not."""
+    found: datetime | None = connection.execute(query("alarm_since"), {"model_id": model_id, "name": name}).scalar_one()
+    return found
+
+
+def add(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Insert what was found."""
+    connection.execute(insert(tables.watch_runs).values(**values))
+
+
+def last(connection: Connection) -> Row[*tuple[Any, ...]] | None:
+    """Return when the champion was watched last, and the checks that gave alarm."""
+    runs, models = tables.watch_runs, tables.models
+    statement = (
+        select(runs.c.ran_at, runs.c.alarms)
+        .join(models, models.c.id == runs.c.model_id)
+        .where(models.c.status == "champion")
+        .order_by(runs.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(statement).one_or_none()

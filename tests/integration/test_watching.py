@@ -1,0 +1,159 @@
+"""The champion is watched at work, cheaply, and what is found is kept."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from classifier.exceptions import NoChampionError, NotEvaluatedError
+from classifier.pipeline import status, watch
+from classifier.store import queries, writes
+from classifier.workspace import Workspace
+from tests.integration.evaluated import add_evaluated, test_articles
+from tests.integration.made_up import add_articles, add_model, annotate, query, run, value
+from tests.integration.test_labelling_cost import history, scanned  # noqa: F401 - a fixture
+
+LABEL = text(
+    "INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities, predicted_at) "
+    "VALUES (:id, :model, 1, :category, :confidence, :probabilities, now() - interval '1 hour')"
+)
+
+
+@pytest.fixture
+def place(workspace):
+    """A champion that was right about three hundred test articles of a and b by halves, and fairly sure."""
+    test_articles(workspace, 300)
+    model = add_evaluated(workspace, "m1", wrong=range(0, 300, 20), confidence=0.95)
+    with workspace.database.begin() as connection:
+        writes.make_champion(connection, model.id)
+    settings = workspace.settings.model_copy(update={"watch_least": 100, "watch_articles": 1000})
+    return Workspace(workspace.database, settings), model
+
+
+def come(place, model, count, *, a=0.5, confidence=0.95, prefix="n", words="new article"):
+    """Let articles come and be labelled an hour ago; return their ids."""
+    generator = np.random.default_rng(0)
+    with place.database.begin() as connection:
+        ids = add_articles(connection, [(f"{prefix}{n}", f"{words} {prefix} {n}", "train") for n in range(count)])
+        for one, is_a in zip(ids, generator.random(count) < a, strict=True):
+            category = "a" if is_a else "b"
+            connection.execute(
+                LABEL,
+                {"id": one, "model": model.id, "category": category, "confidence": confidence,
+                 "probabilities": [confidence, 1 - confidence]},
+            )  # fmt: skip
+    return ids
+
+
+def alarms(found):
+    return {one.name for one in found.checks if one.outcome == "alarm"}
+
+
+def test_what_comes_as_before_gives_no_alarm_and_is_kept(place):
+    workspace, model = place
+    come(workspace, model, 200, words="test article")
+    found = watch.run(workspace)
+    assert (found.model, found.articles, found.alarms) == ("m1", 200, ())
+    kept = query(
+        workspace.database,
+        "SELECT articles, audited, confidence, abstained, estimated_accuracy, audited_accuracy, alarms FROM watch_runs",
+    )
+    assert kept == [(200, 0, pytest.approx(0.95), 0.0, pytest.approx(0.95), None, [])]
+    assert value(workspace.database, "SELECT jsonb_array_length(findings) FROM watch_runs") == 5
+
+
+def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
+    workspace, model = place
+    come(workspace, model, 200, a=0.95, words="test article")
+    first = watch.run(workspace)
+    run(workspace.database, "UPDATE watch_runs SET ran_at = '2026-01-02 03:04+00'")
+    second = watch.run(workspace)
+    assert alarms(first) == alarms(second) == {"category mix"}
+    assert status.run(workspace).watched.alarms == ["category mix"]
+    (line,) = second.alarms
+    assert line.startswith("category mix: Jensen-Shannon distance 0.")
+    assert "% then and " in line
+    assert "0.2 is borne; since 2026-01-02 03:04. What to do: look at the newest articles" in line
+    assert "\n" not in line
+
+
+def test_an_alarm_that_had_ended_begins_anew(place):
+    workspace, model = place
+    come(workspace, model, 200, a=0.95, words="test article")
+    watch.run(workspace)
+    run(workspace.database, "UPDATE watch_runs SET ran_at = '2026-01-02 03:04+00'")
+    watch.run(Workspace(workspace.database, workspace.settings.model_copy(update={"watch_drift": 1.0})))
+    assert "since 2026-01-02" not in watch.run(workspace).alarms[0]
+
+
+def test_unsure_labels_are_counted_by_the_models_threshold(place):
+    workspace, model = place
+    run(workspace.database, "UPDATE models SET threshold = 0.9")
+    come(workspace, model, 150, words="test article")
+    come(workspace, model, 50, confidence=0.6, prefix="u", words="test article")
+    found = watch.run(workspace)
+    assert found.abstained == 0.25
+    assert alarms(found) == {"confidence", "estimated accuracy"}
+
+
+def test_only_annotations_newer_than_the_label_are_an_audit(place):
+    workspace, model = place
+    ids = come(workspace, model, 120, a=1.0)
+    with workspace.database.begin() as connection:
+        for one in ids[:40]:
+            annotate(connection, one, "b")  # at once wrong, and corrected below
+        for one in ids[:40]:
+            annotate(connection, one, "a")
+        for one in ids[40:60]:
+            annotate(connection, one, "b")
+        run_old = text("UPDATE annotations SET annotated_at = now() - interval '2 hours' WHERE article_id = ANY(:ids)")
+        connection.execute(run_old, {"ids": ids[50:60]})
+        connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": ids[49]})
+    found = watch.run(workspace)
+    assert found.audited == 49
+    assert value(workspace.database, "SELECT audited_accuracy FROM watch_runs") == pytest.approx(40 / 49)
+    assert "audit" in alarms(found), "confidence promises 0.95"
+
+
+def test_a_backfill_of_old_articles_is_no_traffic(place):
+    workspace, model = place
+    come(workspace, model, 200, a=0.99, prefix="old")
+    run(
+        workspace.database, "UPDATE articles SET ingested_at = now() - interval '30 days' WHERE external_id LIKE 'old%'"
+    )
+    assert watch.run(workspace).articles == 0
+
+
+def test_without_a_champion_or_its_evaluation_there_is_nothing_to_watch(workspace):
+    with pytest.raises(NoChampionError):
+        watch.run(workspace)
+    with workspace.database.begin() as connection:
+        writes.make_champion(connection, add_model(connection, "m1"))
+    with pytest.raises(NotEvaluatedError, match="classifier evaluate --model m1"):
+        watch.run(workspace)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("newest_labelled", {"model_id": 1, "since": "2026-01-01", "size": 50, "looked_at": 200}),
+        ("newest_audited", {"model_id": 1, "since": "2026-01-01", "looked_at": 200}),
+    ],
+)
+@pytest.mark.usefixtures("history")
+def test_no_statement_reads_a_whole_table(database, name, values):
+    run(database, "INSERT INTO annotations (article_id, category, annotator) SELECT id, 'a', 'ann' FROM articles")
+    with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+    assert scanned(database, queries.sql(name).replace("%", "%%"), **values) <= {"models"}
+
+
+def test_the_command_prints_alarms_and_says_so_by_its_exit_code(classifier, database_url, place):
+    workspace, model = place
+    come(workspace, model, 300, a=0.95, words="test article")
+    done = classifier("watch", "--json", CLASSIFIER_DATABASE_URL=database_url.render_as_string(hide_password=False))
+    assert done.returncode == 1
+    assert "category mix: Jensen-Shannon distance" in json.loads(done.stdout)["alarms"][0]
