@@ -89,3 +89,7 @@ class NotEvaluatedError(UserError):
 
 class RollbackError(UserError):
     """The champion cannot be changed to that model."""
+
+
+class ReviewError(UserError):
+    """The review cannot go on as it is asked to."""

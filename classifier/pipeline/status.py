@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from classifier.pipeline import review
+from classifier.pipeline.review import Reviewing
 from classifier.pipeline.use_case import use_case
 from classifier.store import labelling_queue, reads, trainings
 from classifier.workspace import Workspace
@@ -113,6 +115,7 @@ class Status:
     champion: ModelStatus | None
     runs: list[RunStatus]
     trainings: list[TrainingStatus] = field(default_factory=list)
+    review: Reviewing | None = None
 
     @property
     def waiting(self) -> int:
@@ -137,6 +140,7 @@ def run(workspace: Workspace, *, exact: bool = False) -> Status:
             champion=champions[0] if champions else None,
             runs=_runs(reads.last_runs(connection)),
             trainings=_trainings(trainings.under_way(connection)),
+            review=review.state(connection),
         )
 
 

@@ -81,7 +81,9 @@ def shortlist(pool: Pool, number: int, annotated: Mapping[str, int]) -> Rows:
     return apart[kept.astype(np.int64)]
 
 
-def choose(pool: Pool, texts: Sequence[str], number: int, annotated: Mapping[str, int], *, seed: int) -> list[Choice]:
+def choose(
+    pool: Pool, texts: Sequence[str], number: int, annotated: Mapping[str, int], *, seed: int | None = None
+) -> list[Choice]:
     """Choose up to `number` articles from a shortlist, of which these are the texts.
 
     `annotated` says how many articles of each category have been annotated.
