@@ -73,6 +73,10 @@ def test_labelling_without_a_champion_is_skipped(run):
     assert run("label_articles") == {"workers": "success", "label": "skipped"}
 
 
+def test_nothing_is_asked_without_a_champion(run):
+    assert run("review_articles") == {"fill": "skipped"}
+
+
 def test_ingesting_without_files_or_an_inbox_is_skipped(run):
     assert run("ingest_articles") == dict.fromkeys(("choose", "ingest", "announce"), "skipped") | {"verdict": "success"}
 
@@ -167,3 +171,10 @@ def test_two_workers_label_everything_that_waits(run, value):
     assert set(run("label_articles", workers=2).values()) == {"success"}
     assert value("SELECT count(*) FROM labelling_queue") == 0
     assert value("SELECT count(*) FROM article_labels WHERE origin = 'prediction' AND source = 'incoming'") == 10
+
+
+@pytest.mark.slow
+def test_humans_are_asked_about_what_was_labelled(run, value):
+    assert run("review_articles", number=3, audit=2) == {"fill": "success"}
+    assert value("SELECT count(*) FROM review_queue WHERE reason = 'audit'") == 2
+    assert 0 < value("SELECT count(*) FROM review_queue WHERE reason <> 'audit'") <= 3

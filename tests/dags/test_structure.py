@@ -35,6 +35,7 @@ EDGES = {
         ("promote", "announce"),
     },
     "label_articles": {("workers", "label")},
+    "review_articles": set(),
 }
 
 
