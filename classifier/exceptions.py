@@ -93,3 +93,7 @@ class RollbackError(UserError):
 
 class AlarmError(UserError):
     """The champion is not among such articles, or not as right, as it was when it was evaluated."""
+
+
+class ReviewError(UserError):
+    """The review cannot go on as it is asked to."""

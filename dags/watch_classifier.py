@@ -2,7 +2,7 @@
 
 Compares the articles that came last with those that the champion was evaluated on: category mix, length and
 confidence. Tells from confidence how accurate the labels are that nobody checks, and checks confidence itself against
-articles that were annotated after they were labelled. What was found is kept in `watch_runs`.
+labels that were drawn at random and reviewed. What was found is kept in `watch_runs`.
 
 **Runs** every morning at six (UTC). Without a champion it skips. Which articles are looked at, and what is borne, are
 settings: `CLASSIFIER_WATCH_DAYS`, `_ARTICLES`, `_LEAST`, `_DRIFT` and `_ACCURACY`.

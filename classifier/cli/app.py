@@ -27,6 +27,7 @@ from classifier.cli import (
     progress,
     rejected,
     render,
+    review,
     sources,
     splits,
     training,
@@ -52,6 +53,7 @@ app.add_typer(rejected.app, name="rejected")
 app.add_typer(splits.app, name="splits")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(models.app, name="models")
+app.add_typer(review.app, name="review")
 app.command()(training.train)
 app.command()(training.recipes)
 app.command()(watch.watch)

@@ -14,12 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from classifier.pipeline.conflicts import Conflict
     from classifier.pipeline.dead_letters import DeadLetter
     from classifier.pipeline.evaluate import Evaluated
     from classifier.pipeline.models import Described
     from classifier.pipeline.rejected import Rejected
+    from classifier.pipeline.review import Reviewing
     from classifier.pipeline.sources import Checked
     from classifier.pipeline.status import Backlog, ModelStatus, RunStatus, Status, TrainingStatus
+    from classifier.review.sheet import SetAside
     from classifier.training.recipes.files import Described as DescribedRecipe
 
 STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
@@ -102,6 +105,8 @@ def status(report: Status, as_json: bool) -> None:
         STDOUT.print(f"Watched {_text(watched.ran_at)}: {alarms}")
     for training in report.trainings:
         STDOUT.print(_training(training))
+    if report.review:
+        reviewing(report.review, as_json=False)
     runs(report.runs, as_json=False)
 
 
@@ -114,6 +119,43 @@ def _backlog(backlog: Backlog) -> None:
     STDOUT.print(table)
     if backlog.rate:
         STDOUT.print(f"{backlog.rate:,.1f} articles a second were labelled lately.")
+
+
+def reviewing(report: Reviewing, as_json: bool) -> None:
+    """Print what waits for review, and how right the champion's labels were of those drawn at random."""
+    if as_json:
+        print_json(asdict(report))
+        return
+    waiting = ", ".join(f"{count:,} {reason}" for reason, count in report.waiting.items()) or "nothing"
+    STDOUT.print(f"Waiting for review: {waiting}. Conflicts: {report.conflicts:,}.")
+    audit = report.audit
+    if audit and audit.accuracy is not None:
+        low, high = audit.interval
+        found = f"{audit.correct:,} of {audit.seen:,} labels right: {audit.accuracy:.1%} ({low:.1%} to {high:.1%})"
+        STDOUT.print(f"Audit of {audit.model}, drawn at random: {found}.")
+
+
+def conflicts(found: Sequence[Conflict], as_json: bool) -> None:
+    """Print annotations that disagree, a line each."""
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    if not found:
+        STDOUT.print("Conflicts: none")
+        return
+    table = _table("Conflicts", "article", "source", "id", "counts", "annotator", "category", "when", "comment")
+    for one in found:
+        for opinion in one.opinions:
+            identity = (str(one.article_id), escape(one.source), escape(one.external_id), escape(one.counts or "-"))
+            said = (opinion.annotator, opinion.category, _text(opinion.annotated_at), opinion.comment or "")
+            table.add_row(*identity, *map(escape, said))
+    _print_wide(table)
+
+
+def set_aside(found: Sequence[SetAside]) -> None:
+    """Print the rows of a sheet that were not taken in."""
+    for one in found:
+        STDOUT.print(f"line {one.line}: {one.reason}", markup=False)
 
 
 def _duration(seconds: float | None) -> str:

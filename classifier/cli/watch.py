@@ -34,7 +34,7 @@ def watch(json: Json = False) -> None:
 
 def _show(found: Watched) -> None:
     since = f" since {found.since:%Y-%m-%d %H:%M}" if found.since else ""
-    title = f"{found.model}: {found.articles:,} articles{since}, {found.audited:,} of its labels annotated afterwards"
+    title = f"{found.model}: {found.articles:,} articles{since}, {found.audited:,} of its labels audited"
     table = Table("check", "outcome", "found", title=title, title_justify="left", title_style="bold")
     for one in found.checks:
         table.add_row(one.name, one.outcome, one.said)

@@ -3,7 +3,7 @@
 Each check asks for a difference that is larger than the limit *and* beyond chance. Accuracy on articles that nobody
 annotates is told from confidence: the test articles' accuracy less what mean confidence has lost since (the
 difference of confidences, Guillory et al., 2021). That is as good as the calibration, which the articles that were
-annotated after they were labelled are there to check.
+drawn at random and reviewed are there to check.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Articles:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """Articles that were annotated after the model had labelled them: its confidence, and whether it was right."""
+    """Articles drawn at random and reviewed: the model's confidence, and whether it was right."""
 
     confidence: NDArray[np.float64]
     right: NDArray[np.bool_]
@@ -141,7 +141,7 @@ def audit(found: Audited, limits: Limits) -> Check:
 
     count = len(found)
     if count < LEAST_AUDITED:
-        said = f"{count} labelled articles were annotated afterwards, {LEAST_AUDITED} are needed to judge"
+        said = f"{count} of the articles drawn for review were annotated, {LEAST_AUDITED} are needed to judge"
         return Check("audit", "not judged", said)
     promised, right = float(found.confidence.mean()), float(found.right.mean())
     deviation = float(np.sqrt((found.confidence * (1 - found.confidence)).sum()))
@@ -149,7 +149,7 @@ def audit(found: Audited, limits: Limits) -> Check:
     return Check(
         "audit",
         "alarm" if promised - right > limits.accuracy and p <= ALPHA else "fine",
-        f"{right:.3f} of {count:,} labels that were annotated afterwards were right, where confidence promises "
+        f"{right:.3f} of {count:,} labels drawn at random were right, where confidence promises "
         f"{promised:.3f}; {limits.accuracy:g} less is borne",
         "do not rely on confidence or estimated accuracy before retrain_classifier has made a new champion",
         {"right": right, "promised": promised, "articles": count, "p": p},

@@ -64,6 +64,16 @@ def measure(truth: Sequence[str], predicted: Sequence[str]) -> Metrics:
     )
 
 
+def share_interval(hits: int, size: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share."""
+    from scipy.stats import binomtest
+
+    if not size:
+        return 0.0, 1.0
+    found = binomtest(hits, size).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
 def macro_f1(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Return the mean F1 of the categories that occur in `truth`."""
     from sklearn.metrics import f1_score

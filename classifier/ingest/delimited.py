@@ -29,7 +29,7 @@ MAX_LINES_OF_A_BAD_ROW = 100
 _REASONS = {"unexpected end of data": "a quote that opens in this row is never closed"}
 _QUOTE_INSIDE = "a quote inside a quoted value is not doubled, or a quote is missing"
 
-_Record = tuple[int, list[str] | RejectedRow]
+Record = tuple[int, list[str] | RejectedRow]
 """The line a record starts on, and its cells or why it has none."""
 
 
@@ -64,6 +64,15 @@ class _Lines:
 
 def read(path: File, columns: Columns, chunk_rows: int, delimiter: str, encoding: str) -> Iterator[RawChunk]:
     """Yield the file's rows in chunks of at most `chunk_rows`."""
+    yield from chunked(path, _rows(path, columns, read_records(path, delimiter, encoding)), chunk_rows)
+
+
+def read_records(path: File, delimiter: str, encoding: str = "utf-8") -> Iterator[Record]:
+    """Yield the file's records, blank lines and all; bytes that are not UTF-8 stand as lone surrogates.
+
+    Raises:
+        SourceError: the file cannot be read, or a row whose quotes are wrong swallowed much of it.
+    """
     # the limit is the process's own; it is only ever raised, and _Lines keeps a row below it
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
     # newline="" keeps the line ends inside quoted texts as they are
@@ -71,12 +80,12 @@ def read(path: File, columns: Columns, chunk_rows: int, delimiter: str, encoding
         opened(path, encoding) as file,
         TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="") as text,
     ):
-        yield from chunked(path, _rows(path, columns, _records(path, _Lines(path, text), delimiter)), chunk_rows)
+        yield from _records(path, _Lines(path, text), delimiter)
 
 
-def _rows(path: File, columns: Columns, records: Iterator[_Record]) -> Iterator[Row | RejectedRow]:
+def _rows(path: File, columns: Columns, records: Iterator[Record]) -> Iterator[Row | RejectedRow]:
     """Yield each row's values in the order of `FIELDS`."""
-    header = _header(path, records)
+    header = header_of(path, records)
     require(path, columns, header)
     # a None is put behind each row's cells, and index -1 is a column that the file has not
     pick = itemgetter(*(header.index(name) if name is not None else -1 for name in columns.names))
@@ -89,14 +98,19 @@ def _rows(path: File, columns: Columns, records: Iterator[_Record]) -> Iterator[
             yield rejected(path, f"line {line}", f"columns: {len(cells)}, where the header has {len(header)}", cells)
 
 
-def _header(path: File, records: Iterator[_Record]) -> list[str]:
+def header_of(path: File, records: Iterator[Record]) -> list[str]:
+    """Take the first record that is not blank, and return its cells.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
     cells = next((cells for _, cells in records if cells), [])
     if isinstance(cells, RejectedRow):
         raise SourceError(f"{path}: its header cannot be read: {cells.reason}")
     return cells
 
 
-def _records(path: File, lines: _Lines, delimiter: str) -> Iterator[_Record]:
+def _records(path: File, lines: _Lines, delimiter: str) -> Iterator[Record]:
     """Yield each record, behind the line it starts on."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:

@@ -101,11 +101,11 @@ def _faults(values: _Values, moments: list[datetime | None], max_text_bytes: int
 
 def _character_faults(field: str, values: list[str | None]) -> Iterator[_Fault]:
     for index, value in enumerate(values):
-        if value and (problem := _unstorable(value)):
+        if value and (problem := unstorable(value)):
             yield index, f"{field} has {problem}"
 
 
-def _unstorable(value: str) -> str | None:
+def unstorable(value: str) -> str | None:
     """Return what in the value no Postgres text can hold, None where there is nothing."""
     if "\0" in value:
         return "a NUL character"
@@ -128,7 +128,7 @@ def _text_faults(texts: list[str | None], max_bytes: int) -> Iterator[_Fault]:
 
 def _rejected(raw: _Values, values: _Values, index: int, reason: str, default_source: str) -> RejectedRow:
     own = values["source"][index]
-    source = own if own and len(own) <= LIMITS["source"] and not _unstorable(own) else default_source
+    source = own if own and len(own) <= LIMITS["source"] and not unstorable(own) else default_source
     row = {field: raw[field][index] for field in _MOST_TELLING_FIRST}
     return RejectedRow(source, str(raw["position"][index]), reason, row_json(row))
 

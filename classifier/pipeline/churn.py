@@ -16,6 +16,7 @@ from sqlalchemy import Row
 
 from classifier import registry
 from classifier.articles import Model
+from classifier.evaluation.metrics import share_interval
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
 from classifier.pipeline.use_case import use_case
@@ -88,7 +89,7 @@ def run(
         sample=len(rows),
         changed=changed,
         share=changed / len(rows) if rows else 0.0,
-        share_interval=_interval(changed, len(rows)),
+        share_interval=share_interval(changed, len(rows)),
         flows=_flows([row.id for row in rows], before, categories),
         backlog=population.articles,
         articles_per_second=rate,
@@ -129,13 +130,3 @@ def _flows(ids: Sequence[int], before: Sequence[str], after: Sequence[str]) -> t
             found[one, other].append(article)
     flows = [Flow(one, other, len(which), tuple(which[:EXAMPLES])) for (one, other), which in found.items()]
     return tuple(sorted(flows, key=lambda flow: (-flow.articles, flow.before, flow.after)))
-
-
-def _interval(changed: int, size: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share."""
-    from scipy.stats import binomtest
-
-    if not size:
-        return 0.0, 1.0
-    found = binomtest(changed, size).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from classifier.pipeline import review
+from classifier.pipeline.review import Reviewing
 from classifier.pipeline.use_case import use_case
 from classifier.store import labelling_queue, reads, trainings, watching
 from classifier.workspace import Workspace
@@ -125,6 +127,7 @@ class Status:
     runs: list[RunStatus]
     trainings: list[TrainingStatus] = field(default_factory=list)
     watched: WatchStatus | None = None
+    review: Reviewing | None = None
 
     @property
     def waiting(self) -> int:
@@ -151,6 +154,7 @@ def run(workspace: Workspace, *, exact: bool = False) -> Status:
             runs=_runs(reads.last_runs(connection)),
             trainings=_trainings(trainings.under_way(connection)),
             watched=WatchStatus(watched.ran_at, watched.alarms) if watched else None,
+            review=review.state(connection),
         )
 
 

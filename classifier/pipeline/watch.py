@@ -19,18 +19,18 @@ from classifier.pipeline import answers
 from classifier.pipeline.answers import Answered
 from classifier.pipeline.use_case import use_case
 from classifier.settings import Settings
-from classifier.store import watching
+from classifier.store import reviews, watching
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 AUDITED_DAYS = 28
-"""Annotations are rarer than articles: those of so many days are audited."""
+"""What is audited are some articles a day: those of so many days count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What was found: `articles` came since `since` and were labelled, `audited` were annotated afterwards.
+    """What was found: `articles` came since `since` and were labelled, `audited` were drawn at random and reviewed.
 
     `confidence` is their mean one, `abstained` the share that the model abstains from; None where there are none.
     """
@@ -81,12 +81,11 @@ def run(workspace: Workspace) -> Watched:
 
 
 def audited(connection: Connection, model: Model) -> Audited:
-    """Return the articles that the model's confidence is checked against.
+    """Return the articles that the model's confidence is checked against: drawn at random, and reviewed by people.
 
-    For now all that were annotated after the model had labelled them, whoever chose them. A sample drawn at random
-    would be better: people tend to annotate what they see is wrong.
+    Not all that are annotated: people tend to annotate what they see is wrong.
     """
-    rows = watching.audited(connection, model.id, since=_days_ago(AUDITED_DAYS))
+    rows = [row for row in reviews.audited(connection, model.id, _days_ago(AUDITED_DAYS)) if row.annotated is not None]
     return Audited(
         np.array([row.confidence for row in rows], dtype=np.float64),
         np.array([row.category == row.annotated for row in rows], dtype=bool),

@@ -246,8 +246,8 @@ INSERT INTO staged_changes (article_id, revision)
 SELECT id, revision FROM merged
 
 -- annotate_staged_articles
--- Keep a file's own category as an annotation, unless the source's last one says the same. A human's
--- later correction stays the newest until the source itself changes its mind.
+-- Keep a file's own category as an annotation, unless the source's last one says the same. A person's annotation
+-- goes before it, whichever is newer.
 INSERT INTO annotations (article_id, category, annotator)
 SELECT staged.id, staged.category, 'source:' || staged.source
 FROM (
@@ -284,10 +284,10 @@ WHERE staged_articles.category IS NOT NULL
   AND labelling_queue.article_id = articles.id
 
 -- annotated_articles
--- The articles of a split with their newest annotation. An article is left out that repeats, or nearly
--- repeats, one of a split that is kept from this one: what is tested on is never trained on, even where a
--- source brought its own splits with repeats across them. By fingerprint also, for articles that were
--- there before there were clusters.
+-- The articles of a split with the annotation that counts: a person's before a source's, then the newest. What
+-- people disagree on is left out. So is an article that repeats, or nearly repeats, one of a split that is kept
+-- from this one: what is tested on is never trained on, even where a source brought its own splits with repeats
+-- across them. By fingerprint also, for articles that were there before there were clusters.
 WITH kept AS MATERIALIZED (
     SELECT id FROM clusters WHERE split = ANY(:kept_from)
     UNION
@@ -298,9 +298,10 @@ FROM articles
 JOIN LATERAL (
     SELECT category FROM annotations
     WHERE annotations.article_id = articles.id
-    ORDER BY annotations.id DESC LIMIT 1
+    ORDER BY annotator LIKE 'source:%', annotations.id DESC LIMIT 1
 ) AS newest ON true
 WHERE articles.split = :split
+  AND articles.id NOT IN (SELECT article_id FROM annotation_conflicts)
   AND NOT EXISTS (
     SELECT FROM articles AS held
     WHERE held.fingerprint = articles.fingerprint AND held.split = ANY(:kept_from)
@@ -311,13 +312,13 @@ WHERE articles.split = :split
 ORDER BY articles.id
 
 -- sizes_by_category
--- How many articles each split has of each category, by the newest annotation; null: not annotated.
+-- How many articles each split has of each category, by the annotation that counts; null: not annotated.
 SELECT newest.category, articles.split, count(*)
 FROM articles
 LEFT JOIN LATERAL (
     SELECT category FROM annotations
     WHERE annotations.article_id = articles.id
-    ORDER BY annotations.id DESC LIMIT 1
+    ORDER BY annotator LIKE 'source:%', annotations.id DESC LIMIT 1
 ) AS newest ON true
 GROUP BY newest.category, articles.split
 
@@ -509,23 +510,6 @@ SELECT category, confidence, labelled.ingested_at, articles.text
 FROM labelled
 JOIN articles USING (id)
 
--- newest_audited
--- Of the newest annotations, those of articles that the model had labelled by then, as they are.
-WITH newest AS MATERIALIZED (
-    SELECT id, article_id, category, annotated_at FROM annotations ORDER BY id DESC LIMIT :looked_at
-)
-SELECT DISTINCT ON (newest.article_id) newest.category AS annotated, predicted.category, predicted.confidence
-FROM newest
-CROSS JOIN LATERAL (
-    SELECT predictions.category, confidence, predicted_at
-    FROM predictions
-    JOIN articles ON articles.id = predictions.article_id AND articles.revision = predictions.revision
-    WHERE predictions.article_id = newest.article_id AND model_id = :model_id
-    OFFSET 0
-) AS predicted
-WHERE annotated_at > predicted_at AND annotated_at >= :since
-ORDER BY newest.article_id, newest.id DESC
-
 -- alarm_since
 -- When a check's alarm began: the first of a model's last runs that all gave it. Null where the last one did not.
 SELECT min(ran_at)
@@ -534,3 +518,159 @@ WHERE model_id = :model_id
   AND id > coalesce(
     (SELECT max(id) FROM watch_runs WHERE model_id = :model_id AND NOT CAST(:name AS text) = ANY(alarms)), 0
   )
+
+-- review_pool
+-- In a share of the table's blocks, the articles that the model has labelled as they are, and which of them it may
+-- choose for review: of the train split only, so that what a model finds hard is never what models are tested on.
+-- OFFSET 0: each is looked up by the indexes; as joins, the planner may read all predictions.
+SELECT
+    articles.id, articles.revision, predicted.category, predicted.confidence, predicted.probabilities,
+    (SELECT min(cluster_id) FROM text_clusters WHERE text_clusters.fingerprint = articles.fingerprint) AS cluster_id,
+    articles.split = 'train'
+    AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = articles.id OFFSET 0)
+    AND NOT EXISTS (
+        SELECT FROM review_queue
+        WHERE review_queue.article_id = articles.id
+          AND review_queue.model_id = :model_id
+          AND review_queue.revision = articles.revision
+          AND reason <> 'audit'
+        OFFSET 0
+    ) AS choosable
+FROM articles TABLESAMPLE SYSTEM (:percent)
+CROSS JOIN LATERAL (
+    SELECT category, confidence, probabilities
+    FROM predictions
+    WHERE predictions.article_id = articles.id
+      AND predictions.model_id = :model_id
+      AND predictions.revision = articles.revision
+    OFFSET 0
+) AS predicted
+ORDER BY articles.id
+
+-- review_texts
+-- The texts of these articles, but for those with a near-duplicate that is annotated, waits for review already, or
+-- is kept from training. A text is its own near-duplicate. OFFSET 0: each is looked up by the indexes.
+SELECT articles.id, articles.text
+FROM articles
+WHERE articles.id = ANY(CAST(:ids AS bigint[]))
+  AND NOT EXISTS (
+    SELECT
+    FROM text_clusters AS own
+    JOIN clusters ON clusters.id = own.cluster_id
+    CROSS JOIN LATERAL (
+        SELECT fingerprint FROM text_clusters WHERE text_clusters.cluster_id = own.cluster_id OFFSET 0
+    ) AS other
+    CROSS JOIN LATERAL (
+        SELECT id, split FROM articles AS same WHERE same.fingerprint = other.fingerprint OFFSET 0
+    ) AS twin
+    WHERE own.fingerprint = articles.fingerprint
+      AND (
+        clusters.split <> 'train'
+        OR twin.split <> 'train'
+        OR EXISTS (SELECT FROM annotations WHERE annotations.article_id = twin.id)
+        OR EXISTS (
+            SELECT FROM review_queue
+            WHERE review_queue.article_id = twin.id AND model_id = :model_id AND reason <> 'audit'
+        )
+      )
+    OFFSET 0
+  )
+ORDER BY articles.id
+
+-- enqueue_reviews
+-- Arrays of one entry an article.
+INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence)
+SELECT article_id, :model_id, revision, reason, category, confidence
+FROM unnest(
+    CAST(:ids AS bigint[]), CAST(:revisions AS integer[]), CAST(:reasons AS text[]), CAST(:categories AS text[]),
+    CAST(:confidences AS real[])
+) AS chosen (article_id, revision, reason, category, confidence)
+ORDER BY article_id
+ON CONFLICT DO NOTHING
+
+-- waiting_reviews
+-- What a model's queue still asks for: articles as they were labelled, which nobody has annotated since.
+SELECT
+    article_id, revision, array_agg(reason ORDER BY reason) AS reasons, min(category) AS category,
+    min(confidence) AS confidence
+FROM review_queue
+WHERE model_id = :model_id
+  AND revision = (SELECT revision FROM articles WHERE id = article_id)
+  AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = review_queue.article_id OFFSET 0)
+GROUP BY article_id, revision
+ORDER BY min(queued_at), article_id
+
+-- queued_articles
+-- Of these articles those that have been asked for, by any model, with their present revision.
+SELECT id, revision
+FROM articles
+WHERE id = ANY(CAST(:ids AS bigint[]))
+  AND EXISTS (SELECT FROM review_queue WHERE review_queue.article_id = articles.id)
+
+-- known_categories
+-- Those of the names that a model or an annotation has.
+SELECT given.name
+FROM unnest(CAST(:names AS text[])) AS given (name)
+WHERE EXISTS (SELECT FROM models WHERE given.name = ANY(categories))
+   OR EXISTS (SELECT FROM annotations WHERE annotations.category = given.name)
+
+-- annotate_reviewed
+-- Arrays of one entry an annotation; what an annotator has said last already changes nothing.
+INSERT INTO annotations (article_id, category, annotator, comment)
+SELECT article_id, category, annotator, comment
+FROM unnest(
+    CAST(:ids AS bigint[]), CAST(:categories AS text[]), CAST(:annotators AS text[]), CAST(:comments AS text[])
+) WITH ORDINALITY AS given (article_id, category, annotator, comment, place)
+WHERE NOT EXISTS (
+    SELECT
+    FROM (
+        SELECT category, comment FROM annotations
+        WHERE annotations.article_id = given.article_id AND annotations.annotator = given.annotator
+        ORDER BY annotations.id DESC LIMIT 1
+    ) AS newest
+    WHERE newest.category = given.category AND newest.comment IS NOT DISTINCT FROM given.comment
+)
+ORDER BY place
+
+-- disagreements
+-- What each annotator said last of the articles that people disagree on, and, where wanted, of those where people
+-- agree and the source says otherwise.
+WITH said AS MATERIALIZED (
+    SELECT article_id, annotator, category, comment, annotated_at FROM annotation_opinions
+    UNION ALL
+    (
+        SELECT DISTINCT ON (article_id) article_id, annotator, category, comment, annotated_at
+        FROM annotations
+        WHERE annotator LIKE 'source:%' AND article_id IN (SELECT article_id FROM annotation_opinions)
+        ORDER BY article_id, id DESC
+    )
+)
+SELECT
+    said.article_id, source, external_id, annotator, category, comment, annotated_at,
+    said.article_id IN (SELECT article_id FROM annotation_conflicts) AS open
+FROM said
+JOIN articles ON articles.id = said.article_id
+WHERE said.article_id IN (SELECT article_id FROM annotation_conflicts)
+   OR (:settled AND said.article_id IN (
+        SELECT article_id FROM said GROUP BY article_id HAVING min(category) <> max(category)
+   ))
+ORDER BY said.article_id, annotated_at, annotator
+
+-- audited_reviews
+-- The articles drawn at random from a model's labels, with the annotation that counts; null: nobody has annotated the
+-- article, or people disagree.
+SELECT review_queue.category, review_queue.confidence, truth.category AS annotated
+FROM review_queue
+LEFT JOIN LATERAL (
+    SELECT category FROM annotations
+    WHERE annotations.article_id = review_queue.article_id
+    ORDER BY annotator LIKE 'source:%', annotations.id DESC LIMIT 1
+) AS truth ON review_queue.article_id NOT IN (SELECT article_id FROM annotation_conflicts)
+WHERE model_id = :model_id
+  AND reason = 'audit'
+  AND revision = (SELECT revision FROM articles WHERE id = article_id)
+  AND (CAST(:since AS timestamptz) IS NULL OR queued_at >= :since)
+
+-- count_conflicts
+-- How many articles people disagree on.
+SELECT count(*) FROM annotation_conflicts

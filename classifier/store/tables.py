@@ -1,9 +1,10 @@
 """The tables, as SQLAlchemy Core describes them.
 
 The life of a row: `articles` (with its `split`, decided once) waits in `labelling_queue` until a
-labeller writes its `predictions`; `annotations` are what humans said of it. The view
-`article_labels` joins them: the annotation where there is one, else the champion's prediction, which is marked
-where the champion is not sure enough.
+labeller writes its `predictions`; `annotations` are what humans said of it, in `review_queue` those that
+were asked for. The view `article_labels` joins them: the annotation where there is one, else the champion's
+prediction, which is marked where it is not sure enough. Of several annotations a person's goes before a
+source's, and the newest before older ones.
 """
 
 from sqlalchemy import (
@@ -104,6 +105,7 @@ bridges = Table(
     metadata,
     Column("fingerprint", LargeBinary, primary_key=True, comment="of a text that is near texts of several clusters"),
     Column("cluster_id", BigInteger, primary_key=True, autoincrement=False, comment="one of the further clusters"),
+    Index(None, "cluster_id"),
 )
 
 annotations = Table(
@@ -114,7 +116,10 @@ annotations = Table(
     Column("category", Text, nullable=False),
     Column("annotator", Text, nullable=False, comment="a person's name, or source:NAME for a file's own category"),
     _now("annotated_at"),
+    Column("comment", Text),
+    Column("decides", Boolean, nullable=False, server_default="false", comment="settles what people said of it before"),
     Index(None, "article_id", "id"),
+    Index("ix_annotations_by_people", "article_id", "id", postgresql_where=text("annotator NOT LIKE 'source:%'")),
     CheckConstraint("category <> ''", name="category"),
 )
 
@@ -210,6 +215,20 @@ labelling_queue = Table(
     Column("priority", SmallInteger, nullable=False, comment="lower goes first: 0 new, 1 backfill"),
     _now("enqueued_at"),
     Index(None, "priority", "article_id"),
+)
+
+review_queue = Table(
+    "review_queue",
+    metadata,
+    Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("model_id", ForeignKey(models.c.id), primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False, comment="of the text that was labelled"),
+    Column("reason", Text, primary_key=True, comment="chosen by the model, or audit: drawn at random"),
+    Column("category", Text, nullable=False, comment="as the model predicted then"),
+    Column("confidence", REAL, nullable=False),
+    _now("queued_at"),
+    CheckConstraint("reason IN ('uncertain', 'diverse', 'rare', 'audit')", name="reason"),
+    Index(None, "model_id", "queued_at"),
 )
 
 ingest_runs = Table(
@@ -320,7 +339,7 @@ watch_runs = Table(
     _now("ran_at"),
     Column("since", DateTime(timezone=True), comment="when the first of the articles came"),
     Column("articles", Integer, nullable=False, comment="looked at, which the champion had labelled"),
-    Column("audited", Integer, nullable=False, comment="articles annotated after they were labelled"),
+    Column("audited", Integer, nullable=False, comment="articles drawn at random and reviewed"),
     Column(
         "category_drift",
         Double,

@@ -14,20 +14,11 @@ from classifier.store.queries import query
 LOOKED_AT = 4
 """Articles that are looked at for each one wanted: some are annotated, or not labelled yet."""
 
-ANNOTATIONS = 20_000
-"""The newest annotations, that audited articles are looked for in."""
-
 
 def newest(connection: Connection, model_id: int, *, since: datetime, size: int) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return category, confidence, time of arrival and text of the newest articles that a model has labelled."""
     values = {"model_id": model_id, "since": since, "size": size, "looked_at": LOOKED_AT * size}
     return connection.execute(query("newest_labelled"), values).all()
-
-
-def audited(connection: Connection, model_id: int, *, since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return category, confidence and `annotated` of articles that were annotated after a model had labelled them."""
-    values = {"model_id": model_id, "since": since, "looked_at": ANNOTATIONS}
-    return connection.execute(query("newest_audited"), values).all()
 
 
 def alarm_since(connection: Connection, model_id: int, name: str) -> datetime | None:

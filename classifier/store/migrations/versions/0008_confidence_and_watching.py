@@ -77,7 +77,7 @@ def upgrade() -> None:
         sa.Column("ran_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), comment="when the first of the articles came"),
         sa.Column("articles", sa.Integer(), nullable=False, comment="looked at, which the champion had labelled"),
-        sa.Column("audited", sa.Integer(), nullable=False, comment="articles annotated after they were labelled"),
+        sa.Column("audited", sa.Integer(), nullable=False, comment="articles drawn at random and reviewed"),
         *(sa.Column(name, sa.Double(), comment=comment) for name, comment in SHARES),
         sa.Column("findings", postgresql.JSONB(), nullable=False, comment="every check, with its figures"),
         sa.Column("alarms", postgresql.ARRAY(sa.Text()), nullable=False, comment="the checks that gave alarm"),

@@ -1,0 +1,144 @@
+"""Send what waits for review to people as a CSV, and take in what they have filled in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from classifier import durable, registry
+from classifier.exceptions import ReviewError
+from classifier.pipeline.use_case import use_case
+from classifier.review import sheet
+from classifier.review.sheet import Answer, Asked, SetAside
+from classifier.store import reviews
+from classifier.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A sheet that was written."""
+
+    file: str
+    articles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a sheet brought: `new` annotations, `unchanged` ones that were known, rows left `empty` or `set_aside`.
+
+    `conflicts` counts the articles that people disagree on now, wherever from.
+    """
+
+    new: int
+    unchanged: int
+    empty: int
+    set_aside: tuple[SetAside, ...]
+    conflicts: int
+
+    @property
+    def rows(self) -> int:
+        """The rows that were read."""
+        return self.new + self.unchanged + self.empty + len(self.set_aside)
+
+
+@use_case
+def export(workspace: Workspace, path: Path, *, limit: int | None = None) -> Exported:
+    """Write what waits for review, the oldest first. No suggestion is shown of what was drawn at random.
+
+    Raises:
+        NoChampionError: no model has been promoted yet.
+        ReviewError: nothing waits, or the file is there already or cannot be written.
+    """
+    if path.exists():
+        raise ReviewError(f"{path}: is there already, and may hold somebody's work; name another file")
+    with workspace.database.connect() as connection:
+        champion = registry.champion(connection)
+        waiting = reviews.waiting(connection, champion.id)[:limit]
+        articles = reviews.articles(connection, [row.article_id for row in waiting])
+    if not waiting:
+        raise ReviewError("nothing waits for review; run: classifier review fill")
+    asked = [_asked(row, articles[row.article_id]) for row in waiting]
+    try:
+        durable.write(path, sheet.encode(asked))
+    except OSError as error:
+        raise ReviewError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return Exported(str(path), len(asked))
+
+
+@use_case
+def take_in(
+    workspace: Workspace, path: Path, *, annotator: str | None = None, new_categories: Collection[str] = ()
+) -> Imported:
+    """Take a filled sheet in: what is good becomes annotations, what is not is set aside with its line and reason.
+
+    The same sheet again changes nothing. `annotator` is whose the rows are that name nobody; `new_categories` are
+    those that no model and no annotation has yet.
+
+    Raises:
+        SourceError: the file cannot be read as a sheet.
+    """
+    rows = list(sheet.read(path, annotator=annotator))
+    answers = [row for row in rows if isinstance(row, Answer)]
+    with workspace.database.begin() as connection:
+        reviews.lock(connection)
+        refused = _refused(connection, answers, new_categories)
+        good = [answer for answer in answers if answer.line not in refused]
+        columns: dict[str, list[Any]] = {
+            "ids": [answer.article_id for answer in good],
+            "categories": [answer.category for answer in good],
+            "annotators": [answer.annotator for answer in good],
+            "comments": [answer.comment for answer in good],
+        }
+        new = reviews.annotate(connection, columns)
+        conflicts = reviews.conflicts(connection)
+    aside = [row for row in rows if isinstance(row, SetAside)]
+    aside += [SetAside(line, reason) for line, reason in refused.items()]
+    log.info("review of %s: %d annotations, %d rows set aside", path, new, len(aside))
+    by_line = tuple(sorted(aside, key=lambda one: one.line))
+    return Imported(new, len(good) - new, rows.count(None), by_line, conflicts)
+
+
+def _asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> Asked:
+    shown = "audit" not in row.reasons  # who sees a suggestion tends to agree with it
+    return Asked(
+        id=row.article_id,
+        revision=row.revision,
+        source=article.source,
+        external_id=article.external_id,
+        text=article.text,
+        suggested=row.category if shown else None,
+        confidence=row.confidence if shown else None,
+        reason=" ".join(row.reasons),
+    )
+
+
+def _refused(connection: Connection, answers: Sequence[Answer], new_categories: Collection[str]) -> dict[int, str]:
+    """Return what the database has against answers, by their line."""
+    queued = reviews.queued(connection, [answer.article_id for answer in answers])
+    known = {*reviews.known_categories(connection, [answer.category for answer in answers]), *new_categories}
+    near = sorted({*reviews.categories(connection), *known})
+    refused: dict[int, str] = {}
+    for answer in answers:
+        if answer.article_id not in queued:
+            refused[answer.line] = f"article {answer.article_id} was never asked for"
+        elif answer.revision != queued[answer.article_id]:
+            refused[answer.line] = f"the text of article {answer.article_id} has changed since; export it again"
+        elif answer.category not in known:
+            refused[answer.line] = f"{unknown(answer.category, near)}; a new one has to be named with --new-category"
+    return refused
+
+
+def unknown(category: str, known: Sequence[str]) -> str:
+    """Say that there is no such category, and which may be meant."""
+    by_folded = {name.casefold(): name for name in known}
+    near = get_close_matches(category.casefold(), by_folded, n=1)
+    hint = f"; is {by_folded[near[0]]!r} meant?" if near else ""
+    return f"category {category[:40]!r} is not known{hint}"

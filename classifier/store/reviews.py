@@ -1,0 +1,117 @@
+"""What humans are asked to look at, and what they said. Functions take a connection and never commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, func, insert, select
+
+from classifier.store import tables
+from classifier.store.queries import query
+
+_LOCK = 7_303_014_202_615  # beside the lock of the splits
+
+Rows = Sequence[Row[*tuple[Any, ...]]]
+
+
+def lock(connection: Connection) -> None:
+    """Let one transaction at a time fill the queue or take reviews in."""
+    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+
+def pool(connection: Connection, model_id: int, *, share: float) -> Rows:
+    """Return what the model said of articles as they are, by id, in a share of the table's blocks drawn at random.
+
+    Columns id, revision, category, confidence, probabilities, cluster_id and choosable.
+    """
+    return connection.execute(query("review_pool"), {"model_id": model_id, "percent": 100 * share}).all()
+
+
+def texts(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int, str]:
+    """Return the texts of those of the articles of which no near-duplicate is annotated, queued or kept from training.
+
+    `ids` are choosable articles of a pool.
+    """
+    rows = connection.execute(query("review_texts"), {"model_id": model_id, "ids": _array(ids)})
+    return {row.id: row.text for row in rows}
+
+
+def enqueue(connection: Connection, model_id: int, columns: Mapping[str, Sequence[Any]]) -> int:
+    """Ask for articles: ids, revisions, reasons, categories and confidences. Return how many are new."""
+    values = {name: list(column) for name, column in columns.items()}
+    return connection.execute(query("enqueue_reviews"), {"model_id": model_id, **values}).rowcount
+
+
+def waiting(connection: Connection, model_id: int) -> Rows:
+    """Return what a model's queue still asks for, oldest first: article_id, revision, reasons, category, confidence."""
+    return connection.execute(query("waiting_reviews"), {"model_id": model_id}).all()
+
+
+def articles(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
+    """Return source, external_id and text of articles by their id."""
+    table = tables.articles
+    statement = select(table.c.id, table.c.source, table.c.external_id, table.c.text).where(table.c.id.in_(ids))
+    return {row.id: row for row in connection.execute(statement)}
+
+
+def queued(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+    """Return the present revision of those of the articles that have ever been asked for."""
+    rows = connection.execute(query("queued_articles"), {"ids": _array(ids)})
+    return {row.id: row.revision for row in rows}
+
+
+def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Return those of the names that are a category of a model or of an annotation."""
+    return {name for (name,) in connection.execute(query("known_categories"), {"names": list(names)})}
+
+
+def categories(connection: Connection) -> set[str]:
+    """Return the categories of all models."""
+    return {name for (found,) in connection.execute(select(tables.models.c.categories)) for name in found}
+
+
+def annotate(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> int:
+    """Insert people's annotations, ids, categories, annotators and comments; return how many say something new."""
+    values = {name: list(column) for name, column in columns.items()}
+    return connection.execute(query("annotate_reviewed"), values).rowcount
+
+
+def decide(connection: Connection, article_id: int, category: str, annotator: str, comment: str | None) -> None:
+    """Insert the annotation that settles what people said of an article before."""
+    values = {"article_id": article_id, "category": category, "annotator": annotator, "comment": comment}
+    connection.execute(insert(tables.annotations).values(**values, decides=True))
+
+
+def has_opinion(connection: Connection, article_id: int) -> bool:
+    """Say whether a person has annotated the article."""
+    table = tables.annotations
+    by_people = (table.c.article_id == article_id) & table.c.annotator.not_like("source:%")
+    return bool(connection.scalar(select(exists().where(by_people))))
+
+
+def conflicts(connection: Connection) -> int:
+    """Count the articles that people disagree on."""
+    return int(connection.execute(query("count_conflicts")).scalar_one())
+
+
+def disagreements(connection: Connection, *, settled: bool) -> Rows:
+    """Return what each annotator says of the articles that people disagree on, by article.
+
+    With `settled` also where people agree and the source says otherwise; there `open` is false.
+    """
+    return connection.execute(query("disagreements"), {"settled": settled}).all()
+
+
+def audited(connection: Connection, model_id: int, since: datetime | None) -> Rows:
+    """Return category, confidence and `annotated` of the labels of a model that were drawn at random since a time.
+
+    `annotated` is None where nobody has said what is right, or people disagree.
+    """
+    return connection.execute(query("audited_reviews"), {"model_id": model_id, "since": since}).all()
+
+
+def _array(ids: Sequence[int]) -> str:
+    # one string: psycopg2 would adapt the numbers one by one
+    return f"{{{','.join(map(str, ids))}}}"

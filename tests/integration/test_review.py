@@ -1,0 +1,386 @@
+"""The review loop: what is asked, what comes back, and what it is used for."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from classifier.articles import Model, QueuedArticle
+from classifier.exceptions import NoChampionError, ReviewError, SourceError
+from classifier.pipeline import conflicts, review, review_sheets, status
+from classifier.store import queries, reads, writes
+from tests.integration.made_up import add_articles, add_model, annotate, articles, query, run, take_in, value
+from tests.integration.test_labelling_cost import LABELLED, scanned
+
+CATEGORIES = ("a", "b")
+
+
+def label(connection, ids, name="m1", *, crown=True, seed=0):
+    """Register a model, let it label the articles with any probabilities, and make it champion."""
+    model = Model(add_model(connection, name), name, "", "", "", CATEGORIES)
+    probabilities = np.random.default_rng(seed).dirichlet(np.ones(2), len(ids)).astype(np.float32)
+    writes.write_predictions(connection, model, [QueuedArticle(one, 1, "") for one in ids], probabilities)
+    if crown:
+        writes.make_champion(connection, model.id)
+    return model
+
+
+@pytest.fixture
+def labelled(workspace):
+    """Ninety articles, a third of each split, labelled by a champion; return their ids by split."""
+    with workspace.database.begin() as connection:
+        splits = ("train", "validation", "test")
+        ids = add_articles(connection, [(f"{n}", f"text number {n} here", splits[n % 3]) for n in range(90)])
+        label(connection, ids)
+    return {split: set(ids[place::3]) for place, split in enumerate(splits)}
+
+
+@pytest.fixture
+def sheet(workspace, tmp_path):
+    """Fill, export, and return a function that answers rows: a category for each, or a function of the row."""
+    numbers = iter(range(99))
+
+    def answer(said, annotator="ann"):
+        path = tmp_path / f"{next(numbers)}.csv"
+        review_sheets.export(workspace, path)
+        category = said if callable(said) else lambda _: said
+        filled = [{**row, "category": category(row), "annotator": annotator} for row in rows_of(path)]
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(filled[0]))
+            writer.writeheader()
+            writer.writerows(filled)
+        return path, review_sheets.take_in(workspace, path)
+
+    return answer
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def queue(workspace, reason="reason <> 'audit'"):
+    return {one for (one,) in query(workspace.database, f"SELECT article_id FROM review_queue WHERE {reason}")}
+
+
+def used(workspace, split):
+    with workspace.database.connect() as connection:
+        return {article.id: article.category for article in reads.annotated_articles(connection, split)}
+
+
+class TestFill:
+    def test_the_model_chooses_from_the_train_split_only_and_chance_from_all(self, workspace, labelled):
+        report = review.fill(workspace, number=60, audit=90)
+        assert queue(workspace) == labelled["train"]
+        assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
+        assert (report.model, report.looked_at, report.added["audit"], report.waiting) == ("m1", 90, 90, 90)
+
+    @pytest.mark.usefixtures("labelled")
+    def test_up_to_a_number_so_that_nothing_piles_up(self, workspace):
+        assert sum(review.fill(workspace, number=10, audit=5).added.values()) == 15
+        assert review.fill(workspace, number=10, audit=5).added == {}
+        added = review.fill(workspace, number=12, audit=5).added
+        assert sum(added.values()) == 2
+        assert len(queue(workspace)) == 12
+
+    @pytest.mark.usefixtures("labelled")
+    def test_keeps_what_was_predicted_how_surely_by_whom_and_when(self, workspace):
+        review.fill(workspace, number=10, audit=5)
+        same = value(
+            workspace.database,
+            "SELECT count(*) FROM review_queue JOIN predictions USING (article_id, model_id, revision) "
+            "WHERE review_queue.category = predictions.category "
+            "AND review_queue.confidence = predictions.confidence AND queued_at > now() - interval '1 minute'",
+        )
+        assert same == 15
+
+    def test_without_a_champion_there_is_nobody_to_choose(self, workspace):
+        with pytest.raises(NoChampionError):
+            review.fill(workspace)
+
+    def test_an_empty_database_is_no_fault(self, workspace):
+        with workspace.database.begin() as connection:
+            label(connection, [])
+        assert review.fill(workspace).added == {}
+
+    def test_annotated_articles_and_texts_that_changed_are_not_asked_for(self, workspace, labelled):
+        known, changed, *_ = sorted(labelled["train"])
+        with workspace.database.begin() as connection:
+            annotate(connection, known, "a", "source:s")
+            connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": changed})
+        review.fill(workspace, number=90, audit=0)
+        assert queue(workspace) == labelled["train"] - {known, changed}
+
+    def test_a_new_champions_questions_take_the_place_of_the_old_ones(self, workspace, labelled):
+        review.fill(workspace, number=5, audit=0)
+        with workspace.database.begin() as connection:
+            label(connection, sorted(labelled["train"]), "m2", seed=1)
+        report = review.fill(workspace, number=7, audit=0)
+        assert (report.model, report.waiting) == ("m2", 7)
+
+    def test_of_near_duplicates_one_is_asked_for_and_none_of_an_annotated_or_tested_one(self, workspace, tmp_path):
+        base = " ".join(f"word{n}" for n in range(60))
+
+        def near(topic, number):
+            return f"{topic} {base.replace('word', topic)} {number}"
+
+        rows = [{"id": f"{topic}{n}", "text": near(topic, n), "category": ""} for topic in "xyz" for n in range(3)]
+        rows[3]["category"] = "a"
+        rows += [{"id": f"alone{n}", "text": f"an article alone{n} by itself{n}", "category": ""} for n in range(5)]
+        take_in(workspace, tmp_path / "x.csv", rows)
+        run(workspace.database, "UPDATE clusters SET split = 'train'; UPDATE articles SET split = 'train'")
+        run(workspace.database, "UPDATE articles SET split = 'test' WHERE external_id = 'z2'")
+        with workspace.database.begin() as connection:
+            label(connection, [one for (one,) in connection.execute(text("SELECT id FROM articles"))])
+        for _ in range(2):
+            review.fill(workspace, number=90, audit=0)
+            asked = query(
+                workspace.database, "SELECT external_id FROM review_queue JOIN articles ON id = article_id ORDER BY 1"
+            )
+            names = [name for (name,) in asked]
+            assert names[:-1] == [f"alone{n}" for n in range(5)]
+            assert names[-1].startswith("x")
+
+    def test_looks_at_a_share_of_many_articles_and_reads_no_whole_table(self, workspace, monkeypatch):
+        with workspace.database.begin() as connection:
+            model = add_model(connection, "m")
+            writes.make_champion(connection, model)
+            connection.execute(
+                text(
+                    "INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split) "
+                    "SELECT 's', n, 'text', '', int8send(n), 'train' FROM generate_series(1, 20000) AS n"
+                )
+            )
+            connection.execute(text(LABELLED), {"model": model})
+            connection.execute(
+                text(
+                    "INSERT INTO clusters (id, split) SELECT id, 'train' FROM articles; "
+                    "INSERT INTO splits (fingerprint, split, cluster_id) "
+                    "SELECT fingerprint, 'train', id FROM articles; "
+                    "INSERT INTO annotations (article_id, category, annotator) "
+                    "SELECT id, 'a', 'source:s' FROM articles WHERE id % 2 = 0"
+                )
+            )
+        monkeypatch.setattr(review, "LOOKED_AT", 5000)
+        run(workspace.database, "ANALYZE articles")
+        assert 3000 < review.fill(workspace, number=300, audit=50).looked_at < 7000
+        with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        ids = f"{{{','.join(map(str, range(1, 20000, 40)))}}}"
+        for name in ("review_pool", "review_texts", "waiting_reviews", "count_conflicts", "audited_reviews"):
+            statement = queries.sql(name).replace("%", "%%")
+            values = {"ids": ids, "model_id": model, "since": None, "percent": 10}
+            given = {key: one for key, one in values.items() if f":{key}" in statement}
+            assert scanned(workspace.database, statement, **given) <= {"models", "bridges", "review_queue"}, name
+
+
+class TestSheets:
+    @pytest.mark.usefixtures("labelled")
+    def test_answers_train_the_next_model_and_never_test_it(self, workspace, sheet):
+        review.fill(workspace, number=20, audit=0)
+        chosen = queue(workspace)
+        _, report = sheet("a")
+        assert (report.new, report.unchanged, report.empty, report.set_aside) == (20, 0, 0, ())
+        assert used(workspace, "train") == dict.fromkeys(chosen, "a")
+        assert used(workspace, "test") == used(workspace, "validation") == {}
+        assert status.run(workspace).review.waiting == {}
+
+    def test_what_chance_drew_from_the_test_split_tests_and_never_trains(self, workspace, labelled, sheet):
+        review.fill(workspace, number=0, audit=90)
+        sheet("b")
+        assert used(workspace, "test").keys() == labelled["test"]
+        assert used(workspace, "train").keys() == labelled["train"]
+
+    @pytest.mark.usefixtures("labelled")
+    def test_the_same_sheet_again_changes_nothing(self, workspace, sheet):
+        review.fill(workspace, number=20, audit=5)
+        path, first = sheet("a")
+        before = query(workspace.database, "SELECT * FROM annotations ORDER BY id")
+        again = review_sheets.take_in(workspace, path)
+        assert (again.new, again.unchanged) == (0, first.new)
+        assert query(workspace.database, "SELECT * FROM annotations ORDER BY id") == before
+
+    @pytest.mark.usefixtures("labelled", "sheet")
+    def test_who_said_what_when_and_why_is_kept(self, workspace, tmp_path):
+        review.fill(workspace, number=1, audit=0)
+        review_sheets.export(workspace, tmp_path / "x.csv")
+        content = (tmp_path / "x.csv").read_text(encoding="utf-8-sig").replace('"","",""', '"b","ann","a pun"')
+        (tmp_path / "x.csv").write_text(content, encoding="utf-8")
+        review_sheets.take_in(workspace, tmp_path / "x.csv")
+        found = query(workspace.database, "SELECT category, annotator, comment, decides FROM annotations")
+        assert found == [("b", "ann", "a pun", False)]
+
+    @pytest.mark.usefixtures("labelled")
+    def test_no_suggestion_is_shown_of_what_chance_drew(self, workspace, tmp_path):
+        review.fill(workspace, number=10, audit=20)
+        review_sheets.export(workspace, tmp_path / "x.csv")
+        rows = rows_of(tmp_path / "x.csv")
+        assert {bool(row["suggested"]) for row in rows if "audit" in row["reason"]} == {False}
+        assert {row["suggested"] for row in rows if "audit" not in row["reason"]} <= {"a", "b"}
+        assert all(row["text"].startswith("text number") for row in rows)
+
+    @pytest.mark.usefixtures("labelled")
+    def test_a_sheet_that_is_there_is_not_written_over(self, workspace, tmp_path):
+        review.fill(workspace, number=1, audit=0)
+        (tmp_path / "x.csv").write_text("somebody's work")
+        with pytest.raises(ReviewError, match="somebody's work"):
+            review_sheets.export(workspace, tmp_path / "x.csv")
+        assert (tmp_path / "x.csv").read_text() == "somebody's work"
+
+    def test_bad_rows_are_set_aside_and_the_others_go_in(self, workspace, labelled, tmp_path):
+        review.fill(workspace, number=5, audit=0)
+        first, second, third, *_ = sorted(queue(workspace))
+        never = min(labelled["test"])
+        run(workspace.database, f"UPDATE articles SET revision = 2 WHERE id = {second}")
+        rows = [(first, 1, "a"), (second, 1, "a"), (third, 1, "B"), (never, 1, "a"), (10**9, 1, "a")]
+        lines = ["id,revision,category,annotator", *(f"{one},{revision},{said},ann" for one, revision, said in rows)]
+        (tmp_path / "x.csv").write_text("\n".join(lines))
+        report = review_sheets.take_in(workspace, tmp_path / "x.csv")
+        assert (report.new, used(workspace, "train")) == (1, {first: "a"})
+        assert [(one.line, one.reason) for one in report.set_aside] == [
+            (3, f"the text of article {second} has changed since; export it again"),
+            (4, "category 'B' is not known; is 'b' meant?; a new one has to be named with --new-category"),
+            (5, f"article {never} was never asked for"),
+            (6, "article 1000000000 was never asked for"),
+        ]
+        report = review_sheets.take_in(workspace, tmp_path / "x.csv", new_categories=["B"])
+        assert (report.new, report.unchanged) == (1, 1)
+        assert used(workspace, "train")[third] == "B"
+
+    def test_no_such_file(self, workspace, tmp_path):
+        with pytest.raises(SourceError, match=r"x\.csv: .*[Nn]o such file"):
+            review_sheets.take_in(workspace, tmp_path / "x.csv")
+
+
+class TestConflicts:
+    @pytest.fixture
+    def disputed(self, workspace, labelled):
+        """An article that ann calls a and bob b."""
+        review.fill(workspace, number=1, audit=0)
+        (article,) = queue(workspace) & labelled["train"]
+        with workspace.database.begin() as connection:
+            annotate(connection, article, "a", "ann")
+            annotate(connection, article, "b", "bob")
+        return article
+
+    def test_are_kept_shown_and_not_trained_on(self, workspace, disputed):
+        (found,) = conflicts.listed(workspace)
+        assert (found.article_id, found.counts) == (disputed, None)
+        assert [(one.annotator, one.category) for one in found.opinions] == [("ann", "a"), ("bob", "b")]
+        assert used(workspace, "train") == {}
+        assert status.run(workspace).review.conflicts == 1
+
+    def test_end_when_one_gives_in(self, workspace, disputed):
+        with workspace.database.begin() as connection:
+            annotate(connection, disputed, "b", "ann")
+        assert conflicts.listed(workspace) == []
+        assert used(workspace, "train") == {disputed: "b"}
+
+    def test_end_with_a_decision_and_begin_again_with_what_is_said_later(self, workspace, disputed):
+        conflicts.decide(workspace, disputed, "a", annotator="eve", comment="see the headline")
+        assert conflicts.listed(workspace) == []
+        assert used(workspace, "train") == {disputed: "a"}
+        with workspace.database.begin() as connection:
+            annotate(connection, disputed, "b", "bob")
+        (found,) = conflicts.listed(workspace)
+        assert [(one.annotator, one.comment) for one in found.opinions] == [("eve", "see the headline"), ("bob", None)]
+
+    @pytest.mark.parametrize(
+        ("category", "annotator", "problem"),
+        [
+            ("A", "eve", "category 'A' is not known; is 'a' meant?"),
+            ("a", " ", "a person"),
+            ("a", "source:s", "a person"),
+        ],
+    )
+    def test_are_decided_by_a_person_for_a_category_that_there_is(
+        self, workspace, disputed, category, annotator, problem
+    ):
+        with pytest.raises(ReviewError) as caught:
+            conflicts.decide(workspace, disputed, category, annotator=annotator)
+        assert problem in str(caught.value)
+
+    def test_what_nobody_has_annotated_is_not_decided(self, workspace, labelled):
+        with pytest.raises(ReviewError, match="no person has annotated it"):
+            conflicts.decide(workspace, min(labelled["train"]), "a", annotator="eve")
+
+
+class TestAPersonAndASource:
+    @pytest.fixture
+    def corrected(self, workspace, tmp_path):
+        """The source says sport, ann business, and the source then tech."""
+        rows = articles(3)
+        take_in(workspace, tmp_path / "x.csv", rows)
+        run(
+            workspace.database,
+            "INSERT INTO annotations (article_id, category, annotator) SELECT id, 'business', 'ann' FROM articles "
+            "WHERE external_id = 'a1'",
+        )
+        rows[1]["category"] = "tech"
+        take_in(workspace, tmp_path / "x.csv", rows)
+
+    @pytest.mark.usefixtures("corrected")
+    def test_the_persons_annotation_counts_whichever_is_newer(self, workspace):
+        label = "SELECT label FROM article_labels WHERE external_id = 'a1'"
+        assert value(workspace.database, label) == "business"
+        every = {**used(workspace, "train"), **used(workspace, "validation"), **used(workspace, "test")}
+        assert sorted(every.values()) == ["business", "business", "tech"]
+
+    @pytest.mark.usefixtures("corrected")
+    def test_the_difference_is_kept_and_shown_where_it_is_asked_for(self, workspace):
+        assert conflicts.listed(workspace) == []
+        (found,) = conflicts.listed(workspace, settled=True)
+        assert found.counts == "business"
+        assert {(one.annotator, one.category) for one in found.opinions} == {("ann", "business"), ("source:x", "tech")}
+
+
+class TestAudit:
+    @pytest.mark.usefixtures("labelled")
+    def test_counts_what_was_drawn_seen_and_right(self, workspace, sheet):
+        review.fill(workspace, number=20, audit=40)
+        predicted = dict(query(workspace.database, "SELECT article_id::text, category FROM predictions"))
+        drawn = sorted(queue(workspace, "reason = 'audit'"))
+        wrong, unseen = {str(one) for one in drawn[:4]}, {str(one) for one in drawn[4:10]}
+        other = {"a": "b", "b": "a"}
+
+        def said(row):
+            if row["id"] in unseen:
+                return ""
+            return other[predicted[row["id"]]] if row["id"] in wrong else predicted[row["id"]]
+
+        sheet(said)
+        found = review.audited(workspace)
+        assert (found.model, found.drawn, found.seen, found.correct) == ("m1", 40, 34, 30)
+        assert found.accuracy == pytest.approx(30 / 34)
+        assert found.interval[0] < found.accuracy < found.interval[1]
+
+    @pytest.mark.usefixtures("labelled")
+    def test_leaves_out_what_was_drawn_before_a_time_and_what_people_disagree_on(self, workspace, sheet):
+        review.fill(workspace, number=0, audit=10)
+        sheet("a")
+        first, second, *_ = sorted(queue(workspace, "reason = 'audit'"))
+        with workspace.database.begin() as connection:
+            annotate(connection, first, "b", "bob")
+            connection.execute(
+                text("UPDATE review_queue SET queued_at = now() - interval '9 days' WHERE article_id = :id"),
+                {"id": second},
+            )
+            week = connection.execute(text("SELECT now() - interval '7 days'")).scalar_one()
+        assert (review.audited(workspace).drawn, review.audited(workspace).seen) == (10, 9)
+        assert (review.audited(workspace, since=week).drawn, review.audited(workspace, since=week).seen) == (9, 8)
+
+    def test_draws_also_what_the_model_chose_and_humans_have_annotated(self, workspace, labelled, sheet):
+        """Without what is hard for the model, the estimate would be too good."""
+        review.fill(workspace, number=30, audit=0)
+        sheet("a")
+        review.fill(workspace, number=0, audit=90)
+        assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
+        assert review.audited(workspace).seen == 30
+
+    @pytest.mark.usefixtures("labelled")
+    def test_a_model_that_nobody_audited_has_no_accuracy(self, workspace):
+        found = review.audited(workspace, "m1")
+        assert (found.drawn, found.accuracy, found.interval) == (0, None, (0.0, 1.0))
