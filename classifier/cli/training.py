@@ -23,12 +23,20 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the train split; it may stop earlier.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Articles a step.")] = None,
     learning_rate: Annotated[
+    batch_tokens: Annotated[int | None, typer.Option(help="Word pieces a step at most; 0 for no such bound.")] = None,
         float | None, typer.Option(help="Peak; 5e-5 suits DistilBERT-base, 2e-4 a small one.")
     ] = None,
     warmup: Annotated[float | None, typer.Option(help="Share of the steps before the peak.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="AdamW's.")] = None,
     dropout: Annotated[float | None, typer.Option(help="The encoder's.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Word pieces after which a text is cut off.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Word pieces after which a text is cut off, or of a chunk.")
+    ] = None,
+    long_articles: Annotated[
+        str | None, typer.Option(help="truncate, or chunk: read on in chunks, whose mean logit counts.")
+    ] = None,
+    stride: Annotated[int | None, typer.Option(help="Word pieces from a chunk's beginning to the next one's.")] = None,
+    max_chunks: Annotated[int | None, typer.Option(help="Chunks of an article at most; the rest is cut off.")] = None,
     patience: Annotated[int | None, typer.Option(help="Epochs without improvement before it stops.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is random.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = None,
@@ -61,11 +69,15 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        batch_tokens=batch_tokens,
         warmup=warmup,
         weight_decay=weight_decay,
         dropout=dropout,
         max_length=max_length,
         patience=patience,
+        long_articles=long_articles,
+        stride=stride,
+        max_chunks=max_chunks,
         seed=seed,
         precision=precision,
         class_weights=class_weights,

@@ -150,7 +150,7 @@ class Network:
     def fit_batch(
         self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, importance: Probabilities
     ) -> float:
-        """Take one optimiser step and return the mean loss since `start_epoch`.
+        """Take one optimiser step and return its mean loss.
 
         `importance` weighs each article's loss, shape (articles,); 0 marks a row of padding.
 
@@ -161,10 +161,6 @@ class Network:
         with fitting.memory_errors():
             logs = self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)
         return float(logs["loss"])
-
-    def start_epoch(self) -> None:
-        """Begin a new mean of the loss."""
-        self._model.reset_metrics()
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
         """Return the softmax of the logits in float32, shape (articles, categories).
