@@ -52,6 +52,7 @@ app.add_typer(splits.app, name="splits")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(models.app, name="models")
 app.command()(training.train)
+app.command()(training.tune)
 app.command()(training.recipes)
 decisions.add_to(app)
 

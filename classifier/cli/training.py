@@ -1,7 +1,8 @@
-"""The commands `train` and `recipes`."""
+"""The commands `train`, `tune` and `recipes`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,8 +23,8 @@ def train(
     ] = 0,
     epochs: Annotated[int | None, typer.Option(help="Passes over the train split; it may stop earlier.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Articles a step.")] = None,
-    learning_rate: Annotated[
     batch_tokens: Annotated[int | None, typer.Option(help="Word pieces a step at most; 0 for no such bound.")] = None,
+    learning_rate: Annotated[
         float | None, typer.Option(help="Peak; 5e-5 suits DistilBERT-base, 2e-4 a small one.")
     ] = None,
     warmup: Annotated[float | None, typer.Option(help="Share of the steps before the peak.")] = None,
@@ -68,16 +69,16 @@ def train(
         recipe,
         epochs=epochs,
         batch_size=batch_size,
-        learning_rate=learning_rate,
         batch_tokens=batch_tokens,
+        learning_rate=learning_rate,
         warmup=warmup,
         weight_decay=weight_decay,
         dropout=dropout,
         max_length=max_length,
-        patience=patience,
         long_articles=long_articles,
         stride=stride,
         max_chunks=max_chunks,
+        patience=patience,
         seed=seed,
         precision=precision,
         class_weights=class_weights,
@@ -96,6 +97,40 @@ def train(
             on_progress=on_progress,
         )
     render.show(report, json, title="Trained" if isinstance(report, use_case.Trained) else "Not trained")
+
+
+def tune(
+    trials: Annotated[int, typer.Option(min=1, help="Trials of the study, those of other workers among them.")],
+    recipe: Annotated[str | None, typer.Option(help="Recipe to better; see: classifier recipes.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Encoder to start from: a hub id or a directory.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help='Model to start from: its name, or "champion", or else the encoder.')
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File of the best recipe; below the home without.")] = None,
+    json: Json = False,
+) -> None:
+    """Search for better hyper-parameters, and write the best as a recipe.
+
+    Any number of workers share the trials by running the same command. Killed, it goes on with the same command.
+    The validation split decides; the test split is not looked at.
+
+    Example: `classifier tune --trials 20 --recipe bbc`
+    """
+    from classifier.pipeline import tune as use_case
+    from classifier.training.recipes import files
+
+    with progress.bar("trials", quiet=json) as (on_start, on_trial):
+        report = use_case.run(
+            _workspace(),
+            files.load(recipe),
+            trials=trials,
+            encoder_name=encoder,
+            start_from=start_from,
+            out=out,
+            on_start=on_start,
+            on_trial=on_trial,
+        )
+    render.show(report, json, title="Tuned")
 
 
 def recipes(json: Json = False) -> None:
