@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         return (self.home / "checkpoints").expanduser().resolve()
 
     @property
+    def recipes_directory(self) -> Path:
+        """The folder of recipes that were found by a search."""
+        return (self.home / "recipes").expanduser().resolve()
+
+    @property
     def postgres_directory(self) -> Path:
         """The data folder of the embedded Postgres."""
         return (self.home / "postgres").expanduser().resolve()

@@ -55,7 +55,10 @@ def train(params=None) -> str:
     from classifier.pipeline import train as use_case
     from classifier.training.recipes import files
 
-    wanted = ("epochs", "batch_size", "learning_rate", "max_length", "patience", "seed", "precision")
+    wanted = (
+        "epochs", "batch_size", "batch_tokens", "learning_rate", "max_length", "long_articles", "stride", "max_chunks",
+        "patience", "seed", "precision",
+    )  # fmt: skip
     report = use_case.run(
         workspace(),
         files.load(params["recipe"], **{name: params[name] for name in wanted}),
@@ -170,6 +173,12 @@ def decline(ti=None):
         "batch_size": Param(
             None, type=["null", "integer"], minimum=1, description="Articles a step; the recipe's without."
         ),
+        "batch_tokens": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            description="Word pieces a step at most, 0 for no such bound; the recipe's without.",
+        ),
         "learning_rate": Param(
             None,
             type=["null", "number"],
@@ -181,7 +190,26 @@ def decline(ti=None):
             type=["null", "integer"],
             minimum=8,
             maximum=512,
-            description="Word pieces after which a text is cut off; the recipe's without.",
+            description="Word pieces after which a text is cut off, or of a chunk; the recipe's without.",
+        ),
+        "long_articles": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "truncate", "chunk"],
+            description="Cut long articles off, or read them in chunks; the recipe's without.",
+        ),
+        "stride": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            description="Word pieces from a chunk's beginning to the next one's; the recipe's without.",
+        ),
+        "max_chunks": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=64,
+            description="Chunks of an article at most, the rest is cut off; the recipe's without.",
         ),
         "patience": Param(
             None,

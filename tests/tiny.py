@@ -19,6 +19,7 @@ from tokenizers.models import WordPiece
 from classifier.model import artefact, checkpoint
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import EncoderShape, Weights
+from classifier.model.long_articles import Chunking
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = ("the", "team", "goal", "match", "bank", "shares", "market", "chip", "soft", "##ware", "phone", "s")
@@ -57,6 +58,7 @@ def make_artefact(
     words: Sequence[str] = WORDS,
     details: Mapping[str, Any] | None = None,
     beside: Mapping[str, bytes] | None = None,
+    chunking: Chunking | None = None,
     seed: int = 0,
 ) -> Artefact:
     """Write a model whose head's weights are large, so that texts get unlike probabilities."""
@@ -73,6 +75,7 @@ def make_artefact(
             tokenizer=encoder.directory,
             details=details or {},
             beside=beside,
+            chunking=chunking,
         )
 
 

@@ -1,7 +1,8 @@
-"""The commands `train` and `recipes`."""
+"""The commands `train`, `tune` and `recipes`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,13 +23,21 @@ def train(
     ] = 0,
     epochs: Annotated[int | None, typer.Option(help="Passes over the train split; it may stop earlier.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Articles a step.")] = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="Word pieces a step at most; 0 for no such bound.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak; 5e-5 suits DistilBERT-base, 2e-4 a small one.")
     ] = None,
     warmup: Annotated[float | None, typer.Option(help="Share of the steps before the peak.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="AdamW's.")] = None,
     dropout: Annotated[float | None, typer.Option(help="The encoder's.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Word pieces after which a text is cut off.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Word pieces after which a text is cut off, or of a chunk.")
+    ] = None,
+    long_articles: Annotated[
+        str | None, typer.Option(help="truncate, or chunk: read on in chunks, whose mean logit counts.")
+    ] = None,
+    stride: Annotated[int | None, typer.Option(help="Word pieces from a chunk's beginning to the next one's.")] = None,
+    max_chunks: Annotated[int | None, typer.Option(help="Chunks of an article at most; the rest is cut off.")] = None,
     patience: Annotated[int | None, typer.Option(help="Epochs without improvement before it stops.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is random.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = None,
@@ -61,11 +70,15 @@ def train(
         recipe,
         epochs=epochs,
         batch_size=batch_size,
+        batch_tokens=batch_tokens,
         learning_rate=learning_rate,
         warmup=warmup,
         weight_decay=weight_decay,
         dropout=dropout,
         max_length=max_length,
+        long_articles=long_articles,
+        stride=stride,
+        max_chunks=max_chunks,
         patience=patience,
         seed=seed,
         precision=precision,
@@ -86,6 +99,40 @@ def train(
             on_progress=on_progress,
         )
     render.show(report, json, title="Trained" if isinstance(report, use_case.Trained) else "Not trained")
+
+
+def tune(
+    trials: Annotated[int, typer.Option(min=1, help="Trials of the study, those of other workers among them.")],
+    recipe: Annotated[str | None, typer.Option(help="Recipe to better; see: classifier recipes.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Encoder to start from: a hub id or a directory.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help='Model to start from: its name, or "champion", or else the encoder.')
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File of the best recipe; below the home without.")] = None,
+    json: Json = False,
+) -> None:
+    """Search for better hyper-parameters, and write the best as a recipe.
+
+    Any number of workers share the trials by running the same command. Killed, it goes on with the same command.
+    The validation split decides; the test split is not looked at.
+
+    Example: `classifier tune --trials 20 --recipe bbc`
+    """
+    from classifier.pipeline import tune as use_case
+    from classifier.training.recipes import files
+
+    with progress.bar("trials", quiet=json) as (on_start, on_trial):
+        report = use_case.run(
+            _workspace(),
+            files.load(recipe),
+            trials=trials,
+            encoder_name=encoder,
+            start_from=start_from,
+            out=out,
+            on_start=on_start,
+            on_trial=on_trial,
+        )
+    render.show(report, json, title="Tuned")
 
 
 def recipes(json: Json = False) -> None:

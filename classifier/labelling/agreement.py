@@ -20,6 +20,7 @@ from classifier.exceptions import EngineDisagreesError
 from classifier.labelling import engine as engines
 from classifier.labelling.engine import Engine
 from classifier.labelling.pages import Labeller
+from classifier.model import long_articles
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Pieces, Tokenization, pad
 
@@ -110,7 +111,8 @@ def measure(
 ) -> Agreement:
     """Compare an engine with Keras in float32; both hold the checkpoint's weights."""
     reference = engines.for_checkpoint(checkpoint, len(categories), engine="keras", precision="f32")
-    expected = in_order(reference, tokenization.pieces(texts), len(categories))
+    chunks = tokenization.chunks(texts)
+    expected = long_articles.pool(in_order(reference, chunks.pieces, len(categories)), chunks.owners)
     try:
         found = Labeller(tokenization, engine, categories).probabilities(texts)
     except FloatingPointError:

@@ -4,6 +4,8 @@ The order in which a processor adds up the numbers of a row depends on the shape
 the same text gets the same bits whoever its neighbours are, its batch has a shape that only the text
 decides: its length rounded up to a bucket, and the bucket's fixed number of rows. The last batch of a bucket may
 have fewer where `batch_sizes` found that this does not change a bit; rows that no text fills hold padding.
+Where the model reads long articles in chunks, the same holds for each chunk, and an article's are pooled from
+them alone.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from classifier.articles import PaddingMask, Probabilities, TokenIds
 from classifier.labelling import batch_sizes
 from classifier.labelling.batch_sizes import BatchSizes
 from classifier.labelling.engine import Engine
-from classifier.model import checkpoint
+from classifier.model import checkpoint, long_articles
 from classifier.model import temperature as temperatures
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import EncoderShape
+from classifier.model.long_articles import Owners
 from classifier.model.tokenization import Pieces, Tokenization, pad
 
 BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
@@ -36,7 +39,7 @@ Steps of 8 would pad less, but OpenVINO's bfloat16 kernels take 15 % longer a pi
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Texts of one bucket; `rows` are their positions among the page's distinct texts."""
+    """Chunks of one bucket; `rows` are their positions among the page's."""
 
     tokens: TokenIds
     mask: PaddingMask
@@ -45,14 +48,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A tokenised page: each distinct text stands once in `batches`.
+    """A tokenised page: each distinct text stands once in `batches`, in one chunk or several.
 
-    `positions` leads from each text, in the order given, to its row among the distinct ones.
+    `owners` leads from each chunk to its row among the distinct texts, `positions` from each text, in the order
+    given, to it.
     """
 
     batches: tuple[Batch, ...]
     positions: NDArray[np.int64]
-    distinct: int
+    owners: Owners
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,8 @@ class Labeller:
         """Tokenise a page and put its distinct texts into batches."""
         rows: dict[str, int] = {}
         positions = np.fromiter((rows.setdefault(text, len(rows)) for text in texts), np.int64, count=len(texts))
-        pieces = self.tokenization.pieces(list(rows))
-        return Prepared(tuple(self._batches(pieces)), positions, len(rows))
+        chunks = self.tokenization.chunks(list(rows))
+        return Prepared(tuple(self._batches(chunks.pieces)), positions, chunks.owners)
 
     def run(self, prepared: Prepared) -> Probabilities:
         """Return the probabilities of a prepared page at the temperature, in the order of its texts.
@@ -104,9 +108,10 @@ class Labeller:
         Raises:
             FloatingPointError: some of them are not a number, or infinite.
         """
-        distinct = np.empty((prepared.distinct, len(self.categories)), dtype=np.float32)
+        chunks = np.empty((len(prepared.owners), len(self.categories)), dtype=np.float32)
         for batch in prepared.batches:
-            distinct[batch.rows] = self.engine.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
+            chunks[batch.rows] = self.engine.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
+        distinct = long_articles.pool(chunks, prepared.owners)
         if broken := len(distinct) - int(np.isfinite(distinct).all(axis=1).sum()):
             raise FloatingPointError(
                 f"{broken} of {len(distinct)} distinct texts have probabilities that are no number"

@@ -2,9 +2,9 @@
 
 `config.json` (with `id2label`), `model.safetensors` and the tokenizer's files are those of
 `transformers`. Ours is `classifier.json`, the manifest: the order of the categories, the length at
-which texts are cut, the temperature of its confidence, how the model came about, and the sha256 of
-every other file. It is written last, so a directory that has one is complete; an artefact never
-changes afterwards.
+which texts are cut, what becomes of longer ones, the temperature of its confidence, how the model came
+about, and the sha256 of every other file. It is written last, so a directory that has one is complete; an
+artefact never changes afterwards.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from typing import Any
 
 from classifier import durable
 from classifier.exceptions import ArtefactError
-from classifier.model import checkpoint
+from classifier.model import checkpoint, long_articles
 from classifier.model import temperature as temperatures
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
+from classifier.model.long_articles import Chunking
 from classifier.model.tokenization import Tokenization
 
 MANIFEST_FILE = "classifier.json"
 FORMAT = 1
+FORMAT_OF_CHUNKS = 2
+"""Of models that read in chunks: versions that know of none refuse it, where they would cut off silently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,9 @@ class Artefact:
         return checkpoint.read(self.directory, categories=len(self.categories))
 
     def tokenization(self) -> Tokenization:
-        """Read the tokenizer, cutting texts at the model's own length."""
-        return Tokenization.read(self.directory, int(self.manifest["max_length"]))
+        """Read the tokenizer, cutting texts at the model's own length, or into its chunks."""
+        chunking = long_articles.from_manifest(self.manifest)
+        return Tokenization.read(self.directory, int(self.manifest["max_length"]), chunking)
 
 
 def write(
@@ -72,10 +76,11 @@ def write(
     tokenizer: Path,
     details: Mapping[str, Any],
     beside: Mapping[str, bytes] | None = None,
+    chunking: Chunking | None = None,
 ) -> Artefact:
     """Write an artefact aside and move it into place; `tokenizer` is the directory to copy it from.
 
-    `beside` are further files of it, by name.
+    `beside` are further files of it, by name. Without `chunking`, long articles are cut off.
 
     Raises:
         ArtefactError: there is already something at `directory`.
@@ -90,9 +95,10 @@ def write(
         for name, content in (beside or {}).items():
             (aside / name).write_bytes(content)
         manifest = {
-            "format": FORMAT,
+            "format": FORMAT_OF_CHUNKS if chunking else FORMAT,
             "categories": list(categories),
             "max_length": max_length,
+            "long_articles": long_articles.to_manifest(chunking),
             **details,
             "sha256": {path.name: _sha256(path) for path in sorted(aside.iterdir())},
         }
@@ -133,8 +139,9 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
         manifest = json.loads(content)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(f"{path}: not JSON ({error}); restore the directory from a backup") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ArtefactError(f"{path}: not a manifest of format {FORMAT}; another version of the classifier wrote it")
+    if not isinstance(manifest, dict) or manifest.get("format") not in {FORMAT, FORMAT_OF_CHUNKS}:
+        known = f"{FORMAT} or {FORMAT_OF_CHUNKS}"
+        raise ArtefactError(f"{path}: not a manifest of format {known}; another version of the classifier wrote it")
     return manifest
 
 

@@ -51,6 +51,11 @@ def sees_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+def is_tensorflow_on_cpu() -> bool:
+    """Say whether what is tuned for TensorFlow on a CPU holds."""
+    return backend() == "tensorflow" and not sees_gpu()
+
+
 def _capability() -> tuple[int, int]:
     """Return the first GPU's compute capability; of JAX, which does not say in one form, that of Ampere."""
     found: tuple[int, int] = (8, 0)

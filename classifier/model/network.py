@@ -16,8 +16,8 @@ from typing import Any
 from classifier.model.backend import (  # first of all: it chooses Keras' backend
     Precision,
     backend,
+    is_tensorflow_on_cpu,
     make_repeatable,
-    sees_gpu,
 )
 
 import keras  # isort: skip  # noqa: TID253  # this module is one of those that do
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
 from classifier.exceptions import SettingsError
-from classifier.model import fitting, optimiser
+from classifier.model import fitting, optimiser, tracing
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
 from classifier.model.dropout import use_bytes
 
@@ -67,8 +67,9 @@ class Network:
         keras.utils.set_random_seed(seed)
         self.shape = shape
         self._model = _build(shape, categories, dropout, precision)
-        if backend() == "tensorflow" and not sees_gpu():
+        if is_tensorflow_on_cpu():
             use_bytes(self._model)
+            tracing.answers(self._model)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the checkpoint's weights; a head that it does not have keeps its initial ones."""
@@ -123,6 +124,9 @@ class Network:
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self._model.compile(optimizer=optimizer, loss=optimiser.loss(optimisation.label_smoothing))
+        if is_tensorflow_on_cpu():
+            tracing.steps(self._model)
+            tracing.answers(self._model)
 
     def _freeze(self, layers: int) -> None:
         """Keep the weights of the embeddings and of so many layers from the bottom."""
@@ -150,7 +154,7 @@ class Network:
     def fit_batch(
         self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, importance: Probabilities
     ) -> float:
-        """Take one optimiser step and return the mean loss since `start_epoch`.
+        """Take one optimiser step and return its mean loss.
 
         `importance` weighs each article's loss, shape (articles,); 0 marks a row of padding.
 
@@ -161,10 +165,6 @@ class Network:
         with fitting.memory_errors():
             logs = self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)
         return float(logs["loss"])
-
-    def start_epoch(self) -> None:
-        """Begin a new mean of the loss."""
-        self._model.reset_metrics()
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
         """Return the softmax of the logits in float32, shape (articles, categories).

@@ -11,25 +11,41 @@ from tokenizers import Tokenizer
 
 from classifier.articles import PaddingMask, TokenIds
 from classifier.exceptions import EncoderError
+from classifier.model.long_articles import Chunking, Owners
 
 Pieces = list[list[int]]
-"""Word-piece ids of each article, with the special tokens, not padded."""
+"""Word-piece ids of each article, or of each chunk, with the special tokens, not padded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """All that the network gets to see of some articles: their chunks, article by article."""
+
+    pieces: Pieces
+    owners: Owners
 
 
 @dataclass(frozen=True, slots=True)
 class Tokenization:
-    """A fast tokenizer that cuts each text off at `max_length` word pieces, specials included."""
+    """A fast tokenizer that cuts each text off at `max_length` word pieces, specials included.
+
+    With `chunking`, what follows makes further chunks of that length.
+    """
 
     tokenizer: Tokenizer
     max_length: int
+    chunking: Chunking | None = None
 
     @classmethod
-    def read(cls, directory: Path, max_length: int) -> Tokenization:
+    def read(cls, directory: Path, max_length: int, chunking: Chunking | None = None) -> Tokenization:
         """Read `tokenizer.json`.
 
         Raises:
             EncoderError: the file is missing or no tokenizer.
+            SettingsError: chunks of that length cannot begin a stride apart.
         """
+        if chunking:
+            chunking.check(max_length)
         path = directory / "tokenizer.json"
         if not path.is_file():
             raise EncoderError(f"{path}: no such file")
@@ -38,12 +54,23 @@ class Tokenization:
         except Exception as error:  # the Rust library raises bare Exception
             raise EncoderError(f"{path}: not a tokenizer ({error})") from error
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)
-        return cls(tokenizer, max_length)
+        tokenizer.enable_truncation(max_length, stride=chunking.overlap(max_length) if chunking else 0)
+        return cls(tokenizer, max_length, chunking)
 
     def pieces(self, texts: Sequence[str]) -> Pieces:
-        """Tokenise the texts in parallel, outside Python's lock."""
+        """Tokenise the texts in parallel, outside Python's lock, and return the beginning of each."""
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+
+    def chunks(self, texts: Sequence[str]) -> Chunks:
+        """Tokenise the texts in parallel, outside Python's lock, and return the chunks of each."""
+        further = self.chunking.most - 1 if self.chunking else 0
+        found: Pieces = []
+        owners: list[int] = []
+        for article, encoding in enumerate(self.tokenizer.encode_batch_fast(list(texts))):
+            chunks = [encoding, *encoding.overflowing[:further]] if further else [encoding]
+            found += [chunk.ids for chunk in chunks]
+            owners += [article] * len(chunks)
+        return Chunks(found, np.array(owners, dtype=np.int64))
 
 
 def pad(pieces: Sequence[Sequence[int]], length: int, rows: int | None = None) -> tuple[TokenIds, PaddingMask]:

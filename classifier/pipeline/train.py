@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from classifier import registry
 from classifier.articles import AnnotatedArticle
-from classifier.exceptions import TrainingDataError
 from classifier.labelling import agreement
 from classifier.labelling.agreement import Agreement
 from classifier.model import artefact
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
-from classifier.pipeline import confidence, starts, under_way
+from classifier.pipeline import confidence, starts, training_data, under_way
 from classifier.pipeline.starts import Skipped, Start
 from classifier.pipeline.under_way import Training
 from classifier.pipeline.use_case import use_case
@@ -32,9 +31,6 @@ if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
 __all__ = ["Skipped", "Trained", "run"]
 
 log = logging.getLogger(__name__)
-
-VALIDATION_SHARE = 0.1
-"""Taken out of the train split where the validation split has no annotated articles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +77,13 @@ def run(
         EngineDisagreesError: the engine that would label does not give the network's answers.
     """
     start = starts.find(workspace, encoder_name, start_from)
-    train, validation = _data(workspace)
+    train, validation = training_data.read(workspace)
     if skipped := starts.skipped(workspace, [*train, *validation], min_new_annotations):
         return skipped
     categories = tuple(sorted({article.category for article in train}))
     pretrained = start.checkpoint(categories, seed=recipe.seed)
-    tokenization = Tokenization.read(start.directory, min(recipe.max_length, pretrained.shape.max_position_embeddings))
+    longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
+    tokenization = Tokenization.read(start.directory, longest, recipe.chunking)
     content = snapshot.encode({"train": train, "validation": validation})
     with under_way.opened(workspace, pretrained, tokenization, train, validation, categories, recipe) as training:
         fitted = under_way.fit(training, pretrained, categories, recipe, on_progress)
@@ -99,54 +96,6 @@ def run(
         trained = _register(workspace, fine_tuned, tokenization, categories, fitted, details, sure, content, training)
         training.checkpoints.discard()
     return trained
-
-
-def _data(workspace: Workspace) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
-    with workspace.database.connect() as connection:
-        train = reads.annotated_articles(connection, "train")
-        validation = reads.annotated_articles(connection, "validation")
-    categories = Counter(article.category for article in train)
-    if not train:
-        raise TrainingDataError(
-            "the train split has no annotated article; run: classifier ingest FILE --category COLUMN"
-        )
-    if len(categories) < 2:
-        raise TrainingDataError(
-            f"all annotated articles are of one category, {next(iter(categories))!r}; two are needed"
-        )
-    if not validation:
-        train, validation = _set_aside(train)
-        log.info("the validation split is empty: %d articles of the train split serve as one", len(validation))
-    return train, _known(validation, {article.category for article in train})
-
-
-def _known(validation: list[AnnotatedArticle], categories: set[str]) -> list[AnnotatedArticle]:
-    known = [article for article in validation if article.category in categories]
-    if not known or len(categories) < 2:
-        raise TrainingDataError(
-            "too few annotated articles: some of two categories are needed to train on, and others to validate on"
-        )
-    if unknown := sorted({article.category for article in validation} - categories):
-        log.warning("categories without an article in the train split are left out of validation: %s", unknown)
-    return known
-
-
-def _set_aside(articles: list[AnnotatedArticle]) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
-    """Divide by the texts' own hashes, so that the same articles always give the same parts.
-
-    The last article of a category stays with the train split.
-    """
-    size = max(1, round(len(articles) * VALIDATION_SHARE))
-    left = Counter(article.category for article in articles)
-    aside: set[bytes] = set()
-    for article in sorted(articles, key=lambda article: (article.text_hash, article.id)):
-        if len(aside) < size and left[article.category] > 1:
-            left[article.category] -= 1
-            aside.add(article.text_hash)
-    return (
-        [article for article in articles if article.text_hash not in aside],
-        [article for article in articles if article.text_hash in aside],
-    )
 
 
 def _details(
@@ -202,6 +151,7 @@ def _register(
             tokenizer=fine_tuned.directory,
             details={"name": name, **details, "confidence": sure},
             beside={snapshot.FILE: content, **training.pictures(name, fitted)},
+            chunking=tokenization.chunking,
         )
     with workspace.database.begin() as connection:
         model = reads.model(connection, name) or registry.register(connection, name, files, details)

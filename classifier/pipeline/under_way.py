@@ -62,8 +62,8 @@ def opened(
     from classifier.training.fit import precision_of
 
     arithmetic = f"{backend()} {precision_of(recipe)}"
-    learnt = _tokenized(tokenization, train, categories)
-    validated = _tokenized(tokenization, validation, categories)
+    learnt = tokenized(tokenization, train, categories)
+    validated = tokenized(tokenization, validation, categories)
     key = state.key(pretrained, learnt, validated, recipe, categories=categories, precision=arithmetic)
     settings = workspace.settings
     minutes, steps = settings.checkpoint_minutes, settings.checkpoint_steps
@@ -84,7 +84,11 @@ def fit(
     """Train to the end, or from the last saved state, while its figures are recorded."""
     from classifier.training import fit as fitting
 
-    log.info("training on %d articles of %d categories", len(training.train.pieces), len(categories))
+    data = training.train
+    log.info(
+        "training on %d articles of %d categories, in %d chunks",
+        len(data.targets), len(categories), len(data.pieces),
+    )  # fmt: skip
     with closing(Events(training.checkpoints.directory)) as events:
 
         def watch(now: Progress) -> None:
@@ -102,8 +106,10 @@ def fit(
         )
 
 
-def _tokenized(
+def tokenized(
     tokenization: Tokenization, articles: Sequence[AnnotatedArticle], categories: tuple[str, ...]
 ) -> Tokenized:
+    """Turn articles into what the network gets to see of them."""
     targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
-    return Tokenized(tokenization.pieces([article.text for article in articles]), targets)
+    chunks = tokenization.chunks([article.text for article in articles])
+    return Tokenized(chunks.pieces, targets, chunks.owners)

@@ -1,8 +1,9 @@
 """Group articles of similar length, so that little is spent on padding.
 
 Padding every article to 512 word pieces costs several times the arithmetic of its text. Here each
-batch is as wide as its longest article, rounded up to a fixed bucket: few distinct shapes, so the
-framework compiles few graphs, and near to no padding.
+batch is as wide as its longest article, rounded up to a fixed bucket: few distinct shapes, for which
+kernels are chosen and compiled, and near to no padding. With a budget of word pieces a batch, short
+articles come in larger batches and long ones in smaller, so that all cost about the same.
 """
 
 from __future__ import annotations
@@ -16,15 +17,30 @@ from numpy.typing import NDArray
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
 from classifier.model.tokenization import Pieces, pad
 
-BUCKETS = (16, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512)
-"""Widths in word pieces. A longer text has been cut off by the tokenizer."""
+BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
+"""Widths in word pieces, as in labelling. A longer text has been cut off by the tokenizer."""
+
+POOL = 32
+"""Batches whose articles are sorted by length together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many rows a batch has: `articles`, or fewer where `tokens` word pieces, padding included, hold fewer."""
+
+    articles: int
+    tokens: int = 0
+
+    def rows(self, width: int) -> int:
+        """Return the rows of a batch of this width; 0 tokens set no bound."""
+        return max(1, min(self.articles, self.tokens // width)) if self.tokens else self.articles
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Articles padded to one width and a fixed number of rows.
+    """Articles padded to one width and to the rows of that width.
 
-    `importance` is 1 for an article and 0 for a row that only fills the batch, shape (rows,).
+    `importance` is how much an article counts, and 0 for a row that only fills the batch, shape (rows,).
     `rows` are the articles' positions in the data, as many as there are articles.
     """
 
@@ -44,24 +60,28 @@ def batches(
     pieces: Pieces,
     targets: CategoryIndices,
     *,
-    size: int,
+    size: Size,
+    weights: Probabilities | None = None,
     shuffle: np.random.Generator | None = None,
-    pool: int = 32,
     start: int = 0,
 ) -> Iterator[Batch]:
     """Yield every article once, in batches of similar length; the first `start` batches are left out.
 
-    With `shuffle`, articles are shuffled, sorted by length only within pools of `pool` batches, and
+    `weights` say how much each counts, shape (articles,); without them, all 1.
+
+    With `shuffle`, articles are shuffled, sorted by length only within pools of some batches, and
     the batches are shuffled again: close to random order at close to no padding. Without it, the
-    order is by length.
+    order is by length, the longest first.
     """
-    for rows in _groups(pieces, size, shuffle, pool)[start:]:
-        width = bucket(max(len(pieces[row]) for row in rows))
-        tokens, mask = pad([pieces[row] for row in rows], width, size)
-        padded = np.zeros(size, dtype=np.int64)
+    lengths = _lengths(pieces)
+    for rows in _groups(lengths, size, shuffle)[start:]:
+        width = bucket(int(lengths[rows].max()))
+        count = size.rows(width)
+        tokens, mask = pad([pieces[row] for row in rows], width, count)
+        padded = np.zeros(count, dtype=np.int64)
         padded[: len(rows)] = targets[rows]
-        importance = np.zeros(size, dtype=np.float32)
-        importance[: len(rows)] = 1.0
+        importance = np.zeros(count, dtype=np.float32)
+        importance[: len(rows)] = 1.0 if weights is None else weights[rows]
         yield Batch(tokens, mask, padded, importance, rows)
 
 
@@ -87,20 +107,33 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     ]
 
 
-def count(articles: int, size: int) -> int:
-    """Return how many batches an epoch has."""
-    return -(-articles // size)
+def count(pieces: Pieces, size: Size, epochs: int, shuffle: np.random.Generator) -> int:
+    """Return how many batches so many epochs have that `shuffle` deals, from the state it is in."""
+    if not size.tokens:
+        return epochs * -(-len(pieces) // size.articles)
+    lengths = _lengths(pieces)
+    return sum(len(_groups(lengths, size, shuffle)) for _ in range(epochs))
 
 
-def _groups(pieces: Pieces, size: int, shuffle: np.random.Generator | None, pool: int) -> list[NDArray[np.int64]]:
-    lengths = np.fromiter((len(ids) for ids in pieces), dtype=np.int64, count=len(pieces))
+def _lengths(pieces: Pieces) -> NDArray[np.int64]:
+    return np.fromiter((len(ids) for ids in pieces), dtype=np.int64, count=len(pieces))
+
+
+def _groups(lengths: NDArray[np.int64], size: Size, shuffle: np.random.Generator | None) -> list[NDArray[np.int64]]:
+    """Return the articles of each batch."""
     if shuffle is None:
-        order = np.argsort(lengths, kind="stable")
-        return [order[start : start + size] for start in range(0, len(order), size)]
-    order = shuffle.permutation(len(pieces))
-    groups: list[NDArray[np.int64]] = []
-    for start in range(0, len(order), size * pool):
-        chunk = order[start : start + size * pool]
-        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
-        groups += [chunk[first : first + size] for first in range(0, len(chunk), size)]
+        return list(_cut(np.arange(len(lengths)), lengths, size))
+    order = shuffle.permutation(len(lengths))
+    pools = range(0, len(order), size.articles * POOL)
+    groups = [rows for start in pools for rows in _cut(order[start : start + size.articles * POOL], lengths, size)]
     return [groups[index] for index in shuffle.permutation(len(groups))]
+
+
+def _cut(rows: NDArray[np.int64], lengths: NDArray[np.int64], size: Size) -> Iterator[NDArray[np.int64]]:
+    """Cut articles into batches of similar length: the longest first, since the first one decides the width."""
+    rows = rows[np.argsort(-lengths[rows], kind="stable")]
+    start = 0
+    while start < len(rows):
+        end = start + size.rows(bucket(int(lengths[rows[start]])))
+        yield rows[start:end]
+        start = end

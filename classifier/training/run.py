@@ -13,7 +13,7 @@ import numpy as np
 from classifier.articles import CategoryIndices, Probabilities
 from classifier.evaluation.metrics import macro_f1
 from classifier.model.network import Network, Optimisation
-from classifier.training.batches import batches, count, split
+from classifier.training.batches import Size, batches, count, split
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
 from classifier.training.state import Epoch, Position, State, Tokenized
@@ -60,8 +60,9 @@ class Run:
         self.shuffle = np.random.default_rng(recipe.seed)
         self.position = Position(parts=parts, shuffle=self.shuffle.bit_generator.state)
         self.best_weights: list[Any] = []
-        self.steps = recipe.epochs * count(len(train.pieces), recipe.batch_size)
-        self.class_weights = class_weights(recipe.class_weights, train.targets)
+        self.size = Size(recipe.batch_size, recipe.batch_tokens)
+        self.steps = count(train.pieces, self.size, recipe.epochs, np.random.default_rng(recipe.seed))
+        self.weights = train.shares * class_weights(recipe.class_weights, train.targets)[train.chunk_targets]
         self.began_at, self.seconds_before = 0, 0.0
         self.started = time.monotonic()
         self.first_step = 0.0
@@ -105,14 +106,15 @@ class Run:
     def _one_epoch(self) -> float:
         at = self.position
         self.shuffle.bit_generator.state = at.shuffle
-        if not at.batch:
-            self.network.start_epoch()
         loss = at.loss
-        data = self.train.pieces, self.train.targets
-        for batch in batches(*data, size=self.recipe.batch_size, shuffle=self.shuffle, start=at.batch):
-            for part in split(batch, self.position.parts):
-                weights = part.importance * self.class_weights[part.targets]
-                loss = self.network.fit_batch(part.tokens, part.mask, part.targets, weights)
+        data = self.train.pieces, self.train.chunk_targets
+        for batch in batches(*data, size=self.size, weights=self.weights, shuffle=self.shuffle, start=at.batch):
+            found = [
+                self.network.fit_batch(part.tokens, part.mask, part.targets, part.importance)
+                for part in split(batch, at.parts)
+            ]
+            done = self.position.batch
+            loss = (self.position.loss * done + sum(found) / len(found)) / (done + 1)
             self._advance(loss)
             self.on_progress(self._progress(loss))
             if self.checkpoints and self.checkpoints.due(self.position.step):
@@ -176,12 +178,12 @@ def class_weights(kind: str, targets: CategoryIndices) -> Probabilities:
 
 
 def predict(network: Network, data: Tokenized, *, size: int) -> Probabilities:
-    """Return the probabilities of every article, in the data's order."""
+    """Return the probabilities of every article, in the data's order, from `size` chunks at a time."""
     found: Probabilities | None = None
-    for batch in batches(data.pieces, data.targets, size=size):
+    for batch in batches(data.pieces, data.chunk_targets, size=Size(size)):
         some = network.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
         if found is None:
             found = np.zeros((len(data.pieces), some.shape[1]), dtype=np.float32)
         found[batch.rows] = some
     assert found is not None, "there is always an article to validate on"
-    return found
+    return data.pooled(found)

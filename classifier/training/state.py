@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import CategoryIndices
+from classifier.articles import CategoryIndices, Probabilities
+from classifier.model import long_articles
 from classifier.model.checkpoint import Checkpoint
+from classifier.model.long_articles import Owners
 from classifier.model.tokenization import Pieces
 from classifier.training.recipes import Recipe
 
-FORMAT = 1
+FORMAT = 2
 """Of the state and of what the key covers; another one makes every training start afresh."""
 
 _LIBRARIES = ("keras", "keras-hub", "tensorflow")
@@ -26,17 +28,39 @@ _LIBRARIES = ("keras", "keras-hub", "tensorflow")
 
 @dataclass(frozen=True, slots=True)
 class Tokenized:
-    """Articles as word pieces, with their categories' positions."""
+    """Articles as word pieces, with their categories' positions.
+
+    `pieces` are chunks, and `owners` leads from each to its article; without `owners`, an article is one chunk.
+    """
 
     pieces: Pieces
     targets: CategoryIndices
+    owners: Owners | None = None
+
+    @property
+    def chunk_targets(self) -> CategoryIndices:
+        """Each chunk's category: that of its article."""
+        return self.targets if self.owners is None else self.targets[self.owners]
+
+    @property
+    def shares(self) -> Probabilities:
+        """How much each chunk counts, shape (chunks,): 1 on average, and all of an article's as much as any other's."""
+        if self.owners is None:
+            return np.ones(len(self.pieces), dtype=np.float32)
+        counts = np.bincount(self.owners)
+        return (len(self.pieces) / len(self.targets) / counts[self.owners]).astype(np.float32)
+
+    def pooled(self, probabilities: Probabilities) -> Probabilities:
+        """Return the articles' probabilities from those of their chunks."""
+        return probabilities if self.owners is None else long_articles.pool(probabilities, self.owners)
 
     def sha256(self) -> str:
         """Return a hash of all that the network gets to see of the articles, in their order."""
         lengths = np.fromiter((len(ids) for ids in self.pieces), dtype=np.int64, count=len(self.pieces))
         ids = np.fromiter(chain.from_iterable(self.pieces), dtype=np.int64, count=int(lengths.sum()))
         found = hashlib.sha256()
-        for part in (lengths, ids, np.asarray(self.targets, dtype=np.int64)):
+        owners = np.arange(len(self.pieces)) if self.owners is None else self.owners
+        for part in (lengths, ids, np.asarray(self.targets, dtype=np.int64), owners.astype(np.int64)):
             found.update(part.tobytes())
         return found.hexdigest()
 

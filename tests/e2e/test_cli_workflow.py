@@ -101,15 +101,20 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     assert right > 52, "of 59 articles that are easy to tell apart"
     assert query(database, "SELECT DISTINCT model FROM article_labels WHERE origin = 'prediction'") == [(name,)]
     training = query(database, "SELECT training FROM models")[0][0]
+    check_training(training)
+    assert training["data"]["articles"] == trained["train_articles"]
+    assert check_shown(run("models", "show", name), training)
+    skipped = run("train", "--from", "champion", "--min-new-annotations", 2)
+    assert (skipped["skipped"], skipped["new_annotations"], skipped["since"]) == (True, 1, name), "the reviewed one"
+
+
+def check_training(training):
+    """What is kept of it says how it went."""
     history = training["training"]["history"]
     assert [epoch["epoch"] for epoch in history] == list(range(1, len(history) + 1))
     assert all(epoch.keys() == {"epoch", "loss", "accuracy", "macro_f1", "seconds"} for epoch in history)
     assert history[-1]["loss"] < history[0]["loss"]
     assert training["recipe"]["learning_rate"] == 0.01
-    assert training["data"]["articles"] == trained["train_articles"]
-    assert check_shown(run("models", "show", name), training)
-    skipped = run("train", "--from", "champion", "--min-new-annotations", 2)
-    assert (skipped["skipped"], skipped["new_annotations"], skipped["since"]) == (True, 1, name), "the reviewed one"
 
 
 def check_review(run, classifier, folder):

@@ -13,7 +13,9 @@ from classifier.exceptions import EngineDisagreesError
 from classifier.labelling import agreement, openvino_graph
 from classifier.labelling.agreement import Agreement
 from classifier.labelling.openvino_graph import OpenVinoEngine
+from classifier.labelling.pages import Labeller
 from classifier.model import hardware
+from classifier.model.long_articles import Chunking
 from classifier.pipeline import status, train
 from classifier.training.recipes import Recipe
 from tests.integration.made_up import articles, query, take_in
@@ -74,6 +76,20 @@ def test_a_model_that_its_engine_computes_wrongly_is_refused(ready, tmp_path, ot
 def measure(artefact, engine):
     given = (artefact.checkpoint(), artefact.tokenization(), artefact.categories)
     return agreement.measure(engine, *given, texts(50))
+
+
+def test_the_engines_agree_on_articles_in_chunks(tmp_path):
+    """The same articles cut off would not do: a third of them are longer."""
+    sizes = {"dim": 64, "heads": 4, "hidden_dim": 128, "max_length": 24}
+    chunked = make_artefact(tmp_path / "chunked", chunking=Chunking(stride=15, most=4), **sizes)
+    found = measure(chunked, openvino_graph.OpenVinoEngine(chunked.checkpoint()))
+    assert found.same_labels == 1
+    assert found.largest_difference < 1e-4
+    cut, read_on = (
+        Labeller.of(files, openvino_graph.OpenVinoEngine(files.checkpoint())).probabilities(texts(50))
+        for files in (make_artefact(tmp_path / "cut", **sizes), chunked)
+    )
+    assert 10 < (cut != read_on).any(axis=1).sum() < 50
 
 
 def test_the_right_weights_are_within_bounds_and_others_are_not(tmp_path, request):

@@ -10,7 +10,7 @@ import pytest
 
 from classifier import registry
 from classifier.exceptions import SettingsError
-from classifier.pipeline import train
+from classifier.pipeline import train, training_data
 from classifier.store import reads
 from classifier.training import snapshot
 from classifier.training.recipes import Recipe
@@ -81,7 +81,7 @@ class TestSkipping:
         """Register a model that was trained on the articles as they are now."""
         from tests.tiny import make_artefact
 
-        learnt, validated = train._data(workspace)
+        learnt, validated = training_data.read(workspace)
         content = snapshot.encode({"train": learnt, "validation": validated})
         files = make_artefact(workspace.models / "m1", beside={snapshot.FILE: content})
         with workspace.database.begin() as connection:

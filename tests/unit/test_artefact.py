@@ -9,6 +9,7 @@ import pytest
 
 from classifier.exceptions import ArtefactError
 from classifier.model import artefact, checkpoint
+from classifier.model.long_articles import Chunking
 from tests.tiny import CATEGORIES, make_artefact
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -133,7 +134,28 @@ def test_a_manifest_that_is_no_json_is_named(model, content):
     assert "not JSON" in refusal(model.directory)
 
 
-@pytest.mark.parametrize("content", [[], {}, {"format": 2}])
+@pytest.mark.parametrize("content", [[], {}, {"format": 3}])
 def test_a_manifest_of_another_format_is_refused(model, content):
     (model.directory / "classifier.json").write_text(json.dumps(content))
-    assert "not a manifest of format 1" in refusal(model.directory)
+    assert "not a manifest of format 1 or 2" in refusal(model.directory)
+
+
+def test_a_model_that_reads_in_chunks_says_so_and_is_of_no_format_that_older_versions_open(tmp_path):
+    found = make_artefact(tmp_path / "model", max_length=16, chunking=Chunking(stride=10, most=3))
+    assert found.manifest["format"] == 2
+    assert found.manifest["long_articles"] == {"mode": "chunk", "stride": 10, "most": 3, "pooling": "mean logit"}
+    assert found.tokenization().chunking == Chunking(10, 3)
+
+
+def test_a_model_of_before_there_were_chunks_cuts_off(model):
+    manifest = {key: value for key, value in model.manifest.items() if key != "long_articles"}
+    assert model.manifest.keys() - manifest.keys() == {"long_articles"}
+    (model.directory / "classifier.json").write_text(json.dumps(manifest))
+    assert artefact.read(model.directory).tokenization().chunking is None
+
+
+def test_a_way_with_long_articles_that_is_not_known_is_refused(model):
+    manifest = {**model.manifest, "long_articles": {"mode": "summarise"}}
+    (model.directory / "classifier.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtefactError, match="long articles 'summarise'"):
+        artefact.read(model.directory).tokenization()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.training.batches import BUCKETS, batches, bucket, count, split
+from classifier.training.batches import BUCKETS, Size, batches, bucket, count, split
 
 lengths_of_articles = st.lists(st.integers(2, 512), min_size=1, max_size=120)
 
@@ -16,18 +16,21 @@ def articles(lengths):
     return [[number % 1000 + 1] * length for number, length in enumerate(lengths)], np.arange(len(lengths))
 
 
-@given(lengths_of_articles, st.integers(1, 17), st.booleans())
+@given(lengths_of_articles, st.builds(Size, st.integers(1, 17), st.sampled_from([0, 16, 700, 5000])), st.booleans())
 def test_every_article_comes_once_whole_and_with_its_target(lengths, size, shuffled):
     pieces, targets = articles(lengths)
     generator = np.random.default_rng(0) if shuffled else None
-    found = list(batches(pieces, targets, size=size, shuffle=generator, pool=3))
-    assert len(found) == count(len(pieces), size)
+    found = list(batches(pieces, targets, size=size, shuffle=generator))
     assert sorted(row for batch in found for row in batch.rows) == list(range(len(pieces)))
     for batch in found:
-        assert batch.tokens.shape == batch.mask.shape == (size, batch.tokens.shape[1])
-        assert batch.tokens.shape[1] in BUCKETS
+        rows, width = batch.tokens.shape
+        assert batch.mask.shape == (rows, width)
+        assert width in BUCKETS
+        assert rows == size.rows(width)
+        assert rows <= size.articles
+        assert not size.tokens or rows == 1 or rows * width <= size.tokens
         filled = len(batch.rows)
-        assert batch.importance.tolist() == [1] * filled + [0] * (size - filled)
+        assert batch.importance.tolist() == [1] * filled + [0] * (rows - filled)
         assert batch.targets[:filled].tolist() == targets[batch.rows].tolist()
         for row, article in enumerate(batch.rows):
             assert batch.tokens[row][batch.mask[row] == 1].tolist() == pieces[article]
@@ -36,9 +39,27 @@ def test_every_article_comes_once_whole_and_with_its_target(lengths, size, shuff
 
 def test_without_shuffling_the_order_is_by_length():
     pieces, targets = articles([40, 3, 20, 3, 500, 7])
-    found = list(batches(pieces, targets, size=2))
-    assert [batch.rows.tolist() for batch in found] == [[1, 3], [5, 2], [0, 4]]
-    assert [batch.tokens.shape[1] for batch in found] == [16, 32, 512]
+    found = list(batches(pieces, targets, size=Size(2)))
+    assert [batch.rows.tolist() for batch in found] == [[4, 0], [2, 5], [1, 3]]
+    assert [batch.tokens.shape[1] for batch in found] == [512, 32, 16]
+
+
+def test_weights_say_how_much_each_article_counts():
+    pieces, targets = articles([40, 3, 20])
+    weights = np.array([0.5, 1, 2], dtype=np.float32)
+    (batch,) = batches(pieces, targets, size=Size(4), weights=weights)
+    assert batch.importance.tolist() == [0.5, 2, 1, 0]
+
+
+def test_a_budget_of_word_pieces_makes_few_shapes_of_about_equal_cost():
+    lengths = np.random.default_rng(2).lognormal(4.8, 0.7, 2000).clip(4, 512).astype(int).tolist()
+    pieces, targets = articles(lengths)
+    size = Size(64, 4096)
+    found = list(batches(pieces, targets, size=size, shuffle=np.random.default_rng(0)))
+    costs = [batch.tokens.size for batch in found]
+    assert np.mean(np.array(costs) >= 0.8 * 4096) > 0.9
+    assert len({batch.tokens.shape for batch in found}) <= len(BUCKETS)
+    assert sum(lengths) / sum(costs) > 0.85
 
 
 def test_the_same_seed_gives_the_same_batches_and_another_epoch_others():
@@ -46,7 +67,9 @@ def test_the_same_seed_gives_the_same_batches_and_another_epoch_others():
 
     def orders(seed):
         generator = np.random.default_rng(seed)
-        return [[batch.rows.tolist() for batch in batches(pieces, targets, size=8, shuffle=generator)] for _ in "ab"]
+        return [
+            [batch.rows.tolist() for batch in batches(pieces, targets, size=Size(8), shuffle=generator)] for _ in "ab"
+        ]
 
     first, again, other = orders(0), orders(0), orders(1)
     assert first == again
@@ -57,7 +80,7 @@ def test_the_same_seed_gives_the_same_batches_and_another_epoch_others():
 def test_little_is_spent_on_padding():
     lengths = np.random.default_rng(2).lognormal(4.8, 0.7, 2000).clip(4, 512).astype(int).tolist()
     pieces, targets = articles(lengths)
-    found = list(batches(pieces, targets, size=16, shuffle=np.random.default_rng(0)))
+    found = list(batches(pieces, targets, size=Size(16), shuffle=np.random.default_rng(0)))
     computed = sum(batch.tokens.size for batch in found)
     assert sum(lengths) / computed > 0.8
     assert 16 * 512 * len(found) > 2.5 * computed, "what padding all to 512 would compute"
@@ -68,16 +91,19 @@ def test_a_bucket_is_the_narrowest_that_holds_the_length(length, width):
     assert bucket(length) == width
 
 
-@pytest.mark.parametrize(("articles_", "size", "expected"), [(0, 4, 0), (1, 4, 1), (4, 4, 1), (5, 4, 2)])
-def test_an_epoch_counts_its_last_batch_too(articles_, size, expected):
-    assert count(articles_, size) == expected
+@given(lengths_of_articles, st.builds(Size, st.integers(1, 9), st.sampled_from([0, 700])), st.integers(1, 3))
+def test_the_batches_of_all_epochs_are_counted_beforehand(lengths, size, epochs):
+    pieces, targets = articles(lengths)
+    shuffle = np.random.default_rng(3)
+    dealt = sum(1 for _ in range(epochs) for _ in batches(pieces, targets, size=size, shuffle=shuffle))
+    assert count(pieces, size, epochs, np.random.default_rng(3)) == dealt
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 3))
 def test_the_parts_of_a_batch_are_equally_large_and_weigh_what_the_batch_does(size, parts, padding):
     filled = max(1, size - padding)
     pieces, targets = articles(range(2, filled + 2))
-    (batch,) = batches(pieces, targets, size=size)
+    (batch,) = batches(pieces, targets, size=Size(size))
     found = split(batch, parts)
     assert len(found) == parts
     assert len({part.tokens.shape for part in found}) == 1
@@ -92,7 +118,7 @@ def test_batches_that_are_done_are_left_out():
     whole, rest = (
         [
             batch.rows.tolist()
-            for batch in batches(pieces, targets, size=3, shuffle=np.random.default_rng(1), start=start)
+            for batch in batches(pieces, targets, size=Size(3), shuffle=np.random.default_rng(1), start=start)
         ]
         for start in (0, 4)
     )

@@ -40,7 +40,6 @@ def fitted(encoder):
         network.prepare(how)
         network._model.run_eagerly = True  # a graph takes longer to compile than these few steps
         for _ in range(count):
-            network.start_epoch()
             loss = network.fit_batch(TOKENS, MASK, TARGETS, importance)
             history.append(network.weights())
         return network, history, loss
@@ -107,7 +106,6 @@ def test_importance_weighs_the_loss_as_computed_by_hand(fitted):
     network, _, _ = fitted(replace(PLAIN, learning_rate=1e-12))
 
     def loss(importance):
-        network.start_epoch()
         return network.fit_batch(TOKENS, MASK, TARGETS, importance)
 
     still = [layer for layer in network._model._flatten_layers() if layer.__class__.__name__ == "ByteDropout"]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
+from classifier.labelling import bisection
 from classifier.labelling.batch_sizes import BatchSizes
 from classifier.labelling.openvino_graph import OpenVinoEngine
 from classifier.labelling.pages import Labeller
 from classifier.model import hardware
+from classifier.model.long_articles import Chunking
 from classifier.model.tokenization import Tokenization
 from tests.tiny import WORDS, make_artefact, write_tokenizer
 
@@ -114,10 +119,60 @@ def test_what_is_no_number_is_no_probability(labeller, monkeypatch, value):
         labeller.probabilities(["the team", "bank", "bank"])
 
 
+CHUNKING = Chunking(stride=60, most=4)  # of the 98 word pieces that are text
+
+
+def in_chunks(labeller):
+    tokenization = labeller.tokenization
+    tokenizer = Tokenizer.from_str(tokenization.tokenizer.to_str())
+    tokenizer.enable_truncation(tokenization.max_length, stride=CHUNKING.overlap(tokenization.max_length))
+    return replace(labeller, tokenization=Tokenization(tokenizer, tokenization.max_length, CHUNKING))
+
+
+def test_chunks_of_a_text_are_batched_each_by_its_own_length_and_repeats_computed_once(labeller):
+    text = "bank " * 200
+    in_chunks(labeller).probabilities([text, "the team", text])
+    lengths = sorted(int(count) for _, mask in labeller.engine.asked for count in mask.sum(axis=1) if count > 1)
+    assert lengths == [4, 82, 100, 100]
+    assert labeller.engine.shapes == [(16, 16), (2, 96), (2, 100)]
+
+
+def test_in_chunks_short_texts_get_the_bits_that_they_get_cut_off_and_long_ones_do_not(artefact):
+    texts = random_texts(40, longest=250)
+    cut = Labeller(
+        Tokenization.read(artefact.directory, 100), OpenVinoEngine(artefact.checkpoint()), artefact.categories
+    )
+    long = np.array([len(text.split()) > 98 for text in texts])
+    assert 5 < long.sum() < 35
+    same = (cut.probabilities(texts) == in_chunks(cut).probabilities(texts)).all(axis=1)
+    np.testing.assert_array_equal(same, ~long)
+
+
+def test_a_text_is_blamed_for_any_of_its_chunks_and_alone(labeller, monkeypatch):
+    monkeypatch.setattr(labeller.engine, "probabilities", broken_by_bank)
+    texts = [Row("team " * words + last) for words, last in ((5, "goal"), (150, "bank"), (150, "goal"), (290, "bank"))]
+    found = bisection.label(in_chunks(labeller), texts)
+    assert [one.article for one in found.broken] == [texts[1]], "the last one's bank is behind its last chunk"
+    assert found.articles == [texts[0], *texts[2:]]
+
+
+def broken_by_bank(tokens, mask):
+    if (tokens == WORDS.index("bank") + 5).any():
+        raise RuntimeError("cannot")
+    return np.full((len(tokens), 2), 0.5, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Row:
+    text: str
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["cut off", "in chunks"])
 @pytest.mark.parametrize("precision", ["f32", pytest.param("bf16", marks=needs_amx)])
-def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, precision):
-    texts = random_texts(120, longest=190)
+def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, precision, chunked):
+    texts = random_texts(120, longest=590 if chunked else 190)
     labeller = Labeller.of(artefact, OpenVinoEngine(artefact.checkpoint(), precision=precision))
+    labeller = in_chunks(labeller) if chunked else labeller
     together = labeller.probabilities(texts)
     assert len(np.unique(together, axis=0)) > 100
 
@@ -128,8 +183,8 @@ def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, precisio
         pages = [labeller.probabilities(texts[start : start + size]) for start in range(0, len(texts), size)]
         np.testing.assert_array_equal(np.concatenate(pages), together)
 
-    others = random_texts(30, longest=190, seed=2)
+    others = random_texts(30, longest=590 if chunked else 190, seed=2)
     np.testing.assert_array_equal(labeller.probabilities(others + texts)[len(others) :], together)
 
-    again = Labeller.of(artefact, OpenVinoEngine(artefact.checkpoint(), precision=precision, threads=1))
+    again = replace(labeller, engine=OpenVinoEngine(artefact.checkpoint(), precision=precision, threads=1))
     np.testing.assert_array_equal(again.probabilities(texts[:20]), together[:20])

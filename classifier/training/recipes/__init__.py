@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from classifier.exceptions import SettingsError
+from classifier.model.long_articles import Chunking
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 CLASS_WEIGHTS = ("none", "balanced")
+LONG_ARTICLES = ("truncate", "chunk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +20,17 @@ class Recipe:
         name: Where the values come from: a recipe's name, and in brackets what was set besides.
         epochs: Passes over the train split; early stopping may end them sooner.
         batch_size: Articles a step. Small batches learn more from few articles.
+        batch_tokens: Word pieces a step at most, padding included, so that long articles come in smaller batches;
+            0 sets no bound.
         learning_rate: Peak of the schedule. 5e-5 is DistilBERT-base's; smaller encoders bear more.
         warmup: Share of the steps in which the learning rate rises from 0.
         weight_decay: AdamW's; biases and layer norms are left out of it.
         clip_norm: The gradient is scaled down to this norm where it is longer.
         dropout: Of the encoder, as DistilBERT was pretrained.
-        max_length: Word pieces after which a text is cut off.
+        max_length: Word pieces after which a text is cut off, or that a chunk has; two of them are no text.
+        long_articles: "truncate" cuts off, "chunk" reads on in chunks whose logits' mean counts.
+        stride: Word pieces from a chunk's beginning to the next one's.
+        max_chunks: Of an article, 64 at most; what comes behind them is cut off.
         patience: Epochs without a better macro-F1 on the validation split before training stops.
         seed: Of the weights, the order of articles and dropout.
         precision: "auto" takes what the machine multiplies fastest.
@@ -38,12 +45,16 @@ class Recipe:
     name: str = "default"
     epochs: int = 4
     batch_size: int = 16
+    batch_tokens: int = 0
     learning_rate: float = 5e-5
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     dropout: float = 0.1
     max_length: int = 256
+    long_articles: str = "truncate"
+    stride: int = 192
+    max_chunks: int = 8
     patience: int = 2
     seed: int = 0
     precision: str = "auto"
@@ -61,8 +72,8 @@ class Recipe:
             raise SettingsError(f"learning rate {self.learning_rate}: has to be between 0 and 1")
         if self.max_length < 8:
             raise SettingsError(f"max length {self.max_length}: has to be at least 8 word pieces")
-        if self.frozen_layers < 0 or self.seed < 0:
-            raise SettingsError("frozen layers and seed have to be at least 0")
+        if self.frozen_layers < 0 or self.seed < 0 or self.batch_tokens < 0:
+            raise SettingsError("frozen layers, seed and batch tokens have to be at least 0")
         if not 0 < self.layer_decay <= 1:
             raise SettingsError(f"layer decay {self.layer_decay}: has to be above 0 and at most 1")
         if not (self.clip_norm > 0 and self.weight_decay >= 0):
@@ -72,6 +83,14 @@ class Recipe:
                 raise SettingsError(f"{name.replace('_', ' ')} {value}: has to be at least 0 and below 1")
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("class weights", self.class_weights, CLASS_WEIGHTS)
+        _one_of("long articles", self.long_articles, LONG_ARTICLES)
+        if self.chunking:
+            self.chunking.check(self.max_length)
+
+    @property
+    def chunking(self) -> Chunking | None:
+        """How long articles are read in chunks; None where they are cut off."""
+        return Chunking(self.stride, self.max_chunks) if self.long_articles == "chunk" else None
 
 
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -5,11 +5,14 @@ A file is TOML: the fields of `Recipe`, each optional, and a `description` of on
 
 from __future__ import annotations
 
+import json
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from classifier import durable
 from classifier.exceptions import SettingsError
 from classifier.training.recipes import Recipe
 
@@ -93,3 +96,14 @@ def _checked(path: Path, key: str, value: Any) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise SettingsError(f"{path}: {key} is {value!r}, not {wanted}")
     return float(value) if isinstance(value, int) and wanted == "a number" else value
+
+
+def write(path: Path, recipe: Recipe, description: str, reasons: Mapping[str, str]) -> None:
+    """Write a recipe as a file that `load` takes, with each value's reason; one that is there is replaced."""
+    values = {name: value for name, value in asdict(recipe).items() if name != "name"}
+    entries = {name: f"{name} = {json.dumps(value)}" for name, value in values.items()}
+    width = max(map(len, entries.values()))
+    lines = [f"{entry:{width}}  # {reasons[name]}" for name, entry in entries.items()]
+    content = "\n".join([f"description = {json.dumps(description)}", "", *lines, ""])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.write(path, content.encode())

@@ -1,0 +1,211 @@
+"""A search is shared, survives its workers, never sees the test split, and ends in a recipe that trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier.exceptions import DatabaseUnavailableError, SettingsError
+from classifier.pipeline import train, tune
+from classifier.settings import Settings
+from classifier.store import studies
+from classifier.training import fit, search
+from classifier.training.recipes import Recipe, files
+from classifier.workspace import Workspace
+from tests.integration.made_up import COLUMNS, articles, query, take_in, value
+from tests.tiny import make_encoder
+
+RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32")
+WORKER = (
+    "import sys; from classifier.pipeline import tune; tune.BEAT_S, tune.GRACE_S = 1, 3; "
+    "from classifier.cli.app import main; sys.argv = ['classifier', *sys.argv[1:]]; main()"
+)
+STATES = "SELECT state::text, count(*) FROM optuna.trials GROUP BY 1"
+
+
+@pytest.fixture
+def encoder(workspace, tmp_path):
+    rows = [
+        {**row, "split": ("train", "train", "validation", "test")[n // 3 % 4]} for n, row in enumerate(articles(90))
+    ]
+    take_in(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
+    return str(make_encoder(tmp_path / "encoder"))
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_two_workers_share_a_study_one_is_killed_and_the_best_recipe_trains(workspace, encoder, tmp_path):
+    """The home is shared, so the killed trial also goes on from what it saved."""
+    path = tmp_path / "recipe.toml"
+    files.write(path, RECIPE, "tiny", dict.fromkeys(RECIPE.__dataclass_fields__, "of the test"))
+    environment = {
+        **os.environ,
+        "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),
+        "CLASSIFIER_HOME": str(tmp_path / "home"),
+        "CLASSIFIER_CHECKPOINT_STEPS": "1",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = [sys.executable, "-c", WORKER, "tune", "--trials", "4", "--recipe", str(path), "--encoder", encoder,
+               "--out", str(tmp_path / "best.toml"), "--json"]  # fmt: skip
+
+    def start():
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    first = start()
+    wait_for(lambda: list(tmp_path.glob("home/checkpoints/*/step-*")) or first.poll() is not None)
+    first.send_signal(signal.SIGKILL)
+    said = first.communicate()[1]
+    assert first.returncode == -signal.SIGKILL, said
+    assert dict(query(workspace.database, STATES)) == {"RUNNING": 1}
+    (left,) = (tmp_path / "home" / "checkpoints").iterdir()
+
+    others = [start(), start()]
+    told = [other.communicate(timeout=500) for other in others]
+    assert [other.returncode for other in others] == [0, 0], told
+    reports = [tune.Tuned(**json.loads(out)) for out, _ in told]
+    assert reports[0].study == reports[1].study
+    states = dict(query(workspace.database, STATES))
+    assert states["FAIL"] == 1
+    assert states["COMPLETE"] + states.get("PRUNED", 0) in {4, 5}, "both may have begun their last one at once"
+    assert states.keys() <= {"FAIL", "COMPLETE", "PRUNED"}
+    assert not left.exists(), "the killed trial was tried again, with the same values"
+    assert reports[0].own_macro_f1 is not None
+    assert value(workspace.database, "SELECT count(*) FROM public.alembic_version") == 1, "ours is not Optuna's"
+
+    best = files.load(str(tmp_path / "best.toml"))
+    place = Workspace(workspace.database, Settings(home=tmp_path / "home", _env_file=None))
+    trained = train.run(place, best, encoder_name=encoder)
+    assert trained.validation_macro_f1 == max(report.validation_macro_f1 for report in reports)
+
+
+@pytest.fixture
+def tuned(workspace, encoder, tmp_path, monkeypatch):
+    """Search with trainings that are made up: the nearer the learning rate is to the recipe's, the better."""
+    seen = []
+
+    def made_up(checkpoint, train, validation, recipe, *, categories, checkpoints, on_progress):
+        seen.append((len(train.targets), len(validation.targets), recipe))
+        (checkpoints.directory / "something").touch()
+        lost = abs(np.log(recipe.learning_rate / RECIPE.learning_rate)) / 2
+        scores = [round(float(0.8 - lost + epoch / 100), 5) for epoch in range(recipe.epochs)]
+        history = tuple(fit.Epoch(epoch, 0.5, score, score, 1.0) for epoch, score in enumerate(scores, start=1))
+        for epoch in history:
+            on_progress(fit.Progress(epoch.epoch, recipe.epochs, epoch.epoch, 0.5, epoch.macro_f1, 1, 1, epoch))
+        return fit.Fitted({}, history, len(history), "float32", 1.0)
+
+    monkeypatch.setattr(fit, "fit", made_up)
+
+    def one(trials, **options):
+        return tune.run(workspace, replace(RECIPE, epochs=6), trials=trials, encoder_name=encoder, **options)
+
+    one.seen = seen
+    return one
+
+
+def test_bad_trials_are_pruned_and_the_recipe_itself_stands_first(workspace, tuned):
+    told = []
+    found = tuned(15, on_trial=told.append)
+    assert (found.trials, sum(told)) == (15, 15)
+    assert found.own_macro_f1 == 0.85 <= found.validation_macro_f1
+    assert found.pruned > 0
+    scores = "SELECT max(value) FROM optuna.trial_values JOIN optuna.trials USING (trial_id) WHERE state = 'COMPLETE'"
+    assert found.validation_macro_f1 == value(workspace.database, scores)
+    assert list(workspace.settings.checkpoints_directory.iterdir()) == [], "no trial leaves its states"
+
+
+def test_the_test_split_is_not_looked_at(workspace, tuned):
+    tuned(2)
+    split = "SELECT count(*) FROM articles WHERE split = '{}'"
+    sizes = tuple(value(workspace.database, split.format(name)) for name in ("train", "validation"))
+    assert {found[:2] for found in tuned.seen} == {sizes}
+
+
+def test_the_same_command_goes_on_and_other_articles_are_another_study(workspace, tuned, tmp_path):
+    first = tuned(2)
+    assert tuned(2) == first
+    assert len(tuned.seen) == 2
+    assert tuned(3).study == first.study
+    assert len(tuned.seen) == 3
+    take_in(workspace, tmp_path / "more.csv", articles(12, prefix="more", seed=5))
+    assert tuned(1).study != first.study
+
+
+def test_the_file_says_where_each_value_came_from_and_reads_back(tuned, tmp_path):
+    found = tuned(1, out=tmp_path / "deep" / "best.toml")
+    text = Path(found.recipe_file).read_text()
+    assert files.load(found.recipe_file) == replace(RECIPE, epochs=6, name=found.recipe_file)
+    assert "learning_rate = 0.01" in text
+    assert "# found between 0.0025 and 0.04" in text
+    assert "# as in default" in text
+
+
+def test_a_search_without_trials_or_without_a_place_for_its_recipe_is_refused(tuned, tmp_path):
+    with pytest.raises(SettingsError, match="trials 0: has to be at least 1"):
+        tuned(0)
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"best\.toml: cannot be written"):
+        tuned(1, out=tmp_path / "file" / "best.toml")
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(epochs=1, frozen_layers=6, layer_decay=0.5, label_smoothing=0.3)])
+def test_a_recipes_own_values_are_among_those_that_are_searched(recipe):
+    ranges = search.space(recipe, layers=6)
+    for name, own in search.own_values(recipe, ranges).items():
+        assert ranges[name].low <= own <= ranges[name].high, name
+    edges = [{name: getattr(one, end) for name, one in ranges.items()} for end in ("low", "high")]
+    assert all(search.tried(recipe, values).epochs >= 1 for values in edges), "every recipe of the space can train"
+    assert np.isclose(search.tried(recipe, {"learning_rate": 0.000123456}).learning_rate, 0.0001235, rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_a_trial_that_died_before_its_first_sign_is_given_up_and_one_that_lives_is_not(workspace):
+    study = studies.open_study(workspace.database, "s", first={}, described={"of": "the test"}, beat_s=1, grace_s=60)
+    study.ask()
+    alive = study.ask()
+    alive.set_user_attr("begun", alive.number)
+    studies.give_up_silent(study, 60)
+    assert studies.count(study, "RUNNING") == 2
+    studies.give_up_silent(study, 0)
+    assert (studies.count(study, "FAIL"), studies.count(study, "RUNNING")) == (1, 1)
+
+
+def test_a_trial_that_another_worker_took_over_ends_nobody(workspace, caplog):
+    from optuna.trial import TrialState
+
+    study = studies.open_study(workspace.database, "s", first={}, described={}, beat_s=1, grace_s=60)
+
+    def slept(trial):
+        study.tell(trial.number, state=TrialState.FAIL)
+        return 0.5
+
+    studies.run_one(study, slept, lambda *_: None)
+    assert "trial 0 was taken over by another worker" in caplog.text
+
+    def broken(_):
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        studies.run_one(study, broken, lambda *_: None)
+
+
+def test_a_database_that_goes_away_is_one_line(workspace):
+    from optuna.exceptions import StorageInternalError
+
+    line = r"the study cannot be read or written \(no route\); the same command goes on with it"
+    with pytest.raises(DatabaseUnavailableError, match=line), studies.translated(workspace.database):
+        raise StorageInternalError("gone") from OSError("no route")

@@ -1,0 +1,91 @@
+"""An article's chunks cover it up to a bound, and their mean logit is its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifier.model import long_articles
+from classifier.model.long_articles import Chunking
+from classifier.model.tokenization import Tokenization
+from tests.tiny import write_tokenizer
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """One that knows the numbers from 0 as words, so that each word of a text is another piece."""
+    directory = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(directory, [str(number) for number in range(100)])
+    return directory
+
+
+@given(
+    lengths=st.lists(st.integers(0, 100), max_size=5),
+    max_length=st.integers(8, 40),
+    overlap=st.integers(0, 5),
+    most=st.integers(1, 6),
+)
+def test_chunks_begin_a_stride_apart_and_cover_the_text_up_to_the_last_one(
+    tokenizer, lengths, max_length, overlap, most
+):
+    chunking = Chunking(max_length - 2 - overlap, most)
+    tokenization = Tokenization.read(tokenizer, max_length, chunking)
+    texts = [" ".join(str(number) for number in range(length)) for length in lengths]
+    found = tokenization.chunks(texts)
+    assert len(found.pieces) == len(found.owners)
+    assert [ids for ids, owner in zip(found.pieces, found.owners, strict=True) if owner == 0][:1] == (
+        tokenization.pieces(texts)[:1]
+    )
+    for article, length in enumerate(lengths):
+        mine = [ids for ids, owner in zip(found.pieces, found.owners, strict=True) if owner == article]
+        assert 1 <= len(mine) <= most
+        assert all(len(ids) <= max_length and ids[0] == 2 and ids[-1] == 3 for ids in mine)
+        words = [[piece - 5 for piece in ids[1:-1]] for ids in mine]
+        seen = sorted({word for chunk in words for word in chunk})
+        assert seen == list(range(min(length, (most - 1) * chunking.stride + max_length - 2)))
+        assert [chunk[0] for chunk in words if chunk] == [
+            number * chunking.stride for number in range(len(mine)) if length
+        ]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 9))
+def test_the_pooled_probabilities_are_the_softmax_of_the_mean_logits(counts, seed):
+    logits = np.random.default_rng(seed).normal(0, 4, (sum(counts), 3)).astype(np.float32)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    pooled = long_articles.pool(softmax(logits), owners)
+    assert pooled.dtype == np.float32
+    for article, count in enumerate(counts):
+        rows = logits[owners == article]
+        np.testing.assert_allclose(pooled[article], softmax(rows.mean(axis=0)), rtol=1e-4, atol=1e-7)
+        if count == 1:
+            np.testing.assert_array_equal(pooled[article], softmax(logits)[owners == article][0])
+
+
+def test_an_article_depends_on_its_own_chunks_alone():
+    probabilities = softmax(np.random.default_rng(0).normal(0, 3, (300, 8)).astype(np.float32))
+    owners = np.sort(np.random.default_rng(1).integers(0, 90, 300))
+    owners = np.unique(owners, return_inverse=True)[1]
+    together = long_articles.pool(probabilities, owners)
+    alone = [
+        long_articles.pool(probabilities[owners == one], np.zeros((owners == one).sum(), int)) for one in set(owners)
+    ]
+    np.testing.assert_array_equal(np.concatenate(alone), together)
+
+
+def test_a_probability_that_was_rounded_to_nothing_is_small_and_what_is_no_number_stays_none():
+    probabilities = np.array([[1, 0], [0.5, 0.5], [np.nan, 1], [0.5, 0.5], [np.inf, 0], [1, 0]], dtype=np.float32)
+    pooled = long_articles.pool(probabilities, np.array([0, 0, 1, 1, 2, 2]))
+    assert 0 < pooled[0, 1] < 1e-15
+    assert not np.isfinite(pooled[1:]).any()
+
+
+def test_no_articles_have_no_probabilities():
+    empty = np.empty((0, 3), dtype=np.float32)
+    assert long_articles.pool(empty, np.empty(0, dtype=np.int64)).shape == (0, 3)
