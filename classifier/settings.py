@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     watch_accuracy: float = Field(0.03, gt=0, le=1, description="Loss of accuracy that is borne: 0.03 is three points.")
     checkpoint_minutes: float = Field(5, gt=0, description="A training's state is saved every so many minutes.")
     checkpoint_steps: int | None = Field(None, ge=1, description="And every so many steps, where this is set.")
+    page_timeout_s: float = Field(
+        5, gt=0, description="Longest a statement of the page in Airflow's UI may take, in seconds."
+    )
     statement_timeout_s: float = Field(300, gt=0, description="Longest a single statement may take, in seconds.")
 
     @property

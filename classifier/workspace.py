@@ -25,8 +25,10 @@ class Workspace:
         return self.settings.models_directory
 
 
-def open_workspace(settings: Settings, *, database_url: str | None = None) -> Workspace:
+def open_workspace(settings: Settings, *, database_url: str | None = None, at_most: int | None = None) -> Workspace:
     """Connect to `database_url`, else to the settings' one, else to the embedded Postgres.
+
+    With `at_most` so many connections are open at once, and none is waited for longer than a statement.
 
     Raises:
         SettingsError: the URL cannot be used.
@@ -35,5 +37,5 @@ def open_workspace(settings: Settings, *, database_url: str | None = None) -> Wo
     url = database_url or settings.database_url
     if url is None:
         url = embedded.start(settings.postgres_directory, "articles")["articles"]
-    engine = connection.connect(url, statement_timeout_s=settings.statement_timeout_s)
+    engine = connection.connect(url, statement_timeout_s=settings.statement_timeout_s, at_most=at_most)
     return Workspace(engine, settings)

@@ -12,6 +12,9 @@ have not succeeded today or this week; and on the inbox. Where nothing is due it
 **Again** is always safe: a file, a feed's document or a query's result is taken in whole or not at all, and
 what has been read before is skipped or changes nothing.
 
+**Rejected rows**: with `rejected`, it reads again what rows were rejected of, and nothing else. The classifier's page
+does this.
+
 **When it fails** the last task names the sources that failed and why; the others are in. Mend the source,
 then clear its `ingest` task. More than 5 % of bad rows refuses the whole file: see `classifier rejected`, or
 raise `max_rejected`.
@@ -40,6 +43,7 @@ COLUMN = ["null", "string"]
     params={
         "group": Param(None, type=COLUMN, description="Group of declared sources; those that are due without one."),
         "files": Param(None, type=COLUMN, description="Path or glob, instead of declared sources and the inbox."),
+        "rejected": Param(False, type="boolean", description="Read again what rows were rejected of, nothing else."),
         "text": Param("text", type="string", description="Column of the text."),
         "category": Param(None, type=COLUMN, description="Column of the category, kept as an annotation."),
         "id": Param(None, type=COLUMN, description="Column of the id; without one, the text's hash."),
@@ -57,14 +61,14 @@ def ingest_articles():
         """List what this run reads: sources by their name, files by their path."""
         from classifier_airflow.ingests import chosen
 
-        return chosen(files=params["files"], group=params["group"])
+        return chosen(files=params["files"], group=params["group"], rejected=params["rejected"])
 
     @task(map_index_template="{{ source_name }}")
     def ingest(source: dict[str, str], params=None) -> dict[str, int | str]:
         """Take one source in, and return the counts."""
-        from classifier_airflow.ingests import take_in
+        from classifier_airflow.ingests import name_of, take_in
 
-        name = source.get("name") or source["files"]
+        name = name_of(source)
         get_current_context()["source_name"] = name
         return {"source": name, **take_in(source, params)}
 

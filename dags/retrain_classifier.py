@@ -18,6 +18,9 @@ are set besides. It starts from the encoder, or with `from` from a model: `champ
 **Skipped** is the whole run where fewer than `min_new_annotations` have come since the last model that was decided
 on; the log of `train` says how many. Set it to 0 to train all the same, with another recipe for instance.
 
+**Without a training**: with `candidate`, the name of a model that is there, it is measured, judged and decided on as
+one that was just trained; `reason` says why, and is kept with the decision. The classifier's page does this.
+
 **Again** is always safe: a training that dies goes on from its last saved state when the task is retried or
 cleared, and ends in the same weights. With other articles or parameters it starts afresh. A candidate that
 has been trained is not trained again when a later task is cleared.
@@ -48,13 +51,16 @@ from pendulum import datetime
 
 @task(pool=GPU_POOL, queue=GPU_QUEUE, retries=2, execution_timeout=timedelta(hours=6))
 def train(params=None) -> str:
-    """Train a candidate and return its name; skip where too little is new."""
+    """Train a candidate and return its name, or that of the one that is named; skip where too little is new."""
     from airflow.sdk.exceptions import AirflowSkipException
     from classifier_airflow.places import log_training, workspace
 
+    from classifier.pipeline import models
     from classifier.pipeline import train as use_case
     from classifier.training.recipes import files
 
+    if params["candidate"]:
+        return models.show(workspace(), params["candidate"]).name
     wanted = (
         "epochs", "batch_size", "batch_tokens", "learning_rate", "max_length", "long_articles", "stride", "max_chunks",
         "patience", "seed", "precision",
@@ -108,12 +114,13 @@ def ask(judged: dict, params=None) -> str:
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-def promote(model: str, judged: dict, params=None, ti=None) -> bool:
+def promote(model: str, judged: dict, params=None, ti=None, dag_run=None) -> bool:
     """Decide, and return whether the candidate is the champion now."""
     from classifier_airflow import approvals
     from classifier_airflow.places import workspace
 
-    return approvals.promote(workspace(), model, judged, params, ti.xcom_pull(task_ids="approve", key=ANSWER))
+    answer = ti.xcom_pull(task_ids="approve", key=ANSWER)
+    return approvals.promote(workspace(), model, judged, params, answer, asked_by=dag_run.triggering_user_name)
 
 
 @task(outlets=[CHAMPION])
@@ -161,6 +168,10 @@ def decline(ti=None):
             type=["null", "string"],
             description='Model to start from instead: its name, or "champion"; the encoder while there is none.',
         ),
+        "candidate": Param(
+            None, type=["null", "string"], description="Model to measure and decide on, instead of training one."
+        ),
+        "reason": Param(None, type=["null", "string"], description="Why that model; kept with the decision."),
         "min_new_annotations": Param(
             1,
             type="integer",

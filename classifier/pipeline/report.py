@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row
 
 from classifier import registry
+from classifier.articles import Model
 from classifier.evaluation.gate import judge
 from classifier.evaluation.margins import Margins
 from classifier.evaluation.page import html
@@ -55,6 +60,47 @@ def run(workspace: Workspace, name: str | None = None, *, out: Path | None = Non
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror}; name another file with --out") from error
     return Reported(str(path), model.name, champion.model if champion else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is known of a model's evaluation without computing anything.
+
+    `model` is None where it has not been evaluated, `champion` where it is the champion itself or was measured on
+    other articles. `findings` and `verdict` are the gate's, of the last time that it was asked.
+    """
+
+    model: Subject | None
+    champion: Subject | None
+    findings: tuple[Mapping[str, Any], ...]
+    verdict: str
+
+
+@use_case
+def stored(workspace: Workspace, name: str) -> Stored:
+    """Return a model's last evaluation on the test split, and the champion's where both can be compared.
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+    """
+    with workspace.database.connect() as connection:
+        model, champion = registry.find(connection, name), reads.champion(connection)
+        mine = reads.newest_evaluation(connection, model.id)
+        theirs = reads.newest_evaluation(connection, champion.id) if champion and champion.id != model.id else None
+        asked = [row.statistics for row in reads.decisions(connection, model.id) if row.statistics]
+    comparable = mine is not None and theirs is not None and mine.data_sha256 == theirs.data_sha256
+    last = asked[-1] if asked else {}
+    return Stored(
+        _subject(model, mine),
+        _subject(champion, theirs) if champion and comparable else None,
+        tuple(last.get("findings", ())),
+        last.get("verdict", ""),
+    )
+
+
+def _subject(model: Model, evaluation: Row[*tuple[Any, ...]] | None) -> Subject | None:
+    """Return an evaluation, None where there is none or it is of a version that kept less."""
+    return Subject(model.name, evaluation.metrics) if evaluation and "report" in evaluation.metrics else None
 
 
 def _page(workspace: Workspace, candidate: Answered, champion: Answered | None) -> str:

@@ -158,6 +158,13 @@ def run(workspace: Workspace, *, exact: bool = False) -> Status:
         )
 
 
+@use_case
+def live(workspace: Workspace) -> tuple[Backlog, list[TrainingStatus]]:
+    """Say what waits for a label and which trainings run: what changes from one moment to the next."""
+    with workspace.database.connect() as connection:
+        return _backlog(connection), _trainings(trainings.under_way(connection))
+
+
 def _backlog(connection: Connection) -> Backlog:
     waiting = labelling_queue.waiting(connection)
     return Backlog(

@@ -41,8 +41,13 @@ def _without_rows() -> Iterator[None]:
         raise
 
 
-def connect(url: str, *, statement_timeout_s: float = 300, connect_timeout_s: int = 10) -> Engine:
+def connect(
+    url: str, *, statement_timeout_s: float = 300, connect_timeout_s: int = 10, at_most: int | None = None
+) -> Engine:
     """Return an engine on a `postgresql+psycopg2://` URL. Nothing is opened yet.
+
+    With `at_most` so many connections are open at once, and nobody waits longer than a statement may take: not for
+    a connection, and not for a server that has gone without a word.
 
     Raises:
         SettingsError: the URL is of another kind.
@@ -53,12 +58,20 @@ def connect(url: str, *, statement_timeout_s: float = 300, connect_timeout_s: in
         raise SettingsError(f"CLASSIFIER_DATABASE_URL: not a URL; {_WANTED}") from error
     if parsed.drivername != "postgresql+psycopg2":
         raise SettingsError(f"CLASSIFIER_DATABASE_URL: driver {parsed.drivername!r}; {_WANTED}")
+    bounds: dict[str, Any] = {}
+    patience: dict[str, Any] = {}
+    if at_most is not None:
+        bounds = {"pool_size": at_most, "max_overflow": 0, "pool_timeout": statement_timeout_s}
+        connect_timeout_s = min(connect_timeout_s, max(2, round(statement_timeout_s)))
+        patience = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 10_000}
     return create_engine(
         parsed,
+        **bounds,
         pool_pre_ping=True,
         hide_parameters=True,  # an error's text would otherwise carry the articles' text
         connect_args={
             "connect_timeout": connect_timeout_s,
+            **patience,
             "cursor_factory": Cursor,
             "application_name": "article-classifier",
             "options": f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC",

@@ -138,9 +138,9 @@ SELECT greatest(0, coalesce((SELECT max(id) FROM articles), 0) - models.backfill
 FROM models
 WHERE status = 'champion' AND backfilled_to IS NOT NULL
 
--- estimated_articles
--- About how many articles there are; 0 or -1 where Postgres has not looked yet.
-SELECT reltuples FROM pg_class WHERE oid = 'articles'::regclass
+-- estimated_rows
+-- About how many rows a table has; 0 or -1 where Postgres has not looked yet.
+SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)
 
 -- count_articles
 -- Count the articles of each split by where their label comes from, in a share of the table's blocks.
@@ -164,6 +164,38 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS predicted ON true
 GROUP BY 1, 2
+
+-- labels_by_day
+-- How many labels were written on each day (UTC), in a share of the table's blocks.
+SELECT CAST(predicted_at AT TIME ZONE 'UTC' AS date) AS day, count(*) AS labels
+FROM predictions TABLESAMPLE SYSTEM (:percent)
+WHERE predicted_at >= :since
+GROUP BY 1
+ORDER BY 1
+
+-- labels_by_category
+-- What readers see: each article's newest annotation, else the champion's prediction for its present text, by
+-- category; in a share of the table's blocks. A null category counts the articles without a label.
+WITH sample AS MATERIALIZED (
+    SELECT id, revision FROM articles TABLESAMPLE SYSTEM (:percent)
+)
+SELECT
+    coalesce(annotated.category, predicted.category) AS category,
+    count(annotated.category) AS annotated,
+    count(*) AS articles
+FROM sample
+LEFT JOIN LATERAL (
+    SELECT category FROM annotations WHERE annotations.article_id = sample.id ORDER BY id DESC LIMIT 1
+) AS annotated ON true
+LEFT JOIN LATERAL (
+    SELECT category
+    FROM predictions
+    WHERE predictions.article_id = sample.id
+      AND predictions.model_id = (SELECT id FROM models WHERE status = 'champion')
+      AND predictions.revision = sample.revision
+    LIMIT 1
+) AS predicted ON true
+GROUP BY 1
 
 -- decided_texts
 -- Which of the texts have a split.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, literal, select
@@ -132,13 +132,13 @@ def models_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]
     return connection.execute(statement).all()
 
 
-def share_to_count(connection: Connection, articles: int) -> float:
-    """Return the share of the table of articles that holds about so many of them; 1 where it holds fewer.
+def share_to_count(connection: Connection, rows: int, *, table: str = "articles") -> float:
+    """Return the share of a table that holds about so many of its rows; 1 where it holds fewer.
 
     It goes by Postgres' own estimate, which it makes when it vacuums or analyses the table.
     """
-    estimate: float = connection.execute(query("estimated_articles")).scalar_one()
-    return min(1.0, articles / max(estimate, 1))
+    estimate: float = connection.execute(query("estimated_rows"), {"table": table}).scalar_one()
+    return min(1.0, rows / max(estimate, 1))
 
 
 def articles_by_label(connection: Connection, *, share: float = 1.0) -> dict[tuple[str, str], int]:
@@ -148,6 +148,18 @@ def articles_by_label(connection: Connection, *, share: float = 1.0) -> dict[tup
     """
     rows = connection.execute(query("count_articles"), {"percent": 100 * share})
     return {(row.split, row.origin): round(row.articles / share) for row in rows}
+
+
+def labels_by_day(connection: Connection, since: datetime, *, share: float = 1.0) -> dict[date, int]:
+    """Count the predictions that were written since a moment, by day (UTC); a share below 1 as above."""
+    rows = connection.execute(query("labels_by_day"), {"since": since, "percent": 100 * share})
+    return {row.day: round(row.labels / share) for row in rows}
+
+
+def labels_by_category(connection: Connection, *, share: float = 1.0) -> dict[str | None, tuple[int, int]]:
+    """Count articles by label: all, and those of them that a human annotated. None has those without a label."""
+    rows = connection.execute(query("labels_by_category"), {"percent": 100 * share})
+    return {row.category: (round(row.articles / share), round(row.annotated / share)) for row in rows}
 
 
 def sizes_by_category(connection: Connection) -> dict[tuple[str | None, Split], int]:

@@ -13,6 +13,9 @@ from classifier.store import tables
 
 _FORGOTTEN = timedelta(days=7)
 
+Recorded = Sequence[Row[*tuple[Any, ...]]]
+"""Points of a training's curves: a step with its figures, each None where it was not measured then."""
+
 _FIGURES = ("epoch", "loss", "accuracy", "macro_f1", "seconds")
 
 
@@ -74,3 +77,17 @@ def under_way(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
     silence = func.extract("epoch", func.now() - runs.c.heard_at)
     statement = select(runs, last_score.label("macro_f1"), silence.label("silent_s"))
     return connection.execute(statement.where(runs.c.status == "running").order_by(runs.c.id.desc())).all()
+
+
+def last_of(connection: Connection, model_id: int) -> Row[*tuple[Any, ...]] | None:
+    """Return the last run that became a model."""
+    runs = tables.training_runs
+    statement = select(runs).where(runs.c.model_id == model_id).order_by(runs.c.id.desc()).limit(1)
+    return connection.execute(statement).one_or_none()
+
+
+def points(connection: Connection, run_id: int) -> Recorded:
+    """Return the recorded points of a run's curves, by step."""
+    metrics = tables.training_metrics
+    statement = select(metrics.c.step, *(metrics.c[name] for name in _FIGURES)).where(metrics.c.run_id == run_id)
+    return connection.execute(statement.order_by(metrics.c.step)).all()

@@ -46,17 +46,27 @@ def judge(place: Workspace, model: str, params: Mapping[str, Any]) -> dict[str, 
 
 
 def promote(
-    place: Workspace, model: str, judged: Mapping[str, Any], params: Mapping[str, Any], answer: Mapping[str, Any] | None
+    place: Workspace,
+    model: str,
+    judged: Mapping[str, Any],
+    params: Mapping[str, Any],
+    answer: Mapping[str, Any] | None,
+    *,
+    asked_by: str | None = None,
 ) -> bool:
-    """Decide, with the churn and who approved kept beside the findings; return whether it is champion now."""
+    """Decide; return whether the model is champion now.
+
+    The churn is kept beside the findings, with who approved, and who asked for a named candidate and why.
+    """
     from classifier.pipeline import promote as use_case
 
+    asked = {"asked": {"by": asked_by, "reason": params["reason"]}} if params["candidate"] else {}
     decision = use_case.run(
         place,
         model,
         margins=margins(place, params),
         decided_by=f"{_who(answer)}, retrain_classifier" if answer else "retrain_classifier",
-        more={"churn": judged["churn"]},
+        more={"churn": judged["churn"], **asked},
     )
     return decision.promoted or decision.previous == model
 

@@ -12,21 +12,27 @@ from classifier_airflow import places
 if TYPE_CHECKING:
     from classifier.ingest.declaration import Declared, SqlSource
     from classifier.settings import Settings
+    from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
+
+REJECTED = "rejected rows"
+"""What a run that reads again what was rejected lists as its source."""
 
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "repeated")
 
 
-def chosen(*, files: str | None, group: str | None) -> list[dict[str, str]]:
+def chosen(*, files: str | None, group: str | None, rejected: bool = False) -> list[dict[str, str]]:
     """Return what a run reads: the files alone where some are named; else sources, and the inbox with them.
 
-    Skips the task where there is nothing to read.
+    With `rejected`, what rows were rejected of and nothing else. Skips the task where there is nothing to read.
     """
     from airflow.sdk.exceptions import AirflowSkipException
 
     from classifier.pipeline import sources
 
+    if rejected:
+        return [{"again": REJECTED}]
     if files:
         return [{"files": files}]
     place = places.workspace()
@@ -43,11 +49,18 @@ def chosen(*, files: str | None, group: str | None) -> list[dict[str, str]]:
         raise
 
 
+def name_of(source: Mapping[str, str]) -> str:
+    """Return what a source that a run reads is called: the only value that it has."""
+    return next(iter(source.values()))
+
+
 def take_in(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, int]:
     """Take in a declared source, or files as the parameters say, and return the counts."""
     from classifier.pipeline import sources
 
     place = places.workspace()
+    if "again" in source:
+        return _read_rejected_again(place)
     if "name" in source:
         found = sources.chosen(declared(place.settings), [source["name"]])[0]
         return asdict(sources.ingest(place, found, database_of))
@@ -68,6 +81,21 @@ def take_in(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, i
     return asdict(report)
 
 
+def _read_rejected_again(place: Workspace) -> dict[str, int]:
+    """Try the rejected rows again, and return the counts; what is gone from its source counts as new, too.
+
+    Raises:
+        SourceError: some of their sources cannot be read.
+    """
+    from classifier.exceptions import SourceError
+    from classifier.pipeline import rejected
+
+    report = rejected.retry(place, declared(place.settings), database_of)
+    if report.problems:
+        raise SourceError("; ".join(report.problems))
+    return dict.fromkeys(COUNTS, 0) | {"read": report.tried, "new": report.mended, "rejected": report.still_bad}
+
+
 def total(taken: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
     """Add up the counts of the sources that were taken in."""
     found = [counts for counts in taken or () if counts]
@@ -82,7 +110,7 @@ def fail_if_any_failed(sources: Iterable[Mapping[str, str]] | None, taken: Itera
     """
     from classifier.exceptions import SourceError
 
-    names = [source.get("name") or source["files"] for source in sources or ()]
+    names = [name_of(source) for source in sources or ()]
     came = {counts["source"] for counts in taken or () if counts}
     failed = [name for name in names if name not in came]
     if failed:

@@ -21,17 +21,21 @@ CONNECTION_ID = "articles"
 
 def workspace() -> Workspace:
     """Open the database that the connection `articles` names."""
-    from airflow.sdk import BaseHook
-    from airflow.sdk.exceptions import AirflowNotFoundException
-
     from classifier import settings
     from classifier.workspace import open_workspace
 
+    return open_workspace(settings.load(), database_url=database_url())
+
+
+def database_url() -> str | None:
+    """Return the URL of the connection `articles`, None where Airflow has none of that name."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
     try:
-        url = url_of(BaseHook.get_connection(CONNECTION_ID))
+        return url_of(BaseHook.get_connection(CONNECTION_ID))
     except AirflowNotFoundException:
-        url = None
-    return open_workspace(settings.load(), database_url=url)
+        return None
 
 
 def url_of(connection: Connection) -> str:

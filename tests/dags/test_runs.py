@@ -193,3 +193,47 @@ def test_humans_are_asked_about_what_was_labelled(run, value):
     assert run("review_articles", number=3, audit=2) == {"fill": "success"}
     assert value("SELECT count(*) FROM review_queue WHERE reason = 'audit'") == 2
     assert 0 < value("SELECT count(*) FROM review_queue WHERE reason <> 'audit'") <= 3
+
+
+def test_rows_that_were_rejected_are_read_again_when_the_page_asks_for_it(run, files, value):
+    bad = files / "bad.csv"
+    bad.write_text("id,text\n1,a good one\n2,\n")
+    run("ingest_articles", files=str(bad), id="id", max_rejected=1)
+    bad.write_text("id,text\n1,a good one\n2,mended\n")
+    assert run("ingest_articles", rejected=True) == outcome("rejected rows", "success", "success")
+    assert value("SELECT count(*) FROM rejected_rows") == 0
+    assert value("SELECT text FROM articles WHERE source = 'bad' AND external_id = '2'") == "mended"
+
+
+@pytest.mark.slow
+def test_a_named_model_is_judged_without_a_training(run, value):
+    name = value("SELECT name FROM models")
+    assert run("retrain_classifier", candidate=name, reason="a second look") == PROMOTED
+    assert value("SELECT count(*) FROM models") == 1
+    assert value("SELECT count(*) FROM evaluations") == 2
+
+
+@pytest.mark.slow
+def test_a_runs_tab_reads_what_its_tasks_returned(run, articles_connection):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from classifier_airflow.places import workspace
+    from classifier_ui import runs
+    from sqlalchemy import select
+
+    place = workspace()
+
+    def tabs(dag):
+        with create_session() as session:
+            ids = session.scalars(select(DagRun.run_id).where(DagRun.dag_id == dag).order_by(DagRun.id)).all()
+        return [runs.read(place, dag, run_id) for run_id in ids]
+
+    labelled = tabs("label_articles")[-1]
+    assert (labelled.total("label", "labelled"), len(labelled.named("label"))) == (10, 2)
+    assert labelled.rate > 0
+    trained = next(one for one in tabs("retrain_classifier") if one.shown)
+    assert trained.shown.model.name == trained.of("train").returned
+    assert trained.shown.curves.macro_f1
+    assert trained.shown.stored.verdict == "promote"
+    assert any(one.total("ingest", "new") == 120 for one in tabs("ingest_articles"))
+    assert runs.read(place, "label_articles", "no such run") is None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from classifier.evaluation.page.markup import Markup, tag
+
+MOST_DOTS = 20
+"""Points of a line that are marked; more of them would hide it."""
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 420.0, 300.0, 52.0, 24.0, 44.0, 12.0
 
@@ -33,14 +37,16 @@ class Axes:
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP)
 
-    def frame(self, x_title: str, y_title: str) -> Iterable[Markup]:
+    def frame(
+        self, x_title: str, y_title: str, *, x_form: Callable[[float], str], y_form: Callable[[float], str]
+    ) -> Iterable[Markup]:
         """Yield grid lines, their values and the titles."""
         for step in range(6):
             x, y = (low + step / 5 * (high - low) for low, high in (self.x, self.y))
             (left, level), (right, _) = self.at(self.x[0], y), self.at(self.x[1], y)
             yield tag("line", x1=left, x2=right, y1=level, y2=level, class_="grid")
-            yield tag("text", percent(y), x=left - 6, y=level + 4, text_anchor="end")
-            yield tag("text", percent(x), x=self.at(x, 0)[0], y=HEIGHT - BOTTOM + 16, text_anchor="middle")
+            yield tag("text", y_form(y), x=left - 6, y=level + 4, text_anchor="end")
+            yield tag("text", x_form(x), x=self.at(x, 0)[0], y=HEIGHT - BOTTOM + 16, text_anchor="middle")
         yield tag("text", x_title, x=(LEFT + WIDTH) / 2, y=HEIGHT - 8, text_anchor="middle", class_="title")
         middle = HEIGHT / 2 - BOTTOM / 2
         yield tag(
@@ -54,7 +60,7 @@ def reliability(series: dict[str, Sequence[dict[str, float]]], *, title: str) ->
     (x1, y1), (x2, y2) = axes.at(0, 0), axes.at(1, 1)
     diagonal = tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="diagonal")
     dots = [_bin(one, name, axes, bins) for name, bins in series.items() for one in bins]
-    return _svg(title, [*axes.frame("confidence", "right"), diagonal, *dots])
+    return _svg(title, [*_shares(axes, "confidence"), diagonal, *dots])
 
 
 def _bin(one: dict[str, float], series: str, axes: Axes, bins: Sequence[dict[str, float]]) -> Markup:
@@ -76,7 +82,32 @@ def coverage(series: dict[str, Sequence[dict[str, float]]], *, title: str) -> Ma
         places = [axes.at(point["coverage"], point["accuracy"]) for point in points]
         path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in places)
         lines.append(tag("path", tag("title", name), d=path, class_=f"line {name}"))
-    return _svg(title, [*axes.frame("share of articles, the most confident first", "right"), *lines])
+    return _svg(title, [*_shares(axes, "share of articles, the most confident first"), *lines])
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_title: str, y_title: str, shares: bool = False
+) -> Markup:
+    """Draw values that follow each other, a line each series, whose name chooses the colour; both axes from 0.
+
+    Shares are drawn up to 100 %, and from where the lowest needs it.
+    """
+    points = [point for one in series.values() for point in one]
+    right = _round_up(max((x for x, _ in points), default=1))
+    values = [y for _, y in points]
+    bottom, top = (1 - _round_up(1 - min(values)), 1.0) if shares else (0.0, _round_up(max(values, default=1)))
+    axes, form = Axes((0, right), (bottom, top)), percent if shares else "{:.3g}".format
+    drawn = []
+    for name, found in series.items():
+        places = [axes.at(x, y) for x, y in found]
+        path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+        drawn.append(tag("path", tag("title", name), d=path, class_=f"line {name}"))
+        dots = places if len(places) <= MOST_DOTS else []
+        drawn += [
+            tag("circle", tag("title", form(y)), cx=x, cy=level, r=3.5, class_=name)
+            for (x, level), (_, y) in zip(dots, found, strict=False)
+        ]
+    return _svg(title, [*axes.frame(x_title, y_title, x_form="{:,.4g}".format, y_form=form), *drawn])
 
 
 def dots(rows: Sequence[tuple[str, Sequence[Dot]]], *, title: str) -> Markup:
@@ -108,6 +139,17 @@ def dots(rows: Sequence[tuple[str, Sequence[Dot]]], *, title: str) -> Markup:
 def percent(share: float) -> str:
     """Write a share with as many digits as it needs."""
     return f"{100 * share:.1f}".rstrip("0").rstrip(".") + " %"
+
+
+def _shares(axes: Axes, x_title: str) -> Iterable[Markup]:
+    return axes.frame(x_title, "right", x_form=percent, y_form=percent)
+
+
+def _round_up(value: float) -> float:
+    """Return the next end of an axis whose five parts are round numbers."""
+    part = max(value, 1e-9) / 5
+    size = 10.0 ** math.floor(math.log10(part))
+    return 5 * size * next(one for one in (1, 2, 2.5, 5, 10) if one * size >= part * 0.999_999)
 
 
 def _short(name: str, length: int = 26) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from classifier.evaluation.page import charts
 from classifier.evaluation.page.charts import Dot, percent
-from classifier.evaluation.page.markup import Child, Markup, table, tag
+from classifier.evaluation.page.markup import Child, Markup, join, table, tag
 
 STYLE = Markup((Path(__file__).with_name("style.css")).read_text(encoding="utf-8"))
 
@@ -33,16 +33,7 @@ def page(
 ) -> str:
     """Return the page; `findings` and `verdict` are the gate's, where it was asked."""
     title = f"Evaluation of {candidate.name}"
-    parts = [
-        _head(candidate, champion),
-        _headline(candidate, champion),
-        _gate(findings, verdict),
-        _categories(candidate, champion),
-        _confusion(candidate.metrics),
-        _confidence(candidate, champion),
-        _slices(candidate, champion),
-        _mistakes(candidate),
-    ]
+    parts = [_head(candidate, champion), sections(candidate, champion, findings=findings, verdict=verdict)]
     head = tag(
         "head",
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
@@ -50,6 +41,22 @@ def page(
         tag("style", STYLE),
     )
     return "<!doctype html>\n" + tag("html", head, tag("body", parts), lang="en") + "\n"
+
+
+def sections(
+    candidate: Subject, champion: Subject | None, *, findings: Sequence[Mapping[str, Any]] = (), verdict: str = ""
+) -> Markup:
+    """Return what the page has below its title, to stand in another page that has the same style sheet."""
+    parts = [
+        _headline(candidate, champion),
+        _gate(findings, verdict),
+        _categories(candidate, champion),
+        tag("section", tag("h2", "Confusion"), confusion(candidate.metrics)),
+        _confidence(candidate, champion),
+        _slices(candidate, champion),
+        _mistakes(candidate),
+    ]
+    return join(parts)
 
 
 def _head(candidate: Subject, champion: Subject | None) -> Markup:
@@ -113,19 +120,20 @@ def _categories(candidate: Subject, champion: Subject | None) -> Markup:
     return tag("section", tag("h2", "Categories"), table(head, rows))
 
 
-def _confusion(metrics: Mapping[str, Any]) -> Markup:
+def confusion(metrics: Mapping[str, Any]) -> Markup:
+    """Return an evaluation's confusion matrix, and how it is read."""
     names, counts = metrics["categories"], metrics["confusion"]
     rows = []
     for name, row in zip(names, counts, strict=True):
         total = max(1, sum(row))
-        cells = [tag("td", f"{n:,}" if n else "", style=_heat(n / total)) for n in row]
+        cells = [tag("td", f"{n:,}" if n else "", class_=_heat(n / total)) for n in row]
         rows.append([tag("th", name, scope="row"), *cells])
     said = "Rows are what was annotated, columns what was predicted; the colour is the share of the row."
-    return tag("section", tag("h2", "Confusion"), tag("p", said, class_="faint"), table(["", *names], rows))
+    return join([tag("p", said, class_="faint"), table(["", *names], rows)])
 
 
 def _heat(share: float) -> str:
-    return f"background: rgb(var(--heat) / {0.55 * share:.2f})"
+    return f"heat{round(10 * share)}"
 
 
 def _confidence(candidate: Subject, champion: Subject | None) -> Markup:

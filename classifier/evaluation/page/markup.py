@@ -11,6 +11,10 @@ class Markup(str):
 
     __slots__ = ()
 
+    def __html__(self) -> str:
+        """Return it as it is, where a template would escape text."""
+        return self
+
 
 Child = str | Iterable["Child"] | None
 

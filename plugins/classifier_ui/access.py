@@ -1,0 +1,71 @@
+"""Who may do what: Airflow's own permissions on the DAGs that do the same.
+
+`docs/permissions.md` lists every route with who may use it; a test checks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.configuration import conf
+from fastapi import HTTPException, Request
+
+INGEST, RETRAIN, LABEL = "ingest_articles", "retrain_classifier", "label_articles"
+
+Rule = Callable[[Request, BaseUser], None]
+"""Raises the answer 403 to a user who may not."""
+
+READ: Rule = requires_access_dag("GET", param_dag_id=RETRAIN)
+"""Seeing any of it: whoever sees the DAG that makes the models."""
+
+ROLL_BACK: Rule = requires_access_dag("PUT", param_dag_id=RETRAIN)
+"""Changing the champion at once: whoever may edit that DAG."""
+
+PROMOTE: Rule = requires_access_dag("POST", DagAccessEntity.RUN, RETRAIN)
+"""Having a model judged, and promoted if the gate lets it: whoever may start that DAG."""
+
+LABEL_AGAIN: Rule = requires_access_dag("POST", DagAccessEntity.RUN, LABEL)
+"""Trying dead letters again: whoever may start the labelling."""
+
+INGEST_AGAIN: Rule = requires_access_dag("POST", DagAccessEntity.RUN, INGEST)
+"""Trying rejected rows again: whoever may start the ingest."""
+
+
+ACTIONS: dict[str, Rule] = {
+    "roll_back": ROLL_BACK,
+    "promote": PROMOTE,
+    "label_again": LABEL_AGAIN,
+    "ingest_again": INGEST_AGAIN,
+}
+
+
+def rights(request: Request, user: BaseUser) -> frozenset[str]:
+    """Return what the user may do, to show no button that would be refused. Asks Airflow's database."""
+    return frozenset(name for name, rule in ACTIONS.items() if _may(rule, request, user))
+
+
+def _may(rule: Rule, request: Request, user: BaseUser) -> bool:
+    try:
+        rule(request, user)
+    except HTTPException:
+        return False
+    return True
+
+
+def same_origin(request: Request) -> None:
+    """Refuse what another site's page has sent in the user's name, with his cookie.
+
+    Browsers say so in `Sec-Fetch-Site`; older ones and other programs have to name the origin.
+
+    Raises:
+        HTTPException: 403, it came from elsewhere or does not say from where.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    ours = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="") or "").netloc} - {""}
+    if site == "same-origin" or (site is None and origin and urlsplit(origin).netloc in ours):
+        return
+    raise HTTPException(403, "this was sent from another site; do it on the page itself")

@@ -1,0 +1,8 @@
+"""How many labels were written on each day, and how many articles each category has."""
+
+from __future__ import annotations
+
+from classifier.pipeline import labels
+from classifier_ui.sections.section import Section
+
+SECTION = Section("labels", "Labels", labels.run, fresh_s=60)

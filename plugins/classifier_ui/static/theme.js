@@ -1,0 +1,21 @@
+// Follow Airflow's own theme: it is on the root element of the page that this one is framed in.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const frame = () => {
+    try {
+      return window.parent === window ? null : window.parent.document.documentElement;
+    } catch {
+      return null; // another site's frame, which our headers forbid anyway
+    }
+  };
+  const outer = frame();
+  const follow = () => {
+    const theme = ["dark", "light"].find((one) => outer.classList.contains(one) || outer.dataset.theme === one);
+    if (theme) root.dataset.theme = theme;
+  };
+  if (!outer) return;
+  root.dataset.framed = "";
+  follow();
+  new MutationObserver(follow).observe(outer, { attributes: true, attributeFilter: ["class", "data-theme"] });
+})();

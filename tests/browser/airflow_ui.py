@@ -1,0 +1,102 @@
+"""A whole Airflow and a browser that is logged in to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, FrameLocator, Page, sync_playwright
+
+from classifier import embedded
+from classifier.demo import airflow_process, rest
+from classifier.demo.airflow_process import Place
+from classifier.settings import Settings
+from classifier.store import connection, schema
+from classifier.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium")
+DAGS = {"ingest_articles", "retrain_classifier", "label_articles"}
+
+
+@dataclass
+class Started:
+    """A running Airflow: its API, the classifier's database, and a browser."""
+
+    place: Place
+    workspace: Workspace
+    client: rest.Client
+    browser: Browser
+
+    @contextmanager
+    def logged_in(self, *, theme: str = "light", width: int = 1280, height: int = 860) -> Iterator[Page]:
+        """Open a window as the administrator; the theme is the one that he chose in Airflow."""
+        context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme="light")
+        context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+        page = context.new_page()
+        page.goto(f"{self.place.address}/auth/login")
+        page.fill("input[name=username]", airflow_process.USER)
+        page.fill("input[name=password]", airflow_process.password(self.place.passwords))
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(lambda url: "/auth/login" not in url)
+        yield page
+        context.close()
+
+    def classifier(self, page: Page, path: str = "") -> FrameLocator:
+        """Open the classifier's page in Airflow."""
+        page.goto(f"{self.place.address}/plugin/classifier{path}")
+        return frame(page)
+
+    def finished(self, run: rest.Run, *, within_s: float = 400) -> rest.Run:
+        """Wait for a run's end."""
+        end = time.monotonic() + within_s
+        while (now := self.client.run(run)).state not in rest.FINISHED:
+            assert time.monotonic() < end, f"{run} did not end: {self.client.tasks(run)}"
+            time.sleep(1)
+        return now
+
+
+def frame(page: Page) -> FrameLocator:
+    """Return the classifier's part of a page of Airflow."""
+    page.wait_for_selector("iframe[title=Classifier]")
+    found = page.frame_locator("iframe[title=Classifier]")
+    found.locator("main").wait_for()
+    return found
+
+
+@contextmanager
+def started(home: Path, *, encoder: Path) -> Iterator[Started]:
+    """Start Airflow on an embedded Postgres in a folder, which may hold an earlier one's."""
+    urls = embedded.start(home / "postgres", "articles", "airflow")
+    engine = connection.connect(urls["articles"])
+    with engine.connect() as opened:
+        schema.upgrade(opened)
+    port = airflow_process.free_port(0)
+    place = Place(ROOT, home, home / "models", encoder, urls["articles"], urls["airflow"], port)
+    workspace = Workspace(engine, Settings(home=home, _env_file=None))
+    with (
+        airflow_process.started(place, os.environ, home / "started.json") as airflow,
+        rest.Client(place.address) as client,
+        sync_playwright() as playwright,
+    ):
+        _until(client.is_up, airflow)
+        client.log_in(airflow_process.USER, airflow_process.password(place.passwords))
+        client.create_pool("gpu", 1, "One training at a time")
+        _until(lambda: client.dags() >= DAGS, airflow)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield Started(place, workspace, client, browser)
+        browser.close()
+    engine.dispose()
+
+
+def _until(done, airflow, *, within_s: float = 300) -> None:
+    end = time.monotonic() + within_s
+    while not done():
+        airflow.check()
+        assert time.monotonic() < end, airflow.last_lines()
+        time.sleep(0.5)

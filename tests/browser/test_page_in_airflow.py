@@ -1,0 +1,157 @@
+"""The classifier's page in a whole Airflow and a real browser, as somebody uses it. The tests tell one story."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from classifier.pipeline import evaluate, history, label, promote, train
+from classifier.training.recipes import files
+from tests.integration.made_up import LENIENT, WORDS, articles, take_in, unlabelled
+from tests.tiny import make_encoder
+
+pytest.importorskip("playwright")
+
+from tests.browser import airflow_ui
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.skipif(airflow_ui.CHROMIUM is None, reason="no chromium here"),
+]
+
+PICTURES = os.environ.get("CLASSIFIER_TEST_PICTURES")
+"""Folder that pictures are written to, where they are wanted."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("airflow") / "home"
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    words = [*(word for topic in WORDS.values() for word in topic), "the"]
+    return make_encoder(tmp_path_factory.mktemp("encoder") / "tiny", words=words, dim=32, heads=4, hidden_dim=64)
+
+
+@pytest.fixture(scope="module")
+def airflow(home, encoder):
+    with airflow_ui.started(home, encoder=encoder) as found:
+        yield found
+
+
+def shoot(page, name):
+    if PICTURES:
+        page.wait_for_timeout(500)
+        page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+@pytest.fixture(scope="module")
+def filled(airflow, encoder, tmp_path_factory):
+    """Two models, of which the second is champion, have labelled what was not annotated."""
+    folder, place = tmp_path_factory.mktemp("files"), airflow.workspace
+    take_in(place, folder / "annotated.csv", articles(300))
+    take_in(place, folder / "incoming.csv", unlabelled(120, seed=1, prefix="i"))
+    names = []
+    for epochs in (1, 3):
+        recipe = files.load("r8", epochs=epochs, learning_rate=0.01, precision="float32")
+        names.append(train.run(place, recipe, encoder_name=str(encoder), min_new_annotations=0).model)
+        evaluate.run(place, names[-1])
+        assert promote.run(place, names[-1], margins=LENIENT).promoted
+        label.run(place)
+    return names
+
+
+def test_an_empty_database_says_what_to_do_first(airflow):
+    with airflow.logged_in() as page:
+        inside = airflow.classifier(page)
+        assert "There is no champion yet" in inside.locator("#champion").inner_text()
+        shoot(page, "page-empty")
+
+
+def test_the_page_is_in_the_navigation_and_shows_the_champion(airflow, filled):
+    with airflow.logged_in() as page:
+        said = []
+        page.on("console", lambda message: said.append(message.text))
+        page.get_by_role("button", name="Browse").or_(page.get_by_text("Browse", exact=True)).first.click()
+        page.get_by_role("menuitem", name="Classifier").click()
+        inside = airflow_ui.frame(page)
+        assert inside.locator(".name").inner_text() == filled[1]
+        assert "420 labelled" in inside.locator("#labels").inner_text()
+        inside.locator("svg").first.wait_for()
+        shoot(page, "page")
+        before = inside.locator(".updated").inner_text()
+        inside.locator(".updated").filter(has_not_text=before).wait_for(timeout=15_000)
+        assert not [line for line in said if "Content Security" in line]
+
+
+def test_it_follows_airflows_theme_and_fits_a_telephone(airflow, filled):
+    with airflow.logged_in(theme="dark") as page:
+        inside = airflow.classifier(page)
+        colour = inside.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+        assert colour == "rgb(22, 23, 27)"
+        shoot(page, "page-dark")
+    with airflow.logged_in(width=430, height=900) as page:
+        inside = airflow.classifier(page)
+        wide = inside.locator("html").evaluate("root => root.scrollWidth - root.clientWidth")
+        assert wide <= 0
+        shoot(page, "page-narrow")
+
+
+def test_a_rollback_by_keyboard_changes_the_champion(airflow, filled):
+    with airflow.logged_in() as page:
+        inside = airflow.classifier(page, "/models")
+        summary = inside.locator("summary", has_text="Roll back")
+        summary.focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.type("it was better on trade")
+        shoot(page, "rollback")
+        page.keyboard.press("Enter")
+        inside.locator(".said").wait_for()
+        assert "The champion is changed" in inside.locator(".said").inner_text()
+    decided = history.run(airflow.workspace)[0]
+    assert (decided.model, decided.verdict) == (filled[0], "rolled back")
+    assert (decided.reason, decided.decided_by) == ("it was better on trade", "admin, Airflow's UI")
+
+
+def test_a_promotion_is_a_run_whose_tab_shows_candidate_curves_and_verdict(airflow, filled):
+    airflow.client.unpause("retrain_classifier")
+    for run in airflow.client.unfinished("retrain_classifier"):
+        airflow.finished(run)  # what the schedule had due at once: nothing is new, so it skips
+    with airflow.logged_in() as page:
+        inside = airflow.classifier(page, "/models")
+        inside.locator("summary", has_text="Promote").click()
+        inside.locator("select[name=model]").select_option(filled[1])
+        inside.locator("form[action$=promote] input[name=reason]").fill("a second look")
+        inside.get_by_role("button", name="Have it judged").click()
+        inside.locator(".said").wait_for()
+        (run,) = airflow.client.unfinished("retrain_classifier")
+        assert airflow.finished(run).state == "success"
+        page.goto(f"{airflow.place.address}/dags/{run.dag}/runs/{run.id}")
+        page.get_by_role("link", name="Classifier").last.click()
+        inside = airflow_ui.frame(page)
+        assert inside.locator("h1").inner_text() == filled[1]
+        assert inside.locator("svg").count() >= 2
+        assert inside.locator(".decisions li").count() == 2
+        shoot(page, "run-retrain")
+    decided = history.run(airflow.workspace)[0]
+    assert decided.statistics["asked"] == {"by": "admin", "reason": "a second look"}
+
+
+def test_a_labelling_runs_tab_shows_rate_rows_and_failures(airflow, filled, tmp_path):
+    take_in(airflow.workspace, tmp_path / "more.csv", unlabelled(50, seed=2, prefix="m"))
+    run = airflow.client.trigger("label_articles", {})
+    airflow.client.unpause("label_articles")
+    airflow.finished(run)
+    with airflow.logged_in() as page:
+        page.goto(f"{airflow.place.address}/dags/{run.dag}/runs/{run.id}")
+        page.get_by_role("link", name="Classifier").last.click()
+        inside = airflow_ui.frame(page)
+        assert re.search(r"Labelled\s+50", inside.locator(".figures").inner_text())
+        shoot(page, "run-label")

@@ -1,0 +1,412 @@
+"""The classifier's page in a real Airflow: who may do what, what it shows, and that it harms nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from classifier import registry
+from classifier.pipeline import dead_letters, history, label
+from tests.dags.conftest import ROOT
+from tests.integration.made_up import run, take_in, unlabelled
+from tests.tiny import make_artefact
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+ROLES = ("nobody", "viewer", "user", "admin")
+OURS = {"Sec-Fetch-Site": "same-origin"}
+PLACES = {"name": "backlog", "dag": "label_articles", "run_id": "manual__1", "model": "m1"}
+FORMS = {"to": "nobody", "model": "nobody", "reason": "because of the test"}
+TABLE = ROOT / "docs" / "permissions.md"
+EVIL = '"><script>alert(1)</script>&'
+
+
+@pytest.fixture(scope="session")
+def airflow(dagbag):
+    """Airflow's own application, with the plugin as Airflow loads it, and a token a role."""
+    from airflow.api_fastapi.app import create_app, get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from fastapi.testclient import TestClient
+
+    app = create_app(apps="core")
+    tokens = {
+        role: get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=f"ada the {role}", role=role))
+        for role in ROLES[1:]
+    }
+    with TestClient(app, base_url="http://airflow") as client:
+        yield client, tokens
+
+
+@pytest.fixture(scope="session")
+def page_app(airflow):
+    """The page's own application, that Airflow has mounted."""
+    import classifier_plugin
+
+    return classifier_plugin.page()
+
+
+@pytest.fixture
+def ask(airflow, page_app, monkeypatch, request):
+    """Ask the page as somebody; it finds the test's database, and has read nothing yet."""
+    from classifier_ui import board, places
+
+    client, tokens = airflow
+
+    def forget():
+        for opened in (places.reading, places.acting):
+            if opened.cache_info().currsize:
+                opened().database.dispose()
+            opened.cache_clear()
+        page_app.state.board = board.Board()
+
+    def ask_page(path="/", role="viewer", *, method="GET", headers=OURS, **more):
+        cookies = {"Cookie": f"_token={tokens[role]}"} if role != "nobody" else {}
+        return client.request(
+            method, f"/classifier{path}", headers={**headers, **cookies}, follow_redirects=False, **more
+        )
+
+    if "workspace" in request.fixturenames:
+        url = request.getfixturevalue("workspace").database.url
+        parts = {"conn_type": "postgres", "host": url.query["host"], "login": url.username, "schema": url.database}
+        monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
+        monkeypatch.setenv("CLASSIFIER_HOME", str(request.getfixturevalue("workspace").settings.home))
+    forget()
+    yield ask_page
+    forget()
+
+
+@pytest.fixture
+def two(workspace, tmp_path):
+    """Forty articles, labelled by m1 and then by m2, which is champion; and a row that was rejected."""
+    take_in(
+        workspace, tmp_path / "x.csv", [*unlabelled(40), {"id": "bad", "text": "", "category": EVIL}], max_rejected=1
+    )
+    for name, seed in (("m1", 0), ("m2", 5)):
+        files = make_artefact(workspace.models / name, seed=seed)
+        with workspace.database.begin() as connection:
+            model = registry.register(connection, name, files, {})
+            registry.decide(connection, model, "promoted", EVIL, decided_by="test", statistics={})
+        label.run(workspace)
+
+
+def routes(app):
+    """Every route of the page, with its method and an address that fits it."""
+    found = []
+    for route in app.routes:
+        (method,) = route.methods - {"HEAD"}
+        path = re.sub(r"\{(\w+)(:path)?\}", lambda match: PLACES[match[1]], route.path)
+        found.append((method, route.path, path))
+    return found
+
+
+def answers(app, ask):
+    """What everybody gets on every route."""
+    for method, route, path in routes(app):
+        found = {role: ask(path, role, method=method, data=FORMS if method == "POST" else None) for role in ROLES}
+        yield method, route, found
+
+
+def word(answer):
+    return {401: "log in", 403: "refused"}.get(answer.status_code, "allowed")
+
+
+class TestPermissions:
+    @pytest.mark.usefixtures("workspace")
+    def test_every_route_asks_who_it_is_and_the_documented_table_is_true(self, page_app, ask, monkeypatch):
+        from classifier_ui import actions
+
+        monkeypatch.setattr(actions, "trigger_dag", Mock())
+        lines = ["| method | route | nobody | viewer | user | admin |", "| --- | --- | --- | --- | --- | --- |"]
+        for method, route, found in answers(page_app, ask):
+            words = {role: word(found[role]) for role in ROLES}
+            lines.append(f"| {method} | `/classifier{route}` | {' | '.join(words.values())} |")
+            assert words["nobody"] == "log in", route
+            assert words["viewer"] == ("allowed" if method == "GET" else "refused"), route
+            assert all(one.status_code != 500 for one in found.values()), route
+        if os.environ.get("CLASSIFIER_TEST_WRITE"):
+            kept = TABLE.read_text(encoding="utf-8").split("| method")[0]
+            TABLE.write_text(kept + "\n".join(lines) + "\n", encoding="utf-8")
+        assert "\n".join(lines) in TABLE.read_text(encoding="utf-8"), "set CLASSIFIER_TEST_WRITE=1 to write it"
+
+    def test_nothing_is_mounted_beside_the_routes_and_what_changes_is_posted(self, page_app):
+        from fastapi.routing import APIRoute
+
+        assert all(isinstance(route, APIRoute) for route in page_app.routes)
+        assert {method for method, _, _ in routes(page_app)} == {"GET", "POST"}
+        assert len(routes(page_app)) >= 11
+
+    @pytest.mark.usefixtures("workspace")
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site", "Origin": "http://airflow"},
+            {"Origin": "http://evil"},
+            {"Origin": "null"},
+        ],
+    )
+    def test_another_sites_page_changes_nothing_in_ones_name(self, page_app, ask, headers):
+        for method, _, path in routes(page_app):
+            if method == "POST":
+                assert ask(path, "admin", method=method, headers=headers, data=FORMS).status_code == 403
+
+    @pytest.mark.usefixtures("workspace")
+    def test_a_browser_that_only_names_the_origin_is_let_in(self, ask):
+        answer = ask("/dead-letters", "admin", method="POST", headers={"Origin": "http://airflow"})
+        assert answer.status_code == 303
+
+    @pytest.mark.usefixtures("two")
+    def test_buttons_that_would_be_refused_are_not_shown(self, ask):
+        assert "<form" not in ask("/models", "viewer").text
+        assert "Your role may look" in ask("/models", "viewer").text
+        assert ask("/models", "user").text.count("<form") == 2
+
+
+class TestWhatIsShown:
+    @pytest.mark.usefixtures("two")
+    def test_names_texts_and_reasons_cannot_break_out(self, ask):
+        pages = [ask(path, "admin").text for path in ("/", "/models", "/models/m1", "/problems")]
+        assert any("&lt;script&gt;" in page for page in pages)
+        for page in pages:
+            assert "<script>" not in page
+            assert "alert(1)</script>" not in page
+
+    @pytest.mark.usefixtures("two")
+    def test_no_page_runs_or_styles_anything_but_its_own_files(self, page_app, ask):
+        for method, route, found in answers(page_app, ask):
+            if method == "GET":
+                answer = found["viewer"]
+                policy = answer.headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy, route
+                assert "unsafe" not in policy
+                assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|https?://", answer.text), route
+                assert set(re.findall(r'(?:src|<link rel="stylesheet" href)="([^"?]+)', answer.text)) <= {
+                    f"/classifier/static/{name}" for name in ("page.css", "report.css", "page.js", "theme.js")
+                }
+
+    @pytest.mark.usefixtures("two")
+    def test_the_overview_shows_champion_backlog_and_labels(self, ask):
+        page = ask("/").text
+        assert re.search(r'class="name"><a href="/classifier/models/m2">m2</a>', page)
+        assert "nothing waits" in page
+        assert "40 labelled, 0 not" in page
+        assert 'data-live="/classifier/sections/backlog"' in page
+
+    @pytest.mark.usefixtures("workspace")
+    @pytest.mark.parametrize(
+        ("path", "says"),
+        [
+            ("/", "There is no champion yet"),
+            ("/", "There are no articles yet"),
+            ("/models", "Start the DAG <code>retrain_classifier</code>"),
+            ("/problems", "every row of every source was taken in"),
+            ("/models/m9", "no such model"),
+            ("/runs/label_articles/none", "Nothing to see here"),
+            ("/runs/another_dag/none", "Nothing to see here"),
+        ],
+    )
+    def test_where_nothing_is_there_yet_it_says_what_to_do(self, ask, path, says):
+        assert says in ask(path).text
+
+    @pytest.mark.usefixtures("workspace")
+    def test_a_page_that_is_not_there_says_so(self, ask):
+        assert ask("/sections/models").status_code == 404
+        assert ask("/static/../app.py").status_code == 404
+        assert ask("/nothing").status_code == 404
+
+
+class TestWhatIsDone:
+    @pytest.mark.usefixtures("two")
+    def test_a_rollback_changes_the_champion_and_keeps_who_and_why(self, ask, workspace):
+        assert "m2</a>" in ask("/", "user").text
+        form = {"to": "m1", "reason": " the labels of <b>trade</b> are bad "}
+        answer = ask("/rollback", "user", method="POST", data=form)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/classifier/models?done=rolled-back")
+        decided = history.run(workspace)[0]
+        assert (decided.model, decided.verdict, decided.previous) == ("m1", "rolled back", "m2")
+        assert decided.reason == "the labels of <b>trade</b> are bad"
+        assert decided.decided_by == "ada the user, Airflow's UI"
+        assert "m1</a>" in ask("/", "user").text, "nothing older is shown"
+        after = ask("/models?done=rolled-back", "user").text
+        assert "The champion is changed" in after
+        assert "&lt;b&gt;trade&lt;/b&gt;" in after
+
+    @pytest.mark.usefixtures("two")
+    def test_what_cannot_be_done_is_said_in_one_line_and_changes_nothing(self, ask, workspace):
+        before = history.run(workspace)
+        answer = ask("/rollback", "user", method="POST", data={"to": "m2", "reason": "again"})
+        assert answer.status_code == 409
+        assert "m2: it is the champion already" in answer.text
+        assert ask("/rollback", "user", method="POST", data={"to": "m1"}).status_code == 422
+        assert history.run(workspace) == before
+
+    @pytest.mark.usefixtures("two")
+    def test_promoting_and_reading_again_are_runs_in_the_users_name(self, ask, monkeypatch):
+        from classifier_ui import actions
+
+        asked = []
+        monkeypatch.setattr(actions, "trigger_dag", lambda dag, **more: asked.append((dag, more)))
+        form = {"model": "m1", "reason": "it is better on trade"}
+        assert ask("/promote", "user", method="POST", data=form).status_code == 303
+        assert ask("/rejected-rows", "user", method="POST").status_code == 303
+        assert ask("/promote", "user", method="POST", data={**form, "model": "m9"}).status_code == 409
+        (retrain, promoting), (ingest, reading) = asked
+        assert (retrain, ingest) == ("retrain_classifier", "ingest_articles")
+        assert promoting["conf"] == {"candidate": "m1", "reason": "it is better on trade", "min_new_annotations": 0}
+        assert reading["conf"] == {"rejected": True}
+        assert promoting["triggering_user_name"] == "ada the user"
+
+    def test_what_the_page_asks_a_run_for_are_parameters_of_its_dag(self, dagbag):
+        assert {"candidate", "reason", "min_new_annotations"} <= set(dagbag.dags["retrain_classifier"].params)
+        assert "rejected" in dagbag.dags["ingest_articles"].params
+
+    @pytest.mark.usefixtures("two")
+    def test_dead_letters_are_tried_again(self, ask, workspace):
+        run(
+            workspace.database,
+            "INSERT INTO dead_letters (article_id, model_id, revision, reason) "
+            "SELECT min(articles.id), max(models.id), 1, 'out of memory' FROM articles, models",
+        )
+        assert "out of memory" in ask("/problems").text
+        assert ask("/dead-letters", "user", method="POST").status_code == 303
+        assert dead_letters.listed(workspace) == []
+        assert "out of memory" not in ask("/problems").text
+
+
+class TestABadDatabase:
+    @pytest.fixture
+    def silent(self):
+        """A server that takes connections and never says a word."""
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen(64)
+            yield server.getsockname()[1]
+
+    def test_one_that_hangs_does_not_hang_the_api_server(self, ask, airflow, silent, monkeypatch):
+        parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": silent, "login": "x", "schema": "x"}
+        monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
+        client, _ = airflow
+        threads = threading.active_count()
+        with ThreadPoolExecutor(30) as many:
+            started = time.monotonic()
+            pages = [many.submit(ask, path) for path in ("/", "/models", "/problems") * 10]
+            time.sleep(0.5)
+            asked = time.monotonic()
+            assert client.get("/api/v2/version").status_code == 200
+            assert time.monotonic() - asked < 1
+            found = [one.result() for one in pages]
+        assert time.monotonic() - started < 6
+        assert all("the database does not answer in time" in one.text for one in found)
+        assert threading.active_count() - threads < 60
+        asked = time.monotonic()
+        ask("/")
+        assert time.monotonic() - asked < 1, "who comes later does not wait again"
+
+    def test_one_that_is_down_is_named_without_its_password(self, ask, monkeypatch):
+        parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": "x", "password": "pw", "schema": "x"}
+        monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
+        page = ask("/").text
+        assert "the database does not answer" in page
+        assert "127.0.0.1:1" in page
+        assert "pw" not in page
+
+    @pytest.mark.usefixtures("two")
+    def test_a_statement_that_takes_too_long_is_ended_and_the_rest_of_the_page_is_there(
+        self, ask, workspace, monkeypatch
+    ):
+        monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "0.3")
+        with workspace.database.begin() as connection:
+            connection.exec_driver_sql("LOCK TABLE labelling_queue IN ACCESS EXCLUSIVE MODE")
+            page = ask("/").text
+        assert "the database does not answer in time" in page
+        assert "m2</a>" in page
+
+    @pytest.mark.usefixtures("workspace")
+    def test_tables_that_are_missing_are_named_with_the_command(self, ask, workspace):
+        run(workspace.database, "UPDATE alembic_version SET version_num = '0001'")
+        assert "run: classifier db upgrade" in ask("/").text
+
+
+class TestBoard:
+    def test_what_is_stale_is_shown_while_it_is_read_anew_by_one(self):
+        import asyncio
+
+        from classifier_ui.board import Board
+
+        reads, free = [], threading.Event()
+
+        def read():
+            reads.append(1)
+            if len(reads) > 1:
+                free.wait(5)
+            return len(reads)
+
+        async def story():
+            board = Board()
+            first = await board.get("k", read, fresh_s=0)
+            during = [await board.get("k", read, fresh_s=0) for _ in range(5)]
+            free.set()
+            await asyncio.sleep(0.2)
+            return first, during, await board.get("k", read, fresh_s=60)
+
+        first, during, after = asyncio.run(story())
+        assert (first.value, {one.value for one in during}, after.value, len(reads)) == (1, {1}, 2, 2)
+
+    def test_an_error_leaves_the_last_value_and_says_so(self):
+        import asyncio
+
+        from classifier_ui.board import Board
+
+        from classifier.exceptions import NoChampionError
+
+        answers = [lambda: 7, lambda: (_ for _ in ()).throw(NoChampionError("gone"))]
+
+        async def story():
+            board = Board()
+            await board.get("k", answers[0], fresh_s=0)
+            await board.get("k", answers[1], fresh_s=0)
+            await asyncio.sleep(0.1)
+            return await board.get("k", answers[0], fresh_s=60)
+
+        found = asyncio.run(story())
+        assert (found.value, found.error) == (7, "gone")
+
+
+def test_the_plugin_is_light_for_the_processes_that_serve_no_page():
+    """Workers and the scheduler import the plugin, too: FastAPI and the use cases wait until they are needed."""
+    source = (ROOT / "plugins" / "classifier_plugin.py").read_text(encoding="utf-8")
+    top = [line for line in source.splitlines() if re.match(r"(from|import) ", line)]
+    assert not any(re.search(r"classifier_ui|fastapi|sqlalchemy|from classifier", line) for line in top)
+
+
+def test_airflow_takes_only_the_plugin_file_for_a_plugin(airflow):
+    from airflow import plugins_manager
+
+    plugins, errors = plugins_manager._get_plugins()
+    ours = [
+        Path(one.source.path if hasattr(one.source, "path") else str(one.source))
+        for one in plugins
+        if "classifier" in one.name
+    ]
+    assert len(ours) == 1
+    assert not errors
+
+
+def test_the_views_are_in_the_navigation_and_on_each_run(airflow):
+    client, tokens = airflow
+    found = client.get("/api/v2/plugins", headers={"Authorization": f"Bearer {tokens['admin']}"}).json()
+    (plugin,) = (one for one in found["plugins"] if one["name"] == "classifier")
+    assert {view["destination"]: view["href"] for view in plugin["external_views"]} == {
+        "nav": "/classifier/",
+        "dag_run": "/classifier/runs/{DAG_ID}/{RUN_ID}",
+    }
