@@ -1,0 +1,142 @@
+"""How good the recipes are: what `classifier train --recipe NAME` reaches on the articles that each is made for.
+
+Each seed has a project of its own, embedded Postgres and all: articles are ingested, near-duplicates kept on one side
+of the split, a model is trained from the demo's encoder and evaluated on the test articles, and the baseline (TF-IDF
+and LinearSVC) on the same ones. BBC is dealt anew with every seed: seven tenths train, a tenth validates, a fifth
+tests. C50 and R8 keep their published test articles; a tenth of their train articles validate.
+
+    python benchmarks/recipes.py bbc --seeds 3 --out benchmarks/results/recipe-bbc.json
+    python benchmarks/recipes.py c50 --set long_articles=chunk stride=350
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import logging
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import common
+
+Article = tuple[str, str, str]
+"""Text, category, and the split that its source puts it in, empty where it says nothing."""
+
+
+def main() -> None:
+    """Train and evaluate every seed, and report the mean of the recipe."""
+    parser = common.data_parser(__doc__)
+    parser.add_argument("recipe", choices=sorted(ARTICLES))
+    parser.add_argument("--seeds", type=int, default=1, help="how many: 0, 1, ...")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="what differs from the recipe")
+    options = parser.parse_args()
+    encoder, r8 = common.demo_data(options.cache)
+    articles = list(ARTICLES[options.recipe](options.data, r8))
+    changed: dict[str, Any] = dict(pair.split("=", 1) for pair in options.set)
+    if options.quick:
+        articles, changed = thin(articles), {**changed, "epochs": "1", "max_length": "32"}
+    found = []
+    for seed in range(options.seeds):
+        one, _ = common.in_a_process(run, options.recipe, articles, encoder, seed, changed)
+        print("  ".join(f"{key} {value}" for key, value in one.items()), flush=True)
+        found.append(one)
+    common.report([summary(options.recipe, changed, found)], options.out)
+
+
+def bbc(data: Path, _: Any) -> Iterator[Article]:
+    """Yield BBC's articles."""
+    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
+        yield from ((row["text"], row["category"], "") for row in csv.DictReader(file))
+
+
+def c50(data: Path, _: Any) -> Iterator[Article]:
+    """Yield C50's articles, 50 an author to train on and 50 to test on."""
+    for part in ("train", "test"):
+        with gzip.open(data / f"c50_{part}.csv.gz", "rt", encoding="utf-8", newline="") as file:
+            yield from ((row["text"], row["author"], "test" * (part == "test")) for row in csv.DictReader(file))
+
+
+def r8(_: Path, parts: tuple[list[common.Row], list[common.Row]]) -> Iterator[Article]:
+    """Yield R8's articles."""
+    for name, rows in zip(("", "test"), parts, strict=True):
+        yield from ((text, category, name) for text, category in rows)
+
+
+ARTICLES: dict[str, Callable[[Path, Any], Iterator[Article]]] = {"bbc": bbc, "c50": c50, "r8": r8}
+
+
+def thin(articles: list[Article]) -> list[Article]:
+    """Return 60 articles of two categories, with both of their splits."""
+    names = sorted({category for _, category, _ in articles})[:2]
+    return [one for name in names for one in [one for one in articles if one[1] == name][::3][:30]]
+
+
+def run(recipe: str, articles: list[Article], encoder: Path, seed: int, changed: dict[str, str]) -> dict[str, Any]:
+    """Ingest, train and evaluate in a project of its own; return a seed's figures."""
+    logging.basicConfig(level=logging.WARNING)
+    from classifier import embedded
+    from classifier.ingest.columns import Columns
+    from classifier.ingest.splits import Proportions
+    from classifier.pipeline import evaluate, ingest, train
+    from classifier.settings import Settings
+    from classifier.store import schema
+    from classifier.training.recipes import files
+    from classifier.workspace import open_workspace
+
+    own = any(split for _, _, split in articles)
+    shares = Proportions(0.9, 0.1, 0.0) if own else Proportions(0.7, 0.1, 0.2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{recipe}.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "category", "split"), *articles])
+        settings = Settings(home=Path(folder), split_key=f"seed {seed}", _env_file=None)
+        workspace = open_workspace(settings)
+        with workspace.database.connect() as connection:
+            schema.upgrade(connection)
+        columns = Columns(text="text", category="category", split="split")
+        ingest.run(workspace, str(path), columns, proportions=shares)
+        wanted = files.load(recipe, **{"seed": seed, **{key: typed(value) for key, value in changed.items()}})
+        trained = train.run(workspace, wanted, encoder_name=str(encoder))
+        found = evaluate.run(workspace)
+        workspace.database.dispose()
+        embedded.leave(settings.postgres_directory)
+    assert isinstance(trained, train.Trained)
+    return {
+        "seed": seed,
+        "train_articles": trained.train_articles,
+        "test_articles": found.metrics.articles,
+        "accuracy": round(found.metrics.accuracy, 4),
+        "macro_f1": round(found.metrics.macro_f1, 4),
+        "baseline_accuracy": round(found.baseline.accuracy, 4),
+        "baseline_macro_f1": round(found.baseline.macro_f1, 4),
+        "epoch": trained.best_epoch,
+        "train_seconds": trained.seconds,
+        "baseline_train_seconds": round(found.baseline_train_seconds, 1),
+    }
+
+
+def typed(value: str) -> str | int | float:
+    """Return a number where it is one."""
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+def summary(recipe: str, changed: dict[str, str], found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the mean and spread of the seeds."""
+    figures: dict[str, Any] = {"recipe": recipe, "set": changed, "seeds": len(found)}
+    for name in ("accuracy", "baseline_accuracy", "macro_f1", "baseline_macro_f1"):
+        values = [one[name] for one in found]
+        figures[name] = round(statistics.mean(values), 4)
+        figures[f"{name}_spread"] = [min(values), max(values)]
+    return {**figures, "runs": found}
+
+
+if __name__ == "__main__":
+    main()
