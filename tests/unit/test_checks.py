@@ -54,6 +54,18 @@ def test_a_difference_within_the_limit_gives_none_however_sure_it_is():
     assert outcomes(articles(100_000, seed=1, a=0.55))["category mix"] == "fine"
 
 
+def test_a_loss_that_chance_may_have_made_gives_none():
+    """Four points, of articles that are sure or not sure at all by halves: a hundred of them vary by five."""
+
+    def by_halves(count, sure):
+        return replace(articles(count), confidence=np.where(np.arange(count) < sure * count, 1.0, 0.2))
+
+    few = checks.estimated_accuracy(by_halves(200, 0.5), 0.6, by_halves(100, 0.45), LIMITS)
+    many = checks.estimated_accuracy(by_halves(10_000, 0.5), 0.6, by_halves(5_000, 0.45), LIMITS)
+    assert (few.figures["estimate"], many.figures["estimate"]) == (pytest.approx(0.56), pytest.approx(0.56))
+    assert (few.outcome, many.outcome) == ("fine", "alarm")
+
+
 def test_a_category_that_never_came_before_counts():
     now = articles(1000, seed=1)
     predicted = np.where(np.arange(1000) < 300, "new", now.predicted)
