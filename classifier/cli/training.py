@@ -102,7 +102,7 @@ def train(
 
 
 def tune(
-    trials: Annotated[int, typer.Option(min=1, help="Trials of the study, those of other workers among them.")],
+    trials: Annotated[int, typer.Option(help="Trials of the study, those of other workers among them.")],
     recipe: Annotated[str | None, typer.Option(help="Recipe to better; see: classifier recipes.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder to start from: a hub id or a directory.")] = None,
     start_from: Annotated[

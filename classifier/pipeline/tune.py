@@ -9,6 +9,7 @@ trained, evaluated and judged like any other model.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -104,6 +105,8 @@ def run(
     """
     if trials < 1:
         raise SettingsError(f"trials {trials}: has to be at least 1")
+    if out:
+        _check_place(out)
     task, described = _task(workspace, recipe, encoder_name, start_from)
     name = f"{Path(recipe.name).stem}-{task.key(replace(recipe, name=''))[:12]}"  # wherever its file is
     target = out or workspace.settings.recipes_directory / f"{name}.toml"
@@ -115,6 +118,16 @@ def run(
         on_start(trials)
         _take_part(study, task, trials, on_trial)
         return _tuned(study, task, target)
+
+
+def _check_place(out: Path) -> None:
+    """Refuse a file that cannot be written before the hours of a search."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{out}: cannot be written ({error.strerror}); name another file with --out") from error
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise SettingsError(f"{out}: is a folder, or in one that is not writable; name another file with --out")
 
 
 def _task(
@@ -203,10 +216,7 @@ def _tuned(study: Study, task: _Task, target: Path) -> Tuned:
     found = search.tried(task.recipe, best.params)
     name = task.recipe.name
     description = f"{name}, tuned: validation macro-F1 {score:.4f} in trial {best.number} of study {study.study_name}"
-    try:
-        files.write(target, found, description, search.reasons(found, task.ranges, name))
-    except OSError as error:
-        raise SettingsError(f"{target}: cannot be written ({error.strerror}); name another file with --out") from error
+    files.write(target, found, description, search.reasons(found, task.ranges, name))
     return Tuned(
         study=study.study_name,
         recipe_file=str(target),

@@ -295,6 +295,28 @@ def _(world):
     return "train", "--recipe", world.bytes(b"epochs: 3", "my.toml")
 
 
+@case("train: a stride beyond a chunk's end", r"stride 192: has to be 1 to 98, the max length less 2 special")
+def _(_world):
+    return "train", "--long-articles", "chunk", "--max-length", 100
+
+
+@case("tune: no trials", r"trials 0: has to be at least 1")
+def _(_world):
+    return "tune", "--trials", 0
+
+
+@case("tune: nothing to learn from", r"the train split has no annotated article; run: classifier ingest")
+def _(world):
+    return "tune", "--trials", 3, "--encoder", world.encoder()
+
+
+@case("tune: a place where no recipe can be written", r"best\.toml: cannot be written \(.+\); name another file")
+def _(world):
+    world.annotated()
+    world.bytes(b"", "file")
+    return "tune", "--trials", 3, "--encoder", world.encoder(), "--out", "file/best.toml"
+
+
 @case("train: class weights of another name", r"class weights 'some': one of none, balanced")
 def _(_world):
     return "train", "--class-weights", "some"
