@@ -73,7 +73,8 @@ def _sureness(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "threshold" in found:
         yield "confidence below which it abstains", f"{found['threshold']:.4f}"
         yield "  share of articles that it labels", f"{found['coverage']:.4f}"
-        yield "  precision on them", _text(found.get("precision"))
+        wanted = f" ({found['wanted_precision']:g} was wanted)" if "wanted_precision" in found else ""
+        yield f"  precision on them{wanted}", _text(found.get("precision"))
 
 
 def warn(line: str) -> None:

@@ -28,11 +28,13 @@ def build(
     *,
     temperature: float = temperatures.NONE,
     threshold: float | None = None,
+    wanted_precision: float | None = None,
 ) -> dict[str, Any]:
     """Return intervals, calibration, accuracy against coverage, slices and the most confident mistakes.
 
-    The answers are at the temperature, and what they were without it is said beside; below the threshold the model
-    abstains. Every interval holds 95 % of the resamples by cluster of near-duplicates.
+    The answers are at the temperature, and what they were without it is said beside; below the threshold, which was
+    chosen for a wanted precision, the model abstains. Every interval holds 95 % of the resamples by cluster of
+    near-duplicates.
     """
     sums = resampling.sums(calibration.contributions(sample.truth, answers), sample.clusters, resamples=RESAMPLES)
     return {
@@ -49,7 +51,7 @@ def build(
             "before": _calibration(sample, _as_it_was(answers, temperature)),
         },
         "coverage": _coverage(sample, answers),
-        "abstention": None if threshold is None else _abstention(sample, answers, threshold),
+        "abstention": None if threshold is None else _abstention(sample, answers, threshold, wanted_precision),
         "slices": _slices(sample, answers.predicted, baseline),
         "mistakes": _mistakes(sample, answers),
     }
@@ -78,12 +80,13 @@ def _calibration(sample: Sample, answers: Answers) -> dict[str, Any]:
     }
 
 
-def _abstention(sample: Sample, answers: Answers, threshold: float) -> dict[str, Any]:
+def _abstention(sample: Sample, answers: Answers, threshold: float, wanted: float | None) -> dict[str, Any]:
     """Return how many of the articles it does not abstain from, and how precise it is on them."""
     said = answers.confidence.astype(np.float32) >= np.float32(threshold)  # as the database compares them
     right = answers.predicted[said] == sample.truth[said]
     return {
         "threshold": threshold,
+        "wanted_precision": wanted,
         "coverage": float(said.mean()),
         "precision": float(right.mean()) if len(right) else None,
         "precision_interval": _share(right, sample.clusters[said]) if len(right) else None,

@@ -66,13 +66,17 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """The annotated articles of each split; `facts` are the test articles' rows."""
+    """The annotated articles of each split; `facts` are the test articles' rows.
+
+    `wanted_precision` is what the model's threshold was chosen for.
+    """
 
     test: Sequence[AnnotatedArticle]
     facts: Sequence[Row[*tuple[Any, ...]]]
     train: Sequence[AnnotatedArticle]
     validation: Sequence[AnnotatedArticle]
     train_seconds: float | None
+    wanted_precision: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ def run(
     if wanted_precision is not None:
         threshold = confidence.choose_threshold(labeller, data.validation, wanted_precision)
         model = replace(model, threshold=threshold.value)
+        data = replace(data, wanted_precision=wanted_precision)
     measured = _measure(model, data, labeller)
     report = _report(model, data, measured)
     truth = [article.category for article in data.test]
@@ -139,11 +144,12 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
         facts = evaluations.articles_by_id(connection, [article.id for article in test])
         train, validation = (reads.annotated_articles(connection, split) for split in ("train", "validation"))
         seconds = reads.training(connection, model.id).get("training", {}).get("seconds")
+        wanted = (reads.confidence(connection, model.id) or {}).get("threshold", {}).get("wanted_precision")
     if not test:
         raise TrainingDataError("the test split has no annotated article to evaluate on")
     if not (train or validation):
         raise TrainingDataError("no annotated article outside the test split for the baseline to learn from")
-    return model, _Data(test, facts, train, validation, seconds)
+    return model, _Data(test, facts, train, validation, seconds, wanted)
 
 
 def _measure(model: Model, data: _Data, labeller: Labeller) -> _Measured:
@@ -167,6 +173,7 @@ def _report(model: Model, data: _Data, measured: _Measured) -> dict[str, Any]:
         np.array(measured.baseline),
         temperature=model.temperature,
         threshold=model.threshold,
+        wanted_precision=data.wanted_precision,
     )
 
 

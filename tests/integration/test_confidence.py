@@ -97,6 +97,7 @@ class TestEvaluation:
             "LATERAL (SELECT max(x) AS most FROM unnest(probabilities) AS x) AS best WHERE most >= m.threshold",
         )[0]
         assert (abstention["coverage"], abstention["precision"]) == (labelled / 60, right / labelled)
+        assert abstention["wanted_precision"] == 0.2
         shown = models.show(place)
         assert shown.evaluation["confidence"] == json.loads(json.dumps(found.confidence))
         assert (shown.temperature, shown.confidence["threshold"]["reached"]) == (calibration["temperature"], True)
@@ -182,7 +183,7 @@ class TestView:
 
     def test_a_new_choice_of_the_champions_threshold_shows_at_once(self, labelled):
         found = evaluate.run(labelled, "champion", wanted_precision=0.0)
-        assert found.confidence["threshold"] == 0
+        assert (found.confidence["threshold"], found.confidence["wanted_precision"]) == (0, 0)
         assert set(self.abstained(labelled).values()) == {False}
         shown = models.show(labelled, "champion")
         assert shown.confidence == {"temperature": {"value": 2.5}, "threshold": shown.confidence["threshold"]}

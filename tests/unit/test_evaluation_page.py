@@ -31,7 +31,9 @@ def subject(name, right, found, *, names=NAMES, temperature=1.0, threshold=None,
         "baseline": measure(list(right), list(right)).as_json(),
         "engine": "openvino f32",
         "articles_per_second": 61.5,
-        "report": report.build(given, found, right, temperature=temperature, threshold=threshold),
+        "report": report.build(
+            given, found, right, temperature=temperature, threshold=threshold, wanted_precision=0.99
+        ),
     }
     return Subject(name, json.loads(json.dumps(metrics)))
 
@@ -165,7 +167,9 @@ class TestConfidence:
         found = calibrated.report["abstention"]
         assert found["coverage"] == pytest.approx(0.75, abs=0.01)
         assert found["precision"] == 1.0
-        assert "of these articles that are above, 100 % of its labels" in html.page(calibrated, None)
+        page = html.page(calibrated, None)
+        assert "of these articles that are above, 100 % of its labels" in page
+        assert "where 99 % was wanted" in page
 
     def test_a_model_that_is_not_calibrated_and_never_abstains_has_neither(self, pages):
         assert "Temperature" not in pages[0]

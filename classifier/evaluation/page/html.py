@@ -181,10 +181,11 @@ def _abstention(one: Subject) -> str:
     if found["precision"] is None:
         return f"It abstains below a confidence of {found['threshold']:.4f}: from every one of these articles."
     low, high = found["precision_interval"]
+    wanted = f", where {percent(found['wanted_precision'])} was wanted" if found["wanted_precision"] else ""
     return (
         f"It abstains below a confidence of {found['threshold']:.4f}, which was chosen on the validation split. On the "
         f"{percent(found['coverage'])} of these articles that are above, {percent(found['precision'])} of its labels "
-        f"are right ({percent(low)} to {percent(high)})."
+        f"are right ({percent(low)} to {percent(high)}){wanted}."
     )
 
 
