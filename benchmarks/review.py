@@ -78,14 +78,14 @@ def tasks(options: Any) -> Iterator[Task]:
         yield Task(encoder, rest, validation, test, rounds, half, replace(recipe, seed=seed), steps, seed)
 
 
-def units(task: Task) -> Iterator[tuple[Callable[..., list[Row]], int, list[str]]]:
-    """Yield what is simulated in a process of its own: a function, the largest size, and the rows it returns."""
-    yield by_the_queue, task.rounds[-1], [f"{task.seed} queue {size}" for size in task.rounds]
+def units(task: Task) -> Iterator[tuple[Callable[..., list[Row]], tuple[Any, ...], list[str]]]:
+    """Yield what is simulated in a process of its own: a function, its arguments, and the names of its rows."""
+    yield by_the_queue, (task,), [f"{task.seed} queue {size}" for size in task.rounds]
     for size in sorted({*task.rounds[1:], task.half}):
-        yield at_random, size, [f"{task.seed} random {size}"]
+        yield at_random, (task, size), [f"{task.seed} random {size}"]
 
 
-def by_the_queue(task: Task, most: int) -> list[Row]:
+def by_the_queue(task: Task) -> list[Row]:
     """Annotate by the queue, round by round; return a row for every model, and for chance the first one too."""
     annotated = task.drawn(task.rounds[0])
     model = Model(task, annotated)
@@ -95,7 +95,6 @@ def by_the_queue(task: Task, most: int) -> list[Row]:
         annotated = [*annotated, *chosen(task, model, annotated, size - len(annotated))]
         model = Model(task, annotated)
         found.append(result(task, model, "queue", size))
-    assert len(annotated) == most
     return found
 
 
@@ -172,7 +171,7 @@ def summary(rows: list[Row]) -> list[dict[str, Any]]:
     return runs
 
 
-def arguments() -> argparse.Namespace:
+def parsed() -> argparse.Namespace:
     """Return the command line's options."""
     parser = common.data_parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
@@ -182,15 +181,15 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Simulate, print a table for people and a line of JSON for programs."""
-    options = arguments()
+    options = parsed()
     rows: list[Row] = []
     if options.go_on and options.go_on.exists():
         rows = [json.loads(line) for line in options.go_on.read_text(encoding="utf-8").splitlines()]
     known = {f"{row['seed']} {row['by']} {row['annotations']}" for row in rows}
     for task in tasks(options):
-        for function, size, names in units(task):
+        for function, arguments, names in units(task):
             if not known.issuperset(names):
-                rows += common.in_a_process(function, task, size)[0]
+                rows += common.in_a_process(function, *arguments)[0]
                 if options.go_on:
                     options.go_on.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     runs = summary(rows)
