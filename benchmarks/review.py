@@ -6,16 +6,17 @@ model is trained afresh on all that is annotated, from the demo's encoder of 22 
 measured on R8's test articles. A hundred articles at random stand for the validation split, the same for both, and
 are not counted. Articles of one text are one cluster; the audit sample is left out.
 
-    python benchmarks/review.py --seeds 0 --out benchmarks/results/review.json
-    python benchmarks/review.py --seeds 1 --add benchmarks/results/review.json --out benchmarks/results/review.json
+Twenty minutes a seed on two cores; with `--go-on` a run that was cut short goes on.
+
+    python benchmarks/review.py --go-on rows.jsonl --out benchmarks/results/review.json
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ HALF = 2742
 VALIDATION = 100
 LEAST_STEPS = 100
 """Few articles make few steps an epoch: they are gone over more often, until there are so many."""
+
+
+Row = dict[str, Any]
+"""A model's seed, way, number of annotations, accuracy and macro-F1."""
 
 
 @dataclass(frozen=True)
@@ -67,28 +72,38 @@ def tasks(options: Any) -> Iterator[Task]:
     if options.quick:
         train, test, rounds, half, held = train[:300], test[:60], (20, 40), 40, 20
         recipe, steps = files.load("r8", epochs=1, max_length=16), 0
-    for seed in options.seeds:
+    for seed in options.seeds[:1] if options.quick else options.seeds:
         order = np.random.default_rng([seed, 1]).permutation(len(train))
         validation, rest = ([train[row] for row in part] for part in (order[:held], order[held:]))
         yield Task(encoder, rest, validation, test, rounds, half, replace(recipe, seed=seed), steps, seed)
 
 
-def simulate(task: Task) -> list[dict[str, Any]]:
-    """Annotate by the queue and at random; return a row for every model."""
-    found = []
+def units(task: Task) -> Iterator[tuple[Callable[..., list[Row]], tuple[Any, ...], list[str]]]:
+    """Yield what is simulated in a process of its own: a function, its arguments, and the names of its rows."""
+    yield by_the_queue, (task,), [f"{task.seed} queue {size}" for size in task.rounds]
+    for size in sorted({*task.rounds[1:], task.half}):
+        yield at_random, (task, size), [f"{task.seed} random {size}"]
+
+
+def by_the_queue(task: Task) -> list[Row]:
+    """Annotate by the queue, round by round; return a row for every model, and for chance the first one too."""
     annotated = task.drawn(task.rounds[0])
     model = Model(task, annotated)
-    for size in task.rounds:
-        if size > len(annotated):
-            annotated = [*annotated, *by_queue(task, model, annotated, size - len(annotated))]
-            model = Model(task, annotated)
+    first = result(task, model, "queue", len(annotated))
+    found = [first, {**first, "by": "random"}]
+    for size in task.rounds[1:]:
+        annotated = [*annotated, *chosen(task, model, annotated, size - len(annotated))]
+        model = Model(task, annotated)
         found.append(result(task, model, "queue", size))
-    found.append({**found[0], "by": "random"})  # both begin with the same articles
-    sizes = sorted({*task.rounds[1:], task.half})
-    return [*found, *(result(task, Model(task, task.drawn(size)), "random", size) for size in sizes)]
+    return found
 
 
-def by_queue(task: Task, model: Model, annotated: Sequence[int], number: int) -> list[int]:
+def at_random(task: Task, size: int) -> list[Row]:
+    """Annotate so many at random; return the model's row."""
+    return [result(task, Model(task, task.drawn(size)), "random", size)]
+
+
+def chosen(task: Task, model: Model, annotated: Sequence[int], number: int) -> list[int]:
     """Return what the queue would ask for next, as `classifier review fill` chooses it."""
     left = np.setdiff1d(np.arange(len(task.train)), annotated)
     counts = Counter(task.train[row][1] for row in annotated)
@@ -96,8 +111,8 @@ def by_queue(task: Task, model: Model, annotated: Sequence[int], number: int) ->
     pool = selection.Pool(model.categories, model.probabilities(task.train[row][0] for row in left), np.array(prints))
     short = selection.shortlist(pool, number, counts)
     texts = [task.train[left[row]][0] for row in short]
-    chosen = selection.choose(pool[short], texts, number, counts, seed=task.seed)
-    return [int(left[short[one.row]]) for one in chosen]
+    found = selection.choose(pool[short], texts, number, counts, seed=task.seed)
+    return [int(left[short[one.row]]) for one in found]
 
 
 class Model:
@@ -134,45 +149,56 @@ class Model:
         return self._labeller.probabilities(list(texts))
 
 
-def result(task: Task, model: Model, by: str, size: int) -> dict[str, Any]:
+def result(task: Task, model: Model, by: str, size: int) -> Row:
     """Measure a model on the test articles."""
     best = model.probabilities(text for text, _ in task.test).argmax(axis=1)
     figures = measure([category for _, category in task.test], [model.categories[one] for one in best])
     scores = {"accuracy": round(figures.accuracy, 4), "macro_f1": round(figures.macro_f1, 4)}
     print(f"seed {task.seed}  {by:7} {size:5,} annotations  {scores}", flush=True)
-    return {"by": by, "annotations": size, **scores}
+    return {"seed": task.seed, "by": by, "annotations": size, **scores}
 
 
-def summary(by_seed: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def summary(rows: list[Row]) -> list[dict[str, Any]]:
     """Return a run for each way and number of annotations: the means of the seeds, and each seed's figures."""
     runs = []
-    for rows in zip(*by_seed.values(), strict=True):
-        by, size = rows[0]["by"], rows[0]["annotations"]
-        run = {"dataset": "R8", "model": "22 M parameters", "by": by, "annotations": size, "seeds": len(rows)}
+    for by, size in sorted({(row["by"], row["annotations"]) for row in rows}):
+        same = [row for row in rows if (row["by"], row["annotations"]) == (by, size)]
+        run = {"dataset": "R8", "model": "22 M parameters", "by": by, "annotations": size, "seeds": len(same)}
         for name in ("accuracy", "macro_f1"):
-            values = [row[name] for row in rows]
+            values = [row[name] for row in same]
             run |= {name: round(float(np.mean(values)), 4), f"{name}_each": values}
         runs.append(run)
     return runs
 
 
+def parsed() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = common.data_parser(__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--go-on", type=Path, help="file of rows: what it has is not simulated again")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Simulate, print a table for people and a line of JSON for programs."""
-    parser = common.data_parser(__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--add", type=Path, help="results of other seeds, to be reported with these")
-    options = parser.parse_args()
-    started = time.perf_counter()
-    by_seed = json.loads(options.add.read_text(encoding="utf-8"))["by_seed"] if options.add else {}
+    options = parsed()
+    rows: list[Row] = []
+    if options.go_on and options.go_on.exists():
+        rows = [json.loads(line) for line in options.go_on.read_text(encoding="utf-8").splitlines()]
+    known = {f"{row['seed']} {row['by']} {row['annotations']}" for row in rows}
     for task in tasks(options):
-        by_seed[str(task.seed)] = common.in_a_process(simulate, task)[0]
-    runs = summary(by_seed)
+        for function, arguments, names in units(task):
+            if not known.issuperset(names):
+                rows += common.in_a_process(function, *arguments)[0]
+                if options.go_on:
+                    options.go_on.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    runs = summary(rows)
     for run in runs:
         print(f"{run['by']:7} {run['annotations']:5,}  accuracy {run['accuracy']:.4f}  macro-F1 {run['macro_f1']:.4f}")
     quarter, half = [run for run in runs if run["by"] == "queue"][-1], runs[-1]
     reached = {name: quarter[name] >= half[name] for name in ("accuracy", "macro_f1")}
-    settings = {"rare": selection.RARE, "diverse": selection.DIVERSE, "seconds": round(time.perf_counter() - started)}
-    common.report(runs, options.out, settings=settings, quarter_reaches_half=reached, by_seed=by_seed)
+    shares = {"rare": selection.RARE, "diverse": selection.DIVERSE}
+    common.report(runs, options.out, shares=shares, quarter_reaches_half=reached)
 
 
 if __name__ == "__main__":
