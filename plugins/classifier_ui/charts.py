@@ -27,12 +27,12 @@ def scores(curves: Curves) -> Markup:
 
 def days(counts: Sequence[tuple[date, int]]) -> Markup:
     """Draw a count a day as columns, with the day and the count where one points at it."""
-    top = _round_up(max((count for _, count in counts), default=0))
+    top = charts.round_up(max([5, *(count for _, count in counts)]))
     plane = HEIGHT - BOTTOM - TOP
     step = (WIDTH - LEFT) / max(1, len(counts))
     drawn = []
-    for part in range(5):
-        level, value = HEIGHT - BOTTOM - part / 4 * plane, top * part // 4
+    for part in range(6):
+        level, value = HEIGHT - BOTTOM - part / 5 * plane, top * part / 5
         drawn.append(tag("line", x1=LEFT, x2=WIDTH, y1=level, y2=level, class_="grid"))
         drawn.append(tag("text", short(value), x=LEFT - 8, y=level + 4, text_anchor="end"))
     for number, (day, count) in enumerate(counts):
@@ -63,11 +63,3 @@ def short(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:.0f}"
-
-
-def _round_up(value: float) -> int:
-    """Return the next number of one digit and zeros that four divides, at least 4."""
-    size = 4
-    while size < value:
-        size = size * 2 if str(size)[0] in "48" else size * 5 // 2 if str(size)[0] == "1" else size * 2
-    return size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from threading import Lock
 
 from classifier_airflow import places
 
@@ -10,16 +11,38 @@ from classifier import settings
 from classifier.workspace import Workspace, open_workspace
 from classifier_ui import board
 
+_opening = Lock()
+"""Several threads may be the first to ask, and there is to be one pool of connections."""
+
+
+def reading() -> Workspace:
+    """Return the database with as many connections as there are readers, and statements that end soon."""
+    with _opening:
+        return _reading()
+
+
+def acting() -> Workspace:
+    """Return it for what changes something, which may take as long as on the command line."""
+    with _opening:
+        return _acting()
+
+
+def close() -> None:
+    """Close what is open; the next reading opens it anew."""
+    with _opening:
+        for opened in (_reading, _acting):
+            if opened.cache_info().currsize:
+                opened().database.dispose()
+            opened.cache_clear()
+
 
 @cache
-def reading() -> Workspace:
-    """Open the database with as many connections as there are readers, and statements that end soon."""
+def _reading() -> Workspace:
     found = settings.load()
     hurried = found.model_copy(update={"statement_timeout_s": found.page_timeout_s})
     return open_workspace(hurried, database_url=places.database_url(), at_most=board.THREADS)
 
 
 @cache
-def acting() -> Workspace:
-    """Open it for what changes something, which may take as long as on the command line."""
+def _acting() -> Workspace:
     return open_workspace(settings.load(), database_url=places.database_url(), at_most=board.ACTING)

@@ -47,9 +47,18 @@ class Started:
         yield page
         context.close()
 
-    def classifier(self, page: Page, path: str = "") -> FrameLocator:
-        """Open the classifier's page in Airflow."""
-        page.goto(f"{self.place.address}/plugin/classifier{path}")
+    def classifier(self, page: Page, title: str = "Overview") -> FrameLocator:
+        """Open the classifier's page in Airflow, and one of its parts."""
+        page.goto(f"{self.place.address}/plugin/classifier")
+        inside = frame(page)
+        inside.get_by_role("link", name=title, exact=True).click()
+        inside.locator("nav [aria-current]", has_text=title).wait_for()
+        return inside
+
+    def tab(self, page: Page, run: rest.Run) -> FrameLocator:
+        """Open the classifier's tab on a run."""
+        page.goto(f"{self.place.address}/dags/{run.dag}/runs/{run.id}")
+        page.get_by_role("link", name="Classifier", exact=True).click()
         return frame(page)
 
     def finished(self, run: rest.Run, *, within_s: float = 400) -> rest.Run:

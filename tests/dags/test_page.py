@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -62,10 +61,7 @@ def ask(airflow, page_app, monkeypatch, request):
     client, tokens = airflow
 
     def forget():
-        for opened in (places.reading, places.acting):
-            if opened.cache_info().currsize:
-                opened().database.dispose()
-            opened.cache_clear()
+        places.close()
         page_app.state.board = board.Board()
 
     def ask_page(path="/", role="viewer", *, method="GET", headers=OURS, **more):
@@ -324,7 +320,7 @@ class TestABadDatabase:
     def test_a_statement_that_takes_too_long_is_ended_and_the_rest_of_the_page_is_there(
         self, ask, workspace, monkeypatch
     ):
-        monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "0.3")
+        monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "1")
         with workspace.database.begin() as connection:
             connection.exec_driver_sql("LOCK TABLE labelling_queue IN ACCESS EXCLUSIVE MODE")
             page = ask("/").text
@@ -393,12 +389,8 @@ def test_airflow_takes_only_the_plugin_file_for_a_plugin(airflow):
     from airflow import plugins_manager
 
     plugins, errors = plugins_manager._get_plugins()
-    ours = [
-        Path(one.source.path if hasattr(one.source, "path") else str(one.source))
-        for one in plugins
-        if "classifier" in one.name
-    ]
-    assert len(ours) == 1
+    ours = [one.name for one in plugins if "classifier" in one.name]
+    assert ours == ["classifier"]
     assert not errors
 
 

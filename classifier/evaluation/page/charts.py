@@ -93,10 +93,11 @@ def lines(
     Shares are drawn up to 100 %, and from where the lowest needs it.
     """
     points = [point for one in series.values() for point in one]
-    right = _round_up(max((x for x, _ in points), default=1))
+    right = round_up(max((x for x, _ in points), default=1))
     values = [y for _, y in points]
-    bottom, top = (1 - _round_up(1 - min(values)), 1.0) if shares else (0.0, _round_up(max(values, default=1)))
-    axes, form = Axes((0, right), (bottom, top)), percent if shares else "{:.3g}".format
+    bottom, top = (1 - round_up(1 - min(values)), 1.0) if shares else (0.0, round_up(max(values, default=1)))
+    axes = Axes((0, right), (bottom, top))
+    form: Callable[[float], str] = percent if shares else "{:.3g}".format
     drawn = []
     for name, found in series.items():
         places = [axes.at(x, y) for x, y in found]
@@ -145,7 +146,7 @@ def _shares(axes: Axes, x_title: str) -> Iterable[Markup]:
     return axes.frame(x_title, "right", x_form=percent, y_form=percent)
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """Return the next end of an axis whose five parts are round numbers."""
     part = max(value, 1e-9) / 5
     size = 10.0 ** math.floor(math.log10(part))
