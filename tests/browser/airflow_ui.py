@@ -61,6 +61,17 @@ class Started:
         page.get_by_role("link", name="Classifier", exact=True).click()
         return frame(page)
 
+    def answer(self, run: rest.Run, task: str, option: str) -> None:
+        """Answer a task's question, once it has been put."""
+        path = f"/api/v2/dags/{run.dag}/dagRuns/{run.id}/taskInstances/{task}/-1/hitlDetails"
+        end = time.monotonic() + 300
+        while self.client._call("GET", path, borne=(404,)).status_code == 404:
+            assert time.monotonic() < end, self.client.tasks(run)
+            time.sleep(1)
+        time.sleep(6)  # an answer that comes while the task is being parked can get lost
+        body = {"chosen_options": [option], "params_input": {}}
+        self.client._call("PATCH", path, json=body)
+
     def finished(self, run: rest.Run, *, within_s: float = 400) -> rest.Run:
         """Wait for a run's end."""
         end = time.monotonic() + within_s

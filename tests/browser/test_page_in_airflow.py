@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from classifier.pipeline import evaluate, history, label, promote, train
+from classifier.pipeline import evaluate, history, label, models, promote, train
 from classifier.training.recipes import files
 from tests.integration.made_up import LENIENT, WORDS, articles, take_in, unlabelled
 from tests.tiny import make_encoder
@@ -40,6 +41,12 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def airflow(home, encoder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLASSIFIER_APPROVAL_HOURS", str(40 / 3600))
+        yield from _airflow(home, encoder)
+
+
+def _airflow(home, encoder):
     with airflow_ui.started(home, encoder=encoder) as found:
         yield found
 
@@ -145,6 +152,29 @@ def test_a_promotion_is_a_run_whose_tab_shows_candidate_curves_and_verdict(airfl
         shoot(page, "run-retrain")
     decided = history.run(airflow.workspace)[0]
     assert decided.statistics["asked"] == {"by": "admin", "reason": "a second look"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "reason", "by"),
+    [
+        ("Approve", "promoted", "", "admin, retrain_classifier"),
+        ("Reject", "held", "turned down by admin", "admin, retrain_classifier"),
+        (None, "held", "nobody answered in time", "nobody, retrain_classifier"),
+    ],
+    ids=["approved", "rejected", "timed out"],
+)
+def test_a_promotion_that_needs_approval_goes_by_the_answer(airflow, filled, answer, verdict, reason, by):
+    champion = models.show(airflow.workspace, "champion").name
+    candidate = next(name for name in filled if name != champion)
+    wanted = {"candidate": candidate, "require_approval": True, "gate": asdict(LENIENT)}
+    run = airflow.client.trigger("retrain_classifier", wanted)
+    if answer:
+        airflow.answer(run, "approve", answer)
+    assert airflow.finished(run).state == "success"
+    decided = history.run(airflow.workspace)[0]
+    assert (decided.model, decided.verdict, decided.decided_by) == (candidate, verdict, by)
+    assert reason in decided.reason
+    assert models.show(airflow.workspace, "champion").name == (candidate if answer == "Approve" else champion)
 
 
 def test_a_labelling_runs_tab_shows_rate_rows_and_failures(airflow, filled, tmp_path):
