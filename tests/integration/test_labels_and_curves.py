@@ -106,6 +106,9 @@ def test_a_stored_evaluation_stands_beside_the_champions_only_on_the_same_articl
         "UPDATE evaluations SET data_sha256 = 'another' WHERE model_id = (SELECT min(id) FROM models)",
     )
     assert report.stored(workspace, "m1").champion is None
+
+
+def test_an_evaluation_whose_version_kept_less_has_no_report(workspace):
     test_articles(workspace, 4)
     add_evaluated(workspace, "old")
-    assert report.stored(workspace, "old").model is None, "its version kept less"
+    assert report.stored(workspace, "old").model is None
