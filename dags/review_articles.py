@@ -5,8 +5,9 @@ another, of rare categories. Besides, it draws a few at random, on which the cha
 
 **Runs** every morning at five (UTC), after the night's training and labelling. Without a champion it skips.
 
-**Then** somebody runs `classifier review export FILE.csv`, people fill in the columns category and annotator, and
-`classifier review import FILE.csv` takes the answers in: the next `retrain_classifier` learns from them.
+**Then** people annotate on the classifier's page, under *Review*. Or somebody runs `classifier review export FILE.csv`,
+people fill in the columns category and annotator, and `classifier review import FILE.csv` takes the answers in. The
+next `retrain_classifier` learns from them.
 `classifier review status` says what waits, and how right the labels were.
 
 **Again** is always safe: the queue is filled up to `number` and `audit`, and what waits already counts. So nothing

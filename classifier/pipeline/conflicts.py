@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
+from sqlalchemy import Connection
+
 from classifier.exceptions import ReviewError
-from classifier.pipeline.review_sheets import unknown
+from classifier.pipeline.review_sheets import changed, unknown
 from classifier.pipeline.use_case import use_case
 from classifier.review.sheet import OF_SOURCES
 from classifier.store import reviews
@@ -53,7 +55,12 @@ class Decided:
 def listed(workspace: Workspace, *, settled: bool = False) -> list[Conflict]:
     """List the articles that people disagree on; with `settled` also where only the source says otherwise."""
     with workspace.database.connect() as connection:
-        rows = reviews.disagreements(connection, settled=settled)
+        return read(connection, settled=settled)
+
+
+def read(connection: Connection, *, settled: bool = False) -> list[Conflict]:
+    """Read what `listed` lists."""
+    rows = reviews.disagreements(connection, settled=settled)
     found = []
     for _, group in groupby(rows, key=lambda row: row.article_id):
         said = list(group)
@@ -67,12 +74,20 @@ def listed(workspace: Workspace, *, settled: bool = False) -> list[Conflict]:
 
 @use_case
 def decide(
-    workspace: Workspace, article_id: int, category: str, *, annotator: str, comment: str | None = None
+    workspace: Workspace,
+    article_id: int,
+    category: str,
+    *,
+    annotator: str,
+    comment: str | None = None,
+    revision: int | None = None,
 ) -> Decided:
     """Settle what people have said of an article; the decision is an annotation by `annotator`.
 
+    With `revision` that of the text which was read.
+
     Raises:
-        ReviewError: no person has annotated it, or there is no such category or annotator.
+        ReviewError: no person has annotated it, its text has changed, or there is no such category or annotator.
     """
     if not annotator.strip() or annotator.startswith(OF_SOURCES):
         raise ReviewError(f"annotator {annotator[:40]!r}: a person has to be named")
@@ -80,6 +95,8 @@ def decide(
         reviews.lock(connection)
         if not reviews.has_opinion(connection, article_id):
             raise ReviewError(f"article {article_id}: no person has annotated it; see: classifier review conflicts")
+        if revision is not None and reviews.articles(connection, [article_id])[article_id].revision != revision:
+            raise ReviewError(changed(article_id))
         if not reviews.known_categories(connection, [category]):
             raise ReviewError(unknown(category, sorted(reviews.categories(connection))))
         reviews.decide(connection, article_id, category, annotator.strip(), comment)

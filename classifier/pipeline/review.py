@@ -58,11 +58,12 @@ class Audited:
 
 @dataclass(frozen=True, slots=True)
 class Reviewing:
-    """Where the review stands: articles that wait by reason, conflicts, and the champion's audit."""
+    """Where the review stands: articles that wait by reason and altogether, conflicts, and the champion's audit."""
 
     waiting: dict[str, int]
     conflicts: int
     audit: Audited | None
+    articles: int = 0
 
 
 @use_case
@@ -112,11 +113,10 @@ def status(workspace: Workspace) -> Reviewing:
 def state(connection: Connection) -> Reviewing:
     """Read where the review stands. An article that waits for two reasons counts for each."""
     champion = reads.champion(connection)
-    waiting: Counter[str] = Counter()
-    if champion:
-        waiting.update(reason for row in reviews.waiting(connection, champion.id) for reason in row.reasons)
+    rows = reviews.waiting(connection, champion.id) if champion else []
+    waiting = Counter(reason for row in rows for reason in row.reasons)
     audit = _audited(connection, champion, None) if champion else None
-    return Reviewing(dict(sorted(waiting.items())), reviews.conflicts(connection), audit)
+    return Reviewing(dict(sorted(waiting.items())), reviews.conflicts(connection), audit, len(rows))
 
 
 def _audited(connection: Connection, model: Model, since: datetime | None) -> Audited:

@@ -31,6 +31,14 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """Why an answer is not taken in, and what helps where it stands in a sheet."""
+
+    reason: str
+    in_a_sheet: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Imported:
     """What a sheet brought: `new` annotations, `unchanged` ones that were known, rows left `empty` or `set_aside`.
 
@@ -65,12 +73,12 @@ def export(workspace: Workspace, path: Path, *, limit: int | None = None) -> Exp
         articles = reviews.articles(connection, [row.article_id for row in waiting])
     if not waiting:
         raise ReviewError("nothing waits for review; run: classifier review fill")
-    asked = [_asked(row, articles[row.article_id]) for row in waiting]
+    found = [asked(row, articles[row.article_id]) for row in waiting]
     try:
-        durable.write(path, sheet.encode(asked))
+        durable.write(path, sheet.encode(found))
     except OSError as error:
         raise ReviewError(f"{path}: cannot be written ({error.strerror or error})") from error
-    return Exported(str(path), len(asked))
+    return Exported(str(path), len(found))
 
 
 @use_case
@@ -88,25 +96,37 @@ def take_in(
     rows = list(sheet.read(path, annotator=annotator))
     answers = [row for row in rows if isinstance(row, Answer)]
     with workspace.database.begin() as connection:
-        reviews.lock(connection)
-        refused = _refused(connection, answers, new_categories)
-        good = [answer for answer in answers if answer.line not in refused]
-        columns: dict[str, list[Any]] = {
-            "ids": [answer.article_id for answer in good],
-            "categories": [answer.category for answer in good],
-            "annotators": [answer.annotator for answer in good],
-            "comments": [answer.comment for answer in good],
-        }
-        new = reviews.annotate(connection, columns)
+        new, refused = accept(connection, answers, new_categories)
         conflicts = reviews.conflicts(connection)
     aside = [row for row in rows if isinstance(row, SetAside)]
-    aside += [SetAside(line, reason) for line, reason in refused.items()]
+    aside += [SetAside(line, f"{one.reason}{one.in_a_sheet}") for line, one in refused.items()]
     log.info("review of %s: %d annotations, %d rows set aside", path, new, len(aside))
     by_line = tuple(sorted(aside, key=lambda one: one.line))
-    return Imported(new, len(good) - new, rows.count(None), by_line, conflicts)
+    return Imported(new, len(answers) - len(refused) - new, rows.count(None), by_line, conflicts)
 
 
-def _asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> Asked:
+def accept(
+    connection: Connection, answers: Sequence[Answer], new_categories: Collection[str] = ()
+) -> tuple[int, dict[int, Refused]]:
+    """Insert the answers that can be taken in, in one transaction at a time.
+
+    Returns:
+        How many say something new, and what is against the others, by their line.
+    """
+    reviews.lock(connection)
+    refused = _refused(connection, answers, new_categories)
+    good = [answer for answer in answers if answer.line not in refused]
+    columns: dict[str, list[Any]] = {
+        "ids": [answer.article_id for answer in good],
+        "categories": [answer.category for answer in good],
+        "annotators": [answer.annotator for answer in good],
+        "comments": [answer.comment for answer in good],
+    }
+    return reviews.annotate(connection, columns), refused
+
+
+def asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> Asked:
+    """Make what a human is shown of an article that waits."""
     shown = "audit" not in row.reasons  # who sees a suggestion tends to agree with it
     return Asked(
         id=row.article_id,
@@ -120,20 +140,26 @@ def _asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> Asked:
     )
 
 
-def _refused(connection: Connection, answers: Sequence[Answer], new_categories: Collection[str]) -> dict[int, str]:
+def _refused(connection: Connection, answers: Sequence[Answer], new_categories: Collection[str]) -> dict[int, Refused]:
     """Return what the database has against answers, by their line."""
     queued = reviews.queued(connection, [answer.article_id for answer in answers])
     known = {*reviews.known_categories(connection, [answer.category for answer in answers]), *new_categories}
     near = sorted({*reviews.categories(connection), *known})
-    refused: dict[int, str] = {}
+    refused: dict[int, Refused] = {}
     for answer in answers:
         if answer.article_id not in queued:
-            refused[answer.line] = f"article {answer.article_id} was never asked for"
+            refused[answer.line] = Refused(f"article {answer.article_id} was never asked for")
         elif answer.revision != queued[answer.article_id]:
-            refused[answer.line] = f"the text of article {answer.article_id} has changed since; export it again"
+            refused[answer.line] = Refused(changed(answer.article_id), "; export it again")
         elif answer.category not in known:
-            refused[answer.line] = f"{unknown(answer.category, near)}; a new one has to be named with --new-category"
+            advice = "; a new one has to be named with --new-category"
+            refused[answer.line] = Refused(unknown(answer.category, near), advice)
     return refused
+
+
+def changed(article_id: int) -> str:
+    """Say that an answer is to another text."""
+    return f"the text of article {article_id} has changed since"
 
 
 def unknown(category: str, known: Sequence[str]) -> str:

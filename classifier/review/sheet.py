@@ -124,8 +124,8 @@ def _row(
     if not values["category"]:
         return None
     values["annotator"] = values["annotator"] or annotator or ""
-    if problem := _problem(values):
-        return SetAside(line, problem)
+    if reason := problem(values):
+        return SetAside(line, reason)
     article_id, revision = int(values["id"]), int(values["revision"])
     first = seen.setdefault((article_id, values["annotator"]), line)
     if first != line:
@@ -133,11 +133,14 @@ def _row(
     return Answer(line, article_id, revision, values["category"], values["annotator"], values["comment"] or None)
 
 
-def _problem(values: Mapping[str, str]) -> str | None:
-    """Return the first thing wrong with a row's values, those that forbid quoting them first."""
+def problem(values: Mapping[str, str]) -> str | None:
+    """Return the first thing wrong with an answer's values, those that forbid quoting them first.
+
+    They are those of the needed columns, and comment.
+    """
     for name, value in values.items():
-        if problem := unstorable(value):
-            return f"{name} has {problem}"
+        if found := unstorable(value):
+            return f"{name} has {found}"
     for name in ("id", "revision"):
         if not (values[name].isascii() and values[name].isdigit() and len(values[name]) < 19):
             return f"{name} {values[name][:40]!r} is not a whole number"

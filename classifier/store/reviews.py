@@ -13,6 +13,9 @@ from classifier.store.queries import query
 
 _LOCK = 7_303_014_202_615  # beside the lock of the splits
 
+OF_SOURCES = "source:%"
+"""The annotators that are sources, as a pattern."""
+
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
 
@@ -50,9 +53,10 @@ def waiting(connection: Connection, model_id: int) -> Rows:
 
 
 def articles(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
-    """Return source, external_id and text of articles by their id."""
+    """Return source, external_id, revision and text of articles by their id."""
     table = tables.articles
-    statement = select(table.c.id, table.c.source, table.c.external_id, table.c.text).where(table.c.id.in_(ids))
+    columns = (table.c.id, table.c.source, table.c.external_id, table.c.revision, table.c.text)
+    statement = select(*columns).where(table.c.id.in_(ids))
     return {row.id: row for row in connection.execute(statement)}
 
 
@@ -72,6 +76,19 @@ def categories(connection: Connection) -> set[str]:
     return {name for (found,) in connection.execute(select(tables.models.c.categories)) for name in found}
 
 
+def categories_of_people(connection: Connection) -> set[str]:
+    """Return the categories that people have named in annotations."""
+    table = tables.annotations
+    return set(connection.scalars(select(table.c.category).where(table.c.annotator.not_like(OF_SOURCES)).distinct()))
+
+
+def said(connection: Connection, article_id: int, annotator: str) -> str | None:
+    """Return the category that an annotator named last for an article."""
+    table = tables.annotations
+    theirs = (table.c.article_id == article_id) & (table.c.annotator == annotator)
+    return connection.scalar(select(table.c.category).where(theirs).order_by(table.c.id.desc()).limit(1))
+
+
 def annotate(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> int:
     """Insert people's annotations, ids, categories, annotators and comments; return how many say something new."""
     values = {name: list(column) for name, column in columns.items()}
@@ -87,7 +104,7 @@ def decide(connection: Connection, article_id: int, category: str, annotator: st
 def has_opinion(connection: Connection, article_id: int) -> bool:
     """Say whether a person has annotated the article."""
     table = tables.annotations
-    by_people = (table.c.article_id == article_id) & table.c.annotator.not_like("source:%")
+    by_people = (table.c.article_id == article_id) & table.c.annotator.not_like(OF_SOURCES)
     return bool(connection.scalar(select(exists().where(by_people))))
 
 

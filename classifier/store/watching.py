@@ -14,6 +14,9 @@ from classifier.store.queries import query
 LOOKED_AT = 4
 """Articles that are looked at for each one wanted: some are annotated, or not labelled yet."""
 
+MOST_RUNS = 500
+"""Runs that are read: more than one a day for a year."""
+
 
 def newest(connection: Connection, model_id: int, *, since: datetime, size: int) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return category, confidence, time of arrival and text of the newest articles that a model has labelled."""
@@ -33,13 +36,26 @@ def add(connection: Connection, values: Mapping[str, Any]) -> None:
 
 
 def last(connection: Connection) -> Row[*tuple[Any, ...]] | None:
-    """Return when the champion was watched last, and the checks that gave alarm."""
+    """Return when the champion was watched last, the checks that gave alarm, and the findings of all."""
     runs, models = tables.watch_runs, tables.models
     statement = (
-        select(runs.c.ran_at, runs.c.alarms)
+        select(runs.c.ran_at, runs.c.alarms, runs.c.findings)
         .join(models, models.c.id == runs.c.model_id)
         .where(models.c.status == "champion")
         .order_by(runs.c.id.desc())
         .limit(1)
     )
     return connection.execute(statement).one_or_none()
+
+
+def over_time(connection: Connection, *, since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return what was found since a time, with the models' names, oldest first; of very many runs the newest."""
+    runs, models = tables.watch_runs, tables.models
+    statement = (
+        select(runs, models.c.name.label("model"))
+        .join(models, models.c.id == runs.c.model_id)
+        .where(runs.c.ran_at >= since)
+        .order_by(runs.c.id.desc())
+        .limit(MOST_RUNS)
+    )
+    return connection.execute(statement).all()[::-1]

@@ -15,6 +15,7 @@ from airflow.configuration import conf
 from fastapi import HTTPException, Request
 
 INGEST, RETRAIN, LABEL = "ingest_articles", "retrain_classifier", "label_articles"
+REVIEW = "review_articles"
 
 Rule = Callable[[Request, BaseUser], None]
 """Raises the answer 403 to a user who may not."""
@@ -34,12 +35,16 @@ LABEL_AGAIN: Rule = requires_access_dag("POST", DagAccessEntity.RUN, LABEL)
 INGEST_AGAIN: Rule = requires_access_dag("POST", DagAccessEntity.RUN, INGEST)
 """Trying rejected rows again: whoever may start the ingest."""
 
+ANNOTATE: Rule = requires_access_dag("POST", DagAccessEntity.RUN, REVIEW)
+"""Annotating articles and settling conflicts: whoever may start the DAG that asks for them."""
+
 
 ACTIONS: dict[str, Rule] = {
     "roll_back": ROLL_BACK,
     "promote": PROMOTE,
     "label_again": LABEL_AGAIN,
     "ingest_again": INGEST_AGAIN,
+    "annotate": ANNOTATE,
 }
 
 

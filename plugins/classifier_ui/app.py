@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-from classifier_ui import access, actions, pages, rendering
+from classifier_ui import access, actions, annotating, pages, rendering
 from classifier_ui.board import Board
 
 HEADERS = {
@@ -34,8 +34,8 @@ def create() -> FastAPI:
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every look at the tables' version
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(access.READ)])
     app.state.board = Board()
-    app.include_router(pages.router)
-    app.include_router(actions.router)
+    for one in (pages.router, actions.router, annotating.router, annotating.posted):
+        app.include_router(one)
     app.middleware("http")(_with_headers)
     app.exception_handler(HTTPException)(_refusal)
     app.exception_handler(RequestValidationError)(_bad_form)

@@ -95,6 +95,15 @@ class Board:
             kept.settle()
         return kept.reading or Reading(error=SLOW)
 
+    async def now(self, read: Callable[[], Any]) -> Reading:
+        """Read what must not be old, and keep nothing of it; a request waits for it no longer than for a section."""
+        key = object()
+        reading = await self.get(key, read, fresh_s=float("inf"))
+        kept = self._kept.get(key)
+        if kept is not None and kept.task is None:  # one under way is kept, to be counted
+            del self._kept[key]
+        return reading
+
     async def act(self, action: Callable[[], T]) -> T:
         """Do something in a thread of its own, and forget what was read.
 

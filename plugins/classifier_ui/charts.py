@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from classifier.evaluation.page import charts
 from classifier.evaluation.page.markup import Markup, tag
 from classifier.pipeline.learning import Curves
+from classifier.pipeline.watched import Look
+
+DAY_S = 86_400
+LEAST_DAYS = 5
+"""Days that a chart over time spans at least, so that each of its marks is another day."""
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720.0, 190.0, 48.0, 24.0, 10.0
 
@@ -22,7 +27,54 @@ def scores(curves: Curves) -> Markup:
     """Draw accuracy and macro-F1 on the validation split by epoch."""
     series = {"candidate": curves.macro_f1, "champion": curves.accuracy}  # the names choose the colours
     title = "Scores on the validation split"
-    return charts.lines(series, title=title, x_title="epoch", y_title="score", shares=True)
+    called = {"candidate": "macro-F1", "champion": "accuracy"}
+    return charts.lines(series, title=title, x_title="epoch", y_title="score", shares=True, called=called)
+
+
+def accuracy(looks: Sequence[Look]) -> Markup:
+    """Draw the accuracy that confidence promises, and the audited one, by day."""
+    called = {"candidate": "estimated accuracy", "champion": "audited accuracy"}
+    return _over_time(
+        looks, ("estimated_accuracy", "audited_accuracy"), called, title="Accuracy over time", shares=True
+    )
+
+
+def drift(looks: Sequence[Look], limit: float) -> Markup:
+    """Draw how far category mix, length and confidence are from the test articles, by day."""
+    called = {"candidate": "category mix", "champion": "length", "baseline": "confidence"}
+    names = ("category_drift", "length_drift", "confidence_drift")
+    return _over_time(looks, names, called, title="Drift over time", limit=limit)
+
+
+def _over_time(
+    looks: Sequence[Look],
+    names: Sequence[str],
+    called: dict[str, str],
+    *,
+    title: str,
+    shares: bool = False,
+    limit: float | None = None,
+) -> Markup:
+    """Draw figures of looks, of which there is one at least, up to the day of the last one."""
+    newest = looks[-1].ran_at
+    span = charts.round_up(max((newest - looks[0].ran_at).total_seconds() / DAY_S, LEAST_DAYS))
+    begin = newest - timedelta(days=span)
+
+    def points(name: str) -> list[tuple[float, float]]:
+        found = [(look.ran_at, getattr(look, name)) for look in looks]
+        return [((at - begin).total_seconds() / DAY_S, value) for at, value in found if value is not None]
+
+    return charts.lines(
+        {colour: found for colour, name in zip(called, names, strict=True) if (found := points(name))},
+        title=title,
+        x_title="day (UTC)",
+        y_title="share right" if shares else "distance",
+        shares=shares,
+        x_form=lambda days: f"{begin + timedelta(days=days):%d %b}",
+        x_end=span,
+        limit=limit,
+        called=called,
+    )
 
 
 def days(counts: Sequence[tuple[date, int]]) -> Markup:

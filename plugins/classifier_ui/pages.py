@@ -26,6 +26,7 @@ DONE = {
     "retried": "The dead letters wait for a label again; the next run of label_articles takes them.",
     "promoting": "A run of retrain_classifier measures and judges the model; the champion changes if the gate lets it. "
     "It waits while that DAG is paused.",
+    "decided": "The conflict is settled: the next training learns from the decision.",
     "reading": "A run of ingest_articles reads the rejected rows again. It waits while that DAG is paused.",
 }
 """What is said after something was done, by the word that the address carries."""

@@ -48,7 +48,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.globals |= {"charts": charts, "evaluation": html, "pages": PAGES, "version": version()}
-    found.filters |= {one.__name__: one for one in (count, score, interval, rate, span, moment, clock)}
+    found.filters |= {one.__name__: one for one in (count, score, interval, rate, span, moment, clock, share)}
     return found
 
 
@@ -65,6 +65,11 @@ def score(value: float | None) -> str:
 def interval(value: tuple[float, float]) -> str:
     """Write an interval."""
     return f"{value[0]:.4f} to {value[1]:.4f}"
+
+
+def share(value: float | None) -> str:
+    """Write a share as a percentage."""
+    return "-" if value is None else f"{value:.1%}".replace("%", " %")
 
 
 def rate(value: float | None) -> str:

@@ -15,69 +15,23 @@ import pytest
 
 from classifier import registry
 from classifier.pipeline import dead_letters, history, label
-from tests.dags.conftest import ROOT
+from tests.dags.conftest import ROLES, ROOT
 from tests.integration.made_up import run, take_in, unlabelled
 from tests.tiny import make_artefact
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-ROLES = ("nobody", "viewer", "user", "admin")
-OURS = {"Sec-Fetch-Site": "same-origin"}
-PLACES = {"name": "backlog", "dag": "label_articles", "run_id": "manual__1", "model": "m1"}
-FORMS = {"to": "nobody", "model": "nobody", "reason": "because of the test"}
+PLACES = {"name": "backlog", "dag": "label_articles", "run_id": "manual__1", "model": "m1", "article": "1"}
+FORMS = {
+    "to": "nobody",
+    "model": "nobody",
+    "reason": "because of the test",
+    "article": "1",
+    "revision": "1",
+    "category": "a",
+}
 TABLE = ROOT / "docs" / "permissions.md"
 EVIL = '"><script>alert(1)</script>&'
-
-
-@pytest.fixture(scope="session")
-def airflow(dagbag):
-    """Airflow's own application, with the plugin as Airflow loads it, and a token a role."""
-    from airflow.api_fastapi.app import create_app, get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-    from fastapi.testclient import TestClient
-
-    app = create_app(apps="core")
-    tokens = {
-        role: get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=f"ada the {role}", role=role))
-        for role in ROLES[1:]
-    }
-    with TestClient(app, base_url="http://airflow") as client:
-        yield client, tokens
-
-
-@pytest.fixture(scope="session")
-def page_app(airflow):
-    """The page's own application, that Airflow has mounted."""
-    import classifier_plugin
-
-    return classifier_plugin.page()
-
-
-@pytest.fixture
-def ask(airflow, page_app, monkeypatch, request):
-    """Ask the page as somebody; it finds the test's database, and has read nothing yet."""
-    from classifier_ui import board, places
-
-    client, tokens = airflow
-
-    def forget():
-        places.close()
-        page_app.state.board = board.Board()
-
-    def ask_page(path="/", role="viewer", *, method="GET", headers=OURS, **more):
-        cookies = {"Cookie": f"_token={tokens[role]}"} if role != "nobody" else {}
-        return client.request(
-            method, f"/classifier{path}", headers={**headers, **cookies}, follow_redirects=False, **more
-        )
-
-    if "workspace" in request.fixturenames:
-        url = request.getfixturevalue("workspace").database.url
-        parts = {"conn_type": "postgres", "host": url.query["host"], "login": url.username, "schema": url.database}
-        monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
-        monkeypatch.setenv("CLASSIFIER_HOME", str(request.getfixturevalue("workspace").settings.home))
-    forget()
-    yield ask_page
-    forget()
 
 
 @pytest.fixture

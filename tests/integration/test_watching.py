@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from classifier.exceptions import NoChampionError, NotEvaluatedError
-from classifier.pipeline import status, watch
+from classifier.pipeline import status, watch, watched
 from classifier.store import queries, reviews, writes
 from classifier.workspace import Workspace
 from tests.integration.evaluated import add_evaluated, test_articles
@@ -157,3 +157,25 @@ def test_the_command_prints_alarms_and_says_so_by_its_exit_code(classifier, data
     done = classifier("watch", "--json", CLASSIFIER_DATABASE_URL=database_url.render_as_string(hide_password=False))
     assert done.returncode == 1
     assert "category mix: Jensen-Shannon distance" in json.loads(done.stdout)["alarms"][0]
+
+
+def test_what_was_found_over_time_outlives_champions_but_alarms_are_the_champions(place):
+    workspace, model = place
+    come(workspace, model, 150, a=1.0)
+    for _ in range(2):
+        assert "category mix" in alarms(watch.run(workspace))
+    earlier = "UPDATE watch_runs SET ran_at = ran_at - interval '2 days' WHERE id = (SELECT min(id) FROM watch_runs)"
+    run(workspace.database, earlier)
+    found = watched.run(workspace)
+    first, last = found.looks
+    assert (last.model, last.articles, found.last) == ("m1", 150, last)
+    (mix,) = (one for one in found.findings if one.check.name == "category mix")
+    assert mix.check.advice
+    assert mix.since == first.ran_at
+    assert {one.since for one in found.findings if one.check.outcome != "alarm"} == {None}
+    assert len(watched.run(workspace, days=1).looks) == 1
+    other = add_evaluated(workspace, "m2", confidence=0.95)
+    with workspace.database.begin() as connection:
+        writes.make_champion(connection, other.id)
+    after = watched.run(workspace)
+    assert (len(after.looks), after.last, after.findings) == (2, None, ())

@@ -11,6 +11,9 @@ from classifier.evaluation.page.markup import Markup, tag
 MOST_DOTS = 20
 """Points of a line that are marked; more of them would hide it."""
 
+LEAST_SHOWN = 0.01
+"""What an axis of shares spans at least."""
+
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 420.0, 300.0, 52.0, 24.0, 44.0, 12.0
 
 
@@ -86,29 +89,46 @@ def coverage(series: dict[str, Sequence[dict[str, float]]], *, title: str) -> Ma
 
 
 def lines(
-    series: Mapping[str, Sequence[tuple[float, float]]], *, title: str, x_title: str, y_title: str, shares: bool = False
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    shares: bool = False,
+    x_form: Callable[[float], str] = "{:,.4g}".format,
+    x_end: float | None = None,
+    limit: float | None = None,
+    called: Mapping[str, str] | None = None,
 ) -> Markup:
     """Draw values that follow each other, a line each series, whose name chooses the colour; both axes from 0.
 
-    Shares are drawn up to 100 %, and from where the lowest needs it.
+    Shares are drawn up to 100 %, and from where the lowest needs it. A `limit` is a dashed line. What series are
+    `called` is said where one points at them.
     """
     points = [point for one in series.values() for point in one]
-    right = round_up(max((x for x, _ in points), default=1))
-    values = [y for _, y in points]
-    bottom, top = (1 - round_up(1 - min(values)), 1.0) if shares else (0.0, round_up(max(values, default=1)))
+    right = x_end or round_up(max((x for x, _ in points), default=1))
+    values = [y for _, y in points] + ([] if limit is None else [limit])
+    lost = max(1 - min(values, default=1), LEAST_SHOWN)
+    bottom, top = (1 - round_up(lost), 1.0) if shares else (0.0, round_up(max(values, default=1)))
     axes = Axes((0, right), (bottom, top))
     form: Callable[[float], str] = percent if shares else "{:.3g}".format
     drawn = []
+    if limit is not None:
+        (left, level), (end, _) = axes.at(0, limit), axes.at(right, limit)
+        drawn.append(
+            tag("line", tag("title", f"limit {form(limit)}"), x1=left, x2=end, y1=level, y2=level, class_="diagonal")
+        )
     for name, found in series.items():
+        said = (called or {}).get(name, name)
         places = [axes.at(x, y) for x, y in found]
         path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-        drawn.append(tag("path", tag("title", name), d=path, class_=f"line {name}"))
+        drawn.append(tag("path", tag("title", said), d=path, class_=f"line {name}"))
         dots = places if len(places) <= MOST_DOTS else []
         drawn += [
-            tag("circle", tag("title", form(y)), cx=x, cy=level, r=3.5, class_=name)
+            tag("circle", tag("title", f"{said}: {form(y)}"), cx=x, cy=level, r=3.5, class_=name)
             for (x, level), (_, y) in zip(dots, found, strict=False)
         ]
-    return _svg(title, [*axes.frame(x_title, y_title, x_form="{:,.4g}".format, y_form=form), *drawn])
+    return _svg(title, [*axes.frame(x_title, y_title, x_form=x_form, y_form=form), *drawn])
 
 
 def dots(rows: Sequence[tuple[str, Sequence[Dot]]], *, title: str) -> Markup:

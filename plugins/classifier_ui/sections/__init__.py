@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from classifier_ui.sections import (
     backlog,
     champion,
+    conflicts,
     dead_letters,
     evaluation,
     labels,
     models,
     rejected,
+    review,
+    watching,
 )
 from classifier_ui.sections.section import Section
 
@@ -32,6 +35,8 @@ class Page:
 PAGES = (
     Page("", "Overview", (champion.SECTION, backlog.SECTION, labels.SECTION, evaluation.SECTION)),
     Page("models", "Models", (models.SECTION,)),
+    Page("review", "Review", (review.SECTION, conflicts.SECTION)),
+    Page("watching", "Watching", (watching.SECTION,)),
     Page("problems", "Problems", (dead_letters.SECTION, rejected.SECTION)),
 )
 

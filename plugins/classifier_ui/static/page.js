@@ -1,4 +1,4 @@
-// Fetch the live sections anew while somebody looks, and keep a form from being sent twice.
+// Fetch the live sections anew while somebody looks, keep a form from being sent twice, and let keys press buttons.
 "use strict";
 (() => {
   const fetchPart = async (section) => {
@@ -35,7 +35,12 @@
 
   document.querySelectorAll("form").forEach((form) =>
     form.addEventListener("submit", () => {
-      form.querySelector("button").disabled = true;
+      // not before it is sent: what a disabled button says is not
+      setTimeout(() => {
+        form.querySelectorAll("button").forEach((button) => {
+          button.disabled = true;
+        });
+      });
     }),
   );
   // back from the browser's cache, a form can be sent again
@@ -44,4 +49,17 @@
       button.disabled = false;
     }),
   );
+
+  const keyed = [...document.querySelectorAll("[data-key]")].filter((one) => one.dataset.key);
+  document.addEventListener("keydown", (event) => {
+    const writing = event.target.closest("input, select, textarea");
+    if (writing && event.key === "Escape") writing.blur();
+    if (writing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+    const found = keyed.find((one) => one.dataset.key === event.key.toLowerCase());
+    if (!found) return;
+    event.preventDefault();
+    if (found.matches("textarea")) found.focus();
+    else found.click();
+  });
+  if (keyed.length) window.focus(); // within Airflow's page, keys go to its own document otherwise
 })();

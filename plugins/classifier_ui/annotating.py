@@ -1,0 +1,126 @@
+"""The page on which people read one article after the other and say what it is. It works without JavaScript."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from classifier.exceptions import UserError
+from classifier.pipeline import annotate
+from classifier.pipeline.annotate import Question
+from classifier_ui import access, board, places, rendering
+from classifier_ui.pages import board as board_of
+
+SKIP, BACK, COMMENT = "s", "b", "c"
+
+KEYS = "".join(key for key in f"{string.digits[1:]}0{string.ascii_lowercase}" if key not in {SKIP, BACK, COMMENT})
+"""The keys of the categories, in their order; where there are more categories, the rest have none."""
+
+REASONS = {
+    "uncertain": "two categories are nearly as likely",
+    "diverse": "it is unlike the others that were chosen",
+    "rare": "its category has few annotations",
+    "audit": "drawn at random, so that right labels can be counted: what the model thinks is not shown",
+}
+"""Why an article was chosen, in words."""
+
+MOST = 2**63 - 1
+Article = Annotated[int, Path(ge=1, le=MOST)]
+After = Annotated[int | None, Query(ge=0, le=MOST)]
+
+router = APIRouter(prefix="/review", default_response_class=HTMLResponse)
+posted = APIRouter(prefix="/review", dependencies=[Depends(access.same_origin), Depends(access.ANNOTATE)])
+
+
+class Said:
+    """What the form sends: the article with the revision that was read, and what it is said to be."""
+
+    def __init__(
+        self,
+        article: Annotated[int, Form(ge=1, le=MOST)],
+        revision: Annotated[int, Form(ge=1, le=MOST)],
+        category: Annotated[str, Form(min_length=1, max_length=200)],
+        comment: Annotated[str, Form(max_length=2000)] = "",
+    ) -> None:
+        self.article, self.revision, self.category, self.comment = article, revision, category, comment
+
+
+@router.get("/next")
+async def following(request: Request, user: GetUserDep, after: After = None) -> HTMLResponse:
+    """Show the article that waits after another one."""
+    name = user.get_name()
+    return await _show(
+        request, user, lambda: annotate.following(places.reading(), name, after=after), before=after or None
+    )
+
+
+@router.get("/articles/{article}")
+async def article(request: Request, user: GetUserDep, article: Article) -> HTMLResponse:
+    """Show an article that was asked for, to say something else of it or to settle a conflict."""
+    return await _again(request, user, article)
+
+
+@posted.post("/annotate")
+async def take_in(request: Request, user: GetUserDep, said: Annotated[Said, Depends()]) -> Response:
+    """Take in what the user says of an article, and go on to the next."""
+    return await _take(request, user, annotate.answer, said, f"next?after={said.article}")
+
+
+@posted.post("/decide")
+async def decide(request: Request, user: GetUserDep, said: Annotated[Said, Depends()]) -> Response:
+    """Settle a conflict, and go back to the list."""
+    return await _take(request, user, annotate.decide, said, "?done=decided")
+
+
+async def _take(request: Request, user: Any, take: Callable[..., None], said: Said, to: str) -> Response:
+    """Take an answer in; where it cannot be taken, show the article as it is now and say why."""
+    answer = (said.article, said.revision, said.category)
+    try:
+        await board_of(request).act(
+            lambda: take(places.acting(), *answer, annotator=user.get_name(), comment=said.comment)
+        )
+    except (UserError, SQLAlchemyError) as error:
+        return await _again(request, user, said.article, said=f"Not taken in: {board.said(error)}.", status=409)
+    place = to if to.startswith("?") else f"/{to}"
+    return RedirectResponse(f"{request.scope['root_path']}/review{place}", 303)
+
+
+async def _again(request: Request, user: Any, article: int, *, said: str = "", status: int = 200) -> HTMLResponse:
+    name = user.get_name()
+    return await _show(
+        request, user, lambda: annotate.question(places.reading(), article, name), said=said, status=status
+    )
+
+
+async def _show(
+    request: Request,
+    user: Any,
+    read: Callable[[], Question | None],
+    *,
+    before: int | None = None,
+    said: str = "",
+    status: int = 200,
+) -> HTMLResponse:
+    reading = await board_of(request).now(read)
+    rights = await run_in_threadpool(access.rights, request, user)
+    question: Question | None = reading.value
+    choices = [(name, KEYS[place : place + 1]) for place, name in enumerate(question.categories)] if question else []
+    content = rendering.render(
+        "annotate.html",
+        root=request.scope["root_path"],
+        reading=reading,
+        question=question,
+        choices=choices,
+        before=before,
+        reasons=REASONS,
+        rights=rights,
+        said=said,
+    )
+    return HTMLResponse(content, status)
