@@ -106,10 +106,10 @@ def lines(
     `called` is said where one points at them.
     """
     points = [point for one in series.values() for point in one]
-    right = x_end or round_up(max((x for x, _ in points), default=1))
+    right = x_end or _round_up(max((x for x, _ in points), default=1))
     values = [y for _, y in points] + ([] if limit is None else [limit])
     lost = max(1 - min(values, default=1), LEAST_SHOWN)
-    bottom, top = (1 - round_up(lost), 1.0) if shares else (0.0, round_up(max(values, default=1)))
+    bottom, top = (1 - _round_up(lost), 1.0) if shares else (0.0, _round_up(max(values, default=1)))
     axes, form = Axes((0, right), (bottom, top)), percent if shares else "{:.3g}".format
     drawn = []
     if limit is not None:
@@ -165,7 +165,7 @@ def _shares(axes: Axes, x_title: str) -> Iterable[Markup]:
     return axes.frame(x_title, "right", x_form=percent, y_form=percent)
 
 
-def round_up(value: float) -> float:
+def _round_up(value: float) -> float:
     """Return the next end of an axis whose five parts are round numbers."""
     part = max(value, 1e-9) / 5
     size = 10.0 ** math.floor(math.log10(part))
