@@ -6,8 +6,8 @@ articles, that it is not worse than the champion by more than a margin. The asse
 starts `label_articles`.
 
 With `require_approval`, a person is asked before a promotion, in *Required Actions*: the question shows the
-verdict, the differences, and how many labels would change. Without an answer in twelve hours (or
-`CLASSIFIER_APPROVAL_HOURS`) the champion stays.
+verdict, the differences, and how many labels would change. Without an answer in twelve hours the champion
+stays.
 
 **Runs** every night at two (UTC). The training task waits in the pool `gpu` and runs in the queue
 `gpu`, so one model trains at a time.
@@ -45,7 +45,7 @@ from datetime import timedelta
 from airflow.sdk import Metadata, Param, TriggerRule, dag, task
 from classifier_airflow.approvals import ANSWER, Approval
 from classifier_airflow.assets import CHAMPION
-from classifier_airflow.conduct import APPROVAL_TIMEOUT, DEFAULT_ARGS, GPU_POOL, GPU_QUEUE
+from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE
 from pendulum import datetime
 
 
@@ -268,7 +268,7 @@ def retrain_classifier():
         subject="Promote {{ ti.xcom_pull(task_ids='judge')['model'] }}?",
         body="{{ ti.xcom_pull(task_ids='judge')['question'] }}",
         defaults=Approval.REJECT,
-        response_timeout=APPROVAL_TIMEOUT,
+        response_timeout=timedelta(hours=12),
     )
     # a rejection skips what follows `approve` directly: so `decline` follows `promote`
     ask(judged) >> [approve, decision]

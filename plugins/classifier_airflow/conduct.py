@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from datetime import timedelta
 from typing import Any
 
@@ -18,9 +17,6 @@ GPU_POOL = "gpu"
 
 GPU_QUEUE = "gpu"
 """Celery queue that only workers with a GPU take from; other executors ignore it."""
-
-APPROVAL_TIMEOUT = timedelta(hours=float(os.environ.get("CLASSIFIER_APPROVAL_HOURS", "12")))
-"""How long the question whether to promote waits for a person."""
 
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[

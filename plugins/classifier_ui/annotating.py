@@ -10,6 +10,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 
 from classifier.exceptions import UserError
@@ -39,17 +40,13 @@ router = APIRouter(prefix="/review", default_response_class=HTMLResponse)
 posted = APIRouter(prefix="/review", dependencies=[Depends(access.same_origin), Depends(access.ANNOTATE)])
 
 
-class Said:
+class Said(BaseModel):
     """What the form sends: the article with the revision that was read, and what it is said to be."""
 
-    def __init__(
-        self,
-        article: Annotated[int, Form(ge=1, le=MOST)],
-        revision: Annotated[int, Form(ge=1, le=MOST)],
-        category: Annotated[str, Form(min_length=1, max_length=200)],
-        comment: Annotated[str, Form(max_length=2000)] = "",
-    ) -> None:
-        self.article, self.revision, self.category, self.comment = article, revision, category, comment
+    article: int = Field(ge=1, le=MOST)
+    revision: int = Field(ge=1, le=MOST)
+    category: str = Field(min_length=1, max_length=200)
+    comment: str = Field("", max_length=2000)
 
 
 @router.get("/next")
@@ -68,13 +65,13 @@ async def article(request: Request, user: GetUserDep, article: Article) -> HTMLR
 
 
 @posted.post("/annotate")
-async def take_in(request: Request, user: GetUserDep, said: Annotated[Said, Depends()]) -> Response:
+async def take_in(request: Request, user: GetUserDep, said: Annotated[Said, Form()]) -> Response:
     """Take in what the user says of an article, and go on to the next."""
     return await _take(request, user, annotate.answer, said, f"next?after={said.article}")
 
 
 @posted.post("/decide")
-async def decide(request: Request, user: GetUserDep, said: Annotated[Said, Depends()]) -> Response:
+async def decide(request: Request, user: GetUserDep, said: Annotated[Said, Form()]) -> Response:
     """Settle a conflict, and go back to the list."""
     return await _take(request, user, annotate.decide, said, "?done=decided")
 

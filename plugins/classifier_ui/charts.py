@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -11,8 +12,8 @@ from classifier.pipeline.learning import Curves
 from classifier.pipeline.watched import Look
 
 DAY_S = 86_400
-LEAST_DAYS = 5
-"""Days that a chart over time spans at least, so that each of its marks is another day."""
+PARTS = 5
+"""Of an axis. A chart over time spans a multiple of so many days, so that each of its marks is another day."""
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720.0, 190.0, 48.0, 24.0, 10.0
 
@@ -57,7 +58,8 @@ def _over_time(
 ) -> Markup:
     """Draw figures of looks, of which there is one at least, up to the day of the last one."""
     newest = looks[-1].ran_at
-    span = charts.round_up(max((newest - looks[0].ran_at).total_seconds() / DAY_S, LEAST_DAYS))
+    days = (newest - looks[0].ran_at).total_seconds() / DAY_S
+    span = PARTS * max(1, math.ceil(days / PARTS))
     begin = newest - timedelta(days=span)
 
     def points(name: str) -> list[tuple[float, float]]:

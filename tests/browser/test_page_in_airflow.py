@@ -41,12 +41,6 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def airflow(home, encoder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLASSIFIER_APPROVAL_HOURS", str(40 / 3600))
-        yield from _airflow(home, encoder)
-
-
-def _airflow(home, encoder):
     with airflow_ui.started(home, encoder=encoder) as found:
         yield found
 
@@ -168,8 +162,11 @@ def test_a_promotion_that_needs_approval_goes_by_the_answer(airflow, filled, ans
     candidate = next(name for name in filled if name != champion)
     wanted = {"candidate": candidate, "require_approval": True, "gate": asdict(LENIENT)}
     run = airflow.client.trigger("retrain_classifier", wanted)
+    airflow.asked(run, "approve")
     if answer:
         airflow.answer(run, "approve", answer)
+    else:
+        airflow.let_time_pass(run, "approve")
     assert airflow.finished(run).state == "success"
     decided = history.run(airflow.workspace)[0]
     assert (decided.model, decided.verdict, decided.decided_by) == (candidate, verdict, by)

@@ -79,7 +79,7 @@ class TestReview:
         for one in asked:
             page = ask(f"/review/next?after={one - 1}", "user").text
             assert f'name="article" value="{one}"' in page
-            assert ("suggested" in page) == (one not in asked[:2])
+            assert ("The model suggests" in page) == (one not in asked[:2])
             assert ("drawn at random" in page) == (one in asked[:2])
 
     @pytest.mark.usefixtures("asked")
