@@ -18,6 +18,7 @@ from classifier.pipeline import annotate
 from classifier.pipeline.annotate import Question
 from classifier_ui import access, board, places, rendering
 from classifier_ui.pages import board as board_of
+from classifier_ui.sections import conflicts, review
 
 SKIP, BACK, COMMENT = "s", "b", "c"
 
@@ -31,6 +32,9 @@ REASONS = {
     "audit": "drawn at random, so that right labels can be counted: what the model thinks is not shown",
 }
 """Why an article was chosen, in words."""
+
+CHANGED = (review.SECTION.name, conflicts.SECTION.name)
+"""The sections that an answer changes. The others are dear to read, and people answer every few seconds."""
 
 MOST = 2**63 - 1
 Article = Annotated[int, Path(ge=1, le=MOST)]
@@ -81,7 +85,7 @@ async def _take(request: Request, user: Any, take: Callable[..., None], said: Sa
     answer = (said.article, said.revision, said.category)
     try:
         await board_of(request).act(
-            lambda: take(places.acting(), *answer, annotator=user.get_name(), comment=said.comment)
+            lambda: take(places.acting(), *answer, annotator=user.get_name(), comment=said.comment), forget=CHANGED
         )
     except (UserError, SQLAlchemyError) as error:
         return await _again(request, user, said.article, said=f"Not taken in: {board.said(error)}.", status=409)

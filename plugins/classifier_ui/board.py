@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -104,8 +104,8 @@ class Board:
             del self._kept[key]
         return reading
 
-    async def act(self, action: Callable[[], T]) -> T:
-        """Do something in a thread of its own, and forget what was read.
+    async def act(self, action: Callable[[], T], *, forget: Collection[Hashable] | None = None) -> T:
+        """Do something in a thread of its own, and forget what was read: all of it, or what it changes.
 
         Raises:
             NotDoneYetError: it takes too long to be waited for; it goes on.
@@ -116,7 +116,8 @@ class Board:
         except TimeoutError as error:
             raise NotDoneYetError from error
         finally:
-            self._kept.clear()
+            for key in list(self._kept) if forget is None else forget:
+                self._kept.pop(key, None)
 
     def _entry(self, key: Hashable) -> _Kept:
         entry = self._kept.setdefault(key, _Kept(tried_at=-float("inf")))

@@ -289,6 +289,7 @@ class TestABadDatabase:
         assert "run: classifier db upgrade" in ask("/").text
 
 
+@pytest.mark.usefixtures("airflow")
 class TestBoard:
     def test_what_is_stale_is_shown_while_it_is_read_anew_by_one(self):
         import asyncio
@@ -332,6 +333,39 @@ class TestBoard:
 
         found = asyncio.run(story())
         assert (found.value, found.error) == (7, "gone")
+
+    def test_what_must_not_be_old_is_read_each_time_kept_nowhere_and_not_waited_for_long(self):
+        import asyncio
+
+        from classifier_ui.board import SLOW, Board
+
+        counted, free = iter(range(9)), threading.Event()
+
+        async def story():
+            board = Board(patience_s=0.2)
+            values = [(await board.now(lambda: next(counted))).value for _ in range(3)]
+            kept = len(board._kept)
+            slow = await board.now(lambda: free.wait(5))
+            free.set()
+            return values, kept, slow.error
+
+        assert asyncio.run(story()) == ([0, 1, 2], 0, SLOW)
+
+    def test_an_action_forgets_only_what_it_changes_where_it_says_so(self):
+        import asyncio
+
+        from classifier_ui.board import Board
+
+        async def story():
+            board, found = Board(), []
+            for forget in (("review",), None):
+                for key in ("review", "labels"):
+                    await board.get(key, lambda: 1, fresh_s=60)
+                await board.act(lambda: None, forget=forget)
+                found.append(list(board._kept))
+            return found
+
+        assert asyncio.run(story()) == [["labels"], []]
 
 
 def test_the_plugin_is_light_for_the_processes_that_serve_no_page():
