@@ -98,10 +98,7 @@ def ask(airflow, page_app, monkeypatch, request):
     client, tokens = airflow
 
     def forget():
-        for opened in (places.reading, places.acting):
-            if opened.cache_info().currsize:
-                opened().database.dispose()
-            opened.cache_clear()
+        places.close()
         page_app.state.board = board.Board()
 
     def ask_page(path="/", role="viewer", *, method="GET", headers=OURS, **more):
