@@ -18,7 +18,11 @@ from classifier.pipeline import label_workers
 from tests.integration.made_up import crown, query, take_in, unlabelled, value
 from tests.integration.test_labelling import labellings  # noqa: F401 - a fixture
 
-COMMAND = [sys.executable, "-c", "from classifier.cli.app import main; main()", "label", "--workers", "2", "--json"]
+HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+"""What a shell starts in the background, tests perhaps, ignores interrupts, and so would all that it starts."""
+
+PROGRAM = f"{HEAR}from classifier.cli.app import main; main()"
+COMMAND = [sys.executable, "-c", PROGRAM, "label", "--workers", "2", "--json"]
 
 
 @pytest.fixture
