@@ -27,7 +27,7 @@ import common
 import httpx
 import rollback
 
-MIX = {"/": 10, "/sections/backlog": 6, "/models": 2, "/models/m2": 1, "/problems": 1}
+MIX = {"/": 10, "/sections/backlog": 6, "/models": 2, "/models/m2": 1, "/problems": 1, "/watching": 1, "/review": 1}
 """How often each is asked for: most look at the overview, which asks for its live part again."""
 
 

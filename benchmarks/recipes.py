@@ -2,8 +2,9 @@
 
 Each seed has a project of its own, embedded Postgres and all: articles are ingested, near-duplicates kept on one side
 of the split, a model is trained from the demo's encoder and evaluated on the test articles, and the baseline (TF-IDF
-and LinearSVC) on the same ones. BBC is dealt anew with every seed: seven tenths train, a tenth validates, a fifth
-tests. C50 and R8 keep their published test articles; a tenth of their train articles validate.
+and LinearSVC) on the same ones. Of a blend the network alone is measured too, and what the blend costs in labelling.
+BBC is dealt anew with every seed: seven tenths train, a tenth validates, a fifth tests. C50 and R8 keep their published
+test articles; a tenth of their train articles validate.
 
     python benchmarks/recipes.py bbc --seeds 3 --out benchmarks/results/recipe-bbc.json
     python benchmarks/recipes.py c50 --set long_articles=chunk stride=350
@@ -16,7 +17,9 @@ import gzip
 import logging
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,7 @@ def run(recipe: str, articles: list[Article], encoder: Path, seed: int, changed:
         wanted = files.load(recipe, **{"seed": seed, **{key: typed(value) for key, value in changed.items()}})
         trained = train.run(workspace, wanted, encoder_name=str(encoder))
         found = evaluate.run(workspace)
+        alone = network_alone(workspace) if wanted.blend != "none" else {}
         workspace.database.dispose()
         embedded.leave(settings.postgres_directory)
     assert isinstance(trained, train.Trained)
@@ -115,6 +119,39 @@ def run(recipe: str, articles: list[Article], encoder: Path, seed: int, changed:
         "epoch": trained.best_epoch,
         "train_seconds": trained.seconds,
         "baseline_train_seconds": round(found.baseline_train_seconds, 1),
+        **alone,
+    }
+
+
+def network_alone(workspace: Any) -> dict[str, Any]:
+    """Return what a blend's network answers alone, and how fast both label the test articles."""
+    from classifier import registry
+    from classifier.evaluation.metrics import measure
+    from classifier.labelling import engine
+    from classifier.labelling.pages import Labeller
+    from classifier.store import reads
+
+    with workspace.database.connect() as connection:
+        files = registry.open_artefact(registry.find(connection, None))
+        test = reads.annotated_articles(connection, "test")
+    texts, truth = [one.text for one in test], [one.category for one in test]
+    blended = Labeller.of(files, engine.choose(files), home=workspace.settings.home)
+    network = replace(blended, blend=None)
+    seconds: dict[str, list[float]] = {"network": [], "blend": []}
+    for _ in range(3):  # in turn
+        for name, labeller in (("network", network), ("blend", blended)):
+            start = time.perf_counter()
+            answers = labeller.probabilities(texts)
+            seconds[name].append(time.perf_counter() - start)
+            if name == "network":
+                found = measure(truth, [files.categories[best] for best in answers.argmax(axis=1)])
+    network_s, blend_s = (statistics.median(seconds[name]) for name in ("network", "blend"))
+    return {
+        "network_accuracy": round(found.accuracy, 4),
+        "network_macro_f1": round(found.macro_f1, 4),
+        "network_docs_per_s": round(len(texts) / network_s, 1),
+        "blend_docs_per_s": round(len(texts) / blend_s, 1),
+        "blend_cost": round(blend_s / network_s - 1, 3),
     }
 
 
@@ -131,7 +168,8 @@ def typed(value: str) -> str | int | float:
 def summary(recipe: str, changed: dict[str, str], found: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the mean and spread of the seeds."""
     figures: dict[str, Any] = {"recipe": recipe, "set": changed, "seeds": len(found)}
-    for name in ("accuracy", "baseline_accuracy", "macro_f1", "baseline_macro_f1"):
+    names = "accuracy", "baseline_accuracy", "network_accuracy", "macro_f1", "baseline_macro_f1", "blend_cost"
+    for name in (one for one in names if one in found[0]):
         values = [one[name] for one in found]
         figures[name] = round(statistics.mean(values), 4)
         figures[f"{name}_spread"] = [min(values), max(values)]

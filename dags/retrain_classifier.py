@@ -63,7 +63,7 @@ def train(params=None) -> str:
         return models.show(workspace(), params["candidate"]).name
     wanted = (
         "epochs", "batch_size", "batch_tokens", "learning_rate", "max_length", "long_articles", "stride", "max_chunks",
-        "patience", "seed", "precision",
+        "patience", "seed", "precision", "blend",
     )  # fmt: skip
     report = use_case.run(
         workspace(),
@@ -236,6 +236,12 @@ def decline(ti=None):
             type=["null", "string"],
             enum=[None, "auto", "float32", "mixed_bfloat16", "mixed_float16"],
             description="Number format of the training; the recipe's without.",
+        ),
+        "blend": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "none", "linear"],
+            description="Have a linear classifier on TF-IDF answer beside the network; the recipe's without.",
         ),
         "wanted_precision": Param(
             None,

@@ -54,6 +54,9 @@ def train(
     ema_decay: Annotated[
         float | None, typer.Option(help="Keep the weights' moving average, which remembers this much a step.")
     ] = None,
+    blend: Annotated[
+        str | None, typer.Option(help="none, or linear: a linear classifier on TF-IDF answers beside the network.")
+    ] = None,
     wanted_precision: WantedPrecision = None,
     json: Json = False,
 ) -> None:
@@ -87,6 +90,7 @@ def train(
         layer_decay=layer_decay,
         label_smoothing=label_smoothing,
         ema_decay=ema_decay,
+        blend=blend,
     )
     with progress.training(quiet=json) as on_progress:
         report = use_case.run(

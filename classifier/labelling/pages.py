@@ -25,7 +25,9 @@ from classifier.labelling.engine import Engine
 from classifier.model import checkpoint, long_articles
 from classifier.model import temperature as temperatures
 from classifier.model.artefact import Artefact
+from classifier.model.blend import Blend
 from classifier.model.checkpoint import EncoderShape
+from classifier.model.linear import Scores
 from classifier.model.long_articles import Owners
 from classifier.model.tokenization import Pieces, Tokenization, pad
 
@@ -51,12 +53,13 @@ class Prepared:
     """A tokenised page: each distinct text stands once in `batches`, in one chunk or several.
 
     `owners` leads from each chunk to its row among the distinct texts, `positions` from each text, in the order
-    given, to it.
+    given, to it. `scores` are a blend's linear ones, shape (distinct texts, categories).
     """
 
     batches: tuple[Batch, ...]
     positions: NDArray[np.int64]
     owners: Owners
+    scores: Scores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Labeller:
     """Turns texts into probabilities.
 
     `prepare` may run in one thread, for the next page, while `run` is in another one, for this page:
-    both leave Python's lock.
+    both leave Python's lock, but for a blend's counting of words.
     """
 
     tokenization: Tokenization
@@ -72,14 +75,21 @@ class Labeller:
     categories: tuple[str, ...]
     sizes: BatchSizes = batch_sizes.COMMON
     temperature: float = temperatures.NONE
+    blend: Blend | None = None
 
     @classmethod
     def of(cls, artefact: Artefact, engine: Engine, *, home: Path | None = None) -> Labeller:
-        """Read the artefact's tokenizer and temperature; `engine` holds the same artefact's weights.
+        """Read the artefact's tokenizer, temperature and blend; `engine` holds the same artefact's weights.
 
         `home` is where the machine's batch sizes are kept; without one, a common size is taken.
         """
-        labeller = cls(artefact.tokenization(), engine, artefact.categories, temperature=artefact.temperature)
+        labeller = cls(
+            artefact.tokenization(),
+            engine,
+            artefact.categories,
+            temperature=artefact.temperature,
+            blend=artefact.blend(),
+        )
         if home is None:
             return labeller
         shape = EncoderShape.from_config(checkpoint.read_config(artefact.directory))
@@ -100,7 +110,8 @@ class Labeller:
         rows: dict[str, int] = {}
         positions = np.fromiter((rows.setdefault(text, len(rows)) for text in texts), np.int64, count=len(texts))
         chunks = self.tokenization.chunks(list(rows))
-        return Prepared(tuple(self._batches(chunks.pieces)), positions, chunks.owners)
+        scores = self.blend.linear.scores(list(rows)) if self.blend and rows else None
+        return Prepared(tuple(self._batches(chunks.pieces)), positions, chunks.owners, scores)
 
     def run(self, prepared: Prepared) -> Probabilities:
         """Return the probabilities of a prepared page at the temperature, in the order of its texts.
@@ -112,6 +123,8 @@ class Labeller:
         for batch in prepared.batches:
             chunks[batch.rows] = self.engine.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
         distinct = long_articles.pool(chunks, prepared.owners)
+        if self.blend and prepared.scores is not None:
+            distinct = self.blend.weights.apply(distinct, prepared.scores)
         if broken := len(distinct) - int(np.isfinite(distinct).all(axis=1).sum()):
             raise FloatingPointError(
                 f"{broken} of {len(distinct)} distinct texts have probabilities that are no number"

@@ -2,9 +2,9 @@
 
 `config.json` (with `id2label`), `model.safetensors` and the tokenizer's files are those of
 `transformers`. Ours is `classifier.json`, the manifest: the order of the categories, the length at
-which texts are cut, what becomes of longer ones, the temperature of its confidence, how the model came
-about, and the sha256 of every other file. It is written last, so a directory that has one is complete; an
-artefact never changes afterwards.
+which texts are cut, what becomes of longer ones, the weights of a blend, the temperature of its confidence,
+how the model came about, and the sha256 of every other file. It is written last, so a directory that has one
+is complete; an artefact never changes afterwards. A blend's linear classifier has files of its own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import Any
 
 from classifier import durable
 from classifier.exceptions import ArtefactError
-from classifier.model import checkpoint, long_articles
+from classifier.model import blend, checkpoint, linear, long_articles
 from classifier.model import temperature as temperatures
+from classifier.model.blend import Blend
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
 from classifier.model.long_articles import Chunking
 from classifier.model.tokenization import Tokenization
@@ -30,6 +31,8 @@ MANIFEST_FILE = "classifier.json"
 FORMAT = 1
 FORMAT_OF_CHUNKS = 2
 """Of models that read in chunks: versions that know of none refuse it, where they would cut off silently."""
+FORMAT_OF_BLENDS = 3
+"""Of networks that a linear classifier answers beside; they may read in chunks, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,15 @@ class Artefact:
         chunking = long_articles.from_manifest(self.manifest)
         return Tokenization.read(self.directory, int(self.manifest["max_length"]), chunking)
 
+    def blend(self) -> Blend | None:
+        """Read the linear classifier that answers beside the network, if one does.
+
+        Raises:
+            ArtefactError: another version of the classifier wrote it.
+        """
+        weights = blend.weights_of(self.manifest)
+        return Blend(linear.read(self.directory, self.categories), weights) if weights else None
+
 
 def write(
     directory: Path,
@@ -77,10 +89,12 @@ def write(
     details: Mapping[str, Any],
     beside: Mapping[str, bytes] | None = None,
     chunking: Chunking | None = None,
+    blended: Blend | None = None,
 ) -> Artefact:
     """Write an artefact aside and move it into place; `tokenizer` is the directory to copy it from.
 
-    `beside` are further files of it, by name. Without `chunking`, long articles are cut off.
+    `beside` are further files of it, by name. Without `chunking`, long articles are cut off; without `blended`, the
+    network answers alone.
 
     Raises:
         ArtefactError: there is already something at `directory`.
@@ -92,13 +106,14 @@ def write(
     try:
         checkpoint.copy_tokenizer(tokenizer, aside)
         checkpoint.write(aside, shape, weights, categories=categories, extra={})
-        for name, content in (beside or {}).items():
+        for name, content in {**(beside or {}), **(blended.linear.to_files() if blended else {})}.items():
             (aside / name).write_bytes(content)
         manifest = {
-            "format": FORMAT_OF_CHUNKS if chunking else FORMAT,
+            "format": FORMAT_OF_BLENDS if blended else FORMAT_OF_CHUNKS if chunking else FORMAT,
             "categories": list(categories),
             "max_length": max_length,
             "long_articles": long_articles.to_manifest(chunking),
+            **blend.to_manifest(blended),
             **details,
             "sha256": {path.name: _sha256(path) for path in sorted(aside.iterdir())},
         }
@@ -139,8 +154,8 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
         manifest = json.loads(content)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(f"{path}: not JSON ({error}); restore the directory from a backup") from error
-    if not isinstance(manifest, dict) or manifest.get("format") not in {FORMAT, FORMAT_OF_CHUNKS}:
-        known = f"{FORMAT} or {FORMAT_OF_CHUNKS}"
+    if not isinstance(manifest, dict) or manifest.get("format") not in range(FORMAT, FORMAT_OF_BLENDS + 1):
+        known = f"{FORMAT} to {FORMAT_OF_BLENDS}"
         raise ArtefactError(f"{path}: not a manifest of format {known}; another version of the classifier wrote it")
     return manifest
 

@@ -19,6 +19,7 @@ from classifier.evaluation.sample import Answers
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
 from classifier.model import temperature as temperatures
+from classifier.model.blend import Blend
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
 
@@ -32,14 +33,15 @@ def choose(
     validation: Sequence[AnnotatedArticle],
     *,
     wanted_precision: float,
+    blend: Blend | None = None,
 ) -> dict[str, Any]:
-    """Fit the temperature of the engine that would label here, and choose a threshold at it.
+    """Fit the temperature of the engine that would label here, with its blend, and choose a threshold at it.
 
     Returns:
         What the model's manifest and row keep of both; nothing without validation articles of its categories.
     """
-    labeller = Labeller(tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories)
-    probabilities, truth = _answers(labeller, validation)
+    labeller = Labeller(tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories, blend=blend)
+    probabilities, truth = answers_of(labeller, validation)
     known = truth >= 0
     if not known.any():
         log.info("no validation article of the model's categories: %s", line({}))
@@ -65,12 +67,12 @@ def line(chosen: Mapping[str, Any]) -> str:
 
 def choose_threshold(labeller: Labeller, validation: Sequence[AnnotatedArticle], wanted_precision: float) -> Threshold:
     """Choose a registered model's threshold anew, at its temperature; there has to be a validation article."""
-    found = _threshold(*_answers(labeller, validation), wanted_precision)
+    found = _threshold(*answers_of(labeller, validation), wanted_precision)
     log.info("%s", found)
     return found
 
 
-def _answers(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tuple[Probabilities, CategoryIndices]:
+def answers_of(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tuple[Probabilities, CategoryIndices]:
     """Return what is answered, and the columns that are right: -1 where the model does not know the category."""
     columns = {name: column for column, name in enumerate(labeller.categories)}
     truth = np.array([columns.get(article.category, -1) for article in articles], dtype=np.int64)

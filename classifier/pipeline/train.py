@@ -14,9 +14,10 @@ from classifier.articles import AnnotatedArticle
 from classifier.labelling import agreement
 from classifier.labelling.agreement import Agreement
 from classifier.model import artefact
+from classifier.model.blend import Blend
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
-from classifier.pipeline import confidence, starts, training_data, under_way
+from classifier.pipeline import blending, confidence, starts, training_data, under_way
 from classifier.pipeline.starts import Skipped, Start
 from classifier.pipeline.under_way import Training
 from classifier.pipeline.use_case import use_case
@@ -49,6 +50,15 @@ class Trained:
     engine: str
     resumed_from_step: int
     confidence: str = ""
+    blend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What was chosen on the validation split for the trained network."""
+
+    blend: Blend | None
+    confidence: dict[str, Any]
 
 
 @use_case
@@ -92,8 +102,12 @@ def run(
         fine_tuned = replace(pretrained, weights=fitted.weights)
         details["engine"] = agreement.check(fine_tuned, tokenization, categories, texts)
         wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
-        sure = confidence.choose(fine_tuned, tokenization, categories, validation, wanted_precision=wanted)
-        trained = _register(workspace, fine_tuned, tokenization, categories, fitted, details, sure, content, training)
+        blend = None
+        if recipe.blend == "linear":
+            blend = blending.choose(fine_tuned, tokenization, categories, train, validation)
+        sure = confidence.choose(fine_tuned, tokenization, categories, validation, wanted_precision=wanted, blend=blend)
+        chosen = _Chosen(blend, sure)
+        trained = _register(workspace, fine_tuned, tokenization, categories, fitted, details, chosen, content, training)
         training.checkpoints.discard()
     return trained
 
@@ -132,7 +146,7 @@ def _register(
     categories: tuple[str, ...],
     fitted: Fitted,
     details: dict[str, Any],
-    sure: dict[str, Any],
+    chosen: _Chosen,
     content: bytes,
     training: Training,
 ) -> Trained:
@@ -149,9 +163,10 @@ def _register(
             categories=categories,
             max_length=tokenization.max_length,
             tokenizer=fine_tuned.directory,
-            details={"name": name, **details, "confidence": sure},
+            details={"name": name, **details, "confidence": chosen.confidence},
             beside={snapshot.FILE: content, **training.pictures(name, fitted)},
             chunking=tokenization.chunking,
+            blended=chosen.blend,
         )
     with workspace.database.begin() as connection:
         model = reads.model(connection, name) or registry.register(connection, name, files, details)
@@ -169,4 +184,5 @@ def _register(
         engine=str(Agreement(**details["engine"])),
         resumed_from_step=fitted.resumed_from,
         confidence=confidence.line(files.confidence),
+        blend=blending.line(chosen.blend) if chosen.blend else "",
     )

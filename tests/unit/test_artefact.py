@@ -134,10 +134,10 @@ def test_a_manifest_that_is_no_json_is_named(model, content):
     assert "not JSON" in refusal(model.directory)
 
 
-@pytest.mark.parametrize("content", [[], {}, {"format": 3}])
+@pytest.mark.parametrize("content", [[], {}, {"format": 4}])
 def test_a_manifest_of_another_format_is_refused(model, content):
     (model.directory / "classifier.json").write_text(json.dumps(content))
-    assert "not a manifest of format 1 or 2" in refusal(model.directory)
+    assert "not a manifest of format 1 to 3" in refusal(model.directory)
 
 
 def test_a_model_that_reads_in_chunks_says_so_and_is_of_no_format_that_older_versions_open(tmp_path):

@@ -10,6 +10,7 @@ from classifier.model.long_articles import Chunking
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 CLASS_WEIGHTS = ("none", "balanced")
 LONG_ARTICLES = ("truncate", "chunk")
+BLENDS = ("none", "linear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Recipe:
         label_smoothing: Share of the target that all categories divide (Szegedy et al., 2016).
         ema_decay: Weights are validated and kept as their moving average, which remembers this much at each
             step (Polyak and Juditsky, 1992); 0 keeps the last step's.
+        blend: "linear" has a linear classifier on TF-IDF answer beside the network, weighed on the validation split.
     """
 
     name: str = "default"
@@ -63,6 +65,7 @@ class Recipe:
     layer_decay: float = 1.0
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
+    blend: str = "none"
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
@@ -84,6 +87,7 @@ class Recipe:
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("class weights", self.class_weights, CLASS_WEIGHTS)
         _one_of("long articles", self.long_articles, LONG_ARTICLES)
+        _one_of("blend", self.blend, BLENDS)
         if self.chunking:
             self.chunking.check(self.max_length)
 

@@ -1,0 +1,56 @@
+"""Have a linear classifier answer beside a network that was trained on the same articles."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from classifier.articles import AnnotatedArticle
+from classifier.labelling import engine as engines
+from classifier.labelling.pages import Labeller
+from classifier.model import blend, linear
+from classifier.model.blend import Blend
+from classifier.model.checkpoint import Checkpoint
+from classifier.model.tokenization import Tokenization
+from classifier.pipeline import confidence
+
+log = logging.getLogger(__name__)
+
+
+def choose(
+    checkpoint: Checkpoint,
+    tokenization: Tokenization,
+    categories: tuple[str, ...],
+    train: Sequence[AnnotatedArticle],
+    validation: Sequence[AnnotatedArticle],
+) -> Blend | None:
+    """Train the linear classifier, and weigh the two on the validation articles with the engine that would label.
+
+    Returns:
+        The blend; None, and a warning why, where there is nothing to learn or to weigh the two on.
+    """
+    started = time.monotonic()
+    try:
+        words = linear.fit([article.text for article in train], [article.category for article in train])
+    except ValueError as error:  # scikit-learn has no other for an empty vocabulary
+        log.warning("the network answers alone, a linear classifier finds nothing to learn: %s", error)
+        return None
+    labeller = Labeller(tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories)
+    probabilities, truth = confidence.answers_of(labeller, validation)
+    known = truth >= 0
+    if known.sum() < blend.LEAST:
+        log.warning("the network answers alone: a blend needs %d validation articles", blend.LEAST)
+        return None
+    scores = words.scores([article.text for article in validation])
+    weights = blend.fit(probabilities[known], scores[known], truth[known])
+    log.info("%s; the linear classifier took %.1f s", line(Blend(words, weights)), time.monotonic() - started)
+    return Blend(words, weights)
+
+
+def line(chosen: Blend | None) -> str:
+    """Say in a line what answers."""
+    if chosen is None:
+        return "the network alone"
+    weights, terms = chosen.weights, len(chosen.linear.coefficients)
+    return f"network {weights.network:.2f}, linear {weights.linear:.2f}, of {terms:,} terms"

@@ -1,0 +1,89 @@
+"""A linear classifier that answers beside the network does so from its training to the labels."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier import registry
+from classifier.labelling import engine
+from classifier.labelling.pages import Labeller
+from classifier.model import artefact
+from classifier.pipeline import evaluate, label, train
+from classifier.store import writes
+from classifier.training.recipes import Recipe
+from tests.integration.made_up import COLUMNS, articles, query, take_in
+from tests.tiny import make_encoder
+
+RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32", blend="linear")
+SIGNS = {"business": "zinc", "sport": "xenon"}
+"""Words that the tiny encoder's vocabulary does not have: only who counts words can tell these categories apart."""
+
+
+def unreadable(count, *, split=""):
+    """Articles of two categories that differ in words which are all the same unknown one to the network."""
+    names = list(SIGNS)
+    return [
+        {
+            "id": f"a{number}",
+            "text": f"the {SIGNS[names[number % 2]]} the the q{number}",
+            "category": names[number % 2],
+            "split": split or ("train", "train", "validation", "test")[number // 2 % 4],
+        }
+        for number in range(count)
+    ]
+
+
+@pytest.mark.slow
+def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_path):
+    take_in(workspace, tmp_path / "known.csv", unreadable(400), replace(COLUMNS, split="split"))
+    encoder = str(make_encoder(tmp_path / "encoder"))
+    alone = train.run(workspace, replace(RECIPE, blend="none"), encoder_name=encoder)
+    together = train.run(workspace, RECIPE, encoder_name=encoder)
+    assert evaluate.run(workspace, alone.model).metrics.accuracy < 0.75
+    assert evaluate.run(workspace, together.model).metrics.accuracy == 1.0
+    assert "linear" in together.blend
+    assert not alone.blend
+
+    manifest = json.loads((Path(together.artefact) / "classifier.json").read_text())
+    assert manifest["format"] == 3  # older versions would leave the linear classifier out
+    assert manifest["blend"]["weights"]["linear"] > 1
+    assert manifest["sha256"].keys() >= {"linear.safetensors", "linear.terms.json"}
+
+    with workspace.database.begin() as connection:
+        writes.make_champion(connection, registry.find(connection, together.model).id)
+    waiting = [{**row, "id": f"new-{row['id']}", "category": ""} for row in unreadable(20, split="train")]
+    take_in(workspace, tmp_path / "new.csv", waiting)
+    assert label.run(workspace).labelled == len(waiting)
+    labels = "SELECT external_id, label FROM article_labels WHERE origin = 'prediction'"
+    truth = {f"new-{row['id']}": row["category"] for row in unreadable(20)}
+    assert dict(query(workspace.database, labels)) == truth
+
+
+@pytest.mark.slow
+def test_with_too_few_validation_articles_the_network_answers_alone_and_it_is_said(workspace, tmp_path, caplog):
+    take_in(workspace, tmp_path / "known.csv", articles(60))
+    with caplog.at_level(logging.WARNING):
+        made = train.run(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")))
+    assert "the network answers alone: a blend needs 50 validation articles" in caplog.text
+    assert artefact.read(Path(made.artefact)).blend() is None
+
+
+@pytest.mark.slow
+def test_the_order_and_the_page_of_an_article_do_not_change_a_bit_of_it(workspace, tmp_path):
+    take_in(workspace, tmp_path / "known.csv", articles(600))
+    made = train.run(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")))
+    files = artefact.read(Path(made.artefact))
+    assert files.blend()
+    labeller = Labeller.of(files, engine.choose(files))
+    texts = [row["text"] for row in articles(100, seed=5)]
+    together = labeller.probabilities(texts)
+    order = np.random.default_rng(0).permutation(len(texts))
+    np.testing.assert_array_equal(labeller.probabilities([texts[row] for row in order]), together[order])
+    alone = [labeller.probabilities([text])[0] for text in texts[:10]]
+    np.testing.assert_array_equal(np.array(alone), together[:10])
