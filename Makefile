@@ -5,11 +5,12 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check fix clean
+.PHONY: help demo test stack-test check fix clean
 
 help:
 	@echo "make demo    the whole workflow on real articles in a real Airflow (EXIT=1: stop by itself)"
 	@echo "make test    every test (ARGS='-k queue' to choose)"
+	@echo "make stack-test    docker-compose.yml's services as processes, and what kills them (a quarter of an hour)"
 	@echo "make check   formatting, lint, types and the direction of imports"
 	@echo "make fix     format and mend what can be mended"
 	@echo "make clean   remove what was made, the virtual environment and the demo's data (var/) too"
@@ -19,6 +20,9 @@ demo: .venv/demo
 
 test: .venv/test
 	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+
+stack-test: .venv/stack
+	$(if $(WRITE),CLASSIFIER_TEST_WRITE=1) $(BIN)/pytest tests/stack --verbose $(ARGS)
 
 check: .venv/test
 	$(BIN)/ruff format --check .
@@ -47,3 +51,7 @@ clean:
 	@echo "installing what the tests need (minutes, once)"
 	$(PIP) --editable '.[airflow,celery,torch,test]'
 	@touch $@ .venv/demo
+
+.venv/stack: .venv/test
+	$(PIP) --editable '.[stack]'
+	@touch $@
