@@ -8,12 +8,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: help demo test stack-test check fix clean
 
 help:
-	@echo "make demo    the whole workflow on real articles in a real Airflow (EXIT=1: stop by itself)"
-	@echo "make test    every test (ARGS='-k queue' to choose)"
-	@echo "make stack-test    docker-compose.yml's services as processes, and what kills them (a quarter of an hour)"
-	@echo "make check   formatting, lint, types and the direction of imports"
-	@echo "make fix     format and mend what can be mended"
-	@echo "make clean   remove what was made, the virtual environment and the demo's data (var/) too"
+	@echo "make demo        the whole workflow on real articles in a real Airflow (EXIT=1: stop by itself)"
+	@echo "make test        every test (ARGS='-k queue' to choose)"
+	@echo "make stack-test  the services of docker-compose.yml as processes, and what kills them: a quarter of an hour"
+	@echo "make check       formatting, lint, types and the direction of imports"
+	@echo "make fix         format and mend what can be mended"
+	@echo "make clean       remove what was made, the virtual environment and the demo's data (var/) too"
 
 demo: .venv/demo
 	@$(BIN)/classifier demo $(if $(EXIT),--exit) $(if $(PORT),--port $(PORT))

@@ -152,7 +152,7 @@ def test_the_values_say_what_the_stack_on_one_machine_says():
         if name.startswith(("CLASSIFIER_", "HF_", "TF_")) and name in ENVIRONMENT:
             default = value.split(":-")[1].rstrip("}") if ":-" in value else value
             assert ENVIRONMENT[name] == default, name
-        if name.startswith(("AIRFLOW__WORKERS__", "AIRFLOW__SCHEDULER__TASK")):
+        if name.startswith(("AIRFLOW__WORKERS__", "AIRFLOW__SCHEDULER__TASK_")):
             section, option = name.removeprefix("AIRFLOW__").lower().split("__")
             assert str(VALUES["config"][section][option]) == value, name
     assert {name for name in shared if name.startswith(("CLASSIFIER_", "HF_", "TF_"))} <= EVERYWHERE
@@ -165,3 +165,17 @@ def test_the_values_name_the_images_of_this_version_and_no_secret():
     assert f":{version}-gpu" in ENVIRONMENT["CLASSIFIER_GPU_POD"]
     assert VALUES["executor"] == "KubernetesExecutor"
     assert not any(word in name for name in ENVIRONMENT for word in ("PASSWORD", "KEY", "SECRET", "URL", "CONN"))
+
+
+@pytest.mark.parametrize(
+    ("component", "service"), [("dagProcessor", "dag-processor"), ("triggerer", "triggerer"), ("scheduler", None)]
+)
+def test_a_component_is_checked_by_what_the_image_has(component, service):
+    """The chart's own checks and its removal of logs call scripts of Airflow's official image."""
+    command = VALUES[component]["livenessProbe"]["command"]
+    if service:
+        assert command == COMPOSE["services"][service]["healthcheck"]["test"][1:]
+    else:
+        assert command == ["airflow", "jobs", "check", "--job-type", "SchedulerJob", "--local"]
+        assert VALUES[component]["startupProbe"]["command"] == command
+    assert VALUES[component]["logGroomerSidecar"] == {"enabled": False}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from classifier.demo import processes
 from classifier.demo.rest import Client
 from tests.stack import compose, postgres
 from tests.stack.compose import Service
@@ -38,11 +39,6 @@ class Stack:
     def articles_url(self) -> str:
         """The URL of the articles, as the containers have it."""
         return self.ground.text("scheduler", self.services["scheduler"].environment["CLASSIFIER_DATABASE_URL"])
-
-    @property
-    def models(self) -> Path:
-        """The volume of the models."""
-        return self.ground.path("/var/lib/classifier/models")
 
     def container(self, name: str) -> Container:
         """Return a service's first container."""
@@ -120,10 +116,12 @@ def running(folder: Path, **settings: str) -> Iterator[Stack]:
     daemon = Daemon(stack.containers)
     daemon.start()
     try:
-        yield stack
+        with processes.interruptible():
+            yield stack
     finally:
-        daemon.end()
-        stack.down()
+        with processes.undisturbed():
+            daemon.end()
+            stack.down()
 
 
 def declared(folder: Path, **settings: str) -> Stack:

