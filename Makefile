@@ -21,7 +21,7 @@ demo: .venv/demo
 test: .venv/test
 	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
-stack-test: .venv/stack
+stack-test: .venv/test
 	$(if $(WRITE),CLASSIFIER_TEST_WRITE=1) $(BIN)/pytest tests/stack --verbose $(ARGS)
 
 check: .venv/test
@@ -51,7 +51,3 @@ clean:
 	@echo "installing what the tests need (minutes, once)"
 	$(PIP) --editable '.[airflow,celery,torch,test]'
 	@touch $@ .venv/demo
-
-.venv/stack: .venv/test
-	$(PIP) --editable '.[stack]'
-	@touch $@

