@@ -76,7 +76,7 @@ class Report:
         yield f"- **Restarted** as `restart: always` has it, times: {again}."
         yield f"- **Took** {time.monotonic() - self.began:.0f} s on {_machine()}."
         yield f"- **Versions**: {_versions()}."
-        changed = ", ".join(f"`{name}`" for name in self.settings)
+        changed = ", ".join(f"`{name}`" for name in ("AIRFLOW_PORT", "AIRFLOW_BASE_URL", *self.settings))
         yield f"- **Changed** in `.env`, as a user would: {changed}; nothing else is overridden."
         yield from ("", "## What stands for what containers give", "", "| in the stack | here |", "| --- | --- |")
         yield from (f"| {there} | {here} |" for there, here in TRANSLATED)
