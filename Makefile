@@ -5,20 +5,24 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check fix clean
+.PHONY: help demo test stack-test check fix clean
 
 help:
-	@echo "make demo    the whole workflow on real articles in a real Airflow (EXIT=1: stop by itself)"
-	@echo "make test    every test (ARGS='-k queue' to choose)"
-	@echo "make check   formatting, lint, types and the direction of imports"
-	@echo "make fix     format and mend what can be mended"
-	@echo "make clean   remove what was made, the virtual environment and the demo's data (var/) too"
+	@echo "make demo        the whole workflow on real articles in a real Airflow (EXIT=1: stop by itself)"
+	@echo "make test        every test (ARGS='-k queue' to choose)"
+	@echo "make stack-test  the services of docker-compose.yml as processes, and what kills them: a quarter of an hour"
+	@echo "make check       formatting, lint, types and the direction of imports"
+	@echo "make fix         format and mend what can be mended"
+	@echo "make clean       remove what was made, the virtual environment and the demo's data (var/) too"
 
 demo: .venv/demo
 	@$(BIN)/classifier demo $(if $(EXIT),--exit) $(if $(PORT),--port $(PORT))
 
 test: .venv/test
 	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+
+stack-test: .venv/test
+	$(if $(WRITE),CLASSIFIER_TEST_WRITE=1) $(BIN)/pytest tests/stack --verbose $(ARGS)
 
 check: .venv/test
 	$(BIN)/ruff format --check .

@@ -2,11 +2,8 @@
 
 Workers run `classifier label` with a real, tiny model on an embedded Postgres. At random moments one of them
 is killed with SIGKILL and started again; Postgres is stopped without a shutdown once, and started; another
-model is made champion in the middle. In the end every article must have its label, by the second model:
-
-- `missing`: articles without a prediction of the champion, and what still waits.
-- `doubled`: predictions that were committed more than once for the same model and text.
-- `mixed`: predictions whose probabilities are not, bit by bit, those of the model that they are said to be of.
+model is made champion in the middle. In the end every article must have its label, by the second model.
+What is counted, `missing`, `doubled` and `mixed`, is explained in `losses.py`.
 
     python benchmarks/faults.py --out benchmarks/results/faults.json
 """
@@ -26,33 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import common
-import numpy as np
+import losses
 from sqlalchemy import Engine, create_engine, text
 
 COMMAND = [sys.executable, "-c", "from classifier.cli.app import main; main()", "label", "--json"]
 WORDS = ("the", "team", "goal", "match", "bank", "shares", "market", "chip", "phone")
 
-NOTE_EVERY_PREDICTION = """
-CREATE TABLE labellings (article_id bigint, model_id bigint, revision int);
-CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
-'BEGIN INSERT INTO labellings VALUES (NEW.article_id, NEW.model_id, NEW.revision); RETURN NEW; END';
-CREATE TRIGGER note AFTER INSERT OR UPDATE ON predictions FOR EACH ROW EXECUTE FUNCTION note()
-"""
 ARTICLES = """
 INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
 SELECT 'made up', n, text, sha256(text::bytea), sha256(text::bytea), 'train'
 FROM unnest(CAST(:texts AS text[])) WITH ORDINALITY AS made (text, n)
 """
-MISSING = """
-SELECT count(*) FROM articles WHERE NOT EXISTS (
-    SELECT FROM predictions JOIN models ON models.id = model_id AND status = 'champion'
-    WHERE article_id = articles.id AND predictions.revision = articles.revision
-)
-"""
-DOUBLED = """
-SELECT count(*) FROM (SELECT FROM labellings GROUP BY article_id, model_id, revision HAVING count(*) > 1) AS again
-"""
-OF_MODEL = "SELECT text, probabilities FROM predictions JOIN articles ON id = article_id WHERE model_id = :model"
 
 
 @dataclass
@@ -126,15 +107,6 @@ class Drill:
             writes.make_champion(connection, model.id)
         self.promotions += 1
 
-    def labelled(self) -> int:
-        """Return how many predictions have been committed."""
-        return self.value("SELECT count(*) FROM labellings")
-
-    def value(self, statement: str) -> int:
-        """Return a statement's only value."""
-        with self.database.connect() as connection:
-            return int(connection.execute(text(statement)).scalar_one())
-
     def log(self) -> str:
         """Return what the workers said."""
         return (self.folder / "workers.log").read_text(encoding="utf-8")
@@ -190,8 +162,8 @@ def fill(drill: Drill) -> None:
         schema.upgrade(connection)
     drill.crown("first", 1)
     texts = [" ".join(drill.generator.choices(WORDS, k=12)) + f" {n}" for n in range(drill.options.rows)]
+    losses.note_every_prediction(drill.database)
     with drill.database.begin() as connection:
-        connection.execute(text(NOTE_EVERY_PREDICTION))
         connection.execute(text(ARTICLES), {"texts": texts})
 
 
@@ -205,11 +177,11 @@ def harass(drill: Drill) -> None:
         drill.start_worker()
     for moment, what in sorted(moments):
         deadline = time.monotonic() + 300
-        while drill.labelled() < moment:
+        while losses.labelled(drill.database) < moment:
             if time.monotonic() > deadline:
                 raise SystemExit(f"nothing is labelled any more: {drill.log()}")
             time.sleep(0.05 * drill.generator.random())
-        print(f"{drill.labelled():8,} labelled: {what}")
+        print(f"{losses.labelled(drill.database):8,} labelled: {what}")
         if what == "promote":
             drill.crown("second", 2)
         elif what == "restart":
@@ -237,31 +209,10 @@ def verify(drill: Drill) -> dict[str, Any]:
         "postgres_down_s": drill.seconds_down,
         "workers_that_found_no_database": drill.found_no_database,
         "promotions": drill.promotions - 1,
-        "labelled": drill.labelled(),
-        "missing": drill.value(MISSING) + drill.value("SELECT count(*) FROM labelling_queue"),
-        "doubled": drill.value(DOUBLED),
-        "mixed": mixed(drill),
+        "labelled": losses.labelled(drill.database),
+        **losses.count(drill.database),
         "seed": drill.options.seed,
     }
-
-
-def mixed(drill: Drill) -> int:
-    """Count predictions that are not those of their model."""
-    from classifier import registry
-    from classifier.labelling import engine
-    from classifier.labelling.pages import Labeller
-
-    wrong = 0
-    for name in ("first", "second"):
-        with drill.database.connect() as connection:
-            model = registry.find(connection, name)
-            rows = connection.execute(text(OF_MODEL), {"model": model.id}).all()
-        files = registry.open_artefact(model)
-        labeller = Labeller.of(files, engine.choose(files))
-        expected = labeller.probabilities([row.text for row in rows])
-        stored = np.array([row.probabilities for row in rows], dtype=np.float32)
-        wrong += int((stored != expected).any(axis=1).sum())
-    return wrong
 
 
 if __name__ == "__main__":

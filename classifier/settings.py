@@ -8,13 +8,39 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableError
 
 from classifier.exceptions import SettingsError
+
+
+class Toleration(BaseModel):
+    """A taint of Kubernetes' nodes that is borne, in Kubernetes' own words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class GpuPod(BaseModel):
+    """How the pod of a task that needs a GPU differs from other tasks' pods, in Kubernetes' own words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: str | None = Field(None, description="The image with CUDA; the pod template's without one.")
+    gpu: str = Field("nvidia.com/gpu", description="What the cluster's device plug-in calls a GPU.")
+    gpus: int = Field(1, ge=1, description="GPUs of a training.")
+    requests: dict[str, str] = Field({}, description="Processor and memory, instead of the pod template's.")
+    limits: dict[str, str] = Field({}, description="The same, besides the GPU.")
+    node_selector: dict[str, str] = Field({}, validation_alias=AliasChoices("nodeSelector", "node_selector"))
+    tolerations: tuple[Toleration, ...] = ()
 
 
 class Settings(BaseSettings):
@@ -51,6 +77,10 @@ class Settings(BaseSettings):
     watch_accuracy: float = Field(0.03, gt=0, le=1, description="Loss of accuracy that is borne: 0.03 is three points.")
     checkpoint_minutes: float = Field(5, gt=0, description="A training's state is saved every so many minutes.")
     checkpoint_steps: int | None = Field(None, ge=1, description="And every so many steps, where this is set.")
+    gpu_pod: GpuPod | None = Field(
+        None,
+        description="On Kubernetes, how the training's pod differs, as JSON; {} asks for one GPU and nothing else.",
+    )
     page_timeout_s: float = Field(
         5, gt=0, description="Longest a statement of the page in Airflow's UI may take, in seconds."
     )
@@ -92,7 +122,8 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"CLASSIFIER_{name}: {first['msg']}") from error
+        name = str(first["loc"][0]).upper()
+        inside = "".join(f" {part}:" for part in first["loc"][1:])
+        raise SettingsError(f"CLASSIFIER_{name}:{inside} {first['msg']}") from error
     except UnreadableError as error:
         raise SettingsError('CLASSIFIER_GATE: has to be JSON, such as {"macro_f1": 0.02}') from error

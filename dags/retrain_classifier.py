@@ -46,10 +46,11 @@ from airflow.sdk import Metadata, Param, TriggerRule, dag, task
 from classifier_airflow.approvals import ANSWER, Approval
 from classifier_airflow.assets import CHAMPION
 from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE
+from classifier_airflow.pods import with_gpu
 from pendulum import datetime
 
 
-@task(pool=GPU_POOL, queue=GPU_QUEUE, retries=2, execution_timeout=timedelta(hours=6))
+@task(pool=GPU_POOL, queue=GPU_QUEUE, executor_config=with_gpu(), retries=2, execution_timeout=timedelta(hours=6))
 def train(params=None) -> str:
     """Train a candidate and return its name, or that of the one that is named; skip where too little is new."""
     from airflow.sdk.exceptions import AirflowSkipException
