@@ -6,6 +6,7 @@ import builtins
 import json
 import sys
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy.exc import DataError
@@ -67,6 +68,17 @@ def test_a_tag_keeps_only_what_metrics_systems_take(metrics):
         signals.ingested({"name": "the wire, in=English"}, COUNTS)
         heard.wait_for("airflow.classifier.ingest.repeated,source=the_wire__in_English")
     assert heard.values["airflow.classifier.ingest.new,source=the_wire__in_English"] == [3]
+
+
+def test_opentelemetry_is_sent_the_same(metrics):
+    from classifier_airflow import signals
+    from opentelemetry.metrics import get_meter_provider
+
+    with loopback.serving(loopback.page(b"")) as site:
+        metrics(otel_on=True, otel_host="127.0.0.1", otel_port=urlsplit(site.url).port)
+        signals.judged("hold")
+        get_meter_provider().shutdown()  # which sends what is left, as the end of a task's process does
+    assert any(b"airflow.classifier.gate.hold" in body for body in site.posted)
 
 
 def test_nothing_is_read_for_metrics_that_are_off(metrics, caplog, monkeypatch):
