@@ -15,7 +15,7 @@ RUN useradd --uid 50000 --create-home --home-dir /opt/airflow airflow \
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir classifier && touch classifier/__init__.py \
-    && pip install ".[airflow,celery,kubernetes]" -c constraints.txt \
+    && pip install ".[airflow,celery,kubernetes,signals]" -c constraints.txt \
     && pip uninstall --yes article-classifier
 
 FROM dependencies AS gpu-dependencies

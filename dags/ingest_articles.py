@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from airflow.sdk import Metadata, Param, TriggerRule, dag, get_current_context, task
 from classifier_airflow.assets import ARTICLES
-from classifier_airflow.conduct import DEFAULT_ARGS
+from classifier_airflow.conduct import DEFAULT_ARGS, log_failure
 from pendulum import datetime
 
 COLUMN = ["null", "string"]
@@ -63,14 +63,19 @@ def ingest_articles():
 
         return chosen(files=params["files"], group=params["group"], rejected=params["rejected"])
 
-    @task(map_index_template="{{ source_name }}")
+    # the verdict alerts people, once for all sources
+    @task(map_index_template="{{ source_name }}", on_failure_callback=log_failure)
     def ingest(source: dict[str, str], params=None) -> dict[str, int | str]:
         """Take one source in, and return the counts."""
+        from classifier_airflow import lineage, signals
         from classifier_airflow.ingests import name_of, take_in
 
         name = name_of(source)
         get_current_context()["source_name"] = name
-        return {"source": name, **take_in(source, params)}
+        counts = take_in(source, params)
+        signals.ingested(source, counts)
+        lineage.ingested()
+        return {"source": name, **counts}
 
     @task(outlets=[ARTICLES], trigger_rule=TriggerRule.ALL_DONE)
     def announce(taken):
@@ -86,8 +91,10 @@ def ingest_articles():
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=1)
     def verdict(sources, taken):
         """Fail if a source failed, and name it; the others are in."""
+        from classifier_airflow import signals
         from classifier_airflow.ingests import fail_if_any_failed
 
+        signals.standing()
         fail_if_any_failed(sources, taken)
 
     sources = choose()

@@ -68,23 +68,28 @@ def label_articles():
         """Label until nothing waits, and return how much and how fast."""
         from airflow.sdk import get_current_context
         from airflow.sdk.exceptions import AirflowSkipException
+        from classifier_airflow import lineage, signals
         from classifier_airflow.places import workspace
 
         from classifier.exceptions import NoChampionError
         from classifier.pipeline import label as use_case
 
         get_current_context()["worker"] = worker
-        rate = params["max_rate"]
+        place, rate = workspace(), params["max_rate"]
         try:
             report = use_case.run(
-                workspace(),
+                place,
                 limit=params["limit"],
                 page_size=params["page_size"],
                 engine=params["engine"],
                 max_rate=rate and rate / params["workers"],
+                on_page=signals.labelling(place),
             )
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
+        signals.labelled(report)
+        signals.standing()
+        lineage.labelled(report)
         return {
             "labelled": report.labelled,
             "dead_letters": report.dead_letters,

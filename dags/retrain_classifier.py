@@ -54,6 +54,7 @@ from pendulum import datetime
 def train(params=None) -> str:
     """Train a candidate and return its name, or that of the one that is named; skip where too little is new."""
     from airflow.sdk.exceptions import AirflowSkipException
+    from classifier_airflow import lineage, signals
     from classifier_airflow.places import log_training, workspace
 
     from classifier.pipeline import models
@@ -77,18 +78,21 @@ def train(params=None) -> str:
     )
     if isinstance(report, use_case.Skipped):
         raise AirflowSkipException(report.reason)
+    signals.trained(report)
+    lineage.trained(report)
     return report.model
 
 
 @task
 def evaluate(model: str) -> dict[str, float | bool | str]:
     """Measure the candidate on the test split, and return its figures and the baseline's."""
+    from classifier_airflow import signals
     from classifier_airflow.places import workspace
 
     from classifier.pipeline import evaluate as use_case
 
     report = use_case.run(workspace(), model)
-    return {
+    figures = {
         "accuracy": report.metrics.accuracy,
         "macro_f1": report.metrics.macro_f1,
         "baseline_accuracy": report.baseline.accuracy,
@@ -97,15 +101,19 @@ def evaluate(model: str) -> dict[str, float | bool | str]:
         "beats_baseline": report.beats_baseline,
         "verdict": report.verdict,
     }
+    signals.evaluated(figures)
+    return figures
 
 
 @task
 def judge(model: str, params=None) -> dict:
     """Ask the gate, label a sample as a trial, and return what an approval has to show."""
-    from classifier_airflow import approvals
+    from classifier_airflow import approvals, signals
     from classifier_airflow.places import workspace
 
-    return approvals.judge(workspace(), model, params)
+    judged = approvals.judge(workspace(), model, params)
+    signals.judged(judged["verdict"])
+    return judged
 
 
 @task.branch
@@ -117,11 +125,15 @@ def ask(judged: dict, params=None) -> str:
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def promote(model: str, judged: dict, params=None, ti=None, dag_run=None) -> bool:
     """Decide, and return whether the candidate is the champion now."""
-    from classifier_airflow import approvals
+    from classifier_airflow import alerts, approvals, signals
     from classifier_airflow.places import workspace
 
     answer = ti.xcom_pull(task_ids="approve", key=ANSWER)
-    return approvals.promote(workspace(), model, judged, params, answer, asked_by=dag_run.triggering_user_name)
+    promoted = approvals.promote(workspace(), model, judged, params, answer, asked_by=dag_run.triggering_user_name)
+    signals.standing()
+    if not promoted:
+        alerts.held(judged)
+    return promoted
 
 
 @task(outlets=[CHAMPION])

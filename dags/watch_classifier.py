@@ -38,6 +38,7 @@ def watch_classifier():
     def watch() -> dict[str, str | int | float | list[str] | None]:
         """Make every check, and return what is to be drawn and the alarms."""
         from airflow.sdk.exceptions import AirflowSkipException
+        from classifier_airflow import signals
         from classifier_airflow.places import workspace
 
         from classifier.exceptions import NoChampionError
@@ -47,6 +48,7 @@ def watch_classifier():
             found = use_case.run(workspace())
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
+        signals.watched()
         return {
             "model": found.model,
             "articles": found.articles,

@@ -1,8 +1,10 @@
-"""A web server of the test's own: it answers what it is told to, and remembers what it was asked."""
+"""Servers of the test's own: one of the web, which answers what it is told to, and one that hears StatsD."""
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,11 +14,12 @@ from typing import Any
 
 @dataclass
 class Site:
-    """`answer` is called with the handler of each request; `asked` are the requests' headers."""
+    """`answer` is called with the handler of each request; `asked` are the requests' headers, `posted` the bodies."""
 
     answer: Callable[[Any], None]
     url: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
+    posted: list[bytes] = field(default_factory=list)
 
 
 @contextmanager
@@ -27,6 +30,10 @@ def serving(answer):
         def do_GET(self):
             site.asked.append(dict(self.headers))
             site.answer(self)
+
+        def do_POST(self):
+            site.posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.do_GET()
 
         def log_message(self, *_):
             pass
@@ -72,3 +79,46 @@ def cached(body, **headers):
             whole(handler)
 
     return answer
+
+
+@dataclass
+class Heard:
+    """What a StatsD server was sent: each metric's name, with its tags as InfluxDB has them, and all its values."""
+
+    port: int
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def take(self, packet: bytes) -> None:
+        for line in packet.decode().splitlines():
+            name, _, value = line.rpartition(":")
+            self.values.setdefault(name, []).append(float(value.split("|")[0]))
+
+    def wait_for(self, name: str, *, within_s: float = 5) -> None:
+        end = time.monotonic() + within_s
+        while name not in self.values:
+            assert time.monotonic() < end, f"{name} was not heard, but {sorted(self.values)}"
+            time.sleep(0.01)
+
+
+@contextmanager
+def statsd():
+    """Hear StatsD's packets on a port of the machine's own network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.settimeout(0.2)
+        heard, ended = Heard(listening.getsockname()[1]), threading.Event()
+
+        def listen():
+            while not ended.is_set():
+                try:
+                    heard.take(listening.recv(65_536))
+                except TimeoutError:
+                    continue
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield heard
+        finally:
+            ended.set()
+            thread.join()

@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError, TrainingUnderWayError, UserError
+from classifier_airflow import alerts
 
 log = logging.getLogger(__name__)
 
@@ -49,5 +50,5 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": RETRY_POLICY,
     "execution_timeout": timedelta(hours=1),
-    "on_failure_callback": log_failure,
+    "on_failure_callback": [log_failure, alerts.failed],
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,25 +12,17 @@ from pathlib import Path
 from playwright.sync_api import Browser, FrameLocator, Page, sync_playwright
 from sqlalchemy import create_engine, text
 
-from classifier import embedded
 from classifier.demo import airflow_process, rest
-from classifier.demo.airflow_process import Place
-from classifier.settings import Settings
-from classifier.store import connection, schema
-from classifier.workspace import Workspace
+from tests import whole_airflow
+from tests.whole_airflow import Running
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
-DAGS = {"ingest_articles", "retrain_classifier", "label_articles"}
 
 
 @dataclass
-class Started:
-    """A running Airflow: its API, the classifier's database, and a browser."""
+class Started(Running):
+    """A running Airflow and a browser."""
 
-    place: Place
-    workspace: Workspace
-    client: rest.Client
     browser: Browser
 
     @contextmanager
@@ -97,14 +88,6 @@ class Started:
             opened.execute(moved, {"run": run.id, "task": task})
         engine.dispose()
 
-    def finished(self, run: rest.Run, *, within_s: float = 400) -> rest.Run:
-        """Wait for a run's end."""
-        end = time.monotonic() + within_s
-        while (now := self.client.run(run)).state not in rest.FINISHED:
-            assert time.monotonic() < end, f"{run} did not end: {self.client.tasks(run)}"
-            time.sleep(1)
-        return now
-
 
 def frame(page: Page) -> FrameLocator:
     """Return the classifier's part of a page of Airflow."""
@@ -116,32 +99,8 @@ def frame(page: Page) -> FrameLocator:
 
 @contextmanager
 def started(home: Path, *, encoder: Path) -> Iterator[Started]:
-    """Start Airflow on an embedded Postgres in a folder, which may hold an earlier one's."""
-    urls = embedded.start(home / "postgres", "articles", "airflow")
-    engine = connection.connect(urls["articles"])
-    with engine.connect() as opened:
-        schema.upgrade(opened)
-    port = airflow_process.free_port(0)
-    place = Place(ROOT, home, home / "models", encoder, urls["articles"], urls["airflow"], port)
-    workspace = Workspace(engine, Settings(home=home, _env_file=None))
-    with (
-        airflow_process.started(place, os.environ, home / "started.json") as airflow,
-        rest.Client(place.address) as client,
-        sync_playwright() as playwright,
-    ):
-        _until(client.is_up, airflow)
-        client.log_in(airflow_process.USER, airflow_process.password(place.passwords))
-        client.create_pool("gpu", 1, "One training at a time")
-        _until(lambda: client.dags() >= DAGS, airflow)
+    """Start a whole Airflow and a browser."""
+    with whole_airflow.running(home, encoder=encoder) as found, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield Started(place, workspace, client, browser)
+        yield Started(found.place, found.workspace, found.client, browser)
         browser.close()
-    engine.dispose()
-
-
-def _until(done, airflow, *, within_s: float = 300) -> None:
-    end = time.monotonic() + within_s
-    while not done():
-        airflow.check()
-        assert time.monotonic() < end, airflow.last_lines()
-        time.sleep(0.5)

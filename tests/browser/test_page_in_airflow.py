@@ -24,6 +24,8 @@ pytestmark = [
     pytest.mark.skipif(airflow_ui.CHROMIUM is None, reason="no chromium here"),
 ]
 
+PARTS = ("Overview", "Models", "Review", "Watching", "Problems")
+
 PICTURES = os.environ.get("CLASSIFIER_TEST_PICTURES")
 """Folder that pictures are written to, where they are wanted."""
 
@@ -100,17 +102,37 @@ def test_it_shows_the_champion_and_what_is_at_work_without_breaking_its_own_poli
         assert not [line for line in said if "Content Security" in line]
 
 
-def test_it_follows_airflows_theme_and_fits_a_telephone(airflow, filled):
+def test_it_follows_airflows_theme(airflow, filled):
     with airflow.logged_in(theme="dark") as page:
         inside = airflow.classifier(page)
         colour = inside.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
         assert colour == "rgb(22, 23, 27)"
         shoot(page, "page-dark")
-    with airflow.logged_in(width=430, height=900) as page:
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_part_fits_a_telephone(airflow, filled, theme):
+    with airflow.logged_in(theme=theme, width=400, height=900) as page:
+        for part in PARTS:
+            inside = airflow.classifier(page, part)
+            inside.locator("section, .empty").first.wait_for()
+            wide = inside.locator("html").evaluate("root => root.scrollWidth - root.clientWidth")
+            assert wide <= 0, part
+            shoot(page, "page-narrow" if (part, theme) == ("Overview", "light") else f"narrow-{part.lower()}-{theme}")
+
+
+def test_the_parts_are_reached_by_keyboard_and_focus_is_seen(airflow, filled):
+    with airflow.logged_in() as page:
         inside = airflow.classifier(page)
-        wide = inside.locator("html").evaluate("root => root.scrollWidth - root.clientWidth")
-        assert wide <= 0
-        shoot(page, "page-narrow")
+        inside.locator("body").evaluate("body => { body.tabIndex = -1; body.focus() }")
+        page.keyboard.press("Tab")
+        assert inside.locator(":focus").inner_text() == "Skip to the content"
+        for part in PARTS:
+            page.keyboard.press("Tab")
+            assert inside.locator(":focus").inner_text() == part
+            assert inside.locator(":focus").evaluate("link => getComputedStyle(link).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        inside.locator("nav [aria-current]", has_text=PARTS[-1]).wait_for()
 
 
 def test_a_rollback_by_keyboard_changes_the_champion(airflow, filled):

@@ -78,6 +78,17 @@ def test_every_task_retries_with_back_off_and_has_a_time_out(dagbag, name):
         assert task.on_failure_callback
 
 
+def test_every_task_alerts_people_but_those_whose_verdict_does(dagbag):
+    from classifier_airflow import alerts
+
+    def callbacks(task):
+        found = task.on_failure_callback
+        return found if isinstance(found, (list, tuple)) else [found]
+
+    tasks = [task for dag in dagbag.dags.values() for task in dag.tasks]
+    assert [task.task_id for task in tasks if alerts.failed not in callbacks(task)] == ["ingest"]
+
+
 @pytest.mark.parametrize("name", EDGES)
 def test_nothing_is_caught_up(dagbag, name):
     assert dagbag.dags[name].catchup is False

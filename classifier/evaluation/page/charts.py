@@ -14,7 +14,7 @@ MOST_DOTS = 20
 LEAST_SHOWN = 0.01
 """What an axis of shares spans at least."""
 
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 420.0, 300.0, 52.0, 24.0, 44.0, 12.0
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 420.0, 300.0, 64.0, 24.0, 44.0, 12.0
 
 
 @dataclass(frozen=True, slots=True)

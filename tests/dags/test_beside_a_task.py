@@ -1,0 +1,179 @@
+"""What is done beside a task's work harms it in no case, and tells no more than it may."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sys
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy.exc import DataError
+
+from classifier.exceptions import SourceError
+from tests import loopback
+from tests.dags.conftest import ROOT
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+COUNTS = dict.fromkeys(("files", "read", "new", "changed", "unchanged", "rejected", "repeated"), 3)
+
+
+@pytest.fixture(autouse=True)
+def _plugins(monkeypatch):
+    """The folder of plugins is where Airflow would have put it."""
+    monkeypatch.syspath_prepend(str(ROOT / "plugins"))
+
+
+@pytest.fixture
+def metrics(monkeypatch):
+    """Switch metrics on, as the process of a task does that finds these options."""
+    from airflow.sdk.observability import stats
+    from airflow.sdk.observability.metrics import stats_utils
+
+    def switch(**options):
+        for name, value in options.items():
+            monkeypatch.setenv(f"AIRFLOW__METRICS__{name.upper()}", str(value))
+        stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=False)
+
+    yield switch
+    monkeypatch.undo()
+    stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
+
+
+def failure(error):
+    instance = SimpleNamespace(dag_id="ingest_articles", task_id="verdict", log_url="http://airflow/dags/x")
+    dag = SimpleNamespace(
+        doc_md="# Ingest\n\n**When it fails** mend the source,\nthen clear it.\n\n**Affects** nobody."
+    )
+    return {"task_instance": instance, "exception": error, "dag": dag}
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What people were told, at a web hook that the connection names."""
+    with loopback.serving(loopback.page(b"ok")) as site:
+        config = {"path": site.url.replace("http:", "json:")}
+        parts = {"conn_type": "apprise", "extra": {"config": config}}
+        monkeypatch.setenv("AIRFLOW_CONN_CLASSIFIER_ALERTS", json.dumps(parts))
+        yield lambda: [json.loads(one) for one in site.posted]
+
+
+def test_a_tag_keeps_only_what_metrics_systems_take(metrics):
+    from classifier_airflow import signals
+
+    with loopback.statsd() as heard:
+        metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=heard.port, statsd_influxdb_enabled=True)
+        signals.ingested({"name": "the wire, in=English"}, COUNTS)
+        heard.wait_for("airflow.classifier.ingest.repeated,source=the_wire__in_English")
+    assert heard.values["airflow.classifier.ingest.new,source=the_wire__in_English"] == [3]
+
+
+def test_opentelemetry_is_sent_the_same(metrics):
+    from classifier_airflow import signals
+    from opentelemetry.metrics import get_meter_provider
+
+    with loopback.serving(loopback.page(b"")) as site:
+        metrics(otel_on=True, otel_host="127.0.0.1", otel_port=urlsplit(site.url).port)
+        signals.judged("hold")
+        get_meter_provider().shutdown()  # which sends what is left, as the end of a task's process does
+    assert any(b"airflow.classifier.gate.hold" in body for body in site.posted)
+
+
+def test_nothing_is_read_for_metrics_that_are_off(metrics, caplog, monkeypatch):
+    from classifier_airflow import places, signals
+
+    metrics(statsd_on=False)
+    monkeypatch.setattr(places, "workspace", lambda: pytest.fail("the database was opened"))
+    signals.standing()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "127.0.0.1"])
+def test_no_task_fails_where_nobody_hears_its_metrics(metrics, host):
+    from classifier_airflow import signals
+
+    metrics(statsd_on=True, statsd_host=host, statsd_port=9)
+    signals.judged("need more annotations")
+
+
+def test_a_database_that_fails_a_signal_is_one_line(metrics, caplog, monkeypatch):
+    from classifier_airflow import places, signals
+
+    def fail():
+        raise DataError("INSERT INTO articles", {"text": "a private text"}, ValueError("too long"))
+
+    metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=9)
+    monkeypatch.setattr(places, "workspace", fail)
+    signals.standing()
+    assert [one.getMessage() for one in caplog.records] == [
+        "a signal was not sent: DataError: (builtins.ValueError) too long"
+    ]
+
+
+def test_an_alert_says_what_failed_what_to_do_and_where_to_look(told):
+    from classifier_airflow import alerts
+
+    alerts.failed(failure(SourceError("https://ada:pw@wire/feed?key=pw: no answer")))
+    (alert,) = told()
+    assert (alert["title"], alert["type"]) == ("ingest_articles: verdict failed", "failure")
+    assert alert["message"] == (
+        "https://***wire/feed?*** no answer\n\nWhen it fails, mend the source, then clear it.\n\nhttp://airflow/dags/x"
+    )
+
+
+def test_an_error_that_is_not_ours_is_not_quoted(told):
+    from classifier_airflow import alerts
+
+    alerts.failed(failure(DataError("INSERT", {"text": "a private text"}, ValueError("a private text"))))
+    (alert,) = told()
+    assert alert["message"].startswith("DataError: see the task's log.")
+    assert "private" not in str(alert)
+
+
+def test_without_a_connection_nobody_is_told(monkeypatch, caplog):
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+    from classifier_airflow import alerts
+
+    def none(_):
+        raise AirflowNotFoundException
+
+    monkeypatch.setattr(BaseHook, "get_connection", none)
+    alerts.failed(failure(SourceError("gone")))
+    assert not caplog.records
+
+
+def test_without_the_provider_an_alert_is_one_line(told, monkeypatch, caplog):
+    from classifier_airflow import alerts
+
+    monkeypatch.setitem(sys.modules, "airflow.providers.apprise.hooks.apprise", None)
+    alerts.failed(failure(SourceError("gone")))
+    (line,) = (one.getMessage() for one in caplog.records if one.name == "classifier_airflow.beside")
+    assert line.startswith("an alert was not sent: ModuleNotFoundError: import of airflow.providers.apprise")
+    assert told() == []
+
+
+def test_only_a_model_that_was_held_is_worth_an_alert(told):
+    from classifier_airflow import alerts
+
+    for verdict in ("promote", "need more annotations"):
+        alerts.held({"verdict": verdict, "model": "m", "reasons": []})
+    assert told() == []
+
+
+def test_lineage_is_not_looked_for_where_nobody_wants_it(monkeypatch):
+    from classifier_airflow import lineage, places
+
+    monkeypatch.setattr(places, "workspace", lambda: pytest.fail("the database was opened"))
+    monkeypatch.setattr(builtins, "__import__", _forbidding("airflow.sdk.lineage", builtins.__import__))
+    lineage.ingested()
+
+
+def _forbidding(name, original):
+    def importing(wanted, *arguments, **options):
+        assert wanted != name
+        return original(wanted, *arguments, **options)
+
+    return importing

@@ -1,0 +1,86 @@
+"""A whole Airflow with the project's DAGs: scheduler, API server and tasks in processes of their own."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from classifier import embedded
+from classifier.demo import airflow_process, rest
+from classifier.demo.airflow_process import Place
+from classifier.settings import Settings
+from classifier.store import connection, schema
+from classifier.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
+DAGS = {"ingest_articles", "retrain_classifier", "label_articles"}
+
+
+@dataclass
+class Running:
+    """A running Airflow: its API and the classifier's database."""
+
+    place: Place
+    workspace: Workspace
+    client: rest.Client
+
+    def finished(self, run: rest.Run, *, within_s: float = 400) -> rest.Run:
+        """Wait for a run's end."""
+        end = time.monotonic() + within_s
+        while (now := self.client.run(run)).state not in rest.FINISHED:
+            assert time.monotonic() < end, f"{run} did not end: {self.client.tasks(run)}"
+            time.sleep(1)
+        return now
+
+
+@contextmanager
+def running(home: Path, *, encoder: Path, options: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Running]:
+    """Start Airflow on an embedded Postgres in a folder, which may hold an earlier one's; `options` are by section."""
+    urls = embedded.start(home / "postgres", "articles", "airflow")
+    engine = connection.connect(urls["articles"])
+    with engine.connect() as opened:
+        schema.upgrade(opened)
+    port = airflow_process.free_port(0)
+    place = Place(ROOT, home, home / "models", encoder, urls["articles"], urls["airflow"], port)
+    if options:
+        configure(place.airflow_home, options)
+    with (
+        airflow_process.started(place, os.environ, home / "started.json") as airflow,
+        rest.Client(place.address) as client,
+    ):
+        _until(client.is_up, airflow)
+        client.log_in(airflow_process.USER, airflow_process.password(place.passwords))
+        client.create_pool("gpu", 1, "One training at a time")
+        _until(lambda: client.dags() >= DAGS, airflow)
+        yield Running(place, Workspace(engine, Settings(home=home, _env_file=None)), client)
+    engine.dispose()
+
+
+def configure(airflow_home: Path, options: Mapping[str, Mapping[str, str]]) -> None:
+    """Write Airflow's configuration, with the secrets that its processes share: else each would draw its own."""
+    shared = {
+        "core": {"fernet_key": Fernet.generate_key().decode()},
+        "api": {"secret_key": secrets.token_hex(32)},
+        "api_auth": {"jwt_secret": secrets.token_hex(32)},
+    }
+    configuration = configparser.RawConfigParser()
+    configuration.read_dict({**shared, **options})
+    airflow_home.mkdir(parents=True, exist_ok=True)
+    with (airflow_home / "airflow.cfg").open("w") as file:
+        configuration.write(file)
+
+
+def _until(done, airflow, *, within_s: float = 300) -> None:
+    end = time.monotonic() + within_s
+    while not done():
+        airflow.check()
+        assert time.monotonic() < end, airflow.last_lines()
+        time.sleep(0.5)
