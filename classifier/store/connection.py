@@ -11,9 +11,9 @@ from psycopg2 import extensions
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
-from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, SettingsError
+from classifier.exceptions import DatabaseNotMigratedError, DatabaseRightsError, DatabaseUnavailableError, SettingsError
 
-_UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
+_UNDEFINED_TABLE, _UNDEFINED_COLUMN, _INSUFFICIENT_PRIVILEGE = "42P01", "42703", "42501"
 _WANTED = "use postgresql+psycopg2://USER@HOST/DATABASE"
 
 
@@ -88,7 +88,12 @@ def translated(engine: Engine) -> Iterator[None]:
     except ProgrammingError as error:
         if "invalid dsn" in str(error.orig):
             raise SettingsError(f"CLASSIFIER_DATABASE_URL: {' '.join(str(error.orig).split())}") from error
-        if getattr(error.orig, "pgcode", None) in {_UNDEFINED_TABLE, _UNDEFINED_COLUMN}:
+        code = getattr(error.orig, "pgcode", None)
+        if code == _INSUFFICIENT_PRIVILEGE:
+            raise DatabaseRightsError(
+                f"{address}: {str(error.orig).strip().partition(chr(10))[0]}; only the owner of the tables may do this"
+            ) from error
+        if code in {_UNDEFINED_TABLE, _UNDEFINED_COLUMN}:
             raise DatabaseNotMigratedError(
                 f"{address}: the tables are not there yet; run: classifier db upgrade"
             ) from error
