@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.schema import CreateSchema
 
 from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError
+from classifier.store import addresses
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -152,7 +153,7 @@ def translated(database: Engine) -> Iterator[None]:
         yield
     except optuna.exceptions.StorageInternalError as error:
         line = str(error.__cause__ or error).splitlines()[0]
-        address = database.url.render_as_string(hide_password=True)
+        address = addresses.shown(database.url)
         raise DatabaseUnavailableError(
             f"{address}: the study cannot be read or written ({line}); the same command goes on with it"
         ) from error
