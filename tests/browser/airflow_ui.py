@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, FrameLocator, Page, sync_playwright
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from classifier import embedded
 from classifier.demo import airflow_process, rest
 from classifier.demo.airflow_process import Place
+from classifier.pipeline import roles, upgrade
 from classifier.settings import Settings
-from classifier.store import connection, schema
+from classifier.store import connection
 from classifier.workspace import Workspace
+from tests.browser import planted
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
@@ -27,12 +29,16 @@ DAGS = {"ingest_articles", "retrain_classifier", "label_articles"}
 
 @dataclass
 class Started:
-    """A running Airflow: its API, the classifier's database, and a browser."""
+    """A running Airflow: its API, the classifier's database, and a browser.
+
+    It opens the articles by the pipeline's role. `secrets` are all that it was given or made, by what they are for.
+    """
 
     place: Place
     workspace: Workspace
     client: rest.Client
     browser: Browser
+    secrets: dict[str, str]
 
     @contextmanager
     def logged_in(self, *, theme: str = "light", width: int = 1280, height: int = 860) -> Iterator[Page]:
@@ -97,6 +103,24 @@ class Started:
             opened.execute(moved, {"run": run.id, "task": task})
         engine.dispose()
 
+    def tried(self, run: rest.Run, task: str, count: int, *, within_s: float = 200) -> None:
+        """Wait until each of a mapped task's instances has failed once."""
+        end = time.monotonic() + within_s
+        states = {"up_for_retry", "failed"}
+        while sum(one.name == task and one.state in states for one in self.client.tasks(run)) < count:
+            assert time.monotonic() < end, f"{run}: {self.client.tasks(run)}"
+            time.sleep(1)
+
+    def read(self, path: str) -> str:
+        """Return what is shown at an address to who is logged in."""
+        return self.client._call("GET", path).text
+
+    def logs(self, run: rest.Run) -> list[str]:
+        """Return the first logs of a run's tasks as Airflow shows them, errors and all."""
+        path = f"/api/v2/dags/{run.dag}/dagRuns/{run.id}/taskInstances"
+        tried = [one for one in self.client.tasks(run) if one.attempt]
+        return [self.read(f"{path}/{one.name}/logs/1?full_content=true&map_index={one.index}") for one in tried]
+
     def finished(self, run: rest.Run, *, within_s: float = 400) -> rest.Run:
         """Wait for a run's end."""
         end = time.monotonic() + within_s
@@ -119,11 +143,15 @@ def started(home: Path, *, encoder: Path) -> Iterator[Started]:
     """Start Airflow on an embedded Postgres in a folder, which may hold an earlier one's."""
     urls = embedded.start(home / "postgres", "articles", "airflow")
     engine = connection.connect(urls["articles"])
-    with engine.connect() as opened:
-        schema.upgrade(opened)
-    port = airflow_process.free_port(0)
-    place = Place(ROOT, home, home / "models", encoder, urls["articles"], urls["airflow"], port)
     workspace = Workspace(engine, Settings(home=home, _env_file=None))
+    upgrade.run(workspace)
+    working = roles.run(workspace)[0].name
+    given = planted.passwords()
+    articles_url = _with(urls["articles"], username=working, password=given["the articles' database"])
+    airflow_url = _with(urls["airflow"], password=given["Airflow's database"])
+    port = airflow_process.free_port(0)
+    place = Place(ROOT, home, home / "models", encoder, articles_url, airflow_url, port)
+    planted.declare_sources(place.airflow_home, given)
     with (
         airflow_process.started(place, os.environ, home / "started.json") as airflow,
         rest.Client(place.address) as client,
@@ -134,9 +162,13 @@ def started(home: Path, *, encoder: Path) -> Iterator[Started]:
         client.create_pool("gpu", 1, "One training at a time")
         _until(lambda: client.dags() >= DAGS, airflow)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield Started(place, workspace, client, browser)
+        yield Started(place, workspace, client, browser, given | planted.made_by_airflow(place))
         browser.close()
     engine.dispose()
+
+
+def _with(url: str, **parts: str) -> str:
+    return make_url(url).set(**parts).render_as_string(hide_password=False)
 
 
 def _until(done, airflow, *, within_s: float = 300) -> None:
