@@ -47,6 +47,10 @@ class DatabaseNotMigratedError(UserError):
     """The database has no tables, or those of another version."""
 
 
+class DatabaseRightsError(UserError):
+    """The role of the database's address may not do that."""
+
+
 class EncoderError(UserError):
     """The encoder is not a DistilBERT that can be loaded."""
 

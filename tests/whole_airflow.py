@@ -6,7 +6,7 @@ import configparser
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from cryptography.fernet import Fernet
 from classifier import embedded
 from classifier.demo import airflow_process, rest
 from classifier.demo.airflow_process import Place
+from classifier.pipeline import upgrade
 from classifier.settings import Settings
-from classifier.store import connection, schema
+from classifier.store import connection
 from classifier.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
@@ -42,14 +43,23 @@ class Running:
 
 
 @contextmanager
-def running(home: Path, *, encoder: Path, options: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Running]:
-    """Start Airflow on an embedded Postgres in a folder, which may hold an earlier one's; `options` are by section."""
+def running(
+    home: Path,
+    *,
+    encoder: Path,
+    options: Mapping[str, Mapping[str, str]] | None = None,
+    prepare: Callable[[Place], Place] = lambda place: place,
+) -> Iterator[Running]:
+    """Start Airflow on an embedded Postgres in a folder, which may hold an earlier one's.
+
+    `options` of its configuration are by section; `prepare` may change the place before anything starts there.
+    """
     urls = embedded.start(home / "postgres", "articles", "airflow")
     engine = connection.connect(urls["articles"])
-    with engine.connect() as opened:
-        schema.upgrade(opened)
+    workspace = Workspace(engine, Settings(home=home, _env_file=None))
+    upgrade.run(workspace)
     port = airflow_process.free_port(0)
-    place = Place(ROOT, home, home / "models", encoder, urls["articles"], urls["airflow"], port)
+    place = prepare(Place(ROOT, home, home / "models", encoder, urls["articles"], urls["airflow"], port))
     if options:
         configure(place.airflow_home, options)
     with (
@@ -60,7 +70,7 @@ def running(home: Path, *, encoder: Path, options: Mapping[str, Mapping[str, str
         client.log_in(airflow_process.USER, airflow_process.password(place.passwords))
         client.create_pool("gpu", 1, "One training at a time")
         _until(lambda: client.dags() >= DAGS, airflow)
-        yield Running(place, Workspace(engine, Settings(home=home, _env_file=None)), client)
+        yield Running(place, workspace, client)
     engine.dispose()
 
 

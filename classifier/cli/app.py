@@ -20,6 +20,7 @@ from rich.text import Text
 
 from classifier import settings as settings_module
 from classifier.cli import (
+    database,
     dead_letters,
     decisions,
     models,
@@ -44,9 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a bug shows a plain traceback, and never the locals with articles in them
     rich_markup_mode="markdown",
 )
-db = typer.Typer(help="The database's tables.", no_args_is_help=True)
 encoders = typer.Typer(help="Pretrained encoders.", no_args_is_help=True)
-app.add_typer(db, name="db")
+app.add_typer(database.app, name="db")
 app.add_typer(encoders, name="encoder")
 app.add_typer(sources.app, name="sources")
 app.add_typer(rejected.app, name="rejected")
@@ -80,14 +80,6 @@ def configure(
     handler = RichHandler(console=progress.STDERR, show_path=False, rich_tracebacks=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("classifier").setLevel(logging.INFO if verbose else logging.WARNING)
-
-
-@db.command("upgrade")
-def db_upgrade(json: Json = False) -> None:
-    """Create the tables, or bring them to this version. Safe to run again."""
-    from classifier.pipeline import upgrade
-
-    render.show({"version": upgrade.run(_workspace())}, json, title="Database")
 
 
 @encoders.command("import")

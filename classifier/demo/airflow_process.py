@@ -145,7 +145,7 @@ def _connection(url: str) -> str:
     parts = make_url(url)
     socket_folder = parts.query.get("host", parts.host)
     values = {"conn_type": "postgres", "host": socket_folder, "login": parts.username, "schema": parts.database}
-    return json.dumps(values)
+    return json.dumps(values | ({"password": parts.password} if parts.password else {}))
 
 
 @dataclass(frozen=True, slots=True)

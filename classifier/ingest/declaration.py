@@ -141,6 +141,8 @@ class FeedSource(Source):
             raise ValueError(f"is not an address ({error})") from error
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("is not an http:// or https:// address")
+        if parts.username or parts.password:
+            raise ValueError("holds a name or a password, and an address is shown and stored as it is; leave it out")
         return value
 
 

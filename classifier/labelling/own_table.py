@@ -22,8 +22,8 @@ from classifier.articles import Model
 from classifier.exceptions import SourceUnavailableError, TableError
 from classifier.labelling import bisection
 from classifier.labelling.bisection import Labels
+from classifier.store import addresses, elsewhere, own_table, reads
 from classifier.store import connection as connections
-from classifier.store import elsewhere, own_table, reads
 from classifier.store.own_table import Key, Label, Pair, Span, TakenError, TextRow
 
 _ATTEMPTS = 10
@@ -51,7 +51,7 @@ class Theirs:
         except SQLAlchemyError as error:
             line = elsewhere.line(error)
             if isinstance(error, DBAPIError) and elsewhere.is_gone(error):
-                address = elsewhere.shown(self.database.url)
+                address = addresses.shown(self.database.url)
                 raise SourceUnavailableError(f"{address}: the database does not answer ({line})") from error
             raise TableError(f"{self.name}: {line}") from error
 

@@ -51,7 +51,8 @@ def locate(encoder: str, *, cache: Path) -> Path:
         return Path(snapshot_download(encoder, cache_dir=cache, allow_patterns=wanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise EncoderError(f"{encoder}: neither a local directory nor to be had from the hub ({reason})") from error
+        problem = f"neither a local directory nor to be had from the hub ({reason})"
+        raise EncoderError(f"{encoder}: {problem}; name a directory with --encoder or CLASSIFIER_ENCODER") from error
 
 
 def import_bert(source: Path, target: Path, *, sha256: str | None = None) -> EncoderShape:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from classifier.store import connection as connections
-from classifier.store import schema
+from classifier.store import roles, schema, studies
 from classifier.workspace import Workspace
 
 
 def run(workspace: Workspace) -> str:
-    """Run the migrations that are missing, and return the version that the tables have then."""
-    with connections.translated(workspace.database), workspace.database.connect() as connection:
-        return schema.upgrade(connection)
+    """Run the migrations that are missing, Optuna's too, and return the version that the tables have then.
+
+    The database's roles, where there are any, are granted what is new.
+    """
+    with connections.translated(workspace.database):
+        with workspace.database.connect() as connection:
+            version = schema.upgrade(connection)
+        studies.upgrade(workspace.database)
+        with workspace.database.begin() as connection:
+            roles.grant_again(connection)
+    return version

@@ -8,12 +8,13 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
-from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, SettingsError
+from classifier.exceptions import DatabaseNotMigratedError, DatabaseRightsError, DatabaseUnavailableError, SettingsError
+from classifier.store import addresses
 
-_UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
+_UNDEFINED_TABLE, _UNDEFINED_COLUMN, _INSUFFICIENT_PRIVILEGE = "42P01", "42703", "42501"
 _WANTED = "use postgresql+psycopg2://USER@HOST/DATABASE"
 
 
@@ -53,9 +54,9 @@ def connect(
         SettingsError: the URL is of another kind.
     """
     try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: its port is no number
-        raise SettingsError(f"CLASSIFIER_DATABASE_URL: not a URL; {_WANTED}") from error
+        parsed = addresses.parse(url)
+    except ArgumentError as error:
+        raise SettingsError(f"CLASSIFIER_DATABASE_URL: {error}; {_WANTED}") from error
     if parsed.drivername != "postgresql+psycopg2":
         raise SettingsError(f"CLASSIFIER_DATABASE_URL: driver {parsed.drivername!r}; {_WANTED}")
     bounds: dict[str, Any] = {}
@@ -82,13 +83,17 @@ def connect(
 @contextmanager
 def translated(engine: Engine) -> Iterator[None]:
     """Turn a database that is down or not migrated into the user's error, with the address in it."""
-    address = engine.url.render_as_string(hide_password=True)
+    address = addresses.shown(engine.url)
     try:
         yield
     except ProgrammingError as error:
         if "invalid dsn" in str(error.orig):
             raise SettingsError(f"CLASSIFIER_DATABASE_URL: {' '.join(str(error.orig).split())}") from error
-        if getattr(error.orig, "pgcode", None) in {_UNDEFINED_TABLE, _UNDEFINED_COLUMN}:
+        code = getattr(error.orig, "pgcode", None)
+        if code == _INSUFFICIENT_PRIVILEGE:
+            reason = str(error.orig).strip().partition("\n")[0]
+            raise DatabaseRightsError(f"{address}: {reason}; use a role that may: docs/operations.md, Roles") from error
+        if code in {_UNDEFINED_TABLE, _UNDEFINED_COLUMN}:
             raise DatabaseNotMigratedError(
                 f"{address}: the tables are not there yet; run: classifier db upgrade"
             ) from error
@@ -96,5 +101,6 @@ def translated(engine: Engine) -> Iterator[None]:
     except OperationalError as error:
         if error.orig is not None and getattr(error.orig, "pgcode", None) is None:
             reason = " ".join(str(error.orig).split())
-            raise DatabaseUnavailableError(f"{address}: the database does not answer ({reason})") from error
+            what = "lets nobody in" if "FATAL:" in reason else "does not answer"
+            raise DatabaseUnavailableError(f"{address}: the database {what} ({reason})") from error
         raise

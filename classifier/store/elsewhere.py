@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, Engine, TextClause, create_engine, event, func, make_url, select, text
+from sqlalchemy import URL, Engine, TextClause, create_engine, event, func, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-CANNOT_OPEN = (ArgumentError, NoSuchModuleError, ImportError, ValueError)
-"""What `engine` raises; ValueError is a port that is no number."""
+from classifier.store import addresses
+
+CANNOT_OPEN = (ArgumentError, NoSuchModuleError, ImportError)
+"""What `engine` raises."""
 
 _SERVERS = {"postgresql", "mysql", "mariadb"}
 
@@ -19,7 +21,7 @@ def engine(address: str, *, statement_timeout_s: float | None = None, **options:
     `statement_timeout_s` is kept by Postgres; the other databases have no setting that SQLAlchemy's
     drivers share.
     """
-    url = _with_driver(make_url(address))
+    url = _with_driver(addresses.parse(address))
     backend = url.get_backend_name()
     arguments = {"connect_timeout": 10} if backend in _SERVERS else {}
     found = create_engine(url, hide_parameters=True, connect_args=arguments, **options)
@@ -43,11 +45,6 @@ def line(error: BaseException) -> str:
 def is_gone(error: DBAPIError) -> bool:
     """Say whether the database does not answer, and may do so later, rather than refuses what it is asked."""
     return error.connection_invalidated or error.statement is None
-
-
-def shown(url: URL) -> str:
-    """Return an address without what may be secret in it."""
-    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _with_driver(url: URL) -> URL:

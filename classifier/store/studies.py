@@ -1,6 +1,6 @@
 """Where searches for hyper-parameters are kept: Optuna's own tables, in a schema of their own.
 
-Optuna makes and migrates them. All workers that open the same study share its trials.
+Optuna makes and migrates them, when ours are migrated. All workers that open the same study share its trials.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, func, select
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.schema import CreateSchema
 
-from classifier.exceptions import DatabaseUnavailableError
+from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError
+from classifier.store import addresses
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -27,6 +29,25 @@ SCHEMA = "optuna"
 
 _LOCK = 7_305_811  # of whoever makes the tables, or a study
 _BEGUN = "begun"
+
+
+def upgrade(database: Engine) -> None:
+    """Create Optuna's tables, or bring them to the version of the Optuna that is installed.
+
+    Raises:
+        DatabaseNotMigratedError: they are of a newer one.
+    """
+    with database.begin() as connection:
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        with database.begin() as other:  # seen by Optuna's connections, while the lock is held
+            other.execute(CreateSchema(SCHEMA, if_not_exists=True))
+        storage = _storage(database, skip_compatibility_check=True)
+        current = storage.get_current_version()
+        if current not in storage.get_all_versions():
+            raise DatabaseNotMigratedError(f"Optuna's tables have version {current}, newer than Optuna: update Optuna")
+        if current != storage.get_head_version():
+            storage.upgrade()
+        storage.engine.dispose()
 
 
 def open_study(
@@ -43,9 +64,12 @@ def open_study(
     with database.begin() as connection, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-        with database.begin() as other:  # seen by Optuna's connections, while the lock is held
-            other.execute(CreateSchema(SCHEMA, if_not_exists=True))
-        storage = _storage(database, beat_s, grace_s)
+        storage = _current(
+            connection,
+            heartbeat_interval=beat_s,
+            grace_period=grace_s,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=3),
+        )
         study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -59,6 +83,18 @@ def open_study(
             for key, value in described.items():
                 study.set_user_attr(key, value)
     return study
+
+
+def _current(connection: Connection, **options: Any) -> Any:
+    """Return the storage, whose tables have to be there: who searches need not be allowed to make them."""
+    context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
+    message = "the tables of the search are {}; run: classifier db upgrade"
+    if context.get_current_revision() is None:
+        raise DatabaseNotMigratedError(message.format("not there yet"))
+    try:
+        return _storage(connection.engine, skip_table_creation=True, **options)
+    except RuntimeError as error:  # what Optuna raises where they are of another version
+        raise DatabaseNotMigratedError(message.format("of another version of Optuna")) from error
 
 
 def run_one(study: Study, objective: Callable[[Trial], float], on_end: Callable[[Study, FrozenTrial], None]) -> None:
@@ -117,28 +153,24 @@ def translated(database: Engine) -> Iterator[None]:
         yield
     except optuna.exceptions.StorageInternalError as error:
         line = str(error.__cause__ or error).splitlines()[0]
-        address = database.url.render_as_string(hide_password=True)
+        address = addresses.shown(database.url)
         raise DatabaseUnavailableError(
             f"{address}: the study cannot be read or written ({line}); the same command goes on with it"
         ) from error
 
 
-def _storage(database: Engine, beat_s: int, grace_s: int) -> Any:
-    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+def _storage(database: Engine, **options: Any) -> Any:
+    from optuna.storages import RDBStorage
 
-    url = database.url.render_as_string(hide_password=False)
+    # in the URL, since it alone is what Optuna's migrations are given
+    session = {"options": f"-c search_path={SCHEMA} -c timezone=UTC"}
+    url = database.url.update_query_dict(session).render_as_string(hide_password=False)
     return RDBStorage(
         url.replace("{", "{{").replace("}", "}}"),  # it takes the URL for a template
         engine_kwargs={
             "pool_pre_ping": True,
             "hide_parameters": True,
-            "connect_args": {
-                "connect_timeout": 10,
-                "application_name": "article-classifier tune",
-                "options": f"-c search_path={SCHEMA} -c timezone=UTC",
-            },
+            "connect_args": {"connect_timeout": 10, "application_name": "article-classifier tune"},
         },
-        heartbeat_interval=beat_s,
-        grace_period=grace_s,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
+        **options,
     )

@@ -6,14 +6,20 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from playwright.sync_api import Browser, FrameLocator, Page, sync_playwright
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from classifier.demo import airflow_process, rest
+from classifier.demo.airflow_process import Place
+from classifier.pipeline import roles
+from classifier.settings import Settings
+from classifier.store import connection
+from classifier.workspace import Workspace
 from tests import whole_airflow
+from tests.browser import planted
 from tests.whole_airflow import Running
 
 CHROMIUM = shutil.which("chromium")
@@ -21,9 +27,13 @@ CHROMIUM = shutil.which("chromium")
 
 @dataclass
 class Started(Running):
-    """A running Airflow and a browser."""
+    """A running Airflow and a browser.
+
+    It opens the articles by the pipeline's role. `secrets` are all that it was given or made, by what they are for.
+    """
 
     browser: Browser
+    secrets: dict[str, str]
 
     @contextmanager
     def logged_in(self, *, theme: str = "light", width: int = 1280, height: int = 860) -> Iterator[Page]:
@@ -88,6 +98,24 @@ class Started(Running):
             opened.execute(moved, {"run": run.id, "task": task})
         engine.dispose()
 
+    def tried(self, run: rest.Run, task: str, count: int, *, within_s: float = 200) -> None:
+        """Wait until each of a mapped task's instances has failed once."""
+        end = time.monotonic() + within_s
+        states = {"up_for_retry", "failed"}
+        while sum(one.name == task and one.state in states for one in self.client.tasks(run)) < count:
+            assert time.monotonic() < end, f"{run}: {self.client.tasks(run)}"
+            time.sleep(1)
+
+    def read(self, path: str) -> str:
+        """Return what is shown at an address to who is logged in."""
+        return self.client._call("GET", path).text
+
+    def logs(self, run: rest.Run) -> list[str]:
+        """Return the first logs of a run's tasks as Airflow shows them, errors and all."""
+        path = f"/api/v2/dags/{run.dag}/dagRuns/{run.id}/taskInstances"
+        tried = [one for one in self.client.tasks(run) if one.attempt]
+        return [self.read(f"{path}/{one.name}/logs/1?full_content=true&map_index={one.index}") for one in tried]
+
 
 def frame(page: Page) -> FrameLocator:
     """Return the classifier's part of a page of Airflow."""
@@ -99,8 +127,28 @@ def frame(page: Page) -> FrameLocator:
 
 @contextmanager
 def started(home: Path, *, encoder: Path) -> Iterator[Started]:
-    """Start a whole Airflow and a browser."""
-    with whole_airflow.running(home, encoder=encoder) as found, sync_playwright() as playwright:
+    """Start a whole Airflow, whose databases ask for passwords, and a browser."""
+    given = planted.passwords()
+    with (
+        whole_airflow.running(home, encoder=encoder, prepare=lambda place: _guarded(place, given)) as found,
+        sync_playwright() as playwright,
+    ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield Started(found.place, found.workspace, found.client, browser)
+        known = given | planted.made_by_airflow(found.place)
+        yield Started(found.place, found.workspace, found.client, browser, known)
         browser.close()
+
+
+def _guarded(place: Place, given: dict[str, str]) -> Place:
+    """Return the place with addresses of the pipeline's role and with passwords, and sources that need some."""
+    owners = Workspace(connection.connect(place.articles_url), Settings(home=place.home, _env_file=None))
+    working = roles.run(owners)[0].name
+    owners.database.dispose()
+    planted.declare_sources(place.airflow_home, given)
+    articles_url = _with(place.articles_url, username=working, password=given["the articles' database"])
+    airflow_url = _with(place.airflow_url, password=given["Airflow's database"])
+    return replace(place, articles_url=articles_url, airflow_url=airflow_url)
+
+
+def _with(url: str, **parts: str) -> str:
+    return make_url(url).set(**parts).render_as_string(hide_password=False)

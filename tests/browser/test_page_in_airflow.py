@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import asdict
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.tiny import make_encoder
 
 pytest.importorskip("playwright")
 
-from tests.browser import airflow_ui
+from tests.browser import airflow_ui, planted
 
 pytestmark = [
     pytest.mark.slow,
@@ -227,3 +228,27 @@ def test_a_labelling_runs_tab_shows_rate_rows_and_failures(airflow, filled, tmp_
         inside = airflow.tab(page, run)
         assert re.search(r"Labelled\s+50", inside.locator(".figures").inner_text())
         shoot(page, "run-label")
+
+
+def test_no_secret_gets_anywhere(airflow, filled):
+    """After all that the tests above did, and sources whose databases do not answer or refuse."""
+    connection = {"connection_id": planted.CONNECTION, "conn_type": "postgres", "host": "127.0.0.1", "port": 1}
+    password = airflow.secrets["a source's connection"]
+    airflow.client._call("POST", "/api/v2/connections", json=connection | {"login": "reader", "password": password})
+    run = airflow.client.trigger("ingest_articles", {"group": "secret"})
+    airflow.client.unpause("ingest_articles")
+    airflow.tried(run, "ingest", len(planted.SOURCES))
+    pages = [
+        airflow.read(f"/classifier/{path}")
+        for path in ("", "models", "review", "watching", f"runs/ingest_articles/{quote(run.id)}")
+    ]
+    pages += [airflow.read(f"/api/v2/connections/{planted.CONNECTION}"), *airflow.logs(run)]
+    airflow.client.end(run, "the databases will not answer")
+    written = dict(planted.places(airflow.place))
+    assert "port 1 failed" in "".join(pages), "the failures are shown"
+    assert any("ingest_articles" in name and name.endswith(".log") for name in written)
+    assert b"by_connection" in written["the database airflow"]
+    shown = written | {f"page {number}": page.encode() for number, page in enumerate(pages)}
+    leaks = [(purpose, name) for name, said in shown.items() for purpose, secret in airflow.secrets.items()
+             if secret.encode() in said]  # fmt: skip
+    assert leaks == []

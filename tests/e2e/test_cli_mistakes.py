@@ -612,7 +612,7 @@ def _(world):
     return world.label_table(url="mysql+pymysql://me:secret@localhost/cms")
 
 
-@case("label-table: a port that is no number", r"--url: the database cannot be opened \(invalid literal for int")
+@case("label-table: a port that is no number", r"--url: the database cannot be opened \(its port is no number\)")
 def _(world):
     world.champion()
     return world.label_table(url="postgresql://me:secret@localhost:port/cms")
@@ -764,7 +764,7 @@ def _(world):
     return ("status",)
 
 
-@case("database: no such one", r"the database does not answer \(.*database \"nowhere\" does not exist")
+@case("database: no such one", r"the database lets nobody in \(.*database \"nowhere\" does not exist")
 def _(world):
     world.database(database="nowhere")
     return ("status",)
@@ -794,9 +794,17 @@ def _(world):
     return ("status",)
 
 
-@case("database: a port that is no number", r"CLASSIFIER_DATABASE_URL: not a URL")
+@case("database: a port that is no number", r"CLASSIFIER_DATABASE_URL: its port is no number")
 def _(world):
     world.environment["CLASSIFIER_DATABASE_URL"] = "postgresql+psycopg2://me:secret@localhost:port/articles"
+    return ("status",)
+
+
+@case(
+    "database: an @ in the password", r"DATABASE_URL: it has more than one @; in a user's name or a password write %40"
+)
+def _(world):
+    world.environment["CLASSIFIER_DATABASE_URL"] = "postgresql+psycopg2://me:sec@ret@localhost/articles"
     return ("status",)
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.exceptions import DatabaseUnavailableError, SettingsError
-from classifier.pipeline import train, tune
+from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, SettingsError
+from classifier.pipeline import train, tune, upgrade
 from classifier.settings import Settings
 from classifier.store import studies
 from classifier.training import fit, search
 from classifier.training.recipes import Recipe, files
 from classifier.workspace import Workspace
-from tests.integration.made_up import COLUMNS, articles, query, take_in, value
+from tests.integration.made_up import COLUMNS, articles, query, run, take_in, value
 from tests.tiny import make_encoder
 
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32")
@@ -209,3 +209,18 @@ def test_a_database_that_goes_away_is_one_line(workspace):
     line = r"the study cannot be read or written \(no route\); the same command goes on with it"
     with pytest.raises(DatabaseUnavailableError, match=line), studies.translated(workspace.database):
         raise StorageInternalError("gone") from OSError("no route")
+
+
+def test_a_search_where_its_tables_are_missing_or_old_says_what_to_do(workspace):
+    options = {"first": {}, "described": {}, "beat_s": 1, "grace_s": 60}
+    run(workspace.database, "UPDATE optuna.alembic_version SET version_num = 'v3.0.0.a'")
+    with pytest.raises(DatabaseNotMigratedError, match="of another version of Optuna; run: classifier db upgrade"):
+        studies.open_study(workspace.database, "s", **options)
+    run(workspace.database, "UPDATE optuna.alembic_version SET version_num = 'v99'")
+    with pytest.raises(DatabaseNotMigratedError, match="v99, newer than Optuna"):
+        upgrade.run(workspace)
+    run(workspace.database, "DROP SCHEMA optuna CASCADE")
+    with pytest.raises(DatabaseNotMigratedError, match="are not there yet; run: classifier db upgrade"):
+        studies.open_study(workspace.database, "s", **options)
+    upgrade.run(workspace)
+    assert studies.open_study(workspace.database, "s", **options).study_name == "s"

@@ -93,6 +93,21 @@ def test_a_secret_is_on_no_command_line():
         assert not REQUIRED.search(str(service.get("command")))
 
 
+def test_each_service_gets_only_the_passwords_of_the_articles_that_it_needs():
+    secrets = {"POSTGRES_PASSWORD", "ARTICLES_DB_PASSWORD", "PIPELINE_DB_PASSWORD", "ANALYST_DB_PASSWORD"}
+    given = {name: secrets & set(variables(str(service.get("environment")))) for name, service in SERVICES.items()}
+    working = {"api-server", "scheduler", "cpu-worker", "gpu-worker"}
+    assert {name: found for name, found in given.items() if found} == {
+        "postgres": {"POSTGRES_PASSWORD", "ARTICLES_DB_PASSWORD"},
+        "init": {"ARTICLES_DB_PASSWORD", "PIPELINE_DB_PASSWORD", "ANALYST_DB_PASSWORD"},
+        **{name: {"PIPELINE_DB_PASSWORD"} for name in working},
+    }
+    for name in working:
+        environment = SERVICES[name]["environment"]
+        for address in (environment["AIRFLOW_CONN_ARTICLES"], environment["CLASSIFIER_DATABASE_URL"]):
+            assert "://articles_pipeline:" in address
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_images_are_pinned(name):
     image = SERVICES[name]["image"]
@@ -140,7 +155,7 @@ def test_airflow_knows_every_command(tmp_path):
     ]
     lines += re.findall(r"airflow [a-z][^>|\n]*[^>|\n \d]", (ROOT / "docker/init.sh").read_text(encoding="utf-8"))
     commands = [words[1:] for line in lines if (words := shlex.split(with_defaults(line)))[0] == "airflow"]
-    assert len(commands) == 6 + 2 + 4
+    assert len(commands) == 6 + 2 + 3
     program = (
         "import json, sys; from airflow.cli.cli_parser import get_parser; parser = get_parser()\n"
         "for command in json.loads(sys.argv[1]): assert parser.parse_args(command).func"

@@ -77,6 +77,7 @@ def test_another_mapping_is_another_digest_and_another_group_is_not(declare):
         (FEED.replace("https", "ftp"), "key 'url': is not an http:// or https:// address"),
         (FEED.replace("https", "file"), "key 'url': is not an http:// or https:// address"),
         (FEED.replace("example.org", "[::1"), "key 'url': is not an address"),
+        (FEED.replace("example.org", "me:secret@example.org"), "key 'url': holds a name or a password"),
         (
             FEED + "columns = {text = 'story'}",
             "key 'columns.text': 'story' is not of a feed's entry; use one of id, text",

@@ -18,7 +18,7 @@ SOURCE = Path(queries.__file__).with_name("queries.sql").read_text(encoding="utf
 def test_a_statement_has_a_name_and_no_comment_left_in_it(name):
     assert re.fullmatch(r"[a-z_]+", name)
     statement = queries.sql(name)
-    assert re.match(r"(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|COPY)\b", statement)
+    assert re.match(r"(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|COPY|ALTER|GRANT|REVOKE)\b", statement)
     assert "--" not in statement
     assert queries.query(name).text == statement
 
