@@ -37,8 +37,8 @@ class Stack:
 
     @property
     def articles_url(self) -> str:
-        """The URL of the articles, as the containers have it."""
-        return self.ground.text("scheduler", self.services["scheduler"].environment["CLASSIFIER_DATABASE_URL"])
+        """The URL of the articles, as their owner has it."""
+        return self.ground.text("init", self.services["init"].environment["CLASSIFIER_DATABASE_URL"])
 
     def container(self, name: str) -> Container:
         """Return a service's first container."""
