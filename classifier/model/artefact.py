@@ -13,10 +13,13 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from classifier import durable
 from classifier.exceptions import ArtefactError
@@ -97,13 +100,11 @@ def write(
     network answers alone.
 
     Raises:
-        ArtefactError: there is already something at `directory`.
+        ArtefactError: there is already something at `directory`, or it cannot be written.
     """
     if directory.exists():
         raise ArtefactError(f"{directory}: already exists; an artefact is never overwritten")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
-    try:
+    with _aside(directory) as aside:
         checkpoint.copy_tokenizer(tokenizer, aside)
         checkpoint.write(aside, shape, weights, categories=categories, extra={})
         for name, content in {**(beside or {}), **(blended.linear.to_files() if blended else {})}.items():
@@ -121,10 +122,24 @@ def write(
         (aside / MANIFEST_FILE).write_text(text, encoding="utf-8")
         aside.chmod(0o755)
         durable.publish(aside, directory)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
     return read(directory)
+
+
+@contextmanager
+def _aside(directory: Path) -> Iterator[Path]:
+    """Make a folder beside the artefact's, which goes if anything fails, and say what to do where the disk is full."""
+    aside = None
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+        yield aside
+    except BaseException as error:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, OSError | SafetensorError):
+            remedy = "make room, or name another folder in CLASSIFIER_MODELS, and run it again"
+            raise ArtefactError(f"{directory}: cannot be written ({error}); {remedy}") from error
+        raise
 
 
 def read(directory: Path, *, manifest_sha256: str | None = None) -> Artefact:
@@ -139,7 +154,9 @@ def read(directory: Path, *, manifest_sha256: str | None = None) -> Artefact:
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ArtefactError(f"{path}: no such file; the model's directory is missing or was never completed") from error
+        raise ArtefactError(
+            f"{path}: no such file; the model's directory is missing or was never completed; restore it from a backup"
+        ) from error
     actual = hashlib.sha256(content).hexdigest()
     if manifest_sha256 is not None and actual != manifest_sha256:
         raise ArtefactError(f"{path}: sha256 is {actual}, registered as {manifest_sha256}; restore it from a backup")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import stat
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_crash_leaves_nothing(model, tmp_path, monkeypatch, step, fault):
         raise fault
 
     monkeypatch.setattr(checkpoint, step, crash)
-    with pytest.raises(type(fault)):
+    with pytest.raises((ArtefactError, KeyboardInterrupt)):
         artefact.write(
             tmp_path / "other" / "model",
             shape=found.shape,
@@ -159,3 +160,38 @@ def test_a_way_with_long_articles_that_is_not_known_is_refused(model):
     (model.directory / "classifier.json").write_text(json.dumps(manifest))
     with pytest.raises(ArtefactError, match="long articles 'summarise'"):
         artefact.read(model.directory).tokenization()
+
+
+@pytest.mark.parametrize("room", ["none", "all but a byte"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(model, tmp_path, room):
+    """A limit on files' sizes stands for the disk's end."""
+    size = (model.directory / "model.safetensors").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0 if room == "none" else size - 1, before[1]))
+    try:
+        with pytest.raises(ArtefactError, match=r"other: cannot be written \(.*\); make room, or name") as caught:
+            make_artefact_in(tmp_path / "models" / "other", model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["model"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(model, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtefactError, match=r"file/models/other: cannot be written \(.*Not a directory"):
+        make_artefact_in(tmp_path / "file" / "models" / "other", model)
+
+
+def make_artefact_in(directory, like):
+    """Write the same model again, with nothing to be made first."""
+    found = like.checkpoint()
+    return artefact.write(
+        directory,
+        shape=found.shape,
+        weights=found.weights,
+        categories=like.categories,
+        max_length=48,
+        tokenizer=like.directory,
+        details={},
+    )

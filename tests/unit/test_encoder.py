@@ -151,5 +151,7 @@ def test_an_unknown_encoder_is_one_line(tmp_path, monkeypatch):
         raise OSError("no network\nfor several reasons")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
-    with pytest.raises(EncoderError, match=r"^acme/encoder: neither .* \(no network\)$"):
+    with pytest.raises(
+        EncoderError, match=r"^acme/encoder: neither .* \(no network\); name a directory with --encoder"
+    ):
         encoder.locate("acme/encoder", cache=tmp_path)
