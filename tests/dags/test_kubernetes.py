@@ -155,8 +155,18 @@ def test_the_values_say_what_the_stack_on_one_machine_says():
         if name.startswith(("AIRFLOW__WORKERS__", "AIRFLOW__SCHEDULER__TASK_")):
             section, option = name.removeprefix("AIRFLOW__").lower().split("__")
             assert str(VALUES["config"][section][option]) == value, name
-    assert {name for name in shared if name.startswith(("CLASSIFIER_", "HF_", "TF_"))} <= EVERYWHERE
-    assert "AIRFLOW_CONN_ARTICLES" in EVERYWHERE
+    working = COMPOSE["x-pipeline-environment"]
+    ours = {name for name in (*shared, *working) if name.startswith(("CLASSIFIER_", "HF_", "TF_", "AIRFLOW_CONN_"))}
+    assert ours <= EVERYWHERE
+
+
+def test_only_the_job_that_migrates_is_given_the_owners_password():
+    job, init = VALUES["migrateDatabaseJob"], COMPOSE["services"]["init"]
+    assert not job["applyCustomEnv"]
+    given = {one["name"] for one in job["env"]}
+    passwords = {name for name in init["environment"] if name.endswith("_PASSWORD")}
+    assert given >= passwords | {"CLASSIFIER_DATABASE_URL"}
+    assert "articles-owner" not in {one["secretName"] for one in VALUES["secret"]}
 
 
 def test_the_values_name_the_images_of_this_version_and_no_secret():
