@@ -21,7 +21,7 @@ PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
-_LOCK = 7_303_014_202_615  # beside those of the other modules: two at once would change the same rows of Postgres' own
+_LOCK = 7_303_014_202_616  # beside those of other modules: two at once would change the same rows of Postgres' own
 _CREATE: dict[Purpose, str] = {"pipeline": "create_role", "analyst": "create_reader"}
 _GRANT: dict[Purpose, str] = {"pipeline": "grant_pipeline", "analyst": "grant_analyst"}
 
