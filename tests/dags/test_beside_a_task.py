@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import json
 import sys
@@ -13,17 +14,10 @@ from sqlalchemy.exc import DataError
 
 from classifier.exceptions import SourceError
 from tests import loopback
-from tests.dags.conftest import ROOT
 
 pytestmark = pytest.mark.filterwarnings("default")
 
 COUNTS = dict.fromkeys(("files", "read", "new", "changed", "unchanged", "rejected", "repeated"), 3)
-
-
-@pytest.fixture(autouse=True)
-def _plugins(monkeypatch):
-    """The folder of plugins is where Airflow would have put it."""
-    monkeypatch.syspath_prepend(str(ROOT / "plugins"))
 
 
 @pytest.fixture
@@ -71,13 +65,16 @@ def test_a_tag_keeps_only_what_metrics_systems_take(metrics):
 
 
 def test_opentelemetry_is_sent_the_same(metrics):
+    from airflow.sdk._shared.observability.metrics.otel_logger import flush_otel_metrics
     from classifier_airflow import signals
     from opentelemetry.metrics import get_meter_provider
 
     with loopback.serving(loopback.page(b"")) as site:
         metrics(otel_on=True, otel_host="127.0.0.1", otel_port=urlsplit(site.url).port)
         signals.judged("hold")
-        get_meter_provider().shutdown()  # which sends what is left, as the end of a task's process does
+        flush_otel_metrics()  # as Airflow does at the end of a task's process
+        get_meter_provider().shutdown()
+        atexit.unregister(flush_otel_metrics)
     assert any(b"airflow.classifier.gate.hold" in body for body in site.posted)
 
 
@@ -155,12 +152,15 @@ def test_without_the_provider_an_alert_is_one_line(told, monkeypatch, caplog):
     assert told() == []
 
 
-def test_only_a_model_that_was_held_is_worth_an_alert(told):
+def test_only_a_model_that_was_held_is_worth_an_alert(told, monkeypatch):
     from classifier_airflow import alerts
 
-    for verdict in ("promote", "need more annotations"):
-        alerts.held({"verdict": verdict, "model": "m", "reasons": []})
-    assert told() == []
+    monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {"ti": failure(None)["task_instance"]})
+    for verdict in ("promote", "need more annotations", "hold"):
+        alerts.held({"verdict": verdict, "model": "m", "reasons": ["macro-F1 is worse"]})
+    (alert,) = told()
+    assert alert["title"] == "ingest_articles: m was held"
+    assert alert["message"].startswith("macro-F1 is worse")
 
 
 def test_lineage_is_not_looked_for_where_nobody_wants_it(monkeypatch):
