@@ -87,10 +87,13 @@ def airflow(dagbag):
 
 @pytest.fixture(scope="session")
 def page_app(airflow):
-    """The page's own application, that Airflow has mounted."""
-    import classifier_plugin
+    """The page's own application, that Airflow has mounted.
 
-    return classifier_plugin.page()
+    Not the plugin's: Airflow loads that again after runs in this process, as a module with an application of its own.
+    """
+    client, _ = airflow
+    mounted = next(route.app for route in client.app.routes if getattr(route, "path", None) == "/classifier")
+    return mounted.__globals__["page"]()
 
 
 @pytest.fixture
