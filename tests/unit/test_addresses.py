@@ -56,3 +56,8 @@ def test_settings_do_not_show_the_passwords_they_hold():
     settings = Settings(database_url=f"postgresql://me:{FIRST}@h/d", pipeline_password=FIRST, _env_file=None)
     assert FIRST not in repr(settings)
     assert FIRST not in str(settings.model_dump(exclude={"database_url"}))
+
+
+def test_an_address_is_shown_without_its_secrets():
+    url = make_url("postgresql://me:secret@host/cms?password=secret&sslpassword=secret")
+    assert addresses.shown(url) == "postgresql://me:***@host/cms"

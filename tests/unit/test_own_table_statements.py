@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Column, String, column, make_url, table
+from sqlalchemy import Column, String, column, table
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import CreateTable
 
 from classifier.cli.own_table import address
 from classifier.exceptions import SettingsError
-from classifier.store import elsewhere, own_table
+from classifier.store import own_table
 from classifier.store.own_table import Label, Pair, Span, TextRow
 from classifier.store.own_table_form import labels_table
 
@@ -77,11 +77,6 @@ def test_a_page_is_read_and_written_in_mysql_too(pair):
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
         ),
     ]
-
-
-def test_an_address_is_shown_without_its_secrets():
-    url = make_url("postgresql://me:secret@host/cms?password=secret&sslpassword=secret")
-    assert elsewhere.shown(url) == "postgresql://me:***@host/cms"
 
 
 def test_an_address_may_stand_in_a_variable(monkeypatch):
