@@ -1,4 +1,4 @@
-"""The DistilBERT text classifier as a Keras network. With `backend`, `dropout` and `optimiser`, all that names Keras.
+"""The DistilBERT text classifier as a Keras network. With five modules beside it, all that names Keras.
 
 The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of `transformers`
 (dense and ReLU on the first token, dropout, logits), so every weight maps one to one to a tensor of
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
 from classifier.exceptions import SettingsError
-from classifier.model import fitting, optimiser, tracing
+from classifier.model import fitting, halves, optimiser, tracing
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
 from classifier.model.dropout import use_bytes
 
@@ -69,6 +69,7 @@ class Network:
         self._model = _build(shape, categories, dropout, precision)
         if is_tensorflow_on_cpu():
             use_bytes(self._model)
+            halves.use(self._model)
             tracing.answers(self._model)
 
     def load(self, checkpoint: Checkpoint) -> None:

@@ -1,0 +1,55 @@
+"""A training step in two halves is the step that it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from classifier.model import backend, checkpoint, halves
+from classifier.model.network import Network, Optimisation
+from tests.tiny import make_encoder
+
+PLAIN = Optimisation(learning_rate=0.01, weight_decay=0.0, warmup_steps=0, total_steps=1000, clip_norm=1.0)
+pytestmark = pytest.mark.skipif(not backend.is_tensorflow_on_cpu(), reason="it is made for TensorFlow on a CPU")
+
+
+@pytest.fixture
+def fitted(tmp_path, monkeypatch):
+    """Fit a network to a few batches on so many cores; return its losses and weights."""
+
+    def one(cores, *, rows=5, dropout=0.0, importance=None):
+        monkeypatch.setattr(halves, "available_cores", lambda: cores)
+        encoder = checkpoint.read(make_encoder(tmp_path / "tiny"))
+        network = Network(encoder.shape, 3, dropout=dropout)
+        network.load(encoder)
+        assert isinstance(network._model, halves.InHalves) == (cores > 1)
+        network.prepare(PLAIN)
+        weights = np.ones(rows, dtype=np.float32) if importance is None else np.array(importance, dtype=np.float32)
+        losses = []
+        for seed in range(3):
+            tokens = np.random.default_rng(seed).integers(5, 17, (rows, 16)).astype(np.int32)
+            losses.append(network.fit_batch(tokens, np.ones_like(tokens), np.arange(rows) % 3, weights))
+        return losses, network.weights()
+
+    # without the head's dropout, which has a rate of its own, both draw no random numbers
+    monkeypatch.setattr("classifier.model.dropout.LEVELS", 1)
+    monkeypatch.setattr("keras.layers.Dropout.call", lambda _, inputs, **__: inputs)
+    return one
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 16])
+def test_losses_and_weights_are_those_of_whole_batches(fitted, rows):
+    whole, halved = fitted(1, rows=rows), fitted(2, rows=rows)
+    np.testing.assert_allclose(halved[0], whole[0], rtol=1e-5)
+    for name, weight in whole[1].items():
+        np.testing.assert_allclose(halved[1][name], weight, atol=2e-4, err_msg=name)
+
+
+def test_an_article_counts_as_much_in_either_half(fitted):
+    importance = [0.0, 3.0, 0.0, 0.0, 0.5]
+    whole, halved = fitted(1, importance=importance), fitted(2, importance=importance)
+    np.testing.assert_allclose(halved[0], whole[0], rtol=1e-5)
+
+
+def test_one_core_computes_whole_batches(fitted):
+    fitted(1)
