@@ -172,13 +172,14 @@ def tutorial(task: Task) -> tuple[float, list[int]]:
     import tensorflow as tf
     from transformers import AutoTokenizer
 
-    from classifier.model import checkpoint
-    from classifier.model.network import Network
+    from classifier.model import checkpoint, network
 
     pretrained, tokenizer = checkpoint.read(task.encoder), AutoTokenizer.from_pretrained(task.encoder)
-    network = Network(pretrained.shape, task.categories)
-    network.load(pretrained)
-    model = network._model  # noqa: SLF001 - its weights are ours, and all else is the tutorial's
+    ours = network.Network(pretrained.shape, task.categories)
+    ours.load(pretrained)
+    # a new one has none of our tuning: whole batches, Keras' dropout
+    model = network._build(pretrained.shape, task.categories, 0.1, "float32")  # noqa: SLF001
+    model.set_weights(ours.snapshot())
     for layer in model.backbone.transformer_layers:
         layer._feedforward_intermediate_dense.activation = tf.nn.gelu  # noqa: SLF001 - keras-hub's, uncompiled
 

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.skipif(not backend.is_tensorflow_on_cpu(), reason="it i
 def fitted(tmp_path, monkeypatch):
     """Fit a network to a few batches on so many cores; return its losses and weights."""
 
-    def one(cores, *, rows=5, dropout=0.0, importance=None):
+    def one(cores, *, rows=5, importance=None):
         monkeypatch.setattr(halves, "available_cores", lambda: cores)
         encoder = checkpoint.read(make_encoder(tmp_path / "tiny"))
-        network = Network(encoder.shape, 3, dropout=dropout)
+        network = Network(encoder.shape, 3)
         network.load(encoder)
         assert isinstance(network._model, halves.InHalves) == (cores > 1)
         network.prepare(PLAIN)
@@ -31,7 +31,7 @@ def fitted(tmp_path, monkeypatch):
             losses.append(network.fit_batch(tokens, np.ones_like(tokens), np.arange(rows) % 3, weights))
         return losses, network.weights()
 
-    # without the head's dropout, which has a rate of its own, both draw no random numbers
+    # nothing is dropped, neither by bytes nor by what they fall back on
     monkeypatch.setattr("classifier.model.dropout.LEVELS", 1)
     monkeypatch.setattr("keras.layers.Dropout.call", lambda _, inputs, **__: inputs)
     return one
@@ -49,6 +49,16 @@ def test_an_article_counts_as_much_in_either_half(fitted):
     importance = [0.0, 3.0, 0.0, 0.0, 0.5]
     whole, halved = fitted(1, importance=importance), fitted(2, importance=importance)
     np.testing.assert_allclose(halved[0], whole[0], rtol=1e-5)
+
+
+def test_the_halves_drop_different_units(tmp_path, monkeypatch):
+    monkeypatch.setattr(halves, "available_cores", lambda: 2)
+    network = Network(checkpoint.read(make_encoder(tmp_path / "tiny")).shape, 3, dropout=0.5)
+    tokens = np.tile(np.arange(5, 15, dtype=np.int32), (8, 1))
+    inputs = {"token_ids": tokens, "padding_mask": np.ones_like(tokens)}
+    np.testing.assert_array_equal(*np.split(np.array(network._model(inputs, training=False)), 2))
+    first, second = np.split(np.array(network._model(inputs, training=True)), 2)
+    assert (first != second).any(axis=1).all()
 
 
 def test_one_core_computes_whole_batches(fitted):
