@@ -49,5 +49,5 @@ clean:
 
 .venv/test: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing what the tests need (minutes, once)"
-	$(PIP) --editable '.[airflow,celery,signals,torch,test]'
+	$(PIP) --editable '.[airflow,benchmarks,celery,signals,test]'
 	@touch $@ .venv/demo

@@ -24,6 +24,9 @@ from tests.whole_airflow import Running
 
 CHROMIUM = shutil.which("chromium")
 
+READING_S = 6.0
+"""How long a person reads a question at least."""
+
 
 @dataclass
 class Started(Running):
@@ -66,17 +69,19 @@ class Started(Running):
     def settled(self, run: rest.Run, task: str, option: str | None) -> rest.Run:
         """Answer the question that a task asks, or let its time pass, and wait for the run's end.
 
-        An answer within the second in which the asking process ends can reach the scheduler before that end does:
-        it then takes the attempt for lost, and asks again.
+        An answer can reach the scheduler before the end of the process that asked does: it then takes the attempt for
+        lost, and asks again. So the answer is given as a person gives it, some seconds after the question.
         """
-        answered = 0
+        asked, answered = 0.0, 0
         end = time.monotonic() + 400
         while (now := self.client.run(run)).state not in rest.FINISHED:
             assert time.monotonic() < end, f"{now} did not end: {self.client.tasks(run)}"
             asking = [
                 one.attempt for one in self.client.tasks(run) if (one.name, one.state) == (task, "awaiting_input")
             ]
-            if asking and asking[0] > answered:
+            if not asking or asking[0] == answered:
+                asked = time.monotonic()
+            elif time.monotonic() - asked > READING_S:
                 answered = asking[0]
                 if option:
                     self.answer(run, task, option)
@@ -112,9 +117,18 @@ class Started(Running):
 
     def logs(self, run: rest.Run) -> list[str]:
         """Return the first logs of a run's tasks as Airflow shows them, errors and all."""
-        path = f"/api/v2/dags/{run.dag}/dagRuns/{run.id}/taskInstances"
-        tried = [one for one in self.client.tasks(run) if one.attempt]
-        return [self.read(f"{path}/{one.name}/logs/1?full_content=true&map_index={one.index}") for one in tried]
+        return [self._log(run, one, 1) for one in self.client.tasks(run) if one.attempt]
+
+    def why(self, run: rest.Run) -> str:
+        """Return how a run's tasks stand, and the ends of the logs of those that were tried in vain."""
+        tasks = self.client.tasks(run)
+        tried = [(one, attempt) for one in tasks for attempt in range(1, one.attempt + (one.state != "success"))]
+        ends = [f"{one.name}, try {attempt}: {self._log(run, one, attempt)[-3000:]}" for one, attempt in tried]
+        return "\n\n".join([str(tasks), *ends])
+
+    def _log(self, run: rest.Run, task: rest.Task, attempt: int) -> str:
+        path = f"/api/v2/dags/{run.dag}/dagRuns/{run.id}/taskInstances/{task.name}/logs/{attempt}"
+        return self.read(f"{path}?full_content=true&map_index={task.index}")
 
 
 def frame(page: Page) -> FrameLocator:

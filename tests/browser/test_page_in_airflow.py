@@ -212,7 +212,7 @@ def test_a_promotion_that_needs_approval_goes_by_the_answer(airflow, filled, ans
     candidate = next(name for name in filled if name != champion)
     wanted = {"candidate": candidate, "require_approval": True, "gate": asdict(LENIENT)}
     run = airflow.client.trigger("retrain_classifier", wanted)
-    assert airflow.settled(run, "approve", answer).state == "success"
+    assert airflow.settled(run, "approve", answer).state == "success", airflow.why(run)
     decided = history.run(airflow.workspace)[0]
     assert (decided.model, decided.verdict, decided.decided_by) == (candidate, verdict, by)
     assert reason in decided.reason

