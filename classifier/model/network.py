@@ -67,6 +67,7 @@ class Network:
         keras.utils.set_random_seed(seed)
         self.shape = shape
         self._model = _build(shape, categories, dropout, precision)
+        _drop_as_transformers(self._model)
         if is_tensorflow_on_cpu():
             use_bytes(self._model)
             halves.use(self._model)
@@ -213,6 +214,12 @@ def _build(shape: EncoderShape, categories: int, dropout: float, precision: Prec
     for layer in backbone.transformer_layers:
         layer._feedforward_intermediate_dense.activation = gelu
     return keras_hub.models.DistilBertTextClassifier(backbone=backbone, num_classes=categories, dropout=0.2)
+
+
+def _drop_as_transformers(model: Any) -> None:
+    """Drop nothing of an attention's output, as `transformers` and the pretraining do not; keras-hub does."""
+    for layer in model.backbone.transformer_layers:
+        layer._self_attention_dropout.rate = 0.0
 
 
 def gelu(x: Any) -> Any:

@@ -85,3 +85,17 @@ def test_weights_pass_through_keras_unchanged(artefact):
     for name, tensor in checkpoint.weights.items():
         assert found[name].dtype == np.float32
         np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+
+
+def test_what_training_drops_scatters_the_logits_as_in_pytorch(artefact, classifier):
+    """One article 20,000 times: a dropout more, or at another rate, would scatter them more."""
+    tokens, mask = (np.repeat(array, 20_000, axis=0) for array in pad(artefact.tokenization().pieces(TEXTS[:1]), 8))
+    checkpoint = artefact.checkpoint()
+    network = Network(checkpoint.shape, 3, dropout=classifier.config.dropout)
+    network.load(checkpoint)
+    found = np.asarray(network._model({"token_ids": tokens, "padding_mask": mask}, training=True))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        expected = classifier.train()(torch.from_numpy(tokens).long(), torch.from_numpy(mask).long()).logits.numpy()
+    classifier.eval()
+    np.testing.assert_allclose(found.std(axis=0), expected.std(axis=0), rtol=0.03)

@@ -59,4 +59,6 @@ def test_every_dropout_of_a_network_draws_bytes():
 
     network = Network(EncoderShape(17, 2, 2, 8, 16, 16), 3)
     names = [type(layer).__name__ for layer in network._model._flatten_layers() if "Dropout" in type(layer).__name__]
-    assert names == ["ByteDropout"] * 8, "two layers with three each, the embeddings' and the head's"
+    assert names == ["ByteDropout"] * 8, (
+        "two layers with three each (one drops nothing), the embeddings' and the head's"
+    )
