@@ -291,7 +291,6 @@ def retrain_classifier():
         # an answer that reaches the scheduler before the end of the process that asked does is lost: it asks again
         retries=10,
         retry_delay=timedelta(seconds=5),
-        retry_exponential_backoff=0,
     )
     # a rejection skips what follows `approve` directly: so `decline` follows `promote`
     ask(judged) >> [approve, decision]
