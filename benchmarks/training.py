@@ -8,7 +8,7 @@ The tutorial's loop pads to 512 word pieces, batch 16, float32, Adam at 5e-5. `T
 `group_by_length` and ours' learning rate, warm-up and weight decay; the faster of float32 and bfloat16
 counts. Texts are cut at 512 word pieces by all.
 
-    python benchmarks/training.py --out benchmarks/results/training.json
+    python benchmarks/training.py --datasets r8 --out benchmarks/results/training-r8.json
 """
 
 from __future__ import annotations
@@ -57,22 +57,22 @@ def main() -> None:
     """Draw the samples, run the contenders in turn, and report."""
     options = arguments()
     encoder, r8 = common.demo_data(options.cache)
-    tasks = [task("R8", *r8, encoder, options)]
-    if not options.quick:
-        tasks.append(task("BBC", *bbc(options.data), encoder, options))
+    articles = {"r8": lambda: r8, "bbc": lambda: bbc(options.data)}
+    tasks = [task(name.upper(), *articles[name](), encoder, options) for name in options.datasets]
     common.report([compare(one, options.repeats) for one in tasks], options.out)
 
 
 def arguments() -> argparse.Namespace:
     """Return the command line's options."""
     parser = common.data_parser(__doc__)
+    parser.add_argument("--datasets", nargs="+", choices=["r8", "bbc"], default=["r8", "bbc"])
     parser.add_argument("--train", type=int, default=640, help="articles to train on")
     parser.add_argument("--test", type=int, default=500, help="articles to test on")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
     if options.quick:
-        options.train, options.test, options.epochs = 32, 16, 1
+        options.datasets, options.train, options.test, options.epochs = ["r8"], 32, 16, 1
     return options
 
 
