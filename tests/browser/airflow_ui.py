@@ -72,7 +72,7 @@ class Started(Running):
         An answer can reach the scheduler before the end of the process that asked does: it then takes the attempt for
         lost, and asks again. So the answer is given as a person gives it, some seconds after the question.
         """
-        asked, answered = 0.0, 0
+        asked, answered = time.monotonic(), 0
         end = time.monotonic() + 400
         while (now := self.client.run(run)).state not in rest.FINISHED:
             assert time.monotonic() < end, f"{now} did not end: {self.client.tasks(run)}"
