@@ -19,15 +19,31 @@ class ByteDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has no t
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drop a share of the inputs while training, and scale up the others."""
-        dropped = round(LEVELS * self.rate)
-        if not training or not 0 < dropped < LEVELS or self.noise_shape is not None:
+        if not training or not dropped_levels(self.rate) or self.noise_shape is not None:
             return super().call(inputs, training=training)
         import tensorflow as tf
 
-        shape = tf.shape(inputs)
-        kept = _random_bytes(tf.reduce_prod(shape), self.seed_generator.next()) >= tf.constant(dropped, tf.uint8)
-        scaled = inputs * tf.cast(LEVELS / (LEVELS - dropped), inputs.dtype)
-        return tf.where(tf.reshape(kept, shape), scaled, tf.zeros((), inputs.dtype))
+        keep = kept(tf.shape(inputs), self.rate, self.seed_generator.next())
+        return tf.where(keep, inputs * tf.cast(kept_scale(self.rate), inputs.dtype), tf.zeros((), inputs.dtype))
+
+
+def dropped_levels(rate: float) -> int:
+    """Return which share of the bytes is dropped, in 1/256; 0 where bytes cannot tell."""
+    dropped = round(LEVELS * rate)
+    return dropped if 0 < dropped < LEVELS else 0
+
+
+def kept_scale(rate: float) -> float:
+    """Return by how much what is kept is scaled up."""
+    return LEVELS / (LEVELS - dropped_levels(rate))
+
+
+def kept(shape: Any, rate: float, seed: Any) -> Any:
+    """Return which numbers of this shape are kept, as the seed decides."""
+    import tensorflow as tf
+
+    drawn = _random_bytes(tf.reduce_prod(shape), seed)
+    return tf.reshape(drawn >= tf.constant(dropped_levels(rate), tf.uint8), shape)
 
 
 def _random_bytes(count: Any, seed: Any) -> Any:

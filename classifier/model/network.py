@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
 from classifier.exceptions import SettingsError
-from classifier.model import fitting, halves, optimiser, tracing
+from classifier.model import attention, fitting, halves, optimiser, tracing
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
 from classifier.model.dropout import use_bytes
 
@@ -70,6 +70,7 @@ class Network:
         _drop_as_transformers(self._model)
         if is_tensorflow_on_cpu():
             use_bytes(self._model)
+            attention.use(self._model)
             halves.use(self._model)
             tracing.answers(self._model)
 
