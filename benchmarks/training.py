@@ -69,7 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--train", type=int, default=640, help="articles to train on")
     parser.add_argument("--test", type=int, default=500, help="articles to test on")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=1, help="trainings of each, with seeds 1, 2, ...")
     options = parser.parse_args()
     if options.quick:
         options.datasets, options.train, options.test, options.epochs = ["r8"], 32, 16, 1
@@ -100,16 +100,16 @@ def bbc(data: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     return rows[len(rows) // 5 :], rows[: len(rows) // 5]
 
 
-Contender = Callable[[Task], tuple[float, list[int]]]
-"""Returns the seconds of the training, and the predicted category of each test article."""
+Contender = Callable[[Task, int], tuple[float, list[int]]]
+"""Trains with a seed; returns the seconds of it, and the predicted category of each test article."""
 
 
 def compare(task: Task, repeats: int) -> dict[str, Any]:
-    """Run every contender so many times, in turn."""
+    """Run every contender so many times, in turn, each time with another seed."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
-    for _ in range(repeats):
+    for seed in range(1, repeats + 1):
         for name, contender in CONTENDERS.items():
-            (seconds, predicted), _ = common.in_a_process(contender, task)
+            (seconds, predicted), _ = common.in_a_process(contender, task, seed)
             accuracy = float(np.mean(np.array(predicted) == np.array(task.test.targets)))
             found[name].append((task.epochs * len(task.train.texts) / seconds, accuracy))
             print(f"{task.name:4} {name:16} {found[name][-1][0]:8.1f} articles/s   accuracy {accuracy:.4f}", flush=True)
@@ -117,9 +117,9 @@ def compare(task: Task, repeats: int) -> dict[str, Any]:
 
 
 def summary(task: Task, found: dict[str, list[tuple[float, float]]], repeats: int) -> dict[str, Any]:
-    """Return the run's figures: medians, the ratios, and the spread."""
+    """Return the run's figures: the median speed, the ratios, the mean accuracy, and the spread of both."""
     rate = {name: float(np.median([speed for speed, _ in runs])) for name, runs in found.items()}
-    accuracy = {name: round(float(np.median([one for _, one in runs])), 4) for name, runs in found.items()}
+    accuracy = {name: round(float(np.mean([one for _, one in runs])), 4) for name, runs in found.items()}
     trainer = max(("hf_trainer_f32", "hf_trainer_bf16"), key=rate.__getitem__)
     return {
         "dataset": task.name,
@@ -138,10 +138,11 @@ def summary(task: Task, found: dict[str, list[tuple[float, float]]], repeats: in
         "hf_trainer_accuracy": accuracy[trainer],
         "repeats": repeats,
         "spread": {name: [round(min(runs)[0], 2), round(max(runs)[0], 2)] for name, runs in found.items()},
+        "accuracies": {name: [round(one, 4) for _, one in runs] for name, runs in found.items()},
     }
 
 
-def ours(task: Task) -> tuple[float, list[int]]:
+def ours(task: Task, seed: int) -> tuple[float, list[int]]:
     """Train as `classifier train` does."""
     from classifier.model import checkpoint
     from classifier.model.network import Network
@@ -155,7 +156,12 @@ def ours(task: Task) -> tuple[float, list[int]]:
         return fit.Tokenized(tokenization.pieces(articles.texts), np.array(articles.targets))
 
     recipe = Recipe(
-        epochs=task.epochs, batch_size=BATCH, learning_rate=LEARNING_RATE, max_length=MAX_LENGTH, patience=task.epochs
+        epochs=task.epochs,
+        batch_size=BATCH,
+        learning_rate=LEARNING_RATE,
+        max_length=MAX_LENGTH,
+        patience=task.epochs,
+        seed=seed,
     )
     start = time.perf_counter()
     train, validation = tokenized(task.train), tokenized(task.validation)
@@ -167,7 +173,7 @@ def ours(task: Task) -> tuple[float, list[int]]:
     return seconds, [int(one) for one in found.argmax(axis=1)]
 
 
-def tutorial(task: Task) -> tuple[float, list[int]]:
+def tutorial(task: Task, seed: int) -> tuple[float, list[int]]:
     """Train with a native TensorFlow loop, as the tutorial does, on the same network."""
     import tensorflow as tf
     from transformers import AutoTokenizer
@@ -175,7 +181,7 @@ def tutorial(task: Task) -> tuple[float, list[int]]:
     from classifier.model import checkpoint, network
 
     pretrained, tokenizer = checkpoint.read(task.encoder), AutoTokenizer.from_pretrained(task.encoder)
-    ours = network.Network(pretrained.shape, task.categories)
+    ours = network.Network(pretrained.shape, task.categories, seed=seed)
     ours.load(pretrained)
     # a new one has none of our tuning: whole batches, Keras' dropout
     model = network._build(pretrained.shape, task.categories, 0.1, "float32")  # noqa: SLF001
@@ -208,7 +214,7 @@ def tutorial(task: Task) -> tuple[float, list[int]]:
         return [int(one) for one in np.concatenate(parts)]
 
     start = time.perf_counter()
-    train = dataset(task.train).shuffle(len(task.train.texts), seed=1).batch(BATCH)
+    train = dataset(task.train).shuffle(len(task.train.texts), seed=seed).batch(BATCH)
     for _ in range(task.epochs):
         for inputs, targets in train:
             step(inputs, targets)
@@ -216,17 +222,17 @@ def tutorial(task: Task) -> tuple[float, list[int]]:
     return time.perf_counter() - start, predicted(task.test)
 
 
-def trainer_f32(task: Task) -> tuple[float, list[int]]:
+def trainer_f32(task: Task, seed: int) -> tuple[float, list[int]]:
     """Train with `Trainer` in float32."""
-    return _trainer(task, bf16=False)
+    return _trainer(task, seed, bf16=False)
 
 
-def trainer_bf16(task: Task) -> tuple[float, list[int]]:
+def trainer_bf16(task: Task, seed: int) -> tuple[float, list[int]]:
     """Train with `Trainer` in bfloat16."""
-    return _trainer(task, bf16=True)
+    return _trainer(task, seed, bf16=True)
 
 
-def _trainer(task: Task, *, bf16: bool) -> tuple[float, list[int]]:
+def _trainer(task: Task, seed: int, *, bf16: bool) -> tuple[float, list[int]]:
     import torch
     from transformers import (
         AutoModelForSequenceClassification,
@@ -234,8 +240,10 @@ def _trainer(task: Task, *, bf16: bool) -> tuple[float, list[int]]:
         DataCollatorWithPadding,
         Trainer,
         TrainingArguments,
+        set_seed,
     )
 
+    set_seed(seed)  # the new head's weights, too
     torch.set_num_threads(os.cpu_count() or 1)
     tokenizer = AutoTokenizer.from_pretrained(task.encoder)
     model = AutoModelForSequenceClassification.from_pretrained(task.encoder, num_labels=task.categories)
@@ -265,7 +273,7 @@ def _trainer(task: Task, *, bf16: bool) -> tuple[float, list[int]]:
             bf16=bf16,
             use_cpu=True,
             disable_tqdm=True,
-            seed=1,
+            seed=seed,
         )
         start = time.perf_counter()
         trainer = Trainer(

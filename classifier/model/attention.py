@@ -14,8 +14,8 @@ import keras  # noqa: TID253  # one of the modules that do
 
 from classifier.model.dropout import dropped_levels, kept, kept_scale
 
-MASKED = -1e9
-"""What is added to a score that does not count: its weight is 0 in every number format."""
+MASKED = -3e4
+"""What is added to a score that does not count: finite in every number format, and its weight is 0."""
 
 
 class WrittenOutAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]  # Keras has no types
@@ -61,14 +61,7 @@ def use(model: Any) -> None:
 def _attention() -> Any:
     import tensorflow as tf
 
-    @tf.function(jit_compile=True)
-    def drop(weights: Any, keep: Any) -> Any:
-        return tf.where(keep, weights, tf.zeros((), weights.dtype))
-
-    @tf.function(jit_compile=True)
-    def of_scores(weights: Any, keep: Any, gradient: Any, mean: Any) -> Any:
-        gradient = tf.where(keep, tf.cast(gradient, tf.float32), 0.0)
-        return tf.cast(tf.cast(weights, tf.float32) * (gradient - mean), weights.dtype)
+    drop, of_scores = (tf.function(one, jit_compile=True) for one in (_drop, _of_scores))
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def attention(queries: Any, keys: Any, values: Any, bias: Any, keep: Any) -> Any:
@@ -86,6 +79,20 @@ def _attention() -> Any:
         return found, gradients
 
     return attention
+
+
+def _drop(weights: Any, keep: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.where(keep, weights, tf.zeros((), weights.dtype))
+
+
+def _of_scores(weights: Any, keep: Any, gradient: Any, mean: Any) -> Any:
+    """Return the scores' gradient from that of the dropped weights; `mean` is the weights' mean of it, row by row."""
+    import tensorflow as tf
+
+    gradient = tf.where(keep, tf.cast(gradient, tf.float32), 0.0)
+    return tf.cast(tf.cast(weights, tf.float32) * (gradient - mean), weights.dtype)
 
 
 def _scores(queries: Any, keys: Any, bias: Any) -> Any:
