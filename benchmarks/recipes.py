@@ -120,6 +120,7 @@ def run(recipe: str, articles: list[Article], encoder: Path, seed: int, changed:
         "baseline_accuracy": round(found.baseline.accuracy, 4),
         "baseline_macro_f1": round(found.baseline.macro_f1, 4),
         "epoch": trained.best_epoch,
+        "validation_macro_f1": round(trained.validation_macro_f1, 4),
         "train_seconds": trained.seconds,
         "baseline_train_seconds": round(found.baseline_train_seconds, 1),
         **alone,
