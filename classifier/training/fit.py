@@ -1,4 +1,4 @@
-"""Fit a classifier to annotated articles, and keep the weights that were best on the validation split.
+"""Fit a classifier to annotated articles, and keep the epoch's weights that the validation split speaks for.
 
 A training that was killed goes on from its last saved state and ends in the same bits: the state has all
 that changes, and on one machine a step's arithmetic gives the same bits every time.
@@ -66,9 +66,9 @@ def fit(
 ) -> Fitted:
     """Train from the checkpoint's encoder and return the best epoch's weights.
 
-    The best epoch is the one with the highest macro-F1 on `validation`; training stops early once
-    `recipe.patience` epochs have not bettered it. With `checkpoints`, it goes on from what they hold. A step
-    that needs too much memory is computed in twice as many parts, from the last saved state on.
+    `early_stopping` says which epoch is the best; training ends once `recipe.patience` epochs have not bettered the
+    highest macro-F1 on `validation`. With `checkpoints`, it goes on from what they hold. A step that needs too much
+    memory is computed in twice as many parts, from the last saved state on.
 
     Raises:
         TrainingMemoryError: not even one article at a time fits into memory.

@@ -13,6 +13,7 @@ import numpy as np
 from classifier.articles import CategoryIndices, Probabilities
 from classifier.evaluation.metrics import macro_f1
 from classifier.model.network import Network, Optimisation
+from classifier.training import early_stopping
 from classifier.training.batches import Size, batches, count, split
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
@@ -94,8 +95,7 @@ class Run:
     def all_epochs(self) -> None:
         """Train from where it stands to the end, or until no epoch betters the last best one."""
         while self.position.epoch <= self.recipe.epochs:
-            last = self.position.epoch - 1
-            if last - self.position.best_epoch >= self.recipe.patience:
+            if early_stopping.since_best(self.position.history) >= self.recipe.patience:
                 log.info("stopped early: no better macro-F1 in %d epochs", self.recipe.patience)
                 return
             loss = self._one_epoch()
@@ -133,20 +133,23 @@ class Run:
     def _validate(self, loss: float) -> None:
         at = self.position
         size = max(1, 2 * self.recipe.batch_size // at.parts)
-        predicted = predict(self.network, self.validation, size=size).argmax(axis=1)
-        score = macro_f1(self.validation.targets, predicted)
-        accuracy = float(np.mean(predicted == self.validation.targets))
-        epoch = Epoch(at.epoch, round(loss, 5), round(accuracy, 5), round(score, 5), round(self.seconds, 1))
-        best = at.best_epoch
-        if not best or score > at.history[best - 1].macro_f1:
-            best, self.best_weights = at.epoch, self.network.snapshot()
+        truth, predicted = self.validation.targets, predict(self.network, self.validation, size=size).argmax(axis=1)
+        score, error = macro_f1(truth, predicted), early_stopping.standard_error(truth, predicted)
+        accuracy = float(np.mean(predicted == truth))
+        epoch = Epoch(
+            at.epoch, round(loss, 5), round(accuracy, 5), round(score, 5), round(self.seconds, 1), round(error, 5)
+        )
+        history = (*at.history, epoch)
+        best = early_stopping.kept(history)
+        if best == at.epoch:
+            self.best_weights = self.network.snapshot()
         log.info(
-            "epoch %d of %d: loss %.4f, validation accuracy %.4f, macro-F1 %.4f",
-            at.epoch, self.recipe.epochs, loss, accuracy, score,
+            "epoch %d of %d: loss %.4f, validation accuracy %.4f, macro-F1 %.4f ± %.4f",
+            at.epoch, self.recipe.epochs, loss, accuracy, score, error,
         )  # fmt: skip
         self.position = replace(
             at, epoch=at.epoch + 1, batch=0, shuffle=self.shuffle.bit_generator.state, best_epoch=best,
-            history=(*at.history, epoch),
+            history=history,
         )  # fmt: skip
         self.on_progress(self._progress(loss, epoch))
 

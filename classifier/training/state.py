@@ -67,13 +67,18 @@ class Tokenized:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What an epoch came to. `seconds` counts from the training's start, without the time between two attempts."""
+    """What an epoch came to.
+
+    `seconds` counts from the training's start, without the time between two attempts; `standard_error` is macro-F1's,
+    0 in a history of before it was measured.
+    """
 
     epoch: int
     loss: float
     accuracy: float
     macro_f1: float
     seconds: float
+    standard_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
