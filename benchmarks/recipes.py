@@ -30,6 +30,7 @@ from typing import Any
 import common
 
 from classifier.articles import AnnotatedArticle
+from classifier.training.recipes import Recipe
 
 Article = tuple[str, str, str]
 """Text, category, and the split that its source puts it in, empty where it says nothing."""
@@ -101,7 +102,6 @@ def run(recipe: str, articles: list[Article], encoder: Path, seed: int, changed:
     from classifier.pipeline import evaluate, ingest, train
     from classifier.settings import Settings
     from classifier.store import schema
-    from classifier.training.recipes import files
     from classifier.workspace import open_workspace
 
     own = any(split for _, _, split in articles)
@@ -116,10 +116,10 @@ def run(recipe: str, articles: list[Article], encoder: Path, seed: int, changed:
             schema.upgrade(connection)
         columns = Columns(text="text", category="category", split="split")
         ingest.run(workspace, str(path), columns, proportions=shares)
-        wanted = files.load(recipe, **{"seed": seed, **{key: typed(value) for key, value in changed.items()}})
-        trained = train.run(workspace, wanted, encoder_name=str(encoder))
+        hyper = hyper_parameters(recipe, seed, changed)
+        trained = train.run(workspace, hyper, encoder_name=str(encoder))
         found = evaluate.run(workspace)
-        alone = network_alone(workspace) if wanted.blend != "none" else {}
+        alone = network_alone(workspace) if hyper.blend != "none" else {}
         workspace.database.dispose()
         embedded.leave(settings.postgres_directory)
     assert isinstance(trained, train.Trained)
@@ -153,28 +153,21 @@ def as_published(
     from classifier.pipeline import blending
     from classifier.pipeline.under_way import tokenized
     from classifier.training import fit
-    from classifier.training.recipes import files
 
-    wanted = files.load(recipe, **{"seed": seed, **{key: typed(value) for key, value in changed.items()}})
-    known = [
-        (AnnotatedArticle(row, text, b"", category), split) for row, (text, category, split) in enumerate(articles)
-    ]
-    test = [article for article, split in known if split == "test"]
-    rest = [article for article, split in known if split != "test"]
-    random.Random(seed).shuffle(rest)
-    train, validation = rest[len(rest) // 10 :], rest[: len(rest) // 10]
-    categories = tuple(sorted({article.category for article in rest}))
-    pretrained, tokenization = checkpoint.read(encoder), Tokenization.read(encoder, wanted.max_length, wanted.chunking)
+    hyper, (train, validation, test) = hyper_parameters(recipe, seed, changed), dealt(articles, seed)
+    categories = tuple(sorted({article.category for article in [*train, *validation]}))
+    pretrained, tokenization = checkpoint.read(encoder), Tokenization.read(encoder, hyper.max_length, hyper.chunking)
     learnt, validated = (tokenized(tokenization, part, categories) for part in (train, validation))
-    fitted = fit.fit(pretrained, learnt, validated, wanted, categories=len(categories))
+    fitted = fit.fit(pretrained, learnt, validated, hyper, categories=len(categories))
     tuned = replace(pretrained, weights=fitted.weights)
-    blend = blending.choose(tuned, tokenization, categories, train, validation) if wanted.blend != "none" else None
+    blend = blending.choose(tuned, tokenization, categories, train, validation) if hyper.blend != "none" else None
     network = Labeller(tokenization, engine.for_checkpoint(tuned, len(categories)), categories)
     truth, texts = [article.category for article in test], [article.text for article in test]
 
     def of(labeller: Labeller) -> Any:
         return measure(truth, [categories[column] for column in labeller.probabilities(texts).argmax(axis=1)])
 
+    rest = [*validation, *train]
     guessed, seconds = baseline.predict([one.text for one in rest], [one.category for one in rest], texts)
     measured = {"": of(replace(network, blend=blend)), "baseline_": measure(truth, guessed), "network_": of(network)}
     return {
@@ -188,6 +181,23 @@ def as_published(
         "train_seconds": round(fitted.seconds, 1),
         "baseline_train_seconds": round(seconds, 1),
     }
+
+
+def hyper_parameters(recipe: str, seed: int, changed: dict[str, str]) -> Recipe:
+    """Return the project's recipe of that name, with this seed and what is to differ."""
+    from classifier.training.recipes import files
+
+    return files.load(recipe, **{"seed": seed, **{key: typed(value) for key, value in changed.items()}})
+
+
+def dealt(articles: list[Article], seed: int) -> Iterator[list[AnnotatedArticle]]:
+    """Yield the articles to train on, a tenth as many again to validate on, and the published test articles."""
+    known = [AnnotatedArticle(row, text, b"", category) for row, (text, category, _) in enumerate(articles)]
+    rest = [article for article, (_, _, split) in zip(known, articles, strict=True) if split != "test"]
+    random.Random(seed).shuffle(rest)
+    yield rest[len(rest) // 10 :]
+    yield rest[: len(rest) // 10]
+    yield [article for article, (_, _, split) in zip(known, articles, strict=True) if split == "test"]
 
 
 def network_alone(workspace: Any) -> dict[str, Any]:

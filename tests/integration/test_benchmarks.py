@@ -128,3 +128,13 @@ def test_the_benchmark_of_recipes_sets_network_blend_and_baseline_side_by_side(t
     for name in ("accuracy", "network_accuracy", "baseline_accuracy"):
         low, high = found[f"{name}_spread"]
         assert 0 <= low <= found[name] <= high <= 1
+
+
+def test_the_benchmark_of_recipes_takes_a_split_as_it_is_published(tmp_path):
+    """Every one of the 60 articles is trained, validated or tested on; no guard takes any out."""
+    found = run("recipes.py", tmp_path / "recipe.json", "r8", "--as-published")
+    (one,) = found["runs"]
+    rest = 60 - one["test_articles"]
+    assert found["as_published"]
+    assert 0 < one["train_articles"] == rest - rest // 10 < 60
+    assert {"accuracy", "network_accuracy", "baseline_accuracy"} <= one.keys()
