@@ -161,6 +161,7 @@ def as_published(
     fitted = fit.fit(pretrained, learnt, validated, hyper, categories=len(categories))
     tuned = replace(pretrained, weights=fitted.weights)
     blend = blending.choose(tuned, tokenization, categories, train, validation) if hyper.blend != "none" else None
+    blend = blend and blending.refitted(blend, train, validation)
     network = Labeller(tokenization, engine.for_checkpoint(tuned, len(categories)), categories)
     truth, texts = [article.category for article in test], [article.text for article in test]
 

@@ -3,7 +3,7 @@
 They err differently: the one reads, the other counts words. The probabilities of both together are proportional to
 p ** a * exp(b * s), with the network's probability p and the linear score s of each category: a logistic regression
 on the two answers (stacked generalisation, Wolpert, 1992) with one weight for each. Both are learnt where neither
-has been trained, on the validation split, and are not negative.
+has been trained, on the validation split, and are not negative. Then the linear classifier learns from that split, too.
 """
 
 from __future__ import annotations

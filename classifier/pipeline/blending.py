@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from classifier.articles import AnnotatedArticle
+from classifier.exceptions import TrainingDataError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
 from classifier.model import blend, linear
@@ -28,7 +30,8 @@ def choose(
     """Train the linear classifier, and weigh the two on the validation articles with the engine that would label.
 
     Returns:
-        The blend; None, and a warning why, where there is nothing to learn or to weigh the two on.
+        The blend, whose linear classifier knows the train articles alone; None, and a warning why, where there is
+        nothing to learn or to weigh the two on.
     """
     started = time.monotonic()
     try:
@@ -46,6 +49,32 @@ def choose(
     weights = blend.fit(probabilities[known], scores[known], truth[known])
     log.info("%s; the linear classifier took %.1f s", line(Blend(words, weights)), time.monotonic() - started)
     return Blend(words, weights)
+
+
+def refitted(chosen: Blend, train: Sequence[AnnotatedArticle], validation: Sequence[AnnotatedArticle]) -> Blend:
+    """Return the blend with a linear classifier that has learnt from the validation articles, too, as a baseline does.
+
+    It is for labelling. What is chosen on the validation split is chosen with the one that has not seen it.
+    """
+    rest = [*train, *validation]
+    return replace(chosen, linear=linear.fit([one.text for one in rest], [one.category for one in rest]))
+
+
+def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
+    """Return a labeller whose linear classifier has learnt from the train articles alone, to choose on validation.
+
+    Raises:
+        TrainingDataError: the train split has no article any more of one of the model's categories.
+    """
+    if labeller.blend is None:
+        return labeller
+    known = [article for article in train if article.category in labeller.categories]
+    if gone := sorted(set(labeller.categories) - {article.category for article in known}):
+        raise TrainingDataError(
+            f"the train split has no annotated article of {', '.join(gone)}, which the model's linear classifier knows"
+        )
+    words = linear.fit([article.text for article in known], [article.category for article in known])
+    return replace(labeller, blend=replace(labeller.blend, linear=words))
 
 
 def line(chosen: Blend | None) -> str:

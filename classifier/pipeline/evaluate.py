@@ -23,7 +23,7 @@ from classifier.evaluation.sample import Answers
 from classifier.exceptions import TrainingDataError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
-from classifier.pipeline import answers, confidence
+from classifier.pipeline import answers, blending, confidence
 from classifier.pipeline.use_case import use_case
 from classifier.store import evaluations, reads, writes
 from classifier.training import snapshot
@@ -116,7 +116,8 @@ def run(
     labeller = Labeller.of(files, chosen, home=workspace.settings.home)
     threshold = None
     if wanted_precision is not None:
-        threshold = confidence.choose_threshold(labeller, data.validation, wanted_precision)
+        unseen = blending.held_out(labeller, data.train)
+        threshold = confidence.choose_threshold(unseen, data.validation, wanted_precision)
         model = replace(model, threshold=threshold.value)
         data = replace(data, wanted_precision=wanted_precision)
     measured = _measure(model, data, labeller)

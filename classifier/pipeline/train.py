@@ -106,7 +106,7 @@ def run(
         if recipe.blend == "linear":
             blend = blending.choose(fine_tuned, tokenization, categories, train, validation)
         sure = confidence.choose(fine_tuned, tokenization, categories, validation, wanted_precision=wanted, blend=blend)
-        chosen = _Chosen(blend, sure)
+        chosen = _Chosen(blend and blending.refitted(blend, train, validation), sure)
         trained = _register(workspace, fine_tuned, tokenization, categories, fitted, details, chosen, content, training)
         training.checkpoints.discard()
     return trained

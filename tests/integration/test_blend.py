@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from classifier import registry
+from classifier.exceptions import TrainingDataError
 from classifier.labelling import engine
 from classifier.labelling.pages import Labeller
 from classifier.model import artefact
-from classifier.pipeline import evaluate, label, train
-from classifier.store import writes
+from classifier.pipeline import blending, evaluate, label, train
+from classifier.store import reads, writes
 from classifier.training.recipes import Recipe
 from tests.integration.made_up import COLUMNS, articles, query, take_in
 from tests.tiny import make_encoder
@@ -23,6 +24,8 @@ from tests.tiny import make_encoder
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32", blend="linear")
 SIGNS = {"business": "zinc", "sport": "xenon"}
 """Words that the tiny encoder's vocabulary does not have: only who counts words can tell these categories apart."""
+
+THRESHOLDS = "SELECT confidence->'threshold' FROM models"
 
 
 def unreadable(count, *, split=""):
@@ -63,6 +66,32 @@ def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_p
     labels = "SELECT external_id, label FROM article_labels WHERE origin = 'prediction'"
     truth = {f"new-{row['id']}": row["category"] for row in unreadable(20)}
     assert dict(query(workspace.database, labels)) == truth
+
+
+@pytest.mark.slow
+def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_them(workspace, tmp_path):
+    rows = unreadable(400)
+    for number, row in enumerate(row for row in rows if row["split"] == "validation"):
+        if number % 3 == 0:  # only who has learnt from these knows what they are
+            row["text"] = f"the yttrium{row['category']} q{number}"
+    take_in(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
+    made = train.run(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")), wanted_precision=0.9)
+    files = artefact.read(Path(made.artefact))
+    labeller = Labeller.of(files, engine.choose(files))
+    with workspace.database.connect() as connection:
+        learnt = reads.annotated_articles(connection, "train")
+    unseen = blending.held_out(labeller, learnt)
+    assert "yttriumsport" in labeller.blend.linear.vectorizer.vocabulary_
+    assert "yttriumsport" not in unseen.blend.linear.vectorizer.vocabulary_
+    assert unseen.blend.weights == labeller.blend.weights
+
+    kept = query(workspace.database, THRESHOLDS)
+    evaluate.run(workspace, wanted_precision=0.9)
+    assert query(workspace.database, THRESHOLDS) == kept, "chosen anew on the same articles, it is the same"
+    [(threshold,)] = kept
+    assert threshold["value"] > 0.5
+    with pytest.raises(TrainingDataError, match="no annotated article of sport, which the model's linear"):
+        blending.held_out(labeller, [article for article in learnt if article.category != "sport"])
 
 
 @pytest.mark.slow
