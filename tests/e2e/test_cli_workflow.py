@@ -112,7 +112,8 @@ def check_training(training):
     """What is kept of it says how it went."""
     history = training["training"]["history"]
     assert [epoch["epoch"] for epoch in history] == list(range(1, len(history) + 1))
-    assert all(epoch.keys() == {"epoch", "loss", "accuracy", "macro_f1", "seconds"} for epoch in history)
+    figures = {"epoch", "loss", "accuracy", "macro_f1", "seconds", "standard_error"}
+    assert all(epoch.keys() == figures for epoch in history)
     assert history[-1]["loss"] < history[0]["loss"]
     assert training["recipe"]["learning_rate"] == 0.01
 
