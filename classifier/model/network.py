@@ -1,4 +1,4 @@
-"""The DistilBERT text classifier as a Keras network. With six modules beside it, all that names Keras.
+"""The DistilBERT text classifier as a Keras network. With seven modules beside it, all that names Keras.
 
 The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of `transformers`
 (dense and ReLU on the first token, dropout, logits), so every weight maps one to one to a tensor of

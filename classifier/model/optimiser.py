@@ -1,6 +1,6 @@
 """What Keras lacks of optimisation: learning rates by layer, a smoothed loss, averaged weights to validate.
 
-Beside `network.py` the only module that names Keras, and for it alone. It runs on each of Keras' backends.
+It runs on each of Keras' backends.
 """
 
 from __future__ import annotations
@@ -9,11 +9,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import keras  # noqa: TID253  # see above
+import keras  # noqa: TID253  # one of the modules that do
 import numpy as np
+
+from classifier.model import fused_adamw
+from classifier.model.backend import is_tensorflow_on_cpu
 
 
 def adamw(rates: Mapping[str, float]) -> Any:
+    """Return the class of the fastest AdamW at hand with a learning rate for each variable, as `by_layer` has it."""
+    return fused_adamw.adamw(rates) if is_tensorflow_on_cpu() else by_layer(rates)
+
+
+def by_layer(rates: Mapping[str, float]) -> Any:
     """Return the class of an AdamW whose learning rate for a variable, and so its decay, is times `rates[path]`.
 
     Keras' own where all rates are 1: it is faster. Scaling gradients would do nothing: Adam divides by their size.

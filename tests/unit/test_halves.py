@@ -56,9 +56,9 @@ def test_the_halves_drop_different_units(tmp_path, monkeypatch):
     network = Network(checkpoint.read(make_encoder(tmp_path / "tiny")).shape, 3, dropout=0.5)
     tokens = np.tile(np.arange(5, 15, dtype=np.int32), (8, 1))
     inputs = {"token_ids": tokens, "padding_mask": np.ones_like(tokens)}
-    np.testing.assert_array_equal(*np.split(np.array(network._model(inputs, training=False)), 2))
+    np.testing.assert_allclose(*np.split(np.array(network._model(inputs, training=False)), 2), rtol=1e-5)
     first, second = np.split(np.array(network._model(inputs, training=True)), 2)
-    assert (first != second).any(axis=1).all()
+    assert (np.abs(first - second) > 1e-4).any(axis=1).all()
 
 
 def test_one_core_computes_whole_batches(fitted):
