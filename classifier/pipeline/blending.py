@@ -14,6 +14,7 @@ from classifier.labelling.pages import Labeller
 from classifier.model import blend, linear
 from classifier.model.blend import Blend
 from classifier.model.checkpoint import Checkpoint
+from classifier.model.linear import Linear
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline import confidence
 
@@ -35,7 +36,7 @@ def choose(
     """
     started = time.monotonic()
     try:
-        words = linear.fit([article.text for article in train], [article.category for article in train])
+        words = _learnt(train)
     except ValueError as error:  # scikit-learn has no other for an empty vocabulary
         log.warning("the network answers alone, a linear classifier finds nothing to learn: %s", error)
         return None
@@ -56,15 +57,14 @@ def refitted(chosen: Blend, train: Sequence[AnnotatedArticle], validation: Seque
 
     It is for labelling. What is chosen on the validation split is chosen with the one that has not seen it.
     """
-    rest = [*train, *validation]
-    return replace(chosen, linear=linear.fit([one.text for one in rest], [one.category for one in rest]))
+    return replace(chosen, linear=_learnt([*train, *validation]))
 
 
 def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
     """Return a labeller whose linear classifier has learnt from the train articles alone, to choose on validation.
 
     Raises:
-        TrainingDataError: the train split has no article any more of one of the model's categories.
+        TrainingDataError: the train split has no article any more of one of the model's categories, or no term twice.
     """
     if labeller.blend is None:
         return labeller
@@ -73,8 +73,16 @@ def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
         raise TrainingDataError(
             f"the train split has no annotated article of {', '.join(gone)}, which the model's linear classifier knows"
         )
-    words = linear.fit([article.text for article in known], [article.category for article in known])
-    return replace(labeller, blend=replace(labeller.blend, linear=words))
+    try:
+        return replace(labeller, blend=replace(labeller.blend, linear=_learnt(known)))
+    except ValueError as error:  # as above
+        raise TrainingDataError(
+            f"the train split's articles leave the model's linear classifier nothing to learn: {error}"
+        ) from error
+
+
+def _learnt(articles: Sequence[AnnotatedArticle]) -> Linear:
+    return linear.fit([article.text for article in articles], [article.category for article in articles])
 
 
 def line(chosen: Blend | None) -> str:

@@ -92,6 +92,8 @@ def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_t
     assert threshold["value"] > 0.5
     with pytest.raises(TrainingDataError, match="no annotated article of sport, which the model's linear"):
         blending.held_out(labeller, [article for article in learnt if article.category != "sport"])
+    with pytest.raises(TrainingDataError, match="nothing to learn"):
+        blending.held_out(labeller, [replace(one, text=f"only{number}") for number, one in enumerate(learnt)])
 
 
 @pytest.mark.slow
