@@ -43,10 +43,10 @@ def adamw(rates: Mapping[str, float]) -> Any:
             }  # fmt: skip
             for gradient, variable in zip(grads, variables, strict=True):
                 index = self._get_variable_index(variable)
-                changed = variable, self._momentums[index], self._velocities[index]
-                handles = dict(zip(("var", "m", "v"), (one.value.handle for one in changed), strict=True))
+                m, v = self._momentums[index], self._velocities[index]
                 tf.raw_ops.ResourceApplyAdam(
-                    **handles, **of_all, lr=learning_rate * rates[variable.path], grad=gradient
-                )
+                    var=variable.value.handle, m=m.value.handle, v=v.value.handle,
+                    lr=learning_rate * rates[variable.path], grad=gradient, **of_all,
+                )  # fmt: skip
 
     return Fused
