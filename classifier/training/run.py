@@ -29,8 +29,8 @@ class Progress:
     """Where a training stands.
 
     `validation` is the macro-F1 of the last epoch, once there is one; `ended` is the epoch that has just been
-    validated. `seconds` counts earlier attempts too. `seconds_left` is told from the mean speed of this one,
-    less its first step, which compiles the graph.
+    validated. `seconds` counts earlier attempts too. `seconds_left` is told from the mean speed of this one
+    without its first step, which compiles the graph; after that step alone it is not known.
     """
 
     step: int
@@ -39,7 +39,7 @@ class Progress:
     loss: float
     validation: float | None
     seconds: float
-    seconds_left: float
+    seconds_left: float | None
     ended: Epoch | None = None
 
 
@@ -161,11 +161,10 @@ class Run:
     def _progress(self, loss: float, ended: Epoch | None = None) -> Progress:
         at = self.position
         last = at.history[-1].macro_f1 if at.history else None
-        now = time.monotonic() - self.started
-        done = at.step - self.began_at
-        a_step = (now - self.first_step) / (done - 1) if done > 1 else now
         epoch = ended.epoch if ended else at.epoch
-        left = a_step * (self.steps - at.step)
+        timed = at.step - self.began_at - 1
+        taken = time.monotonic() - self.started - self.first_step
+        left = taken / timed * (self.steps - at.step) if timed > 0 else None
         return Progress(at.step, self.steps, epoch, loss, last, self.seconds, left, ended)
 
 

@@ -82,9 +82,7 @@ def log_training(every_s: float = 15) -> Callable[[Progress], None]:
             return
         last = now.seconds
         score = "" if now.validation is None else f", validation macro-F1 {now.validation:.4f}"
-        log.info(
-            "step %d of %d, epoch %d, loss %.4f%s, %.0f s left",
-            now.step, now.steps, now.epoch, now.loss, score, now.seconds_left,
-        )  # fmt: skip
+        left = "" if now.seconds_left is None else f", {now.seconds_left:.0f} s left"
+        log.info("step %d of %d, epoch %d, loss %.4f%s%s", now.step, now.steps, now.epoch, now.loss, score, left)
 
     return on_progress

@@ -177,3 +177,18 @@ def _forbidding(name, original):
         return original(wanted, *arguments, **options)
 
     return importing
+
+
+@pytest.mark.parametrize(("left", "said"), [(None, ""), (90.4, ", 90 s left")])
+def test_a_training_tells_the_task_log_where_it_stands(caplog, left, said):
+    from classifier_airflow import places
+
+    from classifier.training.fit import Progress
+
+    caplog.set_level("INFO", "classifier_airflow.places")
+    on_progress = places.log_training(every_s=15)
+    for step, seconds in ((1, 16.0), (2, 17.0), (3, 31.5)):
+        on_progress(Progress(step, 100, 1, 0.51234, None, seconds, left))
+    assert [one.getMessage() for one in caplog.records] == [
+        f"step {step} of 100, epoch 1, loss 0.5123{said}" for step in (1, 3)
+    ]

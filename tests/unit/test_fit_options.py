@@ -10,7 +10,7 @@ import pytest
 from classifier.exceptions import SettingsError
 from classifier.model import checkpoint, optimiser
 from classifier.model.network import Network, Optimisation, softmax
-from classifier.training import fit
+from classifier.training import fit, run
 from classifier.training.recipes import Recipe
 from tests.tiny import make_encoder
 
@@ -180,3 +180,20 @@ def test_averaged_weights_are_the_ones_that_are_kept(trained):
     plain, averaged = trained(), trained(ema_decay=0.9)
     assert [epoch.loss for epoch in averaged.history] == [epoch.loss for epoch in plain.history]
     assert not same(averaged, plain)
+
+
+def test_the_time_left_is_told_from_the_steps_that_compile_nothing(encoder, monkeypatch):
+    """The first step takes a thousand times as long as each of the others."""
+    clock, moments = {"now": 0.0}, iter(range(1000, 1100))
+
+    def step(*_):
+        clock["now"] = next(moments)
+        return 0.5
+
+    monkeypatch.setattr(Network, "fit_batch", step)
+    monkeypatch.setattr(run.time, "monotonic", lambda: clock["now"])
+    data = fit.Tokenized([[2, 5, 3]] * 6, TARGETS)
+    recipe = Recipe(epochs=1, batch_size=1, precision="float32")
+    seen = []
+    fit.fit(encoder, data, data, recipe, categories=3, on_progress=seen.append)
+    assert [one.seconds_left for one in seen] == [None, 4, 3, 2, 1, 0, 0]
