@@ -253,8 +253,9 @@ def decline(ti=None):
         "blend": Param(
             None,
             type=["null", "string"],
-            enum=[None, "none", "linear"],
-            description="Have a linear classifier on TF-IDF answer beside the network; the recipe's without.",
+            enum=[None, "none", "linear", "style"],
+            description="Have a linear classifier on TF-IDF answer beside the network, style to tell authors apart; "
+            "the recipe's without.",
         ),
         "wanted_precision": Param(
             None,

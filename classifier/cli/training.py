@@ -55,7 +55,8 @@ def train(
         float | None, typer.Option(help="Keep the weights' moving average, which remembers this much a step.")
     ] = None,
     blend: Annotated[
-        str | None, typer.Option(help="none, or linear: a linear classifier on TF-IDF answers beside the network.")
+        str | None,
+        typer.Option(help="linear: one on TF-IDF answers beside the network; style: one that tells authors; or none."),
     ] = None,
     wanted_precision: WantedPrecision = None,
     json: Json = False,

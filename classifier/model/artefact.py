@@ -77,8 +77,10 @@ class Artefact:
         Raises:
             ArtefactError: another version of the classifier wrote it.
         """
-        weights = blend.weights_of(self.manifest)
-        return Blend(linear.read(self.directory, self.categories), weights) if weights else None
+        if (said := blend.from_manifest(self.manifest)) is None:
+            return None
+        kind, weights = said
+        return Blend(linear.read(self.directory, self.categories, kind), weights)
 
 
 def write(

@@ -16,7 +16,7 @@ import numpy as np
 
 from classifier.articles import CategoryIndices, Probabilities
 from classifier.exceptions import ArtefactError
-from classifier.model.linear import Linear, Scores
+from classifier.model.linear import KINDS, Linear, Scores
 
 LEAST = 50
 """Articles that the weights are learnt on at least."""
@@ -84,11 +84,11 @@ def fit(probabilities: Probabilities, scores: Scores, truth: CategoryIndices) ->
 
 def to_manifest(blend: Blend | None) -> dict[str, Any]:
     """Return what a model's manifest says of it; nothing of a network that answers alone."""
-    return {"blend": {"with": "linear", "weights": asdict(blend.weights)}} if blend else {}
+    return {"blend": {"with": blend.linear.kind, "weights": asdict(blend.weights)}} if blend else {}
 
 
-def weights_of(manifest: Mapping[str, Any]) -> Weights | None:
-    """Return a manifest's weights; None of a model that is no blend.
+def from_manifest(manifest: Mapping[str, Any]) -> tuple[str, Weights] | None:
+    """Return the kind of linear classifier and the weights that a manifest names; None of a model that is no blend.
 
     Raises:
         ArtefactError: it is blended in a way that this version does not know.
@@ -96,6 +96,6 @@ def weights_of(manifest: Mapping[str, Any]) -> Weights | None:
     said = manifest.get("blend")
     if said is None:
         return None
-    if said.get("with") != "linear":
-        raise ArtefactError(f"blend with {said.get('with')!r}: another version of the classifier wrote the model")
-    return Weights(float(said["weights"]["network"]), float(said["weights"]["linear"]))
+    if (kind := said.get("with")) not in KINDS:
+        raise ArtefactError(f"blend with {kind!r}: another version of the classifier wrote the model")
+    return kind, Weights(float(said["weights"]["network"]), float(said["weights"]["linear"]))

@@ -27,8 +27,9 @@ def choose(
     categories: tuple[str, ...],
     train: Sequence[AnnotatedArticle],
     validation: Sequence[AnnotatedArticle],
+    kind: str = "linear",
 ) -> Blend | None:
-    """Train the linear classifier, and weigh the two on the validation articles with the engine that would label.
+    """Train a linear classifier, and weigh the two on the validation articles with the engine that would label.
 
     Returns:
         The blend, whose linear classifier knows the train articles alone; None, and a warning why, where there is
@@ -36,7 +37,7 @@ def choose(
     """
     started = time.monotonic()
     try:
-        words = _learnt(train)
+        counting = _learnt(train, kind)
     except ValueError as error:  # scikit-learn has no other for an empty vocabulary
         log.warning("the network answers alone, a linear classifier finds nothing to learn: %s", error)
         return None
@@ -46,10 +47,10 @@ def choose(
     if known.sum() < blend.LEAST:
         log.warning("the network answers alone: a blend needs %d validation articles", blend.LEAST)
         return None
-    scores = words.scores([article.text for article in validation])
+    scores = counting.scores([article.text for article in validation])
     weights = blend.fit(probabilities[known], scores[known], truth[known])
-    log.info("%s; the linear classifier took %.1f s", line(Blend(words, weights)), time.monotonic() - started)
-    return Blend(words, weights)
+    log.info("%s; the linear classifier took %.1f s", line(Blend(counting, weights)), time.monotonic() - started)
+    return Blend(counting, weights)
 
 
 def refitted(chosen: Blend, train: Sequence[AnnotatedArticle], validation: Sequence[AnnotatedArticle]) -> Blend:
@@ -57,7 +58,7 @@ def refitted(chosen: Blend, train: Sequence[AnnotatedArticle], validation: Seque
 
     It is for labelling. What is chosen on the validation split is chosen with the one that has not seen it.
     """
-    return replace(chosen, linear=_learnt([*train, *validation]))
+    return replace(chosen, linear=_learnt([*train, *validation], chosen.linear.kind))
 
 
 def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
@@ -74,15 +75,15 @@ def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
             f"the train split has no annotated article of {', '.join(gone)}, which the model's linear classifier knows"
         )
     try:
-        return replace(labeller, blend=replace(labeller.blend, linear=_learnt(known)))
+        return replace(labeller, blend=replace(labeller.blend, linear=_learnt(known, labeller.blend.linear.kind)))
     except ValueError as error:  # as above
         raise TrainingDataError(
             f"the train split's articles leave the model's linear classifier nothing to learn: {error}"
         ) from error
 
 
-def _learnt(articles: Sequence[AnnotatedArticle]) -> Linear:
-    return linear.fit([article.text for article in articles], [article.category for article in articles])
+def _learnt(articles: Sequence[AnnotatedArticle], kind: str) -> Linear:
+    return linear.fit([article.text for article in articles], [article.category for article in articles], kind)
 
 
 def line(chosen: Blend | None) -> str:
@@ -90,4 +91,4 @@ def line(chosen: Blend | None) -> str:
     if chosen is None:
         return "the network alone"
     weights, terms = chosen.weights, len(chosen.linear.coefficients)
-    return f"network {weights.network:.2f}, linear {weights.linear:.2f}, of {terms:,} terms"
+    return f"network {weights.network:.2f}, {chosen.linear.kind} {weights.linear:.2f}, of {terms:,} terms"

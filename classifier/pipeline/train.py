@@ -103,8 +103,8 @@ def run(
         details["engine"] = agreement.check(fine_tuned, tokenization, categories, texts)
         wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
         blend = None
-        if recipe.blend == "linear":
-            blend = blending.choose(fine_tuned, tokenization, categories, train, validation)
+        if recipe.blend != "none":
+            blend = blending.choose(fine_tuned, tokenization, categories, train, validation, recipe.blend)
         sure = confidence.choose(fine_tuned, tokenization, categories, validation, wanted_precision=wanted, blend=blend)
         chosen = _Chosen(blend and blending.refitted(blend, train, validation), sure)
         trained = _register(workspace, fine_tuned, tokenization, categories, fitted, details, chosen, content, training)

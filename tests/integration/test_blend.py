@@ -81,8 +81,8 @@ def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_t
     with workspace.database.connect() as connection:
         learnt = reads.annotated_articles(connection, "train")
     unseen = blending.held_out(labeller, learnt)
-    assert "yttriumsport" in labeller.blend.linear.vectorizer.vocabulary_
-    assert "yttriumsport" not in unseen.blend.linear.vectorizer.vocabulary_
+    assert "yttriumsport" in labeller.blend.linear.vectorizers[0].vocabulary_
+    assert "yttriumsport" not in unseen.blend.linear.vectorizers[0].vocabulary_
     assert unseen.blend.weights == labeller.blend.weights
 
     kept = query(workspace.database, THRESHOLDS)
@@ -106,11 +106,13 @@ def test_with_too_few_validation_articles_the_network_answers_alone_and_it_is_sa
 
 
 @pytest.mark.slow
-def test_the_order_and_the_page_of_an_article_do_not_change_a_bit_of_it(workspace, tmp_path):
+@pytest.mark.parametrize("kind", ["linear", "style"])
+def test_the_order_and_the_page_of_an_article_do_not_change_a_bit_of_it(workspace, tmp_path, kind):
     take_in(workspace, tmp_path / "known.csv", articles(600))
-    made = train.run(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")))
+    made = train.run(workspace, replace(RECIPE, blend=kind), encoder_name=str(make_encoder(tmp_path / "encoder")))
     files = artefact.read(Path(made.artefact))
-    assert files.blend()
+    assert f", {kind} " in made.blend
+    assert files.manifest["blend"]["with"] == files.blend().linear.kind == kind
     labeller = Labeller.of(files, engine.choose(files))
     texts = [row["text"] for row in articles(100, seed=5)]
     together = labeller.probabilities(texts)

@@ -83,6 +83,6 @@ def test_a_blend_that_has_all_of_a_few_articles_right_is_not_made_certain():
 
 
 def test_another_kind_of_blend_is_refused():
-    assert blend.weights_of({}) is None
+    assert blend.from_manifest({}) is None
     with pytest.raises(ArtefactError, match="blend with 'trees': another version"):
-        blend.weights_of({"blend": {"with": "trees"}})
+        blend.from_manifest({"blend": {"with": "trees"}})

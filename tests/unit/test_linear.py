@@ -43,19 +43,33 @@ def test_its_best_scores_are_what_scikit_learns_pipeline_predicts(categories):
     np.testing.assert_allclose(found.scores(asked)[:, 1], distances if categories == 2 else distances[:, 1])
 
 
+@pytest.mark.parametrize(
+    ("hers", "his"),
+    [("goal; match; team", "goal - match - team"), ("Goal Match team", "goal match team")],
+    ids=["punctuation", "capitals"],
+)
+def test_a_style_is_told_where_the_words_are_the_same(hers, his):
+    texts, truth = [hers, his] * 20, ["her", "him"] * 20
+    by_style, by_words = linear.fit(texts, truth, "style"), linear.fit(texts, truth)
+    assert [by_style.categories[best] for best in by_style.scores([hers, his]).argmax(axis=1)] == ["her", "him"]
+    assert np.ptp(by_words.scores([hers, his]), axis=0).max() < 1e-9
+
+
+@pytest.mark.parametrize("kind", linear.KINDS)
 @pytest.mark.parametrize("categories", [2, 3])
-def test_its_files_bring_it_back(categories):
+def test_its_files_bring_it_back(categories, kind):
     texts, truth = made_up(categories)
-    found = linear.fit([*texts, *["Zürich über Zürich"] * 2], [*truth, *truth[:2]])
-    again = linear.from_files(found.to_files(), found.categories)
+    found = linear.fit([*texts, *["Zürich über Zürich"] * 2], [*truth, *truth[:2]], kind)
+    again = linear.from_files(found.to_files(), found.categories, kind)
     np.testing.assert_allclose(again.scores(texts), found.scores(texts), atol=1e-6)
     assert again.scores(["zürich"]).tolist() != again.scores([""]).tolist()
-    assert linear.from_files(again.to_files(), found.categories).to_files() == again.to_files()
+    assert linear.from_files(again.to_files(), found.categories, kind).to_files() == again.to_files()
 
 
-def test_a_texts_scores_do_not_depend_on_its_neighbours():
+@pytest.mark.parametrize("kind", linear.KINDS)
+def test_a_texts_scores_do_not_depend_on_its_neighbours(kind):
     texts, truth = made_up(3, 90)
-    found = linear.fit(texts, truth)
+    found = linear.fit(texts, truth, kind)
     together = found.scores(texts)
     for size in (1, 7, 64):
         parts = [found.scores(texts[start : start + size]) for start in range(0, len(texts), size)]
@@ -76,3 +90,24 @@ def test_files_that_are_none_are_named(damage, said):
     files = linear.fit(*made_up(3)).to_files()
     with pytest.raises(ArtefactError, match=said):
         linear.from_files(damage(files), ("business", "sport", "tech"))
+
+
+def test_files_of_another_kind_are_refused():
+    words, style = (linear.fit(*made_up(3), kind).to_files() for kind in linear.KINDS)
+    for files, kind in ((words, "style"), (style, "linear")):
+        with pytest.raises(ArtefactError, match=r"linear\.safetensors"):
+            linear.from_files(files, ("business", "sport", "tech"), kind)
+
+
+def test_a_distorted_text_has_its_frequent_words_its_shape_and_nothing_else():
+    text = "The bank's 25 branches -- of Zürich_Nord -- lost $1.5m, the Bank said."
+    kept = frozenset({"the", "of", "said"})
+    assert linear.distorted(text, kept) == "The ****'* ## ******** -- of ******_**** -- **** $#.#*, the **** said."
+
+
+def test_what_is_frequent_is_learnt_from_the_texts_and_travels_with_the_files():
+    texts = [f"the the the word{number} and {number}" for number in range(30)]
+    found = linear.fit(texts, ["her", "him"] * 15, "style")
+    assert found.frequent[0] == "the"
+    assert "7" not in found.frequent
+    assert linear.from_files(found.to_files(), ("her", "him"), "style").frequent == found.frequent

@@ -36,6 +36,7 @@ def test_usual_values_are_taken(precision):
         ({"dropout": float("nan")}, "dropout nan"),
         ({"warmup": 1.0}, "warmup"),
         ({"clip_norm": 0.0}, "clip norm"),
+        ({"blend": "trees"}, "blend 'trees': one of none, linear, style"),
         ({"long_articles": "split"}, "long articles 'split': one of truncate, chunk"),
         ({"long_articles": "chunk", "max_length": 128}, "stride 192: has to be 1 to 126"),
         ({"long_articles": "chunk", "stride": 0}, "stride 0: has to be 1 to 254"),

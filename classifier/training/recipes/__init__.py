@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from classifier.exceptions import SettingsError
+from classifier.model.linear import KINDS
 from classifier.model.long_articles import Chunking
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 CLASS_WEIGHTS = ("none", "balanced")
 LONG_ARTICLES = ("truncate", "chunk")
-BLENDS = ("none", "linear")
+BLENDS = ("none", *KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Recipe:
         label_smoothing: Share of the target that all categories divide (Szegedy et al., 2016).
         ema_decay: Weights are validated and kept as their moving average, which remembers this much at each
             step (Polyak and Juditsky, 1992); 0 keeps the last step's.
-        blend: "linear" has a linear classifier on TF-IDF answer beside the network, weighed on the validation split.
+        blend: "linear" has a linear classifier on TF-IDF answer beside the network, weighed on the validation split;
+            "style" one that counts punctuation and characters, too, for who wrote rather than what about.
     """
 
     name: str = "default"
