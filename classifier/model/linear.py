@@ -33,6 +33,7 @@ Scores = NDArray[np.float64]
 """Signed distances from each category's boundary, shape (texts, categories)."""
 
 KINDS = ("linear", "style")
+"""The one counts words, for what a text is about; the other what tells who wrote it."""
 
 _FEW = 20
 """Texts below which a term may be in one alone: two documents a term are not to be had in a handful."""
