@@ -56,7 +56,7 @@ def train(
     ] = None,
     blend: Annotated[
         str | None,
-        typer.Option(help="linear: one on TF-IDF answers beside the network; style: one that tells authors; or none."),
+        typer.Option(help="Who answers beside the network: linear, on words; style, to tell authors apart; or none."),
     ] = None,
     wanted_precision: WantedPrecision = None,
     json: Json = False,

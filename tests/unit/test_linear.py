@@ -111,3 +111,15 @@ def test_what_is_frequent_is_learnt_from_the_texts_and_travels_with_the_files():
     assert found.frequent[0] == "the"
     assert "7" not in found.frequent
     assert linear.from_files(found.to_files(), ("her", "him"), "style").frequent == found.frequent
+
+
+def test_a_style_counts_words_and_marks_characters_and_what_is_left_of_a_distorted_text(monkeypatch):
+    monkeypatch.setattr(linear, "_FREQUENT", 1)
+    found = linear.fit(["The Bank; the Fed", "the Fed, the Bank"] * 10, ["her", "him"] * 10, "style")
+    words, characters, distorted = ({*one.get_feature_names_out()} for one in found.vectorizers)
+    assert {"The", "the", "Bank", ";", "Bank ;"} <= words
+    assert "bank" not in words
+    assert {"Ba", "k; t"} <= characters
+    assert not characters & {"ba", "k", "Bank;"}
+    assert {"The", "the *", "**; t"} <= distorted
+    assert all(set(term) <= set("The the*;, ") for term in distorted)
