@@ -7,7 +7,7 @@ BBC is dealt anew with every seed: seven tenths train, a tenth validates, a fift
 test articles; a tenth of their train articles validate, C50's newest ones, since its test articles are newer still.
 
     python benchmarks/recipes.py bbc --seeds 3 --out benchmarks/results/recipe-bbc.json
-    python benchmarks/recipes.py c50 --set long_articles=chunk stride=350
+    python benchmarks/recipes.py c50 --set long_articles=chunk max_length=128 stride=126 max_chunks=4
 
 With `--as-published`, near-duplicates on both sides of a published split and repeated test articles stay, as in the
 figures that the literature has. None of it goes through a database, which would not let them.
@@ -74,14 +74,14 @@ def c50(data: Path, _: Any) -> Iterator[Article]:
     """
     for part in ("train", "test"):
         with gzip.open(data / f"c50_{part}.csv.gz", "rt", encoding="utf-8", newline="") as file:
-            rows = sorted(csv.DictReader(file), key=lambda row: (row["author"], number(row["document_id"])))
+            rows = sorted(csv.DictReader(file), key=lambda row: (row["author"], place_in_time(row["document_id"])))
         for place, row in enumerate(rows):
             validates = part == "train" and place % 50 >= 45
             yield row["text"], row["author"], "validation" if validates else part
 
 
-def number(document: str) -> int:
-    """Return the place of one of C50's documents in time."""
+def place_in_time(document: str) -> int:
+    """Return the number of one of C50's documents; a later one's is higher."""
     return int(document.removesuffix("newsML"))
 
 

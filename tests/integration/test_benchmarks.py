@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -138,3 +141,19 @@ def test_the_benchmark_of_recipes_takes_a_split_as_it_is_published(tmp_path):
     assert found["as_published"]
     assert 0 < one["train_articles"] == rest - rest // 10 < 60
     assert {"accuracy", "network_accuracy", "baseline_accuracy"} <= one.keys()
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real articles of ../shared/data are not here")
+def test_the_newest_five_train_articles_of_each_of_c50s_authors_validate(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import recipes
+
+    with gzip.open(DATA / "c50_train.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        came = {row["text"]: int(row["document_id"][:-6]) for row in csv.DictReader(file)}
+    moments = defaultdict(list)
+    for text, author, split in recipes.c50(DATA, None):
+        moments[author, split].append(came.get(text))
+    assert len(moments) == 3 * 50
+    for author in {author for author, _ in moments}:
+        assert [len(moments[author, split]) for split in ("train", "validation", "test")] == [45, 5, 50]
+        assert max(moments[author, "train"]) <= min(moments[author, "validation"])
