@@ -56,7 +56,9 @@ class Started(Running):
         """Open the classifier's page in Airflow, and one of its parts."""
         page.goto(f"{self.place.address}/plugin/classifier")
         inside = frame(page)
-        inside.get_by_role("link", name=title, exact=True).click()
+        # The overview's link looks the same before and after; Airflow's own page moves on its own account.
+        with page.expect_event("framenavigated", lambda moved: moved != page.main_frame):
+            inside.get_by_role("link", name=title, exact=True).click()
         inside.locator("nav [aria-current]", has_text=title).wait_for()
         return inside
 
