@@ -27,6 +27,10 @@ CHROMIUM = shutil.which("chromium")
 READING_S = 6.0
 """How long a person reads a question at least."""
 
+LOADED = """() => document.readyState === "complete"
+    || new Promise((done) => addEventListener("load", () => done(true)))"""
+"""JavaScript that returns once a page has all its parts, those that keys are bound by too."""
+
 
 @dataclass
 class Started(Running):
@@ -139,6 +143,12 @@ def frame(page: Page) -> FrameLocator:
     found = page.frame_locator("iframe[title=Classifier]")
     found.locator("main").wait_for()
     return found
+
+
+def press(inside: FrameLocator, key: str) -> None:
+    """Press a key on the classifier's part of a page, once it listens to keys."""
+    inside.locator("body").evaluate(LOADED)
+    inside.owner.page.keyboard.press(key)
 
 
 @contextmanager
