@@ -26,7 +26,7 @@ from tests.tiny import make_encoder
 
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32")
 WORKER = (
-    "import sys; from classifier.pipeline import tune; tune.BEAT_S, tune.GRACE_S = 1, 3; "
+    "import sys; from classifier.pipeline import tune; tune.BEAT_S, tune.GRACE_S = 1, 20; "
     "from classifier.cli.app import main; sys.argv = ['classifier', *sys.argv[1:]]; main()"
 )
 STATES = "SELECT state::text, count(*) FROM optuna.trials GROUP BY 1"
