@@ -243,6 +243,8 @@ class TestABadDatabase:
             yield server.getsockname()[1]
 
     def test_one_that_hangs_does_not_hang_the_api_server(self, ask, airflow, silent, monkeypatch):
+        from classifier_ui.board import PATIENCE_S
+
         parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": silent, "login": "x", "schema": "x"}
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
         client, _ = airflow
@@ -251,16 +253,15 @@ class TestABadDatabase:
             started = time.monotonic()
             pages = [many.submit(ask, path) for path in ("/", "/models", "/problems") * 10]
             time.sleep(0.5)
-            asked = time.monotonic()
             assert client.get("/api/v2/version").status_code == 200
-            assert time.monotonic() - asked < 1
+            assert not any(one.done() for one in pages), "Airflow answered while the pages waited"
             found = [one.result() for one in pages]
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < 3 * PATIENCE_S
         assert all("the database does not answer in time" in one.text for one in found)
         assert threading.active_count() - threads < 60
         asked = time.monotonic()
         ask("/")
-        assert time.monotonic() - asked < 1, "who comes later does not wait again"
+        assert time.monotonic() - asked < PATIENCE_S, "who comes later does not wait again"
 
     def test_one_that_is_down_is_named_without_its_password(self, ask, monkeypatch):
         from classifier_ui import places
@@ -292,6 +293,14 @@ class TestABadDatabase:
         assert "run: classifier db upgrade" in ask("/").text
 
 
+async def read_again(board):
+    """Wait for the thread that reads the entry "k"."""
+    import asyncio
+
+    while not board._kept["k"].task.done():
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.usefixtures("airflow")
 class TestBoard:
     def test_what_is_stale_is_shown_while_it_is_read_anew_by_one(self):
@@ -312,7 +321,7 @@ class TestBoard:
             first = await board.get("k", read, fresh_s=0)
             during = [await board.get("k", read, fresh_s=0) for _ in range(5)]
             free.set()
-            await asyncio.sleep(0.2)
+            await read_again(board)
             return first, during, await board.get("k", read, fresh_s=60)
 
         first, during, after = asyncio.run(story())
@@ -331,7 +340,7 @@ class TestBoard:
             board = Board()
             await board.get("k", answers[0], fresh_s=0)
             await board.get("k", answers[1], fresh_s=0)
-            await asyncio.sleep(0.1)
+            await read_again(board)
             return await board.get("k", answers[0], fresh_s=60)
 
         found = asyncio.run(story())
@@ -345,7 +354,7 @@ class TestBoard:
         counted, free = iter(range(9)), threading.Event()
 
         async def story():
-            board = Board(patience_s=0.2)
+            board = Board(patience_s=1)
             values = [(await board.now(lambda: next(counted))).value for _ in range(3)]
             kept = len(board._kept)
             slow = await board.now(lambda: free.wait(5))
