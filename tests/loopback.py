@@ -93,7 +93,7 @@ class Heard:
             name, _, value = line.rpartition(":")
             self.values.setdefault(name, []).append(float(value.split("|")[0]))
 
-    def wait_for(self, name: str, *, within_s: float = 20) -> None:
+    def wait_for(self, name: str, *, within_s: float = 5) -> None:
         end = time.monotonic() + within_s
         while name not in self.values:
             assert time.monotonic() < end, f"{name} was not heard, but {sorted(self.values)}"

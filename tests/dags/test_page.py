@@ -243,8 +243,6 @@ class TestABadDatabase:
             yield server.getsockname()[1]
 
     def test_one_that_hangs_does_not_hang_the_api_server(self, ask, airflow, silent, monkeypatch):
-        from classifier_ui.board import PATIENCE_S
-
         parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": silent, "login": "x", "schema": "x"}
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
         client, _ = airflow
@@ -256,12 +254,12 @@ class TestABadDatabase:
             assert client.get("/api/v2/version").status_code == 200
             assert not any(one.done() for one in pages), "Airflow answered while the pages waited"
             found = [one.result() for one in pages]
-        assert time.monotonic() - started < 3 * PATIENCE_S
+        assert time.monotonic() - started < 6
         assert all("the database does not answer in time" in one.text for one in found)
         assert threading.active_count() - threads < 60
         asked = time.monotonic()
         ask("/")
-        assert time.monotonic() - asked < PATIENCE_S, "who comes later does not wait again"
+        assert time.monotonic() - asked < 1, "who comes later does not wait again"
 
     def test_one_that_is_down_is_named_without_its_password(self, ask, monkeypatch):
         from classifier_ui import places

@@ -102,7 +102,7 @@ class TestFetching:
             started = time.monotonic()
             with pytest.raises(SourceUnavailableError, match="no answer in time"):
                 web.fetch(site.url, timeout_s=0.2)
-            assert time.monotonic() - started < 5, "it did not wait for the server"
+            assert time.monotonic() - started < 3
             done.set()
 
     def test_a_server_that_never_ends(self):
@@ -255,7 +255,7 @@ class TestDocuments:
             assert all(len(row["text"]) < 10_000 for row in rows)
         except SourceError:
             pass
-        assert time.monotonic() - started < 60
+        assert time.monotonic() - started < 5
 
     def test_no_file_of_this_machine_is_read(self, tmp_path):
         (tmp_path / "secret").write_text("geheim")
