@@ -187,7 +187,8 @@ def _objective(trial: Trial, task: _Task) -> float:
 
     minutes, steps = settings.checkpoint_minutes, settings.checkpoint_steps
     directory = settings.checkpoints_directory
-    with checkpoints.opened(directory, task.key(recipe), every_s=60 * minutes, every_steps=steps) as saved:
+    # a worker that was given up, but lives, holds the lock until its next report is refused, and leaves its states
+    with checkpoints.opened(directory, task.key(recipe), every_s=60 * minutes, every_steps=steps, wait=True) as saved:
         try:
             fitted = fit.fit(
                 task.pretrained, task.train, task.validation, recipe, categories=len(task.categories),

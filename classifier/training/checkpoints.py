@@ -152,14 +152,16 @@ class Checkpoints:
 
 
 @contextmanager
-def opened(root: Path, key: str, *, every_s: float = 300.0, every_steps: int | None = None) -> Iterator[Checkpoints]:
+def opened(
+    root: Path, key: str, *, every_s: float = 300.0, every_steps: int | None = None, wait: bool = False
+) -> Iterator[Checkpoints]:
     """Hold the lock of the training `key` below `root`, and yield its states.
 
     Raises:
-        TrainingUnderWayError: another process trains the same.
+        TrainingUnderWayError: another process trains the same, and its end is not to be waited for.
     """
     _sweep(root, but=key)
-    with locks.held(root / key) as directory:
+    with locks.held(root / key, wait=wait) as directory:
         yield Checkpoints(directory, every_s=every_s, every_steps=every_steps)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,24 +11,26 @@ from pathlib import Path
 
 from classifier.exceptions import TrainingUnderWayError
 
+log = logging.getLogger(__name__)
+
 _LOCK = "lock"
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[Path]:
+def held(directory: Path, *, wait: bool = False) -> Iterator[Path]:
     """Hold the folder's lock, making the folder if need be, and yield the folder.
 
     Raises:
-        TrainingUnderWayError: another process holds it.
+        TrainingUnderWayError: another process holds it, and its end is not to be waited for.
     """
-    file = _lock(directory)
+    file = _lock(directory, wait)
     try:
         yield directory
     finally:
         os.close(file)
 
 
-def _lock(directory: Path) -> int:
+def _lock(directory: Path, wait: bool) -> int:
     """Return a descriptor that holds the folder's lock until it is closed, or the process ends."""
     while True:
         directory.mkdir(parents=True, exist_ok=True)
@@ -39,10 +42,12 @@ def _lock(directory: Path) -> int:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.read(file, 32).decode(errors="replace").strip() or "unknown"
-            os.close(file)
-            raise TrainingUnderWayError(
-                f"the same articles and recipe are being trained already, by process {holder}; wait for it, or stop it"
-            ) from error
+            taken = f"the same articles and recipe are being trained already, by process {holder}"
+            if not wait:
+                os.close(file)
+                raise TrainingUnderWayError(f"{taken}; wait for it, or stop it") from error
+            log.warning("%s; waiting for its end", taken)
+            fcntl.flock(file, fcntl.LOCK_EX)
         if _is_there(directory / _LOCK, file):
             os.ftruncate(file, 0)
             os.write(file, f"{os.getpid()}\n".encode())

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableE
 from classifier.pipeline import train, tune, upgrade
 from classifier.settings import Settings
 from classifier.store import studies
-from classifier.training import fit, search
+from classifier.training import fit, locks, search
 from classifier.training.recipes import Recipe, files
 from classifier.workspace import Workspace
 from tests.integration.made_up import COLUMNS, articles, query, run, take_in, value
@@ -96,10 +97,11 @@ def test_two_workers_share_a_study_one_is_killed_and_the_best_recipe_trains(work
 @pytest.fixture
 def tuned(workspace, encoder, tmp_path, monkeypatch):
     """Search with trainings that are made up: the nearer the learning rate is to the recipe's, the better."""
-    seen = []
+    seen, directories = [], []
 
     def made_up(checkpoint, train, validation, recipe, *, categories, checkpoints, on_progress):
         seen.append((len(train.targets), len(validation.targets), recipe))
+        directories.append(checkpoints.directory)
         (checkpoints.directory / "something").touch()
         lost = abs(np.log(recipe.learning_rate / RECIPE.learning_rate)) / 2
         scores = [round(float(0.8 - lost + epoch / 100), 5) for epoch in range(recipe.epochs)]
@@ -113,7 +115,7 @@ def tuned(workspace, encoder, tmp_path, monkeypatch):
     def one(trials, **options):
         return tune.run(workspace, replace(RECIPE, epochs=6), trials=trials, encoder_name=encoder, **options)
 
-    one.seen = seen
+    one.seen, one.directories = seen, directories
     return one
 
 
@@ -201,6 +203,22 @@ def test_a_trial_that_another_worker_took_over_ends_nobody(workspace, caplog):
 
     with pytest.raises(ValueError, match="a bug"):
         studies.run_one(study, broken, lambda *_: None)
+
+
+def test_a_trial_whose_first_worker_still_trains_waits_for_it(workspace, tuned, caplog):
+    """As where a worker was given up, since nothing was heard of it, but lives: its values are tried again."""
+    first = tuned(1)
+    (directory,) = tuned.directories
+    study = studies.open_study(workspace.database, first.study, first={}, described={}, beat_s=1, grace_s=60)
+    study.enqueue_trial(study.best_params)
+    with ThreadPoolExecutor(1) as pool:
+        with locks.held(directory):
+            second = pool.submit(tuned, 2)
+            wait_for(lambda: "being trained already" in caplog.text or second.done())
+            assert (len(tuned.seen), second.done()) == (1, False)
+        assert second.result(timeout=120).trials == 2
+    assert tuned.directories == [directory, directory]
+    assert studies.count(study, "COMPLETE") == 2
 
 
 def test_a_database_that_goes_away_is_one_line(workspace):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -117,6 +118,26 @@ def test_only_one_holds_a_training(tmp_path):
         saved.discard()
         with opened(tmp_path, "key"), opened(tmp_path, "other"):
             pass
+
+
+def test_who_waits_for_a_training_goes_on_from_what_it_left(tmp_path, caplog):
+    found = []
+
+    def wait():
+        with opened(tmp_path, "key", wait=True) as saved:
+            found.append((saved.directory / "name").read_text())
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    with opened(tmp_path, "key") as saved:
+        waiting.start()
+        deadline = time.monotonic() + 60
+        while f"by process {os.getpid()}; waiting for its end" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        saved.name("m")
+        assert not found
+    waiting.join(timeout=60)
+    assert found == ["m"]
 
 
 def test_a_training_that_nobody_went_on_with_is_swept_unless_it_is_held(tmp_path):
