@@ -44,6 +44,7 @@ def train(
     class_weights: Annotated[
         str | None, typer.Option(help="none, or balanced: each category counts the same, however rare.")
     ] = None,
+    head: Annotated[str | None, typer.Option(help="How a new head starts: probe, fitted first, or random.")] = None,
     frozen_layers: Annotated[
         int | None, typer.Option(help="Layers from the bottom that stay as they are, the embeddings with them.")
     ] = None,
@@ -87,6 +88,7 @@ def train(
         seed=seed,
         precision=precision,
         class_weights=class_weights,
+        head=head,
         frozen_layers=frozen_layers,
         layer_decay=layer_decay,
         label_smoothing=label_smoothing,

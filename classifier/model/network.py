@@ -73,6 +73,7 @@ class Network:
             attention.use(self._model)
             halves.use(self._model)
             tracing.answers(self._model)
+            tracing.answers(self._model.backbone)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the checkpoint's weights; a head that it does not have keeps its initial ones."""
@@ -168,6 +169,16 @@ class Network:
         with fitting.memory_errors():
             logs = self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)
         return float(logs["loss"])
+
+    def hidden(self, tokens: TokenIds, mask: PaddingMask) -> NDArray[np.float32]:
+        """Return what the head is given: the first token of the encoder's last layer, shape (articles, dim).
+
+        Raises:
+            StepTooLargeError: it does not fit into memory.
+        """
+        with fitting.memory_errors():
+            found = self._model.backbone.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
+        return np.asarray(found[:, 0, :], dtype=np.float32)
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
         """Return the softmax of the logits in float32, shape (articles, categories).

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from classifier.exceptions import StepTooLargeError, TrainingMemoryError
@@ -17,6 +17,7 @@ from classifier.model import network as networks
 from classifier.model.backend import Precision, best_precision
 from classifier.model.checkpoint import Checkpoint, Weights
 from classifier.model.network import Network
+from classifier.training import probe
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
 from classifier.training.run import Progress, Run, class_weights, predict
@@ -100,6 +101,10 @@ def _attempt(
     network = Network(checkpoint.shape, categories, dropout=recipe.dropout, precision=precision, seed=recipe.seed)
     network.load(checkpoint)
     try:
+        if state is None and recipe.head == "probe" and "classifier.weight" not in checkpoint.weights:
+            counting = class_weights(recipe.class_weights, data[0].targets)
+            head = probe.head(network, data[0], categories, weights=counting, seed=recipe.seed)
+            network.load(replace(checkpoint, weights=head))
         run = Run(network, *data, recipe, checkpoints, on_progress, parts)
         if state is not None:
             run.go_on_from(state)

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +34,17 @@ tokens = np.random.default_rng(0).integers(5, 17, (5, 16)).astype(np.int32)
 mask = (np.arange(16) < np.array([[16], [9], [3], [1], [12]])).astype(np.int32)
 network = Network(checkpoint.shape, 3)
 network.load(checkpoint)
-probabilities = network.probabilities(tokens, mask)
+probabilities, hidden = network.probabilities(tokens, mask), network.hidden(tokens, mask)
 
 pieces = [[2, 5 + row % 3, *[8] * (row % 7), 3] for row in range(48)]
 data = fit.Tokenized(pieces, np.arange(48) % 3)
 options = {"class_weights": "balanced", "layer_decay": 0.9, "label_smoothing": 0.05, "ema_decay": 0.5}
 recipe = Recipe(epochs=6, batch_size=8, learning_rate=0.02, precision="float32", patience=6, **options)
-fitted = fit.fit(checkpoint, data, data, recipe, categories=3)
+encoder = {name: tensor for name, tensor in checkpoint.weights.items() if name.startswith("distilbert.")}
+fitted = fit.fit(replace(checkpoint, weights=encoder), data, data, recipe, categories=3)
 losses = [epoch.loss for epoch in fitted.history]
-print(json.dumps({"backend": backend.backend(), "probabilities": probabilities.tolist(), "losses": losses}))
+answers = {"probabilities": probabilities.tolist(), "hidden": hidden.tolist()}
+print(json.dumps({"backend": backend.backend(), **answers, "losses": losses}))
 """
 
 
@@ -70,6 +73,7 @@ def test_a_backend_learns_and_gives_the_probabilities_of_tensorflow(outcomes, ba
         pytest.skip(f"{backend} is not installed")
     usual, other = outcomes("tensorflow"), outcomes(backend)
     assert (usual["backend"], other["backend"]) == ("tensorflow", backend)
-    np.testing.assert_allclose(other["probabilities"], usual["probabilities"], rtol=0, atol=1e-5)
+    for name in ("probabilities", "hidden"):
+        np.testing.assert_allclose(other[name], usual[name], rtol=0, atol=1e-5)
     for outcome in (usual, other):
         assert outcome["losses"][-1] < outcome["losses"][0]

@@ -11,6 +11,7 @@ from classifier.model.long_articles import Chunking
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 CLASS_WEIGHTS = ("none", "balanced")
 LONG_ARTICLES = ("truncate", "chunk")
+HEADS = ("probe", "random")
 BLENDS = ("none", *KINDS)
 
 
@@ -37,6 +38,8 @@ class Recipe:
         seed: Of the weights, the order of articles and dropout.
         precision: "auto" takes what the machine multiplies fastest.
         class_weights: "balanced" gives every category the same say in the loss, however rare it is.
+        head: How a new head starts: "probe" fits it alone first, to what the encoder answers before it is trained
+            (`training/probe.py`); "random" is as DistilBERT does.
         frozen_layers: Layers, from the bottom, that keep their weights, the embeddings with them; 0 trains all.
         layer_decay: Each layer learns at this times the rate of the one above it (Howard and Ruder, 2018).
         label_smoothing: Share of the target that all categories divide (Szegedy et al., 2016).
@@ -63,6 +66,7 @@ class Recipe:
     seed: int = 0
     precision: str = "auto"
     class_weights: str = "none"
+    head: str = "probe"
     frozen_layers: int = 0
     layer_decay: float = 1.0
     label_smoothing: float = 0.0
@@ -88,6 +92,7 @@ class Recipe:
                 raise SettingsError(f"{name.replace('_', ' ')} {value}: has to be at least 0 and below 1")
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("class weights", self.class_weights, CLASS_WEIGHTS)
+        _one_of("head", self.head, HEADS)
         _one_of("long articles", self.long_articles, LONG_ARTICLES)
         _one_of("blend", self.blend, BLENDS)
         if self.chunking:
