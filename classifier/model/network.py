@@ -67,13 +67,14 @@ class Network:
         keras.utils.set_random_seed(seed)
         self.shape = shape
         self._model = _build(shape, categories, dropout, precision)
+        answers = {"hidden": self._model.pooled_dense.input, "logits": self._model.output}
+        self._answers = keras.Model(self._model.input, answers)  # one graph for both, since to trace one takes seconds
         _drop_as_transformers(self._model)
         if is_tensorflow_on_cpu():
             use_bytes(self._model)
             attention.use(self._model)
             halves.use(self._model)
-            tracing.answers(self._model)
-            tracing.answers(self._model.backbone)
+            tracing.answers(self._answers)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the checkpoint's weights; a head that it does not have keeps its initial ones."""
@@ -130,7 +131,6 @@ class Network:
         self._model.compile(optimizer=optimizer, loss=optimiser.loss(optimisation.label_smoothing))
         if is_tensorflow_on_cpu():
             tracing.steps(self._model)
-            tracing.answers(self._model)
 
     def _freeze(self, layers: int) -> None:
         """Keep the weights of the embeddings and of so many layers from the bottom."""
@@ -176,9 +176,7 @@ class Network:
         Raises:
             StepTooLargeError: it does not fit into memory.
         """
-        with fitting.memory_errors():
-            found = self._model.backbone.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
-        return np.asarray(found[:, 0, :], dtype=np.float32)
+        return self._answered("hidden", tokens, mask)
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
         """Return the softmax of the logits in float32, shape (articles, categories).
@@ -186,9 +184,12 @@ class Network:
         Raises:
             StepTooLargeError: it does not fit into memory.
         """
+        return softmax(self._answered("logits", tokens, mask))
+
+    def _answered(self, name: str, tokens: TokenIds, mask: PaddingMask) -> NDArray[np.float32]:
         with fitting.memory_errors():
-            logits = self._model.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
-        return softmax(np.asarray(logits, dtype=np.float32))
+            found = self._answers.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
+        return np.asarray(found[name], dtype=np.float32)
 
 
 def forget() -> None:
