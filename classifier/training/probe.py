@@ -32,9 +32,6 @@ BEGINNING = 64
 INVERSE_REGULARISATION = 0.003
 """scikit-learn's C. The head is to point the way: one that is sure leaves the encoder little to learn from."""
 
-INITIAL_DEVIATION = 0.02
-"""Of the head's other weights: DistilBERT's `initializer_range`."""
-
 Hidden = NDArray[np.float32]
 
 
@@ -46,7 +43,7 @@ def head(network: Network, train: Tokenized, categories: int, *, weights: Probab
         train: What the training learns from, of two categories at least.
         categories: How many there are.
         weights: How much an article of each category counts, shape (categories,).
-        seed: Of the articles that are drawn, and of the weights that the probe does not set.
+        seed: Of the articles that are drawn, and of the head's directions.
     """
     dim = network.shape.dim
     if 2 * categories > dim:
@@ -106,15 +103,16 @@ def _as_head(
 ) -> Weights:
     """Return a dense layer, a ReLU and a dense layer that give the probe's logits.
 
-    Each logit is there twice, with either sign, so that of it and its negative the ReLU leaves one. What the dense
-    layer has beside these starts at random, and counts for nothing yet.
+    The first takes the logits in as many random directions as it has room for, each with either sign, so that the ReLU
+    leaves one of the two; the second puts them together again. All of the layer has a share in every category, so what
+    dropout takes of it takes no category away.
     """
     categories = len(slopes)
-    kernel = generator.normal(0.0, INITIAL_DEVIATION, (dim, dim))
-    bias, out = np.zeros(dim), np.zeros((categories, dim))
-    kernel[: 2 * categories] = np.vstack([slopes, -slopes])
-    bias[: 2 * categories] = np.hstack([intercept, -intercept])
-    out[:, : 2 * categories] = np.hstack([np.eye(categories), -np.eye(categories)])
+    directions = np.linalg.qr(generator.normal(size=(dim // 2, categories)))[0]
+    kernel, bias, out = np.zeros((dim, dim)), np.zeros(dim), np.zeros((categories, dim))
+    for sign, rows in ((1, slice(0, dim // 2)), (-1, slice(dim // 2, 2 * (dim // 2)))):
+        kernel[rows], bias[rows] = sign * directions @ slopes, sign * directions @ intercept
+        out[:, rows] = sign * directions.T
     tensors = {
         "pre_classifier.weight": kernel,
         "pre_classifier.bias": bias,
