@@ -24,7 +24,7 @@ from classifier.training.state import Tokenized
 log = logging.getLogger(__name__)
 
 ARTICLES = 2_000
-"""That the probe learns from at most: more of them better it little, and reading them takes its time."""
+"""That the probe learns from at most, so that a large train split is not read once more for it."""
 
 BEGINNING = 64
 """Word pieces of an article that the probe reads."""

@@ -43,9 +43,9 @@ def padded(data):
     return tokens, (tokens > 0).astype(np.int32)
 
 
-def probed(encoder, data, categories, **options):
-    weights = options.pop("weights", np.ones(categories, dtype=np.float32))
-    return probe.head(network_of(encoder, categories), data, categories, weights=weights, seed=0, **options)
+def probed(encoder, data, categories, weights=None):
+    counting = np.ones(categories, dtype=np.float32) if weights is None else weights
+    return probe.head(network_of(encoder, categories), data, categories, weights=counting, seed=0)
 
 
 @pytest.mark.parametrize("categories", [2, 3, 4])
