@@ -38,8 +38,12 @@ Hidden = NDArray[np.float32]
 def head(network: Network, train: Tokenized, categories: int, *, weights: Probabilities, seed: int) -> Weights:
     """Return the tensors of a head that answers as the probe does; none where the encoder is too narrow for it.
 
+    The probe is added to the random head that the network has. Where it finds nothing, because the beginnings do not
+    tell the categories, the training starts from that one: the probe's equal and opposite units alone would be a head
+    of zeros, from which some trainings never come away.
+
     Args:
-        network: Has the encoder's weights; nothing of it is changed.
+        network: Has the encoder's weights and a random head; nothing of it is changed.
         train: What the training learns from, of two categories at least.
         categories: How many there are.
         weights: How much an article of each category counts, shape (categories,).
@@ -59,7 +63,8 @@ def head(network: Network, train: Tokenized, categories: int, *, weights: Probab
         "the head starts as a linear probe: %.4f of %d train articles right, in %.1f s",
         right, len(rows), time.monotonic() - started,
     )  # fmt: skip
-    return _as_head(slopes, intercept, dim, generator)
+    random = network.weights()
+    return {name: random[name] + tensor for name, tensor in _as_head(slopes, intercept, dim, generator).items()}
 
 
 def _drawn(targets: CategoryIndices, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -43,9 +43,15 @@ def padded(data):
     return tokens, (tokens > 0).astype(np.int32)
 
 
-def probed(encoder, data, categories, weights=None):
+def empty_head(categories):
+    shapes = dict(zip(HEAD, [(8, 8), (8,), (categories, 8), (categories,)], strict=True))
+    return {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
+
+
+def probed(encoder, data, categories, weights=None, onto=None):
     counting = np.ones(categories, dtype=np.float32) if weights is None else weights
-    return probe.head(network_of(encoder, categories), data, categories, weights=counting, seed=0)
+    network = network_of(encoder, categories, **(empty_head(categories) if onto is None else onto))
+    return probe.head(network, data, categories, weights=counting, seed=0)
 
 
 @pytest.mark.parametrize("categories", [2, 3, 4])
@@ -67,6 +73,19 @@ def test_every_category_is_spread_over_the_whole_head_so_that_dropout_takes_none
     shares = tensors["classifier.weight"] ** 2
     assert (shares > 0).all()
     assert shares.max() < 0.5 * shares.sum(axis=1).min()
+
+
+def test_the_probe_is_added_to_the_random_head_which_is_what_remains_where_it_finds_nothing(encoder):
+    data = articles(60, categories=2)
+    random = {name: tensor for name, tensor in network_of(encoder, 2).weights().items() if name in HEAD}
+    alone, added = probed(encoder, data, 2), probed(encoder, data, 2, onto=random)
+    for name in HEAD:
+        np.testing.assert_allclose(added[name], random[name] + alone[name], rtol=0, atol=1e-6)
+
+    untold = Tokenized([[CLS, 7, SEP]] * 60, data.targets)
+    kernel = probed(encoder, untold, 2, onto=random)["pre_classifier.weight"]
+    np.testing.assert_allclose(kernel, random["pre_classifier.weight"], rtol=0, atol=1e-3)
+    assert np.abs(kernel).max() > 0.01
 
 
 def test_an_encoder_that_is_too_narrow_for_its_categories_starts_at_random(encoder, caplog):
