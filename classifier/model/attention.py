@@ -52,8 +52,8 @@ class WrittenOutAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc
 
 
 def use(model: Any) -> None:
-    """Let every attention of the model have its derivative written out."""
-    for layer in model.backbone.transformer_layers:
+    """Let every attention of all tokens to all tokens have its derivative written out; the last layer's is of one."""
+    for layer in model.backbone.transformer_layers[:-1]:
         layer._self_attention_layer.__class__ = WrittenOutAttention  # noqa: SLF001
 
 

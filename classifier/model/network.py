@@ -1,4 +1,4 @@
-"""The DistilBERT text classifier as a Keras network. With seven modules beside it, all that names Keras.
+"""The DistilBERT text classifier as a Keras network. With eight modules beside it, all that names Keras.
 
 The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of `transformers`
 (dense and ReLU on the first token, dropout, logits), so every weight maps one to one to a tensor of
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
 from classifier.exceptions import SettingsError
-from classifier.model import attention, fitting, halves, optimiser, tracing
+from classifier.model import attention, first_token, fitting, halves, optimiser, tracing
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
 from classifier.model.dropout import use_bytes
 
@@ -70,6 +70,7 @@ class Network:
         answers = {"hidden": self._model.pooled_dense.input, "logits": self._model.output}
         self._answers = keras.Model(self._model.input, answers)  # one graph for both, since to trace one takes seconds
         _drop_as_transformers(self._model)
+        first_token.use(self._model)
         if is_tensorflow_on_cpu():
             use_bytes(self._model)
             attention.use(self._model)
