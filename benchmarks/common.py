@@ -80,6 +80,8 @@ def report(runs: list[dict[str, Any]], out: Path | None, **more: Any) -> None:
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on."""
+    from classifier.model import hardware
+
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -87,15 +89,9 @@ def machine() -> dict[str, Any]:
         "cpu": model,
         "cores": os.cpu_count(),
         "memory_gb": round(memory),
-        "bf16": multiplies_bf16(),
+        "bf16": hardware.multiplies_bfloat16(),
         "load_1m": round(os.getloadavg()[0], 1),
     }
-
-
-def multiplies_bf16() -> bool:
-    """Say whether the processor has instructions for bfloat16; PyTorch takes twenty times float32's time without."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def commit() -> str:

@@ -7,8 +7,8 @@ validation. Ours is trained a second time with a head that starts at random, as 
 
 The tutorial's loop pads to 512 word pieces, batch 16, float32, Adam at 5e-5. `Trainer` has dynamic padding,
 `group_by_length` and ours' learning rate, warm-up and weight decay; the faster of float32 and bfloat16
-counts, and bfloat16 is left out where the processor has no instructions for it. Texts are cut at 512 word
-pieces by all.
+counts, and bfloat16 is left out where the processor has no instructions for it, since PyTorch takes twenty
+times as long there. Texts are cut at 512 word pieces by all.
 
     python benchmarks/training.py --datasets r8 --out benchmarks/results/training-r8.json
 """
@@ -28,6 +28,8 @@ from typing import Any
 
 import common
 import numpy as np
+
+from classifier.model import hardware
 
 MAX_LENGTH = 512
 BATCH = 16
@@ -108,7 +110,7 @@ Contender = Callable[[Task, int], tuple[float, list[int]]]
 
 def compare(task: Task, repeats: int) -> dict[str, Any]:
     """Run every contender so many times, in turn, each time with another seed."""
-    left_out = set() if common.multiplies_bf16() else {"hf_trainer_bf16"}
+    left_out = set() if hardware.multiplies_bfloat16() else {"hf_trainer_bf16"}
     contenders = {name: one for name, one in CONTENDERS.items() if name not in left_out}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for seed in range(1, repeats + 1):

@@ -74,5 +74,5 @@ def _load(checkpoint: Checkpoint, categories: int, name: str, precision: Precisi
     if name == "keras":
         return keras_engine.KerasEngine(checkpoint, categories, precision=precision)
     if precision == "auto":
-        precision = "bf16" if hardware.cpu_has_amx() else "f32"
+        precision = "bf16" if hardware.multiplies_bfloat16() else "f32"
     return openvino_graph.OpenVinoEngine(checkpoint, precision=precision)

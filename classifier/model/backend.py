@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banner is not
 
 import keras  # noqa: TID253  # see `network`
 
-from classifier.model.hardware import cpu_has_amx
+from classifier.model.hardware import multiplies_bfloat16
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -23,13 +23,13 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 def best_precision() -> Precision:
     """Choose the number format that the machine multiplies fastest without losing accuracy.
 
-    bfloat16 on a CPU with AMX and on GPUs since Ampere (compute capability 8), float16 on the Volta
+    bfloat16 on a CPU that multiplies it and on GPUs since Ampere (compute capability 8), float16 on the Volta
     and Turing ones before, float32 otherwise.
     """
     if sees_gpu():
         capability = _capability()
         return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16" if capability >= (7, 0) else "float32"
-    return "mixed_bfloat16" if cpu_has_amx() else "float32"
+    return "mixed_bfloat16" if multiplies_bfloat16() else "float32"
 
 
 def backend() -> str:

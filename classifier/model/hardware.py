@@ -6,12 +6,15 @@ import os
 import platform
 from pathlib import Path
 
+BFLOAT16 = frozenset({"amx_bf16", "avx512_bf16"})
+"""The processor's flags that say it multiplies bfloat16: Intel's tiles, and the AVX-512 of AMD's Zen 4 and others."""
 
-def cpu_has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Say whether the processor multiplies bfloat16 matrices in hardware."""
+
+def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Say whether the processor has instructions for products of bfloat16; without them it is slower than float32."""
     try:
         with cpuinfo.open(encoding="ascii", errors="ignore") as lines:
-            return any("amx_bf16" in line for line in lines if line.startswith("flags"))
+            return any(BFLOAT16.intersection(line.split()) for line in lines if line.startswith("flags"))
     except OSError:
         return False
 

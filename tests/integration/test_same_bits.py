@@ -19,7 +19,9 @@ from classifier.model import hardware
 from tests.tiny import make_artefact
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-needs_amx = pytest.mark.skipif(not hardware.cpu_has_amx(), reason="the processor does not multiply bfloat16")
+needs_bfloat16 = pytest.mark.skipif(
+    not hardware.multiplies_bfloat16(), reason="the processor does not multiply bfloat16"
+)
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the real articles of ../shared/data are not here")
 
 ARTICLES = 120
@@ -55,7 +57,7 @@ def home(tmp_path_factory):
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="module", params=["f32", pytest.param("bf16", marks=needs_amx)])
+@pytest.fixture(scope="module", params=["f32", pytest.param("bf16", marks=needs_bfloat16)])
 def labeller(request, artefact, home):
     return Labeller.of(artefact, engine.choose(artefact, engine="openvino", precision=request.param), home=home)
 

@@ -16,7 +16,9 @@ from classifier.model import hardware
 from classifier.model.tokenization import pad
 from tests.tiny import make_artefact
 
-needs_amx = pytest.mark.skipif(not hardware.cpu_has_amx(), reason="the processor does not multiply bfloat16")
+needs_bfloat16 = pytest.mark.skipif(
+    not hardware.multiplies_bfloat16(), reason="the processor does not multiply bfloat16"
+)
 
 SHAPES = (
     {"layers": 1, "dim": 4, "heads": 1, "hidden_dim": 4},
@@ -53,7 +55,7 @@ def test_one_engine_takes_batches_of_any_shape(tmp_path):
         np.testing.assert_allclose(ours.probabilities(tokens, mask), expected, rtol=0, atol=1e-5)
 
 
-@needs_amx
+@needs_bfloat16
 def test_bfloat16_stays_near_float32(tmp_path):
     """Numbers of 8 bits, rounded at every step: some hundredths at the most, with the steep head used here."""
     checkpoint = make_artefact(tmp_path / "model", dim=64, heads=4, hidden_dim=256).checkpoint()
@@ -84,7 +86,7 @@ def test_results_outlive_the_next_batch(tmp_path):
 
 def test_without_a_gpu_openvino_is_chosen_and_the_reason_logged(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(hardware, "may_have_gpu", lambda: False)
-    monkeypatch.setattr(hardware, "cpu_has_amx", lambda: False)
+    monkeypatch.setattr(hardware, "multiplies_bfloat16", lambda: False)
     with caplog.at_level(logging.INFO, logger="classifier"):
         chosen = engine.choose(make_artefact(tmp_path / "model"))
     assert (chosen.name, chosen.precision) == ("openvino", "f32")
@@ -92,8 +94,8 @@ def test_without_a_gpu_openvino_is_chosen_and_the_reason_logged(tmp_path, monkey
     assert caplog.records[0].reason == "there is no GPU"
 
 
-@needs_amx
-def test_with_amx_bfloat16_is_chosen(tmp_path, monkeypatch):
+@needs_bfloat16
+def test_bfloat16_is_chosen_where_the_processor_multiplies_it(tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, "may_have_gpu", lambda: False)
     assert engine.choose(make_artefact(tmp_path / "model")).precision == "bf16"
 
@@ -122,13 +124,14 @@ def test_labelling_on_a_cpu_imports_no_framework(tmp_path):
     subprocess.run([sys.executable, "-c", program, str(artefact.directory)], check=True)
 
 
-def test_amx_is_read_from_the_processors_flags(tmp_path):
+def test_that_the_processor_multiplies_bfloat16_is_read_from_its_flags(tmp_path):
     cpuinfo = tmp_path / "cpuinfo"
-    assert not hardware.cpu_has_amx(cpuinfo)
-    cpuinfo.write_text("model name : amx_bf16\nflags : fpu avx512f\n")
-    assert not hardware.cpu_has_amx(cpuinfo)
-    cpuinfo.write_text("flags : fpu amx_bf16 amx_tile\n")
-    assert hardware.cpu_has_amx(cpuinfo)
+    assert not hardware.multiplies_bfloat16(cpuinfo)
+    cpuinfo.write_text("model name : amx_bf16\nflags : fpu avx512f avx512_bf16_not\n")
+    assert not hardware.multiplies_bfloat16(cpuinfo)
+    for flags in ("fpu amx_bf16 amx_tile", "fpu avx512f avx512_bf16 clzero", "avx512_bf16"):
+        cpuinfo.write_text(f"model name : AMD EPYC\nflags\t\t: {flags}\n")
+        assert hardware.multiplies_bfloat16(cpuinfo)
 
 
 def test_the_processors_name_is_read_where_there_is_one(tmp_path):

@@ -19,7 +19,9 @@ from classifier.model.long_articles import Chunking
 from classifier.model.tokenization import Tokenization
 from tests.tiny import WORDS, make_artefact, write_tokenizer
 
-needs_amx = pytest.mark.skipif(not hardware.cpu_has_amx(), reason="the processor does not multiply bfloat16")
+needs_bfloat16 = pytest.mark.skipif(
+    not hardware.multiplies_bfloat16(), reason="the processor does not multiply bfloat16"
+)
 
 
 class CountingEngine:
@@ -168,7 +170,7 @@ class Row:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["cut off", "in chunks"])
-@pytest.mark.parametrize("precision", ["f32", pytest.param("bf16", marks=needs_amx)])
+@pytest.mark.parametrize("precision", ["f32", pytest.param("bf16", marks=needs_bfloat16)])
 def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, precision, chunked):
     texts = random_texts(120, longest=590 if chunked else 190)
     labeller = Labeller.of(artefact, OpenVinoEngine(artefact.checkpoint(), precision=precision))
