@@ -275,7 +275,7 @@ def _(world):
     return "train", "--precision", "int4"
 
 
-@case("train: no such recipe", r"recipe 'bcb': neither a file nor one of bbc, c50, default, r8")
+@case("train: no such recipe", r"recipe 'bcb': neither a file nor one of bbc, c50, default, few, r8")
 def _(_world):
     return "train", "--recipe", "bcb"
 

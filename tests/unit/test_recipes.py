@@ -48,7 +48,7 @@ def test_impossible_values_are_refused(values, reason):
         Recipe(**values)
 
 
-@pytest.mark.parametrize("name", ["bbc", "c50", "default", "r8"])
+@pytest.mark.parametrize("name", ["bbc", "c50", "default", "few", "r8"])
 def test_the_projects_recipes_give_every_value_its_reason(name):
     assert name in {one.name for one in files.available()}
     assert files.load(name).name == name
@@ -99,7 +99,7 @@ def test_a_bad_file_is_refused_with_its_name(tmp_path, content, reason):
 
 
 def test_what_is_not_there_or_a_folder_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="'bcb': neither a file nor one of bbc, c50, default, r8"):
+    with pytest.raises(SettingsError, match="'bcb': neither a file nor one of bbc, c50, default, few, r8"):
         files.load("bcb")
     with pytest.raises(SettingsError, match="cannot be read"):
         files.load(str(tmp_path))
