@@ -176,10 +176,11 @@ class TestRuns:
             ingest(on_rows=fail)
         assert runs(workspace, "status", "error") == [("failed", "RuntimeError; see the log")]
 
-    def test_of_one_source_wait_for_each_other(self, workspace, ingest, tmp_path):
+    def test_of_one_source_wait_for_each_other(self, workspace, declare, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(2000))
+        (source,) = declare().values()  # once: whoever reads the file while another writes it finds it empty
         with ThreadPoolExecutor(3) as pool:
-            reports = list(pool.map(lambda _: ingest(), range(3)))
+            reports = list(pool.map(lambda _: sources.ingest(workspace, source, lambda found: found.url), range(3)))
         assert sorted(report.new for report in reports) == [0, 0, 2000]
         assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
