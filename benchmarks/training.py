@@ -3,12 +3,11 @@
 All train the same encoder on the same articles for the same epochs, validate after each, and are measured
 on the same test articles; each runs in a process of its own with the machine's threads. What is timed is
 all that a user waits for once the encoder is loaded: tokenising, compiling, our head's probe, steps and
-validation. Ours is the recipe `few`, and is trained a second time with a head that starts at random, as the
-others' do.
+validation. Ours is trained a second time with a head that starts at random, as the others' do.
 
-The tutorial's loop pads to 512 word pieces, batch 16, float32, Adam at 5e-5. `Trainer` has dynamic padding and
-`group_by_length`, batch 16, a learning rate of 2e-4, and ours' warm-up and weight decay; the faster of float32
-and bfloat16 counts, and bfloat16 is left out where the processor has no instructions for it, since PyTorch takes twenty
+The tutorial's loop pads to 512 word pieces, batch 16, float32, Adam at 5e-5. `Trainer` has dynamic padding,
+`group_by_length` and ours' learning rate, warm-up and weight decay; the faster of float32 and bfloat16
+counts, and bfloat16 is left out where the processor has no instructions for it, since PyTorch takes twenty
 times as long there. Texts are cut at 512 word pieces by all.
 
     python benchmarks/training.py --datasets r8 --out benchmarks/results/training-r8.json
@@ -152,20 +151,27 @@ def summary(task: Task, found: dict[str, list[tuple[float, float]]], repeats: in
 
 
 def ours(task: Task, seed: int, *, head: str = "probe") -> tuple[float, list[int]]:
-    """Train as `classifier train --recipe few` does."""
+    """Train as `classifier train` does."""
     from classifier.model import checkpoint
     from classifier.model.network import Network
     from classifier.model.tokenization import Tokenization
     from classifier.training import fit
-    from classifier.training.recipes import files
+    from classifier.training.recipes import Recipe
 
-    changed = {"epochs": task.epochs, "patience": task.epochs, "max_length": MAX_LENGTH, "head": head, "seed": seed}
-    recipe = files.load("few", **changed)
     pretrained, tokenization = checkpoint.read(task.encoder), Tokenization.read(task.encoder, MAX_LENGTH)
 
     def tokenized(articles: Articles) -> fit.Tokenized:
         return fit.Tokenized(tokenization.pieces(articles.texts), np.array(articles.targets))
 
+    recipe = Recipe(
+        epochs=task.epochs,
+        batch_size=BATCH,
+        learning_rate=LEARNING_RATE,
+        max_length=MAX_LENGTH,
+        patience=task.epochs,
+        head=head,
+        seed=seed,
+    )
     start = time.perf_counter()
     train, validation = tokenized(task.train), tokenized(task.validation)
     fitted = fit.fit(pretrained, train, validation, recipe, categories=task.categories)
@@ -177,7 +183,7 @@ def ours(task: Task, seed: int, *, head: str = "probe") -> tuple[float, list[int
 
 
 def ours_random_head(task: Task, seed: int) -> tuple[float, list[int]]:
-    """Train so with a head that starts at random, as the others' do."""
+    """Train as `classifier train` does, with a head that starts at random as the others' do."""
     return ours(task, seed, head="random")
 
 
