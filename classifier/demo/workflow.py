@@ -18,7 +18,7 @@ from classifier.store import promotions, reads, tables
 from classifier.workspace import Workspace
 
 TRAINING: Mapping[str, Any] = {
-    "recipe": "default",  # from the linear probe, so half of the recipe r8's epochs and time are enough to see it work
+    "recipe": "default",  # half of the recipe r8's epochs and time are enough to see it work
     "epochs": 2,
     "learning_rate": 1e-4,
     "max_length": 128,
