@@ -26,7 +26,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError, SourceUnavailableError
@@ -165,10 +165,8 @@ def _connected(name: str, address: str) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection.execution_options(**readonly)
-    except OperationalError as error:
+    except SQLAlchemyError as error:
         reason = elsewhere.line(error)
-        if elsewhere.is_gone(error):
+        if isinstance(error, DBAPIError) and elsewhere.is_gone(error):
             raise SourceUnavailableError(f"source {name!r}: its database does not answer ({reason})") from error
         raise SourceError(f"source {name!r}: the query fails ({reason})") from error
-    except SQLAlchemyError as error:
-        raise SourceError(f"source {name!r}: the query fails ({elsewhere.line(error)})") from error

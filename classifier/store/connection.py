@@ -19,24 +19,45 @@ _WANTED = "use postgresql+psycopg2://USER@HOST/DATABASE"
 
 
 class Cursor(extensions.cursor):  # type: ignore[misc]
-    """A cursor whose errors keep Postgres' first line: the DETAIL and CONTEXT below it quote rows, and so texts."""
+    """A cursor that raises `_plain` errors."""
 
     def execute(self, *args: Any) -> None:
         """Run a statement."""
-        with _without_rows():
+        with _plain():
             super().execute(*args)
 
     def copy_expert(self, *args: Any) -> None:
         """Run a COPY."""
-        with _without_rows():
+        with _plain():
             super().copy_expert(*args)
 
 
+class DriverConnection(extensions.connection):  # type: ignore[misc]
+    """A connection that raises `_plain` errors."""
+
+    def commit(self) -> None:
+        """Keep what the transaction did."""
+        with _plain():
+            super().commit()
+
+    def rollback(self) -> None:
+        """Undo what the transaction did."""
+        with _plain():
+            super().rollback()
+
+
 @contextmanager
-def _without_rows() -> Iterator[None]:
+def _plain() -> Iterator[None]:
+    """Keep of an error Postgres' first line alone, and call a lost connection an OperationalError.
+
+    The DETAIL and CONTEXT below the first line quote rows, and so texts. When the server crashes, it is chance
+    whether psycopg2 notices that the connection is gone; where it does not, it raises a bare DatabaseError.
+    """
     try:
         yield
     except psycopg2.Error as error:
+        if type(error) is psycopg2.DatabaseError and error.pgcode is None:
+            raise psycopg2.OperationalError(*error.args) from error
         if error.diag.message_primary:
             error.args = (error.diag.message_primary,)
         raise
@@ -73,6 +94,7 @@ def connect(
         connect_args={
             "connect_timeout": connect_timeout_s,
             **patience,
+            "connection_factory": DriverConnection,
             "cursor_factory": Cursor,
             "application_name": "article-classifier",
             "options": f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC",

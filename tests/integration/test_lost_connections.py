@@ -1,0 +1,67 @@
+"""A server that crashes in a transaction is a database that does not answer, which is tried again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from classifier import embedded
+from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError
+from classifier.ingest import queries
+from classifier.store.connection import connect, translated
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Return a server's URL, and what makes it crash: a shutdown that writes nothing and warns nobody."""
+    folder = tmp_path / "postgres"
+    url = embedded.start(folder, "articles")["articles"]
+    pid = int((folder / "postmaster.pid").read_text(encoding="ascii").split()[0])
+
+    def crash():
+        os.kill(pid, signal.SIGQUIT)
+        deadline = time.monotonic() + 30
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    yield url, crash
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+# psycopg2 does not notice here that the connection is gone: its own error is a bare DatabaseError
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(lambda connection: connection.execute(text("SELECT 1")), id="statement"),
+        pytest.param(lambda connection: connection.commit(), id="commit"),
+        pytest.param(lambda connection: connection.rollback(), id="rollback"),
+    ],
+)
+def test_our_database(server, then):
+    url, crash = server
+    engine = connect(url)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        crash()
+        with pytest.raises(DatabaseUnavailableError, match="does not answer"), translated(engine):
+            then(connection)
+    engine.dispose()
+
+
+def test_a_source(server):
+    url, crash = server
+
+    def ask():
+        with queries._connected("cms", url) as connection:
+            connection.execute(text("SELECT 1"))
+            crash()
+            connection.execute(text("SELECT 1"))
+
+    with pytest.raises(SourceUnavailableError, match="'cms': its database does not answer"):
+        ask()
