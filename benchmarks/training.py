@@ -83,11 +83,16 @@ def arguments() -> argparse.Namespace:
 def task(
     name: str, train: list[tuple[str, str]], test: list[tuple[str, str]], encoder: Path, options: argparse.Namespace
 ) -> Task:
-    """Draw the articles, the same for every contender; a tenth as many again validate."""
+    """Draw the articles, the same for every contender; a tenth as many again validate.
+
+    Where more are to be tested on than the test split has, train articles that none of them is given make up for it.
+    """
     generator = random.Random(1)
     known = sorted({category for _, category in train})
     drawn = generator.sample(train, min(len(train), options.train + options.train // 10))
     tested = generator.sample(test, min(len(test), options.test))
+    given = set(drawn)
+    tested += [row for row in train if row not in given][: options.test - len(tested)]
 
     def articles(rows: list[tuple[str, str]]) -> Articles:
         return Articles([text for text, _ in rows], [known.index(category) for _, category in rows])
