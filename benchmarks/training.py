@@ -10,7 +10,8 @@ The tutorial's loop pads to 512 word pieces, batch 16, float32, Adam at 5e-5. `T
 counts, and bfloat16 is left out where the processor has no instructions for it, since PyTorch takes twenty
 times as long there. Texts are cut at 512 word pieces by all.
 
-    python benchmarks/training.py --datasets r8 --out benchmarks/results/training-r8.json
+    python benchmarks/training.py --datasets r8 --train 560 --out benchmarks/results/training-r8.json
+    python benchmarks/training.py --datasets bbc --train 400 --test 1250 --out benchmarks/results/training-bbc.json
 """
 
 from __future__ import annotations

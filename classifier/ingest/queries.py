@@ -26,7 +26,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError, SourceUnavailableError
@@ -167,6 +167,6 @@ def _connected(name: str, address: str) -> Iterator[Connection]:
             yield connection.execution_options(**readonly)
     except SQLAlchemyError as error:
         reason = elsewhere.line(error)
-        if isinstance(error, DBAPIError) and elsewhere.is_gone(error):
+        if elsewhere.is_gone(error):
             raise SourceUnavailableError(f"source {name!r}: its database does not answer ({reason})") from error
         raise SourceError(f"source {name!r}: the query fails ({reason})") from error

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from classifier.articles import Model
 from classifier.exceptions import SourceUnavailableError, TableError
@@ -50,7 +50,7 @@ class Theirs:
                 yield connection
         except SQLAlchemyError as error:
             line = elsewhere.line(error)
-            if isinstance(error, DBAPIError) and elsewhere.is_gone(error):
+            if elsewhere.is_gone(error):
                 address = addresses.shown(self.database.url)
                 raise SourceUnavailableError(f"{address}: the database does not answer ({line})") from error
             raise TableError(f"{self.name}: {line}") from error

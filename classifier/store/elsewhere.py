@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import URL, Engine, TextClause, create_engine, event, func, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
 from classifier.store import addresses
 
@@ -42,9 +42,14 @@ def line(error: BaseException) -> str:
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
-def is_gone(error: DBAPIError) -> bool:
-    """Say whether the database does not answer, and may do so later, rather than refuses what it is asked."""
-    return error.connection_invalidated or error.statement is None
+def is_gone(error: SQLAlchemyError) -> bool:
+    """Say whether the database does not answer, and may do so later, rather than refuses what it is asked.
+
+    An address with an option that does not exist is a ProgrammingError: no later attempt will do better.
+    """
+    if not isinstance(error, DBAPIError):
+        return False
+    return error.connection_invalidated or (error.statement is None and not isinstance(error, ProgrammingError))
 
 
 def _with_driver(url: URL) -> URL:

@@ -1,4 +1,4 @@
-"""A server that crashes in a transaction is a database that does not answer, which is tried again."""
+"""A server that crashes in a transaction is a database that does not answer: ours, and a source's."""
 
 from __future__ import annotations
 

@@ -131,6 +131,7 @@ def test_a_query_changes_nothing(stories, tmp_path):
         ("mysql+pymysql://x/y", SourceError, "its database cannot be opened (No module named 'pymysql'"),
         ("sqlite:////nowhere/at/all.db", SourceUnavailableError, "its database does not answer"),
         ("postgresql://u:geheim@127.0.0.1:1/x", SourceUnavailableError, "its database does not answer"),
+        ("postgresql://u:geheim@127.0.0.1:1/x?nothing=1", SourceError, "the query fails (invalid dsn"),
     ],
 )
 def test_a_database_that_cannot_be_reached_is_one_line_without_its_password(url, error, line):
