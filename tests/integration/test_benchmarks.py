@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -157,3 +159,36 @@ def test_the_newest_five_train_articles_of_each_of_c50s_authors_validate(monkeyp
     for author in {author for author, _ in moments}:
         assert [len(moments[author, split]) for split in ("train", "validation", "test")] == [45, 5, 50]
         assert max(moments[author, "train"]) <= min(moments[author, "validation"])
+
+
+def wait_until(met, within_s=60):
+    """Wait until `met` answers with something true."""
+    until = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.05)
+
+
+SLEEPER = """
+import os, sys, time
+import common
+
+def sleep(pid_file):
+    with open(pid_file, "w") as file:
+        print(os.getpid(), file=file)
+    time.sleep(300)
+
+if __name__ == "__main__":
+    common.in_a_process(sleep, sys.argv[1])
+"""
+
+
+def test_a_benchmark_that_is_ended_takes_the_training_it_began_with_it(tmp_path):
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    pid_file = tmp_path / "pid"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+    with subprocess.Popen([sys.executable, "sleeper.py", str(pid_file)], cwd=tmp_path, env=environment) as benchmark:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text().strip())
+        benchmark.terminate()
+        assert benchmark.wait(timeout=30) == 143
+    wait_until(lambda: not Path(f"/proc/{pid_file.read_text().strip()}").exists())
