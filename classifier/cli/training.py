@@ -30,6 +30,7 @@ def train(
     warmup: Annotated[float | None, typer.Option(help="Share of the steps before the peak.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="AdamW's.")] = None,
     dropout: Annotated[float | None, typer.Option(help="The encoder's.")] = None,
+    masking: Annotated[float | None, typer.Option(help="Share of the word pieces hidden at each step.")] = None,
     max_length: Annotated[
         int | None, typer.Option(help="Word pieces after which a text is cut off, or of a chunk.")
     ] = None,
@@ -80,6 +81,7 @@ def train(
         warmup=warmup,
         weight_decay=weight_decay,
         dropout=dropout,
+        masking=masking,
         max_length=max_length,
         long_articles=long_articles,
         stride=stride,

@@ -57,6 +57,12 @@ class Tokenization:
         tokenizer.enable_truncation(max_length, stride=chunking.overlap(max_length) if chunking else 0)
         return cls(tokenizer, max_length, chunking)
 
+    @property
+    def mask_id(self) -> int | None:
+        """The id of the piece that stood for hidden ones in the encoder's pretraining; None where there is none."""
+        found: int | None = self.tokenizer.token_to_id("[MASK]")
+        return found
+
     def pieces(self, texts: Sequence[str]) -> Pieces:
         """Tokenise the texts in parallel, outside Python's lock, and return the beginning of each."""
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]

@@ -9,7 +9,7 @@ articles come in larger batches and long ones in smaller, so that all cost about
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,15 @@ def batches(
         importance = np.zeros(count, dtype=np.float32)
         importance[: len(rows)] = 1.0 if weights is None else weights[rows]
         yield Batch(tokens, mask, padded, importance, rows)
+
+
+def masked(batch: Batch, share: float, mask_id: int, generator: np.random.Generator) -> Batch:
+    """Return the batch with the mask in the place of a share of its word pieces; special ones at both ends stay."""
+    ends = batch.mask.sum(axis=1, keepdims=True) - 1
+    places = np.arange(batch.tokens.shape[1])
+    drawn = generator.random(batch.tokens.shape, dtype=np.float32) < share
+    hidden = drawn & (places > 0) & (places < ends)
+    return replace(batch, tokens=np.where(hidden, np.int32(mask_id), batch.tokens))
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

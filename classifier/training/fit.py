@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from classifier.exceptions import StepTooLargeError, TrainingMemoryError
+from classifier.exceptions import EncoderError, StepTooLargeError, TrainingMemoryError
 from classifier.model import network as networks
 from classifier.model.backend import Precision, best_precision
 from classifier.model.checkpoint import Checkpoint, Weights
@@ -72,8 +72,11 @@ def fit(
     memory is computed in twice as many parts, from the last saved state on.
 
     Raises:
+        EncoderError: the recipe masks word pieces, and the encoder's vocabulary has no mask.
         TrainingMemoryError: not even one article at a time fits into memory.
     """
+    if recipe.masking and train.mask_id is None:
+        raise EncoderError(f"masking {recipe.masking}: the encoder's tokenizer has no [MASK]; set masking to 0")
     parts = 1
     while True:
         state = checkpoints.newest() if checkpoints else None

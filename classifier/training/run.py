@@ -14,7 +14,7 @@ from classifier.articles import CategoryIndices, Probabilities
 from classifier.evaluation.metrics import macro_f1
 from classifier.model.network import Network, Optimisation
 from classifier.training import early_stopping
-from classifier.training.batches import Size, batches, count, split
+from classifier.training.batches import Batch, Size, batches, count, masked, split
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
 from classifier.training.state import Epoch, Position, State, Tokenized
@@ -111,7 +111,7 @@ class Run:
         for batch in batches(*data, size=self.size, weights=self.weights, shuffle=self.shuffle, start=at.batch):
             found = [
                 self.network.fit_batch(part.tokens, part.mask, part.targets, part.importance)
-                for part in split(batch, at.parts)
+                for part in split(self._masked(batch), at.parts)
             ]
             done = self.position.batch
             loss = (self.position.loss * done + sum(found) / len(found)) / (done + 1)
@@ -120,6 +120,14 @@ class Run:
             if self.checkpoints and self.checkpoints.due(self.position.step):
                 self._save()
         return loss
+
+    def _masked(self, batch: Batch) -> Batch:
+        """Return the batch as the network is to see it now; a training that goes on masks what it would have."""
+        if not self.recipe.masking:
+            return batch
+        assert self.train.mask_id is not None, "`fit` has seen to it"
+        generator = np.random.default_rng((self.position.step + 1, self.recipe.seed))
+        return masked(batch, self.recipe.masking, self.train.mask_id, generator)
 
     def _advance(self, loss: float) -> None:
         at = self.position

@@ -31,11 +31,13 @@ class Tokenized:
     """Articles as word pieces, with their categories' positions.
 
     `pieces` are chunks, and `owners` leads from each to its article; without `owners`, an article is one chunk.
+    `mask_id` is the piece that may stand for others in training, where the vocabulary has one.
     """
 
     pieces: Pieces
     targets: CategoryIndices
     owners: Owners | None = None
+    mask_id: int | None = None
 
     @property
     def chunk_targets(self) -> CategoryIndices:

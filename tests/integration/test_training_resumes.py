@@ -26,7 +26,14 @@ from classifier.workspace import Workspace
 from tests.integration.made_up import articles, query, run, take_in, value
 from tests.tiny import make_encoder
 
-RECIPE = Recipe(epochs=3, batch_size=4, learning_rate=0.01, max_length=16, patience=3)  # one width: one graph
+RECIPE = Recipe(
+    epochs=3,
+    batch_size=4,
+    learning_rate=0.01,
+    max_length=16,  # one width: one graph
+    masking=0.1,
+    patience=3,
+)
 COMMAND = "import sys; from classifier.cli.app import main; sys.argv = ['classifier', *sys.argv[1:]]; main()"
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.training.batches import BUCKETS, Size, batches, bucket, count, split
+from classifier.training.batches import BUCKETS, Size, batches, bucket, count, masked, split
 
 lengths_of_articles = st.lists(st.integers(2, 512), min_size=1, max_size=120)
 
@@ -123,3 +123,32 @@ def test_batches_that_are_done_are_left_out():
         for start in (0, 4)
     )
     assert rest == whole[4:]
+
+
+MASK, CLS, SEP = 2000, 2001, 2002
+
+
+def of_length(*lengths, rows):
+    pieces = [[CLS, *[5] * (length - 2), SEP] for length in lengths]
+    (batch,) = batches(pieces, np.zeros(len(pieces), dtype=np.int64), size=Size(rows))
+    return batch
+
+
+def test_the_mask_stands_for_a_share_of_the_word_pieces_and_for_nothing_else():
+    batch = of_length(400, 300, 200, rows=4)
+    seen = masked(batch, 0.1, MASK, np.random.default_rng(0))
+    hidden = seen.tokens == MASK
+    assert (batch.tokens[hidden] == 5).all()
+    assert (seen.tokens[~hidden] == batch.tokens[~hidden]).all()
+    assert hidden.sum() / (batch.tokens == 5).sum() == pytest.approx(0.1, abs=0.03)
+    assert seen.mask is batch.mask
+    assert not (batch.tokens == MASK).any(), "the articles themselves stay as they are"
+
+
+@given(st.lists(st.integers(2, 20), min_size=1, max_size=5))
+def test_of_articles_that_are_masked_all_over_the_special_pieces_are_left(lengths):
+    batch = of_length(*lengths, rows=6)
+    seen = masked(batch, 1.0, MASK, np.random.default_rng(0))
+    for row, length in enumerate(sorted(lengths, reverse=True)):
+        assert seen.tokens[row][batch.mask[row] == 1].tolist() == [CLS, *[MASK] * (length - 2), SEP]
+    assert (seen.tokens[len(lengths) :] == 0).all()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from classifier.exceptions import SettingsError
+from classifier.exceptions import EncoderError, SettingsError
 from classifier.model import checkpoint, optimiser
 from classifier.model.network import Network, Optimisation, softmax
 from classifier.training import fit, run
@@ -173,6 +173,35 @@ def same(one, other):
 def test_the_same_recipe_seed_and_data_give_the_same_bits(trained):
     assert told(trained(again=1)) == told(trained())
     assert same(trained(again=1), trained())
+
+
+def test_masking_hides_other_word_pieces_at_each_step_and_none_where_it_validates(encoder, monkeypatch):
+    seen, validated = [], []
+
+    def remember(_, tokens, *__):
+        seen.append(tokens)
+        return 0.0
+
+    def answer(_, tokens, mask):
+        validated.append(tokens)
+        return np.full((len(tokens), 2), 0.5)
+
+    monkeypatch.setattr(Network, "fit_batch", remember)
+    monkeypatch.setattr(Network, "probabilities", answer)
+    data = fit.Tokenized([[2, *[7] * 60, 3]] * 4, np.array([0, 1, 0, 1]), mask_id=4)
+    recipe = Recipe(epochs=2, batch_size=2, masking=0.2, head="random", precision="float32")
+    fit.fit(encoder, data, data, recipe, categories=2)
+    patterns = {(tokens == 4).tobytes() for tokens in seen}
+    assert len(patterns) == len(seen) == 4
+    assert np.mean([tokens == 4 for tokens in seen]) == pytest.approx(0.2, abs=0.06)
+    assert validated
+    assert not any((tokens == 4).any() for tokens in validated)
+
+
+def test_masking_without_a_mask_in_the_vocabulary_is_refused_in_one_line(encoder):
+    data = fit.Tokenized([[2, 5, 3]] * 6, TARGETS)
+    with pytest.raises(EncoderError, match=r"masking 0.1: the encoder's tokenizer has no \[MASK\]; set masking to 0"):
+        fit.fit(encoder, data, data, Recipe(masking=0.1), categories=3)
 
 
 def test_averaged_weights_are_the_ones_that_are_kept(trained):

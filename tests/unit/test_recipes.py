@@ -35,6 +35,7 @@ def test_usual_values_are_taken(precision):
         ({"ema_decay": -0.1}, "ema decay"),
         ({"dropout": float("nan")}, "dropout nan"),
         ({"warmup": 1.0}, "warmup"),
+        ({"masking": 1.0}, "masking 1.0: has to be at least 0 and below 1"),
         ({"clip_norm": 0.0}, "clip norm"),
         ({"blend": "trees"}, "blend 'trees': one of none, linear, style"),
         ({"long_articles": "split"}, "long articles 'split': one of truncate, chunk"),

@@ -30,6 +30,8 @@ class Recipe:
         weight_decay: AdamW's; biases and layer norms are left out of it.
         clip_norm: The gradient is scaled down to this norm where it is longer.
         dropout: Of the encoder, as DistilBERT was pretrained.
+        masking: Share of an article's word pieces that [MASK] stands for, others at each step, so that no single
+            word decides (word dropout: Iyyer et al., 2015). Costs no time.
         max_length: Word pieces after which a text is cut off, or that a chunk has; two of them are no text.
         long_articles: "truncate" cuts off, "chunk" reads on in chunks whose logits' mean counts.
         stride: Word pieces from a chunk's beginning to the next one's.
@@ -58,6 +60,7 @@ class Recipe:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     dropout: float = 0.1
+    masking: float = 0.0
     max_length: int = 256
     long_articles: str = "truncate"
     stride: int = 192
@@ -87,7 +90,7 @@ class Recipe:
             raise SettingsError(f"layer decay {self.layer_decay}: has to be above 0 and at most 1")
         if not (self.clip_norm > 0 and self.weight_decay >= 0):
             raise SettingsError("clip norm has to be above 0, and weight decay at least 0")
-        for name in ("warmup", "dropout", "label_smoothing", "ema_decay"):
+        for name in ("warmup", "dropout", "masking", "label_smoothing", "ema_decay"):
             if not 0 <= (value := getattr(self, name)) < 1:
                 raise SettingsError(f"{name.replace('_', ' ')} {value}: has to be at least 0 and below 1")
         _one_of("precision", self.precision, PRECISIONS)
