@@ -8,11 +8,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -161,14 +162,6 @@ def test_the_newest_five_train_articles_of_each_of_c50s_authors_validate(monkeyp
         assert max(moments[author, "train"]) <= min(moments[author, "validation"])
 
 
-def wait_until(met, within_s=60):
-    """Wait until `met` answers with something true."""
-    until = time.monotonic() + within_s
-    while not met():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.05)
-
-
 SLEEPER = """
 import os, sys, time
 import common
@@ -188,7 +181,7 @@ def test_a_benchmark_that_is_ended_takes_the_training_it_began_with_it(tmp_path)
     pid_file = tmp_path / "pid"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
     with subprocess.Popen([sys.executable, "sleeper.py", str(pid_file)], cwd=tmp_path, env=environment) as benchmark:
-        wait_until(lambda: pid_file.exists() and pid_file.read_text().strip())
+        wait_for(lambda: pid_file.exists() and pid_file.read_text().strip(), within_s=60)
         benchmark.terminate()
         assert benchmark.wait(timeout=30) == 143
-    wait_until(lambda: not Path(f"/proc/{pid_file.read_text().strip()}").exists())
+    wait_for(lambda: not Path(f"/proc/{pid_file.read_text().strip()}").exists(), within_s=60)

@@ -27,6 +27,7 @@ from classifier.store import labelling_queue, reads, writes
 from classifier.store.labelling_queue import Selection
 from tests.integration.made_up import articles, crown, dump, query, run, take_in, unlabelled, value
 from tests.tiny import CATEGORIES
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ class TestPipeline:
             def run(self, texts):
                 if texts[0].endswith("a10"):
                     assert third_prepared.wait(20), "the third page is claimed while the second is in the model"
-                    wait_for(lambda: value(workspace.database, "SELECT count(*) FROM predictions") == 10)
+                    wait_for(lambda: value(workspace.database, "SELECT count(*) FROM predictions") == 10, within_s=20)
                 return super().run(texts)
 
         done = worker.work(workspace.database, champion, Patient(), page_size=10)
@@ -338,13 +339,6 @@ END_THE_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.slow

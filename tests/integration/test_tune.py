@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from classifier.training.recipes import Recipe, files
 from classifier.workspace import Workspace
 from tests.integration.made_up import COLUMNS, articles, query, run, take_in, value
 from tests.tiny import make_encoder
+from tests.waiting import wait_for
 
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32")
 WORKER = (
@@ -40,13 +40,6 @@ def encoder(workspace, tmp_path):
     ]
     take_in(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
     return str(make_encoder(tmp_path / "encoder"))
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -68,7 +61,7 @@ def test_two_workers_share_a_study_one_is_killed_and_the_best_recipe_trains(work
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     first = start()
-    wait_for(lambda: list(tmp_path.glob("home/checkpoints/*/step-*")) or first.poll() is not None)
+    wait_for(lambda: list(tmp_path.glob("home/checkpoints/*/step-*")) or first.poll() is not None, within_s=120)
     first.send_signal(signal.SIGKILL)
     said = first.communicate()[1]
     assert first.returncode == -signal.SIGKILL, said
@@ -214,7 +207,7 @@ def test_a_trial_whose_first_worker_still_trains_waits_for_it(workspace, tuned, 
     with ThreadPoolExecutor(1) as pool:
         with locks.held(directory):
             second = pool.submit(tuned, 2)
-            wait_for(lambda: "being trained already" in caplog.text or second.done())
+            wait_for(lambda: "being trained already" in caplog.text or second.done(), within_s=120)
             assert (len(tuned.seen), second.done()) == (1, False)
         assert second.result(timeout=120).trials == 2
     assert tuned.directories == [directory, directory]
