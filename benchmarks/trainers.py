@@ -39,6 +39,7 @@ class Task:
     train: Articles
     validation: Articles
     test: Articles
+    batch: int = BATCH
 
 
 Trained = tuple[float, list[int]]
@@ -60,7 +61,7 @@ def ours(task: Task, seed: int, *, head: str = "probe") -> Trained:
 
     recipe = Recipe(
         epochs=task.epochs,
-        batch_size=BATCH,
+        batch_size=task.batch,
         learning_rate=LEARNING_RATE,
         max_length=MAX_LENGTH,
         patience=task.epochs,
@@ -73,7 +74,7 @@ def ours(task: Task, seed: int, *, head: str = "probe") -> Trained:
     seconds = time.perf_counter() - start
     network = Network(pretrained.shape, task.categories, precision=fitted.precision)  # type: ignore[arg-type]
     network.load(replace(pretrained, weights=fitted.weights))
-    found = fit.predict(network, tokenized(task.test), size=2 * BATCH)
+    found = fit.predict(network, tokenized(task.test), size=2 * task.batch)
     return seconds, [int(one) for one in found.argmax(axis=1)]
 
 
@@ -110,11 +111,11 @@ def tutorial(task: Task, seed: int) -> Trained:
         return model(inputs, training=False)
 
     def predicted(articles: Articles) -> list[int]:
-        parts = [tf.argmax(logits(inputs), axis=1).numpy() for inputs, _ in dataset(articles).batch(BATCH)]
+        parts = [tf.argmax(logits(inputs), axis=1).numpy() for inputs, _ in dataset(articles).batch(task.batch)]
         return [int(one) for one in np.concatenate(parts)]
 
     start = time.perf_counter()
-    train = dataset(task.train).shuffle(len(task.train.texts), seed=seed).batch(BATCH)
+    train = dataset(task.train).shuffle(len(task.train.texts), seed=seed).batch(task.batch)
     for _ in range(task.epochs):
         for inputs, targets in train:
             step(inputs, targets)
@@ -172,7 +173,7 @@ def _trainer(task: Task, seed: int, *, bf16: bool) -> Trained:
         ]
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = _trainer_settings(folder, task.epochs, seed, bf16)
+        settings = _trainer_settings(folder, task, seed, bf16)
         start = time.perf_counter()
         trainer = Trainer(
             model=model,
@@ -188,14 +189,15 @@ def _trainer(task: Task, seed: int, *, bf16: bool) -> Trained:
     return seconds, [int(one) for one in found.argmax(axis=1)]
 
 
-def _trainer_settings(folder: str, epochs: int, seed: int, bf16: bool) -> Any:
+def _trainer_settings(folder: str, task: Task, seed: int, bf16: bool) -> Any:
+    import torch
     from transformers import TrainingArguments
 
     return TrainingArguments(
         output_dir=folder,
-        num_train_epochs=epochs,
-        per_device_train_batch_size=BATCH,
-        per_device_eval_batch_size=2 * BATCH,
+        num_train_epochs=task.epochs,
+        per_device_train_batch_size=task.batch,
+        per_device_eval_batch_size=2 * task.batch,
         learning_rate=LEARNING_RATE,
         lr_scheduler_type="cosine",
         warmup_steps=WARMUP,
@@ -205,7 +207,7 @@ def _trainer_settings(folder: str, epochs: int, seed: int, bf16: bool) -> Any:
         save_strategy="no",
         report_to=[],
         bf16=bf16,
-        use_cpu=True,
+        use_cpu=not torch.cuda.is_available(),
         disable_tqdm=True,
         seed=seed,
     )

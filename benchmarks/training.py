@@ -61,7 +61,8 @@ def task(
     """
     generator = random.Random(1)
     known = sorted({category for _, category in train})
-    drawn = generator.sample(train, min(len(train), options.train + options.train // 10))
+    count = min(options.train, len(train) * 10 // 11)
+    drawn = generator.sample(train, count + count // 10)
     tested = generator.sample(test, min(len(test), options.test))
     given = set(drawn)
     tested += [row for row in train if row not in given][: options.test - len(tested)]
@@ -69,7 +70,7 @@ def task(
     def articles(rows: list[tuple[str, str]]) -> Articles:
         return Articles([text for text, _ in rows], [known.index(category) for _, category in rows])
 
-    parts = articles(drawn[: options.train]), articles(drawn[options.train :]), articles(tested)
+    parts = articles(drawn[:count]), articles(drawn[count:]), articles(tested)
     return Task(name, encoder, len(known), options.epochs, *parts)
 
 
