@@ -27,7 +27,6 @@ import numpy as np
 from classifier import durable
 from classifier.exceptions import SettingsError
 from classifier.labelling.engine import Engine
-from classifier.model import hardware
 from classifier.model.checkpoint import EncoderShape
 
 log = logging.getLogger(__name__)
@@ -38,7 +37,10 @@ WIDTHS = (64, 128, 256, 512)
 """Widths that are timed; a bucket between two takes the size of the wider one."""
 
 CANDIDATES = (512, 1024, 2048, 4096)
-"""Word pieces a batch, padding included, that are tried."""
+"""Word pieces a batch, padding included, that are tried first; while the most of them are best, twice as many."""
+
+LARGEST = 65_536
+"""Word pieces a batch at most: on a GPU it is memory that ends it."""
 
 TEXTS_A_BUCKET = 64
 """Texts of one bucket that a page is taken to hold: what padding rows are weighed against."""
@@ -129,7 +131,8 @@ def _cheapest(engine: Engine, width: int, candidates: Sequence[int]) -> int:
     rows = {tokens: max(1, tokens // width) for tokens in candidates}
     seconds = _seconds(engine, sorted(set(rows.values())), width)
     costs = {tokens: seconds[count] / count * (1 + count / (2 * TEXTS_A_BUCKET)) for tokens, count in rows.items()}
-    return min(tokens for tokens, cost in costs.items() if cost <= _AS_GOOD * min(costs.values()))
+    found = min(tokens for tokens, cost in costs.items() if cost <= _AS_GOOD * min(costs.values()))
+    return _cheapest(engine, width, (found, 2 * found)) if max(candidates) == found < LARGEST else found
 
 
 def _seconds(engine: Engine, counts: Sequence[int], width: int) -> dict[int, float]:
@@ -165,7 +168,7 @@ def _same_bits(engine: Engine, vocabulary: int, sizes: BatchSizes, widths: Seque
 
 def _key(engine: Engine, shape: EncoderShape, longest: int) -> str:
     sizes = " ".join(f"{name}={size}" for name, size in asdict(shape).items() if name != "vocab_size")
-    return f"{hardware.cpu_name()}; {engine.name} {engine.precision}; {sizes}; up to {longest}"
+    return f"{engine.device}; {engine.name} {engine.precision}; {sizes}; up to {longest}"
 
 
 @contextmanager

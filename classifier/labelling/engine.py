@@ -32,6 +32,10 @@ class Engine(Protocol):
     def precision(self) -> str:
         """The number format that is really used."""
 
+    @property
+    def device(self) -> str:
+        """The processor or the GPU, and with what Keras computes where it is Keras."""
+
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
         """Return each row's probabilities; `tokens` and `mask` are (articles, tokens)."""
 
@@ -39,7 +43,7 @@ class Engine(Protocol):
 def choose(artefact: Artefact, *, engine: EngineName = "auto", precision: Precision = "auto") -> Engine:
     """Load the model into the engine that is fastest here, or into the one that is named.
 
-    "auto" takes Keras where TensorFlow sees a GPU and OpenVINO otherwise, in the number format that
+    "auto" takes Keras where its backend sees a GPU and OpenVINO otherwise, in the number format that
     the machine multiplies fastest.
 
     Raises:
@@ -66,8 +70,8 @@ def _pick(engine: EngineName) -> tuple[str, str]:
     if not hardware.may_have_gpu():
         return "openvino", "there is no GPU"
     if keras_engine.sees_gpu():
-        return "keras", "TensorFlow sees a GPU"
-    return "openvino", "there is a GPU, but TensorFlow does not see it"
+        return "keras", "Keras sees a GPU"
+    return "openvino", "there is a GPU, but Keras does not see it"
 
 
 def _load(checkpoint: Checkpoint, categories: int, name: str, precision: Precision) -> Engine:

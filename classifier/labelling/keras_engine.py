@@ -21,6 +21,7 @@ class KerasEngine:
         wanted: dict[str, backend.Precision] = {"f32": "float32", "bf16": "mixed_bfloat16"}
         chosen = backend.best_precision() if precision == "auto" else wanted[precision]
         self.precision = {"float32": "f32", "mixed_bfloat16": "bf16", "mixed_float16": "f16"}[chosen]
+        self.device = backend.device()
         self._network = network.Network(checkpoint.shape, categories, precision=chosen)
         self._network.load(checkpoint)
 

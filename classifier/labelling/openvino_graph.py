@@ -52,6 +52,7 @@ class OpenVinoEngine:
         # A processor without bfloat16 falls back to f32: say what runs, not what was asked for.
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
         self.precision = "bf16" if used == openvino.Type.bf16 else "f32"
+        self.device = hardware.cpu_name()
         self._request = compiled.create_infer_request()
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:

@@ -10,12 +10,13 @@ from typing import Literal
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # by default it takes all of a GPU's memory at once
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it PyTorch's products may differ in their bits
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow has its kernels for new processors only
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banner is not an error
 
 import keras  # noqa: TID253  # see `network`
 
-from classifier.model.hardware import multiplies_bfloat16
+from classifier.model.hardware import cpu_name, multiplies_bfloat16
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -52,6 +53,26 @@ def sees_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+def device() -> str:
+    """Return the name of what Keras' backend computes on, and the backend's."""
+    return f"{_gpu_name() if sees_gpu() else cpu_name()} with {backend()}"
+
+
+def _gpu_name() -> str:
+    if backend() == "torch":
+        import torch
+
+        return str(torch.cuda.get_device_name())
+    if backend() == "jax":
+        import jax
+
+        return str(jax.devices()[0].device_kind)
+    import tensorflow as tf
+
+    gpu = tf.config.list_physical_devices("GPU")[0]
+    return str(tf.config.experimental.get_device_details(gpu).get("device_name", "a GPU"))
+
+
 def is_tensorflow_on_cpu() -> bool:
     """Say whether what is tuned for TensorFlow on a CPU holds."""
     return backend() == "tensorflow" and not sees_gpu()
@@ -81,4 +102,5 @@ def make_repeatable() -> None:
     elif backend() == "torch" and sees_gpu():
         import torch
 
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # it would show who reads it, for 2 ms a step

@@ -14,7 +14,6 @@ import pytest
 from classifier.exceptions import SettingsError
 from classifier.labelling import batch_sizes
 from classifier.labelling.batch_sizes import BatchSizes
-from classifier.model import hardware
 from classifier.model.checkpoint import EncoderShape
 
 SHAPE = EncoderShape(100, 2, 2, 8, 16, 128)
@@ -37,7 +36,7 @@ class Clock:
 class TimedEngine:
     """Takes `fixed` seconds a batch and `each` a word piece."""
 
-    name = "timed"
+    name, device = "timed", "a processor"
     precision = "f32"
 
     def __init__(self, fixed=0.0, each=1e-5):
@@ -88,8 +87,16 @@ def test_sizes_that_differ_by_less_than_timing_can_tell_count_as_the_same():
 
 
 def test_where_a_batch_has_a_price_large_ones_are_chosen_else_small_ones():
-    assert batch_sizes.calibrate(TimedEngine(fixed=0.02), 512).rows(512) == 8
+    assert batch_sizes.calibrate(TimedEngine(fixed=0.005), 512).rows(512) == 8
     assert batch_sizes.calibrate(TimedEngine(), 64).rows(64) == 8
+
+
+def test_where_the_largest_batch_is_the_cheapest_larger_ones_are_tried_up_to_a_bound():
+    """As on a GPU, to which a thousand word pieces are no more work than one."""
+    assert batch_sizes.calibrate(TimedEngine(fixed=0.02), 512).rows(512) == 16
+    gpu = TimedEngine(fixed=1.0, each=1e-9)
+    assert batch_sizes.calibrate(gpu, 512).rows(512) == batch_sizes.LARGEST // 512
+    assert max(rows * width for rows, width in gpu.shapes) == batch_sizes.LARGEST
 
 
 def test_no_batch_is_wider_than_the_model():
@@ -107,7 +114,7 @@ def test_what_was_measured_is_kept(tmp_path):
     assert again.shapes == []
 
 
-def test_each_model_shape_precision_and_processor_is_measured(tmp_path, monkeypatch):
+def test_each_model_shape_precision_and_processor_is_measured(tmp_path):
     engine = TimedEngine()
 
     def measures(shape=SHAPE):
@@ -120,7 +127,7 @@ def test_each_model_shape_precision_and_processor_is_measured(tmp_path, monkeypa
     assert measures(EncoderShape(100, 3, 2, 8, 16, 128))
     engine.precision = "bf16"
     assert measures()
-    monkeypatch.setattr(hardware, "cpu_name", lambda: "another")
+    engine.device = "another"
     assert measures()
     assert len(json.loads((tmp_path / batch_sizes.FILE).read_text())) == 4
 
