@@ -1,4 +1,4 @@
-# Two images of one application: --target cpu (the default) and --target gpu, which adds CUDA.
+# Two images of one application: --target cpu (the default) and --target gpu, which adds PyTorch with CUDA.
 # The dependencies are installed before the code is copied, so that a change of code rebuilds in seconds.
 
 FROM python:3.11.16-slim-bookworm AS dependencies
@@ -19,7 +19,7 @@ RUN mkdir classifier && touch classifier/__init__.py \
     && pip uninstall --yes article-classifier
 
 FROM dependencies AS gpu-dependencies
-RUN pip install "tensorflow[and-cuda]" -c constraints.txt
+RUN pip install torch -c constraints.txt
 
 FROM dependencies AS application
 COPY classifier classifier
@@ -29,6 +29,7 @@ COPY plugins /application/opt/airflow/plugins
 COPY docker/init.sh /application/opt/airflow/init.sh
 
 FROM gpu-dependencies AS gpu
+ENV KERAS_BACKEND=torch
 COPY --from=application /application/usr/local /usr/local
 COPY --from=application /application/opt/airflow /opt/airflow
 WORKDIR /opt/airflow

@@ -29,8 +29,13 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
         return platform.processor() or platform.machine()
 
 
+def keras_backend() -> str:
+    """Return what Keras is to compute with, which is also the package's name: tensorflow, torch or jax."""
+    return os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
 def may_have_gpu(devices: Path = Path("/dev")) -> bool:
-    """Say whether there is an NVIDIA device to ask TensorFlow about; False means there is none."""
+    """Say whether there is an NVIDIA device to ask Keras' backend about; False means there is none."""
     return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists()  # dxg: Windows' Linux
 
 

@@ -1,4 +1,7 @@
-"""The DistilBERT text classifier as a Keras network. With eight modules beside it, all that names Keras.
+"""The DistilBERT text classifier as a Keras network.
+
+With `backend`, `first_token` and `optimiser` beside it, and a package each of what is TensorFlow's and PyTorch's own,
+it is all that names Keras.
 
 The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of `transformers`
 (dense and ReLU on the first token, dropout, logits), so every weight maps one to one to a tensor of
@@ -7,7 +10,7 @@ The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -27,9 +30,10 @@ from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
 from classifier.exceptions import SettingsError
-from classifier.model import attention, first_token, fitting, halves, optimiser, tracing
+from classifier.model import first_token, fitting, optimiser
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
-from classifier.model.dropout import use_bytes
+from classifier.model.on_tensorflow import attention, halves, tracing
+from classifier.model.on_tensorflow import dropout as byte_dropout
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,16 @@ class Network:
         self._answers = keras.Model(self._model.input, answers)  # one graph for both, since to trace one takes seconds
         _drop_as_transformers(self._model)
         first_token.use(self._model)
+        self._answer: Callable[[TokenIds, PaddingMask], dict[str, NDArray[np.float32]]] = self._answer_of_keras
         if is_tensorflow_on_cpu():
-            use_bytes(self._model)
+            byte_dropout.use(self._model)
             attention.use(self._model)
             halves.use(self._model)
             tracing.answers(self._answers)
+        elif backend() == "torch":
+            from classifier.model.on_torch import steps
+
+            self._answer = steps.answers(self._model)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the checkpoint's weights; a head that it does not have keeps its initial ones."""
@@ -130,8 +139,13 @@ class Network:
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self._model.compile(optimizer=optimizer, loss=optimiser.loss(optimisation.label_smoothing))
+        self._step: Callable[[TokenIds, PaddingMask, CategoryIndices, Probabilities], float] = self._step_of_keras
         if is_tensorflow_on_cpu():
             tracing.steps(self._model)
+        elif backend() == "torch":
+            from classifier.model.on_torch import steps
+
+            self._step = steps.steps(self._model, optimisation.label_smoothing)
 
     def _freeze(self, layers: int) -> None:
         """Keep the weights of the embeddings and of so many layers from the bottom."""
@@ -166,9 +180,14 @@ class Network:
         Raises:
             StepTooLargeError: it does not fit into memory. The network is of no use any more.
         """
-        inputs = {"token_ids": tokens, "padding_mask": mask}
         with fitting.memory_errors():
-            logs = self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)
+            return self._step(tokens, mask, targets, importance)
+
+    def _step_of_keras(
+        self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, importance: Probabilities
+    ) -> float:
+        inputs = {"token_ids": tokens, "padding_mask": mask}
+        logs = self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)
         return float(logs["loss"])
 
     def hidden(self, tokens: TokenIds, mask: PaddingMask) -> NDArray[np.float32]:
@@ -177,7 +196,8 @@ class Network:
         Raises:
             StepTooLargeError: it does not fit into memory.
         """
-        return self._answered("hidden", tokens, mask)
+        with fitting.memory_errors():
+            return self._answer(tokens, mask)["hidden"]
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
         """Return the softmax of the logits in float32, shape (articles, categories).
@@ -185,12 +205,12 @@ class Network:
         Raises:
             StepTooLargeError: it does not fit into memory.
         """
-        return softmax(self._answered("logits", tokens, mask))
-
-    def _answered(self, name: str, tokens: TokenIds, mask: PaddingMask) -> NDArray[np.float32]:
         with fitting.memory_errors():
-            found = self._answers.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
-        return np.asarray(found[name], dtype=np.float32)
+            return softmax(self._answer(tokens, mask)["logits"])
+
+    def _answer_of_keras(self, tokens: TokenIds, mask: PaddingMask) -> dict[str, NDArray[np.float32]]:
+        found = self._answers.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
+        return {name: np.asarray(one, dtype=np.float32) for name, one in found.items()}
 
 
 def forget() -> None:

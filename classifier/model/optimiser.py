@@ -12,13 +12,19 @@ from typing import Any
 import keras  # noqa: TID253  # one of the modules that do
 import numpy as np
 
-from classifier.model import fused_adamw
-from classifier.model.backend import is_tensorflow_on_cpu
+from classifier.model.backend import backend, is_tensorflow_on_cpu
+from classifier.model.on_tensorflow import adamw as on_tensorflow
 
 
 def adamw(rates: Mapping[str, float]) -> Any:
     """Return the class of the fastest AdamW at hand with a learning rate for each variable, as `by_layer` has it."""
-    return fused_adamw.adamw(rates) if is_tensorflow_on_cpu() else by_layer(rates)
+    if is_tensorflow_on_cpu():
+        return on_tensorflow.adamw(rates)
+    if backend() == "torch":
+        from classifier.model.on_torch import adamw as on_torch
+
+        return on_torch.adamw(rates)
+    return by_layer(rates)
 
 
 def by_layer(rates: Mapping[str, float]) -> Any:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from classifier.model.hardware import available_cores, may_have_gpu
+from classifier.model.hardware import available_cores, keras_backend, may_have_gpu
 
 PACKAGES = ("article-classifier", "keras", "keras-hub", "numpy", "tensorflow", "tokenizers", "torch", "jax")
 
@@ -57,7 +57,7 @@ def _machine() -> dict[str, Any]:
         "cores": available_cores(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "gpus": _gpus(),
-        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "backend": keras_backend(),
     }
 
 

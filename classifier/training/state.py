@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from classifier.articles import CategoryIndices, Probabilities
 from classifier.model import long_articles
 from classifier.model.checkpoint import Checkpoint
+from classifier.model.hardware import keras_backend
 from classifier.model.long_articles import Owners
 from classifier.model.tokenization import Pieces
 from classifier.training.recipes import Recipe
 
 FORMAT = 2
 """Of the state and of what the key covers; another one makes every training start afresh."""
-
-_LIBRARIES = ("keras", "keras-hub", "tensorflow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ def key(
         "train": train.sha256(),
         "validation": validation.sha256(),
         "shape": asdict(checkpoint.shape),
-        "versions": {name: version(name) for name in _LIBRARIES},
+        "versions": {name: version(name) for name in ("keras", "keras-hub", keras_backend())},
     }
     found.update(json.dumps(described, sort_keys=True, default=str).encode())
     for name in sorted(checkpoint.weights):

@@ -19,8 +19,8 @@ def layers():
 
     import keras  # isort: skip
 
-    from classifier.model.attention import WrittenOutAttention
-    from classifier.model.dropout import ByteDropout
+    from classifier.model.on_tensorflow.attention import WrittenOutAttention
+    from classifier.model.on_tensorflow.dropout import ByteDropout
 
     def pair(dtype="float32", rate=0.1):
         found = []
@@ -107,9 +107,9 @@ def test_what_is_padding_has_no_weight_and_gets_no_gradient(layers):
 
 
 def test_every_attention_of_all_tokens_is_written_out():
-    from classifier.model.attention import WrittenOutAttention
     from classifier.model.checkpoint import EncoderShape
     from classifier.model.network import Network
+    from classifier.model.on_tensorflow.attention import WrittenOutAttention
 
     network = Network(EncoderShape(17, 3, 2, 8, 16, 16), 3)
     layers = [layer._self_attention_layer for layer in network._model.backbone.transformer_layers]

@@ -125,7 +125,8 @@ def test_the_images_run_as_an_ordinary_user_from_a_pinned_base():
     final = [stage for stage in stages if re.match(r"\S+ AS (cpu|gpu)\n", stage)]
     assert len(final) == 2
     assert all("\nUSER airflow\n" in stage for stage in final)
-    assert "tensorflow[and-cuda]" in next(stage for stage in stages if stage.startswith("dependencies AS gpu-"))
+    assert "pip install torch" in next(stage for stage in stages if stage.startswith("dependencies AS gpu-"))
+    assert [stage.split()[2] for stage in stages if "\nENV KERAS_BACKEND=torch\n" in stage] == ["gpu"]
     assert "://" not in DOCKERFILE  # no package registry's address
 
 

@@ -13,7 +13,7 @@ def dropped():
 
     import tensorflow as tf  # isort: skip
 
-    from classifier.model.dropout import ByteDropout  # isort: skip
+    from classifier.model.on_tensorflow.dropout import ByteDropout  # isort: skip
 
     def one(rate, *, calls=1, dtype="float32", training=True):
         layer = ByteDropout(rate, seed=7, dtype=dtype)

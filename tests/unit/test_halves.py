@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifier.model import backend, checkpoint, halves
+from classifier.model import backend, checkpoint
 from classifier.model.network import Network, Optimisation
+from classifier.model.on_tensorflow import halves
 from tests.tiny import make_encoder
 
 PLAIN = Optimisation(learning_rate=0.01, weight_decay=0.0, warmup_steps=0, total_steps=1000, clip_norm=1.0)
@@ -32,7 +33,7 @@ def fitted(tmp_path, monkeypatch):
         return losses, network.weights()
 
     # nothing is dropped, neither by bytes nor by what they fall back on
-    monkeypatch.setattr("classifier.model.dropout.LEVELS", 1)
+    monkeypatch.setattr("classifier.model.on_tensorflow.dropout.LEVELS", 1)
     monkeypatch.setattr("keras.layers.Dropout.call", lambda _, inputs, **__: inputs)
     return one
 

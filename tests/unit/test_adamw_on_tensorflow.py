@@ -15,9 +15,10 @@ RATES = {"kernel": 0.5, "bias": 1.0}
 
 @pytest.fixture(scope="module")
 def kinds():
-    from classifier.model import fused_adamw, optimiser
+    from classifier.model import optimiser
+    from classifier.model.on_tensorflow.adamw import adamw
 
-    return {"fused": fused_adamw.adamw, "keras": optimiser.by_layer}
+    return {"fused": adamw, "keras": optimiser.by_layer}
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def _random_bytes(count: Any, seed: Any) -> Any:
     return tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:count]
 
 
-def use_bytes(model: Any) -> None:
+def use(model: Any) -> None:
     """Let every dropout of the model draw bytes."""
     for layer in model._flatten_layers():  # noqa: SLF001 - the attention's are not among `layers`
         if type(layer) is keras.layers.Dropout:

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras  # noqa: TID253  # one of the modules that do
 
-from classifier.model.dropout import dropped_levels, kept, kept_scale
+from classifier.model.on_tensorflow.dropout import dropped_levels, kept, kept_scale
 
 MASKED = -3e4
 """What is added to a score that does not count: finite in every number format, and its weight is 0."""

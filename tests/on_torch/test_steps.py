@@ -1,0 +1,113 @@
+"""What PyTorch's own functions compute is the network that Keras has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+from classifier.model.checkpoint import EncoderShape
+from classifier.model.network import Network, Optimisation
+from classifier.model.on_torch import steps
+
+SHAPE = EncoderShape(vocab_size=50, n_layers=3, n_heads=2, dim=16, hidden_dim=32, max_position_embeddings=64)
+CATEGORIES = 3
+
+
+def batch(number, rows=5, width=16):
+    """Return the tokens, mask, targets and importance of a batch of articles of several lengths."""
+    random = np.random.default_rng(number)
+    tokens = random.integers(5, 50, (rows, width)).astype(np.int32)
+    mask = (np.arange(width) < random.integers(1, width + 1, (rows, 1))).astype(np.int32)
+    return tokens, mask, random.integers(0, CATEGORIES, rows), random.random(rows).astype(np.float32)
+
+
+def prepared(*, dropout=0.1, seed=1, precision="float32", **options):
+    network = Network(SHAPE, CATEGORIES, dropout=dropout, precision=precision, seed=seed)
+    settings = {"learning_rate": 0.01, "weight_decay": 0.01, "warmup_steps": 2, "total_steps": 9, "clip_norm": 1.0}
+    network.prepare(Optimisation(**{**settings, **options}))
+    return network
+
+
+def theirs(network, **config):
+    """Return the classifier of `transformers` with the network's weights."""
+    sizes = {name: getattr(SHAPE, name) for name in SHAPE.__dataclass_fields__}
+    made = DistilBertForSequenceClassification(DistilBertConfig(**sizes, num_labels=CATEGORIES, **config))
+    made.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in network.weights().items()})
+    return made
+
+
+def logits(model, tokens, mask):
+    with torch.no_grad():
+        return model(torch.from_numpy(tokens).long(), torch.from_numpy(mask).long()).logits
+
+
+@pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-6), ("mixed_bfloat16", 5e-3)])
+def test_answers_are_those_of_transformers(precision, atol):
+    network = Network(SHAPE, CATEGORIES, precision=precision)
+    for rows, width in ((5, 16), (1, 1), (2, 64)):
+        tokens, mask, *_ = batch(1, rows, width)
+        expected = torch.softmax(logits(theirs(network).eval(), tokens, mask), dim=-1)
+        np.testing.assert_allclose(network.probabilities(tokens, mask), expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "layer_decay": 0.8}, {"frozen_layers": 1}])
+def test_a_step_is_that_of_keras(options):
+    ours, keras = prepared(dropout=0.0, **options), prepared(dropout=0.0, **options)
+    keras._step = keras._step_of_keras
+    for network in (ours, keras):
+        network._model.output_dropout.rate = 0.0
+    for number in range(4):
+        assert ours.fit_batch(*batch(number)) == pytest.approx(keras.fit_batch(*batch(number)), abs=1e-4)
+    found, expected = ours.weights(), keras.weights()
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(found[name], tensor, rtol=0, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        {"attention_dropout": 0.3, "dropout": 0.0, "seq_classif_dropout": 0.0},
+        {"attention_dropout": 0.0, "dropout": 0.3, "seq_classif_dropout": 0.0},
+        {"attention_dropout": 0.0, "dropout": 0.0, "seq_classif_dropout": 0.3},
+    ],
+    ids=["attention", "states", "head"],
+)
+def test_what_training_drops_scatters_the_logits_as_in_transformers(rates):
+    """One article 20,000 times: a dropout more, or at another rate, would scatter them otherwise."""
+    network = Network(SHAPE, CATEGORIES)
+    backbone = network._model.backbone
+    network._model.output_dropout.rate = rates["seq_classif_dropout"]
+    backbone.embeddings_dropout.rate = rates["dropout"]
+    for layer in backbone.transformer_layers:
+        layer._feedforward_dropout.rate = rates["dropout"]
+        layer._self_attention_layer._dropout = rates["attention_dropout"]
+    tokens, mask = (torch.from_numpy(np.repeat(array[:1], 20_000, axis=0)).long() for array in batch(1)[:2])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        _, found = steps.Forward(network._model)(tokens, mask, training=True)
+        expected = theirs(network, **rates).train()(tokens, mask).logits
+    assert expected.std(axis=0).min() > 0
+    np.testing.assert_allclose(found.std(axis=0), expected.std(axis=0), rtol=0.03)
+
+
+@pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9}, {"parts": 2}])
+def test_a_training_that_goes_on_drops_what_it_would_have_and_ends_in_the_same_bits(options):
+    whole, first = prepared(**options), prepared(**options)
+    for number in range(6):
+        whole.fit_batch(*batch(number))
+    for number in range(2):
+        first.fit_batch(*batch(number))
+    second = prepared(seed=2, **options)
+    second.load_state(first.state(), parts=options.get("parts", 1))
+    for number in range(2, 6):
+        second.fit_batch(*batch(number))
+    expected, found = whole.state(), second.state()
+    for name, one in expected.items():
+        np.testing.assert_array_equal(found[name], one, err_msg=name)
+
+
+def test_no_two_steps_drop_the_same():
+    network = prepared(learning_rate=0.0)
+    assert network.fit_batch(*batch(1)) != network.fit_batch(*batch(1))
