@@ -141,7 +141,7 @@ def _task(
     longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
     tokenization = Tokenization.read(start.directory, longest, recipe.chunking)
     learnt, validated = (under_way.tokenized(tokenization, part, categories) for part in (train, validation))
-    ranges = search.space(recipe, layers=pretrained.shape.n_layers)
+    ranges = search.space(recipe, layers=pretrained.shape.n_layers, has_mask=learnt.mask_id is not None)
     described = {
         "recipe": asdict(recipe),
         "encoder": start.encoder,

@@ -157,14 +157,21 @@ def test_a_search_without_trials_or_without_a_place_for_its_recipe_is_refused(tu
         tuned(1, out=tmp_path / "file" / "best.toml")
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), Recipe(epochs=1, frozen_layers=6, layer_decay=0.5, label_smoothing=0.3)])
+@pytest.mark.parametrize(
+    "recipe", [Recipe(), Recipe(epochs=1, frozen_layers=6, layer_decay=0.5, label_smoothing=0.3, masking=0.5)]
+)
 def test_a_recipes_own_values_are_among_those_that_are_searched(recipe):
-    ranges = search.space(recipe, layers=6)
+    ranges = search.space(recipe, layers=6, has_mask=True)
     for name, own in search.own_values(recipe, ranges).items():
         assert ranges[name].low <= own <= ranges[name].high, name
     edges = [{name: getattr(one, end) for name, one in ranges.items()} for end in ("low", "high")]
     assert all(search.tried(recipe, values).epochs >= 1 for values in edges), "every recipe of the space can train"
     assert np.isclose(search.tried(recipe, {"learning_rate": 0.000123456}).learning_rate, 0.0001235, rtol=0, atol=0)
+
+
+def test_masking_is_searched_only_where_the_vocabulary_has_a_mask():
+    with_mask, without = (search.space(Recipe(), layers=6, has_mask=one).keys() for one in (True, False))
+    assert with_mask - without == {"masking"}
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
