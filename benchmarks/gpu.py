@@ -19,7 +19,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -34,24 +34,31 @@ PAGE = 2048
 
 
 def main() -> None:
-    """Make the network, run the contenders in turn, and report."""
+    """Report after each measurement all that there is, since the time on a GPU may end before the last one."""
     options = arguments()
-    tokenizer, r8 = common.demo_data(options.cache)
-    data = {"R8": r8, "BBC": training.bbc(options.data)}
-    runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in options.datasets:
-            categories = sorted({category for _, category in data[name][0]})
-            model = common.make_model(
-                Path(folder) / name, tokenizer, categories, base=not options.quick, max_length=MAX_LENGTH
-            )
-            task = training.task(name, *data[name], model, options)
-            texts = [text for part in data[name] for text, _ in part]
-            texts = random.Random(1).sample(texts, min(len(texts), options.label))
-            runs += [trained(replace(task, batch=batch), options) for batch in options.batches]
-            runs.append(labelled(name, model, texts, options))
     gpu, versions = common.in_a_process(described)[0]
-    common.report(runs, options.out, gpu=gpu, versions=versions, model="DistilBERT-base's sizes, random weights")
+    runs: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for run in measured(Path(folder), options):
+            runs.append(run)
+            model = "DistilBERT-base's sizes, random weights"
+            common.report(runs, options.out, gpu=gpu, versions=versions, model=model)
+
+
+def measured(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Make a network for each data set, and yield the figures of trainings and of labelling."""
+    tokenizer, r8 = common.demo_data(options.cache)
+    articles: dict[str, Callable[[], training.Parts]] = {"R8": lambda: r8, "BBC": lambda: training.bbc(options.data)}
+    for name in options.datasets:
+        parts = articles[name]()
+        categories = sorted({category for _, category in parts[0]})
+        base = not options.quick
+        model = common.make_model(folder / name, tokenizer, categories, base=base, max_length=MAX_LENGTH)
+        task = training.task(name, *parts, model, options)
+        for batch in options.batches:
+            yield trained(replace(task, batch=batch), options)
+        texts = [text for part in parts for text, _ in part]
+        yield labelled(name, model, random.Random(1).sample(texts, min(len(texts), options.label)), options)
 
 
 def arguments() -> argparse.Namespace:

