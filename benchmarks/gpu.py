@@ -36,13 +36,13 @@ PAGE = 2048
 def main() -> None:
     """Report after each measurement all that there is, since the time on a GPU may end before the last one."""
     options = arguments()
-    gpu, versions = common.in_a_process(described)[0]
+    about, _ = common.in_a_process(on, options.backends[0], described)
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for run in measured(Path(folder), options):
             runs.append(run)
-            model = "DistilBERT-base's sizes, random weights"
-            common.report(runs, options.out, gpu=gpu, versions=versions, model=model)
+            model = "demo's 22 M" if options.quick else "DistilBERT-base's sizes, random weights"
+            common.report(runs, options.out, **about, model=model)
 
 
 def measured(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -79,14 +79,19 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def described() -> tuple[str, dict[str, str]]:
-    """Return the GPU's name, and the versions of what computes on it."""
+def described() -> dict[str, Any]:
+    """Return the GPU's name, the number formats, and the versions of what computes on it."""
     from importlib.metadata import version
 
     import torch
 
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return name, {package: version(package) for package in ("torch", "keras", "keras-hub", "transformers")}
+    from classifier.model import backend
+
+    return {
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "precision": {"ours": backend.best_precision(), "transformers": "bfloat16"},
+        "versions": {package: version(package) for package in ("torch", "keras", "keras-hub", "transformers")},
+    }
 
 
 def trained(task: Task, options: argparse.Namespace) -> dict[str, Any]:
@@ -96,19 +101,18 @@ def trained(task: Task, options: argparse.Namespace) -> dict[str, Any]:
         "hf_trainer": ("", trainer_bf16),
     }
     rates: dict[str, list[float]] = {name: [] for name in contenders}
-    accuracies: dict[str, float] = {}
+    accuracies: dict[str, list[float]] = {name: [] for name in contenders}
     for seed in range(1, options.repeats + 1):
         for name, (backend, contender) in contenders.items():
             (seconds, predicted), _ = common.in_a_process(on, backend, contender, task, seed)
             rates[name].append(task.epochs * len(task.train.texts) / seconds)
             right = sum(one == other for one, other in zip(predicted, task.test.targets, strict=True))
-            accuracies[name] = round(right / len(predicted), 4)
+            accuracies[name].append(round(right / len(predicted), 4))
             said(f"{task.name} training, {task.batch} articles a step", name, rates[name][-1])
     return {
         "dataset": task.name,
         "task": "training",
         "batch": task.batch,
-        "precision": "bf16",
         "train_articles": len(task.train.texts),
         "epochs": task.epochs,
         **figures(rates, "hf_trainer"),
@@ -131,7 +135,6 @@ def labelled(dataset: str, model: Path, texts: list[str], options: argparse.Name
     return {
         "dataset": dataset,
         "task": "labelling",
-        "precision": "bf16",
         "articles": len(texts),
         **figures(rates, "hf_pipeline"),
         "hf_pipeline_batch": batch,

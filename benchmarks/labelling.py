@@ -38,6 +38,7 @@ from sqlalchemy import create_engine, text
 MAX_LENGTH = 512
 HF_BATCH = 32
 FIXED_LENGTHS = (128, 256, 512)
+BASE, SMALL = "DistilBERT-base shape", "demo's 22 M"
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ def main() -> None:
     encoder, (train, test) = common.demo_data(options.cache)
     bbc = read_bbc(options.data)
     data = {"R8": ([*train, *test], options.r8_rows), "BBC": (bbc, options.bbc_rows)}
-    models = ["DistilBERT-base shape", "demo's 22 M"]
+    models = [BASE, SMALL]
     if options.quick:
         data.pop("BBC")
-        models.pop(0)
+        models = [SMALL]
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for dataset, (rows, count) in data.items():
@@ -77,14 +78,13 @@ def main() -> None:
             url = fill(Path(folder), dataset, random.Random(1).sample(rows, min(count, len(rows))))
             for model in models:
                 target = Path(folder) / f"{dataset} {model[:4]}"
-                artefact = common.make_model(
-                    target, encoder, categories, base=model == models[0], max_length=MAX_LENGTH
-                )
+                artefact = common.make_model(target, encoder, categories, base=model == BASE, max_length=MAX_LENGTH)
                 task = Task(url, artefact, Path(folder) / "home", min(count, len(rows)), options.page_size)
                 runs.append({"dataset": dataset, "model": model, **measure(task, options)})
                 print_run(runs[-1])
-        base = common.make_model(Path(folder) / "fixed", encoder, ("one", "other"), base=True, max_length=MAX_LENGTH)
-        runs.append({"model": models[0], **fixed_lengths(Task("", base, Path(folder) / "home", 24, 0), options)})
+        target, base = Path(folder) / "fixed", models[0] == BASE
+        fixed_at = common.make_model(target, encoder, ("one", "other"), base=base, max_length=MAX_LENGTH)
+        runs.append({"model": models[0], **fixed_lengths(Task("", fixed_at, Path(folder) / "home", 24, 0), options)})
         leave(Path(folder))
     common.report(runs, options.out)
 

@@ -134,9 +134,9 @@ def test_the_benchmark_of_a_gpu_is_tried_without_one(tmp_path):
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--quick", "--out", str(out)]
     subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     line = json.loads(out.read_text())
-    assert {"machine", "commit", "gpu", "versions", "model", "runs"} == set(line)
+    assert {"machine", "commit", "gpu", "precision", "versions", "model", "runs"} == set(line)
     trained, labelled = line["runs"]
-    common = {"dataset", "task", "precision", "ours_torch_docs_per_s", "ratio_ours_torch", "repeats", "spread"}
+    common = {"dataset", "task", "ours_torch_docs_per_s", "ratio_ours_torch", "repeats", "spread"}
     assert {*common, "batch", "hf_trainer_docs_per_s", "accuracies"} <= set(trained)
     assert {*common, "hf_pipeline_docs_per_s", "hf_pipeline_batch"} <= set(labelled)
 

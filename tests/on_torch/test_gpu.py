@@ -2,12 +2,13 @@
 
 Without a GPU nothing here can run. It needs neither Postgres nor TensorFlow:
 
-    KERAS_BACKEND=torch python -m pytest --noconftest tests/gpu
+    KERAS_BACKEND=torch python -m pytest --noconftest tests/on_torch
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,26 +20,13 @@ if not torch.cuda.is_available() or os.environ["KERAS_BACKEND"] != "torch":
 
 from classifier.model import backend  # noqa: E402 - where there is a GPU
 from classifier.model.checkpoint import EncoderShape  # noqa: E402
-from classifier.model.network import Network, Optimisation  # noqa: E402
 from classifier.model.on_torch import graphs  # noqa: E402
+from tests.on_torch import made  # noqa: E402
 
 SHAPE = EncoderShape(vocab_size=1000, n_layers=6, n_heads=12, dim=768, hidden_dim=3072, max_position_embeddings=512)
-CATEGORIES = 8
 
-
-def batch(number, rows=16, width=128):
-    """Return the tokens, mask, targets and importance of a batch of articles of several lengths."""
-    random = np.random.default_rng(number)
-    tokens = random.integers(5, 1000, (rows, width)).astype(np.int32)
-    mask = (np.arange(width) < random.integers(1, width + 1, (rows, 1))).astype(np.int32)
-    return tokens, mask, random.integers(0, CATEGORIES, rows), np.ones(rows, np.float32)
-
-
-def network(precision="float32", dropout=0.1, seed=1, **options):
-    made = Network(SHAPE, CATEGORIES, precision=precision, dropout=dropout, seed=seed)
-    settings = {"learning_rate": 1e-4, "weight_decay": 0.01, "warmup_steps": 2, "total_steps": 40, "clip_norm": 1.0}
-    made.prepare(Optimisation(**{**settings, **options}))
-    return made
+batch = partial(made.batch, SHAPE, rows=16, width=128)
+network = partial(made.prepared, SHAPE, learning_rate=1e-4)
 
 
 @pytest.fixture
@@ -61,33 +49,26 @@ def test_bfloat16_is_chosen_on_a_gpu_that_multiplies_it():
 
 @pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-4), ("mixed_bfloat16", 2e-2)])
 def test_answers_are_those_of_transformers_on_the_cpu(precision, atol):
-    from transformers import DistilBertConfig, DistilBertForSequenceClassification
-
-    ours = network(precision)
-    sizes = {name: getattr(SHAPE, name) for name in SHAPE.__dataclass_fields__}
-    theirs = DistilBertForSequenceClassification(DistilBertConfig(**sizes, num_labels=CATEGORIES)).eval()
-    theirs.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in ours.weights().items()})
-    for shape in ((16, 128), (3, 16), (16, 128), (32, 512)):  # one of them twice: recorded, then replayed
-        tokens, mask, *_ = batch(1, *shape)
-        with torch.no_grad():
-            logits = theirs(torch.from_numpy(tokens).long(), torch.from_numpy(mask).long()).logits
-        expected = torch.softmax(logits, dim=-1).numpy()
+    ours = network(precision=precision)
+    for rows, width in ((16, 128), (3, 16), (16, 128), (32, 512)):  # one of them twice: recorded, then replayed
+        tokens, mask, *_ = batch(1, rows=rows, width=width)
+        expected = made.their_probabilities(ours, tokens, mask)
         np.testing.assert_allclose(ours.probabilities(tokens, mask), expected, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_a_replayed_training_takes_the_steps_of_an_unrecorded_one(precision, unrecorded):
-    shapes = [(16, 128), (16, 64), (16, 128), (16, 512), (16, 64), (16, 128)]
-    recorded = network(precision)
-    losses = [recorded.fit_batch(*batch(number, *shape)) for number, shape in enumerate(shapes)]
+    widths = [128, 64, 128, 512, 64, 128]
+    recorded = network(precision=precision)
+    losses = [recorded.fit_batch(*batch(number, width=width)) for number, width in enumerate(widths)]
     unrecorded()
-    usual = network(precision)
-    expected = [usual.fit_batch(*batch(number, *shape)) for number, shape in enumerate(shapes)]
+    usual = network(precision=precision)
+    expected = [usual.fit_batch(*batch(number, width=width)) for number, width in enumerate(widths)]
     np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-5 if precision == "float32" else 1e-2)
 
 
 def test_a_training_learns():
-    fitted = network("mixed_bfloat16")
+    fitted = network(precision="mixed_bfloat16")
     losses = [fitted.fit_batch(*batch(1)) for _ in range(40)]
     assert losses[-1] < losses[0] / 2
 
@@ -95,16 +76,16 @@ def test_a_training_learns():
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9, "label_smoothing": 0.1}])
 def test_a_training_that_goes_on_ends_in_the_same_bits(precision, options):
-    whole = network(precision, **options)
+    whole = network(precision=precision, **options)
     for number in range(6):
         whole.fit_batch(*batch(number))
-    first = network(precision, **options)
+    first = network(precision=precision, **options)
     for number in range(3):
         first.fit_batch(*batch(number))
-    second = network(precision, seed=2, **options)
+    second = network(precision=precision, seed=2, **options)
     second.load_state(first.state(), parts=1)
     for number in range(3, 6):
         second.fit_batch(*batch(number))
-    expected = whole.state()
-    found = second.state()
-    assert max(float(np.abs(found[name] - expected[name]).max()) for name in expected) == 0
+    expected, found = whole.state(), second.state()
+    for name, one in expected.items():
+        np.testing.assert_array_equal(found[name], one, err_msg=name)

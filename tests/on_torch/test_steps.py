@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from classifier.model.checkpoint import EncoderShape
-from classifier.model.network import Network, Optimisation
+from classifier.model.network import Network
 from classifier.model.on_torch import steps
+from tests.on_torch import made
+from tests.on_torch.made import CATEGORIES, their_probabilities, theirs
 
 SHAPE = EncoderShape(vocab_size=50, n_layers=3, n_heads=2, dim=16, hidden_dim=32, max_position_embeddings=64)
-CATEGORIES = 3
 
-
-def batch(number, rows=5, width=16):
-    """Return the tokens, mask, targets and importance of a batch of articles of several lengths."""
-    random = np.random.default_rng(number)
-    tokens = random.integers(5, 50, (rows, width)).astype(np.int32)
-    mask = (np.arange(width) < random.integers(1, width + 1, (rows, 1))).astype(np.int32)
-    return tokens, mask, random.integers(0, CATEGORIES, rows), random.random(rows).astype(np.float32)
-
-
-def prepared(*, dropout=0.1, seed=1, precision="float32", **options):
-    network = Network(SHAPE, CATEGORIES, dropout=dropout, precision=precision, seed=seed)
-    settings = {"learning_rate": 0.01, "weight_decay": 0.01, "warmup_steps": 2, "total_steps": 9, "clip_norm": 1.0}
-    network.prepare(Optimisation(**{**settings, **options}))
-    return network
-
-
-def theirs(network, **config):
-    """Return the classifier of `transformers` with the network's weights."""
-    sizes = {name: getattr(SHAPE, name) for name in SHAPE.__dataclass_fields__}
-    made = DistilBertForSequenceClassification(DistilBertConfig(**sizes, num_labels=CATEGORIES, **config))
-    made.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in network.weights().items()})
-    return made
-
-
-def logits(model, tokens, mask):
-    with torch.no_grad():
-        return model(torch.from_numpy(tokens).long(), torch.from_numpy(mask).long()).logits
+batch = partial(made.batch, SHAPE)
+prepared = partial(made.prepared, SHAPE, learning_rate=0.01)
 
 
 @pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-6), ("mixed_bfloat16", 5e-3)])
@@ -48,7 +25,7 @@ def test_answers_are_those_of_transformers(precision, atol):
     network = Network(SHAPE, CATEGORIES, precision=precision)
     for rows, width in ((5, 16), (1, 1), (2, 64)):
         tokens, mask, *_ = batch(1, rows, width)
-        expected = torch.softmax(logits(theirs(network).eval(), tokens, mask), dim=-1)
+        expected = their_probabilities(network, tokens, mask)
         np.testing.assert_allclose(network.probabilities(tokens, mask), expected, rtol=0, atol=atol)
 
 
