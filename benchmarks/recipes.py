@@ -217,7 +217,10 @@ def dealt(articles: list[Article], seed: int) -> Iterator[list[AnnotatedArticle]
 
 
 def network_alone(workspace: Any) -> dict[str, Any]:
-    """Return what a blend's network answers alone, and how fast both label some of the test articles."""
+    """Return what a blend's network answers alone, and how fast both label some of the test articles.
+
+    `wrong_in_both` are the test articles of which neither the network nor the linear classifier says the category.
+    """
     from classifier import registry
     from classifier.evaluation.metrics import measure
     from classifier.labelling import engine
@@ -232,8 +235,10 @@ def network_alone(workspace: Any) -> dict[str, Any]:
     blended = Labeller.of(files, engine.choose(files), home=workspace.settings.home)
     network = replace(blended, blend=None)
     seconds: dict[str, list[float]] = {"network": [], "blend": []}
-    best = network.probabilities(texts).argmax(axis=1)
-    found = measure(truth, [files.categories[column] for column in best])
+    answers = [files.categories[column] for column in network.probabilities(texts).argmax(axis=1)]
+    found, others = measure(truth, answers), answers
+    if blended.blend:
+        others = [files.categories[column] for column in blended.blend.linear.scores(texts).argmax(axis=1)]
     for _ in range(3):  # in turn
         for name, labeller in (("network", network), ("blend", blended)):
             start = time.perf_counter()
@@ -243,6 +248,7 @@ def network_alone(workspace: Any) -> dict[str, Any]:
     return {
         "network_accuracy": round(found.accuracy, 4),
         "network_macro_f1": round(found.macro_f1, 4),
+        "wrong_in_both": sum(right not in said for right, *said in zip(truth, answers, others, strict=True)),
         "network_docs_per_s": round(len(timed) / network_s, 1),
         "blend_docs_per_s": round(len(timed) / blend_s, 1),
         "blend_cost": round(blend_s / network_s - 1, 3),

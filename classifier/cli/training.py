@@ -35,7 +35,7 @@ def train(
         int | None, typer.Option(help="Word pieces after which a text is cut off, or of a chunk.")
     ] = None,
     long_articles: Annotated[
-        str | None, typer.Option(help="truncate, or chunk: read on in chunks, whose mean logit counts.")
+        str | None, typer.Option(help="truncate, or chunk: read on in chunks, whose mean logit by length counts.")
     ] = None,
     stride: Annotated[int | None, typer.Option(help="Word pieces from a chunk's beginning to the next one's.")] = None,
     max_chunks: Annotated[int | None, typer.Option(help="Chunks of an article at most; the rest is cut off.")] = None,

@@ -112,7 +112,8 @@ def measure(
     """Compare an engine with Keras in float32; both hold the checkpoint's weights."""
     reference = engines.for_checkpoint(checkpoint, len(categories), engine="keras", precision="f32")
     chunks = tokenization.chunks(texts)
-    expected = long_articles.pool(in_order(reference, chunks.pieces, len(categories)), chunks.owners)
+    answers = in_order(reference, chunks.pieces, len(categories))
+    expected = long_articles.pool(answers, chunks.owners, chunks.weights)
     try:
         found = Labeller(tokenization, engine, categories).probabilities(texts)
     except FloatingPointError:

@@ -28,7 +28,7 @@ from classifier.model.artefact import Artefact
 from classifier.model.blend import Blend
 from classifier.model.checkpoint import EncoderShape
 from classifier.model.linear import Scores
-from classifier.model.long_articles import Owners
+from classifier.model.long_articles import ChunkWeights, Owners
 from classifier.model.tokenization import Pieces, Tokenization, pad
 
 BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
@@ -53,12 +53,14 @@ class Prepared:
     """A tokenised page: each distinct text stands once in `batches`, in one chunk or several.
 
     `owners` leads from each chunk to its row among the distinct texts, `positions` from each text, in the order
-    given, to it. `scores` are a blend's linear ones, shape (distinct texts, categories).
+    given, to it; `weights` say how much each chunk counts. `scores` are a blend's linear ones, shape
+    (distinct texts, categories).
     """
 
     batches: tuple[Batch, ...]
     positions: NDArray[np.int64]
     owners: Owners
+    weights: ChunkWeights
     scores: Scores | None = None
 
 
@@ -111,7 +113,7 @@ class Labeller:
         positions = np.fromiter((rows.setdefault(text, len(rows)) for text in texts), np.int64, count=len(texts))
         chunks = self.tokenization.chunks(list(rows))
         scores = self.blend.linear.scores(list(rows)) if self.blend and rows else None
-        return Prepared(tuple(self._batches(chunks.pieces)), positions, chunks.owners, scores)
+        return Prepared(tuple(self._batches(chunks.pieces)), positions, chunks.owners, chunks.weights, scores)
 
     def run(self, prepared: Prepared) -> Probabilities:
         """Return the probabilities of a prepared page at the temperature, in the order of its texts.
@@ -122,7 +124,7 @@ class Labeller:
         chunks = np.empty((len(prepared.owners), len(self.categories)), dtype=np.float32)
         for batch in prepared.batches:
             chunks[batch.rows] = self.engine.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
-        distinct = long_articles.pool(chunks, prepared.owners)
+        distinct = long_articles.pool(chunks, prepared.owners, prepared.weights)
         if self.blend and prepared.scores is not None:
             distinct = self.blend.weights.apply(distinct, prepared.scores)
         if broken := len(distinct) - int(np.isfinite(distinct).all(axis=1).sum()):

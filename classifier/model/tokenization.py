@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from classifier.articles import PaddingMask, TokenIds
 from classifier.exceptions import EncoderError
-from classifier.model.long_articles import Chunking, Owners
+from classifier.model.long_articles import Chunking, ChunkWeights, Owners
 
 Pieces = list[list[int]]
 """Word-piece ids of each article, or of each chunk, with the special tokens, not padded."""
@@ -23,6 +23,7 @@ class Chunks:
 
     pieces: Pieces
     owners: Owners
+    weights: ChunkWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class Tokenization:
             chunks = [encoding, *encoding.overflowing[:further]] if further else [encoding]
             found += [chunk.ids for chunk in chunks]
             owners += [article] * len(chunks)
-        return Chunks(found, np.array(owners, dtype=np.int64))
+        weights = self.chunking.weights(found) if self.chunking else np.ones(len(found))
+        return Chunks(found, np.array(owners, dtype=np.int64), weights)
 
 
 def pad(pieces: Sequence[Sequence[int]], length: int, rows: int | None = None) -> tuple[TokenIds, PaddingMask]:

@@ -112,4 +112,4 @@ def tokenized(
     """Turn articles into what the network gets to see of them."""
     targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
     chunks = tokenization.chunks([article.text for article in articles])
-    return Tokenized(chunks.pieces, targets, chunks.owners, tokenization.mask_id)
+    return Tokenized(chunks.pieces, targets, chunks.owners, tokenization.mask_id, chunks.weights)

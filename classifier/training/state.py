@@ -17,7 +17,7 @@ from classifier.articles import CategoryIndices, Probabilities
 from classifier.model import long_articles
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.hardware import keras_backend
-from classifier.model.long_articles import Owners
+from classifier.model.long_articles import ChunkWeights, Owners
 from classifier.model.tokenization import Pieces
 from classifier.training.recipes import Recipe
 
@@ -29,14 +29,16 @@ FORMAT = 2
 class Tokenized:
     """Articles as word pieces, with their categories' positions.
 
-    `pieces` are chunks, and `owners` leads from each to its article; without `owners`, an article is one chunk.
-    `mask_id` is the piece that may stand for others in training, where the vocabulary has one.
+    `pieces` are chunks, `owners` leads from each to its article, and `weights` say how much it counts beside the
+    article's others: all alike without them. Without `owners`, an article is one chunk. `mask_id` is the piece
+    that may stand for others in training, where the vocabulary has one.
     """
 
     pieces: Pieces
     targets: CategoryIndices
     owners: Owners | None = None
     mask_id: int | None = None
+    weights: ChunkWeights | None = None
 
     @property
     def chunk_targets(self) -> CategoryIndices:
@@ -44,16 +46,24 @@ class Tokenized:
         return self.targets if self.owners is None else self.targets[self.owners]
 
     @property
+    def chunk_weights(self) -> ChunkWeights:
+        """How much each chunk counts beside its article's others, shape (chunks,)."""
+        return np.ones(len(self.pieces)) if self.weights is None else self.weights
+
+    @property
     def shares(self) -> Probabilities:
         """How much each chunk counts, shape (chunks,): 1 on average, and all of an article's as much as any other's."""
         if self.owners is None:
             return np.ones(len(self.pieces), dtype=np.float32)
-        counts = np.bincount(self.owners)
-        return (len(self.pieces) / len(self.targets) / counts[self.owners]).astype(np.float32)
+        of_articles = np.bincount(self.owners, weights=self.chunk_weights)
+        mean = len(self.pieces) / len(self.targets)
+        return (mean * self.chunk_weights / of_articles[self.owners]).astype(np.float32)
 
     def pooled(self, probabilities: Probabilities) -> Probabilities:
         """Return the articles' probabilities from those of their chunks."""
-        return probabilities if self.owners is None else long_articles.pool(probabilities, self.owners)
+        if self.owners is None:
+            return probabilities
+        return long_articles.pool(probabilities, self.owners, self.chunk_weights)
 
     def sha256(self) -> str:
         """Return a hash of all that the network gets to see of the articles, in their order."""
@@ -61,7 +71,8 @@ class Tokenized:
         ids = np.fromiter(chain.from_iterable(self.pieces), dtype=np.int64, count=int(lengths.sum()))
         found = hashlib.sha256()
         owners = np.arange(len(self.pieces)) if self.owners is None else self.owners
-        for part in (lengths, ids, np.asarray(self.targets, dtype=np.int64), owners.astype(np.int64)):
+        targets = np.asarray(self.targets, dtype=np.int64)
+        for part in (lengths, ids, targets, owners.astype(np.int64), self.chunk_weights):
             found.update(part.tobytes())
         return found.hexdigest()
 

@@ -149,6 +149,8 @@ def test_the_benchmark_of_recipes_sets_network_blend_and_baseline_side_by_side(t
     for name in ("accuracy", "network_accuracy", "baseline_accuracy"):
         low, high = found[f"{name}_spread"]
         assert 0 <= low <= found[name] <= high <= 1
+    (one,) = found["runs"]
+    assert one["wrong_in_both"] <= round((1 - one["network_accuracy"]) * one["test_articles"])
 
 
 def test_the_benchmark_of_recipes_takes_a_split_as_it_is_published(tmp_path):

@@ -144,7 +144,12 @@ def test_a_manifest_of_another_format_is_refused(model, content):
 def test_a_model_that_reads_in_chunks_says_so_and_is_of_no_format_that_older_versions_open(tmp_path):
     found = make_artefact(tmp_path / "model", max_length=16, chunking=Chunking(stride=10, most=3))
     assert found.manifest["format"] == 2
-    assert found.manifest["long_articles"] == {"mode": "chunk", "stride": 10, "most": 3, "pooling": "mean logit"}
+    assert found.manifest["long_articles"] == {
+        "mode": "chunk",
+        "stride": 10,
+        "most": 3,
+        "pooling": "mean logit by length",
+    }
     assert found.tokenization().chunking == Chunking(10, 3)
 
 

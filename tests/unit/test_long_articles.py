@@ -1,6 +1,8 @@
-"""An article's chunks cover it up to a bound, and their mean logit is its own."""
+"""An article's chunks cover it up to a bound, and the mean of their logits, by length, is its own."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from classifier.model import long_articles
 from classifier.model.long_articles import Chunking
 from classifier.model.tokenization import Tokenization
+from classifier.training.state import Tokenized
 from tests.tiny import write_tokenizer
 
 
@@ -40,6 +43,7 @@ def test_chunks_begin_a_stride_apart_and_cover_the_text_up_to_the_last_one(
     texts = [" ".join(str(number) for number in range(length)) for length in lengths]
     found = tokenization.chunks(texts)
     assert len(found.pieces) == len(found.owners)
+    assert found.weights.tolist() == [len(ids) for ids in found.pieces]
     assert [ids for ids, owner in zip(found.pieces, found.owners, strict=True) if owner == 0][:1] == (
         tokenization.pieces(texts)[:1]
     )
@@ -56,14 +60,16 @@ def test_chunks_begin_a_stride_apart_and_cover_the_text_up_to_the_last_one(
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 9))
-def test_the_pooled_probabilities_are_the_softmax_of_the_mean_logits(counts, seed):
-    logits = np.random.default_rng(seed).normal(0, 4, (sum(counts), 3)).astype(np.float32)
+def test_the_pooled_probabilities_are_the_softmax_of_the_weighted_mean_logits(counts, seed):
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0, 4, (sum(counts), 3)).astype(np.float32)
+    weights = generator.integers(3, 500, sum(counts)).astype(np.float64)
     owners = np.repeat(np.arange(len(counts)), counts)
-    pooled = long_articles.pool(softmax(logits), owners)
+    pooled = long_articles.pool(softmax(logits), owners, weights)
     assert pooled.dtype == np.float32
     for article, count in enumerate(counts):
-        rows = logits[owners == article]
-        np.testing.assert_allclose(pooled[article], softmax(rows.mean(axis=0)), rtol=1e-4, atol=1e-7)
+        mean = np.average(logits[owners == article], axis=0, weights=weights[owners == article])
+        np.testing.assert_allclose(pooled[article], softmax(mean), rtol=1e-4, atol=1e-7)
         if count == 1:
             np.testing.assert_array_equal(pooled[article], softmax(logits)[owners == article][0])
 
@@ -72,20 +78,43 @@ def test_an_article_depends_on_its_own_chunks_alone():
     probabilities = softmax(np.random.default_rng(0).normal(0, 3, (300, 8)).astype(np.float32))
     owners = np.sort(np.random.default_rng(1).integers(0, 90, 300))
     owners = np.unique(owners, return_inverse=True)[1]
-    together = long_articles.pool(probabilities, owners)
+    weights = np.random.default_rng(2).integers(3, 500, 300).astype(np.float64)
+    together = long_articles.pool(probabilities, owners, weights)
     alone = [
-        long_articles.pool(probabilities[owners == one], np.zeros((owners == one).sum(), int)) for one in set(owners)
+        long_articles.pool(probabilities[owners == one], np.zeros((owners == one).sum(), int), weights[owners == one])
+        for one in set(owners)
     ]
     np.testing.assert_array_equal(np.concatenate(alone), together)
 
 
 def test_a_probability_that_was_rounded_to_nothing_is_small_and_what_is_no_number_stays_none():
     probabilities = np.array([[1, 0], [0.5, 0.5], [np.nan, 1], [0.5, 0.5], [np.inf, 0], [1, 0]], dtype=np.float32)
-    pooled = long_articles.pool(probabilities, np.array([0, 0, 1, 1, 2, 2]))
+    pooled = long_articles.pool(probabilities, np.array([0, 0, 1, 1, 2, 2]), np.ones(6))
     assert 0 < pooled[0, 1] < 1e-15
     assert not np.isfinite(pooled[1:]).any()
 
 
 def test_no_articles_have_no_probabilities():
     empty = np.empty((0, 3), dtype=np.float32)
-    assert long_articles.pool(empty, np.empty(0, dtype=np.int64)).shape == (0, 3)
+    assert long_articles.pool(empty, np.empty(0, dtype=np.int64), np.empty(0)).shape == (0, 3)
+
+
+def test_a_model_of_before_pools_as_it_did_then(tokenizer):
+    said = {"long_articles": {"mode": "chunk", "stride": 6, "most": 4, "pooling": "mean logit"}}
+    chunking = long_articles.from_manifest(said)
+    assert chunking is not None
+    assert {"long_articles": long_articles.to_manifest(chunking)} == said
+    chunks = Tokenization.read(tokenizer, 8, chunking).chunks(["0 1 2 3 4 5 6 7", "8"])
+    assert [len(ids) for ids in chunks.pieces] == [8, 4, 3]
+    assert chunks.weights.tolist() == [1, 1, 1]
+
+
+def test_a_chunk_counts_by_its_length_in_training_too():
+    article = Tokenized([[2, *range(5, 13), 3], [2, 5, 3], [2, 6, 3]], np.array([1, 0]), np.array([0, 0, 1]))
+    assert article.shares.tolist() == [0.75, 0.75, 1.5]
+    weighed = replace(article, weights=np.array([10.0, 2.0, 3.0]))
+    assert weighed.shares.tolist() == [1.25, 0.25, 1.5]
+    assert weighed.sha256() != article.sha256()
+    chunks = softmax(np.array([[2.0, 0.0], [0.0, 6.0], [1.0, 0.0]], dtype=np.float32))
+    assert article.pooled(chunks).argmax(axis=1).tolist() == [1, 0]
+    assert weighed.pooled(chunks).argmax(axis=1).tolist() == [0, 0]

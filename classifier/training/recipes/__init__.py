@@ -33,7 +33,7 @@ class Recipe:
         masking: Share of an article's word pieces that [MASK] stands for, others at each step, so that no single
             word decides (word dropout: Iyyer et al., 2015). Costs no time.
         max_length: Word pieces after which a text is cut off, or that a chunk has; two of them are no text.
-        long_articles: "truncate" cuts off, "chunk" reads on in chunks whose logits' mean counts.
+        long_articles: "truncate" cuts off, "chunk" reads on in chunks whose logits' mean, by length, counts.
         stride: Word pieces from a chunk's beginning to the next one's.
         max_chunks: Of an article, 64 at most; what comes behind them is cut off.
         patience: Epochs without a better macro-F1 on the validation split before training stops.
