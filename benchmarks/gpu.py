@@ -52,8 +52,8 @@ def measured(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, An
     for name in options.datasets:
         parts = articles[name]()
         categories = sorted({category for _, category in parts[0]})
-        base = not options.quick
-        model = common.make_model(folder / name, tokenizer, categories, base=base, max_length=MAX_LENGTH)
+        base, longest = (False, 64) if options.quick else (True, MAX_LENGTH)
+        model = common.make_model(folder / name, tokenizer, categories, base=base, max_length=longest)
         task = training.task(name, *parts, model, options)
         for batch in options.batches:
             yield trained(replace(task, batch=batch), options)
@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
     if options.quick:
-        options.datasets, options.batches, options.train, options.test, options.label = ["R8"], [16], 32, 16, 16
+        options.datasets, options.batches, options.train, options.test, options.label = ["R8"], [16], 16, 8, 8
         options.epochs = 1
     return options
 

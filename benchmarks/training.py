@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=1, help="trainings of each, with seeds 1, 2, ...")
     options = parser.parse_args()
     if options.quick:
-        options.datasets, options.train, options.test, options.epochs = ["r8"], 32, 16, 1
+        options.datasets, options.train, options.test, options.epochs = ["r8"], 16, 8, 1
     return options
 
 
