@@ -10,6 +10,7 @@ from typing import Literal
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # by default it takes all of a GPU's memory at once
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # and JAX three quarters of it
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it PyTorch's products may differ in their bits
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow has its kernels for new processors only
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banner is not an error

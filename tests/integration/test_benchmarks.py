@@ -22,7 +22,7 @@ DATA = ROOT.parent / "shared" / "data"
 def run(name: str, out: Path, *arguments: str) -> dict:
     """Run a benchmark's small version, and return its line of JSON."""
     command = [sys.executable, str(ROOT / "benchmarks" / name), *arguments, "--quick", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     line = json.loads(done.stdout.splitlines()[-1])
     assert line == json.loads(out.read_text())
@@ -132,7 +132,7 @@ def test_the_benchmark_of_a_gpu_is_tried_without_one(tmp_path):
     pytest.importorskip("accelerate", reason="compares with PyTorch's Trainer: install the extra 'benchmarks'")
     out = tmp_path / "gpu.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--quick", "--out", str(out)]
-    subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
+    subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     line = json.loads(out.read_text())
     assert {"machine", "commit", "gpu", "precision", "versions", "model", "runs"} == set(line)
     trained, labelled = line["runs"]

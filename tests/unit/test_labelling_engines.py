@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -111,6 +112,14 @@ def test_with_a_gpu_device_tensorflow_is_asked(tmp_path, monkeypatch, seen, expe
 def test_the_engine_and_precision_asked_for_are_taken(tmp_path, name):
     chosen = engine.choose(make_artefact(tmp_path / "model"), engine=name, precision="f32")
     assert (chosen.name, chosen.precision) == (name, "f32")
+
+
+def test_a_gpus_memory_is_taken_as_it_is_needed():
+    wanted = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    program = f"import os, classifier.model.backend; print(*map(os.environ.get, {[*wanted]}))"
+    env = {name: value for name, value in os.environ.items() if name not in wanted}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*wanted.values()]
 
 
 def test_labelling_on_a_cpu_imports_no_framework(tmp_path):
