@@ -93,11 +93,10 @@ def decide(
         raise ReviewError(f"annotator {annotator[:40]!r}: a person has to be named")
     with workspace.database.begin() as connection:
         reviews.lock(connection)
-        if not reviews.has_opinion(connection, article_id):
-            raise ReviewError(f"article {article_id}: no person has annotated it; see: classifier review conflicts")
-        if revision is not None and reviews.articles(connection, [article_id])[article_id].revision != revision:
-            raise ReviewError(changed(article_id))
         if not reviews.known_categories(connection, [category]):
             raise ReviewError(unknown(category, sorted(reviews.categories(connection))))
-        reviews.decide(connection, article_id, category, annotator.strip(), comment)
+        if not reviews.decide(connection, article_id, category, annotator.strip(), comment, revision):
+            if not reviews.has_opinion(connection, article_id):
+                raise ReviewError(f"article {article_id}: no person has annotated it; see: classifier review conflicts")
+            raise ReviewError(changed(article_id))
     return Decided(article_id, category, annotator.strip())

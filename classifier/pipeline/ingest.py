@@ -17,7 +17,7 @@ from classifier.ingest.columns import Columns, RawChunk
 from classifier.ingest.files import File
 from classifier.ingest.splits import Proportions
 from classifier.ingest.validation import Chunk, validate
-from classifier.pipeline import runs
+from classifier.pipeline import keep_annotations, runs
 from classifier.pipeline.near_duplicates import Dealer
 from classifier.pipeline.use_case import use_case
 from classifier.store import bookkeeping, writes
@@ -178,6 +178,7 @@ class Unit:
 
     def _merge(self, connection: Connection, read: int, rejected: int, staged: int) -> Ingested:
         """Merge what is staged, and write down in the same transaction what that did."""
+        keep_annotations.note_small_changes(connection)
         merged = writes.merge_articles(connection)
         done = Ingested(
             files=1,

@@ -118,11 +118,13 @@ def accept(
     good = [answer for answer in answers if answer.line not in refused]
     columns: dict[str, list[Any]] = {
         "ids": [answer.article_id for answer in good],
+        "revisions": [answer.revision for answer in good],
         "categories": [answer.category for answer in good],
         "annotators": [answer.annotator for answer in good],
         "comments": [answer.comment for answer in good],
     }
-    return reviews.annotate(connection, columns), refused
+    new, late = reviews.annotate(connection, columns)
+    return new, refused | {good[index].line: _changed_since(good[index].article_id) for index in late}
 
 
 def asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> Asked:
@@ -150,11 +152,15 @@ def _refused(connection: Connection, answers: Sequence[Answer], new_categories: 
         if answer.article_id not in queued:
             refused[answer.line] = Refused(f"article {answer.article_id} was never asked for")
         elif answer.revision != queued[answer.article_id]:
-            refused[answer.line] = Refused(changed(answer.article_id), "; export it again")
+            refused[answer.line] = _changed_since(answer.article_id)
         elif answer.category not in known:
             advice = "; a new one has to be named with --new-category"
             refused[answer.line] = Refused(unknown(answer.category, near), advice)
     return refused
+
+
+def _changed_since(article_id: int) -> Refused:
+    return Refused(changed(article_id), "; export it again")
 
 
 def changed(article_id: int) -> str:

@@ -72,7 +72,7 @@ WITH stretch AS MATERIALIZED (
     SELECT id, 1
     FROM stretch
     WHERE NOT EXISTS (SELECT FROM labelling_queue WHERE article_id = id OFFSET 0)
-      AND NOT EXISTS (SELECT FROM annotations WHERE article_id = stretch.id OFFSET 0)
+      AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = stretch.id OFFSET 0)
       AND NOT EXISTS (
         SELECT FROM predictions
         WHERE article_id = id AND model_id = :model_id AND predictions.revision = stretch.revision
@@ -104,7 +104,7 @@ WITH tried AS (
     INSERT INTO labelling_queue (article_id, priority)
     SELECT DISTINCT tried.id, 0
     FROM tried
-    WHERE NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = tried.id)
+    WHERE NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = tried.id)
       AND NOT EXISTS (
         SELECT FROM predictions
         JOIN models ON models.id = predictions.model_id AND models.status = 'champion'
@@ -153,7 +153,7 @@ SELECT
     count(*) AS articles
 FROM sample
 LEFT JOIN LATERAL (
-    SELECT true AS found FROM annotations WHERE annotations.article_id = sample.id LIMIT 1
+    SELECT true AS found FROM annotations_in_force WHERE article_id = sample.id LIMIT 1
 ) AS annotated ON true
 LEFT JOIN LATERAL (
     SELECT true AS found
@@ -174,7 +174,7 @@ GROUP BY 1
 ORDER BY 1
 
 -- labels_by_category
--- What readers see: each article's newest annotation, else the champion's prediction for its present text, by
+-- What readers see: each article's annotation that counts, else the champion's prediction for its present text, by
 -- category; in a share of the table's blocks. A null category counts the articles without a label.
 WITH sample AS MATERIALIZED (
     SELECT id, revision FROM articles TABLESAMPLE SYSTEM (:percent)
@@ -184,9 +184,7 @@ SELECT
     count(annotated.category) AS annotated,
     count(*) AS articles
 FROM sample
-LEFT JOIN LATERAL (
-    SELECT category FROM annotations WHERE annotations.article_id = sample.id ORDER BY id DESC LIMIT 1
-) AS annotated ON true
+LEFT JOIN LATERAL effective_annotation(sample.id) AS annotated ON true
 LEFT JOIN LATERAL (
     SELECT category
     FROM predictions
@@ -253,7 +251,8 @@ ORDER BY taken.fingerprint, articles.id
 
 -- merge_staged_articles
 -- Upsert the staged articles by (source, external_id); the last row of a file wins. An article keeps
--- its split for ever. What is new or has another text is noted in staged_changes.
+-- its split for ever. What is new or has another text is noted in staged_changes. Annotations stay in force over a
+-- change of case or white space, and over one that staged_small_changes has for this very text.
 WITH last AS (
     SELECT max(position) AS position FROM staged_articles GROUP BY source, external_id
 ), merged AS (
@@ -270,6 +269,27 @@ WITH last AS (
         fingerprint = excluded.fingerprint,
         published_at = coalesce(excluded.published_at, articles.published_at),
         revision = articles.revision + 1,
+        content_revision = CASE
+            WHEN articles.fingerprint = excluded.fingerprint THEN articles.content_revision
+            ELSE coalesce(
+                (
+                    SELECT articles.content_revision FROM staged_small_changes AS small
+                    WHERE small.article_id = articles.id
+                      AND small.revision = articles.revision
+                      AND small.fingerprint = excluded.fingerprint
+                ),
+                articles.revision + 1
+            )
+        END,
+        content_sketch = CASE
+            WHEN articles.fingerprint = excluded.fingerprint THEN articles.content_sketch
+            ELSE (
+                SELECT sketch FROM staged_small_changes AS small
+                WHERE small.article_id = articles.id
+                  AND small.revision = articles.revision
+                  AND small.fingerprint = excluded.fingerprint
+            )
+        END,
         changed_at = now()
     WHERE articles.text_hash <> excluded.text_hash
     RETURNING id, revision
@@ -278,31 +298,32 @@ INSERT INTO staged_changes (article_id, revision)
 SELECT id, revision FROM merged
 
 -- annotate_staged_articles
--- Keep a file's own category as an annotation, unless the source's last one says the same. A person's annotation
--- goes before it, whichever is newer.
-INSERT INTO annotations (article_id, category, annotator)
-SELECT staged.id, staged.category, 'source:' || staged.source
+-- Keep a file's own category as an annotation, unless the source's last one in force says the same. A person's
+-- annotation goes before it, whichever is newer. The category of a row whose text a later row superseded is of no
+-- text that is kept.
+INSERT INTO annotations (article_id, revision, category, annotator)
+SELECT staged.id, staged.revision, staged.category, 'source:' || staged.source
 FROM (
-    SELECT DISTINCT ON (articles.id) articles.id, articles.source, staged_articles.category
+    SELECT DISTINCT ON (articles.id) articles.id, articles.revision, articles.source, staged_articles.category
     FROM staged_articles
-    JOIN articles USING (source, external_id)
+    JOIN articles USING (source, external_id, fingerprint)
     WHERE staged_articles.category IS NOT NULL
     ORDER BY articles.id, staged_articles.position DESC
 ) AS staged
 WHERE staged.category IS DISTINCT FROM (
-    SELECT category FROM annotations
-    WHERE annotations.article_id = staged.id AND annotator = 'source:' || staged.source
-    ORDER BY annotations.id DESC LIMIT 1
+    SELECT category FROM annotations_in_force AS former
+    WHERE former.article_id = staged.id AND former.annotator = 'source:' || staged.source
+    ORDER BY former.id DESC LIMIT 1
 )
 ORDER BY staged.id
 
 -- enqueue_staged_articles
--- A new or changed article waits for a label, unless a human gave it one. DO UPDATE, not DO NOTHING:
+-- A new or changed article waits for a label, unless an annotation of it is in force. DO UPDATE, not DO NOTHING:
 -- it locks a row that is already waiting, so no labeller takes it with the text as it was before.
 INSERT INTO labelling_queue (article_id, priority)
 SELECT staged_changes.article_id, 0
 FROM staged_changes
-WHERE NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = staged_changes.article_id)
+WHERE NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = staged_changes.article_id)
 ORDER BY staged_changes.article_id
 ON CONFLICT (article_id) DO UPDATE SET priority = 0, enqueued_at = now()
 
@@ -313,11 +334,11 @@ USING staged_articles, articles
 WHERE staged_articles.category IS NOT NULL
   AND articles.source = staged_articles.source
   AND articles.external_id = staged_articles.external_id
+  AND articles.fingerprint = staged_articles.fingerprint
   AND labelling_queue.article_id = articles.id
 
 -- annotated_articles
--- The articles of a split with the annotation that counts: a person's before a source's, then the newest. What
--- people disagree on is left out. So is an article that repeats, or nearly repeats, one of a split that is kept
+-- The articles of a split with the annotation that counts. What people disagree on is left out. So is an article that repeats, or nearly repeats, one of a split that is kept
 -- from this one: what is tested on is never trained on, even where a source brought its own splits with repeats
 -- across them. By fingerprint also, for articles that were there before there were clusters.
 WITH kept AS MATERIALIZED (
@@ -325,13 +346,9 @@ WITH kept AS MATERIALIZED (
     UNION
     SELECT cluster_id FROM articles JOIN text_clusters USING (fingerprint) WHERE split = ANY(:kept_from)
 )
-SELECT articles.id, articles.text, articles.text_hash, newest.category
+SELECT articles.id, articles.text, articles.text_hash, annotated.category
 FROM articles
-JOIN LATERAL (
-    SELECT category FROM annotations
-    WHERE annotations.article_id = articles.id
-    ORDER BY annotator LIKE 'source:%', annotations.id DESC LIMIT 1
-) AS newest ON true
+CROSS JOIN LATERAL effective_annotation(articles.id) AS annotated
 WHERE articles.split = :split
   AND articles.id NOT IN (SELECT article_id FROM annotation_conflicts)
   AND NOT EXISTS (
@@ -345,14 +362,10 @@ ORDER BY articles.id
 
 -- sizes_by_category
 -- How many articles each split has of each category, by the annotation that counts; null: not annotated.
-SELECT newest.category, articles.split, count(*)
+SELECT annotated.category, articles.split, count(*)
 FROM articles
-LEFT JOIN LATERAL (
-    SELECT category FROM annotations
-    WHERE annotations.article_id = articles.id
-    ORDER BY annotator LIKE 'source:%', annotations.id DESC LIMIT 1
-) AS newest ON true
-GROUP BY newest.category, articles.split
+LEFT JOIN LATERAL effective_annotation(articles.id) AS annotated ON true
+GROUP BY annotated.category, articles.split
 
 -- forget_former
 -- What the model said of these articles before: it labels an article again when its text has changed.
@@ -375,7 +388,34 @@ CREATE TEMPORARY TABLE staged_articles (
     own_split text,
     published_at timestamptz
 ) ON COMMIT DROP;
-CREATE TEMPORARY TABLE staged_changes (article_id bigint NOT NULL, revision integer NOT NULL) ON COMMIT DROP
+CREATE TEMPORARY TABLE staged_changes (article_id bigint NOT NULL, revision integer NOT NULL) ON COMMIT DROP;
+CREATE TEMPORARY TABLE staged_small_changes (
+    article_id bigint NOT NULL,
+    revision integer NOT NULL,
+    fingerprint bytea NOT NULL,
+    sketch bytea NOT NULL,
+    PRIMARY KEY (article_id, fingerprint)
+) ON COMMIT DROP
+
+-- staged_changed_texts
+-- The staged texts that differ from their article's by more than case and white space. The former text is needed
+-- only where the article has no sketch of the text that it began with.
+SELECT
+    articles.id, articles.revision, staged_articles.fingerprint, staged_articles.text, articles.content_sketch,
+    CASE WHEN articles.content_sketch IS NULL THEN articles.text END AS former
+FROM staged_articles
+JOIN articles USING (source, external_id)
+WHERE articles.fingerprint <> staged_articles.fingerprint
+
+-- add_small_changes
+-- Arrays of one entry a change that leaves annotations in force: the revision it changes, the new text's
+-- fingerprint, and the sketch of the text that was annotated first.
+INSERT INTO staged_small_changes (article_id, revision, fingerprint, sketch)
+SELECT article_id, revision, fingerprint, sketch
+FROM unnest(
+    CAST(:ids AS bigint[]), CAST(:revisions AS integer[]), CAST(:fingerprints AS bytea[]), CAST(:sketches AS bytea[])
+) AS given (article_id, revision, fingerprint, sketch)
+ON CONFLICT DO NOTHING
 
 -- copy_articles
 COPY staged_articles (source, external_id, text, text_hash, fingerprint, category, own_split, published_at)
@@ -455,22 +495,22 @@ FROM articles
 JOIN predictions ON predictions.article_id = articles.id AND predictions.revision = articles.revision
 WHERE articles.id = ANY(:ids)
   AND predictions.model_id = :model_id
-  AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = articles.id)
+  AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id)
 ORDER BY articles.id
 
 -- articles_to_label
--- Of these articles those that no human has annotated.
+-- Of these articles those that have no annotation in force.
 SELECT articles.id, articles.text
 FROM articles
 WHERE articles.id = ANY(:ids)
-  AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = articles.id)
+  AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id)
 ORDER BY articles.id
 
 -- count_to_label
 -- How many articles a new champion has to label, from which id to which.
 SELECT count(*) AS articles, min(id) AS first, max(id) AS last
 FROM articles
-WHERE NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = articles.id)
+WHERE NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id)
 
 -- dequeue_labelled
 -- Take off the queue, in a stretch of it, what waits for a label that the champion has given already. Only the
@@ -559,7 +599,7 @@ SELECT
     articles.id, articles.revision, predicted.category, predicted.confidence, predicted.probabilities,
     (SELECT min(cluster_id) FROM text_clusters WHERE text_clusters.fingerprint = articles.fingerprint) AS cluster_id,
     articles.split = 'train'
-    AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = articles.id OFFSET 0)
+    AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id OFFSET 0)
     AND NOT EXISTS (
         SELECT FROM review_queue
         WHERE review_queue.article_id = articles.id
@@ -599,7 +639,7 @@ WHERE articles.id = ANY(CAST(:ids AS bigint[]))
       AND (
         clusters.split <> 'train'
         OR twin.split <> 'train'
-        OR EXISTS (SELECT FROM annotations WHERE annotations.article_id = twin.id)
+        OR EXISTS (SELECT FROM annotations_in_force AS known WHERE known.article_id = twin.id)
         OR EXISTS (
             SELECT FROM review_queue
             WHERE review_queue.article_id = twin.id AND model_id = :model_id AND reason <> 'audit'
@@ -621,14 +661,14 @@ ORDER BY article_id
 ON CONFLICT DO NOTHING
 
 -- waiting_reviews
--- What a model's queue still asks for: articles as they were labelled, which nobody has annotated since.
+-- What a model's queue still asks for: articles as they were labelled, of which no annotation is in force.
 SELECT
     article_id, revision, array_agg(reason ORDER BY reason) AS reasons, min(category) AS category,
     min(confidence) AS confidence
 FROM review_queue
 WHERE model_id = :model_id
   AND revision = (SELECT revision FROM articles WHERE id = article_id)
-  AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = review_queue.article_id OFFSET 0)
+  AND NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = review_queue.article_id OFFSET 0)
 GROUP BY article_id, revision
 ORDER BY min(queued_at), article_id
 
@@ -647,22 +687,48 @@ WHERE EXISTS (SELECT FROM models WHERE given.name = ANY(categories))
    OR EXISTS (SELECT FROM annotations WHERE annotations.category = given.name)
 
 -- annotate_reviewed
--- Arrays of one entry an annotation; what an annotator has said last already changes nothing.
-INSERT INTO annotations (article_id, category, annotator, comment)
-SELECT article_id, category, annotator, comment
-FROM unnest(
-    CAST(:ids AS bigint[]), CAST(:categories AS text[]), CAST(:annotators AS text[]), CAST(:comments AS text[])
-) WITH ORDINALITY AS given (article_id, category, annotator, comment, place)
-WHERE NOT EXISTS (
-    SELECT
-    FROM (
-        SELECT category, comment FROM annotations
-        WHERE annotations.article_id = given.article_id AND annotations.annotator = given.annotator
-        ORDER BY annotations.id DESC LIMIT 1
-    ) AS newest
-    WHERE newest.category = given.category AND newest.comment IS NOT DISTINCT FROM given.comment
+-- Arrays of one entry an annotation of a revision; what an annotator has said last already changes nothing. Checked and
+-- inserted at once: an annotation has the revision that was read, so a text that changes at the same moment is not
+-- annotated by it. Returns how many are new, and the places, from 1, of those whose text is another one now.
+WITH given AS MATERIALIZED (
+    SELECT given.*, given.revision = articles.revision AS present
+    FROM unnest(
+        CAST(:ids AS bigint[]), CAST(:revisions AS integer[]), CAST(:categories AS text[]),
+        CAST(:annotators AS text[]), CAST(:comments AS text[])
+    ) WITH ORDINALITY AS given (article_id, revision, category, annotator, comment, place)
+    JOIN articles ON articles.id = article_id
+), added AS (
+    INSERT INTO annotations (article_id, revision, category, annotator, comment)
+    SELECT article_id, revision, category, annotator, comment
+    FROM given
+    WHERE present
+      AND NOT EXISTS (
+        SELECT
+        FROM (
+            SELECT category, comment FROM annotations_in_force AS former
+            WHERE former.article_id = given.article_id AND former.annotator = given.annotator
+            ORDER BY former.id DESC LIMIT 1
+        ) AS newest
+        WHERE newest.category = given.category AND newest.comment IS NOT DISTINCT FROM given.comment
+      )
+    ORDER BY place
+    RETURNING 1
 )
-ORDER BY place
+SELECT
+    (SELECT count(*) FROM added) AS added,
+    (SELECT coalesce(array_agg(place), '{}') FROM given WHERE NOT present) AS changed
+
+-- insert_decision
+-- The annotation that settles what people said of an article: where a person's annotation of it is in force, and its
+-- text is still the given revision, if one is given.
+INSERT INTO annotations (article_id, revision, category, annotator, comment, decides)
+SELECT id, revision, :category, :annotator, :comment, true
+FROM articles
+WHERE id = :article_id
+  AND (CAST(:revision AS integer) IS NULL OR revision = :revision)
+  AND EXISTS (
+    SELECT FROM annotations_in_force WHERE article_id = articles.id AND annotator NOT LIKE 'source:%' OFFSET 0
+  )
 
 -- disagreements
 -- What each annotator said last of the articles that people disagree on, and, where wanted, of those where people
@@ -672,7 +738,7 @@ WITH said AS MATERIALIZED (
     UNION ALL
     (
         SELECT DISTINCT ON (article_id) article_id, annotator, category, comment, annotated_at
-        FROM annotations
+        FROM annotations_in_force
         WHERE annotator LIKE 'source:%' AND article_id IN (SELECT article_id FROM annotation_opinions)
         ORDER BY article_id, id DESC
     )
@@ -693,14 +759,11 @@ ORDER BY said.article_id, annotated_at, annotator
 -- article, or people disagree.
 SELECT review_queue.category, review_queue.confidence, truth.category AS annotated
 FROM review_queue
-LEFT JOIN LATERAL (
-    SELECT category FROM annotations
-    WHERE annotations.article_id = review_queue.article_id
-    ORDER BY annotator LIKE 'source:%', annotations.id DESC LIMIT 1
-) AS truth ON review_queue.article_id NOT IN (SELECT article_id FROM annotation_conflicts)
+LEFT JOIN LATERAL effective_annotation(review_queue.article_id) AS truth
+    ON review_queue.article_id NOT IN (SELECT article_id FROM annotation_conflicts)
 WHERE model_id = :model_id
   AND reason = 'audit'
-  AND revision = (SELECT revision FROM articles WHERE id = article_id)
+  AND review_queue.revision = (SELECT revision FROM articles WHERE id = article_id)
   AND (CAST(:since AS timestamptz) IS NULL OR queued_at >= :since)
 
 -- count_conflicts
@@ -736,6 +799,8 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT SELECT, INSERT, UPDATE, 
 ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT USAGE ON SEQUENCES TO {role};
 REVOKE INSERT, UPDATE, DELETE ON alembic_version, optuna.alembic_version, optuna.version_info FROM {role};
 REVOKE UPDATE, DELETE ON annotations, evaluations, evaluation_predictions, promotions FROM {role};
+REVOKE INSERT, UPDATE, DELETE ON annotations_in_force FROM {role};
+GRANT EXECUTE ON FUNCTION effective_annotation TO {role};
 REVOKE DELETE ON articles, models FROM {role}
 
 -- grant_analyst
@@ -744,9 +809,12 @@ REVOKE DELETE ON articles, models FROM {role}
 GRANT CONNECT ON DATABASE {database} TO {role};
 GRANT USAGE ON SCHEMA public TO {role};
 GRANT SELECT ON article_labels, annotation_conflicts, annotation_opinions, annotations, predictions TO {role};
+GRANT SELECT ON annotations_in_force TO {role};
+GRANT EXECUTE ON FUNCTION effective_annotation TO {role};
 GRANT SELECT ON models, promotions, evaluations, evaluation_predictions, watch_runs TO {role};
 GRANT SELECT ON labelling_queue, review_queue, dead_letters, training_runs, training_metrics TO {role};
-GRANT SELECT (id, source, external_id, revision, split, published_at, ingested_at, changed_at) ON articles TO {role};
+GRANT SELECT (id, source, external_id, revision, content_revision, split, published_at, ingested_at, changed_at)
+    ON articles TO {role};
 GRANT SELECT (id, source, kind, status, files, read, new, changed, unchanged, rejected, repeated, started_at, finished_at)
     ON ingest_runs TO {role};
 GRANT SELECT (id, source, reason, rejected_at, run_id) ON rejected_rows TO {role}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, insert, select
+from sqlalchemy import Connection, Row, exists, func, select
 
 from classifier.store import tables
 from classifier.store.queries import query
@@ -89,21 +89,32 @@ def said(connection: Connection, article_id: int, annotator: str) -> str | None:
     return connection.scalar(select(table.c.category).where(theirs).order_by(table.c.id.desc()).limit(1))
 
 
-def annotate(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> int:
-    """Insert people's annotations, ids, categories, annotators and comments; return how many say something new."""
+def annotate(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> tuple[int, list[int]]:
+    """Insert people's annotations: ids, revisions, categories, annotators and comments.
+
+    Returns:
+        How many say something new, and the indices of those not inserted because the text has changed.
+    """
     values = {name: list(column) for name, column in columns.items()}
-    return connection.execute(query("annotate_reviewed"), values).rowcount
+    added, changed = connection.execute(query("annotate_reviewed"), values).one()
+    return added, [place - 1 for place in changed]
 
 
-def decide(connection: Connection, article_id: int, category: str, annotator: str, comment: str | None) -> None:
-    """Insert the annotation that settles what people said of an article before."""
+def decide(
+    connection: Connection, article_id: int, category: str, annotator: str, comment: str | None, revision: int | None
+) -> bool:
+    """Insert the annotation that settles what people said of an article before.
+
+    Returns:
+        Whether it was inserted: not where the text is of another revision, or no person's annotation is in force.
+    """
     values = {"article_id": article_id, "category": category, "annotator": annotator, "comment": comment}
-    connection.execute(insert(tables.annotations).values(**values, decides=True))
+    return connection.execute(query("insert_decision"), {**values, "revision": revision}).rowcount == 1
 
 
 def has_opinion(connection: Connection, article_id: int) -> bool:
-    """Say whether a person has annotated the article."""
-    table = tables.annotations
+    """Return whether a person's annotation of the article's present text is in force."""
+    table = tables.annotations_in_force
     by_people = (table.c.article_id == article_id) & table.c.annotator.not_like(OF_SOURCES)
     return bool(connection.scalar(select(exists().where(by_people))))
 

@@ -4,7 +4,10 @@ The life of a row: `articles` (with its `split`, decided once) waits in `labelli
 labeller writes its `predictions`; `annotations` are what humans said of it, in `review_queue` those that
 were asked for. The view `article_labels` joins them: the annotation where there is one, else the champion's
 prediction, which is marked where it is not sure enough. Of several annotations a person's goes before a
-source's, and the newest before older ones.
+source's, and the newest before older ones: the function `effective_annotation` says which one counts.
+
+An annotation is of a `revision` of its article. It is in force (the view `annotations_in_force`) until the text becomes
+another one: `articles.content_revision` is the revision when it last did. A small change leaves it in force.
 """
 
 from sqlalchemy import (
@@ -65,10 +68,19 @@ articles = Table(
     Column("published_at", DateTime(timezone=True)),
     _now("ingested_at"),
     _now("changed_at"),
+    Column(
+        "content_revision",
+        Integer,
+        nullable=False,
+        server_default="1",
+        comment="when the text became another one; annotations of earlier revisions do not hold",
+    ),
+    Column("content_sketch", LargeBinary, comment="of the text at content_revision, where small changes followed"),
     UniqueConstraint("source", "external_id"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
     Index(None, "fingerprint"),
     Index(None, "split"),
+    Index("ix_articles_replaced", "id", "content_revision", postgresql_where=text("content_revision > 1")),
 )
 
 splits = Table(
@@ -118,6 +130,7 @@ annotations = Table(
     _now("annotated_at"),
     Column("comment", Text),
     Column("decides", Boolean, nullable=False, server_default="false", comment="settles what people said of it before"),
+    Column("revision", Integer, nullable=False, comment="of the text annotated"),
     Index(None, "article_id", "id"),
     Index("ix_annotations_by_people", "article_id", "id", postgresql_where=text("annotator NOT LIKE 'source:%'")),
     CheckConstraint("category <> ''", name="category"),
@@ -227,7 +240,7 @@ review_queue = Table(
     Column("category", Text, nullable=False, comment="as the model predicted then"),
     Column("confidence", REAL, nullable=False),
     _now("queued_at"),
-    CheckConstraint("reason IN ('uncertain', 'diverse', 'rare', 'audit')", name="reason"),
+    CheckConstraint("reason IN ('uncertain', 'diverse', 'rare', 'rewritten', 'audit')", name="reason"),
     Index(None, "model_id", "queued_at"),
 )
 
@@ -361,6 +374,19 @@ text_clusters = Table(
     MetaData(),  # a view, as below
     Column("fingerprint", LargeBinary),
     Column("cluster_id", BigInteger),
+)
+
+annotations_in_force = Table(
+    "annotations_in_force",
+    MetaData(),  # a view, as below
+    Column("id", BigInteger),
+    Column("article_id", BigInteger),
+    Column("revision", Integer),
+    Column("category", Text),
+    Column("annotator", Text),
+    Column("annotated_at", DateTime(timezone=True)),
+    Column("comment", Text),
+    Column("decides", Boolean),
 )
 
 article_labels = Table(

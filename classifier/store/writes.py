@@ -51,7 +51,10 @@ def copy_articles(connection: Connection, rows: pd.DataFrame) -> None:
 
 
 def merge_articles(connection: Connection) -> Merged:
-    """Upsert what is staged, with annotations and the queue; its texts have their splits already."""
+    """Upsert what is staged, with annotations and the queue; its texts have their splits already.
+
+    Where a text becomes another one, annotations stay in force only if `small_changes.add` noted the change before.
+    """
     changed = connection.execute(query("merge_staged_articles")).rowcount
     annotations = connection.execute(query("annotate_staged_articles")).rowcount
     labelling_queue.lock(connection)

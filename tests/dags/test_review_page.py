@@ -143,7 +143,10 @@ class TestReview:
 
     @pytest.mark.usefixtures("asked")
     def test_when_all_is_done_it_says_what_comes_next(self, ask, workspace):
-        everything = "INSERT INTO annotations (article_id, category, annotator) SELECT id, 'a', 'ann' FROM articles"
+        everything = (
+            "INSERT INTO annotations (article_id, revision, category, annotator) "
+            "SELECT id, revision, 'a', 'ann' FROM articles"
+        )
         run(workspace.database, everything)
         assert "Nothing waits any more" in ask("/review/next", "user").text
         assert "start it to ask at once" in ask("/review", "user").text

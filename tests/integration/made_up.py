@@ -105,7 +105,10 @@ def add_articles(connection, rows: Iterable[tuple[str, str, str]], *, source: st
 
 def annotate(connection, article_id: int, category: str, annotator: str = "ann") -> None:
     connection.execute(
-        text("INSERT INTO annotations (article_id, category, annotator) VALUES (:id, :category, :annotator)"),
+        text(
+            "INSERT INTO annotations (article_id, revision, category, annotator) "
+            "SELECT id, revision, :category, :annotator FROM articles WHERE id = :id"
+        ),
         {"id": article_id, "category": category, "annotator": annotator},
     )
 

@@ -167,8 +167,8 @@ class TestView:
         take_in(labelled, tmp_path / "last.csv", unlabelled(1, seed=2, prefix="last"), source="new")
         run(
             labelled.database,
-            "INSERT INTO annotations (article_id, category, annotator) "
-            "SELECT id, 'sport', 'ann' FROM articles WHERE external_id = 'new0'",
+            "INSERT INTO annotations (article_id, revision, category, annotator) "
+            "SELECT id, revision, 'sport', 'ann' FROM articles WHERE external_id = 'new0'",
         )
         found = self.abstained(labelled)
         assert (found["new0"], found["new1"], found["last0"]) == (False, True, None)

@@ -151,12 +151,12 @@ class TestChangedText:
         assert query(workspace.database, "SELECT id, split FROM articles ORDER BY id") == before
         assert value(workspace.database, "SELECT changed_at > ingested_at FROM articles WHERE external_id = 'a4'")
 
-    def test_leaves_an_annotation_in_force(self, workspace, tmp_path, predicted):
+    def test_is_annotated_again_by_a_source_that_names_the_same_category(self, workspace, tmp_path, predicted):
         rows = [{**row, "category": "sport"} for row in predicted]
         assert take_in(workspace, tmp_path / "news.csv", rows).annotations == 30
         rows[4]["text"] = "another text"
         report = take_in(workspace, tmp_path / "news.csv", rows)
-        assert (report.changed, report.annotations, report.enqueued) == (1, 0, 0)
+        assert (report.changed, report.annotations, report.enqueued) == (1, 1, 0)
         assert query(workspace.database, "SELECT DISTINCT label, origin FROM article_labels") == [
             ("sport", "annotation")
         ]
@@ -305,7 +305,8 @@ def test_overlapping_files_at_once_neither_deadlock_nor_double(workspace, tmp_pa
             "SELECT count(*), count(DISTINCT external_id), count(DISTINCT fingerprint), max(revision) FROM articles",
         )
         assert found == [(600, 600, 600, round_number + 1)]
-        assert value(workspace.database, "SELECT count(*) FROM annotations") == 600
+        in_force = "SELECT count(*), count(DISTINCT article_id) FROM annotations_in_force"
+        assert query(workspace.database, in_force) == [(600, 600)]
         # the next round's texts are other ones
         write_csv(tmp_path / "a.csv", [{**row, "text": f"{row['text']} {round_number}"} for row in ours])
         write_csv(tmp_path / "b.csv", [{**row, "text": f"{row['text']} {round_number}"} for row in reversed(theirs)])
@@ -326,8 +327,8 @@ class TestAnnotations:
         take_in(workspace, tmp_path / "x.csv", articles(3))
         run(
             workspace.database,
-            "INSERT INTO annotations (article_id, category, annotator) "
-            "SELECT id, 'corrected', 'ann' FROM articles WHERE external_id = 'a1'",
+            "INSERT INTO annotations (article_id, revision, category, annotator) "
+            "SELECT id, revision, 'corrected', 'ann' FROM articles WHERE external_id = 'a1'",
         )
         assert take_in(workspace, tmp_path / "x.csv").annotations == 0
         label = "SELECT label FROM article_labels WHERE external_id = 'a1'"

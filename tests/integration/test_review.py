@@ -160,8 +160,8 @@ class TestFill:
                     "INSERT INTO clusters (id, split) SELECT id, 'train' FROM articles; "
                     "INSERT INTO splits (fingerprint, split, cluster_id) "
                     "SELECT fingerprint, 'train', id FROM articles; "
-                    "INSERT INTO annotations (article_id, category, annotator) "
-                    "SELECT id, 'a', 'source:s' FROM articles WHERE id % 2 = 0"
+                    "INSERT INTO annotations (article_id, revision, category, annotator) "
+                    "SELECT id, revision, 'a', 'source:s' FROM articles WHERE id % 2 = 0"
                 )
             )
         monkeypatch.setattr(review, "LOOKED_AT", 5000)
@@ -316,7 +316,8 @@ class TestAPersonAndASource:
         take_in(workspace, tmp_path / "x.csv", rows)
         run(
             workspace.database,
-            "INSERT INTO annotations (article_id, category, annotator) SELECT id, 'business', 'ann' FROM articles "
+            "INSERT INTO annotations (article_id, revision, category, annotator) "
+            "SELECT id, revision, 'business', 'ann' FROM articles "
             "WHERE external_id = 'a1'",
         )
         rows[1]["category"] = "tech"

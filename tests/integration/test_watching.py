@@ -145,7 +145,11 @@ def test_without_a_champion_or_its_evaluation_there_is_nothing_to_watch(workspac
 )
 @pytest.mark.usefixtures("history")
 def test_no_statement_reads_a_whole_table(database, name, values):
-    run(database, "INSERT INTO annotations (article_id, category, annotator) SELECT id, 'a', 'ann' FROM articles")
+    run(
+        database,
+        "INSERT INTO annotations (article_id, revision, category, annotator) "
+        "SELECT id, revision, 'a', 'ann' FROM articles",
+    )
     with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
     assert scanned(database, queries.sql(name).replace("%", "%%"), **values) <= {"models"}
