@@ -184,7 +184,9 @@ SELECT
     count(annotated.category) AS annotated,
     count(*) AS articles
 FROM sample
-LEFT JOIN LATERAL effective_annotation(sample.id) AS annotated ON true
+LEFT JOIN LATERAL (
+    SELECT category FROM effective_annotations WHERE article_id = sample.id OFFSET 0
+) AS annotated ON true
 LEFT JOIN LATERAL (
     SELECT category
     FROM predictions
@@ -348,7 +350,7 @@ WITH kept AS MATERIALIZED (
 )
 SELECT articles.id, articles.text, articles.text_hash, annotated.category
 FROM articles
-CROSS JOIN LATERAL effective_annotation(articles.id) AS annotated
+JOIN effective_annotations AS annotated ON annotated.article_id = articles.id
 WHERE articles.split = :split
   AND articles.id NOT IN (SELECT article_id FROM annotation_conflicts)
   AND NOT EXISTS (
@@ -364,7 +366,7 @@ ORDER BY articles.id
 -- How many articles each split has of each category, by the annotation that counts; null: not annotated.
 SELECT annotated.category, articles.split, count(*)
 FROM articles
-LEFT JOIN LATERAL effective_annotation(articles.id) AS annotated ON true
+LEFT JOIN effective_annotations AS annotated ON annotated.article_id = articles.id
 GROUP BY annotated.category, articles.split
 
 -- forget_former
@@ -759,8 +761,9 @@ ORDER BY said.article_id, annotated_at, annotator
 -- article, or people disagree.
 SELECT review_queue.category, review_queue.confidence, truth.category AS annotated
 FROM review_queue
-LEFT JOIN LATERAL effective_annotation(review_queue.article_id) AS truth
-    ON review_queue.article_id NOT IN (SELECT article_id FROM annotation_conflicts)
+LEFT JOIN LATERAL (
+    SELECT category FROM effective_annotations AS counts WHERE counts.article_id = review_queue.article_id OFFSET 0
+) AS truth ON review_queue.article_id NOT IN (SELECT article_id FROM annotation_conflicts)
 WHERE model_id = :model_id
   AND reason = 'audit'
   AND review_queue.revision = (SELECT revision FROM articles WHERE id = article_id)
@@ -799,8 +802,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT SELECT, INSERT, UPDATE, 
 ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT USAGE ON SEQUENCES TO {role};
 REVOKE INSERT, UPDATE, DELETE ON alembic_version, optuna.alembic_version, optuna.version_info FROM {role};
 REVOKE UPDATE, DELETE ON annotations, evaluations, evaluation_predictions, promotions FROM {role};
-REVOKE INSERT, UPDATE, DELETE ON annotations_in_force FROM {role};
-GRANT EXECUTE ON FUNCTION effective_annotation TO {role};
+REVOKE INSERT, UPDATE, DELETE ON annotations_in_force, effective_annotations FROM {role};
 REVOKE DELETE ON articles, models FROM {role}
 
 -- grant_analyst
@@ -809,8 +811,7 @@ REVOKE DELETE ON articles, models FROM {role}
 GRANT CONNECT ON DATABASE {database} TO {role};
 GRANT USAGE ON SCHEMA public TO {role};
 GRANT SELECT ON article_labels, annotation_conflicts, annotation_opinions, annotations, predictions TO {role};
-GRANT SELECT ON annotations_in_force TO {role};
-GRANT EXECUTE ON FUNCTION effective_annotation TO {role};
+GRANT SELECT ON annotations_in_force, effective_annotations TO {role};
 GRANT SELECT ON models, promotions, evaluations, evaluation_predictions, watch_runs TO {role};
 GRANT SELECT ON labelling_queue, review_queue, dead_letters, training_runs, training_metrics TO {role};
 GRANT SELECT (id, source, external_id, revision, content_revision, split, published_at, ingested_at, changed_at)

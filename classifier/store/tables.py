@@ -4,7 +4,7 @@ The life of a row: `articles` (with its `split`, decided once) waits in `labelli
 labeller writes its `predictions`; `annotations` are what humans said of it, in `review_queue` those that
 were asked for. The view `article_labels` joins them: the annotation where there is one, else the champion's
 prediction, which is marked where it is not sure enough. Of several annotations a person's goes before a
-source's, and the newest before older ones: the function `effective_annotation` says which one counts.
+source's, and the newest before older ones: the view `effective_annotations` has the one that counts.
 
 An annotation is of a `revision` of its article. It is in force (the view `annotations_in_force`) until the text becomes
 another one: `articles.content_revision` is the revision when it last did. A small change leaves it in force.

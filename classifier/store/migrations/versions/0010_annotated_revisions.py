@@ -26,16 +26,10 @@ WHERE replaced.id IS NULL
 """
 
 EFFECTIVE = """
-CREATE FUNCTION effective_annotation(article bigint)
-RETURNS TABLE (category text, annotator text, annotated_at timestamptz, revision integer)
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT candidates.category, candidates.annotator, candidates.annotated_at, candidates.revision
-    FROM annotations_in_force AS candidates
-    WHERE candidates.article_id = article
-    ORDER BY candidates.annotator LIKE 'source:%', candidates.id DESC
-    LIMIT 1;
-END
+CREATE VIEW effective_annotations AS
+SELECT DISTINCT ON (article_id) article_id, revision, category, annotator, annotated_at
+FROM annotations_in_force
+ORDER BY article_id, annotator LIKE 'source:%', id DESC
 """
 
 OPINIONS = """
@@ -75,10 +69,7 @@ SELECT
 FROM articles
 LEFT JOIN LATERAL (
     SELECT category, annotated_at
-    FROM {table}
-    WHERE {table}.article_id = articles.id
-    ORDER BY {table}.annotator LIKE 'source:%', {table}.id DESC
-    LIMIT 1
+    FROM {annotated}
 ) AS annotated ON true
 LEFT JOIN (
     SELECT predictions.*, models.name AS model, models.threshold
@@ -87,9 +78,15 @@ LEFT JOIN (
 ) AS predicted ON predicted.article_id = articles.id AND predicted.revision = articles.revision
 """
 
+LOOKED_UP = "effective_annotations AS counts WHERE counts.article_id = articles.id OFFSET 0"
+FORMER = """annotations
+    WHERE annotations.article_id = articles.id
+    ORDER BY annotations.annotator LIKE 'source:%', annotations.id DESC
+    LIMIT 1"""
+
 COMMENTS = {
     "VIEW annotations_in_force": "Annotations that hold for their article''s present text",
-    "FUNCTION effective_annotation": "The annotation that counts: a person''s before a source''s, the newest first",
+    "VIEW effective_annotations": "The annotation that counts: a person''s before a source''s, the newest first",
     "VIEW annotation_opinions": "What each person said last of an article''s present text, since the last decision",
     "VIEW article_labels": "An article''s label: the annotation that counts, else the champion''s prediction",
 }
@@ -135,7 +132,7 @@ def upgrade() -> None:
     op.execute(IN_FORCE)
     op.execute(sa.text(EFFECTIVE))
     op.execute(sa.text(OPINIONS.format(table="annotations_in_force")))
-    op.execute(sa.text(ARTICLE_LABELS.format(table="annotations_in_force")))
+    op.execute(sa.text(ARTICLE_LABELS.format(annotated=LOOKED_UP)))
     for thing, comment in COMMENTS.items():
         op.execute(f"COMMENT ON {thing} IS '{comment}'")
     _allow(REASONS[1])
@@ -145,8 +142,8 @@ def downgrade() -> None:
     op.execute("DELETE FROM review_queue WHERE reason = 'rewritten'")
     _allow(REASONS[0])
     op.execute(sa.text(OPINIONS.format(table="annotations")))
-    op.execute(sa.text(ARTICLE_LABELS.format(table="annotations")))
-    op.execute("DROP FUNCTION effective_annotation")
+    op.execute(sa.text(ARTICLE_LABELS.format(annotated=FORMER)))
+    op.execute("DROP VIEW effective_annotations")
     op.execute("DROP VIEW annotations_in_force")
     op.drop_column("annotations", "revision")
     op.drop_index("ix_articles_replaced", table_name="articles")
