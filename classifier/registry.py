@@ -134,7 +134,7 @@ def decide(
 
 
 def roll_back(connection: Connection, name: str | None, reason: str, *, decided_by: str) -> Decision:
-    """Make a former champion champion again: by default the one before the present one was promoted.
+    """Make a former champion champion again: by default the last one before the present one that is not pruned.
 
     Raises:
         NoChampionError: nothing has been promoted yet.

@@ -109,9 +109,14 @@ def roll_back(
 
 
 def _drop_labelled(workspace: Workspace) -> None:
+    """Take off the queue what the champion has labelled, a stretch in each transaction.
+
+    Each transaction holds the lock on who is champion: what waits for a champion that is promoted meanwhile stays.
+    """
     after: int | None = 0
     while after is not None:
         with workspace.database.begin() as connection:
+            writes.lock_champion(connection)
             champion = reads.champion(connection)
             if champion is None:
                 raise NoChampionError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select, update
@@ -27,9 +27,33 @@ def history(connection: Connection, *, limit: int | None = None) -> Sequence[Row
 
 
 def rollback_target(connection: Connection, champion_id: int) -> Model | None:
-    """Return the model that was champion before the present one was promoted."""
-    found = connection.execute(query("rollback_target"), {"model_id": champion_id}).scalar_one_or_none()
+    """Return the model that a rollback goes back to: the last one before in the history that is not pruned.
+
+    The history is like a browser's: a promotion adds a model behind the present place, a rollback moves the place. So
+    each rollback goes further back, also where a model was promoted twice.
+    """
+    changes = connection.execute(query("changes_of_champion")).all()
+    status = {row.model_id: row.status for row in changes}
+    line, place = champions([(row.model_id, row.verdict) for row in changes])
+    earlier = (one for one in reversed(line[: place + 1]) if one != champion_id and status[one] == "retired")
+    found = next(earlier, None)
     return None if found is None else reads.model_of_id(connection, found)
+
+
+def champions(changes: Iterable[tuple[int, str]]) -> tuple[list[int], int]:
+    """Return the champions, oldest first, and the place in them after all changes (model and verdict); -1 for none."""
+    line: list[int] = []
+    place = -1
+    for model_id, verdict in changes:
+        if verdict == "rolled back":
+            around = [*range(place - 1, -1, -1), *range(place + 1, len(line))]  # back first, then forward
+            to = next((index for index in around if line[index] == model_id), None)
+            if to is not None:
+                place = to
+                continue
+        line[place + 1 :] = [model_id]
+        place += 1
+    return line, place
 
 
 def prunable(connection: Connection, *, keep: int) -> list[Model]:
@@ -39,12 +63,8 @@ def prunable(connection: Connection, *, keep: int) -> list[Model]:
     on which the gate was undecided counts as turned down once there is a newer model: each night may bring one.
     """
     champion = reads.champion(connection)
-    kept = {
-        connection.execute(query("last_replaced")).scalar_one_or_none(),
-        connection.execute(query("rollback_target"), {"model_id": champion.id}).scalar_one_or_none()
-        if champion
-        else None,
-    }
+    target = rollback_target(connection, champion.id) if champion else None
+    kept = {connection.execute(query("last_replaced")).scalar_one_or_none(), target.id if target else None}
     models = tables.models
     left = select(models.c.id).where(models.c.status == "pruned", models.c.pruned_at.is_(None))
     undecided = select(tables.promotions.c.model_id).where(tables.promotions.c.verdict == "undecided")

@@ -536,14 +536,13 @@ WITH stretch AS MATERIALIZED (
 )
 SELECT max(article_id) FROM stretch
 
--- rollback_target
--- The model that was champion before the present one was promoted. A rollback does not count as a promotion:
--- going back twice goes back further.
-SELECT previous_id
+-- changes_of_champion
+-- Every promotion and rollback, oldest first, with the status that its model has now.
+SELECT model_id, verdict, models.status
 FROM promotions
-WHERE model_id = :model_id AND verdict = 'promoted'
-ORDER BY id DESC
-LIMIT 1
+JOIN models ON models.id = model_id
+WHERE verdict IN ('promoted', 'rolled back')
+ORDER BY promotions.id
 
 -- last_replaced
 -- The model that the last change of champions replaced.

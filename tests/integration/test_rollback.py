@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
 
 from classifier import registry
 from classifier.exceptions import ArtefactError, ModelNotFoundError, NoChampionError, RollbackError, SettingsError
 from classifier.pipeline import churn, history, label, promote, prune
-from classifier.store import writes
-from tests.integration.made_up import add_model, dump, query, take_in, unlabelled, value
+from classifier.store import labelling_queue, writes
+from tests.integration.made_up import add_model, dump, query, run, take_in, unlabelled, value
 from tests.tiny import make_artefact
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -38,6 +41,16 @@ def two(workspace, champion, tmp_path):
     label.run(workspace)
     champion("m2", 5)
     label.run(workspace)
+
+
+def promote_again(workspace, model):
+    with workspace.database.begin() as connection:
+        registry.decide(connection, model, "promoted", "because", decided_by="test", statistics={})
+
+
+def make_champion_again(workspace, name):
+    with workspace.database.begin() as connection:
+        registry.roll_back(connection, name, "because", decided_by="test")
 
 
 def labels(workspace):
@@ -118,6 +131,77 @@ class TestRollback:
         promote.roll_back(workspace)
         champion("m2", 2)
         assert promote.roll_back(workspace).model == "m0"
+
+    def test_going_back_again_and_again_never_returns_to_a_model_that_was_promoted_twice(self, workspace, champion):
+        champion("m0", 0)
+        first = champion("m1", 1)
+        champion("m2", 2)
+        promote_again(workspace, first)
+        assert [promote.roll_back(workspace).model for _ in range(3)] == ["m2", "m1", "m0"]
+        with pytest.raises(RollbackError, match="no champion before m0"):
+            promote.roll_back(workspace)
+
+    def test_going_forward_again_keeps_the_way_back(self, workspace, champion):
+        for number in range(4):
+            champion(f"m{number}", number)
+        promote.roll_back(workspace, "m1")
+        promote.roll_back(workspace, "m3")
+        assert [promote.roll_back(workspace).model for _ in range(3)] == ["m2", "m1", "m0"]
+
+    def test_a_model_that_was_rolled_back_and_named_after_another_promotion_is_the_newest_again(
+        self, workspace, champion
+    ):
+        champion("m0", 0)
+        champion("m1", 1)
+        promote.roll_back(workspace)
+        champion("m2", 2)
+        promote.roll_back(workspace, "m1")
+        assert [promote.roll_back(workspace).model for _ in range(2)] == ["m2", "m0"]
+
+    def test_a_model_that_was_pruned_is_passed_over(self, workspace, champion):
+        models = [champion(f"m{number}", number) for number in range(4)]
+        with workspace.database.begin() as connection:
+            writes.set_status(connection, models[2].id, "pruned")
+        assert [promote.roll_back(workspace).model for _ in range(2)] == ["m1", "m0"]
+
+    def test_the_same_model_before_and_after_a_pruned_one_is_not_gone_back_to(self, workspace, champion):
+        first, second = champion("m0", 0), champion("m1", 1)
+        promote_again(workspace, first)
+        with workspace.database.begin() as connection:
+            writes.set_status(connection, second.id, "pruned")
+        with pytest.raises(RollbackError, match="no champion before m0"):
+            promote.roll_back(workspace)
+
+    def test_the_model_that_the_next_rollback_goes_to_is_not_pruned(self, workspace, champion):
+        first = champion("m0", 0)
+        for number in range(1, 4):
+            champion(f"m{number}", number)
+        promote_again(workspace, first)
+        promote.roll_back(workspace)
+        prune.run(workspace, keep=0, yes=True)
+        assert promote.roll_back(workspace).model == "m2"
+
+    @pytest.mark.usefixtures("two")
+    def test_what_waits_for_a_champion_made_meanwhile_gets_its_label(self, workspace):
+        """The clean-up after going back to m1 is held at its first stretch, when m2 is made champion again."""
+        database = workspace.database
+        promote.roll_back(workspace)
+        run(database, "DELETE FROM predictions WHERE model_id = (SELECT id FROM models WHERE name = 'm2')")
+        run(database, "INSERT INTO labelling_queue (article_id, priority) SELECT id, 1 FROM articles")
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = :kind"
+        with ThreadPoolExecutor(2) as pool:
+            with database.begin() as connection:
+                connection.execute(text("LOCK TABLE labelling_queue IN EXCLUSIVE MODE"))
+                cleaning = pool.submit(promote._drop_labelled, workspace)
+                wait_for(lambda: value(database, waits, kind="relation"), within_s=60)
+                promoting = pool.submit(make_champion_again, workspace, "m2")
+                wait_for(lambda: promoting.done() or value(database, waits, kind="advisory"), within_s=60)
+                second = registry.find(connection, "m2").id
+                labelling_queue.enqueue_stretch(connection, second, 100)
+            cleaning.result(timeout=60)
+            promoting.result(timeout=60)
+        assert label.run(workspace).labelled == 40
+        assert {model for *_, model in labels(workspace)} == {"m2"}
 
     @pytest.mark.parametrize(
         ("to", "error", "said"),
