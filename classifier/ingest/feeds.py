@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import feedparser
-from inscriptis import get_text
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest import timestamps
+from classifier.ingest import html_text, timestamps
 from classifier.ingest.columns import Columns, RawChunk, Row, chunks
 from classifier.ingest.rejection import rejected
 from classifier.ingest.web import Document
@@ -87,7 +86,7 @@ def _plain(detail: Any) -> str:
     value: str = (detail or {}).get("value") or ""
     if (detail or {}).get("type", "text/plain") == "text/plain":
         return value.strip()
-    return str(get_text(value)).strip()
+    return html_text.plain_text(value)
 
 
 def _moment(entry: Any, name: str) -> str:
