@@ -18,9 +18,9 @@ from classifier.ingest.files import File
 from classifier.ingest.splits import Proportions
 from classifier.ingest.validation import Chunk, validate
 from classifier.pipeline import runs
-from classifier.pipeline.near_duplicates import Dealer
+from classifier.pipeline.near_duplicates import Dealer, Signer
 from classifier.pipeline.use_case import use_case
-from classifier.store import bookkeeping, writes
+from classifier.store import bookkeeping, near_duplicates, staging, writes
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -163,12 +163,15 @@ class Unit:
         with self.run.database.begin() as connection:
             writes.stage_articles(connection)
             read, rejected, staged = self._stage(connection)
+            # the first lock that other ingests need: nothing is read any more
+            near_duplicates.wait_for_other_ingests(connection, self.run.source)
+            bookkeeping.keep_rejected(connection, run_id=self.run.id, unit=self.name)
             if refused := self._refuses(read, rejected):
-                connection.rollback()
+                counts = {"files": 1, "read": read, "rejected": rejected}
+                bookkeeping.add_to_run(connection, self.run.id, counts)
             else:
                 done = self._merge(connection, read, rejected, staged)
         if refused:
-            self._keep_rejected_only(read)
             raise TooManyRejectedError(
                 f"{self.name}: {rejected} of {read} rows are bad, more than {self.max_rejected:.0%}: nothing was taken "
                 "in; see: classifier rejected"
@@ -178,6 +181,7 @@ class Unit:
 
     def _merge(self, connection: Connection, read: int, rejected: int, staged: int) -> Ingested:
         """Merge what is staged, and write down in the same transaction what that did."""
+        Dealer(connection, self.run.split_key, self.proportions).decide_staged()
         merged = writes.merge_articles(connection)
         done = Ingested(
             files=1,
@@ -201,27 +205,18 @@ class Unit:
         return rejected > self.bear_rows or rejected == read
 
     def _stage(self, connection: Connection) -> tuple[int, int, int]:
-        """COPY every good row into the staging table and keep every bad one; return the counts."""
+        """COPY every row into the staging tables, good or bad; return the counts of all, bad and good ones."""
         rejected = staged = 0
-        with Dealer(connection, self.run.split_key, self.proportions) as dealer:
+        with Signer(connection) as signer:
             for chunk in one_ahead(self.chunks()):
                 if len(chunk.rows):
                     rows = chunk.rows.rename(columns={"split": "own_split"})
-                    dealer.add(rows)
+                    signer.add(rows)
                     writes.copy_articles(connection, rows)
                 self.on_rows(len(chunk.rows) + len(chunk.rejected))
-                bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
+                staging.copy_rejected(connection, chunk.rejected)
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
         return staged + rejected, rejected, staged
-
-    def _keep_rejected_only(self, read: int) -> None:
-        rejected = 0
-        with self.run.database.begin() as connection:
-            for chunk in self.chunks():
-                self.on_rows(len(chunk.rows) + len(chunk.rejected))
-                bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
-                rejected += len(chunk.rejected)
-            bookkeeping.add_to_run(connection, self.run.id, {"files": 1, "read": read, "rejected": rejected})
 
     def chunks(self) -> Iterator[Chunk]:
         """Read it and validate it, a chunk at a time."""
