@@ -33,7 +33,7 @@ def wait_for_other_ingests(connection: Connection, name: str, *, max_wait_s: flo
     Raises:
         SourceUnavailableError: another one has the lock for longer than `max_wait_s`.
     """
-    before = connection.execute(query("show_timeouts")).one()
+    before = connection.execute(query("show_timeouts")).mappings().one()
     waiting = {"statement_timeout": "0", "lock_timeout": f"{round(max_wait_s * 1000)}ms"}
     _set(connection, application_name=f"ingest of {name}"[:_MAX_APPLICATION_NAME])
     try:
@@ -44,7 +44,7 @@ def wait_for_other_ingests(connection: Connection, name: str, *, max_wait_s: flo
         if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
             raise
         raise SourceUnavailableError(_still_merging(connection, name, max_wait_s)) from error
-    _set(connection, **before._mapping)
+    _set(connection, **before)
 
 
 def _set(connection: Connection, **settings: str) -> None:
