@@ -13,6 +13,7 @@ _INVISIBLE = (
 )
 """Characters that show nothing. Inside a name some have a meaning, such as the joiners of Persian and of emoji."""
 
+_CONTROL = {"Cc", "Cs", "Zl", "Zp"}
 _DELETED = dict.fromkeys(map(ord, f"{_INVISIBLE}\u034f\ufe0e\ufe0f"))
 _SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))
 _ENDS = _INVISIBLE + _SPACES
@@ -24,8 +25,8 @@ def normalize_category(name: str) -> str:
 
 
 def control_character(name: str) -> str | None:
-    """Return the first control character of a name, or line or paragraph separator, as "U+000A"; None without one."""
-    found = next((one for one in name if unicodedata.category(one) in {"Cc", "Zl", "Zp"}), None)
+    """Return the first control character of a name, as "U+000A"; None without one. A line separator counts as one."""
+    found = next((one for one in name if unicodedata.category(one) in _CONTROL), None)
     return None if found is None else f"U+{ord(found):04X}"
 
 

@@ -8,10 +8,18 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from classifier.names import shortened
 from classifier.store import staging, tables
 from classifier.store.queries import query
 
 _SOURCE_LOCKS = 730_301  # the first of two keys; the second is the source's name, hashed
+
+_MAX_NAME_BYTES = 800  # with a unit's address, a name fits in one entry of a Postgres index
+
+
+def run_name(source: str) -> str:
+    """Return what a run of a source is listed as: a pattern of files may be longer than an index takes."""
+    return shortened(source, _MAX_NAME_BYTES)
 
 
 def lock_source(connection: Connection, source: str) -> None:

@@ -774,6 +774,19 @@ FROM unnest(CAST(:names AS text[])) AS given (name)
 WHERE EXISTS (SELECT FROM models WHERE given.name = ANY(categories))
    OR EXISTS (SELECT FROM annotations WHERE annotations.category = given.name)
 
+-- annotated_categories
+-- The first categories of all annotations, one look-up in the index each: DISTINCT would read every annotation.
+WITH RECURSIVE named (category) AS (
+    (SELECT category FROM annotations ORDER BY category LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT category FROM annotations WHERE annotations.category > named.category ORDER BY category LIMIT 1
+    )
+    FROM named
+    WHERE category IS NOT NULL
+)
+SELECT category FROM named WHERE category IS NOT NULL LIMIT :size
+
 -- annotate_reviewed
 -- Arrays of one entry an annotation; what an annotator has said last already changes nothing.
 INSERT INTO annotations (article_id, category, annotator, comment)
