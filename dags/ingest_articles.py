@@ -6,8 +6,9 @@ its reason. New and changed articles wait for a label in `labelling_queue`, and 
 `label_articles`.
 
 **Runs** every hour on what is due: sources of the group `hourly`, and those of `daily` and `weekly` that
-have not succeeded today or this week; and on the inbox. Where nothing is due it skips. Start it by hand with
-`group` to take in all sources of a group, or with `files` to take in those files and nothing else.
+have not succeeded today or this week; and on the inbox, of which files are read that are new, that have changed, or
+that were read with other parameters. Where nothing is due it skips. Start it by hand with `group` to take in all
+sources of a group, or with `files` to read those files, known or not, and nothing else.
 
 **Again** is always safe: a file, a feed's document or a query's result is taken in whole or not at all, and
 what has been read before is skipped or changes nothing.

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -121,4 +121,63 @@ def statsd():
             yield heard
         finally:
             ended.set()
+            thread.join()
+
+
+@dataclass
+class Frozen:
+    """A server that has stopped answering: `asked` is set when a client waits for it in vain."""
+
+    port: int
+    asked: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def frozen(upstream: str | None = None, *, after_bytes: int = 0):
+    """Accept connections and never answer; with `upstream`, a Unix socket, pass on so many bytes of its answers."""
+    opened: list[socket.socket] = []
+
+    def pump(source, target, limit):
+        """Pass bytes on up to a limit; what is beyond it is never passed on."""
+        passed = 0
+        try:
+            while data := source.recv(65_536):
+                passed += len(data)
+                if limit is not None and passed > limit:
+                    server.asked.set()
+                    return
+                target.sendall(data)
+        except OSError:
+            return
+
+    def accept():
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            opened.append(client)
+            if upstream is None:
+                server.asked.set()
+                continue
+            behind = socket.socket(socket.AF_UNIX)
+            behind.connect(upstream)
+            opened.append(behind)
+            threading.Thread(target=pump, args=(client, behind, None), daemon=True).start()
+            threading.Thread(target=pump, args=(behind, client, after_bytes), daemon=True).start()
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server = Frozen(listening.getsockname()[1])
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            for one in opened:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+                one.close()
             thread.join()

@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterator
 from classifier.exceptions import SourceError
 from classifier.ingest.columns import RawChunk
 from classifier.ingest.files import File, faults_named
+from classifier.names import shortened
+
+_MAX_NAME_BYTES = 400
+"""Of a member's name in a row's position; a zip file allows 65,535."""
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +31,7 @@ def read(
             log.warning("%s: %d files in it are of no known kind", path.name, ignored)
         for name in chosen:
             for chunk in _unlocked(path, name, read_member(zipfile.Path(archive, name))):
-                yield chunk if len(chosen) == 1 else _named(chunk, name)
+                yield chunk if len(chosen) == 1 else _named(chunk, shortened(name, _MAX_NAME_BYTES))
 
 
 def _counts(name: str) -> bool:

@@ -86,7 +86,7 @@ class Source(BaseModel):
     @property
     def digest(self) -> bytes:
         """A SHA-256 of how rows are made of what is read: another, and everything is read again."""
-        how = self.model_dump_json(exclude={"name", "group", "max_rejected", "bear_rows", "proportions"})
+        how = self.model_dump_json(exclude={"name", "group", "max_rejected", "bear_rows", "proportions", "timeout_s"})
         return hashlib.sha256(how.encode()).digest()
 
     @field_validator("timezone")
@@ -127,7 +127,7 @@ class FeedSource(Source):
     """An RSS or Atom feed."""
 
     kind: Literal["feed"]
-    url: str
+    url: str = Field(max_length=1700)
     mapping: EntryMapping = Field(default=EntryMapping(), alias="columns")
     bear_rows: int = Field(5, ge=0)
     timeout_s: float = Field(20, gt=0, le=300)
@@ -153,6 +153,7 @@ class SqlSource(Source):
     query: str = Field(min_length=1)
     watermark: str | None = None
     overlap_s: float = Field(60, ge=0)
+    timeout_s: float = Field(300, gt=0, le=3000)
     bear_rows: int = Field(5, ge=0)
     url: str | None = None
     url_from: str | None = None

@@ -13,14 +13,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import feedparser
-from inscriptis import get_text
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest import timestamps
+from classifier.ingest import html_text, timestamps
 from classifier.ingest.columns import Columns, RawChunk, Row, chunks
 from classifier.ingest.rejection import rejected
+from classifier.ingest.validation import LIMITS
 from classifier.ingest.web import Document
+from classifier.names import shortened
 
 _ENDS = (b"</rss>", b"</feed>", b"</rdf:rdf>", b"</rdf>")
 
@@ -56,12 +57,12 @@ def _rows(document: Document, entries: list[Any], columns: Columns) -> Iterator[
             reason = "the entry has neither an id (guid) nor a link"
             yield rejected(document.url, f"entry {number}", reason, str(entry.get("title", "")))
             continue
-        fields = _fields(entry, identity)
+        fields = _fields(entry, identity if len(identity) <= LIMITS["id"] else shortened(identity, LIMITS["id"]))
         text, category, key, split, published_at, source = (
             fields[name] if name is not None else None for name in columns.names
         )
         # the id, not the number, which changes with each poll: the same bad entry is kept once
-        yield text, category, key, split, published_at, source, f"id {key or identity}"[:500]
+        yield text, category, key, split, published_at, source, f"id {key or fields['id']}"[:500]
 
 
 def _fields(entry: Any, identity: str) -> dict[str, str]:
@@ -87,7 +88,7 @@ def _plain(detail: Any) -> str:
     value: str = (detail or {}).get("value") or ""
     if (detail or {}).get("type", "text/plain") == "text/plain":
         return value.strip()
-    return str(get_text(value)).strip()
+    return html_text.plain_text(value)
 
 
 def _moment(entry: Any, name: str) -> str:

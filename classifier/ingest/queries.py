@@ -35,6 +35,7 @@ from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunks, re
 from classifier.ingest.declaration import SqlSource
 from classifier.ingest.rejection import rejected
 from classifier.ingest.scalars import as_string
+from classifier.ingest.time_limit import each_within
 from classifier.ingest.validation import AHEAD
 from classifier.store import elsewhere
 
@@ -57,12 +58,20 @@ class Query:
         """Yield the rows in chunks of at most `chunk_rows`.
 
         Raises:
-            SourceUnavailableError: the database does not answer.
+            SourceUnavailableError: the database does not answer, or not within the source's `timeout_s`.
             SourceError: it refuses the query, or the query lacks a column.
         """
         self.reached = self._after  # a second reading starts where the first did
-        with _connected(self._source.name, self._url) as connection:
+        # statement time-outs are the server's own, and a server that hangs keeps none
+        yield from each_within(self._source.timeout_s, lambda: self._read(chunk_rows), self._too_slow)
+
+    def _read(self, chunk_rows: int) -> Iterator[RawChunk]:
+        with _connected(self._source.name, self._url, self._source.timeout_s) as connection:
             yield from chunks(self._rows(connection), chunk_rows)
+
+    def _too_slow(self) -> SourceUnavailableError:
+        problem = f"its database does not answer within {self._source.timeout_s:g} s"
+        return SourceUnavailableError(f"source {self._source.name!r}: {problem}; raise timeout_s, or try later")
 
     def _rows(self, connection: Connection) -> Iterator[Row | RejectedRow]:
         options = connection.execution_options(stream_results=True, yield_per=_FETCHED)
@@ -155,10 +164,10 @@ def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:
 
 
 @contextmanager
-def _connected(name: str, address: str) -> Iterator[Connection]:
+def _connected(name: str, address: str, timeout_s: float) -> Iterator[Connection]:
     """Open a database for reading, and say in one line what is wrong with it or with what it is asked."""
     try:
-        engine = elsewhere.engine(address, poolclass=NullPool)
+        engine = elsewhere.engine(address, statement_timeout_s=timeout_s, poolclass=NullPool)
     except elsewhere.CANNOT_OPEN as error:
         raise SourceError(f"source {name!r}: its database cannot be opened ({elsewhere.line(error)})") from error
     readonly = {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}

@@ -6,7 +6,7 @@ NumPy string can, and hashing and folding it takes nearly all the time. Reasons 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -17,6 +17,7 @@ from classifier.ingest import timestamps
 from classifier.ingest.columns import FIELDS, RawChunk
 from classifier.ingest.rejection import row_json
 from classifier.ingest.text import fingerprint, text_hash
+from classifier.names import control_character, normalize_category
 
 AHEAD = timedelta(days=1)
 """How far in the future a moment may lie: a zone that is not named makes half a day, and an embargo some hours."""
@@ -41,11 +42,13 @@ class Chunk:
     """Valid rows, with the columns `ROW_COLUMNS`, and the rows that were set aside.
 
     `text_hash` and `fingerprint` are SHA-256 of the text and of the folded text; `category`,
-    `split` and `published_at`, a moment in UTC, are None where the row has none.
+    `split` and `published_at`, a moment in UTC, are None where the row has none. `renamed` has the categories that
+    are stored in another form than they came in, white space apart.
     """
 
     rows: pd.DataFrame
     rejected: tuple[RejectedRow, ...]
+    renamed: Mapping[str, str]
 
 
 def validate(
@@ -63,6 +66,8 @@ def validate(
     """
     raw: _Values = {name: chunk.frame[name].tolist() for name in (*FIELDS, "position")}
     values = {name: raw[name] if name in {"text", "position"} else _stripped(raw[name]) for name in raw}
+    stripped = values["category"]
+    values["category"] = [value and normalize_category(value) for value in stripped]
     moments = [timestamps.parse(value, zone) if value else None for value in values["published_at"]]
     faults: dict[int, str] = {}
     for index, reason in _faults(values, moments, max_text_bytes, (now or datetime.now(UTC)) + AHEAD):
@@ -70,7 +75,12 @@ def validate(
     rejected = [replace(row, source=default_source) for row in chunk.rejected]
     rejected += [_rejected(raw, values, index, reason, default_source) for index, reason in sorted(faults.items())]
     valid = [index for index in range(len(moments)) if index not in faults]
-    return Chunk(_rows(values, moments, valid, default_source), tuple(rejected))
+    renamed = {
+        came: stored
+        for index in valid
+        if (came := stripped[index]) and (stored := values["category"][index]) and came != stored
+    }
+    return Chunk(_rows(values, moments, valid, default_source), tuple(rejected), renamed)
 
 
 def _stripped(values: Iterable[str | None]) -> list[str | None]:
@@ -82,6 +92,9 @@ def _faults(values: _Values, moments: list[datetime | None], max_text_bytes: int
     for field in FIELDS:
         yield from _character_faults(field, values[field])
     yield from _text_faults(values["text"], max_text_bytes)
+    for index, value in enumerate(values["category"]):
+        if value and (control := control_character(value)):
+            yield index, f"category has the control character {control}"
     yield from ((index, "id is empty") for index, value in enumerate(values["id"]) if value == "")
     for field, limit in LIMITS.items():
         yield from (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from classifier.exceptions import EncoderError
 from classifier.model import checkpoint
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
+from classifier.names import control_character, look_alikes, normalize_category
+
+log = logging.getLogger(__name__)
 
 ARCHITECTURE = "DistilBertForSequenceClassification"
 LONGEST = 512
@@ -66,7 +70,7 @@ def read(
     config = checkpoint.read_config(directory)
     _check_architecture(directory, config)
     _check_weights(directory)
-    names = tuple(categories) if categories else _labels(directory, config)
+    names = tuple(map(normalize_category, categories or _labels(directory, config)))
     _check_names(directory, names)
     found = checkpoint.read(directory, categories=len(names))
     positions = found.shape.max_position_embeddings
@@ -125,5 +129,13 @@ def _labels(directory: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _check_names(directory: Path, names: tuple[str, ...]) -> None:
-    if not all(name.strip() for name in names) or len(set(names)) != len(names) or len(names) < 2:
+    if not all(names) or len(set(names)) != len(names) or len(names) < 2:
         raise EncoderError(f"{directory}: categories {', '.join(names)!r}: two or more different names are needed")
+    for name in names:
+        if control := control_character(name):
+            raise EncoderError(
+                f"{directory}: category {name[:40]!r}: has the control character {control}; "
+                "name the categories with --categories A,B,…"
+            )
+    for group in look_alikes(names):
+        log.warning("%s: categories %s look alike and are different", directory, " and ".join(map(repr, group)))

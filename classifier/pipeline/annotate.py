@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row
 
 from classifier import registry
 from classifier.exceptions import ReviewError
+from classifier.names import normalize_category
 from classifier.pipeline import conflicts, review_sheets
 from classifier.pipeline.conflicts import Opinion
 from classifier.pipeline.use_case import use_case
@@ -115,13 +116,13 @@ def _answer(article_id: int, revision: int, category: str, annotator: str, comme
     values = {
         "id": str(article_id),
         "revision": str(revision),
-        "category": category,
+        "category": normalize_category(category),
         "annotator": annotator,
         "comment": comment.strip(),
     }
     if problem := sheet.problem(values):
         raise ReviewError(problem)
-    return Answer(1, article_id, revision, category, annotator, values["comment"] or None)
+    return Answer(1, article_id, revision, values["category"], annotator, values["comment"] or None)
 
 
 def _waiting(connection: Connection, model_id: int) -> Mapping[int, Row[*tuple[Any, ...]]]:

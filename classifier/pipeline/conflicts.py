@@ -14,7 +14,8 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from classifier.exceptions import ReviewError
-from classifier.pipeline.review_sheets import changed, unknown
+from classifier.names import normalize_category
+from classifier.pipeline.review_sheets import changed, known_categories, unknown
 from classifier.pipeline.use_case import use_case
 from classifier.review.sheet import OF_SOURCES
 from classifier.store import reviews
@@ -91,9 +92,10 @@ def decide(
     """
     if not annotator.strip() or annotator.startswith(OF_SOURCES):
         raise ReviewError(f"annotator {annotator[:40]!r}: a person has to be named")
+    category = normalize_category(category)
     with workspace.database.begin() as connection:
         reviews.lock(connection)
-        if not reviews.known_categories(connection, [category]):
+        if not known_categories(connection, [category]):
             raise ReviewError(unknown(category, sorted(reviews.categories(connection))))
         if not reviews.decide(connection, article_id, category, annotator.strip(), comment, revision):
             if not reviews.has_opinion(connection, article_id):

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, tzinfo
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection
 
-from classifier.exceptions import TooManyRejectedError
+from classifier.exceptions import SourceError, TooManyRejectedError
 from classifier.ingest import sources, stored
 from classifier.ingest.ahead import one_ahead
 from classifier.ingest.columns import Columns, RawChunk
 from classifier.ingest.files import File
 from classifier.ingest.splits import Proportions
-from classifier.ingest.validation import Chunk, validate
+from classifier.ingest.validation import LIMITS, Chunk, validate
+from classifier.names import shortened
 from classifier.pipeline import keep_annotations, runs
-from classifier.pipeline.near_duplicates import Dealer
+from classifier.pipeline.category_names import CategoryNames
+from classifier.pipeline.near_duplicates import Dealer, Signer
 from classifier.pipeline.use_case import use_case
-from classifier.store import bookkeeping, writes
+from classifier.store import bookkeeping, near_duplicates, staging, writes
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 MAX_REJECTED = 0.05
 """The share of a unit's rows that may be bad before none of them is taken in."""
+
+MAX_ADDRESS_BYTES = 1700
+"""With a source's name an address fits in one entry of a Postgres index, 2,704 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,12 @@ class Options:
         """Return them as the database keeps them."""
         return asdict(self)
 
+    @property
+    def digest(self) -> bytes:
+        """A SHA-256 of how rows are made of what is read: another, and everything is read again."""
+        how = {"columns": asdict(self.columns), "source": self.source, "encoding": self.encoding}
+        return sha256(json.dumps(how).encode()).digest()
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Options:
         """Return what `to_json` wrote."""
@@ -102,15 +115,34 @@ class Options:
         return cls(columns, values["source"], shares, values["max_rejected"], values["encoding"])
 
 
-def file_unit(run: runs.Run, path: File, options: Options, on_rows: Callable[[int], None] = lambda _: None) -> Unit:
-    """Return a file as a unit to take in."""
+def file_unit(
+    run: runs.Run,
+    path: File,
+    options: Options,
+    on_rows: Callable[[int], None] = lambda _: None,
+    *,
+    remember: Callable[[Connection], None] = lambda _: None,
+) -> Unit:
+    """Return a file as a unit to take in.
+
+    Raises:
+        SourceError: the source's name, or the file's address, is too long to be kept.
+    """
+    source = options.source or stem(path)
+    if len(source) > LIMITS["source"]:
+        given = "its name" if options.source is None else f"the source's name {source[:40]!r}…"
+        raise SourceError(
+            f"{shortened(str(path), 300)}: {given} is longer than {LIMITS['source']} characters; "
+            "name the source with --source-name"
+        )
     return Unit(
         run=run,
         name=stored.address(path),
-        source=options.source or stem(path),
+        source=source,
         read=Reading(path, options.columns, options.encoding),
         max_rejected=options.max_rejected,
         proportions=options.proportions,
+        remember=remember,
         on_rows=on_rows,
     )
 
@@ -160,15 +192,25 @@ class Unit:
         Raises:
             TooManyRejectedError: too many of its rows are bad; they are kept with their reasons.
         """
+        if len(self.name.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_BYTES:
+            raise SourceError(
+                f"{shortened(self.name, 300)}: its address is longer than {MAX_ADDRESS_BYTES} bytes, and what was read "
+                "cannot be kept under it; move it"
+            )
         with self.run.database.begin() as connection:
             writes.stage_articles(connection)
-            read, rejected, staged = self._stage(connection)
+            categories = CategoryNames()
+            read, rejected, staged = self._stage(connection, categories)
+            # the first lock that other ingests need: nothing is read any more
+            near_duplicates.wait_for_other_ingests(connection, self.run.source)
+            bookkeeping.keep_rejected(connection, run_id=self.run.id, unit=self.name)
             if refused := self._refuses(read, rejected):
-                connection.rollback()
+                counts = {"files": 1, "read": read, "rejected": rejected}
+                bookkeeping.add_to_run(connection, self.run.id, counts)
             else:
                 done = self._merge(connection, read, rejected, staged)
+                categories.warn(connection, self.name)
         if refused:
-            self._keep_rejected_only(read)
             raise TooManyRejectedError(
                 f"{self.name}: {rejected} of {read} rows are bad, more than {self.max_rejected:.0%}: nothing was taken "
                 "in; see: classifier rejected"
@@ -178,6 +220,7 @@ class Unit:
 
     def _merge(self, connection: Connection, read: int, rejected: int, staged: int) -> Ingested:
         """Merge what is staged, and write down in the same transaction what that did."""
+        Dealer(connection, self.run.split_key, self.proportions).decide_staged()
         keep_annotations.note_small_changes(connection)
         merged = writes.merge_articles(connection)
         done = Ingested(
@@ -201,30 +244,41 @@ class Unit:
             return False
         return rejected > self.bear_rows or rejected == read
 
-    def _stage(self, connection: Connection) -> tuple[int, int, int]:
-        """COPY every good row into the staging table and keep every bad one; return the counts."""
+    def _stage(self, connection: Connection, categories: CategoryNames) -> tuple[int, int, int]:
+        """COPY every row into the staging tables, good or bad; return the counts of all, bad and good ones."""
         rejected = staged = 0
-        with Dealer(connection, self.run.split_key, self.proportions) as dealer:
+        with Signer(connection) as signer:
             for chunk in one_ahead(self.chunks()):
                 if len(chunk.rows):
                     rows = chunk.rows.rename(columns={"split": "own_split"})
-                    dealer.add(rows)
+                    categories.add(chunk)
+                    signer.add(rows)
                     writes.copy_articles(connection, rows)
                 self.on_rows(len(chunk.rows) + len(chunk.rejected))
-                bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
+                staging.copy_rejected(connection, chunk.rejected)
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
         return staged + rejected, rejected, staged
-
-    def _keep_rejected_only(self, read: int) -> None:
-        rejected = 0
-        with self.run.database.begin() as connection:
-            for chunk in self.chunks():
-                self.on_rows(len(chunk.rows) + len(chunk.rejected))
-                bookkeeping.reject(connection, chunk.rejected, run_id=self.run.id, unit=self.name)
-                rejected += len(chunk.rejected)
-            bookkeeping.add_to_run(connection, self.run.id, {"files": 1, "read": read, "rejected": rejected})
 
     def chunks(self) -> Iterator[Chunk]:
         """Read it and validate it, a chunk at a time."""
         for raw in self.read():
             yield validate(raw, default_source=self.source, zone=self.zone)
+
+
+def ingest_each(units: Iterable[Unit], problems: list[SourceError]) -> Ingested:
+    """Ingest units; one that fails does not stop the others. What lists the units may add to the problems.
+
+    Raises:
+        SourceError: there were problems; the other units are in.
+    """
+    total = Ingested()
+    for unit in units:
+        try:
+            total += unit.ingest()
+        except SourceError as error:
+            problems.append(error)
+    if len(problems) > 1:
+        raise SourceError(f"{len(problems)} of its files were not taken in: {'; '.join(map(str, problems))}")
+    if problems:
+        raise problems[0]
+    return total

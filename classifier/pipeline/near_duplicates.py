@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, Series
 from sqlalchemy import Connection
 
 from classifier.articles import Split
 from classifier.ingest import clusters, signatures, splits
 from classifier.ingest.clusters import NewText, Placed
 from classifier.ingest.splits import Proportions
-from classifier.store import near_duplicates
+from classifier.store import near_duplicates, staging
 
 _ADOPTED_AT_ONCE = 5000
 
@@ -32,61 +32,84 @@ def sign(texts: list[Text]) -> list[NewText]:
     ]
 
 
-class Dealer:
-    """Decides the splits of texts that have none; `key` and `proportions` are those of new clusters.
+class Signer:
+    """Stages the texts that have no split with their bands, so that nothing is left to compute under the lock.
 
-    The texts of one `add` are signed in a thread until the next one, or the end of the `with`, places
-    them. So Postgres can take the rows in meanwhile.
+    The texts of one `add` are signed in a thread until the next one, or the end of the `with`, stages them. So
+    Postgres can take the rows in meanwhile.
     """
 
-    def __init__(self, connection: Connection, key: str, proportions: Proportions) -> None:
-        self.connection, self.key, self.proportions = connection, key, proportions
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self._pool = ThreadPoolExecutor(1)
-        self._signing: Future[list[NewText]] | None = None
-        self._unplaced: set[bytes] = set()
+        self._signing: Future[DataFrame] | None = None
 
     def __enter__(self) -> Self:
-        """Wait until nobody else decides splits, and place the texts that came before there were clusters."""
-        near_duplicates.wait_for_other_ingests(self.connection)
-        while texts := near_duplicates.undecide_unclustered(self.connection, _ADOPTED_AT_ONCE):
-            self.place(sign([(fingerprint, split, text or "") for fingerprint, split, text in texts]))
+        """Begin."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Place what is left, unless an error ends it all."""
+        """Stage what is left, unless an error ends it all."""
         with self._pool:
             if kind is None:
-                self._place_signed()
+                self._stage_signed()
 
     def add(self, rows: DataFrame) -> None:
-        """Begin with the texts of the rows, and place those of the rows before."""
-        undecided = self.undecided(rows)
-        signing = self._pool.submit(sign, undecided)
-        self._place_signed()
-        self._signing, self._unplaced = signing, {fingerprint for fingerprint, _, _ in undecided}
-
-    def _place_signed(self) -> None:
-        if self._signing:
-            self.place(self._signing.result())
-
-    def undecided(self, rows: DataFrame) -> list[Text]:
-        """Return the texts of the rows that have no split, once each; a text's first row has its wish."""
-        decided = near_duplicates.decided(self.connection, rows["fingerprint"].tolist()) | self._unplaced
-        first: dict[bytes, int] = {}
+        """Begin with the texts of the rows, and stage those of the rows before."""
+        decided = near_duplicates.decided(self.connection, rows["fingerprint"].tolist())
         # not pandas' isin: it makes NumPy strings of bytes, and those lose the zeros they end in
-        for index, fingerprint in enumerate(rows["fingerprint"]):
-            if fingerprint not in decided:
-                first.setdefault(fingerprint, index)
-        new = rows.iloc[list(first.values())]
-        return list(zip(first, self._wishes(new), new["text"], strict=True))
+        undecided = rows[[fingerprint not in decided for fingerprint in rows["fingerprint"]]]
+        signing = self._pool.submit(_signed, undecided.drop_duplicates("fingerprint"))
+        self._stage_signed()
+        self._signing = signing
 
-    def _wishes(self, rows: DataFrame) -> Iterable[Split | None]:
+    def _stage_signed(self) -> None:
+        if self._signing and len(rows := self._signing.result()):
+            staging.copy_texts(self.connection, rows)
+
+
+def _signed(rows: DataFrame) -> DataFrame:
+    bands, found = signatures.bands(rows["text"].tolist())
+    kept = [row.tobytes() if any_bands else None for row, any_bands in zip(bands, found, strict=True)]
+    return rows.assign(bands=Series(kept, rows.index, dtype=object))
+
+
+class Dealer:
+    """Decides the splits of texts that have none; `key` and `proportions` are those of new clusters.
+
+    The caller has the lock of `near_duplicates.wait_for_other_ingests`.
+    """
+
+    def __init__(self, connection: Connection, key: str, proportions: Proportions) -> None:
+        self.connection, self.key, self.proportions = connection, key, proportions
+
+    def decide_staged(self) -> None:
+        """Decide the splits of what is staged, after those of texts that came before there were clusters."""
+        while texts := near_duplicates.undecide_unclustered(self.connection, _ADOPTED_AT_ONCE):
+            self.place(sign([(fingerprint, split, text or "") for fingerprint, split, text in texts]))
+        for step in staging.steps(self.connection, "staged_texts"):
+            self.place(self._undecided(staging.texts(self.connection, step)))
+
+    def _undecided(self, rows: Sequence[Any]) -> list[NewText]:
+        """Return the texts that have no split, once each; a text's first row has its wish."""
+        decided = near_duplicates.decided(self.connection, [bytes(row.fingerprint) for row in rows])
+        first: dict[bytes, Any] = {}
+        for row in rows:
+            if bytes(row.fingerprint) not in decided:
+                first.setdefault(bytes(row.fingerprint), row)
+        wishes = self._wishes(list(first.values()))
+        return [
+            NewText(fingerprint, _bands(row.bands), wish)
+            for (fingerprint, row), wish in zip(first.items(), wishes, strict=True)
+        ]
+
+    def _wishes(self, rows: Sequence[Any]) -> Iterable[Split | None]:
         """Return the source's own split, else that of the article whose new text it is."""
-        keys = list(zip(rows["source"], rows["external_id"], strict=True))
+        keys = [(row.source, row.external_id) for row in rows]
         present = near_duplicates.article_splits(self.connection, keys)
-        return [own or present.get(key) for own, key in zip(rows["own_split"], keys, strict=True)]
+        return [row.own_split or present.get(key) for row, key in zip(rows, keys, strict=True)]
 
     def place(self, texts: list[NewText]) -> None:
         """Decide the splits of texts that have none."""
@@ -112,3 +135,7 @@ class Dealer:
             )
         if placed.bands:
             near_duplicates.insert_bands(self.connection, np.array(list(placed.bands.items()), np.int64))
+
+
+def _bands(kept: bytes | None) -> tuple[int, ...]:
+    return tuple(np.frombuffer(kept, np.int64).tolist()) if kept else ()

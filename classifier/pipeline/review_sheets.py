@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row
 
 from classifier import durable, registry
 from classifier.exceptions import ReviewError
+from classifier.names import control_character, look_alikes, normalize_category
 from classifier.pipeline.use_case import use_case
 from classifier.review import sheet
 from classifier.review.sheet import Answer, Asked, SetAside
@@ -93,10 +94,12 @@ def take_in(
     Raises:
         SourceError: the file cannot be read as a sheet.
     """
+    names = _checked_names(new_categories)
     rows = list(sheet.read(path, annotator=annotator))
     answers = [row for row in rows if isinstance(row, Answer)]
     with workspace.database.begin() as connection:
-        new, refused = accept(connection, answers, new_categories)
+        _warn_of_look_alikes(connection, names)
+        new, refused = accept(connection, answers, names)
         conflicts = reviews.conflicts(connection)
     aside = [row for row in rows if isinstance(row, SetAside)]
     aside += [SetAside(line, f"{one.reason}{one.in_a_sheet}") for line, one in refused.items()]
@@ -145,7 +148,7 @@ def asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> Asked:
 def _refused(connection: Connection, answers: Sequence[Answer], new_categories: Collection[str]) -> dict[int, Refused]:
     """Return what the database has against answers, by their line."""
     queued = reviews.queued(connection, [answer.article_id for answer in answers])
-    known = {*reviews.known_categories(connection, [answer.category for answer in answers]), *new_categories}
+    known = {*known_categories(connection, [answer.category for answer in answers]), *new_categories}
     near = sorted({*reviews.categories(connection), *known})
     refused: dict[int, Refused] = {}
     for answer in answers:
@@ -161,6 +164,25 @@ def _refused(connection: Connection, answers: Sequence[Answer], new_categories: 
 
 def _changed_since(article_id: int) -> Refused:
     return Refused(changed(article_id), "; export it again")
+
+
+def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Return those of the normalized names that a model or an annotation has, in whatever form."""
+    of_models = {normalize_category(name) for name in reviews.categories(connection)}
+    return reviews.known_categories(connection, names) | of_models.intersection(names)
+
+
+def _checked_names(new_categories: Collection[str]) -> set[str]:
+    names = {normalize_category(name) for name in new_categories}
+    for name in names:
+        if control := control_character(name):
+            raise ReviewError(f"--new-category {name!r}: has the control character {control}; write it without")
+    return names
+
+
+def _warn_of_look_alikes(connection: Connection, names: Collection[str]) -> None:
+    for group in look_alikes(names, reviews.categories(connection) | reviews.categories_of_people(connection)):
+        log.warning("--new-category: %s look alike and are different categories", " and ".join(map(repr, group)))
 
 
 def changed(article_id: int) -> str:

@@ -38,6 +38,7 @@ def recorded(workspace: Workspace, source: str, kind: str, options: Mapping[str,
     Raises:
         SourceUnavailableError: another run of the source does not end.
     """
+    source = bookkeeping.run_name(source)
     engine = workspace.database.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as watch, _locked(watch, source):
         run_id = bookkeeping.start_run(watch, source, kind, options or {})

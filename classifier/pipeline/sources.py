@@ -11,7 +11,7 @@ from classifier.exceptions import SourceError, UserError
 from classifier.ingest import files, sources
 from classifier.ingest.declaration import Declared, FilesSource
 from classifier.pipeline import runs
-from classifier.pipeline.ingest import Ingested, Reading, Unit
+from classifier.pipeline.ingest import Ingested, Reading, Unit, ingest_each
 from classifier.pipeline.units import Finder, Resolve
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
@@ -98,25 +98,9 @@ def ingest(
     Raises:
         SourceError: the source, or a part of it, was not taken in.
     """
-    total = Ingested()
-    problems: list[SourceError] = []
     with runs.recorded(workspace, source.name, source.kind) as run:
-        units = Finder(run, source, resolve, on_rows, again).units()
-        for unit in _each(units, problems):
-            total += unit
-        if len(problems) > 1:
-            raise SourceError(f"{len(problems)} of its files were not taken in: {'; '.join(map(str, problems))}")
-        if problems:
-            raise problems[0]
-    return total
-
-
-def _each(units: Iterable[Unit], problems: list[SourceError]) -> Iterable[Ingested]:
-    for unit in units:
-        try:
-            yield unit.ingest()
-        except SourceError as error:
-            problems.append(error)
+        finder = Finder(run, source, resolve, on_rows, again)
+        return ingest_each(finder.units(), finder.problems)
 
 
 @use_case
@@ -125,8 +109,9 @@ def check(workspace: Workspace, source: Declared, resolve: Resolve, *, rows: int
     run = runs.Run(workspace.database, workspace.settings.split_key, 0, source.name)
     sample = _Sample(source, rows)
     problems: list[str] = []
+    finder = Finder(run, source, resolve, dry=True)
     try:
-        for unit in Finder(run, source, resolve, dry=True).units():
+        for unit in finder.units():
             try:
                 sample.look_at(unit)
             except SourceError as error:
@@ -135,7 +120,7 @@ def check(workspace: Workspace, source: Declared, resolve: Resolve, *, rows: int
                 break
     except UserError as error:
         problems.append(str(error))
-    return sample.report("; ".join(problems) or None)
+    return sample.report("; ".join([*map(str, finder.problems), *problems]) or None)
 
 
 class _Sample:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row
 from classifier.pipeline import review
 from classifier.pipeline.review import Reviewing
 from classifier.pipeline.use_case import use_case
-from classifier.store import labelling_queue, reads, trainings, watching
+from classifier.store import bookkeeping, labelling_queue, reads, trainings, watching
 from classifier.workspace import Workspace
 
 COUNTED = 100_000
@@ -189,7 +189,7 @@ def _by_origin(articles: Mapping[tuple[str, str], int]) -> dict[str, int]:
 def last_runs(workspace: Workspace, source: str, *, limit: int = 1) -> list[RunStatus]:
     """List a source's last ingests, newest first."""
     with workspace.database.connect() as connection:
-        return _runs(reads.last_runs(connection, source=source, limit=limit))
+        return _runs(reads.last_runs(connection, source=bookkeeping.run_name(source), limit=limit))
 
 
 @use_case

@@ -6,8 +6,8 @@ import glob
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -20,14 +20,12 @@ from classifier.ingest import feeds, sources, stored, web
 from classifier.ingest.declaration import Declared, FeedSource, FilesSource, SqlSource
 from classifier.ingest.files import File
 from classifier.ingest.queries import Query, from_json, to_json
+from classifier.pipeline.file_states import FileStates
 from classifier.pipeline.ingest import Reading, Unit
 from classifier.pipeline.runs import Run
 from classifier.store import bookkeeping, reads
 
 log = logging.getLogger(__name__)
-
-TICK = timedelta(seconds=2)
-"""A file that is changed twice within its clock's tick looks the same: a younger one is read to be sure."""
 
 Resolve = Callable[[SqlSource], str]
 """Returns the URL of a query's database."""
@@ -37,7 +35,7 @@ Resolve = Callable[[SqlSource], str]
 class Finder:
     """Finds the unread units of a source. `again` finds those of the given names, read or not.
 
-    With `dry` it writes nothing.
+    With `dry` it writes nothing. `problems` has a file that cannot be looked at: it does not hide the others.
     """
 
     run: Run
@@ -46,12 +44,13 @@ class Finder:
     on_rows: Callable[[int], None] = lambda _: None
     again: Collection[str] | None = None
     dry: bool = False
+    problems: list[SourceError] = field(default_factory=list)
 
     def units(self) -> Iterator[Unit]:
         """Yield them; what has been read is skipped here, at its own cost.
 
         Raises:
-            SourceError: the source, or one of its files, cannot be reached.
+            SourceError: the source cannot be reached.
         """
         match self.source:
             case FilesSource():
@@ -62,20 +61,18 @@ class Finder:
                 yield self._query(self.source)
 
     def _files(self, source: FilesSource) -> Iterator[Unit]:
+        states = FileStates(self.run, source.digest, self.dry)
         for file in files_of(source):
             name = stored.address(file)
             if self.again is not None and name not in self.again:
                 continue
-            stamp = stored.stamp(file)
-            seen = self._seen(name)
-            if seen and _untouched(seen, stamp):
+            try:
+                remember = states.unread(file, anyway=self.again is not None)
+            except SourceError as error:
+                self.problems.append(error)
                 continue
-            values = {"size": stamp.size, "modified_at": stamp.modified_at, "sha256": stored.sha256(file)}
-            if seen and bytes(seen.sha256) == values["sha256"]:
-                self._remember_alone(name, values)
-                continue
-            read = Reading(file, source.columns, source.encoding)
-            yield self._unit(name, read, partial(self._remember_file, file, stamp, values), whole=True)
+            if remember is not None:
+                yield self._unit(name, Reading(file, source.columns, source.encoding), remember, whole=True)
 
     def _feed(self, source: FeedSource) -> Iterator[Unit]:
         seen = self._seen(source.url)
@@ -125,13 +122,6 @@ class Finder:
             seen = reads.source_state(connection, self.source.name, name)
         return seen if seen is not None and bytes(seen.mapping) == self.source.digest else None
 
-    def _remember_file(
-        self, file: File, stamp: stored.Stamp, values: Mapping[str, Any], connection: Connection
-    ) -> None:
-        if stored.stamp(file) != stamp:
-            raise SourceError(f"{file}: was changed while it was read; it is read again by the next run")
-        self._remember(stored.address(file), values, connection)
-
     def _remember(self, name: str, values: Mapping[str, Any], connection: Connection) -> None:
         bookkeeping.remember(connection, self.source.name, name, {"mapping": self.source.digest, **values})
 
@@ -156,9 +146,3 @@ def files_of(source: FilesSource) -> list[File]:
     if is_glob and (stored.is_address(source.files) or Path(*takewhile(plain.__contains__, parts)).is_dir()):
         return []
     return sources.expand(source.files)  # which says what is missing
-
-
-def _untouched(seen: Any, stamp: stored.Stamp) -> bool:
-    if stamp.modified_at is None or (seen.size, seen.modified_at) != (stamp.size, stamp.modified_at):
-        return False
-    return bool(seen.seen_at - stamp.modified_at > TICK)

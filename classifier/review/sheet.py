@@ -19,6 +19,7 @@ from classifier.exceptions import SourceError
 from classifier.ingest import delimited
 from classifier.ingest.columns import named
 from classifier.ingest.validation import LIMITS, unstorable
+from classifier.names import control_character, normalize_category
 
 COLUMNS = (
     "id", "revision", "source", "external_id", "text", "suggested", "confidence", "reason",
@@ -121,6 +122,7 @@ def _row(
     line: int, cells: Mapping[str, str], annotator: str | None, seen: dict[tuple[int, str], int]
 ) -> Answer | SetAside | None:
     values = {name: unguard(cells.get(name, "").strip()) for name in (*NEEDED, "comment")}
+    values["category"] = normalize_category(values["category"])
     if not values["category"]:
         return None
     values["annotator"] = values["annotator"] or annotator or ""
@@ -139,7 +141,10 @@ def problem(values: Mapping[str, str]) -> str | None:
     They are those of the needed columns, and comment.
     """
     for name, value in values.items():
-        if found := unstorable(value):
+        found = unstorable(value)
+        if found is None and name == "category" and (control := control_character(value)):
+            found = f"the control character {control}"
+        if found:
             return f"{name} has {found}"
     for name in ("id", "revision"):
         if not (values[name].isascii() and values[name].isdigit() and len(values[name]) < 19):

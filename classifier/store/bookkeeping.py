@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from classifier.articles import RejectedRow
-from classifier.store import tables
+from classifier.names import shortened
+from classifier.store import staging, tables
 from classifier.store.queries import query
 
 _SOURCE_LOCKS = 730_301  # the first of two keys; the second is the source's name, hashed
+
+_MAX_NAME_BYTES = 800  # with a unit's address, a name fits in one entry of a Postgres index
+
+
+def run_name(source: str) -> str:
+    """Return what a run of a source is listed as: a pattern of files may be longer than an index takes."""
+    return shortened(source, _MAX_NAME_BYTES)
 
 
 def lock_source(connection: Connection, source: str) -> None:
@@ -63,47 +69,19 @@ def remember(connection: Connection, source: str, unit: str, values: Mapping[str
     )
 
 
-def reject(connection: Connection, rows: Sequence[RejectedRow], *, run_id: int, unit: str) -> None:
-    """Keep rejected rows; the same row at the same place is kept once."""
-    if not rows:
-        return
-    values = [
-        {
-            "source": row.source,
-            "position": row.position,
-            "reason": row.reason,
-            "row": row.row,
-            "row_hash": hashlib.sha256(row.row.encode()).digest(),
-            "run_id": run_id,
-            "unit": unit,
-        }
-        for row in rows
-    ]
-    connection.execute(query("stage_rejected"))
-    connection.execute(text("INSERT INTO staged_rejected VALUES (:source, :position, :row_hash)"), values)
-    statement = upsert(tables.rejected_rows)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["source", "position", "row_hash"],
-            set_={
-                "reason": statement.excluded.reason,
-                "run_id": statement.excluded.run_id,
-                "unit": statement.excluded.unit,
-            },
-            # nothing changes where nothing is new
-            where=(tables.rejected_rows.c.reason != statement.excluded.reason)
-            | tables.rejected_rows.c.unit.is_distinct_from(statement.excluded.unit),
-        ),
-        values,
-    )
+def keep_rejected(connection: Connection, *, run_id: int, unit: str) -> None:
+    """Keep the rejected rows that are staged; the same row at the same place is kept once."""
+    staging.in_steps(connection, "staged_rejected", "keep_rejected", run_id=run_id, unit=unit)
 
 
-def drop_mended(connection: Connection, source: str, unit: str, *, whole: bool) -> int:
-    """Drop the unit's rejected rows that this reading found mended, and return how many.
+def drop_mended(connection: Connection, source: str, unit: str, *, whole: bool) -> None:
+    """Drop the unit's rejected rows that this reading found mended.
 
     `whole` says that the reading saw all of the unit: then whatever it did not reject is mended or gone.
     Otherwise, for a feed or a query, what has come in meanwhile by the same id is.
     """
-    connection.execute(query("stage_rejected"))
-    name = "drop_rejected_of_whole_unit" if whole else "drop_rejected_of_part"
-    return connection.execute(query(name), {"source": source, "unit": unit}).rowcount
+    statement = query("drop_rejected_of_whole_unit" if whole else "drop_rejected_of_part")
+    values = {"source": source, "unit": unit, "size": staging.STEP}
+    last: int | None = 0
+    while last is not None:
+        last = connection.execute(statement, {**values, "after": last}).scalar_one()

@@ -6,25 +6,58 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import OperationalError
 
 from classifier.articles import Split
+from classifier.exceptions import SourceUnavailableError
 from classifier.store import copying
 from classifier.store.queries import query
 
 _SPLITS_LOCK = 7_303_014_202_614  # beside the locks of `writes`
+_MAX_APPLICATION_NAME = 63  # bytes; Postgres cuts the rest
 
 
-def wait_for_other_ingests(connection: Connection) -> None:
+MAX_WAIT_S = 30 * 60
+"""How long an ingest waits for another one's merging: half of the time that a task of Airflow's may take."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+def wait_for_other_ingests(connection: Connection, name: str, *, max_wait_s: float = MAX_WAIT_S) -> None:
     """Let one transaction at a time decide splits, for as long as this one lives.
 
-    Near-duplicates in two files that are taken in at once would otherwise not see each other.
+    Near-duplicates in two files that are ingested at once would otherwise not see each other. Others that wait are
+    shown `name`.
+
+    Raises:
+        SourceUnavailableError: another one has the lock for longer than `max_wait_s`.
     """
-    timeout = connection.execute(text("SHOW statement_timeout")).scalar_one()
-    # waiting is no fault, and lasts as long as the other's file is large
-    connection.execute(select(func.set_config("statement_timeout", "0", True)))
-    connection.execute(select(func.pg_advisory_xact_lock(_SPLITS_LOCK)))
-    connection.execute(select(func.set_config("statement_timeout", timeout, True)))
+    before = connection.execute(query("show_timeouts")).mappings().one()
+    waiting = {"statement_timeout": "0", "lock_timeout": f"{round(max_wait_s * 1000)}ms"}
+    _set(connection, application_name=f"ingest of {name}"[:_MAX_APPLICATION_NAME])
+    try:
+        with connection.begin_nested():  # a lock that is not had would end the whole transaction
+            _set(connection, **waiting)
+            connection.execute(select(func.pg_advisory_xact_lock(_SPLITS_LOCK)))
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise SourceUnavailableError(_still_merging(connection, name, max_wait_s)) from error
+    _set(connection, **before)
+
+
+def _set(connection: Connection, **settings: str) -> None:
+    """Change settings of Postgres for the rest of the transaction."""
+    connection.execute(select(*(func.set_config(setting, value, True) for setting, value in settings.items())))
+
+
+def _still_merging(connection: Connection, name: str, max_wait_s: float) -> str:
+    holder = connection.execute(query("split_lock_holder"), {"key": _SPLITS_LOCK}).first()
+    who = "another ingest"
+    if holder is not None:
+        who = f"{holder.application_name or who} (process {holder.pid} of the database server)"
+    return f"{name}: {who} has been merging for more than {max_wait_s:g} s; try again when it has ended, or end it"
 
 
 def decided(connection: Connection, fingerprints: Sequence[bytes]) -> set[bytes]:

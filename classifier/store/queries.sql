@@ -251,20 +251,35 @@ FROM taken
 LEFT JOIN articles USING (fingerprint)
 ORDER BY taken.fingerprint, articles.id
 
+-- mark_superseded
+-- Mark the staged rows of a step that a later row of the same article supersedes: the last row of a file wins. OFFSET 0,
+-- here and in the steps below: each row is looked up by an index, whatever the planner guesses of tables that it has
+-- no statistics of.
+UPDATE staged_articles
+SET superseded = true
+WHERE position BETWEEN :first AND :last
+  AND EXISTS (
+    SELECT FROM staged_articles AS later
+    WHERE later.source = staged_articles.source
+      AND later.external_id = staged_articles.external_id
+      AND later.position > staged_articles.position
+    OFFSET 0
+  )
+
 -- merge_staged_articles
--- Upsert the staged articles by (source, external_id); the last row of a file wins. An article keeps
--- its split for ever. What is new or has another text is noted in staged_changes. Annotations stay in force over a
--- change of case or white space, and over one that staged_small_changes has for this very text.
-WITH last AS (
-    SELECT max(position) AS position FROM staged_articles GROUP BY source, external_id
-), merged AS (
+-- Upsert a step of the staged articles by (source, external_id). An article keeps its split for ever. What is new or
+-- has another text is noted in staged_changes. Annotations stay in force over a change of case or white space, and over
+-- one that staged_small_changes has for this very text.
+WITH merged AS (
     INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split, published_at)
     SELECT
-        source, external_id, text, text_hash, staged_articles.fingerprint,
-        coalesce(own_split, splits.split), published_at
-    FROM last
-    JOIN staged_articles USING (position)
-    JOIN splits USING (fingerprint)
+        source, external_id, text, text_hash, fingerprint,
+        coalesce(
+            own_split, (SELECT split FROM splits WHERE splits.fingerprint = staged_articles.fingerprint OFFSET 0)
+        ),
+        published_at
+    FROM staged_articles
+    WHERE position BETWEEN :first AND :last AND NOT superseded
     ON CONFLICT (source, external_id) DO UPDATE
     SET text = excluded.text,
         text_hash = excluded.text_hash,
@@ -300,17 +315,31 @@ INSERT INTO staged_changes (article_id, revision)
 SELECT id, revision FROM merged
 
 -- annotate_staged_articles
--- Keep a file's own category as an annotation, unless the source's last one in force says the same. A person's
--- annotation goes before it, whichever is newer. The category of a row whose text a later row superseded is of no
--- text that is kept.
+-- Keep a file's own categories, those of a step, as annotations, unless the source's last one in force says the same.
+-- The last row that has a category and the text that is kept wins. A person's annotation goes before it, whichever is
+-- newer.
 INSERT INTO annotations (article_id, revision, category, annotator)
 SELECT staged.id, staged.revision, staged.category, 'source:' || staged.source
 FROM (
-    SELECT DISTINCT ON (articles.id) articles.id, articles.revision, articles.source, staged_articles.category
+    SELECT article.id, article.revision, staged_articles.source, staged_articles.category
     FROM staged_articles
-    JOIN articles USING (source, external_id, fingerprint)
-    WHERE staged_articles.category IS NOT NULL
-    ORDER BY articles.id, staged_articles.position DESC
+    CROSS JOIN LATERAL (
+        SELECT id, revision, fingerprint FROM articles
+        WHERE articles.source = staged_articles.source AND articles.external_id = staged_articles.external_id
+        OFFSET 0
+    ) AS article
+    WHERE staged_articles.position BETWEEN :first AND :last
+      AND staged_articles.category IS NOT NULL
+      AND article.fingerprint = staged_articles.fingerprint
+      AND NOT (superseded AND EXISTS (
+        SELECT FROM staged_articles AS later
+        WHERE later.source = staged_articles.source
+          AND later.external_id = staged_articles.external_id
+          AND later.position > staged_articles.position
+          AND later.category IS NOT NULL
+          AND later.fingerprint = staged_articles.fingerprint
+        OFFSET 0
+      ))
 ) AS staged
 WHERE staged.category IS DISTINCT FROM (
     SELECT category FROM annotations_in_force AS former
@@ -320,24 +349,31 @@ WHERE staged.category IS DISTINCT FROM (
 ORDER BY staged.id
 
 -- enqueue_staged_articles
--- A new or changed article waits for a label, unless an annotation of it is in force. DO UPDATE, not DO NOTHING:
+-- A new or changed article of a step waits for a label, unless an annotation of it is in force. DO UPDATE, not DO NOTHING:
 -- it locks a row that is already waiting, so no labeller takes it with the text as it was before.
 INSERT INTO labelling_queue (article_id, priority)
 SELECT staged_changes.article_id, 0
 FROM staged_changes
-WHERE NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = staged_changes.article_id)
+WHERE position BETWEEN :first AND :last
+  AND NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = staged_changes.article_id OFFSET 0)
 ORDER BY staged_changes.article_id
 ON CONFLICT (article_id) DO UPDATE SET priority = 0, enqueued_at = now()
 
 -- dequeue_annotated
--- An article that a human has just annotated needs no label of ours.
+-- An article of a step that a human has just annotated needs no label of ours.
 DELETE FROM labelling_queue
-USING staged_articles, articles
-WHERE staged_articles.category IS NOT NULL
-  AND articles.source = staged_articles.source
-  AND articles.external_id = staged_articles.external_id
-  AND articles.fingerprint = staged_articles.fingerprint
-  AND labelling_queue.article_id = articles.id
+WHERE article_id = ANY(ARRAY(
+    SELECT article.id
+    FROM staged_articles
+    CROSS JOIN LATERAL (
+        SELECT id, fingerprint FROM articles
+        WHERE articles.source = staged_articles.source AND articles.external_id = staged_articles.external_id
+        OFFSET 0
+    ) AS article
+    WHERE staged_articles.position BETWEEN :first AND :last
+      AND staged_articles.category IS NOT NULL
+      AND article.fingerprint = staged_articles.fingerprint
+))
 
 -- annotated_articles
 -- The articles of a split with the annotation that counts. What people disagree on is left out. So is an article that repeats, or nearly repeats, one of a split that is kept
@@ -377,10 +413,11 @@ WITH former AS (
 DELETE FROM dead_letters WHERE model_id = :model_id AND article_id = ANY(:ids)
 
 -- stage_articles
--- Temporary tables of one ingest: what the source brings, and what that changes. EXTERNAL: compressing the
--- texts would take longer than all else that COPY does.
+-- Temporary tables of one ingest: what the source brings, its texts that have no split yet, what it changes, and what
+-- was rejected. Each is worked through by position, in steps. EXTERNAL: compressing the texts would take longer than
+-- all else that COPY does.
 CREATE TEMPORARY TABLE staged_articles (
-    position bigint GENERATED ALWAYS AS IDENTITY,
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source text NOT NULL,
     external_id text NOT NULL,
     text text STORAGE EXTERNAL NOT NULL,
@@ -388,26 +425,55 @@ CREATE TEMPORARY TABLE staged_articles (
     fingerprint bytea NOT NULL,
     category text,
     own_split text,
-    published_at timestamptz
+    published_at timestamptz,
+    superseded boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP;
-CREATE TEMPORARY TABLE staged_changes (article_id bigint NOT NULL, revision integer NOT NULL) ON COMMIT DROP;
+CREATE INDEX ON staged_articles (source, external_id, position);
+CREATE TEMPORARY TABLE staged_texts (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    fingerprint bytea NOT NULL,
+    source text NOT NULL,
+    external_id text NOT NULL,
+    own_split text,
+    bands bytea
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE staged_changes (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    article_id bigint NOT NULL,
+    revision integer NOT NULL
+) ON COMMIT DROP;
 CREATE TEMPORARY TABLE staged_small_changes (
     article_id bigint NOT NULL,
     revision integer NOT NULL,
     fingerprint bytea NOT NULL,
     sketch bytea NOT NULL,
     PRIMARY KEY (article_id, fingerprint)
-) ON COMMIT DROP
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE staged_rejected (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source text NOT NULL,
+    place text NOT NULL,
+    reason text NOT NULL,
+    row text STORAGE EXTERNAL NOT NULL,
+    row_hash bytea NOT NULL
+) ON COMMIT DROP;
+CREATE INDEX ON staged_rejected (place, row_hash)
 
 -- staged_changed_texts
 -- The staged texts that differ from their article's by more than case and white space. The former text is needed
--- only where the article has no sketch of the text that it began with.
+-- only where the article has no sketch of the text that it began with. OFFSET 0: each article is looked up by the index.
 SELECT
-    articles.id, articles.revision, staged_articles.fingerprint, staged_articles.text, articles.content_sketch,
-    CASE WHEN articles.content_sketch IS NULL THEN articles.text END AS former
+    article.id, article.revision, staged_articles.fingerprint, staged_articles.text, article.content_sketch,
+    article.former
 FROM staged_articles
-JOIN articles USING (source, external_id)
-WHERE articles.fingerprint <> staged_articles.fingerprint
+CROSS JOIN LATERAL (
+    SELECT
+        id, revision, fingerprint, content_sketch, CASE WHEN content_sketch IS NULL THEN articles.text END AS former
+    FROM articles
+    WHERE articles.source = staged_articles.source AND articles.external_id = staged_articles.external_id
+    OFFSET 0
+) AS article
+WHERE article.fingerprint <> staged_articles.fingerprint
 
 -- add_small_changes
 -- Arrays of one entry a change that leaves annotations in force: the revision it changes, the new text's
@@ -423,40 +489,111 @@ ON CONFLICT DO NOTHING
 COPY staged_articles (source, external_id, text, text_hash, fingerprint, category, own_split, published_at)
 FROM STDIN WITH (FORMAT csv)
 
+-- copy_texts
+COPY staged_texts (fingerprint, source, external_id, own_split, bands) FROM STDIN WITH (FORMAT csv)
+
+-- copy_rejected
+COPY staged_rejected (source, place, reason, row, row_hash) FROM STDIN WITH (FORMAT csv)
+
 -- copy_predictions
 COPY predictions (article_id, model_id, revision, category, confidence, probabilities)
 FROM STDIN WITH (FORMAT binary)
 
--- count_staged
--- How many distinct articles the source brought, and how many of them had not been here before.
+-- last_staged
+-- The last position of each staging table: how far its steps go.
 SELECT
-    (SELECT count(DISTINCT (source, external_id)) FROM staged_articles),
-    (SELECT count(*) FROM staged_changes WHERE revision = 1)
+    (SELECT max(position) FROM staged_articles) AS staged_articles,
+    (SELECT max(position) FROM staged_texts) AS staged_texts,
+    (SELECT max(position) FROM staged_changes) AS staged_changes,
+    (SELECT max(position) FROM staged_rejected) AS staged_rejected
 
--- stage_rejected
--- What this reading rejected, to tell it from what earlier readings did.
-CREATE TEMPORARY TABLE IF NOT EXISTS staged_rejected (source text, position text, row_hash bytea) ON COMMIT DROP
+-- count_new
+-- How many articles of a step had not been here before.
+SELECT count(*) FROM staged_changes WHERE position BETWEEN :first AND :last AND revision = 1
+
+-- staged_texts
+-- The texts of a step that had no split when they were staged, in their order.
+SELECT fingerprint, source, external_id, own_split, bands
+FROM staged_texts
+WHERE position BETWEEN :first AND :last
+ORDER BY position
+
+-- keep_rejected
+-- Keep the rejected rows of a step; the same row at the same place is kept once, and nothing changes where nothing is
+-- new.
+INSERT INTO rejected_rows (source, position, reason, row, row_hash, run_id, unit)
+SELECT DISTINCT ON (source, place, row_hash) source, place, reason, row, row_hash, :run_id, :unit
+FROM staged_rejected
+WHERE position BETWEEN :first AND :last
+ORDER BY source, place, row_hash, position DESC
+ON CONFLICT (source, position, row_hash) DO UPDATE
+SET reason = excluded.reason, run_id = excluded.run_id, unit = excluded.unit
+WHERE rejected_rows.reason <> excluded.reason OR rejected_rows.unit IS DISTINCT FROM excluded.unit
 
 -- drop_rejected_of_whole_unit
--- Of a unit that was read from end to end: what it does not hold any more, or holds mended.
-DELETE FROM rejected_rows
-WHERE unit = :unit
-  AND run_id IN (SELECT id FROM ingest_runs WHERE source = :source)
-  AND NOT EXISTS (
-    SELECT FROM staged_rejected
-    WHERE staged_rejected.source = rejected_rows.source
-      AND staged_rejected.position = rejected_rows.position
-      AND staged_rejected.row_hash = rejected_rows.row_hash
-  )
+-- Of the next rejected rows, by id, of a unit that was read from end to end: drop what it does not hold any more, or
+-- holds mended. Returns the last id looked at, null when there is none left.
+WITH step AS MATERIALIZED (
+    SELECT id, run_id, source, position, row_hash
+    FROM rejected_rows
+    WHERE unit = :unit AND id > :after
+    ORDER BY id
+    LIMIT :size
+), dropped AS (
+    DELETE FROM rejected_rows
+    WHERE id = ANY(ARRAY(
+        SELECT id
+        FROM step
+        WHERE (SELECT source FROM ingest_runs WHERE ingest_runs.id = step.run_id) = :source
+          AND NOT EXISTS (
+            SELECT FROM staged_rejected
+            WHERE staged_rejected.place = step.position
+              AND staged_rejected.row_hash = step.row_hash
+              AND staged_rejected.source = step.source
+            OFFSET 0
+          )
+    ))
+)
+SELECT max(id) FROM step
 
 -- drop_rejected_of_part
--- Of a unit that shows only a part each time: what has come in by the same id.
-DELETE FROM rejected_rows
-USING staged_articles
-WHERE rejected_rows.unit = :unit
-  AND rejected_rows.run_id IN (SELECT id FROM ingest_runs WHERE ingest_runs.source = :source)
-  AND rejected_rows.source = staged_articles.source
-  AND rejected_rows.position = 'id ' || staged_articles.external_id
+-- The same of a unit that shows only a part each time: drop what has come in by the same id.
+WITH step AS MATERIALIZED (
+    SELECT id, run_id, source, position
+    FROM rejected_rows
+    WHERE unit = :unit AND id > :after
+    ORDER BY id
+    LIMIT :size
+), dropped AS (
+    DELETE FROM rejected_rows
+    WHERE id = ANY(ARRAY(
+        SELECT id
+        FROM step
+        WHERE (SELECT source FROM ingest_runs WHERE ingest_runs.id = step.run_id) = :source
+          AND position LIKE 'id %'
+          AND EXISTS (
+            SELECT FROM staged_articles
+            WHERE staged_articles.source = step.source AND staged_articles.external_id = substr(step.position, 4)
+            OFFSET 0
+          )
+    ))
+)
+SELECT max(id) FROM step
+
+-- show_timeouts
+-- The limits of a statement and of its waiting for a lock.
+SELECT current_setting('statement_timeout') AS statement_timeout, current_setting('lock_timeout') AS lock_timeout
+
+-- split_lock_holder
+-- Who lets the ingests wait that want to decide splits: the process of the server, what it is called and since when.
+SELECT pg_stat_activity.pid, application_name, client_addr, xact_start
+FROM pg_locks
+JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory'
+  AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) = :key
+  AND objsubid = 1
 
 -- articles_by_id
 -- What an evaluation keeps of its articles beside their texts. Of a text in several clusters the first counts.
@@ -686,6 +823,19 @@ SELECT given.name
 FROM unnest(CAST(:names AS text[])) AS given (name)
 WHERE EXISTS (SELECT FROM models WHERE given.name = ANY(categories))
    OR EXISTS (SELECT FROM annotations WHERE annotations.category = given.name)
+
+-- annotated_categories
+-- The first categories of all annotations, one look-up in the index each: DISTINCT would read every annotation.
+WITH RECURSIVE named (category) AS (
+    (SELECT category FROM annotations ORDER BY category LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT category FROM annotations WHERE annotations.category > named.category ORDER BY category LIMIT 1
+    )
+    FROM named
+    WHERE category IS NOT NULL
+)
+SELECT category FROM named WHERE category IS NOT NULL LIMIT :size
 
 -- annotate_reviewed
 -- Arrays of one entry an annotation of a revision; what an annotator has said last already changes nothing. Checked and

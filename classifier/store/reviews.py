@@ -82,6 +82,11 @@ def categories_of_people(connection: Connection) -> set[str]:
     return set(connection.scalars(select(table.c.category).where(table.c.annotator.not_like(OF_SOURCES)).distinct()))
 
 
+def annotated_categories(connection: Connection, size: int) -> set[str]:
+    """Return the first so many categories of all annotations."""
+    return set(connection.scalars(query("annotated_categories"), {"size": size}))
+
+
 def said(connection: Connection, article_id: int, annotator: str) -> str | None:
     """Return the category that an annotator named last for an article."""
     table = tables.annotations

@@ -132,6 +132,7 @@ annotations = Table(
     Column("decides", Boolean, nullable=False, server_default="false", comment="settles what people said of it before"),
     Column("revision", Integer, nullable=False, comment="of the text annotated"),
     Index(None, "article_id", "id"),
+    Index(None, "category"),
     Index("ix_annotations_by_people", "article_id", "id", postgresql_where=text("annotator NOT LIKE 'source:%'")),
     CheckConstraint("category <> ''", name="category"),
 )
@@ -294,7 +295,7 @@ rejected_rows = Table(
     Column("run_id", ForeignKey(ingest_runs.c.id)),
     Column("unit", Text, comment="a file's path, a feed's address, or query"),
     UniqueConstraint("source", "position", "row_hash"),
-    Index(None, "unit"),
+    Index(None, "unit", "id"),
     Index(None, "run_id"),
 )
 

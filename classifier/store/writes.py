@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from classifier.articles import Model, Probabilities, QueuedArticle
-from classifier.store import copying, labelling_queue, tables
+from classifier.store import copying, labelling_queue, staging, tables
 from classifier.store.queries import query
 
 _STAGED_COLUMNS = (
@@ -55,13 +55,16 @@ def merge_articles(connection: Connection) -> Merged:
 
     Where a text becomes another one, annotations stay in force only if `small_changes.add` noted the change before.
     """
-    changed = connection.execute(query("merge_staged_articles")).rowcount
-    annotations = connection.execute(query("annotate_staged_articles")).rowcount
+    staged = sum(step["last"] - step["first"] + 1 for step in staging.steps(connection, "staged_articles"))
+    superseded = staging.in_steps(connection, "staged_articles", "mark_superseded")
+    changed = staging.in_steps(connection, "staged_articles", "merge_staged_articles")
+    annotations = staging.in_steps(connection, "staged_articles", "annotate_staged_articles")
     labelling_queue.lock(connection)
-    connection.execute(query("dequeue_annotated"))
-    enqueued = connection.execute(query("enqueue_staged_articles")).rowcount
-    articles, new = connection.execute(query("count_staged")).one()
-    return Merged(articles=articles, new=new, changed=changed - new, annotations=annotations, enqueued=enqueued)
+    staging.in_steps(connection, "staged_articles", "dequeue_annotated")
+    enqueued = staging.in_steps(connection, "staged_changes", "enqueue_staged_articles")
+    steps = staging.steps(connection, "staged_changes")
+    new: int = sum(connection.execute(query("count_new"), step).scalar_one() for step in steps)
+    return Merged(staged - superseded, new, changed - new, annotations, enqueued)
 
 
 def write_predictions(

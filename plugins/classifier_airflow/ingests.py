@@ -11,6 +11,7 @@ from classifier_airflow import places
 
 if TYPE_CHECKING:
     from classifier.ingest.declaration import Declared, SqlSource
+    from classifier.pipeline.ingest import Options
     from classifier.settings import Settings
     from classifier.workspace import Workspace
 
@@ -42,7 +43,7 @@ def chosen(*, files: str | None, group: str | None, rejected: bool = False) -> l
     if group:
         return named
     try:
-        return [*named, {"files": places.inbox_or_skip(place.settings)}]
+        return [*named, {"inbox": places.inbox_or_skip(place.settings)}]
     except AirflowSkipException:
         if named:
             return named
@@ -55,7 +56,10 @@ def name_of(source: Mapping[str, str]) -> str:
 
 
 def take_in(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, int]:
-    """Take in a declared source, or files as the parameters say, and return the counts."""
+    """Take in a declared source, or files as the parameters say, and return the counts.
+
+    Files that are named are read; of the inbox, which is looked at every hour, only what is new or has changed.
+    """
     from classifier.pipeline import sources
 
     place = places.workspace()
@@ -65,20 +69,31 @@ def take_in(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, i
         found = sources.chosen(declared(place.settings), [source["name"]])[0]
         return asdict(sources.ingest(place, found, database_of))
 
-    from classifier.ingest.columns import Columns
-    from classifier.ingest.splits import Proportions
-    from classifier.pipeline import ingest
+    from classifier.pipeline import inbox, ingest
 
-    columns = Columns(*(params[name] for name in ("text", "category", "id", "split", "published_at", "source")))
+    options = _options(params)
+    if "inbox" in source:
+        return asdict(inbox.run(place, source["inbox"], options))
     report = ingest.run(
         place,
         source["files"],
-        columns,
-        source=params["source_name"],
-        proportions=Proportions.parse(params["proportions"]),
-        max_rejected=params["max_rejected"],
+        options.columns,
+        source=options.source,
+        proportions=options.proportions,
+        max_rejected=options.max_rejected,
     )
     return asdict(report)
+
+
+def _options(params: Mapping[str, Any]) -> Options:
+    """Return how a run's parameters say that files are read."""
+    from classifier.ingest.columns import Columns
+    from classifier.ingest.splits import Proportions
+    from classifier.pipeline.ingest import Options
+
+    columns = Columns(*(params[name] for name in ("text", "category", "id", "split", "published_at", "source")))
+    shares = Proportions.parse(params["proportions"])
+    return Options(columns, params["source_name"], shares, params["max_rejected"], "utf-8")
 
 
 def _read_rejected_again(place: Workspace) -> dict[str, int]:

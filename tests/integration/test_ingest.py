@@ -96,14 +96,20 @@ def test_awkward_text_survives_to_the_last_bit(workspace, tmp_path, kind):
 
 def test_awkward_names_and_categories_survive_too(workspace, tmp_path):
     names = [name.strip() for name in AWKWARD.values()]
-    rows = [{"id": f"{name}", "text": "text", "category": name, "source": name} for name in names]
+    visible = "Ünïcödé 世界 ﷽ é"
+    categories = [name if name.isprintable() else visible for name in names]
+    rows = [
+        {"id": f"{name}", "text": "text", "category": category, "source": name}
+        for name, category in zip(names, categories, strict=True)
+    ]
     report = take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, source="source"))
     assert report.new == len(names)
     found = query(
         workspace.database,
         "SELECT source, external_id, category, annotator FROM articles JOIN annotations ON article_id = articles.id",
     )
-    assert sorted(found) == sorted((name, name, name, f"source:{name}") for name in names)
+    wanted = zip(names, categories, strict=True)
+    assert sorted(found) == sorted((name, name, category, f"source:{name}") for name, category in wanted)
 
 
 def test_a_published_time_is_kept(workspace, tmp_path):

@@ -156,6 +156,16 @@ class TestEntries:
         assert [(row["source"], row["external_id"], row["text"]) for row in rows] == [("bbc", "a1", "Title\n\nBody")]
         assert bad == []
 
+    @pytest.mark.parametrize("levels", [300, 5000])
+    def test_html_below_many_levels_is_stored_with_its_title(self, levels):
+        html = f"{'<div>' * levels}deep words{'</div>' * levels}"
+        for body in (
+            f"<description><![CDATA[{html}]]></description>",
+            f"<content:encoded><![CDATA[{html}]]></content:encoded>",
+        ):
+            rows, _ = valid(rss(f"<guid>1</guid><title>Title</title>{body}"))
+            assert rows[0]["text"] == "Title\n\ndeep words"
+
     def test_html_becomes_text(self):
         html = "<![CDATA[<p>One <b>bo</b>ld &amp; more</p><script>evil()</script><ul><li>a<li>b</ul>]]>"
         rows, _ = valid(rss(f"<guid>1</guid><description>{html}</description>"))

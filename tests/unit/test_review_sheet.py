@@ -61,6 +61,11 @@ def test_a_row_becomes_an_answer(filled):
     assert filled(("7", "2", "'-x", "ann", "'=why")) == [Answer(2, 7, 2, "-x", "ann", "=why")]
 
 
+def test_a_category_is_read_in_the_form_in_which_it_is_stored(filled):
+    rows = [("7", "1", name, "ann", "") for name in ("Sport\u200b", "\ufeffSport", "E\u0301co")]
+    assert [answer.category for (answer,) in map(filled, rows)] == ["Sport", "Sport", "\u00c9co"]
+
+
 def test_a_row_without_a_category_is_left_for_later(filled):
     assert filled(("7", "1", " ", "ann", "not sure"), ("8", "1", "", "", "")) == [None, None]
 
@@ -80,6 +85,7 @@ def test_a_row_that_names_nobody_is_whose_the_sheet_is(filled):
         (("9" * 30, "1", "sport", "ann", ""), f"id '{'9' * 30}' is not a whole number"),
         (("7", "1", "s" * 201, "ann", ""), "category is longer than 200 characters"),
         (("7", "1", "sp\0rt", "ann", ""), "category has a NUL character"),
+        (("7", "1", "sp\tort", "ann", ""), "category has the control character U+0009"),
         (("7", "1", "sport", "ann"), "columns: 4, where the header has 5"),
         (("7", "1", '"sp"ort', "ann", ""), "a quote inside a quoted value is not doubled, or a quote is missing"),
     ],

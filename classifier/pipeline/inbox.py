@@ -1,0 +1,46 @@
+"""Ingest what is new or has changed among files that no source declares: the inbox, which is looked at every hour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from classifier.exceptions import SourceError
+from classifier.ingest import sources
+from classifier.pipeline import runs
+from classifier.pipeline.file_states import FileStates
+from classifier.pipeline.ingest import Ingested, Options, Unit, file_unit, ingest_each
+from classifier.pipeline.use_case import use_case
+from classifier.workspace import Workspace
+
+
+@use_case
+def run(
+    workspace: Workspace, pattern: str, options: Options, *, on_rows: Callable[[int], None] = lambda _: None
+) -> Ingested:
+    """Ingest the unread files of a path or glob. Each is ingested atomically; one that fails does not stop the others.
+
+    A file is unread if it is new, if it has changed, or if it was read with other options.
+
+    Raises:
+        SourceError: there is no file, or one was not ingested.
+    """
+    problems: list[SourceError] = []
+    with runs.recorded(workspace, options.source or pattern, "files", options.to_json()) as recorded:
+        return ingest_each(_unread(recorded, pattern, options, problems, on_rows), problems)
+
+
+def _unread(
+    run: runs.Run,
+    pattern: str,
+    options: Options,
+    problems: list[SourceError],
+    on_rows: Callable[[int], None],
+) -> Iterator[Unit]:
+    states = FileStates(run, options.digest)
+    for path in sources.expand(pattern):
+        try:
+            save_state = states.unread(path)
+            if save_state is not None:
+                yield file_unit(run, path, options, on_rows, remember=save_state)
+        except SourceError as error:
+            problems.append(error)

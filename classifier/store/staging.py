@@ -1,0 +1,70 @@
+"""The temporary tables of one ingest, worked through in steps. Functions take a connection and never commit.
+
+A unit is ingested atomically, however large it is, and each statement has a time limit. So each statement handles the
+rows from one position to another, and its cost depends on the step alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+from sqlalchemy import Connection, Row
+
+from classifier.articles import RejectedRow
+from classifier.names import shortened
+from classifier.store import copying
+from classifier.store.queries import query
+
+STEP = 5000
+"""Rows that one statement handles."""
+
+MAX_PLACE_BYTES = 1700
+"""With a source's name and a hash, a place fits in one entry of a Postgres index, 2,704 bytes."""
+
+_TEXT_COLUMNS = ("fingerprint", "source", "external_id", "own_split", "bands")
+_REJECTED_COLUMNS = ("source", "place", "reason", "row", "row_hash")
+
+Table = Literal["staged_articles", "staged_texts", "staged_changes", "staged_rejected"]
+Step = dict[str, int]
+"""The `first` and the `last` position of a step."""
+
+
+def steps(connection: Connection, table: Table) -> Iterator[Step]:
+    """Yield the steps of a staging table, in order."""
+    last: int = getattr(connection.execute(query("last_staged")).one(), table) or 0
+    for first in range(1, last + 1, STEP):
+        yield {"first": first, "last": min(first + STEP - 1, last)}
+
+
+def in_steps(connection: Connection, table: Table, name: str, **values: Any) -> int:
+    """Run a named statement for each step of a staging table; return how many rows it changed."""
+    statement = query(name)
+    return sum(connection.execute(statement, {**step, **values}).rowcount for step in steps(connection, table))
+
+
+def copy_texts(connection: Connection, rows: pd.DataFrame) -> None:
+    """COPY texts that have no split, each with its `bands`, in the order in which their splits are to be decided."""
+    copying.copy(connection, "copy_texts", copying.frame_csv(rows, _TEXT_COLUMNS))
+
+
+def texts(connection: Connection, step: Step) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the staged texts of a step: fingerprint, source, external_id, own_split and bands."""
+    return connection.execute(query("staged_texts"), step).all()
+
+
+def copy_rejected(connection: Connection, rows: Sequence[RejectedRow]) -> None:
+    """COPY rows that were rejected; they are kept by `bookkeeping.keep_rejected`."""
+    if not rows:
+        return
+    columns = {
+        "source": [row.source for row in rows],
+        "place": [shortened(row.position, MAX_PLACE_BYTES) for row in rows],
+        "reason": [row.reason for row in rows],
+        "row": [row.row for row in rows],
+        "row_hash": [hashlib.sha256(row.row.encode()).digest() for row in rows],
+    }
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    copying.copy(connection, "copy_rejected", copying.frame_csv(frame, _REJECTED_COLUMNS))

@@ -1,0 +1,174 @@
+"""Categories that a reader takes for one are one, or a warning names them, wherever they come in."""
+
+from __future__ import annotations
+
+import json
+import logging
+import unicodedata
+
+import pytest
+
+from classifier.exceptions import EncoderError, ReviewError
+from classifier.ingest import declaration
+from classifier.model import hub_model
+from classifier.pipeline import annotate, conflicts, rejected, review_sheets, sources
+from classifier.store import reviews
+from tests.integration.made_up import add_articles, crown, query, run, take_in, value
+from tests.integration.made_up import annotate as say
+from tests.loopback import page, serving
+
+NFD = unicodedata.normalize("NFD", "Économie")
+CASES = [
+    ("The team won", "Sport"),
+    ("The keeper saved it", "sport"),
+    ("A new coach came", "Sport\u200b"),
+    ("Markets fell", "Économie"),
+    ("Shares rose", NFD),
+]
+"""Ours after shared/cases/categories.csv."""
+
+
+def rows(*categories):
+    return [{"id": str(n), "text": f"text {n}", "category": name} for n, name in enumerate(categories)]
+
+
+def stored(workspace):
+    return {name for (name,) in query(workspace.database, "SELECT DISTINCT category FROM annotations")}
+
+
+def test_a_file_has_one_category_where_a_reader_sees_one_and_a_warning_names_the_rest(workspace, tmp_path, caplog):
+    given = [{"id": str(n), "text": text, "category": name} for n, (text, name) in enumerate(CASES)]
+    take_in(workspace, tmp_path / "x.csv", given)
+    assert stored(workspace) == {"Sport", "sport", "Économie"}
+    folded, alike = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert r"'Sport\u200b' as 'Sport'" in folded
+    assert r"'E\u0301conomie' as '\xc9conomie'" in folded
+    assert "'Sport' and 'sport'" in alike
+
+
+def test_a_category_is_compared_with_those_that_the_database_has(workspace, tmp_path, caplog):
+    take_in(workspace, tmp_path / "x.csv", rows("Sport", "Tech", "Sci\u200dence"))
+    assert "differ by case" not in caplog.text
+    take_in(workspace, tmp_path / "y.csv", rows("sport", "Business", "Science"))
+    assert "'Sport' and 'sport'" in caplog.text
+    assert r"'Science' and 'Sci\u200dence'" in caplog.text
+    assert "Tech" not in caplog.text
+
+
+def test_categories_of_the_champion_are_compared_too(workspace, tmp_path, caplog):
+    crown(workspace, "m1", 0)
+    with workspace.database.connect() as connection:
+        known = min(reviews.categories(connection))
+    take_in(workspace, tmp_path / "x.csv", rows(known.swapcase()))
+    assert "differ by case" in caplog.text
+
+
+def test_a_file_of_ordinary_categories_warns_of_nothing(workspace, tmp_path, caplog):
+    take_in(workspace, tmp_path / "x.csv", rows("Sport", " Sport ", "Tech", "", "Économie"))
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("name", ["Sp\nort", "Sp\tort", "Sp\u0085ort", "Sp\u2028ort", "Sp\x1bort"])
+def test_a_category_with_a_control_character_is_rejected_with_its_reason(workspace, tmp_path, name):
+    report = take_in(workspace, tmp_path / "x.csv", rows(*["ok"] * 30, name))
+    assert (report.new, report.rejected) == (30, 1)
+    (row,) = rejected.listed(workspace)
+    assert row.reason == f"category has the control character U+{ord(name[2]):04X}"
+
+
+def test_a_feed_brings_categories_in_the_same_form(workspace, tmp_path):
+    item = f"<item><guid>1</guid><title>t</title><category>{NFD}\u200b</category></item>"
+    body = f"<?xml version='1.0'?><rss version='2.0'><channel><title>t</title>{item}</channel></rss>".encode()
+    with serving(page(body)) as site:
+        (tmp_path / "sources.toml").write_text(
+            f"[sources.bbc]\nkind = 'feed'\nurl = '{site.url}'\ncolumns = {{category = 'category'}}\n"
+        )
+        (source,) = declaration.load(tmp_path / "sources.toml").values()
+        sources.ingest(workspace, source, lambda _: "")
+    assert stored(workspace) == {"Économie"}
+
+
+class TestReview:
+    @pytest.fixture
+    def article(self, workspace):
+        with workspace.database.begin() as connection:
+            (article,) = add_articles(connection, [("a", "text", "train")])
+            (other,) = add_articles(connection, [("b", "other", "train")])
+            say(connection, other, "Économie", "eve")
+        model = crown(workspace, "m1", 0)
+        run(
+            workspace.database,
+            "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "
+            "VALUES (:article, :model, 1, 'uncertain', 'a', 0.5)",
+            article=article,
+            model=model.id,
+        )
+        return article
+
+    def test_what_a_person_says_in_the_ui_is_stored_in_the_same_form(self, workspace, article):
+        annotate.answer(workspace, article, 1, f"{NFD}\u200b ", annotator="ann")
+        assert stored(workspace) == {"Économie"}
+
+    def test_a_control_character_is_refused_in_the_ui(self, workspace, article):
+        with pytest.raises(ReviewError, match=r"category has the control character U\+000A"):
+            annotate.answer(workspace, article, 1, "Écono\nmie", annotator="ann")
+
+    def test_a_decision_is_stored_in_the_same_form(self, workspace, article):
+        with workspace.database.begin() as connection:
+            say(connection, article, "x", "ann")
+        conflicts.decide(workspace, article, f" {NFD}", annotator="bob")
+        assert stored(workspace) == {"Économie", "x"}
+
+    def test_a_sheet_brings_categories_in_the_same_form_new_ones_too(self, workspace, article, tmp_path, caplog):
+        path = tmp_path / "sheet.csv"
+        path.write_text(f"id,revision,category,annotator\n{article},1,\u200béconomie,ann\n")
+        report = review_sheets.take_in(workspace, path, new_categories=["éConomie\u200b".lower()])
+        assert (report.new, report.set_aside) == (1, ())
+        assert stored(workspace) == {"Économie", "économie"}
+        assert "'Économie' and 'économie' look alike" in caplog.text
+
+    @pytest.mark.usefixtures("article")
+    def test_a_new_category_with_a_control_character_is_refused(self, workspace, tmp_path):
+        (tmp_path / "sheet.csv").write_text("id,revision,category,annotator\n")
+        with pytest.raises(ReviewError, match=r"--new-category 'a\\nb': has the control character U\+000A"):
+            review_sheets.take_in(workspace, tmp_path / "sheet.csv", new_categories=["a\nb"])
+        assert value(workspace.database, "SELECT count(*) FROM annotations WHERE annotator = 'ann'") == 0
+
+    def test_a_category_that_a_model_has_in_another_form_is_known(self, workspace, article):
+        run(workspace.database, "UPDATE models SET categories = ARRAY['a', :name]", name=f"{NFD}x")
+        annotate.answer(workspace, article, 1, f"{NFD}x", annotator="ann")
+        assert stored(workspace) == {"Économie", "Économiex"}
+
+
+class TestImportedModels:
+    @pytest.fixture
+    def names(self, tmp_path):
+        """Return the categories that are read of a model's configuration, or the line with which it is refused."""
+        from tests.tiny import make_artefact
+
+        directory = make_artefact(tmp_path / "model", seed=0).directory
+        config = json.loads((directory / "config.json").read_text())
+        outputs = len(config["id2label"])
+
+        def read(*given, categories=None):
+            labels = {str(number): name for number, name in enumerate((*given, "x", "y", "z")[:outputs])}
+            (directory / "config.json").write_text(json.dumps({**config, "id2label": labels}))
+            return hub_model.read(directory, categories=categories).categories[: len(given)]
+
+        return read
+
+    def test_have_categories_in_the_same_form(self, names):
+        assert names("Sport\u200b", NFD) == ("Sport", "Économie")
+
+    @pytest.mark.parametrize("bad", ["a\0b", "a\nb"])
+    def test_with_a_control_character_are_refused_in_one_line(self, names, bad):
+        with pytest.raises(EncoderError, match=rf"has the control character U\+{ord(bad[1]):04X}; name the categor"):
+            names(bad)
+
+    def test_with_two_names_that_are_stored_as_one_are_refused(self, names):
+        with pytest.raises(EncoderError, match="two or more different names are needed"):
+            names("Sport", "Sport\u200b")
+
+    def test_with_names_that_look_alike_warn(self, names, caplog):
+        names("Sport", "sport")
+        assert "'Sport' and 'sport' look alike" in caplog.text

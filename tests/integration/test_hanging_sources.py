@@ -1,0 +1,134 @@
+"""A source that hangs keeps no other ingest waiting, and is given up in one line."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from classifier.exceptions import SourceError, SourceUnavailableError
+from classifier.ingest import declaration
+from classifier.pipeline import sources
+from classifier.store import near_duplicates
+from tests.integration.made_up import COLUMNS, articles, query, take_in, unlabelled, value
+from tests.loopback import frozen
+from tests.waiting import wait_for
+
+SPLIT_LOCKS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+ROWS = 12_000
+COLUMNS_WITH_SOURCE = replace(COLUMNS, source="from")
+
+
+@pytest.fixture
+def stories(empty_url):
+    """A database of somebody else's, on the server's socket."""
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        statement = "CREATE TABLE stories AS SELECT n AS id, 'story ' || n || repeat(' word', 40) AS body"
+        connection.execute(text(f"{statement} FROM generate_series(1, {ROWS}) AS n"))
+    engine.dispose()
+    return empty_url
+
+
+def declared(tmp_path, url, *, timeout_s):
+    (tmp_path / "sources.toml").write_text(
+        f"[sources.cms]\nkind = 'sql'\nurl = '{url}'\nquery = 'SELECT id, body FROM stories'\n"
+        f"timeout_s = {timeout_s}\ncolumns = {{text = 'body', id = 'id'}}\n"
+    )
+    return declaration.load(tmp_path / "sources.toml")["cms"]
+
+
+def through(url, server):
+    return f"postgresql://{url.username}@127.0.0.1:{server.port}/{url.database}"
+
+
+def ingest(workspace, source):
+    return sources.ingest(workspace, source, lambda found: found.url)
+
+
+def test_a_database_that_accepts_and_never_answers_is_given_up_in_one_line(workspace, tmp_path):
+    with frozen() as server:
+        source = declared(tmp_path, f"postgresql://u@127.0.0.1:{server.port}/cms", timeout_s=0.5)
+        with pytest.raises(
+            SourceUnavailableError, match=r"^source 'cms': its database does not answer within 0\.5 s; "
+        ):
+            ingest(workspace, source)
+        wait_for(server.asked.is_set, within_s=300)
+    assert query(workspace.database, "SELECT status, new FROM ingest_runs") == [("failed", 0)]
+
+
+def test_another_ingest_completes_while_a_source_hangs_in_the_midst_of_its_rows(workspace, tmp_path, stories):
+    upstream = f"{stories.query['host']}/.s.PGSQL.5432"
+    with ThreadPoolExecutor(2) as pool:
+        with frozen(upstream, after_bytes=1_500_000) as server:
+            hanging = pool.submit(ingest, workspace, declared(tmp_path, through(stories, server), timeout_s=3000))
+            wait_for(server.asked.is_set, within_s=300)
+            other = pool.submit(take_in, workspace, tmp_path / "x.csv", [*articles(30), *unlabelled(10, prefix="u")])
+            assert other.result(timeout=300).new == 40
+            assert not hanging.done()
+            assert value(workspace.database, SPLIT_LOCKS) == 0
+        with pytest.raises(SourceError, match=r"source 'cms': its database does not answer|the query fails"):
+            hanging.result(timeout=300)
+    assert query(workspace.database, "SELECT DISTINCT source FROM articles") == [("x",)]
+
+
+def test_a_database_that_stops_in_the_midst_of_its_rows_is_given_up_and_leaves_nothing(workspace, tmp_path, stories):
+    upstream = f"{stories.query['host']}/.s.PGSQL.5432"
+    within = "does not answer within 10 s"
+    with frozen(upstream, after_bytes=1_500_000) as server, pytest.raises(SourceUnavailableError, match=within):
+        ingest(workspace, declared(tmp_path, through(stories, server), timeout_s=10))
+    assert value(workspace.database, "SELECT count(*) FROM articles") == 0
+    assert value(workspace.database, "SELECT count(*) FROM source_state") == 0
+    with frozen(upstream, after_bytes=10**9) as server:
+        assert ingest(workspace, declared(tmp_path, through(stories, server), timeout_s=3000)).new == ROWS
+
+
+def test_no_lock_on_splits_is_held_while_a_file_is_read(workspace, tmp_path):
+    held = []
+    rows = [*articles(50), {"id": "", "text": "bad", "category": ""}]
+    take_in(workspace, tmp_path / "x.csv", rows, on_rows=lambda _: held.append(value(workspace.database, SPLIT_LOCKS)))
+    assert held == [0]
+
+
+def test_ingests_that_reject_the_same_row_do_not_wait_for_each_other_while_they_read(workspace, tmp_path):
+    rows = [*articles(50), {"id": "", "text": "bad", "category": ""}]
+    nested = []
+
+    def ingest_the_same(_):
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(take_in, workspace, tmp_path / "x.csv", source="other", columns=COLUMNS_WITH_SOURCE)
+            nested.append(other.result(timeout=300))
+
+    take_in(
+        workspace,
+        tmp_path / "x.csv",
+        [{**row, "from": "shared"} for row in rows],
+        COLUMNS_WITH_SOURCE,
+        on_rows=ingest_the_same,
+    )
+    assert [report.rejected for report in nested] == [1]
+    assert value(workspace.database, "SELECT count(*) FROM rejected_rows") == 1
+
+
+class TestWaitingForAnotherIngest:
+    def test_has_a_limit_and_names_who_is_merging(self, workspace):
+        with workspace.database.connect() as first, workspace.database.connect() as second:
+            near_duplicates.wait_for_other_ingests(first, "bbc")
+            pid = first.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            line = (
+                rf"^news: ingest of bbc \(process {pid} of the database server\) has been merging for more than 0.05 s"
+            )
+            with pytest.raises(SourceUnavailableError, match=line):
+                near_duplicates.wait_for_other_ingests(second, "news", max_wait_s=0.05)
+
+    def test_leaves_the_limits_of_statements_as_they_were(self, workspace):
+        limits = text("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
+        with workspace.database.connect() as connection:
+            before = connection.execute(limits).one()
+            near_duplicates.wait_for_other_ingests(connection, "bbc")
+            assert connection.execute(limits).one() == before

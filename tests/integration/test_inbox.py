@@ -1,0 +1,140 @@
+"""The inbox is looked at every hour: what was read there is remembered with its rows, as for declared sources."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from classifier.exceptions import SourceError
+from classifier.ingest.splits import Proportions
+from classifier.pipeline import inbox
+from classifier.pipeline.ingest import Ingested, Options
+from classifier.store import bookkeeping
+from tests.integration.made_up import COLUMNS, articles, dump, query, take_in, value, write_csv
+
+OPTIONS = Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
+OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "inbox").mkdir()
+    return tmp_path / "inbox"
+
+
+@pytest.fixture
+def ingest(workspace, folder):
+    return lambda options=OPTIONS, **more: inbox.run(workspace, f"{folder}/*", options, **more)
+
+
+def drop(path, rows, *, at=OLD):
+    """Write a file that looks as if it had been there for long."""
+    write_csv(path, rows)
+    os.utime(path, (at, at))
+    return path
+
+
+def test_files_that_were_read_are_not_even_opened_again(workspace, ingest, folder, monkeypatch):
+    drop(folder / "a.csv", articles(5))
+    drop(folder / "b.csv", articles(5, prefix="b"))
+    assert ingest() == Ingested(files=2, read=10, new=10, annotations=10)
+    before = dump(workspace.database)
+    monkeypatch.setattr("classifier.ingest.stored.sha256", None)
+    assert ingest() == Ingested()
+    assert dump(workspace.database) == before
+    assert query(workspace.database, "SELECT status, files FROM ingest_runs ORDER BY id") == [
+        ("succeeded", 2),
+        ("succeeded", 0),
+    ]
+
+
+def test_files_that_were_only_touched_are_not_read_again(ingest, folder):
+    path = drop(folder / "a.csv", articles(5))
+    ingest()
+    os.utime(path, (OLD + 99, OLD + 99))
+    assert ingest() == Ingested()
+
+
+def test_files_that_arrive_or_change_are_read_alone(ingest, folder):
+    drop(folder / "a.csv", articles(5))
+    drop(folder / "b.csv", articles(5, prefix="b"))
+    ingest()
+    drop(folder / "b.csv", articles(6, prefix="b"), at=OLD + 9)
+    drop(folder / "c.csv", articles(2, prefix="c"))
+    assert ingest() == Ingested(files=2, read=8, new=3, unchanged=5, annotations=3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(OPTIONS, columns=replace(COLUMNS, category=None)),
+        replace(OPTIONS, source="news"),
+        replace(OPTIONS, encoding="cp1252"),
+    ],
+)
+def test_files_are_read_again_with_other_options(ingest, folder, other):
+    drop(folder / "a.csv", articles(5))
+    ingest()
+    assert ingest(other).read == 5
+
+
+def test_options_that_change_no_row_read_nothing_again(ingest, folder):
+    drop(folder / "a.csv", articles(5))
+    ingest()
+    assert ingest(replace(OPTIONS, max_rejected=1, proportions=Proportions(1, 0, 0))) == Ingested()
+
+
+def test_a_crash_between_reading_and_remembering_loses_nothing(workspace, ingest, folder, monkeypatch):
+    drop(folder / "a.csv", articles(5))
+
+    def die(*_):
+        raise KilledError
+
+    for moment in ("remember", "add_to_run"):
+        with monkeypatch.context() as patch:
+            patch.setattr(bookkeeping, moment, die)
+            with pytest.raises(KilledError):
+                ingest()
+        assert value(workspace.database, "SELECT count(*) FROM articles") == 0
+        assert value(workspace.database, "SELECT count(*) FROM source_state") == 0
+    assert ingest().new == 5
+
+
+def test_a_file_that_is_refused_is_tried_again(ingest, folder):
+    drop(folder / "a.csv", [*articles(5), {"id": "", "text": "bad", "category": ""}])
+    for _ in range(2):
+        with pytest.raises(SourceError, match="1 of 6 rows are bad"):
+            ingest()
+    assert ingest(replace(OPTIONS, max_rejected=1)).new == 5
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(ingest, folder):
+    (folder / "a.csv").symlink_to(folder / "gone.csv")
+    (folder / "b.csv").write_text("other\n1\n")
+    drop(folder / "c.csv", articles(5))
+    with pytest.raises(SourceError, match=r"2 of its files were not taken in: .*a\.csv: cannot be read .*b\.csv: no"):
+        ingest()
+    (folder / "a.csv").unlink()
+    (folder / "b.csv").unlink()
+    assert ingest() == Ingested(), "c.csv was read by the first run"
+
+
+def test_one_that_changes_while_it_is_read_is_left_for_the_next_run(workspace, ingest, folder):
+    path = drop(folder / "a.csv", articles(5))
+    with pytest.raises(SourceError, match="was changed while it was read"):
+        ingest(on_rows=lambda _: path.write_text("id,text,category\n"))
+    assert value(workspace.database, "SELECT count(*) FROM articles") == 0
+
+
+def test_files_that_are_named_by_hand_are_always_read(workspace, ingest, folder):
+    path = drop(folder / "a.csv", articles(5))
+    ingest()
+    for _ in range(2):
+        assert take_in(workspace, path) == Ingested(files=1, read=5, unchanged=5)
