@@ -70,7 +70,9 @@ def _against_champion(contest: Contest, margins: Margins) -> Iterator[Finding]:
     assert contest.champion is not None
     sample = contest.sample
     candidate, champion = contest.candidate.predicted, contest.champion.predicted
-    scores = comparison.scores(sample, [candidate, contest.baseline, champion], resamples=margins.resamples)
+    scores = comparison.scores(
+        sample, [candidate, contest.baseline, champion], resamples=margins.resamples, enough_rows=margins.enough_rows
+    )
     yield rules.macro_f1(scores.macro_f1(rules.CANDIDATE, rules.CHAMPION), len(sample), margins)
     yield rules.mcnemar(sample, candidate, champion, margins)
     yield from rules.parts(sample, scores, candidate, champion, margins)

@@ -110,13 +110,10 @@ def mcnemar(sample: Sample, candidate: Strings, champion: Strings, margins: Marg
 
 def parts(sample: Sample, scores: Scores, candidate: Strings, champion: Strings, margins: Margins) -> Iterator[Finding]:
     """Judge every category and every slice of enough rows; their chances of a false alarm add up to alpha."""
-    categories = [
-        name for name, support in zip(scores.categories, scores.support, strict=True) if support >= margins.enough_rows
-    ]
     # a slice that holds everything is no part of it
     parts = [one for one in slices(sample) if margins.enough_rows <= one.rows.sum() < len(sample)]
-    alpha = margins.alpha / max(1, len(categories) + len(parts))
-    differences = {name: scores.category(name, CANDIDATE, CHAMPION) for name in categories}
+    alpha = margins.alpha / max(1, len(scores.compared) + len(parts))
+    differences = {name: scores.category(name) for name in scores.compared}
     yield _part("categories", "F1 of category", differences, margins.category_f1, alpha)
     differences = {
         f"{one.dimension} {one.name}": comparison.accuracy(

@@ -36,7 +36,7 @@ class Answers:
     """A model's probabilities on a sample, shape (articles, categories)."""
 
     categories: tuple[str, ...]
-    probabilities: NDArray[np.float64]
+    probabilities: NDArray[np.floating]
 
     @property
     def predicted(self) -> Strings:
@@ -47,7 +47,7 @@ class Answers:
     @property
     def confidence(self) -> NDArray[np.float64]:
         """The highest probability, an article each."""
-        found: NDArray[np.float64] = self.probabilities.max(axis=1)
+        found: NDArray[np.float64] = self.probabilities.max(axis=1).astype(np.float64)
         return found
 
 
