@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class Sample:
         """Return the number of articles."""
         return len(self.ids)
 
+    def of(self, rows: NDArray[np.bool_]) -> Sample:
+        """Return some of the articles."""
+        return Sample(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -37,6 +41,10 @@ class Answers:
 
     categories: tuple[str, ...]
     probabilities: NDArray[np.floating]
+
+    def of(self, rows: NDArray[np.bool_]) -> Answers:
+        """Return what is answered on some of the articles."""
+        return Answers(self.categories, self.probabilities[rows])
 
     @property
     def predicted(self) -> Strings:

@@ -9,15 +9,16 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from classifier import registry
+from classifier import durable, registry
 from classifier.articles import Model
 from classifier.evaluation.gate import judge
 from classifier.evaluation.margins import Margins
 from classifier.evaluation.page import html
 from classifier.evaluation.page.html import Subject
 from classifier.exceptions import SettingsError
-from classifier.pipeline import answers
+from classifier.pipeline import answers, exposures
 from classifier.pipeline.answers import Answered
+from classifier.pipeline.exposures import Exposure
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.workspace import Workspace
@@ -53,10 +54,12 @@ def run(workspace: Workspace, name: str | None = None, *, out: Path | None = Non
         champion = None
         if other and evaluation is not None and evaluation.data_sha256 == candidate.evaluation.data_sha256:
             champion = answers.newest(connection, other)
+        pair = [model, other] if other and champion else [model]
+        exposure = exposures.find(connection, pair, candidate.articles)
     artefact = Path(model.artefact)
     path = out or artefact.with_name(f"{artefact.name}.evaluation.html")
     try:
-        path.write_text(_page(workspace, candidate, champion), encoding="utf-8")
+        durable.write(path, _page(workspace, candidate, champion, exposure).encode())
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror}; name another file with --out") from error
     return Reported(str(path), model.name, champion.model if champion else None)
@@ -103,9 +106,9 @@ def _subject(model: Model, evaluation: Row[*tuple[Any, ...]] | None) -> Subject 
     return Subject(model.name, evaluation.metrics) if evaluation and "report" in evaluation.metrics else None
 
 
-def _page(workspace: Workspace, candidate: Answered, champion: Answered | None) -> str:
+def _page(workspace: Workspace, candidate: Answered, champion: Answered | None, exposure: Exposure) -> str:
     margins = Margins().with_changes(workspace.settings.gate)
-    judgement = judge(answers.contest(candidate, champion), margins) if champion else None
+    judgement = judge(answers.contest(candidate, champion, exposure), margins) if champion else None
     return html.page(
         Subject(candidate.model, candidate.evaluation.metrics),
         Subject(champion.model, champion.evaluation.metrics) if champion else None,

@@ -19,6 +19,9 @@ GPU_POOL = "gpu"
 GPU_QUEUE = "gpu"
 """Celery queue that only workers with a GPU take from; other executors ignore it."""
 
+MEASURING_TIMEOUT = timedelta(hours=4)
+"""For what measures models on the test articles. A retry continues where the attempt before it ended."""
+
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(DatabaseUnavailableError, RetryAction.RETRY, reason="the database may come back"),
