@@ -85,15 +85,18 @@ def _decide_on(
     more: Mapping[str, Any],
 ) -> Decision:
     """Decide on what was asked, by the evaluations as they are stored: annotations that came since do not count."""
-    margins = margins or Margins().with_changes(workspace.settings.gate)
-    judged = judge.stored(workspace, model.name, margins=margins)
-    now = Question(judged.evaluation_ids, judged.champion, judged.judgement.verdict)
-    decision = _decide(workspace, judged, decided_by, more) if now == question else None
+    with workspace.database.connect() as connection:
+        champion = reads.champion(connection)
+        holds = _holds(connection, question, model, champion)
+    if holds:
+        margins = margins or Margins().with_changes(workspace.settings.gate)
+        judged = judge.stored(workspace, model.name, margins=margins)
+        holds = judged.judgement.verdict == question.verdict
+    decision = _decide(workspace, judged, decided_by, more) if holds else None
     if decision is None:
         raise OutdatedQuestionError(
-            f"{model.name}: the gate said {question.verdict!r} beside {question.champion or 'no champion'} when the "
-            f"question was asked; now it is {now.verdict!r} beside {now.champion or 'no champion'}, or an evaluation "
-            "is a newer one; judge it again and ask anew"
+            f"{model.name}: what was asked, {question.verdict!r} beside {question.champion or 'no champion'}, does not "
+            "hold any more: the champion, an evaluation or the verdict is another now; judge it again and ask anew"
         )
     return decision
 
@@ -116,7 +119,7 @@ def _decide(workspace: Workspace, judged: Judged, decided_by: str, more: Mapping
         )
 
 
-def _holds(connection: Connection, judged: Judged, model: Model, champion: Model | None) -> bool:
+def _holds(connection: Connection, judged: Judged | Question, model: Model, champion: Model | None) -> bool:
     """Return whether the champion, and both newest evaluations, still are those that were judged."""
     pair = [model] if champion is None else [model, champion]
     newest = [reads.newest_evaluation(connection, one.id) for one in pair]
