@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row
 from classifier.articles import AnnotatedArticle, Model, Probabilities
 from classifier.evaluation.rules import Contest
 from classifier.evaluation.sample import Answers, Sample, Strings, clusters
-from classifier.exceptions import NotComparableError, NotEvaluatedError
+from classifier.exceptions import NotComparableError, NotEvaluatedError, TrainingDataError
 from classifier.pipeline.exposures import Exposure
 from classifier.store import evaluations, reads
 
@@ -114,13 +114,14 @@ def contest(candidate: Answered, champion: Answered | None, exposure: Exposure) 
     """Put two evaluations of the same articles beside each other, but for those that a model was trained on.
 
     Raises:
-        NotComparableError: they are not of the same articles, texts and annotations, or no article is left.
+        NotComparableError: they are not of the same articles, texts and annotations.
+        TrainingDataError: no article is left.
     """
     if champion is not None:
         _check_same(candidate, champion)
     rows = np.array([one not in exposure.articles for one in candidate.sample.ids.tolist()], dtype=bool)
     if not rows.any():
-        raise NotComparableError(
+        raise TrainingDataError(
             f"{candidate.model}: each of the {len(rows)} test articles, or a near-duplicate of it, was trained on; "
             "annotate other articles of the test split"
         )

@@ -49,7 +49,7 @@ def find(connection: Connection, models: Sequence[Model], articles: Mapping[int,
     known = {one for one, text_hash in articles.items() if text_hash in hashes}
     known |= near_duplicates.articles_near(connection, list(articles), fingerprints)
     if unknown:
-        log.warning("not known what was trained on, for want of a snapshot: %s", ", ".join(unknown))
+        log.info("not known what was trained on, for want of a snapshot: %s", ", ".join(unknown))
     return Exposure(frozenset(known), tuple(unknown))
 
 

@@ -56,7 +56,8 @@ def run(workspace: Workspace, name: str | None = None, *, margins: Margins | Non
     Raises:
         ModelNotFoundError: there is no such model.
         NotEvaluatedError: it has not been evaluated.
-        NotComparableError: the articles changed at each of several attempts, or a model was trained on all of them.
+        NotComparableError: the articles changed at each of several attempts.
+        TrainingDataError: a model was trained on all of them.
     """
     margins = margins or Margins().with_changes(workspace.settings.gate)
     with workspace.database.connect() as connection:

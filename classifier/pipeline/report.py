@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from classifier import durable, registry
 from classifier.articles import Model
@@ -15,7 +15,7 @@ from classifier.evaluation.gate import judge
 from classifier.evaluation.margins import Margins
 from classifier.evaluation.page import html
 from classifier.evaluation.page.html import Subject
-from classifier.exceptions import SettingsError
+from classifier.exceptions import NotEvaluatedError, SettingsError
 from classifier.pipeline import answers, exposures
 from classifier.pipeline.answers import Answered
 from classifier.pipeline.exposures import Exposure
@@ -50,10 +50,7 @@ def run(workspace: Workspace, name: str | None = None, *, out: Path | None = Non
         model = registry.find(connection, name)
         candidate = answers.newest(connection, model)
         other = reads.champion(connection)
-        evaluation = reads.newest_evaluation(connection, other.id) if other and other.id != model.id else None
-        champion = None
-        if other and evaluation is not None and evaluation.data_sha256 == candidate.evaluation.data_sha256:
-            champion = answers.newest(connection, other)
+        champion = _beside(connection, candidate, other) if other and other.id != model.id else None
         pair = [model, other] if other and champion else [model]
         exposure = exposures.find(connection, pair, candidate.articles)
     artefact = Path(model.artefact)
@@ -63,6 +60,15 @@ def run(workspace: Workspace, name: str | None = None, *, out: Path | None = Non
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror}; name another file with --out") from error
     return Reported(str(path), model.name, champion.model if champion else None)
+
+
+def _beside(connection: Connection, candidate: Answered, champion: Model) -> Answered | None:
+    """Return the champion's newest evaluation if it is of the same articles."""
+    try:
+        found = answers.newest(connection, champion)
+    except NotEvaluatedError:
+        return None
+    return found if answers.same_articles(candidate, found) else None
 
 
 @dataclass(frozen=True, slots=True)

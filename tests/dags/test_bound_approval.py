@@ -12,7 +12,7 @@ import pytest
 from classifier import registry
 from classifier.labelling import engine
 from classifier.labelling.pages import Labeller
-from classifier.pipeline import promote
+from classifier.pipeline import churn, evaluate, promote
 from classifier.store import reads, writes
 from tests.integration.made_up import COLUMNS, articles, query, take_in, value
 from tests.tiny import CATEGORIES, make_artefact
@@ -91,6 +91,24 @@ def test_a_verdict_that_turns_to_promote_after_the_question_was_skipped_promotes
     assert champion(workspace) == "m0"
     assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
     assert "m2: what was asked, 'hold' beside m1, does not hold any more" in caplog.text
+
+
+@pytest.mark.usefixtures("models", "dagbag")
+def test_a_question_shows_the_labels_that_change_beside_the_champion_of_its_verdict(workspace, monkeypatch):
+    from classifier_airflow import approvals
+
+    original, calls = churn.run, []
+
+    def rolled_back_before(*given, **options):
+        calls.append(given)
+        if len(calls) == 1:
+            promote.roll_back(workspace)
+        return original(*given, **options)
+
+    evaluate.run(workspace, "m2")
+    monkeypatch.setattr(churn, "run", rolled_back_before)
+    asked = approvals.judge(workspace, "m2", {"gate": SUPERIOR, "churn_sample": 5})
+    assert (asked["champion"], asked["churn"]["champion"], asked["verdict"]) == ("m0", "m0", "promote")
 
 
 @pytest.mark.usefixtures("models")

@@ -102,6 +102,8 @@ def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_
     assert calls == ["m2", "m1", "m2"], "the first one was measured before the change"
     macro_f1 = judged.judgement.findings[0].statistics
     assert macro_f1["candidate"] == macro_f1["other"], "the weights are the same"
+    speed = next(one for one in judged.judgement.findings if one.rule == "speed")
+    assert (speed.outcome, speed.statistics["ratio"]) == ("pass", 1.0)
     assert judged.test_articles == 31
     of_both = query(
         workspace.database,
@@ -151,7 +153,7 @@ def test_articles_that_a_model_was_trained_on_are_left_out_for_both(monkeypatch)
     assert found.sample.ids.tolist() == [1, 3, 4]
     assert [isinstance(one, Answers) and len(one.probabilities) for one in (found.candidate, found.champion)] == [3, 3]
     assert (found.left_out, found.unknown, len(found.baseline)) == (1, ("m1",), 3)
-    with pytest.raises(NotComparableError, match="each of the 4 test articles, or a near-duplicate of it"):
+    with pytest.raises(TrainingDataError, match="each of the 4 test articles, or a near-duplicate of it"):
         answers.contest(mine, None, Exposure(frozenset({1, 2, 3, 4}), ()))
 
 

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
 from classifier import registry
 from classifier.labelling.pages import Labeller
 from classifier.pipeline import evaluate, measuring
+from classifier.store import evaluations
 from tests.integration.made_up import COLUMNS, annotate, articles, query, run, take_in, value
 from tests.tiny import make_artefact
 from tests.waiting import wait_for
@@ -159,6 +161,18 @@ def test_evaluations_of_one_model_at_once_end_well_and_the_file_is_of_the_newest
     assert {name: written[name] for name in newest} == newest
     assert value(workspace.database, "SELECT count(*) FROM evaluations") == 6
     assert [path.name for path in workspace.models.glob(".*")] == []
+
+
+def test_answers_are_written_and_read_in_slices_to_the_bit(workspace, model, monkeypatch):
+    evaluate.run(workspace)
+    with workspace.database.connect() as connection:
+        whole = evaluations.probabilities(connection, 1, 3)
+    monkeypatch.setattr(evaluations, "_CELLS", 7)
+    evaluate.run(workspace)
+    with workspace.database.connect() as connection:
+        np.testing.assert_array_equal(evaluations.probabilities(connection, 2, 3), whole)
+    stored = [row for _, row, _ in query(workspace.database, ANSWERS)]
+    np.testing.assert_array_equal(np.array(stored, np.float32), whole)
 
 
 def test_the_threshold_of_a_report_is_the_one_that_the_model_has(workspace, model, monkeypatch, tmp_path):
