@@ -6,6 +6,9 @@ A rename alone is not enough: the name may reach the disk before the content doe
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -19,10 +22,27 @@ def sync(path: Path) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a small file whole: until the end, whatever was there before stays."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_bytes(content)
-    replace(aside, path)
+    """Write a small file whole: until the end, whatever was there before stays.
+
+    Several processes may write the same file at once: the last one that finishes wins. What is no file, such as
+    /dev/stdout, is written to as it is.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    with temporary(path) as aside:
+        aside.write_bytes(content)
+        replace(aside, path)
+
+
+@contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """Provide a name beside the path that no other process uses; remove its file if it was not renamed."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def replace(aside: Path, path: Path) -> None:

@@ -91,6 +91,14 @@ class NotEvaluatedError(UserError):
     """The model has not been evaluated on the test split."""
 
 
+class NotComparableError(UserError):
+    """The two models were not measured on the same articles."""
+
+
+class OutdatedQuestionError(UserError):
+    """What a person was asked about a promotion does not hold any more."""
+
+
 class RollbackError(UserError):
     """The champion cannot be changed to that model."""
 

@@ -7,7 +7,8 @@ starts `label_articles`.
 
 With `require_approval`, a person is asked before a promotion, in *Required Actions*: the question shows the
 verdict, the differences, and how many labels would change. Without an answer in twelve hours the champion
-stays.
+stays. The answer is to that question alone: if the champion, one of the two evaluations or the verdict is another by
+then, `promote` fails and says so. Clear `judge` with what follows it, and the question is asked anew.
 
 **Runs** every night at two (UTC). The training task waits in the pool `gpu` and runs in the queue
 `gpu`, so one model trains at a time.
@@ -23,7 +24,8 @@ one that was just trained; `reason` says why, and is kept with the decision. The
 
 **Again** is always safe: a training that dies goes on from its last saved state when the task is retried or
 cleared, and ends in the same weights. With other articles or parameters it starts afresh. A candidate that
-has been trained is not trained again when a later task is cleared.
+has been trained is not trained again when a later task is cleared. `evaluate`, `judge` and `promote` keep what they
+have measured chunk by chunk, so a retry, or a run that is cleared, continues where it was.
 
 **While it runs** the task's log says every quarter of a minute where it stands, `classifier status` too, and the
 table `training_metrics` has the curves. The finished model's folder has them as `learning-curves.svg`.
@@ -45,7 +47,7 @@ from datetime import timedelta
 from airflow.sdk import Metadata, Param, TriggerRule, dag, task
 from classifier_airflow.approvals import ANSWER, Approval
 from classifier_airflow.assets import CHAMPION
-from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE
+from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE, MEASURING_TIMEOUT
 from classifier_airflow.pods import with_gpu
 from pendulum import datetime
 
@@ -83,7 +85,7 @@ def train(params=None) -> str:
     return report.model
 
 
-@task
+@task(execution_timeout=MEASURING_TIMEOUT)
 def evaluate(model: str) -> dict[str, float | bool | str]:
     """Measure the candidate on the test split, and return its figures and the baseline's."""
     from classifier_airflow import signals
@@ -105,7 +107,7 @@ def evaluate(model: str) -> dict[str, float | bool | str]:
     return figures
 
 
-@task
+@task(execution_timeout=MEASURING_TIMEOUT)
 def judge(model: str, params=None) -> dict:
     """Ask the gate, label a sample as a trial, and return what an approval has to show."""
     from classifier_airflow import approvals, signals
@@ -122,7 +124,7 @@ def ask(judged: dict, params=None) -> str:
     return "approve" if params["require_approval"] and judged["verdict"] == "promote" else "promote"
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=MEASURING_TIMEOUT)
 def promote(model: str, judged: dict, params=None, ti=None, dag_run=None) -> bool:
     """Decide, and return whether the candidate is the champion now."""
     from classifier_airflow import alerts, approvals, signals

@@ -52,6 +52,8 @@ def evaluation(report: Evaluated, as_json: bool) -> None:
     table.add_row("macro-F1", f"{mine.macro_f1:.4f}", f"{base.macro_f1:.4f}")
     for title, value in _sureness(report.confidence):
         table.add_row(title, value, "")
+    if report.left_out:
+        table.add_row("left out, trained on", str(report.left_out), "")
     table.add_row("seconds to train", _text(report.train_seconds), _text(report.baseline_train_seconds))
     table.add_section()
     for name, score in mine.by_category.items():

@@ -13,12 +13,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import make_url
 
+from classifier import durable
 from classifier.demo import processes
 from classifier.exceptions import ClassifierError, UserError
 
@@ -98,11 +99,12 @@ def password(path: Path) -> str:
     if path.is_file():
         return str(json.loads(path.read_text(encoding="utf-8"))[USER])
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp")
-    aside.touch(mode=0o600)
-    aside.chmod(0o600)
-    aside.write_text(json.dumps({USER: secrets.token_urlsafe(12)}), encoding="utf-8")
-    aside.rename(path)
+    with durable.temporary(path) as aside:
+        aside.touch(mode=0o600)
+        aside.chmod(0o600)
+        aside.write_text(json.dumps({USER: secrets.token_urlsafe(12)}), encoding="utf-8")
+        with suppress(FileExistsError):  # of two that start at once, both get the first one's
+            path.hardlink_to(aside)
     return password(path)
 
 

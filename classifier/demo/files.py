@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from classifier import durable
 from classifier.ingest.text import fold
 
 KEPT_BACK = 500
@@ -88,9 +89,9 @@ def read_answers(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    aside = path.with_suffix(".tmp")
-    with aside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-    aside.replace(path)
+    with durable.temporary(path) as aside:
+        with aside.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
+        aside.replace(path)

@@ -12,6 +12,9 @@ from classifier.evaluation.sample import Answers, Sample, Strings
 BINS = 15
 """Of equal width, as Guo et al. (2017) cut them."""
 
+_CELLS = 1_000_000
+"""Probabilities taken at once, to bound memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bin:
@@ -53,9 +56,17 @@ def contributions(truth: Strings, answers: Answers) -> Floats:
 
 def brier(truth: Strings, answers: Answers) -> Floats:
     """Return each article's squared distance from certainty of the truth, between 0 and 2."""
-    is_it = np.asarray(answers.categories) == truth[:, None]
-    unknown = ~is_it.any(axis=1)  # a category that the model does not know
-    found: Floats = ((answers.probabilities - is_it) ** 2).sum(axis=1) + unknown
+    columns = {name: column for column, name in enumerate(answers.categories)}
+    places = np.array([columns.get(name, -1) for name in truth], dtype=np.int64)
+    found = np.empty(len(truth))
+    step = max(1, _CELLS // max(1, len(columns)))
+    for start in range(0, len(truth), step):
+        some = places[start : start + step]
+        away = answers.probabilities[start : start + step].astype(np.float64)
+        known = np.flatnonzero(some >= 0)
+        away[known, some[known]] -= 1
+        # a category that the model does not know is one further away
+        found[start : start + step] = (away**2).sum(axis=1) + (some < 0)
     return found
 
 

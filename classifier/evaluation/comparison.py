@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from classifier.evaluation import calibration, resampling
 from classifier.evaluation.resampling import Floats
 from classifier.evaluation.sample import Answers, Sample, Strings
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 CALIBRATION_RESAMPLES = 2_000
 
@@ -53,27 +57,35 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Macro-F1 and each category's F1 of several answers: as measured, and resampled together."""
+    """Macro-F1 of several answers, and how the F1 of categories differs between the first and the last of them.
+
+    All is as measured, row 0, and as resampled together. `compared` are the categories of which there is a
+    difference; `f1` has their F1 as measured, (2, compared).
+    """
 
     categories: tuple[str, ...]
     support: NDArray[np.int64]
     macro: tuple[Floats, ...]
-    f1: tuple[Floats, ...]
+    compared: tuple[str, ...]
+    f1: Floats
+    differences: Floats
 
     def macro_f1(self, first: int, second: int) -> Difference:
         """Return the difference in macro-F1 between two of the answers."""
         one, other = self.macro[first], self.macro[second]
         return Difference(float(one[0]), float(other[0]), one[1:] - other[1:])
 
-    def category(self, name: str, first: int, second: int) -> Difference:
-        """Return the difference in a category's F1."""
-        column = self.categories.index(name)
-        one, other = self.f1[first][:, column], self.f1[second][:, column]
-        return Difference(float(one[0]), float(other[0]), one[1:] - other[1:])
+    def category(self, name: str) -> Difference:
+        """Return the difference in a category's F1 between the first answers and the last."""
+        column = self.compared.index(name)
+        first, last = self.f1[:, column]
+        return Difference(float(first), float(last), self.differences[:, column])
 
 
-def scores(sample: Sample, predicted: Sequence[Strings], *, resamples: int) -> Scores:
-    """Compute macro-F1 and F1 of several predictions on the same resamples; row 0 is what was measured.
+def scores(sample: Sample, predicted: Sequence[Strings], *, resamples: int, enough_rows: int | None = None) -> Scores:
+    """Compute macro-F1 of several predictions on the same resamples, and compare categories of enough articles.
+
+    Without `enough_rows`, no category is compared.
 
     Two imagined articles may be drawn, too: one that the first predictions alone have right, and one that all
     others have right. They stand for the disagreement that a small sample has not shown yet, as Agresti and
@@ -81,36 +93,57 @@ def scores(sample: Sample, predicted: Sequence[Strings], *, resamples: int) -> S
     """
     names, codes = np.unique(np.concatenate([sample.truth, *predicted]), return_inverse=True)
     truth, *guesses = np.split(codes.astype(np.int64), len(predicted) + 1)
-    size = len(names)
-    contributions = np.hstack([
-        resampling.one_hot(truth, size),
-        *(resampling.counts(truth, guess, size) for guess in guesses),
-    ])
-    imagined = _imagined(np.bincount(truth, minlength=size), len(predicted))
-    sums = resampling.sums(contributions, sample.clusters, resamples=resamples, imagined=imagined)
-    there, *parts = np.split(np.vstack([contributions.sum(axis=0), sums]), 1 + 2 * len(predicted), axis=1)
-    pairs = list(zip(parts[::2], parts[1::2], strict=True))
+    contributions = resampling.outcomes(truth, guesses, len(names))
+    support = np.bincount(truth, minlength=len(names))
+    imagined = _imagined(support, len(predicted))
+    compared = np.flatnonzero(support >= (enough_rows or len(sample) + 1))
+    macro = np.empty((len(predicted), 1 + resamples))
+    differences = np.empty((resamples, len(compared)))
+    measured = contributions.sum(axis=0)[None]
+    macro[:, 0] = [resampling.macro_f1(measured[:, : len(names)], *pair)[0] for pair in _pairs(measured, len(names))]
+    start = 0
+    for sums in resampling.blocks(contributions, sample.clusters, resamples=resamples, imagined=imagined):
+        rows, there, pairs = slice(start, start + len(sums)), sums[:, : len(names)], _pairs(sums, len(names))
+        macro[:, slice(1 + rows.start, 1 + rows.stop)] = [resampling.macro_f1(there, *pair) for pair in pairs]
+        differences[rows] = _f1(there, pairs[0], compared) - _f1(there, pairs[-1], compared)
+        start = rows.stop
+    of_both = [_f1(measured[:, : len(names)], _pairs(measured, len(names))[side], compared)[0] for side in (0, -1)]
     return Scores(
         tuple(str(name) for name in names),
-        there[0].astype(np.int64),
-        tuple(resampling.macro_f1(there, guessed, hits) for guessed, hits in pairs),
-        tuple(resampling.f1(there, guessed, hits) for guessed, hits in pairs),
+        support,
+        tuple(macro),
+        tuple(str(name) for name in names[compared]),
+        np.vstack(of_both),
+        differences,
     )
 
 
-def _imagined(support: NDArray[np.int64], predictions: int) -> tuple[Floats, Floats]:
+def _pairs(sums: Floats, size: int) -> list[tuple[Floats, Floats]]:
+    """Return each answer's predictions and hits, category by category, from the sums of `resampling.outcomes`."""
+    parts = np.split(sums[:, size:], sums.shape[1] // size - 1, axis=1)
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _f1(there: Floats, pair: tuple[Floats, Floats], columns: NDArray[np.int64]) -> Floats:
+    return resampling.f1(there[:, columns], pair[0][:, columns], pair[1][:, columns])
+
+
+def _imagined(support: NDArray[np.int64], predictions: int) -> tuple[csr_array, Floats]:
     """Return the two imagined articles, spread over the categories by their size, and how much there is of each.
 
     A wrong answer names the next category that occurs.
     """
+    from scipy.sparse import vstack
+
     there = np.flatnonzero(support)
-    is_it, is_not = np.eye(len(support)), np.zeros((len(support), len(support)))
-    is_not[there, np.roll(there, -1)] = 1
-    right, wrong = np.hstack([is_it, is_it]), np.hstack([is_not, np.zeros_like(is_it)])
-    first = np.hstack([is_it, right, *[wrong] * (predictions - 1)])
-    others = np.hstack([is_it, wrong, *[right] * (predictions - 1)])
-    share = support / support.sum()
-    return np.vstack([first[there], others[there]]), np.concatenate([share[there], share[there]])
+    right, wrong = (there, np.full(len(there), True)), (np.roll(there, -1), np.full(len(there), False))
+    stories = [right, *[wrong] * (predictions - 1)], [wrong, *[right] * (predictions - 1)]
+    both = [
+        resampling.outcomes(there, [guess for guess, _ in told], len(support), hits=[hit for _, hit in told])
+        for told in stories
+    ]
+    share = support[there] / support.sum()
+    return vstack(both, format="csr"), np.concatenate([share, share])
 
 
 def accuracy(sample: Sample, first: Strings, second: Strings, rows: NDArray[np.bool_], *, resamples: int) -> Difference:

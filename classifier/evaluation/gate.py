@@ -64,16 +64,20 @@ def _first(contest: Contest, margins: Margins) -> Iterator[Finding]:
     yield rules.floor(scores, len(sample), margins)
     yield rules.better_than_guessing(sample, predicted, margins)
     yield rules.baseline(scores, margins)
+    yield rules.training_data(contest.left_out, contest.unknown)
 
 
 def _against_champion(contest: Contest, margins: Margins) -> Iterator[Finding]:
     assert contest.champion is not None
     sample = contest.sample
     candidate, champion = contest.candidate.predicted, contest.champion.predicted
-    scores = comparison.scores(sample, [candidate, contest.baseline, champion], resamples=margins.resamples)
+    scores = comparison.scores(
+        sample, [candidate, contest.baseline, champion], resamples=margins.resamples, enough_rows=margins.enough_rows
+    )
     yield rules.macro_f1(scores.macro_f1(rules.CANDIDATE, rules.CHAMPION), len(sample), margins)
     yield rules.mcnemar(sample, candidate, champion, margins)
     yield from rules.parts(sample, scores, candidate, champion, margins)
     yield rules.calibration(sample, contest.candidate, contest.champion, margins)
-    yield rules.speed(contest.candidate_speed, contest.champion_speed, margins)
+    yield rules.speed(contest.candidate_gflops, contest.champion_gflops, margins)
     yield rules.baseline(scores, margins)
+    yield rules.training_data(contest.left_out, contest.unknown)

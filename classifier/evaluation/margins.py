@@ -35,9 +35,7 @@ class Margins:
     calibration: float = 0.02
     """Expected calibration error. Readers filter by confidence; two points do not move a threshold of theirs."""
     speed: float = 0.5
-    """Rates taken on different nights on shared machines vary; twice the work is what should be seen."""
-    speed_articles: int = 200
-    """Articles timed that a rate needs to be judged: fewer say more about starting up than about the model."""
+    """Loss of speed, told from what is computed: twice the work for an article makes a night's backfill two."""
     baseline: float = 0.02
     """TF-IDF with a linear model is hard to beat; a model clearly behind it is not worth its electricity."""
     floor_macro_f1: float = 0.5

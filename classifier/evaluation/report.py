@@ -67,8 +67,8 @@ def headline(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_it_was(answers: Answers, temperature: float) -> Answers:
     """Return the answers without the temperature."""
-    raw = temperatures.apply(answers.probabilities.astype(np.float32), 1 / temperature)
-    return Answers(answers.categories, raw.astype(np.float64))
+    raw = temperatures.apply(answers.probabilities.astype(np.float32, copy=False), 1 / temperature)
+    return Answers(answers.categories, raw)
 
 
 def _calibration(sample: Sample, answers: Answers) -> dict[str, Any]:
@@ -97,13 +97,14 @@ def _scores(sample: Sample, predicted: Strings) -> dict[str, tuple[float, float]
     """Return the intervals of accuracy and macro-F1."""
     names, codes = np.unique(np.concatenate([sample.truth, predicted]), return_inverse=True)
     truth, guess = np.split(codes.astype(np.int64), 2)
-    contributions = np.hstack([resampling.one_hot(truth, len(names)), resampling.counts(truth, guess, len(names))])
-    sums = resampling.sums(contributions, sample.clusters, resamples=RESAMPLES)
-    there, guessed, hits = np.split(sums, 3, axis=1)
-    return {
-        "accuracy": resampling.interval(hits.sum(axis=1) / there.sum(axis=1)),
-        "macro_f1": resampling.interval(resampling.macro_f1(there, guessed, hits)),
-    }
+    contributions = resampling.outcomes(truth, [guess], len(names))
+    accuracy, macro_f1 = [], []
+    for sums in resampling.blocks(contributions, sample.clusters, resamples=RESAMPLES):
+        there, guessed, hits = np.split(sums, 3, axis=1)
+        accuracy.append(hits.sum(axis=1) / there.sum(axis=1))
+        macro_f1.append(resampling.macro_f1(there, guessed, hits))
+    figures = {"accuracy": accuracy, "macro_f1": macro_f1}
+    return {name: resampling.interval(np.concatenate(parts)) for name, parts in figures.items()}
 
 
 def _coverage(sample: Sample, answers: Answers) -> list[dict[str, float]]:

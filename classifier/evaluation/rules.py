@@ -22,24 +22,21 @@ CANDIDATE, BASELINE, CHAMPION = range(3)
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast an engine labelled how many articles."""
-
-    engine: str
-    articles: int
-    articles_per_second: float
-
-
-@dataclass(frozen=True, slots=True)
 class Contest:
-    """Who is judged, on what: the champion is None for a first model, a speed where none was measured."""
+    """Who is judged, on what: the champion is None for a first model.
+
+    The `gflops` that a model computes for an article on average are None where that is not known. `left_out` articles
+    are not in the sample, since a model was trained on them; of the models of `unknown` that is not known.
+    """
 
     sample: Sample
     candidate: Answers
     champion: Answers | None
     baseline: Strings
-    candidate_speed: Speed | None = None
-    champion_speed: Speed | None = None
+    candidate_gflops: float | None = None
+    champion_gflops: float | None = None
+    left_out: int = 0
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +107,10 @@ def mcnemar(sample: Sample, candidate: Strings, champion: Strings, margins: Marg
 
 def parts(sample: Sample, scores: Scores, candidate: Strings, champion: Strings, margins: Margins) -> Iterator[Finding]:
     """Judge every category and every slice of enough rows; their chances of a false alarm add up to alpha."""
-    categories = [
-        name for name, support in zip(scores.categories, scores.support, strict=True) if support >= margins.enough_rows
-    ]
     # a slice that holds everything is no part of it
     parts = [one for one in slices(sample) if margins.enough_rows <= one.rows.sum() < len(sample)]
-    alpha = margins.alpha / max(1, len(categories) + len(parts))
-    differences = {name: scores.category(name, CANDIDATE, CHAMPION) for name in categories}
+    alpha = margins.alpha / max(1, len(scores.compared) + len(parts))
+    differences = {name: scores.category(name) for name in scores.compared}
     yield _part("categories", "F1 of category", differences, margins.category_f1, alpha)
     differences = {
         f"{one.dimension} {one.name}": comparison.accuracy(
@@ -151,18 +145,26 @@ def calibration(sample: Sample, candidate: Answers, champion: Answers, margins: 
     return Finding("calibration", "fail" if worse else "pass", said, {**_statistics(found, margins.alpha), **scores})
 
 
-def speed(candidate: Speed | None, champion: Speed | None, margins: Margins) -> Finding:
-    """Judge the rates, if both were measured well enough to be compared."""
-    if candidate is None or champion is None or candidate.engine != champion.engine:
-        return Finding("speed", "not judged", "speed: the two were not measured on the same engine")
-    if min(candidate.articles, champion.articles) < margins.speed_articles:
-        return Finding("speed", "not judged", f"speed: fewer than {margins.speed_articles} articles were timed")
-    ratio = candidate.articles_per_second / champion.articles_per_second
+def speed(candidate: float | None, champion: float | None, margins: Margins) -> Finding:
+    """Judge the speed from the GFLOP for an article, and not from time: a busy machine must not hold a model."""
+    if not candidate or not champion:
+        return Finding("speed", "not judged", "speed: an evaluation of an older version does not say what was computed")
+    ratio = champion / candidate
     said = (
-        f"labels {candidate.articles_per_second:,.1f} articles a second, the champion "
-        f"{champion.articles_per_second:,.1f}: {ratio:.0%} of it; at least {1 - margins.speed:.0%} is asked for"
+        f"computes {candidate:.3g} GFLOP for an article, the champion {champion:.3g}: {ratio:.0%} of its speed; "
+        f"at least {1 - margins.speed:.0%} is asked for"
     )
     return Finding("speed", "fail" if ratio < 1 - margins.speed else "pass", said, {"ratio": ratio})
+
+
+def training_data(left_out: int, unknown: tuple[str, ...]) -> Finding:
+    """Say how many test articles do not count, since a model was trained on them; this holds nobody."""
+    said = f"{left_out:,} test articles left out: a model was trained on them or on their near-duplicates"
+    statistics = {"left_out": left_out, "unknown": unknown}
+    if not unknown:
+        return Finding("training data", "pass", said, statistics)
+    said += f"; not known what {', '.join(unknown)} was trained on, for want of a snapshot"
+    return Finding("training data", "not judged", said, statistics)
 
 
 def baseline(scores: Scores, margins: Margins) -> Finding:

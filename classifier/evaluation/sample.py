@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +30,21 @@ class Sample:
         """Return the number of articles."""
         return len(self.ids)
 
+    def of(self, rows: NDArray[np.bool_]) -> Sample:
+        """Return some of the articles."""
+        return Sample(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """A model's probabilities on a sample, shape (articles, categories)."""
 
     categories: tuple[str, ...]
-    probabilities: NDArray[np.float64]
+    probabilities: NDArray[np.floating]
+
+    def of(self, rows: NDArray[np.bool_]) -> Answers:
+        """Return what is answered on some of the articles."""
+        return Answers(self.categories, self.probabilities[rows])
 
     @property
     def predicted(self) -> Strings:
@@ -47,7 +55,7 @@ class Answers:
     @property
     def confidence(self) -> NDArray[np.float64]:
         """The highest probability, an article each."""
-        found: NDArray[np.float64] = self.probabilities.max(axis=1)
+        found: NDArray[np.float64] = self.probabilities.max(axis=1).astype(np.float64)
         return found
 
 

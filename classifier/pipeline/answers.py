@@ -1,4 +1,9 @@
-"""What models answered on the test articles: kept with each evaluation, and read again to compare."""
+"""What models answered on the test articles: kept with each evaluation, and read again to compare.
+
+Two models' answers are a pair where the article, its text and its annotation are the same. Two evaluations of which
+one article differs are not compared at all: which articles differ is not left to chance. An article that people
+disagree on, for instance, goes from the test split.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,10 @@ import numpy as np
 from sqlalchemy import Connection, Row
 
 from classifier.articles import AnnotatedArticle, Model, Probabilities
-from classifier.evaluation.rules import Contest, Speed
+from classifier.evaluation.rules import Contest
 from classifier.evaluation.sample import Answers, Sample, Strings, clusters
-from classifier.exceptions import NotEvaluatedError
+from classifier.exceptions import NotComparableError, NotEvaluatedError, TrainingDataError
+from classifier.pipeline.exposures import Exposure
 from classifier.store import evaluations, reads
 
 
@@ -25,12 +31,18 @@ class Answered:
     sample: Sample
     answers: Answers
     baseline: Strings
+    text_hashes: tuple[bytes, ...]
 
     @property
-    def speed(self) -> Speed | None:
-        """How fast the engine was, where that was measured."""
-        rate = self.evaluation.metrics.get("articles_per_second")
-        return Speed(self.evaluation.metrics["engine"], len(self.sample), rate) if rate else None
+    def gflops(self) -> float | None:
+        """What is computed for an article on average; None of a version that did not count it."""
+        found: float | None = self.evaluation.metrics.get("gflops_per_article")
+        return found
+
+    @property
+    def articles(self) -> dict[int, bytes]:
+        """The articles' ids with the hashes of their texts."""
+        return dict(zip(self.sample.ids.tolist(), self.text_hashes, strict=True))
 
 
 def sample(test: Sequence[AnnotatedArticle], facts: Sequence[Row[*tuple[Any, ...]]]) -> Sample:
@@ -53,8 +65,9 @@ def keep(
     facts: Sequence[Row[*tuple[Any, ...]]],
     baseline: Sequence[str],
     probabilities: Probabilities,
+    gflops: Sequence[float | None],
 ) -> None:
-    """Store every article's answers with the evaluation, in its transaction."""
+    """Store every article's answers with the evaluation, in its transaction, and what was computed for each."""
     columns: dict[str, Sequence[Any]] = {
         "ids": [article.id for article in test],
         "hashes": [article.text_hash for article in test],
@@ -62,6 +75,7 @@ def keep(
         "clusters": [row.cluster_id for row in facts],
         "categories": [article.category for article in test],
         "baselines": list(baseline),
+        "gflops": gflops,
     }
     evaluations.add_predictions(connection, evaluation_id, columns, probabilities)
 
@@ -85,18 +99,56 @@ def newest(connection: Connection, model: Model) -> Answered:
         words=np.array([row.words for row in rows], dtype=np.int64),
         months=np.array([row.month for row in rows]),
     )
-    probabilities = np.array([row.probabilities for row in rows], dtype=np.float64)
-    baseline = np.array([row.baseline for row in rows])
-    return Answered(model.name, evaluation, found, Answers(model.categories, probabilities), baseline)
-
-
-def contest(candidate: Answered, champion: Answered | None) -> Contest:
-    """Put two evaluations of the same data beside each other."""
-    return Contest(
-        candidate.sample,
-        candidate.answers,
-        champion.answers if champion else None,
-        candidate.baseline,
-        candidate.speed,
-        champion.speed if champion else None,
+    probabilities = evaluations.probabilities(connection, evaluation.id, len(model.categories))
+    return Answered(
+        model.name,
+        evaluation,
+        found,
+        Answers(model.categories, probabilities),
+        np.array([row.baseline for row in rows]),
+        tuple(bytes(row.text_hash) for row in rows),
     )
+
+
+def contest(candidate: Answered, champion: Answered | None, exposure: Exposure) -> Contest:
+    """Put two evaluations of the same articles beside each other, but for those that a model was trained on.
+
+    Raises:
+        NotComparableError: they are not of the same articles, texts and annotations.
+        TrainingDataError: no article is left.
+    """
+    if champion is not None:
+        _check_same(candidate, champion)
+    rows = np.array([one not in exposure.articles for one in candidate.sample.ids.tolist()], dtype=bool)
+    if not rows.any():
+        raise TrainingDataError(
+            f"{candidate.model}: each of the {len(rows)} test articles, or a near-duplicate of it, was trained on; "
+            "annotate other articles of the test split"
+        )
+    return Contest(
+        candidate.sample.of(rows),
+        candidate.answers.of(rows),
+        champion.answers.of(rows) if champion else None,
+        candidate.baseline[rows],
+        candidate.gflops,
+        champion.gflops if champion else None,
+        int((~rows).sum()),
+        exposure.unknown,
+    )
+
+
+def same_articles(first: Answered, second: Answered) -> bool:
+    """Return whether two evaluations are of the same articles, with the same texts and annotations."""
+    return (
+        first.text_hashes == second.text_hashes
+        and np.array_equal(first.sample.ids, second.sample.ids)
+        and np.array_equal(first.sample.truth, second.sample.truth)
+    )
+
+
+def _check_same(candidate: Answered, champion: Answered) -> None:
+    if not same_articles(candidate, champion):
+        raise NotComparableError(
+            f"{candidate.model} and {champion.model}: the test articles or their annotations changed between the two "
+            "evaluations; run it again when no annotations are coming in"
+        )

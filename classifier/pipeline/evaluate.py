@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from classifier import durable, registry
-from classifier.articles import AnnotatedArticle, Model, Probabilities
+from classifier.articles import AnnotatedArticle, Model
 from classifier.evaluation import baseline
 from classifier.evaluation import report as reports
 from classifier.evaluation.abstention import Threshold
@@ -23,7 +22,11 @@ from classifier.evaluation.sample import Answers
 from classifier.exceptions import TrainingDataError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
-from classifier.pipeline import answers, blending, confidence
+from classifier.model import checkpoint
+from classifier.model.checkpoint import EncoderShape
+from classifier.pipeline import answers, blending, confidence, exposures, measuring
+from classifier.pipeline.exposures import Exposure
+from classifier.pipeline.measuring import Measured
 from classifier.pipeline.use_case import use_case
 from classifier.store import evaluations, reads, writes
 from classifier.training import snapshot
@@ -37,6 +40,8 @@ class Evaluated:
     """A model's figures beside the baseline's, on the same articles.
 
     `train_seconds` is None for a model that was not trained here. `confidence` says how far that is to be trusted.
+    `left_out` test articles do not count: the model was trained on them, or on near-duplicates of them. `reused`
+    answers are those of an earlier attempt, or evaluation.
     """
 
     model: str
@@ -46,6 +51,8 @@ class Evaluated:
     train_seconds: float | None = None
     baseline_train_seconds: float = 0.0
     confidence: Mapping[str, Any] = field(default_factory=dict)
+    left_out: int = 0
+    reused: int = 0
 
     @property
     def beats_baseline(self) -> bool:
@@ -68,23 +75,29 @@ class Evaluated:
 class _Data:
     """The annotated articles of each split; `facts` are the test articles' rows.
 
-    `wanted_precision` is what the model's threshold was chosen for.
+    `exposure` says which of the test articles the model was trained on. `wanted_precision` is what its threshold was
+    chosen for.
     """
 
     test: Sequence[AnnotatedArticle]
     facts: Sequence[Row[*tuple[Any, ...]]]
     train: Sequence[AnnotatedArticle]
     validation: Sequence[AnnotatedArticle]
+    exposure: Exposure
     train_seconds: float | None
     wanted_precision: float | None
 
+    @property
+    def kept(self) -> list[int]:
+        """The places of the test articles that count."""
+        return [place for place, article in enumerate(self.test) if article.id not in self.exposure.articles]
+
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    """What the model and the baseline answered on the test articles, and in how many seconds."""
+class _Outputs:
+    """What the model and the baseline answered on the test articles."""
 
-    probabilities: Probabilities
-    seconds: float
+    model: Measured
     baseline: Sequence[str]
     baseline_seconds: float
 
@@ -98,6 +111,9 @@ def run(
     wanted_precision: float | None = None,
 ) -> Evaluated:
     """Evaluate a model (the newest by default, or "champion") and store its figures and answers.
+
+    If an attempt is killed, the next one continues after the answers that it has finished. Test articles that the
+    model was trained on, or near-duplicates of them, do not count in the figures; what it answers on them is stored.
 
     The figures go into the database and, as `NAME.evaluation.json`, beside the model's own directory. With
     `wanted_precision`, the model's threshold is chosen anew on the validation split first; of the champion, readers
@@ -120,21 +136,14 @@ def run(
         threshold = confidence.choose_threshold(unseen, data.validation, wanted_precision)
         model = replace(model, threshold=threshold.value)
         data = replace(data, wanted_precision=wanted_precision)
-    measured = _measure(model, data, labeller)
-    report = _report(model, data, measured)
-    truth = [article.category for article in data.test]
-    predicted = [model.categories[index] for index in measured.probabilities.argmax(axis=1)]
-    result = Evaluated(
-        model.name,
-        measure(truth, predicted),
-        measure(truth, measured.baseline),
-        f"{chosen.name} {chosen.precision}",
-        data.train_seconds,
-        measured.baseline_seconds,
-        reports.headline(report),
-    )
+    shape = EncoderShape.from_config(checkpoint.read_config(files.directory))
+    log.info("evaluating %s on %d articles", model.name, len(data.test))
+    outputs = _answer(data, measuring.measure(workspace.database, model, labeller, shape, data.test))
+    result, report = _figures(model, data, outputs, f"{chosen.name} {chosen.precision}")
+    while (present := _store(workspace, model, result, data, outputs, report, threshold)) != model:
+        model = present  # another evaluation has chosen another threshold meanwhile
+        result, report = _figures(model, data, outputs, result.engine)
     log.log(logging.INFO if result.beats_baseline else logging.WARNING, "%s: %s", model.name, result.verdict)
-    _store(workspace, model, result, data, measured, report, threshold)
     return result
 
 
@@ -145,37 +154,58 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
         facts = evaluations.articles_by_id(connection, [article.id for article in test])
         train, validation = (reads.annotated_articles(connection, split) for split in ("train", "validation"))
         seconds = reads.training(connection, model.id).get("training", {}).get("seconds")
+        exposure = exposures.find(connection, [model], {article.id: article.text_hash for article in test})
         wanted = (reads.confidence(connection, model.id) or {}).get("threshold", {}).get("wanted_precision")
     if not test:
         raise TrainingDataError("the test split has no annotated article to evaluate on")
     if not (train or validation):
         raise TrainingDataError("no annotated article outside the test split for the baseline to learn from")
-    return model, _Data(test, facts, train, validation, seconds, wanted)
+    if len(exposure.articles) == len(test):
+        raise TrainingDataError(
+            f"{model.name}: was trained on each of the {len(test)} test articles, or on near-duplicates of them; "
+            "annotate other articles of the test split"
+        )
+    return model, _Data(test, facts, train, validation, exposure, seconds, wanted)
 
 
-def _measure(model: Model, data: _Data, labeller: Labeller) -> _Measured:
-    log.info("evaluating %s on %d articles", model.name, len(data.test))
-    texts = [article.text for article in data.test]
-    started = time.perf_counter()
-    probabilities = labeller.probabilities(texts)
-    seconds = time.perf_counter() - started
+def _answer(data: _Data, measured: Measured) -> _Outputs:
     # the baseline stops nowhere early, so it may learn from the validation split too
     rest = [*data.train, *data.validation]
-    guessed, baseline_seconds = baseline.predict(
-        [article.text for article in rest], [article.category for article in rest], texts
+    guessed, seconds = baseline.predict(
+        [article.text for article in rest],
+        [article.category for article in rest],
+        [article.text for article in data.test],
     )
-    return _Measured(probabilities, seconds, guessed, baseline_seconds)
+    return _Outputs(measured, guessed, seconds)
 
 
-def _report(model: Model, data: _Data, measured: _Measured) -> dict[str, Any]:
-    return reports.build(
-        answers.sample(data.test, data.facts),
-        Answers(model.categories, measured.probabilities.astype(np.float64)),
-        np.array(measured.baseline),
+def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple[Evaluated, dict[str, Any]]:
+    """Compute the figures, and the report, on the articles that count."""
+    kept = data.kept
+    test = [data.test[place] for place in kept]
+    guessed = [outputs.baseline[place] for place in kept]
+    found = Answers(model.categories, outputs.model.probabilities[kept])
+    report = reports.build(
+        answers.sample(test, [data.facts[place] for place in kept]),
+        found,
+        np.array(guessed),
         temperature=model.temperature,
         threshold=model.threshold,
         wanted_precision=data.wanted_precision,
     )
+    truth = [article.category for article in test]
+    result = Evaluated(
+        model.name,
+        measure(truth, found.predicted.tolist()),
+        measure(truth, guessed),
+        engine,
+        data.train_seconds,
+        outputs.baseline_seconds,
+        reports.headline(report),
+        len(data.test) - len(kept),
+        outputs.model.reused,
+    )
+    return result, report
 
 
 def _store(
@@ -183,10 +213,11 @@ def _store(
     model: Model,
     result: Evaluated,
     data: _Data,
-    measured: _Measured,
+    outputs: _Outputs,
     report: Mapping[str, Any],
     threshold: Threshold | None,
-) -> None:
+) -> Model:
+    """Store the evaluation and return the model; store nothing where the model now abstains at another threshold."""
     data_sha256 = snapshot.sha256(data.test)  # two evaluations compare only where this is the same
     metrics = {
         **result.metrics.as_json(),
@@ -195,7 +226,11 @@ def _store(
         "train_seconds": result.train_seconds,
         "baseline_train_seconds": result.baseline_train_seconds,
         "beats_baseline": result.beats_baseline,
-        "articles_per_second": round(len(data.test) / measured.seconds, 2),
+        "articles_per_second": round(len(data.test) / outputs.model.seconds, 2),
+        "gflops_per_article": float(outputs.model.gflops.mean()),
+        "computed_by": outputs.model.engine,
+        "left_out": result.left_out,
+        "training_unknown": data.exposure.unknown,
         "report": report,
     }
     values = {
@@ -205,12 +240,21 @@ def _store(
         "macro_f1": result.metrics.macro_f1,
         "metrics": metrics,
     }
-    _write_beside(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
     with workspace.database.begin() as connection:
+        evaluations.lock(connection, model.id)
         if threshold is not None:
             writes.set_threshold(connection, model.id, threshold.value, threshold.as_json())
+        elif (present := registry.find(connection, model.name)).threshold != model.threshold:
+            return replace(model, threshold=present.threshold)
         key = writes.add_evaluation(connection, model.id, "test", values)
-        answers.keep(connection, key, data.test, data.facts, measured.baseline, measured.probabilities)
+        found = outputs.model
+        answers.keep(
+            connection, key, data.test, data.facts, outputs.baseline, found.probabilities, found.gflops.tolist()
+        )
+        evaluations.delete_unfinished_answers(connection, model.id)
+        # under the lock, so that the file is of the newest evaluation
+        _write_beside(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
+    return model
 
 
 def _write_beside(artefact: Path, content: dict[str, object]) -> None:

@@ -11,16 +11,23 @@ from classifier.evaluation import gate
 from classifier.evaluation.gate import Judgement
 from classifier.evaluation.margins import Margins
 from classifier.exceptions import NotEvaluatedError
-from classifier.pipeline import answers, evaluate
+from classifier.pipeline import answers, evaluate, exposures
+from classifier.pipeline.answers import Answered
 from classifier.pipeline.use_case import use_case
 from classifier.store import evaluations, reads
 from classifier.training import snapshot
 from classifier.workspace import Workspace
 
+ATTEMPTS = 3
+"""Measurements of both models, while test articles or annotations keep changing between them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The gate's judgement of a model; `champion` is whom it was compared with, None for a first model."""
+    """The gate's judgement of a model; `champion` is whom it was compared with, None for a first model.
+
+    `evaluation_ids` are the model's and the champion's, and `test_articles` those that counted.
+    """
 
     model: str
     champion: str | None
@@ -43,12 +50,14 @@ class Judged:
 def run(workspace: Workspace, name: str | None = None, *, margins: Margins | None = None) -> Judged:
     """Judge a model (the newest by default); without margins, by those of the settings. Nothing is decided.
 
-    Whoever was not measured on the test articles as they are now is evaluated again first, so annotations
-    that came since count.
+    A model that was not measured on the test articles as they are now is evaluated again first, so annotations
+    that came since count. If they change again between the two evaluations, both are measured again.
 
     Raises:
         ModelNotFoundError: there is no such model.
         NotEvaluatedError: it has not been evaluated.
+        NotComparableError: the articles changed at each of several attempts.
+        TrainingDataError: a model was trained on all of them.
     """
     margins = margins or Margins().with_changes(workspace.settings.gate)
     with workspace.database.connect() as connection:
@@ -61,13 +70,38 @@ def run(workspace: Workspace, name: str | None = None, *, margins: Margins | Non
     pair = [model] if champion is None else [model, champion]
     for one in pair:
         registry.open_artefact(one)  # its files must be what they were when it was evaluated
-    _measure_again(workspace, pair)
+    for _ in range(ATTEMPTS):
+        _measure_again(workspace, pair)
+        with workspace.database.connect() as connection:
+            answered = [answers.newest(connection, one) for one in pair]
+        if answers.same_articles(answered[0], answered[-1]):
+            break
+    return _judge(workspace, pair, answered, margins)
+
+
+@use_case
+def stored(workspace: Workspace, name: str, *, margins: Margins) -> Judged:
+    """Judge a model and the champion by their newest evaluations as they are stored; nothing is measured.
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+        NotEvaluatedError: it, or the champion, has not been evaluated.
+        NotComparableError: the two evaluations are not of the same articles.
+    """
     with workspace.database.connect() as connection:
+        model, champion = registry.find(connection, name), reads.champion(connection)
+        pair = [model] if champion is None or champion.id == model.id else [model, champion]
         answered = [answers.newest(connection, one) for one in pair]
-    contest = answers.contest(answered[0], answered[1] if champion else None)
+    return _judge(workspace, pair, answered, margins)
+
+
+def _judge(workspace: Workspace, pair: list[Model], answered: list[Answered], margins: Margins) -> Judged:
+    with workspace.database.connect() as connection:
+        exposure = exposures.find(connection, pair, answered[0].articles)
+    contest = answers.contest(answered[0], answered[1] if answered[1:] else None, exposure)
     return Judged(
-        model.name,
-        champion.name if champion else None,
+        pair[0].name,
+        pair[1].name if pair[1:] else None,
         gate.judge(contest, margins),
         tuple(one.evaluation.id for one in answered),
         len(contest.sample),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection
+
 from classifier import registry
+from classifier.articles import Model
 from classifier.evaluation.gate import Verdict
 from classifier.evaluation.margins import Margins
-from classifier.exceptions import NoChampionError
+from classifier.exceptions import NoChampionError, OutdatedQuestionError
 from classifier.pipeline import judge
 from classifier.pipeline.judge import Judged
 from classifier.pipeline.use_case import use_case
@@ -23,6 +27,16 @@ DECIDED: Mapping[Verdict, registry.Verdict] = {
 }
 """What each verdict of the gate makes of a model; an undecided one stays a candidate."""
 
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person was asked about: the evaluations, the champion then, and the gate's verdict on them."""
+
+    evaluation_ids: tuple[int, ...]
+    champion: str | None
+    verdict: Verdict
+
+
 STRETCH = 10_000
 """Rows of the queue looked at in one transaction."""
 
@@ -35,20 +49,26 @@ def run(
     margins: Margins | None = None,
     decided_by: str = "classifier promote",
     more: Mapping[str, Any] | None = None,
+    question: Question | None = None,
 ) -> Decision:
     """Promote a model (the newest by default) if the gate lets it; `more` is kept with its findings.
 
-    The gate computes for seconds, before the transaction that decides. Where another model became champion
-    meanwhile, it judges again.
+    The gate computes for seconds, before the transaction that decides. If another model became champion
+    meanwhile, or either was evaluated again, it judges again. With a question that a person was asked, the decision
+    is on what was asked, or there is none.
 
     Raises:
         ModelNotFoundError: there is no such model.
         NotEvaluatedError: the candidate has not been evaluated.
+        NotComparableError: candidate and champion cannot be measured on the same articles.
+        OutdatedQuestionError: the champion, an evaluation or the verdict is another than was asked about.
     """
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
     if model.status == "champion":
         return Decision(model.name, promoted=False, reason=registry.AS_IT_IS, previous=model.name, verdict="promoted")
+    if question is not None:
+        return _decide_on(workspace, model, question, margins, decided_by, more or {})
     while True:
         judged = judge.run(workspace, model.name, margins=margins)
         decision = _decide(workspace, judged, decided_by, more or {})
@@ -56,12 +76,37 @@ def run(
             return decision
 
 
+def _decide_on(
+    workspace: Workspace,
+    model: Model,
+    question: Question,
+    margins: Margins | None,
+    decided_by: str,
+    more: Mapping[str, Any],
+) -> Decision:
+    """Decide on what was asked, by the evaluations as they are stored: annotations that came since do not count."""
+    with workspace.database.connect() as connection:
+        champion = reads.champion(connection)
+        holds = _holds(connection, question, model, champion)
+    if holds:
+        margins = margins or Margins().with_changes(workspace.settings.gate)
+        judged = judge.stored(workspace, model.name, margins=margins)
+        holds = judged.judgement.verdict == question.verdict
+    decision = _decide(workspace, judged, decided_by, more) if holds else None
+    if decision is None:
+        raise OutdatedQuestionError(
+            f"{model.name}: what was asked, {question.verdict!r} beside {question.champion or 'no champion'}, does not "
+            "hold any more: the champion, an evaluation or the verdict is another now; judge it again and ask anew"
+        )
+    return decision
+
+
 def _decide(workspace: Workspace, judged: Judged, decided_by: str, more: Mapping[str, Any]) -> Decision | None:
     with workspace.database.begin() as connection:
         writes.lock_champion(connection)
         champion = reads.champion(connection)
         model = registry.find(connection, judged.model)
-        if (champion.name if champion else None) != judged.champion and champion != model:
+        if champion != model and not _holds(connection, judged, model, champion):
             return None
         registry.open_artefact(model)
         return registry.decide(
@@ -72,6 +117,14 @@ def _decide(workspace: Workspace, judged: Judged, decided_by: str, more: Mapping
             decided_by=decided_by,
             statistics={**judged.as_json(), **more},
         )
+
+
+def _holds(connection: Connection, judged: Judged | Question, model: Model, champion: Model | None) -> bool:
+    """Return whether the champion, and both newest evaluations, still are those that were judged."""
+    pair = [model] if champion is None else [model, champion]
+    newest = [reads.newest_evaluation(connection, one.id) for one in pair]
+    ids = tuple(found.id for found in newest if found is not None)
+    return (champion.name if champion else None) == judged.champion and ids == judged.evaluation_ids
 
 
 @use_case

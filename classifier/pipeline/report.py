@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
-from classifier import registry
+from classifier import durable, registry
 from classifier.articles import Model
 from classifier.evaluation.gate import judge
 from classifier.evaluation.margins import Margins
 from classifier.evaluation.page import html
 from classifier.evaluation.page.html import Subject
-from classifier.exceptions import SettingsError
-from classifier.pipeline import answers
+from classifier.exceptions import NotEvaluatedError, SettingsError
+from classifier.pipeline import answers, exposures
 from classifier.pipeline.answers import Answered
+from classifier.pipeline.exposures import Exposure
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.workspace import Workspace
@@ -49,17 +50,25 @@ def run(workspace: Workspace, name: str | None = None, *, out: Path | None = Non
         model = registry.find(connection, name)
         candidate = answers.newest(connection, model)
         other = reads.champion(connection)
-        evaluation = reads.newest_evaluation(connection, other.id) if other and other.id != model.id else None
-        champion = None
-        if other and evaluation is not None and evaluation.data_sha256 == candidate.evaluation.data_sha256:
-            champion = answers.newest(connection, other)
+        champion = _beside(connection, candidate, other) if other and other.id != model.id else None
+        pair = [model, other] if other and champion else [model]
+        exposure = exposures.find(connection, pair, candidate.articles)
     artefact = Path(model.artefact)
     path = out or artefact.with_name(f"{artefact.name}.evaluation.html")
     try:
-        path.write_text(_page(workspace, candidate, champion), encoding="utf-8")
+        durable.write(path, _page(workspace, candidate, champion, exposure).encode())
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror}; name another file with --out") from error
     return Reported(str(path), model.name, champion.model if champion else None)
+
+
+def _beside(connection: Connection, candidate: Answered, champion: Model) -> Answered | None:
+    """Return the champion's newest evaluation if it is of the same articles."""
+    try:
+        found = answers.newest(connection, champion)
+    except NotEvaluatedError:
+        return None
+    return found if answers.same_articles(candidate, found) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +112,9 @@ def _subject(model: Model, evaluation: Row[*tuple[Any, ...]] | None) -> Subject 
     return Subject(model.name, evaluation.metrics) if evaluation and "report" in evaluation.metrics else None
 
 
-def _page(workspace: Workspace, candidate: Answered, champion: Answered | None) -> str:
+def _page(workspace: Workspace, candidate: Answered, champion: Answered | None, exposure: Exposure) -> str:
     margins = Margins().with_changes(workspace.settings.gate)
-    judgement = judge(answers.contest(candidate, champion), margins) if champion else None
+    judgement = judge(answers.contest(candidate, champion, exposure), margins) if champion else None
     return html.page(
         Subject(candidate.model, candidate.evaluation.metrics),
         Subject(champion.model, champion.evaluation.metrics) if champion else None,

@@ -25,6 +25,9 @@ _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _REAL = 700
 """Postgres' number of the type real."""
 
+_ARRAY_HEAD = 20
+"""Bytes before the first number of an array: dimensions, nulls, type, length and first index, four bytes each."""
+
 _HEAD = [
     ("columns", ">i2"),
     ("id_size", ">i4"),
@@ -109,6 +112,12 @@ def predictions_binary(
     heads, tails = _cut(head), _cut(tail)
     rows = (part for row in zip(heads, map(names.__getitem__, best.tolist()), tails, strict=True) for part in row)
     return io.BytesIO(b"".join((_SIGNATURE, *rows, b"\xff\xff")))
+
+
+def reals(sent: bytes | memoryview) -> NDArray[np.float32]:
+    """Return the numbers of an array of reals without nulls, as Postgres' array_send gives it."""
+    cells = np.frombuffer(sent, dtype=[("size", ">i4"), ("value", ">f4")], offset=_ARRAY_HEAD)
+    return cells["value"].astype(np.float32)
 
 
 def _cut(records: NDArray[Any]) -> Iterator[bytes]:

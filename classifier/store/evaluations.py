@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select
+import numpy as np
+from sqlalchemy import Connection, Row, exists, func, select
 
 from classifier.articles import Probabilities
-from classifier.store import tables
+from classifier.store import copying, tables
 from classifier.store.queries import query
+
+_LOCK = 730_303  # the first of two keys; the second is the model
+
+_CELLS = 500_000
+"""Probabilities that are sent or read at once, to bound memory."""
+
+_FORGOTTEN_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered on a text, how much was computed for it, and its share of the time that its chunk took."""
+
+    probabilities: Probabilities
+    gflops: float
+    seconds: float
+
+
+def lock(connection: Connection, model_id: int) -> None:
+    """Let one transaction at a time store an evaluation of the model."""
+    connection.execute(select(func.pg_advisory_xact_lock(_LOCK, model_id)))
 
 
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Row[*tuple[Any, ...]]]:
@@ -23,21 +46,78 @@ def add_predictions(
     columns: Mapping[str, Sequence[Any]],
     probabilities: Probabilities,
 ) -> None:
-    """Insert an evaluation's answers: the columns ids, hashes, words, clusters, categories and baselines."""
-    values = {name: list(column) for name, column in columns.items()}
-    flat = probabilities.ravel().tolist()
-    connection.execute(
-        query("insert_evaluation_predictions"),
-        {"evaluation_id": evaluation_id, "probabilities": flat, "width": probabilities.shape[1], **values},
-    )
+    """Insert an evaluation's answers: the columns ids, hashes, words, clusters, categories, baselines and gflops."""
+    width = probabilities.shape[1]
+    step = max(1, _CELLS // width)
+    for start in range(0, len(probabilities), step):
+        some = slice(start, start + step)
+        values = {name: list(column[some]) for name, column in columns.items()}
+        given = {"evaluation_id": evaluation_id, "probabilities": probabilities[some].ravel().tolist(), "width": width}
+        connection.execute(query("insert_evaluation_predictions"), {**given, **values})
 
 
 def articles(connection: Connection, evaluation_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return an evaluation's articles with what was answered, by id."""
+    """Return an evaluation's articles, by id."""
     return connection.execute(query("evaluated_articles"), {"evaluation_id": evaluation_id}).all()
+
+
+def probabilities(connection: Connection, evaluation_id: int, categories: int) -> Probabilities:
+    """Return what was answered on an evaluation's articles, by id, shape (articles, categories)."""
+    kept = tables.evaluation_predictions
+    count = select(func.count()).select_from(kept).where(kept.c.evaluation_id == evaluation_id)
+    found = np.empty((connection.execute(count).scalar_one(), categories), dtype=np.float32)
+    rows = connection.execute(
+        query("evaluated_probabilities"),
+        {"evaluation_id": evaluation_id},
+        execution_options={"yield_per": max(1, _CELLS // categories)},
+    )
+    for place, sent in enumerate(rows.scalars()):
+        found[place] = copying.reals(sent)
+    return found
 
 
 def has_predictions(connection: Connection, evaluation_id: int) -> bool:
     """Say whether the answers were kept: those of older versions were not."""
     kept = tables.evaluation_predictions
     return bool(connection.scalar(select(exists().where(kept.c.evaluation_id == evaluation_id))))
+
+
+def known_answers(
+    connection: Connection, model_id: int, engine: str, articles: Mapping[int, bytes]
+) -> dict[bytes, Answer]:
+    """Return what the model has answered with this engine before on the articles, ids with text hashes, by text hash.
+
+    It is of attempts to evaluate it that have not ended, and of its newest evaluation.
+    """
+    values = {"model_id": model_id, "engine": engine, "ids": list(articles), "hashes": list(articles.values())}
+    return {
+        bytes(row.text_hash): Answer(copying.reals(row.probabilities), row.gflops, row.seconds)
+        for row in connection.execute(query("known_answers"), values)
+    }
+
+
+def add_unfinished_answers(
+    connection: Connection,
+    model_id: int,
+    engine: str,
+    answers: Mapping[bytes, Answer],
+) -> None:
+    """Keep answers, by text hash, until the model's evaluation is stored. There has to be one."""
+    first = next(iter(answers.values()))
+    connection.execute(
+        query("insert_unfinished_answers"),
+        {
+            "model_id": model_id,
+            "engine": engine,
+            "hashes": list(answers),
+            "gflops": [answer.gflops for answer in answers.values()],
+            "seconds": first.seconds,
+            "probabilities": np.concatenate([answer.probabilities for answer in answers.values()]).tolist(),
+            "width": len(first.probabilities),
+        },
+    )
+
+
+def delete_unfinished_answers(connection: Connection, model_id: int) -> None:
+    """Delete what was kept for an evaluation that is stored now, and what nobody continued with for a week."""
+    connection.execute(query("delete_unfinished_answers"), {"model_id": model_id, "days": _FORGOTTEN_DAYS})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,3 +115,18 @@ def insert_bands(connection: Connection, bands: NDArray[np.int64]) -> None:
     """Add bands that are new, each with its cluster, shape (bands, 2)."""
     # in the order of the index, of which each page is then written once
     copying.copy(connection, "copy_bands", copying.bigints_binary(bands[np.argsort(bands[:, 0])]))
+
+
+def articles_near(connection: Connection, ids: Sequence[int], fingerprints: AbstractSet[bytes]) -> set[int]:
+    """Return those of the articles that share a fingerprint, or a cluster, with one of the texts."""
+    rows = connection.execute(query("clusters_of_articles"), {"ids": list(ids)}).all()
+    clusters = sorted({row.cluster_id for row in rows if row.cluster_id is not None})
+    members = connection.execute(query("texts_of_clusters"), {"ids": clusters})
+    near = {row.cluster_id for row in members if bytes(row.fingerprint) in fingerprints}
+    return {row.id for row in rows if row.cluster_id in near or bytes(row.fingerprint) in fingerprints}
+
+
+def fingerprints_of(connection: Connection, ids: Sequence[int], hashes: Sequence[bytes]) -> set[bytes]:
+    """Return the fingerprints of the articles whose texts still have these hashes."""
+    rows = connection.execute(query("unchanged_fingerprints"), {"ids": list(ids), "hashes": list(hashes)})
+    return {bytes(fingerprint) for (fingerprint,) in rows}

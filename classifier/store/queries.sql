@@ -215,6 +215,23 @@ SELECT band, cluster_id FROM cluster_bands WHERE band = ANY(CAST(:bands AS bigin
 -- The splits of clusters.
 SELECT id, split FROM clusters WHERE id = ANY(CAST(:ids AS bigint[]))
 
+-- clusters_of_articles
+-- The articles' fingerprints, a row for each of their clusters; a null cluster where none is known.
+SELECT articles.id, articles.fingerprint, text_clusters.cluster_id
+FROM articles
+LEFT JOIN text_clusters USING (fingerprint)
+WHERE articles.id = ANY(CAST(:ids AS bigint[]))
+
+-- texts_of_clusters
+-- All texts of clusters, those of deleted or changed articles among them.
+SELECT cluster_id, fingerprint FROM text_clusters WHERE cluster_id = ANY(CAST(:ids AS bigint[]))
+
+-- unchanged_fingerprints
+-- The fingerprints of articles whose texts still are what they were.
+SELECT articles.fingerprint
+FROM unnest(CAST(:ids AS bigint[]), CAST(:hashes AS bytea[])) AS given (id, text_hash)
+JOIN articles USING (id, text_hash)
+
 -- insert_clusters
 -- The id comes from a fingerprint. Where two share one, their clusters are one.
 INSERT INTO clusters (id, split)
@@ -605,27 +622,71 @@ WHERE id = ANY(:ids)
 ORDER BY id
 
 -- evaluated_articles
--- An evaluation's articles with what was answered, by id.
+-- An evaluation's articles, by id.
 SELECT
-    article_id, words, cluster_id, category, baseline, probabilities, articles.source,
+    article_id, evaluation_predictions.text_hash, words, cluster_id, category, baseline, articles.source,
     coalesce(to_char(articles.published_at AT TIME ZONE 'UTC', 'YYYY-MM'), '') AS month
 FROM evaluation_predictions
 JOIN articles ON articles.id = article_id
 WHERE evaluation_id = :evaluation_id
 ORDER BY article_id
 
+-- evaluated_probabilities
+-- What was answered on each, by the article's id. array_send: they come as bytes, since a list of Python's numbers takes
+-- eight times their room.
+SELECT array_send(probabilities) AS probabilities
+FROM evaluation_predictions
+WHERE evaluation_id = :evaluation_id
+ORDER BY article_id
+
 -- insert_evaluation_predictions
 -- Arrays of one entry an article; the probabilities of all stand in one array, row by row.
 INSERT INTO evaluation_predictions (
-    evaluation_id, article_id, text_hash, words, cluster_id, category, baseline, probabilities
+    evaluation_id, article_id, text_hash, words, cluster_id, category, baseline, gflops, probabilities
 )
 SELECT
-    :evaluation_id, article_id, text_hash, words, cluster_id, category, baseline,
+    :evaluation_id, article_id, text_hash, words, cluster_id, category, baseline, gflops,
     (CAST(:probabilities AS real[]))[(place - 1) * :width + 1:place * :width]
 FROM unnest(
     CAST(:ids AS bigint[]), CAST(:hashes AS bytea[]), CAST(:words AS integer[]), CAST(:clusters AS bigint[]),
-    CAST(:categories AS text[]), CAST(:baselines AS text[])
-) WITH ORDINALITY AS given (article_id, text_hash, words, cluster_id, category, baseline, place)
+    CAST(:categories AS text[]), CAST(:baselines AS text[]), CAST(:gflops AS double precision[])
+) WITH ORDINALITY AS given (article_id, text_hash, words, cluster_id, category, baseline, gflops, place)
+
+-- known_answers
+-- What a model has answered to these texts with the same engine: in attempts to evaluate it that have not ended, and in
+-- its newest evaluation. There, an answer's seconds are the mean of all.
+SELECT text_hash, gflops, seconds, array_send(probabilities) AS probabilities
+FROM evaluation_progress
+WHERE model_id = :model_id AND engine = :engine AND text_hash = ANY(CAST(:hashes AS bytea[]))
+UNION ALL
+SELECT
+    text_hash, gflops, coalesce(1 / nullif(CAST(newest.metrics ->> 'articles_per_second' AS double precision), 0), 0),
+    array_send(probabilities)
+FROM (
+    SELECT id, metrics FROM evaluations
+    WHERE model_id = :model_id AND metrics ->> 'computed_by' = :engine
+    ORDER BY id DESC
+    LIMIT 1
+) AS newest
+JOIN evaluation_predictions ON evaluation_id = newest.id
+WHERE article_id = ANY(CAST(:ids AS bigint[])) AND text_hash = ANY(CAST(:hashes AS bytea[])) AND gflops IS NOT NULL
+
+-- insert_unfinished_answers
+-- Arrays of one entry a text; the probabilities of all stand in one array, row by row. Of two evaluations at once,
+-- the first one's answers stay: the other's are the same.
+INSERT INTO evaluation_progress (model_id, engine, text_hash, gflops, seconds, probabilities)
+SELECT
+    :model_id, :engine, text_hash, gflops, :seconds,
+    (CAST(:probabilities AS real[]))[(place - 1) * :width + 1:place * :width]
+FROM unnest(CAST(:hashes AS bytea[]), CAST(:gflops AS double precision[]))
+    WITH ORDINALITY AS given (text_hash, gflops, place)
+ORDER BY text_hash
+ON CONFLICT DO NOTHING
+
+-- delete_unfinished_answers
+-- What a model's evaluation does not need any more once it is stored, and what nobody continued with.
+DELETE FROM evaluation_progress
+WHERE model_id = :model_id OR answered_at < now() - make_interval(days => :days)
 
 -- articles_to_relabel
 -- Of these articles those that the champion has labelled as they are, with its category.

@@ -199,6 +199,21 @@ evaluation_predictions = Table(
     Column("category", Text, nullable=False, comment="as it was annotated then"),
     Column("baseline", Text, nullable=False, comment="what the baseline predicted"),
     Column("probabilities", ARRAY(REAL), nullable=False),
+    Column("gflops", Double, comment="computed for the text; null: an older version did not count it"),
+)
+
+evaluation_progress = Table(
+    "evaluation_progress",
+    metadata,
+    Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("engine", Text, primary_key=True, comment="what computed the answer, and how: the same gives the same bits"),
+    Column("text_hash", LargeBinary, primary_key=True),
+    Column("gflops", Double, nullable=False, comment="computed for this text"),
+    Column("seconds", Double, nullable=False, comment="that it took: its share of its chunk's"),
+    Column("probabilities", ARRAY(REAL), nullable=False),
+    _now("answered_at"),
+    Index(None, "answered_at"),
+    comment="answers of evaluations that have not ended: the next attempt continues after them",
 )
 
 predictions = Table(

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from classifier.articles import AnnotatedArticle, Split
+from classifier.ingest.text import fingerprint
+
+log = logging.getLogger(__name__)
 
 FILE = "snapshot.parquet"
 
 Known = frozenset[tuple[int, bytes, str]]
 """Articles as (id, sha256 of the text, category): a changed text or category is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of a snapshot, an entry an article; versions before kept no fingerprints."""
+
+    ids: Sequence[int]
+    text_hashes: Sequence[bytes]
+    fingerprints: Sequence[bytes] | None
+
+    @property
+    def hashes(self) -> set[bytes]:
+        """The distinct texts' hashes."""
+        return set(self.text_hashes)
 
 
 def sha256(articles: Iterable[AnnotatedArticle]) -> str:
@@ -33,6 +52,7 @@ def encode(parts: Mapping[Split, Sequence[AnnotatedArticle]]) -> bytes:
         "article_id": pa.array([article.id for _, article in rows], pa.int64()),
         "part": pa.array([part for part, _ in rows], pa.string()),
         "text_sha256": pa.array([article.text_hash for _, article in rows], pa.binary()),
+        "fingerprint": pa.array([fingerprint(article.text) for _, article in rows], pa.binary()),
         "category": pa.array([article.category for _, article in rows], pa.string()),
     })
     file = io.BytesIO()
@@ -49,6 +69,22 @@ def read(directory: Path) -> Known:
     table = pq.read_table(directory / FILE)
     columns = (table.column(name).to_pylist() for name in ("article_id", "text_sha256", "category"))
     return frozenset(zip(*columns, strict=True))
+
+
+def texts(directory: Path) -> Texts | None:
+    """Read the texts of the snapshot in an artefact's directory; None if there is none, or it cannot be read."""
+    try:
+        table = pq.read_table(directory / FILE)
+    except FileNotFoundError:
+        return None
+    except (OSError, pa.ArrowInvalid) as error:
+        log.warning("%s: cannot be read (%s)", directory / FILE, error)
+        return None
+    kept = table.column_names
+    columns = {
+        name: table.column(name).to_pylist() for name in ("article_id", "text_sha256", "fingerprint") if name in kept
+    }
+    return Texts(columns["article_id"], columns["text_sha256"], columns.get("fingerprint"))
 
 
 def count_new(articles: Iterable[AnnotatedArticle], known: Known) -> int:

@@ -30,14 +30,22 @@ class Approval(ApprovalOperator):
 
 
 def judge(place: Workspace, model: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model, the gate's verdict, the churn, and the question for whoever approves, in Markdown."""
+    """Return the model, the gate's verdict and on what, the churn, and the question for the approver, in Markdown.
+
+    Verdict and churn are beside the same champion: if it changes between the two, both are computed again.
+    """
     from classifier.pipeline import churn as churns
     from classifier.pipeline import judge as use_case
 
-    judged = use_case.run(place, model, margins=margins(place, params))
-    churn = churns.run(place, model, size=params["churn_sample"])
+    while True:
+        judged = use_case.run(place, model, margins=margins(place, params))
+        churn = churns.run(place, model, size=params["churn_sample"])
+        if churn.champion in {judged.champion, model}:
+            break
     return {
         "model": model,
+        "champion": judged.champion,
+        "evaluation_ids": list(judged.evaluation_ids),
         "verdict": judged.judgement.verdict,
         "reasons": list(judged.judgement.reasons),
         "churn": churn.as_json(),
@@ -56,10 +64,15 @@ def promote(
 ) -> bool:
     """Decide; return whether the model is champion now.
 
-    The churn is kept beside the findings, with who approved, and who asked for a named candidate and why.
+    The churn is kept beside the findings, with who approved, and who asked for a named candidate and why. If an
+    approval is required, the decision is on what `judged` says, also where there was nothing to approve.
+
+    Raises:
+        OutdatedQuestionError: an approval is required, and the champion, an evaluation or the verdict has changed.
     """
     from classifier.pipeline import promote as use_case
 
+    question = use_case.Question(tuple(judged["evaluation_ids"]), judged["champion"], judged["verdict"])
     asked = {"asked": {"by": asked_by, "reason": params["reason"]}} if params["candidate"] else {}
     decision = use_case.run(
         place,
@@ -67,6 +80,7 @@ def promote(
         margins=margins(place, params),
         decided_by=f"{_who(answer)}, retrain_classifier" if answer else "retrain_classifier",
         more={"churn": judged["churn"], **asked},
+        question=question if params["require_approval"] else None,
     )
     return decision.promoted or decision.previous == model
 

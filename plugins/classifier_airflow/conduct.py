@@ -8,7 +8,13 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError, TrainingUnderWayError, UserError
+from classifier.exceptions import (
+    DatabaseUnavailableError,
+    NotComparableError,
+    SourceUnavailableError,
+    TrainingUnderWayError,
+    UserError,
+)
 from classifier_airflow import alerts
 
 log = logging.getLogger(__name__)
@@ -19,11 +25,15 @@ GPU_POOL = "gpu"
 GPU_QUEUE = "gpu"
 """Celery queue that only workers with a GPU take from; other executors ignore it."""
 
+MEASURING_TIMEOUT = timedelta(hours=4)
+"""For what measures models on the test articles. A retry continues where the attempt before it ended."""
+
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(DatabaseUnavailableError, RetryAction.RETRY, reason="the database may come back"),
         RetryRule(SourceUnavailableError, RetryAction.RETRY, reason="the source may answer later"),
         RetryRule(TrainingUnderWayError, RetryAction.RETRY, reason="the attempt before may be about to end"),
+        RetryRule(NotComparableError, RetryAction.RETRY, reason="no annotations may come in between the next time"),
         RetryRule(UserError, RetryAction.FAIL, reason="it fails the same way until somebody mends it"),
     ]
 )

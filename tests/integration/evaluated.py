@@ -49,7 +49,7 @@ def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence
         key = writes.add_evaluation(connection, model_id, "test", {**values, "data_sha256": snapshot.sha256(test)})
         facts = evaluations.articles_by_id(connection, [article.id for article in test])
         baseline = [CATEGORIES[index] for index in guess]
-        answers.keep(connection, key, test, facts, baseline, probabilities)
+        answers.keep(connection, key, test, facts, baseline, probabilities, [None] * len(test))
         found = reads.model(connection, name)
     assert found is not None
     return found

@@ -10,7 +10,6 @@ import pytest
 
 from classifier.evaluation import comparison, gate
 from classifier.evaluation.margins import Margins
-from classifier.evaluation.rules import Speed
 from classifier.exceptions import SettingsError
 from tests.unit.judged import NAMES, answers, contest, sample, truth, wrong_on
 
@@ -103,21 +102,28 @@ class TestAgainstAChampion:
         assert fails(judgement) == ["calibration"]
         assert "expected calibration error 0.0390 against the champion's 0.0000" in judgement.reasons[0]
 
-    def test_a_model_that_is_much_slower_is_held(self):
-        speeds = {"champion_speed": Speed("openvino f32", 4000, 60.0)}
-        slow = gate.judge(
-            contest(TRUTH, CHAMPION, CHAMPION, candidate_speed=Speed("openvino f32", 4000, 20.0), **speeds), MARGINS
-        )
+    def test_a_model_that_computes_more_than_twice_as_much_is_held(self):
+        slow = gate.judge(contest(TRUTH, CHAMPION, CHAMPION, candidate_gflops=22.0, champion_gflops=7.26), MARGINS)
         assert fails(slow) == ["speed"]
-        assert "labels 20.0 articles a second, the champion 60.0: 33%" in slow.reasons[0]
+        assert "computes 22 GFLOP for an article, the champion 7.26: 33% of its speed" in slow.reasons[0]
 
-    @pytest.mark.parametrize("speed", [None, Speed("keras f16", 4000, 20.0), Speed("openvino f32", 30, 20.0)])
-    def test_speeds_that_cannot_be_compared_are_not_judged(self, speed):
-        champion = Speed("openvino f32", 4000, 60.0)
-        judgement = gate.judge(
-            contest(TRUTH, CHAMPION, CHAMPION, candidate_speed=speed, champion_speed=champion), MARGINS
-        )
+    def test_a_model_that_computes_twice_as_much_is_not(self):
+        judgement = gate.judge(contest(TRUTH, CHAMPION, CHAMPION, candidate_gflops=22.0, champion_gflops=11.0), MARGINS)
+        assert (judgement.verdict, found(judgement, "speed").outcome) == ("promote", "pass")
+
+    def test_speeds_that_are_not_known_are_not_judged(self):
+        judgement = gate.judge(contest(TRUTH, CHAMPION, CHAMPION, champion_gflops=7.26), MARGINS)
         assert (judgement.verdict, found(judgement, "speed").outcome) == ("promote", "not judged")
+
+    def test_articles_that_a_model_was_trained_on_are_counted_and_hold_nobody(self):
+        judgement = gate.judge(contest(TRUTH, CHAMPION, CHAMPION, left_out=3), MARGINS)
+        assert (judgement.verdict, found(judgement, "training data").outcome) == ("promote", "pass")
+        assert found(judgement, "training data").reason.startswith("3 test articles left out: a model was trained on")
+
+    def test_a_model_without_a_snapshot_is_named(self):
+        judgement = gate.judge(contest(TRUTH, CHAMPION, CHAMPION, unknown=("imported",)), MARGINS)
+        assert (judgement.verdict, found(judgement, "training data").outcome) == ("promote", "not judged")
+        assert "not known what imported was trained on" in found(judgement, "training data").reason
 
     def test_a_model_clearly_behind_the_baseline_is_held_whatever_the_champion_is(self):
         judgement = gate.judge(contest(TRUTH, CHAMPION, CHAMPION, baseline=TRUTH), MARGINS)

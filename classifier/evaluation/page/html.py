@@ -82,6 +82,8 @@ def _headline(candidate: Subject, champion: Subject | None) -> Markup:
         rows.append([name, *cells, "-"])
     speeds = [f"{one.metrics['articles_per_second']:,.1f} ({one.metrics['engine']})" for one in models]
     rows.append(["articles a second", *speeds, "-"])
+    if any(left_out := [one.metrics.get("left_out", 0) for one in models]):
+        rows.append(["test articles left out, which it was trained on", *map(str, left_out), "-"])
     return tag("section", tag("h2", "Figures"), table(names, rows))
 
 

@@ -1,0 +1,129 @@
+"""With an approval required, `retrain_classifier` decides on what it judged, whatever changes meanwhile."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from classifier import registry
+from classifier.labelling import engine
+from classifier.labelling.pages import Labeller
+from classifier.pipeline import churn, evaluate, promote
+from classifier.store import reads, writes
+from tests.integration.made_up import COLUMNS, articles, query, take_in, value
+from tests.tiny import CATEGORIES, make_artefact
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow]
+
+SUPERIOR = {"policy": "superior", "baseline": 1, "calibration": 1, "enough_rows": 10_000, "alpha": 0.05}
+
+
+@pytest.fixture
+def models(workspace, tmp_path):
+    """m0 is right least often and m1 most often; m2 has m1's weights. m1 is champion after m0."""
+    rows = [{**row, "split": ("train", "test")[number % 2]} for number, row in enumerate(articles(240))]
+    take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
+    worst, best = _worst_and_best(workspace, tmp_path)
+    for name, categories in (("m0", worst), ("m1", best), ("m2", best)):
+        files = make_artefact(workspace.models / name, categories)
+        with workspace.database.begin() as connection:
+            registry.register(connection, name, files, {})
+    for name in ("m0", "m1"):
+        with workspace.database.begin() as connection:
+            writes.lock_champion(connection)
+            model = reads.model(connection, name)
+            registry.decide(connection, model, "promoted", "because", decided_by="test", statistics={})
+
+
+def _worst_and_best(workspace, tmp_path):
+    """Return the orders of the categories in which random weights are right least and most often."""
+    files = make_artefact(tmp_path / "tried")
+    with workspace.database.connect() as connection:
+        test = reads.annotated_articles(connection, "test")
+    columns = Labeller.of(files, engine.choose(files)).probabilities([one.text for one in test]).argmax(axis=1)
+    truth = np.array([one.category for one in test])
+    orders = sorted(permutations(CATEGORIES), key=lambda order: (np.array(order)[columns] == truth).mean())
+    return orders[0], orders[-1]
+
+
+@pytest.fixture
+def retrain(dagbag, default_params, workspace, monkeypatch):
+    """Run the DAG for m2, changing something after `judge`; return the tasks' states and what `judge` said."""
+    from classifier_airflow import approvals
+
+    url = workspace.database.url
+    parts = {"conn_type": "postgres", "host": url.query["host"], "login": url.username, "schema": url.database}
+    monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
+    monkeypatch.setenv("CLASSIFIER_HOME", str(workspace.settings.home))
+    original = approvals.judge
+
+    def run(meanwhile=lambda: None, **params):
+        verdicts = []
+
+        def judge(*given):
+            found = original(*given)
+            verdicts.append(found["verdict"])
+            meanwhile()
+            return found
+
+        monkeypatch.setattr(approvals, "judge", judge)
+        name = "retrain_classifier"
+        given = {**default_params[name], "candidate": "m2", "require_approval": True, "gate": SUPERIOR, **params}
+        dag_run = dagbag.dags[name].test(run_conf=given, mark_success_pattern="approve.*")
+        return {one.task_id: str(one.state) for one in dag_run.get_task_instances()}, verdicts
+
+    return run
+
+
+def champion(workspace):
+    return value(workspace.database, "SELECT name FROM models WHERE status = 'champion'")
+
+
+@pytest.mark.usefixtures("models")
+def test_a_verdict_that_turns_to_promote_after_the_question_was_skipped_promotes_nobody(workspace, retrain, caplog):
+    states, verdicts = retrain(lambda: promote.roll_back(workspace))
+    assert verdicts == ["hold"]
+    assert (states["ask"], states["approve"], states["promote"]) == ("success", "skipped", "failed")
+    assert champion(workspace) == "m0"
+    assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
+    assert "m2: what was asked, 'hold' beside m1, does not hold any more" in caplog.text
+
+
+@pytest.mark.usefixtures("models", "dagbag")
+def test_a_question_shows_the_labels_that_change_beside_the_champion_of_its_verdict(workspace, monkeypatch):
+    from classifier_airflow import approvals
+
+    original, calls = churn.run, []
+
+    def rolled_back_before(*given, **options):
+        calls.append(given)
+        if len(calls) == 1:
+            promote.roll_back(workspace)
+        return original(*given, **options)
+
+    evaluate.run(workspace, "m2")
+    monkeypatch.setattr(churn, "run", rolled_back_before)
+    asked = approvals.judge(workspace, "m2", {"gate": SUPERIOR, "churn_sample": 5})
+    assert (asked["champion"], asked["churn"]["champion"], asked["verdict"]) == ("m0", "m0", "promote")
+
+
+@pytest.mark.usefixtures("models")
+def test_an_approval_is_of_the_champion_that_was_shown(workspace, retrain):
+    promote.roll_back(workspace)
+    states, verdicts = retrain(lambda: promote.roll_back(workspace, "m1"))
+    assert verdicts == ["promote"]
+    assert (states["approve"], states["promote"], champion(workspace)) == ("success", "failed", "m1")
+
+
+@pytest.mark.usefixtures("models")
+def test_what_was_approved_and_still_holds_is_promoted(workspace, retrain):
+    promote.roll_back(workspace)
+    states, verdicts = retrain()
+    assert verdicts == ["promote"]
+    assert (states["approve"], states["promote"], champion(workspace)) == ("success", "success", "m2")
+    kept = query(workspace.database, "SELECT statistics->>'champion' FROM promotions ORDER BY id DESC LIMIT 1")
+    assert kept == [("m0",)]

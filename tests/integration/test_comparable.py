@@ -1,0 +1,309 @@
+"""Two models are compared on the same articles, texts and annotations, and on none that either was trained on."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from classifier import registry
+from classifier.articles import AnnotatedArticle
+from classifier.evaluation.sample import Answers
+from classifier.exceptions import NotComparableError, OutdatedQuestionError, TrainingDataError
+from classifier.ingest.text import text_hash
+from classifier.pipeline import answers, evaluate, exposures, judge, promote
+from classifier.pipeline.answers import Answered
+from classifier.pipeline.exposures import Exposure
+from classifier.pipeline.promote import Question
+from classifier.store import writes
+from classifier.training import snapshot
+from tests.integration.evaluated import add_evaluated, test_articles
+from tests.integration.made_up import COLUMNS, LENIENT, annotate, articles, query, take_in, value
+from tests.tiny import make_artefact
+from tests.unit.judged import answers as answers_of
+from tests.unit.judged import sample
+
+SPLITS = replace(COLUMNS, split="split")
+NOTHING = Exposure(frozenset(), ())
+LONG = "the bank said on monday that its profit had grown by a third since the shares of the company were sold in march"
+
+
+@pytest.fixture
+def test_split(workspace, tmp_path):
+    """Thirty test articles, and thirty to train on."""
+    rows = [{**row, "split": ("train", "test")[number % 2]} for number, row in enumerate(articles(60))]
+    take_in(workspace, tmp_path / "x.csv", rows, SPLITS)
+
+
+def add(workspace, name, *, trained_on=None, training=None, without=()):
+    """Register a model; all have the same weights. `trained_on` are articles, `without` columns of its snapshot."""
+    content = {} if trained_on is None else {snapshot.FILE: _without(snapshot.encode({"train": trained_on}), without)}
+    files = make_artefact(workspace.models / name, beside=content)
+    with workspace.database.begin() as connection:
+        return registry.register(connection, name, files, training or {})
+
+
+def _without(content, columns):
+    file = io.BytesIO()
+    pq.write_table(pq.read_table(io.BytesIO(content)).drop_columns(list(columns)), file)
+    return file.getvalue()
+
+
+def stored_article(workspace, external_id):
+    (row,) = query(workspace.database, "SELECT id, text FROM articles WHERE external_id = :id", id=external_id)
+    return AnnotatedArticle(row[0], row[1], text_hash(row[1]), "business")
+
+
+def dispute(workspace, number):
+    """Let two people disagree on a test article."""
+    ids = query(workspace.database, "SELECT id FROM articles WHERE split = 'test' ORDER BY id")
+    with workspace.database.begin() as connection:
+        for person, category in (("ann", "sport"), ("ben", "tech")):
+            annotate(connection, ids[number][0], category, person)
+
+
+def between_measurements(monkeypatch, change, times):
+    """Make a change after a measurement, so many times."""
+    original, calls = evaluate.run, []
+
+    def measured(workspace, name):
+        found = original(workspace, name)
+        calls.append(name)
+        if len(calls) <= times:
+            change(len(calls))
+        return found
+
+    monkeypatch.setattr(evaluate, "run", measured)
+    return calls
+
+
+@pytest.mark.usefixtures("test_split")
+def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_path, monkeypatch):
+    """One article becomes disputed and another is annotated: as many as before, and none in its place."""
+    for name in ("m1", "m2"):
+        add(workspace, name)
+        evaluate.run(workspace, name)
+    assert promote.run(workspace, "m1", margins=LENIENT).promoted
+    more = [
+        {"id": f"n{number}", "text": f"a phone number {number}", "category": "tech", "split": "test"}
+        for number in (1, 2)
+    ]
+    take_in(workspace, tmp_path / "n1.csv", more[:1], SPLITS)
+
+    def change(_):
+        dispute(workspace, 0)
+        take_in(workspace, tmp_path / "n2.csv", more[1:], SPLITS)
+
+    calls = between_measurements(monkeypatch, change, 1)
+    judged = judge.run(workspace, "m2")
+    assert calls == ["m2", "m1", "m2"], "the first one was measured before the change"
+    macro_f1 = judged.judgement.findings[0].statistics
+    assert macro_f1["candidate"] == macro_f1["other"], "the weights are the same"
+    speed = next(one for one in judged.judgement.findings if one.rule == "speed")
+    assert (speed.outcome, speed.statistics["ratio"]) == ("pass", 1.0)
+    assert judged.test_articles == 31
+    of_both = query(
+        workspace.database,
+        "SELECT count(*), count(DISTINCT (article_id, text_hash, category)) FROM evaluation_predictions "
+        "WHERE evaluation_id = ANY(:ids)",
+        ids=list(judged.evaluation_ids),
+    )
+    assert of_both == [(62, 31)]
+
+
+@pytest.mark.usefixtures("test_split")
+def test_what_changes_at_each_measurement_is_refused_in_a_line(workspace, monkeypatch):
+    for name in ("m1", "m2"):
+        add(workspace, name)
+        evaluate.run(workspace, name)
+    assert promote.run(workspace, "m1", margins=LENIENT).promoted
+    dispute(workspace, 0)
+    between_measurements(monkeypatch, lambda number: dispute(workspace, number), 99)
+    with pytest.raises(NotComparableError, match="m2 and m1: the test articles or their annotations changed"):
+        promote.run(workspace, "m2", margins=LENIENT)
+    assert value(workspace.database, "SELECT name FROM models WHERE status = 'champion'") == "m1"
+
+
+RIGHT = np.array(["a", "b", "c", "d"])
+HASHES = tuple(bytes([number]) for number in range(4))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sample": replace(sample(RIGHT), ids=np.array([1, 2, 3, 5]))},
+        {"sample": sample(np.array(["a", "b", "c", "a"]))},
+        {"text_hashes": (*HASHES[:3], b"another text")},
+    ],
+)
+def test_another_article_text_or_annotation_is_no_pair(other):
+    mine = Answered("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
+    theirs = replace(mine, model="m1", **other)
+    with pytest.raises(NotComparableError, match="m2 and m1"):
+        answers.contest(mine, theirs, NOTHING)
+
+
+def test_articles_that_a_model_was_trained_on_are_left_out_for_both(monkeypatch):
+    monkeypatch.setattr(Answered, "gflops", 1.0)
+    mine = Answered("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
+    found = answers.contest(mine, replace(mine, model="m1"), Exposure(frozenset({2}), ("m1",)))
+    assert found.sample.ids.tolist() == [1, 3, 4]
+    assert [isinstance(one, Answers) and len(one.probabilities) for one in (found.candidate, found.champion)] == [3, 3]
+    assert (found.left_out, found.unknown, len(found.baseline)) == (1, ("m1",), 3)
+    with pytest.raises(TrainingDataError, match="each of the 4 test articles, or a near-duplicate of it"):
+        answers.contest(mine, None, Exposure(frozenset({1, 2, 3, 4}), ()))
+
+
+class TestTrainedOn:
+    """A source brings a twin of an old train article in its own test split, after a model was trained."""
+
+    @pytest.fixture
+    def twins(self, workspace, tmp_path):
+        """A near-duplicate and a text of its own, both in the test split; returns the ids and the old article."""
+        others = [{**row, "split": "train"} for row in articles(6)]
+        old = [{"id": "old", "text": LONG, "category": "business", "split": "train"}, *others]
+        take_in(workspace, tmp_path / "old.csv", old, SPLITS)
+        rows = [{"id": "twin", "text": f"{LONG} again"}, {"id": "own", "text": "a goal in the last minute"}]
+        take_in(workspace, tmp_path / "new.csv", [{**r, "category": "business", "split": "test"} for r in rows], SPLITS)
+        ids = dict(query(workspace.database, "SELECT external_id, id FROM articles"))
+        return ids, stored_article(workspace, "old")
+
+    def exposed(self, workspace, *models):
+        with workspace.database.connect() as connection:
+            rows = query(workspace.database, "SELECT id, text_hash FROM articles WHERE split = 'test'")
+            return exposures.find(connection, models, {one: bytes(text_hash) for one, text_hash in rows})
+
+    def test_a_near_duplicate_of_a_training_text_is_known(self, workspace, twins):
+        ids, old = twins
+        model = add(workspace, "m1", trained_on=[old])
+        assert self.exposed(workspace, model) == Exposure(frozenset({ids["twin"]}), ())
+
+    def test_so_it_is_after_the_training_text_has_changed(self, workspace, twins, tmp_path):
+        ids, old = twins
+        model = add(workspace, "m1", trained_on=[old])
+        row = {"id": "old", "text": "quite another text", "category": "business", "split": "train"}
+        take_in(workspace, tmp_path / "old.csv", [row], SPLITS)
+        assert self.exposed(workspace, model).articles == {ids["twin"]}
+
+    def test_a_snapshot_of_an_older_version_tells_it_while_the_text_is_the_same(self, workspace, twins):
+        ids, old = twins
+        model = add(workspace, "m1", trained_on=[old], without=["fingerprint"])
+        assert self.exposed(workspace, model).articles == {ids["twin"]}
+
+    def test_the_same_text_is_known_by_its_hash_alone(self, workspace, twins):
+        ids, _ = twins
+        same = AnnotatedArticle(999_999, f"{LONG} again", text_hash(f"{LONG} again"), "business")
+        model = add(workspace, "m1", trained_on=[same], without=["fingerprint"])
+        assert self.exposed(workspace, model).articles == {ids["twin"]}
+
+    def test_a_model_knows_what_the_model_it_started_from_was_trained_on(self, workspace, twins):
+        ids, old = twins
+        add(workspace, "m0", trained_on=[old])
+        add(workspace, "m1", training={"from": "m0"})
+        model = add(workspace, "m2", trained_on=[], training={"from": "m1"})
+        assert self.exposed(workspace, model) == Exposure(frozenset({ids["twin"]}), ("m1",))
+
+    def test_neither_is_judged_on_it_and_the_gate_says_so(self, workspace, twins):
+        _, old = twins
+        champion = add(workspace, "m1", trained_on=[old])
+        assert evaluate.run(workspace, "m1").left_out == 1
+        with workspace.database.begin() as connection:
+            writes.make_champion(connection, champion.id)
+        add(workspace, "m2", trained_on=[])
+        found = evaluate.run(workspace, "m2")
+        assert (found.left_out, found.metrics.articles) == (0, 2)
+        judged = judge.run(workspace, "m2")
+        assert judged.test_articles == 1
+        assert judged.judgement.findings[-1].reason.startswith("1 test articles left out")
+
+    def test_a_model_that_knows_all_test_articles_is_not_evaluated(self, workspace, twins):
+        add(workspace, "m1", trained_on=[twins[1], stored_article(workspace, "own")])
+        with pytest.raises(TrainingDataError, match="m1: was trained on each of the 2 test articles"):
+            evaluate.run(workspace)
+
+
+class TestQuestion:
+    """A decision that a person was asked about is on what was asked, or there is none."""
+
+    @pytest.fixture
+    def asked(self, workspace):
+        """The champion m1 after m0; the gate would promote m2."""
+        test_articles(workspace, 300)
+        for name in ("m0", "m1"):
+            add_evaluated(workspace, name)
+            assert promote.run(workspace, name).promoted
+        add_evaluated(workspace, "m2")
+        judged = judge.run(workspace, "m2")
+        return Question(judged.evaluation_ids, judged.champion, judged.judgement.verdict)
+
+    def champion(self, workspace):
+        return value(workspace.database, "SELECT name FROM models WHERE status = 'champion'")
+
+    def test_that_still_holds_is_decided_on_although_annotations_came_since(self, workspace, asked):
+        with workspace.database.begin() as connection:
+            annotate(connection, value(workspace.database, "SELECT min(id) FROM articles"), "b", "ann")
+        decision = promote.run(workspace, "m2", question=asked)
+        assert (decision.promoted, decision.previous) == (True, "m1")
+        assert decision.statistics["evaluation_ids"] == asked.evaluation_ids
+        assert value(workspace.database, "SELECT count(*) FROM evaluations") == 3, "nothing was measured again"
+
+    def test_of_another_champion_decides_nothing(self, workspace, asked):
+        promote.roll_back(workspace)
+        with pytest.raises(OutdatedQuestionError, match="what was asked, 'promote' beside m1, does not hold"):
+            promote.run(workspace, "m2", question=asked)
+        assert self.champion(workspace) == "m0"
+        assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
+
+    def test_of_another_verdict_decides_nothing(self, workspace, asked):
+        with pytest.raises(OutdatedQuestionError, match="what was asked, 'hold' beside m1, does not hold"):
+            promote.run(workspace, "m2", question=replace(asked, verdict="hold"))
+        assert self.champion(workspace) == "m1"
+
+    def test_of_an_older_evaluation_decides_nothing(self, workspace, asked):
+        older = (asked.evaluation_ids[0] - 1, asked.evaluation_ids[1])
+        with pytest.raises(OutdatedQuestionError, match="an evaluation or the verdict is another now"):
+            promote.run(workspace, "m2", question=replace(asked, evaluation_ids=older))
+        assert self.champion(workspace) == "m1"
+
+    def test_of_which_the_champion_changes_at_the_last_moment_decides_nothing(self, workspace, asked, monkeypatch):
+        original = judge.stored
+
+        def then_rolled_back(*given, **options):
+            found = original(*given, **options)
+            promote.roll_back(workspace)
+            return found
+
+        monkeypatch.setattr(judge, "stored", then_rolled_back)
+        with pytest.raises(OutdatedQuestionError):
+            promote.run(workspace, "m2", question=asked)
+        assert self.champion(workspace) == "m0"
+
+
+def test_a_promotion_is_judged_again_if_a_model_was_measured_again_meanwhile(workspace, monkeypatch):
+    test_articles(workspace, 300)
+    for name in ("m1", "m2"):
+        add_evaluated(workspace, name)
+    assert promote.run(workspace, "m1").promoted
+    original, judged = judge.run, []
+
+    def then_evaluated(*given, **options):
+        found = original(*given, **options)
+        judged.append(found)
+        if len(judged) == 1:
+            with workspace.database.begin() as connection:
+                copy = "INSERT INTO evaluations (model_id, split, data_sha256, articles, accuracy, macro_f1, metrics) "
+                columns = "model_id, split, data_sha256, articles, accuracy, macro_f1, metrics"
+                connection.exec_driver_sql(f"{copy} SELECT {columns} FROM evaluations WHERE model_id = 1")
+                connection.exec_driver_sql(
+                    "INSERT INTO evaluation_predictions SELECT (SELECT max(id) FROM evaluations), article_id, "
+                    "text_hash, words, cluster_id, category, baseline, probabilities FROM evaluation_predictions "
+                    "WHERE evaluation_id = 1"
+                )
+        return found
+
+    monkeypatch.setattr(judge, "run", then_evaluated)
+    assert promote.run(workspace, "m2").promoted
+    assert [found.evaluation_ids[1] for found in judged] == [1, 3]
