@@ -7,6 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from hashlib import sha256
 
+MAX_CATEGORY_LENGTH = 200
+"""Characters."""
+
 _INVISIBLE = (
     "\u00ad\u061c\u115f\u1160\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062"
     "\u2063\u2064\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\u2800\u3164\ufeff\uffa0"

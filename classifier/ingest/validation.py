@@ -17,12 +17,12 @@ from classifier.ingest import timestamps
 from classifier.ingest.columns import FIELDS, RawChunk
 from classifier.ingest.rejection import row_json
 from classifier.ingest.text import fingerprint, text_hash
-from classifier.names import control_character, normalize_category
+from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
 
 AHEAD = timedelta(days=1)
 """How far in the future a moment may lie: a zone that is not named makes half a day, and an embargo some hours."""
 
-LIMITS = {"id": 400, "source": 200, "category": 200}
+LIMITS = {"id": 400, "source": 200, "category": MAX_CATEGORY_LENGTH}
 """Characters. An id and a source together fit in one entry of a Postgres index, 2,704 bytes."""
 
 ROW_COLUMNS = (

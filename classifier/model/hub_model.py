@@ -13,7 +13,7 @@ from classifier.exceptions import EncoderError
 from classifier.model import checkpoint
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
-from classifier.names import control_character, look_alikes, normalize_category
+from classifier.names import MAX_CATEGORY_LENGTH, control_character, look_alikes, normalize_category
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,11 @@ def _check_names(directory: Path, names: tuple[str, ...]) -> None:
     if not all(names) or len(set(names)) != len(names) or len(names) < 2:
         raise EncoderError(f"{directory}: categories {', '.join(names)!r}: two or more different names are needed")
     for name in names:
+        if len(name) > MAX_CATEGORY_LENGTH:
+            raise EncoderError(
+                f"{directory}: category {name[:40]!r}… is longer than {MAX_CATEGORY_LENGTH} characters; "
+                "name the categories with --categories A,B,…"
+            )
         if control := control_character(name):
             raise EncoderError(
                 f"{directory}: category {name[:40]!r}: has the control character {control}; "

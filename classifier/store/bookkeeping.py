@@ -71,7 +71,7 @@ def remember(connection: Connection, source: str, unit: str, values: Mapping[str
 
 def keep_rejected(connection: Connection, *, run_id: int, unit: str) -> None:
     """Keep the rejected rows that are staged; the same row at the same place is kept once."""
-    staging.in_steps(connection, "staged_rejected", "keep_rejected", run_id=run_id, unit=unit)
+    staging.in_steps(connection, "staged_rejected", query("keep_rejected"), run_id=run_id, unit=unit)
 
 
 def drop_mended(connection: Connection, source: str, unit: str, *, whole: bool) -> None:

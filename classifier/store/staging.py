@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pandas as pd
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, TextClause
 
 from classifier.articles import RejectedRow
 from classifier.names import shortened
@@ -39,9 +39,8 @@ def steps(connection: Connection, table: Table) -> Iterator[Step]:
         yield {"first": first, "last": min(first + STEP - 1, last)}
 
 
-def in_steps(connection: Connection, table: Table, name: str, **values: Any) -> int:
-    """Run a named statement for each step of a staging table; return how many rows it changed."""
-    statement = query(name)
+def in_steps(connection: Connection, table: Table, statement: TextClause, **values: Any) -> int:
+    """Run a statement for each step of a staging table; return how many rows it changed."""
     return sum(connection.execute(statement, {**step, **values}).rowcount for step in steps(connection, table))
 
 

@@ -112,6 +112,19 @@ def test_articles_without_annotation_wait_for_a_label(run, files, value):
     assert value("SELECT count(*) FROM labelling_queue") == 10
 
 
+def test_of_the_inbox_only_what_has_changed_is_read_again(run, tmp_path, value, monkeypatch):
+    monkeypatch.setenv("CLASSIFIER_INBOX", str(tmp_path))
+    (tmp_path / "a.csv").write_text("id,text\ninbox-1,an article of the inbox\n")
+    files = "SELECT files FROM ingest_runs ORDER BY id DESC LIMIT 1"
+    assert run("ingest_articles", id="id") == outcome(f"{tmp_path}/*", "success", "success")
+    assert value(files) == 1
+    assert run("ingest_articles", id="id") == outcome(f"{tmp_path}/*", "success", "skipped")
+    assert value(files) == 0
+    (tmp_path / "a.csv").write_text("id,text\ninbox-1,another article of the inbox\n")
+    assert run("ingest_articles", id="id") == outcome(f"{tmp_path}/*", "success", "success")
+    assert value(files) == 1
+
+
 def test_one_source_that_fails_does_not_stop_the_others_and_is_named(run, value, tmp_path, monkeypatch, caplog):
     (tmp_path / "good.csv").write_text("text\nan article of its own\n")
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"text\n" + b"word " * 999)[:-9])

@@ -165,6 +165,10 @@ class TestImportedModels:
         with pytest.raises(EncoderError, match=rf"has the control character U\+{ord(bad[1]):04X}; name the categor"):
             names(bad)
 
+    def test_with_a_name_that_no_annotation_may_have_are_refused(self, names):
+        with pytest.raises(EncoderError, match="is longer than 200 characters; name the categories with"):
+            names("x" * 201)
+
     def test_with_two_names_that_are_stored_as_one_are_refused(self, names):
         with pytest.raises(EncoderError, match="two or more different names are needed"):
             names("Sport", "Sport\u200b")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import text
 
 from classifier.exceptions import NoChampionError
 from classifier.pipeline import label_workers
@@ -37,7 +38,10 @@ def environment(workspace):
 
 @pytest.fixture
 def working(workspace, tmp_path, environment):
-    """Start the command with two slow workers, and return it once both of them have labelled something."""
+    """Start the command with two slow workers; return it, and what lets them go on, once something is labelled.
+
+    A lock on the predictions keeps them from writing any until then, however late the test looks.
+    """
     crown(workspace, "m1", 0)
     take_in(workspace, tmp_path / "x.csv", unlabelled(400))
     command = [*COMMAND, "--page-size", "5", "--max-rate", "20"]
@@ -45,13 +49,20 @@ def working(workspace, tmp_path, environment):
         command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 100
-    while len(workers(process)) < 2 or value(workspace.database, "SELECT count(*) FROM predictions") < 20:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield process
+    with workspace.database.connect() as holder:
+        while len(workers(process)) < 2 or labelled_under_lock(holder) < 20:
+            holder.rollback()
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process, holder.rollback
     process.kill()
     process.communicate()
+
+
+def labelled_under_lock(connection):
+    connection.execute(text("LOCK TABLE predictions IN SHARE MODE"))
+    return connection.execute(text("SELECT count(*) FROM predictions")).scalar_one()
 
 
 def workers(process):
@@ -93,9 +104,11 @@ def test_each_article_is_labelled_once(workspace, tmp_path, environment, labelli
 
 @pytest.mark.slow
 def test_one_that_is_killed_takes_nothing_with_it_and_the_others_go_on(workspace, labellings, working):  # noqa: F811
-    workers(working)[0].send_signal(signal.SIGKILL)
-    out, err = working.communicate(timeout=100)
-    assert working.returncode == 1
+    process, release = working
+    workers(process)[0].send_signal(signal.SIGKILL)
+    release()
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 1
     assert "ended with exit code -9; the others go on" in err
     assert (json.loads(out)["failed"], json.loads(out)["waiting"]) == (1, 0)
     assert value(workspace.database, "SELECT count(*) FROM predictions") == 400
@@ -106,10 +119,12 @@ def test_one_that_is_killed_takes_nothing_with_it_and_the_others_go_on(workspace
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_stops_all_of_them_and_frees_their_pages(workspace, working, number):
-    children = workers(working)
-    working.send_signal(number)
-    working.communicate(timeout=60)
-    assert working.returncode not in {0, None}
+    process, release = working
+    children = workers(process)
+    process.send_signal(number)
+    release()
+    process.communicate(timeout=60)
+    assert process.returncode not in {0, None}
     assert not any(child.is_running() for child in children)
     labelled, waiting = query(
         workspace.database, "SELECT (SELECT count(*) FROM predictions), (SELECT count(*) FROM labelling_queue)"

@@ -105,6 +105,7 @@ STATEMENTS = {
     "count_new": {},
     "staged_texts": {},
     "keep_rejected": {"run_id": None, "unit": "u"},
+    "annotated_categories": {"size": 10_000},
     "drop_rejected_of_whole_unit": {"source": "s", "unit": "u", "after": 0, "size": 5000},
     "drop_rejected_of_part": {"source": "s", "unit": "u", "after": 0, "size": 5000},
 }

@@ -6,13 +6,8 @@ import hashlib
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 import numpy as np
@@ -26,6 +21,7 @@ from classifier.labelling.pages import Labeller
 from classifier.pipeline import own_table
 from classifier.store import own_table as statements
 from classifier.store.own_table_form import Wanted
+from tests import killing
 from tests.integration.made_up import articles, crown, query, run, value
 from tests.tiny import CATEGORIES
 
@@ -459,27 +455,18 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace, theirs, ch
     theirs.news(1500)
     write_down(theirs)
     environment = {
-        **os.environ,
         "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),
         "CLASSIFIER_HOME": str(workspace.settings.home),
-        "PYTHONPATH": str(Path(__file__).parents[2]),
         "THEIRS": theirs.url,
     }
     options = ["--url", "THEIRS", "--table", "news", "--key", "id", "--text", "body", "--page-size", "5"]
-    command = [sys.executable, "-c", "from classifier.cli.app import main; main()", "label-table", *options]
     generator = random.Random(os.getpid())
     label(workspace, theirs, limit=1)
     for _ in range(3):
-        workers = [subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in "ab"]
-        done = theirs.value("SELECT count(*) FROM news_labels")
-        goal, deadline = done + generator.randint(1, 250), time.monotonic() + 60
-        while theirs.value("SELECT count(*) FROM news_labels") < goal:
-            assert time.monotonic() < deadline
-            assert all(worker.poll() is None for worker in workers), "it ended before it was killed"
-            time.sleep(generator.random() / 100)
-        for worker in workers:
-            worker.send_signal(signal.SIGKILL)
-            assert worker.wait() == -signal.SIGKILL
+        # 300 pages of five articles are more than 1,200 steps
+        moments = [generator.randint(60, 150) for _ in "ab"]
+        workers = [killing.start(["label-table", *options], moment, environment) for moment in moments]
+        assert [killing.ended(worker) for worker in workers] == [True, True]
         assert 0 < theirs.value("SELECT count(*) FROM news_labels") < 1500
     label(workspace, theirs)
     assert theirs.counts() == (1500, 1500, {"m1"})

@@ -5,10 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -19,6 +16,7 @@ from classifier.exceptions import SourceError, TooManyRejectedError
 from classifier.ingest import declaration
 from classifier.pipeline import rejected, sources, status
 from classifier.pipeline.ingest import Ingested
+from tests import killing
 from tests.integration.made_up import articles, dump, query, run, take_in, value, write_csv
 from tests.loopback import cached, page, serving
 
@@ -408,40 +406,34 @@ class TestRetrying:
         assert report.still_bad == 1
 
 
-COMMAND = "import sys; from classifier.cli.app import main; sys.argv = ['classifier', *sys.argv[1:]]; main()"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False])
 def test_killed_at_ten_random_moments_and_started_again_it_ends_as_one_clean_run(workspace, tmp_path, declared):
-    """Several files, so that a kill falls between their transactions too; each attempt gets further."""
+    """Several files in several steps each, so that a kill falls within and between their transactions."""
     choose = random.Random(4)
     (tmp_path / "in").mkdir()
     for number in range(8):
-        rows = articles(5000, seed=number, prefix=f"f{number}-")
+        rows = articles(600, seed=number, prefix=f"f{number}-")
         drop(tmp_path / "in" / f"{number}.csv", [*rows, {"id": "", "text": f"bad {number}", "category": ""}])
     (tmp_path / "sources.toml").write_text(FILES)
     url = workspace.database.url.render_as_string(hide_password=False)
-    environment = {**os.environ, "CLASSIFIER_DATABASE_URL": url, "CLASSIFIER_HOME": str(tmp_path / "home")}
+    environment = {"CLASSIFIER_DATABASE_URL": url, "CLASSIFIER_HOME": str(tmp_path / "home")}
     ad_hoc = ["ingest", str(tmp_path / "in" / "*.csv"), "--id", "id", "--category", "category", "--source-name", "news"]
     arguments = ["sources", "ingest", "--file", str(tmp_path / "sources.toml")] if declared else ad_hoc
-    command = [sys.executable, "-c", COMMAND, *arguments, "--json"]
-    started = time.monotonic()
-    subprocess.run([*command[:-1], "--help"], check=True, env=environment, capture_output=True)
-    start_up = time.monotonic() - started
-    for _ in range(10):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(start_up + choose.uniform(0, 2.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    last = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
-    assert "Traceback" not in last.stderr
+
+    def attempt(kill_at):
+        return killing.ended(killing.start([*arguments, "--json"], kill_at, environment, merge_step=100))
+
+    # at least twenty steps: its first statements check the tables and open the run
+    kills = sum(attempt(choose.randint(20, 250)) for _ in range(10))
+    assert kills > 4
+    assert not attempt(killing.NEVER)
     killed = "SELECT count(*) FROM ingest_runs WHERE error = 'it was killed before its end'"
     assert value(workspace.database, killed) >= 1
     assert value(workspace.database, "SELECT count(*) FROM ingest_runs WHERE status = 'running'") == 0
     counts = "SELECT count(*), count(DISTINCT external_id), max(revision) FROM articles"
-    assert query(workspace.database, counts) == [(40_000, 40_000, 1)]
-    assert value(workspace.database, "SELECT count(*) FROM annotations") == 40_000
+    assert query(workspace.database, counts) == [(4800, 4800, 1)]
+    assert value(workspace.database, "SELECT count(*) FROM annotations") == 4800
     assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 0
     assert value(workspace.database, "SELECT count(*) FROM rejected_rows") == 8
-    assert value(workspace.database, "SELECT sum(new) FROM ingest_runs") == 40_000
+    assert value(workspace.database, "SELECT sum(new) FROM ingest_runs") == 4800
