@@ -26,7 +26,8 @@ class Question:
     """An article for a person to annotate, as it is now, and the categories to choose from.
 
     `asked` has a suggestion only where it may be shown, and no reason where the article no longer waits. `said` is
-    what the person said of it last, `opinions` what everybody did where people disagree. `waiting` counts articles.
+    what the person said of it last, `said_before` what they said of an earlier text that has become another one.
+    `opinions` is what everybody said where people disagree. `waiting` counts articles.
     """
 
     asked: Asked
@@ -34,6 +35,7 @@ class Question:
     waiting: int
     said: str | None = None
     opinions: tuple[Opinion, ...] = ()
+    said_before: str | None = None
 
 
 @use_case
@@ -55,7 +57,8 @@ def following(workspace: Workspace, annotator: str, *, after: int | None = None)
         chosen = next((one for one in ids if after is not None and one > after), first)
         article = reviews.articles(connection, [chosen])[chosen]
         asked = review_sheets.asked(waiting[chosen], article)
-        return Question(asked, _categories(connection), len(waiting))
+        said, said_before = _said(connection, chosen, annotator)
+        return Question(asked, _categories(connection), len(waiting), said, said_before=said_before)
 
 
 @use_case
@@ -72,12 +75,14 @@ def question(workspace: Workspace, article_id: int, annotator: str) -> Question:
         champion = reads.champion(connection)
         waiting = _waiting(connection, champion.id) if champion else {}
         article = reviews.articles(connection, [article_id])[article_id]
+        said, said_before = _said(connection, article_id, annotator)
         return Question(
             review_sheets.asked(waiting[article_id], article) if article_id in waiting else _read_before(article),
             _categories(connection),
             len(waiting),
-            reviews.said(connection, article_id, annotator),
+            said,
             disputed.get(article_id, ()),
+            said_before,
         )
 
 
@@ -123,6 +128,14 @@ def _answer(article_id: int, revision: int, category: str, annotator: str, comme
     if problem := sheet.problem(values):
         raise ReviewError(problem)
     return Answer(1, article_id, revision, values["category"], annotator, values["comment"] or None)
+
+
+def _said(connection: Connection, article_id: int, annotator: str) -> tuple[str | None, str | None]:
+    """Return what a person said last: of the present text, or of an earlier one."""
+    last = reviews.said(connection, article_id, annotator)
+    if last is None:
+        return None, None
+    return (last.category, None) if last.in_force else (None, last.category)
 
 
 def _waiting(connection: Connection, model_id: int) -> Mapping[int, Row[*tuple[Any, ...]]]:

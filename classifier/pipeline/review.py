@@ -70,8 +70,9 @@ class Reviewing:
 def fill(workspace: Workspace, *, number: int = NUMBER, audit: int = AUDIT) -> Filled:
     """Fill the queue up to `number` articles that the champion chooses and `audit` ones drawn at random.
 
-    The model chooses from the train split only; what is drawn at random may be of any, since it favours none.
-    What former champions asked for is asked no more.
+    Of the `number` first come those that people have annotated and whose text has become another one. The model
+    chooses from the train split only; what is drawn at random or was rewritten may be of any, since no model favours
+    it. What former champions asked for is asked no more.
 
     Raises:
         NoChampionError: no model has been promoted yet.
@@ -80,11 +81,13 @@ def fill(workspace: Workspace, *, number: int = NUMBER, audit: int = AUDIT) -> F
         reviews.lock(connection)
         champion = registry.champion(connection)
         waiting = reviews.waiting(connection, champion.id)
-        rows = reviews.pool(connection, champion.id, share=reads.share_to_count(connection, LOOKED_AT))
         audits = sum("audit" in row.reasons for row in waiting)
         chosen = sum(row.reasons != ["audit"] for row in waiting)
-        picked = [*_drawn(len(rows), audit - audits), *_chosen(connection, champion, rows, number - chosen)]
-        added = _enqueue(connection, champion, rows, picked)
+        rewritten = _ask_again(connection, champion, number - chosen)
+        rows = reviews.pool(connection, champion.id, share=reads.share_to_count(connection, LOOKED_AT))
+        number -= chosen + sum(rewritten.values())
+        picked = [*_drawn(len(rows), audit - audits), *_chosen(connection, champion, rows, number)]
+        added = rewritten | _enqueue(connection, champion, rows, picked)
         left = len(reviews.waiting(connection, champion.id))
     log.info("review queue filled: %d of %d looked at, %d wait", len(picked), len(rows), left)
     return Filled(champion.name, len(rows), added, left)
@@ -126,6 +129,13 @@ def _audited(connection: Connection, model: Model, since: datetime | None) -> Au
     return Audited(
         model.name, len(rows), seen, correct, correct / seen if seen else None, share_interval(correct, seen)
     )
+
+
+def _ask_again(connection: Connection, model: Model, number: int) -> dict[str, int]:
+    """Ask about articles whose text is another one than people have annotated, and return how many are new."""
+    rows = reviews.rewritten(connection, model.id, max(number, 0))
+    picked: list[_Picked] = [(index, "rewritten") for index in range(len(rows))]
+    return _enqueue(connection, model, rows, picked)
 
 
 _Picked = tuple[int, Reason]

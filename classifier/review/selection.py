@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from classifier.articles import Probabilities
 from classifier.ingest.text import fold
 
-Reason = Literal["uncertain", "diverse", "rare", "audit"]
+Reason = Literal["uncertain", "diverse", "rare", "rewritten", "audit"]
 Rows = NDArray[np.int64]
 """Positions in a pool."""
 

@@ -848,6 +848,35 @@ WHERE articles.id = ANY(CAST(:ids AS bigint[]))
   )
 ORDER BY articles.id
 
+-- rewritten_articles
+-- Articles that people have annotated whose text has become another one since, as the model has labelled them; not
+-- those that have an annotation in force, or that this model has asked for already. OFFSET 0: looked up by the
+-- indexes.
+WITH rewritten AS MATERIALIZED (
+    SELECT DISTINCT articles.id, articles.revision
+    FROM annotations
+    JOIN articles
+        ON articles.id = annotations.article_id
+        AND articles.content_revision > annotations.revision
+        AND articles.content_revision > 1
+    WHERE annotator NOT LIKE 'source:%'
+)
+SELECT id, rewritten.revision, predicted.category, predicted.confidence
+FROM rewritten
+CROSS JOIN LATERAL (
+    SELECT category, confidence FROM predictions
+    WHERE article_id = rewritten.id AND model_id = :model_id AND predictions.revision = rewritten.revision
+    OFFSET 0
+) AS predicted
+WHERE NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = rewritten.id OFFSET 0)
+  AND NOT EXISTS (
+    SELECT FROM review_queue
+    WHERE article_id = rewritten.id AND model_id = :model_id AND revision = rewritten.revision AND reason <> 'audit'
+    OFFSET 0
+  )
+ORDER BY id
+LIMIT :number
+
 -- enqueue_reviews
 -- Arrays of one entry an article.
 INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence)

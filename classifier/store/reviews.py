@@ -41,6 +41,14 @@ def texts(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int
     return {row.id: row.text for row in rows}
 
 
+def rewritten(connection: Connection, model_id: int, number: int) -> Rows:
+    """Return up to so many articles of which people have annotated a text that is gone, and the model the present one.
+
+    Columns id, revision, category and confidence.
+    """
+    return connection.execute(query("rewritten_articles"), {"model_id": model_id, "number": number}).all()
+
+
 def enqueue(connection: Connection, model_id: int, columns: Mapping[str, Sequence[Any]]) -> int:
     """Ask for articles: ids, revisions, reasons, categories and confidences. Return how many are new."""
     values = {name: list(column) for name, column in columns.items()}
@@ -87,11 +95,13 @@ def annotated_categories(connection: Connection, size: int) -> set[str]:
     return set(connection.scalars(query("annotated_categories"), {"size": size}))
 
 
-def said(connection: Connection, article_id: int, annotator: str) -> str | None:
-    """Return the category that an annotator named last for an article."""
-    table = tables.annotations
+def said(connection: Connection, article_id: int, annotator: str) -> Row[*tuple[Any, ...]] | None:
+    """Return the category that an annotator named last for an article, and whether that is in force."""
+    table, in_force = tables.annotations, tables.annotations_in_force
     theirs = (table.c.article_id == article_id) & (table.c.annotator == annotator)
-    return connection.scalar(select(table.c.category).where(theirs).order_by(table.c.id.desc()).limit(1))
+    holds = table.c.id.in_(select(in_force.c.id).where(in_force.c.article_id == article_id))
+    columns = select(table.c.category, holds.label("in_force"))
+    return connection.execute(columns.where(theirs).order_by(table.c.id.desc()).limit(1)).one_or_none()
 
 
 def annotate(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> tuple[int, list[int]]:

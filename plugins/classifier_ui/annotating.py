@@ -29,6 +29,7 @@ REASONS = {
     "uncertain": "two categories are nearly as likely",
     "diverse": "it is unlike the others that were chosen",
     "rare": "its category has few annotations",
+    "rewritten": "its text has become another one since people annotated it",
     "audit": "drawn at random, so that right labels can be counted: what the model thinks is not shown",
 }
 """Why an article was chosen, in words."""

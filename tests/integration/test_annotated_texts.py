@@ -1,0 +1,347 @@
+"""An annotation is of a text: it holds while the text changes a little, and no longer once it is another one."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic import command
+from sqlalchemy import text
+
+from classifier.exceptions import ReviewError
+from classifier.ingest.sources import Columns
+from classifier.pipeline import annotate, conflicts, labels, review, review_sheets, status
+from classifier.review.sheet import Answer
+from classifier.store import labelling_queue, queries, reads, reviews, schema
+from tests.integration.made_up import add_articles, query, run, take_in
+from tests.integration.made_up import annotate as say
+from tests.integration.test_labelling_cost import ARTICLES, LABELLED, scanned
+from tests.integration.test_review import label
+from tests.waiting import wait_for
+
+TEXT = " ".join(f"word{number}" for number in range(40))
+SMALL = TEXT.replace("word7 ", "wrod7 ")
+OTHER = " ".join(f"other{number}" for number in range(40))
+SHORT = "the bank"
+
+
+@pytest.fixture
+def bring(workspace, tmp_path):
+    """Ingest one article with a text and a category; the split is train."""
+
+    def bring(content, category=""):
+        row = {"id": "x", "text": content, "category": category, "split": "train"}
+        return take_in(workspace, tmp_path / "news.csv", [row], Columns("text", "category", "id", split="split"))
+
+    return bring
+
+
+def in_force(workspace):
+    return query(workspace.database, "SELECT revision, category, annotator FROM annotations_in_force ORDER BY id")
+
+
+def shown(workspace):
+    return query(workspace.database, "SELECT label, origin FROM article_labels ORDER BY article_id")
+
+
+def trained_on(workspace, split="train"):
+    with workspace.database.connect() as connection:
+        return [(one.text, one.category) for one in reads.annotated_articles(connection, split)]
+
+
+class TestAnotherText:
+    def test_is_annotated_by_nobody_waits_for_a_label_and_is_not_trained_on(self, workspace, bring):
+        bring(TEXT, "sport")
+        report = bring(OTHER)
+        assert (report.changed, report.annotations, report.enqueued) == (1, 0, 1)
+        assert in_force(workspace) == []
+        assert shown(workspace) == [(None, None)]
+        assert trained_on(workspace) == []
+        assert query(workspace.database, "SELECT revision, category FROM annotations") == [(1, "sport")], (
+            "history stays"
+        )
+
+    def test_is_counted_as_not_annotated_everywhere(self, workspace, bring):
+        bring(TEXT, "sport")
+        bring(OTHER)
+        assert status.run(workspace).splits == {"train": (1, 0)}
+        assert labels.run(workspace).unlabelled == 1
+        with workspace.database.connect() as connection:
+            assert reads.sizes_by_category(connection) == {(None, "train"): 1}
+
+    def test_is_the_backlog_of_the_next_champion(self, workspace, bring):
+        bring(TEXT, "sport")
+        bring(OTHER)
+        run(workspace.database, "DELETE FROM labelling_queue")
+        with workspace.database.begin() as connection:
+            label(connection, [], "m1")
+        with workspace.database.begin() as connection:
+            assert labelling_queue.enqueue_stretch(connection, 1, 10).enqueued == 1
+
+    def test_that_its_source_annotates_is_annotated_again_with_the_same_category(self, workspace, bring):
+        bring(TEXT, "sport")
+        assert bring(OTHER, "sport").annotations == 1
+        assert in_force(workspace) == [(2, "sport", "source:news")]
+        assert trained_on(workspace) == [(OTHER, "sport")]
+
+    def test_is_what_its_source_says_and_not_what_a_person_said_of_the_text_before(self, workspace, bring):
+        bring(TEXT, "sport")
+        with workspace.database.begin() as connection:
+            say(connection, 1, "tech")
+        assert shown(workspace) == [("tech", "annotation")]
+        bring(OTHER, "business")
+        assert shown(workspace) == [("business", "annotation")]
+        assert trained_on(workspace) == [(OTHER, "business")]
+
+    def test_does_not_bring_an_old_annotation_back_when_it_becomes_the_old_one_again(self, workspace, bring):
+        """Which revision was annotated is known, not which text: an annotation too few is safe."""
+        bring(TEXT, "sport")
+        bring(OTHER)
+        bring(TEXT)
+        assert in_force(workspace) == []
+
+    def test_has_no_conflict_about_the_text_before(self, workspace, bring):
+        bring(TEXT)
+        with workspace.database.begin() as connection:
+            say(connection, 1, "tech", "ann")
+            say(connection, 1, "sport", "bob")
+        assert len(conflicts.listed(workspace)) == 1
+        bring(OTHER, "business")
+        assert conflicts.listed(workspace) == []
+        assert trained_on(workspace) == [(OTHER, "business")]
+        with pytest.raises(ReviewError, match="no person has annotated it"):
+            conflicts.decide(workspace, 1, "tech", annotator="ann")
+
+    def test_gets_no_category_from_a_row_that_a_later_row_superseded(self, workspace, tmp_path):
+        rows = [
+            {"id": "x", "text": TEXT, "category": "sport"},
+            {"id": "x", "text": OTHER, "category": ""},
+        ]
+        report = take_in(workspace, tmp_path / "news.csv", rows)
+        assert (report.annotations, report.enqueued) == (0, 1)
+        assert shown(workspace) == [(None, None)]
+
+
+class TestSmallChange:
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [(TEXT, SMALL), (TEXT, f"{TEXT} and more"), (SHORT, "The  BANK"), (TEXT, TEXT.replace(" ", ", "))],
+        ids=["typo", "addition", "case and space", "punctuation"],
+    )
+    def test_leaves_annotations_in_force(self, workspace, bring, before, after):
+        bring(before, "sport")
+        report = bring(after)
+        assert (report.changed, report.annotations, report.enqueued) == (1, 0, 0)
+        assert shown(workspace) == [("sport", "annotation")]
+        assert trained_on(workspace) == [(after, "sport")]
+        assert bring(after, "sport").annotations == 0, "the source says nothing new"
+
+    def test_after_another_until_it_is_another_text_ends_it(self, workspace, bring):
+        """Each change is small beside the text before it, but not beside the text that was annotated."""
+        words = TEXT.split()
+        bring(TEXT, "sport")
+        kept = []
+        for number in range(0, 40, 2):
+            words[number : number + 2] = [f"new{number}", f"new{number + 1}"]
+            bring(" ".join(words))
+            kept.append(bool(in_force(workspace)))
+        assert kept[0]
+        assert not kept[-1]
+        assert kept == sorted(kept, reverse=True)
+
+    def test_of_a_text_that_was_rewritten_keeps_what_was_said_of_the_new_one(self, workspace, bring):
+        bring(OTHER, "business")
+        bring(TEXT, "sport")
+        bring(SMALL)
+        assert in_force(workspace) == [(2, "sport", "source:news")]
+
+    def test_of_a_short_text_that_changes_a_word_is_another_text(self, workspace, bring):
+        bring("bank raises rates", "business")
+        bring("team raises cup")
+        assert in_force(workspace) == []
+
+
+class TestAskedAgain:
+    @pytest.fixture
+    def asked(self, workspace, bring):
+        """An article that was asked for and annotated by ann; then its text became another one, which m1 labelled."""
+        bring(TEXT)
+        with workspace.database.begin() as connection:
+            label(connection, [1], "m1")
+        assert review.fill(workspace, number=5, audit=0).waiting == 1
+        annotate.answer(workspace, 1, 1, "a", annotator="ann")
+        bring(OTHER)
+        run(workspace.database, "UPDATE predictions SET revision = 2")
+
+    @pytest.mark.usefixtures("asked")
+    def test_because_its_text_is_another_one_with_what_was_said_before(self, workspace):
+        assert annotate.following(workspace, "ann") is None
+        report = review.fill(workspace, number=5, audit=0)
+        assert (report.added, report.waiting) == ({"rewritten": 1}, 1)
+        question = annotate.following(workspace, "ann")
+        assert (question.asked.revision, question.asked.text, question.asked.reason) == (2, OTHER, "rewritten")
+        assert (question.said, question.said_before) == (None, "a")
+        assert annotate.following(workspace, "bob").said_before is None, "another's answer might sway them"
+        annotate.answer(workspace, 1, 2, "a", annotator="ann")
+        assert in_force(workspace) == [(2, "a", "ann")]
+        assert annotate.following(workspace, "ann") is None
+        again = annotate.question(workspace, 1, "ann")
+        assert (again.said, again.said_before) == ("a", None)
+
+    @pytest.mark.usefixtures("asked")
+    def test_once_and_not_where_nothing_more_is_to_wait(self, workspace):
+        assert review.fill(workspace, number=0, audit=0).added == {}
+        review.fill(workspace, number=1, audit=0)
+        assert review.fill(workspace, number=1, audit=0).added == {}
+
+    @pytest.mark.usefixtures("asked")
+    def test_only_by_people_of_what_people_annotated(self, workspace, bring):
+        bring(TEXT, "a")
+        run(workspace.database, "UPDATE predictions SET revision = 3")
+        assert review.fill(workspace, number=1, audit=0).added == {}, "its source has annotated the new text"
+
+    def test_by_a_statement_that_looks_articles_and_predictions_up(self, workspace):
+        run(workspace.database, ARTICLES)
+        with workspace.database.begin() as connection:
+            model = label(connection, []).id
+            connection.execute(text(LABELLED), {"model": model})
+            connection.execute(
+                text(
+                    "INSERT INTO annotations (article_id, revision, category, annotator) "
+                    "SELECT id, 1, 'a', 'ann' FROM articles WHERE id % 3 = 0; "
+                    "UPDATE articles SET revision = 2, content_revision = 2 WHERE id % 5000 < 3; "
+                    "UPDATE predictions SET revision = 2 WHERE article_id % 5000 < 3"
+                )
+            )
+        with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        found = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=model, number=100)
+        assert found <= {"annotations", "review_queue"}
+        with workspace.database.connect() as connection:
+            assert len(reviews.rewritten(connection, model, 100)) == 3
+
+
+class TestAtTheSameMoment:
+    """An answer and an ingest that changes the text, on two connections of their own."""
+
+    @pytest.fixture
+    def asked(self, workspace, bring):
+        bring(TEXT)
+        with workspace.database.begin() as connection:
+            label(connection, [1], "m1")
+        review.fill(workspace, number=1, audit=0)
+
+    @pytest.mark.usefixtures("asked")
+    def test_an_answer_during_an_ingest_is_of_the_text_that_was_read(self, workspace, bring):
+        """The ingest has changed the text and not committed: it waits for the lock of those who add to the queue."""
+        with ThreadPoolExecutor(1) as pool:
+            with workspace.database.begin() as connection:
+                labelling_queue.lock(connection)
+                changing = pool.submit(bring, OTHER)
+                wait_for(lambda: waits(workspace), within_s=60)
+                annotate.answer(workspace, 1, 1, "a", annotator="ann")
+            report = changing.result(timeout=60)
+        assert (report.changed, report.enqueued) == (1, 1), "it waits for a label"
+        assert query(workspace.database, "SELECT revision, category FROM annotations") == [(1, "a")]
+        assert in_force(workspace) == []
+        assert trained_on(workspace) == []
+
+    @pytest.mark.usefixtures("asked")
+    def test_an_answer_whose_text_changes_between_check_and_insert_is_refused(self, workspace, bring):
+        with workspace.database.begin() as connection:
+            assert reviews.queued(connection, [1]) == {1: 1}
+            bring(OTHER)
+            columns = {"ids": [1], "revisions": [1], "categories": ["a"], "annotators": ["ann"], "comments": [None]}
+            assert reviews.annotate(connection, columns) == (0, [0])
+        assert query(workspace.database, "SELECT * FROM annotations") == []
+
+    @pytest.mark.usefixtures("asked")
+    def test_a_sheet_that_waits_for_another_is_checked_against_the_text_as_it_is_then(self, workspace, bring):
+        answers = [Answer(7, 1, 1, "a", "ann", None)]
+        with ThreadPoolExecutor(1) as pool:
+            with workspace.database.begin() as connection:
+                reviews.lock(connection)
+                answering = pool.submit(accepted, workspace, answers)
+                wait_for(lambda: waits(workspace), within_s=60)
+                bring(OTHER)
+            new, refused = answering.result(timeout=60)
+        assert (new, {line: one.reason for line, one in refused.items()}) == (
+            0, {7: "the text of article 1 has changed since"},
+        )  # fmt: skip
+
+    @pytest.mark.usefixtures("asked")
+    def test_a_decision_is_of_the_text_that_was_read(self, workspace, bring):
+        with workspace.database.begin() as connection:
+            say(connection, 1, "a", "ann")
+            say(connection, 1, "b", "bob")
+        with ThreadPoolExecutor(1) as pool:
+            with workspace.database.begin() as connection:
+                labelling_queue.lock(connection)
+                changing = pool.submit(bring, OTHER)
+                wait_for(lambda: waits(workspace), within_s=60)
+                conflicts.decide(workspace, 1, "a", annotator="cleo")
+            changing.result(timeout=60)
+        assert query(workspace.database, "SELECT revision FROM annotations WHERE decides") == [(1,)]
+        assert in_force(workspace) == []
+        with pytest.raises(ReviewError, match="no person has annotated it"):
+            conflicts.decide(workspace, 1, "a", annotator="cleo")
+
+
+def accepted(workspace, answers):
+    with workspace.database.begin() as connection:
+        return review_sheets.accept(connection, answers)
+
+
+def waits(workspace):
+    return query(workspace.database, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+
+
+def test_every_place_shows_the_same_annotation(workspace):
+    """A person's before a source's, the newest first, and none of a text that is gone."""
+    with workspace.database.begin() as connection:
+        ids = add_articles(connection, [(f"{number}", f"text number {number}", "train") for number in range(4)])
+        said = [("tech", "ann"), ("sport", "source:s"), ("business", "ann"), ("tech", "source:s")]
+        for number, one in enumerate(ids):
+            for category, annotator in said[: number + 1]:
+                say(connection, one, category, annotator)
+        run_on(connection, "UPDATE articles SET revision = 2, content_revision = 2 WHERE id = :id", id=ids[3])
+        say(connection, ids[3], "sport", "source:s")
+        found = reads.labels_by_category(connection)
+        assert found == {"tech": (2, 2), "business": (1, 1), "sport": (1, 1)}
+        assert reads.sizes_by_category(connection) == {(name, "train"): both[0] for name, both in found.items()}
+        by_article = {one.id: one.category for one in reads.annotated_articles(connection, "train")}
+    shown = query(workspace.database, "SELECT article_id, label FROM article_labels WHERE origin = 'annotation'")
+    assert by_article == dict(shown) == dict(zip(ids, ("tech", "tech", "business", "sport"), strict=True))
+    assert {one.name: one.articles for one in labels.run(workspace).categories} == {
+        name: both[0] for name, both in found.items()
+    }
+
+
+def run_on(connection, statement, **values):
+    connection.execute(text(statement), values)
+
+
+def test_annotations_of_a_former_version_get_the_revision_that_they_may_be_of(workspace):
+    database = workspace.database
+    with database.connect() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0009")
+    with database.begin() as connection:
+        ids = add_articles(connection, [("never changed", "one", "train"), ("changed", "two", "train")])
+        for one in ids:
+            for annotator, days in (("early", 3), ("late", 1)):
+                run_on(
+                    connection,
+                    "INSERT INTO annotations (article_id, category, annotator, annotated_at) "
+                    "VALUES (:id, 'a', :annotator, now() - make_interval(days => :days))",
+                    id=one, annotator=annotator, days=days,
+                )  # fmt: skip
+        run_on(
+            connection, "UPDATE articles SET revision = 4, changed_at = now() - interval '2 days' WHERE id = :id",
+            id=ids[1],
+        )  # fmt: skip
+    with database.connect() as connection:
+        schema.upgrade(connection)
+    found = query(database, "SELECT article_id, annotator, revision FROM annotations_in_force ORDER BY id")
+    assert found == [(ids[0], "early", 1), (ids[0], "late", 1), (ids[1], "early", 3), (ids[1], "late", 4)]
