@@ -110,13 +110,16 @@ def rollback(
 
 def prune(
     keep_models: Annotated[int, typer.Option(help="Former champions and models turned down to keep, the newest.")],
+    keep_champions: Annotated[
+        int, typer.Option(help="Of those that were champion before this one, as many stay in any case.")
+    ] = 1,
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would go.")] = False,
     json: Json = False,
 ) -> None:
     """Delete old models' labels and files. Never the champion's, or those of the one before it."""
     from classifier.pipeline import prune as use_case
 
-    found = use_case.run(workspace(), keep=keep_models, yes=yes)
+    found = use_case.run(workspace(), keep=keep_models, keep_champions=keep_champions, yes=yes)
     if json:
         render.print_json({"deleted": yes, "models": [asdict(one) for one in found]})
         return

@@ -24,6 +24,7 @@ from classifier.exceptions import TrainingDataError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
 from classifier.pipeline import answers, blending, confidence
+from classifier.pipeline.model_files import uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.store import evaluations, reads, writes
 from classifier.training import snapshot
@@ -90,6 +91,7 @@ class _Measured:
 
 
 @use_case
+@uses_model
 def run(
     workspace: Workspace,
     name: str | None = None,

@@ -33,6 +33,8 @@ EDGES = {
         ("train", "announce"),
         ("evaluate", "announce"),
         ("promote", "announce"),
+        ("announce", "prune"),
+        ("decline", "prune"),
     },
     "label_articles": {("workers", "label")},
     "watch_classifier": {("watch", "alarm")},
