@@ -163,9 +163,11 @@ def _show_churn(found: Churn) -> None:
             f"Of {found.sample:,} sampled labels {found.changed:,} would change: {found.share:.1%} "
             f"({low:.1%} to {high:.1%})."
         )
-    for flow in found.flows:
+    for flow in found.flows[: render.MAX_ROWS]:
         ids = ", ".join(map(str, flow.examples))
         render.STDOUT.print(f"  {flow.before} -> {flow.after}: {flow.articles:,}, such as {ids}")
+    if (more := len(found.flows) - render.MAX_ROWS) > 0:
+        render.STDOUT.print(f"  and {more:,} smaller changes; --json has all.")
     render.STDOUT.print(
         f"Labelling {found.backlog:,} articles anew takes about {found.backfill_seconds / 60:,.1f} minutes "
         f"at {found.articles_per_second:,.1f} articles a second."

@@ -65,20 +65,65 @@ def answers(app, ask):
         yield method, route, found
 
 
+def permissions():
+    """Every permission on a DAG of the classifier that a route may ask for: method, kind of entity, DAG."""
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+    from classifier_ui import access
+
+    dags = (access.RETRAIN, access.LABEL, access.INGEST, access.REVIEW, access.WATCH)
+    yield from (("GET", None, dag) for dag in dags)
+    yield from (("GET", entity, PLACES["dag"]) for entity in access.OF_A_RUN if entity)
+    yield ("PUT", None, access.RETRAIN)
+    yield from (("POST", DagAccessEntity.RUN, dag) for dag in dags)
+
+
+def named(permission):
+    method, entity, dag = permission
+    return f"{method} `{dag}`" + (f" {entity.name.lower().replace('_', ' ')}s" if entity else "")
+
+
+@pytest.fixture
+def refuse(airflow, monkeypatch):
+    """Have Airflow's auth manager refuse one permission to everybody, and decide on the others itself."""
+    from airflow.api_fastapi.app import get_auth_manager
+
+    manager = type(get_auth_manager())
+    decide, refused = manager.is_authorized_dag, set()
+
+    def is_authorized_dag(self, *, method, user, access_entity=None, details=None):
+        asked = (method, access_entity, details.id if details else None)
+        return asked not in refused and decide(
+            self, method=method, user=user, access_entity=access_entity, details=details
+        )
+
+    monkeypatch.setattr(manager, "is_authorized_dag", is_authorized_dag)
+
+    def only(*permissions):
+        refused.clear()
+        refused.update(permissions)
+
+    return only
+
+
 def word(answer):
     return {401: "log in", 403: "refused"}.get(answer.status_code, "allowed")
 
 
 class TestPermissions:
     @pytest.mark.usefixtures("workspace")
-    def test_every_route_asks_who_it_is_and_the_documented_table_is_true(self, page_app, ask, monkeypatch):
+    def test_every_route_asks_who_it_is_and_the_documented_table_is_true(self, page_app, ask, refuse, monkeypatch):
         from classifier_ui import actions
 
         monkeypatch.setattr(actions, "trigger_dag", Mock())
-        lines = ["| method | route | nobody | viewer | user | admin |", "| --- | --- | --- | --- | --- | --- |"]
+        needs = self.needed(page_app, ask, refuse)
+        lines = ["| method | route | needs | nobody | viewer | user | admin |", f"|{' --- |' * 7}"]
         for method, route, found in answers(page_app, ask):
             words = {role: word(found[role]) for role in ROLES}
-            lines.append(f"| {method} | `/classifier{route}` | {' | '.join(words.values())} |")
+            asked = ", ".join(map(named, needs[method, route])) or "a login"
+            if "{dag}" in route:
+                asked = asked.replace(PLACES["dag"], "{dag}")
+            lines.append(f"| {method} | `/classifier{route}` | {asked} | {' | '.join(words.values())} |")
+            assert bool(needs[method, route]) == ("/static/" not in route), route
             assert words["nobody"] == "log in", route
             assert words["viewer"] == ("allowed" if method == "GET" else "refused"), route
             assert all(one.status_code != 500 for one in found.values()), route
@@ -86,6 +131,43 @@ class TestPermissions:
             kept = TABLE.read_text(encoding="utf-8").split("| method")[0]
             TABLE.write_text(kept + "\n".join(lines) + "\n", encoding="utf-8")
         assert "\n".join(lines) in TABLE.read_text(encoding="utf-8"), "set CLASSIFIER_TEST_WRITE=1 to write it"
+
+    def needed(self, page_app, ask, refuse):
+        """Return the permissions without which even an administrator is refused, by method and route."""
+        found = {(method, route): [] for method, route, _ in routes(page_app)}
+        for permission in permissions():
+            refuse(permission)
+            for method, route, path in routes(page_app):
+                answer = ask(path, "admin", method=method, data=FORMS if method == "POST" else None)
+                if answer.status_code == 403:
+                    found[method, route].append(permission)
+        refuse()
+        return found
+
+    @pytest.mark.usefixtures("workspace")
+    @pytest.mark.parametrize("dag", ["ingest_articles", "label_articles", "retrain_classifier"])
+    def test_a_runs_tab_needs_permission_on_the_dag_in_its_address_and_on_no_other(self, ask, refuse, dag):
+        others = {"ingest_articles", "label_articles", "retrain_classifier"} - {dag}
+        refuse(*(("GET", None, one) for one in others))
+        assert ask(f"/runs/{dag}/manual__1", "viewer").status_code == 200
+        assert {ask(f"/runs/{one}/manual__1", "admin").status_code for one in others} == {403}
+
+    @pytest.mark.usefixtures("two")
+    def test_a_section_is_neither_read_for_nor_shown_to_users_who_may_not_see_its_dag(self, page_app, ask, refuse):
+        from classifier_ui.sections import PAGES
+
+        for page in PAGES:
+            for section in page.sections:
+                if section.dag == "retrain_classifier":  # the whole page is refused
+                    continue
+                refuse(("GET", None, section.dag))
+                text = ask(f"/{page.path}", "admin").text
+                assert f"may not see {section.dag}" in text
+                assert section.name not in page_app.state.board._kept
+                refuse()
+                assert f"may not see {section.dag}" not in ask(f"/{page.path}", "admin").text
+                assert section.name in page_app.state.board._kept
+                page_app.state.board._kept.clear()
 
     def test_nothing_is_mounted_beside_the_routes_and_what_changes_is_posted(self, page_app):
         from fastapi.routing import APIRoute
