@@ -20,7 +20,7 @@ from tests.dags.test_page import FORMS, routes
 from tests.integration.made_up import add_articles, annotate, query, run
 from tests.tiny import make_artefact
 from tests.unit.judged import sample
-from tests.waiting import wait_for
+from tests.waiting import HANG_S, wait_for
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -167,20 +167,20 @@ class TestEventLoop:
         def slow(*args, **values):
             rendering_now.append(1)
             most.append(len(rendering_now))
-            assert free.wait(600)
+            assert free.wait(HANG_S)
             rendering_now.pop()
             return render(*args, **values)
 
         monkeypatch.setattr(rendering, "render", slow)
         with ThreadPoolExecutor(60) as users:
             pages = [users.submit(ask, "/models") for _ in range(60)]
-            wait_for(lambda: len(rendering_now) == rendering.RENDERERS, within_s=600)
+            wait_for(lambda: len(rendering_now) == rendering.RENDERERS)
             # more pages wait than the API server has threads
             assert client.get("/api/v2/version").status_code == 200
             assert ask("/static/page.css").status_code == 200
             assert not any(page.done() for page in pages)
             free.set()
-            assert {page.result(600).status_code for page in pages} == {200}
+            assert {page.result(HANG_S).status_code for page in pages} == {200}
         assert max(most) == rendering.RENDERERS
 
     @pytest.mark.usefixtures("airflow")

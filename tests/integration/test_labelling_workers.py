@@ -17,6 +17,7 @@ from classifier.exceptions import NoChampionError
 from classifier.pipeline import label_workers
 from tests.integration.made_up import crown, query, take_in, unlabelled, value
 from tests.integration.test_labelling import labellings  # noqa: F401 - a fixture
+from tests.waiting import HANG_S
 
 HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 """What a shell starts in the background, tests perhaps, ignores interrupts, and so would all that it starts."""
@@ -44,7 +45,7 @@ def working(workspace, tmp_path, environment):
     process = subprocess.Popen(
         command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + HANG_S
     while len(workers(process)) < 2 or value(workspace.database, "SELECT count(*) FROM predictions") < 20:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -94,7 +95,7 @@ def test_each_article_is_labelled_once(workspace, tmp_path, environment, labelli
 @pytest.mark.slow
 def test_one_that_is_killed_takes_nothing_with_it_and_the_others_go_on(workspace, labellings, working):  # noqa: F811
     workers(working)[0].send_signal(signal.SIGKILL)
-    out, err = working.communicate(timeout=100)
+    out, err = working.communicate(timeout=HANG_S)
     assert working.returncode == 1
     assert "ended with exit code -9; the others go on" in err
     assert (json.loads(out)["failed"], json.loads(out)["waiting"]) == (1, 0)
@@ -108,7 +109,7 @@ def test_one_that_is_killed_takes_nothing_with_it_and_the_others_go_on(workspace
 def test_an_interrupt_stops_all_of_them_and_frees_their_pages(workspace, working, number):
     children = workers(working)
     working.send_signal(number)
-    working.communicate(timeout=60)
+    working.communicate(timeout=HANG_S)
     assert working.returncode not in {0, None}
     assert not any(child.is_running() for child in children)
     labelled, waiting = query(

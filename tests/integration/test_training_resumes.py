@@ -25,6 +25,7 @@ from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
 from tests.integration.made_up import articles, query, run, take_in, value
 from tests.tiny import make_encoder
+from tests.waiting import HANG_S
 
 RECIPE = Recipe(
     epochs=3,
@@ -110,7 +111,7 @@ def test_killed_at_five_random_moments_it_ends_as_the_unbroken_run(workspace, en
     saved = tmp_path / "broken" / "checkpoints"
     for goal in sorted(choose.sample(range(300), 5)):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + HANG_S
         while not any(int(path.name[5:13]) >= goal for path in saved.glob("*/step-*")):
             assert process.poll() is None, f"it ended before it was killed; seed {seed}"
             assert time.monotonic() < deadline
