@@ -33,7 +33,7 @@ ACT_S = 60.0
 """How long a request waits for what it does to be done."""
 
 MOST = 32
-"""Readings that are kept, and that may be under way: a model's evaluation of a thousand categories is some megabytes."""
+"""Readings that are kept, and that may be under way. A model's evaluation of a thousand categories takes 3 MB."""
 
 SLOW = "the database does not answer in time; this page tries again by itself"
 

@@ -459,6 +459,19 @@ class TestBoard:
         assert waited[0] > 0
         assert waited[1] == 0
 
+    def test_what_was_read_is_kept_of_so_many_pages_and_no_more(self):
+        import asyncio
+
+        from classifier_ui.board import MOST, Board
+
+        async def story():
+            board = Board(patience_s=HANG_S)
+            for number in range(2 * MOST):
+                await board.get(("model", number), lambda: "megabytes", fresh_s=60)
+            return len(board._kept)
+
+        assert asyncio.run(story()) == MOST <= 32
+
     def test_what_must_not_be_old_is_read_each_time_kept_nowhere_and_not_waited_for_long(self):
         import asyncio
 
