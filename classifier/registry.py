@@ -97,8 +97,20 @@ def champion(connection: Connection) -> Model:
 
 
 def open_artefact(model: Model) -> Artefact:
-    """Open a model's files and check that they are the ones that were registered."""
+    """Open a model's files and check that they are the ones that were registered.
+
+    Raises:
+        ModelNotFoundError: the model was pruned.
+        ArtefactError: its files are not the registered ones.
+    """
+    if model.status == "pruned":
+        raise ModelNotFoundError(pruned_message(model))
     return artefact.read(Path(model.artefact), manifest_sha256=model.manifest_sha256)
+
+
+def pruned_message(model: Model) -> str:
+    """Return what to tell a user who names a pruned model."""
+    return f"{model.name}: was pruned, its files and labels are gone; see: classifier models"
 
 
 def decide(
@@ -122,7 +134,7 @@ def decide(
     if previous is not None and previous.id == model.id:
         return Decision(model.name, promoted=False, reason=AS_IT_IS, previous=previous.name, verdict="promoted")
     if present.status == "pruned":
-        raise ModelNotFoundError(f"{model.name}: was pruned, its files and labels are gone; see: classifier models")
+        raise ModelNotFoundError(pruned_message(model))
     if verdict == "promoted":
         writes.make_champion(connection, model.id)
     elif verdict == "held" and present.status == "candidate":

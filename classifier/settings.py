@@ -79,6 +79,11 @@ class Settings(BaseSettings):
     watch_accuracy: float = Field(0.03, gt=0, le=1, description="Loss of accuracy that is borne: 0.03 is three points.")
     checkpoint_minutes: float = Field(5, gt=0, description="A training's state is saved every so many minutes.")
     checkpoint_steps: int | None = Field(None, ge=1, description="And every so many steps, where this is set.")
+    keep_models: int = Field(
+        5,
+        ge=-1,
+        description="Models that `retrain_classifier` keeps besides the champion and those before it; -1 keeps all.",
+    )
     gpu_pod: GpuPod | None = Field(
         None,
         description="On Kubernetes, how the training's pod differs, as JSON; {} asks for one GPU and nothing else.",

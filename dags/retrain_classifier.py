@@ -36,6 +36,10 @@ champion stays; `classifier promotions` shows the reason. `decline` runs only wh
 said anything. A candidate that does not beat the baseline is a warning in the logs of `evaluate` and `announce`, and
 in what they return: `beats_baseline`, `verdict`.
 
+**At the end** `prune` deletes labels and files of old models, as `CLASSIFIER_KEEP_MODELS` says; the champion, those
+before it and what waits for its decision stay. It runs whatever became of the candidate. If it fails, people are
+alerted, and the run's own result stands: the next night tries again.
+
 **Affects** every reader of `article_labels`: a new champion's labels replace the old one's as they are
 written. `classifier rollback` brings the old one's back at once.
 """
@@ -44,7 +48,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Metadata, Param, TriggerRule, dag, task
+from airflow.sdk import Metadata, Param, TriggerRule, dag, task, teardown
 from classifier_airflow.approvals import ANSWER, Approval
 from classifier_airflow.assets import CHAMPION
 from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE, MEASURING_TIMEOUT
@@ -160,6 +164,19 @@ def decline(ti=None):
     from classifier_airflow.places import workspace
 
     approvals.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=ANSWER))
+
+
+@teardown
+def prune() -> dict[str, float] | None:
+    """Delete old models' labels and files, as the settings say; return how much."""
+    from dataclasses import asdict
+
+    from classifier_airflow.places import workspace
+
+    from classifier.pipeline import retention
+
+    deleted = retention.run(workspace())
+    return asdict(deleted) if deleted else None
 
 
 @dag(
@@ -297,8 +314,10 @@ def retrain_classifier():
     )
     # a rejection skips what follows `approve` directly: so `decline` follows `promote`
     ask(judged) >> [approve, decision]
-    approve >> decision >> decline()
-    announce(candidate, figures, promoted=decision)
+    declined = decline()
+    approve >> decision >> declined
+    # a teardown: it runs last whatever came of the others, and neither fails the run nor hides that another has
+    [announce(candidate, figures, promoted=decision), declined] >> prune()
 
 
 retrain_classifier()

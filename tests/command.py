@@ -48,7 +48,7 @@ class Command:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.close()
-        self._server.wait(20)
+        self._server.wait(900)  # only a hang takes so long
         self._server.stdout.close()
 
 

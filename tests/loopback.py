@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.waiting import HANG_S
+
 
 @dataclass
 class Site:
@@ -93,7 +95,7 @@ class Heard:
             name, _, value = line.rpartition(":")
             self.values.setdefault(name, []).append(float(value.split("|")[0]))
 
-    def wait_for(self, name: str, *, within_s: float = 5) -> None:
+    def wait_for(self, name: str, *, within_s: float = HANG_S) -> None:
         end = time.monotonic() + within_s
         while name not in self.values:
             assert time.monotonic() < end, f"{name} was not heard, but {sorted(self.values)}"

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from tests.waiting import HANG_S
+
 
 def remove_server(directory: Path) -> None:
     """Stop the embedded server of a data folder and remove the folder."""
@@ -51,7 +53,7 @@ def other_server(directory: Path, *, user: str, password: str, version: int) -> 
             shutil.chown(path, system_user, system_user)
 
     def run(program: str, *arguments: str) -> None:
-        pgexec(program, ("-D", str(data), *arguments), bin_path=programs, user=system_user, timeout=60)
+        pgexec(program, ("-D", str(data), *arguments), bin_path=programs, user=system_user, timeout=HANG_S)
 
     run("initdb", "-U", user, "--auth=scram-sha-256", "--encoding=UTF8", f"--pwfile={secret}", "--no-sync")
     options = f"-h 127.0.0.1 -p {port} -k '' -F"

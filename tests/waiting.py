@@ -5,8 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+HANG_S = 900.0
+"""Seconds after which a test gives up. Only what hangs takes so long, however slow or busy the machine is.
 
-def wait_for(condition: Callable[[], object], *, within_s: float) -> None:
+No test says by seconds that something is fast. Benchmarks, which download and train, have `BENCHMARK_S`.
+"""
+
+BENCHMARK_S = 3_600.0
+
+
+def wait_for(condition: Callable[[], object], *, within_s: float = HANG_S) -> None:
     """Return as soon as the condition holds.
 
     Raises:

@@ -20,6 +20,7 @@ from classifier.pipeline import upgrade
 from classifier.settings import Settings
 from classifier.store import connection
 from classifier.workspace import Workspace
+from tests.waiting import HANG_S
 
 ROOT = Path(__file__).parents[1]
 DAGS = {"ingest_articles", "retrain_classifier", "label_articles"}
@@ -33,7 +34,7 @@ class Running:
     workspace: Workspace
     client: rest.Client
 
-    def finished(self, run: rest.Run, *, within_s: float = 400) -> rest.Run:
+    def finished(self, run: rest.Run, *, within_s: float = HANG_S) -> rest.Run:
         """Wait for a run's end."""
         end = time.monotonic() + within_s
         while (now := self.client.run(run)).state not in rest.FINISHED:
@@ -88,7 +89,7 @@ def configure(airflow_home: Path, options: Mapping[str, Mapping[str, str]]) -> N
         configuration.write(file)
 
 
-def _until(done, airflow, *, within_s: float = 300) -> None:
+def _until(done, airflow, *, within_s: float = HANG_S) -> None:
     end = time.monotonic() + within_s
     while not done():
         airflow.check()

@@ -110,13 +110,16 @@ def rollback(
 
 def prune(
     keep_models: Annotated[int, typer.Option(help="Former champions and models turned down to keep, the newest.")],
+    keep_champions: Annotated[
+        int, typer.Option(help="Of those that were champion before this one, as many stay in any case.")
+    ] = 1,
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would go.")] = False,
     json: Json = False,
 ) -> None:
     """Delete old models' labels and files. Never the champion's, or those of the one before it."""
     from classifier.pipeline import prune as use_case
 
-    found = use_case.run(workspace(), keep=keep_models, yes=yes)
+    found = use_case.run(workspace(), keep=keep_models, keep_champions=keep_champions, yes=yes)
     if json:
         render.print_json({"deleted": yes, "models": [asdict(one) for one in found]})
         return
@@ -160,9 +163,11 @@ def _show_churn(found: Churn) -> None:
             f"Of {found.sample:,} sampled labels {found.changed:,} would change: {found.share:.1%} "
             f"({low:.1%} to {high:.1%})."
         )
-    for flow in found.flows:
+    for flow in found.flows[: render.MAX_ROWS]:
         ids = ", ".join(map(str, flow.examples))
         render.STDOUT.print(f"  {flow.before} -> {flow.after}: {flow.articles:,}, such as {ids}")
+    if (more := len(found.flows) - render.MAX_ROWS) > 0:
+        render.STDOUT.print(f"  and {more:,} smaller changes; --json has all.")
     render.STDOUT.print(
         f"Labelling {found.backlog:,} articles anew takes about {found.backfill_seconds / 60:,.1f} minutes "
         f"at {found.articles_per_second:,.1f} articles a second."

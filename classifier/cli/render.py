@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from classifier.training.recipes.files import Described as DescribedRecipe
 
 STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
+
+
+MAX_ROWS = 50
+"""Rows of a table that has one for each category; JSON has all of them."""
+
+MAX_NAMES = 20
+"""Names in one cell."""
 
 
 def show(report: Any, as_json: bool, *, title: str | None = None, **more: Any) -> None:
@@ -56,9 +64,14 @@ def evaluation(report: Evaluated, as_json: bool) -> None:
         table.add_row("left out, trained on", str(report.left_out), "")
     table.add_row("seconds to train", _text(report.train_seconds), _text(report.baseline_train_seconds))
     table.add_section()
-    for name, score in mine.by_category.items():
+    scores = list(mine.by_category.items())
+    if len(scores) > MAX_ROWS:
+        scores = sorted(scores, key=lambda one: (not one[1].support, one[1].f1, -one[1].support, one[0]))[:MAX_ROWS]
+    for name, score in scores:
         other = base.by_category.get(name)
         table.add_row(f"F1 {name} ({score.support})", f"{score.f1:.4f}", f"{other.f1:.4f}" if other else "-")
+    if more := len(mine.by_category) - len(scores):
+        table.add_row(f"and {more:,} more categories, of which --json has the scores", "", "")
     STDOUT.print(table)
     if report.beats_baseline:
         STDOUT.print(report.verdict)
@@ -297,8 +310,10 @@ def model(report: Described, as_json: bool) -> None:
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield every value in nested mappings, and a training's epochs a line each, with the way to it."""
     if isinstance(value, Mapping):
-        for key, one in value.items():
+        for key, one in islice(value.items(), MAX_ROWS):
             yield from _leaves(f"{path}: {key}".replace("_", " "), one)
+        if len(value) > MAX_ROWS:
+            yield path.replace("_", " "), f"and {len(value) - MAX_ROWS:,} more; --json has all"
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
         for one in value:
             yield path, ", ".join(f"{key.replace('_', ' ')} {number}" for key, number in one.items())
@@ -351,7 +366,8 @@ def _text(value: Any) -> str:
         case int() if not isinstance(value, bool):
             return f"{value:,}"
         case list() | tuple():
-            return ", ".join(map(str, value))
+            more = f" and {len(value) - MAX_NAMES:,} more" if len(value) > MAX_NAMES else ""
+            return ", ".join(map(str, value[:MAX_NAMES])) + more
         case _:
             return str(value)
 

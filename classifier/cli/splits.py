@@ -43,11 +43,14 @@ def report(
 
 def _show(found: SplitsReport) -> None:
     table = Table("category", *SPLITS, *(f"{split}, share" for split in SPLITS), title="Splits")
-    for sizes in found.categories:
+    largest = sorted(found.categories, key=lambda sizes: -sum(sizes.articles.values()))[: render.MAX_ROWS]
+    for sizes in (sizes for sizes in found.categories if sizes in largest):
         _row(table, found, sizes.category if sizes.category is not None else "(not annotated)", sizes)
     table.add_section()
     _row(table, found, "all", found.total)
     render.STDOUT.print(table)
+    if more := len(found.categories) - len(largest):
+        render.STDOUT.print(f"And {more:,} smaller categories; --json has all.")
     for split, count in found.left_out.items():
         if count:
             render.STDOUT.print(f"{count:,} articles are left out of {split}: they repeat a more guarded split.")

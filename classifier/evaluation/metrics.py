@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+WHOLE_MATRIX = 30
+"""Categories up to which a confusion matrix is kept whole; a thousand would make a million cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,24 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain lists, dictionaries and numbers."""
-        return asdict(self)
+        """Return plain lists, dictionaries and numbers.
+
+        `confused` has the mistakes as (true category, predicted one, articles), the most frequent first, by their
+        places in `categories`. `confusion` is empty for more than `WHOLE_MATRIX` categories.
+        """
+        whole = self.confusion if len(self.categories) <= WHOLE_MATRIX else ()
+        return {**asdict(replace(self, confusion=whole)), "confused": confused(self.confusion)}
+
+
+def confused(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """Return the mistakes of a confusion matrix, the most frequent first."""
+    found = [
+        (true, guess, count)
+        for true, row in enumerate(confusion)
+        for guess, count in enumerate(row)
+        if count and true != guess
+    ]
+    return sorted(found, key=lambda one: (-one[2], one[:2]))
 
 
 def measure(truth: Sequence[str], predicted: Sequence[str]) -> Metrics:

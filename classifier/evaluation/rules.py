@@ -17,6 +17,12 @@ from classifier.evaluation.slices import slices
 
 Outcome = Literal["pass", "fail", "unsure", "not judged"]
 
+MAX_PARTS = 50
+"""Categories, and slices, whose statistics are kept with a decision: those with the lowest difference."""
+
+MAX_NAMED = 10
+"""Categories, and slices, that a reason names."""
+
 CANDIDATE, BASELINE, CHAMPION = range(3)
 """The order in which answers are resampled together."""
 
@@ -122,14 +128,18 @@ def parts(sample: Sample, scores: Scores, candidate: Strings, champion: Strings,
 
 
 def _part(rule: str, what: str, found: Mapping[str, Difference], margin: float, alpha: float) -> Finding:
-    statistics = {name: _statistics(one, alpha) for name, one in found.items()}
+    lowest = sorted(found, key=lambda name: found[name].value)[:MAX_PARTS]
+    statistics = {name: _statistics(found[name], alpha) for name in lowest}
     if not found:
         return Finding(rule, "not judged", f"{rule}: none has enough test articles", statistics)
     worse = [name for name, one in found.items() if one.worse(margin, alpha)]
     if not worse:
         said = f"{rule}: none of {len(found)} is worse by more than {_points(margin, sign=False)} and beyond chance"
         return Finding(rule, "pass", said, statistics)
-    drops = "; ".join(f"{what} {name}: {_points(found[name].value)}" for name in worse)
+    named = sorted(worse, key=lambda name: found[name].value)[:MAX_NAMED]
+    drops = "; ".join(f"{what} {name}: {_points(found[name].value)}" for name in named)
+    if more := len(worse) - len(named):
+        drops += f"; and {more:,} more"
     return Finding(rule, "fail", f"{drops}; the margin is {_points(margin, sign=False)}", statistics)
 
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ from classifier.model.long_articles import Chunking
 from classifier.model.tokenization import Tokenization
 
 MANIFEST_FILE = "classifier.json"
+_UNFINISHED = re.compile(r"\.\d{8}-\d{6}-[0-9a-f]{4}\..+")
+"""A folder that is being written: `registry.new_name`'s form, hidden, with an ending."""
 FORMAT = 1
 FORMAT_OF_CHUNKS = 2
 """Of models that read in chunks: versions that know of none refuse it, where they would cut off silently."""
@@ -142,6 +146,19 @@ def _aside(directory: Path) -> Iterator[Path]:
             remedy = "make room, or name another folder in CLASSIFIER_MODELS, and run it again"
             raise ArtefactError(f"{directory}: cannot be written ({error}); {remedy}") from error
         raise
+
+
+def sweep(directory: Path, *, days: float) -> list[Path]:
+    """Delete and return the folders of artefacts that were begun more than `days` ago and never finished.
+
+    Only names that `write` gives are looked at: the folder may hold what a file system or a backup put there.
+    """
+    oldest = time.time() - days * 86_400
+    found = [path for path in directory.glob(".*") if _UNFINISHED.fullmatch(path.name) and path.is_dir()]
+    stale = [path for path in found if max(one.stat().st_mtime for one in (path, *path.iterdir())) < oldest]
+    for path in stale:
+        shutil.rmtree(path, ignore_errors=True)
+    return stale
 
 
 def read(directory: Path, *, manifest_sha256: str | None = None) -> Artefact:

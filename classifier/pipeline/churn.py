@@ -19,6 +19,7 @@ from classifier.articles import Model
 from classifier.evaluation.metrics import share_interval
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
+from classifier.pipeline.model_files import uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.store import churn, reads
 from classifier.store.churn import ToLabel
@@ -65,6 +66,7 @@ class Churn:
 
 
 @use_case
+@uses_model
 def run(
     workspace: Workspace, name: str | None = None, *, size: int = SAMPLE, engine: engines.EngineName = "auto"
 ) -> Churn:

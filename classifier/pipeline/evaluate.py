@@ -27,6 +27,7 @@ from classifier.model.checkpoint import EncoderShape
 from classifier.pipeline import answers, blending, confidence, exposures, measuring
 from classifier.pipeline.exposures import Exposure
 from classifier.pipeline.measuring import Measured
+from classifier.pipeline.model_files import uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.store import evaluations, reads, writes
 from classifier.training import snapshot
@@ -103,6 +104,7 @@ class _Outputs:
 
 
 @use_case
+@uses_model
 def run(
     workspace: Workspace,
     name: str | None = None,

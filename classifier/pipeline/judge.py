@@ -13,6 +13,7 @@ from classifier.evaluation.margins import Margins
 from classifier.exceptions import NotEvaluatedError
 from classifier.pipeline import answers, evaluate, exposures
 from classifier.pipeline.answers import Answered
+from classifier.pipeline.model_files import uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.store import evaluations, reads
 from classifier.training import snapshot
@@ -47,6 +48,7 @@ class Judged:
 
 
 @use_case
+@uses_model
 def run(workspace: Workspace, name: str | None = None, *, margins: Margins | None = None) -> Judged:
     """Judge a model (the newest by default); without margins, by those of the settings. Nothing is decided.
 

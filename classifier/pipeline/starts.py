@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifier import registry
 from classifier.articles import AnnotatedArticle
-from classifier.exceptions import NoChampionError, SettingsError
+from classifier.exceptions import ArtefactError, NoChampionError, SettingsError
 from classifier.model import checkpoint, encoder, warm_start
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import Checkpoint
+from classifier.pipeline.model_files import model_in_use
 from classifier.store import reads
 from classifier.training import snapshot
 from classifier.workspace import Workspace
@@ -74,12 +76,28 @@ def _of_model(workspace: Workspace, name: str) -> Start:
     return Start(str(files.manifest.get("encoder", model.name)), files.directory, model.name, files)
 
 
+@contextmanager
+def kept(workspace: Workspace, start: Start) -> Iterator[None]:
+    """Keep `prune` from deleting the model that a training started from: its tokenizer is copied at the end.
+
+    Raises:
+        ModelNotFoundError: the model was pruned.
+    """
+    if start.model is None:
+        yield
+        return
+    with workspace.database.connect() as connection:
+        model = registry.find(connection, start.model)
+    with model_in_use(workspace, model):
+        yield
+
+
 def skipped(workspace: Workspace, articles: Iterable[AnnotatedArticle], minimum: int) -> Skipped | None:
     """Say why not to train: fewer than `minimum` of the articles are new since the last model's snapshot.
 
     The last model is the newest trained one that was decided on, promoted or not. One that waits for its
     decision does not count: its run may have been cut short, and is then to be done again. New is an article
-    that its snapshot does not have, or has with another text or category. Without a snapshot, all are new.
+    that its snapshot does not have, or has with another text or category. If the snapshot cannot be read, all are new.
     """
     if minimum <= 0:
         return None
@@ -89,8 +107,11 @@ def skipped(workspace: Workspace, articles: Iterable[AnnotatedArticle], minimum:
         return None
     try:
         known = snapshot.read(registry.open_artefact(last).directory)
-    except FileNotFoundError:
-        log.warning("%s has no snapshot of its data: training, as if all annotations were new", last.name)
+    except (FileNotFoundError, ArtefactError) as error:
+        log.warning(
+            "%s: the snapshot of its data cannot be read (%s); training, as if all annotations were new",
+            last.name, error,
+        )  # fmt: skip
         return None
     if (new := snapshot.count_new(articles, known)) >= minimum:
         log.info("%d new annotations since %s", new, last.name)

@@ -95,7 +95,10 @@ def run(
     longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
     tokenization = Tokenization.read(start.directory, longest, recipe.chunking)
     content = snapshot.encode({"train": train, "validation": validation})
-    with under_way.opened(workspace, pretrained, tokenization, train, validation, categories, recipe) as training:
+    with (
+        starts.kept(workspace, start),
+        under_way.opened(workspace, pretrained, tokenization, train, validation, categories, recipe) as training,
+    ):
         fitted = under_way.fit(training, pretrained, categories, recipe, on_progress)
         details = _details(start, recipe, train, validation, content, fitted)
         texts = (article.text for article in validation)

@@ -70,6 +70,11 @@ def lock(connection: Connection) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
+def no_page_open(connection: Connection, model_id: int) -> bool:
+    """Keep workers of a model from opening a page until the transaction ends; False if one is open."""
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(_PAGES, model_id))))
+
+
 def claim(
     connection: Connection, model_id: int, size: int, selection: Selection, after: Position = START
 ) -> tuple[list[QueuedArticle], Position]:

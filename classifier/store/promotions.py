@@ -56,15 +56,37 @@ def champions(changes: Iterable[tuple[int, str]]) -> tuple[list[int], int]:
     return line, place
 
 
-def prunable(connection: Connection, *, keep: int) -> list[Model]:
+def last_champions(connection: Connection, number: int) -> list[int]:
+    """Return the ids of the models that were champion last, the newest first; the present one is the first."""
+    promotions = tables.promotions
+    last = func.max(promotions.c.id)
+    statement = (
+        select(promotions.c.model_id)
+        .where(promotions.c.verdict.in_(["promoted", "rolled back"]))
+        .group_by(promotions.c.model_id)
+        .order_by(last.desc())
+        .limit(number)
+    )
+    return list(connection.scalars(statement))
+
+
+def prunable(connection: Connection, *, keep: int, keep_champions: int = 0) -> list[Model]:
     """Return former champions and models turned down but for the newest `keep`, and those half pruned.
 
-    Never the champion, the one before it, the one that it replaced, or a candidate that is not decided on. One
-    on which the gate was undecided counts as turned down once there is a newer model: each night may bring one.
+    Never the champion, the `keep_champions` that were champion before it, the one that a rollback goes back to, the
+    one replaced last, the one whose snapshot tells the next training what is new, or a candidate that is not decided
+    on. One on which the gate was undecided counts as turned down once there is a newer model: each night may bring
+    one.
     """
     champion = reads.champion(connection)
+    last_trained = reads.last_trained_model(connection)
     target = rollback_target(connection, champion.id) if champion else None
-    kept = {connection.execute(query("last_replaced")).scalar_one_or_none(), target.id if target else None}
+    kept = {
+        *last_champions(connection, keep_champions + 1),
+        last_trained.id if last_trained else None,
+        connection.execute(query("last_replaced")).scalar_one_or_none(),
+        target.id if target else None,
+    }
     models = tables.models
     left = select(models.c.id).where(models.c.status == "pruned", models.c.pruned_at.is_(None))
     undecided = select(tables.promotions.c.model_id).where(tables.promotions.c.verdict == "undecided")
@@ -81,10 +103,17 @@ def prunable(connection: Connection, *, keep: int) -> list[Model]:
     return [model for one in ids if (model := reads.model_of_id(connection, one))]
 
 
-def count_predictions(connection: Connection, model_id: int) -> int:
-    """Return how many labels a model has given."""
+def ever_labelled(connection: Connection, model_id: int) -> bool:
+    """Say whether a model may have labels: only champions label."""
+    statement = select(tables.models.c.promoted_at).where(tables.models.c.id == model_id)
+    return connection.scalar(statement) is not None
+
+
+def count_predictions(connection: Connection, model_id: int, first: int, last: int) -> int:
+    """Return how many labels a model has given to the articles from one id to another."""
     predictions = tables.predictions
-    statement = select(func.count()).select_from(predictions).where(predictions.c.model_id == model_id)
+    of_articles = predictions.c.article_id.between(first, last)
+    statement = select(func.count()).select_from(predictions).where(predictions.c.model_id == model_id, of_articles)
     return int(connection.scalar(statement) or 0)
 
 

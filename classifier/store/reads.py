@@ -39,17 +39,21 @@ def model_of_id(connection: Connection, model_id: int) -> Model | None:
 
 
 def newest_model(connection: Connection) -> Model | None:
-    """Return the model that was registered last."""
-    statement = select(tables.models).order_by(tables.models.c.id.desc()).limit(1)
+    """Return the model that was registered last, pruned ones left out."""
+    models = tables.models
+    statement = select(models).where(models.c.status != "pruned").order_by(models.c.id.desc()).limit(1)
     return _model(connection.execute(statement).one_or_none())
 
 
 def last_trained_model(connection: Connection) -> Model | None:
-    """Return the newest model that was trained here, not imported, and has been promoted or rejected."""
+    """Return the newest model that was trained here, not imported, and has been promoted or rejected.
+
+    Pruned models are left out: their snapshots are gone, and some were never decided on. `prunable` keeps this one.
+    """
     models = tables.models
     statement = (
         select(models)
-        .where(models.c.status != "candidate", models.c.training.has_key("data"))
+        .where(models.c.status.not_in(["candidate", "pruned"]), models.c.training.has_key("data"))
         .order_by(models.c.id.desc())
         .limit(1)
     )

@@ -5,23 +5,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
 from fastapi import HTTPException, Request
 
 INGEST, RETRAIN, LABEL = "ingest_articles", "retrain_classifier", "label_articles"
-REVIEW = "review_articles"
+REVIEW, WATCH = "review_articles", "watch_classifier"
 
 Rule = Callable[[Request, BaseUser], None]
 """Raises the answer 403 to a user who may not."""
 
 READ: Rule = requires_access_dag("GET", param_dag_id=RETRAIN)
-"""Seeing any of it: whoever sees the DAG that makes the models."""
+"""Seeing the models and their evaluations, and any page at all: users who may see the DAG that makes the models."""
+
+READ_REVIEW: Rule = requires_access_dag("GET", param_dag_id=REVIEW)
+"""Reading articles that wait for review: users who may see the DAG that asks for them."""
+
+STATIC = "static"
+"""Name of the route of style sheets and scripts."""
+
+OF_A_RUN = (None, DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
+"""What a run's tab shows: the DAG, the run, its tasks, and what they returned."""
 
 ROLL_BACK: Rule = requires_access_dag("PUT", param_dag_id=RETRAIN)
 """Changing the champion at once: whoever may edit that DAG."""
@@ -46,6 +55,27 @@ ACTIONS: dict[str, Rule] = {
     "ingest_again": INGEST_AGAIN,
     "annotate": ANNOTATE,
 }
+
+
+def may_read(request: Request, user: GetUserDep) -> None:
+    """Refuse a user who may not see what an address shows: a run of a DAG, or the classifier's pages.
+
+    Style sheets and scripts are for every user: a run's tab has them, too.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if request.scope["route"].name == STATIC:
+        return
+    dag = request.path_params.get("dag")
+    rules = [READ] if dag is None else [requires_access_dag("GET", entity, dag) for entity in OF_A_RUN]
+    for rule in rules:
+        rule(request, user)
+
+
+def visible(request: Request, user: BaseUser, dags: Iterable[str]) -> frozenset[str]:
+    """Return the DAGs that the user may see, and so the results of. Asks Airflow's database."""
+    return frozenset(dag for dag in set(dags) if _may(requires_access_dag("GET", param_dag_id=dag), request, user))
 
 
 def rights(request: Request, user: BaseUser) -> frozenset[str]:

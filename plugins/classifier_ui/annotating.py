@@ -10,10 +10,10 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from sqlalchemy.exc import SQLAlchemyError
 
-from classifier.exceptions import UserError
+from classifier.exceptions import ReviewError, UserError
 from classifier.pipeline import annotate
 from classifier.pipeline.annotate import Question
 from classifier_ui import access, board, places, rendering
@@ -41,17 +41,31 @@ MOST = 2**63 - 1
 Article = Annotated[int, Path(ge=1, le=MOST)]
 After = Annotated[int | None, Query(ge=0, le=MOST)]
 
-router = APIRouter(prefix="/review", default_response_class=HTMLResponse)
-posted = APIRouter(prefix="/review", dependencies=[Depends(access.same_origin), Depends(access.ANNOTATE)])
+MAX_BUTTONS = 60
+"""Categories up to which each has a button; of more, one is chosen from a list that is filtered by typing."""
+
+READ = Depends(access.READ_REVIEW)
+router = APIRouter(prefix="/review", default_response_class=HTMLResponse, dependencies=[READ])
+posted = APIRouter(prefix="/review", dependencies=[Depends(access.same_origin), READ, Depends(access.ANNOTATE)])
 
 
 class Said(BaseModel):
-    """What the form sends: the article with the revision that was read, and what it is said to be."""
+    """What the form sends: the article with the revision that was read, and what it is said to be.
+
+    The category is that of the button that was pressed, or `typed`.
+    """
 
     article: int = Field(ge=1, le=MOST)
     revision: int = Field(ge=1, le=MOST)
-    category: str = Field(min_length=1, max_length=200)
+    category: str = Field("", max_length=200)
+    typed: str = Field("", max_length=200)
     comment: str = Field("", max_length=2000)
+
+    @model_validator(mode="after")
+    def _has_a_category(self) -> Said:
+        if not (self.category or self.typed):
+            raise ValueError("choose a category")
+        return self
 
 
 @router.get("/next")
@@ -83,15 +97,30 @@ async def decide(request: Request, user: GetUserDep, said: Annotated[Said, Form(
 
 async def _take(request: Request, user: Any, take: Callable[..., None], said: Said, to: str) -> Response:
     """Take an answer in; where it cannot be taken, show the article as it is now and say why."""
-    answer = (said.article, said.revision, said.category)
+
+    def action() -> None:
+        category = said.category or _known(said, user.get_name())
+        answer = (said.article, said.revision, category)
+        take(places.acting(), *answer, annotator=user.get_name(), comment=said.comment)
+
     try:
-        await board_of(request).act(
-            lambda: take(places.acting(), *answer, annotator=user.get_name(), comment=said.comment), forget=CHANGED
-        )
+        await board_of(request).act(action, forget=CHANGED)
     except (UserError, SQLAlchemyError) as error:
         return await _again(request, user, said.article, said=f"Not taken in: {board.said(error)}.", status=409)
     place = to if to.startswith("?") else f"/{to}"
     return RedirectResponse(f"{request.scope['root_path']}/review{place}", 303)
+
+
+def _known(said: Said, name: str) -> str:
+    """Return the category that was typed.
+
+    Raises:
+        ReviewError: there is none of that name; a slip must not make a new one.
+    """
+    typed = said.typed.strip()
+    if typed not in annotate.question(places.acting(), said.article, name).categories:
+        raise ReviewError(f"there is no category {typed!r}; choose one of the list")
+    return typed
 
 
 async def _again(request: Request, user: Any, article: int, *, said: str = "", status: int = 200) -> HTMLResponse:
@@ -113,16 +142,25 @@ async def _show(
     reading = await board_of(request).now(read)
     rights = await run_in_threadpool(access.rights, request, user)
     question: Question | None = reading.value
-    choices = [(name, KEYS[place : place + 1]) for place, name in enumerate(question.categories)] if question else []
-    content = rendering.render(
+    content = await rendering.in_thread(
         "annotate.html",
         root=request.scope["root_path"],
         reading=reading,
         question=question,
-        choices=choices,
+        choices=_choices(question) if question else [],
+        listed=question.categories if question and len(question.categories) > MAX_BUTTONS else (),
         before=before,
         reasons=REASONS,
         rights=rights,
         said=said,
     )
     return HTMLResponse(content, status)
+
+
+def _choices(question: Question) -> list[tuple[str, str]]:
+    """Return the categories that have a button, each with its key; of many, those that the article is said to have."""
+    names = list(question.categories)
+    if len(names) > MAX_BUTTONS:
+        said = [question.asked.suggested, question.said, *(one.category for one in question.opinions)]
+        names = [name for name in dict.fromkeys(said) if name]
+    return [(name, KEYS[place : place + 1]) for place, name in enumerate(names)]

@@ -1,4 +1,4 @@
-"""The application that Airflow's API server mounts. Every route asks for a user who may read; see `access`."""
+"""The application that Airflow's API server mounts. Every route asks who may see what it shows; see `access`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAID = {
 def create() -> FastAPI:
     """Return the application, with a board of its own."""
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every look at the tables' version
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(access.READ)])
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(access.may_read)])
     app.state.board = Board()
     for one in (pages.router, actions.router, annotating.router, annotating.posted):
         app.include_router(one)

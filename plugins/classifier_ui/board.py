@@ -32,8 +32,8 @@ PATIENCE_S = 3.0
 ACT_S = 60.0
 """How long a request waits for what it does to be done."""
 
-MOST = 128
-"""Readings that are kept, and that may be under way."""
+MOST = 32
+"""Readings that are kept, and that may be under way. A model's evaluation of a thousand categories takes 3 MB."""
 
 SLOW = "the database does not answer in time; this page tries again by itself"
 

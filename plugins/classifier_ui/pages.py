@@ -42,9 +42,12 @@ def board(request: Request) -> Board:
 
 async def show(request: Request, user: Any, page: Page, *, said: str = "", bad: bool = False) -> str:
     """Return a page, with what is to be said above it."""
-    readings = await asyncio.gather(*(_read(request, section) for section in page.sections))
+    seen = await run_in_threadpool(access.visible, request, user, [section.dag for section in page.sections])
+    readings = await asyncio.gather(
+        *(_read(request, section) if section.dag in seen else _refused(section) for section in page.sections)
+    )
     rights = await run_in_threadpool(access.rights, request, user) if page.path else frozenset[str]()
-    return rendering.render(
+    return await rendering.in_thread(
         "page.html",
         root=request.scope["root_path"],
         page=page,
@@ -59,6 +62,10 @@ async def _read(request: Request, section: Section) -> Reading:
     return await board(request).get(section.name, lambda: section.read(places.reading()), fresh_s=section.fresh_s)
 
 
+async def _refused(section: Section) -> Reading:
+    return Reading(error=f"your role in Airflow may not see {section.dag}, whose results stand here")
+
+
 def _page(page: Page) -> Callable[..., Any]:
     async def answer(request: Request, user: GetUserDep, done: Annotated[str, Query()] = "") -> HTMLResponse:
         return HTMLResponse(await show(request, user, page, said=DONE.get(done, "")))
@@ -71,14 +78,16 @@ for _one in PAGES:
 
 
 @router.get("/sections/{name}")
-async def section(request: Request, name: str) -> HTMLResponse:
+async def section(request: Request, user: GetUserDep, name: str) -> HTMLResponse:
     """Return a live section alone, as the open page asks for it."""
     found = SECTIONS.get(name)
     if found is None or not found.live:
         raise HTTPException(404)
+    if not await run_in_threadpool(access.visible, request, user, [found.dag]):
+        raise HTTPException(403)
     reading = await _read(request, found)
     return HTMLResponse(
-        rendering.render(
+        await rendering.in_thread(
             "part.html", root=request.scope["root_path"], section=found, reading=reading, rights=frozenset()
         )
     )
@@ -90,7 +99,8 @@ async def model(request: Request, name: str) -> HTMLResponse:
     reading = await board(request).get(
         ("model", name), lambda: evaluation.of_model(places.reading(), name), fresh_s=MODEL_S
     )
-    return HTMLResponse(rendering.render("model.html", root=request.scope["root_path"], name=name, reading=reading))
+    content = await rendering.in_thread("model.html", root=request.scope["root_path"], name=name, reading=reading)
+    return HTMLResponse(content)
 
 
 @router.get("/runs/{dag}/{run_id:path}")
@@ -100,11 +110,11 @@ async def run(request: Request, dag: str, run_id: str) -> HTMLResponse:
         ("run", dag, run_id), lambda: runs.read(places.reading(), dag, run_id), fresh_s=RUN_S
     )
     return HTMLResponse(
-        rendering.render("run.html", root=request.scope["root_path"], dag=dag, run_id=run_id, reading=reading)
+        await rendering.in_thread("run.html", root=request.scope["root_path"], dag=dag, run_id=run_id, reading=reading)
     )
 
 
-@router.get("/static/{name}")
+@router.get("/static/{name}", name=access.STATIC)
 async def static(name: str) -> Response:
     """Return a style sheet or a script; its address changes with its content."""
     content = rendering.static_files().get(name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from classifier.evaluation import page as evaluation_page
@@ -16,6 +17,9 @@ from classifier_ui import charts
 from classifier_ui.sections import PAGES
 
 HERE = Path(__file__).parent
+
+RENDERERS = 2
+_renderers = CapacityLimiter(RENDERERS)
 
 TYPES = {".css": "text/css", ".js": "text/javascript"}
 
@@ -34,8 +38,16 @@ def version() -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a template with its values."""
+    """Return a template with its values. In a route, `in_thread` does it."""
     return _environment().get_template(template).render(**values)
+
+
+async def in_thread(template: str, **values: Any) -> str:
+    """Return a template with its values, without keeping the event loop of Airflow's API server from its work.
+
+    Few threads of the page's own do it: many requests at once wait for each other, and Airflow's routes do not.
+    """
+    return await to_thread.run_sync(partial(render, template, **values), limiter=_renderers)
 
 
 @cache

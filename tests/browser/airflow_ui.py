@@ -20,6 +20,7 @@ from classifier.store import connection
 from classifier.workspace import Workspace
 from tests import whole_airflow
 from tests.browser import planted
+from tests.waiting import HANG_S
 from tests.whole_airflow import Running
 
 CHROMIUM = shutil.which("chromium")
@@ -47,6 +48,7 @@ class Started(Running):
         """Open a window as the administrator; the theme is the one that he chose in Airflow."""
         context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme="light")
         context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+        context.set_default_timeout(1000 * HANG_S)
         page = context.new_page()
         page.goto(f"{self.place.address}/auth/login")
         page.fill("input[name=username]", airflow_process.USER)
@@ -79,7 +81,7 @@ class Started(Running):
         lost, and asks again. So the answer is given as a person gives it, some seconds after the question.
         """
         asked, answered = time.monotonic(), 0
-        end = time.monotonic() + 400
+        end = time.monotonic() + HANG_S
         while (now := self.client.run(run)).state not in rest.FINISHED:
             assert time.monotonic() < end, f"{now} did not end: {self.client.tasks(run)}"
             asking = [
@@ -109,7 +111,7 @@ class Started(Running):
             opened.execute(moved, {"run": run.id, "task": task})
         engine.dispose()
 
-    def tried(self, run: rest.Run, task: str, count: int, *, within_s: float = 200) -> None:
+    def tried(self, run: rest.Run, task: str, count: int, *, within_s: float = HANG_S) -> None:
         """Wait until each of a mapped task's instances has failed once."""
         end = time.monotonic() + within_s
         states = {"up_for_retry", "failed"}

@@ -73,7 +73,7 @@ def filled(airflow, encoder, tmp_path_factory):
 def test_an_empty_database_says_what_to_do_first(airflow):
     with airflow.logged_in() as page:
         inside = airflow.classifier(page)
-        inside.locator("#champion", has_text="There is no champion yet").wait_for(timeout=60_000)
+        inside.locator("#champion", has_text="There is no champion yet").wait_for()
         shoot(page, "page-empty")
 
 
@@ -99,7 +99,7 @@ def test_it_shows_the_champion_and_what_is_at_work_without_breaking_its_own_poli
         inside.locator("svg").first.wait_for()
         shoot(page, "page")
         before = inside.locator(".updated").inner_text()
-        inside.locator(".updated").filter(has_not_text=before).wait_for(timeout=15_000)
+        inside.locator(".updated").filter(has_not_text=before).wait_for()
         assert not [line for line in said if "Content Security" in line]
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from tests.waiting import HANG_S
+
 ROOT = Path(__file__).parents[2]
 ROLES = ("nobody", "viewer", "user", "admin")
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -105,7 +107,8 @@ def ask(airflow, page_app, monkeypatch, request):
 
     def forget():
         places.close()
-        page_app.state.board = board.Board()
+        # tests wait for a busy machine, not for the few seconds that people do
+        page_app.state.board = board.Board(patience_s=HANG_S)
 
     def ask_page(path="/", role="viewer", *, method="GET", headers=OURS, **more):
         cookies = {"Cookie": f"_token={tokens[role]}"} if role != "nobody" else {}
@@ -113,6 +116,7 @@ def ask(airflow, page_app, monkeypatch, request):
             method, f"/classifier{path}", headers={**headers, **cookies}, follow_redirects=False, **more
         )
 
+    monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "300")
     if "workspace" in request.fixturenames:
         url = request.getfixturevalue("workspace").database.url
         parts = {"conn_type": "postgres", "host": url.query["host"], "login": url.username, "schema": url.database}

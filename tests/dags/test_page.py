@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
@@ -16,8 +15,9 @@ import pytest
 from classifier import registry
 from classifier.pipeline import dead_letters, history, label
 from tests.dags.conftest import ROLES, ROOT
-from tests.integration.made_up import run, take_in, unlabelled
+from tests.integration.made_up import run, take_in, unlabelled, value
 from tests.tiny import make_artefact
+from tests.waiting import HANG_S, wait_for
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -65,20 +65,65 @@ def answers(app, ask):
         yield method, route, found
 
 
+def permissions():
+    """Every permission on a DAG of the classifier that a route may ask for: method, kind of entity, DAG."""
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+    from classifier_ui import access
+
+    dags = (access.RETRAIN, access.LABEL, access.INGEST, access.REVIEW, access.WATCH)
+    yield from (("GET", None, dag) for dag in dags)
+    yield from (("GET", entity, PLACES["dag"]) for entity in access.OF_A_RUN if entity)
+    yield ("PUT", None, access.RETRAIN)
+    yield from (("POST", DagAccessEntity.RUN, dag) for dag in dags)
+
+
+def named(permission):
+    method, entity, dag = permission
+    return f"{method} `{dag}`" + (f" {entity.name.lower().replace('_', ' ')}s" if entity else "")
+
+
+@pytest.fixture
+def refuse(airflow, monkeypatch):
+    """Have Airflow's auth manager refuse one permission to everybody, and decide on the others itself."""
+    from airflow.api_fastapi.app import get_auth_manager
+
+    manager = type(get_auth_manager())
+    decide, refused = manager.is_authorized_dag, set()
+
+    def is_authorized_dag(self, *, method, user, access_entity=None, details=None):
+        asked = (method, access_entity, details.id if details else None)
+        return asked not in refused and decide(
+            self, method=method, user=user, access_entity=access_entity, details=details
+        )
+
+    monkeypatch.setattr(manager, "is_authorized_dag", is_authorized_dag)
+
+    def only(*permissions):
+        refused.clear()
+        refused.update(permissions)
+
+    return only
+
+
 def word(answer):
     return {401: "log in", 403: "refused"}.get(answer.status_code, "allowed")
 
 
 class TestPermissions:
     @pytest.mark.usefixtures("workspace")
-    def test_every_route_asks_who_it_is_and_the_documented_table_is_true(self, page_app, ask, monkeypatch):
+    def test_every_route_asks_who_it_is_and_the_documented_table_is_true(self, page_app, ask, refuse, monkeypatch):
         from classifier_ui import actions
 
         monkeypatch.setattr(actions, "trigger_dag", Mock())
-        lines = ["| method | route | nobody | viewer | user | admin |", "| --- | --- | --- | --- | --- | --- |"]
+        needs = self.needed(page_app, ask, refuse)
+        lines = ["| method | route | needs | nobody | viewer | user | admin |", f"|{' --- |' * 7}"]
         for method, route, found in answers(page_app, ask):
             words = {role: word(found[role]) for role in ROLES}
-            lines.append(f"| {method} | `/classifier{route}` | {' | '.join(words.values())} |")
+            asked = ", ".join(map(named, needs[method, route])) or "a login"
+            if "{dag}" in route:
+                asked = asked.replace(PLACES["dag"], "{dag}")
+            lines.append(f"| {method} | `/classifier{route}` | {asked} | {' | '.join(words.values())} |")
+            assert bool(needs[method, route]) == ("/static/" not in route), route
             assert words["nobody"] == "log in", route
             assert words["viewer"] == ("allowed" if method == "GET" else "refused"), route
             assert all(one.status_code != 500 for one in found.values()), route
@@ -86,6 +131,43 @@ class TestPermissions:
             kept = TABLE.read_text(encoding="utf-8").split("| method")[0]
             TABLE.write_text(kept + "\n".join(lines) + "\n", encoding="utf-8")
         assert "\n".join(lines) in TABLE.read_text(encoding="utf-8"), "set CLASSIFIER_TEST_WRITE=1 to write it"
+
+    def needed(self, page_app, ask, refuse):
+        """Return the permissions without which even an administrator is refused, by method and route."""
+        found = {(method, route): [] for method, route, _ in routes(page_app)}
+        for permission in permissions():
+            refuse(permission)
+            for method, route, path in routes(page_app):
+                answer = ask(path, "admin", method=method, data=FORMS if method == "POST" else None)
+                if answer.status_code == 403:
+                    found[method, route].append(permission)
+        refuse()
+        return found
+
+    @pytest.mark.usefixtures("workspace")
+    @pytest.mark.parametrize("dag", ["ingest_articles", "label_articles", "retrain_classifier"])
+    def test_a_runs_tab_needs_permission_on_the_dag_in_its_address_and_on_no_other(self, ask, refuse, dag):
+        others = {"ingest_articles", "label_articles", "retrain_classifier"} - {dag}
+        refuse(*(("GET", None, one) for one in others))
+        assert ask(f"/runs/{dag}/manual__1", "viewer").status_code == 200
+        assert {ask(f"/runs/{one}/manual__1", "admin").status_code for one in others} == {403}
+
+    @pytest.mark.usefixtures("two")
+    def test_a_section_is_neither_read_for_nor_shown_to_users_who_may_not_see_its_dag(self, page_app, ask, refuse):
+        from classifier_ui.sections import PAGES
+
+        for page in PAGES:
+            for section in page.sections:
+                if section.dag == "retrain_classifier":  # the whole page is refused
+                    continue
+                refuse(("GET", None, section.dag))
+                text = ask(f"/{page.path}", "admin").text
+                assert f"may not see {section.dag}" in text
+                assert section.name not in page_app.state.board._kept
+                refuse()
+                assert f"may not see {section.dag}" not in ask(f"/{page.path}", "admin").text
+                assert section.name in page_app.state.board._kept
+                page_app.state.board._kept.clear()
 
     def test_nothing_is_mounted_beside_the_routes_and_what_changes_is_posted(self, page_app):
         from fastapi.routing import APIRoute
@@ -242,43 +324,53 @@ class TestABadDatabase:
             server.listen(64)
             yield server.getsockname()[1]
 
-    def test_one_that_hangs_does_not_hang_the_api_server(self, ask, airflow, silent, monkeypatch):
-        parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": silent, "login": "x", "schema": "x"}
-        monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
+    @pytest.mark.usefixtures("two")
+    def test_one_that_hangs_does_not_hang_the_api_server(self, ask, airflow, workspace):
         client, _ = airflow
         threads = threading.active_count()
         with ThreadPoolExecutor(30) as many:
-            started = time.monotonic()
-            pages = [many.submit(ask, path) for path in ("/", "/models", "/problems") * 10]
-            time.sleep(0.5)
-            assert client.get("/api/v2/version").status_code == 200
-            assert not any(one.done() for one in pages), "Airflow answered while the pages waited"
-            found = [one.result() for one in pages]
-        assert time.monotonic() - started < 6
-        assert all("the database does not answer in time" in one.text for one in found)
-        assert threading.active_count() - threads < 60
-        asked = time.monotonic()
-        ask("/")
-        assert time.monotonic() - asked < 1, "who comes later does not wait again"
+            with workspace.database.begin() as connection:
+                connection.exec_driver_sql("LOCK TABLE models IN ACCESS EXCLUSIVE MODE")
+                pages = [many.submit(ask, path) for path in ("/", "/models", "/watching") * 10]
+                wait_for(lambda: value(workspace.database, "SELECT count(*) FROM pg_locks WHERE NOT granted") >= 3)
+                assert client.get("/api/v2/version").status_code == 200
+                assert not any(one.done() for one in pages), "Airflow answered while the pages waited"
+                assert threading.active_count() - threads < 60
+            found = [one.result(HANG_S) for one in pages]
+        assert all("m2</a>" in one.text for one in found)
+
+    def test_one_that_says_nothing_is_waited_for_a_while_and_no_longer(self, ask, page_app, silent, monkeypatch):
+        from classifier_ui.board import Board
+
+        page_app.state.board = Board(patience_s=0.5)
+        monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "5")
+        parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": silent, "login": "x", "schema": "x"}
+        monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
+        with ThreadPoolExecutor(30) as many:
+            found = list(many.map(ask, ("/", "/models", "/problems") * 10))
+        assert all("the database does not answer" in one.text for one in found)
 
     def test_one_that_is_down_is_named_without_its_password(self, ask, monkeypatch):
         from classifier_ui import places
 
         parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": "x", "schema": "x"}
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps({**parts, "password": "not-to-be-seen"}))
-        asked = time.monotonic()
-        while "127.0.0.1:1" not in (page := ask("/").text) and time.monotonic() - asked < 60:
+        found = []
+
+        def named():
             places.close()  # a thread that still hangs from the test before may have opened another database
-            time.sleep(1)
-        assert "the database does not answer" in page
-        assert "127.0.0.1:1" in page
-        assert "not-to-be-seen" not in page
+            found.append(ask("/").text)
+            return "127.0.0.1:1" in found[-1]
+
+        wait_for(named)
+        assert "the database does not answer" in found[-1]
+        assert "not-to-be-seen" not in found[-1]
 
     @pytest.mark.usefixtures("two")
     def test_a_statement_that_takes_too_long_is_ended_and_the_rest_of_the_page_is_there(
         self, ask, workspace, monkeypatch
     ):
-        monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "1")
+        monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "4")
         with workspace.database.begin() as connection:
             connection.exec_driver_sql("LOCK TABLE labelling_queue IN ACCESS EXCLUSIVE MODE")
             page = ask("/").text
@@ -311,11 +403,11 @@ class TestBoard:
         def read():
             reads.append(1)
             if len(reads) > 1:
-                free.wait(5)
+                free.wait(HANG_S)
             return len(reads)
 
         async def story():
-            board = Board()
+            board = Board(patience_s=HANG_S)
             first = await board.get("k", read, fresh_s=0)
             during = [await board.get("k", read, fresh_s=0) for _ in range(5)]
             free.set()
@@ -335,7 +427,7 @@ class TestBoard:
         answers = [lambda: 7, lambda: (_ for _ in ()).throw(NoChampionError("gone"))]
 
         async def story():
-            board = Board()
+            board = Board(patience_s=HANG_S)
             await board.get("k", answers[0], fresh_s=0)
             await board.get("k", answers[1], fresh_s=0)
             await read_again(board)
@@ -343,6 +435,42 @@ class TestBoard:
 
         found = asyncio.run(story())
         assert (found.value, found.error) == (7, "gone")
+
+    def test_who_comes_while_a_slow_reading_is_under_way_does_not_wait_again(self, monkeypatch):
+        import asyncio
+
+        from classifier_ui.board import SLOW, Board
+
+        free, waited, wait = threading.Event(), [], asyncio.wait
+
+        async def waits(tasks, *, timeout):
+            waited.append(timeout)
+            return await wait(tasks, timeout=timeout)
+
+        monkeypatch.setattr(asyncio, "wait", waits)
+
+        async def story():
+            board = Board(patience_s=0.1)
+            found = [await board.get("k", lambda: free.wait(HANG_S), fresh_s=60) for _ in range(2)]
+            free.set()
+            return found
+
+        assert {one.error for one in asyncio.run(story())} == {SLOW}
+        assert waited[0] > 0
+        assert waited[1] == 0
+
+    def test_what_was_read_is_kept_of_so_many_pages_and_no_more(self):
+        import asyncio
+
+        from classifier_ui.board import MOST, Board
+
+        async def story():
+            board = Board(patience_s=HANG_S)
+            for number in range(2 * MOST):
+                await board.get(("model", number), lambda: "megabytes", fresh_s=60)
+            return len(board._kept)
+
+        assert asyncio.run(story()) == MOST <= 32
 
     def test_what_must_not_be_old_is_read_each_time_kept_nowhere_and_not_waited_for_long(self):
         import asyncio
@@ -352,10 +480,10 @@ class TestBoard:
         counted, free = iter(range(9)), threading.Event()
 
         async def story():
-            board = Board(patience_s=1)
+            board = Board(patience_s=HANG_S)
             values = [(await board.now(lambda: next(counted))).value for _ in range(3)]
             kept = len(board._kept)
-            slow = await board.now(lambda: free.wait(5))
+            slow = await Board(patience_s=0.1).now(lambda: free.wait(HANG_S))
             free.set()
             return values, kept, slow.error
 
@@ -367,7 +495,7 @@ class TestBoard:
         from classifier_ui.board import Board
 
         async def story():
-            board, found = Board(), []
+            board, found = Board(patience_s=HANG_S), []
             for forget in (("review",), None):
                 for key in ("review", "labels"):
                     await board.get(key, lambda: 1, fresh_s=60)

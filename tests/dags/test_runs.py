@@ -162,7 +162,7 @@ def test_a_query_reads_through_an_airflow_connection(run, value, tmp_path, monke
 
 
 PROMOTED = {
-    **dict.fromkeys(("train", "evaluate", "judge", "ask", "promote", "announce"), "success"),
+    **dict.fromkeys(("train", "evaluate", "judge", "ask", "promote", "announce", "prune"), "success"),
     **dict.fromkeys(("approve", "decline"), "skipped"),
 }
 
@@ -178,7 +178,7 @@ def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder,
 @pytest.mark.slow
 def test_nothing_new_since_the_last_model_skips_the_whole_run_and_says_why(run, encoder, value, caplog):
     states = run("retrain_classifier", encoder=str(encoder))
-    assert states == dict.fromkeys(PROMOTED, "skipped")
+    assert states == dict.fromkeys(PROMOTED, "skipped") | {"prune": "success"}
     assert "0 new annotations since" in caplog.text
     assert value("SELECT count(*) FROM models") == 1
 
@@ -224,6 +224,33 @@ def test_a_named_model_is_judged_without_a_training(run, value):
     assert run("retrain_classifier", candidate=name, reason="a second look") == PROMOTED
     assert value("SELECT count(*) FROM models") == 1
     assert value("SELECT count(*) FROM evaluations") == 2
+
+
+@pytest.mark.slow
+def test_the_night_ends_with_a_pruning_that_neither_fails_the_run_nor_hides_that_another_task_has(
+    dagbag, default_params, run, value, monkeypatch
+):
+    from classifier.exceptions import ArtefactError
+    from classifier.pipeline import evaluate, retention
+
+    def fails(*_, **__):
+        raise ArtefactError("the disk is gone")
+
+    def night():
+        name = value("SELECT name FROM models WHERE status = 'champion'")
+        dag_run = dagbag.dags["retrain_classifier"].test(
+            run_conf={**default_params["retrain_classifier"], "candidate": name}
+        )
+        return str(dag_run.state), {one.task_id: str(one.state) for one in dag_run.get_task_instances()}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(retention, "run", fails)
+        state, tasks = night()
+        assert (state, tasks["prune"], tasks["promote"]) == ("success", "failed", "success")
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate, "run", fails)
+        state, tasks = night()
+        assert (state, tasks["evaluate"], tasks["prune"]) == ("failed", "failed", "success")
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def run(airflow):
     def run_dag(dag, **parameters):
         began = airflow.client.trigger(dag, parameters)
         airflow.client.unpause(dag)
-        ended = airflow.finished(began, within_s=150)
+        ended = airflow.finished(began)
         airflow.client._call("PATCH", f"/api/v2/dags/{dag}", json={"is_paused": True})
         return ended
 

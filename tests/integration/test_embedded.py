@@ -10,6 +10,8 @@ from subprocess import PIPE
 
 import pytest
 
+from tests.waiting import HANG_S
+
 USE = """
 import sys
 from pathlib import Path
@@ -38,10 +40,10 @@ def start(tmp_path):
     yield one
     for process in processes:
         process.stdin.close()
-        process.wait(20)
+        process.wait(HANG_S)
         process.stdout.close()
     pid_file = directory / "postmaster.pid"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_S
     while pid_file.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not pid_file.exists(), "the server outlived its users"

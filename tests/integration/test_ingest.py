@@ -15,6 +15,7 @@ from classifier.ingest.sources import Columns
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import Ingested
 from tests.integration.made_up import COLUMNS, articles, dump, query, run, take_in, unlabelled, value, write_csv
+from tests.waiting import HANG_S
 
 SPLIT_COLUMNS = Columns("text", "category", "id", "split")
 AWKWARD = {
@@ -303,7 +304,7 @@ def test_overlapping_files_at_once_neither_deadlock_nor_double(workspace, tmp_pa
                 pool.submit(take_in, workspace, tmp_path / name, source="news")
                 for name in ("a.csv", "b.csv", "b.csv", "a.csv")
             ]
-            reports = [one.result(timeout=60) for one in runs]
+            reports = [one.result(timeout=HANG_S) for one in runs]
         total = sum(reports, Ingested())
         assert (total.new, total.changed) == ((0, 600) if round_number else (600, 0))
         found = query(

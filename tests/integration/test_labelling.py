@@ -24,7 +24,7 @@ from classifier.store.labelling_queue import Selection
 from tests import killing
 from tests.integration.made_up import articles, crown, dump, query, run, take_in, unlabelled, value
 from tests.tiny import CATEGORIES
-from tests.waiting import wait_for
+from tests.waiting import HANG_S, wait_for
 
 
 @pytest.fixture
@@ -115,14 +115,14 @@ def test_two_workers_share_the_queue_and_label_each_article_once(workspace, tmp_
     take_in(workspace, tmp_path / "x.csv", unlabelled(400))
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(label.run, workspace, page_size=10) for _ in range(2)]
-        reports = [one.result(timeout=60) for one in runs]
+        reports = [one.result(timeout=HANG_S) for one in runs]
     assert sum(report.labelled for report in reports) == 400
     assert labellings() == [(1, 400)]
 
 
 def test_two_workers_have_pages_of_their_own_at_the_same_time(workspace, tmp_path, champion, labellings):
     take_in(workspace, tmp_path / "x.csv", unlabelled(400))
-    meeting = Barrier(2, timeout=20)
+    meeting = Barrier(2, timeout=HANG_S)
 
     class Meeting(Fake):
         def run(self, texts):
@@ -132,7 +132,7 @@ def test_two_workers_have_pages_of_their_own_at_the_same_time(workspace, tmp_pat
 
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(worker.work, workspace.database, champion, Meeting(), page_size=10) for _ in range(2)]
-        assert sum(one.result(timeout=60).labelled for one in runs) == 400
+        assert sum(one.result(timeout=HANG_S).labelled for one in runs) == 400
     assert labellings() == [(1, 400)]
 
 
@@ -153,8 +153,8 @@ class TestPipeline:
 
             def run(self, texts):
                 if texts[0].endswith("a10"):
-                    assert third_prepared.wait(20), "the third page is claimed while the second is in the model"
-                    wait_for(lambda: value(workspace.database, "SELECT count(*) FROM predictions") == 10, within_s=20)
+                    assert third_prepared.wait(HANG_S), "the third page is claimed while the second is in the model"
+                    wait_for(lambda: value(workspace.database, "SELECT count(*) FROM predictions") == 10)
                 return super().run(texts)
 
         done = worker.work(workspace.database, champion, Patient(), page_size=10)
@@ -538,7 +538,7 @@ class TestNewChampion:
                 time.sleep(0.01)
             crown(workspace, "m2", 7)
             for one in runs:
-                assert one.result(timeout=60).model == "m2"
+                assert one.result(timeout=HANG_S).model == "m2"
         assert query(workspace.database, "SELECT model, count(*) FROM article_labels GROUP BY 1") == [("m2", 300)]
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 0
 
@@ -574,13 +574,13 @@ def test_an_article_that_changes_while_it_is_in_the_model_is_labelled_again(work
         def change(text):
             if not ingesting:
                 ingesting.append(pool.submit(take_in, workspace, tmp_path / "x.csv", rows))
-                wait = time.monotonic() + 20
+                wait = time.monotonic() + HANG_S
                 while not value(workspace.database, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
                     assert time.monotonic() < wait
 
         labels = Fake(change)
         first = worker.work(workspace.database, champion, labels, limit=30)
-        ingesting[0].result(timeout=20)
+        ingesting[0].result(timeout=HANG_S)
         assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a4'") is None
         second = worker.work(workspace.database, champion, labels)
     assert (first.labelled, second.labelled) == (30, 1)

@@ -25,6 +25,7 @@ from tests.integration.made_up import (
     value,
     write_csv,
 )
+from tests.waiting import HANG_S
 
 STRETCH, ALL = 4, Selection()
 
@@ -43,7 +44,7 @@ def predict(connection, model, ids, revision=1):
 
 def enqueue_backlog(database, model, stretch=STRETCH):
     """Enqueue all of a champion's backlog, trying again where somebody else is at it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_S
     while True:
         with database.begin() as connection:
             if reads.backfilled_to(connection, model) is None:
@@ -97,7 +98,7 @@ def pause_before_deleting(database, each="STATEMENT"):
 
 def wait_until_blocked(database, *, locktype="%"):
     statement = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype LIKE :locktype"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG_S
     while not value(database, statement, locktype=locktype):
         assert time.monotonic() < deadline, "nothing waits"
         time.sleep(0.01)
@@ -119,7 +120,7 @@ def test_a_text_that_changes_while_its_page_is_claimed_is_labelled_as_it_is_now(
             with database.begin() as connection:
                 connection.execute(text("UPDATE articles SET text = 'new', revision = 2, text_hash = 'h'"))
                 connection.execute(text("UPDATE labelling_queue SET enqueued_at = now()"))
-        assert [(article.revision, article.text) for article in claimed.result(timeout=20)] == [(2, "new")]
+        assert [(article.revision, article.text) for article in claimed.result(timeout=HANG_S)] == [(2, "new")]
 
 
 def test_an_article_that_changes_while_it_is_labelled_waits_again(workspace, tmp_path):
@@ -135,7 +136,7 @@ def test_an_article_that_changes_while_it_is_labelled_waits_again(workspace, tmp
             ingesting = pool.submit(take_in, workspace, changed)
             wait_until_blocked(database)
             predict(worker, model, [one.id for one in page])
-        assert ingesting.result(timeout=20).enqueued == 3
+        assert ingesting.result(timeout=HANG_S).enqueued == 3
     assert query(database, "SELECT label FROM article_labels") == [(None,)] * 3
     assert value(database, "SELECT count(*) FROM labelling_queue") == 3
 
@@ -243,7 +244,7 @@ class TestBacklog:
                 take_in(workspace, tmp_path / "x.csv", annotated + changed)
             finally:
                 writes.query = merge
-            started[0].result(timeout=20)
+            started[0].result(timeout=HANG_S)
         assert len(waiting(database)) == len(expected) + 1
 
 

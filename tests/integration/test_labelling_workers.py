@@ -18,6 +18,7 @@ from classifier.exceptions import NoChampionError
 from classifier.pipeline import label_workers
 from tests.integration.made_up import crown, query, take_in, unlabelled, value
 from tests.integration.test_labelling import labellings  # noqa: F401 - a fixture
+from tests.waiting import HANG_S
 
 HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 """What a shell starts in the background, tests perhaps, ignores interrupts, and so would all that it starts."""
@@ -48,7 +49,7 @@ def working(workspace, tmp_path, environment):
     process = subprocess.Popen(
         command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + HANG_S
     with workspace.database.connect() as holder:
         while len(workers(process)) < 2 or labelled_under_lock(holder) < 20:
             holder.rollback()
@@ -107,7 +108,7 @@ def test_one_that_is_killed_takes_nothing_with_it_and_the_others_go_on(workspace
     process, release = working
     workers(process)[0].send_signal(signal.SIGKILL)
     release()
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
     assert "ended with exit code -9; the others go on" in err
     assert (json.loads(out)["failed"], json.loads(out)["waiting"]) == (1, 0)
@@ -123,7 +124,7 @@ def test_an_interrupt_stops_all_of_them_and_frees_their_pages(workspace, working
     children = workers(process)
     process.send_signal(number)
     release()
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_S)
     assert process.returncode not in {0, None}
     assert not any(child.is_running() for child in children)
     labelled, waiting = query(

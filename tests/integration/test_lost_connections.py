@@ -15,6 +15,7 @@ from classifier import embedded
 from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError
 from classifier.ingest import queries
 from classifier.store.connection import connect, translated
+from tests.waiting import HANG_S
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def server(tmp_path):
 
     def crash():
         os.kill(pid, signal.SIGQUIT)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_S
         while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
 

@@ -21,6 +21,7 @@ from classifier.store import connection as connections
 from classifier.store import schema, tables
 from classifier.workspace import Workspace
 from tests.integration.made_up import dump, query, value
+from tests.waiting import HANG_S
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_several_processes_may_upgrade_at_once(empty):
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    outcomes = [process.communicate(timeout=60) for process in processes]
+    outcomes = [process.communicate(timeout=HANG_S) for process in processes]
     assert outcomes == [(f"{schema.head()}\n", "")] * 3
     assert value(empty.database, "SELECT count(*) FROM alembic_version") == 1
 
@@ -129,7 +130,7 @@ def test_an_upgrade_that_cannot_have_its_lock_gives_up_and_can_be_run_again(empt
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(upgrade.run, empty)
             with pytest.raises(DatabaseNotMigratedError, match="lock"):
-                running.result(timeout=30)
+                running.result(timeout=HANG_S)
         connection.rollback()
     other.dispose()
     assert value(empty.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0

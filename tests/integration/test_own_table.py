@@ -24,6 +24,7 @@ from classifier.store.own_table_form import Wanted
 from tests import killing
 from tests.integration.made_up import articles, crown, query, run, value
 from tests.tiny import CATEGORIES
+from tests.waiting import HANG_S
 
 NEWS = Wanted("id", "body", table="news")
 
@@ -376,13 +377,13 @@ class TestManyWorkers:
         theirs.news(400)
         with ThreadPoolExecutor(3) as pool:
             runs = [pool.submit(label, workspace, theirs, page_size=10) for _ in range(3)]
-            reports = [one.result(timeout=100) for one in runs]
+            reports = [one.result(timeout=HANG_S) for one in runs]
         assert sum(report.labelled for report in reports) == 400
         assert theirs.counts() == (400, 400, {"m1"})
 
     def test_have_pages_of_their_own_at_the_same_time(self, workspace, postgres, monkeypatch):
         postgres.news(400)
-        meeting = Barrier(2, timeout=20)
+        meeting = Barrier(2, timeout=HANG_S)
         firsts = []
 
         class Meeting:
@@ -402,7 +403,7 @@ class TestManyWorkers:
         monkeypatch.setattr(Labeller, "of", lambda *_, **__: Meeting())
         with ThreadPoolExecutor(2) as pool:
             runs = [pool.submit(label, workspace, postgres, page_size=10) for _ in range(2)]
-            assert sum(one.result(timeout=100).labelled for one in runs) == 400
+            assert sum(one.result(timeout=HANG_S).labelled for one in runs) == 400
         assert not firsts[0] & firsts[1]
 
     @pytest.mark.parametrize("sizes", [(10, 7), (1, 30)])
@@ -412,7 +413,7 @@ class TestManyWorkers:
         crown(workspace, "m2", 3)
         with ThreadPoolExecutor(2) as pool:
             runs = [pool.submit(label, workspace, theirs, page_size=size) for size in sizes]
-            assert sum(one.result(timeout=100).labelled for one in runs) == 200
+            assert sum(one.result(timeout=HANG_S).labelled for one in runs) == 200
         assert theirs.counts() == (200, 200, {"m2"})
 
     def test_the_page_of_one_that_died_is_taken_by_another(self, workspace, postgres, monkeypatch):

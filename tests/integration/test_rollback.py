@@ -15,7 +15,7 @@ from classifier.pipeline import churn, history, label, promote, prune
 from classifier.store import labelling_queue, writes
 from tests.integration.made_up import add_model, dump, query, run, take_in, unlabelled, value
 from tests.tiny import make_artefact
-from tests.waiting import wait_for
+from tests.waiting import HANG_S, wait_for
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ def kill_at(workspace, action, begins):
     """Run the action in a process that kills itself before the statement that begins so."""
     url = workspace.database.url.render_as_string(hide_password=False)
     command = [sys.executable, "-c", KILLED, url, str(workspace.settings.home), begins, action]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, check=False)
 
 
 class TestPrune:

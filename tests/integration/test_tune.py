@@ -23,7 +23,7 @@ from classifier.training.recipes import Recipe, files
 from classifier.workspace import Workspace
 from tests.integration.made_up import COLUMNS, articles, query, run, take_in, value
 from tests.tiny import make_encoder
-from tests.waiting import wait_for
+from tests.waiting import HANG_S, wait_for
 
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32")
 WORKER = (
@@ -61,7 +61,7 @@ def test_two_workers_share_a_study_one_is_killed_and_the_best_recipe_trains(work
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     first = start()
-    wait_for(lambda: list(tmp_path.glob("home/checkpoints/*/step-*")) or first.poll() is not None, within_s=120)
+    wait_for(lambda: list(tmp_path.glob("home/checkpoints/*/step-*")) or first.poll() is not None)
     first.send_signal(signal.SIGKILL)
     said = first.communicate()[1]
     assert first.returncode == -signal.SIGKILL, said
@@ -69,7 +69,7 @@ def test_two_workers_share_a_study_one_is_killed_and_the_best_recipe_trains(work
     (left,) = (tmp_path / "home" / "checkpoints").iterdir()
 
     others = [start(), start()]
-    told = [other.communicate(timeout=500) for other in others]
+    told = [other.communicate(timeout=HANG_S) for other in others]
     assert [other.returncode for other in others] == [0, 0], told
     reports = [tune.Tuned(**json.loads(out)) for out, _ in told]
     assert reports[0].study == reports[1].study
@@ -214,9 +214,9 @@ def test_a_trial_whose_first_worker_still_trains_waits_for_it(workspace, tuned, 
     with ThreadPoolExecutor(1) as pool:
         with locks.held(directory):
             second = pool.submit(tuned, 2)
-            wait_for(lambda: "being trained already" in caplog.text or second.done(), within_s=120)
+            wait_for(lambda: "being trained already" in caplog.text or second.done())
             assert (len(tuned.seen), second.done()) == (1, False)
-        assert second.result(timeout=120).trials == 2
+        assert second.result(timeout=HANG_S).trials == 2
     assert tuned.directories == [directory, directory]
     assert studies.count(study, "COMPLETE") == 2
 

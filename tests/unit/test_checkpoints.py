@@ -14,6 +14,7 @@ from classifier import durable
 from classifier.exceptions import TrainingUnderWayError
 from classifier.training.checkpoints import KEPT_DAYS, Checkpoints, opened
 from classifier.training.state import Epoch, Position, State
+from tests.waiting import HANG_S
 
 
 def state(step, *, best=0):
@@ -130,13 +131,13 @@ def test_who_waits_for_a_training_goes_on_from_what_it_left(tmp_path, caplog):
     waiting = threading.Thread(target=wait, daemon=True)
     with opened(tmp_path, "key") as saved:
         waiting.start()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG_S
         while f"by process {os.getpid()}; waiting for its end" not in caplog.text:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         saved.name("m")
         assert not found
-    waiting.join(timeout=60)
+    waiting.join(timeout=HANG_S)
     assert found == ["m"]
 
 

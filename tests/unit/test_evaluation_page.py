@@ -180,3 +180,64 @@ class TestConfidence:
         right = truth(60)
         page = html.page(subject("m", right, answers(right, confidence=0.5), threshold=0.99), None)
         assert "from every one of these articles" in page
+
+
+class TestManyCategories:
+    """Beyond what a person can look through, a page shows the part that matters and says how much it leaves out."""
+
+    NAMES = tuple(f"c{number:04d}" for number in range(1_000))
+
+    def many(self, categories, articles):
+        truth = np.repeat(np.array(categories), 2)
+        predicted = truth.copy()
+        predicted[0 : 2 * articles : 2] = categories[-1]
+        whole = measure(list(truth), list(predicted)).as_json()
+        return json.loads(json.dumps({**whole, "baseline": whole}))
+
+    def test_the_pairs_that_are_confused_most_stand_in_place_of_a_million_cells(self):
+        found = self.many(self.NAMES, 500)
+        page = html.confusion(found)
+        assert page.count("<td") == 3 * html.MAX_PAIRS
+        assert len(page) < 10_000
+        assert "And 470 more" in page
+        assert found["confusion"] == []
+
+    def test_a_matrix_that_an_earlier_version_kept_whole_shows_the_same(self):
+        found = self.many(self.NAMES, 500)
+        matrix = np.zeros((1_000, 1_000), int)
+        for true, guess, count in found["confused"]:
+            matrix[true, guess] = count
+        earlier = {**found, "confusion": matrix.tolist()}
+        del earlier["confused"]
+        assert html.confusion(earlier) == html.confusion(found)
+
+    @pytest.mark.parametrize(("categories", "cells"), [(8, 64), (30, 900), (31, 3 * 4)])
+    def test_a_matrix_is_whole_up_to_thirty_categories(self, categories, cells):
+        assert html.confusion(self.many(self.NAMES[:categories], 4)).count("<td") == cells
+
+    def test_the_categories_with_the_lowest_f1_stand_first_and_those_without_articles_last(self):
+        found = self.many(self.NAMES, 500)
+        found["by_category"]["only predicted"] = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+        page = html._categories(Subject("m", found), None)
+        shown = re.findall(r"<tr><td>([^<]+)</td>", page)
+        assert len(shown) == html.MAX_CATEGORIES
+        assert shown[0] == "c0999", "it was predicted for all the mistakes"
+        assert "only predicted" not in shown
+        assert "And 951 more; the lowest F1 first." in page
+
+    def test_of_many_slices_the_largest_are_drawn(self):
+        parts = [
+            {
+                "dimension": "source",
+                "name": f"s{n}",
+                "articles": n,
+                "accuracy": 1.0,
+                "interval": (1, 1),
+                "baseline": 1.0,
+            }
+            for n in range(1_000)
+        ]
+        (section,) = html._slices(Subject("m", {"report": {"slices": parts}}), None)
+        assert section.count('text-anchor="end"') == html.MAX_SLICES
+        assert "s999 (999)" in section
+        assert "And 960 more" in section

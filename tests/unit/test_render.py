@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from classifier.cli import render
+from classifier.cli import render, splits
 from classifier.evaluation.metrics import measure
 from classifier.pipeline.evaluate import Evaluated
+from classifier.pipeline.models import Described
+from classifier.pipeline.splits_report import Sizes, SplitsReport
 from classifier.pipeline.status import Backlog, ModelStatus, Status, TrainingStatus, WatchStatus
 
 NAMES = ("[/news]", "[red]", ":key:", "日本", 'a "b"', "[bold]x[/bold]")
@@ -134,3 +136,44 @@ def test_the_status_says_what_was_found_when_the_champion_was_watched_last(capsy
     watched = WatchStatus(MOMENT, alarms)
     render.status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], watched), as_json=False)
     assert f"Watched 2026-03-01 12:30: {rest}" in capsys.readouterr().out.splitlines()
+
+
+class TestManyCategories:
+    """Of a thousand, a table shows some and says how many it leaves out; JSON has all."""
+
+    NAMES = tuple(f"c{number:04d}" for number in range(1_000))
+
+    @pytest.fixture
+    def many(self):
+        mine = measure(self.NAMES * 2, (*self.NAMES[1:], self.NAMES[0], *self.NAMES))
+        return Evaluated("m1", mine, mine, "openvino f32", 612.5, 0.25)
+
+    def test_an_evaluation_shows_those_with_the_lowest_f1(self, capsys, many):
+        render.evaluation(many, as_json=False)
+        said = capsys.readouterr().out
+        assert said.count("F1 c") == render.MAX_ROWS
+        assert "and 950 more categories" in said
+
+    def test_a_model_is_described_in_a_screen_or_two(self, capsys):
+        of_training = {"data": {"by_category": dict.fromkeys(self.NAMES, 7)}}
+        found = Described(
+            "m1", "candidate", "/m1", "0", self.NAMES, 1.0, None, None, of_training, None, ()
+        )  # fmt: skip
+        render.model(found, as_json=False)
+        said = capsys.readouterr().out
+        assert len(said.splitlines()) < 100
+        assert "and 980 more" in said
+        assert "and 950 more; --json has all" in said
+        render.model(found, as_json=True)
+        assert len(json.loads(capsys.readouterr().out)["categories"]) == 1_000
+
+    def test_the_splits_report_shows_the_largest(self, capsys):
+        drift = dict.fromkeys(("train", "validation", "test"), 0.0)
+        sizes = [
+            Sizes(name, {"train": number, "validation": 1, "test": 1}, drift) for number, name in enumerate(self.NAMES)
+        ]
+        splits._show(SplitsReport(sizes[0], tuple(sizes), drift, {}, 0))
+        said = capsys.readouterr().out
+        assert "And 950 smaller categories" in said
+        assert "c0999" in said
+        assert "c0001" not in said

@@ -7,11 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from classifier.evaluation.metrics import WHOLE_MATRIX, confused
 from classifier.evaluation.page import charts
 from classifier.evaluation.page.charts import Dot, percent
 from classifier.evaluation.page.markup import Child, Markup, join, table, tag
 
 STYLE = Markup((Path(__file__).with_name("style.css")).read_text(encoding="utf-8"))
+
+
+MAX_PAIRS = 30
+"""Pairs of categories that are shown where there are too many for a matrix."""
+
+MAX_CATEGORIES = 50
+"""Rows of the table of categories; of more categories, those with the lowest F1 are shown."""
+
+MAX_SLICES = 40
+"""Rows of a chart of slices; of more slices, the largest are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +128,34 @@ def _categories(candidate: Subject, champion: Subject | None) -> Markup:
             *([_f1(theirs, name)] if champion else []),
             _f1(base, name),
         ]
-        for name, score in sorted(mine.items())
+        for name, score in _worst(mine)
     ]
-    return tag("section", tag("h2", "Categories"), table(head, rows))
+    left_out = _left_out(len(mine) - len(rows), "the lowest F1 first")
+    return tag("section", tag("h2", "Categories"), table(head, rows), left_out)
+
+
+def _worst(scores: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the categories by name; if they are too many, those with test articles and the lowest F1."""
+    if len(scores) <= MAX_CATEGORIES:
+        return sorted(scores.items())
+
+    def order(item: tuple[str, Mapping[str, Any]]) -> tuple[bool, float, int, str]:
+        name, score = item
+        return not score["support"], score["f1"], -score["support"], name
+
+    return sorted(scores.items(), key=order)[:MAX_CATEGORIES]
+
+
+def _left_out(number: int, order: str) -> Markup | None:
+    """Say how many rows are not shown; None where all are."""
+    return tag("p", f"And {number:,} more; {order}.", class_="faint") if number > 0 else None
 
 
 def confusion(metrics: Mapping[str, Any]) -> Markup:
-    """Return an evaluation's confusion matrix, and how it is read."""
+    """Return an evaluation's confusion matrix, or of many categories the pairs that are confused most."""
     names, counts = metrics["categories"], metrics["confusion"]
+    if len(names) > WHOLE_MATRIX:
+        return _most_confused(metrics)
     rows = []
     for name, row in zip(names, counts, strict=True):
         total = max(1, sum(row))
@@ -132,6 +163,23 @@ def confusion(metrics: Mapping[str, Any]) -> Markup:
         rows.append([tag("th", name, scope="row"), *cells])
     said = "Rows are what was annotated, columns what was predicted; the colour is the share of the row."
     return join([tag("p", said, class_="faint"), table(["", *names], rows)])
+
+
+def _most_confused(metrics: Mapping[str, Any]) -> Markup:
+    names, scores = metrics["categories"], metrics["by_category"]
+    found = metrics.get("confused") or confused(metrics["confusion"])  # earlier versions kept the matrix alone
+    rows: list[list[Child]] = []
+    for true, guess, count in found[:MAX_PAIRS]:
+        total = max(1, scores[names[true]]["support"])
+        share = tag("td", charts.percent(count / total), class_=_heat(min(1.0, count / total)))
+        rows.append([tag("th", names[true], scope="row"), names[guess], f"{count:,}", share])
+    said = (
+        f"Of {len(names):,} categories, the pairs that are confused most; the share is that of the articles that were "
+        "annotated so."
+    )
+    head = ["annotated", "predicted", "articles", "share"]
+    left_out = _left_out(len(found) - len(rows), "the most frequent first")
+    return join([tag("p", said, class_="faint"), table(head, rows), left_out])
 
 
 def _heat(share: float) -> str:
@@ -196,7 +244,9 @@ def _slices(candidate: Subject, champion: Subject | None) -> Iterator[Markup]:
     found = candidate.report["slices"]
     for dimension in dict.fromkeys(one["dimension"] for one in found):
         rows = []
-        for one in (one for one in found if one["dimension"] == dimension):
+        parts = [one for one in found if one["dimension"] == dimension]
+        shown = _largest(parts)
+        for one in shown:
             dots = [_dot(one, "candidate")]
             if other := theirs.get((dimension, one["name"])):
                 dots.append(_dot(other, "champion"))
@@ -204,7 +254,14 @@ def _slices(candidate: Subject, champion: Subject | None) -> Iterator[Markup]:
             rows.append((f"{one['name']} ({one['articles']:,})", dots))
         series = ["candidate", *(["champion"] if champion else []), "baseline"]
         drawing = charts.dots(rows, title=f"Accuracy by {dimension}")
-        yield tag("section", tag("h2", f"Accuracy by {dimension}"), drawing, tag("p", _keys(series)))
+        left_out = _left_out(len(parts) - len(shown), "those with the most articles are shown")
+        yield tag("section", tag("h2", f"Accuracy by {dimension}"), drawing, tag("p", _keys(series)), left_out)
+
+
+def _largest(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the slices in their order; if they are too many, those with the most articles."""
+    kept = sorted(range(len(parts)), key=lambda place: -parts[place]["articles"])[:MAX_SLICES]
+    return [parts[place] for place in sorted(kept)]
 
 
 def _dot(one: Mapping[str, Any], series: str) -> Dot:

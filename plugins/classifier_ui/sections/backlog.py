@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from classifier.pipeline import status
+from classifier_ui import access
 from classifier_ui.sections.section import Section
 
-SECTION = Section("backlog", "At work", status.live, fresh_s=5, live=True)
+SECTION = Section("backlog", "At work", status.live, access.LABEL, fresh_s=5, live=True)

@@ -10,6 +10,7 @@ from classifier.exceptions import NoChampionError
 from classifier.pipeline import models
 from classifier.pipeline.models import Decided
 from classifier.workspace import Workspace
+from classifier_ui import access
 from classifier_ui.sections.section import Section
 
 
@@ -45,4 +46,4 @@ def of(found: models.Described) -> Champion:
     )
 
 
-SECTION = Section("champion", "Champion", read, fresh_s=10)
+SECTION = Section("champion", "Champion", read, access.RETRAIN, fresh_s=10)

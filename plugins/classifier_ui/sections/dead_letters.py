@@ -5,6 +5,7 @@ from __future__ import annotations
 from classifier.pipeline import dead_letters
 from classifier.pipeline.dead_letters import DeadLetter
 from classifier.workspace import Workspace
+from classifier_ui import access
 from classifier_ui.sections.section import Section
 
 SHOWN = 50
@@ -15,4 +16,4 @@ def read(workspace: Workspace) -> list[DeadLetter]:
     return dead_letters.listed(workspace, limit=SHOWN + 1)
 
 
-SECTION = Section("dead_letters", "Dead letters", read, fresh_s=10)
+SECTION = Section("dead_letters", "Dead letters", read, access.LABEL, fresh_s=10)

@@ -10,6 +10,7 @@ from classifier.pipeline.learning import Curves
 from classifier.pipeline.models import Described
 from classifier.pipeline.report import Stored
 from classifier.workspace import Workspace
+from classifier_ui import access
 from classifier_ui.sections.champion import Champion, of
 from classifier_ui.sections.section import Section
 
@@ -48,4 +49,4 @@ def under_way(workspace: Workspace) -> Shown:
     return Shown(None, None, learning.under_way(workspace), None)
 
 
-SECTION = Section("evaluation", "How it errs and how it learnt", read, fresh_s=30)
+SECTION = Section("evaluation", "How it errs and how it learnt", read, access.RETRAIN, fresh_s=30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from classifier.pipeline import labels
+from classifier_ui import access
 from classifier_ui.sections.section import Section
 
-SECTION = Section("labels", "Labels", labels.run, fresh_s=60)
+SECTION = Section("labels", "Labels", labels.run, access.LABEL, fresh_s=60)

@@ -8,6 +8,7 @@ from classifier.pipeline import history, status
 from classifier.pipeline.history import Decided
 from classifier.pipeline.status import ModelStatus
 from classifier.workspace import Workspace
+from classifier_ui import access
 from classifier_ui.sections.section import Section
 
 DECISIONS = 200
@@ -43,4 +44,4 @@ def read(workspace: Workspace) -> Models:
     return Models(status.models(workspace), history.run(workspace, limit=DECISIONS))
 
 
-SECTION = Section("models", "Models", read, fresh_s=10)
+SECTION = Section("models", "Models", read, access.RETRAIN, fresh_s=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from classifier.pipeline import review
+from classifier_ui import access
 from classifier_ui.sections.section import Section
 
-SECTION = Section("review", "Review", review.status, fresh_s=5)
+SECTION = Section("review", "Review", review.status, access.REVIEW, fresh_s=5)

@@ -13,11 +13,13 @@ from classifier.workspace import Workspace
 class Section:
     """A part of a page: `read` runs in a thread and returns what the template gets as `data`.
 
-    It may be `fresh_s` old before it is read again; a `live` one is fetched that often while the page is open.
+    It shows results of `dag`, to users who may see that DAG. It may be `fresh_s` old before it is read again; a `live`
+    one is fetched that often while the page is open.
     """
 
     name: str
     title: str
     read: Callable[[Workspace], Any]
+    dag: str
     fresh_s: float
     live: bool = False

@@ -10,6 +10,7 @@ from classifier.exceptions import NoChampionError
 from classifier.pipeline import models, watched
 from classifier.pipeline.watched import Watched
 from classifier.workspace import Workspace
+from classifier_ui import access
 from classifier_ui.sections.section import Section
 
 
@@ -36,4 +37,4 @@ def read(workspace: Workspace) -> Watching | None:
     return Watching(champion.name, champion.temperature, champion.threshold, chosen, found, limit)
 
 
-SECTION = Section("watching", "Watching", read, fresh_s=30)
+SECTION = Section("watching", "Watching", read, access.WATCH, fresh_s=30)

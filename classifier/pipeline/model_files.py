@@ -1,0 +1,52 @@
+"""Use a model's files without `prune` deleting them meanwhile.
+
+An evaluation or a training from a model reads its files for minutes or hours. It holds the model's lock on a
+connection of its own, and `prune` leaves out what is locked. If that connection is lost, so is the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from classifier import registry
+from classifier.articles import Model
+from classifier.exceptions import ModelNotFoundError
+from classifier.model.artefact import Artefact
+from classifier.store import model_locks
+from classifier.workspace import Workspace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@contextmanager
+def model_in_use(workspace: Workspace, model: Model) -> Iterator[Artefact]:
+    """Hold the model's lock, and yield its files as they are under the lock.
+
+    Raises:
+        ModelNotFoundError: the model was pruned.
+        ArtefactError: its files are not the registered ones.
+    """
+    with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not model_locks.share(connection, model.id):
+            raise ModelNotFoundError(registry.pruned_message(model))
+        try:
+            yield registry.open_artefact(registry.find(connection, model.name))
+        finally:
+            if not connection.invalidated:
+                model_locks.unshare(connection, model.id)
+
+
+def uses_model(function: F) -> F:
+    """Decorate a use case whose first argument names a model: find the model, and hold its lock to the end."""
+
+    @wraps(function)
+    def locked(workspace: Workspace, name: str | None = None, **options: Any) -> Any:
+        with workspace.database.connect() as connection:
+            model = registry.find(connection, name)
+        with model_in_use(workspace, model):
+            return function(workspace, model.name, **options)
+
+    return cast("F", locked)

@@ -1,0 +1,206 @@
+"""With a thousand categories every page stays small, and no page keeps Airflow's API server from its work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from classifier.articles import Model
+from classifier.evaluation import report as reports
+from classifier.evaluation.metrics import measure
+from classifier.evaluation.sample import Answers
+from classifier.store import promotions, reads, writes
+from tests.dags.test_page import FORMS, routes
+from tests.integration.made_up import add_articles, annotate, query, run
+from tests.tiny import make_artefact
+from tests.unit.judged import sample
+from tests.waiting import HANG_S, wait_for
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+MANY = 1_000
+NAMES = tuple(f"category {number:04d} with a name of an ordinary length" for number in range(MANY))
+LARGEST = 1_000_000
+"""Bytes that a page may have."""
+
+
+def metrics(categories=NAMES):
+    """An evaluation in which every category has three articles and loses one of them to another category."""
+    truth = np.repeat(np.array(categories), 3)
+    predicted = truth.copy()
+    predicted[::3] = np.roll(np.array(categories), 1)
+    sources = np.array([f"source {number}" for number in range(len(truth))])
+    places = {name: place for place, name in enumerate(categories)}
+    probabilities = np.full((len(truth), len(categories)), 0.1 / (len(categories) - 1))
+    probabilities[np.arange(len(truth)), [places[one] for one in predicted]] = 0.9
+    # intervals are no matter here, and of a thousand categories they take a minute
+    built = reports.build(
+        sample(truth[:60], sources=sources[:60]), Answers(categories, probabilities[:60]), predicted[:60]
+    )
+    whole = measure(list(truth), list(predicted)).as_json()
+    slices = [{**built["slices"][0], "name": one} for one in sources] if len(categories) == MANY else built["slices"]
+    found = {"baseline": whole, "engine": "e", "articles_per_second": 9.0, "report": {**built, "slices": slices}}
+    return json.loads(json.dumps({**whole, **found}))
+
+
+@pytest.fixture(scope="module")
+def evaluated():
+    return metrics()
+
+
+@pytest.fixture
+def many(workspace, evaluated):
+    """A champion and a candidate that know a thousand categories, an article of each, and some to review."""
+    with workspace.database.begin() as connection:
+        ids = add_articles(connection, [(f"a{n}", f"text {n}", "train") for n in range(MANY)])
+        waiting = add_articles(connection, [(f"w{n}", f"text {n} to review", "train") for n in range(20)])
+        for article, name in zip(ids, NAMES, strict=True):
+            annotate(connection, article, name, "source:s")
+        for name in ("m1", "m2"):
+            files = make_artefact(workspace.models / name)
+            model_id = writes.register_model(
+                connection, name=name, artefact=str(files.directory), manifest_sha256=files.manifest_sha256,
+                categories=NAMES, training={"data": {"articles": 9, "by_category": dict.fromkeys(NAMES, 1)}},
+            )  # fmt: skip
+            scores = {"data_sha256": "d", "articles": 3 * MANY, "accuracy": 0.6, "macro_f1": 0.6}
+            writes.add_evaluation(connection, model_id, "test", {**scores, "metrics": evaluated})
+        champion = reads.model(connection, "m1")
+        assert isinstance(champion, Model)
+        writes.make_champion(connection, champion.id)
+        writes.record_promotion(
+            connection, champion.id, previous_id=None, verdict="promoted", reason="because", decided_by="test"
+        )
+        assert promotions.history(connection)
+    run(
+        workspace.database,
+        "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "
+        "SELECT id, :model, 1, 'uncertain', :category, 0.5 FROM articles WHERE id = ANY(:waiting)",
+        waiting=waiting,
+        model=champion.id,
+        category=NAMES[7],
+    )
+    return ids
+
+
+class TestSize:
+    @pytest.mark.usefixtures("many")
+    @pytest.mark.parametrize(
+        "path", ["/", "/models", "/models/m2", "/review", "/review/next", "/watching", "/problems"]
+    )
+    def test_every_page_is_small(self, ask, path):
+        page = ask(path, "user")
+        assert page.status_code == 200
+        assert "does not answer" not in page.text
+        assert len(page.content) < LARGEST
+        assert len(re.findall(r"<t[dh]\b", page.text)) < 2_500
+
+    @pytest.mark.usefixtures("many")
+    def test_a_models_page_shows_the_most_confused_pairs_and_says_what_it_leaves_out(self, ask):
+        page = ask("/models/m2").text
+        assert "Of 1,000 categories, the pairs that are confused most" in page
+        assert "And 970 more; the most frequent first." in page
+        assert "And 950 more; the lowest F1 first." in page
+        assert "And 2,960 more; those with the most articles are shown." in page
+
+    @pytest.mark.usefixtures("many")
+    def test_one_of_a_thousand_categories_is_chosen_by_typing_without_a_script(self, ask, workspace):
+        page = ask("/review/next?after=0", "user").text
+        assert page.count("<option>") == MANY
+        assert page.count('<button name="category"') == 1, "the one that the model suggests"
+        article = re.search(r'name="article" value="(\d+)"', page)[1]
+        form = {"article": article, "revision": "1", "typed": NAMES[501], "comment": ""}
+        assert ask("/review/annotate", "user", method="POST", data={**form, "typed": "categroy"}).status_code == 409
+        assert ask("/review/annotate", "user", method="POST", data={**form, "typed": ""}).status_code == 422
+        assert ask("/review/annotate", "user", method="POST", data=form).status_code == 303
+        people = "SELECT category FROM annotations WHERE annotator = 'ada the user'"
+        assert query(workspace.database, people) == [(NAMES[501],)]
+
+
+class TestEventLoop:
+    @pytest.fixture
+    def threads(self, monkeypatch):
+        """The threads that rendered or decided something, and the thread of the event loop."""
+        from classifier_ui import access, rendering
+
+        found, render, may = set(), rendering.render, access._may
+
+        def rendered(*args, **values):
+            found.add(threading.get_ident())
+            return render(*args, **values)
+
+        def decided(*args):
+            found.add(threading.get_ident())
+            return may(*args)
+
+        monkeypatch.setattr(rendering, "render", rendered)
+        monkeypatch.setattr(access, "_may", decided)
+        return found
+
+    @pytest.mark.usefixtures("workspace")
+    def test_no_route_renders_or_asks_for_permissions_in_it(self, page_app, ask, airflow, threads, monkeypatch):
+        from unittest.mock import Mock
+
+        from classifier_ui import actions
+
+        monkeypatch.setattr(actions, "trigger_dag", Mock())
+        client, _ = airflow
+        loop = client.portal.call(threading.get_ident)
+        for method, _, path in routes(page_app):
+            ask(path, "admin", method=method, data=FORMS if method == "POST" else None)
+        assert threads
+        assert loop not in threads
+
+    @pytest.mark.usefixtures("workspace")
+    def test_pages_that_take_for_ever_leave_airflow_and_its_threads_alone(self, ask, airflow, monkeypatch):
+        from classifier_ui import rendering
+
+        client, _ = airflow
+        free, rendering_now, most = threading.Event(), [], []
+        render = rendering.render
+
+        def slow(*args, **values):
+            rendering_now.append(1)
+            most.append(len(rendering_now))
+            assert free.wait(HANG_S)
+            rendering_now.pop()
+            return render(*args, **values)
+
+        monkeypatch.setattr(rendering, "render", slow)
+        with ThreadPoolExecutor(60) as users:
+            pages = [users.submit(ask, "/models") for _ in range(60)]
+            wait_for(lambda: len(rendering_now) == rendering.RENDERERS)
+            # more pages wait than the API server has threads
+            assert client.get("/api/v2/version").status_code == 200
+            assert ask("/static/page.css").status_code == 200
+            assert not any(page.done() for page in pages)
+            free.set()
+            assert {page.result(HANG_S).status_code for page in pages} == {200}
+        assert max(most) == rendering.RENDERERS
+
+    @pytest.mark.usefixtures("airflow")
+    def test_of_a_rendering_that_fails_the_error_is_told_and_the_next_is_rendered(self):
+        from classifier_ui import rendering
+        from jinja2 import TemplateNotFound
+
+        async def story():
+            for _ in range(rendering.RENDERERS + 1):
+                with pytest.raises(TemplateNotFound):
+                    await rendering.in_thread("no such template")
+            return await rendering.in_thread("sorry.html", root="", said="hello")
+
+        assert "hello" in asyncio.run(story())
+
+
+@pytest.mark.usefixtures("airflow")
+def test_of_few_categories_the_whole_matrix_is_shown_and_nothing_is_left_out():
+    from classifier.evaluation.page import html
+
+    few = metrics(NAMES[:8])
+    assert html.confusion(few).count("<td") == 64
+    assert "more;" not in html.sections(html.Subject("m", few), None)

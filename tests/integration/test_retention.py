@@ -1,0 +1,276 @@
+"""What pruning keeps: all that a rollback, the gate, the next training and whoever uses a model just now need."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from classifier import registry
+from classifier.exceptions import ModelNotFoundError, RollbackError
+from classifier.pipeline import churn, evaluate, judge, label, promote, prune, report, retention, starts, train
+from classifier.pipeline.model_files import model_in_use
+from classifier.store import reads
+from classifier.training import snapshot
+from classifier.training.recipes import Recipe
+from classifier.workspace import Workspace
+from tests.integration.made_up import COLUMNS, LENIENT, articles, query, take_in, unlabelled, value
+from tests.tiny import make_artefact, make_encoder
+
+RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, precision="float32")
+
+
+@pytest.fixture
+def annotated(workspace, tmp_path):
+    """Sixty annotated articles, of every split."""
+    splits = ("train", "validation", "test")
+    rows = [{**row, "split": splits[n // 3 % 3]} for n, row in enumerate(articles(60))]
+    take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
+
+
+@pytest.fixture
+def model(workspace):
+    """Register a model as a training on all that is annotated leaves it, and decide on it."""
+
+    def one(name, verdict=None, *, seed=0):
+        with workspace.database.begin() as connection:
+            parts = {part: reads.annotated_articles(connection, part) for part in ("train", "validation")}
+            files = make_artefact(workspace.models / name, seed=seed, beside={snapshot.FILE: snapshot.encode(parts)})
+            model = registry.register(connection, name, files, {"data": {"snapshot": snapshot.FILE}})
+            if verdict:
+                registry.decide(connection, model, verdict, "because", decided_by="test", statistics={})
+        return model
+
+    return one
+
+
+def newly_annotated(workspace):
+    with workspace.database.connect() as connection:
+        return [*reads.annotated_articles(connection, "train"), *reads.annotated_articles(connection, "validation")]
+
+
+def names(found):
+    return [one.model for one in found]
+
+
+@pytest.mark.usefixtures("annotated")
+class TestTheNextTraining:
+    """Pruning must not keep it from starting, nor from noticing that nothing is new."""
+
+    def test_six_undecided_candidates_that_were_pruned_do_not_stop_it(self, workspace, model):
+        model("m1", "promoted")
+        for number in range(6):
+            model(f"u{number}", "undecided", seed=number)
+        assert len(prune.run(workspace, keep=3, yes=True)) == 2
+        skipped = starts.skipped(workspace, newly_annotated(workspace), 1)
+        assert (skipped.since, skipped.new_annotations) == ("m1", 0)
+
+    def test_the_model_that_it_compares_the_data_with_is_never_pruned(self, workspace, model):
+        model("m1", "promoted")
+        for number in range(3):
+            model(f"r{number}", "held", seed=number)
+        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0", "r1"]
+        assert starts.skipped(workspace, newly_annotated(workspace), 1).since == "r2"
+
+    def test_after_a_pruning_of_an_earlier_version_it_compares_with_one_that_is_there(self, workspace, model):
+        model("m1", "promoted")
+        last = model("r1", "held")
+        with workspace.database.begin() as connection:
+            prune.writes.set_status(connection, last.id, "pruned")
+        shutil.rmtree(last.artefact)
+        assert starts.skipped(workspace, newly_annotated(workspace), 1).since == "m1"
+
+    @pytest.mark.parametrize("lost", ["model.safetensors", "snapshot.parquet", None])
+    def test_it_trains_where_the_files_to_compare_with_are_gone_and_says_so(self, workspace, model, lost, caplog):
+        found = model("m1", "promoted")
+        if lost:
+            (workspace.models / "m1" / lost).unlink()
+        else:
+            shutil.rmtree(found.artefact)
+        assert starts.skipped(workspace, newly_annotated(workspace), 1) is None
+        assert "m1: the snapshot of its data cannot be read" in caplog.text
+
+
+class TestWhatIsKept:
+    @pytest.fixture
+    def nights(self, model):
+        """Four champions, each followed by three models that were held."""
+        for number in range(4):
+            model(f"m{number}", "promoted", seed=number)
+            for night in range(3):
+                model(f"r{number}{night}", "held", seed=night)
+
+    @pytest.mark.usefixtures("nights")
+    def test_former_champions_are_not_pushed_out_by_models_that_were_held(self, workspace):
+        pruned = names(prune.run(workspace, keep=2, keep_champions=2, yes=True))
+        assert [one for one in pruned if one.startswith("m")] == ["m0"]
+        assert [promote.roll_back(workspace).model for _ in range(2)] == ["m2", "m1"]
+        with pytest.raises(RollbackError, match="m0: was pruned"):
+            promote.roll_back(workspace)
+
+    @pytest.mark.usefixtures("nights")
+    def test_every_night_ends_with_as_many_models_as_the_setting_says(self, workspace, model):
+        place = Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": 2}))
+        model("undecided on", None)
+        retention.run(place)
+        kept = {path.name for path in workspace.models.iterdir()}
+        assert kept == {"m3", "m2", "m1", "m0", "r30", "r31", "r32", "undecided on"}, "r32 is the last decided on"
+        assert retention.run(place).models == 0
+
+    @pytest.mark.usefixtures("nights")
+    def test_the_setting_can_keep_every_model(self, workspace):
+        place = Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": -1}))
+        assert retention.run(place) is None
+        assert value(workspace.database, "SELECT count(*) FROM models WHERE status = 'pruned'") == 0
+
+    def test_it_is_on_by_default(self, workspace):
+        assert workspace.settings.keep_models > 0
+
+    def test_what_was_written_beside_a_pruned_model_goes_with_it(self, workspace, model):
+        model("r0", "held")
+        model("m1", "promoted")
+        for name in ("r0", "m1"):
+            (workspace.models / f"{name}.evaluation.json").write_text("{}")
+            (workspace.models / f"{name}.evaluation.html").write_text("")
+        prune.run(workspace, keep=0, yes=True)
+        left = {path.name for path in workspace.models.iterdir()}
+        assert left == {"m1", "m1.evaluation.json", "m1.evaluation.html"}
+
+    def test_half_written_models_go_after_a_week_and_nothing_else_does(self, workspace):
+        old, young, foreign, whole = (
+            ".20260101-020000-abcd.x1y2", ".20260102-020000-abcd.x1y2", ".snapshots", "20260101-020000-abcd"
+        )  # fmt: skip
+        for name in (old, young, foreign, whole):
+            (workspace.models / name).mkdir(parents=True)
+            (workspace.models / name / "model.safetensors").write_bytes(b"x")
+        for name in (old, foreign, whole):
+            for path in (workspace.models / name / "model.safetensors", workspace.models / name):
+                os.utime(path, (time.time() - 8 * 86_400,) * 2)
+        assert retention.run(workspace).half_written == 1
+        assert {path.name for path in workspace.models.iterdir()} == {young, foreign, whole}
+
+
+class TestModelsInUse:
+    def test_a_model_that_is_being_read_is_left_for_the_next_time(self, workspace, model, caplog):
+        caplog.set_level(logging.INFO)
+        for name in ("r0", "r1"):
+            model(name, "held")
+        model("m1", "promoted")
+        with workspace.database.connect() as connection:
+            read = reads.model(connection, "r0")
+        with model_in_use(workspace, read) as files:
+            assert names(prune.run(workspace, keep=0, yes=True)) == ["r1"]
+            assert files.directory.is_dir()
+            assert "r0: in use" in caplog.text
+        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+
+    @pytest.mark.usefixtures("annotated")
+    @pytest.mark.parametrize("use_case", [evaluate, judge, churn])
+    def test_measuring_a_model_keeps_it(self, workspace, model, use_case, monkeypatch):
+        model("r0", "held")
+        evaluate.run(workspace, "r0")
+        model("m1", "promoted")
+        evaluate.run(workspace, "m1")
+        found, opened = [], registry.open_artefact
+
+        def prune_meanwhile(one):
+            found.append(names(prune.run(workspace, keep=0, yes=True)))
+            return opened(one)
+
+        monkeypatch.setattr(registry, "open_artefact", prune_meanwhile)
+        use_case.run(workspace, "r0")
+        assert found
+        assert not any(found)
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("annotated")
+    def test_a_training_that_goes_on_from_a_model_keeps_it_to_its_end(self, workspace, model):
+        model("r0", "held")
+        model("m1", "promoted")
+        pruned = []
+        trained = train.run(
+            workspace,
+            RECIPE,
+            start_from="r0",
+            on_progress=lambda _: pruned.extend(prune.run(workspace, keep=0, yes=True)),
+        )
+        assert pruned == []
+        assert (workspace.models / trained.model / "tokenizer.json").is_file()
+        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+
+    def test_labels_of_a_page_that_is_open_are_not_pruned_away_below_it(self, workspace, model, tmp_path):
+        take_in(workspace, tmp_path / "x.csv", unlabelled(4))
+        worker_of = model("r0", "held")
+        model("m1", "promoted")
+        with workspace.database.begin() as page:
+            page.execute(prune.labelling_queue.query("open_page"), {"pages": 730_302, "model_id": worker_of.id})
+            assert prune.run(workspace, keep=0, yes=True) == []
+        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+
+
+class TestAPrunedModelThatIsNamed:
+    """Whoever names it is told that it was pruned, not to restore it from a backup."""
+
+    @pytest.fixture
+    def pruned(self, workspace, model):
+        model("r0", "held")
+        evaluate.run(workspace, "r0")
+        model("m1", "promoted")
+        evaluate.run(workspace, "m1")
+        prune.run(workspace, keep=0, yes=True)
+
+    @pytest.mark.usefixtures("annotated", "pruned")
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda place: evaluate.run(place, "r0"),
+            lambda place: judge.run(place, "r0"),
+            lambda place: churn.run(place, "r0"),
+            lambda place: promote.run(place, "r0", margins=LENIENT),
+            lambda place: starts.find(place, None, "r0"),
+            lambda place: train.run(place, RECIPE, start_from="r0"),
+        ],
+        ids=["evaluate", "gate", "churn", "promote", "start", "train"],
+    )
+    def test_it_is_refused_in_one_line(self, workspace, use):
+        with pytest.raises(
+            ModelNotFoundError, match=r"^r0: was pruned, its files and labels are gone; see: classifier models$"
+        ):
+            use(workspace)
+
+    @pytest.mark.usefixtures("annotated", "pruned")
+    def test_its_report_is_still_to_be_had(self, workspace):
+        assert "r0" in Path(report.run(workspace, "r0").page).read_text(encoding="utf-8")
+
+    @pytest.mark.usefixtures("annotated", "pruned")
+    def test_without_a_name_the_newest_that_is_there_is_meant(self, workspace):
+        assert evaluate.run(workspace).model == "m1"
+
+
+def test_labels_are_deleted_only_of_models_that_have_labelled(workspace, model, tmp_path):
+    take_in(workspace, tmp_path / "x.csv", unlabelled(7))
+    model("r0", "held")
+    for name in ("m1", "m2", "m3"):
+        model(name, "promoted")
+        label.run(workspace)
+    found = prune.run(workspace, keep=0)
+    assert [(one.model, one.labels) for one in found] == [("r0", 0), ("m1", 7)]
+    assert [(one.model, one.labels) for one in prune.run(workspace, keep=0, yes=True)] == [("r0", 0), ("m1", 7)]
+    assert query(workspace.database, "SELECT DISTINCT name FROM predictions JOIN models ON models.id = model_id") in (
+        [("m2",), ("m3",)], [("m3",), ("m2",)]
+    )  # fmt: skip
+
+
+def test_an_encoder_is_no_model_and_stays(workspace, model, tmp_path):
+    """Downloads, searches and saved states lie elsewhere than models, and are not looked at."""
+    kept = [make_encoder(workspace.settings.home / "hub" / "encoder"), workspace.settings.checkpoints_directory / "k"]
+    kept[1].mkdir(parents=True)
+    model("r0", "held")
+    model("m1", "promoted")
+    retention.run(Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": 0})))
+    assert all(path.exists() for path in kept)
