@@ -70,7 +70,10 @@ def run(
         wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
         with workspace.database.connect() as connection:
             validation = reads.annotated_articles(connection, "validation")
-        sure = confidence.choose(found.weights, tokenization, found.categories, validation, wanted_precision=wanted)
+            clusters = confidence.clusters_of(connection, validation)
+        sure = confidence.choose(
+            found.weights, tokenization, found.categories, validation, wanted_precision=wanted, clusters=clusters
+        )
         files = artefact.write(
             workspace.models / name,
             shape=found.weights.shape,

@@ -105,7 +105,11 @@ def run(
         blend = None
         if recipe.blend != "none":
             blend = blending.choose(fine_tuned, tokenization, categories, train, validation, recipe.blend)
-        sure = confidence.choose(fine_tuned, tokenization, categories, validation, wanted_precision=wanted, blend=blend)
+        with workspace.database.connect() as connection:
+            clusters = confidence.clusters_of(connection, validation)
+        sure = confidence.choose(
+            fine_tuned, tokenization, categories, validation, wanted_precision=wanted, clusters=clusters, blend=blend
+        )
         chosen = _Chosen(blend and blending.refitted(blend, train, validation), sure)
         trained = _register(workspace, fine_tuned, tokenization, categories, fitted, details, chosen, content, training)
         training.checkpoints.discard()
