@@ -41,11 +41,12 @@ def main() -> None:
     options = parser.parse_args()
     trials, sizes = (10, SIZES[:1]) if options.quick else (options.trials, SIZES)
     runs = [measure(options)] if options.home else []
-    columns = ("articles", "wanted", "promised", "too much", "coverage")
+    columns = ("articles", "wanted", "promised", "too much", "coverage", "(lowest)", "too much", "coverage")
     print(f"{'':42}" + "".join(f"{name:>10}" for name in columns))
     for run in simulate(sizes, trials):
         runs.append(run)
-        figures = "".join(f"{run[key]:10.3f}" for key in ("wanted", "promised", "promised_too_much", "coverage"))
+        keys = ("promised", "promised_too_much", "coverage")
+        figures = "".join(f"{run[key]:10.3f}" for key in ("wanted", *keys, *(f"lowest_{key}" for key in keys)))
         print(f"{run['dataset']:42}{run['validation_articles']:10,}{figures}", flush=True)
     common.report(runs, options.out, settings={"trials": trials, "confidence": abstention.CONFIDENCE})
 
@@ -159,7 +160,10 @@ def show(run: dict[str, Any]) -> None:
 
 
 def simulate(sizes: tuple[int, ...], trials: int) -> Iterator[dict[str, Any]]:
-    """Yield, a world, size and wanted precision, how often a threshold was shown to be as wanted, and was not."""
+    """Yield, a world, size and wanted precision, how often a threshold was shown to be as wanted, and was not.
+
+    Beside it, on the same articles, the lowest threshold whose own bound suffices, which is many tests at full level.
+    """
     generator = np.random.default_rng(0)
     sure = generator.random(POPULATION) < 0.9
     confidence = np.where(sure, 1 - generator.beta(1, 60, POPULATION), generator.uniform(0.3, 1, POPULATION))
@@ -168,7 +172,7 @@ def simulate(sizes: tuple[int, ...], trials: int) -> Iterator[dict[str, Any]]:
         for wanted in (0.95, 0.99):
             for name, right in worlds(confidence, wanted):
                 found = [trial(confidence, right, size, wanted, generator) for _ in range(trials)]
-                promised, too_much, coverage = np.mean(found, axis=0)
+                promised, too_much, coverage, *lowest = np.mean(found, axis=0)
                 yield {
                     "dataset": f"made up, {name}",
                     "validation_articles": size,
@@ -176,6 +180,9 @@ def simulate(sizes: tuple[int, ...], trials: int) -> Iterator[dict[str, Any]]:
                     "promised": round(float(promised), 4),
                     "promised_too_much": round(float(too_much), 4),
                     "coverage": round(float(coverage), 4),
+                    "lowest_promised": round(float(lowest[0]), 4),
+                    "lowest_promised_too_much": round(float(lowest[1]), 4),
+                    "lowest_coverage": round(float(lowest[2]), 4),
                 }
 
 
@@ -188,13 +195,31 @@ def worlds(confidence: np.ndarray, wanted: float) -> Iterator[tuple[str, np.ndar
 
 def trial(
     confidence: np.ndarray, right: np.ndarray, size: int, wanted: float, generator: np.random.Generator
-) -> tuple[bool, bool, float]:
-    """Draw a validation split and choose; return whether it promises, whether it does so wrongly, and the coverage."""
-    rows = generator.integers(0, POPULATION, size)
-    chosen = abstention.choose(confidence[rows], generator.random(size) < right[rows], wanted)
-    kept = POPULATION if not chosen.value else int((confidence >= np.float32(chosen.value)).sum())
-    too_much = chosen.reached and float(right[:kept].mean()) < wanted
-    return chosen.reached, too_much, kept / POPULATION
+) -> tuple[float, ...]:
+    """Draw a validation split and choose in both ways; return for each whether it promises, wrongly, and coverage.
+
+    The coverage is that of promises alone: without one it is 0.
+    """
+    rows = np.sort(generator.integers(0, POPULATION, size))
+    correct = generator.random(size) < right[rows]
+    chosen = abstention.choose(confidence[rows], correct, wanted)
+    bounds = abstention.lower_bound(np.cumsum(correct), np.arange(1, size + 1))
+    enough = np.flatnonzero(bounds >= wanted)
+    lowest = float(confidence[rows[enough[-1]]]) if len(enough) and enough[-1] + 1 < size else 0.0
+    return (
+        *promise(confidence, right, chosen.value, wanted, promised=chosen.reached),
+        *promise(confidence, right, lowest, wanted, promised=len(enough) > 0),
+    )
+
+
+def promise(
+    confidence: np.ndarray, right: np.ndarray, threshold: float, wanted: float, *, promised: bool
+) -> tuple[float, float, float]:
+    """Return 1 for a promise, 1 for one that the population breaks, and the share of the population above it."""
+    if not promised:
+        return 0.0, 0.0, 0.0
+    kept = int((confidence >= np.float32(threshold)).sum()) if threshold else POPULATION
+    return 1.0, float(right[:kept].mean() < wanted), kept / POPULATION
 
 
 if __name__ == "__main__":

@@ -109,6 +109,11 @@ class Settings(BaseSettings):
         return (self.home / "recipes").expanduser().resolve()
 
     @property
+    def tokenizers_directory(self) -> Path:
+        """The folder of tokenizers that were built of those of encoders and models from elsewhere."""
+        return (self.home / "tokenizers").expanduser().resolve()
+
+    @property
     def postgres_directory(self) -> Path:
         """The data folder of the embedded Postgres."""
         return (self.home / "postgres").expanduser().resolve()

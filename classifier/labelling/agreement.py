@@ -22,6 +22,7 @@ from classifier.labelling.engine import Engine
 from classifier.labelling.pages import Labeller
 from classifier.model import long_articles
 from classifier.model.checkpoint import Checkpoint
+from classifier.model.foreign_tokenizer import PROBES, Tokenize
 from classifier.model.tokenization import Pieces, Tokenization, pad
 
 log = logging.getLogger(__name__)
@@ -76,9 +77,16 @@ class Agreement:
 
 
 def check(
-    checkpoint: Checkpoint, tokenization: Tokenization, categories: tuple[str, ...], texts: Iterable[str]
+    checkpoint: Checkpoint,
+    tokenization: Tokenization,
+    categories: tuple[str, ...],
+    texts: Iterable[str],
+    *,
+    reference: Tokenize | None = None,
 ) -> dict[str, Any]:
     """Compare the engine that would label here with float32, on a fixed choice of the texts.
+
+    `reference` is how a model from elsewhere is tokenised there; its word pieces have to be ours.
 
     Returns:
         What `Agreement` says, for the model's manifest and row.
@@ -87,6 +95,8 @@ def check(
         EngineDisagreesError: it is out of bounds.
     """
     chosen = choose_texts(texts)
+    if reference is not None:
+        check_pieces(tokenization, reference, [*chosen, *PROBES])
     found = measure(engines.for_checkpoint(checkpoint, len(categories)), checkpoint, tokenization, categories, chosen)
     if not found.is_within_bounds:
         raise EngineDisagreesError(
@@ -95,6 +105,20 @@ def check(
         )
     log.info("%s", found)
     return asdict(found)
+
+
+def check_pieces(tokenization: Tokenization, reference: Tokenize, texts: Sequence[str]) -> None:
+    """Compare our word pieces with those of another tokenizer.
+
+    Raises:
+        EngineDisagreesError: a text has others.
+    """
+    pairs = zip(tokenization.pieces(texts), reference(texts), strict=True)
+    if differing := sum(list(ours) != theirs for ours, theirs in pairs):
+        raise EngineDisagreesError(
+            f"tokenizer: {differing} of {len(texts)} texts have other word pieces than transformers gives, so the "
+            "model is not registered; report this line with the model's tokenizer files"
+        )
 
 
 def choose_texts(texts: Iterable[str], count: int = TEXTS) -> list[str]:

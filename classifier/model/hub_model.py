@@ -10,58 +10,43 @@ from pathlib import Path
 from typing import Any
 
 from classifier.exceptions import EncoderError
-from classifier.model import checkpoint
+from classifier.model import checkpoint, foreign_tokenizer
 from classifier.model.checkpoint import Checkpoint
+from classifier.model.foreign_tokenizer import LONGEST
 from classifier.model.tokenization import Tokenization
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, look_alikes, normalize_category
 
 log = logging.getLogger(__name__)
 
 ARCHITECTURE = "DistilBertForSequenceClassification"
-LONGEST = 512
-"""Word pieces of DistilBERT's own pretraining; our widest bucket."""
-
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _NAMELESS = re.compile(r"LABEL_\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """A classifier's weights, with its head, its categories in the order of its outputs, and its longest text."""
+    """A classifier's weights, with its head, its categories in the order of its outputs, and its longest text.
+
+    `tokenizer` is the folder of its tokenizer, as `foreign_tokenizer` resolved it.
+    """
 
     weights: Checkpoint
     categories: tuple[str, ...]
     max_length: int
-
-
-def tokenizer(directory: Path, aside: Path) -> Path:
-    """Return where `tokenizer.json` is: in the directory or, made of the `vocab.txt` of an older model, in `aside`.
-
-    Raises:
-        EncoderError: there is neither, or `transformers` can make nothing of it.
-    """
-    if (directory / "tokenizer.json").is_file() or not (directory / "vocab.txt").is_file():
-        return directory
-    from transformers import AutoTokenizer
-
-    try:
-        AutoTokenizer.from_pretrained(directory, local_files_only=True).save_pretrained(aside)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        line = (str(error) or type(error).__name__).splitlines()[0]
-        raise EncoderError(f"{directory}: no tokenizer.json, and none can be made of vocab.txt ({line})") from error
-    return aside
+    tokenizer: Path
 
 
 def read(
     directory: Path,
     *,
-    tokens: Path | None = None,
+    cache: Path,
     categories: Sequence[str] | None = None,
     max_length: int | None = None,
 ) -> HubModel:
     """Read and check a directory; `categories` name its outputs where its own configuration does not.
 
-    `tokens` is the tokenizer's directory, where it is another.
+    `cache` is the folder of resolved tokenizers. Texts are truncated at `max_length`, else at the tokenizer's own
+    length, and at the last position of the model at the latest.
 
     Raises:
         EncoderError: it is another architecture, has no safetensors, no names for its categories or no
@@ -74,14 +59,15 @@ def read(
     _check_names(directory, names)
     found = checkpoint.read(directory, categories=len(names))
     positions = found.shape.max_position_embeddings
-    length = min(max_length or LONGEST, LONGEST, positions)
-    pieces = Tokenization.read(tokens or directory, length).tokenizer.get_vocab_size()
+    tokens = foreign_tokenizer.resolve(directory, cache)
+    length = min(max_length or foreign_tokenizer.model_max_length(tokens) or LONGEST, LONGEST, positions)
+    pieces = Tokenization.read(tokens, length).tokenizer.get_vocab_size()
     if pieces > found.shape.vocab_size:
         raise EncoderError(
             f"{directory}: the tokenizer has {pieces} word pieces, the model {found.shape.vocab_size}; "
             "one of them belongs to another model"
         )
-    return HubModel(found, names, length)
+    return HubModel(found, names, length, tokens)
 
 
 def _check_architecture(directory: Path, config: Mapping[str, Any]) -> None:

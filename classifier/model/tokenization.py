@@ -54,9 +54,15 @@ class Tokenization:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the Rust library raises bare Exception
             raise EncoderError(f"{path}: not a tokenizer ({error})") from error
+        side = _side(tokenizer)
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length, stride=chunking.overlap(max_length) if chunking else 0)
+        tokenizer.enable_truncation(max_length, stride=chunking.overlap(max_length) if chunking else 0, direction=side)
         return cls(tokenizer, max_length, chunking)
+
+    @property
+    def truncation_side(self) -> str:
+        """Where a text that is too long loses its pieces: "right", or "left" if `tokenizer.json` says so."""
+        return _side(self.tokenizer)
 
     @property
     def mask_id(self) -> int | None:
@@ -79,6 +85,10 @@ class Tokenization:
             owners += [article] * len(chunks)
         weights = self.chunking.weights(found) if self.chunking else np.ones(len(found))
         return Chunks(found, np.array(owners, dtype=np.int64), weights)
+
+
+def _side(tokenizer: Tokenizer) -> str:
+    return str((tokenizer.truncation or {}).get("direction", "right"))
 
 
 def pad(pieces: Sequence[Sequence[int]], length: int, rows: int | None = None) -> tuple[TokenIds, PaddingMask]:

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities
-from classifier.evaluation import abstention, calibration
+from classifier.evaluation import abstention, calibration, sample
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.sample import Answers
 from classifier.labelling import engine as engines
@@ -22,8 +24,12 @@ from classifier.model import temperature as temperatures
 from classifier.model.blend import Blend
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
+from classifier.store import evaluations
 
 log = logging.getLogger(__name__)
+
+Clusters = NDArray[np.int64]
+"""Numbers of clusters of near-duplicates, shape (articles,)."""
 
 
 def choose(
@@ -33,9 +39,12 @@ def choose(
     validation: Sequence[AnnotatedArticle],
     *,
     wanted_precision: float,
+    clusters: Clusters,
     blend: Blend | None = None,
 ) -> dict[str, Any]:
     """Fit the temperature of the engine that would label here, with its blend, and choose a threshold at it.
+
+    `clusters` are those of `clusters_of`.
 
     Returns:
         What the model's manifest and row keep of both; nothing without validation articles of its categories.
@@ -48,7 +57,7 @@ def choose(
         return {}
     fitted = temperatures.fit(probabilities[known], truth[known])
     calibrated = temperatures.apply(probabilities, fitted)
-    threshold = _threshold(calibrated, truth, wanted_precision)
+    threshold = _threshold(calibrated, truth, wanted_precision, clusters)
     found = {"value": fitted, "articles": int(known.sum())}
     for when, some in (("before", probabilities), ("after", calibrated)):
         found[f"ece_{when}"] = _error(some[known], truth[known], categories)
@@ -65,9 +74,11 @@ def line(chosen: Mapping[str, Any]) -> str:
     return f"temperature {chosen['temperature']['value']:.4f}; {Threshold.of(chosen['threshold'])}"
 
 
-def choose_threshold(labeller: Labeller, validation: Sequence[AnnotatedArticle], wanted_precision: float) -> Threshold:
+def choose_threshold(
+    labeller: Labeller, validation: Sequence[AnnotatedArticle], wanted_precision: float, clusters: Clusters
+) -> Threshold:
     """Choose a registered model's threshold anew, at its temperature; there has to be a validation article."""
-    found = _threshold(*answers_of(labeller, validation), wanted_precision)
+    found = _threshold(*answers_of(labeller, validation), wanted_precision, clusters)
     log.info("%s", found)
     return found
 
@@ -79,8 +90,16 @@ def answers_of(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tupl
     return labeller.probabilities([article.text for article in articles]), truth
 
 
-def _threshold(probabilities: Probabilities, truth: CategoryIndices, wanted: float) -> Threshold:
-    return abstention.choose(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth, wanted)
+def clusters_of(connection: Connection, articles: Sequence[AnnotatedArticle]) -> Clusters:
+    """Return the number of each article's cluster of near-duplicates; they are correct or wrong together."""
+    ids = [article.id for article in articles]
+    found = {row.id: row.cluster_id for row in evaluations.articles_by_id(connection, ids)}
+    return sample.clusters(np.array(ids, dtype=np.int64), [found.get(one) for one in ids])
+
+
+def _threshold(probabilities: Probabilities, truth: CategoryIndices, wanted: float, clusters: Clusters) -> Threshold:
+    right = probabilities.argmax(axis=1) == truth
+    return abstention.choose(probabilities.max(axis=1), right, wanted, clusters=clusters)
 
 
 def _error(probabilities: Probabilities, truth: CategoryIndices, categories: tuple[str, ...]) -> float:

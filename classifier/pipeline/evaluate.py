@@ -135,7 +135,9 @@ def run(
     threshold = None
     if wanted_precision is not None:
         unseen = blending.held_out(labeller, data.train)
-        threshold = confidence.choose_threshold(unseen, data.validation, wanted_precision)
+        with workspace.database.connect() as connection:
+            clusters = confidence.clusters_of(connection, data.validation)
+        threshold = confidence.choose_threshold(unseen, data.validation, wanted_precision, clusters)
         model = replace(model, threshold=threshold.value)
         data = replace(data, wanted_precision=wanted_precision)
     shape = EncoderShape.from_config(checkpoint.read_config(files.directory))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifier import registry
 from classifier.exceptions import SettingsError
 from classifier.labelling import agreement
-from classifier.model import artefact, checkpoint, encoder, hub_model
+from classifier.model import artefact, checkpoint, encoder, foreign_tokenizer, hub_model
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline import confidence
 from classifier.pipeline.use_case import use_case
@@ -58,28 +57,36 @@ def run(
     directory = encoder.locate(source, cache=workspace.settings.home / "hub")
     names = [name.strip() for name in categories.split(",")] if categories else None
     name = registry.new_name()
-    with tempfile.TemporaryDirectory() as aside:
-        tokens = hub_model.tokenizer(directory, Path(aside))
-        found = hub_model.read(directory, tokens=tokens, categories=names, max_length=max_length)
-        tokenization = Tokenization.read(tokens, found.max_length)
-        details = {
-            "imported": {"source": source, "weights_sha256": _sha256(directory)},
-            **provenance.describe(),
-            "engine": agreement.check(found.weights, tokenization, found.categories, _texts(workspace)),
-        }
-        wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
-        with workspace.database.connect() as connection:
-            validation = reads.annotated_articles(connection, "validation")
-        sure = confidence.choose(found.weights, tokenization, found.categories, validation, wanted_precision=wanted)
-        files = artefact.write(
-            workspace.models / name,
-            shape=found.weights.shape,
-            weights=found.weights.weights,
-            categories=found.categories,
-            max_length=found.max_length,
-            tokenizer=tokens,
-            details={"name": name, **details, "confidence": sure},
-        )
+    cache = workspace.settings.tokenizers_directory
+    found = hub_model.read(directory, cache=cache, categories=names, max_length=max_length)
+    tokenization = Tokenization.read(found.tokenizer, found.max_length)
+    details = {
+        "imported": {"source": source, "weights_sha256": _sha256(directory)},
+        **provenance.describe(),
+        "engine": agreement.check(
+            found.weights,
+            tokenization,
+            found.categories,
+            _texts(workspace),
+            reference=foreign_tokenizer.reference(directory, found.max_length),
+        ),
+    }
+    wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
+    with workspace.database.connect() as connection:
+        validation = reads.annotated_articles(connection, "validation")
+        clusters = confidence.clusters_of(connection, validation)
+    sure = confidence.choose(
+        found.weights, tokenization, found.categories, validation, wanted_precision=wanted, clusters=clusters
+    )
+    files = artefact.write(
+        workspace.models / name,
+        shape=found.weights.shape,
+        weights=found.weights.weights,
+        categories=found.categories,
+        max_length=found.max_length,
+        tokenizer=found.tokenizer,
+        details={"name": name, **details, "confidence": sure},
+    )
     with workspace.database.begin() as connection:
         model = registry.register(connection, name, files, details)
     log.info("%s: imported from %s", name, source)

@@ -11,7 +11,7 @@ from pathlib import Path
 from classifier import registry
 from classifier.articles import AnnotatedArticle
 from classifier.exceptions import ArtefactError, NoChampionError, SettingsError
-from classifier.model import checkpoint, encoder, warm_start
+from classifier.model import checkpoint, encoder, foreign_tokenizer, warm_start
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import Checkpoint
 from classifier.pipeline.model_files import model_in_use
@@ -24,10 +24,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A pretrained encoder or, with `files`, the model of the name `model`."""
+    """A pretrained encoder or, with `files`, the model of the name `model`; `tokenizer` is the tokenizer's folder."""
 
     encoder: str
     directory: Path
+    tokenizer: Path
     model: str | None = None
     files: Artefact | None = None
 
@@ -65,7 +66,8 @@ def find(workspace: Workspace, encoder_name: str | None, model_name: str | None)
         except NoChampionError:
             log.warning("there is no champion to start from yet: starting afresh")
     name = encoder_name or workspace.settings.encoder
-    return Start(name, encoder.locate(name, cache=workspace.settings.home / "hub"))
+    directory = encoder.locate(name, cache=workspace.settings.home / "hub")
+    return Start(name, directory, foreign_tokenizer.resolve(directory, workspace.settings.tokenizers_directory))
 
 
 def _of_model(workspace: Workspace, name: str) -> Start:
@@ -73,7 +75,7 @@ def _of_model(workspace: Workspace, name: str) -> Start:
         model = registry.find(connection, name)
     files = registry.open_artefact(model)
     log.info("starting from %s", model.name)
-    return Start(str(files.manifest.get("encoder", model.name)), files.directory, model.name, files)
+    return Start(str(files.manifest.get("encoder", model.name)), files.directory, files.directory, model.name, files)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier import registry
@@ -93,7 +94,7 @@ def run(
     categories = tuple(sorted({article.category for article in train}))
     pretrained = start.checkpoint(categories, seed=recipe.seed)
     longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
-    tokenization = Tokenization.read(start.directory, longest, recipe.chunking)
+    tokenization = Tokenization.read(start.tokenizer, longest, recipe.chunking)
     content = snapshot.encode({"train": train, "validation": validation})
     with (
         starts.kept(workspace, start),
@@ -108,9 +109,15 @@ def run(
         blend = None
         if recipe.blend != "none":
             blend = blending.choose(fine_tuned, tokenization, categories, train, validation, recipe.blend)
-        sure = confidence.choose(fine_tuned, tokenization, categories, validation, wanted_precision=wanted, blend=blend)
+        with workspace.database.connect() as connection:
+            clusters = confidence.clusters_of(connection, validation)
+        sure = confidence.choose(
+            fine_tuned, tokenization, categories, validation, wanted_precision=wanted, clusters=clusters, blend=blend
+        )
         chosen = _Chosen(blend and blending.refitted(blend, train, validation), sure)
-        trained = _register(workspace, fine_tuned, tokenization, categories, fitted, details, chosen, content, training)
+        trained = _register(
+            workspace, fine_tuned, start.tokenizer, tokenization, categories, fitted, details, chosen, content, training
+        )
         training.checkpoints.discard()
     return trained
 
@@ -145,6 +152,7 @@ def _details(
 def _register(
     workspace: Workspace,
     fine_tuned: Checkpoint,
+    tokenizer: Path,
     tokenization: Tokenization,
     categories: tuple[str, ...],
     fitted: Fitted,
@@ -165,7 +173,7 @@ def _register(
             weights=fine_tuned.weights,
             categories=categories,
             max_length=tokenization.max_length,
-            tokenizer=fine_tuned.directory,
+            tokenizer=tokenizer,
             details={"name": name, **details, "confidence": chosen.confidence},
             beside={snapshot.FILE: content, **training.pictures(name, fitted)},
             chunking=tokenization.chunking,

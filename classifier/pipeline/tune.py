@@ -139,7 +139,7 @@ def _task(
     categories = tuple(sorted({article.category for article in train}))
     pretrained = start.checkpoint(categories, seed=recipe.seed)
     longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
-    tokenization = Tokenization.read(start.directory, longest, recipe.chunking)
+    tokenization = Tokenization.read(start.tokenizer, longest, recipe.chunking)
     learnt, validated = (under_way.tokenized(tokenization, part, categories) for part in (train, validation))
     ranges = search.space(recipe, layers=pretrained.shape.n_layers, has_mask=learnt.mask_id is not None)
     described = {

@@ -39,7 +39,7 @@ def place(workspace, tmp_path, monkeypatch):
 @pytest.fixture
 def imported(place, tmp_path):
     make_artefact(tmp_path / "elsewhere")
-    return import_model.run(place, str(tmp_path / "elsewhere"), wanted_precision=0.2)
+    return import_model.run(place, str(tmp_path / "elsewhere"), wanted_precision=0.1)
 
 
 def crown(place, name, **more):
@@ -97,7 +97,7 @@ class TestEvaluation:
             "LATERAL (SELECT max(x) AS most FROM unnest(probabilities) AS x) AS best WHERE most >= m.threshold",
         )[0]
         assert (abstention["coverage"], abstention["precision"]) == (labelled / 60, right / labelled)
-        assert abstention["wanted_precision"] == 0.2
+        assert abstention["wanted_precision"] == 0.1
         shown = models.show(place)
         assert shown.evaluation["confidence"] == json.loads(json.dumps(found.confidence))
         assert (shown.temperature, shown.confidence["threshold"]["reached"]) == (calibration["temperature"], True)
@@ -212,7 +212,7 @@ def test_a_model_from_elsewhere_is_calibrated_on_the_articles_that_are_here(plac
         "FROM models WHERE threshold IS NOT NULL",
     )
     assert temperature != 1
-    assert (articles_, wanted) == (60, 0.2)
+    assert (articles_, wanted) == (60, 0.1)
 
 
 def test_the_view_keeps_what_was_granted_on_it(database):

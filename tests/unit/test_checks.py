@@ -94,6 +94,59 @@ def test_confidence_is_checked_against_what_was_annotated_afterwards(given, outc
     assert outcomes(articles(200), audited(**given))["audit"] == outcome
 
 
+@pytest.mark.parametrize(("count", "sure"), [(30, 0.997), (60, 0.999), (30, 0.99), (100, 0.9995)])
+def test_the_audit_gives_a_false_alarm_one_time_in_a_hundred_at_most_where_few_mistakes_are_expected(count, sure):
+    """Exactly: over every number of mistakes, with its probability."""
+    from scipy.stats import binom
+
+    alarms = [
+        wrong
+        for wrong in range(count + 1)
+        if checks.audit(Audited(np.full(count, sure), np.arange(count) >= wrong), LIMITS).outcome == "alarm"
+    ]
+    assert alarms, "too many mistakes give an alarm"
+    assert binom.pmf(alarms, count, 1 - sure).sum() <= 0.01
+
+
+@pytest.mark.parametrize("categories", [100, 1000])
+@pytest.mark.parametrize(("then", "now"), [(500, 200), (500, 5000), (5000, 200)])
+def test_many_categories_alone_give_no_alarm(categories, then, now):
+    shares = 1 / np.arange(1, categories + 1)
+    names = np.array([f"c{number}" for number in range(categories)])
+    for seed in range(4):
+        generator = np.random.default_rng(seed)
+        first, second = (
+            replace(articles(size), predicted=generator.choice(names, size, p=shares / shares.sum()))
+            for size in (then, now)
+        )
+        assert checks.category_mix(first, second, LIMITS).outcome == "fine"
+
+
+def test_a_real_shift_among_many_categories_gives_one():
+    """Half of the articles come from the ten rarest of 300 categories."""
+    generator = np.random.default_rng(0)
+    names = np.array([f"c{number}" for number in range(300)])
+    then = generator.choice(names, 500)
+    now = np.where(generator.random(500) < 0.5, generator.choice(names[:10], 500), generator.choice(names, 500))
+    found = checks.category_mix(replace(articles(500), predicted=then), replace(articles(500), predicted=now), LIMITS)
+    assert found.outcome == "alarm"
+    assert found.figures["distance"] < found.figures["measured"], "chance is part of what was measured"
+    assert 0 < found.figures["by_chance"] < found.figures["measured"]
+
+
+def test_confidence_that_is_skewed_gives_a_false_alarm_one_time_in_a_hundred_at_most():
+    """One article in thirty is quite unsure: by chance hardly any of fifty test articles, and more of the next."""
+    alarms = 0
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        then, now = (
+            replace(articles(size), confidence=np.where(generator.random(size) < 1 / 30, 0.1, 1.0))
+            for size in (50, 200)
+        )
+        alarms += checks.estimated_accuracy(then, 0.97, now, LIMITS).outcome == "alarm"
+    assert alarms <= 2
+
+
 def test_the_estimate_is_the_test_accuracy_less_what_confidence_lost():
     then, now = articles(1000), articles(1000, seed=1, sure=(8, 1))
     found = checks.estimated_accuracy(then, 0.97, now, LIMITS)
@@ -113,10 +166,23 @@ class TestDrift:
     def test_the_distance_is_0_for_the_same_shares_and_1_for_nothing_in_common(self):
         assert drift.between(np.array([30, 10]), np.array([300, 100])).distance == pytest.approx(0, abs=1e-7)
         found = drift.between(np.array([30, 0]), np.array([0, 30]))
-        assert (found.distance, found.p < 1e-6) == (pytest.approx(1), True)
+        assert (found.distance, found.p) == (pytest.approx(1), 1 / (drift.PERMUTATIONS + 1))
 
     def test_one_kind_alone_is_no_difference(self):
-        assert drift.between(np.array([30, 0]), np.array([7, 0])) == drift.Drift(0.0, 1.0)
+        assert drift.between(np.array([30, 0]), np.array([7, 0])) == drift.Drift(0.0, 0.0, 1.0)
+
+    def test_the_same_counts_give_the_same_result(self):
+        then, now = np.array([30, 10, 5]), np.array([20, 20, 3])
+        assert drift.between(then, now) == drift.between(then, now)
+
+    def test_the_distance_by_chance_is_that_of_samples_of_one_distribution(self):
+        generator = np.random.default_rng(0)
+        shares = np.full(300, 1 / 300)
+        found = [drift.between(*(generator.multinomial(size, shares) for size in (500, 400))) for _ in range(30)]
+        measured = np.sqrt(np.mean([one.distance**2 for one in found]))
+        assert np.mean([one.by_chance for one in found]) == pytest.approx(measured, rel=0.02)
+        assert measured > 0.3
+        assert np.mean([one.beyond_chance for one in found]) < 0.1
 
     def test_numbers_are_counted_in_ranges_of_as_many_test_articles_each(self):
         then, now = drift.of_numbers(np.arange(1000), np.array([-5, 5000, 450]))

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
 
 from classifier.exceptions import EncoderError
 from classifier.model import hub_model
@@ -21,6 +20,10 @@ def folder(tmp_path):
     return directory
 
 
+def read(folder, **options):
+    return hub_model.read(folder, cache=folder.parent / "tokenizers", **options)
+
+
 def configure(folder: Path, **changes):
     path = folder / "config.json"
     config = {**json.loads(path.read_text()), **changes}
@@ -29,7 +32,7 @@ def configure(folder: Path, **changes):
 
 def test_categories_come_in_the_order_of_the_outputs(folder):
     configure(folder, id2label={"2": "tech", "0": "business", "1": "sport"})
-    assert hub_model.read(folder).categories == CATEGORIES
+    assert read(folder).categories == CATEGORIES
 
 
 def test_output_10_comes_after_output_9(folder):
@@ -40,12 +43,12 @@ def test_output_10_comes_after_output_9(folder):
 
 def test_categories_can_be_named_where_the_model_does_not(folder):
     configure(folder, id2label={"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"})
-    assert hub_model.read(folder, categories=["x", "y", "z"]).categories == ("x", "y", "z")
+    assert read(folder, categories=["x", "y", "z"]).categories == ("x", "y", "z")
 
 
 @pytest.mark.parametrize(("wanted", "taken"), [(None, 64), (16, 16), (600, 64)])
 def test_texts_are_cut_where_the_model_ends_at_the_latest(folder, wanted, taken):
-    assert hub_model.read(folder, max_length=wanted).max_length == taken
+    assert read(folder, max_length=wanted).max_length == taken
 
 
 NAMELESS = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
@@ -73,40 +76,29 @@ NAMELESS = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
 def test_a_model_that_cannot_be_ours_is_refused(folder, changes, reason):
     configure(folder, **changes)
     with pytest.raises(EncoderError) as raised:
-        hub_model.read(folder)
+        read(folder)
     assert reason in str(raised.value)
 
 
 def test_a_bert_is_refused(tmp_path):
     with pytest.raises(EncoderError, match="model_type is 'bert'"):
-        hub_model.read(make_bert(tmp_path / "bert"))
+        read(make_bert(tmp_path / "bert"))
 
 
 def test_pickled_weights_are_refused_unopened(folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(EncoderError, match=r"model\.safetensors: no such file"):
-        hub_model.read(folder)
+        read(folder)
     (folder / "pytorch_model.bin").write_bytes(b"anything")
     with pytest.raises(EncoderError, match=r"pickled \(pytorch_model\.bin\), and unpickling runs what is in the file"):
-        hub_model.read(folder)
+        read(folder)
 
 
 def test_a_missing_tokenizer_or_another_models_is_refused(folder):
     write_tokenizer(folder, [f"word{n}" for n in range(50)])
     with pytest.raises(EncoderError, match="the tokenizer has 55 word pieces, the model 17"):
-        hub_model.read(folder)
+        read(folder)
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(EncoderError, match=r"tokenizer\.json: no such file"):
-        hub_model.read(folder)
-
-
-@pytest.mark.filterwarnings("default")
-def test_a_tokenizer_is_made_of_an_older_models_vocabulary(folder, tmp_path):
-    usual = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    assert hub_model.tokenizer(folder, tmp_path) == folder
-    (folder / "tokenizer.json").unlink()
-    assert hub_model.tokenizer(folder, tmp_path) == tmp_path
-    made = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    for text in ("The team's goal", "[SEP] the café SOFTWARE phone"):
-        assert made.encode(text).ids == usual.encode(text).ids
-    assert hub_model.read(folder, tokens=tmp_path).categories == CATEGORIES
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(EncoderError, match=r"tokenizer\.json: no such file, and no vocab\.txt either"):
+        read(folder)
