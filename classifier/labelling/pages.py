@@ -30,6 +30,7 @@ from classifier.model.checkpoint import EncoderShape
 from classifier.model.linear import Scores
 from classifier.model.long_articles import ChunkWeights, Owners
 from classifier.model.pieces import Pieces, lengths_of
+from classifier.model.slices import slices
 from classifier.model.tokenization import Tokenization, pad
 
 BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
@@ -113,7 +114,7 @@ class Labeller:
 
         However many there are, a bounded number of characters is in memory, and the result is the same.
         """
-        parts = [self.run(self.prepare(some)) for some in _pages(texts)]
+        parts = [self.run(self.prepare(some)) for some in slices(texts, PAGE_CHARACTERS, of_each=1024)]
         return np.concatenate(parts) if parts else self.run(self.prepare([]))
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
@@ -157,17 +158,3 @@ class Labeller:
         for row, bucket in enumerate(np.searchsorted(buckets, lengths_of(pieces))):
             rows[buckets[bucket]].append(row)
         return rows
-
-
-def _pages(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the texts in lists of a bounded number of characters; a text has a kilobyte beside its own."""
-    some: list[str] = []
-    size = 0
-    for text in texts:
-        if some and size + len(text) > PAGE_CHARACTERS:
-            yield some
-            some, size = [], 0
-        some.append(text)
-        size += len(text) + 1024
-    if some:
-        yield some

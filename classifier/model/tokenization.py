@@ -20,14 +20,12 @@ from classifier.exceptions import EncoderError
 from classifier.model import pieces as packing
 from classifier.model.long_articles import Chunking, ChunkWeights, Owners
 from classifier.model.pieces import PackedPieces, Pieces, TokenRow
+from classifier.model.slices import slices
 
 __all__ = ["Chunks", "Pieces", "Tokenization", "join", "pad"]
 
 SLICE = 2_000_000
 """Characters that are tokenised at once, or a single text that is longer."""
-
-_TEXT = 200
-"""Characters that a text counts for beside its own: an empty one takes memory, too."""
 
 _CHARACTERS = 8
 """Characters of a text's beginning that are tried for each piece that is kept; English has four or five a piece."""
@@ -88,7 +86,8 @@ class Tokenization:
     def pieces(self, texts: Iterable[str]) -> PackedPieces:
         """Tokenise the texts in parallel, outside Python's lock, and return the beginning of each."""
         return packing.join(
-            packing.pack([encoding.ids for encoding in self._encodings(some, chunks=1)]) for some in _sliced(texts)
+            packing.pack([encoding.ids for encoding in self._encodings(some, chunks=1)])
+            for some in slices(texts, SLICE)
         )
 
     def chunks(self, texts: Iterable[str]) -> Chunks:
@@ -97,7 +96,7 @@ class Tokenization:
 
     def slices(self, texts: Iterable[str]) -> Iterator[Chunks]:
         """Yield the chunks of some texts after the other; each time `owners` begins at 0."""
-        return (self._chunks(some) for some in _sliced(texts))
+        return (self._chunks(some) for some in slices(texts, SLICE))
 
     def _chunks(self, texts: Sequence[str]) -> Chunks:
         most = self.chunking.most if self.chunking else 1
@@ -151,20 +150,6 @@ def join(parts: Iterable[Chunks]) -> Chunks:
         weights.append(part.weights)
         articles += int(part.owners[-1]) + 1 if len(part.owners) else 0
     return Chunks(packing.join(pieces), np.concatenate(owners), np.concatenate(weights))
-
-
-def _sliced(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the texts in lists of a bounded number of characters."""
-    some: list[str] = []
-    size = 0
-    for text in texts:
-        if some and size + len(text) > SLICE:
-            yield some
-            some, size = [], 0
-        some.append(text)
-        size += len(text) + _TEXT
-    if some:
-        yield some
 
 
 def _margin(tokenizer: Tokenizer) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities
+from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities, Texts
 from classifier.evaluation import abstention, calibration
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.sample import Answers
@@ -22,6 +22,7 @@ from classifier.model import temperature as temperatures
 from classifier.model.blend import Blend
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
+from classifier.training.spooled_articles import categories_of
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ def choose_threshold(labeller: Labeller, validation: Sequence[AnnotatedArticle],
 def answers_of(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tuple[Probabilities, CategoryIndices]:
     """Return what is answered, and the columns that are right: -1 where the model does not know the category."""
     columns = {name: column for column, name in enumerate(labeller.categories)}
-    truth = np.array([columns.get(article.category, -1) for article in articles], dtype=np.int64)
-    return labeller.probabilities([article.text for article in articles]), truth
+    truth = np.array([columns.get(category, -1) for category in categories_of(articles)], dtype=np.int64)
+    return labeller.probabilities(Texts(articles)), truth
 
 
 def _threshold(probabilities: Probabilities, truth: CategoryIndices, wanted: float) -> Threshold:

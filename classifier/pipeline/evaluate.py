@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from classifier import durable, registry
-from classifier.articles import AnnotatedArticle, Model, Probabilities
+from classifier.articles import AnnotatedArticle, Model, Probabilities, Texts
 from classifier.evaluation import baseline
 from classifier.evaluation import report as reports
 from classifier.evaluation.abstention import Threshold
@@ -27,6 +27,7 @@ from classifier.pipeline import answers, blending, confidence
 from classifier.pipeline.use_case import use_case
 from classifier.store import evaluations, reads, writes
 from classifier.training import snapshot
+from classifier.training.spooled_articles import categories_of, spool
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ def run(
         data = replace(data, wanted_precision=wanted_precision)
     measured = _measure(model, data, labeller)
     report = _report(model, data, measured)
-    truth = [article.category for article in data.test]
+    truth = categories_of(data.test)
     predicted = [model.categories[index] for index in measured.probabilities.argmax(axis=1)]
     result = Evaluated(
         model.name,
@@ -141,9 +142,11 @@ def run(
 def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
-        test = reads.annotated_articles(connection, "test")
-        facts = evaluations.articles_by_id(connection, [article.id for article in test])
-        train, validation = (reads.annotated_articles(connection, split) for split in ("train", "validation"))
+        test, train, validation = (
+            spool(reads.stream_annotated_articles(connection, split), workspace.settings.home)
+            for split in ("test", "train", "validation")
+        )
+        facts = evaluations.articles_by_id(connection, test.ids)
         seconds = reads.training(connection, model.id).get("training", {}).get("seconds")
         wanted = (reads.confidence(connection, model.id) or {}).get("threshold", {}).get("wanted_precision")
     if not test:
@@ -155,14 +158,14 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
 
 def _measure(model: Model, data: _Data, labeller: Labeller) -> _Measured:
     log.info("evaluating %s on %d articles", model.name, len(data.test))
-    texts = [article.text for article in data.test]
+    texts = Texts(data.test)
     started = time.perf_counter()
     probabilities = labeller.probabilities(texts)
     seconds = time.perf_counter() - started
     # the baseline stops nowhere early, so it may learn from the validation split too
-    rest = [*data.train, *data.validation]
+    rest = Texts(data.train, data.validation)
     guessed, baseline_seconds = baseline.predict(
-        [article.text for article in rest], [article.category for article in rest], texts
+        rest, [*categories_of(data.train), *categories_of(data.validation)], texts
     )
     return _Measured(probabilities, seconds, guessed, baseline_seconds)
 

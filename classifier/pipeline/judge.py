@@ -76,7 +76,7 @@ def run(workspace: Workspace, name: str | None = None, *, margins: Margins | Non
 
 def _measure_again(workspace: Workspace, models: list[Model]) -> None:
     with workspace.database.connect() as connection:
-        now = snapshot.sha256(reads.annotated_articles(connection, "test"))
+        now = snapshot.sha256(reads.stream_annotated_articles(connection, "test"))
         stale = []
         for model in models:
             found = reads.newest_evaluation(connection, model.id)

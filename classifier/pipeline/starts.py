@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +74,8 @@ def _of_model(workspace: Workspace, name: str) -> Start:
     return Start(str(files.manifest.get("encoder", model.name)), files.directory, model.name, files)
 
 
-def skipped(workspace: Workspace, articles: Iterable[AnnotatedArticle], minimum: int) -> Skipped | None:
-    """Say why not to train: fewer than `minimum` of the articles are new since the last model's snapshot.
+def skipped(workspace: Workspace, parts: Iterable[Sequence[AnnotatedArticle]], minimum: int) -> Skipped | None:
+    """Say why not to train: fewer than `minimum` of the parts' articles are new since the last model's snapshot.
 
     The last model is the newest trained one that was decided on, promoted or not. One that waits for its
     decision does not count: its run may have been cut short, and is then to be done again. New is an article
@@ -92,7 +92,7 @@ def skipped(workspace: Workspace, articles: Iterable[AnnotatedArticle], minimum:
     except FileNotFoundError:
         log.warning("%s has no snapshot of its data: training, as if all annotations were new", last.name)
         return None
-    if (new := snapshot.count_new(articles, known)) >= minimum:
+    if (new := sum(snapshot.count_new(articles, known) for articles in parts)) >= minimum:
         log.info("%d new annotations since %s", new, last.name)
         return None
     reason = f"{new} new annotations since {last.name}, fewer than the {minimum} that a training is worth"

@@ -11,6 +11,8 @@ from classifier.articles import Probabilities
 from classifier.store import tables
 from classifier.store.queries import query
 
+_NUMBERS_AT_ONCE = 1_000_000
+
 
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return id, cluster_id, source and month of articles, by id."""
@@ -23,13 +25,18 @@ def add_predictions(
     columns: Mapping[str, Sequence[Any]],
     probabilities: Probabilities,
 ) -> None:
-    """Insert an evaluation's answers: the columns ids, hashes, words, clusters, categories and baselines."""
-    values = {name: list(column) for name, column in columns.items()}
-    flat = probabilities.ravel().tolist()
-    connection.execute(
-        query("insert_evaluation_predictions"),
-        {"evaluation_id": evaluation_id, "probabilities": flat, "width": probabilities.shape[1], **values},
-    )
+    """Insert an evaluation's answers: the columns ids, hashes, words, clusters, categories and baselines.
+
+    With many categories the probabilities of all articles would be gigabytes in a statement: they go in parts.
+    """
+    width = probabilities.shape[1]
+    size = max(1, _NUMBERS_AT_ONCE // width)
+    for start in range(0, len(probabilities), size):
+        part = slice(start, start + size)
+        values = {name: list(column[part]) for name, column in columns.items()}
+        flat = probabilities[part].ravel().tolist()
+        given = {"evaluation_id": evaluation_id, "probabilities": flat, "width": width, **values}
+        connection.execute(query("insert_evaluation_predictions"), given)
 
 
 def articles(connection: Connection, evaluation_id: int) -> Sequence[Row[*tuple[Any, ...]]]:

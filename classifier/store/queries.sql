@@ -344,6 +344,16 @@ WHERE articles.split = :split
   )
 ORDER BY articles.id
 
+-- clusters_of_articles
+-- The clusters of near-duplicates that these articles' texts belong to: a text may be in several, and one of before
+-- there were clusters is in none. OFFSET 0: each is looked up by the indexes.
+SELECT articles.id, articles.fingerprint, own.cluster_id
+FROM articles
+LEFT JOIN LATERAL (
+    SELECT cluster_id FROM text_clusters WHERE text_clusters.fingerprint = articles.fingerprint OFFSET 0
+) AS own ON true
+WHERE articles.id = ANY(CAST(:ids AS bigint[]))
+
 -- sizes_by_category
 -- How many articles each split has of each category, by the annotation that counts; null: not annotated.
 SELECT newest.category, articles.split, count(*)
