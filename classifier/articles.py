@@ -6,6 +6,7 @@ the same table.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -45,6 +46,23 @@ class AnnotatedArticle:
     text: str
     text_hash: bytes
     category: str
+
+
+class Texts:
+    """The texts of articles, one after the other; none is kept, and each pass reads them again."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, *parts: Sequence[AnnotatedArticle]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return sum(map(len, self._parts))
+
+    def __iter__(self) -> Iterator[str]:
+        """Return each article's text."""
+        return (article.text for articles in self._parts for article in articles)
 
 
 @dataclass(frozen=True, slots=True)

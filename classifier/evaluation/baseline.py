@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from classifier.evaluation.metrics import Metrics, measure
 from classifier.model import linear
+from classifier.model.linear import TextSource
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +28,14 @@ class Baseline:
 
 
 def evaluate(
-    train_texts: Sequence[str], train_categories: Sequence[str], texts: Sequence[str], categories: Sequence[str]
+    train_texts: TextSource, train_categories: Sequence[str], texts: TextSource, categories: Sequence[str]
 ) -> Baseline:
     """Train the baseline on the first two and measure it on the others."""
     predicted, seconds = predict(train_texts, train_categories, texts)
     return Baseline(measure(categories, predicted), seconds)
 
 
-def predict(
-    train_texts: Sequence[str], train_categories: Sequence[str], texts: Sequence[str]
-) -> tuple[list[str], float]:
+def predict(train_texts: TextSource, train_categories: Sequence[str], texts: TextSource) -> tuple[list[str], float]:
     """Train the baseline on the first two; return its categories of the third, and the seconds it trained.
 
     Where there is nothing to learn, because no term occurs in two texts or all are of one category, it
@@ -49,4 +48,4 @@ def predict(
     except ValueError as error:  # scikit-learn has no other for an empty vocabulary or a single category
         log.warning("the baseline names the most frequent category only: %s", error)
         return [Counter(train_categories).most_common(1)[0][0]] * len(texts), 0.0
-    return [model.categories[column] for column in model.scores(texts).argmax(axis=1)], seconds
+    return model.predict(texts), seconds

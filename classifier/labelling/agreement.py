@@ -123,7 +123,12 @@ def check_pieces(tokenization: Tokenization, reference: Tokenize, texts: Sequenc
 
 def choose_texts(texts: Iterable[str], count: int = TEXTS) -> list[str]:
     """Return `count` of the distinct texts by their hash: the same ones whatever the order."""
-    return sorted(set(texts), key=lambda text: hashlib.sha256(text.encode()).digest())[:count]
+    chosen: dict[bytes, str] = {}  # no more than twice as many as are wanted
+    for text in texts:
+        chosen[hashlib.sha256(text.encode()).digest()] = text
+        if len(chosen) >= 2 * count:
+            chosen = dict(sorted(chosen.items())[:count])
+    return [text for _, text in sorted(chosen.items())[:count]]
 
 
 def measure(

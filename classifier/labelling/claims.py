@@ -17,7 +17,7 @@ from classifier.articles import Model, QueuedArticle
 from classifier.labelling import bisection
 from classifier.labelling.bisection import Labels
 from classifier.store import labelling_queue, reads
-from classifier.store.labelling_queue import Selection
+from classifier.store.labelling_queue import PageTooLargeError, Selection
 
 STRETCH = 10_000
 """Articles of a new champion's backlog that are looked at in one transaction."""
@@ -70,6 +70,7 @@ class Claims:
         self._on_enqueued = on_enqueued
         self._place = labelling_queue.START
         self._expected = min(page_size, _FIRST)
+        self._fitting = page_size  # as far as is known, so many texts are no more than a page may hold
         self._began, self._claimed = time.monotonic(), 0
         self._stopped = threading.Event()
         self.replaced = False
@@ -95,7 +96,7 @@ class Claims:
 
     def _size(self) -> int:
         """Return how many articles to claim next, 0 for none, after waiting for the rate's limit."""
-        size = min(self._page_size, self._expected)
+        size = min(self._page_size, self._expected, self._fitting)
         if self._limit is not None:
             size = min(size, self._limit - self._claimed)
         if self._max_rate is not None and size:
@@ -107,9 +108,7 @@ class Claims:
     def _claim(self, size: int) -> Page | None:
         connection = self._database.connect()
         try:
-            articles, self._place = labelling_queue.claim(
-                connection, self._model.id, size, self._selection, self._place
-            )
+            articles, self._place = self._take(connection, size)
             # Asked after the claim, in a newer snapshot: a promotion that is not seen here commits later, and
             # its backlog then finds this page open and waits for its end.
             self.replaced = not reads.is_champion(connection, self._model.id)
@@ -120,6 +119,18 @@ class Claims:
             raise
         connection.close()
         return None
+
+    def _take(self, connection: Connection, size: int) -> tuple[list[QueuedArticle], labelling_queue.Position]:
+        """Claim as many articles as a page may hold; after a page that was too large, try twice as many each time."""
+        while True:
+            try:
+                found = labelling_queue.claim(connection, self._model.id, size, self._selection, self._place)
+            except PageTooLargeError as error:
+                connection.rollback()
+                self._fitting = size = error.fitting
+            else:
+                self._fitting = min(self._page_size, max(self._fitting, 2 * size))
+                return found
 
     def _enqueue_more(self) -> bool:
         """Enqueue a further stretch of the champion's backlog; False where there is none.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from classifier.labelling.bisection import Labels
 from classifier.store import addresses, elsewhere, own_table, reads
 from classifier.store import connection as connections
 from classifier.store.own_table import Key, Label, Pair, Span, TakenError, TextRow
+
+_CHARACTERS = 16 * 2**20  # of a page's texts that are in memory, and one text more
 
 _ATTEMPTS = 10
 """Times that a page is tried which somebody else keeps writing, and that stays as it is, before it is an error."""
@@ -153,12 +155,15 @@ class Worker:
                 rows = own_table.read(connection, self.pair, keys, self._span(after))
                 if not self._is_champion():  # asked after the read, which saw all labels of former champions
                     return None
-                labels = self._labels([row for row in rows if self._is_due(row)])
+                looked_at, labels = 0, list[Label]()
+                for some in _in_parts(rows):
+                    looked_at += len(some)
+                    labels += self._labels([row for row in some if self._is_due(row)])
                 own_table.write(connection, self.pair, self.model.name, labels)
         except TakenError as error:
             return _Page(keys, error=error)
         dead = sum(label.error is not None for label in labels)
-        return _Page(keys, len(rows), len(labels) - dead, dead)
+        return _Page(keys, looked_at, len(labels) - dead, dead)
 
     def _span(self, after: Key) -> Span:
         return Span(self.model.name, after, all=self.refresh)
@@ -183,11 +188,29 @@ class Worker:
 
     def _label(self, row: TextRow, found: NDArray[np.float32] | str) -> Label:
         if isinstance(found, str):
-            return Label(row, None, None, None, found)
+            return Label(_written(row), None, None, None, found)
         values = [float(str(value)) for value in found]  # the shortest numbers that stand for these bits
         best = int(found.argmax())
         categories = self.model.categories
-        return Label(row, categories[best], values[best], dict(zip(categories, values, strict=True)), None)
+        return Label(_written(row), categories[best], values[best], dict(zip(categories, values, strict=True)), None)
+
+
+def _in_parts(rows: Iterator[TextRow]) -> Iterator[list[TextRow]]:
+    """Yield a page's rows in lists of a bounded number of characters, which go through the model together."""
+    some: list[TextRow] = []
+    size = 0
+    for row in rows:
+        some.append(row)
+        size += len(row.text) if isinstance(row.text, str) else 0
+        if size > _CHARACTERS:
+            yield some
+            some, size = [], 0
+    yield some
+
+
+def _written(row: TextRow) -> TextRow:
+    """Return what is written of a row: the hash of its text in place of the text."""
+    return replace(row, text=None, text_hash=own_table.text_hash(row.text))
 
 
 def _unusable(text: Any) -> str | None:

@@ -11,7 +11,7 @@ them alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,9 @@ from classifier.model.blend import Blend
 from classifier.model.checkpoint import EncoderShape
 from classifier.model.linear import Scores
 from classifier.model.long_articles import ChunkWeights, Owners
-from classifier.model.tokenization import Pieces, Tokenization, pad
+from classifier.model.pieces import Pieces, lengths_of
+from classifier.model.slices import slices
+from classifier.model.tokenization import Tokenization, pad
 
 BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
 """Widths in word pieces; the model's own maximum takes the place of those beyond it.
@@ -37,6 +39,10 @@ BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
 Steps of 8 would pad less, but OpenVINO's bfloat16 kernels take 15 % longer a piece at odd multiples of
 8, and 5 % at odd multiples of 16 beyond 256: they multiply blocks of 16 by 32 (22 M parameters, one core).
 """
+
+
+PAGE_CHARACTERS = 32 * 2**20
+"""Of the texts that are prepared together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +109,13 @@ class Labeller:
         longest = self.tokenization.max_length
         return (*(width for width in BUCKETS if width < longest), longest)
 
-    def probabilities(self, texts: Sequence[str]) -> Probabilities:
-        """Return each text's probabilities, in the order given: (texts, categories)."""
-        return self.run(self.prepare(texts))
+    def probabilities(self, texts: Iterable[str]) -> Probabilities:
+        """Return each text's probabilities, in the order given: (texts, categories).
+
+        However many there are, a bounded number of characters is in memory, and the result is the same.
+        """
+        parts = [self.run(self.prepare(some)) for some in slices(texts, PAGE_CHARACTERS, of_each=1024)]
+        return np.concatenate(parts) if parts else self.run(self.prepare([]))
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
         """Tokenise a page and put its distinct texts into batches."""
@@ -145,6 +155,6 @@ class Labeller:
     def _by_bucket(self, pieces: Pieces) -> dict[int, list[int]]:
         """Return the rows of each bucket, in the page's order."""
         buckets, rows = self.widths, defaultdict(list)
-        for row, ids in enumerate(pieces):
-            rows[next(width for width in buckets if width >= len(ids))].append(row)
+        for row, bucket in enumerate(np.searchsorted(buckets, lengths_of(pieces))):
+            rows[buckets[bucket]].append(row)
         return rows

@@ -63,7 +63,7 @@ class Chunking:
         """Return how many word pieces of text two neighbouring chunks share."""
         return max_length - SPECIALS - self.stride
 
-    def weights(self, pieces: Sequence[Sequence[int]]) -> ChunkWeights:
+    def weights(self, pieces: Sequence[Sequence[int] | NDArray[np.int32]]) -> ChunkWeights:
         """Return how much each of these chunks counts."""
         return np.array([len(ids) if self.by_length else 1 for ids in pieces], dtype=np.float64)
 

@@ -20,6 +20,7 @@ from classifier.evaluation.sample import Answers, Sample, Strings, clusters
 from classifier.exceptions import NotComparableError, NotEvaluatedError, TrainingDataError
 from classifier.pipeline.exposures import Exposure
 from classifier.store import evaluations, reads
+from classifier.training import spooled_articles
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ class Answered:
 
 def sample(test: Sequence[AnnotatedArticle], facts: Sequence[Row[*tuple[Any, ...]]]) -> Sample:
     """Make columns of test articles and what `evaluations.articles_by_id` says of them, both by id."""
-    ids = np.array([article.id for article in test], dtype=np.int64)
+    ids = np.array([article_id for article_id, _, _ in spooled_articles.facts(test)], dtype=np.int64)
     return Sample(
         ids=ids,
-        truth=np.array([article.category for article in test]),
+        truth=np.array(spooled_articles.categories_of(test)),
         clusters=clusters(ids, [row.cluster_id for row in facts]),
         sources=np.array([row.source for row in facts]),
         words=np.array([len(article.text.split()) for article in test], dtype=np.int64),
@@ -69,11 +70,11 @@ def keep(
 ) -> None:
     """Store every article's answers with the evaluation, in its transaction, and what was computed for each."""
     columns: dict[str, Sequence[Any]] = {
-        "ids": [article.id for article in test],
-        "hashes": [article.text_hash for article in test],
+        "ids": [article_id for article_id, _, _ in spooled_articles.facts(test)],
+        "hashes": [text_hash for _, text_hash, _ in spooled_articles.facts(test)],
         "words": [len(article.text.split()) for article in test],
         "clusters": [row.cluster_id for row in facts],
-        "categories": [article.category for article in test],
+        "categories": list(spooled_articles.categories_of(test)),
         "baselines": list(baseline),
         "gflops": gflops,
     }

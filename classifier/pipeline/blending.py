@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from classifier.articles import AnnotatedArticle
+from classifier.articles import AnnotatedArticle, Texts
 from classifier.exceptions import TrainingDataError
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
@@ -17,6 +17,7 @@ from classifier.model.checkpoint import Checkpoint
 from classifier.model.linear import Linear
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline import confidence
+from classifier.training.spooled_articles import SpooledArticles, categories_of
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def choose(
     """
     started = time.monotonic()
     try:
-        counting = _learnt(train, kind)
+        counting = _learnt(kind, train)
     except ValueError as error:  # scikit-learn has no other for an empty vocabulary
         log.warning("the network answers alone, a linear classifier finds nothing to learn: %s", error)
         return None
@@ -47,7 +48,7 @@ def choose(
     if known.sum() < blend.LEAST:
         log.warning("the network answers alone: a blend needs %d validation articles", blend.LEAST)
         return None
-    scores = counting.scores([article.text for article in validation])
+    scores = counting.scores(Texts(validation))
     weights = blend.fit(probabilities[known], scores[known], truth[known])
     log.info("%s; the linear classifier took %.1f s", line(Blend(counting, weights)), time.monotonic() - started)
     return Blend(counting, weights)
@@ -58,7 +59,7 @@ def refitted(chosen: Blend, train: Sequence[AnnotatedArticle], validation: Seque
 
     It is for labelling. What is chosen on the validation split is chosen with the one that has not seen it.
     """
-    return replace(chosen, linear=_learnt([*train, *validation], chosen.linear.kind))
+    return replace(chosen, linear=_learnt(chosen.linear.kind, train, validation))
 
 
 def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
@@ -69,26 +70,28 @@ def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
     """
     if labeller.blend is None:
         return labeller
-    known = [article for article in train if article.category in labeller.categories]
-    if gone := sorted(set(labeller.categories) - {article.category for article in known}):
+    names = categories_of(train)
+    rows = [row for row, name in enumerate(names) if name in labeller.categories]
+    known = train.take(rows) if isinstance(train, SpooledArticles) else [train[row] for row in rows]
+    if gone := sorted(set(labeller.categories) - {*names}):
         raise TrainingDataError(
             f"the train split has no annotated article of {', '.join(gone)}, which the model's linear classifier knows"
         )
     try:
-        return replace(labeller, blend=replace(labeller.blend, linear=_learnt(known, labeller.blend.linear.kind)))
+        return replace(labeller, blend=replace(labeller.blend, linear=_learnt(labeller.blend.linear.kind, known)))
     except ValueError as error:  # as above
         raise TrainingDataError(
             f"the train split's articles leave the model's linear classifier nothing to learn: {error}"
         ) from error
 
 
-def _learnt(articles: Sequence[AnnotatedArticle], kind: str) -> Linear:
-    return linear.fit([article.text for article in articles], [article.category for article in articles], kind)
+def _learnt(kind: str, *parts: Sequence[AnnotatedArticle]) -> Linear:
+    return linear.fit(Texts(*parts), [category for articles in parts for category in categories_of(articles)], kind)
 
 
 def line(chosen: Blend | None) -> str:
     """Say in a line what answers."""
     if chosen is None:
         return "the network alone"
-    weights, terms = chosen.weights, len(chosen.linear.coefficients)
+    weights, terms = chosen.weights, chosen.linear.coefficients.shape[0]
     return f"network {weights.network:.2f}, {chosen.linear.kind} {weights.linear:.2f}, of {terms:,} terms"

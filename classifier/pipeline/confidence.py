@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities
+from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities, Texts
 from classifier.evaluation import abstention, calibration, sample
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.sample import Answers
@@ -25,6 +25,7 @@ from classifier.model.blend import Blend
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
 from classifier.store import evaluations
+from classifier.training.spooled_articles import categories_of, facts
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +87,13 @@ def choose_threshold(
 def answers_of(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tuple[Probabilities, CategoryIndices]:
     """Return what is answered, and the columns that are right: -1 where the model does not know the category."""
     columns = {name: column for column, name in enumerate(labeller.categories)}
-    truth = np.array([columns.get(article.category, -1) for article in articles], dtype=np.int64)
-    return labeller.probabilities([article.text for article in articles]), truth
+    truth = np.array([columns.get(category, -1) for category in categories_of(articles)], dtype=np.int64)
+    return labeller.probabilities(Texts(articles)), truth
 
 
 def clusters_of(connection: Connection, articles: Sequence[AnnotatedArticle]) -> Clusters:
     """Return the number of each article's cluster of near-duplicates; they are correct or wrong together."""
-    ids = [article.id for article in articles]
+    ids = [article_id for article_id, _, _ in facts(articles)]
     found = {row.id: row.cluster_id for row in evaluations.articles_by_id(connection, ids)}
     return sample.clusters(np.array(ids, dtype=np.int64), [found.get(one) for one in ids])
 

@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from classifier import durable, registry
-from classifier.articles import AnnotatedArticle, Model
+from classifier.articles import Model, Texts
 from classifier.evaluation import baseline
 from classifier.evaluation import report as reports
 from classifier.evaluation.abstention import Threshold
@@ -31,6 +31,7 @@ from classifier.pipeline.model_files import uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.store import evaluations, reads, writes
 from classifier.training import snapshot
+from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -80,10 +81,10 @@ class _Data:
     chosen for.
     """
 
-    test: Sequence[AnnotatedArticle]
+    test: SpooledArticles
     facts: Sequence[Row[*tuple[Any, ...]]]
-    train: Sequence[AnnotatedArticle]
-    validation: Sequence[AnnotatedArticle]
+    train: SpooledArticles
+    validation: SpooledArticles
     exposure: Exposure
     train_seconds: float | None
     wanted_precision: float | None
@@ -91,7 +92,7 @@ class _Data:
     @property
     def kept(self) -> list[int]:
         """The places of the test articles that count."""
-        return [place for place, article in enumerate(self.test) if article.id not in self.exposure.articles]
+        return [place for place, article_id in enumerate(self.test.ids) if article_id not in self.exposure.articles]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +155,13 @@ def run(
 def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
-        test = reads.annotated_articles(connection, "test")
-        facts = evaluations.articles_by_id(connection, [article.id for article in test])
-        train, validation = (reads.annotated_articles(connection, split) for split in ("train", "validation"))
+        test, train, validation = (
+            spool(reads.stream_annotated_articles(connection, split), workspace.settings.home)
+            for split in ("test", "train", "validation")
+        )
+        rows = evaluations.articles_by_id(connection, test.ids)
         seconds = reads.training(connection, model.id).get("training", {}).get("seconds")
-        exposure = exposures.find(connection, [model], {article.id: article.text_hash for article in test})
+        exposure = exposures.find(connection, [model], dict(zip(test.ids, test.text_hashes, strict=True)))
         wanted = (reads.confidence(connection, model.id) or {}).get("threshold", {}).get("wanted_precision")
     if not test:
         raise TrainingDataError("the test split has no annotated article to evaluate on")
@@ -169,16 +172,15 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
             f"{model.name}: was trained on each of the {len(test)} test articles, or on near-duplicates of them; "
             "annotate other articles of the test split"
         )
-    return model, _Data(test, facts, train, validation, exposure, seconds, wanted)
+    return model, _Data(test, rows, train, validation, exposure, seconds, wanted)
 
 
 def _answer(data: _Data, measured: Measured) -> _Outputs:
     # the baseline stops nowhere early, so it may learn from the validation split too
-    rest = [*data.train, *data.validation]
     guessed, seconds = baseline.predict(
-        [article.text for article in rest],
-        [article.category for article in rest],
-        [article.text for article in data.test],
+        Texts(data.train, data.validation),
+        [*data.train.categories, *data.validation.categories],
+        Texts(data.test),
     )
     return _Outputs(measured, guessed, seconds)
 
@@ -186,7 +188,7 @@ def _answer(data: _Data, measured: Measured) -> _Outputs:
 def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple[Evaluated, dict[str, Any]]:
     """Compute the figures, and the report, on the articles that count."""
     kept = data.kept
-    test = [data.test[place] for place in kept]
+    test = data.test.take(kept)
     guessed = [outputs.baseline[place] for place in kept]
     found = Answers(model.categories, outputs.model.probabilities[kept])
     report = reports.build(
@@ -197,11 +199,10 @@ def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple
         threshold=model.threshold,
         wanted_precision=data.wanted_precision,
     )
-    truth = [article.category for article in test]
     result = Evaluated(
         model.name,
-        measure(truth, found.predicted.tolist()),
-        measure(truth, guessed),
+        measure(test.categories, found.predicted.tolist()),
+        measure(test.categories, guessed),
         engine,
         data.train_seconds,
         outputs.baseline_seconds,

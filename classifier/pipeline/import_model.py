@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from classifier import registry
+from classifier.articles import Split, Texts
 from classifier.exceptions import SettingsError
 from classifier.labelling import agreement
 from classifier.model import artefact, checkpoint, encoder, foreign_tokenizer, hub_model
@@ -16,6 +18,7 @@ from classifier.pipeline import confidence
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.training import provenance
+from classifier.training.spooled_articles import spool
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -73,7 +76,7 @@ def run(
     }
     wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
     with workspace.database.connect() as connection:
-        validation = reads.annotated_articles(connection, "validation")
+        validation = spool(reads.stream_annotated_articles(connection, "validation"), workspace.settings.home)
         clusters = confidence.clusters_of(connection, validation)
     sure = confidence.choose(
         found.weights, tokenization, found.categories, validation, wanted_precision=wanted, clusters=clusters
@@ -93,13 +96,14 @@ def run(
     return Imported(model.name, model.artefact, source, model.categories, found.max_length, confidence.line(sure))
 
 
-def _texts(workspace: Workspace) -> list[str]:
+def _texts(workspace: Workspace) -> Iterable[str]:
     """Return the articles that engine and network are compared on: there may be none yet."""
     with workspace.database.connect() as connection:
-        for split in ("validation", "train"):
-            if found := reads.annotated_articles(connection, split):
-                return [article.text for article in found]
-    return list(agreement.SENTENCES)
+        splits: tuple[Split, ...] = ("validation", "train")
+        for split in splits:
+            if found := spool(reads.stream_annotated_articles(connection, split), workspace.settings.home):
+                return Texts(found)
+    return agreement.SENTENCES
 
 
 def _sha256(directory: Path) -> str:

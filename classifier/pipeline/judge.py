@@ -112,7 +112,7 @@ def _judge(workspace: Workspace, pair: list[Model], answered: list[Answered], ma
 
 def _measure_again(workspace: Workspace, models: list[Model]) -> None:
     with workspace.database.connect() as connection:
-        now = snapshot.sha256(reads.annotated_articles(connection, "test"))
+        now = snapshot.sha256(reads.stream_annotated_articles(connection, "test"))
         stale = []
         for model in models:
             found = reads.newest_evaluation(connection, model.id)

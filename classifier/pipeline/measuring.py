@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -23,10 +23,12 @@ from sqlalchemy import Engine
 
 from classifier.articles import AnnotatedArticle, Model, Probabilities
 from classifier.labelling import cost
-from classifier.labelling.pages import Labeller
+from classifier.labelling.pages import PAGE_CHARACTERS, Labeller
 from classifier.model.checkpoint import EncoderShape
+from classifier.model.slices import slices
 from classifier.store import evaluations
 from classifier.store.evaluations import Answer
+from classifier.training.spooled_articles import facts
 
 log = logging.getLogger(__name__)
 
@@ -60,36 +62,40 @@ def measure(
     new: set[bytes] = set()
     for start in range(0, len(articles), CHUNK):
         chunk = articles[start : start + CHUNK]
+        hashes = {article_id: text_hash for article_id, text_hash, _ in facts(chunk)}
         with database.connect() as connection:
-            hashes = {article.id: article.text_hash for article in chunk}
             answers = evaluations.known_answers(connection, model.id, engine, hashes)
-        computed = _compute(labeller, shape, [one for one in chunk if one.text_hash not in answers])
+        computed = _compute(labeller, shape, chunk, answers.keys())
         if computed:
             with database.begin() as connection:
                 evaluations.add_unfinished_answers(connection, model.id, engine, computed)
         answers |= computed
         new |= computed.keys()
         rows = slice(start, start + len(chunk))
-        probabilities[rows] = [answers[one.text_hash].probabilities for one in chunk]
-        gflops[rows] = [answers[one.text_hash].gflops for one in chunk]
-        seconds[rows] = [answers[one.text_hash].seconds for one in chunk]
-    reused = sum(article.text_hash not in new for article in articles)
+        found = [answers[text_hash] for text_hash in hashes.values()]
+        probabilities[rows] = [answer.probabilities for answer in found]
+        gflops[rows] = [answer.gflops for answer in found]
+        seconds[rows] = [answer.seconds for answer in found]
+    reused = sum(text_hash not in new for _, text_hash, _ in facts(articles))
     log.info("%s: %d of %d articles had been answered before", model.name, reused, len(articles))
     return Measured(probabilities, float(seconds.sum()), gflops, engine, reused)
 
 
-def _compute(labeller: Labeller, shape: EncoderShape, articles: Sequence[AnnotatedArticle]) -> dict[bytes, Answer]:
-    """Answer the articles, each distinct text once."""
-    texts = {article.text_hash: article.text for article in articles}
-    if not texts:
-        return {}
-    started = time.perf_counter()
-    prepared = labeller.prepare(list(texts.values()))
-    probabilities = labeller.run(prepared)
-    seconds = (time.perf_counter() - started) / len(texts)
-    gflops = cost.gflops(prepared, shape, len(labeller.categories)).tolist()
-    rows = zip(texts, probabilities, gflops, strict=True)
-    return {text_hash: Answer(row, each, seconds) for text_hash, row, each in rows}
+def _compute(
+    labeller: Labeller, shape: EncoderShape, articles: Sequence[AnnotatedArticle], known: Container[bytes]
+) -> dict[bytes, Answer]:
+    """Answer the articles whose texts are not known, each distinct text once; few texts are in memory at a time."""
+    places = {text_hash: place for place, (_, text_hash, _) in enumerate(facts(articles)) if text_hash not in known}
+    texts = (articles[place].text for place in places.values())
+    hashes, answers = iter(places), dict[bytes, Answer]()
+    for some in slices(texts, PAGE_CHARACTERS, of_each=1024):
+        started = time.perf_counter()
+        prepared = labeller.prepare(some)
+        probabilities = labeller.run(prepared)
+        seconds = (time.perf_counter() - started) / len(some)
+        gflops = cost.gflops(prepared, shape, len(labeller.categories)).tolist()
+        answers |= {next(hashes): Answer(row, each, seconds) for row, each in zip(probabilities, gflops, strict=True)}
+    return answers
 
 
 def _described(labeller: Labeller) -> str:

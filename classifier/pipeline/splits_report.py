@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection
 
-from classifier.articles import SPLITS, AnnotatedArticle, Split
+from classifier.articles import SPLITS, Split
 from classifier.ingest import signatures
 from classifier.ingest.splits import Proportions
 from classifier.ingest.text import fingerprint
+from classifier.pipeline import training_data
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
+from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
+
+_TEXTS = 64  # in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class SplitsReport:
 
     `left_out` counts annotated articles that are not read with their split, as they repeat or nearly
     repeat an article of a more guarded one. `near_duplicates_across` counts those that are read although
-    they do: it is found from the texts themselves, not from what the database says of them, and must be 0.
+    they do: it is found from the texts that training and evaluation read, of which some of the train split validate
+    where the validation split has none, and not from what the database says of them. It must be 0.
     """
 
     total: Sizes
@@ -55,7 +58,7 @@ def run(workspace: Workspace, proportions: Proportions | None = None) -> SplitsR
     aim = dict(zip(SPLITS, (proportions or Proportions()).shares, strict=True))
     with workspace.database.connect() as connection:
         counts = reads.sizes_by_category(connection)
-        left_out, across = _near_duplicates(connection, counts)
+    left_out, across = _near_duplicates(workspace, counts)
     categories = sorted({category for category, _ in counts}, key=lambda one: (one is None, one or ""))
     by_category = {one: {split: counts.get((one, split), 0) for split in SPLITS} for one in categories}
     total = {split: sum(sizes[split] for sizes in by_category.values()) for split in SPLITS}
@@ -75,29 +78,44 @@ def _sizes(category: str | None, articles: dict[Split, int], aim: Mapping[Split,
 
 
 def _near_duplicates(
-    connection: Connection, counts: Mapping[tuple[str | None, Split], int]
+    workspace: Workspace, counts: Mapping[tuple[str | None, Split], int]
 ) -> tuple[dict[Split, int], int]:
     """Return how many annotated articles are left out of each split, and how many should be and are not."""
-    annotated: Counter[Split] = Counter()
+    left_out: dict[Split, int] = dict.fromkeys(SPLITS, 0)
     for (category, split), count in counts.items():
-        annotated[split] += count if category is not None else 0
-    left_out: dict[Split, int] = {}
+        left_out[split] += count if category is not None else 0
     across, guarded_bands, guarded_texts = 0, np.zeros(0, np.int64), set[bytes]()
-    for split in reversed(SPLITS):
-        articles = reads.annotated_articles(connection, split)
-        left_out[split] = annotated[split] - len(articles)
+    for articles in _read(workspace, left_out):
         bands, prints = _identity(articles)
         repeated = np.array([one in guarded_texts for one in prints], np.bool_)
         across += int((repeated | np.isin(bands, guarded_bands).any(axis=1)).sum())
         guarded_bands = np.union1d(guarded_bands, bands)
         guarded_texts.update(prints)
-    return {split: left_out[split] for split in SPLITS}, across
+    return left_out, across
 
 
-def _identity(articles: Sequence[AnnotatedArticle]) -> tuple[signatures.Bands, list[bytes]]:
+def _read(workspace: Workspace, left_out: dict[Split, int]) -> list[SpooledArticles]:
+    """Return what is tested on, validated on and trained on; take what is read off its split's count."""
+    with workspace.database.connect() as connection:
+        test = spool(reads.stream_annotated_articles(connection, "test"), workspace.settings.home)
+    parts = training_data.parts(workspace)
+    left_out["test"] -= len(test)
+    left_out["train"] -= len(parts.train)
+    left_out["train" if parts.cut else "validation"] -= len(parts.validation)
+    return [test, parts.validation, parts.train]
+
+
+def _identity(articles: SpooledArticles) -> tuple[signatures.Bands, list[bytes]]:
     """Return the articles' bands and fingerprints; a text too short for bands has its fingerprint alone."""
-    bands, found = signatures.bands([article.text for article in articles])
-    prints = [fingerprint(article.text) for article in articles]
+    found = [_identity_of([article.text for article in articles[start : start + _TEXTS]])
+             for start in range(0, len(articles), _TEXTS)]  # fmt: skip
+    bands = [np.zeros((0, signatures.BANDS), np.int64), *(bands for bands, _ in found)]
+    return np.concatenate(bands), [one for _, prints in found for one in prints]
+
+
+def _identity_of(texts: Sequence[str]) -> tuple[signatures.Bands, list[bytes]]:
+    bands, found = signatures.bands(texts)
+    prints = [fingerprint(text) for text in texts]
     own = np.array([int.from_bytes(one[:8], "big", signed=True) for one in prints], np.int64)
     bands[~found] = own[~found, np.newaxis]
     return bands, prints

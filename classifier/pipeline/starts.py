@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +94,8 @@ def kept(workspace: Workspace, start: Start) -> Iterator[None]:
         yield
 
 
-def skipped(workspace: Workspace, articles: Iterable[AnnotatedArticle], minimum: int) -> Skipped | None:
-    """Say why not to train: fewer than `minimum` of the articles are new since the last model's snapshot.
+def skipped(workspace: Workspace, parts: Iterable[Sequence[AnnotatedArticle]], minimum: int) -> Skipped | None:
+    """Say why not to train: fewer than `minimum` of the parts' articles are new since the last model's snapshot.
 
     The last model is the newest trained one that was decided on, promoted or not. One that waits for its
     decision does not count: its run may have been cut short, and is then to be done again. New is an article
@@ -115,7 +115,7 @@ def skipped(workspace: Workspace, articles: Iterable[AnnotatedArticle], minimum:
             last.name, error,
         )  # fmt: skip
         return None
-    if (new := snapshot.count_new(articles, known)) >= minimum:
+    if (new := sum(snapshot.count_new(articles, known) for articles in parts)) >= minimum:
         log.info("%d new annotations since %s", new, last.name)
         return None
     reason = f"{new} new annotations since {last.name}, fewer than the {minimum} that a training is worth"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier import registry
-from classifier.articles import AnnotatedArticle
+from classifier.articles import AnnotatedArticle, Texts
 from classifier.labelling import agreement
 from classifier.labelling.agreement import Agreement
 from classifier.model import artefact
@@ -25,6 +25,7 @@ from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.training import provenance, snapshot
 from classifier.training.recipes import Recipe
+from classifier.training.spooled_articles import categories_of
 from classifier.workspace import Workspace
 
 if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
@@ -89,9 +90,9 @@ def run(
     """
     start = starts.find(workspace, encoder_name, start_from)
     train, validation = training_data.read(workspace)
-    if skipped := starts.skipped(workspace, [*train, *validation], min_new_annotations):
+    if skipped := starts.skipped(workspace, (train, validation), min_new_annotations):
         return skipped
-    categories = tuple(sorted({article.category for article in train}))
+    categories = tuple(sorted({*train.categories}))
     pretrained = start.checkpoint(categories, seed=recipe.seed)
     longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
     tokenization = Tokenization.read(start.tokenizer, longest, recipe.chunking)
@@ -102,9 +103,8 @@ def run(
     ):
         fitted = under_way.fit(training, pretrained, categories, recipe, on_progress)
         details = _details(start, recipe, train, validation, content, fitted)
-        texts = (article.text for article in validation)
         fine_tuned = replace(pretrained, weights=fitted.weights)
-        details["engine"] = agreement.check(fine_tuned, tokenization, categories, texts)
+        details["engine"] = agreement.check(fine_tuned, tokenization, categories, Texts(validation))
         wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
         blend = None
         if recipe.blend != "none":
@@ -138,7 +138,7 @@ def _details(
         "data": {
             "articles": len(train),
             "validation_articles": len(validation),
-            "by_category": dict(Counter(article.category for article in train)),
+            "by_category": dict(Counter(categories_of(train))),
             "sha256": snapshot.sha256(train),
             "validation_sha256": snapshot.sha256(validation),
             "snapshot": snapshot.FILE,

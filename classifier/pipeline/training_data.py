@@ -1,32 +1,41 @@
-"""What a training is given: the annotated articles of the train and the validation split."""
+"""What a training is given: the annotated articles of the train and the validation split.
+
+Their texts are in a file and not in memory: see `classifier.training.spooled_articles`.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from dataclasses import dataclass
 
-from classifier.articles import AnnotatedArticle
 from classifier.exceptions import TrainingDataError
+from classifier.pipeline import validation_cut
 from classifier.store import reads
+from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-VALIDATION_SHARE = 0.1
-"""Taken out of the train split where the validation split has no annotated articles."""
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The articles to train on and to validate on; with `cut`, both are of the train split."""
+
+    train: SpooledArticles
+    validation: SpooledArticles
+    cut: bool = False
 
 
-def read(workspace: Workspace) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
+def read(workspace: Workspace) -> tuple[SpooledArticles, SpooledArticles]:
     """Return the articles to train on and those to validate on; never one of the test split.
 
     Raises:
         TrainingDataError: there are none, or all are of one category.
     """
-    with workspace.database.connect() as connection:
-        train = reads.annotated_articles(connection, "train")
-        validation = reads.annotated_articles(connection, "validation")
-    categories = Counter(article.category for article in train)
-    if not train:
+    found = parts(workspace)
+    train, validation = found.train, found.validation
+    categories = {*train.categories}
+    if not len(train):
         raise TrainingDataError(
             "the train split has no annotated article; run: classifier ingest FILE --category COLUMN"
         )
@@ -34,36 +43,34 @@ def read(workspace: Workspace) -> tuple[list[AnnotatedArticle], list[AnnotatedAr
         raise TrainingDataError(
             f"all annotated articles are of one category, {next(iter(categories))!r}; two are needed"
         )
-    if not validation:
-        train, validation = _set_aside(train)
-        log.info("the validation split is empty: %d articles of the train split serve as one", len(validation))
-    return train, _known(validation, {article.category for article in train})
+    return train, _known(validation, categories)
 
 
-def _known(validation: list[AnnotatedArticle], categories: set[str]) -> list[AnnotatedArticle]:
-    known = [article for article in validation if article.category in categories]
-    if not known or len(categories) < 2:
+def parts(workspace: Workspace) -> Parts:
+    """Return the articles to train on and to validate on, whatever they are, as they were at one moment.
+
+    Where the validation split has no annotated article, a tenth of the train split serves as one: no article of it
+    has a near-duplicate in the rest.
+    """
+    # one snapshot, so that an article that changes meanwhile is in both parts or in neither as it was
+    with workspace.database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        home = workspace.settings.home
+        train = spool(reads.stream_annotated_articles(connection, "train"), home)
+        validation = spool(reads.stream_annotated_articles(connection, "validation"), home)
+        if len(validation) or not len(train):
+            return Parts(train, validation)
+        group_of = validation_cut.groups(train.ids, reads.clusters_of_articles(connection, train.ids))
+    train, validation = validation_cut.cut(train, group_of.tolist())
+    log.info("the validation split is empty: %d articles of the train split serve as one", len(validation))
+    return Parts(train, validation, cut=True)
+
+
+def _known(validation: SpooledArticles, categories: set[str]) -> SpooledArticles:
+    known = validation.take(row for row, category in enumerate(validation.categories) if category in categories)
+    if not len(known) or len(categories) < 2:
         raise TrainingDataError(
             "too few annotated articles: some of two categories are needed to train on, and others to validate on"
         )
-    if unknown := sorted({article.category for article in validation} - categories):
+    if unknown := sorted({*validation.categories} - categories):
         log.warning("categories without an article in the train split are left out of validation: %s", unknown)
     return known
-
-
-def _set_aside(articles: list[AnnotatedArticle]) -> tuple[list[AnnotatedArticle], list[AnnotatedArticle]]:
-    """Divide by the texts' own hashes, so that the same articles always give the same parts.
-
-    The last article of a category stays with the train split.
-    """
-    size = max(1, round(len(articles) * VALIDATION_SHARE))
-    left = Counter(article.category for article in articles)
-    aside: set[bytes] = set()
-    for article in sorted(articles, key=lambda article: (article.text_hash, article.id)):
-        if len(aside) < size and left[article.category] > 1:
-            left[article.category] -= 1
-            aside.add(article.text_hash)
-    return (
-        [article for article in articles if article.text_hash not in aside],
-        [article for article in articles if article.text_hash in aside],
-    )

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from classifier.exceptions import SettingsError
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
-from classifier.pipeline import starts, training_data, under_way
+from classifier.pipeline import starts, training_data
 from classifier.pipeline.use_case import use_case
 from classifier.store import studies
-from classifier.training import checkpoints, search, state
+from classifier.training import checkpoints, search, state, token_files
 from classifier.training.recipes import Recipe, files
 from classifier.training.search import Range
 from classifier.training.state import Tokenized
@@ -107,7 +108,20 @@ def run(
         raise SettingsError(f"trials {trials}: has to be at least 1")
     if out:
         _check_place(out)
-    task, described = _task(workspace, recipe, encoder_name, start_from)
+    with _task(workspace, recipe, encoder_name, start_from) as (task, described):
+        return _search(workspace, task, described, trials, out, on_start, on_trial)
+
+
+def _search(
+    workspace: Workspace,
+    task: _Task,
+    described: dict[str, Any],
+    trials: int,
+    out: Path | None,
+    on_start: Callable[[int], None],
+    on_trial: Callable[[int], None],
+) -> Tuned:
+    recipe = task.recipe
     name = f"{Path(recipe.name).stem}-{task.key(replace(recipe, name=''))[:12]}"  # wherever its file is
     target = out or workspace.settings.recipes_directory / f"{name}.toml"
     first = search.own_values(recipe, task.ranges)
@@ -130,18 +144,18 @@ def _check_place(out: Path) -> None:
         raise SettingsError(f"{out}: is a folder, or in one that is not writable; name another file with --out")
 
 
+@contextmanager
 def _task(
     workspace: Workspace, recipe: Recipe, encoder_name: str | None, start_from: str | None
-) -> tuple[_Task, dict[str, Any]]:
+) -> Iterator[tuple[_Task, dict[str, Any]]]:
     """Read what every trial is given, and say it in a few words."""
     start = starts.find(workspace, encoder_name, start_from)
     train, validation = training_data.read(workspace)
-    categories = tuple(sorted({article.category for article in train}))
+    categories = tuple(sorted({*train.categories}))
     pretrained = start.checkpoint(categories, seed=recipe.seed)
     longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
     tokenization = Tokenization.read(start.tokenizer, longest, recipe.chunking)
-    learnt, validated = (under_way.tokenized(tokenization, part, categories) for part in (train, validation))
-    ranges = search.space(recipe, layers=pretrained.shape.n_layers, has_mask=learnt.mask_id is not None)
+    ranges = search.space(recipe, layers=pretrained.shape.n_layers, has_mask=tokenization.mask_id is not None)
     described = {
         "recipe": asdict(recipe),
         "encoder": start.encoder,
@@ -149,7 +163,9 @@ def _task(
         "articles": len(train),
         "validation_articles": len(validation),
     }
-    return _Task(workspace, recipe, ranges, pretrained, categories, learnt, validated), described
+    root, parts = workspace.settings.checkpoints_directory, {"train": train, "validation": validation}
+    with token_files.opened(root, tokenization, parts, categories) as tokens:
+        yield _Task(workspace, recipe, ranges, pretrained, categories, tokens.train, tokens.validation), described
 
 
 def _take_part(study: Study, task: _Task, trials: int, on_trial: Callable[[int], None]) -> None:

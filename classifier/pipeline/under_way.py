@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classifier.articles import AnnotatedArticle
+from classifier.articles import AnnotatedArticle, Texts
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline import recording
 from classifier.pipeline.recording import Recorder
-from classifier.training import checkpoints, curves, state
+from classifier.training import checkpoints, curves, state, token_files
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.events import Events
 from classifier.training.recipes import Recipe
@@ -62,16 +62,18 @@ def opened(
     from classifier.training.fit import precision_of
 
     arithmetic = f"{backend()} {precision_of(recipe)}"
-    learnt = tokenized(tokenization, train, categories)
-    validated = tokenized(tokenization, validation, categories)
-    key = state.key(pretrained, learnt, validated, recipe, categories=categories, precision=arithmetic)
     settings = workspace.settings
     minutes, steps = settings.checkpoint_minutes, settings.checkpoint_steps
-    with (
-        checkpoints.opened(settings.checkpoints_directory, key, every_s=60 * minutes, every_steps=steps) as saved,
-        recording.recorded(workspace.database, key, epochs=recipe.epochs) as recorder,
-    ):
-        yield Training(learnt, validated, saved, recorder)
+    root, parts = settings.checkpoints_directory, {"train": train, "validation": validation}
+    with token_files.opened(root, tokenization, parts, categories) as tokens:
+        learnt, validated = tokens.train, tokens.validation
+        key = state.key(pretrained, learnt, validated, recipe, categories=categories, precision=arithmetic)
+        with (
+            checkpoints.opened(root, key, every_s=60 * minutes, every_steps=steps) as saved,
+            recording.recorded(workspace.database, key, epochs=recipe.epochs) as recorder,
+        ):
+            tokens.keep(saved.directory)
+            yield Training(learnt, validated, saved, recorder)
 
 
 def fit(
@@ -111,5 +113,5 @@ def tokenized(
 ) -> Tokenized:
     """Turn articles into what the network gets to see of them."""
     targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
-    chunks = tokenization.chunks([article.text for article in articles])
+    chunks = tokenization.chunks(Texts(articles))
     return Tokenized(chunks.pieces, targets, chunks.owners, tokenization.mask_id, chunks.weights)

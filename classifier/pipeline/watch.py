@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from classifier import registry
 from classifier.articles import Model
@@ -58,11 +58,10 @@ def run(workspace: Workspace) -> Watched:
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
         evaluated = answers.newest(connection, champion)
-        rows = _newest(connection, champion, settings)
+        now, since = _newest(connection, champion, settings)
         judged = audited(connection, champion)
-    now = _articles(rows)
     found = tuple(checks.run(_test_articles(evaluated), evaluated.evaluation.accuracy, now, judged, limits))
-    values = {**_figures(champion, now, found), "since": min((row.ingested_at for row in rows), default=None)}
+    values = {**_figures(champion, now, found), "since": since}
     with workspace.database.begin() as connection:
         _keep(connection, champion, found, {**values, "articles": len(now), "audited": len(judged)})
         alarms = tuple(_line(connection, champion, one) for one in found if one.outcome == "alarm")
@@ -92,20 +91,21 @@ def audited(connection: Connection, model: Model) -> Audited:
     )
 
 
-def _newest(connection: Connection, model: Model, settings: Settings) -> Sequence[Row[*tuple[Any, ...]]]:
-    return watching.newest(connection, model.id, since=_days_ago(settings.watch_days), size=settings.watch_articles)
+def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[Articles, datetime | None]:
+    """Return the articles that came last, and when the first of them came; of each text, its length is kept."""
+    since, size = _days_ago(settings.watch_days), settings.watch_articles
+    found = watching.newest(connection, model.id, since=since, size=size)
+    rows = [(row.category, row.confidence, len(row.text.split()), row.ingested_at) for row in found]
+    now = Articles(
+        np.array([row[0] for row in rows], dtype=np.str_),
+        np.array([row[1] for row in rows], dtype=np.float64),
+        np.array([row[2] for row in rows], dtype=np.int64),
+    )
+    return now, min((row[3] for row in rows), default=None)
 
 
 def _days_ago(days: float) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
-
-
-def _articles(rows: Sequence[Row[*tuple[Any, ...]]]) -> Articles:
-    return Articles(
-        np.array([row.category for row in rows], dtype=np.str_),
-        np.array([row.confidence for row in rows], dtype=np.float64),
-        np.array([len(row.text.split()) for row in rows], dtype=np.int64),
-    )
 
 
 def _test_articles(evaluated: Answered) -> Articles:

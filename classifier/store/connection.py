@@ -26,6 +26,11 @@ class Cursor(extensions.cursor):  # type: ignore[misc]
         with _plain():
             super().execute(*args)
 
+    def fetchmany(self, *args: Any) -> Any:
+        """Return some rows, which a cursor on the server's side asks for."""
+        with _plain():
+            return super().fetchmany(*args)
+
     def copy_expert(self, *args: Any) -> None:
         """Run a COPY."""
         with _plain():

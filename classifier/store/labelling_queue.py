@@ -11,8 +11,10 @@ Three kinds of transactions meet here, and none may wait for another that waits 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
@@ -31,6 +33,17 @@ Position = tuple[int, int]
 """Priority and article id of a row of the queue."""
 
 START: Position = (-1, 0)
+
+PAGE_BYTES = 32 * 2**20
+"""The texts of a page, in UTF-8, at most, unless it has one article: three pages are in memory at a time."""
+
+
+class PageTooLargeError(Exception):
+    """The claimed texts are larger than a page may be; roll back, and claim `fitting` articles."""
+
+    def __init__(self, fitting: int) -> None:
+        super().__init__(fitting)
+        self.fitting = fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,9 @@ def claim(
 
     New articles go first. Returns them by id, and where in the queue the next claim of a part of the articles
     goes on; it begins again at the start where nothing is found.
+
+    Raises:
+        PageTooLargeError: their texts are larger than a page may be; none of them has been read.
     """
     connection.execute(query("open_page"), {"pages": _PAGES, "model_id": model_id})
     values = {"size": size, **selection.priorities}
@@ -94,6 +110,7 @@ def claim(
             return claim(connection, model_id, size, selection)
     if not found:
         return [], START
+    _check_size(found)
     rows = connection.execute(query("claimed_articles"), {"ids": [row.article_id for row in found]})
     return [QueuedArticle(*row) for row in rows], max((row.priority, row.article_id) for row in found)
 
@@ -136,6 +153,13 @@ def rate(connection: Connection, *, minutes: int = 15, most: int = 20_000) -> fl
     """Return the articles a second of the newest predictions, None where fewer than two pages are that new."""
     found: Row[Any] = connection.execute(query("labelling_rate"), {"minutes": minutes, "most": most}).one()
     return float(found.labelled / found.seconds) if found.seconds else None
+
+
+def _check_size(found: Sequence[Row[*tuple[Any, ...]]]) -> None:
+    sizes = [row.bytes or 0 for row in sorted(found, key=lambda row: (row.priority, row.article_id))]
+    fitting = sum(total <= PAGE_BYTES for total in accumulate(sizes))
+    if fitting < len(sizes) > 1:
+        raise PageTooLargeError(max(1, fitting))
 
 
 def _alone(connection: Connection, model_id: int) -> bool:

@@ -32,6 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+_ROWS_AT_ONCE = 64  # texts that the driver holds
+
 Key = Any
 """A key as the driver returns it: a number, a string, a UUID, a time."""
 
@@ -73,7 +75,10 @@ class TextRow:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A row's new label, or with `error` and no category the reason why it has none."""
+    """A row's new label, or with `error` and no category the reason why it has none.
+
+    Of the row it has what is written: no text, and the hash of the text that was labelled.
+    """
 
     row: TextRow
     category: str | None
@@ -117,12 +122,16 @@ def take(connection: Connection, pair: Pair, first: Key, *, wait: bool) -> bool:
     return bool(connection.execute(select(func.pg_try_advisory_xact_lock(number))).scalar_one())
 
 
-def read(connection: Connection, pair: Pair, keys: Sequence[Key], span: Span) -> list[TextRow]:
-    """Return those of a page's rows, in order, that are still to be looked at: others may have had them before."""
+def read(connection: Connection, pair: Pair, keys: Sequence[Key], span: Span) -> Iterator[TextRow]:
+    """Yield those of a page's rows, in order, that are still to be looked at: others may have had them before.
+
+    The statement has run when this returns. Its rows come some at a time, where the driver can do that.
+    """
     labels = pair.labels.c
     rows = select(pair.key, pair.text, labels.model, labels.text_hash, labels.labelled_at)
     rows = rows.select_from(_joined(connection, pair, span)).where(*_wanted(pair, span), pair.key.in_(keys))
-    return [TextRow(*row) for row in connection.execute(rows.order_by(pair.key))]
+    found = connection.execute(rows.order_by(pair.key), execution_options={"yield_per": _ROWS_AT_ONCE})
+    return (TextRow(*row) for row in found)
 
 
 def write(connection: Connection, pair: Pair, model: str, labels: Sequence[Label]) -> None:
@@ -156,7 +165,7 @@ def _values(pair: Pair, model: str, label: Label, now: datetime) -> dict[str, An
         "category": label.category,
         "confidence": label.confidence,
         "probabilities": label.probabilities,
-        "text_hash": text_hash(label.row.text),
+        "text_hash": label.row.text_hash,
         "labelled_at": now,
         "error": label.error,
     }

@@ -10,6 +10,7 @@ SELECT
 -- deleted at once: a worker that dies rolls back, and they are free again. Rows that another worker
 -- holds are skipped. ARRAY: the locking SELECT runs once, and what it found is looked up by the index; from a
 -- join, the planner makes a scan of the whole queue.
+-- The size of a long text is read without the text.
 DELETE FROM labelling_queue
 WHERE article_id = ANY(ARRAY(
     SELECT article_id
@@ -19,7 +20,7 @@ WHERE article_id = ANY(ARRAY(
     LIMIT :size
     FOR UPDATE SKIP LOCKED
 ))
-RETURNING priority, article_id
+RETURNING priority, article_id, (SELECT octet_length(text) FROM articles WHERE id = article_id) AS bytes
 
 -- claim_selected_page
 -- The same for some of the articles. What was passed over is not looked at again for each page: a run goes
@@ -37,7 +38,7 @@ WHERE article_id = ANY(ARRAY(
     LIMIT :size
     FOR UPDATE OF labelling_queue SKIP LOCKED
 ))
-RETURNING priority, article_id
+RETURNING priority, article_id, (SELECT octet_length(text) FROM articles WHERE id = article_id) AS bytes
 
 -- claimed_articles
 -- Read the claimed articles, in a statement of its own: its snapshot is newer than the locks on the
@@ -414,6 +415,16 @@ WHERE articles.split = :split
     SELECT fingerprint FROM text_clusters JOIN kept ON kept.id = text_clusters.cluster_id
   )
 ORDER BY articles.id
+
+-- clusters_of_articles
+-- The clusters of near-duplicates that these articles' texts belong to: a text may be in several, and one of before
+-- there were clusters is in none. OFFSET 0: each is looked up by the indexes.
+SELECT articles.id, articles.fingerprint, own.cluster_id
+FROM articles
+LEFT JOIN LATERAL (
+    SELECT cluster_id FROM text_clusters WHERE text_clusters.fingerprint = articles.fingerprint OFFSET 0
+) AS own ON true
+WHERE articles.id = ANY(CAST(:ids AS bigint[]))
 
 -- sizes_by_category
 -- How many articles each split has of each category, by the annotation that counts; null: not annotated.

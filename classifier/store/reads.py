@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -15,11 +15,29 @@ from classifier.store.queries import query
 _KEPT_FROM: Mapping[Split, list[Split]] = {"train": ["validation", "test"], "validation": ["test"], "test": []}
 """The splits whose texts must not stand in this one."""
 
+_ROWS_AT_ONCE = 64  # texts that the driver holds
+_IDS_AT_ONCE = 10_000
+
 
 def annotated_articles(connection: Connection, split: Split) -> list[AnnotatedArticle]:
     """Return a split's annotated articles by id, less those whose text a more guarded split holds."""
-    rows = connection.execute(query("annotated_articles"), {"split": split, "kept_from": _KEPT_FROM[split]})
-    return [AnnotatedArticle(row.id, row.text, bytes(row.text_hash), row.category) for row in rows]
+    return list(stream_annotated_articles(connection, split))
+
+
+def stream_annotated_articles(connection: Connection, split: Split) -> Iterator[AnnotatedArticle]:
+    """Yield the same articles, of which a few are in memory at a time."""
+    # a cursor is planned for its first rows alone otherwise
+    connection.execute(select(func.set_config("cursor_tuple_fraction", "1.0", True)))
+    values = {"split": split, "kept_from": _KEPT_FROM[split]}
+    rows = connection.execute(query("annotated_articles"), values, execution_options={"yield_per": _ROWS_AT_ONCE})
+    return (AnnotatedArticle(row.id, row.text, bytes(row.text_hash), row.category) for row in rows)
+
+
+def clusters_of_articles(connection: Connection, ids: Sequence[int]) -> Iterator[tuple[int, bytes, int | None]]:
+    """Yield each article's id and fingerprint with each cluster of near-duplicates that its text belongs to, if any."""
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        rows = connection.execute(query("clusters_of_articles"), {"ids": list(ids[start : start + _IDS_AT_ONCE])})
+        yield from ((row.id, bytes(row.fingerprint), row.cluster_id) for row in rows)
 
 
 def champion(connection: Connection) -> Model | None:

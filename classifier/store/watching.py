@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,10 +18,10 @@ MOST_RUNS = 500
 """Runs that are read: more than one a day for a year."""
 
 
-def newest(connection: Connection, model_id: int, *, since: datetime, size: int) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return category, confidence, time of arrival and text of the newest articles that a model has labelled."""
+def newest(connection: Connection, model_id: int, *, since: datetime, size: int) -> Iterator[Row[*tuple[Any, ...]]]:
+    """Yield category, confidence, time of arrival and text of the newest articles that a model has labelled."""
     values = {"model_id": model_id, "since": since, "size": size, "looked_at": LOOKED_AT * size}
-    return connection.execute(query("newest_labelled"), values).all()
+    return iter(connection.execute(query("newest_labelled"), values, execution_options={"yield_per": 64}))
 
 
 def alarm_since(connection: Connection, model_id: int, name: str) -> datetime | None:

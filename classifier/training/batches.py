@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
+from classifier.model.pieces import lengths_of
 from classifier.model.tokenization import Pieces, pad
 
 BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
@@ -73,7 +74,7 @@ def batches(
     the batches are shuffled again: close to random order at close to no padding. Without it, the
     order is by length, the longest first.
     """
-    lengths = _lengths(pieces)
+    lengths = lengths_of(pieces)
     for rows in _groups(lengths, size, shuffle)[start:]:
         width = bucket(int(lengths[rows].max()))
         count = size.rows(width)
@@ -120,12 +121,8 @@ def count(pieces: Pieces, size: Size, epochs: int, shuffle: np.random.Generator)
     """Return how many batches so many epochs have that `shuffle` deals, from the state it is in."""
     if not size.tokens:
         return epochs * -(-len(pieces) // size.articles)
-    lengths = _lengths(pieces)
+    lengths = lengths_of(pieces)
     return sum(len(_groups(lengths, size, shuffle)) for _ in range(epochs))
-
-
-def _lengths(pieces: Pieces) -> NDArray[np.int64]:
-    return np.fromiter((len(ids) for ids in pieces), dtype=np.int64, count=len(pieces))
 
 
 def _groups(lengths: NDArray[np.int64], size: Size, shuffle: np.random.Generator | None) -> list[NDArray[np.int64]]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from classifier.articles import AnnotatedArticle, Split
 from classifier.ingest.text import fingerprint
+from classifier.training.spooled_articles import facts
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +41,21 @@ class Texts:
 def sha256(articles: Iterable[AnnotatedArticle]) -> str:
     """Identify articles by their ids, texts and categories, in this order."""
     digest = hashlib.sha256()
-    for article in articles:
-        digest.update(article.id.to_bytes(8, "big") + article.text_hash + article.category.encode() + b"\0")
+    for article_id, text_hash, category in facts(articles):
+        digest.update(article_id.to_bytes(8, "big") + text_hash + category.encode() + b"\0")
     return digest.hexdigest()
 
 
 def encode(parts: Mapping[Split, Sequence[AnnotatedArticle]]) -> bytes:
     """Return the file: a row an article, with the part that it had in the training, train or validation."""
-    rows = [(part, article) for part, articles in parts.items() for article in articles]
+    rows = [(part, fact) for part, articles in parts.items() for fact in facts(articles)]
+    fingerprints = [fingerprint(article.text) for articles in parts.values() for article in articles]
     table = pa.table({
-        "article_id": pa.array([article.id for _, article in rows], pa.int64()),
+        "article_id": pa.array([fact[0] for _, fact in rows], pa.int64()),
         "part": pa.array([part for part, _ in rows], pa.string()),
-        "text_sha256": pa.array([article.text_hash for _, article in rows], pa.binary()),
-        "fingerprint": pa.array([fingerprint(article.text) for _, article in rows], pa.binary()),
-        "category": pa.array([article.category for _, article in rows], pa.string()),
+        "text_sha256": pa.array([fact[1] for _, fact in rows], pa.binary()),
+        "fingerprint": pa.array(fingerprints, pa.binary()),
+        "category": pa.array([fact[2] for _, fact in rows], pa.string()),
     })
     file = io.BytesIO()
     pq.write_table(table, file, compression="zstd")
@@ -89,4 +91,4 @@ def texts(directory: Path) -> Texts | None:
 
 def count_new(articles: Iterable[AnnotatedArticle], known: Known) -> int:
     """Count the articles that the snapshot does not have, or has with another text or category."""
-    return sum((article.id, article.text_hash, article.category) not in known for article in articles)
+    return sum(fact not in known for fact in facts(articles))

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,14 @@ from classifier.model import long_articles
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.hardware import keras_backend
 from classifier.model.long_articles import ChunkWeights, Owners
+from classifier.model.pieces import PackedPieces, lengths_of, pack
 from classifier.model.tokenization import Pieces
 from classifier.training.recipes import Recipe
 
 FORMAT = 2
 """Of the state and of what the key covers; another one makes every training start afresh."""
+
+_HASHED = 1_000_000  # word pieces at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,13 @@ class Tokenized:
 
     def sha256(self) -> str:
         """Return a hash of all that the network gets to see of the articles, in their order."""
-        lengths = np.fromiter((len(ids) for ids in self.pieces), dtype=np.int64, count=len(self.pieces))
-        ids = np.fromiter(chain.from_iterable(self.pieces), dtype=np.int64, count=int(lengths.sum()))
-        found = hashlib.sha256()
+        found = hashlib.sha256(lengths_of(self.pieces).tobytes())
+        packed = self.pieces if isinstance(self.pieces, PackedPieces) else pack(list(self.pieces))
+        for start in range(0, len(packed.ids), _HASHED):
+            found.update(packed.ids[start : start + _HASHED].astype(np.int64).tobytes())
         owners = np.arange(len(self.pieces)) if self.owners is None else self.owners
         targets = np.asarray(self.targets, dtype=np.int64)
-        for part in (lengths, ids, targets, owners.astype(np.int64), self.chunk_weights):
+        for part in (targets, owners.astype(np.int64), self.chunk_weights):
             found.update(part.tobytes())
         return found.hexdigest()
 

@@ -250,3 +250,20 @@ class TestBacklog:
 
 def waiting(database):
     return [one for (one,) in query(database, "SELECT article_id FROM labelling_queue ORDER BY 1")]
+
+
+def test_a_page_of_large_texts_is_refused_before_they_are_read_and_says_how_many_fit(database, monkeypatch):
+    monkeypatch.setattr(labelling_queue, "PAGE_BYTES", 1_000)
+    with database.begin() as connection:
+        rows = [(f"{n}", f"é{n} " * (100 if n else 1_000), "train") for n in range(5)]
+        enqueue(connection, add_articles(connection, rows))
+    for size, fitting in ((5, 1), (1, None), (4, 2), (2, None), (2, None)):
+        with database.connect() as connection:
+            if fitting is None:  # one that is too large by itself is a page of its own
+                assert len(claim_page(connection, size)) == size
+                connection.commit()
+            else:
+                with pytest.raises(labelling_queue.PageTooLargeError) as refused:
+                    claim_page(connection, size)
+                assert refused.value.fitting == fitting
+    assert value(database, "SELECT count(*) FROM labelling_queue") == 0

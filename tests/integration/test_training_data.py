@@ -38,7 +38,7 @@ def test_without_a_validation_split_a_tenth_is_set_aside_always_the_same(workspa
     learnt, validated = training_data.read(workspace)
     assert (len(learnt), len(validated)) == (90, 10)
     assert not {article.id for article in learnt} & {article.id for article in validated}
-    assert training_data.read(workspace) == (learnt, validated)
+    assert [list(part) for part in training_data.read(workspace)] == [list(learnt), list(validated)]
 
 
 def test_the_last_article_of_a_category_is_not_set_aside(workspace, add):

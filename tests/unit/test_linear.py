@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from classifier.exceptions import ArtefactError
 from classifier.model import linear
@@ -123,3 +124,73 @@ def test_a_style_counts_words_and_marks_characters_and_what_is_left_of_a_distort
     assert not characters & {"ba", "k", "Bank;"}
     assert {"The", "the *", "**; t"} <= distorted
     assert all(set(term) <= set("The the*;, ") for term in distorted)
+
+
+@pytest.fixture
+def sparse(monkeypatch):
+    """Train as where the coefficients are too many for a dense array."""
+    monkeypatch.setattr(linear, "DENSE", 0)
+
+
+@pytest.mark.parametrize("kind", linear.KINDS)
+@pytest.mark.usefixtures("sparse")
+def test_one_category_after_the_other_gives_the_same_answers(monkeypatch, kind):
+    texts, truth = made_up(3, 300)
+    asked = made_up(3, 400)[0][300:]
+    found = linear.fit(texts, truth, kind)
+    monkeypatch.setattr(linear, "DENSE", 64_000_000)
+    together = linear.fit(texts, truth, kind)
+    assert found.coefficients.dtype == np.float32
+    assert found.predict(asked) == together.predict(asked)
+    bound = (
+        linear.PRUNED * len(found.vectorizers) ** 0.5 + 0.01
+    )  # of what is dropped, and of the solver's own tolerance
+    assert np.abs(found.scores(asked) - together.scores(asked)).max() < bound
+
+
+@pytest.mark.usefixtures("sparse")
+def test_what_is_sparse_is_written_so_and_read_back_to_the_same_bits(monkeypatch):
+    texts, truth = made_up(3, 90)
+    texts = [f"{text} {name}{number % 9}" for number, (text, name) in enumerate(zip(texts, truth, strict=True))]
+    monkeypatch.setattr(linear, "PRUNED", 2.0)
+    found = linear.fit(texts, truth)
+    files = found.to_files()
+    assert {"data", "indices", "indptr"} <= load(files[linear.WEIGHTS_FILE]).keys()
+    again = linear.from_files(files, found.categories)
+    np.testing.assert_array_equal(again.scores(texts), found.scores(texts))
+    assert again.to_files() == files
+    monkeypatch.setattr(linear, "DENSE", 64_000_000)
+    dense = linear.from_files(files, found.categories)
+    assert isinstance(dense.coefficients, np.ndarray)
+    np.testing.assert_array_equal(dense.scores(texts), found.scores(texts))
+    for damage in ({"indptr": np.arange(3)}, {"indices": np.full(found.coefficients.nnz, 7, dtype=np.int32)}):
+        weights = {**load(files[linear.WEIGHTS_FILE]), **damage}
+        with pytest.raises(ArtefactError, match="not a linear classifier"):
+            linear.from_files({**files, linear.WEIGHTS_FILE: save(weights)}, found.categories)
+
+
+@pytest.mark.parametrize("kind", linear.KINDS)
+def test_with_very_many_categories_the_most_frequent_terms_count(monkeypatch, kind):
+    texts, truth = made_up(3, 90)
+    everything = linear.fit(texts, truth, kind)
+    monkeypatch.setattr(linear, "LARGEST", 3 * 3 * 15)
+    found = linear.fit(texts, truth, kind)
+    assert found.coefficients.shape[0] == 45
+    assert everything.coefficients.shape[0] > 45
+    assert linear.from_files(found.to_files(), found.categories, kind).to_files() == found.to_files()
+
+
+def test_the_files_of_before_are_dense_and_still_are_where_few_coefficients_are_zero():
+    found = linear.fit(*made_up(3))
+    weights = load(found.to_files()[linear.WEIGHTS_FILE])
+    assert weights["coefficients"].shape == found.coefficients.shape
+
+
+def test_texts_are_counted_some_at_a_time_to_the_same_bits(monkeypatch):
+    texts, truth = made_up(3, 90)
+    found = linear.fit(texts, truth)
+    together = found.scores(texts)
+    monkeypatch.setattr(linear, "_CHARACTERS", 2_000)
+    np.testing.assert_array_equal(found.scores(iter(texts)), together)
+    assert found.predict(texts) == [found.categories[column] for column in together.argmax(axis=1)]
+    assert found.scores([]).shape == (0, 3)

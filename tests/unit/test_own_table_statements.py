@@ -24,7 +24,7 @@ class Recorder:
     def __init__(self):
         self.said = []
 
-    def execute(self, statement, *_):
+    def execute(self, statement, *_, **__):
         options = {} if _ else {"literal_binds": True}
         self.said.append(" ".join(str(statement.compile(dialect=self.dialect, compile_kwargs=options)).split()))
         return self

@@ -1,0 +1,114 @@
+"""The memory of a command does not grow with the number of its articles, however long they are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.made_up import crown, run, value
+from tests.tiny import make_encoder
+
+FEW, MANY = 100, 300
+SLACK_MB = 120
+"""Of what is bounded and not yet full. Two hundred texts of 1 MB are 200 MB, and as much again on their way."""
+
+PEAK = """
+from pathlib import Path
+status = Path("/proc/self/status").read_text()
+print([int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")][0])
+"""
+OPEN = """
+import sys
+from pathlib import Path
+from classifier.settings import Settings
+from classifier.workspace import open_workspace
+home, url, encoder = sys.argv[1:]
+workspace = open_workspace(Settings(home=Path(home), database_url=url, checkpoint_minutes=1000, _env_file=None))
+"""
+LABEL = """
+from classifier.pipeline import label
+print(label.run(workspace).labelled)
+"""
+LABEL_TABLE = """
+from classifier.pipeline import own_table
+from classifier.store.own_table_form import Wanted
+print(own_table.run(workspace, url, Wanted("id", "text", table="theirs")).labelled)
+"""
+EVALUATE = """
+from classifier.labelling import engine
+from classifier.labelling.pages import Labeller
+from classifier import registry
+from classifier.articles import Texts
+from classifier.store import reads
+from classifier.training.spooled_articles import spool
+with workspace.database.connect() as connection:
+    test = spool(reads.stream_annotated_articles(connection, "train"), Path(home))
+    files = registry.open_artefact(registry.champion(connection))
+print(len(Labeller.of(files, engine.choose(files)).probabilities(Texts(test))))
+"""
+TRAIN = """
+from classifier.pipeline import train
+from classifier.training.recipes import Recipe
+found = train.run(workspace, Recipe(epochs=1, max_length=16, batch_size=16, precision="float32"), encoder_name=encoder)
+print(found.train_articles + found.validation_articles)
+"""
+
+
+@pytest.fixture
+def peak(workspace, tmp_path):
+    """Add articles of 1 MB up to so many, run a program on them, and return its peak in MB; it prints their number."""
+    crown(workspace, "m", seed=0)
+    encoder = make_encoder(tmp_path / "encoder")
+    url = workspace.database.url.render_as_string(hide_password=False)
+    run(workspace.database, "CREATE TABLE theirs (id bigint PRIMARY KEY, text text)")
+
+    def one(program: str, articles: int, *, annotated: bool = False) -> int:
+        there = value(workspace.database, "SELECT count(*) FROM articles")
+        fill(workspace, there, articles, annotated=annotated)
+        arguments = [str(workspace.settings.home), url, str(encoder)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        code = OPEN + program + PEAK
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        number, megabytes = done.stdout.split()
+        assert int(number) == (articles if annotated else articles - there)
+        return int(megabytes)
+
+    return one
+
+
+def fill(workspace, first, last, *, annotated):
+    numbers = {"first": first + 1, "last": last}
+    texts = "SELECT n, 'team goal ' || n || repeat(' the match', 100000) AS text"
+    texts = f"{texts} FROM generate_series(CAST(:first AS int), :last) AS n"
+    run(workspace.database, f"INSERT INTO theirs {texts}", **numbers)
+    run(workspace.database, "INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split) "
+        "SELECT 's', id, text, sha256(convert_to(text, 'UTF8')), sha256(convert_to(text, 'UTF8')), 'train' FROM theirs "
+        "WHERE id BETWEEN :first AND :last", **numbers)  # fmt: skip
+    if annotated:
+        run(workspace.database, "INSERT INTO annotations (article_id, category, annotator) "
+            "SELECT id, (ARRAY['business', 'sport', 'tech'])[1 + id % 3], 'ann' FROM articles "
+            "WHERE external_id::int BETWEEN :first AND :last", **numbers)  # fmt: skip
+    else:
+        run(workspace.database, "INSERT INTO labelling_queue (article_id, priority) "
+            "SELECT id, 0 FROM articles WHERE external_id::int BETWEEN :first AND :last", **numbers)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [LABEL, LABEL_TABLE], ids=["label", "label-table"])
+def test_labelling_takes_no_more_memory_for_more_articles(peak, program):
+    few, many = peak(program, FEW), peak(program, FEW + MANY)
+    assert many - few < SLACK_MB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [EVALUATE, TRAIN], ids=["asking a model", "train"])
+def test_training_and_evaluation_take_no_more_memory_for_more_articles(peak, program):
+    few, many = peak(program, FEW, annotated=True), peak(program, MANY, annotated=True)
+    assert many - few < SLACK_MB
