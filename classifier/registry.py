@@ -103,14 +103,18 @@ def open_artefact(model: Model) -> Artefact:
         ModelNotFoundError: the model was pruned.
         ArtefactError: its files are not the registered ones.
     """
-    if model.status == "pruned":
-        raise ModelNotFoundError(pruned_message(model))
+    refuse_pruned(model)
     return artefact.read(Path(model.artefact), manifest_sha256=model.manifest_sha256)
 
 
-def pruned_message(model: Model) -> str:
-    """Return what to tell a user who names a pruned model."""
-    return f"{model.name}: was pruned, its files and labels are gone; see: classifier models"
+def refuse_pruned(model: Model) -> None:
+    """Raise an error if the model was pruned.
+
+    Raises:
+        ModelNotFoundError: it was.
+    """
+    if model.status == "pruned":
+        raise ModelNotFoundError(f"{model.name}: was pruned, its files and labels are gone; see: classifier models")
 
 
 def decide(
@@ -133,8 +137,7 @@ def decide(
     present = find(connection, model.name)  # as it is under the lock
     if previous is not None and previous.id == model.id:
         return Decision(model.name, promoted=False, reason=AS_IT_IS, previous=previous.name, verdict="promoted")
-    if present.status == "pruned":
-        raise ModelNotFoundError(pruned_message(model))
+    refuse_pruned(present)
     if verdict == "promoted":
         writes.make_champion(connection, model.id)
     elif verdict == "held" and present.status == "candidate":

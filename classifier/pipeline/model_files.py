@@ -7,14 +7,15 @@ connection of its own, and `prune` leaves out what is locked. If that connection
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, TypeVar, cast
+
+from sqlalchemy.exc import DBAPIError
 
 from classifier import registry
 from classifier.articles import Model
 from classifier.exceptions import ModelNotFoundError
-from classifier.model.artefact import Artefact
 from classifier.store import model_locks
 from classifier.workspace import Workspace
 
@@ -22,20 +23,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @contextmanager
-def model_in_use(workspace: Workspace, model: Model) -> Iterator[Artefact]:
-    """Hold the model's lock, and yield its files as they are under the lock.
+def model_in_use(workspace: Workspace, model: Model) -> Iterator[None]:
+    """Hold the model's lock. `prune` sets the status under the same lock, so it is looked at after that.
 
     Raises:
         ModelNotFoundError: the model was pruned.
-        ArtefactError: its files are not the registered ones.
     """
     with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not model_locks.share(connection, model.id):
-            raise ModelNotFoundError(registry.pruned_message(model))
+            raise ModelNotFoundError(f"{model.name}: is being pruned just now; see: classifier models")
         try:
-            yield registry.open_artefact(registry.find(connection, model.name))
+            registry.refuse_pruned(registry.find(connection, model.name))
+            yield
         finally:
-            if not connection.invalidated:
+            with suppress(DBAPIError):  # of a lost connection, the lock is gone with it
                 model_locks.unshare(connection, model.id)
 
 

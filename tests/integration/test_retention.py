@@ -163,11 +163,20 @@ class TestModelsInUse:
         model("m1", "promoted")
         with workspace.database.connect() as connection:
             read = reads.model(connection, "r0")
-        with model_in_use(workspace, read) as files:
+        with model_in_use(workspace, read):
             assert names(prune.run(workspace, keep=0, yes=True)) == ["r1"]
-            assert files.directory.is_dir()
+            assert Path(read.artefact).is_dir()
             assert "r0: in use" in caplog.text
         assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+
+    def test_a_lock_that_is_lost_with_its_connection_spoils_no_result(self, workspace, model):
+        found = model("r0", "held")
+        with model_in_use(workspace, found):
+            held = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 730303"
+            assert query(workspace.database, held) == [(True,)]
+        with model_in_use(workspace, found):
+            assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 1
+        assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
     @pytest.mark.usefixtures("annotated")
     @pytest.mark.parametrize("use_case", [evaluate, judge, churn])
