@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from classifier import durable, registry
 from classifier.articles import Model, Texts
@@ -147,6 +147,8 @@ def run(
     result, report = _figures(model, data, outputs, f"{chosen.name} {chosen.precision}")
     while (present := _store(workspace, model, result, data, outputs, report, threshold)) != model:
         model = present  # another evaluation has chosen another threshold meanwhile
+        with workspace.database.connect() as connection:
+            data = replace(data, wanted_precision=_wanted_precision(connection, model))
         result, report = _figures(model, data, outputs, result.engine)
     log.log(logging.INFO if result.beats_baseline else logging.WARNING, "%s: %s", model.name, result.verdict)
     return result
@@ -162,7 +164,7 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
         rows = evaluations.articles_by_id(connection, test.ids)
         seconds = reads.training(connection, model.id).get("training", {}).get("seconds")
         exposure = exposures.find(connection, [model], dict(zip(test.ids, test.text_hashes, strict=True)))
-        wanted = (reads.confidence(connection, model.id) or {}).get("threshold", {}).get("wanted_precision")
+        wanted = _wanted_precision(connection, model)
     if not test:
         raise TrainingDataError("the test split has no annotated article to evaluate on")
     if not (train or validation):
@@ -173,6 +175,11 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
             "annotate other articles of the test split"
         )
     return model, _Data(test, rows, train, validation, exposure, seconds, wanted)
+
+
+def _wanted_precision(connection: Connection, model: Model) -> float | None:
+    found: float | None = (reads.confidence(connection, model.id) or {}).get("threshold", {}).get("wanted_precision")
+    return found
 
 
 def _answer(data: _Data, measured: Measured) -> _Outputs:

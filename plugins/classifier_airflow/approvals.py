@@ -72,7 +72,9 @@ def promote(
     """
     from classifier.pipeline import promote as use_case
 
-    question = use_case.Question(tuple(judged["evaluation_ids"]), judged["champion"], judged["verdict"])
+    question = None
+    if params["require_approval"]:
+        question = use_case.Question(tuple(judged["evaluation_ids"]), judged["champion"], judged["verdict"])
     asked = {"asked": {"by": asked_by, "reason": params["reason"]}} if params["candidate"] else {}
     decision = use_case.run(
         place,
@@ -80,7 +82,7 @@ def promote(
         margins=margins(place, params),
         decided_by=f"{_who(answer)}, retrain_classifier" if answer else "retrain_classifier",
         more={"churn": judged["churn"], **asked},
-        question=question if params["require_approval"] else None,
+        question=question,
     )
     return decision.promoted or decision.previous == model
 

@@ -123,7 +123,7 @@ def test_a_users_mistake_is_not_retried_but_what_may_pass_is(dagbag):
     from airflow.sdk import RetryAction
     from classifier_airflow.conduct import RETRY_POLICY
 
-    from classifier.exceptions import DatabaseUnavailableError, SourceError, TrainingUnderWayError
+    from classifier.exceptions import DatabaseUnavailableError, NotComparableError, SourceError, TrainingUnderWayError
 
     def action(error):
         return RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action
@@ -131,6 +131,7 @@ def test_a_users_mistake_is_not_retried_but_what_may_pass_is(dagbag):
     assert action(SourceError("no such file")) == RetryAction.FAIL
     assert action(DatabaseUnavailableError("down")) == RetryAction.RETRY
     assert action(TrainingUnderWayError("by process 7")) == RetryAction.RETRY
+    assert action(NotComparableError("annotations came in between")) == RetryAction.RETRY
 
 
 def test_the_dag_files_are_light():

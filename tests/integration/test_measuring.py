@@ -192,7 +192,9 @@ def test_the_threshold_of_a_report_is_the_one_that_the_model_has(workspace, mode
     evaluate.run(workspace)
     stored = query(
         workspace.database,
-        "SELECT CAST(metrics #>> '{report,abstention,threshold}' AS real), threshold FROM evaluations, models",
+        "SELECT CAST(metrics #>> '{report,abstention,threshold}' AS real), threshold, "
+        "metrics #>> '{report,abstention,wanted_precision}' FROM evaluations, models",
     )
     assert len(stored) == 2
-    assert all(reported == chosen is not None for reported, chosen in stored)
+    assert all(reported == chosen is not None for reported, chosen, _ in stored)
+    assert {wanted for *_, wanted in stored} == {"0.9"}
