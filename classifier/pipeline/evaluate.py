@@ -15,7 +15,7 @@ from sqlalchemy import Row
 
 from classifier import durable, registry
 from classifier.articles import AnnotatedArticle, Model, Probabilities
-from classifier.evaluation import baseline
+from classifier.evaluation import baseline, comparison
 from classifier.evaluation import report as reports
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.metrics import Metrics, measure
@@ -31,12 +31,16 @@ from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
+MAX_P = 0.05
+"""With a larger p-value, a difference from the baseline may be chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
     """A model's figures beside the baseline's, on the same articles.
 
     `train_seconds` is None for a model that was not trained here. `confidence` says how far that is to be trusted.
+    `baseline_p` is the exact p-value of McNemar's test for equal accuracy, None where it was not computed.
     """
 
     model: str
@@ -46,6 +50,7 @@ class Evaluated:
     train_seconds: float | None = None
     baseline_train_seconds: float = 0.0
     confidence: Mapping[str, Any] = field(default_factory=dict)
+    baseline_p: float | None = None
 
     @property
     def beats_baseline(self) -> bool:
@@ -54,14 +59,17 @@ class Evaluated:
 
     @property
     def verdict(self) -> str:
-        """Which of the two is ahead, in a sentence."""
+        """Which of the two is ahead, in a sentence, and whether chance alone may have made the difference."""
         difference = abs(self.metrics.accuracy - self.baseline.accuracy) * 100
+        p = self.baseline_p
+        chance = "" if p is None or p <= MAX_P else f", which may be chance (McNemar's exact test: p = {p:.2f})"
         if self.beats_baseline:
-            return f"The model is ahead of the baseline by {difference:.2f} points of accuracy."
+            return f"The model is ahead of the baseline by {difference:.2f} points of accuracy{chance}."
         cost = f"the baseline trains in {self.baseline_train_seconds:.1f} s"
         if not difference:
             return f"The model does not beat the baseline: they are equally accurate, and {cost}."
-        return f"The model does not beat the baseline, which is ahead by {difference:.2f} points of accuracy; {cost}."
+        ahead = f"ahead by {difference:.2f} points of accuracy{chance}"
+        return f"The model does not beat the baseline, which is {ahead}; {cost}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,7 @@ def run(
         data.train_seconds,
         measured.baseline_seconds,
         reports.headline(report),
+        _p_of_difference(data, predicted, measured.baseline),
     )
     log.log(logging.INFO if result.beats_baseline else logging.WARNING, "%s: %s", model.name, result.verdict)
     _store(workspace, model, result, data, measured, report, threshold)
@@ -180,6 +189,11 @@ def _report(model: Model, data: _Data, measured: _Measured) -> dict[str, Any]:
     )
 
 
+def _p_of_difference(data: _Data, predicted: Sequence[str], guessed: Sequence[str]) -> float:
+    sample = answers.sample(data.test, data.facts)
+    return comparison.mcnemar(sample, np.array(predicted), np.array(guessed)).p_two_sided
+
+
 def _store(
     workspace: Workspace,
     model: Model,
@@ -197,6 +211,7 @@ def _store(
         "train_seconds": result.train_seconds,
         "baseline_train_seconds": result.baseline_train_seconds,
         "beats_baseline": result.beats_baseline,
+        "baseline_p": result.baseline_p,
         "articles_per_second": round(len(data.test) / measured.seconds, 2),
         "report": report,
     }
