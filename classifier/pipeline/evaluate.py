@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 
 from classifier import durable, registry
 from classifier.articles import Model, Texts
-from classifier.evaluation import baseline
+from classifier.evaluation import baseline, comparison
 from classifier.evaluation import report as reports
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.metrics import Metrics, measure
@@ -36,6 +36,9 @@ from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
+MAX_P = 0.05
+"""With a larger p-value, a difference from the baseline may be chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
@@ -43,7 +46,8 @@ class Evaluated:
 
     `train_seconds` is None for a model that was not trained here. `confidence` says how far that is to be trusted.
     `left_out` test articles do not count: the model was trained on them, or on near-duplicates of them. `reused`
-    answers are those of an earlier attempt, or evaluation.
+    answers are those of an earlier attempt, or evaluation. `baseline_p` is the exact p-value of McNemar's test for
+    equal accuracy, None where it was not computed.
     """
 
     model: str
@@ -55,6 +59,7 @@ class Evaluated:
     confidence: Mapping[str, Any] = field(default_factory=dict)
     left_out: int = 0
     reused: int = 0
+    baseline_p: float | None = None
 
     @property
     def beats_baseline(self) -> bool:
@@ -63,14 +68,17 @@ class Evaluated:
 
     @property
     def verdict(self) -> str:
-        """Which of the two is ahead, in a sentence."""
+        """Which of the two is ahead, in a sentence, and whether chance alone may have made the difference."""
         difference = abs(self.metrics.accuracy - self.baseline.accuracy) * 100
+        p = self.baseline_p
+        chance = "" if p is None or p <= MAX_P else f", which may be chance (McNemar's exact test: p = {p:.2f})"
         if self.beats_baseline:
-            return f"The model is ahead of the baseline by {difference:.2f} points of accuracy."
+            return f"The model is ahead of the baseline by {difference:.2f} points of accuracy{chance}."
         cost = f"the baseline trains in {self.baseline_train_seconds:.1f} s"
         if not difference:
             return f"The model does not beat the baseline: they are equally accurate, and {cost}."
-        return f"The model does not beat the baseline, which is ahead by {difference:.2f} points of accuracy; {cost}."
+        ahead = f"ahead by {difference:.2f} points of accuracy{chance}"
+        return f"The model does not beat the baseline, which is {ahead}; {cost}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +204,13 @@ def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple
     """Compute the figures, and the report, on the articles that count."""
     kept = data.kept
     test = data.test.take(kept)
-    guessed = [outputs.baseline[place] for place in kept]
+    guessed = np.array([outputs.baseline[place] for place in kept])
     found = Answers(model.categories, outputs.model.probabilities[kept])
+    sample = answers.sample(test, [data.facts[place] for place in kept])
     report = reports.build(
-        answers.sample(test, [data.facts[place] for place in kept]),
+        sample,
         found,
-        np.array(guessed),
+        guessed,
         temperature=model.temperature,
         threshold=model.threshold,
         wanted_precision=data.wanted_precision,
@@ -209,13 +218,14 @@ def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple
     result = Evaluated(
         model.name,
         measure(test.categories, found.predicted.tolist()),
-        measure(test.categories, guessed),
+        measure(test.categories, guessed.tolist()),
         engine,
         data.train_seconds,
         outputs.baseline_seconds,
         reports.headline(report),
         len(data.test) - len(kept),
         outputs.model.reused,
+        comparison.mcnemar(sample, found.predicted, guessed).p_two_sided,
     )
     return result, report
 
@@ -238,6 +248,7 @@ def _store(
         "train_seconds": result.train_seconds,
         "baseline_train_seconds": result.baseline_train_seconds,
         "beats_baseline": result.beats_baseline,
+        "baseline_p": result.baseline_p,
         "articles_per_second": round(len(data.test) / outputs.model.seconds, 2),
         "gflops_per_article": float(outputs.model.gflops.mean()),
         "computed_by": outputs.model.engine,

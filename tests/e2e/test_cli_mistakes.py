@@ -236,7 +236,9 @@ def _(world):
 @case("train: an encoder without a tokenizer", r"tokenizer\.json: no such file")
 def _(world):
     world.annotated()
-    (world.encoder() / "tokenizer.json").unlink()
+    folder = world.encoder()
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").unlink()
     return "train", "--encoder", "encoder"
 
 

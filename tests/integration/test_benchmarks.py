@@ -90,7 +90,7 @@ def test_the_labelling_benchmark_has_every_figure(tmp_path):
     assert {"docs_per_s_128", "docs_per_s_256", "docs_per_s_512"} <= set(fixed)
 
 
-@pytest.mark.parametrize("name", ["gate", "rollback", "calibration"])
+@pytest.mark.parametrize("name", ["gate", "rollback", "calibration", "alarms"])
 def test_the_benchmarks_of_promotion_end_in_a_line_of_json(tmp_path, name):
     out = tmp_path / "found.json"
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--quick", "--out", str(out)]

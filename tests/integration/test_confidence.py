@@ -233,3 +233,17 @@ def test_the_view_keeps_what_was_granted_on_it(database):
     granted = "SELECT has_table_privilege('pg_monitor', 'article_labels', 'SELECT')"
     assert value(database, granted)
     assert query(database, "SELECT temperature, threshold FROM models") == [(1.0, None)]
+
+
+def test_near_duplicates_among_the_validation_articles_count_once_for_a_threshold(place, tmp_path):
+    rows = [{**row, "split": "validation", "id": f"again{n}"} for n, row in enumerate(articles(240)) if n // 3 % 4 == 2]
+    take_in(place, tmp_path / "again.csv", rows, replace(COLUMNS, split="split"))
+    make_artefact(tmp_path / "elsewhere")
+    import_model.run(place, str(tmp_path / "elsewhere"))
+    counted = "SELECT confidence->'temperature'->'articles', confidence->'threshold'->'articles' FROM models"
+    clusters = (
+        "SELECT count(DISTINCT cluster_id) FROM articles JOIN text_clusters USING (fingerprint) WHERE split = :split"
+    )
+    distinct = value(place.database, clusters, split="validation")
+    assert query(place.database, counted) == [(120, distinct)]
+    assert distinct <= 60

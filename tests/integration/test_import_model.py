@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -90,3 +93,22 @@ def test_what_cannot_be_ours_leaves_nothing_behind(workspace, theirs):
 def test_given_names_replace_the_models_own(workspace, theirs):
     found = import_model.run(workspace, str(theirs[0]), categories=", ".join(CATEGORIES))
     assert found.categories == CATEGORIES
+
+
+def test_an_import_keeps_the_word_pieces_of_transformers(workspace, theirs, tmp_path):
+    """Its tokenizer_config.json asks for another case and truncation side than its tokenizer.json has."""
+    from transformers import AutoTokenizer
+
+    directory = tmp_path / "cased"
+    shutil.copytree(theirs[0], directory)
+    path = directory / "tokenizer_config.json"
+    options = {"do_lower_case": False, "truncation_side": "left", "model_max_length": 16}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **options}))
+    imported = import_model.run(workspace, str(directory))
+    files = artefact.read(workspace.models / imported.model)
+    assert imported.max_length == 16
+    tokenizers = [AutoTokenizer.from_pretrained(one) for one in (directory, files.directory)]
+    expected, reopened = (one(list(TEXTS), truncation=True, max_length=16)["input_ids"] for one in tokenizers)
+    assert [list(pieces) for pieces in files.tokenization().pieces(TEXTS)] == expected == reopened
+    lower = AutoTokenizer.from_pretrained(theirs[0])(list(TEXTS), truncation=True, max_length=16)["input_ids"]
+    assert expected != lower

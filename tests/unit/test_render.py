@@ -81,6 +81,19 @@ def test_an_evaluation_says_who_is_ahead(capsys, evaluated):
     assert json.loads(capsys.readouterr().out)["beats_baseline"] is True
 
 
+def test_a_lead_that_may_be_chance_is_called_so(evaluated):
+    ahead, behind = (
+        Evaluated("m1", *pair, "", baseline_p=p).verdict
+        for pair, p in (
+            ((evaluated.metrics, evaluated.baseline), 0.34),
+            ((evaluated.baseline, evaluated.metrics), 0.34),
+        )
+    )
+    assert ahead.endswith("points of accuracy, which may be chance (McNemar's exact test: p = 0.34).")
+    assert "points of accuracy, which may be chance (McNemar's exact test: p = 0.34); the baseline trains" in behind
+    assert "chance" not in Evaluated("m1", evaluated.metrics, evaluated.baseline, "", baseline_p=0.01).verdict
+
+
 @pytest.mark.parametrize("champion", [None, ModelStatus("m1", "champion", MOMENT, MOMENT, 0.9, 0.8, 50)])
 def test_a_status_is_a_table_or_json(capsys, champion):
     backlog = Backlog(new=40, backfill=1500, unseen=9000, rate=2.0)
