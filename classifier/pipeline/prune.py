@@ -13,7 +13,7 @@ from pathlib import Path
 from classifier.articles import Model
 from classifier.exceptions import SettingsError
 from classifier.pipeline.use_case import use_case
-from classifier.store import promotions, writes
+from classifier.store import labelling_queue, promotions, writes
 from classifier.workspace import Workspace
 
 STRETCH = 50_000
@@ -59,7 +59,8 @@ def run(workspace: Workspace, *, keep: int, yes: bool = False) -> list[Pruned]:
 
 
 def _prune(workspace: Workspace, model: Model) -> None:
-    with workspace.database.connect() as connection:
+    with workspace.database.begin() as connection:
+        labelling_queue.wait_for_pages(connection, model.id)  # a page that is open would leave labels behind
         last = promotions.last_article(connection)
     for first in range(1, last + 1, STRETCH):
         with workspace.database.begin() as connection:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Integer, Row, cast, func, select, update
 
 from classifier.articles import QueuedArticle
 from classifier.store import tables
@@ -106,6 +106,11 @@ def enqueue_stretch(connection: Connection, model_id: int, size: int) -> Stretch
     last, enqueued = connection.execute(query("enqueue_backlog"), values).one()
     connection.execute(update(tables.models).where(tables.models.c.id == model_id).values(backfilled_to=last))
     return Stretch(enqueued, finished=last is None)
+
+
+def wait_for_pages(connection: Connection, model_id: int) -> None:
+    """Wait until no page of a model is open; a model that is not champion opens none in which it writes."""
+    connection.execute(select(func.pg_advisory_xact_lock(_PAGES, cast(model_id, Integer))))
 
 
 def retry_dead_letters(connection: Connection, *, source: str | None, model: str | None) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
@@ -326,6 +327,22 @@ class TestPrune:
             with workspace.database.begin() as connection:
                 registry.decide(connection, model, "undecided", "too few", decided_by="test", statistics={})
             assert self.names(prune.run(workspace, keep=0)) == ["u1"] * number
+
+    @pytest.mark.usefixtures("five")
+    def test_labels_of_a_page_that_is_still_open_are_deleted_too(self, workspace, tmp_path):
+        take_in(workspace, tmp_path / "new.csv", unlabelled(3, prefix="n", seed=2))
+        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        with ThreadPoolExecutor(1) as pool:
+            with workspace.database.begin() as page:
+                former = registry.find(page, "m0")
+                claimed, _ = labelling_queue.claim(page, former.id, 10, labelling_queue.Selection())
+                pruning = pool.submit(prune.run, workspace, keep=0, yes=True)
+                wait_for(lambda: pruning.done() or value(workspace.database, waits), within_s=60)
+                probabilities = np.full((len(claimed), len(former.categories)), 1 / len(former.categories), np.float32)
+                writes.write_predictions(page, former, claimed, probabilities)
+            pruning.result(timeout=60)
+        left = "SELECT count(*) FROM predictions JOIN models ON models.id = model_id WHERE status = 'pruned'"
+        assert (len(claimed), value(workspace.database, left)) == (3, 0)
 
     @pytest.mark.usefixtures("five")
     def test_one_that_is_killed_is_finished_by_the_next(self, workspace):
