@@ -9,7 +9,7 @@ The hashes are kept in the database by way of `signatures`: **they must never ch
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -20,6 +20,7 @@ Hashes = NDArray[np.uint64]
 WORDS = 3
 """Words in a shingle. One changed word touches three shingles: of two texts of 300 words, 2 % of them."""
 
+_CHARACTERS_AT_ONCE = 2**18  # a few megabytes on the way, which stay in the processor's cache
 _BASE = 0x9E3779B97F4A7C15
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
@@ -27,6 +28,21 @@ _PLACES = (np.uint64(3), np.uint64(5), np.uint64(7))  # so that the order of the
 
 _IN_WORD = bytes(byte >= 128 or chr(byte) in string.digits + string.ascii_letters for byte in range(256))
 """1 for what is part of a word: ASCII letters and digits, and every byte of what is not ASCII."""
+
+
+def batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the texts in batches of about the same length, a very long text alone.
+
+    `hashes` of a batch takes some 20 bytes a character on the way.
+    """
+    start = size = 0
+    for index, text in enumerate(texts):
+        if index > start and size + len(text) > _CHARACTERS_AT_ONCE:
+            yield texts[start:index]
+            start, size = index, 0
+        size += len(text)
+    if texts:
+        yield texts[start:]
 
 
 def hashes(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:

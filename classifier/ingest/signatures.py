@@ -11,7 +11,7 @@ database whose bands were made otherwise would find nothing, and say nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,29 +28,16 @@ ALGORITHM = 2
 """The version of rensa's R-MinHash that the kept bands were made with."""
 
 _SEED = 1
-_CHARACTERS_AT_ONCE = 2**18  # a few megabytes on the way, which stay in the processor's cache
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
 
 
 def bands(texts: Sequence[str]) -> tuple[Bands, NDArray[np.bool_]]:
     """Return the texts' bands, and which texts have any: those of at least `shingles.WORDS` words."""
-    parts = [_bands(batch) for batch in _batches(texts)]
+    parts = [_bands(batch) for batch in shingles.batches(texts)]
     if not parts:
         return np.zeros((0, BANDS), np.int64), np.zeros(0, np.bool_)
     return np.concatenate([part for part, _ in parts]), np.concatenate([found for _, found in parts])
-
-
-def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield the texts in batches of about the same length, a very long text alone."""
-    start = size = 0
-    for index, text in enumerate(texts):
-        if index > start and size + len(text) > _CHARACTERS_AT_ONCE:
-            yield texts[start:index]
-            start, size = index, 0
-        size += len(text)
-    if texts:
-        yield texts[start:]
 
 
 def _bands(texts: Sequence[str]) -> tuple[Bands, NDArray[np.bool_]]:

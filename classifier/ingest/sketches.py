@@ -29,19 +29,24 @@ _STORED = np.dtype("<u8")
 
 def sketches(texts: Sequence[str]) -> list[bytes]:
     """Return the sketch of each text; that of a text of fewer than `shingles.WORDS` words is empty."""
-    if not texts:
-        return []
+    return [sketch for batch in shingles.batches(texts) for sketch in _sketches(batch)]
+
+
+def _sketches(texts: Sequence[str]) -> list[bytes]:
     hashes, counts = shingles.hashes(texts)
     return [np.unique(part)[:SIZE].astype(_STORED).tobytes() for part in np.split(hashes, np.cumsum(counts)[:-1])]
 
 
 def similarity(first: bytes, second: bytes) -> float:
     """Return about the Jaccard similarity of two texts' shingles, from their sketches; 0 where neither has any."""
-    one, other = np.frombuffer(first, _STORED), np.frombuffer(second, _STORED)
-    smallest = np.union1d(one, other)[:SIZE]
-    if not len(smallest):
+    both = np.concatenate([np.frombuffer(first, _STORED), np.frombuffer(second, _STORED)])
+    if not len(both):
         return 0.0
-    return float((np.isin(smallest, one) & np.isin(smallest, other)).mean())
+    both.sort()
+    again = np.concatenate([[False], both[1:] == both[:-1]])  # within a sketch no hash comes twice
+    distinct = np.cumsum(~again)
+    smallest = distinct <= SIZE
+    return float(again[smallest].sum() / distinct[smallest][-1])
 
 
 def is_small_change(first: bytes, second: bytes) -> bool:

@@ -131,11 +131,15 @@ def accept(
 
 
 def asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> Asked:
-    """Make what a human is shown of an article that waits."""
-    shown = "audit" not in row.reasons  # who sees a suggestion tends to agree with it
+    """Return what a human is shown of an article that waits.
+
+    The article was read after the queue, so its text may be newer: the revision is that of the text shown.
+    """
+    present = row.revision == article.revision
+    shown = present and "audit" not in row.reasons  # who sees a suggestion tends to agree with it
     return Asked(
         id=row.article_id,
-        revision=row.revision,
+        revision=article.revision,
         source=article.source,
         external_id=article.external_id,
         text=article.text,

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Row
 
 from classifier.store.queries import query
 
-BATCH_SIZE = 64
-"""Texts in memory at once; one may have megabytes."""
+BATCH_SIZE = 32
+"""Changes in memory at once: each has two texts, and a text may have megabytes."""
 
 
 def changed_texts(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
@@ -19,9 +19,8 @@ def changed_texts(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, .
     Columns id and revision of the article, fingerprint and text as staged, and the article's `content_sketch` or,
     where it has none, its `former` text.
     """
-    options = {"stream_results": True, "max_row_buffer": BATCH_SIZE}
-    with connection.execute(query("staged_changed_texts"), execution_options=options) as rows:
-        yield from rows.partitions(BATCH_SIZE)
+    with connection.execute(query("staged_changed_texts"), execution_options={"yield_per": BATCH_SIZE}) as rows:
+        yield from rows.partitions()
 
 
 def add(

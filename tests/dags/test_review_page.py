@@ -98,6 +98,18 @@ class TestReview:
         assert 'name="revision" value="2"' in answer.text
         assert said(workspace) == []
 
+    def test_what_was_rewritten_is_asked_again_with_what_the_reader_said_before(self, ask, asked, workspace):
+        address, fields = form(ask("/review/next?after=0", "user").text, "b")
+        assert ask(address, "user", method="POST", data=fields).status_code == 303
+        rewritten = "UPDATE articles SET revision = 2, content_revision = 2, text = 'new' WHERE id = :id"
+        run(workspace.database, rewritten, id=asked[0])
+        run(workspace.database, "UPDATE predictions SET revision = 2 WHERE article_id = :id", id=asked[0])
+        assert review.fill(workspace, number=20, audit=0).added == {"rewritten": 1}
+        page = ask("/review/next?after=0", "user").text
+        assert "its text has become another one" in page
+        assert "Of an earlier text you said <strong>b</strong>" in page
+        assert "Of an earlier text" not in ask("/review/next?after=0", "admin").text
+
     @pytest.mark.usefixtures("asked")
     @pytest.mark.parametrize("field", [{"category": "c"}, {"comment": "x\0"}, {"article": "999999"}])
     def test_what_is_not_to_be_taken_is_refused_in_words(self, ask, workspace, field):

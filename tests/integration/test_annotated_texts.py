@@ -270,6 +270,16 @@ class TestAtTheSameMoment:
         )  # fmt: skip
 
     @pytest.mark.usefixtures("asked")
+    def test_a_text_that_changes_between_the_queue_and_its_reading_is_shown_with_its_own_revision(
+        self, workspace, bring
+    ):
+        with workspace.database.connect() as connection:
+            (row,) = reviews.waiting(connection, 1)
+            bring(OTHER)
+            asked = review_sheets.asked(row, reviews.articles(connection, [1])[1])
+        assert (asked.revision, asked.text, asked.suggested) == (2, OTHER, None)
+
+    @pytest.mark.usefixtures("asked")
     def test_a_decision_is_of_the_text_that_was_read(self, workspace, bring):
         with workspace.database.begin() as connection:
             say(connection, 1, "a", "ann")
