@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from classifier.demo.display import duration
 from classifier.pipeline import status
+from classifier.pipeline.evaluate import MAX_P
 from classifier.pipeline.status import Status
 from classifier.store import reads, tables
 from classifier.workspace import Workspace
@@ -33,12 +34,16 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class HoldOut:
-    """A model's scores beside the baseline's, on the same test articles."""
+    """A model's scores beside the baseline's, on the same test articles.
+
+    `baseline_p` is the exact p-value of McNemar's test for equal accuracy, None where it was not computed.
+    """
 
     model: str
     articles: int
     scores: Scores
     baseline: Scores
+    baseline_p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ def _hold_out(workspace: Workspace, name: str) -> HoldOut:
         evaluation.articles,
         Scores(evaluation.accuracy, evaluation.macro_f1),
         Scores(baseline["accuracy"], baseline["macro_f1"]),
+        evaluation.metrics.get("baseline_p"),
     )
 
 
@@ -123,7 +129,7 @@ def lines(report: Report) -> Iterator[str]:
     if report.candidate:
         yield _scores("today's candidate", report.candidate.scores)
     yield _scores("TF-IDF + LinearSVC", hold_out.baseline)
-    yield f"  {verdict(hold_out)}"
+    yield f"  {verdict(hold_out)}{chance(hold_out)}"
     if report.candidate:
         yield f"  Today's candidate, {report.candidate.model}, was not promoted; why: classifier promotions"
     yield f"  The champion is {hold_out.model}."
@@ -158,6 +164,13 @@ def verdict(found: HoldOut) -> str:
                 f"The model is ahead by {abs(ahead[wins[0]]):.2f} points of {wins[0]}, "
                 f"the baseline by {abs(ahead[losses[0]]):.2f} points of {losses[0]}."
             )
+
+
+def chance(found: HoldOut) -> str:
+    """Return a sentence where the difference in accuracy may be chance, else nothing."""
+    if found.baseline_p is None or found.baseline_p <= MAX_P:
+        return ""
+    return f" The difference in accuracy may be chance (McNemar's exact test: p = {found.baseline_p:.2f})."
 
 
 def _incoming(found: Incoming, speed: Speed) -> Iterator[str]:

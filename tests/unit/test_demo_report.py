@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -53,6 +54,14 @@ def told(**changed):
 )
 def test_whoever_is_ahead_is_named(scores, said):
     assert report.verdict(hold_out(*scores)).startswith(said)
+
+
+@pytest.mark.parametrize(("p", "is_called_chance"), [(0.31, True), (0.01, False), (None, False)])
+def test_a_difference_that_may_be_chance_is_called_so(p, is_called_chance):
+    text = told(champion=replace(hold_out(0.98, 0.94), baseline_p=p))
+    sentence = "The difference in accuracy may be chance (McNemar's exact test: p = 0.31)."
+    assert (sentence in text) is is_called_chance
+    assert ("chance" in text) is is_called_chance
 
 
 def test_a_first_demo_has_its_figures():
