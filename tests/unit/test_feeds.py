@@ -249,13 +249,8 @@ class TestDocuments:
         bomb = b'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a "aaaaaaaaaa">' + b"".join(
             b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(9)
         )
-        started = time.monotonic()
-        try:
-            rows, _ = valid(bomb + b"]>" + rss("<guid>1</guid><title>&j;</title>")[21:])
-            assert all(len(row["text"]) < 10_000 for row in rows)
-        except SourceError:
-            pass
-        assert time.monotonic() - started < 5
+        rows, _ = valid(bomb + b"]>" + rss("<guid>1</guid><title>&j;</title>")[21:])
+        assert all(len(row["text"]) < 10_000 for row in rows)
 
     def test_no_file_of_this_machine_is_read(self, tmp_path):
         (tmp_path / "secret").write_text("geheim")
