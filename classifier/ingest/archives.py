@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zipfile
 from collections.abc import Callable, Iterator
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from classifier.exceptions import SourceError
 from classifier.ingest import files
@@ -61,17 +61,16 @@ class _LimitedReads:
 
 def _opened(file: IO[Any]) -> zipfile.ZipFile:
     limited = _LimitedReads(file)
-    archive = zipfile.ZipFile(limited)  # type: ignore[call-overload]
+    archive = zipfile.ZipFile(limited)
     limited.limit = None
-    return cast("zipfile.ZipFile", archive)
+    return archive
 
 
 def _check(path: File, member: zipfile.ZipInfo) -> None:
     """Raise unless a member may be unpacked. What its sizes say holds: zipfile unpacks no more of it."""
     where = f"{path}/{member.filename}"
     if member.compress_type not in _METHODS:
-        kind = zipfile.compressor_names.get(member.compress_type, member.compress_type)
-        raise SourceError(f"{where}: cannot be unpacked (it is packed as {kind}); pack it with deflate")
+        raise SourceError(f"{where}: cannot be unpacked (method {member.compress_type}); pack it with deflate")
     packed = member.filename.lower().endswith((".gz", ".zst"))
     free, times = (2**20, _MAX_EXPANSION_OF_PACKED) if packed else (files.FREE_EXPANSION, files.MAX_EXPANSION)
     if member.file_size > max(free, times * member.compress_size):

@@ -82,6 +82,10 @@ class _Counted(io.RawIOBase):
         self._expansion.add(count)
         return count
 
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
 
 @contextmanager
 def faults_named(path: File) -> Iterator[None]:
@@ -132,8 +136,8 @@ def unpacked(path: File) -> Iterator[io.BufferedReader[Any]]:
     # GzipFile's own readline is Python code: a buffer around it reads lines several times faster
     with (
         path.open("rb") as packed,
-        _stream(path.suffix.lower(), packed) as stream,
-        io.BufferedReader(stream if stream is packed else _Counted(path, stream, packed), _BUFFER) as file,
+        _stream(path, packed) as stream,
+        io.BufferedReader(stream, _BUFFER) as file,
     ):
         yield file
 
@@ -146,13 +150,14 @@ def too_long(path: File, line: int) -> SourceError:
     )
 
 
-def _stream(suffix: str, packed: IO[Any]) -> Any:
+def _stream(path: File, packed: IO[Any]) -> Any:
+    suffix = path.suffix.lower()
     if suffix == ".gz":
-        return gzip.GzipFile(fileobj=packed)
+        return _Counted(path, gzip.GzipFile(fileobj=packed), packed)
     if suffix == ".zst":
         import pyarrow as pa
 
-        return pa.CompressedInputStream(packed, "zstd")
+        return _Counted(path, pa.CompressedInputStream(packed, "zstd"), packed)
     return packed
 
 

@@ -36,7 +36,7 @@ def written(path, count):
     """Write texts of a megabyte, none like another."""
     random = np.random.default_rng(count)
     words = np.array([f"word{number}é" for number in range(30_000)])
-    texts = (" ".join(random.choice(words, 98_000)) for _ in range(count))
+    texts = (" ".join(random.choice(words, 83_000)) for _ in range(count))
     rows = ({"id": str(number), "text": text, "category": "a"} for number, text in enumerate(texts))
     match path.suffix:
         case ".csv":
