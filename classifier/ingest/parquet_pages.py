@@ -16,8 +16,9 @@ from pyarrow.parquet import FileMetaData
 from classifier.exceptions import SourceError
 from classifier.ingest.files import File
 
-MAX_PAGE = 256 * 2**20
-"""Bytes of an unpacked page. Writers make pages of a megabyte, some of a hundred."""
+MAX_PAGE = 512 * 2**20
+"""Bytes of an unpacked page, which is decoded whole. Writers make pages of a megabyte, but look only after every
+thousand values: pyarrow makes one page of 400 texts of a megabyte, and takes about twice its size to read it."""
 
 _MAX_HEADER = 2**20
 _DICTIONARY_PAGE, _DELTA_BYTE_ARRAY = 2, 7
@@ -49,7 +50,7 @@ def _value_bytes(path: File, file: IO[Any], chunk: Any) -> float:
         if size > MAX_PAGE:
             limit = MAX_PAGE // 2**20
             raise SourceError(
-                f"{path}: a page of {size // 2**20:,} MiB; at most {limit} are read: write it with smaller pages"
+                f"{path}: a page of {size // 2**20:,} MiB; at most {limit} are read: write row groups of fewer rows"
             )
         data = page.get(_DATA_PAGE) or page.get(_DATA_PAGE_V2) or {}
         encoding = data.get(4 if _DATA_PAGE_V2 in page else 2)

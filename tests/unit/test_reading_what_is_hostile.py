@@ -67,7 +67,7 @@ class TestParquet:
         monkeypatch.setattr(parquet_pages, "MAX_PAGE", 2 * 2**20)
         path = tmp_path / "a.parquet"
         parquet.write_table(pa.table({"text": ["x" * 5 * 2**20]}), path, use_dictionary=False)
-        assert taken(str(path)) == [0, "a page of 5 MiB; at most 2 are read: write it with smaller pages"]
+        assert taken(str(path)) == [0, "a page of 5 MiB; at most 2 are read: write row groups of fewer rows"]
 
     def test_pages_of_every_version_encoding_and_packing_are_measured(self, tmp_path):
         texts = [f"text {number} " * 5 for number in range(3000)]
