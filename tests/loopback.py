@@ -25,7 +25,7 @@ class Site:
 
 
 @contextmanager
-def serving(answer):
+def serving(answer, host="127.0.0.1"):
     site = Site(answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -40,11 +40,11 @@ def serving(answer):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}/feed"
+    site.url = f"http://{host}:{server.server_port}/feed"
     try:
         yield site
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 
@@ -11,8 +12,11 @@ from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest.files import File
 
-CHUNK_CHARACTERS = 64 * 2**20
-"""A chunk is closed at this much text, however few its rows: memory is bounded for long articles too."""
+CHUNK_BYTES = 16 * 2**20
+"""A chunk is closed when its strings, of all columns, take this much memory, however few its rows.
+
+Some five chunks are held at once: one is read while one is signed and one is sent to Postgres.
+"""
 
 _COLUMNS_NAMED_IN_AN_ERROR = 30
 
@@ -88,16 +92,17 @@ def chunks(records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[Ra
     """Yield the records in chunks of at most `chunk_rows`, and nothing where there are none."""
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
-    characters = 0
+    size = 0
     for record in records:
         if isinstance(record, RejectedRow):
             rejected.append(record)
+            size += sys.getsizeof(record.row)
         else:
             rows.append(record)
-            characters += len(record[0] or "")
-        if len(rows) + len(rejected) >= chunk_rows or characters > CHUNK_CHARACTERS:
+            size += sum(map(sys.getsizeof, record))
+        if len(rows) + len(rejected) >= chunk_rows or size > CHUNK_BYTES:
             yield RawChunk(frame(rows), rejected)
-            rows, rejected, characters = [], [], 0
+            rows, rejected, size = [], [], 0
     if rows or rejected:
         yield RawChunk(frame(rows), rejected)
 

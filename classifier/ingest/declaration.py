@@ -86,7 +86,9 @@ class Source(BaseModel):
     @property
     def digest(self) -> bytes:
         """A SHA-256 of how rows are made of what is read: another, and everything is read again."""
-        how = self.model_dump_json(exclude={"name", "group", "max_rejected", "bear_rows", "proportions", "timeout_s"})
+        how = self.model_dump_json(
+            exclude={"name", "group", "max_rejected", "bear_rows", "proportions", "timeout_s", "allow_private"}
+        )
         return hashlib.sha256(how.encode()).digest()
 
     @field_validator("timezone")
@@ -131,6 +133,7 @@ class FeedSource(Source):
     mapping: EntryMapping = Field(default=EntryMapping(), alias="columns")
     bear_rows: int = Field(5, ge=0)
     timeout_s: float = Field(20, gt=0, le=300)
+    allow_private: bool = False
 
     @field_validator("url")
     @classmethod

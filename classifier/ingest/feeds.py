@@ -16,7 +16,7 @@ import feedparser
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest import html_text, timestamps
+from classifier.ingest import feed_limits, html_text, timestamps
 from classifier.ingest.columns import Columns, RawChunk, Row, chunks
 from classifier.ingest.rejection import rejected
 from classifier.ingest.validation import LIMITS
@@ -30,8 +30,10 @@ def read(document: Document, columns: Columns, *, chunk_rows: int = 5000) -> Ite
     """Yield the document's entries in chunks of at most `chunk_rows`.
 
     Raises:
-        SourceError: it is no feed, or not a whole one.
+        SourceError: it is no feed, or not a whole one, or one that is made to be expensive.
     """
+    if excess := feed_limits.problem(document.body, document.content_type):
+        raise SourceError(f"{document.url}: the feed is not read ({excess})")
     feed = feedparser.parse(
         io.BytesIO(document.body),  # as a stream: feedparser would take a string for an address or a file's name
         response_headers={"content-type": document.content_type},

@@ -16,6 +16,12 @@ from classifier.ingest import decoding
 MAX_RECORD = 32 * 2**20
 """A longer line, or quoted value, is taken for a damaged file: it would have to fit in memory."""
 
+MAX_EXPANSION = 200
+"""How many times its packed size a file may unpack to; text packs to a tenth, and to a fiftieth at best."""
+
+FREE_EXPANSION = 64 * 2**20
+"""Bytes that any file may unpack to."""
+
 _BUFFER = 2**18
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -41,6 +47,44 @@ class File(Protocol):
 
     def is_dir(self) -> bool:
         """Say whether it is a directory."""
+
+
+class Expansion:
+    """Counts what a file unpacks to, and raises `SourceError` where that is too much for its packed size."""
+
+    def __init__(self, path: File, packed_size: int = 0) -> None:
+        self._path = path
+        self._unpacked = 0
+        self.packed_size = packed_size
+
+    def add(self, size: int) -> None:
+        """Count so many unpacked bytes more."""
+        self._unpacked += size
+        if self._unpacked > max(FREE_EXPANSION, MAX_EXPANSION * self.packed_size):
+            raise SourceError(
+                f"{self._path}: unpacks to more than {MAX_EXPANSION} times its size; if that is meant, unpack it first"
+            )
+
+
+class _Counted(io.RawIOBase):
+    """An unpacking stream whose output is counted against what it has read of the packed file."""
+
+    def __init__(self, path: File, stream: Any, packed: IO[Any]) -> None:
+        self._stream, self._packed = stream, packed
+        self._expansion = Expansion(path)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = int(self._stream.readinto(buffer))
+        self._expansion.packed_size = self._packed.tell()
+        self._expansion.add(count)
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 @contextmanager
@@ -92,7 +136,7 @@ def unpacked(path: File) -> Iterator[io.BufferedReader[Any]]:
     # GzipFile's own readline is Python code: a buffer around it reads lines several times faster
     with (
         path.open("rb") as packed,
-        _stream(path.suffix.lower(), packed) as stream,
+        _stream(path, packed) as stream,
         io.BufferedReader(stream, _BUFFER) as file,
     ):
         yield file
@@ -106,13 +150,14 @@ def too_long(path: File, line: int) -> SourceError:
     )
 
 
-def _stream(suffix: str, packed: IO[Any]) -> Any:
+def _stream(path: File, packed: IO[Any]) -> Any:
+    suffix = path.suffix.lower()
     if suffix == ".gz":
-        return gzip.GzipFile(fileobj=packed)
+        return _Counted(path, gzip.GzipFile(fileobj=packed), packed)
     if suffix == ".zst":
         import pyarrow as pa
 
-        return pa.CompressedInputStream(packed, "zstd")
+        return _Counted(path, pa.CompressedInputStream(packed, "zstd"), packed)
     return packed
 
 

@@ -20,6 +20,12 @@ from classifier.ingest.files import MAX_RECORD, File, opened, too_long
 from classifier.ingest.rejection import rejected
 from classifier.ingest.scalars import as_string
 
+MAX_LINE = 8 * 2**20
+"""Bytes. A longer line is set aside unparsed: in Python's objects it may take thirty times as much."""
+
+_MAX_KEYS = 10_000
+"""So many keys are remembered for the message about a missing one."""
+
 # pandas writes a missing value as NaN, which is no JSON
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
@@ -59,7 +65,8 @@ def _rows(
         position = f"line {number}"
         try:
             item = _parsed(line)
-            keys.update(dict.fromkeys(item))
+            names = item if len(keys) < _MAX_KEYS else [name for name in columns.wanted if name in item]
+            keys.update(dict.fromkeys(names))
             text, category, identity, split, published_at, source = _values(item, columns)
             yield text, category, identity, split, published_at, source, position
         except _BadLineError as error:
@@ -67,6 +74,8 @@ def _rows(
 
 
 def _parsed(line: bytes) -> dict[str, object]:
+    if len(line) > MAX_LINE:
+        raise _BadLineError(f"the line is {len(line):,} bytes long; at most {MAX_LINE:,} are read")
     try:
         item = _DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -43,7 +43,7 @@ Watermark = str | int | float | datetime | date | Decimal
 
 _READ_TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Decimal": Decimal, "str": str,
                "datetime": datetime.fromisoformat, "date": date.fromisoformat}  # fmt: skip
-_FETCHED = 500
+_FETCHED = 50  # rows at once, each perhaps of megabytes
 
 
 class Query:

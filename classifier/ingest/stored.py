@@ -71,13 +71,24 @@ class StoredFile:
         return Stamp(size, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
+_WEB = {"http", "https", "ftp", "reference"}
+"""Clients that go wherever a server or a file sends them, also into the worker's own network."""
+
+
 def is_address(pattern: str) -> bool:
     """Say whether a path names a store, as s3://bucket/name does."""
     return "://" in pattern
 
 
 def expand(pattern: str) -> list[File]:
-    """Return the files of a store that an address or a glob stands for, sorted."""
+    """Return the files of a store that an address or a glob stands for, sorted.
+
+    Raises:
+        SourceError: the store cannot be read, or the address is of the web.
+    """
+    for link in pattern.split("::"):  # fsspec chains addresses, as in simplecache::https://host/a.csv
+        if link.partition("://")[0].lower() in _WEB:
+            raise SourceError(f"{pattern}: files are not fetched over {link.partition(':')[0]}; download it first")
     try:
         with _as_oserror():
             store, root = fsspec.core.url_to_fs(pattern)

@@ -17,7 +17,7 @@ from classifier.ingest.clusters import NewText, Placed
 from classifier.ingest.splits import Proportions
 from classifier.store import near_duplicates, staging
 
-_ADOPTED_AT_ONCE = 5000
+_ADOPTED_AT_ONCE = 500  # texts, each perhaps of a megabyte
 
 Text = tuple[bytes, Split | None, str]
 """A text's fingerprint, the split that is wished for it, and the text."""

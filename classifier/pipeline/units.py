@@ -77,7 +77,7 @@ class Finder:
     def _feed(self, source: FeedSource) -> Iterator[Unit]:
         seen = self._seen(source.url)
         known = {"etag": seen.etag, "last_modified": seen.last_modified} if seen else {}
-        document = web.fetch(source.url, timeout_s=source.timeout_s, **known)
+        document = web.fetch(source.url, timeout_s=source.timeout_s, allow_private=source.allow_private, **known)
         if document is None:
             return
         digest = hashlib.sha256(document.body).digest()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -27,3 +30,14 @@ def shown(url: URL) -> str:
     """Return an address without its password. Of its options, which may hold one, only a socket's folder is kept."""
     kept = {name: value for name, value in url.query.items() if name == "host"}
     return url.set(query=kept).render_as_string(hide_password=True)
+
+
+def not_given(url: URL, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the driver's arguments that the URL leaves open: `connect_args` would replace what it says."""
+    return {name: value for name, value in defaults.items() if name not in url.query}
+
+
+def session_options(url: URL, ours: str) -> str:
+    """Return libpq's `options`: the URL's own, then ours, which win where both set the same."""
+    own = url.query.get("options", ())
+    return " ".join(filter(None, (*((own,) if isinstance(own, str) else own), ours)))

@@ -86,23 +86,25 @@ def connect(
     if parsed.drivername != "postgresql+psycopg2":
         raise SettingsError(f"CLASSIFIER_DATABASE_URL: driver {parsed.drivername!r}; {_WANTED}")
     bounds: dict[str, Any] = {}
-    patience: dict[str, Any] = {}
+    defaults: dict[str, Any] = {"application_name": "article-classifier"}
     if at_most is not None:
         bounds = {"pool_size": at_most, "max_overflow": 0, "pool_timeout": statement_timeout_s}
         connect_timeout_s = min(connect_timeout_s, max(2, round(statement_timeout_s)))
-        patience = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 10_000}
+        defaults |= {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 10_000}
+    arguments = addresses.not_given(parsed, defaults | {"connect_timeout": connect_timeout_s})
+    if at_most is not None:
+        arguments["connect_timeout"] = connect_timeout_s
+    ours = f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC"
     return create_engine(
         parsed,
         **bounds,
         pool_pre_ping=True,
         hide_parameters=True,  # an error's text would otherwise carry the articles' text
         connect_args={
-            "connect_timeout": connect_timeout_s,
-            **patience,
+            **arguments,
             "connection_factory": DriverConnection,
             "cursor_factory": Cursor,
-            "application_name": "article-classifier",
-            "options": f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC",
+            "options": addresses.session_options(parsed, ours),
         },
     )
 

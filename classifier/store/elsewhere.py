@@ -23,7 +23,7 @@ def engine(address: str, *, statement_timeout_s: float | None = None, **options:
     """
     url = _with_driver(addresses.parse(address))
     backend = url.get_backend_name()
-    arguments = {"connect_timeout": 10} if backend in _SERVERS else {}
+    arguments = addresses.not_given(url, {"connect_timeout": 10}) if backend in _SERVERS else {}
     found = create_engine(url, hide_parameters=True, connect_args=arguments, **options)
     if backend == "postgresql" and statement_timeout_s is not None:
         _limit(found, statement_timeout_s)

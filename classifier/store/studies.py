@@ -163,14 +163,16 @@ def _storage(database: Engine, **options: Any) -> Any:
     from optuna.storages import RDBStorage
 
     # in the URL, since it alone is what Optuna's migrations are given
-    session = {"options": f"-c search_path={SCHEMA} -c timezone=UTC"}
+    session = {"options": addresses.session_options(database.url, f"-c search_path={SCHEMA} -c timezone=UTC")}
     url = database.url.update_query_dict(session).render_as_string(hide_password=False)
     return RDBStorage(
         url.replace("{", "{{").replace("}", "}}"),  # it takes the URL for a template
         engine_kwargs={
             "pool_pre_ping": True,
             "hide_parameters": True,
-            "connect_args": {"connect_timeout": 10, "application_name": "article-classifier tune"},
+            "connect_args": addresses.not_given(
+                database.url, {"connect_timeout": 10, "application_name": "article-classifier tune"}
+            ),
         },
         **options,
     )

@@ -189,7 +189,7 @@ class TestFeeds:
 
     @staticmethod
     def declared(site):
-        return f"[sources.bbc]\nkind = 'feed'\nurl = '{site.url}'\n"
+        return f"[sources.bbc]\nkind = 'feed'\nurl = '{site.url}'\nallow_private = true\n"
 
     def test_polled_twice_are_fetched_once(self, workspace, ingest):
         with serving(cached(self.FEED, ETag='"1"')) as site:

@@ -17,6 +17,7 @@ import pytest
 from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, SettingsError
 from classifier.pipeline import train, tune, upgrade
 from classifier.settings import Settings
+from classifier.store import connection as connections
 from classifier.store import studies
 from classifier.training import fit, locks, search
 from classifier.training.recipes import Recipe, files
@@ -242,3 +243,19 @@ def test_a_search_where_its_tables_are_missing_or_old_says_what_to_do(workspace)
         studies.open_study(workspace.database, "s", **options)
     upgrade.run(workspace)
     assert studies.open_study(workspace.database, "s", **options).study_name == "s"
+
+
+def test_a_search_keeps_the_session_options_of_the_databases_address(database_url):
+    own = {"options": "-c work_mem=8MB -c timezone=CET", "application_name": "newsroom"}
+    url = database_url.update_query_dict(own).render_as_string(hide_password=False)
+    database = connections.connect(url)
+    studies.open_study(database, "s", first={}, described={}, beat_s=1, grace_s=60)
+    storage = studies._storage(database)
+    with storage.engine.connect() as opened, database.connect() as ours:
+        shown = [opened.exec_driver_sql(f"SHOW {name}").scalar_one() for name in ("work_mem", "application_name")]
+        assert shown == ["8MB", "newsroom"]
+        assert opened.exec_driver_sql("SHOW timezone").scalar_one() == "UTC"
+        assert ours.exec_driver_sql("SHOW work_mem").scalar_one() == "8MB"
+        assert ours.exec_driver_sql("SHOW timezone").scalar_one() == "UTC"
+    storage.engine.dispose()
+    database.dispose()

@@ -61,3 +61,9 @@ def test_settings_do_not_show_the_passwords_they_hold():
 def test_an_address_is_shown_without_its_secrets():
     url = make_url("postgresql://me:secret@host/cms?password=secret&sslpassword=secret")
     assert addresses.shown(url) == "postgresql://me:***@host/cms"
+
+
+def test_an_addresss_own_session_options_stay_and_ours_win():
+    url = make_url("postgresql://host/cms?options=-c%20search_path%3Dpress%20-c%20timezone%3DCET")
+    assert addresses.session_options(url, "-c timezone=UTC") == "-c search_path=press -c timezone=CET -c timezone=UTC"
+    assert addresses.session_options(make_url("postgresql://host/cms"), "-c timezone=UTC") == "-c timezone=UTC"

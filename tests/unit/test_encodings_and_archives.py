@@ -249,6 +249,17 @@ class TestObjectStores:
         with pytest.raises(SourceError, match=r"Install .* article-classifier\[object-stores\]"):
             expand("s3://bucket/*.csv" if _lacks("s3fs") else "oci://bucket/*.csv")
 
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            "http://127.0.0.1:1/a.csv", "HTTPS://host/*.csv", "simplecache::https://host/a.csv", "ftp://host/a.csv",
+            "zip://a.csv::http://169.254.169.254/a.zip", "reference://x::s3://bucket/references.json",
+        ],
+    )  # fmt: skip
+    def test_files_are_not_fetched_from_the_web(self, pattern):
+        with pytest.raises(SourceError, match=r"files are not fetched over \w+; download it first"):
+            expand(pattern)
+
     def test_an_unknown_store_is_one_line(self):
         with pytest.raises(SourceError, match="cannot be read"):
             expand("nonsense://bucket/*.csv")

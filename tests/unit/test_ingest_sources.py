@@ -158,7 +158,7 @@ class TestChunks:
         assert [len(chunk.rejected) for chunk in read(path, Columns(), chunk_rows=4)] == [4, 4, 2]
 
     def test_long_texts_close_a_chunk_early(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(columns_module, "CHUNK_CHARACTERS", 100)
+        monkeypatch.setattr(columns_module, "CHUNK_BYTES", 300)
         path = write(tmp_path / "a.csv", "text\n" + ("x" * 60 + "\n") * 6)
         assert [len(chunk.frame) for chunk in read(path, Columns())] == [2, 2, 2]
 
@@ -308,12 +308,19 @@ class TestParquet:
             list(read(tmp_path / "a.parquet", ID))
 
     def test_long_rows_are_decoded_a_few_at_a_time(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(sources.parquet, "CHUNK_CHARACTERS", 20_000)
+        monkeypatch.setattr(sources.parquet, "CHUNK_BYTES", 20_000)
         letters = [letter * 10_000 for letter in "abcdefgh"]
         parquet.write_table(pa.table({"text": letters}), tmp_path / "a.parquet", use_dictionary=False)
-        with parquet.ParquetFile(tmp_path / "a.parquet") as file:
-            assert sources.parquet._batch_rows(file, 5000) == 1
+        asked = []
+        truly = parquet.ParquetFile.iter_batches
+
+        def iter_batches(self, batch_size, **options):
+            asked.append(batch_size)
+            return truly(self, batch_size, **options)
+
+        monkeypatch.setattr(parquet.ParquetFile, "iter_batches", iter_batches)
         assert texts(tmp_path / "a.parquet") == letters
+        assert asked == [1]
 
     def test_a_cut_off_file_is_an_error(self, tmp_path):
         path = as_parquet(tmp_path / "a.parquet")

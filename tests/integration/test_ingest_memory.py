@@ -1,0 +1,67 @@
+"""Memory of an ingest follows the chunk, not the file: a thousand texts of a megabyte take what a hundred take."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from classifier.ingest import columns, sources
+from classifier.ingest.columns import Columns
+from classifier.pipeline import ingest
+from classifier.settings import Settings
+from classifier.store import connection as connections
+from classifier.workspace import Workspace
+from tests.memory import measured
+
+PEAK_MIB = 400
+"""Above what the process takes before, some 150 MiB, with chunks of a quarter of the usual size."""
+
+GROWTH_MIB = 60
+"""How far two runs of any size may differ: it depends on which thread is ahead."""
+
+
+def take_in(url, path, home):
+    """Take a file in as the command does, and return how many articles are new."""
+    columns.CHUNK_BYTES = sources.parquet.CHUNK_BYTES = 4 * 2**20  # so that few texts fill every stage
+    workspace = Workspace(connections.connect(url), Settings(home=home, _env_file=None))
+    report = ingest.run(workspace, path, Columns("text", "category", "id"))
+    workspace.database.dispose()
+    return report.new
+
+
+def written(path, count):
+    """Write texts of a megabyte, none like another."""
+    random = np.random.default_rng(count)
+    words = np.array([f"word{number}é" for number in range(30_000)])
+    texts = (" ".join(random.choice(words, 83_000)) for _ in range(count))
+    rows = ({"id": str(number), "text": text, "category": "a"} for number, text in enumerate(texts))
+    match path.suffix:
+        case ".csv":
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, ("id", "text", "category"))
+                writer.writeheader()
+                writer.writerows(rows)
+        case ".jsonl":
+            with path.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+        case _:
+            parquet.write_table(pa.Table.from_pylist(list(rows)), path, row_group_size=10)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_texts_of_a_megabyte_take_bounded_memory_however_many_they_are(database_url, tmp_path, kind):
+    url = database_url.render_as_string(hide_password=False)
+    peaks = []
+    for count in (30, 90):
+        used = measured(take_in, url, str(written(tmp_path / f"{count}.{kind}", count)), str(tmp_path / "home"))
+        assert used.result == count
+        peaks.append(used.mib)
+    assert max(peaks) < PEAK_MIB, peaks
+    assert peaks[1] < peaks[0] + GROWTH_MIB, peaks
