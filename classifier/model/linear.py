@@ -160,7 +160,7 @@ def _one_by_one(counted: Any, categories: NDArray[np.str_]) -> tuple[Any, Any]:
     data, indices = np.concatenate(values), np.concatenate(rows)
     del values, rows  # before there is another copy
     columns = csc_array((data, indices, np.array(ends)), shape=(counted.shape[1], len(names)))
-    return columns.tocsr(), np.array(intercept)
+    return columns.tocsr(), np.array(intercept, dtype=np.float32)  # as they are written
 
 
 def _kept(coefficients: NDArray[np.float64]) -> NDArray[np.int64]:
