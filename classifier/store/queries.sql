@@ -216,13 +216,6 @@ SELECT band, cluster_id FROM cluster_bands WHERE band = ANY(CAST(:bands AS bigin
 -- The splits of clusters.
 SELECT id, split FROM clusters WHERE id = ANY(CAST(:ids AS bigint[]))
 
--- clusters_of_articles
--- The articles' fingerprints, a row for each of their clusters; a null cluster where none is known.
-SELECT articles.id, articles.fingerprint, text_clusters.cluster_id
-FROM articles
-LEFT JOIN text_clusters USING (fingerprint)
-WHERE articles.id = ANY(CAST(:ids AS bigint[]))
-
 -- texts_of_clusters
 -- All texts of clusters, those of deleted or changed articles among them.
 SELECT cluster_id, fingerprint FROM text_clusters WHERE cluster_id = ANY(CAST(:ids AS bigint[]))
@@ -367,8 +360,8 @@ WHERE staged.category IS DISTINCT FROM (
 ORDER BY staged.id
 
 -- enqueue_staged_articles
--- A new or changed article of a step waits for a label, unless an annotation of it is in force. DO UPDATE, not DO NOTHING:
--- it locks a row that is already waiting, so no labeller takes it with the text as it was before.
+-- A new or changed article of a step waits for a label, unless an annotation of it is in force. DO UPDATE, not DO
+-- NOTHING: it locks a row that is already waiting, so no labeller takes it with the text as it was before.
 INSERT INTO labelling_queue (article_id, priority)
 SELECT staged_changes.article_id, 0
 FROM staged_changes
@@ -394,9 +387,10 @@ WHERE article_id = ANY(ARRAY(
 ))
 
 -- annotated_articles
--- The articles of a split with the annotation that counts. What people disagree on is left out. So is an article that repeats, or nearly repeats, one of a split that is kept
--- from this one: what is tested on is never trained on, even where a source brought its own splits with repeats
--- across them. By fingerprint also, for articles that were there before there were clusters.
+-- The articles of a split with the annotation that counts. What people disagree on is left out. So is an article that
+-- repeats, or nearly repeats, one of a split that is kept from this one: what is tested on is never trained on, even
+-- where a source brought its own splits with repeats across them. By fingerprint also, for articles that were there
+-- before there were clusters.
 WITH kept AS MATERIALIZED (
     SELECT id FROM clusters WHERE split = ANY(:kept_from)
     UNION
