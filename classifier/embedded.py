@@ -21,7 +21,7 @@ _CREATE: dict[Database, TextClause] = {
     "airflow": text("CREATE DATABASE airflow"),
 }
 
-_CREATE_LOCK = 7_303_014_202_614  # beside those of the store
+_CREATE_LOCK = 7_303_014_202_617  # beside those of `classifier.store.locks`
 
 
 def start(directory: Path, *databases: Database) -> dict[Database, str]:

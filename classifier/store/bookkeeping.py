@@ -9,10 +9,8 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from classifier.names import shortened
-from classifier.store import staging, tables
+from classifier.store import locks, staging, tables
 from classifier.store.queries import query
-
-_SOURCE_LOCKS = 730_301  # the first of two keys; the second is the source's name, hashed
 
 _MAX_NAME_BYTES = 800  # with a unit's address, a name fits in one entry of a Postgres index
 
@@ -24,12 +22,12 @@ def run_name(source: str) -> str:
 
 def lock_source(connection: Connection, source: str) -> None:
     """Wait until no other run takes this source in, and keep others waiting until the connection ends."""
-    connection.execute(select(func.pg_advisory_lock(_SOURCE_LOCKS, func.hashtext(source))))
+    connection.execute(select(func.pg_advisory_lock(locks.SOURCE, func.hashtext(source))))
 
 
 def unlock_source(connection: Connection, source: str) -> None:
     """Let the next run take the source in."""
-    connection.execute(select(func.pg_advisory_unlock(_SOURCE_LOCKS, func.hashtext(source))))
+    connection.execute(select(func.pg_advisory_unlock(locks.SOURCE, func.hashtext(source))))
 
 
 def start_run(connection: Connection, source: str, kind: str, options: Mapping[str, Any]) -> int:

@@ -10,10 +10,8 @@ import numpy as np
 from sqlalchemy import Connection, Row, exists, func, select
 
 from classifier.articles import Probabilities
-from classifier.store import copying, tables
+from classifier.store import copying, locks, tables
 from classifier.store.queries import query
-
-_LOCK = 730_303  # the first of two keys; the second is the model
 
 _CELLS = 500_000
 """Probabilities that are sent or read at once, to bound memory."""
@@ -32,7 +30,7 @@ class Answer:
 
 def lock(connection: Connection, model_id: int) -> None:
     """Let one transaction at a time store an evaluation of the model."""
-    connection.execute(select(func.pg_advisory_xact_lock(_LOCK, model_id)))
+    connection.execute(select(func.pg_advisory_xact_lock(locks.EVALUATIONS, model_id)))
 
 
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Row[*tuple[Any, ...]]]:

@@ -20,14 +20,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from classifier.articles import QueuedArticle
-from classifier.store import tables
+from classifier.store import locks, tables
 from classifier.store.queries import query
 
 NEW, BACKFILL = 0, 1
 """Priorities: new and changed articles, and what a new champion has to label again."""
 
-_LOCK = 7_303_014_202_613  # beside the champion's
-_PAGES = 730_302  # the first of two keys; the second is the model
 
 Position = tuple[int, int]
 """Priority and article id of a row of the queue."""
@@ -80,12 +78,12 @@ class Stretch:
 
 def lock(connection: Connection) -> None:
     """Let one transaction at a time add to the queue; labellers go on."""
-    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    connection.execute(select(func.pg_advisory_xact_lock(locks.QUEUE)))
 
 
 def no_page_open(connection: Connection, model_id: int) -> bool:
     """Keep workers of a model from opening a page until the transaction ends; False if one is open."""
-    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(_PAGES, model_id))))
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(locks.OPEN_PAGES, model_id))))
 
 
 def claim(
@@ -99,7 +97,7 @@ def claim(
     Raises:
         PageTooLargeError: their texts are larger than a page may be; none of them has been read.
     """
-    connection.execute(query("open_page"), {"pages": _PAGES, "model_id": model_id})
+    connection.execute(query("open_page"), {"pages": locks.OPEN_PAGES, "model_id": model_id})
     values = {"size": size, **selection.priorities}
     if not selection.of_articles:
         found = connection.execute(query("claim_page"), values).all()
@@ -164,7 +162,7 @@ def _check_size(found: Sequence[Row[*tuple[Any, ...]]]) -> None:
 
 def _alone(connection: Connection, model_id: int) -> bool:
     """Say whether nobody adds to the queue and no page of another model is open, and keep it so."""
-    if not connection.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar_one():
+    if not connection.execute(select(func.pg_try_advisory_xact_lock(locks.QUEUE))).scalar_one():
         return False
-    values = {"pages": _PAGES, "model_id": model_id}
+    values = {"pages": locks.OPEN_PAGES, "model_id": model_id}
     return bool(connection.execute(query("no_page_of_others"), values).scalar_one())

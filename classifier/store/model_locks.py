@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
-_FILES = 730_303  # the first of two keys, beside that of the queue's pages; the second is the model
+from classifier.store import locks
 
 
 def share(connection: Connection, model_id: int) -> bool:
     """Take the readers' lock for the connection's session; return False if the model is being deleted."""
-    return bool(connection.scalar(select(func.pg_try_advisory_lock_shared(_FILES, model_id))))
+    return bool(connection.scalar(select(func.pg_try_advisory_lock_shared(locks.MODEL_FILES, model_id))))
 
 
 def unshare(connection: Connection, model_id: int) -> None:
     """Release the readers' lock."""
-    connection.execute(select(func.pg_advisory_unlock_shared(_FILES, model_id)))
+    connection.execute(select(func.pg_advisory_unlock_shared(locks.MODEL_FILES, model_id)))
 
 
 def own(connection: Connection, model_id: int) -> bool:
     """Keep readers out until the transaction ends; return False if one holds the lock."""
-    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(_FILES, model_id))))
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(locks.MODEL_FILES, model_id))))

@@ -12,10 +12,9 @@ from sqlalchemy.exc import OperationalError
 
 from classifier.articles import Split
 from classifier.exceptions import SourceUnavailableError
-from classifier.store import copying
+from classifier.store import copying, locks
 from classifier.store.queries import query
 
-_SPLITS_LOCK = 7_303_014_202_614  # beside the locks of `writes`
 _MAX_APPLICATION_NAME = 63  # bytes; Postgres cuts the rest
 
 
@@ -40,7 +39,7 @@ def wait_for_other_ingests(connection: Connection, name: str, *, max_wait_s: flo
     try:
         with connection.begin_nested():  # a lock that is not had would end the whole transaction
             _set(connection, **waiting)
-            connection.execute(select(func.pg_advisory_xact_lock(_SPLITS_LOCK)))
+            connection.execute(select(func.pg_advisory_xact_lock(locks.SPLITS)))
     except OperationalError as error:
         if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
             raise
@@ -54,7 +53,7 @@ def _set(connection: Connection, **settings: str) -> None:
 
 
 def _still_merging(connection: Connection, name: str, max_wait_s: float) -> str:
-    holder = connection.execute(query("split_lock_holder"), {"key": _SPLITS_LOCK}).first()
+    holder = connection.execute(query("split_lock_holder"), {"key": locks.SPLITS}).first()
     who = "another ingest"
     if holder is not None:
         who = f"{holder.application_name or who} (process {holder.pid} of the database server)"

@@ -8,10 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, select
 
-from classifier.store import tables
+from classifier.store import locks, tables
 from classifier.store.queries import query
-
-_LOCK = 7_303_014_202_615  # beside the lock of the splits
 
 OF_SOURCES = "source:%"
 """The annotators that are sources, as a pattern."""
@@ -21,7 +19,7 @@ Rows = Sequence[Row[*tuple[Any, ...]]]
 
 def lock(connection: Connection) -> None:
     """Let one transaction at a time fill the queue or take reviews in."""
-    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    connection.execute(select(func.pg_advisory_xact_lock(locks.REVIEWS)))
 
 
 def pool(connection: Connection, model_id: int, *, share: float) -> Rows:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from classifier.exceptions import DatabaseRightsError
-from classifier.store import addresses
+from classifier.store import addresses, locks
 from classifier.store.queries import sql
 
 Purpose = Literal["pipeline", "analyst"]
@@ -21,7 +21,6 @@ PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
-_LOCK = 7_303_014_202_616  # beside those of other modules: two at once would change the same rows of Postgres' own
 _CREATE: dict[Purpose, str] = {"pipeline": "create_role", "analyst": "create_reader"}
 _GRANT: dict[Purpose, str] = {"pipeline": "grant_pipeline", "analyst": "grant_analyst"}
 
@@ -33,7 +32,7 @@ def name(connection: Connection, purpose: Purpose) -> str:
 
 def lock(connection: Connection) -> None:
     """Change roles alone, for as long as this transaction lives."""
-    connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    connection.execute(select(func.pg_advisory_xact_lock(locks.ROLES)))
 
 
 def require_owner(connection: Connection) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.schema import CreateSchema
 
 from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError
-from classifier.store import addresses
+from classifier.store import addresses, locks
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 SCHEMA = "optuna"
 
-_LOCK = 7_305_811  # of whoever makes the tables, or a study
 _BEGUN = "begun"
 
 
@@ -38,7 +37,7 @@ def upgrade(database: Engine) -> None:
         DatabaseNotMigratedError: they are of a newer one.
     """
     with database.begin() as connection:
-        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        connection.execute(select(func.pg_advisory_xact_lock(locks.STUDIES)))
         with database.begin() as other:  # seen by Optuna's connections, while the lock is held
             other.execute(CreateSchema(SCHEMA, if_not_exists=True))
         storage = _storage(database, skip_compatibility_check=True)
@@ -63,7 +62,7 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would tell, the caller tells
     with database.begin() as connection, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        connection.execute(select(func.pg_advisory_xact_lock(locks.STUDIES)))
         storage = _current(
             connection,
             heartbeat_interval=beat_s,

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from classifier.articles import Model, Probabilities, QueuedArticle
-from classifier.store import copying, labelling_queue, staging, tables
+from classifier.store import copying, labelling_queue, locks, staging, tables
 from classifier.store.queries import query
 
 _STAGED_COLUMNS = (
@@ -125,7 +125,7 @@ def add_evaluation(connection: Connection, model_id: int, split: str, values: Ma
 
 def lock_champion(connection: Connection) -> None:
     """Let one transaction at a time decide who is champion; readers and labellers go on."""
-    connection.execute(select(func.pg_advisory_xact_lock(_CHAMPION_LOCK)))
+    connection.execute(select(func.pg_advisory_xact_lock(locks.CHAMPION)))
 
 
 def make_champion(connection: Connection, model_id: int) -> None:
@@ -170,6 +170,3 @@ def record_promotion(
         "statistics": null() if statistics is None else dict(statistics),
     }
     connection.execute(insert(tables.promotions).values(values))
-
-
-_CHAMPION_LOCK = 7_303_014_202_612  # beside the migrations' lock

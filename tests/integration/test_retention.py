@@ -15,7 +15,7 @@ from classifier import registry
 from classifier.exceptions import ModelNotFoundError, RollbackError
 from classifier.pipeline import churn, evaluate, judge, label, promote, prune, report, retention, starts, train
 from classifier.pipeline.model_files import model_in_use
-from classifier.store import reads
+from classifier.store import locks, reads
 from classifier.training import snapshot
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
@@ -172,7 +172,7 @@ class TestModelsInUse:
     def test_a_lock_that_is_lost_with_its_connection_spoils_no_result(self, workspace, model):
         found = model("r0", "held")
         with model_in_use(workspace, found):
-            held = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 730303"
+            held = f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE classid = {locks.MODEL_FILES}"
             assert query(workspace.database, held) == [(True,)]
         with model_in_use(workspace, found):
             assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 1
@@ -217,7 +217,9 @@ class TestModelsInUse:
         worker_of = model("r0", "held")
         model("m1", "promoted")
         with workspace.database.begin() as page:
-            page.execute(prune.labelling_queue.query("open_page"), {"pages": 730_302, "model_id": worker_of.id})
+            page.execute(
+                prune.labelling_queue.query("open_page"), {"pages": locks.OPEN_PAGES, "model_id": worker_of.id}
+            )
             assert prune.run(workspace, keep=0, yes=True) == []
         assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
 
