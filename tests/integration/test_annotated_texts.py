@@ -200,7 +200,11 @@ class TestAskedAgain:
         run(workspace.database, "UPDATE predictions SET revision = 3")
         assert review.fill(workspace, number=1, audit=0).added == {}, "its source has annotated the new text"
 
-    def test_by_a_statement_that_looks_articles_and_predictions_up(self, workspace):
+
+class TestStatements:
+    @pytest.fixture
+    def many(self, workspace):
+        """Twenty thousand articles, a third annotated by a person and all labelled; the texts of twelve are gone."""
         run(workspace.database, ARTICLES)
         with workspace.database.begin() as connection:
             model = label(connection, []).id
@@ -215,10 +219,30 @@ class TestAskedAgain:
             )
         with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
-        found = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=model, number=100)
+        return model
+
+    def test_find_what_was_rewritten_among_the_annotations(self, workspace, many):
+        found = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=many, number=100)
         assert found <= {"annotations", "review_queue"}
         with workspace.database.connect() as connection:
-            assert len(reviews.rewritten(connection, model, 100)) == 3
+            assert [row.id for row in reviews.rewritten(connection, many, 100)] == [5001, 10002, 15000]
+
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            ("count_articles", {"percent": 1}),
+            ("labels_by_category", {"percent": 1}),
+            ("enqueue_backlog", {"after": 100, "size": 100, "model_id": 1}),
+        ],
+    )
+    def test_look_annotations_up(self, workspace, many, name, values):
+        assert many == 1
+        assert scanned(workspace.database, queries.sql(name), **values) <= {"models", "dead_letters", "labelling_queue"}
+
+    @pytest.mark.usefixtures("many")
+    def test_look_a_label_up(self, workspace):
+        statement = "SELECT * FROM article_labels WHERE source = 's' AND external_id = '77'"
+        assert scanned(workspace.database, statement) <= {"models"}
 
 
 class TestAtTheSameMoment:

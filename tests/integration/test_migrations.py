@@ -50,6 +50,13 @@ def test_the_view_has_the_columns_that_the_code_describes(empty):
         assert connection.execute(tables.article_labels.select()).all() == []
 
 
+def test_no_table_can_be_written_through_a_view(empty):
+    """A role that may write what it sees in a view may write the table behind it, whatever it was denied there."""
+    upgrade.run(empty)
+    views = "SELECT table_name FROM information_schema.views WHERE table_schema = 'public' AND is_updatable = 'YES'"
+    assert query(empty.database, views) == []
+
+
 def test_every_constraint_and_index_is_named_by_the_convention(empty):
     upgrade.run(empty)
     names = query(
