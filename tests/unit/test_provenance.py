@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from classifier.articles import AnnotatedArticle
+from classifier.ingest.text import fingerprint
 from classifier.training import provenance, snapshot
 
 
@@ -62,9 +63,10 @@ def test_without_git_there_is_no_commit_and_no_failure(package, monkeypatch, tmp
 def test_a_snapshot_has_ids_hashes_and_categories_and_no_text(tmp_path):
     content = snapshot.encode({"train": ARTICLES[:1], "validation": ARTICLES[1:]})
     (tmp_path / snapshot.FILE).write_bytes(content)
+    hashes = [{"text_sha256": one.text_hash, "fingerprint": fingerprint(one.text)} for one in ARTICLES]
     assert pq.read_table(tmp_path / snapshot.FILE).to_pylist() == [
-        {"article_id": 1, "part": "train", "text_sha256": ARTICLES[0].text_hash, "category": "a"},
-        {"article_id": 2, "part": "validation", "text_sha256": ARTICLES[1].text_hash, "category": "b"},
+        {"article_id": 1, "part": "train", **hashes[0], "category": "a"},
+        {"article_id": 2, "part": "validation", **hashes[1], "category": "b"},
     ]
     assert b"secret" not in content
     assert snapshot.encode({"train": ARTICLES[:1], "validation": ARTICLES[1:]}) == content
