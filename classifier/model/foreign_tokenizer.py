@@ -55,6 +55,8 @@ def resolve(directory: Path, cache: Path) -> Path:
     try:
         tokenizer.save_pretrained(aside)
         _complete(aside / "tokenizer.json", tokenizer)
+        if (directory / "vocab.txt").is_file():  # for readers that know nothing else
+            shutil.copyfile(directory / "vocab.txt", aside / "vocab.txt")
         durable.publish(aside, target)
     except OSError as error:
         if not target.is_dir():  # another process has built it meanwhile

@@ -175,6 +175,7 @@ def test_it_is_built_once_and_again_when_a_file_changes(tmp_path):
     written = (first / "tokenizer.json").stat().st_mtime_ns
     assert foreign_tokenizer.resolve(source, tmp_path / "cache") == first
     assert (first / "tokenizer.json").stat().st_mtime_ns == written
+    assert (first / "vocab.txt").read_bytes() == (source / "vocab.txt").read_bytes()
     (source / "tokenizer_config.json").write_text(json.dumps(CASED))
     assert foreign_tokenizer.resolve(source, tmp_path / "cache") != first
     assert {path.name for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")} == set()
