@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row
+from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import Model
+from classifier.articles import AnnotatedArticle, Model, Texts
 from classifier.evaluation.metrics import share_interval
 from classifier.labelling import engine as engines
 from classifier.labelling.pages import Labeller
@@ -23,6 +23,7 @@ from classifier.pipeline.model_files import uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.store import churn, reads
 from classifier.store.churn import ToLabel
+from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
 
 SAMPLE = 500
@@ -79,11 +80,13 @@ def run(
     with workspace.database.connect() as connection:
         model, champion = registry.find(connection, name), reads.champion(connection)
         population = churn.to_label(connection)
-        rows = churn.articles(connection, _draw(population, size, seed=model.id), champion.id if champion else None)
-    rows = rows[:size] if len(rows) <= size else _some(rows, size, seed=model.id)
-    categories, seconds = _label(model, [row.text for row in rows], engine)
+        drawn = _draw(population, size, seed=model.id)
+        rows = _sample(workspace, connection, drawn, champion)
+    if len(rows) > size:
+        rows = rows.take(_some(len(rows), size, seed=model.id))
+    categories, seconds = _label(model, rows, engine)
     rate = len(rows) / seconds if seconds else 0.0
-    before = [row.category for row in rows] if champion else categories
+    before = rows.categories if champion else categories
     changed = sum(one != other for one, other in zip(before, categories, strict=True))
     return Churn(
         model=model.name,
@@ -92,7 +95,7 @@ def run(
         changed=changed,
         share=changed / len(rows) if rows else 0.0,
         share_interval=share_interval(changed, len(rows)),
-        flows=_flows([row.id for row in rows], before, categories),
+        flows=_flows(rows.ids, before, categories),
         backlog=population.articles,
         articles_per_second=rate,
         backfill_seconds=population.articles / rate if rate else 0.0,
@@ -108,19 +111,28 @@ def _draw(population: ToLabel, size: int, *, seed: int) -> list[int]:
     return [int(one) for one in np.unique(drawn)]
 
 
-def _some(rows: Sequence[Row[*tuple[Any, ...]]], size: int, *, seed: int) -> list[Row[*tuple[Any, ...]]]:
-    chosen = np.random.default_rng(seed).choice(len(rows), size=size, replace=False)
-    return [rows[int(one)] for one in sorted(chosen)]
+def _sample(
+    workspace: Workspace, connection: Connection, ids: Sequence[int], champion: Model | None
+) -> SpooledArticles:
+    """Return those of the drawn articles that count, with the champion's categories; their texts are in a file."""
+    rows = churn.articles(connection, ids, champion.id if champion else None)
+    found = (AnnotatedArticle(row.id, row.text, b"", row.category if champion else "") for row in rows)
+    return spool(found, workspace.settings.home)
 
 
-def _label(model: Model, texts: Sequence[str], engine: engines.EngineName) -> tuple[list[str], float]:
+def _some(count: int, size: int, *, seed: int) -> list[int]:
+    chosen = np.random.default_rng(seed).choice(count, size=size, replace=False)
+    return [int(one) for one in sorted(chosen)]
+
+
+def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) -> tuple[list[str], float]:
     """Return the model's categories, and the seconds that they took without loading it."""
     files = registry.open_artefact(model)
-    if not texts:
+    if not len(articles):
         return [], 0.0
     labeller = Labeller.of(files, engines.choose(files, engine=engine))
     started = time.perf_counter()
-    best = labeller.probabilities(texts).argmax(axis=1)
+    best = labeller.probabilities(Texts(articles)).argmax(axis=1)
     return [model.categories[index] for index in best], time.perf_counter() - started
 
 

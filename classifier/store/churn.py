@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,11 @@ def to_label(connection: Connection) -> ToLabel:
     return ToLabel(articles, first or 0, last or 0)
 
 
-def articles(connection: Connection, ids: Sequence[int], champion_id: int | None) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return id, text and category of those of the articles that the champion has labelled as they are.
+def articles(connection: Connection, ids: Sequence[int], champion_id: int | None) -> Iterator[Row[*tuple[Any, ...]]]:
+    """Yield id, text and category of those of the articles that the champion has labelled as they are.
 
     Without a champion, id and text of those that no human has annotated.
     """
-    values: dict[str, Any] = {"ids": list(ids)}
-    if champion_id is None:
-        return connection.execute(query("articles_to_label"), values).all()
-    return connection.execute(query("articles_to_relabel"), {**values, "model_id": champion_id}).all()
+    name = "articles_to_label" if champion_id is None else "articles_to_relabel"
+    values: dict[str, Any] = {"ids": list(ids)} | ({} if champion_id is None else {"model_id": champion_id})
+    return iter(connection.execute(query(name), values, execution_options={"yield_per": 64}))
