@@ -10,7 +10,16 @@ Postgres of default settings. Texts are short: this is about rows.
   one on a machine of its own would; it is so slow that two cores suffice for the rest of sixteen workers.
 - `max_rss_mb`: a worker's memory after a tenth of the rows, and at the end.
 
+Then, in a database of a year's work (`scale_database.py`), beside one of few articles (`scale_rows.py`):
+
+- `commands`, `sections` and `readings`: seconds and memory at most of every command of `classifier`, in a process of
+  its own with its start and imports; of every section of the page; and of what training and evaluation read. Where a
+  statement exceeds its limit, the figures have an `error`. Training proper is not measured: that is about the network.
+- `ingest_cost_ratio` and `review_fill_cost_ratio`: the same work among many articles and among few, in turn.
+- `slowest_statements_s`: of every statement of the store, the slowest; and again with more annotated by people.
+
     python benchmarks/scale.py --out benchmarks/results/scale.json
+    python benchmarks/scale.py --articles 1000000 --parts rows     # without what labelling costs
 """
 
 from __future__ import annotations
@@ -28,6 +37,8 @@ from typing import Any
 
 import common
 import numpy as np
+import scale_rows
+from scale_database import Size
 from sqlalchemy import create_engine, text
 
 CATEGORIES = ("business", "sport", "tech", "world")
@@ -78,15 +89,30 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         url = embedded.start(Path(folder) / "postgres", "articles")["articles"]
-        run = {
-            "dataset": f"made up, {options.rows:,} short rows",
-            "model": "fake",
-            **overhead(url, options),
-            **history(url, options),
-            **together(url, options),
-        }
+        run = {"dataset": f"made up, {options.rows:,} short rows", "model": "fake"}
+        if "labelling" in options.parts:
+            run |= {**overhead(url, options), **history(url, options), **together(url, options)}
+        if "rows" in options.parts:
+            few, many = (size(options, articles) for articles in (options.few, options.articles))
+            by_people = round(0.3 * options.articles)
+            run |= scale_rows.measure(
+                url,
+                Path(folder) / "rows",
+                (few, many),
+                by_people=by_people,
+                repeats=1 if options.quick else options.repeats,
+                quick=options.quick,
+            )
         embedded.leave(Path(folder) / "postgres")
     common.report([run], options.out)
+
+
+def size(options: argparse.Namespace, articles: int) -> Size:
+    """Return the size of a database with so many articles, in the proportions of the options."""
+    annotated, by_people = (
+        round(articles / options.articles * count) for count in (options.annotated, options.by_people)
+    )
+    return Size(articles, annotated, by_people, options.categories)
 
 
 def arguments() -> argparse.Namespace:
@@ -100,10 +126,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--speed", type=int, default=500, help="rows a second of the engine that sleeps")
     parser.add_argument("--seconds", type=float, default=20, help="that each number of workers works for")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="the first is compared with")
+    parser.add_argument("--articles", type=int, default=1_000_000, help="of the database of a year's work")
+    parser.add_argument("--annotated", type=int, default=None, help="of these; a fifth without it")
+    parser.add_argument("--by-people", type=int, default=None, help="of those annotated; half of them without it")
+    parser.add_argument("--categories", type=int, default=20)
+    parser.add_argument("--parts", nargs="+", choices=["labelling", "rows"], default=["labelling", "rows"])
     options = parser.parse_args()
     if options.quick:
+        options.articles = 4_000
         options.rows, options.few, options.many, options.new = 20_000, 2_000, 20_000, 1_000
         options.repeats, options.seconds, options.workers = 2, 1, [1, 16]
+    options.annotated = options.annotated or options.articles // 5
+    options.by_people = options.by_people or options.annotated // 2
     return options
 
 

@@ -43,6 +43,10 @@ class DatabaseUnavailableError(UserError):
     """The database does not answer."""
 
 
+class StatementTimeoutError(UserError):
+    """A statement took longer than it may, or was cancelled."""
+
+
 class DatabaseNotMigratedError(UserError):
     """The database has no tables, or those of another version."""
 

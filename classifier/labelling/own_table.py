@@ -55,7 +55,7 @@ class Theirs:
             if elsewhere.is_gone(error):
                 address = addresses.shown(self.database.url)
                 raise SourceUnavailableError(f"{address}: the database does not answer ({line})") from error
-            raise TableError(f"{self.name}: {line}") from error
+            raise TableError(f"{self.name}: {line}{elsewhere.advice(error)}") from error
 
 
 @dataclass(frozen=True, slots=True)

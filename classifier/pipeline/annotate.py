@@ -69,7 +69,7 @@ def question(workspace: Workspace, article_id: int, annotator: str) -> Question:
         ReviewError: there is no such article, or it was never asked for and people do not disagree on it.
     """
     with workspace.database.connect() as connection:
-        disputed = {one.article_id: one.opinions for one in conflicts.read(connection)}
+        disputed = {one.article_id: one.opinions for one in conflicts.read(connection, article_id=article_id)}
         if article_id not in disputed and article_id not in reviews.queued(connection, [article_id]):
             raise ReviewError(f"article {article_id} was never asked for")
         champion = reads.champion(connection)

@@ -59,9 +59,9 @@ def listed(workspace: Workspace, *, settled: bool = False) -> list[Conflict]:
         return read(connection, settled=settled)
 
 
-def read(connection: Connection, *, settled: bool = False) -> list[Conflict]:
-    """Read what `listed` lists."""
-    rows = reviews.disagreements(connection, settled=settled)
+def read(connection: Connection, *, settled: bool = False, article_id: int | None = None) -> list[Conflict]:
+    """Read what `listed` lists; with `article_id`, of that article alone."""
+    rows = reviews.disagreements(connection, settled=settled, article_id=article_id)
     found = []
     for _, group in groupby(rows, key=lambda row: row.article_id):
         said = list(group)

@@ -11,10 +11,18 @@ from psycopg2 import extensions
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
-from classifier.exceptions import DatabaseNotMigratedError, DatabaseRightsError, DatabaseUnavailableError, SettingsError
-from classifier.store import addresses
+from classifier.exceptions import (
+    DatabaseNotMigratedError,
+    DatabaseRightsError,
+    DatabaseUnavailableError,
+    SettingsError,
+    StatementTimeoutError,
+)
+from classifier.store import addresses, queries
 
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN, _INSUFFICIENT_PRIVILEGE = "42P01", "42703", "42501"
+_CANCELED = "57014"
+_LIMIT = "statement_timeout_s"
 _WANTED = "use postgresql+psycopg2://USER@HOST/DATABASE"
 
 
@@ -99,6 +107,7 @@ def connect(
         parsed,
         **bounds,
         pool_pre_ping=True,
+        execution_options={_LIMIT: statement_timeout_s},
         hide_parameters=True,  # an error's text would otherwise carry the articles' text
         connect_args={
             **arguments,
@@ -111,7 +120,7 @@ def connect(
 
 @contextmanager
 def translated(engine: Engine) -> Iterator[None]:
-    """Turn a database that is down or not migrated into the user's error, with the address in it."""
+    """Turn a database that is down, slow or not migrated into the user's error, with the address in it."""
     address = addresses.shown(engine.url)
     try:
         yield
@@ -132,4 +141,18 @@ def translated(engine: Engine) -> Iterator[None]:
             reason = " ".join(str(error.orig).split())
             what = "lets nobody in" if "FATAL:" in reason else "does not answer"
             raise DatabaseUnavailableError(f"{address}: the database {what} ({reason})") from error
+        if getattr(error.orig, "pgcode", None) == _CANCELED:
+            raise StatementTimeoutError(f"{address}: {_canceled(engine, error)}") from error
         raise
+
+
+def _canceled(engine: Engine, error: OperationalError) -> str:
+    """Return which statement the server cancelled, why, and what to do."""
+    name = queries.describe(error.statement or "COPY")
+    if "user request" in str(error.orig):
+        return f"an administrator cancelled the statement {name}; run the same command again"
+    limit = engine.get_execution_options().get(_LIMIT, 0)
+    return (
+        f"the statement {name} took longer than its limit of {limit:g} s; run the same command again when the database "
+        "is less busy, or raise CLASSIFIER_STATEMENT_TIMEOUT_S (of the page in Airflow: CLASSIFIER_PAGE_TIMEOUT_S)"
+    )

@@ -12,6 +12,7 @@ from classifier.store import addresses
 CANNOT_OPEN = (ArgumentError, NoSuchModuleError, ImportError)
 """What `engine` raises."""
 
+_CANCELED = "57014"
 _SERVERS = {"postgresql", "mysql", "mariadb"}
 
 
@@ -40,6 +41,13 @@ def select_of(query: str) -> TextClause:
 def line(error: BaseException) -> str:
     """Return the first line of what the driver said; those below it quote rows."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+
+
+def advice(error: BaseException) -> str:
+    """Return what helps where the server cancelled a statement at its limit; nothing for other errors."""
+    if getattr(getattr(error, "orig", None), "pgcode", None) != _CANCELED:
+        return ""
+    return "; run the same command again when the database is less busy, or raise CLASSIFIER_STATEMENT_TIMEOUT_S"
 
 
 def is_gone(error: SQLAlchemyError) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import TextClause, make_url, text
 
 
 def query(name: str) -> TextClause:
@@ -16,6 +16,20 @@ def query(name: str) -> TextClause:
 def sql(name: str) -> str:
     """Return a named statement's own text, as COPY needs it."""
     return _statements()[name]
+
+
+def describe(statement: str) -> str:
+    """Return the name of a statement as a driver was given it; of one without a name, its first words."""
+    words = " ".join(statement.split())
+    return _names().get(words) or f"{words[:60].rstrip()} …"
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Return the names by what SQLAlchemy makes of the statements."""
+    dialect = make_url("postgresql+psycopg2://").get_dialect()()
+    compiled = ((name, str(query(name).compile(dialect=dialect))) for name in _statements())
+    return {" ".join(sent.split()): name for name, sent in compiled}
 
 
 @cache

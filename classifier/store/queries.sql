@@ -92,26 +92,30 @@ SELECT (SELECT max(id) FROM stretch) AS last, (SELECT count(*) FROM missing) AS 
 
 -- retry_dead_letters
 -- Forget dead letters and put their articles back into the queue, unless a human or the champion has
--- labelled them meanwhile.
+-- labelled them meanwhile. OFFSET 0: each article is looked up by the indexes.
 WITH tried AS (
     DELETE FROM dead_letters
-    USING articles, models
-    WHERE articles.id = dead_letters.article_id
-      AND models.id = dead_letters.model_id
-      AND (CAST(:source AS text) IS NULL OR articles.source = :source)
+    USING models
+    WHERE models.id = dead_letters.model_id
       AND (CAST(:model AS text) IS NULL OR models.name = :model)
-    RETURNING articles.id, articles.revision
+      AND (
+        CAST(:source AS text) IS NULL
+        OR (SELECT source FROM articles WHERE articles.id = dead_letters.article_id) = :source
+      )
+    RETURNING article_id
 ), enqueued AS (
     INSERT INTO labelling_queue (article_id, priority)
-    SELECT DISTINCT tried.id, 0
+    SELECT DISTINCT article_id, 0
     FROM tried
-    WHERE NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = tried.id)
+    WHERE NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = tried.article_id OFFSET 0)
       AND NOT EXISTS (
         SELECT FROM predictions
-        JOIN models ON models.id = predictions.model_id AND models.status = 'champion'
-        WHERE predictions.article_id = tried.id AND predictions.revision = tried.revision
+        WHERE predictions.article_id = tried.article_id
+          AND predictions.model_id = (SELECT id FROM models WHERE status = 'champion')
+          AND predictions.revision = (SELECT revision FROM articles WHERE articles.id = tried.article_id)
+        OFFSET 0
       )
-    ORDER BY tried.id
+    ORDER BY article_id
     ON CONFLICT (article_id) DO NOTHING
     RETURNING article_id
 )
@@ -199,22 +203,32 @@ LEFT JOIN LATERAL (
 GROUP BY 1
 
 -- decided_texts
--- Which of the texts have a split.
-SELECT fingerprint FROM splits WHERE fingerprint = ANY(CAST(:fingerprints AS bytea[]))
+-- Which of the texts have a split. OFFSET 0, here and below: each is looked up by an index, however many are asked for.
+SELECT given.fingerprint
+FROM unnest(CAST(:fingerprints AS bytea[])) AS given (fingerprint)
+WHERE EXISTS (SELECT FROM splits WHERE splits.fingerprint = given.fingerprint OFFSET 0)
 
 -- placed_articles
 -- Which of the rows are there as articles, and in which split: a new text of an old article stays in it.
-SELECT source, external_id, articles.split
+SELECT staged.source, staged.external_id, present.split
 FROM unnest(CAST(:sources AS text[]), CAST(:external_ids AS text[])) AS staged (source, external_id)
-JOIN articles USING (source, external_id)
+CROSS JOIN LATERAL (
+    SELECT split FROM articles
+    WHERE articles.source = staged.source AND articles.external_id = staged.external_id
+    OFFSET 0
+) AS present
 
 -- known_bands
 -- Which of the bands are there, and whose they are.
-SELECT band, cluster_id FROM cluster_bands WHERE band = ANY(CAST(:bands AS bigint[]))
+SELECT given.band, present.cluster_id
+FROM unnest(CAST(:bands AS bigint[])) AS given (band)
+CROSS JOIN LATERAL (SELECT cluster_id FROM cluster_bands WHERE cluster_bands.band = given.band OFFSET 0) AS present
 
 -- cluster_splits
 -- The splits of clusters.
-SELECT id, split FROM clusters WHERE id = ANY(CAST(:ids AS bigint[]))
+SELECT given.id, present.split
+FROM unnest(CAST(:ids AS bigint[])) AS given (id)
+CROSS JOIN LATERAL (SELECT split FROM clusters WHERE clusters.id = given.id OFFSET 0) AS present
 
 -- texts_of_clusters
 -- All texts of clusters, those of deleted or changed articles among them.
@@ -390,24 +404,43 @@ WHERE article_id = ANY(ARRAY(
 -- The articles of a split with the annotation that counts. What people disagree on is left out. So is an article that
 -- repeats, or nearly repeats, one of a split that is kept from this one: what is tested on is never trained on, even
 -- where a source brought its own splits with repeats across them. By fingerprint also, for articles that were there
--- before there were clusters.
+-- before there were clusters. Set operations and OFFSET 0: sets are hashed or sorted, and rows are looked up by indexes.
+-- As an anti-join with a list, the planner may read the list once for each article, which takes hours.
 WITH kept AS MATERIALIZED (
-    SELECT id FROM clusters WHERE split = ANY(:kept_from)
-    UNION
-    SELECT cluster_id FROM articles JOIN text_clusters USING (fingerprint) WHERE split = ANY(:kept_from)
+    SELECT cluster_id
+    FROM annotations
+    JOIN articles ON articles.id = article_id
+    JOIN text_clusters USING (fingerprint)
+    WHERE split = :split
+    INTERSECT
+    (
+        SELECT id FROM clusters WHERE split = ANY(:kept_from)
+        UNION
+        SELECT cluster_id FROM articles JOIN text_clusters USING (fingerprint) WHERE split = ANY(:kept_from)
+    )
+), chosen AS MATERIALIZED (
+    SELECT articles.id FROM annotations_in_force JOIN articles ON articles.id = article_id WHERE split = :split
+    EXCEPT
+    SELECT article_id FROM annotation_conflicts
+    EXCEPT
+    SELECT same.id
+    FROM articles AS held
+    JOIN articles AS same USING (fingerprint)
+    WHERE held.split = ANY(:kept_from) AND same.split = :split
+    EXCEPT
+    SELECT twin.id
+    FROM kept
+    CROSS JOIN LATERAL (SELECT fingerprint FROM text_clusters WHERE cluster_id = kept.cluster_id OFFSET 0) AS near
+    CROSS JOIN LATERAL (
+        SELECT id FROM articles WHERE articles.fingerprint = near.fingerprint AND split = :split OFFSET 0
+    ) AS twin
 )
 SELECT articles.id, articles.text, articles.text_hash, annotated.category
-FROM articles
-JOIN effective_annotations AS annotated ON annotated.article_id = articles.id
-WHERE articles.split = :split
-  AND articles.id NOT IN (SELECT article_id FROM annotation_conflicts)
-  AND NOT EXISTS (
-    SELECT FROM articles AS held
-    WHERE held.fingerprint = articles.fingerprint AND held.split = ANY(:kept_from)
-  )
-  AND articles.fingerprint NOT IN (
-    SELECT fingerprint FROM text_clusters JOIN kept ON kept.id = text_clusters.cluster_id
-  )
+FROM chosen
+JOIN articles ON articles.id = chosen.id
+CROSS JOIN LATERAL (
+    SELECT category FROM effective_annotations WHERE article_id = chosen.id OFFSET 0
+) AS annotated
 ORDER BY articles.id
 
 -- clusters_of_articles
@@ -627,12 +660,12 @@ WHERE id = ANY(:ids)
 ORDER BY id
 
 -- evaluated_articles
--- An evaluation's articles, by id.
+-- An evaluation's articles, by id. OFFSET 0: each is looked up by the index.
 SELECT
-    article_id, evaluation_predictions.text_hash, words, cluster_id, category, baseline, articles.source,
-    coalesce(to_char(articles.published_at AT TIME ZONE 'UTC', 'YYYY-MM'), '') AS month
+    article_id, evaluation_predictions.text_hash, words, cluster_id, category, baseline, article.source,
+    coalesce(to_char(article.published_at AT TIME ZONE 'UTC', 'YYYY-MM'), '') AS month
 FROM evaluation_predictions
-JOIN articles ON articles.id = article_id
+CROSS JOIN LATERAL (SELECT source, published_at FROM articles WHERE id = article_id OFFSET 0) AS article
 WHERE evaluation_id = :evaluation_id
 ORDER BY article_id
 
@@ -694,13 +727,19 @@ DELETE FROM evaluation_progress
 WHERE model_id = :model_id OR answered_at < now() - make_interval(days => :days)
 
 -- articles_to_relabel
--- Of these articles those that the champion has labelled as they are, with its category.
-SELECT articles.id, articles.text, predictions.category
+-- Of these articles those that the champion has labelled as they are, with its category. OFFSET 0: each is looked up
+-- by the indexes.
+SELECT articles.id, articles.text, predicted.category
 FROM articles
-JOIN predictions ON predictions.article_id = articles.id AND predictions.revision = articles.revision
+CROSS JOIN LATERAL (
+    SELECT category FROM predictions
+    WHERE predictions.article_id = articles.id
+      AND predictions.model_id = :model_id
+      AND predictions.revision = articles.revision
+    OFFSET 0
+) AS predicted
 WHERE articles.id = ANY(:ids)
-  AND predictions.model_id = :model_id
-  AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id)
+  AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id OFFSET 0)
 ORDER BY articles.id
 
 -- articles_to_label
@@ -708,7 +747,7 @@ ORDER BY articles.id
 SELECT articles.id, articles.text
 FROM articles
 WHERE articles.id = ANY(:ids)
-  AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id)
+  AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id OFFSET 0)
 ORDER BY articles.id
 
 -- count_to_label
@@ -720,22 +759,29 @@ WHERE NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.i
 -- dequeue_labelled
 -- Take off the queue, in a stretch of it, what waits for a label that the champion has given already. Only the
 -- backlog's rows: a changed text raises a row's priority, which is checked again on the locked row. Returns
--- the last id looked at, or null when there is none left.
+-- the last id looked at, or null when there is none left. OFFSET 0: each is looked up by the indexes.
 WITH stretch AS MATERIALIZED (
     SELECT article_id FROM labelling_queue
     WHERE priority = 1 AND article_id > :after
     ORDER BY article_id
     LIMIT :size
+), labelled AS MATERIALIZED (
+    SELECT article_id
+    FROM stretch
+    WHERE EXISTS (
+        SELECT FROM predictions
+        WHERE predictions.article_id = stretch.article_id
+          AND predictions.model_id = :model_id
+          AND predictions.revision = (SELECT revision FROM articles WHERE articles.id = stretch.article_id)
+        OFFSET 0
+    )
 ), done AS MATERIALIZED (
-    SELECT labelling_queue.article_id
+    SELECT article_id
     FROM labelling_queue
-    JOIN stretch USING (article_id)
-    JOIN articles ON articles.id = labelling_queue.article_id
-    JOIN predictions ON predictions.article_id = articles.id AND predictions.revision = articles.revision
-    WHERE predictions.model_id = :model_id AND labelling_queue.priority = 1
-    FOR UPDATE OF labelling_queue SKIP LOCKED
+    WHERE priority = 1 AND article_id = ANY(ARRAY(SELECT article_id FROM labelled))
+    FOR UPDATE SKIP LOCKED
 ), dropped AS (
-    DELETE FROM labelling_queue USING done WHERE labelling_queue.article_id = done.article_id
+    DELETE FROM labelling_queue WHERE article_id = ANY(ARRAY(SELECT article_id FROM done))
 )
 SELECT max(article_id) FROM stretch
 
@@ -843,10 +889,11 @@ WHERE articles.id = ANY(CAST(:ids AS bigint[]))
       AND (
         clusters.split <> 'train'
         OR twin.split <> 'train'
-        OR EXISTS (SELECT FROM annotations_in_force AS known WHERE known.article_id = twin.id)
+        OR EXISTS (SELECT FROM annotations_in_force AS known WHERE known.article_id = twin.id OFFSET 0)
         OR EXISTS (
             SELECT FROM review_queue
             WHERE review_queue.article_id = twin.id AND model_id = :model_id AND reason <> 'audit'
+            OFFSET 0
         )
       )
     OFFSET 0
@@ -913,11 +960,11 @@ WHERE id = ANY(CAST(:ids AS bigint[]))
   AND EXISTS (SELECT FROM review_queue WHERE review_queue.article_id = articles.id)
 
 -- known_categories
--- Those of the names that a model or an annotation has.
+-- Those of the names that a model or an annotation has. Annotations are read once, and only for names of no model.
 SELECT given.name
 FROM unnest(CAST(:names AS text[])) AS given (name)
 WHERE EXISTS (SELECT FROM models WHERE given.name = ANY(categories))
-   OR EXISTS (SELECT FROM annotations WHERE annotations.category = given.name)
+   OR given.name IN (SELECT category FROM annotations WHERE category = ANY(CAST(:names AS text[])))
 
 -- annotated_categories
 -- The first categories of all annotations, one look-up in the index each: DISTINCT would read every annotation.
@@ -977,37 +1024,54 @@ WHERE id = :article_id
   )
 
 -- disagreements
--- What each annotator said last of the articles that people disagree on, and, where wanted, of those where people
--- agree and the source says otherwise.
-WITH said AS MATERIALIZED (
-    SELECT article_id, annotator, category, comment, annotated_at FROM annotation_opinions
-    UNION ALL
-    (
-        SELECT DISTINCT ON (article_id) article_id, annotator, category, comment, annotated_at
-        FROM annotations_in_force
-        WHERE annotator LIKE 'source:%' AND article_id IN (SELECT article_id FROM annotation_opinions)
-        ORDER BY article_id, id DESC
-    )
+-- What each annotator said last of the articles that people disagree on and, where wanted, of those where people agree
+-- and the source says otherwise; of all articles, or of one. Only what annotations differ on is looked at closely.
+WITH suspects AS MATERIALIZED (
+    SELECT article_id
+    FROM annotations_in_force
+    WHERE (:settled OR annotator NOT LIKE 'source:%')
+      AND (CAST(:article_id AS bigint) IS NULL OR article_id = :article_id)
+    GROUP BY article_id
+    HAVING min(category) <> max(category) AND bool_or(annotator NOT LIKE 'source:%')
+), said AS MATERIALIZED (
+    SELECT
+        suspects.article_id, annotator, category, comment, annotated_at,
+        min(category) FILTER (WHERE by_a_person) OVER article
+            <> max(category) FILTER (WHERE by_a_person) OVER article AS open,
+        min(category) OVER article <> max(category) OVER article AS differs
+    FROM suspects
+    CROSS JOIN LATERAL (
+        SELECT annotator, category, comment, annotated_at, true AS by_a_person
+        FROM annotation_opinions
+        WHERE annotation_opinions.article_id = suspects.article_id
+        UNION ALL
+        (
+            SELECT annotator, category, comment, annotated_at, false
+            FROM annotations_in_force
+            WHERE annotations_in_force.article_id = suspects.article_id AND annotator LIKE 'source:%'
+            ORDER BY id DESC
+            LIMIT 1
+        )
+    ) AS opinions
+    WINDOW article AS (PARTITION BY suspects.article_id)
 )
-SELECT
-    said.article_id, source, external_id, annotator, category, comment, annotated_at,
-    said.article_id IN (SELECT article_id FROM annotation_conflicts) AS open
+SELECT said.article_id, article.source, article.external_id, annotator, category, comment, annotated_at, open
 FROM said
-JOIN articles ON articles.id = said.article_id
-WHERE said.article_id IN (SELECT article_id FROM annotation_conflicts)
-   OR (:settled AND said.article_id IN (
-        SELECT article_id FROM said GROUP BY article_id HAVING min(category) <> max(category)
-   ))
+CROSS JOIN LATERAL (SELECT source, external_id FROM articles WHERE id = said.article_id OFFSET 0) AS article
+WHERE open OR (:settled AND differs)
 ORDER BY said.article_id, annotated_at, annotator
 
 -- audited_reviews
 -- The articles drawn at random from a model's labels, with the annotation that counts; null: nobody has annotated the
--- article, or people disagree.
+-- article, or people disagree. OFFSET 0: each article's conflict is looked up.
 SELECT review_queue.category, review_queue.confidence, truth.category AS annotated
 FROM review_queue
 LEFT JOIN LATERAL (
     SELECT category FROM effective_annotations AS counts WHERE counts.article_id = review_queue.article_id OFFSET 0
-) AS truth ON review_queue.article_id NOT IN (SELECT article_id FROM annotation_conflicts)
+) AS truth
+    ON NOT EXISTS (
+        SELECT FROM annotation_conflicts WHERE annotation_conflicts.article_id = review_queue.article_id OFFSET 0
+    )
 WHERE model_id = :model_id
   AND reason = 'audit'
   AND review_queue.revision = (SELECT revision FROM articles WHERE id = article_id)

@@ -137,12 +137,12 @@ def conflicts(connection: Connection) -> int:
     return int(connection.execute(query("count_conflicts")).scalar_one())
 
 
-def disagreements(connection: Connection, *, settled: bool) -> Rows:
-    """Return what each annotator says of the articles that people disagree on, by article.
+def disagreements(connection: Connection, *, settled: bool, article_id: int | None = None) -> Rows:
+    """Return what each annotator says of the articles that people disagree on, by article; of one, if it is given.
 
     With `settled` also where people agree and the source says otherwise; there `open` is false.
     """
-    return connection.execute(query("disagreements"), {"settled": settled}).all()
+    return connection.execute(query("disagreements"), {"settled": settled, "article_id": article_id}).all()
 
 
 def audited(connection: Connection, model_id: int, since: datetime | None) -> Rows:

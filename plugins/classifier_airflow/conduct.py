@@ -12,6 +12,7 @@ from classifier.exceptions import (
     DatabaseUnavailableError,
     NotComparableError,
     SourceUnavailableError,
+    StatementTimeoutError,
     TrainingUnderWayError,
     UserError,
 )
@@ -31,6 +32,7 @@ MEASURING_TIMEOUT = timedelta(hours=4)
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(DatabaseUnavailableError, RetryAction.RETRY, reason="the database may come back"),
+        RetryRule(StatementTimeoutError, RetryAction.RETRY, reason="the database may be less busy later"),
         RetryRule(SourceUnavailableError, RetryAction.RETRY, reason="the source may answer later"),
         RetryRule(TrainingUnderWayError, RetryAction.RETRY, reason="the attempt before may be about to end"),
         RetryRule(NotComparableError, RetryAction.RETRY, reason="no annotations may come in between the next time"),

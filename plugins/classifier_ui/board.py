@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from classifier.exceptions import UserError
+from classifier.exceptions import StatementTimeoutError, UserError
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,9 @@ def _awaitable(task: Future[T]) -> asyncio.Future[T]:
 
 def said(error: BaseException) -> str:
     """Return one line for people: a user's mistake as it is, anything else without what it may quote of rows."""
+    if isinstance(error, StatementTimeoutError):
+        log.warning("%s", error)
+        return SLOW
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, SQLAlchemyError):

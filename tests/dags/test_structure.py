@@ -123,13 +123,20 @@ def test_a_users_mistake_is_not_retried_but_what_may_pass_is(dagbag):
     from airflow.sdk import RetryAction
     from classifier_airflow.conduct import RETRY_POLICY
 
-    from classifier.exceptions import DatabaseUnavailableError, NotComparableError, SourceError, TrainingUnderWayError
+    from classifier.exceptions import (
+        DatabaseUnavailableError,
+        NotComparableError,
+        SourceError,
+        StatementTimeoutError,
+        TrainingUnderWayError,
+    )
 
     def action(error):
         return RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action
 
     assert action(SourceError("no such file")) == RetryAction.FAIL
     assert action(DatabaseUnavailableError("down")) == RetryAction.RETRY
+    assert action(StatementTimeoutError("too slow")) == RetryAction.RETRY
     assert action(TrainingUnderWayError("by process 7")) == RetryAction.RETRY
     assert action(NotComparableError("annotations came in between")) == RetryAction.RETRY
 

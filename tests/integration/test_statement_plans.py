@@ -1,0 +1,251 @@
+"""How every statement of the project is planned: nothing is read once a row, and what is looked up stays a look-up.
+
+Two databases are made alike, one four times the other. Every statement that a call of `statements` sends is explained
+in both. Most may not cost more in the larger one; those of `SCANS`, which read whole tables, may cost as many times
+more as there are rows. A statement or function that no call reaches fails here, so a new one needs a call.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, column, event, select, table, text, true
+
+from classifier import store
+from classifier.store import connection as connections
+from classifier.store import queries, tables
+from tests.integration import statements
+from tests.integration.statements import CALLS, Database
+
+SMALL, FACTOR = 8_000, 4
+
+SCANS = {
+    "bookkeeping.last_success",
+    "churn.to_label",
+    "labelling_queue.retry_dead_letters",
+    "labelling_queue.waiting",
+    "a table of one's own",
+    "reads.annotated_articles of train",
+    "reads.annotated_articles of validation",
+    "reads.annotated_articles of test",
+    "reads.articles_by_label of all",
+    "reads.dead_letter_count",
+    "reads.dead_letters",
+    "reads.rejected of a source",
+    "reads.rejected_rows",
+    "reads.sizes_by_category",
+    "reviews.audited",
+    "reviews.audited since",
+    "reviews.categories_of_people",
+    "reviews.conflicts",
+    "reviews.disagreements",
+    "reviews.disagreements settled",
+    "reviews.known_categories",
+    "reviews.waiting",
+    "evaluations.articles",
+    "evaluations.probabilities",
+    "article_labels",
+    "annotation_conflicts",
+    "annotation_opinions",
+    "annotations_in_force",
+    "effective_annotations",
+    "text_clusters",
+}
+"""Calls and views whose cost grows with the rows that there are, and why: they count, list or read all of them."""
+
+NO_ROWS = re.compile(r"(COPY|CREATE|ALTER|GRANT|REVOKE)\b")
+"""Statements that have no plan: COPY, and what makes tables and roles."""
+
+NO_CALL = {"classifier.store.roles", "classifier.store.schema", "classifier.store.studies", "classifier.store.copying"}
+"""Modules of rights, migrations, Optuna's own tables, and COPY."""
+
+LOOKED_UP = 10 * statements.CHUNK
+"""What looking up the rows of a call may cost beside; to read all articles of the larger database costs more."""
+
+FEW = 100
+"""Rows that may be read once a row: of models, say, there are a few."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A statement that a call sent, and how it is planned."""
+
+    call: str
+    name: str
+    plan: dict[str, Any]
+
+    @property
+    def cost(self) -> float:
+        return float(self.plan["Total Cost"])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the calls sent to a database, in order, and the functions that ran."""
+
+    plans: list[Explained]
+    names: set[str]
+    code: set[Any]
+
+
+@pytest.fixture(scope="module")
+def scale_database():
+    path = Path(__file__).parents[2] / "benchmarks" / "scale_database.py"
+    spec = importlib.util.spec_from_file_location("scale_database", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["scale_database"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["scale_database"]
+
+
+@pytest.fixture(scope="module")
+def small(server, scale_database):
+    yield from filled(server, scale_database, SMALL)
+
+
+@pytest.fixture(scope="module")
+def large(server, scale_database):
+    yield from filled(server, scale_database, SMALL * FACTOR)
+
+
+def filled(server, scale_database, articles: int) -> Iterator[Seen]:
+    """Make a database, and yield what all calls send to it."""
+    url = server.create(template=server.migrated.database)
+    engine = connections.connect(url.render_as_string(hide_password=False))
+    scale_database.build(engine, scale_database.usual(articles, labelled_by=2))
+    yield look(engine, articles)
+    engine.dispose()
+    server.drop(url)
+
+
+def look(engine: Engine, articles: int) -> Seen:
+    """Make every call, in a transaction that is rolled back, and read every view."""
+    seen, call = Seen([], set(), set()), ""
+    engine.dispose()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def explain(connection, cursor, statement, parameters, context, executemany):
+        name = queries.describe(statement)
+        seen.names.add(name)
+        if call and not executemany and re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", statement):
+            own = connection.connection.cursor()
+            own.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
+            seen.plans.append(Explained(call, name, own.fetchone()[0][0]["Plan"]))
+            own.close()
+
+    sys.setprofile(lambda frame, kind, _: seen.code.add(frame.f_code) if kind == "call" else None)
+    try:
+        for call, make in CALLS.items():  # noqa: B007 - the listener reads it
+            with engine.connect() as connection:
+                make(connection, Database(connection, articles))
+    finally:
+        sys.setprofile(None)
+    call = ""
+    with engine.connect() as connection:
+        for view, key, value in views(connection):
+            for call, only in ((view, true()), (f"{view} by {key}", column(key) == value)):  # noqa: B007
+                connection.execute(select(text("*")).select_from(table(view)).where(only))
+    return seen
+
+
+def views(connection: Connection) -> list[tuple[str, str, Any]]:
+    """Return every view with the column that it is looked up by, and a value."""
+    named = "SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+    keys = {"text_clusters": "fingerprint"}
+    values = connection.execute(select(tables.articles.c.id, tables.articles.c.fingerprint).limit(1)).one()
+    found = [(view, keys.get(view, "article_id")) for view in connection.scalars(text(named))]
+    return [(view, key, getattr(values, key.removeprefix("article_"))) for view, key in found]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a plan's nodes."""
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def lists(plan: dict[str, Any], *, beyond: float = FEW) -> list[str]:
+    """Return what a part of a plan reads from end to end of more than so many rows."""
+    kinds = {"Seq Scan", "CTE Scan", "Materialize", "Function Scan"}
+    return [
+        f"{node['Node Type']} of {node.get('Relation Name') or node.get('CTE Name') or '?'}"
+        for node in nodes(plan)
+        if node["Node Type"] in kinds and node["Plan Rows"] > beyond
+    ]
+
+
+def read_once_a_row(plan: dict[str, Any]) -> list[str]:
+    """Return the lists that are read for each row of something else, or would be once they outgrow the memory."""
+    hashed = set(re.findall(r"hashed (SubPlan \d+)", json.dumps(plan)))
+    found = []
+    for node in nodes(plan):
+        if node["Node Type"] == "Nested Loop":
+            sides = {child["Parent Relationship"]: child for child in node["Plans"]}
+            found += lists(sides["Inner"]) if sides["Outer"]["Plan Rows"] > 1 else []
+        if (name := node.get("Subplan Name", "")).startswith("SubPlan"):
+            # a hashed list that outgrows the memory is scanned for each row
+            found += lists(node) if name not in hashed else [name] * (node["Plan Rows"] > FEW * FACTOR)
+    return found
+
+
+def test_every_named_statement_is_looked_at(large):
+    named = {name for name, statement in queries._statements().items() if not NO_ROWS.match(statement)}
+    assert named <= large.names
+
+
+def test_every_function_of_the_store_that_takes_a_connection_is_called(large):
+    missing = []
+    for found in pkgutil.iter_modules(store.__path__, f"{store.__name__}."):
+        module = importlib.import_module(found.name)
+        if found.ispkg or found.name in NO_CALL:
+            continue
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            first = next(iter(inspect.signature(function).parameters.values()), None)
+            takes = first is not None and first.annotation in {"Connection", Connection}
+            if function.__module__ == found.name and takes and function.__code__ not in large.code:
+                missing.append(f"{found.name}.{name}")
+    assert not missing
+
+
+def test_no_list_is_read_once_for_each_row(small, large):
+    for seen in (small, large):
+        bad = {(one.call, one.name): found for one in seen.plans if (found := read_once_a_row(one.plan))}
+        assert not bad
+
+
+def test_a_statement_costs_no_more_than_there_are_rows(small, large):
+    assert [(one.call, one.name) for one in small.plans] == [(one.call, one.name) for one in large.plans]
+    dear = []
+    for few, many in zip(small.plans, large.plans, strict=True):
+        # a sort of four times the rows costs a little more than four times as much
+        allowed = FACTOR * 1.3 * few.cost if many.call in SCANS else 1.5 * few.cost + LOOKED_UP
+        if many.cost > allowed:
+            dear.append((many.call, many.name, round(few.cost), round(many.cost)))
+    assert not dear
+
+
+def test_what_is_looked_up_reads_no_table_from_end_to_end(large):
+    bad = {
+        (one.call, one.name): found
+        for one in large.plans
+        if one.call not in SCANS
+        and (
+            found := [name for name in lists(one.plan, beyond=SMALL / 8) if re.match(r"Seq Scan of (?!staged_)", name)]
+        )
+    }
+    assert not bad
+
+
+def test_the_calls_that_may_read_whole_tables_are_there(large):
+    assert {one.call for one in large.plans} >= SCANS

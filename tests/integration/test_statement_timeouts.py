@@ -1,0 +1,69 @@
+"""A statement that reaches its limit is one clear line: which one, what limit, and what to do."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import pytest
+from sqlalchemy import func, select, text
+
+from classifier.exceptions import StatementTimeoutError, TableError
+from classifier.pipeline import splits_report
+from classifier.settings import Settings
+from classifier.store import elsewhere
+from classifier.store.connection import connect, translated
+from classifier.workspace import Workspace
+from tests.integration.made_up import run, value
+
+
+@pytest.fixture
+def hurried(database_url):
+    """An engine whose statements may take a quarter of a second."""
+    engine = connect(database_url.render_as_string(hide_password=False), statement_timeout_s=0.25)
+    yield engine
+    engine.dispose()
+
+
+def test_a_named_statement_is_called_by_its_name(database, hurried, tmp_path):
+    workspace = Workspace(hurried, Settings(home=tmp_path, _env_file=None))
+    with database.begin() as holder:
+        holder.execute(text("LOCK TABLE annotations IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(StatementTimeoutError) as caught:
+            splits_report.run(workspace)
+    line = str(caught.value)
+    assert "the statement sizes_by_category took longer than its limit of 0.25 s; run the same command again" in line
+    assert "CLASSIFIER_STATEMENT_TIMEOUT_S" in line
+    assert "\n" not in line
+
+
+def test_another_one_is_called_by_its_first_words(hurried):
+    with hurried.connect() as connection, pytest.raises(StatementTimeoutError) as caught, translated(hurried):
+        connection.execute(select(func.pg_sleep(60)))
+    assert "the statement SELECT pg_sleep(" in str(caught.value)
+
+
+def test_what_an_administrator_cancels_has_not_reached_its_limit(database):
+    def cancel():
+        waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'"
+        while not value(database, f"SELECT EXISTS ({waiting} AND wait_event = 'PgSleep')"):
+            pass
+        run(database, waiting)
+
+    administrator = threading.Thread(target=cancel)
+    administrator.start()
+    with database.connect() as connection, pytest.raises(StatementTimeoutError) as caught, translated(database):
+        connection.execute(select(func.pg_sleep(60)))
+    administrator.join()
+    assert "an administrator cancelled the statement SELECT pg_sleep(" in str(caught.value)
+
+
+def test_of_somebody_elses_table_it_is_the_users_error_with_what_to_do(database_url):
+    from classifier.labelling.own_table import Theirs
+
+    url = database_url.render_as_string(hide_password=False)
+    theirs = Theirs(elsewhere.engine(url, statement_timeout_s=0.25), "table 'news'")
+    with pytest.raises(TableError) as caught, theirs.transaction() as connection:
+        connection.execute(select(func.pg_sleep(60)))
+    assert re.fullmatch(r"table 'news': .*timeout; run the same command again.*_TIMEOUT_S", str(caught.value))
+    theirs.database.dispose()
