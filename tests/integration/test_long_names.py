@@ -114,7 +114,7 @@ def test_a_feed_with_a_long_address_is_polled_or_refused_when_it_is_declared(wor
     )
     with serving(page(body)) as site:
         address = f"{site.url}?{ascii_noise(1600)}"
-        source = declared(tmp_path, f"kind = 'feed'\nurl = '{address}'")
+        source = declared(tmp_path, f"kind = 'feed'\nurl = '{address}'\nallow_private = true")
         assert sources.ingest(workspace, source, lambda _: "").new == 1
         with pytest.raises(UserError, match=r"key 'url': String should have at most 1700 characters"):
             declared(tmp_path, f"kind = 'feed'\nurl = '{address}{ascii_noise(200)}'")
@@ -127,7 +127,7 @@ def test_a_long_guid_or_link_is_shortened_and_stays_the_same_article(workspace, 
     items = "".join(f"<item><guid>{guid}</guid><title>t {guid[-1]}</title></item>" for guid in guids)
     body = f"<?xml version='1.0'?><rss version='2.0'><channel>{items}</channel></rss>"
     with serving(page(body.encode())) as site:
-        source = declared(tmp_path, f"kind = 'feed'\nurl = '{site.url}'")
+        source = declared(tmp_path, f"kind = 'feed'\nurl = '{site.url}'\nallow_private = true")
         assert sources.ingest(workspace, source, lambda _: "").new == 2
         site.answer = page(body.replace("<title>", "<title>new ").encode())
         assert sources.ingest(workspace, source, lambda _: "").changed == 2
