@@ -81,7 +81,8 @@ def test_a_feed_brings_categories_in_the_same_form(workspace, tmp_path):
     body = f"<?xml version='1.0'?><rss version='2.0'><channel><title>t</title>{item}</channel></rss>".encode()
     with serving(page(body)) as site:
         (tmp_path / "sources.toml").write_text(
-            f"[sources.bbc]\nkind = 'feed'\nurl = '{site.url}'\nallow_private = true\ncolumns = {{category = 'category'}}\n"
+            f"[sources.bbc]\nkind = 'feed'\nurl = '{site.url}'\nallow_private = true\n"
+            "columns = {category = 'category'}\n"
         )
         (source,) = declaration.load(tmp_path / "sources.toml").values()
         sources.ingest(workspace, source, lambda _: "")
