@@ -40,6 +40,13 @@ def test_the_benchmark_of_scale_ends_in_a_line_of_json(tmp_path):
         "rss_mb_at_the_end",
         "new_rows_cost_ratio",
         "efficiency_16_workers",
+        "ingest_cost_ratio",
+        "review_fill_cost_ratio",
+        "readings",
+        "sections",
+        "commands",
+        "slowest_statements_s",
+        "more_by_people",
     } <= set(run("scale.py", tmp_path / "scale.json"))
 
 
