@@ -231,7 +231,7 @@ def write_csv(path: Path, size: Size, first: int, rows: int) -> None:
 
 def fill_in(place: Place) -> None:
     """Fill in the sheet that was exported, as people do."""
-    with (place.home / "review.csv").open(encoding="utf-8", newline="") as file:
+    with (place.home / "review.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     with (place.home / "filled.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
