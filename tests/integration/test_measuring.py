@@ -108,6 +108,7 @@ def test_an_evaluation_that_is_killed_computes_only_what_is_left(workspace, mode
         assert process.poll() is None
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
+        holder.execute(text(f"SELECT pg_advisory_unlock({HELD})"))  # it is the session's, and the pool keeps that
     run(workspace.database, "DROP TRIGGER hold ON evaluation_progress")
     assert value(workspace.database, "SELECT count(*) FROM evaluations") == 0
     assert value(workspace.database, "SELECT count(*) FROM evaluation_progress") == 16
