@@ -184,7 +184,10 @@ def prune() -> dict[str, float] | None:
     start_date=datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=20),
+    # The tasks' time-outs add up to 34 h: 6 of `train`, 4 each of `evaluate`, `judge` and `promote`, 12 for the answer
+    # of people, 1 each of the other four. The rest is for retries, and for the wait in the pool. A run that reaches
+    # this limit skips what is left, `prune` included, and alerts nobody.
+    dagrun_timeout=timedelta(hours=48),
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["classifier"],

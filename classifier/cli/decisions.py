@@ -37,7 +37,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="File to write; beside the model by default.")] = None,
     json: Json = False,
 ) -> None:
-    """Write a model's evaluation as an HTML page, beside the champion on the same articles."""
+    """Write a model's evaluation as an HTML page, beside the champion where both answered the same articles."""
     from classifier.pipeline import report as use_case
 
     render.show(use_case.run(workspace(), model, out=out), json, title="Report")
@@ -111,15 +111,18 @@ def rollback(
 def prune(
     keep_models: Annotated[int, typer.Option(help="Former champions and models turned down to keep, the newest.")],
     keep_champions: Annotated[
-        int, typer.Option(help="Of those that were champion before this one, as many stay in any case.")
-    ] = 1,
+        int | None,
+        typer.Option(help="Of those that were champion before this one, as many stay in any case; by default 3."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would go.")] = False,
     json: Json = False,
 ) -> None:
-    """Delete old models' labels and files. Never the champion's, or those of the one before it."""
+    """Delete old models' labels and files. Never the champion's; by default, nor those of the three before it."""
     from classifier.pipeline import prune as use_case
+    from classifier.pipeline import retention
 
-    found = use_case.run(workspace(), keep=keep_models, keep_champions=keep_champions, yes=yes)
+    champions = retention.KEPT_CHAMPIONS if keep_champions is None else keep_champions
+    found = use_case.run(workspace(), keep=keep_models, keep_champions=champions, yes=yes)
     if json:
         render.print_json({"deleted": yes, "models": [asdict(one) for one in found]})
         return

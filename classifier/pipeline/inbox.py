@@ -8,7 +8,7 @@ from classifier.exceptions import SourceError
 from classifier.ingest import sources
 from classifier.pipeline import runs
 from classifier.pipeline.file_states import FileStates
-from classifier.pipeline.ingest import Ingested, Options, Unit, file_unit, ingest_each
+from classifier.pipeline.ingest import Ingested, Options, Problem, Unit, file_unit, ingest_each
 from classifier.pipeline.use_case import use_case
 from classifier.workspace import Workspace
 
@@ -23,8 +23,9 @@ def run(
 
     Raises:
         SourceError: there is no file, or one was not ingested.
+        StatementTimeoutError: one was not ingested, since a statement took too long.
     """
-    problems: list[SourceError] = []
+    problems: list[Problem] = []
     with runs.recorded(workspace, options.source or pattern, "files", options.to_json()) as recorded:
         return ingest_each(_unread(recorded, pattern, options, problems, on_rows), problems)
 
@@ -33,7 +34,7 @@ def _unread(
     run: runs.Run,
     pattern: str,
     options: Options,
-    problems: list[SourceError],
+    problems: list[Problem],
     on_rows: Callable[[int], None],
 ) -> Iterator[Unit]:
     states = FileStates(run, options.digest)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from classifier.exceptions import SourceError, TooManyRejectedError
+from classifier.exceptions import SourceError, SourceUnavailableError, StatementTimeoutError, TooManyRejectedError
 from classifier.ingest import sources, stored
 from classifier.ingest.ahead import one_ahead
 from classifier.ingest.columns import Columns, RawChunk
@@ -25,6 +25,7 @@ from classifier.pipeline.category_names import CategoryNames
 from classifier.pipeline.near_duplicates import Dealer, Signer
 from classifier.pipeline.use_case import use_case
 from classifier.store import bookkeeping, near_duplicates, staging, writes
+from classifier.store import connection as connections
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,10 @@ MAX_REJECTED = 0.05
 
 MAX_ADDRESS_BYTES = 1700
 """With a source's name an address fits in one entry of a Postgres index, 2,704 bytes."""
+
+
+Problem = SourceError | StatementTimeoutError
+"""Why a unit was not taken in, where the others still may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,20 +270,30 @@ class Unit:
             yield validate(raw, default_source=self.source, zone=self.zone)
 
 
-def ingest_each(units: Iterable[Unit], problems: list[SourceError]) -> Ingested:
+def ingest_each(units: Iterable[Unit], problems: list[Problem]) -> Ingested:
     """Ingest units; one that fails does not stop the others. What lists the units may add to the problems.
 
     Raises:
         SourceError: there were problems; the other units are in.
+        StatementTimeoutError: there were problems, and one of them is a statement that took too long.
     """
     total = Ingested()
     for unit in units:
         try:
-            total += unit.ingest()
-        except SourceError as error:
+            with connections.translated(unit.run.database):
+                total += unit.ingest()
+        except (SourceError, StatementTimeoutError) as error:
             problems.append(error)
     if len(problems) > 1:
-        raise SourceError(f"{len(problems)} of its files were not taken in: {'; '.join(map(str, problems))}")
+        raise _kind(problems)(f"{len(problems)} of its files were not taken in: {'; '.join(map(str, problems))}")
     if problems:
         raise problems[0]
     return total
+
+
+def _kind(problems: Iterable[Problem]) -> type[Problem]:
+    """Return the error that stands for several problems: if one of them may pass by itself, a retry is worth it."""
+    for kind in (StatementTimeoutError, SourceUnavailableError):
+        if any(isinstance(one, kind) for one in problems):
+            return kind
+    return SourceError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from classifier.exceptions import SourceError
+from classifier.exceptions import SourceError, StatementTimeoutError
 from classifier.ingest.columns import FIELDS, RawChunk, frame
 from classifier.ingest.declaration import Declared, FeedSource
 from classifier.ingest.sources import expand
@@ -67,7 +67,7 @@ def retry(
     for name, rows in by_run.items():
         try:
             _read_again(workspace, name, rows, declared, resolve)
-        except SourceError as error:
+        except (SourceError, StatementTimeoutError) as error:
             problems.append(str(error))
     left = {row.id for row in _rejected(workspace, source)}
     mended = sum(row.id not in left for row in before)

@@ -63,7 +63,10 @@ def run(workspace: Workspace, name: str | None = None, *, out: Path | None = Non
 
 
 def _beside(connection: Connection, candidate: Answered, champion: Model) -> Answered | None:
-    """Return the champion's newest evaluation if it is of the same articles."""
+    """Return the champion's newest evaluation if both answered the same articles.
+
+    The figures of each leave out the articles that it was trained on, so they may be of fewer.
+    """
     try:
         found = answers.newest(connection, champion)
     except NotEvaluatedError:
@@ -75,8 +78,9 @@ def _beside(connection: Connection, candidate: Answered, champion: Model) -> Ans
 class Stored:
     """What is known of a model's evaluation without computing anything.
 
-    `model` is None where it has not been evaluated, `champion` where it is the champion itself or was measured on
-    other articles. `findings` and `verdict` are the gate's, of the last time that it was asked.
+    `model` is None where it has not been evaluated, `champion` where it is the champion itself or answered other
+    articles; the figures of each leave out the articles that it was trained on. `findings` and `verdict` are the
+    gate's, of the last time that it was asked.
     """
 
     model: Subject | None

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from classifier.exceptions import SourceUnavailableError, UserError
 from classifier.store import bookkeeping
+from classifier.store import connection as connections
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ def recorded(workspace: Workspace, source: str, kind: str, options: Mapping[str,
     with engine.connect() as watch, _locked(watch, source):
         run_id = bookkeeping.start_run(watch, source, kind, options or {})
         try:
-            yield Run(workspace.database, workspace.settings.split_key, run_id, source)
+            with connections.translated(workspace.database):
+                yield Run(workspace.database, workspace.settings.split_key, run_id, source)
         except BaseException as error:
             _fail(watch, run_id, error)
             raise

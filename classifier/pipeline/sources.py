@@ -97,6 +97,7 @@ def ingest(
 
     Raises:
         SourceError: the source, or a part of it, was not taken in.
+        StatementTimeoutError: a part of it was not taken in, since a statement took too long.
     """
     with runs.recorded(workspace, source.name, source.kind) as run:
         finder = Finder(run, source, resolve, on_rows, again)

@@ -21,7 +21,7 @@ from classifier.ingest.declaration import Declared, FeedSource, FilesSource, Sql
 from classifier.ingest.files import File
 from classifier.ingest.queries import Query, from_json, to_json
 from classifier.pipeline.file_states import FileStates
-from classifier.pipeline.ingest import Reading, Unit
+from classifier.pipeline.ingest import Problem, Reading, Unit
 from classifier.pipeline.runs import Run
 from classifier.store import bookkeeping, reads
 
@@ -44,7 +44,7 @@ class Finder:
     on_rows: Callable[[int], None] = lambda _: None
     again: Collection[str] | None = None
     dry: bool = False
-    problems: list[SourceError] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def units(self) -> Iterator[Unit]:
         """Yield them; what has been read is skipped here, at its own cost.

@@ -15,8 +15,9 @@ from classifier import registry
 from classifier.articles import Model
 from classifier.evaluation import checks
 from classifier.evaluation.checks import Articles, Audited, Check, Limits
-from classifier.pipeline import answers
+from classifier.pipeline import answers, exposures
 from classifier.pipeline.answers import Answered
+from classifier.pipeline.exposures import Exposure
 from classifier.pipeline.use_case import use_case
 from classifier.settings import Settings
 from classifier.store import reviews, watching
@@ -58,9 +59,10 @@ def run(workspace: Workspace) -> Watched:
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
         evaluated = answers.newest(connection, champion)
+        exposure = exposures.find(connection, [champion], evaluated.articles)
         now, since = _newest(connection, champion, settings)
         judged = audited(connection, champion)
-    found = tuple(checks.run(_test_articles(evaluated), evaluated.evaluation.accuracy, now, judged, limits))
+    found = tuple(checks.run(_test_articles(evaluated, exposure), evaluated.evaluation.accuracy, now, judged, limits))
     values = {**_figures(champion, now, found), "since": since}
     with workspace.database.begin() as connection:
         _keep(connection, champion, found, {**values, "articles": len(now), "audited": len(judged)})
@@ -108,9 +110,16 @@ def _days_ago(days: float) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
 
 
-def _test_articles(evaluated: Answered) -> Articles:
-    found = evaluated.answers
-    return Articles(found.predicted, found.confidence, evaluated.sample.words)
+def _test_articles(evaluated: Answered, exposure: Exposure) -> Articles:
+    """Return the test articles without those that the model was trained on, of which it is too sure.
+
+    Its accuracy leaves them out, too. If it was trained on all of them, nothing else is left to compare with.
+    """
+    rows = np.array([one not in exposure.articles for one in evaluated.sample.ids.tolist()], dtype=bool)
+    if not rows.any():
+        rows[:] = True
+    found = evaluated.answers.of(rows)
+    return Articles(found.predicted, found.confidence, evaluated.sample.words[rows])
 
 
 def _figures(model: Model, now: Articles, found: Sequence[Check]) -> dict[str, Any]:

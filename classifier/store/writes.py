@@ -41,7 +41,12 @@ class Merged:
 
 
 def stage_articles(connection: Connection) -> None:
-    """Create the temporary tables that one ingest fills; they go with its transaction."""
+    """Create the temporary tables that one ingest fills; they go with its transaction.
+
+    The server does not end the transaction because it idles while a source is slow: how long a source may be silent
+    is limited by its own time-out.
+    """
+    connection.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
     connection.execute(query("stage_articles"))
 
 

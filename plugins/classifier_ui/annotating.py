@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 from sqlalchemy.exc import SQLAlchemyError
 
 from classifier.exceptions import ReviewError, UserError
+from classifier.names import normalize_category
 from classifier.pipeline import annotate
 from classifier.pipeline.annotate import Question
 from classifier_ui import access, board, places, rendering
@@ -112,13 +113,14 @@ async def _take(request: Request, user: Any, take: Callable[..., None], said: Sa
 
 
 def _known(said: Said, name: str) -> str:
-    """Return the category that was typed.
+    """Return the category that was typed, in the form in which annotations keep it.
 
     Raises:
         ReviewError: there is none of that name; a slip must not make a new one.
     """
-    typed = said.typed.strip()
-    if typed not in annotate.question(places.acting(), said.article, name).categories:
+    typed = normalize_category(said.typed)
+    categories = annotate.question(places.acting(), said.article, name).categories
+    if typed not in map(normalize_category, categories):  # a model's own name may be in another form
         raise ReviewError(f"there is no category {typed!r}; choose one of the list")
     return typed
 

@@ -120,6 +120,16 @@ class TestReview:
         assert said(workspace) == []
 
     @pytest.mark.usefixtures("asked")
+    @pytest.mark.parametrize("typed", ["e\u0301", "\u200b\u00e9\u200b", " \u00e9\u00a0"])
+    @pytest.mark.parametrize("of_the_model", ["\u00e9", "e\u0301"])
+    def test_a_category_may_be_typed_in_any_form_of_its_name(self, ask, workspace, typed, of_the_model):
+        run(workspace.database, "UPDATE models SET categories = ARRAY['a', :name]", name=of_the_model)
+        address, fields = form(ask("/review/next?after=0", "user").text, "a")
+        answer = ask(address, "user", method="POST", data={**fields, "category": "", "typed": typed})
+        assert answer.status_code == 303
+        assert [row[1] for row in said(workspace)] == ["\u00e9"]
+
+    @pytest.mark.usefixtures("asked")
     def test_who_may_only_look_reads_but_has_no_buttons(self, ask):
         page = ask("/review/next", "viewer").text
         assert "<form" not in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 
@@ -78,6 +79,14 @@ def test_every_task_retries_with_back_off_and_has_a_time_out(dagbag, name):
         assert task.retry_exponential_backoff >= 2
         assert task.execution_timeout is not None
         assert task.on_failure_callback
+
+
+def test_a_retraining_may_take_as_long_as_all_its_tasks_and_the_answer_of_people(dagbag):
+    """At a run's own limit Airflow skips what is left of it, and tells nobody."""
+    dag = dagbag.dags["retrain_classifier"]
+    limits = [getattr(task, "response_timeout", None) or task.execution_timeout for task in dag.tasks]
+    assert sum(limits, timedelta()) == timedelta(hours=34), "as its file says"
+    assert dag.dagrun_timeout > sum(limits, timedelta())
 
 
 def test_every_task_alerts_people_but_those_whose_verdict_does(dagbag):

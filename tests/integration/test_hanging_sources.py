@@ -11,8 +11,8 @@ from sqlalchemy import create_engine, text
 from classifier.exceptions import SourceError, SourceUnavailableError
 from classifier.ingest import declaration
 from classifier.pipeline import sources
-from classifier.store import near_duplicates
-from tests.integration.made_up import COLUMNS, articles, query, take_in, unlabelled, value
+from classifier.store import near_duplicates, writes
+from tests.integration.made_up import COLUMNS, articles, query, run, take_in, unlabelled, value
 from tests.loopback import frozen
 from tests.waiting import wait_for
 
@@ -86,6 +86,24 @@ def test_a_database_that_stops_in_the_midst_of_its_rows_is_given_up_and_leaves_n
     assert value(workspace.database, "SELECT count(*) FROM source_state") == 0
     with frozen(upstream, after_bytes=10**9) as server:
         assert ingest(workspace, declared(tmp_path, through(stories, server), timeout_s=3000)).new == ROWS
+
+
+def test_the_server_does_not_end_an_ingest_because_it_idles_while_its_source_is_slow(workspace, tmp_path, monkeypatch):
+    """A server's or a role's own limit on idle transactions is not the source's, which has a time-out of its own."""
+    found = []
+    copy = writes.copy_articles
+
+    def copied(connection, rows):
+        found.append(connection.scalar(text("SHOW idle_in_transaction_session_timeout")))
+        copy(connection, rows)
+
+    monkeypatch.setattr(writes, "copy_articles", copied)
+    name = workspace.database.url.database
+    run(workspace.database, f'ALTER DATABASE "{name}" SET idle_in_transaction_session_timeout = 60000')
+    workspace.database.dispose()
+    take_in(workspace, tmp_path / "x.csv", articles(5))
+    assert found == ["0"]
+    assert value(workspace.database, "SHOW idle_in_transaction_session_timeout") == "1min"
 
 
 def test_no_lock_on_splits_is_held_while_a_file_is_read(workspace, tmp_path):

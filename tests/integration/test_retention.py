@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from classifier import registry
+from classifier.cli import decisions
+from classifier.cli.app import app
 from classifier.exceptions import ModelNotFoundError, RollbackError
 from classifier.pipeline import churn, evaluate, judge, label, promote, prune, report, retention, starts, train
 from classifier.pipeline.model_files import model_in_use
@@ -121,6 +126,16 @@ class TestWhatIsKept:
         kept = {path.name for path in workspace.models.iterdir()}
         assert kept == {"m3", "m2", "m1", "m0", "r30", "r31", "r32", "undecided on"}, "r32 is the last decided on"
         assert retention.run(place).models == 0
+
+    @pytest.mark.usefixtures("nights")
+    def test_the_command_keeps_as_many_champions_as_every_night_does(self, workspace, monkeypatch):
+        monkeypatch.setattr(decisions, "workspace", lambda: workspace)
+        result = CliRunner().invoke(app, ["prune", "--keep-models", "0", "--yes", "--json"])
+        pruned = {one["model"] for one in json.loads(result.stdout)["models"]}
+        assert pruned
+        assert pruned.isdisjoint({"m0", "m1", "m2", "m3"})
+        told = CliRunner().invoke(app, ["prune", "--help"]).stdout
+        assert f"by default {retention.KEPT_CHAMPIONS}." in re.sub(r"[\s│|]+", " ", told)
 
     @pytest.mark.usefixtures("nights")
     def test_the_setting_can_keep_every_model(self, workspace):

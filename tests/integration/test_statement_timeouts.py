@@ -8,13 +8,14 @@ import threading
 import pytest
 from sqlalchemy import func, select, text
 
-from classifier.exceptions import StatementTimeoutError, TableError
-from classifier.pipeline import splits_report
+from classifier.exceptions import SourceError, SourceUnavailableError, StatementTimeoutError, TableError
+from classifier.ingest.splits import Proportions
+from classifier.pipeline import inbox, ingest, rejected, splits_report
 from classifier.settings import Settings
 from classifier.store import elsewhere
 from classifier.store.connection import connect, translated
 from classifier.workspace import Workspace
-from tests.integration.made_up import run, value
+from tests.integration.made_up import COLUMNS, articles, run, take_in, value, write_csv
 
 
 @pytest.fixture
@@ -67,3 +68,44 @@ def test_of_somebody_elses_table_it_is_the_users_error_with_what_to_do(database_
         connection.execute(select(func.pg_sleep(60)))
     assert re.fullmatch(r"table 'news': .*timeout; run the same command again.*_TIMEOUT_S", str(caught.value))
     theirs.database.dispose()
+
+
+def test_of_an_ingest_its_run_has_the_same_line_and_the_other_files_are_tried(database, hurried, tmp_path):
+    workspace = Workspace(hurried, Settings(home=tmp_path / "home", _env_file=None))
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        write_csv(tmp_path / "in" / f"{name}.csv", articles(3, prefix=name))
+    options = ingest.Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
+    with database.begin() as holder:
+        holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(StatementTimeoutError) as caught:
+            inbox.run(workspace, f"{tmp_path}/in/*", options)
+    line = str(caught.value)
+    assert line.startswith("2 of its files were not taken in: ")
+    assert line.count("took longer than its limit of 0.25 s") == 2
+    assert value(database, "SELECT error FROM ingest_runs") == line
+
+
+def test_of_rejected_rows_that_are_tried_again_the_other_sources_are_tried_too(workspace, database, hurried):
+    for name in ("a", "b"):
+        rows = [*articles(30, prefix=name), {"id": "", "text": "bad", "category": ""}]
+        take_in(workspace, workspace.settings.home.parent / f"{name}.csv", rows)
+    with database.begin() as holder:
+        holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
+        found = rejected.retry(Workspace(hurried, workspace.settings), {}, lambda source: source.url)
+    assert found.mended == 0
+    assert ["took longer than its limit" in line for line in found.problems] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ((SourceError, SourceError), SourceError),
+        ((SourceError, SourceUnavailableError), SourceUnavailableError),
+        ((StatementTimeoutError, SourceUnavailableError), StatementTimeoutError),
+    ],
+)
+def test_of_several_problems_one_that_may_pass_makes_the_ingest_be_tried_again(kinds, expected):
+    with pytest.raises(expected, match="2 of its files were not taken in: first; second") as caught:
+        ingest.ingest_each([], [kind(said) for kind, said in zip(kinds, ("first", "second"), strict=True)])
+    assert type(caught.value) is expected

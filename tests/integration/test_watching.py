@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from sqlalchemy import text
 
 from classifier.exceptions import NoChampionError, NotEvaluatedError
 from classifier.pipeline import status, watch, watched
-from classifier.store import queries, reviews, writes
+from classifier.store import queries, reads, reviews, writes
+from classifier.training import snapshot
 from classifier.workspace import Workspace
 from tests.integration.evaluated import add_evaluated, test_articles
 from tests.integration.made_up import add_articles, add_model, annotate, query, run, value
@@ -97,6 +99,24 @@ def test_unsure_labels_are_counted_by_the_models_threshold(place):
     found = watch.run(workspace)
     assert found.abstained == 0.25
     assert alarms(found) == {"confidence", "estimated accuracy"}
+
+
+def test_test_articles_that_the_model_was_trained_on_are_left_out_of_what_it_is_compared_with(place):
+    """It is surer of them than of any others: beside them, what comes would look worse than it is."""
+    workspace, model = place
+    with workspace.database.connect() as connection:
+        trained_on = reads.annotated_articles(connection, "test")[:150]
+    run(
+        workspace.database,
+        "UPDATE evaluation_predictions SET probabilities = "
+        "ARRAY(SELECT CASE WHEN one > 0.5 THEN 0.7 ELSE 0.3 END FROM unnest(probabilities) AS one) "
+        "WHERE NOT article_id = ANY(:ids)",
+        ids=[article.id for article in trained_on],
+    )
+    come(workspace, model, 200, confidence=0.7, words="test article")
+    assert alarms(watch.run(workspace)) == {"confidence", "estimated accuracy"}
+    (Path(model.artefact) / snapshot.FILE).write_bytes(snapshot.encode({"train": trained_on}))
+    assert watch.run(workspace).alarms == ()
 
 
 def test_only_what_was_drawn_at_random_is_an_audit(place):

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from classifier.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SERVICES = yaml.safe_load(COMPOSE_TEXT)["services"]
@@ -146,6 +148,14 @@ def test_every_volume_is_declared():
         if re.match(r"\w+:", volume)
     }
     assert used == set(yaml.safe_load(COMPOSE_TEXT)["volumes"])
+
+
+@pytest.mark.parametrize("name", ["statement_timeout_s", "page_timeout_s", "keep_models", "checkpoint_minutes"])
+def test_a_setting_that_messages_say_to_change_reaches_the_stack_with_its_default(name):
+    variable, default = f"CLASSIFIER_{name.upper()}", Settings.model_fields[name].default
+    assert SERVICES["cpu-worker"]["environment"][variable] == f"${{{variable}:-{default}}}"
+    assert assignments(ROOT / ".env.example")[variable] == str(default)
+    assert f"| `{variable}` |" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_airflow_knows_every_command(tmp_path):

@@ -94,6 +94,18 @@ def test_it_has_the_figures_with_their_intervals(pages):
         assert part in beside
 
 
+@pytest.mark.parametrize("left_out", [(0, 3), (3, 0), (3, 3)])
+def test_a_page_says_that_each_models_figures_leave_out_what_it_was_trained_on(pages, left_out):
+    right = truth(200)
+    found = subject("m2", right, answers(wrong_on(right, np.arange(0, 200, 19))))
+    first, second = (
+        Subject(name, {**found.metrics, "left_out": count}) for name, count in zip("ab", left_out, strict=True)
+    )
+    page = html.page(first, second)
+    assert "the same articles except, for each of the two, those that it was trained on." in page
+    assert "beside the champion m1 on the same articles." in pages[1]
+
+
 def test_names_cannot_break_out_of_the_page():
     names = (EVIL, "b")
     right = np.array([EVIL, "b"] * 30)

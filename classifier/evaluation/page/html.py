@@ -72,12 +72,19 @@ def sections(
 
 def _head(candidate: Subject, champion: Subject | None) -> Markup:
     articles, clusters = candidate.metrics["articles"], candidate.report["clusters"]
-    beside = f", beside the champion {champion.name} on the same articles" if champion else ""
+    beside = f", beside the champion {champion.name} on {_which(candidate, champion)}" if champion else ""
     said = (
         f"{articles:,} test articles in {clusters:,} clusters of near-duplicates{beside}. Intervals hold 95 % "
         "of the resamples by cluster."
     )
     return tag("header", tag("h1", candidate.name), tag("p", said, class_="faint"))
+
+
+def _which(candidate: Subject, champion: Subject) -> str:
+    """Say which articles the two were measured on: the figures of each leave out those that it was trained on."""
+    if candidate.metrics.get("left_out", 0) or champion.metrics.get("left_out", 0):
+        return "the same articles except, for each of the two, those that it was trained on"
+    return "the same articles"
 
 
 def _headline(candidate: Subject, champion: Subject | None) -> Markup:
