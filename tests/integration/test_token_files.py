@@ -134,4 +134,4 @@ def test_spooled_articles_are_what_was_written_and_parts_of_them_share_the_file(
     assert list(found) == articles
     assert [*found[1:], found[-1]] == [*articles[1:], articles[2]]
     assert list(found.take([2, 0])) == [articles[2], articles[0]]
-    assert list((tmp_path / "home").iterdir()) == [], "the file has no name"
+    assert list(tmp_path.iterdir()) == [], "the file has no name, and the folder is not created"
