@@ -155,10 +155,18 @@ def sweep(directory: Path, *, days: float) -> list[Path]:
     """
     oldest = time.time() - days * 86_400
     found = [path for path in directory.glob(".*") if _UNFINISHED.fullmatch(path.name) and path.is_dir()]
-    stale = [path for path in found if max(one.stat().st_mtime for one in (path, *path.iterdir())) < oldest]
+    stale = [path for path in found if _changed_at(path) < oldest]
     for path in stale:
         shutil.rmtree(path, ignore_errors=True)
     return stale
+
+
+def _changed_at(directory: Path) -> float:
+    """Return when a folder or one of its files last changed; now, if another process just renamed or removed one."""
+    try:
+        return max(path.stat().st_mtime for path in (directory, *directory.iterdir()))
+    except FileNotFoundError:
+        return time.time()
 
 
 def read(directory: Path, *, manifest_sha256: str | None = None) -> Artefact:

@@ -24,11 +24,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A pretrained encoder or, with `files`, the model of the name `model`; `tokenizer` is the tokenizer's folder."""
+    """A pretrained encoder or, with `files`, the model of the name `model`.
+
+    `tokenizers` is the folder in which the tokenizers of encoders are built.
+    """
 
     encoder: str
     directory: Path
-    tokenizer: Path
+    tokenizers: Path
     model: str | None = None
     files: Artefact | None = None
 
@@ -37,6 +40,14 @@ class Start:
         if self.files is None:
             return checkpoint.read(self.directory)
         return warm_start.checkpoint(self.files, categories, seed=seed)
+
+    def tokenizer(self) -> Path:
+        """Return the tokenizer's folder; an encoder's tokenizer is built first, so call it after `checkpoint`.
+
+        Raises:
+            EncoderError: the encoder's tokenizer cannot be built.
+        """
+        return foreign_tokenizer.resolve(self.directory, self.tokenizers) if self.files is None else self.directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +78,17 @@ def find(workspace: Workspace, encoder_name: str | None, model_name: str | None)
             log.warning("there is no champion to start from yet: starting afresh")
     name = encoder_name or workspace.settings.encoder
     directory = encoder.locate(name, cache=workspace.settings.home / "hub")
-    return Start(name, directory, foreign_tokenizer.resolve(directory, workspace.settings.tokenizers_directory))
+    return Start(name, directory, workspace.settings.tokenizers_directory)
 
 
 def _of_model(workspace: Workspace, name: str) -> Start:
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
-    files = registry.open_artefact(model)
+    with model_in_use(workspace, model):
+        files = registry.open_artefact(model)
     log.info("starting from %s", model.name)
-    return Start(str(files.manifest.get("encoder", model.name)), files.directory, files.directory, model.name, files)
+    encoder_name = str(files.manifest.get("encoder", model.name))
+    return Start(encoder_name, files.directory, workspace.settings.tokenizers_directory, model.name, files)
 
 
 @contextmanager

@@ -89,18 +89,28 @@ def run(
         EngineDisagreesError: the engine that would label does not give the network's answers.
     """
     start = starts.find(workspace, encoder_name, start_from)
+    with starts.kept(workspace, start):
+        return _train(workspace, start, recipe, min_new_annotations, wanted_precision, on_progress)
+
+
+def _train(
+    workspace: Workspace,
+    start: Start,
+    recipe: Recipe,
+    min_new_annotations: int,
+    wanted_precision: float | None,
+    on_progress: Callable[[Progress], None],
+) -> Trained | Skipped:
     train, validation = training_data.read(workspace)
     if skipped := starts.skipped(workspace, (train, validation), min_new_annotations):
         return skipped
     categories = tuple(sorted({*train.categories}))
     pretrained = start.checkpoint(categories, seed=recipe.seed)
     longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
-    tokenization = Tokenization.read(start.tokenizer, longest, recipe.chunking)
+    tokenizer = start.tokenizer()
+    tokenization = Tokenization.read(tokenizer, longest, recipe.chunking)
     content = snapshot.encode({"train": train, "validation": validation})
-    with (
-        starts.kept(workspace, start),
-        under_way.opened(workspace, pretrained, tokenization, train, validation, categories, recipe) as training,
-    ):
+    with under_way.opened(workspace, pretrained, tokenization, train, validation, categories, recipe) as training:
         fitted = under_way.fit(training, pretrained, categories, recipe, on_progress)
         details = _details(start, recipe, train, validation, content, fitted)
         fine_tuned = replace(pretrained, weights=fitted.weights)
@@ -116,7 +126,7 @@ def run(
         )
         chosen = _Chosen(blend and blending.refitted(blend, train, validation), sure)
         trained = _register(
-            workspace, fine_tuned, start.tokenizer, tokenization, categories, fitted, details, chosen, content, training
+            workspace, fine_tuned, tokenizer, tokenization, categories, fitted, details, chosen, content, training
         )
         training.checkpoints.discard()
     return trained

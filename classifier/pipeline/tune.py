@@ -21,6 +21,7 @@ from classifier.exceptions import SettingsError
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline import starts, training_data
+from classifier.pipeline.starts import Start
 from classifier.pipeline.use_case import use_case
 from classifier.store import studies
 from classifier.training import checkpoints, search, state, token_files
@@ -150,11 +151,17 @@ def _task(
 ) -> Iterator[tuple[_Task, dict[str, Any]]]:
     """Read what every trial is given, and say it in a few words."""
     start = starts.find(workspace, encoder_name, start_from)
+    with starts.kept(workspace, start), _task_from(workspace, recipe, start) as task:
+        yield task
+
+
+@contextmanager
+def _task_from(workspace: Workspace, recipe: Recipe, start: Start) -> Iterator[tuple[_Task, dict[str, Any]]]:
     train, validation = training_data.read(workspace)
     categories = tuple(sorted({*train.categories}))
     pretrained = start.checkpoint(categories, seed=recipe.seed)
     longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
-    tokenization = Tokenization.read(start.tokenizer, longest, recipe.chunking)
+    tokenization = Tokenization.read(start.tokenizer(), longest, recipe.chunking)
     ranges = search.space(recipe, layers=pretrained.shape.n_layers, has_mask=tokenization.mask_id is not None)
     described = {
         "recipe": asdict(recipe),

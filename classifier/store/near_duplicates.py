@@ -12,11 +12,11 @@ from sqlalchemy.exc import OperationalError
 
 from classifier.articles import Split
 from classifier.exceptions import SourceUnavailableError
-from classifier.store import copying, locks
+from classifier.store import copying, locks, reads
 from classifier.store.queries import query
 
 _MAX_APPLICATION_NAME = 63  # bytes; Postgres cuts the rest
-
+_IDS_PER_STATEMENT = 10_000
 
 MAX_WAIT_S = 30 * 60
 """How long an ingest waits for another one's merging: half of the time that a task of Airflow's may take."""
@@ -118,14 +118,21 @@ def insert_bands(connection: Connection, bands: NDArray[np.int64]) -> None:
 
 def articles_near(connection: Connection, ids: Sequence[int], fingerprints: AbstractSet[bytes]) -> set[int]:
     """Return those of the articles that share a fingerprint, or a cluster, with one of the texts."""
-    rows = connection.execute(query("clusters_of_articles"), {"ids": list(ids)}).all()
-    clusters = sorted({row.cluster_id for row in rows if row.cluster_id is not None})
-    members = connection.execute(query("texts_of_clusters"), {"ids": clusters})
-    near = {row.cluster_id for row in members if bytes(row.fingerprint) in fingerprints}
-    return {row.id for row in rows if row.cluster_id in near or bytes(row.fingerprint) in fingerprints}
+    rows = list(reads.clusters_of_articles(connection, ids))
+    clusters = sorted({cluster_id for _, _, cluster_id in rows if cluster_id is not None})
+    near: set[int | None] = set()
+    for first in range(0, len(clusters), _IDS_PER_STATEMENT):
+        batch = clusters[first : first + _IDS_PER_STATEMENT]
+        members = connection.execute(query("texts_of_clusters"), {"ids": batch})
+        near.update(row.cluster_id for row in members if bytes(row.fingerprint) in fingerprints)
+    return {id_ for id_, fingerprint, cluster_id in rows if cluster_id in near or fingerprint in fingerprints}
 
 
 def fingerprints_of(connection: Connection, ids: Sequence[int], hashes: Sequence[bytes]) -> set[bytes]:
     """Return the fingerprints of the articles whose texts still have these hashes."""
-    rows = connection.execute(query("unchanged_fingerprints"), {"ids": list(ids), "hashes": list(hashes)})
-    return {bytes(fingerprint) for (fingerprint,) in rows}
+    result: set[bytes] = set()
+    for first in range(0, len(ids), _IDS_PER_STATEMENT):
+        batch = slice(first, first + _IDS_PER_STATEMENT)
+        values = {"ids": list(ids[batch]), "hashes": list(hashes[batch])}
+        result.update(bytes(row.fingerprint) for row in connection.execute(query("unchanged_fingerprints"), values))
+    return result

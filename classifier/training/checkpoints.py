@@ -168,9 +168,9 @@ def opened(
 def _sweep(root: Path, *, but: str) -> None:
     oldest = time.time() - KEPT_DAYS * 86_400
     for directory in root.iterdir() if root.is_dir() else ():
-        if directory.name == but or not directory.is_dir() or directory.stat().st_mtime > oldest:
-            continue
-        try:
+        try:  # another process may rename or remove the folder at any moment
+            if directory.name == but or not directory.is_dir() or directory.stat().st_mtime > oldest:
+                continue
             with locks.held(directory):
                 shutil.rmtree(directory)
                 log.info("%s: swept, nobody went on with it in %d days", directory, KEPT_DAYS)

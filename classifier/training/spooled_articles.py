@@ -81,6 +81,8 @@ class SpooledArticles(Sequence[AnnotatedArticle]):
 def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArticles:
     """Write the articles' texts to a file of the folder's disk, one after the other.
 
+    The folder is not created: if it does not exist, the file is in its nearest ancestor that does.
+
     Raises:
         SettingsError: the disk is full, or the folder cannot be written to.
     """
@@ -90,8 +92,7 @@ def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArtic
     categories: list[str] = []
     ends = [0]
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory) as writing:
+        with tempfile.TemporaryFile(dir=_existing_ancestor(directory.expanduser())) as writing:
             for article in articles:
                 ends.append(ends[-1] + writing.write(article.text.encode()))
                 ids.append(article.id)
@@ -105,6 +106,11 @@ def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArtic
         ) from error
     places = np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int64)
     return SpooledArticles(file, ids, hashes, categories, places)
+
+
+def _existing_ancestor(directory: Path) -> Path:
+    """Return the folder itself or, if it does not exist, the nearest folder above it that does."""
+    return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def facts(articles: Iterable[AnnotatedArticle]) -> Iterator[Fact]:

@@ -85,8 +85,8 @@ def _known(root: Path, tokenization: Tokenization, parts: Parts, categories: Seq
             if [part.sha256() for part in (found.train, found.validation)] == described["sha256"]:
                 return found
             log.warning("%s: damaged; the articles are tokenised again", path.parent)
-        except (OSError, ValueError, KeyError) as error:  # it may be removed at this moment
-            log.warning("%s: cannot be read (%s); the articles are tokenised again", path.parent, error)
+        except Exception as error:  # noqa: BLE001 - zipfile and NumPy raise many kinds for damaged files
+            log.warning("%s: cannot read (%r); the articles are tokenised again", path.parent, error)
     return None
 
 
@@ -136,7 +136,8 @@ def _read(folder: Path, tokenization: Tokenization, parts: Parts, categories: Se
     columns = {name: column for column, name in enumerate(categories)}
 
     def part(name: str) -> Tokenized:
-        with np.load(folder / f"{name}.rows.npz", allow_pickle=False) as rows:
+        # NumPy does not close a damaged file that it opened itself
+        with (folder / f"{name}.rows.npz").open("rb") as file, np.load(file, allow_pickle=False) as rows:
             ends, owners, weights = rows["ends"], rows["owners"], rows["weights"]
         ids = np.memmap(folder / f"{name}.ids", dtype=np.int32, mode="r", shape=(int(ends[-1]),))
         targets = np.array([columns[category] for category in categories_of(parts[name])], dtype=np.int64)

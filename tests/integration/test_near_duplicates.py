@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from sqlalchemy import event
 
 from classifier.exceptions import TooManyRejectedError
 from classifier.ingest import signatures, sources, splits
@@ -19,7 +20,7 @@ from classifier.ingest.sources import Columns
 from classifier.ingest.splits import Proportions
 from classifier.ingest.text import fingerprint
 from classifier.pipeline import ingest, splits_report
-from classifier.store import reads, schema
+from classifier.store import near_duplicates, reads, schema
 from tests.integration.made_up import COLUMNS, dump, query, run, take_in, value
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -351,3 +352,20 @@ def test_c50s_own_splits_are_kept_and_their_near_duplicates_left_out_of_training
     assert report.total.articles == {"train": 2500, "validation": 0, "test": 2500}
     assert report.near_duplicates_across == 0
     assert 2 <= report.left_out["train"] < 250
+
+
+def test_a_statement_is_given_a_bounded_number_of_ids(workspace, tmp_path, monkeypatch):
+    take_in(workspace, tmp_path / "x.csv", [row(str(seed), words(seed)) for seed in range(7)])
+    articles = query(workspace.database, "SELECT id, text_hash, fingerprint FROM articles ORDER BY id")
+    ids, hashes, fingerprints = ([*column] for column in zip(*articles, strict=True))
+    expected = {bytes(one) for one in fingerprints}
+    monkeypatch.setattr(reads, "_IDS_AT_ONCE", 2)
+    monkeypatch.setattr(near_duplicates, "_IDS_PER_STATEMENT", 2, raising=False)
+    sizes = []
+    with workspace.database.connect() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *given: sizes.append(len(given[3]["ids"])))
+        assert near_duplicates.fingerprints_of(connection, ids, [bytes(one) for one in hashes]) == expected
+        assert near_duplicates.articles_near(connection, ids, expected) == set(ids)
+        assert near_duplicates.articles_near(connection, ids, {bytes(fingerprints[6])}) == {ids[6]}
+        assert near_duplicates.articles_near(connection, ids, {b"none"}) == set()
+    assert max(sizes) == 2

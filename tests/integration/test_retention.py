@@ -17,8 +17,21 @@ from typer.testing import CliRunner
 from classifier import registry
 from classifier.cli import decisions
 from classifier.cli.app import app
-from classifier.exceptions import ModelNotFoundError, RollbackError
-from classifier.pipeline import churn, evaluate, judge, label, promote, prune, report, retention, starts, train
+from classifier.exceptions import ModelNotFoundError, RollbackError, TrainingDataError
+from classifier.pipeline import (
+    churn,
+    evaluate,
+    judge,
+    label,
+    promote,
+    prune,
+    report,
+    retention,
+    starts,
+    train,
+    training_data,
+    tune,
+)
 from classifier.pipeline.model_files import model_in_use
 from classifier.store import locks, reads
 from classifier.training import snapshot
@@ -226,6 +239,46 @@ class TestModelsInUse:
         assert pruned == []
         assert (workspace.models / trained.model / "tokenizer.json").is_file()
         assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+
+    @pytest.mark.usefixtures("annotated")
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda place: train.run(place, RECIPE, start_from="r0"),
+            lambda place: tune.run(place, RECIPE, trials=1, start_from="r0"),
+        ],
+        ids=["train", "tune"],
+    )
+    def test_a_training_keeps_the_model_it_starts_from_while_it_reads_the_articles(
+        self, workspace, model, monkeypatch, use
+    ):
+        model("r0", "held")
+        model("m1", "promoted")
+        read, pruned = training_data.read, []
+
+        def prune_meanwhile(place):
+            read(place)
+            pruned.append(names(prune.run(workspace, keep=0, yes=True)))
+            raise TrainingDataError("stop here")
+
+        monkeypatch.setattr(training_data, "read", prune_meanwhile)
+        with pytest.raises(TrainingDataError, match="stop here"):
+            use(workspace)
+        assert pruned == [[]]
+        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+
+    def test_a_model_to_start_from_is_kept_while_its_files_are_checked(self, workspace, model, monkeypatch):
+        model("r0", "held")
+        model("m1", "promoted")
+        opened, pruned = registry.open_artefact, []
+
+        def prune_meanwhile(row):
+            pruned.append(names(prune.run(workspace, keep=0, yes=True)))
+            return opened(row)
+
+        monkeypatch.setattr(registry, "open_artefact", prune_meanwhile)
+        assert starts.find(workspace, None, "r0").model == "r0"
+        assert pruned == [[]]
 
     def test_labels_of_a_page_that_is_open_are_not_pruned_away_below_it(self, workspace, model, tmp_path):
         take_in(workspace, tmp_path / "x.csv", unlabelled(4))

@@ -101,6 +101,22 @@ def test_other_articles_another_length_and_a_damaged_file_are_tokenised_again(tm
     assert [path.name for path in root.iterdir()] == ["key"], "what nobody kept is gone"
 
 
+@pytest.mark.parametrize("name", ["train.rows.npz", "validation.rows.npz", "train.ids", "tokens.json"])
+def test_a_truncated_file_is_tokenised_again(tmp_path, tokenization, parts, name):
+    root = tmp_path / "checkpoints"
+    (root / "key").mkdir(parents=True)
+    with token_files.opened(root, tokenization, parts, CATEGORIES) as tokens:
+        expected = tokens.train.sha256()
+        tokens.keep(root / "key")
+    path = root / "key" / "tokens" / name
+    content = path.read_bytes()
+    for size in (0, 1, 4, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        with token_files.opened(root, tokenization, parts, CATEGORIES) as tokens:
+            assert tokens.folder != path.parent, size
+            assert tokens.train.sha256() == expected
+
+
 def test_a_folder_that_cannot_be_written_to_is_the_users_to_mend(tmp_path, tokenization, parts):
     (tmp_path / "file").touch()
     with (
@@ -118,4 +134,4 @@ def test_spooled_articles_are_what_was_written_and_parts_of_them_share_the_file(
     assert list(found) == articles
     assert [*found[1:], found[-1]] == [*articles[1:], articles[2]]
     assert list(found.take([2, 0])) == [articles[2], articles[0]]
-    assert list((tmp_path / "home").iterdir()) == [], "the file has no name"
+    assert list(tmp_path.iterdir()) == [], "the file has no name, and the folder is not created"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -186,6 +187,21 @@ def test_a_folder_that_cannot_be_made_is_one_line(model, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ArtefactError, match=r"file/models/other: cannot be written \(.*Not a directory"):
         make_artefact_in(tmp_path / "file" / "models" / "other", model)
+
+
+@pytest.mark.parametrize("leave", [Path.rmdir, lambda path: path.rename(path.with_name("published"))])
+def test_a_folder_that_another_process_publishes_or_removes_during_the_sweep_is_skipped(tmp_path, monkeypatch, leave):
+    is_dir = Path.is_dir
+
+    def leave_afterwards(path):
+        result = is_dir(path)
+        if path.name.endswith(".part"):
+            leave(path)
+        return result
+
+    (tmp_path / ".20260101-020000-abcd.part").mkdir()
+    monkeypatch.setattr(Path, "is_dir", leave_afterwards)
+    assert artefact.sweep(tmp_path, days=0) == []
 
 
 def make_artefact_in(directory, like):

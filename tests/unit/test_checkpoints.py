@@ -153,6 +153,21 @@ def test_a_training_that_nobody_went_on_with_is_swept_unless_it_is_held(tmp_path
             assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "held", "key"]
 
 
+def test_a_folder_that_another_process_removes_during_the_sweep_is_skipped(tmp_path, monkeypatch):
+    is_dir = Path.is_dir
+
+    def remove_afterwards(path):
+        result = is_dir(path)
+        if path.name.startswith(".tokens-"):
+            path.rmdir()
+        return result
+
+    (tmp_path / ".tokens-1").mkdir()
+    monkeypatch.setattr(Path, "is_dir", remove_afterwards)
+    with opened(tmp_path, "key"):
+        assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
 def test_a_models_name_stays_that_of_the_first_attempt(tmp_path):
     with opened(tmp_path, "key") as saved:
         assert saved.name("first") == "first"
