@@ -117,4 +117,7 @@ def _megabytes(model: Model) -> float:
     directory = Path(model.artefact)
     if not directory.is_dir():
         return 0.0
-    return round(sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6, 1)
+    try:
+        return round(sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 1e6, 1)
+    except FileNotFoundError:  # another prune deletes the model at this moment
+        return 0.0

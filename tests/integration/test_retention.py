@@ -169,6 +169,21 @@ class TestWhatIsKept:
         left = {path.name for path in workspace.models.iterdir()}
         assert left == {"m1", "m1.evaluation.json", "m1.evaluation.html"}
 
+    def test_a_file_that_another_prune_deletes_meanwhile_ends_no_prune(self, workspace, model, monkeypatch):
+        model("r0", "held")
+        model("m1", "promoted")
+        is_file = Path.is_file
+
+        def delete_afterwards(path):
+            result = is_file(path)
+            if path.parent.name == "r0":
+                path.unlink(missing_ok=True)
+            return result
+
+        monkeypatch.setattr(Path, "is_file", delete_afterwards)
+        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+        assert not (workspace.models / "r0").exists()
+
     def test_half_written_models_go_after_a_week_and_nothing_else_does(self, workspace):
         old, young, foreign, whole = (
             ".20260101-020000-abcd.x1y2", ".20260102-020000-abcd.x1y2", ".snapshots", "20260101-020000-abcd"
