@@ -104,7 +104,7 @@ def open_artefact(model: Model) -> Artefact:
         ArtefactError: its files are not the registered ones.
     """
     refuse_pruned(model)
-    return artefact.read(Path(model.artefact), manifest_sha256=model.manifest_sha256)
+    return artefact.read_artefact(Path(model.artefact), manifest_sha256=model.manifest_sha256)
 
 
 def refuse_pruned(model: Model) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from classifier import embedded
+from classifier import embedded_postgres
 from classifier.settings import Settings
-from classifier.store import connection
+from classifier.store import connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,6 @@ def open_workspace(settings: Settings, *, database_url: str | None = None, at_mo
     """
     url = database_url or settings.database_url
     if url is None:
-        url = embedded.start(settings.postgres_directory, "articles")["articles"]
-    engine = connection.connect(url, statement_timeout_s=settings.statement_timeout_s, at_most=at_most)
+        url = embedded_postgres.start(settings.postgres_directory, "articles")["articles"]
+    engine = connections.connect(url, statement_timeout_s=settings.statement_timeout_s, at_most=at_most)
     return Workspace(engine, settings)

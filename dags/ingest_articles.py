@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from airflow.sdk import Metadata, Param, TriggerRule, dag, get_current_context, task
 from classifier_airflow.assets import ARTICLES
-from classifier_airflow.conduct import DEFAULT_ARGS, log_failure
+from classifier_airflow.task_defaults import DEFAULT_ARGS, log_failure
 from pendulum import datetime
 
 COLUMN = ["null", "string"]
@@ -60,7 +60,7 @@ def ingest_articles():
     @task
     def choose(params=None) -> list[dict[str, str]]:
         """List what this run reads: sources by their name, files by their path."""
-        from classifier_airflow.ingests import chosen
+        from classifier_airflow.ingest_tasks import chosen
 
         return chosen(files=params["files"], group=params["group"], rejected=params["rejected"])
 
@@ -68,13 +68,13 @@ def ingest_articles():
     @task(map_index_template="{{ source_name }}", on_failure_callback=log_failure)
     def ingest(source: dict[str, str], params=None) -> dict[str, int | str]:
         """Take one source in, and return the counts."""
-        from classifier_airflow import lineage, signals
-        from classifier_airflow.ingests import name_of, take_in
+        from classifier_airflow import lineage, metrics
+        from classifier_airflow.ingest_tasks import name_of, take_in
 
         name = name_of(source)
         get_current_context()["source_name"] = name
         counts = take_in(source, params)
-        signals.ingested(source, counts)
+        metrics.ingested(source, counts)
         lineage.ingested()
         return {"source": name, **counts}
 
@@ -82,7 +82,7 @@ def ingest_articles():
     def announce(taken):
         """Tell whoever waits for articles, if there are any that are new or changed."""
         from airflow.sdk.exceptions import AirflowSkipException
-        from classifier_airflow.ingests import total
+        from classifier_airflow.ingest_tasks import total
 
         counts = total(taken)
         if not counts.get("new", 0) + counts.get("changed", 0):
@@ -92,10 +92,10 @@ def ingest_articles():
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=1)
     def verdict(sources, taken):
         """Fail if a source failed, and name it; the others are in."""
-        from classifier_airflow import signals
-        from classifier_airflow.ingests import fail_if_any_failed
+        from classifier_airflow import metrics
+        from classifier_airflow.ingest_tasks import fail_if_any_failed
 
-        signals.standing()
+        metrics.standing()
         fail_if_any_failed(sources, taken)
 
     sources = choose()

@@ -26,7 +26,7 @@ from datetime import timedelta
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
 from classifier_airflow.assets import ARTICLES, CHAMPION
-from classifier_airflow.conduct import DEFAULT_ARGS
+from classifier_airflow.task_defaults import DEFAULT_ARGS
 from pendulum import datetime
 
 
@@ -68,27 +68,27 @@ def label_articles():
         """Label until nothing waits, and return how much and how fast."""
         from airflow.sdk import get_current_context
         from airflow.sdk.exceptions import AirflowSkipException
-        from classifier_airflow import lineage, signals
-        from classifier_airflow.places import workspace
+        from classifier_airflow import lineage, metrics
+        from classifier_airflow.workspace import workspace
 
         from classifier.exceptions import NoChampionError
-        from classifier.pipeline import label as use_case
+        from classifier.pipeline.labelling import queue
 
         get_current_context()["worker"] = worker
         place, rate = workspace(), params["max_rate"]
         try:
-            report = use_case.run(
+            report = queue.label_queue(
                 place,
                 limit=params["limit"],
                 page_size=params["page_size"],
                 engine=params["engine"],
                 max_rate=rate and rate / params["workers"],
-                on_page=signals.labelling(place),
+                on_page=metrics.labelling(place),
             )
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
-        signals.labelled(report)
-        signals.standing()
+        metrics.labelled(report)
+        metrics.standing()
         lineage.labelled(report)
         return {
             "labelled": report.labelled,

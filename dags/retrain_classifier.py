@@ -49,10 +49,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import Metadata, Param, TriggerRule, dag, task, teardown
-from classifier_airflow.approvals import ANSWER, Approval
 from classifier_airflow.assets import CHAMPION
-from classifier_airflow.conduct import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE, MEASURING_TIMEOUT
-from classifier_airflow.pods import with_gpu
+from classifier_airflow.gpu_pod import with_gpu
+from classifier_airflow.promotion_tasks import ANSWER, Approval
+from classifier_airflow.task_defaults import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE, MEASURING_TIMEOUT
 from pendulum import datetime
 
 
@@ -60,31 +60,31 @@ from pendulum import datetime
 def train(params=None) -> str:
     """Train a candidate and return its name, or that of the one that is named; skip where too little is new."""
     from airflow.sdk.exceptions import AirflowSkipException
-    from classifier_airflow import lineage, signals
-    from classifier_airflow.places import log_training, workspace
+    from classifier_airflow import lineage, metrics
+    from classifier_airflow.workspace import log_training, workspace
 
-    from classifier.pipeline import models
-    from classifier.pipeline import train as use_case
+    from classifier.pipeline.promotion import model_details
+    from classifier.pipeline.training import candidate
     from classifier.training.recipes import files
 
     if params["candidate"]:
-        return models.show(workspace(), params["candidate"]).name
+        return model_details.describe_model(workspace(), params["candidate"]).name
     wanted = (
         "epochs", "batch_size", "batch_tokens", "learning_rate", "max_length", "long_articles", "stride", "max_chunks",
         "patience", "seed", "precision", "blend",
     )  # fmt: skip
-    report = use_case.run(
+    report = candidate.train(
         workspace(),
-        files.load(params["recipe"], **{name: params[name] for name in wanted}),
+        files.load_recipe(params["recipe"], **{name: params[name] for name in wanted}),
         encoder_name=params["encoder"],
         start_from=params["from"],
         min_new_annotations=params["min_new_annotations"],
         wanted_precision=params["wanted_precision"],
         on_progress=log_training(),
     )
-    if isinstance(report, use_case.Skipped):
+    if isinstance(report, candidate.SkippedTraining):
         raise AirflowSkipException(report.reason)
-    signals.trained(report)
+    metrics.trained(report)
     lineage.trained(report)
     return report.model
 
@@ -92,12 +92,12 @@ def train(params=None) -> str:
 @task(execution_timeout=MEASURING_TIMEOUT)
 def evaluate(model: str) -> dict[str, float | bool | str]:
     """Measure the candidate on the test split, and return its figures and the baseline's."""
-    from classifier_airflow import signals
-    from classifier_airflow.places import workspace
+    from classifier_airflow import metrics
+    from classifier_airflow.workspace import workspace
 
-    from classifier.pipeline import evaluate as use_case
+    from classifier.pipeline.promotion import evaluation
 
-    report = use_case.run(workspace(), model)
+    report = evaluation.evaluate(workspace(), model)
     figures = {
         "accuracy": report.metrics.accuracy,
         "macro_f1": report.metrics.macro_f1,
@@ -107,18 +107,18 @@ def evaluate(model: str) -> dict[str, float | bool | str]:
         "beats_baseline": report.beats_baseline,
         "verdict": report.verdict,
     }
-    signals.evaluated(figures)
+    metrics.evaluated(figures)
     return figures
 
 
 @task(execution_timeout=MEASURING_TIMEOUT)
 def judge(model: str, params=None) -> dict:
     """Ask the gate, label a sample as a trial, and return what an approval has to show."""
-    from classifier_airflow import approvals, signals
-    from classifier_airflow.places import workspace
+    from classifier_airflow import metrics, promotion_tasks
+    from classifier_airflow.workspace import workspace
 
-    judged = approvals.judge(workspace(), model, params)
-    signals.judged(judged["verdict"])
+    judged = promotion_tasks.judge(workspace(), model, params)
+    metrics.judged(judged["verdict"])
     return judged
 
 
@@ -131,12 +131,14 @@ def ask(judged: dict, params=None) -> str:
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=MEASURING_TIMEOUT)
 def promote(model: str, judged: dict, params=None, ti=None, dag_run=None) -> bool:
     """Decide, and return whether the candidate is the champion now."""
-    from classifier_airflow import alerts, approvals, signals
-    from classifier_airflow.places import workspace
+    from classifier_airflow import alerts, metrics, promotion_tasks
+    from classifier_airflow.workspace import workspace
 
     answer = ti.xcom_pull(task_ids="approve", key=ANSWER)
-    promoted = approvals.promote(workspace(), model, judged, params, answer, asked_by=dag_run.triggering_user_name)
-    signals.standing()
+    promoted = promotion_tasks.promote(
+        workspace(), model, judged, params, answer, asked_by=dag_run.triggering_user_name
+    )
+    metrics.standing()
     if not promoted:
         alerts.held(judged)
     return promoted
@@ -160,10 +162,10 @@ def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bo
 @task(trigger_rule=TriggerRule.ALL_SKIPPED)
 def decline(ti=None):
     """Keep that a person turned the candidate down, or that nobody answered; skip where nothing was trained."""
-    from classifier_airflow import approvals
-    from classifier_airflow.places import workspace
+    from classifier_airflow import promotion_tasks
+    from classifier_airflow.workspace import workspace
 
-    approvals.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=ANSWER))
+    promotion_tasks.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=ANSWER))
 
 
 @teardown
@@ -171,11 +173,11 @@ def prune() -> dict[str, float] | None:
     """Delete old models' labels and files, as the settings say; return how much."""
     from dataclasses import asdict
 
-    from classifier_airflow.places import workspace
+    from classifier_airflow.workspace import workspace
 
-    from classifier.pipeline import retention
+    from classifier.pipeline.promotion import retention
 
-    deleted = retention.run(workspace())
+    deleted = retention.apply_retention(workspace())
     return asdict(deleted) if deleted else None
 
 

@@ -21,7 +21,7 @@ piles up where nobody reviews.
 from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
-from classifier_airflow.conduct import DEFAULT_ARGS
+from classifier_airflow.task_defaults import DEFAULT_ARGS
 from pendulum import datetime
 
 
@@ -47,13 +47,13 @@ def review_articles():
     def fill(params=None) -> dict[str, int | dict[str, int]]:
         """Fill the queue, and return how many articles were added, by reason, and how many wait."""
         from airflow.sdk.exceptions import AirflowSkipException
-        from classifier_airflow.places import workspace
+        from classifier_airflow.workspace import workspace
 
         from classifier.exceptions import NoChampionError
-        from classifier.pipeline import review
+        from classifier.pipeline.review import review_queue
 
         try:
-            report = review.fill(workspace(), number=params["number"], audit=params["audit"])
+            report = review_queue.fill_queue(workspace(), number=params["number"], audit=params["audit"])
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
         return {"added": report.added, "waiting": report.waiting}

@@ -20,7 +20,7 @@ itself fails, its last line says why; a champion without an evaluation needs `cl
 from __future__ import annotations
 
 from airflow.sdk import dag, task
-from classifier_airflow.conduct import DEFAULT_ARGS
+from classifier_airflow.task_defaults import DEFAULT_ARGS
 from pendulum import datetime
 
 
@@ -38,17 +38,17 @@ def watch_classifier():
     def watch() -> dict[str, str | int | float | list[str] | None]:
         """Make every check, and return what is to be drawn and the alarms."""
         from airflow.sdk.exceptions import AirflowSkipException
-        from classifier_airflow import signals
-        from classifier_airflow.places import workspace
+        from classifier_airflow import metrics
+        from classifier_airflow.workspace import workspace
 
         from classifier.exceptions import NoChampionError
-        from classifier.pipeline import watch as use_case
+        from classifier.pipeline.monitoring import drift_check
 
         try:
-            found = use_case.run(workspace())
+            found = drift_check.check_drift(workspace())
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
-        signals.watched()
+        metrics.watched()
         return {
             "model": found.model,
             "articles": found.articles,

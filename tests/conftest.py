@@ -14,13 +14,13 @@ import hypothesis
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
-from classifier import embedded
-from classifier.pipeline import upgrade
+from classifier import embedded_postgres
+from classifier.pipeline.database import upgrade
 from classifier.settings import Settings
-from classifier.store import connection as connections
+from classifier.store import connections
 from classifier.workspace import Workspace
-from tests.command import Command, Outcome
-from tests.postgres import remove_server
+from tests.support.command import Command, Outcome
+from tests.support.postgres import remove_server
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a first call may import for a second
 hypothesis.settings.load_profile("any machine")
@@ -67,13 +67,13 @@ class Server:
 def server(tmp_path_factory):
     """The embedded Postgres, whose durability is off: nothing here outlives the tests."""
     directory = tmp_path_factory.mktemp("postgres") / "data"
-    migrated = make_url(embedded.start(directory, "articles")["articles"])
+    migrated = make_url(embedded_postgres.start(directory, "articles")["articles"])
     found = Server(migrated.set(database="postgres"), migrated)
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
         found.run(f"ALTER SYSTEM SET {setting} = off")
     found.run("SELECT pg_reload_conf()")
     engine = connections.connect(migrated.render_as_string(hide_password=False))
-    upgrade.run(Workspace(engine, Settings(_env_file=None)))
+    upgrade.upgrade_schema(Workspace(engine, Settings(_env_file=None)))
     engine.dispose()
     yield found
     remove_server(directory)

@@ -18,21 +18,21 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
-from classifier import settings as settings_module
+from classifier import settings
 from classifier.cli import (
     database,
     dead_letters,
-    decisions,
+    drift,
+    external_table,
     models,
-    own_table,
     progress,
-    rejected,
+    promotion,
+    rejected_rows,
     render,
     review,
     sources,
     splits,
     training,
-    watch,
 )
 from classifier.cli.common import Engine, Json, checked_precision, engine_name
 from classifier.cli.common import workspace as _workspace
@@ -49,7 +49,7 @@ encoders = typer.Typer(help="Pretrained encoders.", no_args_is_help=True)
 app.add_typer(database.app, name="db")
 app.add_typer(encoders, name="encoder")
 app.add_typer(sources.app, name="sources")
-app.add_typer(rejected.app, name="rejected")
+app.add_typer(rejected_rows.app, name="rejected")
 app.add_typer(splits.app, name="splits")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(models.app, name="models")
@@ -57,8 +57,8 @@ app.add_typer(review.app, name="review")
 app.command()(training.train)
 app.command()(training.tune)
 app.command()(training.recipes)
-app.command()(watch.watch)
-decisions.add_to(app)
+app.command()(drift.watch)
+promotion.add_to(app)
 
 
 def main() -> None:
@@ -95,9 +95,9 @@ def encoder_import(
     """
     from dataclasses import asdict
 
-    from classifier.model import encoder
+    from classifier.model import encoders
 
-    render.show({"encoder": str(target), **asdict(encoder.import_bert(source, target, sha256=sha256))}, json)
+    render.show({"encoder": str(target), **asdict(encoders.import_bert(source, target, sha256=sha256))}, json)
 
 
 @app.command()
@@ -120,16 +120,16 @@ def ingest(
     Example: `classifier ingest bbc-text.csv --text text --category category`
     """
     from classifier.ingest import decoding
-    from classifier.ingest.sources import Columns
+    from classifier.ingest.readers import Columns
     from classifier.ingest.splits import Proportions
-    from classifier.pipeline import ingest as use_case
+    from classifier.pipeline.ingest import units
 
     columns = Columns(text, category, id, split, published_at, source)
     shares = Proportions.parse(proportions)
     if not decoding.known(encoding):
         raise SettingsError(f'encoding {encoding!r}: is not known; write one such as cp1252, or "auto"')
     with progress.counter("rows", quiet=json) as on_rows:
-        report = use_case.run(
+        report = units.ingest_files(
             _workspace(),
             files,
             columns,
@@ -156,10 +156,10 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a model on the test split, beside the TF-IDF baseline."""
-    from classifier.pipeline import evaluate as use_case
+    from classifier.pipeline.promotion import evaluation
 
     wanted = checked_precision(wanted_precision)
-    report = use_case.run(_workspace(), model, engine=engine_name(engine), wanted_precision=wanted)
+    report = evaluation.evaluate(_workspace(), model, engine=engine_name(engine), wanted_precision=wanted)
     render.evaluation(report, json)
 
 
@@ -192,8 +192,7 @@ def label(
     With several workers each has its share of `--limit` and `--max-rate`. If one of them dies the others go
     on, and the exit code is 1.
     """
-    from classifier.pipeline import label as use_case
-    from classifier.pipeline import label_workers
+    from classifier.pipeline.labelling import queue, worker_processes
     from classifier.store.labelling_queue import Selection
 
     options: dict[str, Any] = {
@@ -206,16 +205,16 @@ def label(
     with progress.bar("labelling", quiet=json) as (on_start, on_page):
         told: dict[str, Any] = {"on_start": on_start, "on_page": on_page}
         report: Any = (
-            use_case.run(_workspace(), **options, **told)
+            queue.label_queue(_workspace(), **options, **told)
             if workers == 1
-            else label_workers.run(_workspace(), workers, options, **told)
+            else worker_processes.label_in_processes(_workspace(), workers, options, **told)
         )
     render.show(report, json, title="Labelled", rate=round(report.articles_per_second, 1))
     if workers > 1 and report.failed:
         raise typer.Exit(1)
 
 
-app.command("label-table")(own_table.label_table)
+app.command("label-table")(external_table.label_table)
 
 
 @app.command()
@@ -224,9 +223,9 @@ def status(
     json: Json = False,
 ) -> None:
     """Show splits, labels, the backlog with its rate and the time left, the champion and the last ingests."""
-    from classifier.pipeline import status as use_case
+    from classifier.pipeline.monitoring import status
 
-    render.status(use_case.run(_workspace(), exact=exact), json)
+    render.status(status.read_status(_workspace(), exact=exact), json)
 
 
 @app.command()
@@ -237,7 +236,7 @@ def demo(
     """Show the whole workflow on real articles in a real Airflow, from nothing."""
     from classifier.demo import story
 
-    sys.exit(story.run(settings_module.load(), leave=leave, port=port))
+    sys.exit(story.run_demo(settings.load(), leave=leave, port=port))
 
 
 def _utc(moment: datetime) -> datetime:

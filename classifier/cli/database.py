@@ -13,9 +13,9 @@ app = typer.Typer(help="The database's tables and roles.", no_args_is_help=True)
 @app.command()
 def upgrade(json: Json = False) -> None:
     """Create the tables, or bring them to this version. Safe to run again."""
-    from classifier.pipeline import upgrade as use_case
+    from classifier.pipeline.database import upgrade
 
-    render.show({"version": use_case.run(workspace())}, json, title="Database")
+    render.show({"version": upgrade.upgrade_schema(workspace())}, json, title="Database")
 
 
 @app.command()
@@ -25,9 +25,9 @@ def roles(json: Json = False) -> None:
     The first reads and writes what the pipeline needs and changes no table; the second only reads, and no texts.
     Passwords come from CLASSIFIER_PIPELINE_PASSWORD and CLASSIFIER_ANALYST_PASSWORD. Run it as the owner of the tables.
     """
-    from classifier.pipeline import roles as use_case
+    from classifier.pipeline.database import roles
 
-    found = use_case.run(workspace())
+    found = roles.create_roles(workspace())
     render.show({role.name: _done(role.created, role.password_set) for role in found}, json, title="Roles")
 
 

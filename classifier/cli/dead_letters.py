@@ -28,14 +28,14 @@ def default(
 @app.command("list")
 def list_(source: Source = None, model: Model = None, limit: Limit = 20, json: Json = False) -> None:
     """List the dead letters, newest first; never the text."""
-    from classifier.pipeline import dead_letters as use_case
+    from classifier.pipeline.labelling import dead_letters
 
-    render.dead_letters(use_case.listed(workspace(), source=source, model=model, limit=limit), json)
+    render.dead_letters(dead_letters.list_dead_letters(workspace(), source=source, model=model, limit=limit), json)
 
 
 @app.command()
 def retry(source: Source = None, model: Model = None, json: Json = False) -> None:
     """Put their articles back into the queue, after a fix; `classifier label` tries them again."""
-    from classifier.pipeline import dead_letters as use_case
+    from classifier.pipeline.labelling import dead_letters
 
-    render.show(use_case.retry(workspace(), source=source, model=model), json, title="Retried")
+    render.show(dead_letters.retry_dead_letters(workspace(), source=source, model=model), json, title="Retried")

@@ -17,9 +17,9 @@ app = typer.Typer(help="Models: list them, show one, import one.", invoke_withou
 def models(context: typer.Context, json: Json = False) -> None:
     """List every model, newest first; or show or import one."""
     if context.invoked_subcommand is None:
-        from classifier.pipeline import status as use_case
+        from classifier.pipeline.monitoring import status
 
-        render.models(use_case.models(_workspace()), json)
+        render.models(status.models(_workspace()), json)
 
 
 @app.command()
@@ -28,9 +28,9 @@ def show(
     json: Json = False,
 ) -> None:
     """Show how a model came about, what it reached, and what was decided."""
-    from classifier.pipeline import models as use_case
+    from classifier.pipeline.promotion import model_details
 
-    render.model(use_case.show(_workspace(), model), json)
+    render.model(model_details.describe_model(_workspace(), model), json)
 
 
 @app.command("import")
@@ -51,9 +51,9 @@ def import_(
 
     Example: `classifier models import ./my-finetuned-distilbert`
     """
-    from classifier.pipeline import import_model as use_case
+    from classifier.pipeline.training import model_import
 
-    report = use_case.run(
+    report = model_import.import_model(
         _workspace(),
         source,
         categories=categories,

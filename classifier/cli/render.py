@@ -15,16 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from classifier.pipeline.conflicts import Conflict
-    from classifier.pipeline.dead_letters import DeadLetter
-    from classifier.pipeline.evaluate import Evaluated
-    from classifier.pipeline.models import Described
-    from classifier.pipeline.rejected import Rejected
-    from classifier.pipeline.review import Reviewing
-    from classifier.pipeline.sources import Checked
-    from classifier.pipeline.status import Backlog, ModelStatus, RunStatus, Status, TrainingStatus
-    from classifier.review.sheet import SetAside
-    from classifier.training.recipes.files import Described as DescribedRecipe
+    from classifier.pipeline.ingest.declared_sources import CheckedSource
+    from classifier.pipeline.ingest.rejected_rows import RejectedRowDetails
+    from classifier.pipeline.labelling.dead_letters import DeadLetter
+    from classifier.pipeline.monitoring.status import Backlog, ModelStatus, RunStatus, Status, TrainingStatus
+    from classifier.pipeline.promotion.evaluation import EvaluationReport
+    from classifier.pipeline.promotion.model_details import ModelDetails
+    from classifier.pipeline.review.conflicts import Conflict
+    from classifier.pipeline.review.review_queue import ReviewStatus
+    from classifier.review.sheet import InvalidRow
+    from classifier.training.recipes.files import DescribedRecipe
 
 STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
 
@@ -49,7 +49,7 @@ def show(report: Any, as_json: bool, *, title: str | None = None, **more: Any) -
     STDOUT.print(table)
 
 
-def evaluation(report: Evaluated, as_json: bool) -> None:
+def evaluation(report: EvaluationReport, as_json: bool) -> None:
     """Print an evaluation beside its baseline, category by category."""
     if as_json:
         print_json({**asdict(report), "beats_baseline": report.beats_baseline, "verdict": report.verdict})
@@ -137,7 +137,7 @@ def _backlog(backlog: Backlog) -> None:
         STDOUT.print(f"{backlog.rate:,.1f} articles a second were labelled lately.")
 
 
-def reviewing(report: Reviewing, as_json: bool) -> None:
+def reviewing(report: ReviewStatus, as_json: bool) -> None:
     """Print what waits for review, and how right the champion's labels were of those drawn at random."""
     if as_json:
         print_json(asdict(report))
@@ -168,7 +168,7 @@ def conflicts(found: Sequence[Conflict], as_json: bool) -> None:
     _print_wide(table)
 
 
-def set_aside(found: Sequence[SetAside]) -> None:
+def set_aside(found: Sequence[InvalidRow]) -> None:
     """Print the rows of a sheet that were not taken in."""
     for one in found:
         STDOUT.print(f"line {one.line}: {one.reason}", markup=False)
@@ -226,7 +226,7 @@ def runs(found: Sequence[RunStatus], as_json: bool) -> None:
             STDOUT.print(f"{run.source}: {run.error.removeprefix(f'{run.source}: ')}", markup=False)
 
 
-def checked(found: Sequence[Checked], as_json: bool) -> None:
+def checked(found: Sequence[CheckedSource], as_json: bool) -> None:
     """Print what a run of each source would take, and what is wrong with what it would not."""
     if as_json:
         print_json([asdict(one) for one in found])
@@ -242,7 +242,7 @@ def checked(found: Sequence[Checked], as_json: bool) -> None:
             STDOUT.print(f"{one.name}: {count:,} rows: {reason}", markup=False)
 
 
-def rejected(found: Sequence[Rejected], as_json: bool) -> None:
+def rejected(found: Sequence[RejectedRowDetails], as_json: bool) -> None:
     """Print rejected rows with their reasons; the rows themselves, which may be long, only as JSON."""
     if as_json:
         print_json([asdict(row) for row in found])
@@ -283,7 +283,7 @@ def models(found: Sequence[ModelStatus], as_json: bool, *, title: str = "Models"
     _print_wide(table)
 
 
-def model(report: Described, as_json: bool) -> None:
+def model(report: ModelDetails, as_json: bool) -> None:
     """Print all that is known of a model: its training value by value, its figures, its decisions."""
     if as_json:
         print_json(asdict(report))

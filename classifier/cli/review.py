@@ -25,9 +25,9 @@ def fill(
     json: Json = False,
 ) -> None:
     """Fill the queue: articles that are uncertain, unlike one another, or of rare categories, and a random sample."""
-    from classifier.pipeline import review as use_case
+    from classifier.pipeline.review import review_queue
 
-    render.show(use_case.fill(workspace(), number=number, audit=audit), json, title="Review queue")
+    render.show(review_queue.fill_queue(workspace(), number=number, audit=audit), json, title="Review queue")
 
 
 @app.command()
@@ -37,9 +37,9 @@ def export(
     json: Json = False,
 ) -> None:
     """Write what waits as a CSV with the empty columns category, annotator and comment."""
-    from classifier.pipeline import review_sheets as use_case
+    from classifier.pipeline.review import sheets
 
-    render.show(use_case.export(workspace(), file, limit=limit), json, title="Exported")
+    render.show(sheets.export_sheet(workspace(), file, limit=limit), json, title="Exported")
 
 
 @app.command("import")
@@ -55,9 +55,9 @@ def import_(
 
     Rows that cannot be taken in are named, with exit code 2, and the others go in: mend them and run it again.
     """
-    from classifier.pipeline import review_sheets as use_case
+    from classifier.pipeline.review import sheets
 
-    report = use_case.take_in(workspace(), file, annotator=annotator, new_categories=new_category or ())
+    report = sheets.import_sheet(workspace(), file, annotator=annotator, new_categories=new_category or ())
     counts = {name: value for name, value in asdict(report).items() if name != "set_aside"}
     if json:
         render.print_json(asdict(report))
@@ -77,9 +77,9 @@ def conflicts(
     json: Json = False,
 ) -> None:
     """List articles that people disagree on: nobody trains or tests on them until they agree or it is decided."""
-    from classifier.pipeline import conflicts as use_case
+    from classifier.pipeline.review import conflicts
 
-    render.conflicts(use_case.listed(workspace(), settled=settled), json)
+    render.conflicts(conflicts.list_conflicts(workspace(), settled=settled), json)
 
 
 @app.command()
@@ -91,15 +91,15 @@ def decide(
     json: Json = False,
 ) -> None:
     """Settle a conflict."""
-    from classifier.pipeline import conflicts as use_case
+    from classifier.pipeline.review import conflicts
 
-    done = use_case.decide(workspace(), article, category, annotator=annotator, comment=comment)
+    done = conflicts.resolve_conflict(workspace(), article, category, annotator=annotator, comment=comment)
     render.show(done, json, title="Decided")
 
 
 @app.command()
 def status(json: Json = False) -> None:
     """Show what waits, and how right the champion's labels were of the articles drawn at random."""
-    from classifier.pipeline import review as use_case
+    from classifier.pipeline.review import review_queue
 
-    render.reviewing(use_case.status(workspace()), json)
+    render.reviewing(review_queue.status(workspace()), json)

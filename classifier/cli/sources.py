@@ -14,8 +14,8 @@ from classifier.cli.common import Json, workspace
 from classifier.exceptions import DatabaseUnavailableError, SourceError, UserError
 
 if TYPE_CHECKING:
-    from classifier.ingest.declaration import Declared, SqlSource
-    from classifier.pipeline.status import RunStatus
+    from classifier.ingest.source_declarations import DeclaredSource, SqlSource
+    from classifier.pipeline.monitoring.status import RunStatus
     from classifier.workspace import Workspace
 
 app = typer.Typer(help="Sources declared in sources.toml: files, feeds and queries.", no_args_is_help=True)
@@ -33,11 +33,11 @@ def check(names: Names = None, file: File = None, group: Group = None, json: Jso
 
     Example: `classifier sources check --file sources.toml`
     """
-    from classifier.pipeline import sources as use_case
+    from classifier.pipeline.ingest import declared_sources
 
-    chosen = use_case.chosen(declared(file), names or (), group)
+    chosen = declared_sources.choose_sources(declared(file), names or (), group)
     place = workspace()
-    found = [use_case.check(place, source, database_of) for source in chosen]
+    found = [declared_sources.check_source(place, source, database_of) for source in chosen]
     render.checked(found, json)
     _fail_if_any({one.name: one.problem for one in found if one.problem}, len(found))
 
@@ -48,10 +48,10 @@ def ingest(names: Names = None, file: File = None, group: Group = None, json: Js
 
     Example: `classifier sources ingest --group daily`
     """
-    from classifier.pipeline import sources as use_case
-    from classifier.pipeline import status
+    from classifier.pipeline.ingest import declared_sources
+    from classifier.pipeline.monitoring import status
 
-    chosen = use_case.chosen(declared(file), names or (), group)
+    chosen = declared_sources.choose_sources(declared(file), names or (), group)
     place = workspace()
     with progress.counter("rows", quiet=json) as on_rows:
         problems = {source.name: _problem(place, source, on_rows) for source in chosen}
@@ -60,11 +60,11 @@ def ingest(names: Names = None, file: File = None, group: Group = None, json: Js
     _fail_if_any({name: problem for name, problem in problems.items() if problem}, len(chosen))
 
 
-def declared(file: Path | None) -> dict[str, Declared]:
+def declared(file: Path | None) -> dict[str, DeclaredSource]:
     """Read the declaring file."""
-    from classifier.ingest import declaration
+    from classifier.ingest import source_declarations
 
-    return declaration.load(file or settings.load().sources or Path("sources.toml"))
+    return source_declarations.load_sources(file or settings.load().sources or Path("sources.toml"))
 
 
 def database_of(source: SqlSource) -> str:
@@ -82,11 +82,11 @@ def database_of(source: SqlSource) -> str:
     return url
 
 
-def _problem(place: Workspace, source: Declared, on_rows: Callable[[int], None]) -> str | None:
-    from classifier.pipeline import sources as use_case
+def _problem(place: Workspace, source: DeclaredSource, on_rows: Callable[[int], None]) -> str | None:
+    from classifier.pipeline.ingest import declared_sources
 
     try:
-        use_case.ingest(place, source, database_of, on_rows=on_rows)
+        declared_sources.ingest_source(place, source, database_of, on_rows=on_rows)
     except DatabaseUnavailableError:
         raise
     except UserError as error:

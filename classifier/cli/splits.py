@@ -14,7 +14,7 @@ from classifier.cli import render
 from classifier.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from classifier.pipeline.splits_report import Sizes, SplitsReport
+    from classifier.pipeline.ingest.splits_report import Sizes, SplitsReport
 
 app = typer.Typer(help="The splits: train, validation and test.", no_args_is_help=True)
 
@@ -31,10 +31,10 @@ def report(
 ) -> None:
     """Show sizes by category, drift from the proportions, and near-duplicates across splits (must be 0)."""
     from classifier.ingest.splits import Proportions
-    from classifier.pipeline import splits_report
+    from classifier.pipeline.ingest import splits_report
 
     shares = Proportions.parse(proportions)
-    found = splits_report.run(open_workspace(settings.load()), shares)
+    found = splits_report.report_splits(open_workspace(settings.load()), shares)
     if json:
         render.print_json(asdict(found))
     else:

@@ -69,10 +69,10 @@ def train(
 
     Example: `classifier train --recipe bbc --seed 1`
     """
-    from classifier.pipeline import train as use_case
+    from classifier.pipeline.training import candidate
     from classifier.training.recipes import files
 
-    chosen = files.load(
+    chosen = files.load_recipe(
         recipe,
         epochs=epochs,
         batch_size=batch_size,
@@ -98,7 +98,7 @@ def train(
         blend=blend,
     )
     with progress.training(quiet=json) as on_progress:
-        report = use_case.run(
+        report = candidate.train(
             _workspace(),
             chosen,
             encoder_name=encoder,
@@ -107,7 +107,7 @@ def train(
             wanted_precision=checked_precision(wanted_precision),
             on_progress=on_progress,
         )
-    render.show(report, json, title="Trained" if isinstance(report, use_case.Trained) else "Not trained")
+    render.show(report, json, title="Trained" if isinstance(report, candidate.Trained) else "Not trained")
 
 
 def tune(
@@ -127,13 +127,13 @@ def tune(
 
     Example: `classifier tune --trials 20 --recipe bbc`
     """
-    from classifier.pipeline import tune as use_case
+    from classifier.pipeline.training import tuning
     from classifier.training.recipes import files
 
     with progress.bar("trials", quiet=json) as (on_start, on_trial):
-        report = use_case.run(
+        report = tuning.tune(
             _workspace(),
-            files.load(recipe),
+            files.load_recipe(recipe),
             trials=trials,
             encoder_name=encoder,
             start_from=start_from,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from classifier.demo.display import duration
-from classifier.pipeline import status
-from classifier.pipeline.evaluate import MAX_P
-from classifier.pipeline.status import Status
+from classifier.pipeline.monitoring import status
+from classifier.pipeline.monitoring.status import Status
+from classifier.pipeline.promotion.evaluation import MAX_P
 from classifier.store import reads, tables
 from classifier.workspace import Workspace
 
@@ -25,7 +25,7 @@ QUERIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class DemoScores:
     """Accuracy and macro-F1 on the hold-out."""
 
     accuracy: float
@@ -41,8 +41,8 @@ class HoldOut:
 
     model: str
     articles: int
-    scores: Scores
-    baseline: Scores
+    scores: DemoScores
+    baseline: DemoScores
     baseline_p: float | None = None
 
 
@@ -82,7 +82,7 @@ class Report:
 
 def gather(workspace: Workspace, answers: Mapping[str, str], candidate: str, speed: Speed) -> Report:
     """Read the figures of the champion, the candidate and the incoming rows."""
-    found = status.run(workspace)
+    found = status.read_status(workspace)
     if found.champion is None:
         raise AssertionError("a demo without a champion does not come to its report")
     labels = tables.article_labels.c
@@ -109,8 +109,8 @@ def _hold_out(workspace: Workspace, name: str) -> HoldOut:
     return HoldOut(
         name,
         evaluation.articles,
-        Scores(evaluation.accuracy, evaluation.macro_f1),
-        Scores(baseline["accuracy"], baseline["macro_f1"]),
+        DemoScores(evaluation.accuracy, evaluation.macro_f1),
+        DemoScores(baseline["accuracy"], baseline["macro_f1"]),
         evaluation.metrics.get("baseline_p"),
     )
 
@@ -137,7 +137,7 @@ def lines(report: Report) -> Iterator[str]:
     yield from _incoming(report.incoming, report.speed)
 
 
-def _scores(name: str, scores: Scores) -> str:
+def _scores(name: str, scores: DemoScores) -> str:
     return f"  {name:<26} {scores.accuracy:>8.4f}   {scores.macro_f1:>8.4f}"
 
 

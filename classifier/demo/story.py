@@ -18,18 +18,19 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from sqlalchemy import make_url
 
-from classifier import embedded
-from classifier.demo import airflow_process, fetch, files, processes, report
-from classifier.demo.airflow_process import Airflow, AirflowFailedError, Place
+from classifier import embedded_postgres
+from classifier.demo import downloads, report, reuters_files
 from classifier.demo.display import Display
 from classifier.exceptions import UserError
-from classifier.pipeline import upgrade
+from classifier.local_airflow import processes, standalone
+from classifier.local_airflow.standalone import AirflowFailedError, AirflowHome, StandaloneAirflow
+from classifier.pipeline.database import upgrade
 from classifier.settings import Settings
-from classifier.store import connection
+from classifier.store import connections
 from classifier.workspace import Workspace
 
 if TYPE_CHECKING:  # httpx comes with Airflow, which is optional
-    from classifier.demo.rest import Client
+    from classifier.local_airflow.rest_client import RestClient
 
 STARTING_S = 300.0
 """How long Airflow may take to start."""
@@ -37,7 +38,7 @@ STARTING_S = 300.0
 EXIT_STOPPED = 130
 
 
-def run(settings: Settings, *, leave: bool, port: int) -> int:
+def run_demo(settings: Settings, *, leave: bool, port: int) -> int:
     """Run the demo and return the process' exit code: 0 if every incoming row has a label.
 
     With `leave` it stops by itself, else it stays up until it is interrupted. The caller is to end the
@@ -83,9 +84,9 @@ class _Story:
 
     def tell(self, *, leave: bool) -> int:
         """Run every step, print the report, and stay up if that is wanted."""
-        project = airflow_process.project_root()
+        project = standalone.project_root()
         self._stop_stale()
-        port = airflow_process.free_port(self.port)
+        port = standalone.free_port(self.port)
         self._fetch()
         place, workspace = self._postgres(project, port)
         with self._airflow(place) as airflow:
@@ -102,52 +103,55 @@ class _Story:
 
     def _fetch(self) -> None:
         with self.display.step("Fetch R8 and the encoder") as step:
-            downloaded = fetch.wheels(self.downloads)
+            downloaded = downloads.wheels(self.downloads)
             step.result(f"{downloaded} of 2 downloaded" if downloaded else "both were there already")
 
-    def _postgres(self, project: Path, port: int) -> tuple[Place, Workspace]:
+    def _postgres(self, project: Path, port: int) -> tuple[AirflowHome, Workspace]:
         with self.display.step("Start Postgres"):
-            urls = embedded.start(self.settings.postgres_directory, "articles", "airflow")
-            engine = connection.connect(urls["articles"], statement_timeout_s=self.settings.statement_timeout_s)
+            urls = embedded_postgres.start(self.settings.postgres_directory, "articles", "airflow")
+            engine = connections.connect(urls["articles"], statement_timeout_s=self.settings.statement_timeout_s)
             workspace = Workspace(engine, self.settings)
-            upgrade.run(workspace)
+            upgrade.upgrade_schema(workspace)
         encoder = self.home / "demo" / "encoder"
         models = self.settings.models_directory
-        return Place(project, self.home, models, encoder, urls["articles"], urls["airflow"], port), workspace
+        return AirflowHome(project, self.home, models, encoder, urls["articles"], urls["airflow"], port), workspace
 
     @contextmanager
-    def _airflow(self, place: Place) -> Iterator[Airflow]:
-        with airflow_process.started(place, os.environ, place.airflow_home / "demo.json") as airflow:
+    def _airflow(self, place: AirflowHome) -> Iterator[StandaloneAirflow]:
+        with standalone.started(place, os.environ, place.airflow_home / "demo.json") as airflow:
             try:
                 yield airflow
             finally:
                 self.display.say("Stopping Airflow ...")
 
-    def _prepare(self, place: Place) -> files.Files:
+    def _prepare(self, place: AirflowHome) -> reuters_files.Files:
         with self.display.step("Prepare files and encoder as Airflow starts") as step:
             train, test = (
-                files.parse(fetch.read(self.downloads, fetch.R8, f"reuters-r8-{part}.tab"), prefix=part)
+                reuters_files.parse(
+                    downloads.read_articles(self.downloads, downloads.R8, f"reuters-r8-{part}.tab"), prefix=part
+                )
                 for part in ("train", "test")
             )
-            found = files.write(train, test, self.home / "demo")
-            fetch.encoder(self.downloads, place.encoder)
+            found = reuters_files.write_files(train, test, self.home / "demo")
+            downloads.encoder(self.downloads, place.encoder)
             step.result(", ".join(f"{count:,} {name}" for name, count in found.rows.items()))
         return found
 
     @contextmanager
-    def _api(self, airflow: Airflow, place: Place) -> Iterator[Client]:
-        from classifier.demo import rest, workflow
+    def _api(self, airflow: StandaloneAirflow, place: AirflowHome) -> Iterator[RestClient]:
+        from classifier.demo import workflow
+        from classifier.local_airflow import rest_client
 
-        with rest.Client(place.address) as client:
+        with rest_client.RestClient(place.address) as client:
             with self.display.step("Wait for Airflow") as step:
                 _wait(airflow, client.is_up, "Airflow's API")
-                client.log_in(airflow_process.USER, airflow_process.password(place.passwords))
+                client.log_in(standalone.USER, standalone.password(place.passwords))
                 client.create_pool("gpu", 1, "One training at a time")
                 _wait(airflow, lambda: client.dags().issuperset(workflow.DAGS), "the DAGs", client.import_errors)
                 step.result(place.address)
             yield client
 
-    def _end(self, airflow: Airflow, place: Place, told: report.Report, *, leave: bool) -> int:
+    def _end(self, airflow: StandaloneAirflow, place: AirflowHome, told: report.Report, *, leave: bool) -> int:
         code = 0 if told.complete else 1
         for line in self._lines(place, told, leave=leave):
             self.out.print(line)
@@ -159,7 +163,7 @@ class _Story:
             self.display.say("")
         return code
 
-    def _lines(self, place: Place, told: report.Report, *, leave: bool) -> Iterator[str]:
+    def _lines(self, place: AirflowHome, told: report.Report, *, leave: bool) -> Iterator[str]:
         yield ""
         yield from report.lines(told)
         yield ""
@@ -168,15 +172,15 @@ class _Story:
         yield from report.queries(_psql(), _plain(place.articles_url))
         yield ""
         # a password goes to a terminal, but into nobody's log
-        password = f"{airflow_process.password(place.passwords)}, also " if self.out.is_terminal else ""
-        yield f"Airflow: {place.address}, user {airflow_process.USER}, password {password}in {place.passwords}"
+        password = f"{standalone.password(place.passwords)}, also " if self.out.is_terminal else ""
+        yield f"Airflow: {place.address}, user {standalone.USER}, password {password}in {place.passwords}"
         if leave:
             yield "The demo stops now. Without --exit (make demo) it stays up."
         else:
             yield "The demo stays up until Ctrl-C."
 
 
-def _wait(airflow: Airflow, done: Callable[[], bool], what: str, why: Callable[[], list[str]] = list) -> None:
+def _wait(airflow: StandaloneAirflow, done: Callable[[], bool], what: str, why: Callable[[], list[str]] = list) -> None:
     end = time.monotonic() + STARTING_S
     while not done():
         airflow.check()

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from classifier.demo import files, report
-from classifier.demo.airflow_process import Airflow, AirflowFailedError
+from classifier.demo import report, reuters_files
 from classifier.demo.display import Display, Step
-from classifier.demo.rest import FINISHED, Client, Run, Task
+from classifier.local_airflow.rest_client import FINISHED, DagRun, RestClient, Task
+from classifier.local_airflow.standalone import AirflowFailedError, StandaloneAirflow
 from classifier.store import promotions, reads, tables
 from classifier.workspace import Workspace
 
@@ -36,12 +36,12 @@ ASSET_S = 60.0
 class Workflow:
     """What the demo has Airflow do."""
 
-    client: Client
-    airflow: Airflow
+    client: RestClient
+    airflow: StandaloneAirflow
     workspace: Workspace
     display: Display
 
-    def run(self, articles: files.Files) -> report.Report:
+    def run(self, articles: reuters_files.Files) -> report.Report:
         """Ingest the files, train on them, label what is left, and say how it went."""
         self._end_left_runs()
         began = datetime.now(UTC)
@@ -49,7 +49,7 @@ class Workflow:
         candidate = self._retrain()
         self._check_champion()
         self._label(began)
-        answers = files.read_answers(articles.answers)
+        answers = reuters_files.read_answers(articles.answers)
         return report.gather(self.workspace, answers, candidate, self._speed(began))
 
     def _end_left_runs(self) -> None:
@@ -58,7 +58,7 @@ class Workflow:
             self.client.end(run, "The demo that began it was interrupted.")
             self.display.say(f"Ended a run of {run.dag} that an interrupted demo had left.")
 
-    def _ingest(self, articles: files.Files) -> None:
+    def _ingest(self, articles: reuters_files.Files) -> None:
         named = {"text": "text", "id": "id"}
         train = {**named, "files": str(articles.train), "category": "category", "proportions": "0.9,0.1,0"}
         test = {**named, "files": str(articles.test), "category": "category", "split": "split"}
@@ -93,7 +93,7 @@ class Workflow:
     def _label(self, began: datetime) -> None:
         with self.display.step("Label the incoming rows") as step:
             deadline = time.monotonic() + ASSET_S
-            by_hand: Run | None = None
+            by_hand: DagRun | None = None
             while waiting := self._waiting():
                 self.airflow.check()
                 step.now(f"{waiting:,} wait")
@@ -136,14 +136,14 @@ class Workflow:
         counts = [one for one in done if one]
         return report.Speed(int(sum(one["labelled"] for one in counts)), float(sum(one["seconds"] for one in counts)))
 
-    def _until_returned(self, run: Run, task: Task, step: Step) -> None:
+    def _until_returned(self, run: DagRun, task: Task, step: Step) -> None:
         """Wait until a task has returned something, or its run is over."""
         while self.client.returned(run, task) is None and self.client.run(run).state not in FINISHED:
             self.airflow.check()
             step.now(self._progress(run))
             time.sleep(0.5)
 
-    def _result(self, run: Run, task: str, step: Step, *, every_s: float = 1) -> Any:
+    def _result(self, run: DagRun, task: str, step: Step, *, every_s: float = 1) -> Any:
         """Wait for a run to succeed, and return what its task has returned."""
         while (now := self.client.run(run)).state not in FINISHED:
             self.airflow.check()
@@ -153,7 +153,7 @@ class Workflow:
             raise self._failure(run)
         return self.client.returned(run, _named(self.client.tasks(run), task))
 
-    def _progress(self, run: Run) -> str:
+    def _progress(self, run: DagRun) -> str:
         """Return what is under way, and how far a training is by its log."""
         active = [task for task in self.client.tasks(run) if task.state in {"running", "up_for_retry", "queued"}]
         if not active:
@@ -164,7 +164,7 @@ class Workflow:
         attempt = f", attempt {task.attempt}" if task.attempt > 1 else ""
         return f"{task.name}: {steps[-1]}" if steps else f"{task.name} is {task.state}{attempt}"
 
-    def _failure(self, run: Run) -> AirflowFailedError:
+    def _failure(self, run: DagRun) -> AirflowFailedError:
         """Return the error that names the task that failed and what it said last."""
         failed = next((task for task in self.client.tasks(run) if task.state == "failed"), None)
         if failed is None:

@@ -14,7 +14,7 @@ and `reached` is false.
 
 What the promise assumes: articles are independent, so of near-duplicates one counts. The epoch and the temperature were
 chosen on the same articles, which is a little optimistic: the test split measures what was reached.
-benchmarks/calibration.py measures how often a promise is broken.
+benchmarks/accuracy/calibration.py measures how often a promise is broken.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Threshold:
         return f"{found}; the {self.wanted_precision:g} that was wanted cannot be shown with so many articles"
 
 
-def choose(
+def choose_threshold(
     confidence: NDArray[np.float32],
     right: NDArray[np.bool_],
     wanted: float,

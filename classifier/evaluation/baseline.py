@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from classifier.evaluation.metrics import Metrics, measure
+from classifier.evaluation.metrics import Metrics, compute_metrics
 from classifier.model import linear
 from classifier.model.linear import TextSource
 
@@ -27,12 +27,12 @@ class Baseline:
     train_seconds: float
 
 
-def evaluate(
+def evaluate_baseline(
     train_texts: TextSource, train_categories: Sequence[str], texts: TextSource, categories: Sequence[str]
 ) -> Baseline:
     """Train the baseline on the first two and measure it on the others."""
     predicted, seconds = predict(train_texts, train_categories, texts)
-    return Baseline(measure(categories, predicted), seconds)
+    return Baseline(compute_metrics(categories, predicted), seconds)
 
 
 def predict(train_texts: TextSource, train_categories: Sequence[str], texts: TextSource) -> tuple[list[str], float]:
@@ -43,7 +43,7 @@ def predict(train_texts: TextSource, train_categories: Sequence[str], texts: Tex
     """
     started = time.monotonic()
     try:
-        model = linear.fit(train_texts, train_categories)
+        model = linear.fit_linear(train_texts, train_categories)
         seconds = round(time.monotonic() - started, 3)
     except ValueError as error:  # scikit-learn has no other for an empty vocabulary or a single category
         log.warning("the baseline names the most frequent category only: %s", error)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.evaluation import calibration, resampling
-from classifier.evaluation.resampling import Floats
-from classifier.evaluation.sample import Answers, Sample, Strings
+from classifier.evaluation import bootstrap, reliability
+from classifier.evaluation.bootstrap import Floats
+from classifier.evaluation.test_articles import Predictions, Strings, TestArticles
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -56,7 +56,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ComparedScores:
     """Macro-F1 of several answers, and how the F1 of categories differs between the first and the last of them.
 
     All is as measured, row 0, and as resampled together. `compared` are the categories of which there is a
@@ -82,7 +82,9 @@ class Scores:
         return Difference(float(first), float(last), self.differences[:, column])
 
 
-def scores(sample: Sample, predicted: Sequence[Strings], *, resamples: int, enough_rows: int | None = None) -> Scores:
+def scores(
+    sample: TestArticles, predicted: Sequence[Strings], *, resamples: int, enough_rows: int | None = None
+) -> ComparedScores:
     """Compute macro-F1 of several predictions on the same resamples, and compare categories of enough articles.
 
     Without `enough_rows`, no category is compared.
@@ -93,22 +95,22 @@ def scores(sample: Sample, predicted: Sequence[Strings], *, resamples: int, enou
     """
     names, codes = np.unique(np.concatenate([sample.truth, *predicted]), return_inverse=True)
     truth, *guesses = np.split(codes.astype(np.int64), len(predicted) + 1)
-    contributions = resampling.outcomes(truth, guesses, len(names))
+    contributions = bootstrap.outcomes(truth, guesses, len(names))
     support = np.bincount(truth, minlength=len(names))
-    imagined = _imagined(support, len(predicted))
+    imagined = _pseudo_counts(support, len(predicted))
     compared = np.flatnonzero(support >= (enough_rows or len(sample) + 1))
     macro = np.empty((len(predicted), 1 + resamples))
     differences = np.empty((resamples, len(compared)))
     measured = contributions.sum(axis=0)[None]
-    macro[:, 0] = [resampling.macro_f1(measured[:, : len(names)], *pair)[0] for pair in _pairs(measured, len(names))]
+    macro[:, 0] = [bootstrap.macro_f1(measured[:, : len(names)], *pair)[0] for pair in _pairs(measured, len(names))]
     start = 0
-    for sums in resampling.blocks(contributions, sample.clusters, resamples=resamples, imagined=imagined):
+    for sums in bootstrap.blocks(contributions, sample.clusters, resamples=resamples, imagined=imagined):
         rows, there, pairs = slice(start, start + len(sums)), sums[:, : len(names)], _pairs(sums, len(names))
-        macro[:, slice(1 + rows.start, 1 + rows.stop)] = [resampling.macro_f1(there, *pair) for pair in pairs]
+        macro[:, slice(1 + rows.start, 1 + rows.stop)] = [bootstrap.macro_f1(there, *pair) for pair in pairs]
         differences[rows] = _f1(there, pairs[0], compared) - _f1(there, pairs[-1], compared)
         start = rows.stop
     of_both = [_f1(measured[:, : len(names)], _pairs(measured, len(names))[side], compared)[0] for side in (0, -1)]
-    return Scores(
+    return ComparedScores(
         tuple(str(name) for name in names),
         support,
         tuple(macro),
@@ -125,10 +127,10 @@ def _pairs(sums: Floats, size: int) -> list[tuple[Floats, Floats]]:
 
 
 def _f1(there: Floats, pair: tuple[Floats, Floats], columns: NDArray[np.int64]) -> Floats:
-    return resampling.f1(there[:, columns], pair[0][:, columns], pair[1][:, columns])
+    return bootstrap.f1(there[:, columns], pair[0][:, columns], pair[1][:, columns])
 
 
-def _imagined(support: NDArray[np.int64], predictions: int) -> tuple[csr_array, Floats]:
+def _pseudo_counts(support: NDArray[np.int64], predictions: int) -> tuple[csr_array, Floats]:
     """Return the two imagined articles, spread over the categories by their size, and how much there is of each.
 
     A wrong answer names the next category that occurs.
@@ -139,28 +141,30 @@ def _imagined(support: NDArray[np.int64], predictions: int) -> tuple[csr_array, 
     right, wrong = (there, np.full(len(there), True)), (np.roll(there, -1), np.full(len(there), False))
     stories = [right, *[wrong] * (predictions - 1)], [wrong, *[right] * (predictions - 1)]
     both = [
-        resampling.outcomes(there, [guess for guess, _ in told], len(support), hits=[hit for _, hit in told])
+        bootstrap.outcomes(there, [guess for guess, _ in told], len(support), hits=[hit for _, hit in told])
         for told in stories
     ]
     share = support[there] / support.sum()
     return vstack(both, format="csr"), np.concatenate([share, share])
 
 
-def accuracy(sample: Sample, first: Strings, second: Strings, rows: NDArray[np.bool_], *, resamples: int) -> Difference:
+def accuracy(
+    sample: TestArticles, first: Strings, second: Strings, rows: NDArray[np.bool_], *, resamples: int
+) -> Difference:
     """Return the difference in accuracy on some of the articles."""
     right = np.column_stack([first == sample.truth, second == sample.truth, np.ones(len(sample))])
     columns = right[rows].astype(np.float64)
-    sums = resampling.sums(columns, sample.clusters[rows], resamples=resamples)
+    sums = bootstrap.sums(columns, sample.clusters[rows], resamples=resamples)
     one, other, count = columns.sum(axis=0)
     return Difference(one / count, other / count, (sums[:, 0] - sums[:, 1]) / sums[:, 2])
 
 
-def calibration_error(sample: Sample, first: Answers, second: Answers) -> Difference:
+def calibration_error(sample: TestArticles, first: Predictions, second: Predictions) -> Difference:
     """Return how much smaller the first one's expected calibration error is."""
-    both = [calibration.contributions(sample.truth, answers) for answers in (first, second)]
-    sums = resampling.sums(np.hstack(both), sample.clusters, resamples=CALIBRATION_RESAMPLES)
-    one, other = (calibration.error(part) for part in np.split(sums, 2, axis=1))
-    measured = [float(calibration.error(part.sum(axis=0))) for part in both]
+    both = [reliability.contributions(sample.truth, answers) for answers in (first, second)]
+    sums = bootstrap.sums(np.hstack(both), sample.clusters, resamples=CALIBRATION_RESAMPLES)
+    one, other = (reliability.error(part) for part in np.split(sums, 2, axis=1))
+    measured = [float(reliability.error(part.sum(axis=0))) for part in both]
     return Difference(-measured[0], -measured[1], other - one)
 
 
@@ -174,7 +178,7 @@ class McNemar:
     p_two_sided: float
 
 
-def mcnemar(sample: Sample, first: Strings, second: Strings) -> McNemar:
+def mcnemar(sample: TestArticles, first: Strings, second: Strings) -> McNemar:
     """Test whether two models err equally often: exactly, on the articles where one alone is right."""
     from scipy.stats import binomtest
 

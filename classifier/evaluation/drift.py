@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.evaluation.sample import Strings
+from classifier.evaluation.test_articles import Strings
 
 PARTS = 10
 """Ranges of equal numbers of test articles that numbers are counted in, as is usual for a stability index."""

@@ -15,19 +15,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from classifier.evaluation import comparison, rules
+from classifier.evaluation import comparison, gate_rules
+from classifier.evaluation.gate_rules import Comparison, RuleResult
 from classifier.evaluation.margins import Margins
-from classifier.evaluation.rules import Contest, Finding
 
 Verdict = Literal["promote", "hold", "need more annotations"]
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class GateVerdict:
     """The verdict, and every finding with its reason in words."""
 
     verdict: Verdict
-    findings: tuple[Finding, ...]
+    findings: tuple[RuleResult, ...]
     margins: Margins
 
     @property
@@ -46,7 +46,7 @@ class Judgement:
         return {**asdict(self), "reasons": self.reasons, "needed": self.needed}
 
 
-def judge(contest: Contest, margins: Margins) -> Judgement:
+def apply_rules(contest: Comparison, margins: Margins) -> GateVerdict:
     """Apply every rule."""
     findings = tuple(_against_champion(contest, margins) if contest.champion else _first(contest, margins))
     outcomes = {one.outcome for one in findings}
@@ -55,29 +55,29 @@ def judge(contest: Contest, margins: Margins) -> Judgement:
         verdict = "hold"
     elif "unsure" in outcomes:
         verdict = "need more annotations"
-    return Judgement(verdict, findings, margins)
+    return GateVerdict(verdict, findings, margins)
 
 
-def _first(contest: Contest, margins: Margins) -> Iterator[Finding]:
+def _first(contest: Comparison, margins: Margins) -> Iterator[RuleResult]:
     sample, predicted = contest.sample, contest.candidate.predicted
     scores = comparison.scores(sample, [predicted, contest.baseline], resamples=margins.resamples)
-    yield rules.floor(scores, len(sample), margins)
-    yield rules.better_than_guessing(sample, predicted, margins)
-    yield rules.baseline(scores, margins)
-    yield rules.training_data(contest.left_out, contest.unknown)
+    yield gate_rules.floor(scores, len(sample), margins)
+    yield gate_rules.better_than_guessing(sample, predicted, margins)
+    yield gate_rules.baseline(scores, margins)
+    yield gate_rules.training_data(contest.left_out, contest.unknown)
 
 
-def _against_champion(contest: Contest, margins: Margins) -> Iterator[Finding]:
+def _against_champion(contest: Comparison, margins: Margins) -> Iterator[RuleResult]:
     assert contest.champion is not None
     sample = contest.sample
     candidate, champion = contest.candidate.predicted, contest.champion.predicted
     scores = comparison.scores(
         sample, [candidate, contest.baseline, champion], resamples=margins.resamples, enough_rows=margins.enough_rows
     )
-    yield rules.macro_f1(scores.macro_f1(rules.CANDIDATE, rules.CHAMPION), len(sample), margins)
-    yield rules.mcnemar(sample, candidate, champion, margins)
-    yield from rules.parts(sample, scores, candidate, champion, margins)
-    yield rules.calibration(sample, contest.candidate, contest.champion, margins)
-    yield rules.speed(contest.candidate_gflops, contest.champion_gflops, margins)
-    yield rules.baseline(scores, margins)
-    yield rules.training_data(contest.left_out, contest.unknown)
+    yield gate_rules.macro_f1(scores.macro_f1(gate_rules.CANDIDATE, gate_rules.CHAMPION), len(sample), margins)
+    yield gate_rules.mcnemar(sample, candidate, champion, margins)
+    yield from gate_rules.parts(sample, scores, candidate, champion, margins)
+    yield gate_rules.calibration(sample, contest.candidate, contest.champion, margins)
+    yield gate_rules.speed(contest.candidate_gflops, contest.champion_gflops, margins)
+    yield gate_rules.baseline(scores, margins)
+    yield gate_rules.training_data(contest.left_out, contest.unknown)

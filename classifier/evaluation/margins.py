@@ -23,7 +23,7 @@ class Margins:
     alpha: float = 0.05
     """How often a model that is worse by the margin may get through by luck."""
     macro_f1: float = 0.01
-    """A point: readers hardly notice it, and some thousand test articles can tell it (benchmarks/gate.py)."""
+    """A point: readers hardly notice it, and some thousand test articles can tell it (benchmarks/accuracy/gate.py)."""
     accuracy: float = 0.01
     """As above. A candidate fails where it is less accurate by more, and McNemar's test says not by chance."""
     category_f1: float = 0.05

@@ -59,7 +59,7 @@ def confused(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
     return sorted(found, key=lambda one: (-one[2], one[:2]))
 
 
-def measure(truth: Sequence[str], predicted: Sequence[str]) -> Metrics:
+def compute_metrics(truth: Sequence[str], predicted: Sequence[str]) -> Metrics:
     """Compare predicted categories with the true ones, article by article.
 
     A category that the model does not know counts as a mistake on each of its articles.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.evaluation.sample import Sample, Strings
+from classifier.evaluation.test_articles import Strings, TestArticles
 
 LENGTHS = (0, 50, 150, 400, 1000)
 """Words from which a slice of the length begins: brief, short, a news story, long, very long."""
@@ -23,7 +23,7 @@ class Slice:
     rows: NDArray[np.bool_]
 
 
-def slices(sample: Sample) -> Iterator[Slice]:
+def slices(sample: TestArticles) -> Iterator[Slice]:
     """Yield the slices of each dimension by name; those of length by length."""
     yield from _of("source", sample.sources)
     places = np.searchsorted(LENGTHS, sample.words, side="right") - 1

@@ -36,7 +36,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Placement:
     """What is to be written: `bridges` are the texts' further clusters, `bands` are new ones."""
 
     members: list[Member] = field(default_factory=list)
@@ -47,13 +47,13 @@ class Placed:
 
 def place(
     texts: Iterable[NewText], known: Mapping[int, int], splits: Mapping[int, Split], deal: Callable[[bytes], Split]
-) -> Placed:
+) -> Placement:
     """Return where the texts belong, in their order.
 
     `known` has the cluster of every band that was there before, `splits` the split of those clusters;
     `deal` decides the split of a cluster that is founded, by its first text's fingerprint.
     """
-    placed, homes, split_of = Placed(), dict(known), dict(splits)
+    placed, homes, split_of = Placement(), dict(known), dict(splits)
     for text in texts:
         touched = {homes[band] for band in text.bands if band in homes}
         if not touched:

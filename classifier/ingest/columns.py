@@ -10,7 +10,7 @@ import pandas as pd
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest.files import File
+from classifier.ingest.text_files import SourceFile
 
 CHUNK_BYTES = 16 * 2**20
 """A chunk is closed when its strings, of all columns, take this much memory, however few its rows.
@@ -63,7 +63,7 @@ class RawChunk:
     rejected: list[RejectedRow]
 
 
-def require(path: File | str, columns: Columns, present: Sequence[str]) -> None:
+def require(path: SourceFile | str, columns: Columns, present: Sequence[str]) -> None:
     """Raise `SourceError` unless each wanted column is present once."""
     for name in columns.wanted:
         if present.count(name) != 1:
@@ -78,7 +78,7 @@ def named(present: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def chunked(path: File, records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[RawChunk]:
+def chunked(path: SourceFile, records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[RawChunk]:
     """Yield the records in chunks of at most `chunk_rows`; raise `SourceError` where there are none."""
     empty = True
     for chunk in chunks(records, chunk_rows):

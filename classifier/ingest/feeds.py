@@ -18,15 +18,15 @@ from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest import feed_limits, html_text, timestamps
 from classifier.ingest.columns import Columns, RawChunk, Row, chunks
-from classifier.ingest.rejection import rejected
+from classifier.ingest.http_documents import Document
+from classifier.ingest.rejected_rows import rejected
 from classifier.ingest.validation import LIMITS
-from classifier.ingest.web import Document
 from classifier.names import shortened
 
 _ENDS = (b"</rss>", b"</feed>", b"</rdf:rdf>", b"</rdf>")
 
 
-def read(document: Document, columns: Columns, *, chunk_rows: int = 5000) -> Iterator[RawChunk]:
+def read_feed(document: Document, columns: Columns, *, chunk_rows: int = 5000) -> Iterator[RawChunk]:
     """Yield the document's entries in chunks of at most `chunk_rows`.
 
     Raises:

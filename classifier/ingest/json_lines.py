@@ -16,9 +16,9 @@ from typing import BinaryIO
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunked, named
-from classifier.ingest.files import MAX_RECORD, File, opened, too_long
-from classifier.ingest.rejection import rejected
+from classifier.ingest.rejected_rows import rejected
 from classifier.ingest.scalars import as_string
+from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, too_long
 
 MAX_LINE = 8 * 2**20
 """Bytes. A longer line is set aside unparsed: in Python's objects it may take thirty times as much."""
@@ -34,10 +34,10 @@ class _BadLineError(Exception):
     """A line is not an object with usable values."""
 
 
-def read(path: File, columns: Columns, chunk_rows: int, encoding: str) -> Iterator[RawChunk]:
+def read_json_lines(path: SourceFile, columns: Columns, chunk_rows: int, encoding: str) -> Iterator[RawChunk]:
     """Yield the file's rows in chunks of at most `chunk_rows`."""
     keys: dict[str, None] = {}
-    with opened(path, encoding) as file:
+    with open_text(path, encoding) as file:
         first = True
         for chunk in chunked(path, _rows(path, columns, _lines(path, file), keys), chunk_rows):
             if first:
@@ -46,7 +46,7 @@ def read(path: File, columns: Columns, chunk_rows: int, encoding: str) -> Iterat
             yield chunk
 
 
-def _lines(path: File, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _lines(path: SourceFile, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield each line that is not blank, behind its number."""
     number = 0
     while line := file.readline(MAX_RECORD):
@@ -58,7 +58,7 @@ def _lines(path: File, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _rows(
-    path: File, columns: Columns, lines: Iterable[tuple[int, bytes]], keys: dict[str, None]
+    path: SourceFile, columns: Columns, lines: Iterable[tuple[int, bytes]], keys: dict[str, None]
 ) -> Iterator[Row | RejectedRow]:
     """Yield each object's values in the order of `FIELDS`, and collect the keys of all objects."""
     for number, line in lines:
@@ -102,7 +102,7 @@ def _values(item: dict[str, object], columns: Columns) -> list[str | None]:
     return values
 
 
-def _check_keys(path: File, columns: Columns, keys: list[str]) -> None:
+def _check_keys(path: SourceFile, columns: Columns, keys: list[str]) -> None:
     if not keys:
         raise SourceError(f"{path}: no line is a JSON object; JSON Lines holds one object on each line")
     for name in columns.wanted:

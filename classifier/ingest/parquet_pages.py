@@ -14,7 +14,7 @@ from typing import IO, Any
 from pyarrow.parquet import FileMetaData
 
 from classifier.exceptions import SourceError
-from classifier.ingest.files import File
+from classifier.ingest.text_files import SourceFile
 
 MAX_PAGE = 512 * 2**20
 """Bytes of an unpacked page, which is decoded whole. Writers make pages of a megabyte, but look only after every
@@ -26,7 +26,7 @@ _UNCOMPRESSED_SIZE, _COMPRESSED_SIZE, _DATA_PAGE, _DATA_PAGE_V2 = 2, 3, 5, 8
 _MAX_DEPTH = 8
 
 
-def row_bytes(path: File, file: IO[Any], metadata: FileMetaData, columns: list[str]) -> float:
+def row_bytes(path: SourceFile, file: IO[Any], metadata: FileMetaData, columns: list[str]) -> float:
     """Return an upper estimate of what one row's values of the columns take, in bytes.
 
     Raises:
@@ -42,7 +42,7 @@ def row_bytes(path: File, file: IO[Any], metadata: FileMetaData, columns: list[s
     return largest
 
 
-def _value_bytes(path: File, file: IO[Any], chunk: Any) -> float:
+def _value_bytes(path: SourceFile, file: IO[Any], chunk: Any) -> float:
     """Return the largest mean size of a value over a column chunk's pages; where values are shared, the page's size."""
     largest = 0.0
     for page in _page_headers(path, file, chunk):
@@ -64,7 +64,7 @@ def _start(chunk: Any) -> int:
     return int(min(first or chunk.data_page_offset, chunk.data_page_offset))
 
 
-def _page_headers(path: File, file: IO[Any], chunk: Any) -> Iterator[dict[int, Any]]:
+def _page_headers(path: SourceFile, file: IO[Any], chunk: Any) -> Iterator[dict[int, Any]]:
     position = _start(chunk)
     end = position + chunk.total_compressed_size
     while position < end:

@@ -44,7 +44,7 @@ class Proportions:
         return cls(train, validation, test)
 
 
-def decide(fingerprint: bytes, *, key: str, proportions: Proportions) -> Split:
+def assign_split(fingerprint: bytes, *, key: str, proportions: Proportions) -> Split:
     """Return the split of all articles with this fingerprint: always the same for the same key."""
     # blake2b takes 64 bytes of key at most, and a user's key may be longer
     digest = blake2b(fingerprint, digest_size=8, key=sha256(key.encode()).digest()).digest()

@@ -15,11 +15,11 @@ import pandas as pd
 from classifier.articles import SPLITS, RejectedRow
 from classifier.ingest import timestamps
 from classifier.ingest.columns import FIELDS, RawChunk
-from classifier.ingest.rejection import row_json
-from classifier.ingest.text import fingerprint, text_hash
+from classifier.ingest.fingerprints import fingerprint, text_hash
+from classifier.ingest.rejected_rows import row_json
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
 
-AHEAD = timedelta(days=1)
+MAX_CLOCK_SKEW = timedelta(days=1)
 """How far in the future a moment may lie: a zone that is not named makes half a day, and an embargo some hours."""
 
 LIMITS = {"id": 400, "source": 200, "category": MAX_CATEGORY_LENGTH}
@@ -70,7 +70,7 @@ def validate(
     values["category"] = [value and normalize_category(value) for value in stripped]
     moments = [timestamps.parse(value, zone) if value else None for value in values["published_at"]]
     faults: dict[int, str] = {}
-    for index, reason in _faults(values, moments, max_text_bytes, (now or datetime.now(UTC)) + AHEAD):
+    for index, reason in _faults(values, moments, max_text_bytes, (now or datetime.now(UTC)) + MAX_CLOCK_SKEW):
         faults.setdefault(index, reason)
     rejected = [replace(row, source=default_source) for row in chunk.rejected]
     rejected += [_rejected(raw, values, index, reason, default_source) for index, reason in sorted(faults.items())]

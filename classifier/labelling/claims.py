@@ -14,12 +14,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from classifier.articles import Model, QueuedArticle
-from classifier.labelling import bisection
-from classifier.labelling.bisection import Labels
+from classifier.inference import bisection
+from classifier.inference.bisection import TextLabeller
 from classifier.store import labelling_queue, reads
 from classifier.store.labelling_queue import PageTooLargeError, Selection
 
-STRETCH = 10_000
+BACKFILL_CHUNK = 10_000
 """Articles of a new champion's backlog that are looked at in one transaction."""
 
 PAGE_SECONDS = 30.0
@@ -57,7 +57,7 @@ class Claims:
         self,
         database: Engine,
         model: Model,
-        labels: Labels,
+        labels: TextLabeller,
         *,
         page_size: int,
         limit: int | None = None,
@@ -142,7 +142,7 @@ class Claims:
         with self._database.begin() as connection:
             if reads.backfilled_to(connection, self._model.id) is None:
                 return False
-            stretch = labelling_queue.enqueue_stretch(connection, self._model.id, STRETCH)
+            stretch = labelling_queue.enqueue_backfill_chunk(connection, self._model.id, BACKFILL_CHUNK)
         if stretch is None:
             self._stopped.wait(_RETRY_S)
         elif stretch.enqueued:

@@ -23,8 +23,8 @@ from typing import Any
 from sqlalchemy import Engine as Database
 
 from classifier.articles import Model, QueuedArticle
-from classifier.labelling import bisection
-from classifier.labelling.bisection import Found, Labels
+from classifier.inference import bisection
+from classifier.inference.bisection import LabelledBatch, TextLabeller
 from classifier.labelling.claims import Claims, Page
 from classifier.store import writes
 
@@ -38,7 +38,7 @@ OnPage = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Worked:
+class WorkerReport:
     """What a worker did. `replaced` says that it stopped because its model is no longer champion."""
 
     labelled: int
@@ -47,15 +47,15 @@ class Worked:
     replaced: bool
 
 
-def work(
+def label_pages(
     database: Database,
     model: Model,
-    labels: Labels,
+    labels: TextLabeller,
     *,
     page_size: int = PAGE_SIZE,
     on_page: OnPage = lambda *_: None,
     **claiming: Any,
-) -> Worked:
+) -> WorkerReport:
     """Label until nothing waits, the limit is reached, or the model is no longer champion.
 
     `on_page` is told of each page, in the thread that committed it, how many articles were labelled and how
@@ -70,10 +70,10 @@ def work(
         labelled, dead = labelled + done[0], dead + done[1]
         # Asked again once no page is open: what changed while it was in the model waits again by now.
         if claims.replaced or not any(done):
-            return Worked(labelled, dead, time.monotonic() - started, claims.replaced)
+            return WorkerReport(labelled, dead, time.monotonic() - started, claims.replaced)
 
 
-def _until_empty(claims: Claims, model: Model, labels: Labels, on_page: OnPage) -> tuple[int, int]:
+def _until_empty(claims: Claims, model: Model, labels: TextLabeller, on_page: OnPage) -> tuple[int, int]:
     """Label page after page until a claim finds nothing; return how many were labelled, and how many dead."""
     written: list[tuple[int, int]] = []
     writing = None
@@ -122,7 +122,7 @@ def _released_on_error(page: Page) -> Iterator[None]:
         raise
 
 
-def _write(page: Page, model: Model, found: Found[QueuedArticle], on_page: OnPage) -> tuple[int, int]:
+def _write(page: Page, model: Model, found: LabelledBatch[QueuedArticle], on_page: OnPage) -> tuple[int, int]:
     """Write the page's predictions and dead letters, and commit them with its claim; return how many."""
     try:
         if found.articles:
@@ -130,7 +130,7 @@ def _write(page: Page, model: Model, found: Found[QueuedArticle], on_page: OnPag
         for one in found.broken:
             # the reason is not logged: what the engine says may quote the text
             log.warning("article %d cannot be labelled; the reason is in dead_letters", one.article.id)
-            writes.bury(page.connection, model.id, one.article, one.reason)
+            writes.add_dead_letter(page.connection, model.id, one.article, one.reason)
         page.connection.commit()
     finally:
         page.release()

@@ -23,13 +23,12 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from classifier import durable
+from classifier import atomic_files
 from classifier.exceptions import ArtefactError
-from classifier.model import blend, checkpoint, linear, long_articles
-from classifier.model import temperature as temperatures
-from classifier.model.blend import Blend
+from classifier.model import checkpoint, ensemble, linear, temperature_scaling, text_chunking
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
-from classifier.model.long_articles import Chunking
+from classifier.model.ensemble import Ensemble
+from classifier.model.text_chunking import Chunking
 from classifier.model.tokenization import Tokenization
 
 MANIFEST_FILE = "classifier.json"
@@ -58,7 +57,7 @@ class Artefact:
     @property
     def temperature(self) -> float:
         """What the logits are divided by; 1 for a model that was not calibrated."""
-        return float(self.confidence.get("temperature", {}).get("value", temperatures.NONE))
+        return float(self.confidence.get("temperature", {}).get("value", temperature_scaling.NONE))
 
     @property
     def confidence(self) -> Mapping[str, Any]:
@@ -68,26 +67,26 @@ class Artefact:
 
     def checkpoint(self) -> Checkpoint:
         """Read the weights, the head's among them."""
-        return checkpoint.read(self.directory, categories=len(self.categories))
+        return checkpoint.read_checkpoint(self.directory, categories=len(self.categories))
 
     def tokenization(self) -> Tokenization:
         """Read the tokenizer, cutting texts at the model's own length, or into its chunks."""
-        chunking = long_articles.from_manifest(self.manifest)
+        chunking = text_chunking.from_manifest(self.manifest)
         return Tokenization.read(self.directory, int(self.manifest["max_length"]), chunking)
 
-    def blend(self) -> Blend | None:
+    def blend(self) -> Ensemble | None:
         """Read the linear classifier that answers beside the network, if one does.
 
         Raises:
             ArtefactError: another version of the classifier wrote it.
         """
-        if (said := blend.from_manifest(self.manifest)) is None:
+        if (said := ensemble.from_manifest(self.manifest)) is None:
             return None
         kind, weights = said
-        return Blend(linear.read(self.directory, self.categories, kind), weights)
+        return Ensemble(linear.read_linear(self.directory, self.categories, kind), weights)
 
 
-def write(
+def write_artefact(
     directory: Path,
     *,
     shape: EncoderShape,
@@ -98,7 +97,7 @@ def write(
     details: Mapping[str, Any],
     beside: Mapping[str, bytes] | None = None,
     chunking: Chunking | None = None,
-    blended: Blend | None = None,
+    blended: Ensemble | None = None,
 ) -> Artefact:
     """Write an artefact aside and move it into place; `tokenizer` is the directory to copy it from.
 
@@ -112,23 +111,23 @@ def write(
         raise ArtefactError(f"{directory}: already exists; an artefact is never overwritten")
     with _aside(directory) as aside:
         checkpoint.copy_tokenizer(tokenizer, aside)
-        checkpoint.write(aside, shape, weights, categories=categories, extra={})
+        checkpoint.write_checkpoint(aside, shape, weights, categories=categories, extra={})
         for name, content in {**(beside or {}), **(blended.linear.to_files() if blended else {})}.items():
             (aside / name).write_bytes(content)
         manifest = {
             "format": FORMAT_OF_BLENDS if blended else FORMAT_OF_CHUNKS if chunking else FORMAT,
             "categories": list(categories),
             "max_length": max_length,
-            "long_articles": long_articles.to_manifest(chunking),
-            **blend.to_manifest(blended),
+            "long_articles": text_chunking.to_manifest(chunking),
+            **ensemble.to_manifest(blended),
             **details,
             "sha256": {path.name: _sha256(path) for path in sorted(aside.iterdir())},
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (aside / MANIFEST_FILE).write_text(text, encoding="utf-8")
         aside.chmod(0o755)
-        durable.publish(aside, directory)
-    return read(directory)
+        atomic_files.publish(aside, directory)
+    return read_artefact(directory)
 
 
 @contextmanager
@@ -169,7 +168,7 @@ def _changed_at(directory: Path) -> float:
         return time.time()
 
 
-def read(directory: Path, *, manifest_sha256: str | None = None) -> Artefact:
+def read_artefact(directory: Path, *, manifest_sha256: str | None = None) -> Artefact:
     """Open an artefact and check every file against the manifest's hashes.
 
     `manifest_sha256` is the hash that the database remembers of the manifest itself.

@@ -101,7 +101,7 @@ def head_tensors(shape: EncoderShape, categories: int) -> Iterator[tuple[str, tu
     yield "classifier.bias", (categories,)
 
 
-def read(directory: Path, *, categories: int | None = None) -> Checkpoint:
+def read_checkpoint(directory: Path, *, categories: int | None = None) -> Checkpoint:
     """Read a DistilBERT's directory and check every tensor's name and shape.
 
     With `categories`, the classification head must be there too; without, it is left out. Tensors
@@ -144,7 +144,7 @@ def read_tensors(path: Path) -> Weights:
     return tensors
 
 
-def write(
+def write_checkpoint(
     directory: Path,
     shape: EncoderShape,
     weights: Weights,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from classifier import durable
+from classifier import atomic_files
 from classifier.exceptions import EncoderError
 from classifier.model import checkpoint
 
@@ -57,7 +57,7 @@ def resolve(directory: Path, cache: Path) -> Path:
         _complete(aside / "tokenizer.json", tokenizer)
         if (directory / "vocab.txt").is_file():  # for readers that know nothing else
             shutil.copyfile(directory / "vocab.txt", aside / "vocab.txt")
-        durable.publish(aside, target)
+        atomic_files.publish(aside, target)
     except OSError as error:
         if not target.is_dir():  # another process has built it meanwhile
             raise EncoderError(f"{target}: cannot be written ({error}); make room, or set CLASSIFIER_HOME") from error

@@ -36,7 +36,7 @@ class HubModel:
     tokenizer: Path
 
 
-def read(
+def read_hub_model(
     directory: Path,
     *,
     cache: Path,
@@ -57,7 +57,7 @@ def read(
     _check_weights(directory)
     names = tuple(map(normalize_category, categories or _labels(directory, config)))
     _check_names(directory, names)
-    found = checkpoint.read(directory, categories=len(names))
+    found = checkpoint.read_checkpoint(directory, categories=len(names))
     positions = found.shape.max_position_embeddings
     tokens = foreign_tokenizer.resolve(directory, cache)
     length = min(max_length or foreign_tokenizer.model_max_length(tokens) or LONGEST, LONGEST, positions)

@@ -68,7 +68,7 @@ class TextSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
+class LinearClassifier:
     """A trained classifier; `coefficients` are (terms, categories), dense or a sparse array, `intercept` (categories,).
 
     Attributes:
@@ -113,7 +113,7 @@ class Linear:
         return {TERMS_FILE: json.dumps(said, ensure_ascii=False).encode(), WEIGHTS_FILE: save(weights)}
 
 
-def fit(texts: TextSource, categories: Sequence[str], kind: str = "linear") -> Linear:
+def fit_linear(texts: TextSource, categories: Sequence[str], kind: str = "linear") -> LinearClassifier:
     """Train on texts with their categories.
 
     Where the coefficients would be more than `DENSE` numbers, one category is trained after the other and what
@@ -130,7 +130,7 @@ def fit(texts: TextSource, categories: Sequence[str], kind: str = "linear") -> L
     counted = _side_by_side([one.fit_transform(texts) for one in vectorizers])
     together = len(names) * counted.shape[1] <= DENSE or len(names) < 3
     coefficients, intercept = (_all_at_once if together else _one_by_one)(counted, np.asarray(categories))
-    return Linear(tuple(map(str, names)), kind, frequent, vectorizers, coefficients, intercept)
+    return LinearClassifier(tuple(map(str, names)), kind, frequent, vectorizers, coefficients, intercept)
 
 
 def _all_at_once(counted: Any, categories: NDArray[np.str_]) -> tuple[Any, Any]:
@@ -173,7 +173,7 @@ def _kept(coefficients: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.sort(order[np.searchsorted(lengths, PRUNED, side="right") :])
 
 
-def from_files(files: dict[str, bytes], categories: tuple[str, ...], kind: str = "linear") -> Linear:
+def from_files(files: dict[str, bytes], categories: tuple[str, ...], kind: str = "linear") -> LinearClassifier:
     """Take back what `to_files` returned.
 
     Raises:
@@ -193,7 +193,7 @@ def from_files(files: dict[str, bytes], categories: tuple[str, ...], kind: str =
     for one, some, weights_of_some in zip(vectorizers, terms, np.split(idf, ends[:-1]), strict=True):
         one.set_params(vocabulary={term: column for column, term in enumerate(some)})
         one.idf_ = weights_of_some
-    return Linear(categories, kind, frequent, vectorizers, coefficients, intercept)
+    return LinearClassifier(categories, kind, frequent, vectorizers, coefficients, intercept)
 
 
 def _packed(coefficients: Any) -> dict[str, NDArray[Any]]:
@@ -223,7 +223,7 @@ def _unpacked(weights: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> An
     return sparse.toarray() if np.prod(shape) <= DENSE else sparse
 
 
-def read(directory: Path, categories: tuple[str, ...], kind: str = "linear") -> Linear:
+def read_linear(directory: Path, categories: tuple[str, ...], kind: str = "linear") -> LinearClassifier:
     """Read the files of a model's directory, whose hashes were checked.
 
     Raises:

@@ -17,10 +17,10 @@ from tokenizers import Encoding, Tokenizer
 
 from classifier.articles import PaddingMask, TokenIds
 from classifier.exceptions import EncoderError
-from classifier.model import pieces as packing
-from classifier.model.long_articles import Chunking, ChunkWeights, Owners
-from classifier.model.pieces import PackedPieces, Pieces, TokenRow
+from classifier.model import word_pieces
 from classifier.model.slices import slices
+from classifier.model.text_chunking import Chunking, ChunkWeights, Owners
+from classifier.model.word_pieces import PackedPieces, Pieces, TokenRow
 
 __all__ = ["Chunks", "Pieces", "Tokenization", "join", "pad"]
 
@@ -91,8 +91,8 @@ class Tokenization:
 
     def pieces(self, texts: Iterable[str]) -> PackedPieces:
         """Tokenise the texts in parallel, outside Python's lock, and return the beginning of each."""
-        return packing.join(
-            packing.pack([encoding.ids for encoding in self._encodings(some, chunks=1)])
+        return word_pieces.join(
+            word_pieces.pack([encoding.ids for encoding in self._encodings(some, chunks=1)])
             for some in slices(texts, SLICE)
         )
 
@@ -113,7 +113,7 @@ class Tokenization:
             found += [chunk.ids for chunk in chunks]
             owners += [article] * len(chunks)
         weights = self.chunking.weights(found) if self.chunking else np.ones(len(found))
-        return Chunks(packing.pack(found), np.array(owners, dtype=np.int64), weights)
+        return Chunks(word_pieces.pack(found), np.array(owners, dtype=np.int64), weights)
 
     def _encodings(self, texts: Sequence[str], chunks: int) -> list[Encoding]:
         """Tokenise as much of each text as decides its first `chunks` chunks."""
@@ -159,7 +159,7 @@ def join(parts: Iterable[Chunks]) -> Chunks:
         owners.append(part.owners + articles)
         weights.append(part.weights)
         articles += int(part.owners[-1]) + 1 if len(part.owners) else 0
-    return Chunks(packing.join(pieces), np.concatenate(owners), np.concatenate(weights))
+    return Chunks(word_pieces.join(pieces), np.concatenate(owners), np.concatenate(weights))
 
 
 def _margin(tokenizer: Tokenizer) -> int | None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-from classifier.store import connection as connections
-from classifier.store import schema
+from classifier.store import connections, schema
 from classifier.workspace import Workspace
 
 P = ParamSpec("P")

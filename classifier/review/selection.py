@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.articles import Probabilities
-from classifier.ingest.text import fold
+from classifier.ingest.fingerprints import fold
 
 Reason = Literal["uncertain", "diverse", "rare", "rewritten", "audit"]
 Rows = NDArray[np.int64]
@@ -81,7 +81,7 @@ def shortlist(pool: Pool, number: int, annotated: Mapping[str, int]) -> Rows:
     return apart[kept.astype(np.int64)]
 
 
-def choose(
+def choose_articles(
     pool: Pool, texts: Sequence[str], number: int, annotated: Mapping[str, int], *, seed: int | None = None
 ) -> list[Choice]:
     """Choose up to `number` articles from a shortlist, of which these are the texts.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest import delimited
+from classifier.ingest import csv_files
 from classifier.ingest.columns import named
 from classifier.ingest.validation import LIMITS, unstorable
 from classifier.names import control_character, normalize_category
@@ -37,7 +37,7 @@ _GUARDED = (*_FORMULA, "'")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SheetQuestion:
     """An article that a human is asked about. `suggested` and `confidence` are None where they might sway him."""
 
     id: int
@@ -51,7 +51,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SheetAnswer:
     """A row that was filled in, and the line it began on."""
 
     line: int
@@ -63,14 +63,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class InvalidRow:
     """A row that cannot be taken in, and why. It never quotes a text."""
 
     line: int
     reason: str
 
 
-def encode(articles: Iterable[Asked]) -> bytes:
+def encode_sheet(articles: Iterable[SheetQuestion]) -> bytes:
     """Return the sheet as UTF-8, with the mark by which spreadsheets know it, every cell quoted."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_ALL)
@@ -92,7 +92,7 @@ def unguard(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_GUARDED) else cell
 
 
-def read(path: Path, *, annotator: str | None = None) -> Iterator[Answer | SetAside | None]:
+def read_sheet(path: Path, *, annotator: str | None = None) -> Iterator[SheetAnswer | InvalidRow | None]:
     """Yield the rows of a sheet; None for one that nobody has filled in.
 
     `annotator` is whose the rows are that name nobody.
@@ -100,8 +100,8 @@ def read(path: Path, *, annotator: str | None = None) -> Iterator[Answer | SetAs
     Raises:
         SourceError: the file cannot be read, or a column is missing.
     """
-    records = delimited.read_records(path, ",")
-    header = delimited.header_of(path, records)
+    records = csv_files.read_records(path, ",")
+    header = csv_files.header_of(path, records)
     for name in NEEDED:
         if header.count(name) != 1:
             raise SourceError(
@@ -111,28 +111,28 @@ def read(path: Path, *, annotator: str | None = None) -> Iterator[Answer | SetAs
     seen: dict[tuple[int, str], int] = {}
     for line, cells in records:
         if isinstance(cells, RejectedRow):
-            yield SetAside(line, cells.reason)
+            yield InvalidRow(line, cells.reason)
         elif len(cells) == len(header):
             yield _row(line, dict(zip(header, cells, strict=True)), annotator, seen)
         elif any(cells):
-            yield SetAside(line, f"columns: {len(cells)}, where the header has {len(header)}")
+            yield InvalidRow(line, f"columns: {len(cells)}, where the header has {len(header)}")
 
 
 def _row(
     line: int, cells: Mapping[str, str], annotator: str | None, seen: dict[tuple[int, str], int]
-) -> Answer | SetAside | None:
+) -> SheetAnswer | InvalidRow | None:
     values = {name: unguard(cells.get(name, "").strip()) for name in (*NEEDED, "comment")}
     values["category"] = normalize_category(values["category"])
     if not values["category"]:
         return None
     values["annotator"] = values["annotator"] or annotator or ""
     if reason := problem(values):
-        return SetAside(line, reason)
+        return InvalidRow(line, reason)
     article_id, revision = int(values["id"]), int(values["revision"])
     first = seen.setdefault((article_id, values["annotator"]), line)
     if first != line:
-        return SetAside(line, f"article {article_id} stands twice by {values['annotator']!r}, first on line {first}")
-    return Answer(line, article_id, revision, values["category"], values["annotator"], values["comment"] or None)
+        return InvalidRow(line, f"article {article_id} stands twice by {values['annotator']!r}, first on line {first}")
+    return SheetAnswer(line, article_id, revision, values["category"], values["annotator"], values["comment"] or None)
 
 
 def problem(values: Mapping[str, str]) -> str | None:

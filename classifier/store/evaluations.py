@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, exists, func, select
 
 from classifier.articles import Probabilities
-from classifier.store import copying, locks, tables
+from classifier.store import copy, locks, tables
 from classifier.store.queries import query
 
 _CELLS = 500_000
@@ -20,7 +20,7 @@ _FORGOTTEN_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ArticlePrediction:
     """What a model answered on a text, how much was computed for it, and its share of the time that its chunk took."""
 
     probabilities: Probabilities
@@ -70,7 +70,7 @@ def probabilities(connection: Connection, evaluation_id: int, categories: int) -
         execution_options={"yield_per": max(1, _CELLS // categories)},
     )
     for place, sent in enumerate(rows.scalars()):
-        found[place] = copying.reals(sent)
+        found[place] = copy.reals(sent)
     return found
 
 
@@ -82,14 +82,14 @@ def has_predictions(connection: Connection, evaluation_id: int) -> bool:
 
 def known_answers(
     connection: Connection, model_id: int, engine: str, articles: Mapping[int, bytes]
-) -> dict[bytes, Answer]:
+) -> dict[bytes, ArticlePrediction]:
     """Return what the model has answered with this engine before on the articles, ids with text hashes, by text hash.
 
     It is of attempts to evaluate it that have not ended, and of its newest evaluation.
     """
     values = {"model_id": model_id, "engine": engine, "ids": list(articles), "hashes": list(articles.values())}
     return {
-        bytes(row.text_hash): Answer(copying.reals(row.probabilities), row.gflops, row.seconds)
+        bytes(row.text_hash): ArticlePrediction(copy.reals(row.probabilities), row.gflops, row.seconds)
         for row in connection.execute(query("known_answers"), values)
     }
 
@@ -98,7 +98,7 @@ def add_unfinished_answers(
     connection: Connection,
     model_id: int,
     engine: str,
-    answers: Mapping[bytes, Answer],
+    answers: Mapping[bytes, ArticlePrediction],
 ) -> None:
     """Keep answers, by text hash, until the model's evaluation is stored. There has to be one."""
     first = next(iter(answers.values()))

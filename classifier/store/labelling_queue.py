@@ -69,7 +69,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class BackfillChunk:
     """A part of the backlog that was looked at; `finished` says that there is no further one."""
 
     enqueued: int
@@ -113,7 +113,7 @@ def claim(
     return [QueuedArticle(*row) for row in rows], max((row.priority, row.article_id) for row in found)
 
 
-def enqueue_stretch(connection: Connection, model_id: int, size: int) -> Stretch | None:
+def enqueue_backfill_chunk(connection: Connection, model_id: int, size: int) -> BackfillChunk | None:
     """Enqueue what the champion lacks among the next `size` articles.
 
     None means that it has to be tried again: somebody else does it, adds to the queue, or has a page of a
@@ -125,7 +125,7 @@ def enqueue_stretch(connection: Connection, model_id: int, size: int) -> Stretch
     values = {"model_id": model_id, "after": after, "size": size}
     last, enqueued = connection.execute(query("enqueue_backlog"), values).one()
     connection.execute(update(tables.models).where(tables.models.c.id == model_id).values(backfilled_to=last))
-    return Stretch(enqueued, finished=last is None)
+    return BackfillChunk(enqueued, finished=last is None)
 
 
 def retry_dead_letters(connection: Connection, *, source: str | None, model: str | None) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """The numbers of all advisory locks in the articles' database: two locks of one number would be one lock.
 
-Postgres tells locks of one key from those of two. `classifier.embedded` has a number of its own in this series, since
-it does not import the store.
+Postgres tells locks of one key from those of two. `classifier.embedded_postgres` has a number of its own in this
+series, since it does not import the store.
 """
 
 from __future__ import annotations

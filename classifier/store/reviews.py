@@ -93,7 +93,7 @@ def annotated_categories(connection: Connection, size: int) -> set[str]:
     return set(connection.scalars(query("annotated_categories"), {"size": size}))
 
 
-def said(connection: Connection, article_id: int, annotator: str) -> Row[*tuple[Any, ...]] | None:
+def annotations_of(connection: Connection, article_id: int, annotator: str) -> Row[*tuple[Any, ...]] | None:
     """Return the category that an annotator named last for an article, and whether that is in force."""
     table, in_force = tables.annotations, tables.annotations_in_force
     theirs = (table.c.article_id == article_id) & (table.c.annotator == annotator)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from classifier.exceptions import DatabaseRightsError
-from classifier.store import addresses, locks
+from classifier.store import locks, urls
 from classifier.store.queries import sql
 
 Purpose = Literal["pipeline", "analyst"]
@@ -39,7 +39,7 @@ def require_owner(connection: Connection) -> None:
     """Raise `DatabaseRightsError` unless this role owns the tables: to others Postgres' GRANT is a warning at most."""
     owns = text("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = CAST('articles' AS regclass)")
     if not connection.scalar(owns):
-        address = addresses.shown(connection.engine.url)
+        address = urls.shown(connection.engine.url)
         raise DatabaseRightsError(f"{address}: only the owner of the tables may do this")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, TextClause
 
 from classifier.articles import RejectedRow
 from classifier.names import shortened
-from classifier.store import copying
+from classifier.store import copy
 from classifier.store.queries import query
 
 STEP = 5000
@@ -46,7 +46,7 @@ def in_steps(connection: Connection, table: Table, statement: TextClause, **valu
 
 def copy_texts(connection: Connection, rows: pd.DataFrame) -> None:
     """COPY texts that have no split, each with its `bands`, in the order in which their splits are to be decided."""
-    copying.copy(connection, "copy_texts", copying.frame_csv(rows, _TEXT_COLUMNS))
+    copy.copy(connection, "copy_texts", copy.frame_csv(rows, _TEXT_COLUMNS))
 
 
 def texts(connection: Connection, step: Step) -> Sequence[Row[*tuple[Any, ...]]]:
@@ -66,4 +66,4 @@ def copy_rejected(connection: Connection, rows: Sequence[RejectedRow]) -> None:
         "row_hash": [hashlib.sha256(row.row.encode()).digest() for row in rows],
     }
     frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
-    copying.copy(connection, "copy_rejected", copying.frame_csv(frame, _REJECTED_COLUMNS))
+    copy.copy(connection, "copy_rejected", copy.frame_csv(frame, _REJECTED_COLUMNS))

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.schema import CreateSchema
 
 from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError
-from classifier.store import addresses, locks
+from classifier.store import locks, urls
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -152,7 +152,7 @@ def translated(database: Engine) -> Iterator[None]:
         yield
     except optuna.exceptions.StorageInternalError as error:
         line = str(error.__cause__ or error).splitlines()[0]
-        address = addresses.shown(database.url)
+        address = urls.shown(database.url)
         raise DatabaseUnavailableError(
             f"{address}: the study cannot be read or written ({line}); the same command goes on with it"
         ) from error
@@ -162,14 +162,14 @@ def _storage(database: Engine, **options: Any) -> Any:
     from optuna.storages import RDBStorage
 
     # in the URL, since it alone is what Optuna's migrations are given
-    session = {"options": addresses.session_options(database.url, f"-c search_path={SCHEMA} -c timezone=UTC")}
+    session = {"options": urls.session_options(database.url, f"-c search_path={SCHEMA} -c timezone=UTC")}
     url = database.url.update_query_dict(session).render_as_string(hide_password=False)
     return RDBStorage(
         url.replace("{", "{{").replace("}", "}}"),  # it takes the URL for a template
         engine_kwargs={
             "pool_pre_ping": True,
             "hide_parameters": True,
-            "connect_args": addresses.not_given(
+            "connect_args": urls.not_given(
                 database.url, {"connect_timeout": 10, "application_name": "article-classifier tune"}
             ),
         },

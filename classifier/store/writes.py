@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from classifier.articles import Model, Probabilities, QueuedArticle
-from classifier.store import copying, labelling_queue, locks, staging, tables
+from classifier.store import copy, labelling_queue, locks, staging, tables
 from classifier.store.queries import query
 
 _STAGED_COLUMNS = (
@@ -52,7 +52,7 @@ def stage_articles(connection: Connection) -> None:
 
 def copy_articles(connection: Connection, rows: pd.DataFrame) -> None:
     """COPY validated rows, with their `own_split`, into the staging table."""
-    copying.copy(connection, "copy_articles", copying.frame_csv(rows, _STAGED_COLUMNS))
+    copy.copy(connection, "copy_articles", copy.frame_csv(rows, _STAGED_COLUMNS))
 
 
 def merge_articles(connection: Connection) -> Merged:
@@ -79,11 +79,11 @@ def write_predictions(
     ids = np.fromiter((article.id for article in articles), np.int64, count=len(articles))
     revisions = np.fromiter((article.revision for article in articles), np.int32, count=len(articles))
     connection.execute(query("forget_former"), {"model_id": model.id, "ids": ids.tolist()})
-    data = copying.predictions_binary(model.id, model.categories, ids, revisions, probabilities)
-    copying.copy(connection, "copy_predictions", data)
+    data = copy.predictions_binary(model.id, model.categories, ids, revisions, probabilities)
+    copy.copy(connection, "copy_predictions", data)
 
 
-def bury(connection: Connection, model_id: int, article: QueuedArticle, reason: str) -> None:
+def add_dead_letter(connection: Connection, model_id: int, article: QueuedArticle, reason: str) -> None:
     """Put an article that the model cannot label among the dead letters, with the reason."""
     values = {"article_id": article.id, "model_id": model_id, "revision": article.revision, "reason": reason}
     connection.execute(

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
-from classifier.model.pieces import lengths_of
 from classifier.model.tokenization import Pieces, pad
+from classifier.model.word_pieces import lengths_of
 
 BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
 """Widths in word pieces, as in labelling. A longer text has been cut off by the tokenizer."""

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from classifier import durable
+from classifier import atomic_files
 from classifier.exceptions import TrainingUnderWayError
-from classifier.training import locks
-from classifier.training.state import FORMAT, Position, State
+from classifier.training import folder_lock
+from classifier.training.training_state import FORMAT, TrainingPosition, TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Checkpoints:
         """Return the name that this training's model has had from its first attempt on; `fresh` in the first."""
         path = self.directory / _NAME
         if not path.is_file():
-            durable.write(path, fresh.encode())
+            atomic_files.write(path, fresh.encode())
         return path.read_text(encoding="utf-8")
 
     def due(self, step: int) -> bool:
@@ -66,7 +66,7 @@ class Checkpoints:
             return True
         return time.monotonic() - self._saved_at >= self._every_s
 
-    def save(self, state: State) -> None:
+    def save(self, state: TrainingState) -> None:
         """Write a state; a disk that is full, or fails, stops no training."""
         try:
             self._write(state)
@@ -74,7 +74,7 @@ class Checkpoints:
             log.warning("%s: the training's state cannot be saved (%s); it goes on", self.directory, error)
         self._saved_at = time.monotonic()
 
-    def newest(self) -> State | None:
+    def newest(self) -> TrainingState | None:
         """Return the last state that is whole; None where there is none, and the training starts afresh."""
         for path in self._states():
             try:
@@ -94,7 +94,7 @@ class Checkpoints:
     def _states(self) -> list[Path]:
         return sorted(self.directory.glob("step-*"), reverse=True)
 
-    def _write(self, state: State) -> None:
+    def _write(self, state: TrainingState) -> None:
         target = self.directory / f"step-{state.position.step:08d}.{state.position.epoch:04d}"
         if target.exists():  # nothing has changed since
             return
@@ -109,13 +109,13 @@ class Checkpoints:
                 "best": best,
             }
             (aside / _STATE).write_text(json.dumps(described), encoding="utf-8")
-            durable.publish(aside, target)
+            atomic_files.publish(aside, target)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
         self._clean()
 
-    def _write_best(self, state: State) -> Sequence[str] | None:
+    def _write_best(self, state: TrainingState) -> Sequence[str] | None:
         """Write the best epoch's weights once, and return their file and its hash."""
         name = f"best-{state.position.best_epoch:04d}.safetensors"
         if not state.position.best_epoch or (self._best and self._best[0] == name):
@@ -123,7 +123,7 @@ class Checkpoints:
         aside = self.directory / f".part-{name}"
         save_file({f"{index:04d}": np.asarray(array, order="C") for index, array in enumerate(state.best)}, aside)
         digest = _sha256(aside)
-        durable.replace(aside, self.directory / name)
+        atomic_files.replace(aside, self.directory / name)
         self._best = (name, digest)
         return self._best
 
@@ -138,7 +138,7 @@ class Checkpoints:
             if path.name not in needed:
                 path.unlink()
 
-    def _read(self, path: Path) -> State:
+    def _read(self, path: Path) -> TrainingState:
         described = json.loads((path / _STATE).read_text(encoding="utf-8"))
         if described["format"] != FORMAT:
             raise ValueError(f"format {described['format']}")
@@ -148,7 +148,9 @@ class Checkpoints:
             name, digest = described["best"]
             best = _load(self.directory / name, digest)
             self._best = (name, digest)
-        return State(Position.from_json(described["position"]), arrays, [best[name] for name in sorted(best)])
+        return TrainingState(
+            TrainingPosition.from_json(described["position"]), arrays, [best[name] for name in sorted(best)]
+        )
 
 
 @contextmanager
@@ -161,7 +163,7 @@ def opened(
         TrainingUnderWayError: another process trains the same, and its end is not to be waited for.
     """
     _sweep(root, but=key)
-    with locks.held(root / key, wait=wait) as directory:
+    with folder_lock.hold_folder(root / key, wait=wait) as directory:
         yield Checkpoints(directory, every_s=every_s, every_steps=every_steps)
 
 
@@ -171,7 +173,7 @@ def _sweep(root: Path, *, but: str) -> None:
         try:  # another process may rename or remove the folder at any moment
             if directory.name == but or not directory.is_dir() or directory.stat().st_mtime > oldest:
                 continue
-            with locks.held(directory):
+            with folder_lock.hold_folder(directory):
                 shutil.rmtree(directory)
                 log.info("%s: swept, nobody went on with it in %d days", directory, KEPT_DAYS)
         except (OSError, TrainingUnderWayError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from classifier.training.state import Epoch
+from classifier.training.training_state import EpochResult
 
 Points = Sequence[tuple[float, float]]
 
@@ -13,7 +13,7 @@ _COLOURS = ("#1f6fb2", "#c4561b")
 _TICKS = 4
 
 
-def svg(losses: Points, history: Sequence[Epoch], *, title: str) -> str:
+def svg(losses: Points, history: Sequence[EpochResult], *, title: str) -> str:
     """Return a picture: the loss by step, and accuracy and macro-F1 on the validation split by epoch."""
     scores = {
         "accuracy": [(float(epoch.epoch), epoch.accuracy) for epoch in history],

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from classifier.articles import CategoryIndices
-from classifier.training.state import Epoch
+from classifier.training.training_state import EpochResult
 
 CHANCE = 1.645
 """Standard errors that one score in twenty is too high by."""
 
 
-def kept(history: Sequence[Epoch]) -> int:
+def best_epoch(history: Sequence[EpochResult]) -> int:
     """Return the number of the epoch to keep, which is the last one or was kept when it was the last; 0 without any."""
     found = 0
     for epochs, now in enumerate(history, start=1):
@@ -29,7 +29,7 @@ def kept(history: Sequence[Epoch]) -> int:
     return found
 
 
-def since_best(history: Sequence[Epoch]) -> int:
+def since_best(history: Sequence[EpochResult]) -> int:
     """Return how many epochs have not bettered the highest macro-F1."""
     scores = [epoch.macro_f1 for epoch in history]
     return len(scores) - 1 - scores.index(max(scores)) if scores else 0

@@ -13,30 +13,39 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from classifier.exceptions import EncoderError, StepTooLargeError, TrainingMemoryError
-from classifier.model import network as networks
-from classifier.model.backend import Precision, best_precision
 from classifier.model.checkpoint import Checkpoint, Weights
-from classifier.model.network import Network
+from classifier.model.keras import network
+from classifier.model.keras.backend import Precision, best_precision
+from classifier.model.keras.network import Network
 from classifier.training import probe
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
-from classifier.training.run import Progress, Run, class_weights, predict
-from classifier.training.state import Epoch, State, Tokenized
+from classifier.training.training_loop import Progress, TrainingLoop, class_weights, predict
+from classifier.training.training_state import EpochResult, TokenizedArticles, TrainingState
 
-__all__ = ["Epoch", "Fitted", "Progress", "Tokenized", "class_weights", "fit", "precision_of", "predict"]
+__all__ = [
+    "EpochResult",
+    "FittedModel",
+    "Progress",
+    "TokenizedArticles",
+    "class_weights",
+    "fit_classifier",
+    "precision_of",
+    "predict",
+]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedModel:
     """The best weights, and how the training went.
 
     `parts` is how many pieces memory made of a step. `resumed_from` is the step at which this attempt began.
     """
 
     weights: Weights
-    history: tuple[Epoch, ...]
+    history: tuple[EpochResult, ...]
     best_epoch: int
     precision: str
     seconds: float
@@ -55,16 +64,16 @@ class Fitted:
         }
 
 
-def fit(
+def fit_classifier(
     checkpoint: Checkpoint,
-    train: Tokenized,
-    validation: Tokenized,
+    train: TokenizedArticles,
+    validation: TokenizedArticles,
     recipe: Recipe,
     *,
     categories: int,
     checkpoints: Checkpoints | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
-) -> Fitted:
+) -> FittedModel:
     """Train from the checkpoint's encoder and return the best epoch's weights.
 
     `early_stopping` says which epoch is the best; training ends once `recipe.patience` epochs have not bettered the
@@ -86,19 +95,19 @@ def fit(
             return fitted
         parts = _more(parts, recipe.batch_size)
         gc.collect()
-        networks.forget()
+        network.forget()
 
 
 def _attempt(
     checkpoint: Checkpoint,
-    data: tuple[Tokenized, Tokenized],
+    data: tuple[TokenizedArticles, TokenizedArticles],
     recipe: Recipe,
     categories: int,
     checkpoints: Checkpoints | None,
     on_progress: Callable[[Progress], None],
-    state: State | None,
+    state: TrainingState | None,
     parts: int,
-) -> Fitted | None:
+) -> FittedModel | None:
     """Train to the end; None where memory ran out, which leaves the network of no use."""
     precision = precision_of(recipe)
     network = Network(checkpoint.shape, categories, dropout=recipe.dropout, precision=precision, seed=recipe.seed)
@@ -108,7 +117,7 @@ def _attempt(
             counting = class_weights(recipe.class_weights, data[0].targets)
             head = probe.head(network, data[0], categories, weights=counting, seed=recipe.seed)
             network.load(replace(checkpoint, weights=head))
-        run = Run(network, *data, recipe, checkpoints, on_progress, parts)
+        run = TrainingLoop(network, *data, recipe, checkpoints, on_progress, parts)
         if state is not None:
             run.go_on_from(state)
         run.all_epochs()
@@ -116,7 +125,9 @@ def _attempt(
     except StepTooLargeError:
         return None
     at = run.position
-    return Fitted(network.weights(), at.history, at.best_epoch, precision, run.seconds, parts, run.began_at, at.losses)
+    return FittedModel(
+        network.weights(), at.history, at.best_epoch, precision, run.seconds, parts, run.began_at, at.losses
+    )
 
 
 def _more(parts: int, batch_size: int) -> int:

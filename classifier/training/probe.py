@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from classifier.articles import CategoryIndices, Probabilities
 from classifier.model.checkpoint import Weights
-from classifier.model.network import Network
+from classifier.model.keras.network import Network
 from classifier.training.batches import Size, batches
-from classifier.training.state import Tokenized
+from classifier.training.training_state import TokenizedArticles
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ INVERSE_REGULARISATION = 0.003
 Hidden = NDArray[np.float32]
 
 
-def head(network: Network, train: Tokenized, categories: int, *, weights: Probabilities, seed: int) -> Weights:
+def head(network: Network, train: TokenizedArticles, categories: int, *, weights: Probabilities, seed: int) -> Weights:
     """Return the tensors of a head that answers as the probe does; none where the encoder is too narrow for it.
 
     The probe is added to the random head that the network has. Where it finds nothing, because the beginnings do not
@@ -74,7 +74,7 @@ def _drawn(targets: CategoryIndices, generator: np.random.Generator) -> NDArray[
     return np.sort(np.concatenate([some[: math.ceil(share * len(some))] for some in of_each]))
 
 
-def _read(network: Network, train: Tokenized, rows: NDArray[np.int64]) -> Hidden:
+def _read(network: Network, train: TokenizedArticles, rows: NDArray[np.int64]) -> Hidden:
     """Return the encoder's first token of the beginnings of these articles, shape (articles, dim)."""
     first = rows if train.owners is None else np.searchsorted(train.owners, rows)  # an article's first chunk
     whole = (train.pieces[chunk] for chunk in first)

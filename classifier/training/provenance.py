@@ -14,7 +14,7 @@ from classifier.model.hardware import available_cores, keras_backend, may_have_g
 PACKAGES = ("article-classifier", "keras", "keras-hub", "numpy", "tensorflow", "tokenizers", "torch", "jax")
 
 
-def describe() -> dict[str, Any]:
+def describe_provenance() -> dict[str, Any]:
     """Return the versions, the commit (None outside a checkout) and the machine of this process."""
     return {"versions": _versions(), "commit": commit(), "machine": _machine()}
 

@@ -24,14 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
-from classifier import durable
+from classifier import atomic_files
 from classifier.articles import AnnotatedArticle
 from classifier.exceptions import SettingsError
-from classifier.model.pieces import PackedPieces
 from classifier.model.tokenization import Chunks, Tokenization
-from classifier.training import snapshot
+from classifier.model.word_pieces import PackedPieces
+from classifier.training import data_snapshot
 from classifier.training.spooled_articles import categories_of
-from classifier.training.state import FORMAT, Tokenized
+from classifier.training.training_state import FORMAT, TokenizedArticles
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +47,15 @@ class TokenFiles:
     """The parts of a training as the network gets to see them, and the folder that their word pieces lie in."""
 
     folder: Path
-    train: Tokenized
-    validation: Tokenized
+    train: TokenizedArticles
+    validation: TokenizedArticles
 
     def keep(self, directory: Path) -> None:
         """Move new files into their training's folder; what is mapped into memory stays so."""
         if self.folder.name == FOLDER:  # this training's already, or another one's of the same articles
             return
         shutil.rmtree(directory / FOLDER, ignore_errors=True)
-        durable.publish(self.folder, directory / FOLDER)
+        atomic_files.publish(self.folder, directory / FOLDER)
 
 
 @contextmanager
@@ -135,13 +135,13 @@ def _write_part(folder: Path, name: str, slices: Iterable[Chunks]) -> None:
 def _read(folder: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]) -> TokenFiles:
     columns = {name: column for column, name in enumerate(categories)}
 
-    def part(name: str) -> Tokenized:
+    def part(name: str) -> TokenizedArticles:
         # NumPy does not close a damaged file that it opened itself
         with (folder / f"{name}.rows.npz").open("rb") as file, np.load(file, allow_pickle=False) as rows:
             ends, owners, weights = rows["ends"], rows["owners"], rows["weights"]
         ids = np.memmap(folder / f"{name}.ids", dtype=np.int32, mode="r", shape=(int(ends[-1]),))
         targets = np.array([columns[category] for category in categories_of(parts[name])], dtype=np.int64)
-        return Tokenized(PackedPieces(ids, ends), targets, owners, tokenization.mask_id, weights)
+        return TokenizedArticles(PackedPieces(ids, ends), targets, owners, tokenization.mask_id, weights)
 
     return TokenFiles(folder, part("train"), part("validation"))
 
@@ -150,7 +150,7 @@ def _identity(tokenization: Tokenization, parts: Parts) -> str:
     """Return a hash of all that decides the word pieces, and of the categories."""
     described = {
         "format": FORMAT,
-        "articles": {name: snapshot.sha256(articles) for name, articles in parts.items()},
+        "articles": {name: data_snapshot.sha256(articles) for name, articles in parts.items()},
         "tokenizer": hashlib.sha256(tokenization.tokenizer.to_str().encode()).hexdigest(),
         "max_length": tokenization.max_length,
         "chunking": asdict(tokenization.chunking) if tokenization.chunking else None,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from classifier.exceptions import AlarmError, ClassifierError
-from classifier_airflow.beside import beside, first_line
+from classifier_airflow.best_effort import best_effort, first_line
 
 CONNECTION_ID = "classifier_alerts"
 
@@ -29,7 +29,7 @@ class AlertError(ClassifierError):
     """None of the services of the connection took the alert; the lines above say why."""
 
 
-@beside(NOT_SENT)
+@best_effort(NOT_SENT)
 def failed(context: Any) -> None:
     """Tell that a task has failed for good, or that watching found something: an `on_failure_callback`."""
     instance, error = context["task_instance"], context.get("exception")
@@ -39,7 +39,7 @@ def failed(context: Any) -> None:
     _send(f"{instance.dag_id}: {what}", [_said(error), todo], instance, "warning" if alarm else "failure")
 
 
-@beside(NOT_SENT)
+@best_effort(NOT_SENT)
 def held(judged: Mapping[str, Any]) -> None:
     """Tell that the gate held a model, and why; an undecided one is not worth an alert."""
     from airflow.sdk import get_current_context

@@ -10,31 +10,31 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier_airflow.beside import beside
+from classifier_airflow.best_effort import best_effort
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from classifier.pipeline.label import Labelled
-    from classifier.pipeline.train import Trained
+    from classifier.pipeline.labelling.queue import LabellingReport
+    from classifier.pipeline.training.candidate import Trained
 
 LEARNT_FROM = ("articles", "annotations")
 
 
-@beside("the lineage was not told")
+@best_effort("the lineage was not told")
 def ingested() -> None:
     """Tell that articles were taken in."""
     _tell(written=LEARNT_FROM)
 
 
-@beside("the lineage was not told")
+@best_effort("the lineage was not told")
 def trained(report: Trained) -> None:
     """Tell what a model was made of."""
     _tell(read=LEARNT_FROM, written=[Path(report.artefact)])
 
 
-@beside("the lineage was not told")
-def labelled(report: Labelled) -> None:
+@best_effort("the lineage was not told")
+def labelled(report: LabellingReport) -> None:
     """Tell which model predicted."""
     _tell(read=["articles"], model=report.model, written=["predictions"])
 
@@ -44,11 +44,11 @@ def _tell(*, read: Iterable[str] = (), written: Iterable[str | Path] = (), model
     collector = _collector()
     if collector is None:
         return
-    from classifier.pipeline import models
-    from classifier_airflow.places import workspace
+    from classifier.pipeline.promotion import model_details
+    from classifier_airflow.workspace import workspace
 
     place = workspace()
-    folders = [Path(models.show(place, model).artefact)] if model else []
+    folders = [Path(model_details.describe_model(place, model).artefact)] if model else []
     for one in (*read, *folders):
         collector.add_input_asset(place, uri=_address(place.database, one))
     for one in written:

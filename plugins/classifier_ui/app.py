@@ -10,8 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-from classifier_ui import access, actions, annotating, pages, rendering
-from classifier_ui.board import Board
+from classifier_ui import actions, annotation, permissions, routes, templating
+from classifier_ui.reading_cache import Cache
 
 HEADERS = {
     # nothing but our own files; no script, style or handler within a page; in no frame but Airflow's own
@@ -32,9 +32,9 @@ SAID = {
 def create() -> FastAPI:
     """Return the application, with a board of its own."""
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every look at the tables' version
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(access.may_read)])
-    app.state.board = Board()
-    for one in (pages.router, actions.router, annotating.router, annotating.posted):
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(permissions.may_read)])
+    app.state.board = Cache()
+    for one in (routes.router, actions.router, annotation.router, annotation.posted):
         app.include_router(one)
     app.middleware("http")(_with_headers)
     app.exception_handler(HTTPException)(_refusal)
@@ -63,4 +63,4 @@ def _bad_form(request: Request, error: Exception) -> HTMLResponse:
 
 
 def _sorry(request: Request, code: int, said: str) -> HTMLResponse:
-    return HTMLResponse(rendering.render("sorry.html", root=request.scope["root_path"], said=said), code)
+    return HTMLResponse(templating.render("sorry.html", root=request.scope["root_path"], said=said), code)

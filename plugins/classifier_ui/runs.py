@@ -14,7 +14,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from classifier.workspace import Workspace
-from classifier_ui.access import INGEST, LABEL, RETRAIN
+from classifier_ui.permissions import INGEST, LABEL, RETRAIN
 from classifier_ui.sections import evaluation
 from classifier_ui.sections.evaluation import Shown
 

@@ -10,14 +10,17 @@ from urllib.parse import quote
 
 import pytest
 
-from classifier.pipeline import evaluate, history, label, models, promote, review, train
+from classifier.pipeline.labelling import queue
+from classifier.pipeline.promotion import decisions, evaluation, history, model_details
+from classifier.pipeline.review import review_queue
+from classifier.pipeline.training import candidate
 from classifier.training.recipes import files
-from tests.integration.made_up import LENIENT, WORDS, articles, query, take_in, unlabelled
-from tests.tiny import make_encoder
+from tests.support.synthetic import LENIENT, WORDS, articles, query, take_in, unlabelled
+from tests.support.tiny_models import make_encoder
 
 pytest.importorskip("playwright")
 
-from tests.browser import airflow_ui, planted
+from tests.support import airflow_ui, planted_secrets
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,11 +65,11 @@ def filled(airflow, encoder, tmp_path_factory):
     take_in(place, folder / "incoming.csv", unlabelled(120, seed=1, prefix="i"))
     names = []
     for epochs in (1, 3):
-        recipe = files.load("r8", epochs=epochs, learning_rate=0.01, precision="float32")
-        names.append(train.run(place, recipe, encoder_name=str(encoder), min_new_annotations=0).model)
-        evaluate.run(place, names[-1])
-        assert promote.run(place, names[-1], margins=LENIENT).promoted
-        label.run(place)
+        recipe = files.load_recipe("r8", epochs=epochs, learning_rate=0.01, precision="float32")
+        names.append(candidate.train(place, recipe, encoder_name=str(encoder), min_new_annotations=0).model)
+        evaluation.evaluate(place, names[-1])
+        assert decisions.promote_if_better(place, names[-1], margins=LENIENT).promoted
+        queue.label_queue(place)
     return names
 
 
@@ -149,13 +152,13 @@ def test_a_rollback_by_keyboard_changes_the_champion(airflow, filled):
         page.keyboard.press("Enter")
         inside.locator(".said").wait_for()
         assert "The champion is changed" in inside.locator(".said").inner_text()
-    decided = history.run(airflow.workspace)[0]
+    decided = history.read_history(airflow.workspace)[0]
     assert (decided.model, decided.verdict) == (filled[0], "rolled back")
     assert (decided.reason, decided.decided_by) == ("it was better on trade", "admin, Airflow's UI")
 
 
 def test_an_article_is_annotated_by_keyboard(airflow, filled):
-    review.fill(airflow.workspace, number=10, audit=0)
+    review_queue.fill_queue(airflow.workspace, number=10, audit=0)
     with airflow.logged_in() as page:
         inside = airflow.classifier(page)
         inside.get_by_role("link", name="Review", exact=True).click()
@@ -194,7 +197,7 @@ def test_a_promotion_is_a_run_whose_tab_shows_candidate_curves_and_verdict(airfl
         assert inside.locator("svg").count() >= 2
         assert inside.locator(".decisions li").count() == 2
         shoot(page, "run-retrain")
-    decided = history.run(airflow.workspace)[0]
+    decided = history.read_history(airflow.workspace)[0]
     assert decided.statistics["asked"] == {"by": "admin", "reason": "a second look"}
 
 
@@ -208,15 +211,17 @@ def test_a_promotion_is_a_run_whose_tab_shows_candidate_curves_and_verdict(airfl
     ids=["approved", "rejected", "timed out"],
 )
 def test_a_promotion_that_needs_approval_goes_by_the_answer(airflow, filled, answer, verdict, reason, by):
-    champion = models.show(airflow.workspace, "champion").name
+    champion = model_details.describe_model(airflow.workspace, "champion").name
     candidate = next(name for name in filled if name != champion)
     wanted = {"candidate": candidate, "require_approval": True, "gate": asdict(LENIENT)}
     run = airflow.client.trigger("retrain_classifier", wanted)
     assert airflow.settled(run, "approve", answer).state == "success", airflow.why(run)
-    decided = history.run(airflow.workspace)[0]
+    decided = history.read_history(airflow.workspace)[0]
     assert (decided.model, decided.verdict, decided.decided_by) == (candidate, verdict, by)
     assert reason in decided.reason
-    assert models.show(airflow.workspace, "champion").name == (candidate if answer == "Approve" else champion)
+    assert model_details.describe_model(airflow.workspace, "champion").name == (
+        candidate if answer == "Approve" else champion
+    )
 
 
 def test_a_labelling_runs_tab_shows_rate_rows_and_failures(airflow, filled, tmp_path):
@@ -232,19 +237,19 @@ def test_a_labelling_runs_tab_shows_rate_rows_and_failures(airflow, filled, tmp_
 
 def test_no_secret_gets_anywhere(airflow, filled):
     """After all that the tests above did, and sources whose databases do not answer or refuse."""
-    connection = {"connection_id": planted.CONNECTION, "conn_type": "postgres", "host": "127.0.0.1", "port": 1}
+    connection = {"connection_id": planted_secrets.CONNECTION, "conn_type": "postgres", "host": "127.0.0.1", "port": 1}
     password = airflow.secrets["a source's connection"]
     airflow.client._call("POST", "/api/v2/connections", json=connection | {"login": "reader", "password": password})
     run = airflow.client.trigger("ingest_articles", {"group": "secret"})
     airflow.client.unpause("ingest_articles")
-    airflow.tried(run, "ingest", len(planted.SOURCES))
+    airflow.tried(run, "ingest", len(planted_secrets.SOURCES))
     pages = [
         airflow.read(f"/classifier/{path}")
         for path in ("", "models", "review", "watching", f"runs/ingest_articles/{quote(run.id)}")
     ]
-    pages += [airflow.read(f"/api/v2/connections/{planted.CONNECTION}"), *airflow.logs(run)]
+    pages += [airflow.read(f"/api/v2/connections/{planted_secrets.CONNECTION}"), *airflow.logs(run)]
     airflow.client.end(run, "the databases will not answer")
-    written = dict(planted.places(airflow.place))
+    written = dict(planted_secrets.places(airflow.place))
     assert "port 1 failed" in "".join(pages), "the failures are shown"
     assert any("ingest_articles" in name and name.endswith(".log") for name in written)
     assert b"by_connection" in written["the database airflow"]

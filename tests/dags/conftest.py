@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from tests.waiting import HANG_S
+from tests.support.waiting import HANG_S
 
 ROOT = Path(__file__).parents[2]
 ROLES = ("nobody", "viewer", "user", "admin")
@@ -49,17 +49,17 @@ def default_params(dagbag):
 @pytest.fixture(scope="session")
 def articles_url(tmp_path_factory):
     """A migrated database of articles."""
-    from classifier import embedded
-    from classifier.store import connection, schema
+    from classifier import embedded_postgres
+    from classifier.store import connections, schema
 
     directory = tmp_path_factory.mktemp("dags") / "postgres"
-    url = embedded.start(directory, "articles")["articles"]
-    engine = connection.connect(url)
+    url = embedded_postgres.start(directory, "articles")["articles"]
+    engine = connections.connect(url)
     with engine.connect() as opened:
         schema.upgrade(opened)
     engine.dispose()
     yield url
-    embedded.leave(directory)
+    embedded_postgres.leave(directory)
 
 
 @pytest.fixture
@@ -101,14 +101,14 @@ def page_app(airflow):
 @pytest.fixture
 def ask(airflow, page_app, monkeypatch, request):
     """Ask the page as somebody; it finds the test's database, and has read nothing yet."""
-    from classifier_ui import board, places
+    from classifier_ui import reading_cache, workspaces
 
     client, tokens = airflow
 
     def forget():
-        places.close()
+        workspaces.close()
         # tests wait for a busy machine, not for the few seconds that people do
-        page_app.state.board = board.Board(patience_s=HANG_S)
+        page_app.state.board = reading_cache.Cache(patience_s=HANG_S)
 
     def ask_page(path="/", role="viewer", *, method="GET", headers=OURS, **more):
         cookies = {"Cookie": f"_token={tokens[role]}"} if role != "nobody" else {}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from classifier.evaluation.gate import Judgement
+from classifier.evaluation.gate import GateVerdict
+from classifier.evaluation.gate_rules import RuleResult
 from classifier.evaluation.margins import Margins
-from classifier.evaluation.rules import Finding
-from classifier.pipeline.churn import Churn, Flow
-from classifier.pipeline.judge import Judged
+from classifier.pipeline.promotion.gate_result import GateResult
+from classifier.pipeline.promotion.label_churn import Churn, Flow
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.filterwarnings("default")
 @pytest.fixture
 def approvals(dagbag):
     """The plugin's module, which is found once Airflow has set its paths."""
-    from classifier_airflow import approvals
+    from classifier_airflow import promotion_tasks
 
-    return approvals
+    return promotion_tasks
 
 
 def judged(champion="m1"):
-    findings = (Finding("macro-F1", "pass", "macro-F1 0.9412 against the champion's 0.9300: +1.12 points"),)
-    return Judged("m2", champion, Judgement("promote", findings, Margins()), (2, 1), 2189)
+    findings = (RuleResult("macro-F1", "pass", "macro-F1 0.9412 against the champion's 0.9300: +1.12 points"),)
+    return GateResult("m2", champion, GateVerdict("promote", findings, Margins()), (2, 1), 2189)
 
 
 def churn(champion="m1", before="sport"):
@@ -61,9 +61,9 @@ def test_a_first_model_has_no_labels_to_change(approvals):
     ],
 )
 def test_whoever_turns_a_model_down_is_kept(approvals, monkeypatch, answer, by, reason):
-    from classifier.pipeline import promote
+    from classifier.pipeline.promotion import decisions
 
     kept = []
-    monkeypatch.setattr(promote, "decline", lambda *arguments, **options: kept.append((arguments, options)))
+    monkeypatch.setattr(decisions, "decline", lambda *arguments, **options: kept.append((arguments, options)))
     approvals.decline("place", "m2", answer)
     assert kept == [(("place", "m2"), {"reason": reason, "decided_by": by})]

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.exc import DataError
 
 from classifier.exceptions import SourceError
-from tests import loopback
+from tests.support import loopback
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -55,7 +55,7 @@ def told(monkeypatch):
 
 
 def test_a_tag_keeps_only_what_metrics_systems_take(metrics):
-    from classifier_airflow import signals
+    from classifier_airflow import metrics as signals
 
     with loopback.statsd() as heard:
         metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=heard.port, statsd_influxdb_enabled=True)
@@ -66,7 +66,7 @@ def test_a_tag_keeps_only_what_metrics_systems_take(metrics):
 
 def test_opentelemetry_is_sent_the_same(metrics):
     from airflow.sdk._shared.observability.metrics.otel_logger import flush_otel_metrics
-    from classifier_airflow import signals
+    from classifier_airflow import metrics as signals
     from opentelemetry.metrics import get_meter_provider
 
     with loopback.serving(loopback.page(b"")) as site:
@@ -79,30 +79,32 @@ def test_opentelemetry_is_sent_the_same(metrics):
 
 
 def test_nothing_is_read_for_metrics_that_are_off(metrics, caplog, monkeypatch):
-    from classifier_airflow import places, signals
+    from classifier_airflow import metrics as signals
+    from classifier_airflow import workspace
 
     metrics(statsd_on=False)
-    monkeypatch.setattr(places, "workspace", lambda: pytest.fail("the database was opened"))
+    monkeypatch.setattr(workspace, "workspace", lambda: pytest.fail("the database was opened"))
     signals.standing()
     assert not caplog.records
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "127.0.0.1"])
 def test_no_task_fails_where_nobody_hears_its_metrics(metrics, host):
-    from classifier_airflow import signals
+    from classifier_airflow import metrics as signals
 
     metrics(statsd_on=True, statsd_host=host, statsd_port=9)
     signals.judged("need more annotations")
 
 
 def test_a_database_that_fails_a_signal_is_one_line(metrics, caplog, monkeypatch):
-    from classifier_airflow import places, signals
+    from classifier_airflow import metrics as signals
+    from classifier_airflow import workspace
 
     def fail():
         raise DataError("INSERT INTO articles", {"text": "a private text"}, ValueError("too long"))
 
     metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=9)
-    monkeypatch.setattr(places, "workspace", fail)
+    monkeypatch.setattr(workspace, "workspace", fail)
     signals.standing()
     assert [one.getMessage() for one in caplog.records] == [
         "a signal was not sent: DataError: (builtins.ValueError) too long"
@@ -147,7 +149,7 @@ def test_without_the_provider_an_alert_is_one_line(told, monkeypatch, caplog):
 
     monkeypatch.setitem(sys.modules, "airflow.providers.apprise.hooks.apprise", None)
     alerts.failed(failure(SourceError("gone")))
-    (line,) = (one.getMessage() for one in caplog.records if one.name == "classifier_airflow.beside")
+    (line,) = (one.getMessage() for one in caplog.records if one.name == "classifier_airflow.best_effort")
     assert line.startswith("an alert was not sent: ModuleNotFoundError: import of airflow.providers.apprise")
     assert told() == []
 
@@ -164,9 +166,9 @@ def test_only_a_model_that_was_held_is_worth_an_alert(told, monkeypatch):
 
 
 def test_lineage_is_not_looked_for_where_nobody_wants_it(monkeypatch):
-    from classifier_airflow import lineage, places
+    from classifier_airflow import lineage, workspace
 
-    monkeypatch.setattr(places, "workspace", lambda: pytest.fail("the database was opened"))
+    monkeypatch.setattr(workspace, "workspace", lambda: pytest.fail("the database was opened"))
     monkeypatch.setattr(builtins, "__import__", _forbidding("airflow.sdk.lineage", builtins.__import__))
     lineage.ingested()
 
@@ -181,12 +183,12 @@ def _forbidding(name, original):
 
 @pytest.mark.parametrize(("left", "said"), [(None, ""), (90.4, ", 90 s left")])
 def test_a_training_tells_the_task_log_where_it_stands(caplog, left, said):
-    from classifier_airflow import places
+    from classifier_airflow import workspace
 
     from classifier.training.fit import Progress
 
-    caplog.set_level("INFO", "classifier_airflow.places")
-    on_progress = places.log_training(every_s=15)
+    caplog.set_level("INFO", "classifier_airflow.workspace")
+    on_progress = workspace.log_training(every_s=15)
     for step, seconds in ((1, 16.0), (2, 17.0), (3, 31.5)):
         on_progress(Progress(step, 100, 1, 0.51234, None, seconds, left))
     assert [one.getMessage() for one in caplog.records] == [

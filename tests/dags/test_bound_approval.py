@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from classifier import registry
-from classifier.labelling import engine
-from classifier.labelling.pages import Labeller
-from classifier.pipeline import churn, evaluate, promote
+from classifier.inference import engines
+from classifier.inference.labeller import Labeller
+from classifier.pipeline.promotion import decisions, evaluation, label_churn
 from classifier.store import reads, writes
-from tests.integration.made_up import COLUMNS, articles, query, take_in, value
-from tests.tiny import CATEGORIES, make_artefact
+from tests.support.synthetic import COLUMNS, articles, query, take_in, value
+from tests.support.tiny_models import CATEGORIES, make_artefact
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow]
 
@@ -44,7 +44,7 @@ def _worst_and_best(workspace, tmp_path):
     files = make_artefact(tmp_path / "tried")
     with workspace.database.connect() as connection:
         test = reads.annotated_articles(connection, "test")
-    columns = Labeller.of(files, engine.choose(files)).probabilities([one.text for one in test]).argmax(axis=1)
+    columns = Labeller.of(files, engines.choose_engine(files)).probabilities([one.text for one in test]).argmax(axis=1)
     truth = np.array([one.category for one in test])
     orders = sorted(permutations(CATEGORIES), key=lambda order: (np.array(order)[columns] == truth).mean())
     return orders[0], orders[-1]
@@ -53,13 +53,13 @@ def _worst_and_best(workspace, tmp_path):
 @pytest.fixture
 def retrain(dagbag, default_params, workspace, monkeypatch):
     """Run the DAG for m2, changing something after `judge`; return the tasks' states and what `judge` said."""
-    from classifier_airflow import approvals
+    from classifier_airflow import promotion_tasks
 
     url = workspace.database.url
     parts = {"conn_type": "postgres", "host": url.query["host"], "login": url.username, "schema": url.database}
     monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
     monkeypatch.setenv("CLASSIFIER_HOME", str(workspace.settings.home))
-    original = approvals.judge
+    original = promotion_tasks.judge
 
     def run(meanwhile=lambda: None, **params):
         verdicts = []
@@ -70,7 +70,7 @@ def retrain(dagbag, default_params, workspace, monkeypatch):
             meanwhile()
             return found
 
-        monkeypatch.setattr(approvals, "judge", judge)
+        monkeypatch.setattr(promotion_tasks, "judge", judge)
         name = "retrain_classifier"
         given = {**default_params[name], "candidate": "m2", "require_approval": True, "gate": SUPERIOR, **params}
         dag_run = dagbag.dags[name].test(run_conf=given, mark_success_pattern="approve.*")
@@ -85,7 +85,7 @@ def champion(workspace):
 
 @pytest.mark.usefixtures("models")
 def test_a_verdict_that_turns_to_promote_after_the_question_was_skipped_promotes_nobody(workspace, retrain, caplog):
-    states, verdicts = retrain(lambda: promote.roll_back(workspace))
+    states, verdicts = retrain(lambda: decisions.roll_back(workspace))
     assert verdicts == ["hold"]
     assert (states["ask"], states["approve"], states["promote"]) == ("success", "skipped", "failed")
     assert champion(workspace) == "m0"
@@ -95,33 +95,33 @@ def test_a_verdict_that_turns_to_promote_after_the_question_was_skipped_promotes
 
 @pytest.mark.usefixtures("models", "dagbag")
 def test_a_question_shows_the_labels_that_change_beside_the_champion_of_its_verdict(workspace, monkeypatch):
-    from classifier_airflow import approvals
+    from classifier_airflow import promotion_tasks
 
-    original, calls = churn.run, []
+    original, calls = label_churn.measure_churn, []
 
     def rolled_back_before(*given, **options):
         calls.append(given)
         if len(calls) == 1:
-            promote.roll_back(workspace)
+            decisions.roll_back(workspace)
         return original(*given, **options)
 
-    evaluate.run(workspace, "m2")
-    monkeypatch.setattr(churn, "run", rolled_back_before)
-    asked = approvals.judge(workspace, "m2", {"gate": SUPERIOR, "churn_sample": 5})
+    evaluation.evaluate(workspace, "m2")
+    monkeypatch.setattr(label_churn, "measure_churn", rolled_back_before)
+    asked = promotion_tasks.judge(workspace, "m2", {"gate": SUPERIOR, "churn_sample": 5})
     assert (asked["champion"], asked["churn"]["champion"], asked["verdict"]) == ("m0", "m0", "promote")
 
 
 @pytest.mark.usefixtures("models")
 def test_an_approval_is_of_the_champion_that_was_shown(workspace, retrain):
-    promote.roll_back(workspace)
-    states, verdicts = retrain(lambda: promote.roll_back(workspace, "m1"))
+    decisions.roll_back(workspace)
+    states, verdicts = retrain(lambda: decisions.roll_back(workspace, "m1"))
     assert verdicts == ["promote"]
     assert (states["approve"], states["promote"], champion(workspace)) == ("success", "failed", "m1")
 
 
 @pytest.mark.usefixtures("models")
 def test_what_was_approved_and_still_holds_is_promoted(workspace, retrain):
-    promote.roll_back(workspace)
+    decisions.roll_back(workspace)
     states, verdicts = retrain()
     assert verdicts == ["promote"]
     assert (states["approve"], states["promote"], champion(workspace)) == ("success", "success", "m2")

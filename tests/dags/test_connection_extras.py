@@ -10,10 +10,9 @@ from airflow.sdk import BaseHook, Connection
 from sqlalchemy import make_url
 
 from classifier.exceptions import DatabaseUnavailableError, SettingsError
-from classifier.pipeline import status
-from classifier.store import connection as connections
-from classifier.store import elsewhere
-from tests.postgres import other_server
+from classifier.pipeline.monitoring import status
+from classifier.store import connections, external_databases
+from tests.support.postgres import other_server
 
 LIBPQ = {
     "sslmode": "verify-full",
@@ -30,7 +29,7 @@ LIBPQ = {
 
 
 def url_of(extra, **fields):
-    from classifier_airflow.places import url_of
+    from classifier_airflow.workspace import url_of
 
     given = {"conn_type": "postgres", "host": "db.example", "login": "ada", "schema": "articles", "port": 5432}
     return url_of(Connection(conn_id="articles", extra=json.dumps(extra) if extra else extra, **{**given, **fields}))
@@ -70,15 +69,15 @@ def test_every_extra_reaches_the_driver_of_the_articles_database(at_most):
 
 
 def test_every_extra_reaches_the_driver_of_another_database():
-    arguments = arguments_of(elsewhere.engine(url_of(LIBPQ)))
+    arguments = arguments_of(external_databases.engine(url_of(LIBPQ)))
     assert {name: arguments.get(name) for name in LIBPQ} == as_strings(LIBPQ)
 
 
 def test_extras_written_in_a_uri_or_for_sqlalchemy_count_too():
-    from classifier_airflow import places
+    from classifier_airflow import workspace
 
     uri = Connection(conn_id="articles", uri="postgres://ada:pw@db.example/articles?sslmode=require&cursor=dictcursor")
-    assert dict(make_url(places.url_of(uri)).query) == {"sslmode": "require"}
+    assert dict(make_url(workspace.url_of(uri)).query) == {"sslmode": "require"}
     assert dict(make_url(url_of({"sqlalchemy_query": {"sslmode": "require"}})).query) == {"sslmode": "require"}
 
 
@@ -91,7 +90,7 @@ def test_extras_of_airflow_alone_are_left_out_and_misspelt_ones_are_named_in_the
         "sslcert": "",
         "nested": {"a": 1},
     }
-    with caplog.at_level(logging.WARNING, "classifier_airflow.places"):
+    with caplog.at_level(logging.WARNING, "classifier_airflow.workspace"):
         assert dict(make_url(url_of(extra)).query) == {}
     assert [record.getMessage() for record in caplog.records] == [
         "connection articles: unknown extras are ignored: a b, nested, sslmod"
@@ -100,7 +99,7 @@ def test_extras_of_airflow_alone_are_left_out_and_misspelt_ones_are_named_in_the
 
 @pytest.mark.parametrize("extra", ["sslmode=require", '["sslmode"]', '{"sslmode": "require"'])
 def test_extras_that_cannot_be_read_are_refused_rather_than_dropped(extra):
-    from classifier_airflow.places import url_of
+    from classifier_airflow.workspace import url_of
 
     with pytest.raises(SettingsError, match="connection articles: its extra is not a JSON object"):
         url_of(Connection(conn_id="articles", conn_type="postgres", host="h", extra=extra))
@@ -108,17 +107,17 @@ def test_extras_that_cannot_be_read_are_refused_rather_than_dropped(extra):
 
 def test_tls_that_the_connection_asks_for_is_not_done_without(tmp_path, monkeypatch):
     """The embedded Postgres has no TLS, so `sslmode=require` must be refused."""
-    from classifier_airflow import places
+    from classifier_airflow import workspace
 
     with other_server(tmp_path, user="owner", password="geheim", version=16) as url:
         parts = {"conn_type": "postgres", "host": url.host, "port": url.port, "login": url.username}
         parts |= {"password": url.password, "schema": url.database}
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts | {"extra": {"sslmode": "prefer"}}))
-        with places.workspace().database.connect() as opened:
+        with workspace.workspace().database.connect() as opened:
             assert opened.exec_driver_sql("SELECT 1").scalar_one() == 1
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts | {"extra": {"sslmode": "require"}}))
         with pytest.raises(DatabaseUnavailableError, match="server does not support SSL, but SSL was required"):
-            status.run(places.workspace())
+            status.read_status(workspace.workspace())
         connection = BaseHook.get_connection("articles")
         with pytest.raises(Exception, match="server does not support SSL"):
-            elsewhere.engine(places.url_of(connection)).connect()
+            external_databases.engine(workspace.url_of(connection)).connect()

@@ -25,9 +25,9 @@ EVERYWHERE = {one["envName"] for one in VALUES["secret"]} | set(ENVIRONMENT)
 @pytest.fixture
 def pods(dagbag):
     """The plugin's module, which is found once Airflow has set its paths."""
-    from classifier_airflow import pods
+    from classifier_airflow import gpu_pod
 
-    return pods
+    return gpu_pod
 
 
 @pytest.fixture(autouse=True)

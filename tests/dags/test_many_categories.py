@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from classifier.articles import Model
-from classifier.evaluation import report as reports
-from classifier.evaluation.metrics import measure
-from classifier.evaluation.sample import Answers
+from classifier.evaluation import results
+from classifier.evaluation.metrics import compute_metrics
+from classifier.evaluation.test_articles import Predictions
 from classifier.store import promotions, reads, writes
 from tests.dags.test_page import FORMS, routes
-from tests.integration.made_up import add_articles, annotate, query, run
-from tests.tiny import make_artefact
-from tests.unit.judged import sample
-from tests.waiting import HANG_S, wait_for
+from tests.support.factories import sample
+from tests.support.synthetic import add_articles, annotate, query, run
+from tests.support.tiny_models import make_artefact
+from tests.support.waiting import HANG_S, wait_for
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -40,10 +40,10 @@ def metrics(categories=NAMES):
     probabilities = np.full((len(truth), len(categories)), 0.1 / (len(categories) - 1))
     probabilities[np.arange(len(truth)), [places[one] for one in predicted]] = 0.9
     # intervals are no matter here, and of a thousand categories they take a minute
-    built = reports.build(
-        sample(truth[:60], sources=sources[:60]), Answers(categories, probabilities[:60]), predicted[:60]
+    built = results.build_results(
+        sample(truth[:60], sources=sources[:60]), Predictions(categories, probabilities[:60]), predicted[:60]
     )
-    whole = measure(list(truth), list(predicted)).as_json()
+    whole = compute_metrics(list(truth), list(predicted)).as_json()
     slices = [{**built["slices"][0], "name": one} for one in sources] if len(categories) == MANY else built["slices"]
     found = {"baseline": whole, "engine": "e", "articles_per_second": 9.0, "report": {**built, "slices": slices}}
     return json.loads(json.dumps({**whole, **found}))
@@ -126,9 +126,9 @@ class TestEventLoop:
     @pytest.fixture
     def threads(self, monkeypatch):
         """The threads that rendered or decided something, and the thread of the event loop."""
-        from classifier_ui import access, rendering
+        from classifier_ui import permissions, templating
 
-        found, render, may = set(), rendering.render, access._may
+        found, render, may = set(), templating.render, permissions._may
 
         def rendered(*args, **values):
             found.add(threading.get_ident())
@@ -138,8 +138,8 @@ class TestEventLoop:
             found.add(threading.get_ident())
             return may(*args)
 
-        monkeypatch.setattr(rendering, "render", rendered)
-        monkeypatch.setattr(access, "_may", decided)
+        monkeypatch.setattr(templating, "render", rendered)
+        monkeypatch.setattr(permissions, "_may", decided)
         return found
 
     @pytest.mark.usefixtures("workspace")
@@ -158,11 +158,11 @@ class TestEventLoop:
 
     @pytest.mark.usefixtures("workspace")
     def test_pages_that_take_for_ever_leave_airflow_and_its_threads_alone(self, ask, airflow, monkeypatch):
-        from classifier_ui import rendering
+        from classifier_ui import templating
 
         client, _ = airflow
         free, rendering_now, most = threading.Event(), [], []
-        render = rendering.render
+        render = templating.render
 
         def slow(*args, **values):
             rendering_now.append(1)
@@ -171,28 +171,28 @@ class TestEventLoop:
             rendering_now.pop()
             return render(*args, **values)
 
-        monkeypatch.setattr(rendering, "render", slow)
+        monkeypatch.setattr(templating, "render", slow)
         with ThreadPoolExecutor(60) as users:
             pages = [users.submit(ask, "/models") for _ in range(60)]
-            wait_for(lambda: len(rendering_now) == rendering.RENDERERS)
+            wait_for(lambda: len(rendering_now) == templating.RENDERERS)
             # more pages wait than the API server has threads
             assert client.get("/api/v2/version").status_code == 200
             assert ask("/static/page.css").status_code == 200
             assert not any(page.done() for page in pages)
             free.set()
             assert {page.result(HANG_S).status_code for page in pages} == {200}
-        assert max(most) == rendering.RENDERERS
+        assert max(most) == templating.RENDERERS
 
     @pytest.mark.usefixtures("airflow")
     def test_of_a_rendering_that_fails_the_error_is_told_and_the_next_is_rendered(self):
-        from classifier_ui import rendering
+        from classifier_ui import templating
         from jinja2 import TemplateNotFound
 
         async def story():
-            for _ in range(rendering.RENDERERS + 1):
+            for _ in range(templating.RENDERERS + 1):
                 with pytest.raises(TemplateNotFound):
-                    await rendering.in_thread("no such template")
-            return await rendering.in_thread("sorry.html", root="", said="hello")
+                    await templating.in_thread("no such template")
+            return await templating.in_thread("sorry.html", root="", said="hello")
 
         assert "hello" in asyncio.run(story())
 

@@ -13,11 +13,12 @@ from unittest.mock import Mock
 import pytest
 
 from classifier import registry
-from classifier.pipeline import dead_letters, history, label
+from classifier.pipeline.labelling import dead_letters, queue
+from classifier.pipeline.promotion import history
 from tests.dags.conftest import ROLES, ROOT
-from tests.integration.made_up import run, take_in, unlabelled, value
-from tests.tiny import make_artefact
-from tests.waiting import HANG_S, wait_for
+from tests.support.synthetic import run, take_in, unlabelled, value
+from tests.support.tiny_models import make_artefact
+from tests.support.waiting import HANG_S, wait_for
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -45,7 +46,7 @@ def two(workspace, tmp_path):
         with workspace.database.begin() as connection:
             model = registry.register(connection, name, files, {})
             registry.decide(connection, model, "promoted", EVIL, decided_by="test", statistics={})
-        label.run(workspace)
+        queue.label_queue(workspace)
 
 
 def routes(app):
@@ -68,12 +69,12 @@ def answers(app, ask):
 def permissions():
     """Every permission on a DAG of the classifier that a route may ask for: method, kind of entity, DAG."""
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-    from classifier_ui import access
+    from classifier_ui import permissions
 
-    dags = (access.RETRAIN, access.LABEL, access.INGEST, access.REVIEW, access.WATCH)
+    dags = (permissions.RETRAIN, permissions.LABEL, permissions.INGEST, permissions.REVIEW, permissions.WATCH)
     yield from (("GET", None, dag) for dag in dags)
-    yield from (("GET", entity, PLACES["dag"]) for entity in access.OF_A_RUN if entity)
-    yield ("PUT", None, access.RETRAIN)
+    yield from (("GET", entity, PLACES["dag"]) for entity in permissions.OF_A_RUN if entity)
+    yield ("PUT", None, permissions.RETRAIN)
     yield from (("POST", DagAccessEntity.RUN, dag) for dag in dags)
 
 
@@ -264,7 +265,7 @@ class TestWhatIsDone:
         form = {"to": "m1", "reason": " the labels of <b>trade</b> are bad "}
         answer = ask("/rollback", "user", method="POST", data=form)
         assert (answer.status_code, answer.headers["location"]) == (303, "/classifier/models?done=rolled-back")
-        decided = history.run(workspace)[0]
+        decided = history.read_history(workspace)[0]
         assert (decided.model, decided.verdict, decided.previous) == ("m1", "rolled back", "m2")
         assert decided.reason == "the labels of <b>trade</b> are bad"
         assert decided.decided_by == "ada the user, Airflow's UI"
@@ -275,12 +276,12 @@ class TestWhatIsDone:
 
     @pytest.mark.usefixtures("two")
     def test_what_cannot_be_done_is_said_in_one_line_and_changes_nothing(self, ask, workspace):
-        before = history.run(workspace)
+        before = history.read_history(workspace)
         answer = ask("/rollback", "user", method="POST", data={"to": "m2", "reason": "again"})
         assert answer.status_code == 409
         assert "m2: it is the champion already" in answer.text
         assert ask("/rollback", "user", method="POST", data={"to": "m1"}).status_code == 422
-        assert history.run(workspace) == before
+        assert history.read_history(workspace) == before
 
     @pytest.mark.usefixtures("two")
     def test_promoting_and_reading_again_are_runs_in_the_users_name(self, ask, monkeypatch):
@@ -311,7 +312,7 @@ class TestWhatIsDone:
         )
         assert "out of memory" in ask("/problems").text
         assert ask("/dead-letters", "user", method="POST").status_code == 303
-        assert dead_letters.listed(workspace) == []
+        assert dead_letters.list_dead_letters(workspace) == []
         assert "out of memory" not in ask("/problems").text
 
 
@@ -340,9 +341,9 @@ class TestABadDatabase:
         assert all("m2</a>" in one.text for one in found)
 
     def test_one_that_says_nothing_is_waited_for_a_while_and_no_longer(self, ask, page_app, silent, monkeypatch):
-        from classifier_ui.board import Board
+        from classifier_ui.reading_cache import Cache
 
-        page_app.state.board = Board(patience_s=0.5)
+        page_app.state.board = Cache(patience_s=0.5)
         monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "5")
         parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": silent, "login": "x", "schema": "x"}
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
@@ -351,14 +352,14 @@ class TestABadDatabase:
         assert all("the database does not answer" in one.text for one in found)
 
     def test_one_that_is_down_is_named_without_its_password(self, ask, monkeypatch):
-        from classifier_ui import places
+        from classifier_ui import workspaces
 
         parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": "x", "schema": "x"}
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps({**parts, "password": "not-to-be-seen"}))
         found = []
 
         def named():
-            places.close()  # a thread that still hangs from the test before may have opened another database
+            workspaces.close()  # a thread that still hangs from the test before may have opened another database
             found.append(ask("/").text)
             return "127.0.0.1:1" in found[-1]
 
@@ -396,7 +397,7 @@ class TestBoard:
     def test_what_is_stale_is_shown_while_it_is_read_anew_by_one(self):
         import asyncio
 
-        from classifier_ui.board import Board
+        from classifier_ui.reading_cache import Cache
 
         reads, free = [], threading.Event()
 
@@ -407,7 +408,7 @@ class TestBoard:
             return len(reads)
 
         async def story():
-            board = Board(patience_s=HANG_S)
+            board = Cache(patience_s=HANG_S)
             first = await board.get("k", read, fresh_s=0)
             during = [await board.get("k", read, fresh_s=0) for _ in range(5)]
             free.set()
@@ -420,14 +421,14 @@ class TestBoard:
     def test_an_error_leaves_the_last_value_and_says_so(self):
         import asyncio
 
-        from classifier_ui.board import Board
+        from classifier_ui.reading_cache import Cache
 
         from classifier.exceptions import NoChampionError
 
         answers = [lambda: 7, lambda: (_ for _ in ()).throw(NoChampionError("gone"))]
 
         async def story():
-            board = Board(patience_s=HANG_S)
+            board = Cache(patience_s=HANG_S)
             await board.get("k", answers[0], fresh_s=0)
             await board.get("k", answers[1], fresh_s=0)
             await read_again(board)
@@ -439,7 +440,7 @@ class TestBoard:
     def test_who_comes_while_a_slow_reading_is_under_way_does_not_wait_again(self, monkeypatch):
         import asyncio
 
-        from classifier_ui.board import SLOW, Board
+        from classifier_ui.reading_cache import SLOW, Cache
 
         free, waited, wait = threading.Event(), [], asyncio.wait
 
@@ -450,7 +451,7 @@ class TestBoard:
         monkeypatch.setattr(asyncio, "wait", waits)
 
         async def story():
-            board = Board(patience_s=0.1)
+            board = Cache(patience_s=0.1)
             found = [await board.get("k", lambda: free.wait(HANG_S), fresh_s=60) for _ in range(2)]
             free.set()
             return found
@@ -462,28 +463,28 @@ class TestBoard:
     def test_what_was_read_is_kept_of_so_many_pages_and_no_more(self):
         import asyncio
 
-        from classifier_ui.board import MOST, Board
+        from classifier_ui.reading_cache import MAX_ENTRIES, Cache
 
         async def story():
-            board = Board(patience_s=HANG_S)
-            for number in range(2 * MOST):
+            board = Cache(patience_s=HANG_S)
+            for number in range(2 * MAX_ENTRIES):
                 await board.get(("model", number), lambda: "megabytes", fresh_s=60)
             return len(board._kept)
 
-        assert asyncio.run(story()) == MOST <= 32
+        assert asyncio.run(story()) == MAX_ENTRIES <= 32
 
     def test_what_must_not_be_old_is_read_each_time_kept_nowhere_and_not_waited_for_long(self):
         import asyncio
 
-        from classifier_ui.board import SLOW, Board
+        from classifier_ui.reading_cache import SLOW, Cache
 
         counted, free = iter(range(9)), threading.Event()
 
         async def story():
-            board = Board(patience_s=HANG_S)
+            board = Cache(patience_s=HANG_S)
             values = [(await board.now(lambda: next(counted))).value for _ in range(3)]
             kept = len(board._kept)
-            slow = await Board(patience_s=0.1).now(lambda: free.wait(HANG_S))
+            slow = await Cache(patience_s=0.1).now(lambda: free.wait(HANG_S))
             free.set()
             return values, kept, slow.error
 
@@ -492,10 +493,10 @@ class TestBoard:
     def test_an_action_forgets_only_what_it_changes_where_it_says_so(self):
         import asyncio
 
-        from classifier_ui.board import Board
+        from classifier_ui.reading_cache import Cache
 
         async def story():
-            board, found = Board(patience_s=HANG_S), []
+            board, found = Cache(patience_s=HANG_S), []
             for forget in (("review",), None):
                 for key in ("review", "labels"):
                     await board.get(key, lambda: 1, fresh_s=60)

@@ -10,13 +10,13 @@ from html import unescape
 
 import pytest
 
-from classifier.evaluation.checks import Check
-from classifier.pipeline import conflicts, review
-from classifier.pipeline.watched import Look
+from classifier.evaluation.drift_checks import Check
+from classifier.pipeline.monitoring.drift_history import PastCheck
+from classifier.pipeline.review import conflicts, review_queue
 from classifier.store import writes
-from tests.integration.evaluated import add_evaluated, test_articles
-from tests.integration.made_up import add_articles, query, run
 from tests.integration.test_review import label
+from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.synthetic import add_articles, query, run
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -29,7 +29,7 @@ def asked(workspace):
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{n}{EVIL}", f"text {n} {EVIL} here", "train") for n in range(10)])
         label(connection, ids)
-    review.fill(workspace, number=10, audit=0)
+    review_queue.fill_queue(workspace, number=10, audit=0)
     run(
         workspace.database,
         "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "
@@ -104,7 +104,7 @@ class TestReview:
         rewritten = "UPDATE articles SET revision = 2, content_revision = 2, text = 'new' WHERE id = :id"
         run(workspace.database, rewritten, id=asked[0])
         run(workspace.database, "UPDATE predictions SET revision = 2 WHERE article_id = :id", id=asked[0])
-        assert review.fill(workspace, number=20, audit=0).added == {"rewritten": 1}
+        assert review_queue.fill_queue(workspace, number=20, audit=0).added == {"rewritten": 1}
         page = ask("/review/next?after=0", "user").text
         assert "its text has become another one" in page
         assert "Of an earlier text you said <strong>b</strong>" in page
@@ -137,7 +137,7 @@ class TestReview:
 
     @pytest.mark.usefixtures("airflow")
     def test_every_category_has_a_key_of_its_own_that_no_command_has(self):
-        from classifier_ui.annotating import BACK, COMMENT, KEYS, SKIP
+        from classifier_ui.annotation import BACK, COMMENT, KEYS, SKIP
 
         assert KEYS.startswith("1234567890")
         assert len({*KEYS, SKIP, BACK, COMMENT}) == len(KEYS) + 3
@@ -154,7 +154,7 @@ class TestReview:
         assert address == "/review/decide"
         answer = ask(address, "user", method="POST", data=fields)
         assert answer.headers["location"] == "/classifier/review?done=decided"
-        assert conflicts.listed(workspace) == []
+        assert conflicts.list_conflicts(workspace) == []
         assert said(workspace)[-1] == (asked[0], "b", "ada the user", True)
         assert "The conflict is settled" in ask("/review?done=decided", "user").text
 
@@ -223,7 +223,7 @@ class TestWatching:
 
         nothing = [None] * 7
         now = datetime(2026, 5, 20, tzinfo=UTC)
-        looks = [Look("m", now - timedelta(days=one), None, 9, 0, *nothing) for one in (8, 0)]
+        looks = [PastCheck("m", now - timedelta(days=one), None, 9, 0, *nothing) for one in (8, 0)]
         drawn = str(charts.drift(looks, 0.2))
         assert ">20 May<" in drawn
         assert "<path" not in drawn

@@ -8,7 +8,7 @@ import random
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests import tiny
+from tests.support import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -38,7 +38,7 @@ def files(tmp_path_factory):
 def encoder(tmp_path_factory):
     words = [word for topic in TOPICS.values() for word in topic]
     directory = tmp_path_factory.mktemp("encoder") / "tiny"
-    return tiny.make_encoder(directory, words=words, dim=32, heads=4, hidden_dim=64)
+    return tiny_models.make_encoder(directory, words=words, dim=32, heads=4, hidden_dim=64)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_an_alarm_fails_the_run_says_why_and_is_kept(run, value, monkeypatch, ca
     monkeypatch.setenv("CLASSIFIER_WATCH_LEAST", "10")
     assert run("watch_classifier") == {"watch": "success", "alarm": "success"}
     monkeypatch.setenv("CLASSIFIER_WATCH_DRIFT", "0.000001")
-    monkeypatch.setattr("classifier.evaluation.checks.ALPHA", 1.0)
+    monkeypatch.setattr("classifier.evaluation.drift_checks.ALPHA", 1.0)
     assert run("watch_classifier") == {"watch": "success", "alarm": "failed"}
     assert "length: Jensen-Shannon distance" in caplog.text
     assert value("SELECT array_agg(DISTINCT cardinality(alarms) > 0) FROM watch_runs") == [False, True]
@@ -231,7 +231,7 @@ def test_the_night_ends_with_a_pruning_that_neither_fails_the_run_nor_hides_that
     dagbag, default_params, run, value, monkeypatch
 ):
     from classifier.exceptions import ArtefactError
-    from classifier.pipeline import evaluate, retention
+    from classifier.pipeline.promotion import evaluation, retention
 
     def fails(*_, **__):
         raise ArtefactError("the disk is gone")
@@ -244,11 +244,11 @@ def test_the_night_ends_with_a_pruning_that_neither_fails_the_run_nor_hides_that
         return str(dag_run.state), {one.task_id: str(one.state) for one in dag_run.get_task_instances()}
 
     with monkeypatch.context() as patched:
-        patched.setattr(retention, "run", fails)
+        patched.setattr(retention, "apply_retention", fails)
         state, tasks = night()
         assert (state, tasks["prune"], tasks["promote"]) == ("success", "failed", "success")
     with monkeypatch.context() as patched:
-        patched.setattr(evaluate, "run", fails)
+        patched.setattr(evaluation, "evaluate", fails)
         state, tasks = night()
         assert (state, tasks["evaluate"], tasks["prune"]) == ("failed", "failed", "success")
 
@@ -257,7 +257,7 @@ def test_the_night_ends_with_a_pruning_that_neither_fails_the_run_nor_hides_that
 def test_a_runs_tab_reads_what_its_tasks_returned(value, articles_connection):
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
-    from classifier_airflow.places import workspace
+    from classifier_airflow.workspace import workspace
     from classifier_ui import runs
     from sqlalchemy import select
 

@@ -10,10 +10,10 @@ import re
 
 import pytest
 
-from tests import loopback
-from tests.integration.made_up import WORDS, articles, unlabelled, write_csv
-from tests.tiny import make_encoder
-from tests.whole_airflow import running
+from tests.support import loopback
+from tests.support.local_airflow import running
+from tests.support.synthetic import WORDS, articles, unlabelled, write_csv
+from tests.support.tiny_models import make_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 

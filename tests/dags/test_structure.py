@@ -130,7 +130,7 @@ def test_an_asset_is_announced_by_the_last_task(dagbag, dag, task, asset):
 
 def test_a_users_mistake_is_not_retried_but_what_may_pass_is(dagbag):
     from airflow.sdk import RetryAction
-    from classifier_airflow.conduct import RETRY_POLICY
+    from classifier_airflow.task_defaults import RETRY_POLICY
 
     from classifier.exceptions import (
         DatabaseUnavailableError,

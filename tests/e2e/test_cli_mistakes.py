@@ -16,23 +16,12 @@ from typing import Any
 import pytest
 
 from classifier import registry
-from classifier.pipeline import evaluate
+from classifier.pipeline.promotion import evaluation
 from classifier.settings import Settings
-from classifier.store import connection as connections
-from classifier.store import writes
+from classifier.store import connections, writes
 from classifier.workspace import Workspace
-from tests.integration.made_up import (
-    COLUMNS,
-    add_model,
-    articles,
-    dump,
-    query,
-    run,
-    take_in,
-    unlabelled,
-    write_csv,
-)
-from tests.tiny import make_artefact, make_bert, make_encoder
+from tests.support.synthetic import COLUMNS, add_model, articles, dump, query, run, take_in, unlabelled, write_csv
+from tests.support.tiny_models import make_artefact, make_bert, make_encoder
 
 CASES: dict[str, Any] = {}
 
@@ -469,7 +458,7 @@ def _(world):
     world.annotated(articles(30))
     world.annotated(articles(30, seed=1, prefix="t"), split="test")
     weights = world.model() / "model.safetensors"
-    evaluate.run(world.workspace)
+    evaluation.evaluate(world.workspace)
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)

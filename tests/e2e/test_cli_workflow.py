@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from classifier import embedded
+from classifier import embedded_postgres
 from classifier.store import schema
-from tests.integration.made_up import WORDS, articles, query, write_csv
-from tests.postgres import remove_server
-from tests.tiny import make_bert
+from tests.support.postgres import remove_server
+from tests.support.synthetic import WORDS, articles, query, write_csv
+from tests.support.tiny_models import make_bert
 
 TENSORFLOW = re.compile(r"WARNING: All log messages before|[IWE]\d{4} \d\d:")  # no setting silences its banner
 TRAINING = ("--epochs", 3, "--batch-size", 8, "--learning-rate", 0.01, "--max-length", 16)  # one width: one graph
@@ -43,7 +43,7 @@ def embedded_database(tmp_path):
     engines = []
 
     def opened():
-        engines.append(create_engine(embedded.start(directory, "articles")["articles"]))
+        engines.append(create_engine(embedded_postgres.start(directory, "articles")["articles"]))
         return engines[-1]
 
     yield opened

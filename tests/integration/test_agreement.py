@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from classifier.exceptions import EngineDisagreesError
-from classifier.labelling import agreement, openvino_graph
-from classifier.labelling.agreement import Agreement
-from classifier.labelling.openvino_graph import OpenVinoEngine
-from classifier.labelling.pages import Labeller
+from classifier.inference import agreement, openvino_engine
+from classifier.inference.agreement import Agreement
+from classifier.inference.labeller import Labeller
+from classifier.inference.openvino_engine import OpenVinoEngine
 from classifier.model import hardware
-from classifier.model.long_articles import Chunking
-from classifier.pipeline import status, train
+from classifier.model.text_chunking import Chunking
+from classifier.pipeline.monitoring import status
+from classifier.pipeline.training import candidate
 from classifier.training.recipes import Recipe
-from tests.integration.made_up import articles, query, take_in
-from tests.tiny import WORDS, make_artefact, make_encoder
+from tests.support.synthetic import articles, query, take_in
+from tests.support.tiny_models import WORDS, make_artefact, make_encoder
 
 RECIPE = Recipe(epochs=1, max_length=32, precision="float32")
 
@@ -36,7 +37,7 @@ def ready(workspace, tmp_path, monkeypatch):
 @pytest.fixture
 def other_weights(monkeypatch):
     """Make OpenVINO compute another model: each matrix product is off by as much as it is large."""
-    build = openvino_graph.build
+    build = openvino_engine.build
 
     def perturbed(checkpoint):
         generator = np.random.default_rng(0)
@@ -46,7 +47,7 @@ def other_weights(monkeypatch):
         }
         return build(replace(checkpoint, weights=weights))
 
-    monkeypatch.setattr(openvino_graph, "build", perturbed)
+    monkeypatch.setattr(openvino_engine, "build", perturbed)
 
 
 def texts(count):
@@ -55,7 +56,7 @@ def texts(count):
 
 
 def test_agreement_is_kept_with_the_model(ready, tmp_path):
-    trained = train.run(ready, RECIPE, encoder_name=str(tmp_path / "encoder"))
+    trained = candidate.train(ready, RECIPE, encoder_name=str(tmp_path / "encoder"))
     manifest = json.loads((Path(trained.artefact) / "classifier.json").read_text())
     ((kept,),) = query(ready.database, "SELECT training -> 'engine' FROM models")
     assert manifest["engine"] == status.models(ready)[0].engine == kept
@@ -68,7 +69,7 @@ def test_agreement_is_kept_with_the_model(ready, tmp_path):
 
 def test_a_model_that_its_engine_computes_wrongly_is_refused(ready, tmp_path, other_weights):
     with pytest.raises(EngineDisagreesError, match=r"^openvino in .* of .* labels .* not registered: train it again"):
-        train.run(ready, RECIPE, encoder_name=str(tmp_path / "encoder"))
+        candidate.train(ready, RECIPE, encoder_name=str(tmp_path / "encoder"))
     assert query(ready.database, "SELECT name FROM models") == []
     assert not ready.models.exists() or not list(ready.models.iterdir())
 
@@ -82,11 +83,11 @@ def test_the_engines_agree_on_articles_in_chunks(tmp_path):
     """The same articles cut off would not do: a third of them are longer."""
     sizes = {"dim": 64, "heads": 4, "hidden_dim": 128, "max_length": 24}
     chunked = make_artefact(tmp_path / "chunked", chunking=Chunking(stride=15, most=4), **sizes)
-    found = measure(chunked, openvino_graph.OpenVinoEngine(chunked.checkpoint()))
+    found = measure(chunked, openvino_engine.OpenVinoEngine(chunked.checkpoint()))
     assert found.same_labels == 1
     assert found.largest_difference < 1e-4
     cut, read_on = (
-        Labeller.of(files, openvino_graph.OpenVinoEngine(files.checkpoint())).probabilities(texts(50))
+        Labeller.of(files, openvino_engine.OpenVinoEngine(files.checkpoint())).probabilities(texts(50))
         for files in (make_artefact(tmp_path / "cut", **sizes), chunked)
     )
     assert 10 < (cut != read_on).any(axis=1).sum() < 50

@@ -9,15 +9,17 @@ from alembic import command
 from sqlalchemy import text
 
 from classifier.exceptions import ReviewError
-from classifier.ingest.sources import Columns
-from classifier.pipeline import annotate, conflicts, labels, review, review_sheets, status
-from classifier.review.sheet import Answer
+from classifier.ingest.readers import Columns
+from classifier.pipeline.labelling import label_counts
+from classifier.pipeline.monitoring import status
+from classifier.pipeline.review import annotation, conflicts, review_queue, sheets
+from classifier.review.sheet import SheetAnswer
 from classifier.store import labelling_queue, queries, reads, reviews, schema
-from tests.integration.made_up import add_articles, query, run, take_in
-from tests.integration.made_up import annotate as say
 from tests.integration.test_labelling_cost import ARTICLES, LABELLED, scanned
 from tests.integration.test_review import label
-from tests.waiting import wait_for
+from tests.support.synthetic import add_articles, query, run, take_in
+from tests.support.synthetic import annotate as say
+from tests.support.waiting import wait_for
 
 TEXT = " ".join(f"word{number}" for number in range(40))
 SMALL = TEXT.replace("word7 ", "wrod7 ")
@@ -64,8 +66,8 @@ class TestAnotherText:
     def test_is_counted_as_not_annotated_everywhere(self, workspace, bring):
         bring(TEXT, "sport")
         bring(OTHER)
-        assert status.run(workspace).splits == {"train": (1, 0)}
-        assert labels.run(workspace).unlabelled == 1
+        assert status.read_status(workspace).splits == {"train": (1, 0)}
+        assert label_counts.count_labels(workspace).unlabelled == 1
         with workspace.database.connect() as connection:
             assert reads.sizes_by_category(connection) == {(None, "train"): 1}
 
@@ -76,7 +78,7 @@ class TestAnotherText:
         with workspace.database.begin() as connection:
             label(connection, [], "m1")
         with workspace.database.begin() as connection:
-            assert labelling_queue.enqueue_stretch(connection, 1, 10).enqueued == 1
+            assert labelling_queue.enqueue_backfill_chunk(connection, 1, 10).enqueued == 1
 
     def test_that_its_source_annotates_is_annotated_again_with_the_same_category(self, workspace, bring):
         bring(TEXT, "sport")
@@ -105,12 +107,12 @@ class TestAnotherText:
         with workspace.database.begin() as connection:
             say(connection, 1, "tech", "ann")
             say(connection, 1, "sport", "bob")
-        assert len(conflicts.listed(workspace)) == 1
+        assert len(conflicts.list_conflicts(workspace)) == 1
         bring(OTHER, "business")
-        assert conflicts.listed(workspace) == []
+        assert conflicts.list_conflicts(workspace) == []
         assert trained_on(workspace) == [(OTHER, "business")]
         with pytest.raises(ReviewError, match="no person has annotated it"):
-            conflicts.decide(workspace, 1, "tech", annotator="ann")
+            conflicts.resolve_conflict(workspace, 1, "tech", annotator="ann")
 
     def test_gets_no_category_from_a_row_that_a_later_row_superseded(self, workspace, tmp_path):
         rows = [
@@ -168,37 +170,39 @@ class TestAskedAgain:
         bring(TEXT)
         with workspace.database.begin() as connection:
             label(connection, [1], "m1")
-        assert review.fill(workspace, number=5, audit=0).waiting == 1
-        annotate.answer(workspace, 1, 1, "a", annotator="ann")
+        assert review_queue.fill_queue(workspace, number=5, audit=0).waiting == 1
+        annotation.answer(workspace, 1, 1, "a", annotator="ann")
         bring(OTHER)
         run(workspace.database, "UPDATE predictions SET revision = 2")
 
     @pytest.mark.usefixtures("asked")
     def test_because_its_text_is_another_one_with_what_was_said_before(self, workspace):
-        assert annotate.following(workspace, "ann") is None
-        report = review.fill(workspace, number=5, audit=0)
+        assert annotation.next_question(workspace, "ann") is None
+        report = review_queue.fill_queue(workspace, number=5, audit=0)
         assert (report.added, report.waiting) == ({"rewritten": 1}, 1)
-        question = annotate.following(workspace, "ann")
+        question = annotation.next_question(workspace, "ann")
         assert (question.asked.revision, question.asked.text, question.asked.reason) == (2, OTHER, "rewritten")
         assert (question.said, question.said_before) == (None, "a")
-        assert annotate.following(workspace, "bob").said_before is None, "another's answer might sway them"
-        annotate.answer(workspace, 1, 2, "a", annotator="ann")
+        assert annotation.next_question(workspace, "bob").said_before is None, "another's answer might sway them"
+        annotation.answer(workspace, 1, 2, "a", annotator="ann")
         assert in_force(workspace) == [(2, "a", "ann")]
-        assert annotate.following(workspace, "ann") is None
-        again = annotate.question(workspace, 1, "ann")
+        assert annotation.next_question(workspace, "ann") is None
+        again = annotation.question(workspace, 1, "ann")
         assert (again.said, again.said_before) == ("a", None)
 
     @pytest.mark.usefixtures("asked")
     def test_once_and_not_where_nothing_more_is_to_wait(self, workspace):
-        assert review.fill(workspace, number=0, audit=0).added == {}
-        review.fill(workspace, number=1, audit=0)
-        assert review.fill(workspace, number=1, audit=0).added == {}
+        assert review_queue.fill_queue(workspace, number=0, audit=0).added == {}
+        review_queue.fill_queue(workspace, number=1, audit=0)
+        assert review_queue.fill_queue(workspace, number=1, audit=0).added == {}
 
     @pytest.mark.usefixtures("asked")
     def test_only_by_people_of_what_people_annotated(self, workspace, bring):
         bring(TEXT, "a")
         run(workspace.database, "UPDATE predictions SET revision = 3")
-        assert review.fill(workspace, number=1, audit=0).added == {}, "its source has annotated the new text"
+        assert review_queue.fill_queue(workspace, number=1, audit=0).added == {}, (
+            "its source has annotated the new text"
+        )
 
 
 class TestStatements:
@@ -253,7 +257,7 @@ class TestAtTheSameMoment:
         bring(TEXT)
         with workspace.database.begin() as connection:
             label(connection, [1], "m1")
-        review.fill(workspace, number=1, audit=0)
+        review_queue.fill_queue(workspace, number=1, audit=0)
 
     @pytest.mark.usefixtures("asked")
     def test_an_answer_during_an_ingest_is_of_the_text_that_was_read(self, workspace, bring):
@@ -263,7 +267,7 @@ class TestAtTheSameMoment:
                 labelling_queue.lock(connection)
                 changing = pool.submit(bring, OTHER)
                 wait_for(lambda: waits(workspace), within_s=60)
-                annotate.answer(workspace, 1, 1, "a", annotator="ann")
+                annotation.answer(workspace, 1, 1, "a", annotator="ann")
             report = changing.result(timeout=60)
         assert (report.changed, report.enqueued) == (1, 1), "it waits for a label"
         assert query(workspace.database, "SELECT revision, category FROM annotations") == [(1, "a")]
@@ -281,7 +285,7 @@ class TestAtTheSameMoment:
 
     @pytest.mark.usefixtures("asked")
     def test_a_sheet_that_waits_for_another_is_checked_against_the_text_as_it_is_then(self, workspace, bring):
-        answers = [Answer(7, 1, 1, "a", "ann", None)]
+        answers = [SheetAnswer(7, 1, 1, "a", "ann", None)]
         with ThreadPoolExecutor(1) as pool:
             with workspace.database.begin() as connection:
                 reviews.lock(connection)
@@ -300,7 +304,7 @@ class TestAtTheSameMoment:
         with workspace.database.connect() as connection:
             (row,) = reviews.waiting(connection, 1)
             bring(OTHER)
-            asked = review_sheets.asked(row, reviews.articles(connection, [1])[1])
+            asked = sheets.asked(row, reviews.articles(connection, [1])[1])
         assert (asked.revision, asked.text, asked.suggested) == (2, OTHER, None)
 
     @pytest.mark.usefixtures("asked")
@@ -313,17 +317,17 @@ class TestAtTheSameMoment:
                 labelling_queue.lock(connection)
                 changing = pool.submit(bring, OTHER)
                 wait_for(lambda: waits(workspace), within_s=60)
-                conflicts.decide(workspace, 1, "a", annotator="cleo")
+                conflicts.resolve_conflict(workspace, 1, "a", annotator="cleo")
             changing.result(timeout=60)
         assert query(workspace.database, "SELECT revision FROM annotations WHERE decides") == [(1,)]
         assert in_force(workspace) == []
         with pytest.raises(ReviewError, match="no person has annotated it"):
-            conflicts.decide(workspace, 1, "a", annotator="cleo")
+            conflicts.resolve_conflict(workspace, 1, "a", annotator="cleo")
 
 
 def accepted(workspace, answers):
     with workspace.database.begin() as connection:
-        return review_sheets.accept(connection, answers)
+        return sheets.accept(connection, answers)
 
 
 def waits(workspace):
@@ -346,7 +350,7 @@ def test_every_place_shows_the_same_annotation(workspace):
         by_article = {one.id: one.category for one in reads.annotated_articles(connection, "train")}
     shown = query(workspace.database, "SELECT article_id, label FROM article_labels WHERE origin = 'annotation'")
     assert by_article == dict(shown) == dict(zip(ids, ("tech", "tech", "business", "sport"), strict=True))
-    assert {one.name: one.articles for one in labels.run(workspace).categories} == {
+    assert {one.name: one.articles for one in label_counts.count_labels(workspace).categories} == {
         name: both[0] for name, both in found.items()
     }
 

@@ -12,13 +12,12 @@ from sqlalchemy.exc import DBAPIError
 from classifier import registry
 from classifier.exceptions import TooManyRejectedError
 from classifier.labelling import worker
-from classifier.pipeline import label
+from classifier.pipeline.labelling import queue
 from classifier.settings import Settings
-from classifier.store import connection as connections
-from classifier.store import copying, writes
+from classifier.store import connections, copy, writes
 from classifier.workspace import Workspace
-from tests.integration.made_up import run, take_in, unlabelled, value
-from tests.tiny import make_artefact
+from tests.support.synthetic import run, take_in, unlabelled, value
+from tests.support.tiny_models import make_artefact
 
 SENTINEL = "xyzzy-sentinel"
 TEXT = f'{SENTINEL} the "team" \\N goal'
@@ -57,7 +56,7 @@ def test_while_all_goes_well(talkative, tmp_path, caplog, capfd, rows):
     with talkative.database.begin() as connection:
         model = registry.register(connection, "m1", files, {})
         writes.make_champion(connection, model.id)
-    assert label.run(talkative).labelled == 30
+    assert queue.label_queue(talkative).labelled == 30
     said = told(caplog, capfd)
     assert "labelling_queue" in said, "SQLAlchemy did log its statements"
     assert SENTINEL not in said
@@ -102,7 +101,7 @@ def test_when_the_database_refuses_a_rejected_row(talkative, tmp_path, caplog, c
 
 
 def test_when_copying_fails(talkative, tmp_path, caplog, capfd, rows, monkeypatch):
-    monkeypatch.setattr(copying, "sql", lambda _: "COPY staged_articles (source, text) FROM STDIN WITH (FORMAT csv)")
+    monkeypatch.setattr(copy, "sql", lambda _: "COPY staged_articles (source, text) FROM STDIN WITH (FORMAT csv)")
     with pytest.raises(Exception, match="extra data") as caught:
         take_in(talkative, tmp_path / "x.csv", rows)
     assert SENTINEL not in told(caplog, capfd, caught.value)
@@ -123,7 +122,7 @@ def test_when_the_model_quotes_the_text_it_cannot_label(talkative, tmp_path, cap
                 raise ValueError(f"cannot read {texts}")
             return np.full((len(texts), 3), 1 / 3, dtype=np.float32)
 
-    done = worker.work(talkative.database, model, Quoting())
+    done = worker.label_pages(talkative.database, model, Quoting())
     assert (done.labelled, done.dead) == (29, 1)
     assert value(talkative.database, "SELECT reason FROM dead_letters") is not None
     said = told(caplog, capfd)

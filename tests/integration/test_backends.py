@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tiny import make_artefact
+from tests.support.tiny_models import make_artefact
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,12 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from classifier.model import artefact, backend
-from classifier.model.network import Network
+from classifier.model import artefact
+from classifier.model.keras import backend
+from classifier.model.keras.network import Network
 from classifier.training import fit
 from classifier.training.recipes import Recipe
 
-files = artefact.read(Path(sys.argv[1]))
+files = artefact.read_artefact(Path(sys.argv[1]))
 checkpoint = files.checkpoint()
 tokens = np.random.default_rng(0).integers(5, 17, (5, 16)).astype(np.int32)
 mask = (np.arange(16) < np.array([[16], [9], [3], [1], [12]])).astype(np.int32)
@@ -37,7 +38,7 @@ network.load(checkpoint)
 probabilities, hidden = network.probabilities(tokens, mask), network.hidden(tokens, mask)
 
 pieces = [[2, 5 + row % 3, *[8] * (row % 7), 3] for row in range(48)]
-data = fit.Tokenized(pieces, np.arange(48) % 3)
+data = fit.TokenizedArticles(pieces, np.arange(48) % 3)
 options = {"class_weights": "balanced", "layer_decay": 0.9, "label_smoothing": 0.05, "ema_decay": 0.5}
 recipe = Recipe(epochs=6, batch_size=8, learning_rate=0.02, precision="float32", patience=6, **options)
 encoder = {name: tensor for name, tensor in checkpoint.weights.items() if name.startswith("distilbert.")}

@@ -17,11 +17,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 
-from classifier.pipeline import label, roles, status, upgrade
+from classifier.pipeline.database import roles, upgrade
+from classifier.pipeline.labelling import queue
+from classifier.pipeline.monitoring import status
 from classifier.settings import Settings
 from classifier.workspace import open_workspace
-from tests.integration.made_up import articles, crown, query, run, take_in, unlabelled, value
-from tests.postgres import other_server, programs_of
+from tests.support.postgres import other_server, programs_of
+from tests.support.synthetic import articles, crown, query, run, take_in, unlabelled, value
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -112,12 +114,12 @@ def opened(url, user, folder):
 def test_labelling_goes_on_from_a_backup_that_was_restored_on_another_server(stack, tmp_path):
     home, first = tmp_path / "home", stack("first")
     owner = opened(first, "articles", home)
-    upgrade.run(owner)
-    roles.run(owner)
+    upgrade.upgrade_schema(owner)
+    roles.create_roles(owner)
     place = opened(first, "articles_pipeline", home)
     take_in(place, tmp_path / "x.csv", [*articles(40), *unlabelled(60, prefix="u")])
     model = crown(place, "m1", seed=1)
-    assert label.run(place, limit=30, page_size=10).labelled == 30
+    assert queue.label_queue(place, limit=30, page_size=10).labelled == 30
     labels = "SELECT article_id, model_id, category, predicted_at FROM predictions"
     kept = set(query(place.database, labels))
     airflow = create_engine(address(first, "airflow", "airflow"))
@@ -128,7 +130,7 @@ def test_labelling_goes_on_from_a_backup_that_was_restored_on_another_server(sta
         page.execute(text("DELETE FROM labelling_queue WHERE article_id % 2 = 0"))
         shell(tmp_path, first, BACK_UP)
         page.rollback()
-    assert label.run(place, limit=20, page_size=10).labelled == 20, "after the dump: they will be lost"
+    assert queue.label_queue(place, limit=20, page_size=10).labelled == 20, "after the dump: they will be lost"
     for one in (owner, place):
         one.database.dispose()
     shutil.rmtree(home / "models")
@@ -137,9 +139,9 @@ def test_labelling_goes_on_from_a_backup_that_was_restored_on_another_server(sta
     second = stack("second")
     shell(tmp_path, second, RESTORE)
     place = opened(second, "articles_pipeline", home)
-    found = status.run(place, exact=True)
+    found = status.read_status(place, exact=True)
     assert (found.champion.name, found.waiting) == ("m1", 30)
-    done = label.run(place, page_size=10)
+    done = queue.label_queue(place, page_size=10)
     assert (done.model, done.labelled, done.waiting) == (model.name, 30, 0)
     assert kept <= set(query(place.database, labels)), "what the dump had is not labelled anew"
     assert query(place.database, "SELECT count(*), count(DISTINCT article_id) FROM predictions") == [(60, 60)]
@@ -147,7 +149,7 @@ def test_labelling_goes_on_from_a_backup_that_was_restored_on_another_server(sta
     before = value(place.database, "SELECT max(id) FROM articles")
     assert take_in(place, tmp_path / "y.csv", unlabelled(5, prefix="n")).new == 5
     assert value(place.database, "SELECT min(id) FROM articles WHERE source = 'y'") > before
-    assert label.run(place).labelled == 5
+    assert queue.label_queue(place).labelled == 5
     reader = opened(second, "articles_analyst", home)
     assert value(reader.database, "SELECT count(*) FROM article_labels WHERE label IS NOT NULL") == 105
     owner = create_engine(address(second, "airflow", "airflow"))

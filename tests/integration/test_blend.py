@@ -12,14 +12,16 @@ import pytest
 
 from classifier import registry
 from classifier.exceptions import TrainingDataError
-from classifier.labelling import engine
-from classifier.labelling.pages import Labeller
+from classifier.inference import engines
+from classifier.inference.labeller import Labeller
 from classifier.model import artefact
-from classifier.pipeline import blending, evaluate, label, train
+from classifier.pipeline.labelling import queue
+from classifier.pipeline.promotion import evaluation
+from classifier.pipeline.training import candidate, ensembling
 from classifier.store import reads, writes
 from classifier.training.recipes import Recipe
-from tests.integration.made_up import COLUMNS, articles, query, take_in
-from tests.tiny import make_encoder
+from tests.support.synthetic import COLUMNS, articles, query, take_in
+from tests.support.tiny_models import make_encoder
 
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32", blend="linear")
 SIGNS = {"business": "zinc", "sport": "xenon"}
@@ -46,10 +48,10 @@ def unreadable(count, *, split=""):
 def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_path):
     take_in(workspace, tmp_path / "known.csv", unreadable(400), replace(COLUMNS, split="split"))
     encoder = str(make_encoder(tmp_path / "encoder"))
-    alone = train.run(workspace, replace(RECIPE, blend="none"), encoder_name=encoder)
-    together = train.run(workspace, RECIPE, encoder_name=encoder)
-    assert evaluate.run(workspace, alone.model).metrics.accuracy < 0.75
-    assert evaluate.run(workspace, together.model).metrics.accuracy == 1.0
+    alone = candidate.train(workspace, replace(RECIPE, blend="none"), encoder_name=encoder)
+    together = candidate.train(workspace, RECIPE, encoder_name=encoder)
+    assert evaluation.evaluate(workspace, alone.model).metrics.accuracy < 0.75
+    assert evaluation.evaluate(workspace, together.model).metrics.accuracy == 1.0
     assert "linear" in together.blend
     assert not alone.blend
 
@@ -62,7 +64,7 @@ def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_p
         writes.make_champion(connection, registry.find(connection, together.model).id)
     waiting = [{**row, "id": f"new-{row['id']}", "category": ""} for row in unreadable(20, split="train")]
     take_in(workspace, tmp_path / "new.csv", waiting)
-    assert label.run(workspace).labelled == len(waiting)
+    assert queue.label_queue(workspace).labelled == len(waiting)
     labels = "SELECT external_id, label FROM article_labels WHERE origin = 'prediction'"
     truth = {f"new-{row['id']}": row["category"] for row in unreadable(20)}
     assert dict(query(workspace.database, labels)) == truth
@@ -75,45 +77,47 @@ def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_t
         if number % 3 == 0:  # only who has learnt from these knows what they are
             row["text"] = f"the yttrium{row['category']} q{number}"
     take_in(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
-    made = train.run(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")), wanted_precision=0.9)
-    files = artefact.read(Path(made.artefact))
-    labeller = Labeller.of(files, engine.choose(files))
+    made = candidate.train(
+        workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")), wanted_precision=0.9
+    )
+    files = artefact.read_artefact(Path(made.artefact))
+    labeller = Labeller.of(files, engines.choose_engine(files))
     with workspace.database.connect() as connection:
         learnt = reads.annotated_articles(connection, "train")
-    unseen = blending.held_out(labeller, learnt)
+    unseen = ensembling.held_out(labeller, learnt)
     assert "yttriumsport" in labeller.blend.linear.vectorizers[0].vocabulary_
     assert "yttriumsport" not in unseen.blend.linear.vectorizers[0].vocabulary_
     assert unseen.blend.weights == labeller.blend.weights
 
     kept = query(workspace.database, THRESHOLDS)
-    evaluate.run(workspace, wanted_precision=0.9)
+    evaluation.evaluate(workspace, wanted_precision=0.9)
     assert query(workspace.database, THRESHOLDS) == kept, "chosen anew on the same articles, it is the same"
     [(threshold,)] = kept
     assert threshold["value"] > 0.5
     with pytest.raises(TrainingDataError, match="no annotated article of sport, which the model's linear"):
-        blending.held_out(labeller, [article for article in learnt if article.category != "sport"])
+        ensembling.held_out(labeller, [article for article in learnt if article.category != "sport"])
     with pytest.raises(TrainingDataError, match="nothing to learn"):
-        blending.held_out(labeller, [replace(one, text=f"only{number}") for number, one in enumerate(learnt)])
+        ensembling.held_out(labeller, [replace(one, text=f"only{number}") for number, one in enumerate(learnt)])
 
 
 @pytest.mark.slow
 def test_with_too_few_validation_articles_the_network_answers_alone_and_it_is_said(workspace, tmp_path, caplog):
     take_in(workspace, tmp_path / "known.csv", articles(60))
     with caplog.at_level(logging.WARNING):
-        made = train.run(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")))
+        made = candidate.train(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")))
     assert "the network answers alone: a blend needs 50 validation articles" in caplog.text
-    assert artefact.read(Path(made.artefact)).blend() is None
+    assert artefact.read_artefact(Path(made.artefact)).blend() is None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "style"])
 def test_the_order_and_the_page_of_an_article_do_not_change_a_bit_of_it(workspace, tmp_path, kind):
     take_in(workspace, tmp_path / "known.csv", articles(600))
-    made = train.run(workspace, replace(RECIPE, blend=kind), encoder_name=str(make_encoder(tmp_path / "encoder")))
-    files = artefact.read(Path(made.artefact))
+    made = candidate.train(workspace, replace(RECIPE, blend=kind), encoder_name=str(make_encoder(tmp_path / "encoder")))
+    files = artefact.read_artefact(Path(made.artefact))
     assert f", {kind} " in made.blend
     assert files.manifest["blend"]["with"] == files.blend().linear.kind == kind
-    labeller = Labeller.of(files, engine.choose(files))
+    labeller = Labeller.of(files, engines.choose_engine(files))
     texts = [row["text"] for row in articles(100, seed=5)]
     together = labeller.probabilities(texts)
     order = np.random.default_rng(0).permutation(len(texts))

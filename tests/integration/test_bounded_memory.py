@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.made_up import crown, run, value
-from tests.tiny import make_encoder
+from tests.support.synthetic import crown, run, value
+from tests.support.tiny_models import make_encoder
 
 FEW, MANY = 100, 300
 SLACK_MB = 120
@@ -30,17 +30,17 @@ home, url, encoder = sys.argv[1:]
 workspace = open_workspace(Settings(home=Path(home), database_url=url, checkpoint_minutes=1000, _env_file=None))
 """
 LABEL = """
-from classifier.pipeline import label
-print(label.run(workspace).labelled)
+from classifier.pipeline.labelling import queue
+print(queue.label_queue(workspace).labelled)
 """
 LABEL_TABLE = """
-from classifier.pipeline import own_table
-from classifier.store.own_table_form import Wanted
-print(own_table.run(workspace, url, Wanted("id", "text", table="theirs")).labelled)
+from classifier.pipeline.labelling import external_table
+from classifier.external_table.definition import ExternalTable
+print(external_table.label_external_table(workspace, url, ExternalTable("id", "text", table="theirs")).labelled)
 """
 EVALUATE = """
-from classifier.labelling import engine
-from classifier.labelling.pages import Labeller
+from classifier.inference import engines
+from classifier.inference.labeller import Labeller
 from classifier import registry
 from classifier.articles import Texts
 from classifier.store import reads
@@ -48,12 +48,13 @@ from classifier.training.spooled_articles import spool
 with workspace.database.connect() as connection:
     test = spool(reads.stream_annotated_articles(connection, "train"), Path(home))
     files = registry.open_artefact(registry.champion(connection))
-print(len(Labeller.of(files, engine.choose(files)).probabilities(Texts(test))))
+print(len(Labeller.of(files, engines.choose_engine(files)).probabilities(Texts(test))))
 """
 TRAIN = """
-from classifier.pipeline import train
+from classifier.pipeline.training import candidate
 from classifier.training.recipes import Recipe
-found = train.run(workspace, Recipe(epochs=1, max_length=16, batch_size=16, precision="float32"), encoder_name=encoder)
+recipe = Recipe(epochs=1, max_length=16, batch_size=16, precision="float32")
+found = candidate.train(workspace, recipe, encoder_name=encoder)
 print(found.train_articles + found.validation_articles)
 """
 

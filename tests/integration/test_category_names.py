@@ -9,13 +9,14 @@ import unicodedata
 import pytest
 
 from classifier.exceptions import EncoderError, ReviewError
-from classifier.ingest import declaration
+from classifier.ingest import source_declarations
 from classifier.model import hub_model
-from classifier.pipeline import annotate, conflicts, rejected, review_sheets, sources
+from classifier.pipeline.ingest import declared_sources, rejected_rows
+from classifier.pipeline.review import annotation, conflicts, sheets
 from classifier.store import reviews
-from tests.integration.made_up import add_articles, crown, query, run, take_in, value
-from tests.integration.made_up import annotate as say
-from tests.loopback import page, serving
+from tests.support.loopback import page, serving
+from tests.support.synthetic import add_articles, crown, query, run, take_in, value
+from tests.support.synthetic import annotate as say
 
 NFD = unicodedata.normalize("NFD", "Économie")
 CASES = [
@@ -72,7 +73,7 @@ def test_a_file_of_ordinary_categories_warns_of_nothing(workspace, tmp_path, cap
 def test_a_category_with_a_control_character_is_rejected_with_its_reason(workspace, tmp_path, name):
     report = take_in(workspace, tmp_path / "x.csv", rows(*["ok"] * 30, name))
     assert (report.new, report.rejected) == (30, 1)
-    (row,) = rejected.listed(workspace)
+    (row,) = rejected_rows.list_rejected(workspace)
     assert row.reason == f"category has the control character U+{ord(name[2]):04X}"
 
 
@@ -84,8 +85,8 @@ def test_a_feed_brings_categories_in_the_same_form(workspace, tmp_path):
             f"[sources.bbc]\nkind = 'feed'\nurl = '{site.url}'\nallow_private = true\n"
             "columns = {category = 'category'}\n"
         )
-        (source,) = declaration.load(tmp_path / "sources.toml").values()
-        sources.ingest(workspace, source, lambda _: "")
+        (source,) = source_declarations.load_sources(tmp_path / "sources.toml").values()
+        declared_sources.ingest_source(workspace, source, lambda _: "")
     assert stored(workspace) == {"Économie"}
 
 
@@ -107,23 +108,23 @@ class TestReview:
         return article
 
     def test_what_a_person_says_in_the_ui_is_stored_in_the_same_form(self, workspace, article):
-        annotate.answer(workspace, article, 1, f"{NFD}\u200b ", annotator="ann")
+        annotation.answer(workspace, article, 1, f"{NFD}\u200b ", annotator="ann")
         assert stored(workspace) == {"Économie"}
 
     def test_a_control_character_is_refused_in_the_ui(self, workspace, article):
         with pytest.raises(ReviewError, match=r"category has the control character U\+000A"):
-            annotate.answer(workspace, article, 1, "Écono\nmie", annotator="ann")
+            annotation.answer(workspace, article, 1, "Écono\nmie", annotator="ann")
 
     def test_a_decision_is_stored_in_the_same_form(self, workspace, article):
         with workspace.database.begin() as connection:
             say(connection, article, "x", "ann")
-        conflicts.decide(workspace, article, f" {NFD}", annotator="bob")
+        conflicts.resolve_conflict(workspace, article, f" {NFD}", annotator="bob")
         assert stored(workspace) == {"Économie", "x"}
 
     def test_a_sheet_brings_categories_in_the_same_form_new_ones_too(self, workspace, article, tmp_path, caplog):
         path = tmp_path / "sheet.csv"
         path.write_text(f"id,revision,category,annotator\n{article},1,\u200béconomie,ann\n")
-        report = review_sheets.take_in(workspace, path, new_categories=["éConomie\u200b".lower()])
+        report = sheets.import_sheet(workspace, path, new_categories=["éConomie\u200b".lower()])
         assert (report.new, report.set_aside) == (1, ())
         assert stored(workspace) == {"Économie", "économie"}
         assert "'Économie' and 'économie' look alike" in caplog.text
@@ -132,12 +133,12 @@ class TestReview:
     def test_a_new_category_with_a_control_character_is_refused(self, workspace, tmp_path):
         (tmp_path / "sheet.csv").write_text("id,revision,category,annotator\n")
         with pytest.raises(ReviewError, match=r"--new-category 'a\\nb': has the control character U\+000A"):
-            review_sheets.take_in(workspace, tmp_path / "sheet.csv", new_categories=["a\nb"])
+            sheets.import_sheet(workspace, tmp_path / "sheet.csv", new_categories=["a\nb"])
         assert value(workspace.database, "SELECT count(*) FROM annotations WHERE annotator = 'ann'") == 0
 
     def test_a_category_that_a_model_has_in_another_form_is_known(self, workspace, article):
         run(workspace.database, "UPDATE models SET categories = ARRAY['a', :name]", name=f"{NFD}x")
-        annotate.answer(workspace, article, 1, f"{NFD}x", annotator="ann")
+        annotation.answer(workspace, article, 1, f"{NFD}x", annotator="ann")
         assert stored(workspace) == {"Économie", "Économiex"}
 
 
@@ -145,7 +146,7 @@ class TestImportedModels:
     @pytest.fixture
     def names(self, tmp_path):
         """Return the categories that are read of a model's configuration, or the line with which it is refused."""
-        from tests.tiny import make_artefact
+        from tests.support.tiny_models import make_artefact
 
         directory = make_artefact(tmp_path / "model", seed=0).directory
         config = json.loads((directory / "config.json").read_text())
@@ -154,9 +155,9 @@ class TestImportedModels:
         def read(*given, categories=None):
             labels = {str(number): name for number, name in enumerate((*given, "x", "y", "z")[:outputs])}
             (directory / "config.json").write_text(json.dumps({**config, "id2label": labels}))
-            return hub_model.read(directory, cache=directory.parent / "tokenizers", categories=categories).categories[
-                : len(given)
-            ]
+            return hub_model.read_hub_model(
+                directory, cache=directory.parent / "tokenizers", categories=categories
+            ).categories[: len(given)]
 
         return read
 

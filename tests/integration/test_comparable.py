@@ -11,23 +11,23 @@ import pytest
 
 from classifier import registry
 from classifier.articles import AnnotatedArticle
-from classifier.evaluation.sample import Answers
+from classifier.evaluation.test_articles import Predictions
 from classifier.exceptions import NotComparableError, OutdatedQuestionError, TrainingDataError
-from classifier.ingest.text import text_hash
-from classifier.pipeline import answers, evaluate, exposures, judge, promote
-from classifier.pipeline.answers import Answered
-from classifier.pipeline.exposures import Exposure
-from classifier.pipeline.promote import Question
+from classifier.ingest.fingerprints import text_hash
+from classifier.pipeline.promotion import decisions, evaluation, evaluation_results, gate_result, training_exposure
+from classifier.pipeline.promotion.decisions import PromotionQuestion
+from classifier.pipeline.promotion.evaluation_results import EvaluationResults
+from classifier.pipeline.promotion.training_exposure import TrainingExposure
 from classifier.store import writes
-from classifier.training import snapshot
-from tests.integration.evaluated import add_evaluated, test_articles
-from tests.integration.made_up import COLUMNS, LENIENT, annotate, articles, query, take_in, value
-from tests.tiny import make_artefact
-from tests.unit.judged import answers as answers_of
-from tests.unit.judged import sample
+from classifier.training import data_snapshot
+from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.factories import answers as answers_of
+from tests.support.factories import sample
+from tests.support.synthetic import COLUMNS, LENIENT, annotate, articles, query, take_in, value
+from tests.support.tiny_models import make_artefact
 
 SPLITS = replace(COLUMNS, split="split")
-NOTHING = Exposure(frozenset(), ())
+NOTHING = TrainingExposure(frozenset(), ())
 LONG = "the bank said on monday that its profit had grown by a third since the shares of the company were sold in march"
 
 
@@ -40,7 +40,11 @@ def test_split(workspace, tmp_path):
 
 def add(workspace, name, *, trained_on=None, training=None, without=()):
     """Register a model; all have the same weights. `trained_on` are articles, `without` columns of its snapshot."""
-    content = {} if trained_on is None else {snapshot.FILE: _without(snapshot.encode({"train": trained_on}), without)}
+    content = (
+        {}
+        if trained_on is None
+        else {data_snapshot.FILE: _without(data_snapshot.encode_snapshot({"train": trained_on}), without)}
+    )
     files = make_artefact(workspace.models / name, beside=content)
     with workspace.database.begin() as connection:
         return registry.register(connection, name, files, training or {})
@@ -67,7 +71,7 @@ def dispute(workspace, number):
 
 def between_measurements(monkeypatch, change, times):
     """Make a change after a measurement, so many times."""
-    original, calls = evaluate.run, []
+    original, calls = evaluation.evaluate, []
 
     def measured(workspace, name):
         found = original(workspace, name)
@@ -76,7 +80,7 @@ def between_measurements(monkeypatch, change, times):
             change(len(calls))
         return found
 
-    monkeypatch.setattr(evaluate, "run", measured)
+    monkeypatch.setattr(evaluation, "evaluate", measured)
     return calls
 
 
@@ -85,8 +89,8 @@ def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_
     """One article becomes disputed and another is annotated: as many as before, and none in its place."""
     for name in ("m1", "m2"):
         add(workspace, name)
-        evaluate.run(workspace, name)
-    assert promote.run(workspace, "m1", margins=LENIENT).promoted
+        evaluation.evaluate(workspace, name)
+    assert decisions.promote_if_better(workspace, "m1", margins=LENIENT).promoted
     more = [
         {"id": f"n{number}", "text": f"a phone number {number}", "category": "tech", "split": "test"}
         for number in (1, 2)
@@ -98,7 +102,7 @@ def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_
         take_in(workspace, tmp_path / "n2.csv", more[1:], SPLITS)
 
     calls = between_measurements(monkeypatch, change, 1)
-    judged = judge.run(workspace, "m2")
+    judged = gate_result.apply_gate(workspace, "m2")
     assert calls == ["m2", "m1", "m2"], "the first one was measured before the change"
     macro_f1 = judged.judgement.findings[0].statistics
     assert macro_f1["candidate"] == macro_f1["other"], "the weights are the same"
@@ -118,12 +122,12 @@ def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_
 def test_what_changes_at_each_measurement_is_refused_in_a_line(workspace, monkeypatch):
     for name in ("m1", "m2"):
         add(workspace, name)
-        evaluate.run(workspace, name)
-    assert promote.run(workspace, "m1", margins=LENIENT).promoted
+        evaluation.evaluate(workspace, name)
+    assert decisions.promote_if_better(workspace, "m1", margins=LENIENT).promoted
     dispute(workspace, 0)
     between_measurements(monkeypatch, lambda number: dispute(workspace, number), 99)
     with pytest.raises(NotComparableError, match="m2 and m1: the test articles or their annotations changed"):
-        promote.run(workspace, "m2", margins=LENIENT)
+        decisions.promote_if_better(workspace, "m2", margins=LENIENT)
     assert value(workspace.database, "SELECT name FROM models WHERE status = 'champion'") == "m1"
 
 
@@ -140,21 +144,26 @@ HASHES = tuple(bytes([number]) for number in range(4))
     ],
 )
 def test_another_article_text_or_annotation_is_no_pair(other):
-    mine = Answered("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
+    mine = EvaluationResults("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
     theirs = replace(mine, model="m1", **other)
     with pytest.raises(NotComparableError, match="m2 and m1"):
-        answers.contest(mine, theirs, NOTHING)
+        evaluation_results.compare_models(mine, theirs, NOTHING)
 
 
 def test_articles_that_a_model_was_trained_on_are_left_out_for_both(monkeypatch):
-    monkeypatch.setattr(Answered, "gflops", 1.0)
-    mine = Answered("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
-    found = answers.contest(mine, replace(mine, model="m1"), Exposure(frozenset({2}), ("m1",)))
+    monkeypatch.setattr(EvaluationResults, "gflops", 1.0)
+    mine = EvaluationResults("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
+    found = evaluation_results.compare_models(
+        mine, replace(mine, model="m1"), TrainingExposure(frozenset({2}), ("m1",))
+    )
     assert found.sample.ids.tolist() == [1, 3, 4]
-    assert [isinstance(one, Answers) and len(one.probabilities) for one in (found.candidate, found.champion)] == [3, 3]
+    assert [isinstance(one, Predictions) and len(one.probabilities) for one in (found.candidate, found.champion)] == [
+        3,
+        3,
+    ]
     assert (found.left_out, found.unknown, len(found.baseline)) == (1, ("m1",), 3)
     with pytest.raises(TrainingDataError, match="each of the 4 test articles, or a near-duplicate of it"):
-        answers.contest(mine, None, Exposure(frozenset({1, 2, 3, 4}), ()))
+        evaluation_results.compare_models(mine, None, TrainingExposure(frozenset({1, 2, 3, 4}), ()))
 
 
 class TestTrainedOn:
@@ -174,12 +183,14 @@ class TestTrainedOn:
     def exposed(self, workspace, *models):
         with workspace.database.connect() as connection:
             rows = query(workspace.database, "SELECT id, text_hash FROM articles WHERE split = 'test'")
-            return exposures.find(connection, models, {one: bytes(text_hash) for one, text_hash in rows})
+            return training_exposure.find_exposure(
+                connection, models, {one: bytes(text_hash) for one, text_hash in rows}
+            )
 
     def test_a_near_duplicate_of_a_training_text_is_known(self, workspace, twins):
         ids, old = twins
         model = add(workspace, "m1", trained_on=[old])
-        assert self.exposed(workspace, model) == Exposure(frozenset({ids["twin"]}), ())
+        assert self.exposed(workspace, model) == TrainingExposure(frozenset({ids["twin"]}), ())
 
     def test_so_it_is_after_the_training_text_has_changed(self, workspace, twins, tmp_path):
         ids, old = twins
@@ -204,25 +215,25 @@ class TestTrainedOn:
         add(workspace, "m0", trained_on=[old])
         add(workspace, "m1", training={"from": "m0"})
         model = add(workspace, "m2", trained_on=[], training={"from": "m1"})
-        assert self.exposed(workspace, model) == Exposure(frozenset({ids["twin"]}), ("m1",))
+        assert self.exposed(workspace, model) == TrainingExposure(frozenset({ids["twin"]}), ("m1",))
 
     def test_neither_is_judged_on_it_and_the_gate_says_so(self, workspace, twins):
         _, old = twins
         champion = add(workspace, "m1", trained_on=[old])
-        assert evaluate.run(workspace, "m1").left_out == 1
+        assert evaluation.evaluate(workspace, "m1").left_out == 1
         with workspace.database.begin() as connection:
             writes.make_champion(connection, champion.id)
         add(workspace, "m2", trained_on=[])
-        found = evaluate.run(workspace, "m2")
+        found = evaluation.evaluate(workspace, "m2")
         assert (found.left_out, found.metrics.articles) == (0, 2)
-        judged = judge.run(workspace, "m2")
+        judged = gate_result.apply_gate(workspace, "m2")
         assert judged.test_articles == 1
         assert judged.judgement.findings[-1].reason.startswith("1 test articles left out")
 
     def test_a_model_that_knows_all_test_articles_is_not_evaluated(self, workspace, twins):
         add(workspace, "m1", trained_on=[twins[1], stored_article(workspace, "own")])
         with pytest.raises(TrainingDataError, match="m1: was trained on each of the 2 test articles"):
-            evaluate.run(workspace)
+            evaluation.evaluate(workspace)
 
 
 class TestQuestion:
@@ -234,10 +245,10 @@ class TestQuestion:
         test_articles(workspace, 300)
         for name in ("m0", "m1"):
             add_evaluated(workspace, name)
-            assert promote.run(workspace, name).promoted
+            assert decisions.promote_if_better(workspace, name).promoted
         add_evaluated(workspace, "m2")
-        judged = judge.run(workspace, "m2")
-        return Question(judged.evaluation_ids, judged.champion, judged.judgement.verdict)
+        judged = gate_result.apply_gate(workspace, "m2")
+        return PromotionQuestion(judged.evaluation_ids, judged.champion, judged.judgement.verdict)
 
     def champion(self, workspace):
         return value(workspace.database, "SELECT name FROM models WHERE status = 'champion'")
@@ -245,40 +256,40 @@ class TestQuestion:
     def test_that_still_holds_is_decided_on_although_annotations_came_since(self, workspace, asked):
         with workspace.database.begin() as connection:
             annotate(connection, value(workspace.database, "SELECT min(id) FROM articles"), "b", "ann")
-        decision = promote.run(workspace, "m2", question=asked)
+        decision = decisions.promote_if_better(workspace, "m2", question=asked)
         assert (decision.promoted, decision.previous) == (True, "m1")
         assert decision.statistics["evaluation_ids"] == asked.evaluation_ids
         assert value(workspace.database, "SELECT count(*) FROM evaluations") == 3, "nothing was measured again"
 
     def test_of_another_champion_decides_nothing(self, workspace, asked):
-        promote.roll_back(workspace)
+        decisions.roll_back(workspace)
         with pytest.raises(OutdatedQuestionError, match="what was asked, 'promote' beside m1, does not hold"):
-            promote.run(workspace, "m2", question=asked)
+            decisions.promote_if_better(workspace, "m2", question=asked)
         assert self.champion(workspace) == "m0"
         assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
 
     def test_of_another_verdict_decides_nothing(self, workspace, asked):
         with pytest.raises(OutdatedQuestionError, match="what was asked, 'hold' beside m1, does not hold"):
-            promote.run(workspace, "m2", question=replace(asked, verdict="hold"))
+            decisions.promote_if_better(workspace, "m2", question=replace(asked, verdict="hold"))
         assert self.champion(workspace) == "m1"
 
     def test_of_an_older_evaluation_decides_nothing(self, workspace, asked):
         older = (asked.evaluation_ids[0] - 1, asked.evaluation_ids[1])
         with pytest.raises(OutdatedQuestionError, match="an evaluation or the verdict is another now"):
-            promote.run(workspace, "m2", question=replace(asked, evaluation_ids=older))
+            decisions.promote_if_better(workspace, "m2", question=replace(asked, evaluation_ids=older))
         assert self.champion(workspace) == "m1"
 
     def test_of_which_the_champion_changes_at_the_last_moment_decides_nothing(self, workspace, asked, monkeypatch):
-        original = judge.stored
+        original = gate_result.read_gate_result
 
         def then_rolled_back(*given, **options):
             found = original(*given, **options)
-            promote.roll_back(workspace)
+            decisions.roll_back(workspace)
             return found
 
-        monkeypatch.setattr(judge, "stored", then_rolled_back)
+        monkeypatch.setattr(gate_result, "read_gate_result", then_rolled_back)
         with pytest.raises(OutdatedQuestionError):
-            promote.run(workspace, "m2", question=asked)
+            decisions.promote_if_better(workspace, "m2", question=asked)
         assert self.champion(workspace) == "m0"
 
 
@@ -286,8 +297,8 @@ def test_a_promotion_is_judged_again_if_a_model_was_measured_again_meanwhile(wor
     test_articles(workspace, 300)
     for name in ("m1", "m2"):
         add_evaluated(workspace, name)
-    assert promote.run(workspace, "m1").promoted
-    original, judged = judge.run, []
+    assert decisions.promote_if_better(workspace, "m1").promoted
+    original, judged = gate_result.apply_gate, []
 
     def then_evaluated(*given, **options):
         found = original(*given, **options)
@@ -304,6 +315,6 @@ def test_a_promotion_is_judged_again_if_a_model_was_measured_again_meanwhile(wor
                 )
         return found
 
-    monkeypatch.setattr(judge, "run", then_evaluated)
-    assert promote.run(workspace, "m2").promoted
+    monkeypatch.setattr(gate_result, "apply_gate", then_evaluated)
+    assert decisions.promote_if_better(workspace, "m2").promoted
     assert [found.evaluation_ids[1] for found in judged] == [1, 3]

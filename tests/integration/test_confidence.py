@@ -12,15 +12,16 @@ from sqlalchemy import text
 
 from classifier import registry
 from classifier.exceptions import TrainingDataError
-from classifier.labelling import engine as engines
-from classifier.labelling.pages import Labeller
-from classifier.model import artefact, hardware
-from classifier.model import temperature as temperatures
-from classifier.pipeline import evaluate, import_model, label, models, promote, train
+from classifier.inference import engines
+from classifier.inference.labeller import Labeller
+from classifier.model import artefact, hardware, temperature_scaling
+from classifier.pipeline.labelling import queue
+from classifier.pipeline.promotion import decisions, evaluation, model_details
+from classifier.pipeline.training import candidate, model_import
 from classifier.store import reads, writes
 from classifier.training.recipes import Recipe
-from tests.integration.made_up import COLUMNS, LENIENT, articles, query, run, take_in, unlabelled, value
-from tests.tiny import make_artefact, make_encoder
+from tests.support.synthetic import COLUMNS, LENIENT, articles, query, run, take_in, unlabelled, value
+from tests.support.tiny_models import make_artefact, make_encoder
 
 RECIPE = Recipe(epochs=1, max_length=32, precision="float32")
 SURE = {"temperature": {"value": 2.5}, "threshold": {"value": 0.5}}
@@ -39,7 +40,7 @@ def place(workspace, tmp_path, monkeypatch):
 @pytest.fixture
 def imported(place, tmp_path):
     make_artefact(tmp_path / "elsewhere")
-    return import_model.run(place, str(tmp_path / "elsewhere"), wanted_precision=0.1)
+    return model_import.import_model(place, str(tmp_path / "elsewhere"), wanted_precision=0.1)
 
 
 def crown(place, name, **more):
@@ -51,7 +52,9 @@ def crown(place, name, **more):
 
 
 def raw(files, texts, engine="openvino"):
-    return Labeller(files.tokenization(), engines.choose(files, engine=engine), files.categories).probabilities(texts)
+    return Labeller(files.tokenization(), engines.choose_engine(files, engine=engine), files.categories).probabilities(
+        texts
+    )
 
 
 @pytest.mark.slow
@@ -66,7 +69,7 @@ def test_a_training_fits_both_on_validation_articles_alone_and_keeps_them(place,
 
     monkeypatch.setattr(Labeller, "probabilities", spy)
     make_encoder(tmp_path / "encoder")
-    trained = train.run(place, RECIPE, encoder_name=str(tmp_path / "encoder"), wanted_precision=0.5)
+    trained = candidate.train(place, RECIPE, encoder_name=str(tmp_path / "encoder"), wanted_precision=0.5)
     with place.database.connect() as connection:
         assert asked == {article.text for article in reads.annotated_articles(connection, "validation")}
     kept = json.loads((Path(trained.artefact) / "classifier.json").read_text())["confidence"]
@@ -84,7 +87,7 @@ def test_a_training_fits_both_on_validation_articles_alone_and_keeps_them(place,
 class TestEvaluation:
     @pytest.mark.usefixtures("imported")
     def test_it_says_what_it_was_before_and_what_the_threshold_reached(self, place):
-        found = evaluate.run(place)
+        found = evaluation.evaluate(place)
         ((report,),) = query(place.database, "SELECT metrics -> 'report' FROM evaluations")
         calibration, abstention = report["calibration"], report["abstention"]
         assert calibration["temperature"] == value(place.database, "SELECT temperature FROM models") != 1
@@ -98,17 +101,17 @@ class TestEvaluation:
         )[0]
         assert (abstention["coverage"], abstention["precision"]) == (labelled / 60, right / labelled)
         assert abstention["wanted_precision"] == 0.1
-        shown = models.show(place)
+        shown = model_details.describe_model(place)
         assert shown.evaluation["confidence"] == json.loads(json.dumps(found.confidence))
         assert (shown.temperature, shown.confidence["threshold"]["reached"]) == (calibration["temperature"], True)
 
     def test_stored_answers_are_those_of_the_temperature(self, place, imported):
-        evaluate.run(place)
+        evaluation.evaluate(place)
         stored = query(place.database, "SELECT probabilities FROM evaluation_predictions ORDER BY article_id")
-        files = artefact.read(Path(imported.artefact))
+        files = artefact.read_artefact(Path(imported.artefact))
         with place.database.connect() as connection:
             texts = [article.text for article in reads.annotated_articles(connection, "test")]
-        expected = temperatures.apply(raw(files, texts), files.temperature)
+        expected = temperature_scaling.apply(raw(files, texts), files.temperature)
         np.testing.assert_allclose([row for (row,) in stored], expected, rtol=0, atol=1e-6)
 
 
@@ -116,14 +119,14 @@ class TestEvaluation:
 def test_what_is_written_is_calibrated_with_either_engine(place, tmp_path, engine):
     crown(place, "m1", details={"confidence": SURE})
     take_in(place, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
-    label.run(place, engine=engine)
+    queue.label_queue(place, engine=engine)
     rows = query(
         place.database,
         "SELECT text, confidence, probabilities FROM predictions JOIN articles ON id = article_id ORDER BY id",
     )
     assert len(rows) == 30
-    files = artefact.read(place.models / "m1")
-    expected = temperatures.apply(raw(files, [row[0] for row in rows], engine), 2.5)
+    files = artefact.read_artefact(place.models / "m1")
+    expected = temperature_scaling.apply(raw(files, [row[0] for row in rows], engine), 2.5)
     np.testing.assert_allclose([row[2] for row in rows], expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose([row[1] for row in rows], expected.max(axis=1), rtol=0, atol=1e-5)
 
@@ -131,11 +134,11 @@ def test_what_is_written_is_calibrated_with_either_engine(place, tmp_path, engin
 def test_a_model_of_before_says_the_same_bits_as_before(place, tmp_path):
     crown(place, "m1")
     take_in(place, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
-    label.run(place, engine="openvino")
+    queue.label_queue(place, engine="openvino")
     rows = query(place.database, "SELECT text, probabilities FROM predictions JOIN articles ON id = article_id")
     labeller = Labeller.of(
-        files := artefact.read(place.models / "m1"),
-        engines.choose(files, engine="openvino"),
+        files := artefact.read_artefact(place.models / "m1"),
+        engines.choose_engine(files, engine="openvino"),
         home=place.settings.home,
     )
     found = np.array([row[1] for row in rows], dtype=np.float32)
@@ -154,7 +157,7 @@ class TestView:
     def labelled(self, place, tmp_path):
         crown(place, "m1", details={"confidence": SURE})
         take_in(place, tmp_path / "new.csv", unlabelled(40, seed=1, prefix="new"), source="new")
-        label.run(place)
+        queue.label_queue(place)
         return place
 
     def test_a_label_that_is_not_sure_enough_is_marked_and_still_shown(self, labelled):
@@ -176,32 +179,32 @@ class TestView:
     def test_it_follows_the_champion(self, labelled):
         before = self.abstained(labelled)
         crown(labelled, "m2", seed=3)
-        label.run(labelled)
+        queue.label_queue(labelled)
         assert set(self.abstained(labelled).values()) == {False}
-        promote.roll_back(labelled, "m1")
+        decisions.roll_back(labelled, "m1")
         assert self.abstained(labelled) == before
 
     def test_a_new_choice_of_the_champions_threshold_shows_at_once(self, labelled):
-        found = evaluate.run(labelled, "champion", wanted_precision=0.0)
+        found = evaluation.evaluate(labelled, "champion", wanted_precision=0.0)
         assert (found.confidence["threshold"], found.confidence["wanted_precision"]) == (0, 0)
         assert set(self.abstained(labelled).values()) == {False}
-        shown = models.show(labelled, "champion")
+        shown = model_details.describe_model(labelled, "champion")
         assert shown.confidence == {"temperature": {"value": 2.5}, "threshold": shown.confidence["threshold"]}
         assert shown.confidence["threshold"]["wanted_precision"] == 0
 
     def test_an_evaluation_alone_leaves_the_threshold(self, labelled):
-        evaluate.run(labelled, "champion")
+        evaluation.evaluate(labelled, "champion")
         assert value(labelled.database, "SELECT threshold FROM models") == 0.5
-        assert promote.run(labelled, margins=LENIENT).reason == registry.AS_IT_IS
+        assert decisions.promote_if_better(labelled, margins=LENIENT).reason == registry.AS_IT_IS
 
 
 def test_without_validation_articles_nothing_is_chosen_and_asking_for_it_says_why(place, tmp_path):
     run(place.database, "UPDATE articles SET split = 'train' WHERE split = 'validation'")
     make_artefact(tmp_path / "elsewhere")
-    imported = import_model.run(place, str(tmp_path / "elsewhere"))
+    imported = model_import.import_model(place, str(tmp_path / "elsewhere"))
     assert imported.confidence == "not calibrated, abstains from nothing"
     with pytest.raises(TrainingDataError, match="validation split has no annotated article to choose a threshold on"):
-        evaluate.run(place, wanted_precision=0.9)
+        evaluation.evaluate(place, wanted_precision=0.9)
 
 
 @pytest.mark.usefixtures("imported")
@@ -239,7 +242,7 @@ def test_near_duplicates_among_the_validation_articles_count_once_for_a_threshol
     rows = [{**row, "split": "validation", "id": f"again{n}"} for n, row in enumerate(articles(240)) if n // 3 % 4 == 2]
     take_in(place, tmp_path / "again.csv", rows, replace(COLUMNS, split="split"))
     make_artefact(tmp_path / "elsewhere")
-    import_model.run(place, str(tmp_path / "elsewhere"))
+    model_import.import_model(place, str(tmp_path / "elsewhere"))
     counted = "SELECT confidence->'temperature'->'articles', confidence->'threshold'->'articles' FROM models"
     clusters = (
         "SELECT count(DISTINCT cluster_id) FROM articles JOIN text_clusters USING (fingerprint) WHERE split = :split"

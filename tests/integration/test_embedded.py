@@ -10,14 +10,14 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.waiting import HANG_S
+from tests.support.waiting import HANG_S
 
 USE = """
 import sys
 from pathlib import Path
 from sqlalchemy import create_engine, text
-from classifier import embedded
-urls = embedded.start(Path(sys.argv[1]), "articles", "airflow")
+from classifier import embedded_postgres
+urls = embedded_postgres.start(Path(sys.argv[1]), "articles", "airflow")
 for url in urls.values():
     with create_engine(url).connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1

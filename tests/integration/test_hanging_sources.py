@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from classifier.exceptions import SourceError, SourceUnavailableError
-from classifier.ingest import declaration
-from classifier.pipeline import sources
-from classifier.store import near_duplicates, writes
-from tests.integration.made_up import COLUMNS, articles, query, run, take_in, unlabelled, value
-from tests.loopback import frozen
-from tests.waiting import wait_for
+from classifier.ingest import source_declarations
+from classifier.pipeline.ingest import declared_sources
+from classifier.store import near_duplicate_clusters, writes
+from tests.support.loopback import frozen
+from tests.support.synthetic import COLUMNS, articles, query, run, take_in, unlabelled, value
+from tests.support.waiting import wait_for
 
 SPLIT_LOCKS = (
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
@@ -40,7 +40,7 @@ def declared(tmp_path, url, *, timeout_s):
         f"[sources.cms]\nkind = 'sql'\nurl = '{url}'\nquery = 'SELECT id, body FROM stories'\n"
         f"timeout_s = {timeout_s}\ncolumns = {{text = 'body', id = 'id'}}\n"
     )
-    return declaration.load(tmp_path / "sources.toml")["cms"]
+    return source_declarations.load_sources(tmp_path / "sources.toml")["cms"]
 
 
 def through(url, server):
@@ -48,7 +48,7 @@ def through(url, server):
 
 
 def ingest(workspace, source):
-    return sources.ingest(workspace, source, lambda found: found.url)
+    return declared_sources.ingest_source(workspace, source, lambda found: found.url)
 
 
 def test_a_database_that_accepts_and_never_answers_is_given_up_in_one_line(workspace, tmp_path):
@@ -136,17 +136,17 @@ def test_ingests_that_reject_the_same_row_do_not_wait_for_each_other_while_they_
 class TestWaitingForAnotherIngest:
     def test_has_a_limit_and_names_who_is_merging(self, workspace):
         with workspace.database.connect() as first, workspace.database.connect() as second:
-            near_duplicates.wait_for_other_ingests(first, "bbc")
+            near_duplicate_clusters.wait_for_other_ingests(first, "bbc")
             pid = first.execute(text("SELECT pg_backend_pid()")).scalar_one()
             line = (
                 rf"^news: ingest of bbc \(process {pid} of the database server\) has been merging for more than 0.05 s"
             )
             with pytest.raises(SourceUnavailableError, match=line):
-                near_duplicates.wait_for_other_ingests(second, "news", max_wait_s=0.05)
+                near_duplicate_clusters.wait_for_other_ingests(second, "news", max_wait_s=0.05)
 
     def test_leaves_the_limits_of_statements_as_they_were(self, workspace):
         limits = text("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
         with workspace.database.connect() as connection:
             before = connection.execute(limits).one()
-            near_duplicates.wait_for_other_ingests(connection, "bbc")
+            near_duplicate_clusters.wait_for_other_ingests(connection, "bbc")
             assert connection.execute(limits).one() == before

@@ -10,14 +10,15 @@ import pytest
 
 from classifier import registry
 from classifier.exceptions import SettingsError
-from classifier.labelling.keras_engine import KerasEngine
-from classifier.labelling.openvino_graph import OpenVinoEngine
-from classifier.labelling.pages import Labeller
+from classifier.inference.keras_engine import KerasEngine
+from classifier.inference.labeller import Labeller
+from classifier.inference.openvino_engine import OpenVinoEngine
 from classifier.model import artefact
-from classifier.pipeline import evaluate, import_model, models, promote
-from classifier.pipeline import label as labelling
-from tests.integration.made_up import COLUMNS, articles, run, take_in, unlabelled, value
-from tests.tiny import CATEGORIES, SPECIALS, WORDS, write_tokenizer
+from classifier.pipeline.labelling import queue
+from classifier.pipeline.promotion import decisions, evaluation, model_details
+from classifier.pipeline.training import model_import
+from tests.support.synthetic import COLUMNS, articles, run, take_in, unlabelled, value
+from tests.support.tiny_models import CATEGORIES, SPECIALS, WORDS, write_tokenizer
 
 torch = pytest.importorskip("torch", reason="makes a model with PyTorch: install the extra 'torch'")
 
@@ -53,7 +54,7 @@ def theirs(tmp_path_factory):
 @pytest.mark.parametrize("engine", ["openvino", "keras"])
 def test_both_engines_give_pytorchs_classes_and_probabilities(workspace, theirs, engine):
     directory, expected = theirs
-    imported = import_model.run(workspace, str(directory))
+    imported = model_import.import_model(workspace, str(directory))
     assert imported.categories == ("tech", "business", "sport")
     with workspace.database.connect() as connection:
         files = registry.open_artefact(registry.find(connection, imported.model))
@@ -69,29 +70,29 @@ def test_it_is_a_candidate_that_is_evaluated_and_judged_and_labels_as_champion(w
     rows = [{**row, "split": ("train", "test")[n % 2]} for n, row in enumerate(articles(40))]
     take_in(workspace, tmp_path / "x.csv", rows, type(COLUMNS)("text", "category", "id", "split"))
     take_in(workspace, tmp_path / "new.csv", unlabelled(6, seed=3, prefix="new"))
-    imported = import_model.run(workspace, str(theirs[0]), max_length=32)
-    described = models.show(workspace, imported.model)
+    imported = model_import.import_model(workspace, str(theirs[0]), max_length=32)
+    described = model_details.describe_model(workspace, imported.model)
     assert described.status == "candidate"
     assert described.training["imported"]["source"] == str(theirs[0])
     assert described.evaluation is None
-    files = artefact.read(workspace.models / imported.model, manifest_sha256=described.manifest_sha256)
+    files = artefact.read_artefact(workspace.models / imported.model, manifest_sha256=described.manifest_sha256)
     assert files.manifest["max_length"] == 32
-    assert evaluate.run(workspace).train_seconds is None
-    assert not promote.run(workspace).promoted, "its weights are random, and the gate sees that"
+    assert evaluation.evaluate(workspace).train_seconds is None
+    assert not decisions.promote_if_better(workspace).promoted, "its weights are random, and the gate sees that"
     run(workspace.database, "UPDATE models SET status = 'champion', promoted_at = now()")
-    assert labelling.run(workspace).labelled == 6
+    assert queue.label_queue(workspace).labelled == 6
     assert value(workspace.database, "SELECT count(*) FROM article_labels WHERE origin = 'prediction'") == 6
 
 
 def test_what_cannot_be_ours_leaves_nothing_behind(workspace, theirs):
     with pytest.raises(SettingsError, match="max length 4"):
-        import_model.run(workspace, str(theirs[0]), max_length=4)
+        model_import.import_model(workspace, str(theirs[0]), max_length=4)
     assert not workspace.models.exists()
     assert value(workspace.database, "SELECT count(*) FROM models") == 0
 
 
 def test_given_names_replace_the_models_own(workspace, theirs):
-    found = import_model.run(workspace, str(theirs[0]), categories=", ".join(CATEGORIES))
+    found = model_import.import_model(workspace, str(theirs[0]), categories=", ".join(CATEGORIES))
     assert found.categories == CATEGORIES
 
 
@@ -104,8 +105,8 @@ def test_an_import_keeps_the_word_pieces_of_transformers(workspace, theirs, tmp_
     path = directory / "tokenizer_config.json"
     options = {"do_lower_case": False, "truncation_side": "left", "model_max_length": 16}
     path.write_text(json.dumps({**json.loads(path.read_text()), **options}))
-    imported = import_model.run(workspace, str(directory))
-    files = artefact.read(workspace.models / imported.model)
+    imported = model_import.import_model(workspace, str(directory))
+    files = artefact.read_artefact(workspace.models / imported.model)
     assert imported.max_length == 16
     tokenizers = [AutoTokenizer.from_pretrained(one) for one in (directory, files.directory)]
     expected, reopened = (one(list(TEXTS), truncation=True, max_length=16)["input_ids"] for one in tokenizers)

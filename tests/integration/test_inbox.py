@@ -10,10 +10,10 @@ import pytest
 
 from classifier.exceptions import SourceError
 from classifier.ingest.splits import Proportions
-from classifier.pipeline import inbox
-from classifier.pipeline.ingest import Ingested, Options
-from classifier.store import bookkeeping
-from tests.integration.made_up import COLUMNS, articles, dump, query, take_in, value, write_csv
+from classifier.pipeline.ingest import inbox
+from classifier.pipeline.ingest.units import Ingested, Options
+from classifier.store import ingest_runs
+from tests.support.synthetic import COLUMNS, articles, dump, query, take_in, value, write_csv
 
 OPTIONS = Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
 OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def ingest(workspace, folder):
-    return lambda options=OPTIONS, **more: inbox.run(workspace, f"{folder}/*", options, **more)
+    return lambda options=OPTIONS, **more: inbox.ingest_inbox(workspace, f"{folder}/*", options, **more)
 
 
 def drop(path, rows, *, at=OLD):
@@ -46,7 +46,7 @@ def test_files_that_were_read_are_not_even_opened_again(workspace, ingest, folde
     drop(folder / "b.csv", articles(5, prefix="b"))
     assert ingest() == Ingested(files=2, read=10, new=10, annotations=10)
     before = dump(workspace.database)
-    monkeypatch.setattr("classifier.ingest.stored.sha256", None)
+    monkeypatch.setattr("classifier.ingest.object_store.sha256", None)
     assert ingest() == Ingested()
     assert dump(workspace.database) == before
     assert query(workspace.database, "SELECT status, files FROM ingest_runs ORDER BY id") == [
@@ -99,7 +99,7 @@ def test_a_crash_between_reading_and_remembering_loses_nothing(workspace, ingest
 
     for moment in ("remember", "add_to_run"):
         with monkeypatch.context() as patch:
-            patch.setattr(bookkeeping, moment, die)
+            patch.setattr(ingest_runs, moment, die)
             with pytest.raises(KilledError):
                 ingest()
         assert value(workspace.database, "SELECT count(*) FROM articles") == 0

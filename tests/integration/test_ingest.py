@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 
 from classifier.exceptions import SourceError, TooManyRejectedError
-from classifier.ingest import sources
-from classifier.ingest.sources import Columns
+from classifier.ingest import readers
+from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
-from classifier.pipeline.ingest import Ingested
-from tests.integration.made_up import COLUMNS, articles, dump, query, run, take_in, unlabelled, value, write_csv
-from tests.waiting import HANG_S
+from classifier.pipeline.ingest.units import Ingested
+from tests.support.synthetic import COLUMNS, articles, dump, query, run, take_in, unlabelled, value, write_csv
+from tests.support.waiting import HANG_S
 
 SPLIT_COLUMNS = Columns("text", "category", "id", "split")
 AWKWARD = {
@@ -269,8 +269,10 @@ class TestBadRows:
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Read seven rows at a time."""
-    whole = sources.read
-    monkeypatch.setattr(sources, "read", lambda path, columns, **options: whole(path, columns, **options, chunk_rows=7))
+    whole = readers.read_file
+    monkeypatch.setattr(
+        readers, "read_file", lambda path, columns, **options: whole(path, columns, **options, chunk_rows=7)
+    )
 
 
 def test_a_file_that_breaks_off_leaves_nothing_behind(workspace, tmp_path, small_chunks):

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from classifier.ingest import columns, sources
+from classifier.ingest import columns, readers
 from classifier.ingest.columns import Columns
-from classifier.pipeline import ingest
+from classifier.pipeline.ingest import units
 from classifier.settings import Settings
-from classifier.store import connection as connections
+from classifier.store import connections
 from classifier.workspace import Workspace
-from tests.memory import measured
+from tests.support.memory import measured
 
 PEAK_MIB = 400
 """Above what the process takes before, some 150 MiB, with chunks of a quarter of the usual size."""
@@ -27,9 +27,9 @@ GROWTH_MIB = 60
 
 def take_in(url, path, home):
     """Take a file in as the command does, and return how many articles are new."""
-    columns.CHUNK_BYTES = sources.parquet.CHUNK_BYTES = 4 * 2**20  # so that few texts fill every stage
+    columns.CHUNK_BYTES = readers.parquet_files.CHUNK_BYTES = 4 * 2**20  # so that few texts fill every stage
     workspace = Workspace(connections.connect(url), Settings(home=home, _env_file=None))
-    report = ingest.run(workspace, path, Columns("text", "category", "id"))
+    report = units.ingest_files(workspace, path, Columns("text", "category", "id"))
     workspace.database.dispose()
     return report.new
 

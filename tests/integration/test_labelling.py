@@ -15,16 +15,17 @@ import pytest
 
 from classifier import registry
 from classifier.exceptions import ArtefactError, NoChampionError
+from classifier.inference import engines
 from classifier.labelling import claims as claims_module
-from classifier.labelling import engine, worker
+from classifier.labelling import worker
 from classifier.labelling.claims import Claims
-from classifier.pipeline import dead_letters, label
+from classifier.pipeline.labelling import dead_letters, queue
 from classifier.store import labelling_queue, reads, writes
 from classifier.store.labelling_queue import Selection
-from tests import killing
-from tests.integration.made_up import articles, crown, dump, query, run, take_in, unlabelled, value
-from tests.tiny import CATEGORIES
-from tests.waiting import HANG_S, wait_for
+from tests.support import killing
+from tests.support.synthetic import articles, crown, dump, query, run, take_in, unlabelled, value
+from tests.support.tiny_models import CATEGORIES
+from tests.support.waiting import HANG_S, wait_for
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ class Fake:
 def test_everything_that_waits_is_labelled(workspace, tmp_path, champion, labellings):
     take_in(workspace, tmp_path / "x.csv", articles(9) + unlabelled(300, prefix="u"))
     started, pages = [], []
-    report = label.run(workspace, page_size=64, on_start=started.append, on_page=pages.append)
+    report = queue.label_queue(workspace, page_size=64, on_start=started.append, on_page=pages.append)
     assert (report.model, report.labelled, report.dead_letters, report.waiting) == ("m1", 300, 0, 0)
     assert started == [300]
     assert pages == [64, 64, 64, 64, 44]
@@ -84,16 +85,16 @@ def test_everything_that_waits_is_labelled(workspace, tmp_path, champion, labell
 
 
 def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_path, champion):
-    from classifier.labelling.pages import Labeller
+    from classifier.inference.labeller import Labeller
 
     take_in(workspace, tmp_path / "x.csv", unlabelled(50))
-    label.run(workspace, page_size=7, engine="openvino")
+    queue.label_queue(workspace, page_size=7, engine="openvino")
     found = query(
         workspace.database,
         "SELECT text, category, confidence, probabilities FROM predictions JOIN articles ON id = article_id",
     )
     files = registry.open_artefact(champion)
-    labeller = Labeller.of(files, engine.choose(files, engine="openvino"))
+    labeller = Labeller.of(files, engines.choose_engine(files, engine="openvino"))
     expected = labeller.probabilities([row[0] for row in found])
     stored = np.array([row[3] for row in found], dtype=np.float32)
     np.testing.assert_array_equal(stored, expected)
@@ -105,16 +106,16 @@ def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_p
 
 def test_a_limit_is_kept_and_the_rest_waits(workspace, tmp_path, champion):
     take_in(workspace, tmp_path / "x.csv", unlabelled(50))
-    report = label.run(workspace, limit=20, page_size=8)
+    report = queue.label_queue(workspace, limit=20, page_size=8)
     assert (report.labelled, report.waiting) == (20, 30)
-    assert label.run(workspace).labelled == 30
-    assert label.run(workspace) == label.Labelled("m1", 0, 0, 0, pytest.approx(0, abs=5), report.engine)
+    assert queue.label_queue(workspace).labelled == 30
+    assert queue.label_queue(workspace) == queue.LabellingReport("m1", 0, 0, 0, pytest.approx(0, abs=5), report.engine)
 
 
 def test_two_workers_share_the_queue_and_label_each_article_once(workspace, tmp_path, champion, labellings):
     take_in(workspace, tmp_path / "x.csv", unlabelled(400))
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(label.run, workspace, page_size=10) for _ in range(2)]
+        runs = [pool.submit(queue.label_queue, workspace, page_size=10) for _ in range(2)]
         reports = [one.result(timeout=HANG_S) for one in runs]
     assert sum(report.labelled for report in reports) == 400
     assert labellings() == [(1, 400)]
@@ -131,7 +132,9 @@ def test_two_workers_have_pages_of_their_own_at_the_same_time(workspace, tmp_pat
             return super().run(texts)
 
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(worker.work, workspace.database, champion, Meeting(), page_size=10) for _ in range(2)]
+        runs = [
+            pool.submit(worker.label_pages, workspace.database, champion, Meeting(), page_size=10) for _ in range(2)
+        ]
         assert sum(one.result(timeout=HANG_S).labelled for one in runs) == 400
     assert labellings() == [(1, 400)]
 
@@ -157,7 +160,7 @@ class TestPipeline:
                     wait_for(lambda: value(workspace.database, "SELECT count(*) FROM predictions") == 10)
                 return super().run(texts)
 
-        done = worker.work(workspace.database, champion, Patient(), page_size=10)
+        done = worker.label_pages(workspace.database, champion, Patient(), page_size=10)
         assert (done.labelled, labellings()) == (30, [(1, 30)])
 
     @pytest.mark.parametrize("error", [OSError("no device"), KeyboardInterrupt()])
@@ -165,7 +168,7 @@ class TestPipeline:
         take_in(workspace, tmp_path / "x.csv", unlabelled(50))
         labels = Fake(lambda text: error if text.endswith("a25") else None)
         with pytest.raises(type(error)):
-            worker.work(workspace.database, champion, labels, page_size=10)
+            worker.label_pages(workspace.database, champion, labels, page_size=10)
         assert value(workspace.database, "SELECT count(*) FROM predictions") == 20
         with workspace.database.begin() as connection:
             assert len(labelling_queue.claim(connection, champion.id, 50, labelling_queue.Selection())[0]) == 30
@@ -180,7 +183,7 @@ class TestPipeline:
                 return texts
 
         with pytest.raises(MemoryError):
-            worker.work(workspace.database, champion, Forgetful(), page_size=10)
+            worker.label_pages(workspace.database, champion, Forgetful(), page_size=10)
         assert value(workspace.database, "SELECT count(*) FROM predictions") == 20
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 10
 
@@ -196,14 +199,14 @@ class TestPipeline:
 
         monkeypatch.setattr(writes, "write_predictions", fail)
         with pytest.raises(OSError, match="disk"):
-            worker.work(workspace.database, champion, Fake(), page_size=10)
+            worker.label_pages(workspace.database, champion, Fake(), page_size=10)
         assert value(workspace.database, "SELECT count(*) FROM predictions") == 10
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 40
 
     def test_a_limit_holds_for_pages_that_are_claimed_ahead(self, workspace, tmp_path, champion):
         take_in(workspace, tmp_path / "x.csv", unlabelled(50))
         labels = Fake()
-        assert worker.work(workspace.database, champion, labels, page_size=10, limit=25).labelled == 25
+        assert worker.label_pages(workspace.database, champion, labels, page_size=10, limit=25).labelled == 25
         assert labels.calls == [10, 10, 5]
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 25
 
@@ -239,28 +242,28 @@ class TestSelection:
         return lambda: dict(query(workspace.database, LABELLED_BY_SOURCE))
 
     def test_new_articles_go_before_a_backlog_that_is_not_even_looked_at(self, workspace, some):
-        assert label.run(workspace, limit=10).labelled == 10
+        assert queue.label_queue(workspace, limit=10).labelled == 10
         assert some() == {"new": 10}
         assert value(workspace.database, "SELECT backfilled_to FROM models") == 0
         totals = []
-        assert label.run(workspace, on_start=totals.append).labelled == 30
+        assert queue.label_queue(workspace, on_start=totals.append).labelled == 30
         assert totals == [0, 30]
         assert some() == {"new": 10, "old": 30}
 
     def test_new_articles_alone(self, workspace, some):
-        assert label.run(workspace, selection=Selection(backfill=False)).labelled == 10
+        assert queue.label_queue(workspace, selection=Selection(backfill=False)).labelled == 10
         assert some() == {"new": 10}
 
     def test_the_backfill_alone(self, workspace, some):
-        assert label.run(workspace, selection=Selection(new=False)).labelled == 30
+        assert queue.label_queue(workspace, selection=Selection(new=False)).labelled == 30
         assert some() == {"old": 30}
 
     def test_articles_of_one_source(self, workspace, some):
-        report = label.run(workspace, selection=Selection(source="old"), page_size=7)
+        report = queue.label_queue(workspace, selection=Selection(source="old"), page_size=7)
         assert (report.labelled, some(), report.waiting) == (30, {"old": 30}, 10)
 
     def test_articles_since_a_day(self, workspace, some):
-        report = label.run(workspace, selection=Selection(since=datetime(2026, 6, 1, tzinfo=UTC)), page_size=7)
+        report = queue.label_queue(workspace, selection=Selection(since=datetime(2026, 6, 1, tzinfo=UTC)), page_size=7)
         assert (report.labelled, some(), report.waiting) == (39, {"new": 9, "old": 30}, 1)
 
     def test_is_told_on_the_command_line(self, workspace, some, classifier):
@@ -287,27 +290,27 @@ class TestFault:
     def waits(self, workspace, tmp_path, champion, monkeypatch):  # noqa: ARG002 - it is there
         take_in(workspace, tmp_path / "x.csv", unlabelled(50))
         found = []
-        monkeypatch.setattr(label.time, "sleep", found.append)
+        monkeypatch.setattr(queue.time, "sleep", found.append)
         return found
 
     @pytest.fixture
     def labels(self, monkeypatch):
         def use(raises):
-            monkeypatch.setattr(label.Labeller, "of", lambda *_, **__: Fake(raises))
+            monkeypatch.setattr(queue.Labeller, "of", lambda *_, **__: Fake(raises))
 
         return use
 
     def test_is_tried_again_from_where_it_was(self, workspace, waits, labels, labellings):
         faults = [OSError("gone"), MemoryError(), OSError("gone")]
         labels(lambda text: faults.pop() if text.endswith("a25") and faults else None)
-        report = label.run(workspace, page_size=10)
+        report = queue.label_queue(workspace, page_size=10)
         assert (report.labelled, report.dead_letters, waits) == (50, 0, [1, 2, 4])
         assert labellings() == [(1, 50)]
 
     def test_that_stays_is_raised_in_the_end(self, workspace, waits, labels):
         labels(lambda text: OSError("gone") if text.endswith("a25") else None)
         with pytest.raises(OSError, match="gone"):
-            label.run(workspace, page_size=10)
+            queue.label_queue(workspace, page_size=10)
         assert waits == [1, 2, 4, 8, 16]
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 30
         assert value(workspace.database, "SELECT count(*) FROM dead_letters") == 0
@@ -320,7 +323,7 @@ class TestFault:
                 ended.append(query(workspace.database, END_THE_OTHERS))
 
         labels(end)
-        assert label.run(workspace, page_size=10).labelled >= 40, "what was committed is not counted twice"
+        assert queue.label_queue(workspace, page_size=10).labelled >= 40, "what was committed is not counted twice"
         assert waits == [1]
         assert labellings() == [(1, 50)]
 
@@ -328,7 +331,7 @@ class TestFault:
     def test_a_limit_counts_what_was_committed_before_it(self, workspace, labels):
         faults = [OSError("gone")]
         labels(lambda text: faults.pop() if text.endswith("a15") and faults else None)
-        assert label.run(workspace, page_size=10, limit=30).labelled == 30
+        assert queue.label_queue(workspace, page_size=10, limit=30).labelled == 30
         assert value(workspace.database, "SELECT count(*) FROM predictions") == 30
 
 
@@ -357,7 +360,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace, tmp_path, 
         )[0]
         assert waiting + labelled == 2500, f"after kill {number}, at step {kill_at}"
         assert 0 < labelled < 2500
-    report = label.run(workspace)
+    report = queue.label_queue(workspace)
     assert report.waiting == 0
     assert value(workspace.database, done) == 2500
     assert labellings() == [(1, 2500)]
@@ -375,7 +378,7 @@ class TestBrokenArticle:
     @pytest.mark.usefixtures("waiting")
     def test_becomes_a_dead_letter_and_its_neighbours_are_labelled(self, workspace, champion):
         labels = Fake(lambda text: RuntimeError(f"cannot\nread {text}") if "poison" in text else None)
-        done = worker.work(workspace.database, champion, labels, page_size=16)
+        done = worker.label_pages(workspace.database, champion, labels, page_size=16)
         assert (done.labelled, done.dead, done.replaced) == (17, 3, False)
         dead = query(
             workspace.database,
@@ -388,11 +391,11 @@ class TestBrokenArticle:
 
     def test_is_tried_again_when_its_text_changes(self, workspace, tmp_path, champion, waiting):
         labels = Fake(lambda text: RuntimeError("no") if "poison" in text else None)
-        worker.work(workspace.database, champion, labels)
+        worker.label_pages(workspace.database, champion, labels)
         waiting[3]["text"] = "harmless"
         take_in(workspace, tmp_path / "x.csv", waiting)
-        assert [letter.external_id for letter in dead_letters.listed(workspace)] == ["a11", "a12"]
-        assert worker.work(workspace.database, champion, labels).labelled == 1
+        assert [letter.external_id for letter in dead_letters.list_dead_letters(workspace)] == ["a11", "a12"]
+        assert worker.label_pages(workspace.database, champion, labels).labelled == 1
         assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a3'") == "sport"
         assert value(workspace.database, "SELECT count(*) FROM dead_letters") == 2
 
@@ -404,14 +407,14 @@ class TestBrokenArticle:
                     raise ValueError("cannot be tokenised")
                 return texts
 
-        done = worker.work(workspace.database, champion, Choking(), page_size=16)
+        done = worker.label_pages(workspace.database, champion, Choking(), page_size=16)
         assert (done.labelled, done.dead) == (17, 3)
 
     @pytest.mark.usefixtures("waiting")
     def test_is_not_quoted_in_the_reason(self, workspace, champion):
         labels = Fake(lambda text: ValueError(f"bad {text!r}") if "poison" in text else None)
-        worker.work(workspace.database, champion, labels)
-        reasons = {letter.reason for letter in dead_letters.listed(workspace)}
+        worker.label_pages(workspace.database, champion, labels)
+        reasons = {letter.reason for letter in dead_letters.list_dead_letters(workspace)}
         assert reasons == {"ValueError: (what it says quotes the text)"}
 
     @pytest.mark.usefixtures("waiting")
@@ -419,13 +422,13 @@ class TestBrokenArticle:
         """An engine may call it something else than MemoryError: a harmless text as long fails as well."""
         labels = Fake(lambda text: RuntimeError("out of memory") if len(text) >= 8 else None)
         with pytest.raises(RuntimeError, match="memory"):
-            worker.work(workspace.database, champion, labels)
+            worker.label_pages(workspace.database, champion, labels)
         assert value(workspace.database, "SELECT count(*) FROM dead_letters") == 0
 
     @pytest.mark.usefixtures("waiting")
     def test_is_listed_and_tried_again_when_asked(self, workspace, champion, classifier):
         broken = Fake(lambda text: RuntimeError("no") if "poison" in text else None)
-        worker.work(workspace.database, champion, broken)
+        worker.label_pages(workspace.database, champion, broken)
         address = {"CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False)}
         listed = json.loads(classifier("dead-letters", "--json", **address).stdout)
         assert [(row["source"], row["external_id"], row["model"]) for row in listed] == [
@@ -441,20 +444,22 @@ class TestBrokenArticle:
         assert json.loads(others.stdout) == {"dead_letters": 0, "enqueued": 0}
         retried = classifier("dead-letters", "retry", "--json", **address)
         assert json.loads(retried.stdout) == {"dead_letters": 3, "enqueued": 3}
-        assert worker.work(workspace.database, champion, Fake()).labelled == 3
+        assert worker.label_pages(workspace.database, champion, Fake()).labelled == 3
         assert classifier("dead-letters", **address).stdout == "Dead letters: none\n"
 
     @pytest.mark.usefixtures("waiting")
     def test_of_a_former_model_does_not_wait_again_once_the_champion_has_labelled_it(self, workspace, champion):
-        worker.work(workspace.database, champion, Fake(lambda text: RuntimeError("no") if "poison" in text else None))
+        worker.label_pages(
+            workspace.database, champion, Fake(lambda text: RuntimeError("no") if "poison" in text else None)
+        )
         crown(workspace, "m2", 7)
-        label.run(workspace)
-        assert dead_letters.retry(workspace) == dead_letters.Retried(3, 0)
+        queue.label_queue(workspace)
+        assert dead_letters.retry_dead_letters(workspace) == dead_letters.RetriedDeadLetters(3, 0)
 
     @pytest.mark.usefixtures("waiting")
     def test_counts_towards_the_limit(self, workspace, champion):
         labels = Fake(lambda text: RuntimeError("no") if "poison" in text else None)
-        done = worker.work(workspace.database, champion, labels, page_size=3, limit=12)
+        done = worker.label_pages(workspace.database, champion, labels, page_size=3, limit=12)
         assert (done.labelled, done.dead) == (10, 2)
 
     @pytest.mark.usefixtures("waiting")
@@ -462,7 +467,7 @@ class TestBrokenArticle:
     def test_is_not_what_a_fault_of_the_machine_makes_of_it(self, workspace, champion, error):
         before = dump(workspace.database)
         with pytest.raises(type(error)):
-            worker.work(workspace.database, champion, Fake(lambda text: error if "poison 12" in text else None))
+            worker.label_pages(workspace.database, champion, Fake(lambda text: error if "poison 12" in text else None))
         assert dump(workspace.database) == before
 
     @pytest.mark.usefixtures("waiting")
@@ -470,7 +475,7 @@ class TestBrokenArticle:
         """A model that labels nothing at all would otherwise bury the whole queue."""
         before = dump(workspace.database)
         with pytest.raises(RuntimeError, match="no kernel"):
-            worker.work(workspace.database, champion, Fake(lambda _: RuntimeError("no kernel")))
+            worker.label_pages(workspace.database, champion, Fake(lambda _: RuntimeError("no kernel")))
         assert dump(workspace.database) == before
         assert value(workspace.database, "SELECT count(*) FROM dead_letters") == 0
 
@@ -483,7 +488,7 @@ def test_of_ten_thousand_articles_one_breaks_the_engine(workspace, tmp_path, cha
     take_in(workspace, tmp_path / "x.csv", rows)
     files = registry.open_artefact(champion)
     (poison,) = files.tokenization().pieces([rows[7_777]["text"]])
-    chosen = engine.choose(files, engine="openvino")
+    chosen = engines.choose_engine(files, engine="openvino")
 
     class Breaking:
         name, precision, device = chosen.name, chosen.precision, chosen.device
@@ -493,10 +498,10 @@ def test_of_ten_thousand_articles_one_breaks_the_engine(workspace, tmp_path, cha
                 raise RuntimeError("the kernel failed")
             return chosen.probabilities(tokens, mask)
 
-    monkeypatch.setattr(engine, "choose", lambda *_, **__: Breaking())
-    report = label.run(workspace)
+    monkeypatch.setattr(engines, "choose_engine", lambda *_, **__: Breaking())
+    report = queue.label_queue(workspace)
     assert (report.labelled, report.dead_letters, report.waiting) == (9_999, 1, 0)
-    (letter,) = dead_letters.listed(workspace)
+    (letter,) = dead_letters.list_dead_letters(workspace)
     assert (letter.external_id, letter.reason) == ("a7777", "RuntimeError: the kernel failed")
     assert value(workspace.database, "SELECT count(*) FROM predictions") == 9_999
 
@@ -512,7 +517,7 @@ class TestNewChampion:
             if len(pages) == 3:
                 crown(workspace, "m2", 7)
 
-        report = label.run(workspace, page_size=20, on_page=promote_another)
+        report = queue.label_queue(workspace, page_size=20, on_page=promote_another)
         assert (report.model, report.waiting) == ("m2", 0)
         by_former = report.labelled - 200
         assert by_former in {60, 80, 100}, "at most two pages were claimed ahead of the promotion"
@@ -523,7 +528,7 @@ class TestNewChampion:
     @pytest.mark.usefixtures("champion")
     def test_takes_over_when_nothing_waits_any_more(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", unlabelled(20))
-        report = label.run(
+        report = queue.label_queue(
             workspace, on_page=lambda _: workspace.models.joinpath("m2").exists() or crown(workspace, "m2", 7)
         )
         assert (report.model, report.labelled) == ("m2", 40)
@@ -533,7 +538,7 @@ class TestNewChampion:
         take_in(workspace, tmp_path / "x.csv", unlabelled(300))
         with ThreadPoolExecutor(3) as pool:
             slowly = {"page_size": 5, "on_page": lambda _: time.sleep(0.1)}
-            runs = [pool.submit(label.run, workspace, **slowly) for _ in range(2)]
+            runs = [pool.submit(queue.label_queue, workspace, **slowly) for _ in range(2)]
             while value(workspace.database, "SELECT count(*) FROM predictions") < 50:
                 time.sleep(0.01)
             crown(workspace, "m2", 7)
@@ -545,21 +550,21 @@ class TestNewChampion:
     def test_that_is_taken_back_gives_the_former_labels_back_at_once(self, workspace, tmp_path, champion):
         take_in(workspace, tmp_path / "x.csv", unlabelled(50))
         labels = "SELECT article_id, label, confidence, model FROM article_labels ORDER BY 1"
-        label.run(workspace)
+        queue.label_queue(workspace)
         former = query(workspace.database, labels)
         crown(workspace, "m2", 7)
         assert {row[1] for row in query(workspace.database, labels)} == {None}
-        label.run(workspace)
+        queue.label_queue(workspace)
         assert [row[1:] for row in query(workspace.database, labels)] != [row[1:] for row in former]
         with workspace.database.begin() as connection:
             writes.make_champion(connection, champion.id)
         assert query(workspace.database, labels) == former
-        assert label.run(workspace).labelled == 0
+        assert queue.label_queue(workspace).labelled == 0
 
     def test_stops_a_worker_of_the_former_one(self, workspace, tmp_path, champion):
         take_in(workspace, tmp_path / "x.csv", unlabelled(5))
         crown(workspace, "m2", 7)
-        done = worker.work(workspace.database, champion, Fake())
+        done = worker.label_pages(workspace.database, champion, Fake())
         assert (done.labelled, done.replaced) == (0, True)
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 5
 
@@ -579,10 +584,10 @@ def test_an_article_that_changes_while_it_is_in_the_model_is_labelled_again(work
                     assert time.monotonic() < wait
 
         labels = Fake(change)
-        first = worker.work(workspace.database, champion, labels, limit=30)
+        first = worker.label_pages(workspace.database, champion, labels, limit=30)
         ingesting[0].result(timeout=HANG_S)
         assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a4'") is None
-        second = worker.work(workspace.database, champion, labels)
+        second = worker.label_pages(workspace.database, champion, labels)
     assert (first.labelled, second.labelled) == (30, 1)
     found = query(
         workspace.database,
@@ -594,7 +599,7 @@ def test_an_article_that_changes_while_it_is_in_the_model_is_labelled_again(work
 def test_without_a_champion_there_is_nothing_to_label_with(workspace, tmp_path):
     take_in(workspace, tmp_path / "x.csv", unlabelled(3))
     with pytest.raises(NoChampionError, match="classifier train, evaluate, promote"):
-        label.run(workspace)
+        queue.label_queue(workspace)
     assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 3
 
 
@@ -603,7 +608,7 @@ def test_with_a_champion_whose_files_changed_nothing_is_labelled(workspace, tmp_
     path = workspace.models / "m1" / "config.json"
     path.write_text(path.read_text().replace("sport", "spurt"))
     with pytest.raises(ArtefactError, match="sha256"):
-        label.run(workspace)
+        queue.label_queue(workspace)
     assert value(workspace.database, "SELECT count(*) FROM predictions") == 0
 
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from sqlalchemy import text
 
-from classifier.pipeline import status
+from classifier.pipeline.monitoring import status
 from classifier.store import labelling_queue, queries, reads, writes
-from tests.integration.made_up import add_articles, add_model, annotate, enqueue, run, value
+from tests.support.synthetic import add_articles, add_model, annotate, enqueue, run, value
 
 ARTICLES = (
     "INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split) "
@@ -82,11 +82,11 @@ class TestStatus:
     @pytest.mark.usefixtures("history")
     def test_counts_a_share_of_many_articles(self, workspace, monkeypatch):
         monkeypatch.setattr(status, "COUNTED", 10_000)
-        found = status.run(workspace)
+        found = status.read_status(workspace)
         assert found.counted == 0.5
         assert found.labels["prediction"] == pytest.approx(20_000, rel=0.3)
         assert found.splits["train"] == (found.labels["prediction"], 0)
-        assert status.run(workspace, exact=True).labels == {"prediction": 20_000}
+        assert status.read_status(workspace, exact=True).labels == {"prediction": 20_000}
 
     def test_counts_few_articles_one_by_one(self, workspace):
         with workspace.database.begin() as connection:
@@ -97,7 +97,7 @@ class TestStatus:
             connection.execute(text(LABELLED + " WHERE id % 4 = 2"), {"model": model})
             enqueue(connection, ids[4:7])
             enqueue(connection, ids[7:], priority=1)
-        found = status.run(workspace)
+        found = status.read_status(workspace)
         assert found.splits == {"train": (4, 1), "test": (4, 0)}
         assert found.labels == {"annotation": 1, "prediction": 2, "none": 5}
         assert (found.backlog.new, found.backlog.backfill, found.waiting) == (3, 1, 4)
@@ -106,13 +106,13 @@ class TestStatus:
     @pytest.mark.usefixtures("history")
     def test_tells_the_rate_and_the_time_left_from_the_last_predictions(self, workspace):
         run(workspace.database, "UPDATE predictions SET predicted_at = now() - interval '1 hour'")
-        assert status.run(workspace).backlog.rate is None
+        assert status.read_status(workspace).backlog.rate is None
         run(
             workspace.database,
             "UPDATE predictions SET predicted_at = now() - make_interval(secs => "
             "CASE WHEN article_id <= 100 THEN 30 WHEN article_id <= 300 THEN 20 ELSE 10 END) WHERE article_id <= 400",
         )
-        backlog = status.run(workspace).backlog
+        backlog = status.read_status(workspace).backlog
         assert backlog.rate == pytest.approx(15), "300 after the first page, in 20 seconds"
         assert backlog.new_seconds == pytest.approx(20_000 / 15)
         assert backlog.seconds == pytest.approx((20_000 + backlog.unseen) / 15)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from classifier.articles import Model, QueuedArticle
 from classifier.store import labelling_queue, reads, writes
 from classifier.store.labelling_queue import Selection
-from tests.integration.made_up import (
+from tests.support.synthetic import (
     add_articles,
     add_model,
     annotate,
@@ -25,7 +25,7 @@ from tests.integration.made_up import (
     value,
     write_csv,
 )
-from tests.waiting import HANG_S
+from tests.support.waiting import HANG_S
 
 STRETCH, ALL = 4, Selection()
 
@@ -49,7 +49,7 @@ def enqueue_backlog(database, model, stretch=STRETCH):
         with database.begin() as connection:
             if reads.backfilled_to(connection, model) is None:
                 return
-            if labelling_queue.enqueue_stretch(connection, model, stretch) is None:
+            if labelling_queue.enqueue_backfill_chunk(connection, model, stretch) is None:
                 time.sleep(0.01)
         assert time.monotonic() < deadline, "the backlog is not to be had"
 
@@ -173,7 +173,7 @@ class TestBacklog:
         reached = []
         for commits in (True, True, False, True):
             with database.connect() as connection:
-                labelling_queue.enqueue_stretch(connection, model, STRETCH)
+                labelling_queue.enqueue_backfill_chunk(connection, model, STRETCH)
                 reached.append(reads.backfilled_to(connection, model))
                 if commits:
                     connection.commit()
@@ -194,7 +194,7 @@ class TestBacklog:
             former = reads.model(connection, "old")
             page = claim_page(connection, 1, model=former.id)
             with database.begin() as other:
-                assert labelling_queue.enqueue_stretch(other, model, 100) is None
+                assert labelling_queue.enqueue_backfill_chunk(other, model, 100) is None
             predict(connection, former.id, [article.id for article in page])
         enqueue_backlog(database, model)
         assert waiting(database) == expected
@@ -206,7 +206,7 @@ class TestBacklog:
         with database.begin() as connection:
             page = claim_page(connection, 1, model=model)
             with database.begin() as other:
-                assert labelling_queue.enqueue_stretch(other, model, 100) is not None
+                assert labelling_queue.enqueue_backfill_chunk(other, model, 100) is not None
             predict(connection, model, [article.id for article in page])
         assert waiting(database) == [one for one in expected if one != page[0].id]
 
@@ -214,12 +214,12 @@ class TestBacklog:
         with database.begin() as connection:
             labelling_queue.lock(connection)
             with database.begin() as other:
-                assert labelling_queue.enqueue_stretch(other, champion[0], 100) is None
+                assert labelling_queue.enqueue_backfill_chunk(other, champion[0], 100) is None
 
     def test_of_a_model_that_is_not_champion_any_more_is_not_enqueued(self, database, champion):
         with database.begin() as connection:
             writes.make_champion(connection, reads.model(connection, "old").id)
-            assert labelling_queue.enqueue_stretch(connection, champion[0], 100) is None
+            assert labelling_queue.enqueue_backfill_chunk(connection, champion[0], 100) is None
         assert len(waiting(database)) == 2
 
     def test_does_not_deadlock_with_an_ingest(self, workspace, database, champion, tmp_path):

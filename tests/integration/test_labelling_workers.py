@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import text
 
 from classifier.exceptions import NoChampionError
-from classifier.pipeline import label_workers
-from tests.integration.made_up import crown, query, take_in, unlabelled, value
+from classifier.pipeline.labelling import worker_processes
 from tests.integration.test_labelling import labellings  # noqa: F401 - a fixture
-from tests.waiting import HANG_S
+from tests.support.synthetic import crown, query, take_in, unlabelled, value
+from tests.support.waiting import HANG_S
 
 HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 """What a shell starts in the background, tests perhaps, ignores interrupts, and so would all that it starts."""
@@ -73,21 +73,21 @@ def workers(process):
 
 def test_without_a_champion_no_worker_is_started(workspace):
     with pytest.raises(NoChampionError):
-        label_workers.run(workspace, 2, {})
+        worker_processes.label_in_processes(workspace, 2, {})
 
 
 def test_the_limit_and_the_rate_are_shared():
-    shares = list(label_workers._shares(3, 10, 6.0))
+    shares = list(worker_processes._shares(3, 10, 6.0))
     assert [(one["limit"], one["max_rate"]) for one in shares] == [(4, 2.0), (3, 2.0), (3, 2.0)]
-    assert [one["limit"] for one in label_workers._shares(3, 2, None)] == [1, 1]
-    assert [one["limit"] for one in label_workers._shares(2, None, None)] == [None, None]
+    assert [one["limit"] for one in worker_processes._shares(3, 2, None)] == [1, 1]
+    assert [one["limit"] for one in worker_processes._shares(2, None, None)] == [None, None]
 
 
 def test_the_cores_are_shared(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(label_workers.hardware, "available_cores", lambda: 8)
-    assert [label_workers._cores(number, 3) for number in range(3)] == [[0, 1], [2, 3], [4, 5]]
-    assert [label_workers._cores(number, 16) for number in (0, 9)] == [[0], [1]]
+    monkeypatch.setattr(worker_processes.hardware, "available_cores", lambda: 8)
+    assert [worker_processes._cores(number, 3) for number in range(3)] == [[0, 1], [2, 3], [4, 5]]
+    assert [worker_processes._cores(number, 16) for number in (0, 9)] == [[0], [1]]
 
 
 @pytest.mark.slow

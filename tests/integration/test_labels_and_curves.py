@@ -7,11 +7,13 @@ from datetime import UTC, date, datetime
 import pytest
 
 from classifier import registry
-from classifier.pipeline import evaluate, label, labels, learning, report
-from classifier.store import trainings
-from tests.integration.evaluated import add_evaluated, test_articles
-from tests.integration.made_up import annotate, articles, crown, run, take_in, unlabelled, value
-from tests.tiny import make_artefact
+from classifier.pipeline.labelling import label_counts, queue
+from classifier.pipeline.promotion import evaluation, html_report
+from classifier.pipeline.training import learning_curves
+from classifier.store import training_runs
+from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.synthetic import annotate, articles, crown, run, take_in, unlabelled, value
+from tests.support.tiny_models import make_artefact
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def labelled(workspace, tmp_path):
     take_in(workspace, tmp_path / "a.csv", articles(30))
     take_in(workspace, tmp_path / "b.csv", unlabelled(20, prefix="b"))
     crown(workspace, "m1", 0)
-    label.run(workspace)
+    queue.label_queue(workspace)
 
 
 class TestLabels:
@@ -29,7 +31,7 @@ class TestLabels:
         corrected = value(workspace.database, "SELECT max(id) FROM articles")
         with workspace.database.begin() as opened:
             annotate(opened, corrected, "tech")
-        found = labels.run(workspace)
+        found = label_counts.count_labels(workspace)
         shown = {row.name: row.articles for row in found.categories}
         expected = "SELECT count(*) FROM article_labels WHERE label = :name"
         assert shown == {name: value(workspace.database, expected, name=name) for name in shown}
@@ -42,7 +44,7 @@ class TestLabels:
             workspace.database,
             "UPDATE predictions SET predicted_at = now() - interval '40 days' WHERE article_id % 2 = 0",
         )
-        found = labels.run(workspace)
+        found = label_counts.count_labels(workspace)
         days = dict(found.days)
         today = datetime.now(UTC).date()
         assert (len(days), days[today], sum(days.values())) == (30, 10, 10)
@@ -50,15 +52,15 @@ class TestLabels:
 
     @pytest.mark.usefixtures("labelled")
     def test_of_many_a_share_is_counted_and_the_figures_are_scaled_up(self, workspace, monkeypatch):
-        monkeypatch.setattr(labels, "WRITTEN", 5)
+        monkeypatch.setattr(label_counts, "WRITTEN", 5)
         run(workspace.database, "ANALYZE")
-        found = labels.run(workspace)
+        found = label_counts.count_labels(workspace)
         assert found.written_share == pytest.approx(0.25)
         assert found.counted == 1.0
         assert isinstance(found.days[0][0], date)
 
     def test_without_anything_there_are_no_labels(self, workspace):
-        found = labels.run(workspace)
+        found = label_counts.count_labels(workspace)
         assert (found.labelled, found.unlabelled, found.categories) == (0, 0, ())
 
 
@@ -67,20 +69,20 @@ class TestCurves:
         files = make_artefact(workspace.models / "m1")
         with workspace.database.begin() as connection:
             model = registry.register(connection, "m1", files, {})
-            run_id = trainings.start(connection, "k", steps=900, epochs=2, from_step=0)
+            run_id = training_runs.start(connection, "k", steps=900, epochs=2, from_step=0)
             points = [
                 {"step": n, "epoch": 1, "loss": 1 / n, "accuracy": None, "macro_f1": None, "seconds": n}
                 for n in range(1, 900)
             ]
             points.append({"step": 900, "epoch": 1, "loss": 0.1, "accuracy": 0.9, "macro_f1": 0.8, "seconds": 900})
-            trainings.record(connection, run_id, points, {"step": 900})
-        assert learning.under_way(workspace).macro_f1 == ((1.0, 0.8),)
+            training_runs.record(connection, run_id, points, {"step": 900})
+        assert learning_curves.of_running_training(workspace).macro_f1 == ((1.0, 0.8),)
         with workspace.database.begin() as connection:
-            trainings.finish(connection, "k", run_id, model_id=model.id)
-        found = learning.of_model(workspace, "m1")
+            training_runs.finish(connection, "k", run_id, model_id=model.id)
+        found = learning_curves.of_model(workspace, "m1")
         assert found.accuracy == ((1.0, 0.9),)
-        assert len(found.loss) <= learning.MOST
-        assert learning.under_way(workspace) == learning.Curves()
+        assert len(found.loss) <= learning_curves.MOST
+        assert learning_curves.of_running_training(workspace) == learning_curves.Curves()
 
     def test_without_a_recorded_run_they_are_what_the_training_kept_of_each_epoch(self, workspace):
         files = make_artefact(workspace.models / "m1")
@@ -88,27 +90,27 @@ class TestCurves:
         with workspace.database.begin() as connection:
             registry.register(connection, "m1", files, {"training": {"history": history}})
             registry.register(connection, "imported", files, {})
-        found = learning.of_model(workspace, "m1")
+        found = learning_curves.of_model(workspace, "m1")
         assert (found.unit, found.loss) == ("epoch", ((1.0, 1.0), (2.0, 0.5)))
-        assert learning.of_model(workspace, "imported").loss == ()
+        assert learning_curves.of_model(workspace, "imported").loss == ()
 
 
 def test_a_stored_evaluation_stands_beside_the_champions_only_on_the_same_articles(workspace, tmp_path):
     take_in(workspace, tmp_path / "a.csv", articles(90))
     for name, seed in (("m1", 0), ("m2", 1)):
         crown(workspace, name, seed)
-        evaluate.run(workspace, name)
-    found = report.stored(workspace, "m1")
+        evaluation.evaluate(workspace, name)
+    found = html_report.read_report(workspace, "m1")
     assert (found.model.name, found.champion.name, found.verdict) == ("m1", "m2", "")
-    assert report.stored(workspace, "m2").champion is None
+    assert html_report.read_report(workspace, "m2").champion is None
     run(
         workspace.database,
         "UPDATE evaluations SET data_sha256 = 'another' WHERE model_id = (SELECT min(id) FROM models)",
     )
-    assert report.stored(workspace, "m1").champion is None
+    assert html_report.read_report(workspace, "m1").champion is None
 
 
 def test_an_evaluation_whose_version_kept_less_has_no_report(workspace):
     test_articles(workspace, 4)
     add_evaluated(workspace, "old")
-    assert report.stored(workspace, "old").model is None
+    assert html_report.read_report(workspace, "old").model is None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from classifier.ingest.sources import Columns
+from classifier.ingest.readers import Columns
 from classifier.store import reads
-from tests.integration.made_up import add_articles, annotate, take_in
+from tests.support.synthetic import add_articles, annotate, take_in
 
 SPLIT_COLUMNS = Columns("text", "category", "id", "split")
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from classifier import registry
-from classifier.pipeline import evaluate, label, train
+from classifier.pipeline.labelling import queue
+from classifier.pipeline.promotion import evaluation
+from classifier.pipeline.training import candidate
 from classifier.settings import Settings
 from classifier.store import writes
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
-from tests.integration.made_up import COLUMNS, WORDS, query, take_in
-from tests.tiny import make_encoder
+from tests.support.synthetic import COLUMNS, WORDS, query, take_in
+from tests.support.tiny_models import make_encoder
 
 RECIPE = Recipe(
     epochs=8, batch_size=8, learning_rate=0.005, max_length=16, patience=8, precision="float32",
@@ -45,7 +47,7 @@ def trained(workspace, tmp_path):
 
     def one(recipe=RECIPE, **options):
         place = Workspace(workspace.database, Settings(home=tmp_path / "home", checkpoint_steps=3, _env_file=None))
-        return train.run(place, recipe, encoder_name=encoder, **options)
+        return candidate.train(place, recipe, encoder_name=encoder, **options)
 
     return one
 
@@ -60,7 +62,7 @@ def test_what_stands_behind_the_first_chunk_is_learnt_measured_and_labelled(work
     assert manifest["long_articles"] == {"mode": "chunk", "stride": 10, "most": 4, "pooling": "mean logit by length"}
     assert manifest["recipe"].items() >= {"long_articles": "chunk", "stride": 10, "max_chunks": 4}.items()
 
-    measured = evaluate.run(workspace, read_on.model)
+    measured = evaluation.evaluate(workspace, read_on.model)
     assert measured.metrics.accuracy > 0.9
 
     with workspace.database.begin() as connection:
@@ -68,7 +70,7 @@ def test_what_stands_behind_the_first_chunk_is_learnt_measured_and_labelled(work
         writes.make_champion(connection, model.id)
     waiting = [{**row, "id": f"new-{row['id']}", "category": ""} for row in telling_at_the_end(30, split="train")]
     take_in(workspace, tmp_path / "new.csv", waiting)
-    assert label.run(workspace).labelled == len(waiting)
+    assert queue.label_queue(workspace).labelled == len(waiting)
     labels = dict(
         query(workspace.database, "SELECT external_id, label FROM article_labels WHERE origin = 'prediction'")
     )

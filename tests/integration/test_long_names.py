@@ -9,14 +9,15 @@ from dataclasses import replace
 import pytest
 
 from classifier.exceptions import SourceError, UserError
-from classifier.ingest import declaration
-from classifier.ingest.sources import Columns
+from classifier.ingest import source_declarations
+from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
 from classifier.ingest.validation import LIMITS
-from classifier.pipeline import inbox, ingest, rejected, sources, status
-from classifier.pipeline.ingest import Options
-from tests.integration.made_up import COLUMNS, articles, query, take_in, value, write_csv
-from tests.loopback import page, serving
+from classifier.pipeline.ingest import declared_sources, inbox, rejected_rows, units
+from classifier.pipeline.ingest.units import Options
+from classifier.pipeline.monitoring import status
+from tests.support.loopback import page, serving
+from tests.support.synthetic import COLUMNS, articles, query, take_in, value, write_csv
 
 CHOOSE = random.Random(3)
 
@@ -38,13 +39,13 @@ def test_a_bad_row_of_a_zip_member_with_a_long_name_is_kept(workspace, tmp_path)
         for number in range(2):
             good = "".join(f"g{number}-{n},text {number} {n},\n" for n in range(40))
             archive.writestr(f"{start}{number}{end}.csv", f"id,text,category\n,bad,\n{good}")
-    report = ingest.run(workspace, str(path), COLUMNS)
+    report = units.ingest_files(workspace, str(path), COLUMNS)
     assert (report.new, report.rejected) == (80, 2)
-    first, second = rejected.listed(workspace)
+    first, second = rejected_rows.list_rejected(workspace)
     assert first.position != second.position
     assert first.position.endswith(".csv, line 2")
     take_in(workspace, path)
-    assert len(rejected.listed(workspace)) == 2, "the same bad row is kept once"
+    assert len(rejected_rows.list_rejected(workspace)) == 2, "the same bad row is kept once"
 
 
 def test_values_at_their_limits_fit_whatever_their_characters(workspace, tmp_path):
@@ -63,8 +64,8 @@ def test_a_name_of_a_source_that_is_too_long_is_refused_in_one_line(workspace, t
     with pytest.raises(
         SourceError, match=r"its name is longer than 200 characters; name the source with --source-name"
     ):
-        ingest.run(workspace, str(tmp_path / f"{'?' * 210}.csv"), Columns())
-    assert ingest.run(workspace, str(tmp_path / f"{'?' * 210}.csv"), Columns(), source="short").new == 1
+        units.ingest_files(workspace, str(tmp_path / f"{'?' * 210}.csv"), Columns())
+    assert units.ingest_files(workspace, str(tmp_path / f"{'?' * 210}.csv"), Columns(), source="short").new == 1
 
 
 @pytest.fixture
@@ -81,8 +82,10 @@ def test_a_path_that_is_too_long_to_be_kept_is_refused_in_one_line(workspace, tm
     options = Options(COLUMNS, "news", Proportions(), 0.05, "utf-8")
     for attempt in (
         lambda: take_in(workspace, deep),
-        lambda: inbox.run(workspace, str(deep), options),
-        lambda: sources.ingest(workspace, declared(tmp_path, f"kind = 'files'\nfiles = '{deep}'"), lambda _: ""),
+        lambda: inbox.ingest_inbox(workspace, str(deep), options),
+        lambda: declared_sources.ingest_source(
+            workspace, declared(tmp_path, f"kind = 'files'\nfiles = '{deep}'"), lambda _: ""
+        ),
     ):
         with pytest.raises(SourceError, match="its address is longer than 1700 bytes") as raised:
             attempt()
@@ -95,16 +98,16 @@ def test_a_run_of_a_long_pattern_is_listed_and_its_rejected_rows_can_be_retried(
     folder.mkdir(parents=True)
     path = write_csv(folder / "x.csv", [*articles(30), {"id": "", "text": "bad", "category": ""}])
     pattern = f"{tmp_path}{''.join(f'/[d{ascii_noise(200)}]' for _ in range(14))}/*.csv"
-    assert ingest.run(workspace, pattern, COLUMNS).rejected == 1
+    assert units.ingest_files(workspace, pattern, COLUMNS).rejected == 1
     (run,) = status.last_runs(workspace, pattern)
     assert run.new == 30
     write_csv(path, [*articles(30), {"id": "mended", "text": "bad", "category": ""}])
-    assert rejected.retry(workspace, {}, lambda _: "").mended == 1
+    assert rejected_rows.retry_rejected(workspace, {}, lambda _: "").mended == 1
 
 
 def declared(tmp_path, keys):
     (tmp_path / "sources.toml").write_text(f"[sources.{'s' * 190}]\n{keys}\ncolumns = {{id = 'id'}}\n")
-    (source,) = declaration.load(tmp_path / "sources.toml").values()
+    (source,) = source_declarations.load_sources(tmp_path / "sources.toml").values()
     return source
 
 
@@ -115,7 +118,7 @@ def test_a_feed_with_a_long_address_is_polled_or_refused_when_it_is_declared(wor
     with serving(page(body)) as site:
         address = f"{site.url}?{ascii_noise(1600)}"
         source = declared(tmp_path, f"kind = 'feed'\nurl = '{address}'\nallow_private = true")
-        assert sources.ingest(workspace, source, lambda _: "").new == 1
+        assert declared_sources.ingest_source(workspace, source, lambda _: "").new == 1
         with pytest.raises(UserError, match=r"key 'url': String should have at most 1700 characters"):
             declared(tmp_path, f"kind = 'feed'\nurl = '{address}{ascii_noise(200)}'")
 
@@ -128,6 +131,6 @@ def test_a_long_guid_or_link_is_shortened_and_stays_the_same_article(workspace, 
     body = f"<?xml version='1.0'?><rss version='2.0'><channel>{items}</channel></rss>"
     with serving(page(body.encode())) as site:
         source = declared(tmp_path, f"kind = 'feed'\nurl = '{site.url}'\nallow_private = true")
-        assert sources.ingest(workspace, source, lambda _: "").new == 2
+        assert declared_sources.ingest_source(workspace, source, lambda _: "").new == 2
         site.answer = page(body.replace("<title>", "<title>new ").encode())
-        assert sources.ingest(workspace, source, lambda _: "").changed == 2
+        assert declared_sources.ingest_source(workspace, source, lambda _: "").changed == 2

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from classifier import embedded
+from classifier import embedded_postgres
 from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError
-from classifier.ingest import queries
-from classifier.store.connection import connect, translated
-from tests.waiting import HANG_S
+from classifier.ingest import database_queries
+from classifier.store.connections import connect, translated
+from tests.support.waiting import HANG_S
 
 
 @pytest.fixture
 def server(tmp_path):
     """Return a server's URL, and what makes it crash: a shutdown that writes nothing and warns nobody."""
     folder = tmp_path / "postgres"
-    url = embedded.start(folder, "articles")["articles"]
+    url = embedded_postgres.start(folder, "articles")["articles"]
     pid = int((folder / "postmaster.pid").read_text(encoding="ascii").split()[0])
 
     def crash():
@@ -59,7 +59,7 @@ def test_a_source(server):
     url, crash = server
 
     def ask():
-        with queries._connected("cms", url, 60) as connection:
+        with database_queries._connected("cms", url, 60) as connection:
             connection.execute(text("SELECT 1"))
             crash()
             connection.execute(text("SELECT 1"))

@@ -16,16 +16,16 @@ import pytest
 from sqlalchemy import text
 
 from classifier import registry
-from classifier.labelling.pages import Labeller
-from classifier.pipeline import evaluate, measuring
+from classifier.inference.labeller import Labeller
+from classifier.pipeline.promotion import evaluation, model_outputs
 from classifier.store import evaluations
-from tests.integration.made_up import COLUMNS, annotate, articles, query, run, take_in, value
-from tests.tiny import make_artefact
-from tests.waiting import wait_for
+from tests.support.synthetic import COLUMNS, annotate, articles, query, run, take_in, value
+from tests.support.tiny_models import make_artefact
+from tests.support.waiting import wait_for
 
 ROWS = [{**row, "split": ("train", "test")[number % 2]} for number, row in enumerate(articles(60))]
 COMMAND = (
-    "import sys; from classifier.pipeline import measuring; measuring.CHUNK = 8; "
+    "import sys; from classifier.pipeline.promotion import model_outputs; model_outputs.CHUNK = 8; "
     "from classifier.cli.app import main; sys.argv = ['classifier', *sys.argv[1:]]; main()"
 )
 HELD = 99
@@ -44,7 +44,7 @@ class KilledError(BaseException):
 @pytest.fixture
 def model(workspace, tmp_path, monkeypatch):
     """A model of random weights, and 30 test articles: four chunks."""
-    monkeypatch.setattr(measuring, "CHUNK", 8)
+    monkeypatch.setattr(model_outputs, "CHUNK", 8)
     take_in(workspace, tmp_path / "x.csv", ROWS, replace(COLUMNS, split="split"))
     return add(workspace, "m1")
 
@@ -82,7 +82,7 @@ def killed(workspace, model, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Labeller, "run", dies)
         with pytest.raises(KilledError):
-            evaluate.run(workspace)
+            evaluation.evaluate(workspace)
     assert value(workspace.database, "SELECT count(*) FROM evaluation_progress") == 16
 
 
@@ -113,49 +113,49 @@ def test_an_evaluation_that_is_killed_computes_only_what_is_left(workspace, mode
     assert value(workspace.database, "SELECT count(*) FROM evaluations") == 0
     assert value(workspace.database, "SELECT count(*) FROM evaluation_progress") == 16
 
-    assert evaluate.run(workspace).reused == 16
+    assert evaluation.evaluate(workspace).reused == 16
     assert prepared == [8, 6], "two of four chunks were left"
     broken = query(workspace.database, ANSWERS)
     assert value(workspace.database, "SELECT count(*) FROM evaluation_progress") == 0
     add(workspace, "m2")
-    assert evaluate.run(workspace, "m2").reused == 0
+    assert evaluation.evaluate(workspace, "m2").reused == 0
     assert query(workspace.database, ANSWERS) == broken, "the same bits as in one attempt"
 
 
 def test_a_text_that_changed_after_the_kill_is_answered_anew(workspace, killed, prepared, tmp_path):
     changed = [{**ROWS[1], "text": "the phone and the chip"}]
     take_in(workspace, tmp_path / "x.csv", changed, replace(COLUMNS, split="split"))
-    assert evaluate.run(workspace).reused == 15
+    assert evaluation.evaluate(workspace).reused == 15
     assert prepared == [1, 8, 6]
 
 
 def test_an_annotation_that_changed_after_the_kill_counts(workspace, killed):
-    reused = evaluate.run(workspace)
+    reused = evaluation.evaluate(workspace)
     article = value(workspace.database, "SELECT min(id) FROM articles WHERE split = 'test'")
     with workspace.database.begin() as connection:
         annotate(connection, article, "business")
-    again = evaluate.run(workspace)
+    again = evaluation.evaluate(workspace)
     first, second = (found.metrics.by_category["business"].support for found in (reused, again))
     assert second == first + 1
 
 
 def test_another_engine_does_not_take_the_answers(workspace, killed):
-    assert evaluate.run(workspace, engine="keras").reused == 0
+    assert evaluation.evaluate(workspace, engine="keras").reused == 0
 
 
 def test_measuring_again_computes_what_is_new(workspace, model, prepared, tmp_path):
-    evaluate.run(workspace)
+    evaluation.evaluate(workspace)
     prepared.clear()
     more = [{**row, "split": "test"} for row in articles(3, seed=3, prefix="more")]
     take_in(workspace, tmp_path / "more.csv", more, replace(COLUMNS, split="split"))
-    assert evaluate.run(workspace).reused == 30
+    assert evaluation.evaluate(workspace).reused == 30
     assert sum(prepared) == 3
     assert value(workspace.database, "SELECT count(*) FROM evaluation_predictions") == 30 + 33
 
 
 def test_evaluations_of_one_model_at_once_end_well_and_the_file_is_of_the_newest(workspace, model):
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda _: evaluate.run(workspace), range(6)))
+        found = list(pool.map(lambda _: evaluation.evaluate(workspace), range(6)))
     assert len({one.metrics.accuracy for one in found}) == 1
     newest = value(workspace.database, "SELECT metrics FROM evaluations ORDER BY id DESC LIMIT 1")
     written = json.loads((workspace.models / "m1.evaluation.json").read_text())
@@ -165,11 +165,11 @@ def test_evaluations_of_one_model_at_once_end_well_and_the_file_is_of_the_newest
 
 
 def test_answers_are_written_and_read_in_slices_to_the_bit(workspace, model, monkeypatch):
-    evaluate.run(workspace)
+    evaluation.evaluate(workspace)
     with workspace.database.connect() as connection:
         whole = evaluations.probabilities(connection, 1, 3)
     monkeypatch.setattr(evaluations, "_CELLS", 7)
-    evaluate.run(workspace)
+    evaluation.evaluate(workspace)
     with workspace.database.connect() as connection:
         np.testing.assert_array_equal(evaluations.probabilities(connection, 2, 3), whole)
     stored = [row for _, row, _ in query(workspace.database, ANSWERS)]
@@ -180,17 +180,17 @@ def test_the_threshold_of_a_report_is_the_one_that_the_model_has(workspace, mode
     """Another evaluation chooses a threshold while this one measures."""
     validation = [{**row, "split": "validation"} for row in articles(9, seed=5, prefix="v")]
     take_in(workspace, tmp_path / "v.csv", validation, replace(COLUMNS, split="split"))
-    original = measuring.measure
+    original = model_outputs.compute_outputs
     calls = []
 
     def meanwhile(*given):
         calls.append(given)
         if len(calls) == 1:
-            evaluate.run(workspace, wanted_precision=0.9)
+            evaluation.evaluate(workspace, wanted_precision=0.9)
         return original(*given)
 
-    monkeypatch.setattr(measuring, "measure", meanwhile)
-    evaluate.run(workspace)
+    monkeypatch.setattr(model_outputs, "compute_outputs", meanwhile)
+    evaluation.evaluate(workspace)
     stored = query(
         workspace.database,
         "SELECT CAST(metrics #>> '{report,abstention,threshold}' AS real), threshold, "

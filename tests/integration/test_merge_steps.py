@@ -8,11 +8,11 @@ import random
 import pytest
 from sqlalchemy import event, text
 
-from classifier.ingest import sources
-from classifier.pipeline.ingest import Ingested
+from classifier.ingest import readers
+from classifier.pipeline.ingest.units import Ingested
 from classifier.store import staging, writes
 from classifier.store.queries import sql
-from tests.integration.made_up import query, run, take_in, value
+from tests.support.synthetic import query, run, take_in, value
 
 STEP = 7
 
@@ -20,8 +20,8 @@ STEP = 7
 @pytest.fixture
 def small_steps(monkeypatch):
     """Read and merge seven rows at a time."""
-    whole = sources.read
-    monkeypatch.setattr(sources, "read", lambda *args, **options: whole(*args, **options, chunk_rows=STEP))
+    whole = readers.read_file
+    monkeypatch.setattr(readers, "read_file", lambda *args, **options: whole(*args, **options, chunk_rows=STEP))
     monkeypatch.setattr(staging, "STEP", STEP)
 
 

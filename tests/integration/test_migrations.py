@@ -15,13 +15,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
 from classifier.exceptions import DatabaseNotMigratedError
-from classifier.pipeline import status, upgrade
+from classifier.pipeline.database import upgrade
+from classifier.pipeline.monitoring import status
 from classifier.settings import Settings
-from classifier.store import connection as connections
-from classifier.store import schema, tables
+from classifier.store import connections, schema, tables
 from classifier.workspace import Workspace
-from tests.integration.made_up import dump, query, value
-from tests.waiting import HANG_S
+from tests.support.synthetic import dump, query, value
+from tests.support.waiting import HANG_S
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def empty(empty_url, tmp_path):
 
 
 def test_upgrade_makes_the_tables_that_the_code_describes(empty):
-    upgrade.run(empty)
+    upgrade.upgrade_schema(empty)
     with empty.database.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, tables.metadata) == []
 
 
 def test_the_view_has_the_columns_that_the_code_describes(empty):
-    upgrade.run(empty)
+    upgrade.upgrade_schema(empty)
     found = inspect(empty.database).get_columns("article_labels")
     described = tables.article_labels.columns
     assert [column["name"] for column in found] == list(described.keys())
@@ -52,13 +52,13 @@ def test_the_view_has_the_columns_that_the_code_describes(empty):
 
 def test_no_table_can_be_written_through_a_view(empty):
     """A role that may write what it sees in a view may write the table behind it, whatever it was denied there."""
-    upgrade.run(empty)
+    upgrade.upgrade_schema(empty)
     views = "SELECT table_name FROM information_schema.views WHERE table_schema = 'public' AND is_updatable = 'YES'"
     assert query(empty.database, views) == []
 
 
 def test_every_constraint_and_index_is_named_by_the_convention(empty):
-    upgrade.run(empty)
+    upgrade.upgrade_schema(empty)
     names = query(
         empty.database,
         "SELECT conname FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid "
@@ -73,38 +73,38 @@ def test_every_constraint_and_index_is_named_by_the_convention(empty):
 
 
 def test_a_second_upgrade_changes_nothing(empty):
-    first = upgrade.run(empty)
+    first = upgrade.upgrade_schema(empty)
     described = (
         "SELECT table_name, column_name, data_type, ordinal_position FROM information_schema.columns ORDER BY 1, 4"
     )
     before = query(empty.database, described)
-    assert upgrade.run(empty) == first == schema.head()
+    assert upgrade.upgrade_schema(empty) == first == schema.head()
     assert query(empty.database, described) == before
 
 
 def test_down_to_nothing_and_up_again(empty):
-    upgrade.run(empty)
+    upgrade.upgrade_schema(empty)
     with empty.database.connect() as connection:
         config = schema._config()
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     assert set(inspect(empty.database).get_table_names()) == {"alembic_version"}
     assert inspect(empty.database).get_view_names() == []
-    upgrade.run(empty)
+    upgrade.upgrade_schema(empty)
     assert dump(empty.database)["articles"] == []
 
 
 UPGRADE = """
 import sys
-from classifier.pipeline import upgrade
+from classifier.pipeline.database import upgrade
 from classifier.settings import Settings
-from classifier.store.connection import connect
+from classifier.store.connections import connect
 from classifier.workspace import Workspace
 workspace = Workspace(connect(sys.argv[1]), Settings(_env_file=None))
 workspace.database.connect().close()
 print("ready", flush=True)
 sys.stdin.readline()
-print(upgrade.run(workspace))
+print(upgrade.upgrade_schema(workspace))
 """
 
 
@@ -122,7 +122,7 @@ def test_several_processes_may_upgrade_at_once(empty):
 
 
 def test_an_upgrade_leaves_no_lock_and_no_setting_behind(empty):
-    upgrade.run(empty)
+    upgrade.upgrade_schema(empty)
     assert value(empty.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
     with empty.database.connect() as connection:
         assert connection.scalar(text("SHOW lock_timeout")) == "0"
@@ -135,24 +135,24 @@ def test_an_upgrade_that_cannot_have_its_lock_gives_up_and_can_be_run_again(empt
     with other.connect() as connection:
         connection.execute(text("CREATE TABLE articles (id int)"))
         with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(upgrade.run, empty)
+            running = pool.submit(upgrade.upgrade_schema, empty)
             with pytest.raises(DatabaseNotMigratedError, match="lock"):
                 running.result(timeout=HANG_S)
         connection.rollback()
     other.dispose()
     assert value(empty.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
-    assert upgrade.run(empty) == schema.head()
+    assert upgrade.upgrade_schema(empty) == schema.head()
 
 
 def test_a_database_without_tables_is_named(empty):
     with pytest.raises(DatabaseNotMigratedError, match=r"no tables of ours.*classifier db upgrade"):
-        status.run(empty)
+        status.read_status(empty)
 
 
 def test_a_database_of_a_newer_version_asks_for_newer_code(empty):
-    upgrade.run(empty)
+    upgrade.upgrade_schema(empty)
     with empty.database.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    for action in (status.run, upgrade.run):
+    for action in (status.read_status, upgrade.upgrade_schema):
         with pytest.raises(DatabaseNotMigratedError, match="9999"):
             action(empty)

@@ -15,13 +15,13 @@ from alembic import command
 from sqlalchemy import event
 
 from classifier.exceptions import TooManyRejectedError
-from classifier.ingest import signatures, sources, splits
-from classifier.ingest.sources import Columns
+from classifier.ingest import minhash_bands, readers, splits
+from classifier.ingest.fingerprints import fingerprint
+from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
-from classifier.ingest.text import fingerprint
-from classifier.pipeline import ingest, splits_report
-from classifier.store import near_duplicates, reads, schema
-from tests.integration.made_up import COLUMNS, dump, query, run, take_in, value
+from classifier.pipeline.ingest import splits_report, units
+from classifier.store import near_duplicate_clusters, reads, schema
+from tests.support.synthetic import COLUMNS, dump, query, run, take_in, value
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 WORDS = [f"{a}{b}{c}" for a in "bdfglm" for b in "aeiou" for c in "nrst"]
@@ -58,7 +58,7 @@ def seed_dealt(split):
 
 
 def shares_a_band(first, second):
-    bands, _ = signatures.bands([first, second])
+    bands, _ = minhash_bands.bands([first, second])
     return (bands[0] == bands[1]).any()
 
 
@@ -82,7 +82,7 @@ def window(seed, start):
 
 
 def dealt(content):
-    return splits.decide(fingerprint(content), key="article-classifier", proportions=Proportions())
+    return splits.assign_split(fingerprint(content), key="article-classifier", proportions=Proportions())
 
 
 def bridged_train_and_test():
@@ -105,7 +105,7 @@ def test_a_bridge_of_train_and_test_moves_nothing_and_is_trained_on_by_nobody(wo
     assert read(workspace, "test") == [test]
     assert read(workspace, "validation") == []
     assert value(workspace.database, "SELECT count(*) FROM bridges") == 1
-    assert splits_report.run(workspace).left_out == {"train": 1, "validation": 0, "test": 0}
+    assert splits_report.report_splits(workspace).left_out == {"train": 1, "validation": 0, "test": 0}
 
 
 def test_a_bridge_that_its_source_puts_into_train_stays_there_and_is_not_trained_on(workspace, tmp_path):
@@ -188,9 +188,9 @@ def related(count):
 
 
 def test_chunks_and_files_of_any_size_give_the_same_splits(workspace, tmp_path, monkeypatch):
-    rows, whole, original = related(180), None, sources.read
+    rows, whole, original = related(180), None, readers.read_file
     for size in (5000, 7):
-        monkeypatch.setattr(ingest.sources, "read", partial(original, chunk_rows=size))
+        monkeypatch.setattr(units.readers, "read_file", partial(original, chunk_rows=size))
         take_in(workspace, tmp_path / "a.csv", rows, source="s")
         whole = whole or (split_of(workspace), clusters_of(workspace))
         assert (split_of(workspace), clusters_of(workspace)) == whole
@@ -223,7 +223,7 @@ def test_a_data_set_that_grows_tenfold_moves_no_article(workspace, tmp_path):
         take_in(workspace, tmp_path / f"{step}.csv", more + old, source="s", proportions=Proportions(0.5, 0.2, 0.3))
         now = split_of(workspace)
         assert {name: now[name] for name in before} == before
-        assert splits_report.run(workspace).near_duplicates_across == 0
+        assert splits_report.report_splits(workspace).near_duplicates_across == 0
         before = now
     assert len(before) == 600
     assert value(workspace.database, "SELECT count(*) FROM bridges") > 0
@@ -246,7 +246,7 @@ def test_files_that_are_taken_in_at_once_see_each_others_near_duplicates(workspa
             writer.writeheader()
             writer.writerows(rows)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda name: ingest.run(workspace, str(tmp_path / f"{name}.csv"), COLUMNS), "abcd"))
+        list(pool.map(lambda name: units.ingest_files(workspace, str(tmp_path / f"{name}.csv"), COLUMNS), "abcd"))
     found = split_of(workspace)
     assert all(len({found[f"{name}{number}"] for name in "abcd"}) == 1 for number in range(80))
 
@@ -278,7 +278,7 @@ def test_the_report_counts_by_category_and_finds_a_leak_that_the_database_does_n
         {**row("c", words(3), split="validation"), "category": ""},
     ]
     take_in(workspace, tmp_path / "a.csv", rows, WITH_SPLIT, source="s")
-    found = splits_report.run(workspace)
+    found = splits_report.report_splits(workspace)
     assert [(one.category, one.articles) for one in found.categories] == [
         ("x", {"train": 8, "validation": 0, "test": 0}),
         ("y", {"train": 0, "validation": 0, "test": 1}),
@@ -287,11 +287,11 @@ def test_the_report_counts_by_category_and_finds_a_leak_that_the_database_does_n
     assert found.total.drift == {"train": 0.0, "validation": 0.0, "test": 0.0}
     assert (found.left_out, found.near_duplicates_across) == ({"train": 0, "validation": 0, "test": 0}, 0)
     take_in(workspace, tmp_path / "b.csv", [row("d", changed(base, 1), split="train")], WITH_SPLIT, source="s")
-    found = splits_report.run(workspace)
+    found = splits_report.report_splits(workspace)
     assert (found.left_out["train"], found.near_duplicates_across) == (1, 0)
     unnoticed = fingerprint(changed(base, 1))
     run(workspace.database, "UPDATE splits SET cluster_id = 0 WHERE fingerprint = :one", one=unnoticed)
-    assert splits_report.run(workspace).near_duplicates_across == 1
+    assert splits_report.report_splits(workspace).near_duplicates_across == 1
 
 
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="the real articles of ../shared/data are not here")
@@ -320,7 +320,7 @@ def test_bbcs_repeated_texts_never_cross_splits_not_even_with_a_changed_word(wor
     for one in rows:
         if fingerprint(one["text"]) not in bridges:
             assert found[one["id"]] == found[one["id"].removeprefix("changed")]
-    report = splits_report.run(workspace)
+    report = splits_report.report_splits(workspace)
     assert report.near_duplicates_across == 0
     assert all(abs(drift) < 0.03 for drift in report.total.drift.values())
 
@@ -348,7 +348,7 @@ def test_c50s_own_splits_are_kept_and_their_near_duplicates_left_out_of_training
                 for number, one in enumerate(csv.DictReader(file))
             ]
     take_in(workspace, tmp_path / "c50.csv", rows, WITH_SPLIT, source="c50")
-    report = splits_report.run(workspace)
+    report = splits_report.report_splits(workspace)
     assert report.total.articles == {"train": 2500, "validation": 0, "test": 2500}
     assert report.near_duplicates_across == 0
     assert 2 <= report.left_out["train"] < 250
@@ -360,12 +360,12 @@ def test_a_statement_is_given_a_bounded_number_of_ids(workspace, tmp_path, monke
     ids, hashes, fingerprints = ([*column] for column in zip(*articles, strict=True))
     expected = {bytes(one) for one in fingerprints}
     monkeypatch.setattr(reads, "_IDS_AT_ONCE", 2)
-    monkeypatch.setattr(near_duplicates, "_IDS_PER_STATEMENT", 2, raising=False)
+    monkeypatch.setattr(near_duplicate_clusters, "_IDS_PER_STATEMENT", 2, raising=False)
     sizes = []
     with workspace.database.connect() as connection:
         event.listen(connection, "before_cursor_execute", lambda *given: sizes.append(len(given[3]["ids"])))
-        assert near_duplicates.fingerprints_of(connection, ids, [bytes(one) for one in hashes]) == expected
-        assert near_duplicates.articles_near(connection, ids, expected) == set(ids)
-        assert near_duplicates.articles_near(connection, ids, {bytes(fingerprints[6])}) == {ids[6]}
-        assert near_duplicates.articles_near(connection, ids, {b"none"}) == set()
+        assert near_duplicate_clusters.fingerprints_of(connection, ids, [bytes(one) for one in hashes]) == expected
+        assert near_duplicate_clusters.articles_near(connection, ids, expected) == set(ids)
+        assert near_duplicate_clusters.articles_near(connection, ids, {bytes(fingerprints[6])}) == {ids[6]}
+        assert near_duplicate_clusters.articles_near(connection, ids, {b"none"}) == set()
     assert max(sizes) == 2

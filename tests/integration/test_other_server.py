@@ -12,14 +12,17 @@ from sqlalchemy import create_engine, make_url, text
 
 from classifier import registry
 from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError
-from classifier.pipeline import evaluate, label, own_table, promote, status, upgrade
+from classifier.external_table.definition import ExternalTable
+from classifier.pipeline.database import upgrade
+from classifier.pipeline.labelling import external_table, queue
+from classifier.pipeline.monitoring import status
+from classifier.pipeline.promotion import decisions, evaluation
 from classifier.settings import Settings
 from classifier.store import writes
-from classifier.store.own_table_form import Wanted
 from classifier.workspace import open_workspace
-from tests.integration.made_up import LENIENT, articles, query, take_in, unlabelled
-from tests.postgres import other_server
-from tests.tiny import make_artefact
+from tests.support.postgres import other_server
+from tests.support.synthetic import LENIENT, articles, query, take_in, unlabelled
+from tests.support.tiny_models import make_artefact
 
 PASSWORD = "p@ss:w/rd %41 'x'"
 
@@ -50,7 +53,7 @@ def test_the_main_path(url, tmp_path, monkeypatch):
     monkeypatch.setenv("CLASSIFIER_DATABASE_URL", url.render_as_string(hide_password=False))
     workspace = open_workspace(Settings(home=tmp_path / "home", _env_file=None))
     assert workspace.database.url == url
-    upgrade.run(workspace)
+    upgrade.upgrade_schema(workspace)
     awkward = {"id": "awkward", "text": 'line\n\\.\n"quoted" \\N', "category": ""}
     report = take_in(workspace, tmp_path / "x.csv", [*articles(90), *unlabelled(60, prefix="u"), awkward])
     assert (report.new, report.annotations, report.enqueued) == (151, 90, 61)
@@ -59,10 +62,10 @@ def test_the_main_path(url, tmp_path, monkeypatch):
     files = make_artefact(workspace.models / "m1")
     with workspace.database.begin() as connection:
         registry.register(connection, "m1", files, {})
-    assert evaluate.run(workspace).metrics.articles > 0
-    assert promote.run(workspace, margins=LENIENT).promoted
-    assert label.run(workspace, page_size=16).labelled == 61
-    found = status.run(workspace)
+    assert evaluation.evaluate(workspace).metrics.articles > 0
+    assert decisions.promote_if_better(workspace, margins=LENIENT).promoted
+    assert queue.label_queue(workspace, page_size=16).labelled == 61
+    found = status.read_status(workspace)
     assert found.labels == {"annotation": 90, "prediction": 61}
     assert (found.waiting, found.champion.name) == (0, "m1")
     workspace.database.dispose()
@@ -75,7 +78,7 @@ def test_a_wrong_password_is_told_without_the_password(server_url, tmp_path):
     wrong = server_url.set(password="wrong-secret").render_as_string(hide_password=False)
     workspace = open_workspace(Settings(home=tmp_path, database_url=wrong, _env_file=None))
     with pytest.raises(DatabaseUnavailableError, match="password authentication failed") as caught:
-        status.run(workspace)
+        status.read_status(workspace)
     assert "wrong-secret" not in str(caught.value)
 
 
@@ -87,5 +90,5 @@ def test_a_wrong_password_of_somebody_elses_database_is_told_without_it(workspac
         writes.make_champion(connection, registry.register(connection, "m1", files, {}).id)
     wrong = server_url.set(password="wrong-secret").render_as_string(hide_password=False)
     with pytest.raises(SourceUnavailableError, match="password authentication failed") as caught:
-        own_table.run(workspace, wrong, Wanted("id", "body", table="news"))
+        external_table.label_external_table(workspace, wrong, ExternalTable("id", "body", table="news"))
     assert "wrong-secret" not in str(caught.value)

@@ -16,17 +16,17 @@ from sqlalchemy import column, create_engine, insert, table
 
 from classifier import registry
 from classifier.exceptions import SourceUnavailableError, TableError
-from classifier.labelling import engine as engines
-from classifier.labelling.pages import Labeller
-from classifier.pipeline import own_table
-from classifier.store import own_table as statements
-from classifier.store.own_table_form import Wanted
-from tests import killing
-from tests.integration.made_up import articles, crown, query, run, value
-from tests.tiny import CATEGORIES
-from tests.waiting import HANG_S
+from classifier.external_table import statements
+from classifier.external_table.definition import ExternalTable
+from classifier.inference import engines
+from classifier.inference.labeller import Labeller
+from classifier.pipeline.labelling import external_table
+from tests.support import killing
+from tests.support.synthetic import articles, crown, query, run, value
+from tests.support.tiny_models import CATEGORIES
+from tests.support.waiting import HANG_S
 
-NEWS = Wanted("id", "body", table="news")
+NEWS = ExternalTable("id", "body", table="news")
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def theirs(request):
 
 
 def label(workspace, theirs, wanted=NEWS, **options):
-    return own_table.run(workspace, theirs.url, wanted, **options)
+    return external_table.label_external_table(workspace, theirs.url, wanted, **options)
 
 
 def fake(monkeypatch, raises=lambda _: None):
@@ -134,7 +134,7 @@ class TestRows:
         theirs.news(40)
         label(workspace, theirs, page_size=7, engine="openvino")
         files = registry.open_artefact(champion)
-        labeller = Labeller.of(files, engines.choose(files, engine="openvino"))
+        labeller = Labeller.of(files, engines.choose_engine(files, engine="openvino"))
         rows = theirs.query(
             "SELECT body, category, confidence, probabilities, text_hash, error FROM news "
             "JOIN news_labels ON news.id = news_labels.id ORDER BY news.id"
@@ -333,7 +333,7 @@ class TestSources:
 
     def test_a_query_is_labelled_into_the_table_that_is_named(self, workspace, theirs):
         theirs.news(60)
-        wanted = Wanted("nr", "words", out="found", query="SELECT id AS nr, body || ' :x 5%' AS words FROM news "
+        wanted = ExternalTable("nr", "words", out="found", query="SELECT id AS nr, body || ' :x 5%' AS words FROM news "
                         "WHERE id % 2 = 0 AND body NOT LIKE '%nothing%' -- even ones")  # fmt: skip
         report = label(workspace, theirs, wanted, page_size=7)
         assert (report.out, report.labelled) == ("found", 30)
@@ -344,7 +344,7 @@ class TestSources:
         postgres.run('CREATE SCHEMA "My Press"')
         postgres.run('CREATE TABLE "My Press"."The News" ("Key" int PRIMARY KEY, "from" text)')
         postgres.run("""INSERT INTO "My Press"."The News" VALUES (1, 'the bank'), (2, 'the goal')""")
-        report = label(workspace, postgres, Wanted("Key", "from", table="My Press.The News"))
+        report = label(workspace, postgres, ExternalTable("Key", "from", table="My Press.The News"))
         assert (report.out, report.labelled) == ("My Press.The News_labels", 2)
         assert (
             postgres.value('SELECT count(*) FROM "My Press"."The News_labels" JOIN "My Press"."The News" USING ("Key")')
@@ -354,7 +354,7 @@ class TestSources:
     def test_views_are_read_like_tables(self, workspace, theirs):
         theirs.news(20)
         theirs.run("CREATE VIEW fresh AS SELECT id, body FROM news WHERE id > 5")
-        assert label(workspace, theirs, Wanted("id", "body", table="fresh")).labelled == 15
+        assert label(workspace, theirs, ExternalTable("id", "body", table="fresh")).labelled == 15
 
     def test_the_table_is_only_read(self, workspace, postgres):
         """Its owner grants SELECT and nothing else, and keeps rows locked meanwhile."""
@@ -421,7 +421,7 @@ class TestManyWorkers:
         postgres.news(40)
         holder = postgres.engine.connect()
         taken = []
-        real = statements.take
+        real = statements.claim_rows
 
         def take(connection, pair, first, *, wait):
             if first == 1 and not taken:
@@ -430,7 +430,7 @@ class TestManyWorkers:
                 holder.close()  # the other dies, and its lock with it
             return real(connection, pair, first, wait=wait)
 
-        monkeypatch.setattr(statements, "take", take)
+        monkeypatch.setattr(statements, "claim_rows", take)
         assert label(workspace, postgres, page_size=10).labelled == 40
         assert taken == [True]
 

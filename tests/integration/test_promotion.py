@@ -13,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from classifier import registry
 from classifier.evaluation.margins import Margins
 from classifier.exceptions import ArtefactError, ModelNotFoundError, NoChampionError, NotEvaluatedError
-from classifier.pipeline import evaluate, judge, promote
+from classifier.pipeline.promotion import decisions as promote
+from classifier.pipeline.promotion import evaluation, gate_result
 from classifier.store import reads, writes
 from classifier.workspace import Workspace
-from tests.integration.evaluated import add_evaluated, test_articles
-from tests.integration.made_up import COLUMNS, LENIENT, add_model, articles, query, run, take_in, value
-from tests.tiny import make_artefact
+from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.synthetic import COLUMNS, LENIENT, add_model, articles, query, run, take_in, value
+from tests.support.tiny_models import make_artefact
 
 
 def decide(connection, name, verdict="promoted", reason="because"):
@@ -112,7 +113,9 @@ def test_of_promotions_at_once_each_is_judged_beside_the_champion_that_it_replac
     for name in names:
         add_evaluated(workspace, name)
     with ThreadPoolExecutor(3) as pool:
-        decisions = list(pool.map(lambda name: promote.run(workspace, name, margins=Margins(resamples=200)), names))
+        decisions = list(
+            pool.map(lambda name: promote.promote_if_better(workspace, name, margins=Margins(resamples=200)), names)
+        )
     assert all(decision.promoted for decision in decisions)
     assert len({decision.previous for decision in decisions}) == 6, "no two followed the same champion"
     judged = query(workspace.database, "SELECT statistics->>'champion', previous_id FROM promotions ORDER BY id")
@@ -128,9 +131,9 @@ class TestGate:
     def test_a_model_that_is_worse_is_held_with_the_reasons_and_the_statistics(self, workspace):
         test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
-        assert promote.run(workspace).promoted
+        assert promote.promote_if_better(workspace).promoted
         add_evaluated(workspace, "m2", wrong=range(0, 300, 7))
-        decision = promote.run(workspace, decided_by="somebody", more={"churn": {"changed": 3}})
+        decision = promote.promote_if_better(workspace, decided_by="somebody", more={"churn": {"changed": 3}})
         assert (decision.verdict, decision.previous) == ("held", "m1")
         assert "macro-F1 0.8567 against the champion's 1.0000: -14.33 points" in decision.reason
         kept = query(
@@ -143,9 +146,9 @@ class TestGate:
     def test_too_few_articles_leave_a_candidate_undecided_until_there_are_more(self, workspace):
         test_articles(workspace, 100)
         add_evaluated(workspace, "m1")
-        promote.run(workspace)
+        promote.promote_if_better(workspace)
         add_evaluated(workspace, "m2")
-        decision = promote.run(workspace)
+        decision = promote.promote_if_better(workspace)
         assert decision.verdict == "undecided"
         assert "further test annotations would probably tell" in decision.reason
         assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
@@ -153,7 +156,7 @@ class TestGate:
     def test_judging_decides_nothing(self, workspace):
         test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
-        judged = judge.run(workspace)
+        judged = gate_result.apply_gate(workspace)
         assert (judged.judgement.verdict, judged.champion, judged.test_articles) == ("promote", None, 300)
         assert value(workspace.database, "SELECT count(*) FROM promotions") == 0
 
@@ -161,7 +164,7 @@ class TestGate:
         with workspace.database.begin() as connection:
             add_model(connection, "m1")
         with pytest.raises(NotEvaluatedError, match="classifier evaluate --model m1"):
-            promote.run(workspace)
+            promote.promote_if_better(workspace)
 
     def test_a_person_may_decline_what_the_gate_would_promote(self, workspace):
         test_articles(workspace, 300)
@@ -177,7 +180,7 @@ class TestGate:
         for name in ("m1", "m2"):
             add_evaluated(workspace, name)
         wide = Workspace(workspace.database, workspace.settings.model_copy(update={"gate": {"macro_f1": 0.2}}))
-        assert [promote.run(wide, name).verdict for name in ("m1", "m2")] == ["promoted", "promoted"]
+        assert [promote.promote_if_better(wide, name).verdict for name in ("m1", "m2")] == ["promoted", "promoted"]
 
 
 class TestUseCase:
@@ -196,7 +199,7 @@ class TestUseCase:
 
     def test_evaluation_stores_the_figures_and_writes_them_beside_the_artefact(self, workspace, registered):
         model = registered("m1", 0)
-        result = evaluate.run(workspace)
+        result = evaluation.evaluate(workspace)
         stored = query(
             workspace.database, "SELECT articles, accuracy, macro_f1, metrics->>'engine', split FROM evaluations"
         )
@@ -207,13 +210,13 @@ class TestUseCase:
 
     def test_a_champion_that_was_measured_on_other_articles_is_measured_again(self, workspace, registered, tmp_path):
         registered("m1", 0)
-        evaluate.run(workspace)
-        assert promote.run(workspace, margins=LENIENT).promoted
+        evaluation.evaluate(workspace)
+        assert promote.promote_if_better(workspace, margins=LENIENT).promoted
         more = [{**row, "split": "test"} for row in articles(6, seed=3, prefix="more")]
         take_in(workspace, tmp_path / "more.csv", more, replace(COLUMNS, split="split"))
         registered("m2", 1)
-        evaluate.run(workspace)
-        decision = promote.run(workspace, margins=LENIENT)
+        evaluation.evaluate(workspace)
+        decision = promote.promote_if_better(workspace, margins=LENIENT)
         assert "champion's" in decision.reason
         measured = query(
             workspace.database,
@@ -226,30 +229,30 @@ class TestUseCase:
     ):
         """Rolling back works however many articles came since."""
         registered("m1", 0)
-        evaluate.run(workspace)
-        promote.run(workspace, margins=LENIENT)
+        evaluation.evaluate(workspace)
+        promote.promote_if_better(workspace, margins=LENIENT)
         more = [{**row, "split": "test"} for row in articles(6, seed=3, prefix="more")]
         take_in(workspace, tmp_path / "more.csv", more, replace(COLUMNS, split="split"))
         run(workspace.database, "UPDATE models SET status = 'retired'")
         registered("m2", 0)
-        evaluate.run(workspace)
-        promote.run(workspace, margins=LENIENT)
-        decision = promote.run(workspace, "m1", margins=LENIENT)
+        evaluation.evaluate(workspace)
+        promote.promote_if_better(workspace, margins=LENIENT)
+        decision = promote.promote_if_better(workspace, "m1", margins=LENIENT)
         assert decision.promoted
         assert value(workspace.database, "SELECT name FROM models WHERE status = 'champion'") == "m1"
 
     def test_a_model_whose_files_changed_is_not_promoted(self, workspace, registered):
         registered("m1", 0)
-        evaluate.run(workspace)
-        promote.run(workspace, margins=LENIENT)
+        evaluation.evaluate(workspace)
+        promote.promote_if_better(workspace, margins=LENIENT)
         registered("m2", 0)
-        evaluate.run(workspace)
+        evaluation.evaluate(workspace)
         weights = workspace.models / "m2" / "model.safetensors"
         content = bytearray(weights.read_bytes())
         content[-1] ^= 1
         weights.write_bytes(content)
         with pytest.raises(ArtefactError, match="sha256"):
-            promote.run(workspace, margins=LENIENT)
+            promote.promote_if_better(workspace, margins=LENIENT)
         with workspace.database.connect() as connection:
             assert statuses(connection) == {"m1": "champion", "m2": "candidate"}
 
@@ -258,12 +261,12 @@ class TestUseCase:
         shutil.rmtree(model.artefact)
         make_artefact(workspace.models / "m1", seed=5)
         with pytest.raises(ArtefactError, match="registered as"):
-            evaluate.run(workspace)
+            evaluation.evaluate(workspace)
 
     def test_a_model_whose_files_are_gone_is_not_promoted(self, workspace, registered):
         model = registered("m1", 0)
-        evaluate.run(workspace)
+        evaluation.evaluate(workspace)
         shutil.rmtree(model.artefact)
         with pytest.raises(ArtefactError, match="no such file"):
-            promote.run(workspace, margins=LENIENT)
+            promote.promote_if_better(workspace, margins=LENIENT)
         assert value(workspace.database, "SELECT status FROM models") == "candidate"

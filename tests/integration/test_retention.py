@@ -15,30 +15,27 @@ import pytest
 from typer.testing import CliRunner
 
 from classifier import registry
-from classifier.cli import decisions
+from classifier.cli import promotion
 from classifier.cli.app import app
 from classifier.exceptions import ModelNotFoundError, RollbackError, TrainingDataError
-from classifier.pipeline import (
-    churn,
-    evaluate,
-    judge,
-    label,
-    promote,
-    prune,
-    report,
+from classifier.pipeline.labelling import queue
+from classifier.pipeline.promotion import (
+    decisions,
+    evaluation,
+    gate_result,
+    html_report,
+    label_churn,
+    pruning,
     retention,
-    starts,
-    train,
-    training_data,
-    tune,
 )
-from classifier.pipeline.model_files import model_in_use
+from classifier.pipeline.promotion.model_files import model_in_use
+from classifier.pipeline.training import candidate, starting_point, training_data, tuning
 from classifier.store import locks, reads
-from classifier.training import snapshot
+from classifier.training import data_snapshot
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
-from tests.integration.made_up import COLUMNS, LENIENT, articles, query, take_in, unlabelled, value
-from tests.tiny import make_artefact, make_encoder
+from tests.support.synthetic import COLUMNS, LENIENT, articles, query, take_in, unlabelled, value
+from tests.support.tiny_models import make_artefact, make_encoder
 
 RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, precision="float32")
 
@@ -58,8 +55,10 @@ def model(workspace):
     def one(name, verdict=None, *, seed=0):
         with workspace.database.begin() as connection:
             parts = {part: reads.annotated_articles(connection, part) for part in ("train", "validation")}
-            files = make_artefact(workspace.models / name, seed=seed, beside={snapshot.FILE: snapshot.encode(parts)})
-            model = registry.register(connection, name, files, {"data": {"snapshot": snapshot.FILE}})
+            files = make_artefact(
+                workspace.models / name, seed=seed, beside={data_snapshot.FILE: data_snapshot.encode_snapshot(parts)}
+            )
+            model = registry.register(connection, name, files, {"data": {"snapshot": data_snapshot.FILE}})
             if verdict:
                 registry.decide(connection, model, verdict, "because", decided_by="test", statistics={})
         return model
@@ -84,24 +83,24 @@ class TestTheNextTraining:
         model("m1", "promoted")
         for number in range(6):
             model(f"u{number}", "undecided", seed=number)
-        assert len(prune.run(workspace, keep=3, yes=True)) == 2
-        skipped = starts.skipped(workspace, (newly_annotated(workspace),), 1)
+        assert len(pruning.prune(workspace, keep=3, yes=True)) == 2
+        skipped = starting_point.skip_training(workspace, (newly_annotated(workspace),), 1)
         assert (skipped.since, skipped.new_annotations) == ("m1", 0)
 
     def test_the_model_that_it_compares_the_data_with_is_never_pruned(self, workspace, model):
         model("m1", "promoted")
         for number in range(3):
             model(f"r{number}", "held", seed=number)
-        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0", "r1"]
-        assert starts.skipped(workspace, (newly_annotated(workspace),), 1).since == "r2"
+        assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r0", "r1"]
+        assert starting_point.skip_training(workspace, (newly_annotated(workspace),), 1).since == "r2"
 
     def test_after_a_pruning_of_an_earlier_version_it_compares_with_one_that_is_there(self, workspace, model):
         model("m1", "promoted")
         last = model("r1", "held")
         with workspace.database.begin() as connection:
-            prune.writes.set_status(connection, last.id, "pruned")
+            pruning.writes.set_status(connection, last.id, "pruned")
         shutil.rmtree(last.artefact)
-        assert starts.skipped(workspace, (newly_annotated(workspace),), 1).since == "m1"
+        assert starting_point.skip_training(workspace, (newly_annotated(workspace),), 1).since == "m1"
 
     @pytest.mark.parametrize("lost", ["model.safetensors", "snapshot.parquet", None])
     def test_it_trains_where_the_files_to_compare_with_are_gone_and_says_so(self, workspace, model, lost, caplog):
@@ -110,7 +109,7 @@ class TestTheNextTraining:
             (workspace.models / "m1" / lost).unlink()
         else:
             shutil.rmtree(found.artefact)
-        assert starts.skipped(workspace, (newly_annotated(workspace),), 1) is None
+        assert starting_point.skip_training(workspace, (newly_annotated(workspace),), 1) is None
         assert "m1: the snapshot of its data cannot be read" in caplog.text
 
 
@@ -125,24 +124,24 @@ class TestWhatIsKept:
 
     @pytest.mark.usefixtures("nights")
     def test_former_champions_are_not_pushed_out_by_models_that_were_held(self, workspace):
-        pruned = names(prune.run(workspace, keep=2, keep_champions=2, yes=True))
+        pruned = names(pruning.prune(workspace, keep=2, keep_champions=2, yes=True))
         assert [one for one in pruned if one.startswith("m")] == ["m0"]
-        assert [promote.roll_back(workspace).model for _ in range(2)] == ["m2", "m1"]
+        assert [decisions.roll_back(workspace).model for _ in range(2)] == ["m2", "m1"]
         with pytest.raises(RollbackError, match="no champion before m1"):
-            promote.roll_back(workspace)
+            decisions.roll_back(workspace)
 
     @pytest.mark.usefixtures("nights")
     def test_every_night_ends_with_as_many_models_as_the_setting_says(self, workspace, model):
         place = Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": 2}))
         model("undecided on", None)
-        retention.run(place)
+        retention.apply_retention(place)
         kept = {path.name for path in workspace.models.iterdir()}
         assert kept == {"m3", "m2", "m1", "m0", "r30", "r31", "r32", "undecided on"}, "r32 is the last decided on"
-        assert retention.run(place).models == 0
+        assert retention.apply_retention(place).models == 0
 
     @pytest.mark.usefixtures("nights")
     def test_the_command_keeps_as_many_champions_as_every_night_does(self, workspace, monkeypatch):
-        monkeypatch.setattr(decisions, "workspace", lambda: workspace)
+        monkeypatch.setattr(promotion, "workspace", lambda: workspace)
         result = CliRunner().invoke(app, ["prune", "--keep-models", "0", "--yes", "--json"])
         pruned = {one["model"] for one in json.loads(result.stdout)["models"]}
         assert pruned
@@ -153,7 +152,7 @@ class TestWhatIsKept:
     @pytest.mark.usefixtures("nights")
     def test_the_setting_can_keep_every_model(self, workspace):
         place = Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": -1}))
-        assert retention.run(place) is None
+        assert retention.apply_retention(place) is None
         assert value(workspace.database, "SELECT count(*) FROM models WHERE status = 'pruned'") == 0
 
     def test_it_is_on_by_default(self, workspace):
@@ -165,7 +164,7 @@ class TestWhatIsKept:
         for name in ("r0", "m1"):
             (workspace.models / f"{name}.evaluation.json").write_text("{}")
             (workspace.models / f"{name}.evaluation.html").write_text("")
-        prune.run(workspace, keep=0, yes=True)
+        pruning.prune(workspace, keep=0, yes=True)
         left = {path.name for path in workspace.models.iterdir()}
         assert left == {"m1", "m1.evaluation.json", "m1.evaluation.html"}
 
@@ -181,7 +180,7 @@ class TestWhatIsKept:
             return result
 
         monkeypatch.setattr(Path, "is_file", delete_afterwards)
-        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+        assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r0"]
         assert not (workspace.models / "r0").exists()
 
     def test_half_written_models_go_after_a_week_and_nothing_else_does(self, workspace):
@@ -194,7 +193,7 @@ class TestWhatIsKept:
         for name in (old, foreign, whole):
             for path in (workspace.models / name / "model.safetensors", workspace.models / name):
                 os.utime(path, (time.time() - 8 * 86_400,) * 2)
-        assert retention.run(workspace).half_written == 1
+        assert retention.apply_retention(workspace).half_written == 1
         assert {path.name for path in workspace.models.iterdir()} == {young, foreign, whole}
 
 
@@ -207,10 +206,10 @@ class TestModelsInUse:
         with workspace.database.connect() as connection:
             read = reads.model(connection, "r0")
         with model_in_use(workspace, read):
-            assert names(prune.run(workspace, keep=0, yes=True)) == ["r1"]
+            assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r1"]
             assert Path(read.artefact).is_dir()
             assert "r0: in use" in caplog.text
-        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+        assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r0"]
 
     def test_a_lock_that_is_lost_with_its_connection_spoils_no_result(self, workspace, model):
         found = model("r0", "held")
@@ -222,16 +221,16 @@ class TestModelsInUse:
         assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
     @pytest.mark.usefixtures("annotated")
-    @pytest.mark.parametrize("use_case", [evaluate, judge, churn])
+    @pytest.mark.parametrize("use_case", [evaluation, gate_result, label_churn])
     def test_measuring_a_model_keeps_it(self, workspace, model, use_case, monkeypatch):
         model("r0", "held")
-        evaluate.run(workspace, "r0")
+        evaluation.evaluate(workspace, "r0")
         model("m1", "promoted")
-        evaluate.run(workspace, "m1")
+        evaluation.evaluate(workspace, "m1")
         found, opened = [], registry.open_artefact
 
         def prune_meanwhile(one):
-            found.append(names(prune.run(workspace, keep=0, yes=True)))
+            found.append(names(pruning.prune(workspace, keep=0, yes=True)))
             return opened(one)
 
         monkeypatch.setattr(registry, "open_artefact", prune_meanwhile)
@@ -245,22 +244,22 @@ class TestModelsInUse:
         model("r0", "held")
         model("m1", "promoted")
         pruned = []
-        trained = train.run(
+        trained = candidate.train(
             workspace,
             RECIPE,
             start_from="r0",
-            on_progress=lambda _: pruned.extend(prune.run(workspace, keep=0, yes=True)),
+            on_progress=lambda _: pruned.extend(pruning.prune(workspace, keep=0, yes=True)),
         )
         assert pruned == []
         assert (workspace.models / trained.model / "tokenizer.json").is_file()
-        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+        assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r0"]
 
     @pytest.mark.usefixtures("annotated")
     @pytest.mark.parametrize(
         "use",
         [
-            lambda place: train.run(place, RECIPE, start_from="r0"),
-            lambda place: tune.run(place, RECIPE, trials=1, start_from="r0"),
+            lambda place: candidate.train(place, RECIPE, start_from="r0"),
+            lambda place: tuning.tune(place, RECIPE, trials=1, start_from="r0"),
         ],
         ids=["train", "tune"],
     )
@@ -269,18 +268,18 @@ class TestModelsInUse:
     ):
         model("r0", "held")
         model("m1", "promoted")
-        read, pruned = training_data.read, []
+        read, pruned = training_data.read_training_data, []
 
         def prune_meanwhile(place):
             read(place)
-            pruned.append(names(prune.run(workspace, keep=0, yes=True)))
+            pruned.append(names(pruning.prune(workspace, keep=0, yes=True)))
             raise TrainingDataError("stop here")
 
-        monkeypatch.setattr(training_data, "read", prune_meanwhile)
+        monkeypatch.setattr(training_data, "read_training_data", prune_meanwhile)
         with pytest.raises(TrainingDataError, match="stop here"):
             use(workspace)
         assert pruned == [[]]
-        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+        assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r0"]
 
     def test_a_model_to_start_from_is_kept_while_its_files_are_checked(self, workspace, model, monkeypatch):
         model("r0", "held")
@@ -288,11 +287,11 @@ class TestModelsInUse:
         opened, pruned = registry.open_artefact, []
 
         def prune_meanwhile(row):
-            pruned.append(names(prune.run(workspace, keep=0, yes=True)))
+            pruned.append(names(pruning.prune(workspace, keep=0, yes=True)))
             return opened(row)
 
         monkeypatch.setattr(registry, "open_artefact", prune_meanwhile)
-        assert starts.find(workspace, None, "r0").model == "r0"
+        assert starting_point.find_starting_point(workspace, None, "r0").model == "r0"
         assert pruned == [[]]
 
     def test_labels_of_a_page_that_is_open_are_not_pruned_away_below_it(self, workspace, model, tmp_path):
@@ -301,10 +300,10 @@ class TestModelsInUse:
         model("m1", "promoted")
         with workspace.database.begin() as page:
             page.execute(
-                prune.labelling_queue.query("open_page"), {"pages": locks.OPEN_PAGES, "model_id": worker_of.id}
+                pruning.labelling_queue.query("open_page"), {"pages": locks.OPEN_PAGES, "model_id": worker_of.id}
             )
-            assert prune.run(workspace, keep=0, yes=True) == []
-        assert names(prune.run(workspace, keep=0, yes=True)) == ["r0"]
+            assert pruning.prune(workspace, keep=0, yes=True) == []
+        assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r0"]
 
 
 class TestAPrunedModelThatIsNamed:
@@ -313,21 +312,21 @@ class TestAPrunedModelThatIsNamed:
     @pytest.fixture
     def pruned(self, workspace, model):
         model("r0", "held")
-        evaluate.run(workspace, "r0")
+        evaluation.evaluate(workspace, "r0")
         model("m1", "promoted")
-        evaluate.run(workspace, "m1")
-        prune.run(workspace, keep=0, yes=True)
+        evaluation.evaluate(workspace, "m1")
+        pruning.prune(workspace, keep=0, yes=True)
 
     @pytest.mark.usefixtures("annotated", "pruned")
     @pytest.mark.parametrize(
         "use",
         [
-            lambda place: evaluate.run(place, "r0"),
-            lambda place: judge.run(place, "r0"),
-            lambda place: churn.run(place, "r0"),
-            lambda place: promote.run(place, "r0", margins=LENIENT),
-            lambda place: starts.find(place, None, "r0"),
-            lambda place: train.run(place, RECIPE, start_from="r0"),
+            lambda place: evaluation.evaluate(place, "r0"),
+            lambda place: gate_result.apply_gate(place, "r0"),
+            lambda place: label_churn.measure_churn(place, "r0"),
+            lambda place: decisions.promote_if_better(place, "r0", margins=LENIENT),
+            lambda place: starting_point.find_starting_point(place, None, "r0"),
+            lambda place: candidate.train(place, RECIPE, start_from="r0"),
         ],
         ids=["evaluate", "gate", "churn", "promote", "start", "train"],
     )
@@ -339,11 +338,11 @@ class TestAPrunedModelThatIsNamed:
 
     @pytest.mark.usefixtures("annotated", "pruned")
     def test_its_report_is_still_to_be_had(self, workspace):
-        assert "r0" in Path(report.run(workspace, "r0").page).read_text(encoding="utf-8")
+        assert "r0" in Path(html_report.write_report(workspace, "r0").page).read_text(encoding="utf-8")
 
     @pytest.mark.usefixtures("annotated", "pruned")
     def test_without_a_name_the_newest_that_is_there_is_meant(self, workspace):
-        assert evaluate.run(workspace).model == "m1"
+        assert evaluation.evaluate(workspace).model == "m1"
 
 
 def test_labels_are_deleted_only_of_models_that_have_labelled(workspace, model, tmp_path):
@@ -351,10 +350,10 @@ def test_labels_are_deleted_only_of_models_that_have_labelled(workspace, model, 
     model("r0", "held")
     for name in ("m1", "m2", "m3"):
         model(name, "promoted")
-        label.run(workspace)
-    found = prune.run(workspace, keep=0)
+        queue.label_queue(workspace)
+    found = pruning.prune(workspace, keep=0)
     assert [(one.model, one.labels) for one in found] == [("r0", 0), ("m1", 7)]
-    assert [(one.model, one.labels) for one in prune.run(workspace, keep=0, yes=True)] == [("r0", 0), ("m1", 7)]
+    assert [(one.model, one.labels) for one in pruning.prune(workspace, keep=0, yes=True)] == [("r0", 0), ("m1", 7)]
     assert query(workspace.database, "SELECT DISTINCT name FROM predictions JOIN models ON models.id = model_id") in (
         [("m2",), ("m3",)], [("m3",), ("m2",)]
     )  # fmt: skip
@@ -366,5 +365,5 @@ def test_an_encoder_is_no_model_and_stays(workspace, model, tmp_path):
     kept[1].mkdir(parents=True)
     model("r0", "held")
     model("m1", "promoted")
-    retention.run(Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": 0})))
+    retention.apply_retention(Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": 0})))
     assert all(path.exists() for path in kept)

@@ -10,10 +10,11 @@ from sqlalchemy import text
 
 from classifier.articles import Model, QueuedArticle
 from classifier.exceptions import NoChampionError, ReviewError, SourceError
-from classifier.pipeline import conflicts, review, review_sheets, status
+from classifier.pipeline.monitoring import status
+from classifier.pipeline.review import conflicts, review_queue, sheets
 from classifier.store import queries, reads, writes
-from tests.integration.made_up import add_articles, add_model, annotate, articles, query, run, take_in, value
 from tests.integration.test_labelling_cost import LABELLED, scanned
+from tests.support.synthetic import add_articles, add_model, annotate, articles, query, run, take_in, value
 
 CATEGORIES = ("a", "b")
 
@@ -45,14 +46,14 @@ def sheet(workspace, tmp_path):
 
     def answer(said, annotator="ann"):
         path = tmp_path / f"{next(numbers)}.csv"
-        review_sheets.export(workspace, path)
+        sheets.export_sheet(workspace, path)
         category = said if callable(said) else lambda _: said
         filled = [{**row, "category": category(row), "annotator": annotator} for row in rows_of(path)]
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(filled[0]))
             writer.writeheader()
             writer.writerows(filled)
-        return path, review_sheets.take_in(workspace, path)
+        return path, sheets.import_sheet(workspace, path)
 
     return answer
 
@@ -73,22 +74,22 @@ def used(workspace, split):
 
 class TestFill:
     def test_the_model_chooses_from_the_train_split_only_and_chance_from_all(self, workspace, labelled):
-        report = review.fill(workspace, number=60, audit=90)
+        report = review_queue.fill_queue(workspace, number=60, audit=90)
         assert queue(workspace) == labelled["train"]
         assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
         assert (report.model, report.looked_at, report.added["audit"], report.waiting) == ("m1", 90, 90, 90)
 
     @pytest.mark.usefixtures("labelled")
     def test_up_to_a_number_so_that_nothing_piles_up(self, workspace):
-        assert sum(review.fill(workspace, number=10, audit=5).added.values()) == 15
-        assert review.fill(workspace, number=10, audit=5).added == {}
-        added = review.fill(workspace, number=12, audit=5).added
+        assert sum(review_queue.fill_queue(workspace, number=10, audit=5).added.values()) == 15
+        assert review_queue.fill_queue(workspace, number=10, audit=5).added == {}
+        added = review_queue.fill_queue(workspace, number=12, audit=5).added
         assert sum(added.values()) == 2
         assert len(queue(workspace)) == 12
 
     @pytest.mark.usefixtures("labelled")
     def test_keeps_what_was_predicted_how_surely_by_whom_and_when(self, workspace):
-        review.fill(workspace, number=10, audit=5)
+        review_queue.fill_queue(workspace, number=10, audit=5)
         same = value(
             workspace.database,
             "SELECT count(*) FROM review_queue JOIN predictions USING (article_id, model_id, revision) "
@@ -99,26 +100,26 @@ class TestFill:
 
     def test_without_a_champion_there_is_nobody_to_choose(self, workspace):
         with pytest.raises(NoChampionError):
-            review.fill(workspace)
+            review_queue.fill_queue(workspace)
 
     def test_an_empty_database_is_no_fault(self, workspace):
         with workspace.database.begin() as connection:
             label(connection, [])
-        assert review.fill(workspace).added == {}
+        assert review_queue.fill_queue(workspace).added == {}
 
     def test_annotated_articles_and_texts_that_changed_are_not_asked_for(self, workspace, labelled):
         known, changed, *_ = sorted(labelled["train"])
         with workspace.database.begin() as connection:
             annotate(connection, known, "a", "source:s")
             connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": changed})
-        review.fill(workspace, number=90, audit=0)
+        review_queue.fill_queue(workspace, number=90, audit=0)
         assert queue(workspace) == labelled["train"] - {known, changed}
 
     def test_a_new_champions_questions_take_the_place_of_the_old_ones(self, workspace, labelled):
-        review.fill(workspace, number=5, audit=0)
+        review_queue.fill_queue(workspace, number=5, audit=0)
         with workspace.database.begin() as connection:
             label(connection, sorted(labelled["train"]), "m2", seed=1)
-        report = review.fill(workspace, number=7, audit=0)
+        report = review_queue.fill_queue(workspace, number=7, audit=0)
         assert (report.model, report.waiting) == ("m2", 7)
 
     def test_of_near_duplicates_one_is_asked_for_and_none_of_an_annotated_or_tested_one(self, workspace, tmp_path):
@@ -136,7 +137,7 @@ class TestFill:
         with workspace.database.begin() as connection:
             label(connection, [one for (one,) in connection.execute(text("SELECT id FROM articles"))])
         for _ in range(2):
-            review.fill(workspace, number=90, audit=0)
+            review_queue.fill_queue(workspace, number=90, audit=0)
             asked = query(
                 workspace.database, "SELECT external_id FROM review_queue JOIN articles ON id = article_id ORDER BY 1"
             )
@@ -164,9 +165,9 @@ class TestFill:
                     "SELECT id, revision, 'a', 'source:s' FROM articles WHERE id % 2 = 0"
                 )
             )
-        monkeypatch.setattr(review, "LOOKED_AT", 5000)
+        monkeypatch.setattr(review_queue, "LOOKED_AT", 5000)
         run(workspace.database, "ANALYZE articles")
-        assert 3000 < review.fill(workspace, number=300, audit=50).looked_at < 7000
+        assert 3000 < review_queue.fill_queue(workspace, number=300, audit=50).looked_at < 7000
         with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
         ids = f"{{{','.join(map(str, range(1, 20000, 40)))}}}"
@@ -180,43 +181,43 @@ class TestFill:
 class TestSheets:
     @pytest.mark.usefixtures("labelled")
     def test_answers_train_the_next_model_and_never_test_it(self, workspace, sheet):
-        review.fill(workspace, number=20, audit=0)
+        review_queue.fill_queue(workspace, number=20, audit=0)
         chosen = queue(workspace)
         _, report = sheet("a")
         assert (report.new, report.unchanged, report.empty, report.set_aside) == (20, 0, 0, ())
         assert used(workspace, "train") == dict.fromkeys(chosen, "a")
         assert used(workspace, "test") == used(workspace, "validation") == {}
-        assert status.run(workspace).review.waiting == {}
+        assert status.read_status(workspace).review.waiting == {}
 
     def test_what_chance_drew_from_the_test_split_tests_and_never_trains(self, workspace, labelled, sheet):
-        review.fill(workspace, number=0, audit=90)
+        review_queue.fill_queue(workspace, number=0, audit=90)
         sheet("b")
         assert used(workspace, "test").keys() == labelled["test"]
         assert used(workspace, "train").keys() == labelled["train"]
 
     @pytest.mark.usefixtures("labelled")
     def test_the_same_sheet_again_changes_nothing(self, workspace, sheet):
-        review.fill(workspace, number=20, audit=5)
+        review_queue.fill_queue(workspace, number=20, audit=5)
         path, first = sheet("a")
         before = query(workspace.database, "SELECT * FROM annotations ORDER BY id")
-        again = review_sheets.take_in(workspace, path)
+        again = sheets.import_sheet(workspace, path)
         assert (again.new, again.unchanged) == (0, first.new)
         assert query(workspace.database, "SELECT * FROM annotations ORDER BY id") == before
 
     @pytest.mark.usefixtures("labelled", "sheet")
     def test_who_said_what_when_and_why_is_kept(self, workspace, tmp_path):
-        review.fill(workspace, number=1, audit=0)
-        review_sheets.export(workspace, tmp_path / "x.csv")
+        review_queue.fill_queue(workspace, number=1, audit=0)
+        sheets.export_sheet(workspace, tmp_path / "x.csv")
         content = (tmp_path / "x.csv").read_text(encoding="utf-8-sig").replace('"","",""', '"b","ann","a pun"')
         (tmp_path / "x.csv").write_text(content, encoding="utf-8")
-        review_sheets.take_in(workspace, tmp_path / "x.csv")
+        sheets.import_sheet(workspace, tmp_path / "x.csv")
         found = query(workspace.database, "SELECT category, annotator, comment, decides FROM annotations")
         assert found == [("b", "ann", "a pun", False)]
 
     @pytest.mark.usefixtures("labelled")
     def test_no_suggestion_is_shown_of_what_chance_drew(self, workspace, tmp_path):
-        review.fill(workspace, number=10, audit=20)
-        review_sheets.export(workspace, tmp_path / "x.csv")
+        review_queue.fill_queue(workspace, number=10, audit=20)
+        sheets.export_sheet(workspace, tmp_path / "x.csv")
         rows = rows_of(tmp_path / "x.csv")
         assert {bool(row["suggested"]) for row in rows if "audit" in row["reason"]} == {False}
         assert {row["suggested"] for row in rows if "audit" not in row["reason"]} <= {"a", "b"}
@@ -224,21 +225,21 @@ class TestSheets:
 
     @pytest.mark.usefixtures("labelled")
     def test_a_sheet_that_is_there_is_not_written_over(self, workspace, tmp_path):
-        review.fill(workspace, number=1, audit=0)
+        review_queue.fill_queue(workspace, number=1, audit=0)
         (tmp_path / "x.csv").write_text("somebody's work")
         with pytest.raises(ReviewError, match="somebody's work"):
-            review_sheets.export(workspace, tmp_path / "x.csv")
+            sheets.export_sheet(workspace, tmp_path / "x.csv")
         assert (tmp_path / "x.csv").read_text() == "somebody's work"
 
     def test_bad_rows_are_set_aside_and_the_others_go_in(self, workspace, labelled, tmp_path):
-        review.fill(workspace, number=5, audit=0)
+        review_queue.fill_queue(workspace, number=5, audit=0)
         first, second, third, *_ = sorted(queue(workspace))
         never = min(labelled["test"])
         run(workspace.database, f"UPDATE articles SET revision = 2 WHERE id = {second}")
         rows = [(first, 1, "a"), (second, 1, "a"), (third, 1, "B"), (never, 1, "a"), (10**9, 1, "a")]
         lines = ["id,revision,category,annotator", *(f"{one},{revision},{said},ann" for one, revision, said in rows)]
         (tmp_path / "x.csv").write_text("\n".join(lines))
-        report = review_sheets.take_in(workspace, tmp_path / "x.csv")
+        report = sheets.import_sheet(workspace, tmp_path / "x.csv")
         assert (report.new, used(workspace, "train")) == (1, {first: "a"})
         assert [(one.line, one.reason) for one in report.set_aside] == [
             (3, f"the text of article {second} has changed since; export it again"),
@@ -246,20 +247,20 @@ class TestSheets:
             (5, f"article {never} was never asked for"),
             (6, "article 1000000000 was never asked for"),
         ]
-        report = review_sheets.take_in(workspace, tmp_path / "x.csv", new_categories=["B"])
+        report = sheets.import_sheet(workspace, tmp_path / "x.csv", new_categories=["B"])
         assert (report.new, report.unchanged) == (1, 1)
         assert used(workspace, "train")[third] == "B"
 
     def test_no_such_file(self, workspace, tmp_path):
         with pytest.raises(SourceError, match=r"x\.csv: .*[Nn]o such file"):
-            review_sheets.take_in(workspace, tmp_path / "x.csv")
+            sheets.import_sheet(workspace, tmp_path / "x.csv")
 
 
 class TestConflicts:
     @pytest.fixture
     def disputed(self, workspace, labelled):
         """An article that ann calls a and bob b."""
-        review.fill(workspace, number=1, audit=0)
+        review_queue.fill_queue(workspace, number=1, audit=0)
         (article,) = queue(workspace) & labelled["train"]
         with workspace.database.begin() as connection:
             annotate(connection, article, "a", "ann")
@@ -267,25 +268,25 @@ class TestConflicts:
         return article
 
     def test_are_kept_shown_and_not_trained_on(self, workspace, disputed):
-        (found,) = conflicts.listed(workspace)
+        (found,) = conflicts.list_conflicts(workspace)
         assert (found.article_id, found.counts) == (disputed, None)
         assert [(one.annotator, one.category) for one in found.opinions] == [("ann", "a"), ("bob", "b")]
         assert used(workspace, "train") == {}
-        assert status.run(workspace).review.conflicts == 1
+        assert status.read_status(workspace).review.conflicts == 1
 
     def test_end_when_one_gives_in(self, workspace, disputed):
         with workspace.database.begin() as connection:
             annotate(connection, disputed, "b", "ann")
-        assert conflicts.listed(workspace) == []
+        assert conflicts.list_conflicts(workspace) == []
         assert used(workspace, "train") == {disputed: "b"}
 
     def test_end_with_a_decision_and_begin_again_with_what_is_said_later(self, workspace, disputed):
-        conflicts.decide(workspace, disputed, "a", annotator="eve", comment="see the headline")
-        assert conflicts.listed(workspace) == []
+        conflicts.resolve_conflict(workspace, disputed, "a", annotator="eve", comment="see the headline")
+        assert conflicts.list_conflicts(workspace) == []
         assert used(workspace, "train") == {disputed: "a"}
         with workspace.database.begin() as connection:
             annotate(connection, disputed, "b", "bob")
-        (found,) = conflicts.listed(workspace)
+        (found,) = conflicts.list_conflicts(workspace)
         assert [(one.annotator, one.comment) for one in found.opinions] == [("eve", "see the headline"), ("bob", None)]
 
     @pytest.mark.parametrize(
@@ -300,12 +301,12 @@ class TestConflicts:
         self, workspace, disputed, category, annotator, problem
     ):
         with pytest.raises(ReviewError) as caught:
-            conflicts.decide(workspace, disputed, category, annotator=annotator)
+            conflicts.resolve_conflict(workspace, disputed, category, annotator=annotator)
         assert problem in str(caught.value)
 
     def test_what_nobody_has_annotated_is_not_decided(self, workspace, labelled):
         with pytest.raises(ReviewError, match="no person has annotated it"):
-            conflicts.decide(workspace, min(labelled["train"]), "a", annotator="eve")
+            conflicts.resolve_conflict(workspace, min(labelled["train"]), "a", annotator="eve")
 
 
 class TestAPersonAndASource:
@@ -332,8 +333,8 @@ class TestAPersonAndASource:
 
     @pytest.mark.usefixtures("corrected")
     def test_the_difference_is_kept_and_shown_where_it_is_asked_for(self, workspace):
-        assert conflicts.listed(workspace) == []
-        (found,) = conflicts.listed(workspace, settled=True)
+        assert conflicts.list_conflicts(workspace) == []
+        (found,) = conflicts.list_conflicts(workspace, settled=True)
         assert found.counts == "business"
         assert {(one.annotator, one.category) for one in found.opinions} == {("ann", "business"), ("source:x", "tech")}
 
@@ -341,7 +342,7 @@ class TestAPersonAndASource:
 class TestAudit:
     @pytest.mark.usefixtures("labelled")
     def test_counts_what_was_drawn_seen_and_right(self, workspace, sheet):
-        review.fill(workspace, number=20, audit=40)
+        review_queue.fill_queue(workspace, number=20, audit=40)
         predicted = dict(query(workspace.database, "SELECT article_id::text, category FROM predictions"))
         drawn = sorted(queue(workspace, "reason = 'audit'"))
         wrong, unseen = {str(one) for one in drawn[:4]}, {str(one) for one in drawn[4:10]}
@@ -353,14 +354,14 @@ class TestAudit:
             return other[predicted[row["id"]]] if row["id"] in wrong else predicted[row["id"]]
 
         sheet(said)
-        found = review.audited(workspace)
+        found = review_queue.audited(workspace)
         assert (found.model, found.drawn, found.seen, found.correct) == ("m1", 40, 34, 30)
         assert found.accuracy == pytest.approx(30 / 34)
         assert found.interval[0] < found.accuracy < found.interval[1]
 
     @pytest.mark.usefixtures("labelled")
     def test_leaves_out_what_was_drawn_before_a_time_and_what_people_disagree_on(self, workspace, sheet):
-        review.fill(workspace, number=0, audit=10)
+        review_queue.fill_queue(workspace, number=0, audit=10)
         sheet("a")
         first, second, *_ = sorted(queue(workspace, "reason = 'audit'"))
         with workspace.database.begin() as connection:
@@ -370,18 +371,21 @@ class TestAudit:
                 {"id": second},
             )
             week = connection.execute(text("SELECT now() - interval '7 days'")).scalar_one()
-        assert (review.audited(workspace).drawn, review.audited(workspace).seen) == (10, 9)
-        assert (review.audited(workspace, since=week).drawn, review.audited(workspace, since=week).seen) == (9, 8)
+        assert (review_queue.audited(workspace).drawn, review_queue.audited(workspace).seen) == (10, 9)
+        assert (
+            review_queue.audited(workspace, since=week).drawn,
+            review_queue.audited(workspace, since=week).seen,
+        ) == (9, 8)
 
     def test_draws_also_what_the_model_chose_and_humans_have_annotated(self, workspace, labelled, sheet):
         """Without what is hard for the model, the estimate would be too good."""
-        review.fill(workspace, number=30, audit=0)
+        review_queue.fill_queue(workspace, number=30, audit=0)
         sheet("a")
-        review.fill(workspace, number=0, audit=90)
+        review_queue.fill_queue(workspace, number=0, audit=90)
         assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
-        assert review.audited(workspace).seen == 30
+        assert review_queue.audited(workspace).seen == 30
 
     @pytest.mark.usefixtures("labelled")
     def test_a_model_that_nobody_audited_has_no_accuracy(self, workspace):
-        found = review.audited(workspace, "m1")
+        found = review_queue.audited(workspace, "m1")
         assert (found.drawn, found.accuracy, found.interval) == (0, None, (0.0, 1.0))

@@ -17,32 +17,20 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from classifier.exceptions import DatabaseRightsError, DatabaseUnavailableError
-from classifier.pipeline import (
-    annotate,
-    dead_letters,
-    evaluate,
-    label,
-    own_table,
-    promote,
-    prune,
-    rejected,
-    report,
-    review,
-    review_sheets,
-    roles,
-    status,
-    train,
-    tune,
-    upgrade,
-    watch,
-)
+from classifier.external_table.definition import ExternalTable
+from classifier.pipeline.database import roles, upgrade
+from classifier.pipeline.ingest import rejected_rows
+from classifier.pipeline.labelling import dead_letters, external_table, queue
+from classifier.pipeline.monitoring import drift_check, status
+from classifier.pipeline.promotion import decisions, evaluation, html_report, pruning
+from classifier.pipeline.review import annotation, review_queue, sheets
+from classifier.pipeline.training import candidate, tuning
 from classifier.settings import Settings
-from classifier.store.own_table_form import Wanted
 from classifier.training.recipes import Recipe
 from classifier.workspace import open_workspace
-from tests.integration.made_up import LENIENT, articles, query, run, take_in, unlabelled, value
-from tests.postgres import other_server, programs_of
-from tests.tiny import make_encoder
+from tests.support.postgres import other_server, programs_of
+from tests.support.synthetic import LENIENT, articles, query, run, take_in, unlabelled, value
+from tests.support.tiny_models import make_encoder
 
 SCRIPT = Path(__file__).parents[2] / "docker" / "databases.sql"
 PASSWORDS = {name: f"{name}-pass'word %41 @:/" for name in ("postgres", "airflow", "articles", "pipeline", "analyst")}
@@ -89,8 +77,8 @@ def owner(opened):
     """The owner, who has done what `init` does."""
     passwords = {f"{one}_password": SecretStr(PASSWORDS[one]) for one in ("pipeline", "analyst")}
     place = opened("articles", PASSWORDS["articles"], **passwords)
-    upgrade.run(place)
-    made = roles.run(place)
+    upgrade.upgrade_schema(place)
+    made = roles.create_roles(place)
     assert [(role.name, role.created, role.password_set) for role in made] == [
         ("articles_pipeline", True, True),
         ("articles_analyst", True, True),
@@ -131,28 +119,28 @@ def worked(pipeline, tmp_path_factory):
     encoder = str(make_encoder(folder / "encoder"))
     names = []
     for seed in (1, 2):
-        names.append(train.run(pipeline, replace(RECIPE, seed=seed), encoder_name=encoder).model)
-        assert evaluate.run(pipeline, names[-1]).metrics.articles > 0
-        assert promote.run(pipeline, names[-1], margins=LENIENT).promoted
-        assert label.run(pipeline, page_size=16).labelled > 0
+        names.append(candidate.train(pipeline, replace(RECIPE, seed=seed), encoder_name=encoder).model)
+        assert evaluation.evaluate(pipeline, names[-1]).metrics.articles > 0
+        assert decisions.promote_if_better(pipeline, names[-1], margins=LENIENT).promoted
+        assert queue.label_queue(pipeline, page_size=16).labelled > 0
     return folder, encoder, names
 
 
 @pytest.mark.slow
 def test_the_main_path_needs_no_more_than_the_pipelines_role(pipeline, worked):
     folder, _, names = worked
-    promote.roll_back(pipeline, reason="of the test")
-    assert prune.run(pipeline, keep=0, yes=True) is not None
-    found = status.run(pipeline, exact=True)
+    decisions.roll_back(pipeline, reason="of the test")
+    assert pruning.prune(pipeline, keep=0, yes=True) is not None
+    found = status.read_status(pipeline, exact=True)
     assert (found.champion.name, found.waiting) == (names[0], 0)
     assert sum(found.labels.values()) == 300
-    watch.run(pipeline)
-    assert Path(report.run(pipeline).page).exists()
-    assert rejected.retry(pipeline, {}, lambda _: "") is not None
-    assert dead_letters.retry(pipeline).dead_letters == 0
+    drift_check.check_drift(pipeline)
+    assert Path(html_report.write_report(pipeline).page).exists()
+    assert rejected_rows.retry_rejected(pipeline, {}, lambda _: "") is not None
+    assert dead_letters.retry_dead_letters(pipeline).dead_letters == 0
 
-    assert sum(review.fill(pipeline, number=4, audit=2).added.values()) > 0
-    review_sheets.export(pipeline, folder / "sheet.csv")
+    assert sum(review_queue.fill_queue(pipeline, number=4, audit=2).added.values()) > 0
+    sheets.export_sheet(pipeline, folder / "sheet.csv")
     with (folder / "sheet.csv").open(encoding="utf-8-sig", newline="") as file:
         sheet = list(csv.DictReader(file))
     sheet[0] |= {"category": "sport", "annotator": "ann"}
@@ -160,23 +148,23 @@ def test_the_main_path_needs_no_more_than_the_pipelines_role(pipeline, worked):
         writer = csv.DictWriter(file, list(sheet[0]))
         writer.writeheader()
         writer.writerows(sheet)
-    assert review_sheets.take_in(pipeline, folder / "sheet.csv").new == 1
-    question = annotate.following(pipeline, "ben")
+    assert sheets.import_sheet(pipeline, folder / "sheet.csv").new == 1
+    question = annotation.next_question(pipeline, "ben")
     asked = question.asked
-    annotate.answer(pipeline, asked.id, asked.revision, "tech", annotator="ben")
+    annotation.answer(pipeline, asked.id, asked.revision, "tech", annotator="ben")
 
     theirs = create_engine(f"sqlite:///{folder}/cms.db")
     run(theirs, "CREATE TABLE news (id integer PRIMARY KEY, body text)")
     run(theirs, "INSERT INTO news (body) VALUES ('the team'), ('the bank')")
     theirs.dispose()
-    wanted = Wanted("id", "body", table="news")
-    assert own_table.run(pipeline, f"sqlite:///{folder}/cms.db", wanted).labelled == 2
+    wanted = ExternalTable("id", "body", table="news")
+    assert external_table.label_external_table(pipeline, f"sqlite:///{folder}/cms.db", wanted).labelled == 2
 
 
 @pytest.mark.slow
 def test_a_search_finds_its_tables_made(pipeline, worked, tmp_path):
     _, encoder, _ = worked
-    assert tune.run(pipeline, RECIPE, trials=1, encoder_name=encoder, out=tmp_path / "best.toml").trials == 1
+    assert tuning.tune(pipeline, RECIPE, trials=1, encoder_name=encoder, out=tmp_path / "best.toml").trials == 1
 
 
 @pytest.mark.parametrize(
@@ -261,7 +249,7 @@ def test_nobody_else_may_connect(stack, owner, opened):
         connection.execute(text("CREATE ROLE stranger LOGIN PASSWORD 'x'"))
     admin.dispose()
     with pytest.raises(DatabaseUnavailableError, match="permission denied for database"):
-        status.run(opened("stranger", "x"))
+        status.read_status(opened("stranger", "x"))
     other = stack.set(username="articles_pipeline", password=PASSWORDS["pipeline"], database="airflow")
     engine = create_engine(other)
     with pytest.raises(DBAPIError, match="permission denied for database"):
@@ -272,7 +260,7 @@ def test_what_a_later_version_adds_is_granted(owner, pipeline, analyst):
     run(owner.database, "CREATE TABLE of_later (id bigserial PRIMARY KEY, said text)")
     run(pipeline.database, "INSERT INTO of_later (said) VALUES ('by default')")
     run(owner.database, "REVOKE ALL ON of_later FROM articles_pipeline")
-    upgrade.run(owner)
+    upgrade.upgrade_schema(owner)
     run(pipeline.database, "DELETE FROM of_later")
     assert refusal(analyst.database, "SELECT * FROM of_later") == REFUSED, "it may hold texts"
     run(owner.database, "DROP TABLE of_later")
@@ -282,16 +270,16 @@ def test_again_changes_nothing_but_a_password_that_is_another(owner, opened, cap
     rights = "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
     before = query(owner.database, rights)
     again = replace(owner, settings=owner.settings.model_copy(update={"analyst_password": SecretStr("another")}))
-    assert [(role.created, role.password_set) for role in roles.run(again)] == [(False, True), (False, True)]
+    assert [(role.created, role.password_set) for role in roles.create_roles(again)] == [(False, True), (False, True)]
     assert query(owner.database, rights) == before
     assert query(opened("articles_analyst", "another").database, "SELECT 1") == [(1,)]
     with pytest.raises(DatabaseUnavailableError, match="password authentication failed"):
-        status.run(opened("articles_analyst", PASSWORDS["analyst"]))
-    roles.run(owner)
+        status.read_status(opened("articles_analyst", PASSWORDS["analyst"]))
+    roles.create_roles(owner)
 
 
 def test_who_does_not_own_the_tables_is_told_so_in_one_line(pipeline):
-    for action in (upgrade.run, roles.run):
+    for action in (upgrade.upgrade_schema, roles.create_roles):
         with pytest.raises(
             DatabaseRightsError, match=r"articles_pipeline:\*\*\*@.*: (permission denied for|only the owner)"
         ):
@@ -300,7 +288,7 @@ def test_who_does_not_own_the_tables_is_told_so_in_one_line(pipeline):
 
 def test_what_a_role_may_not_do_is_one_line_that_names_it(analyst):
     with pytest.raises(DatabaseRightsError, match=r"articles_analyst:\*\*\*@.*: permission denied for table") as caught:
-        status.run(analyst)
+        status.read_status(analyst)
     assert "\n" not in str(caught.value)
 
 
@@ -311,9 +299,9 @@ def test_an_owner_who_may_not_create_roles_is_told_what_an_administrator_has_to_
         connection.execute(text("ALTER ROLE articles_analyst RENAME TO aside"))
         try:
             with pytest.raises(DatabaseRightsError, match='CREATE ROLE "articles_analyst" LOGIN'):
-                roles.run(replace(owner, settings=Settings(_env_file=None)))
+                roles.create_roles(replace(owner, settings=Settings(_env_file=None)))
             connection.execute(text("CREATE ROLE articles_analyst LOGIN"))
-            done = roles.run(replace(owner, settings=Settings(_env_file=None)))
+            done = roles.create_roles(replace(owner, settings=Settings(_env_file=None)))
             assert [(role.created, role.password_set) for role in done] == [(False, False), (False, False)]
         finally:
             connection.execute(text("DROP OWNED BY articles_analyst"))
@@ -321,4 +309,4 @@ def test_an_owner_who_may_not_create_roles_is_told_what_an_administrator_has_to_
             connection.execute(text("ALTER ROLE aside RENAME TO articles_analyst"))
             connection.execute(text("ALTER ROLE articles CREATEROLE"))
     admin.dispose()
-    roles.run(owner)
+    roles.create_roles(owner)

@@ -11,11 +11,12 @@ from sqlalchemy import text
 
 from classifier import registry
 from classifier.exceptions import ArtefactError, ModelNotFoundError, NoChampionError, RollbackError, SettingsError
-from classifier.pipeline import churn, history, label, promote, prune
+from classifier.pipeline.labelling import queue
+from classifier.pipeline.promotion import decisions, history, label_churn, pruning
 from classifier.store import labelling_queue, writes
-from tests.integration.made_up import add_model, dump, query, run, take_in, unlabelled, value
-from tests.tiny import make_artefact
-from tests.waiting import HANG_S, wait_for
+from tests.support.synthetic import add_model, dump, query, run, take_in, unlabelled, value
+from tests.support.tiny_models import make_artefact
+from tests.support.waiting import HANG_S, wait_for
 
 
 @pytest.fixture
@@ -38,9 +39,9 @@ def two(workspace, champion, tmp_path):
     """Forty articles, labelled by m1 and then by m2, which is champion."""
     take_in(workspace, tmp_path / "x.csv", unlabelled(40))
     champion("m1", 0)
-    label.run(workspace)
+    queue.label_queue(workspace)
     champion("m2", 5)
-    label.run(workspace)
+    queue.label_queue(workspace)
 
 
 def promote_again(workspace, model):
@@ -65,15 +66,15 @@ class TestRollback:
     @pytest.mark.usefixtures("two")
     def test_the_labels_switch_back_and_forth_and_no_prediction_is_written(self, workspace):
         second, before = labels(workspace), dump(workspace.database, "predictions")
-        decision = promote.roll_back(workspace, reason="the sports desk complained", decided_by="ann")
+        decision = decisions.roll_back(workspace, reason="the sports desk complained", decided_by="ann")
         assert (decision.model, decision.previous, decision.verdict) == ("m1", "m2", "rolled back")
         first = labels(workspace)
         assert {model for *_, model in first} == {"m1"}
         assert first != second
-        promote.roll_back(workspace, "m2")
+        decisions.roll_back(workspace, "m2")
         assert labels(workspace) == second
         assert dump(workspace.database, "predictions") == before
-        found = history.run(workspace)
+        found = history.read_history(workspace)
         assert [(one.model, one.verdict, one.previous) for one in found[:2]] == [
             ("m2", "rolled back", "m1"), ("m1", "rolled back", "m2"),
         ]  # fmt: skip
@@ -83,14 +84,14 @@ class TestRollback:
     @pytest.mark.usefixtures("two")
     def test_articles_that_came_meanwhile_are_the_backlog_of_whoever_lacks_them(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "new.csv", unlabelled(6, prefix="n", seed=2))
-        label.run(workspace)
-        promote.roll_back(workspace)
+        queue.label_queue(workspace)
+        decisions.roll_back(workspace)
         assert sum(one is None for _, one, _ in labels(workspace)) == 6
-        assert label.run(workspace).labelled == 6
+        assert queue.label_queue(workspace).labelled == 6
         take_in(workspace, tmp_path / "newer.csv", unlabelled(3, prefix="m", seed=3))
-        label.run(workspace)
-        promote.roll_back(workspace, "m2")
-        assert label.run(workspace).labelled == 3, "m2 has labelled the six already"
+        queue.label_queue(workspace)
+        decisions.roll_back(workspace, "m2")
+        assert queue.label_queue(workspace).labelled == 3, "m2 has labelled the six already"
         assert {model for *_, model in labels(workspace)} == {"m2"}
         assert (len(labels(workspace)), waiting(workspace)) == (49, 0)
 
@@ -99,70 +100,70 @@ class TestRollback:
         rows = unlabelled(40)
         rows[3]["text"] = "another text about a match"
         take_in(workspace, tmp_path / "x.csv", rows)
-        label.run(workspace)
-        promote.roll_back(workspace)
+        queue.label_queue(workspace)
+        decisions.roll_back(workspace)
         assert [one for _, one, _ in labels(workspace)].count(None) == 1
-        assert label.run(workspace).labelled == 1
+        assert queue.label_queue(workspace).labelled == 1
 
     def test_what_waited_for_the_new_champion_only_is_not_labelled_twice(self, workspace, champion, tmp_path):
         take_in(workspace, tmp_path / "x.csv", unlabelled(40))
         champion("m1", 0)
-        label.run(workspace)
+        queue.label_queue(workspace)
         champion("m2", 5)
-        label.run(workspace, limit=8, page_size=8)
+        queue.label_queue(workspace, limit=8, page_size=8)
         take_in(workspace, tmp_path / "new.csv", unlabelled(2, prefix="n", seed=2))
         assert waiting(workspace) == 34
-        promote.roll_back(workspace)
+        decisions.roll_back(workspace)
         assert waiting(workspace) == 2, "those that came meanwhile, and nothing of the other's backlog"
-        assert label.run(workspace).labelled == 2
+        assert queue.label_queue(workspace).labelled == 2
 
     def test_going_back_twice_goes_back_further(self, workspace, champion):
         for number in range(3):
             champion(f"m{number}", number)
-        assert promote.roll_back(workspace).model == "m1"
-        assert promote.roll_back(workspace).model == "m0"
+        assert decisions.roll_back(workspace).model == "m1"
+        assert decisions.roll_back(workspace).model == "m0"
         with pytest.raises(RollbackError, match="no champion before m0; name one with --to"):
-            promote.roll_back(workspace)
-        assert promote.roll_back(workspace, "m2").model == "m2"
+            decisions.roll_back(workspace)
+        assert decisions.roll_back(workspace, "m2").model == "m2"
 
     def test_after_another_promotion_it_goes_back_to_the_one_it_replaced(self, workspace, champion):
         champion("m0", 0)
         champion("m1", 1)
-        promote.roll_back(workspace)
+        decisions.roll_back(workspace)
         champion("m2", 2)
-        assert promote.roll_back(workspace).model == "m0"
+        assert decisions.roll_back(workspace).model == "m0"
 
     def test_going_back_again_and_again_never_returns_to_a_model_that_was_promoted_twice(self, workspace, champion):
         champion("m0", 0)
         first = champion("m1", 1)
         champion("m2", 2)
         promote_again(workspace, first)
-        assert [promote.roll_back(workspace).model for _ in range(3)] == ["m2", "m1", "m0"]
+        assert [decisions.roll_back(workspace).model for _ in range(3)] == ["m2", "m1", "m0"]
         with pytest.raises(RollbackError, match="no champion before m0"):
-            promote.roll_back(workspace)
+            decisions.roll_back(workspace)
 
     def test_going_forward_again_keeps_the_way_back(self, workspace, champion):
         for number in range(4):
             champion(f"m{number}", number)
-        promote.roll_back(workspace, "m1")
-        promote.roll_back(workspace, "m3")
-        assert [promote.roll_back(workspace).model for _ in range(3)] == ["m2", "m1", "m0"]
+        decisions.roll_back(workspace, "m1")
+        decisions.roll_back(workspace, "m3")
+        assert [decisions.roll_back(workspace).model for _ in range(3)] == ["m2", "m1", "m0"]
 
     def test_a_model_that_was_rolled_back_and_named_after_another_promotion_is_the_newest_again(
         self, workspace, champion
     ):
         champion("m0", 0)
         champion("m1", 1)
-        promote.roll_back(workspace)
+        decisions.roll_back(workspace)
         champion("m2", 2)
-        promote.roll_back(workspace, "m1")
-        assert [promote.roll_back(workspace).model for _ in range(2)] == ["m2", "m0"]
+        decisions.roll_back(workspace, "m1")
+        assert [decisions.roll_back(workspace).model for _ in range(2)] == ["m2", "m0"]
 
     def test_a_model_that_was_pruned_is_passed_over(self, workspace, champion):
         models = [champion(f"m{number}", number) for number in range(4)]
         with workspace.database.begin() as connection:
             writes.set_status(connection, models[2].id, "pruned")
-        assert [promote.roll_back(workspace).model for _ in range(2)] == ["m1", "m0"]
+        assert [decisions.roll_back(workspace).model for _ in range(2)] == ["m1", "m0"]
 
     def test_the_same_model_before_and_after_a_pruned_one_is_not_gone_back_to(self, workspace, champion):
         first, second = champion("m0", 0), champion("m1", 1)
@@ -170,37 +171,37 @@ class TestRollback:
         with workspace.database.begin() as connection:
             writes.set_status(connection, second.id, "pruned")
         with pytest.raises(RollbackError, match="no champion before m0"):
-            promote.roll_back(workspace)
+            decisions.roll_back(workspace)
 
     def test_the_model_that_the_next_rollback_goes_to_is_not_pruned(self, workspace, champion):
         first = champion("m0", 0)
         for number in range(1, 4):
             champion(f"m{number}", number)
         promote_again(workspace, first)
-        promote.roll_back(workspace)
-        prune.run(workspace, keep=0, yes=True)
-        assert promote.roll_back(workspace).model == "m2"
+        decisions.roll_back(workspace)
+        pruning.prune(workspace, keep=0, yes=True)
+        assert decisions.roll_back(workspace).model == "m2"
 
     @pytest.mark.usefixtures("two")
     def test_what_waits_for_a_champion_made_meanwhile_gets_its_label(self, workspace):
         """The clean-up after going back to m1 is held at its first stretch, when m2 is made champion again."""
         database = workspace.database
-        promote.roll_back(workspace)
+        decisions.roll_back(workspace)
         run(database, "DELETE FROM predictions WHERE model_id = (SELECT id FROM models WHERE name = 'm2')")
         run(database, "INSERT INTO labelling_queue (article_id, priority) SELECT id, 1 FROM articles")
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = :kind"
         with ThreadPoolExecutor(2) as pool:
             with database.begin() as connection:
                 connection.execute(text("LOCK TABLE labelling_queue IN EXCLUSIVE MODE"))
-                cleaning = pool.submit(promote._drop_labelled, workspace)
+                cleaning = pool.submit(decisions._drop_labelled, workspace)
                 wait_for(lambda: value(database, waits, kind="relation"), within_s=60)
                 promoting = pool.submit(make_champion_again, workspace, "m2")
                 wait_for(lambda: promoting.done() or value(database, waits, kind="advisory"), within_s=60)
                 second = registry.find(connection, "m2").id
-                labelling_queue.enqueue_stretch(connection, second, 100)
+                labelling_queue.enqueue_backfill_chunk(connection, second, 100)
             cleaning.result(timeout=60)
             promoting.result(timeout=60)
-        assert label.run(workspace).labelled == 40
+        assert queue.label_queue(workspace).labelled == 40
         assert {model for *_, model in labels(workspace)} == {"m2"}
 
     @pytest.mark.parametrize(
@@ -218,43 +219,43 @@ class TestRollback:
         with workspace.database.begin() as connection:
             writes.set_status(connection, add_model(connection, "m4"), "pruned")
         with pytest.raises(error, match=said):
-            promote.roll_back(workspace, to)
+            decisions.roll_back(workspace, to)
         assert {model for *_, model in labels(workspace)} == {"m2"}
 
     def test_without_a_champion_there_is_nothing_to_go_back_from(self, workspace):
         with pytest.raises(NoChampionError):
-            promote.roll_back(workspace)
+            decisions.roll_back(workspace)
 
     @pytest.mark.usefixtures("two")
     def test_a_model_whose_files_are_gone_could_label_nothing_and_is_refused(self, workspace):
         (workspace.models / "m1" / "model.safetensors").unlink()
         with pytest.raises(ArtefactError, match=r"model\.safetensors"):
-            promote.roll_back(workspace)
+            decisions.roll_back(workspace)
 
     @pytest.mark.usefixtures("two")
     def test_a_process_that_is_killed_before_the_commit_changes_nothing(self, workspace):
         before = labels(workspace)
-        killed = kill_at(workspace, "promote.roll_back(workspace)", "INSERT INTO promotions")
+        killed = kill_at(workspace, "decisions.roll_back(workspace)", "INSERT INTO promotions")
         assert killed.returncode == -9
         assert labels(workspace) == before
         assert value(workspace.database, "SELECT count(*) FROM promotions") == 2
-        assert promote.roll_back(workspace).model == "m1"
+        assert decisions.roll_back(workspace).model == "m1"
 
     @pytest.mark.usefixtures("two")
     def test_one_that_is_killed_after_it_has_gone_back_all_the_same(self, workspace):
-        killed = kill_at(workspace, "promote.roll_back(workspace)", "WITH stretch AS MATERIALIZED")
+        killed = kill_at(workspace, "decisions.roll_back(workspace)", "WITH stretch AS MATERIALIZED")
         assert killed.returncode == -9
         assert {model for *_, model in labels(workspace)} == {"m1"}
-        assert label.run(workspace).waiting == 0
+        assert queue.label_queue(workspace).waiting == 0
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import event
-from classifier.pipeline import promote, prune
+from classifier.pipeline.promotion import decisions, pruning
 from classifier.settings import Settings
-from classifier.store.connection import connect
+from classifier.store.connections import connect
 from classifier.workspace import Workspace
 url, home, begins, action = sys.argv[1:]
 workspace = Workspace(connect(url), Settings(home=Path(home), _env_file=None))
@@ -280,7 +281,7 @@ class TestPrune:
         take_in(workspace, tmp_path / "x.csv", unlabelled(10))
         for number in range(5):
             champion(f"m{number}", number)
-            label.run(workspace)
+            queue.label_queue(workspace)
         champion("c", 6, promoted=False)
         with workspace.database.begin() as connection:
             writes.set_status(connection, champion("r", 7, promoted=False).id, "rejected")
@@ -291,33 +292,37 @@ class TestPrune:
     @pytest.mark.usefixtures("five")
     def test_without_yes_nothing_is_deleted(self, workspace):
         before = dump(workspace.database, "models", "predictions")
-        found = prune.run(workspace, keep=0)
+        found = pruning.prune(workspace, keep=0)
         assert [(one.model, one.labels) for one in found] == [("m0", 10), ("m1", 10), ("m2", 10), ("r", 0)]
         assert dump(workspace.database, "models", "predictions") == before
         assert (workspace.models / "m0").exists()
 
     @pytest.mark.usefixtures("five")
     def test_the_champion_the_one_before_it_and_candidates_stay_and_so_do_the_newest(self, workspace):
-        assert self.names(prune.run(workspace, keep=0, yes=True)) == ["m0", "m1", "m2", "r"]
+        assert self.names(pruning.prune(workspace, keep=0, yes=True)) == ["m0", "m1", "m2", "r"]
         left = {path.name for path in workspace.models.iterdir() if path.is_dir()}
         assert left == {"m3", "m4", "c"}
         kept = "SELECT name, count(*) FROM predictions JOIN models ON models.id = model_id GROUP BY 1 ORDER BY 1"
         assert query(workspace.database, kept) == [("m3", 10), ("m4", 10)]
         assert value(workspace.database, "SELECT count(*) FROM models WHERE pruned_at IS NOT NULL") == 4
-        assert prune.run(workspace, keep=0, yes=True) == []
-        assert promote.roll_back(workspace).model == "m3"
+        assert pruning.prune(workspace, keep=0, yes=True) == []
+        assert decisions.roll_back(workspace).model == "m3"
 
     @pytest.mark.usefixtures("five")
     def test_the_newest_are_kept_as_many_as_are_asked_for(self, workspace):
-        assert self.names(prune.run(workspace, keep=2)) == ["m0", "m1"]
-        assert self.names(prune.run(workspace, keep=9)) == []
+        assert self.names(pruning.prune(workspace, keep=2)) == ["m0", "m1"]
+        assert self.names(pruning.prune(workspace, keep=9)) == []
         with pytest.raises(SettingsError, match="keep-models -1: has to be at least 0"):
-            prune.run(workspace, keep=-1)
+            pruning.prune(workspace, keep=-1)
 
     @pytest.mark.usefixtures("five")
     def test_after_a_rollback_the_way_forward_is_kept_too(self, workspace):
-        promote.roll_back(workspace)
-        assert self.names(prune.run(workspace, keep=0)) == ["m0", "m1", "r"]  # m3 is champion, m2 before it, m4 after
+        decisions.roll_back(workspace)
+        assert self.names(pruning.prune(workspace, keep=0)) == [
+            "m0",
+            "m1",
+            "r",
+        ]  # m3 is champion, m2 before it, m4 after
 
     def test_of_undecided_candidates_only_the_newest_model_is_kept(self, workspace, champion):
         champion("m1", 0)
@@ -325,17 +330,17 @@ class TestPrune:
             model = champion(name, number, promoted=False)
             with workspace.database.begin() as connection:
                 registry.decide(connection, model, "undecided", "too few", decided_by="test", statistics={})
-            assert self.names(prune.run(workspace, keep=0)) == ["u1"] * number
+            assert self.names(pruning.prune(workspace, keep=0)) == ["u1"] * number
 
     @pytest.mark.usefixtures("five")
     def test_one_that_is_killed_is_finished_by_the_next(self, workspace):
-        killed = kill_at(workspace, "prune.run(workspace, keep=0, yes=True)", "WITH labelled AS")
+        killed = kill_at(workspace, "pruning.prune(workspace, keep=0, yes=True)", "WITH labelled AS")
         assert killed.returncode == -9
         assert value(workspace.database, "SELECT count(*) FROM models WHERE status = 'pruned'") == 4
         with pytest.raises(RollbackError, match="m0: was pruned"):
-            promote.roll_back(workspace, "m0")
-        assert self.names(prune.run(workspace, keep=9)) == ["m0", "m1", "m2", "r"]
-        prune.run(workspace, keep=9, yes=True)
+            decisions.roll_back(workspace, "m0")
+        assert self.names(pruning.prune(workspace, keep=9)) == ["m0", "m1", "m2", "r"]
+        pruning.prune(workspace, keep=9, yes=True)
         assert value(workspace.database, "SELECT count(DISTINCT model_id) FROM predictions") == 2
         assert not (workspace.models / "m0").exists()
 
@@ -343,10 +348,10 @@ class TestPrune:
 class TestChurn:
     @pytest.mark.usefixtures("two")
     def test_what_would_change_is_what_changes(self, workspace):
-        promote.roll_back(workspace)
+        decisions.roll_back(workspace)
         first = {article: one for article, one, _ in labels(workspace)}
-        found = churn.run(workspace, "m2")
-        promote.roll_back(workspace, "m2")
+        found = label_churn.measure_churn(workspace, "m2")
+        decisions.roll_back(workspace, "m2")
         second = {article: one for article, one, _ in labels(workspace)}
         changes = [article for article in first if first[article] != second[article]]
         assert (found.sample, found.changed, found.champion, found.backlog) == (40, len(changes), "m1", 40)
@@ -361,22 +366,22 @@ class TestChurn:
     def test_nothing_is_stored(self, workspace, champion):
         champion("m3", 9, promoted=False)
         before = dump(workspace.database, "models", "predictions", "labelling_queue")
-        churn.run(workspace)
+        label_churn.measure_churn(workspace)
         assert dump(workspace.database, "models", "predictions", "labelling_queue") == before
 
     @pytest.mark.usefixtures("two")
     def test_a_sample_is_as_large_as_was_asked_for(self, workspace, champion):
         champion("m3", 9, promoted=False)
-        once, again = (churn.run(workspace, size=12) for _ in range(2))
+        once, again = (label_churn.measure_churn(workspace, size=12) for _ in range(2))
         assert (once.sample, once.flows) == (12, again.flows)
 
     def test_a_first_model_changes_nothing_and_has_everything_to_label(self, workspace, champion, tmp_path):
         take_in(workspace, tmp_path / "x.csv", unlabelled(15))
         champion("m1", 0, promoted=False)
-        found = churn.run(workspace)
+        found = label_churn.measure_churn(workspace)
         assert (found.champion, found.changed, found.backlog, found.sample) == (None, 0, 15, 15)
 
     def test_an_empty_database_has_no_churn(self, workspace, champion):
         champion("m1", 0, promoted=False)
-        found = churn.run(workspace)
+        found = label_churn.measure_churn(workspace)
         assert (found.sample, found.backlog, found.backfill_seconds) == (0, 0, 0.0)

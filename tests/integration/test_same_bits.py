@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.labelling import engine
-from classifier.labelling.pages import BUCKETS, Labeller
+from classifier.inference import engines
+from classifier.inference.labeller import BUCKETS, Labeller
 from classifier.model import hardware
-from tests.tiny import make_artefact
+from tests.support.tiny_models import make_artefact
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_bfloat16 = pytest.mark.skipif(
@@ -59,7 +59,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["f32", pytest.param("bf16", marks=needs_bfloat16)])
 def labeller(request, artefact, home):
-    return Labeller.of(artefact, engine.choose(artefact, engine="openvino", precision=request.param), home=home)
+    return Labeller.of(artefact, engines.choose_engine(artefact, engine="openvino", precision=request.param), home=home)
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +94,10 @@ def test_in_another_process(labeller, artefact, home, texts, together, tmp_path)
     """A worker of its own, which finds the batch sizes that this one measured."""
     (tmp_path / "texts").write_text("\0".join(texts), encoding="utf-8")
     program = (
-        "import sys, numpy; from pathlib import Path; from classifier.labelling import engine, pages; "
-        "from classifier.model import artefact; found = artefact.read(Path(sys.argv[1])); "
-        "chosen = engine.choose(found, engine='openvino', precision=sys.argv[2]); "
-        "labeller = pages.Labeller.of(found, chosen, home=Path(sys.argv[3])); "
+        "import sys, numpy; from pathlib import Path; from classifier.inference import engines, labeller as labellers; "
+        "from classifier.model import artefact; found = artefact.read_artefact(Path(sys.argv[1])); "
+        "chosen = engines.choose_engine(found, engine='openvino', precision=sys.argv[2]); "
+        "labeller = labellers.Labeller.of(found, chosen, home=Path(sys.argv[3])); "
         "texts = Path(sys.argv[4], 'texts').read_text(encoding='utf-8').split(chr(0)); "
         "numpy.save(Path(sys.argv[4], 'found.npy'), labeller.probabilities(texts[::-1]))"
     )

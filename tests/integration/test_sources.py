@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from classifier.exceptions import SourceError, TooManyRejectedError
-from classifier.ingest import declaration
-from classifier.pipeline import rejected, sources, status
-from classifier.pipeline.ingest import Ingested
-from tests import killing
-from tests.integration.made_up import articles, dump, query, run, take_in, value, write_csv
-from tests.loopback import cached, page, serving
+from classifier.ingest import source_declarations
+from classifier.pipeline.ingest import declared_sources, rejected_rows
+from classifier.pipeline.ingest.units import Ingested
+from classifier.pipeline.monitoring import status
+from tests.support import killing
+from tests.support.loopback import cached, page, serving
+from tests.support.synthetic import articles, dump, query, run, take_in, value, write_csv
 
 FILES = "[sources.news]\nkind = 'files'\nfiles = 'in/*'\ncolumns = {id = 'id', category = 'category'}\n"
 OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
@@ -30,7 +31,7 @@ def declare(tmp_path):
 
     def written(content=FILES):
         (tmp_path / "sources.toml").write_text(content, encoding="utf-8")
-        return declaration.load(tmp_path / "sources.toml")
+        return source_declarations.load_sources(tmp_path / "sources.toml")
 
     return written
 
@@ -39,7 +40,7 @@ def declare(tmp_path):
 def ingest(workspace, declare):
     def one(content=FILES, **options):
         (source,) = declare(content).values()
-        return sources.ingest(workspace, source, lambda found: found.url, **options)
+        return declared_sources.ingest_source(workspace, source, lambda found: found.url, **options)
 
     return one
 
@@ -61,7 +62,7 @@ class TestFiles:
         drop(tmp_path / "in" / "a.csv", articles(5))
         assert ingest() == Ingested(files=1, read=5, new=5, annotations=5)
         before = dump(workspace.database)
-        monkeypatch.setattr("classifier.ingest.stored.sha256", None)
+        monkeypatch.setattr("classifier.ingest.object_store.sha256", None)
         assert ingest() == Ingested()
         assert dump(workspace.database) == before
 
@@ -133,7 +134,7 @@ class TestFiles:
         drop(tmp_path / "in" / "a.csv", rows)
         report = ingest(FILES.replace("category = 'category'", "published_at = 'at'"))
         assert (report.new, report.rejected) == (29, 1)
-        (row,) = rejected.listed(workspace)
+        (row,) = rejected_rows.list_rejected(workspace)
         assert (row.position, row.reason) == ("line 5", "published_at '2999-01-01' lies in the future")
 
 
@@ -149,7 +150,7 @@ class TestRuns:
             ("succeeded", 1, 40, 40, 0, 0, 0, 0),
             ("succeeded", 1, 43, 1, 1, 39, 1, 1),
         ]
-        assert [one.new for one in status.run(workspace).runs] == [1, 40]
+        assert [one.new for one in status.read_status(workspace).runs] == [1, 40]
 
     def test_are_kept_for_files_of_the_command_line_too(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", articles(3))
@@ -162,7 +163,7 @@ class TestRuns:
         assert runs(workspace) == [("failed", 1, 10, 0, 0, 0, 2, 0)]
         assert value(workspace.database, "SELECT count(*) FROM articles") == 0
         assert value(workspace.database, "SELECT count(*) FROM source_state") == 0
-        assert len(rejected.listed(workspace)) == 2
+        assert len(rejected_rows.list_rejected(workspace)) == 2
 
     def test_that_break_keep_no_articles_text(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(3))
@@ -178,7 +179,9 @@ class TestRuns:
         drop(tmp_path / "in" / "a.csv", articles(2000))
         (source,) = declare().values()  # once: whoever reads the file while another writes it finds it empty
         with ThreadPoolExecutor(3) as pool:
-            reports = list(pool.map(lambda _: sources.ingest(workspace, source, lambda found: found.url), range(3)))
+            reports = list(
+                pool.map(lambda _: declared_sources.ingest_source(workspace, source, lambda found: found.url), range(3))
+            )
         assert sorted(report.new for report in reports) == [0, 0, 2000]
         assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
@@ -272,7 +275,7 @@ class TestChecking:
         drop(tmp_path / "in" / "a.csv", [*articles(8), {"id": "", "text": "x", "category": ""}])
         (source,) = declare().values()
         before = dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows")
-        found = sources.check(workspace, source, lambda _: "")
+        found = declared_sources.check_source(workspace, source, lambda _: "")
         assert (found.units, found.rows, found.rejected, found.encoding) == (1, 8, 1, "utf-8")
         assert (found.reasons, found.problem, found.more) == ({"id is empty": 1}, None, False)
         assert dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows") == before
@@ -281,20 +284,20 @@ class TestChecking:
         drop(tmp_path / "in" / "a.csv", articles(8))
         ingest()
         (source,) = declare().values()
-        assert sources.check(workspace, source, lambda _: "").units == 0
+        assert declared_sources.check_source(workspace, source, lambda _: "").units == 0
 
     def test_names_a_problem_and_goes_on(self, workspace, declare, tmp_path):
         (tmp_path / "in" / "a.csv").write_bytes(b"")
         drop(tmp_path / "in" / "b.csv", articles(8))
         (source,) = declare().values()
-        found = sources.check(workspace, source, lambda _: "")
+        found = declared_sources.check_source(workspace, source, lambda _: "")
         assert "the file is empty" in found.problem
         assert found.rows == 8
 
     def test_stops_at_so_many_rows(self, workspace, declare, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(8))
         (source,) = declare().values()
-        assert sources.check(workspace, source, lambda _: "", rows=5).more
+        assert declared_sources.check_source(workspace, source, lambda _: "", rows=5).more
 
 
 class TestDue:
@@ -304,7 +307,7 @@ class TestDue:
     )
 
     def names(self, workspace, declare, now):
-        return [source.name for source in sources.due(workspace, declare(self.DECLARED).values(), now)]
+        return [source.name for source in declared_sources.due_sources(workspace, declare(self.DECLARED).values(), now)]
 
     def test_is_what_has_not_succeeded_in_its_period(self, workspace, declare):
         monday = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -330,11 +333,11 @@ class TestDue:
 
     def test_choosing_names_what_is_not_declared(self, declare):
         found = declare(self.DECLARED)
-        assert [one.name for one in sources.chosen(found, group="daily")] == ["daily"]
+        assert [one.name for one in declared_sources.choose_sources(found, group="daily")] == ["daily"]
         with pytest.raises(SourceError, match="source 'x': is not declared; there are hourly, daily"):
-            sources.chosen(found, ["x"])
+            declared_sources.choose_sources(found, ["x"])
         with pytest.raises(SourceError, match="group 'x': no source is of it; there are by-hand, daily"):
-            sources.chosen(found, group="x")
+            declared_sources.choose_sources(found, group="x")
 
 
 class TestRetrying:
@@ -344,9 +347,9 @@ class TestRetrying:
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         drop(tmp_path / "in" / "a.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
-        report = rejected.retry(workspace, declare(), lambda _: "")
+        report = rejected_rows.retry_rejected(workspace, declare(), lambda _: "")
         assert (report.tried, report.mended, report.still_bad) == (1, 1, 0)
-        assert rejected.listed(workspace) == []
+        assert rejected_rows.list_rejected(workspace) == []
         assert value(workspace.database, "SELECT text FROM articles WHERE external_id = 'mended'") == "without id"
 
     def test_a_mended_declaration_is_enough(self, workspace, declare, ingest, tmp_path):
@@ -354,28 +357,28 @@ class TestRetrying:
         rows[7]["id"] = ""
         drop(tmp_path / "in" / "a.csv", rows)
         ingest()
-        report = rejected.retry(workspace, declare(FILES.replace("id = 'id'", "id = 'nr'")), lambda _: "")
+        report = rejected_rows.retry_rejected(workspace, declare(FILES.replace("id = 'id'", "id = 'nr'")), lambda _: "")
         assert report.mended == 1
 
     def test_what_is_still_bad_stays(self, workspace, declare, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
-        before = rejected.listed(workspace)
-        report = rejected.retry(workspace, declare(), lambda _: "")
+        before = rejected_rows.list_rejected(workspace)
+        report = rejected_rows.retry_rejected(workspace, declare(), lambda _: "")
         assert (report.tried, report.mended, report.still_bad) == (1, 0, 1)
-        assert rejected.listed(workspace) == before
+        assert rejected_rows.list_rejected(workspace) == before
 
     def test_an_ordinary_ingest_of_the_mended_file_clears_the_list_too(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         drop(tmp_path / "in" / "a.csv", articles(40), at=OLD + 9)
         ingest()
-        assert rejected.listed(workspace) == []
+        assert rejected_rows.list_rejected(workspace) == []
 
     def test_files_of_the_command_line_are_read_again_as_they_were(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", [*articles(40), *self.BAD], source="mine")
         write_csv(tmp_path / "x.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
-        report = rejected.retry(workspace, {}, lambda _: "")
+        report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
         assert report.mended == 1
         assert value(workspace.database, "SELECT source FROM articles WHERE external_id = 'mended'") == "mine"
 
@@ -385,23 +388,23 @@ class TestRetrying:
         with serving(page(body)) as site:
             declared = TestFeeds.declared(site)
             ingest(declared)
-            assert len(rejected.listed(workspace)) == 1
+            assert len(rejected_rows.list_rejected(workspace)) == 1
             site.answer = page(TestFeeds.FEED)
             mended = declare(declared + "columns = {id = 'id', published_at = 'updated_at'}\n")
-            before = rejected.retry(workspace, declare(declared), lambda _: "")
+            before = rejected_rows.retry_rejected(workspace, declare(declared), lambda _: "")
             assert before.still_bad == 1
             kept = {**mended}
             source = kept["bbc"].model_copy(
                 update={"mapping": kept["bbc"].mapping.model_copy(update={"published_at": None})}
             )
-            report = rejected.retry(workspace, {"bbc": source}, lambda _: "")
+            report = rejected_rows.retry_rejected(workspace, {"bbc": source}, lambda _: "")
         assert report.mended == 1
         assert value(workspace.database, "SELECT count(*) FROM articles") == 11
 
     def test_a_source_that_is_declared_no_more_is_named(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
-        report = rejected.retry(workspace, {}, lambda _: "")
+        report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
         assert report.problems == ("source 'news': is not declared any more, so its 1 rows cannot be read again",)
         assert report.still_bad == 1
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from classifier.cli.app import main
-from tests.integration.made_up import articles, write_csv
+from tests.support.synthetic import articles, write_csv
 
 
 @pytest.fixture

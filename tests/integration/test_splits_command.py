@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from classifier.cli.app import app
 from classifier.exceptions import SettingsError
-from tests.integration.made_up import articles, take_in
+from tests.support.synthetic import articles, take_in
 
 
 @pytest.fixture

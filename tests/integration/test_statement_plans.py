@@ -15,17 +15,16 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, column, event, select, table, text, true
 
+from benchmarks.support import scale_database
 from classifier import store
-from classifier.store import connection as connections
-from classifier.store import queries, tables
-from tests.integration import statements
-from tests.integration.statements import CALLS, Database
+from classifier.store import connections, queries, tables
+from tests.support import statements
+from tests.support.statements import CALLS, Database
 
 SMALL, FACTOR = 8_000, 4
 
@@ -66,7 +65,7 @@ SCANS = {
 NO_ROWS = re.compile(r"(COPY|CREATE|ALTER|GRANT|REVOKE)\b")
 """Statements that have no plan: COPY, and what makes tables and roles."""
 
-NO_CALL = {"classifier.store.roles", "classifier.store.schema", "classifier.store.studies", "classifier.store.copying"}
+NO_CALL = {"classifier.store.roles", "classifier.store.schema", "classifier.store.studies", "classifier.store.copy"}
 """Modules of rights, migrations, Optuna's own tables, and COPY."""
 
 LOOKED_UP = 10 * statements.CHUNK
@@ -99,17 +98,6 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def scale_database():
-    path = Path(__file__).parents[2] / "benchmarks" / "scale_database.py"
-    spec = importlib.util.spec_from_file_location("scale_database", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scale_database"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["scale_database"]
-
-
-@pytest.fixture(scope="module")
 def quiet(server):
     """A server without autovacuum: what it reads meanwhile keeps VACUUM from marking pages, which changes plans."""
     server.run("ALTER SYSTEM SET autovacuum = off")
@@ -120,16 +108,16 @@ def quiet(server):
 
 
 @pytest.fixture(scope="module")
-def small(quiet, scale_database):
-    yield from filled(quiet, scale_database, SMALL)
+def small(quiet):
+    yield from filled(quiet, SMALL)
 
 
 @pytest.fixture(scope="module")
-def large(quiet, scale_database):
-    yield from filled(quiet, scale_database, SMALL * FACTOR)
+def large(quiet):
+    yield from filled(quiet, SMALL * FACTOR)
 
 
-def filled(server, scale_database, articles: int) -> Iterator[Seen]:
+def filled(server, articles: int) -> Iterator[Seen]:
     """Make a database, and yield what all calls send to it."""
     url = server.create(template=server.migrated.database)
     engine = connections.connect(url.render_as_string(hide_password=False))

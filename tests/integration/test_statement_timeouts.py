@@ -10,12 +10,12 @@ from sqlalchemy import func, select, text
 
 from classifier.exceptions import SourceError, SourceUnavailableError, StatementTimeoutError, TableError
 from classifier.ingest.splits import Proportions
-from classifier.pipeline import inbox, ingest, rejected, splits_report
+from classifier.pipeline.ingest import inbox, rejected_rows, splits_report, units
 from classifier.settings import Settings
-from classifier.store import elsewhere
-from classifier.store.connection import connect, translated
+from classifier.store import external_databases
+from classifier.store.connections import connect, translated
 from classifier.workspace import Workspace
-from tests.integration.made_up import COLUMNS, articles, run, take_in, value, write_csv
+from tests.support.synthetic import COLUMNS, articles, run, take_in, value, write_csv
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_named_statement_is_called_by_its_name(database, hurried, tmp_path):
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE annotations IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(StatementTimeoutError) as caught:
-            splits_report.run(workspace)
+            splits_report.report_splits(workspace)
     line = str(caught.value)
     assert "the statement sizes_by_category took longer than its limit of 0.25 s; run the same command again" in line
     assert "CLASSIFIER_STATEMENT_TIMEOUT_S" in line
@@ -60,10 +60,10 @@ def test_what_an_administrator_cancels_has_not_reached_its_limit(database):
 
 
 def test_of_somebody_elses_table_it_is_the_users_error_with_what_to_do(database_url):
-    from classifier.labelling.own_table import Theirs
+    from classifier.external_table.worker import ExternalConnection
 
     url = database_url.render_as_string(hide_password=False)
-    theirs = Theirs(elsewhere.engine(url, statement_timeout_s=0.25), "table 'news'")
+    theirs = ExternalConnection(external_databases.engine(url, statement_timeout_s=0.25), "table 'news'")
     with pytest.raises(TableError) as caught, theirs.transaction() as connection:
         connection.execute(select(func.pg_sleep(60)))
     assert re.fullmatch(r"table 'news': .*timeout; run the same command again.*_TIMEOUT_S", str(caught.value))
@@ -75,11 +75,11 @@ def test_of_an_ingest_its_run_has_the_same_line_and_the_other_files_are_tried(da
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         write_csv(tmp_path / "in" / f"{name}.csv", articles(3, prefix=name))
-    options = ingest.Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
+    options = units.Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(StatementTimeoutError) as caught:
-            inbox.run(workspace, f"{tmp_path}/in/*", options)
+            inbox.ingest_inbox(workspace, f"{tmp_path}/in/*", options)
     line = str(caught.value)
     assert line.startswith("2 of its files were not taken in: ")
     assert line.count("took longer than its limit of 0.25 s") == 2
@@ -92,7 +92,7 @@ def test_of_rejected_rows_that_are_tried_again_the_other_sources_are_tried_too(w
         take_in(workspace, workspace.settings.home.parent / f"{name}.csv", rows)
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
-        found = rejected.retry(Workspace(hurried, workspace.settings), {}, lambda source: source.url)
+        found = rejected_rows.retry_rejected(Workspace(hurried, workspace.settings), {}, lambda source: source.url)
     assert found.mended == 0
     assert ["took longer than its limit" in line for line in found.problems] == [True, True]
 
@@ -107,5 +107,5 @@ def test_of_rejected_rows_that_are_tried_again_the_other_sources_are_tried_too(w
 )
 def test_of_several_problems_one_that_may_pass_makes_the_ingest_be_tried_again(kinds, expected):
     with pytest.raises(expected, match="2 of its files were not taken in: first; second") as caught:
-        ingest.ingest_each([], [kind(said) for kind, said in zip(kinds, ("first", "second"), strict=True)])
+        units.ingest_units([], [kind(said) for kind, said in zip(kinds, ("first", "second"), strict=True)])
     assert type(caught.value) is expected

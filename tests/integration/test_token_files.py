@@ -9,13 +9,13 @@ import pytest
 
 from classifier.articles import AnnotatedArticle
 from classifier.exceptions import SettingsError
-from classifier.model.long_articles import Chunking
+from classifier.model.text_chunking import Chunking
 from classifier.model.tokenization import Tokenization
 from classifier.training import token_files
 from classifier.training.batches import Size, batches
 from classifier.training.spooled_articles import spool
-from classifier.training.state import Tokenized
-from tests.tiny import write_tokenizer
+from classifier.training.training_state import TokenizedArticles
+from tests.support.tiny_models import write_tokenizer
 
 CATEGORIES = ("business", "sport")
 
@@ -44,7 +44,7 @@ def in_memory(tokenization, articles):
     chunks = tokenization.chunks([one.text for one in articles])
     targets = np.array([CATEGORIES.index(one.category) for one in articles])
     rows = [ids.tolist() for ids in chunks.pieces]
-    return Tokenized(rows, targets, chunks.owners, tokenization.mask_id, chunks.weights)
+    return TokenizedArticles(rows, targets, chunks.owners, tokenization.mask_id, chunks.weights)
 
 
 def test_batches_from_the_files_are_those_from_memory(tmp_path, tokenization, parts):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifier.labelling.keras_engine import KerasEngine
-from classifier.labelling.openvino_graph import OpenVinoEngine
-from classifier.model.network import Network
+from classifier.inference.keras_engine import KerasEngine
+from classifier.inference.openvino_engine import OpenVinoEngine
+from classifier.model.keras.network import Network
 from classifier.model.tokenization import pad
-from tests.tiny import make_artefact
+from tests.support.tiny_models import make_artefact
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: install the extra 'torch'")
 

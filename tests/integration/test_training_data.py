@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from classifier.exceptions import TrainingDataError
-from classifier.pipeline import training_data
-from tests.integration.made_up import add_articles, annotate
+from classifier.pipeline.training import training_data
+from tests.support.synthetic import add_articles, annotate
 
 
 @pytest.fixture
@@ -28,29 +28,29 @@ def categories(articles):
 
 def test_each_split_is_what_it_says(workspace, add):
     add(*[("train", "a"), ("train", "b")] * 3, ("validation", "a"), ("validation", "b"), ("test", "a"))
-    learnt, validated = training_data.read(workspace)
+    learnt, validated = training_data.read_training_data(workspace)
     assert categories(learnt) == ["a"] * 3 + ["b"] * 3
     assert categories(validated) == ["a", "b"]
 
 
 def test_without_a_validation_split_a_tenth_is_set_aside_always_the_same(workspace, add):
     add(*[("train", "a"), ("train", "b")] * 50)
-    learnt, validated = training_data.read(workspace)
+    learnt, validated = training_data.read_training_data(workspace)
     assert (len(learnt), len(validated)) == (90, 10)
     assert not {article.id for article in learnt} & {article.id for article in validated}
-    assert [list(part) for part in training_data.read(workspace)] == [list(learnt), list(validated)]
+    assert [list(part) for part in training_data.read_training_data(workspace)] == [list(learnt), list(validated)]
 
 
 def test_the_last_article_of_a_category_is_not_set_aside(workspace, add):
     add(*[("train", f"only {n}") for n in range(30)], *[("train", "a")] * 10)
-    learnt, validated = training_data.read(workspace)
+    learnt, validated = training_data.read_training_data(workspace)
     assert {f"only {n}" for n in range(30)} <= set(categories(learnt))
     assert categories(validated) == ["a"] * 4
 
 
 def test_a_category_that_only_validation_has_is_left_out_and_told(workspace, add, caplog):
     add(("train", "a"), ("train", "b"), ("validation", "b"), ("validation", "new"))
-    assert categories(training_data.read(workspace)[1]) == ["b"]
+    assert categories(training_data.read_training_data(workspace)[1]) == ["b"]
     assert "['new']" in caplog.text
 
 
@@ -65,4 +65,4 @@ def test_a_category_that_only_validation_has_is_left_out_and_told(workspace, add
 def test_too_few_articles_are_refused(workspace, add, pairs):
     add(*pairs)
     with pytest.raises(TrainingDataError, match="too few annotated articles"):
-        training_data.read(workspace)
+        training_data.read_training_data(workspace)

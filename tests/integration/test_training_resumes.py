@@ -15,15 +15,16 @@ import pytest
 
 from classifier.exceptions import TrainingMemoryError, TrainingUnderWayError
 from classifier.ingest.splits import Proportions
-from classifier.model import network as networks
-from classifier.pipeline import status, train
+from classifier.model.keras import network as networks
+from classifier.pipeline.monitoring import status
+from classifier.pipeline.training import candidate
 from classifier.settings import Settings
 from classifier.training import checkpoints
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
-from tests.integration.made_up import articles, query, run, take_in, value
-from tests.tiny import make_encoder
+from tests.support.synthetic import articles, query, run, take_in, value
+from tests.support.tiny_models import make_encoder
 
 RECIPE = Recipe(
     epochs=3,
@@ -35,10 +36,10 @@ RECIPE = Recipe(
 )
 COMMAND = """
 import os, signal, sys
-from classifier import durable
+from classifier import atomic_files
 
 goal, moment = int(os.environ.get("TEST_KILL_AT", -1)), os.environ.get("TEST_KILL_MOMENT")
-publish = durable.publish
+publish = atomic_files.publish
 
 def publish_and_die(aside, directory):
     due = goal >= 0 and directory.name.startswith("step-") and int(directory.name[5:13]) >= goal
@@ -48,7 +49,7 @@ def publish_and_die(aside, directory):
     if due:
         os.kill(os.getpid(), signal.SIGKILL)
 
-durable.publish = publish_and_die
+atomic_files.publish = publish_and_die
 from classifier.cli.app import main
 sys.argv = ["classifier", *sys.argv[1:]]
 main()
@@ -78,7 +79,7 @@ def training(workspace, encoder, tmp_path):
                 raise KilledError(now.step)
 
         place = Workspace(workspace.database, settings)
-        return train.run(place, recipe, encoder_name=str(encoder), on_progress=on_progress)
+        return candidate.train(place, recipe, encoder_name=str(encoder), on_progress=on_progress)
 
     return one
 
@@ -131,12 +132,12 @@ def test_killed_at_five_random_moments_it_ends_as_the_unbroken_run(workspace, en
         kill = {"TEST_KILL_AT": str(goal), "TEST_KILL_MOMENT": choose.choice(["before", "after"])}
         killed = subprocess.run(command, env={**environment, **kill}, capture_output=True, text=True, check=False)
         assert killed.returncode == -signal.SIGKILL, f"seed {seed}: {killed.stderr}"
-    (under_way,) = status.run(workspace).trainings
+    (under_way,) = status.read_status(workspace).trainings
     assert 1 <= under_way.attempts <= 5
     assert 0 < under_way.step < under_way.steps
 
     done.append(subprocess.run(command, env=environment, check=True, capture_output=True, text=True))
-    unbroken, broken = (train.Trained(**json.loads(one.stdout)) for one in done)
+    unbroken, broken = (candidate.Trained(**json.loads(one.stdout)) for one in done)
     assert (unbroken.resumed_from_step, broken.resumed_from_step > 0) == (0, True)
     assert weights(broken) == weights(unbroken), f"seed {seed}"
     assert history(broken) == history(unbroken)
@@ -253,17 +254,17 @@ def test_the_model_has_its_learning_curves_and_tensorboard_files(training, works
 
 @pytest.mark.slow
 def test_a_database_that_is_briefly_away_stops_no_training_and_loses_no_epoch(training, workspace, caplog, monkeypatch):
-    from classifier.pipeline import recording
+    from classifier.pipeline.training import metrics_recorder
 
     run(workspace.database, "ALTER TABLE training_metrics RENAME TO away")
-    recorder_at = recording.Recorder.__call__
+    recorder_at = metrics_recorder.Recorder.__call__
 
     def comes_back(self, now):
         if now.step == 20:
             run(workspace.database, "ALTER TABLE away RENAME TO training_metrics")
         recorder_at(self, now)
 
-    monkeypatch.setattr(recording.Recorder, "__call__", comes_back)
+    monkeypatch.setattr(metrics_recorder.Recorder, "__call__", comes_back)
     training()
     assert "cannot be written now" in caplog.text
     epochs = "SELECT epoch FROM training_metrics WHERE macro_f1 IS NOT NULL ORDER BY step"
@@ -278,7 +279,7 @@ def test_the_parts_of_a_step_add_up_to_the_whole(encoder):
     from classifier.model import checkpoint
     from classifier.training.batches import Batch, split
 
-    tiny = checkpoint.read(encoder)
+    tiny = checkpoint.read_checkpoint(encoder)
     choose = np.random.default_rng(0)
     tokens = choose.integers(1, 17, (5, 8)).astype(np.int32)
     batch = Batch(tokens, np.ones_like(tokens), choose.integers(0, 3, 5), np.ones(5, np.float32), np.arange(5))
@@ -289,7 +290,7 @@ def test_the_parts_of_a_step_add_up_to_the_whole(encoder):
         for layer in network._model._flatten_layers():
             if hasattr(layer, "rate"):
                 layer.rate = 0.0
-        network.prepare(networks.Optimisation(0.01, 0.01, 1, 10, 1.0, parts))
+        network.prepare(networks.OptimizerConfig(0.01, 0.01, 1, 10, 1.0, parts))
         for _ in range(3):
             for part in split(batch, parts):
                 network.fit_batch(part.tokens, part.mask, part.targets, part.importance)

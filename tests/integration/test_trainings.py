@@ -10,12 +10,12 @@ import pytest
 
 from classifier import registry
 from classifier.exceptions import SettingsError
-from classifier.pipeline import train, training_data
+from classifier.pipeline.training import candidate, training_data
 from classifier.store import reads
-from classifier.training import snapshot
+from classifier.training import data_snapshot
 from classifier.training.recipes import Recipe
-from tests.integration.made_up import COLUMNS, annotate, articles, run, take_in, value
-from tests.tiny import make_encoder
+from tests.support.synthetic import COLUMNS, annotate, articles, run, take_in, value
+from tests.support.tiny_models import make_encoder
 
 RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, precision="float32")
 
@@ -29,7 +29,7 @@ def world(workspace, tmp_path):
 
     def one(**options):
         started = {} if options.get("start_from") else {"encoder_name": encoder}
-        return train.run(workspace, RECIPE, **started, **options)
+        return candidate.train(workspace, RECIPE, **started, **options)
 
     return one
 
@@ -50,12 +50,14 @@ def test_a_training_keeps_its_data_and_repeats_itself_bit_by_bit(workspace, worl
     assert told(one) == told(two)
     hashes = [files.manifest["sha256"] for files in (first, second)]
     assert hashes[0]["model.safetensors"] == hashes[1]["model.safetensors"]
-    assert hashes[0][snapshot.FILE] == hashes[1][snapshot.FILE] == one["data"]["snapshot_sha256"]
+    assert hashes[0][data_snapshot.FILE] == hashes[1][data_snapshot.FILE] == one["data"]["snapshot_sha256"]
     assert one["data"] == two["data"]
     with workspace.database.connect() as connection:
         used = [*reads.annotated_articles(connection, "train"), *reads.annotated_articles(connection, "validation")]
-    assert snapshot.read(first.directory) == {(one.id, one.text_hash, one.category) for one in used}
-    assert hashlib.sha256((first.directory / snapshot.FILE).read_bytes()).hexdigest() == hashes[0][snapshot.FILE]
+    assert data_snapshot.read_snapshot(first.directory) == {(one.id, one.text_hash, one.category) for one in used}
+    assert (
+        hashlib.sha256((first.directory / data_snapshot.FILE).read_bytes()).hexdigest() == hashes[0][data_snapshot.FILE]
+    )
 
 
 @pytest.mark.slow
@@ -79,11 +81,11 @@ class TestSkipping:
     @pytest.fixture
     def trained(self, workspace, world, monkeypatch):
         """Register a model that was trained on the articles as they are now."""
-        from tests.tiny import make_artefact
+        from tests.support.tiny_models import make_artefact
 
-        learnt, validated = training_data.read(workspace)
-        content = snapshot.encode({"train": learnt, "validation": validated})
-        files = make_artefact(workspace.models / "m1", beside={snapshot.FILE: content})
+        learnt, validated = training_data.read_training_data(workspace)
+        content = data_snapshot.encode_snapshot({"train": learnt, "validation": validated})
+        files = make_artefact(workspace.models / "m1", beside={data_snapshot.FILE: content})
         with workspace.database.begin() as connection:
             registry.register(connection, "m1", files, {"data": {"sha256": "0"}})
         run(workspace.database, "UPDATE models SET status = 'rejected'")
@@ -91,12 +93,12 @@ class TestSkipping:
         def no_training(*_, **__):
             raise TrainsError
 
-        monkeypatch.setattr(train.under_way, "fit", no_training)
+        monkeypatch.setattr(candidate.session, "fit", no_training)
         return world
 
     def test_nothing_new_is_skipped_and_says_so(self, trained):
         found = trained(min_new_annotations=1)
-        assert isinstance(found, train.Skipped)
+        assert isinstance(found, candidate.SkippedTraining)
         assert found.reason == "0 new annotations since m1, fewer than the 1 that a training is worth"
 
     def test_a_corrected_annotation_counts(self, workspace, trained):
@@ -118,13 +120,13 @@ class TestSkipping:
             trained(min_new_annotations=1)
 
     def test_from_the_champion_is_from_the_encoder_while_there_is_none(self, workspace, caplog):
-        found = train.starts.find(replace_encoder(workspace), None, "champion")
+        found = candidate.starting_point.find_starting_point(replace_encoder(workspace), None, "champion")
         assert (found.model, found.files) == (None, None)
         assert "there is no champion to start from yet: starting afresh" in caplog.text
 
     def test_an_encoder_and_a_model_are_not_both_started_from(self, workspace):
         with pytest.raises(SettingsError, match="choose one of them"):
-            train.run(workspace, RECIPE, encoder_name="x", start_from="m1")
+            candidate.train(workspace, RECIPE, encoder_name="x", start_from="m1")
 
 
 class TrainsError(Exception):

@@ -15,20 +15,20 @@ import numpy as np
 import pytest
 
 from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, SettingsError
-from classifier.pipeline import train, tune, upgrade
+from classifier.pipeline.database import upgrade
+from classifier.pipeline.training import candidate, tuning
 from classifier.settings import Settings
-from classifier.store import connection as connections
-from classifier.store import studies
-from classifier.training import fit, locks, search
+from classifier.store import connections, studies
+from classifier.training import fit, folder_lock, search_space
 from classifier.training.recipes import Recipe, files
 from classifier.workspace import Workspace
-from tests.integration.made_up import COLUMNS, articles, query, run, take_in, value
-from tests.tiny import make_encoder
-from tests.waiting import HANG_S, wait_for
+from tests.support.synthetic import COLUMNS, articles, query, run, take_in, value
+from tests.support.tiny_models import make_encoder
+from tests.support.waiting import HANG_S, wait_for
 
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32")
 WORKER = (
-    "import sys; from classifier.pipeline import tune; tune.BEAT_S, tune.GRACE_S = 1, 20; "
+    "import sys; from classifier.pipeline.training import tuning; tuning.BEAT_S, tuning.GRACE_S = 1, 20; "
     "from classifier.cli.app import main; sys.argv = ['classifier', *sys.argv[1:]]; main()"
 )
 STATES = "SELECT state::text, count(*) FROM optuna.trials GROUP BY 1"
@@ -47,7 +47,7 @@ def encoder(workspace, tmp_path):
 def test_two_workers_share_a_study_one_is_killed_and_the_best_recipe_trains(workspace, encoder, tmp_path):
     """The home is shared, so the killed trial also goes on from what it saved."""
     path = tmp_path / "recipe.toml"
-    files.write(path, RECIPE, "tiny", dict.fromkeys(RECIPE.__dataclass_fields__, "of the test"))
+    files.write_recipe(path, RECIPE, "tiny", dict.fromkeys(RECIPE.__dataclass_fields__, "of the test"))
     environment = {
         **os.environ,
         "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),
@@ -72,7 +72,7 @@ def test_two_workers_share_a_study_one_is_killed_and_the_best_recipe_trains(work
     others = [start(), start()]
     told = [other.communicate(timeout=HANG_S) for other in others]
     assert [other.returncode for other in others] == [0, 0], told
-    reports = [tune.Tuned(**json.loads(out)) for out, _ in told]
+    reports = [tuning.Tuned(**json.loads(out)) for out, _ in told]
     assert reports[0].study == reports[1].study
     states = dict(query(workspace.database, STATES))
     assert states["FAIL"] == 1
@@ -82,9 +82,9 @@ def test_two_workers_share_a_study_one_is_killed_and_the_best_recipe_trains(work
     assert reports[0].own_macro_f1 is not None
     assert value(workspace.database, "SELECT count(*) FROM public.alembic_version") == 1, "ours is not Optuna's"
 
-    best = files.load(str(tmp_path / "best.toml"))
+    best = files.load_recipe(str(tmp_path / "best.toml"))
     place = Workspace(workspace.database, Settings(home=tmp_path / "home", _env_file=None))
-    trained = train.run(place, best, encoder_name=encoder)
+    trained = candidate.train(place, best, encoder_name=encoder)
     assert trained.validation_macro_f1 == max(report.validation_macro_f1 for report in reports)
 
 
@@ -99,15 +99,15 @@ def tuned(workspace, encoder, tmp_path, monkeypatch):
         (checkpoints.directory / "something").touch()
         lost = abs(np.log(recipe.learning_rate / RECIPE.learning_rate)) / 2
         scores = [round(float(0.8 - lost + epoch / 100), 5) for epoch in range(recipe.epochs)]
-        history = tuple(fit.Epoch(epoch, 0.5, score, score, 1.0) for epoch, score in enumerate(scores, start=1))
+        history = tuple(fit.EpochResult(epoch, 0.5, score, score, 1.0) for epoch, score in enumerate(scores, start=1))
         for epoch in history:
             on_progress(fit.Progress(epoch.epoch, recipe.epochs, epoch.epoch, 0.5, epoch.macro_f1, 1, 1, epoch))
-        return fit.Fitted({}, history, len(history), "float32", 1.0)
+        return fit.FittedModel({}, history, len(history), "float32", 1.0)
 
-    monkeypatch.setattr(fit, "fit", made_up)
+    monkeypatch.setattr(fit, "fit_classifier", made_up)
 
     def one(trials, **options):
-        return tune.run(workspace, replace(RECIPE, epochs=6), trials=trials, encoder_name=encoder, **options)
+        return tuning.tune(workspace, replace(RECIPE, epochs=6), trials=trials, encoder_name=encoder, **options)
 
     one.seen, one.directories = seen, directories
     return one
@@ -144,7 +144,7 @@ def test_the_same_command_goes_on_and_other_articles_are_another_study(workspace
 def test_the_file_says_where_each_value_came_from_and_reads_back(tuned, tmp_path):
     found = tuned(1, out=tmp_path / "deep" / "best.toml")
     text = Path(found.recipe_file).read_text()
-    assert files.load(found.recipe_file) == replace(RECIPE, epochs=6, name=found.recipe_file)
+    assert files.load_recipe(found.recipe_file) == replace(RECIPE, epochs=6, name=found.recipe_file)
     assert "learning_rate = 0.01" in text
     assert "# found between 0.0025 and 0.04" in text
     assert "# as in default" in text
@@ -162,16 +162,20 @@ def test_a_search_without_trials_or_without_a_place_for_its_recipe_is_refused(tu
     "recipe", [Recipe(), Recipe(epochs=1, frozen_layers=6, layer_decay=0.5, label_smoothing=0.3, masking=0.5)]
 )
 def test_a_recipes_own_values_are_among_those_that_are_searched(recipe):
-    ranges = search.space(recipe, layers=6, has_mask=True)
-    for name, own in search.own_values(recipe, ranges).items():
+    ranges = search_space.space(recipe, layers=6, has_mask=True)
+    for name, own in search_space.own_values(recipe, ranges).items():
         assert ranges[name].low <= own <= ranges[name].high, name
     edges = [{name: getattr(one, end) for name, one in ranges.items()} for end in ("low", "high")]
-    assert all(search.tried(recipe, values).epochs >= 1 for values in edges), "every recipe of the space can train"
-    assert np.isclose(search.tried(recipe, {"learning_rate": 0.000123456}).learning_rate, 0.0001235, rtol=0, atol=0)
+    assert all(search_space.tried(recipe, values).epochs >= 1 for values in edges), (
+        "every recipe of the space can train"
+    )
+    assert np.isclose(
+        search_space.tried(recipe, {"learning_rate": 0.000123456}).learning_rate, 0.0001235, rtol=0, atol=0
+    )
 
 
 def test_masking_is_searched_only_where_the_vocabulary_has_a_mask():
-    with_mask, without = (search.space(Recipe(), layers=6, has_mask=one).keys() for one in (True, False))
+    with_mask, without = (search_space.space(Recipe(), layers=6, has_mask=one).keys() for one in (True, False))
     assert with_mask - without == {"masking"}
 
 
@@ -213,7 +217,7 @@ def test_a_trial_whose_first_worker_still_trains_waits_for_it(workspace, tuned, 
     study = studies.open_study(workspace.database, first.study, first={}, described={}, beat_s=1, grace_s=60)
     study.enqueue_trial(study.best_params)
     with ThreadPoolExecutor(1) as pool:
-        with locks.held(directory):
+        with folder_lock.hold_folder(directory):
             second = pool.submit(tuned, 2)
             wait_for(lambda: "being trained already" in caplog.text or second.done())
             assert (len(tuned.seen), second.done()) == (1, False)
@@ -237,11 +241,11 @@ def test_a_search_where_its_tables_are_missing_or_old_says_what_to_do(workspace)
         studies.open_study(workspace.database, "s", **options)
     run(workspace.database, "UPDATE optuna.alembic_version SET version_num = 'v99'")
     with pytest.raises(DatabaseNotMigratedError, match="v99, newer than Optuna"):
-        upgrade.run(workspace)
+        upgrade.upgrade_schema(workspace)
     run(workspace.database, "DROP SCHEMA optuna CASCADE")
     with pytest.raises(DatabaseNotMigratedError, match="are not there yet; run: classifier db upgrade"):
         studies.open_study(workspace.database, "s", **options)
-    upgrade.run(workspace)
+    upgrade.upgrade_schema(workspace)
     assert studies.open_study(workspace.database, "s", **options).study_name == "s"
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from classifier.articles import AnnotatedArticle
-from classifier.ingest import signatures
-from classifier.ingest.sources import Columns
-from classifier.pipeline import splits_report, training_data, validation_cut
+from classifier.ingest import minhash_bands
+from classifier.ingest.readers import Columns
+from classifier.pipeline.ingest import splits_report
+from classifier.pipeline.training import training_data, validation_split
 from classifier.training.spooled_articles import spool
-from tests.integration.made_up import add_articles, annotate, run, take_in
+from tests.support.synthetic import add_articles, annotate, run, take_in
 
 COLUMNS = Columns("text", "category", "id", "split")
 
@@ -41,23 +42,23 @@ def paired(workspace, tmp_path):
 
 def twins(first, second):
     """Count the articles of the first that share a band with one of the second."""
-    bands = [signatures.bands([article.text for article in some])[0] for some in (first, second)]
+    bands = [minhash_bands.bands([article.text for article in some])[0] for some in (first, second)]
     return int(np.isin(bands[0], bands[1]).any(axis=1).sum())
 
 
 def test_a_near_duplicate_of_a_validation_article_is_not_trained_on(paired):
-    train, validation = training_data.read(paired)
+    train, validation = training_data.read_training_data(paired)
     assert (len(train), len(validation)) == (540, 60)
     assert twins(validation, train) == 0
-    again = training_data.read(paired)
+    again = training_data.read_training_data(paired)
     assert [part.ids for part in again] == [train.ids, validation.ids]
 
 
 def test_the_leak_report_looks_at_what_training_reads(paired, monkeypatch):
-    assert splits_report.run(paired).near_duplicates_across == 0
+    assert splits_report.report_splits(paired).near_duplicates_across == 0
     # as if no article had a near-duplicate: each is a group of its own
-    monkeypatch.setattr(validation_cut, "groups", lambda ids, _: np.arange(len(ids)))
-    found = splits_report.run(paired)
+    monkeypatch.setattr(validation_split, "groups", lambda ids, _: np.arange(len(ids)))
+    found = splits_report.report_splits(paired)
     assert 40 <= found.near_duplicates_across <= 60 * 2
     assert found.left_out == {"train": 0, "validation": 0, "test": 0}
 
@@ -74,7 +75,7 @@ def test_articles_that_a_text_of_two_clusters_connects_stay_together(workspace):
     run(workspace.database, "INSERT INTO bridges (fingerprint, cluster_id) "
         "SELECT fingerprint, (id - :first) / 2 + 1 FROM articles WHERE (id - :first) % 4 = 0",
         first=ids[0])  # fmt: skip
-    train, validation = training_data.read(workspace)
+    train, validation = training_data.read_training_data(workspace)
     assert len(validation) == 4, "a group of four is the smallest"
     groups = [{numbers[one] // 4 for one in part.ids} for part in (train, validation)]
     assert not groups[0] & groups[1]
@@ -85,7 +86,7 @@ def test_articles_of_before_there_were_clusters_are_held_together_by_their_text(
         rows = [(f"{n}", f"text  {n // 2}" if n % 2 else f"TEXT {n // 2}", "train") for n in range(60)]
         for number, one in enumerate(add_articles(connection, rows)):
             annotate(connection, one, "ab"[number // 2 % 2])
-    train, validation = training_data.read(workspace)
+    train, validation = training_data.read_training_data(workspace)
     assert len(validation) == 6
     texts = [{article.text.casefold().split()[1] for article in part} for part in (train, validation)]
     assert not texts[0] & texts[1]
@@ -97,7 +98,7 @@ def test_a_group_larger_than_the_share_validates_only_where_there_is_no_smaller_
         [AnnotatedArticle(number, "", one, "ab"[number % 2]) for number, one in enumerate(hashes)], tmp_path
     )
     large = [0] * 12 + [1] * 12 + [2] * 6
-    assert [len(part) for part in validation_cut.cut(articles, large)] == [24, 6]
+    assert [len(part) for part in validation_split.choose_validation(articles, large)] == [24, 6]
     mixed = [0] * 12 + [1] * 12 + list(range(2, 8))
-    assert [len(part) for part in validation_cut.cut(articles, mixed)] == [27, 3]
-    assert [len(part) for part in validation_cut.cut(articles, [0] * 30)] == [30, 0]
+    assert [len(part) for part in validation_split.choose_validation(articles, mixed)] == [27, 3]
+    assert [len(part) for part in validation_split.choose_validation(articles, [0] * 30)] == [30, 0]

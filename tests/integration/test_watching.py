@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from classifier.exceptions import NoChampionError, NotEvaluatedError
-from classifier.pipeline import status, watch, watched
+from classifier.pipeline.monitoring import drift_check, drift_history, status
 from classifier.store import queries, reads, reviews, writes
-from classifier.training import snapshot
+from classifier.training import data_snapshot
 from classifier.workspace import Workspace
-from tests.integration.evaluated import add_evaluated, test_articles
-from tests.integration.made_up import add_articles, add_model, annotate, query, run, value
 from tests.integration.test_labelling_cost import history, scanned  # noqa: F401 - a fixture
+from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.synthetic import add_articles, add_model, annotate, query, run, value
 
 LABEL = text(
     "INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities, predicted_at) "
@@ -57,7 +57,7 @@ def alarms(found):
 def test_what_comes_as_before_gives_no_alarm_and_is_kept(place):
     workspace, model = place
     come(workspace, model, 200, words="test article")
-    found = watch.run(workspace)
+    found = drift_check.check_drift(workspace)
     assert (found.model, found.articles, found.alarms) == ("m1", 200, ())
     kept = query(
         workspace.database,
@@ -70,11 +70,11 @@ def test_what_comes_as_before_gives_no_alarm_and_is_kept(place):
 def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
     workspace, model = place
     come(workspace, model, 200, a=0.95, words="test article")
-    first = watch.run(workspace)
+    first = drift_check.check_drift(workspace)
     run(workspace.database, "UPDATE watch_runs SET ran_at = '2026-01-02 03:04+00'")
-    second = watch.run(workspace)
+    second = drift_check.check_drift(workspace)
     assert alarms(first) == alarms(second) == {"category mix"}
-    assert status.run(workspace).watched.alarms == ["category mix"]
+    assert status.read_status(workspace).watched.alarms == ["category mix"]
     (line,) = second.alarms
     assert line.startswith("category mix: Jensen-Shannon distance 0.")
     assert "% then and " in line
@@ -85,10 +85,10 @@ def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
 def test_an_alarm_that_had_ended_begins_anew(place):
     workspace, model = place
     come(workspace, model, 200, a=0.95, words="test article")
-    watch.run(workspace)
+    drift_check.check_drift(workspace)
     run(workspace.database, "UPDATE watch_runs SET ran_at = '2026-01-02 03:04+00'")
-    watch.run(Workspace(workspace.database, workspace.settings.model_copy(update={"watch_drift": 1.0})))
-    assert "since 2026-01-02" not in watch.run(workspace).alarms[0]
+    drift_check.check_drift(Workspace(workspace.database, workspace.settings.model_copy(update={"watch_drift": 1.0})))
+    assert "since 2026-01-02" not in drift_check.check_drift(workspace).alarms[0]
 
 
 def test_unsure_labels_are_counted_by_the_models_threshold(place):
@@ -96,7 +96,7 @@ def test_unsure_labels_are_counted_by_the_models_threshold(place):
     run(workspace.database, "UPDATE models SET threshold = 0.9")
     come(workspace, model, 150, words="test article")
     come(workspace, model, 50, confidence=0.6, prefix="u", words="test article")
-    found = watch.run(workspace)
+    found = drift_check.check_drift(workspace)
     assert found.abstained == 0.25
     assert alarms(found) == {"confidence", "estimated accuracy"}
 
@@ -114,9 +114,9 @@ def test_test_articles_that_the_model_was_trained_on_are_left_out_of_what_it_is_
         ids=[article.id for article in trained_on],
     )
     come(workspace, model, 200, confidence=0.7, words="test article")
-    assert alarms(watch.run(workspace)) == {"confidence", "estimated accuracy"}
-    (Path(model.artefact) / snapshot.FILE).write_bytes(snapshot.encode({"train": trained_on}))
-    assert watch.run(workspace).alarms == ()
+    assert alarms(drift_check.check_drift(workspace)) == {"confidence", "estimated accuracy"}
+    (Path(model.artefact) / data_snapshot.FILE).write_bytes(data_snapshot.encode_snapshot({"train": trained_on}))
+    assert drift_check.check_drift(workspace).alarms == ()
 
 
 def test_only_what_was_drawn_at_random_is_an_audit(place):
@@ -133,7 +133,7 @@ def test_only_what_was_drawn_at_random_is_an_audit(place):
         long_ago = text("UPDATE review_queue SET queued_at = now() - interval '40 days' WHERE article_id = ANY(:ids)")
         connection.execute(long_ago, {"ids": ids[50:60]})
         connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": ids[49]})
-    found = watch.run(workspace)
+    found = drift_check.check_drift(workspace)
     assert found.audited == 49
     assert value(workspace.database, "SELECT audited_accuracy FROM watch_runs") == pytest.approx(40 / 49)
     assert "audit" in alarms(found), "confidence promises 0.95"
@@ -145,16 +145,16 @@ def test_a_backfill_of_old_articles_is_no_traffic(place):
     run(
         workspace.database, "UPDATE articles SET ingested_at = now() - interval '30 days' WHERE external_id LIKE 'old%'"
     )
-    assert watch.run(workspace).articles == 0
+    assert drift_check.check_drift(workspace).articles == 0
 
 
 def test_without_a_champion_or_its_evaluation_there_is_nothing_to_watch(workspace):
     with pytest.raises(NoChampionError):
-        watch.run(workspace)
+        drift_check.check_drift(workspace)
     with workspace.database.begin() as connection:
         writes.make_champion(connection, add_model(connection, "m1"))
     with pytest.raises(NotEvaluatedError, match="classifier evaluate --model m1"):
-        watch.run(workspace)
+        drift_check.check_drift(workspace)
 
 
 @pytest.mark.parametrize(
@@ -187,19 +187,19 @@ def test_what_was_found_over_time_outlives_champions_but_alarms_are_the_champion
     workspace, model = place
     come(workspace, model, 150, a=1.0)
     for _ in range(2):
-        assert "category mix" in alarms(watch.run(workspace))
+        assert "category mix" in alarms(drift_check.check_drift(workspace))
     earlier = "UPDATE watch_runs SET ran_at = ran_at - interval '2 days' WHERE id = (SELECT min(id) FROM watch_runs)"
     run(workspace.database, earlier)
-    found = watched.run(workspace)
+    found = drift_history.read_history(workspace)
     first, last = found.looks
     assert (last.model, last.articles, found.last) == ("m1", 150, last)
     (mix,) = (one for one in found.findings if one.check.name == "category mix")
     assert mix.check.advice
     assert mix.since == first.ran_at
     assert {one.since for one in found.findings if one.check.outcome != "alarm"} == {None}
-    assert len(watched.run(workspace, days=1).looks) == 1
+    assert len(drift_history.read_history(workspace, days=1).looks) == 1
     other = add_evaluated(workspace, "m2", confidence=0.95)
     with workspace.database.begin() as connection:
         writes.make_champion(connection, other.id)
-    after = watched.run(workspace)
+    after = drift_history.read_history(workspace)
     assert (len(after.looks), after.last, after.findings) == (2, None, ())

@@ -18,15 +18,15 @@ torch = pytest.importorskip("torch", reason="computes with PyTorch: install the 
 if not torch.cuda.is_available() or os.environ["KERAS_BACKEND"] != "torch":
     pytest.skip("there is no GPU that PyTorch sees", allow_module_level=True)
 
-from classifier.model import backend  # noqa: E402 - where there is a GPU
 from classifier.model.checkpoint import EncoderShape  # noqa: E402
-from classifier.model.on_torch import graphs  # noqa: E402
-from tests.on_torch import made  # noqa: E402
+from classifier.model.keras import backend  # noqa: E402 - where there is a GPU
+from classifier.model.keras.on_torch import cuda_graphs  # noqa: E402
+from tests.support import torch_models  # noqa: E402
 
 SHAPE = EncoderShape(vocab_size=1000, n_layers=6, n_heads=12, dim=768, hidden_dim=3072, max_position_embeddings=512)
 
-batch = partial(made.batch, SHAPE, rows=16, width=128)
-network = partial(made.prepared, SHAPE, learning_rate=1e-4)
+batch = partial(torch_models.batch, SHAPE, rows=16, width=128)
+network = partial(torch_models.prepared, SHAPE, learning_rate=1e-4)
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def unrecorded(monkeypatch):
 
     def call(self, *arrays, seed=0):
         torch.manual_seed(seed)
-        return self._function(*(graphs._tensor(array).cuda() for array in arrays))
+        return self._function(*(cuda_graphs._tensor(array).cuda() for array in arrays))
 
-    return lambda: monkeypatch.setattr(graphs.Replayed, "__call__", call)
+    return lambda: monkeypatch.setattr(cuda_graphs.Replayed, "__call__", call)
 
 
 def test_bfloat16_is_chosen_on_a_gpu_that_multiplies_it():
@@ -52,7 +52,7 @@ def test_answers_are_those_of_transformers_on_the_cpu(precision, atol):
     ours = network(precision=precision)
     for rows, width in ((16, 128), (3, 16), (16, 128), (32, 512)):  # one of them twice: recorded, then replayed
         tokens, mask, *_ = batch(1, rows=rows, width=width)
-        expected = made.their_probabilities(ours, tokens, mask)
+        expected = torch_models.their_probabilities(ours, tokens, mask)
         np.testing.assert_allclose(ours.probabilities(tokens, mask), expected, rtol=0, atol=atol)
 
 

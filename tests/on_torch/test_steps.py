@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from classifier.model.checkpoint import EncoderShape
-from classifier.model.network import Network
-from classifier.model.on_torch import steps
-from tests.on_torch import made
-from tests.on_torch.made import CATEGORIES, their_probabilities, theirs
+from classifier.model.keras.network import Network
+from classifier.model.keras.on_torch import steps
+from tests.support import torch_models
+from tests.support.torch_models import CATEGORIES, their_probabilities, theirs
 
 SHAPE = EncoderShape(vocab_size=50, n_layers=3, n_heads=2, dim=16, hidden_dim=32, max_position_embeddings=64)
 
-batch = partial(made.batch, SHAPE)
-prepared = partial(made.prepared, SHAPE, learning_rate=0.01)
+batch = partial(torch_models.batch, SHAPE)
+prepared = partial(torch_models.prepared, SHAPE, learning_rate=0.01)
 
 
 @pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-6), ("mixed_bfloat16", 5e-3)])

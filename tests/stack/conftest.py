@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import losses
-from classifier.store import connection
-from tests import tiny
-from tests.integration import made_up
-from tests.stack import stack
-from tests.stack.report import Report
-from tests.stack.work import DAGS, Work
+from benchmarks.support import lost_labels
+from classifier.store import connections
+from tests.support import synthetic, tiny_models
+from tests.support.stack import stack
+from tests.support.stack.report import Report
+from tests.support.stack.work import DAGS, Work
 
 REPORT = pytest.StashKey[Report]()
 
@@ -45,8 +44,8 @@ def folder(request):
 @pytest.fixture(scope="session")
 def work(report, folder):
     """The stack, with a tiny encoder that knows the words of the made-up articles."""
-    words = ["the", *(word for words in made_up.WORDS.values() for word in words)]
-    encoder = tiny.make_encoder(folder / "encoder", words=words, dim=32, heads=4, hidden_dim=64)
+    words = ["the", *(word for words in synthetic.WORDS.values() for word in words)]
+    encoder = tiny_models.make_encoder(folder / "encoder", words=words, dim=32, heads=4, hidden_dim=64)
     (folder / "inbox").mkdir()
     report.settings = {
         "CLASSIFIER_ENCODER": str(encoder),
@@ -55,8 +54,8 @@ def work(report, folder):
     }
     with stack.running(folder, **report.settings) as running:
         report.ready_s = running.up()
-        database = connection.connect(running.articles_url)
-        losses.note_every_prediction(database)
+        database = connections.connect(running.articles_url)
+        lost_labels.note_every_prediction(database)
         with running.logged_in() as client:
             found = Work(running, client, database, folder)
             found.until(lambda: client.dags() >= DAGS, "the DAGs", client.import_errors)

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from tests.integration import made_up
-from tests.stack.work import PAGE, nothing_lost
+from tests.support import synthetic
+from tests.support.stack.work import PAGE, nothing_lost
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -25,7 +25,7 @@ NOTHING = {"missing": 0, "doubled": 0, "mixed": 0}
 
 
 def test_articles_are_ingested_and_a_first_model_becomes_champion(work):
-    work.ingest(made_up.articles(400), category="category", proportions="0.6,0.2,0.2")
+    work.ingest(synthetic.articles(400), category="category", proportions="0.6,0.2,0.2")
     run = work.begin_training()
     work.succeeded(run)
     assert work.value("SELECT count(*) FROM models WHERE status = 'champion'") == 1, work.told(run)

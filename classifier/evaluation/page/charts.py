@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from classifier.evaluation.page.markup import Markup, tag
 
-MOST_DOTS = 20
+MAX_DOTS = 20
 """Points of a line that are marked; more of them would hide it."""
 
-LEAST_SHOWN = 0.01
+MIN_SHOWN = 0.01
 """What an axis of shares spans at least."""
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 420.0, 300.0, 64.0, 24.0, 44.0, 12.0
@@ -108,7 +108,7 @@ def lines(
     points = [point for one in series.values() for point in one]
     right = x_end or round_up(max((x for x, _ in points), default=1))
     values = [y for _, y in points] + ([] if limit is None else [limit])
-    lost = max(1 - min(values, default=1), LEAST_SHOWN)
+    lost = max(1 - min(values, default=1), MIN_SHOWN)
     bottom, top = (1 - round_up(lost), 1.0) if shares else (0.0, round_up(max(values, default=1)))
     axes = Axes((0, right), (bottom, top))
     form: Callable[[float], str] = percent if shares else "{:.3g}".format
@@ -123,7 +123,7 @@ def lines(
         places = [axes.at(x, y) for x, y in found]
         path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in places)
         drawn.append(tag("path", tag("title", said), d=path, class_=f"line {name}"))
-        dots = places if len(places) <= MOST_DOTS else []
+        dots = places if len(places) <= MAX_DOTS else []
         drawn += [
             tag("circle", tag("title", f"{said}: {form(y)}"), cx=x, cy=level, r=3.5, class_=name)
             for (x, level), (_, y) in zip(dots, found, strict=False)

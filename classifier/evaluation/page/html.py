@@ -39,7 +39,7 @@ class Subject:
         return found
 
 
-def page(
+def render_page(
     candidate: Subject, champion: Subject | None, *, findings: Sequence[Mapping[str, Any]] = (), verdict: str = ""
 ) -> str:
     """Return the page; `findings` and `verdict` are the gate's, where it was asked."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from classifier.exceptions import SettingsError
 from classifier.model.linear import KINDS
-from classifier.model.long_articles import Chunking
+from classifier.model.text_chunking import Chunking
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 CLASS_WEIGHTS = ("none", "balanced")

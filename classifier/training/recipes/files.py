@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from classifier import durable
+from classifier import atomic_files
 from classifier.exceptions import SettingsError
 from classifier.training.recipes import Recipe
 
@@ -28,7 +28,7 @@ _FIELDS = {field.name: _KINDS[str(field.type)] for field in fields(Recipe) if fi
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class DescribedRecipe:
     """A recipe of the project's, as a list shows it."""
 
     name: str
@@ -36,7 +36,7 @@ class Described:
     recipe: Recipe
 
 
-def load(name: str | None = None, **overrides: Any) -> Recipe:
+def load_recipe(name: str | None = None, **overrides: Any) -> Recipe:
     """Return the recipe of a name or a file's path, the default one without; what is not None overrides it.
 
     Raises:
@@ -54,9 +54,11 @@ def load(name: str | None = None, **overrides: Any) -> Recipe:
         raise SettingsError(str(error) if changed else f"{path}: {error}") from error
 
 
-def available() -> list[Described]:
+def available() -> list[DescribedRecipe]:
     """List the project's recipes by name."""
-    return [Described(path.stem, _description(path), load(path.stem)) for path in sorted(FOLDER.glob("*.toml"))]
+    return [
+        DescribedRecipe(path.stem, _description(path), load_recipe(path.stem)) for path in sorted(FOLDER.glob("*.toml"))
+    ]
 
 
 def _find(name: str) -> Path:
@@ -98,7 +100,7 @@ def _checked(path: Path, key: str, value: Any) -> Any:
     return float(value) if isinstance(value, int) and wanted == "a number" else value
 
 
-def write(path: Path, recipe: Recipe, description: str, reasons: Mapping[str, str]) -> None:
+def write_recipe(path: Path, recipe: Recipe, description: str, reasons: Mapping[str, str]) -> None:
     """Write a recipe as a file that `load` takes, with each value's reason; one that is there is replaced."""
     values = {name: value for name, value in asdict(recipe).items() if name != "name"}
     entries = {name: f"{name} = {json.dumps(value)}" for name, value in values.items()}
@@ -106,4 +108,4 @@ def write(path: Path, recipe: Recipe, description: str, reasons: Mapping[str, st
     lines = [f"{entry:{width}}  # {reasons[name]}" for name, entry in entries.items()]
     content = "\n".join([f"description = {json.dumps(description)}", "", *lines, ""])
     path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write(path, content.encode())
+    atomic_files.write(path, content.encode())

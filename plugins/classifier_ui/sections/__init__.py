@@ -13,12 +13,12 @@ from classifier_ui.sections import (
     champion,
     conflicts,
     dead_letters,
+    drift,
     evaluation,
     labels,
     models,
     rejected,
     review,
-    watching,
 )
 from classifier_ui.sections.section import Section
 
@@ -36,7 +36,7 @@ PAGES = (
     Page("", "Overview", (champion.SECTION, backlog.SECTION, labels.SECTION, evaluation.SECTION)),
     Page("models", "Models", (models.SECTION,)),
     Page("review", "Review", (review.SECTION, conflicts.SECTION)),
-    Page("watching", "Watching", (watching.SECTION,)),
+    Page("watching", "Watching", (drift.SECTION,)),
     Page("problems", "Problems", (dead_letters.SECTION, rejected.SECTION)),
 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from classifier.pipeline import status
-from classifier_ui import access
+from classifier.pipeline.monitoring import status
+from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
-SECTION = Section("backlog", "At work", status.live, access.LABEL, fresh_s=5, live=True)
+SECTION = Section("backlog", "At work", status.read_live_status, permissions.LABEL, fresh_s=5, live=True)

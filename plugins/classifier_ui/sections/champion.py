@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from classifier.exceptions import NoChampionError
-from classifier.pipeline import models
-from classifier.pipeline.models import Decided
+from classifier.pipeline.promotion import model_details
+from classifier.pipeline.promotion.model_details import ModelDecision
 from classifier.workspace import Workspace
-from classifier_ui import access
+from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
 
@@ -22,19 +22,19 @@ class Champion:
     categories: int
     trained_on: int | None
     figures: Mapping[str, Any] | None
-    since: Decided | None
+    since: ModelDecision | None
 
 
 def read(workspace: Workspace) -> Champion | None:
     """Return the champion, None while there is none."""
     try:
-        found = models.show(workspace, "champion")
+        found = model_details.describe_model(workspace, "champion")
     except NoChampionError:
         return None
     return of(found)
 
 
-def of(found: models.Described) -> Champion:
+def of(found: model_details.ModelDetails) -> Champion:
     """Return what is shown first of a model."""
     crowned = [one for one in found.decisions if one.verdict in {"promoted", "rolled back"}]
     return Champion(
@@ -46,4 +46,4 @@ def of(found: models.Described) -> Champion:
     )
 
 
-SECTION = Section("champion", "Champion", read, access.RETRAIN, fresh_s=10)
+SECTION = Section("champion", "Champion", read, permissions.RETRAIN, fresh_s=10)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from classifier.pipeline import conflicts
-from classifier_ui import access
+from classifier.pipeline.review import conflicts
+from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
-SECTION = Section("conflicts", "Conflicts", conflicts.listed, access.REVIEW, fresh_s=5)
+SECTION = Section("conflicts", "Conflicts", conflicts.list_conflicts, permissions.REVIEW, fresh_s=5)

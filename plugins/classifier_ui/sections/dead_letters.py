@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from classifier.pipeline import dead_letters
-from classifier.pipeline.dead_letters import DeadLetter
+from classifier.pipeline.labelling import dead_letters
+from classifier.pipeline.labelling.dead_letters import DeadLetter
 from classifier.workspace import Workspace
-from classifier_ui import access
+from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
 SHOWN = 50
@@ -13,7 +13,7 @@ SHOWN = 50
 
 def read(workspace: Workspace) -> list[DeadLetter]:
     """Return the newest, one more than are shown."""
-    return dead_letters.listed(workspace, limit=SHOWN + 1)
+    return dead_letters.list_dead_letters(workspace, limit=SHOWN + 1)
 
 
-SECTION = Section("dead_letters", "Dead letters", read, access.LABEL, fresh_s=10)
+SECTION = Section("dead_letters", "Dead letters", read, permissions.LABEL, fresh_s=10)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from classifier.pipeline import labels
-from classifier_ui import access
+from classifier.pipeline.labelling import label_counts
+from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
-SECTION = Section("labels", "Labels", labels.run, access.LABEL, fresh_s=60)
+SECTION = Section("labels", "Labels", label_counts.count_labels, permissions.LABEL, fresh_s=60)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from classifier.pipeline import history, status
-from classifier.pipeline.history import Decided
-from classifier.pipeline.status import ModelStatus
+from classifier.pipeline.monitoring import status
+from classifier.pipeline.monitoring.status import ModelStatus
+from classifier.pipeline.promotion import history
+from classifier.pipeline.promotion.history import PastDecision
 from classifier.workspace import Workspace
-from classifier_ui import access
+from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
 DECISIONS = 200
@@ -19,10 +20,10 @@ class Models:
     """The models and the decisions, newest first; `last` is a model's last decision, by its name."""
 
     models: list[ModelStatus]
-    decisions: list[Decided]
+    decisions: list[PastDecision]
 
     @property
-    def last(self) -> dict[str, Decided]:
+    def last(self) -> dict[str, PastDecision]:
         """Each model's last decision."""
         return {one.model: one for one in reversed(self.decisions)}
 
@@ -41,7 +42,7 @@ class Models:
 
 def read(workspace: Workspace) -> Models:
     """Return them."""
-    return Models(status.models(workspace), history.run(workspace, limit=DECISIONS))
+    return Models(status.models(workspace), history.read_history(workspace, limit=DECISIONS))
 
 
-SECTION = Section("models", "Models", read, access.RETRAIN, fresh_s=10)
+SECTION = Section("models", "Models", read, permissions.RETRAIN, fresh_s=10)

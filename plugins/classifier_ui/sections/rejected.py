@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from classifier.pipeline import rejected
-from classifier.pipeline.rejected import Rejected
+from classifier.pipeline.ingest import rejected_rows
+from classifier.pipeline.ingest.rejected_rows import RejectedRowDetails
 from classifier.workspace import Workspace
-from classifier_ui import access
+from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
 SHOWN = 50
 
 
-def read(workspace: Workspace) -> list[Rejected]:
+def read(workspace: Workspace) -> list[RejectedRowDetails]:
     """Return the newest, one more than are shown."""
-    return rejected.listed(workspace, limit=SHOWN + 1)
+    return rejected_rows.list_rejected(workspace, limit=SHOWN + 1)
 
 
-SECTION = Section("rejected", "Rejected rows", read, access.INGEST, fresh_s=10)
+SECTION = Section("rejected", "Rejected rows", read, permissions.INGEST, fresh_s=10)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from classifier.pipeline import review
-from classifier_ui import access
+from classifier.pipeline.review import review_queue
+from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
-SECTION = Section("review", "Review", review.status, access.REVIEW, fresh_s=5)
+SECTION = Section("review", "Review", review_queue.status, permissions.REVIEW, fresh_s=5)

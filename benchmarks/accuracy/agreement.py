@@ -1,0 +1,72 @@
+"""Are the labels of the bfloat16 engine those of float32? On a trained model's own test articles.
+
+Both label the same articles with OpenVINO, each text in the batch that labelling gives it. The model is a
+directory that `classifier train` wrote; nothing is written into it.
+
+    python -m benchmarks.accuracy.agreement MODEL --dataset r8-test --out benchmarks/results/agreement.json
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.support import common
+
+
+def main() -> None:
+    """Label with both and report."""
+    parser = common.data_parser(__doc__)
+    parser.add_argument("model", type=Path, help="directory of a trained model")
+    parser.add_argument("--dataset", choices=("r8-test", "bbc"), default="r8-test")
+    parser.add_argument("--limit", type=int, help="label so many articles only")
+    options = parser.parse_args()
+    rows = read(options.dataset, options.data, options.cache)[: 20 if options.quick else options.limit]
+    run = {"dataset": options.dataset, "model": options.model.name, **compare(options.model, rows)}
+    for key, value in run.items():
+        print(f"{key:24} {value}")
+    common.report([run], options.out)
+
+
+def read(dataset: str, data: Path, cache: Path) -> list[common.Row]:
+    """Return the data set's texts and categories."""
+    if dataset == "r8-test":
+        return common.demo_data(cache)[1][1]
+    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
+
+
+def compare(directory: Path, rows: list[common.Row]) -> dict[str, Any]:
+    """Return how the two engines' labels and probabilities compare, and how accurate each is."""
+    from classifier.inference import engines
+    from classifier.inference.labeller import Labeller
+    from classifier.model import artefact
+
+    files = artefact.read_artefact(directory)
+    texts = [content for content, _ in rows]
+    right = np.array([files.categories.index(name) if name in files.categories else -1 for _, name in rows])
+    found, names = {}, {}
+    for precision in ("f32", "bf16"):
+        chosen = engines.choose_engine(files, engine="openvino", precision=precision)
+        found[precision] = Labeller.of(files, chosen).probabilities(texts)
+        names[precision] = chosen.precision
+    difference = np.abs(found["f32"] - found["bf16"]).max(axis=1)
+    labels = {precision: probabilities.argmax(axis=1) for precision, probabilities in found.items()}
+    accuracy = {precision: float((chosen == right).mean()) for precision, chosen in labels.items()}
+    return {
+        "articles": len(rows),
+        "precision": names["bf16"],
+        "agreement": round(float((labels["f32"] == labels["bf16"]).mean()), 5),
+        "accuracy_f32": round(accuracy["f32"], 5),
+        "accuracy_bf16": round(accuracy["bf16"], 5),
+        "accuracy_difference_points": round(100 * (accuracy["bf16"] - accuracy["f32"]), 3),
+        "largest_difference": round(float(difference.max()), 5),
+        "mean_difference": round(float(difference.mean()), 6),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""How fast articles get in: this project, pandas' `to_sql(method="multi")`, and a bare COPY.
+
+All three take the same CSV from the disk to a committed table of an embedded Postgres of default
+settings, one after the other, several times. Ours validates, hashes, finds near-duplicates, decides
+splits and upserts; the other two fill a table of three columns with a primary key. Each runs in a process
+of its own, so that its memory is its own; imports are not timed.
+
+The rows are BBC and C50 articles, repeated with changed words: 1, 5, 20 or 60 of them, in equal parts. So
+most are near-duplicates of others.
+
+    python -m benchmarks.speed.ingest --out benchmarks/results/ingest.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine, text
+
+from benchmarks.support import common
+
+TABLES = "articles, splits, clusters, cluster_bands, bridges"
+PLAIN = "CREATE TABLE plain (id text PRIMARY KEY, text text NOT NULL, category text)"
+
+
+def main() -> None:
+    """Make the rows, start a Postgres, measure and report."""
+    options = arguments()
+    from classifier import embedded_postgres
+    from classifier.store import schema
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "articles.csv"
+        write_rows(path, options.rows, options.data)
+        url = embedded_postgres.start(Path(folder) / "postgres", "articles")["articles"]
+        with create_engine(url).connect() as connection:
+            schema.upgrade(connection)
+        found = measure(url, path, options.repeats)
+        found["near_duplicates"] = [in_a_process(near_duplicates, url, path) for _ in range(options.repeats)]
+        embedded_postgres.leave(Path(folder) / "postgres")
+    common.report([summary(found, options)], options.out)
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = common.data_parser(__doc__)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    if options.quick:
+        options.rows, options.repeats = 2_000, 1
+    if not options.data.is_dir():
+        parser.error(f"{options.data}: no such folder")
+    return options
+
+
+def write_rows(path: Path, count: int, data: Path) -> None:
+    """Write the rows one by one: no two texts are the same."""
+    originals, generator = list(read_originals(data)), random.Random(1)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "text", "category"))
+        for number in range(count):
+            content, category = originals[number % len(originals)]
+            words = content.split(" ")
+            for _ in range((1, 5, 20, 60)[number // len(originals) % 4]):
+                words[generator.randrange(len(words))] = f"w{generator.randrange(10**7)}"
+            writer.writerow((f"a{number}", " ".join(words), category))
+
+
+def read_originals(data: Path) -> Iterator[tuple[str, str]]:
+    """Yield the text and category of each article of BBC and C50."""
+    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
+        yield from ((row["text"], row["category"]) for row in csv.DictReader(file))
+    for name in ("c50_train.csv.gz", "c50_test.csv.gz"):
+        with gzip.open(data / name, "rt", encoding="utf-8", newline="") as file:
+            yield from ((row["text"], row["author"]) for row in csv.DictReader(file))
+
+
+def measure(url: str, path: Path, repeats: int) -> dict[str, list[dict[str, float]]]:
+    """Run the three in turn, each into empty tables."""
+    found: dict[str, list[dict[str, float]]] = {"ours": [], "to_sql": [], "copy": []}
+    for _ in range(repeats):
+        for name, function in (("ours", ours), ("to_sql", to_sql), ("copy", copy)):
+            with create_engine(url).begin() as connection:
+                connection.execute(text(f"TRUNCATE {TABLES} CASCADE"))
+                connection.execute(text("DROP TABLE IF EXISTS plain"))
+                connection.execute(text(PLAIN))
+            found[name].append(in_a_process(function, url, path))
+    return found
+
+
+def in_a_process(function: Callable[[str, Path], float], url: str, path: Path) -> dict[str, float]:
+    """Return the seconds that the function says it took, and its process's memory at its largest, in MB."""
+    seconds, max_rss_mb = common.in_a_process(function, url, path)
+    return {"seconds": seconds, "max_rss_mb": max_rss_mb}
+
+
+def ours(url: str, path: Path) -> float:
+    """Take the file in as the command line does."""
+    from classifier.ingest.readers import Columns
+    from classifier.pipeline.ingest import units
+    from classifier.settings import Settings
+    from classifier.store.connections import connect
+    from classifier.workspace import Workspace
+
+    workspace = Workspace(connect(url, statement_timeout_s=3600), Settings(home=path.parent, _env_file=None))
+    start = time.perf_counter()
+    units.ingest_files(workspace, str(path), Columns("text", "category", "id"))
+    return time.perf_counter() - start
+
+
+def to_sql(url: str, path: Path) -> float:
+    """Read the file in chunks with pandas and insert a thousand rows a statement."""
+    import pandas as pd
+
+    engine = create_engine(url)
+    start = time.perf_counter()
+    with engine.begin() as connection:
+        for chunk in pd.read_csv(path, chunksize=10_000):
+            chunk.to_sql("plain", connection, if_exists="append", index=False, method="multi", chunksize=1000)
+    return time.perf_counter() - start
+
+
+def copy(url: str, path: Path) -> float:
+    """Hand the file to Postgres as it is."""
+    engine = create_engine(url)
+    start = time.perf_counter()
+    with engine.begin() as connection, path.open("rb") as file:
+        statement = "COPY plain (id, text, category) FROM STDIN WITH (FORMAT csv, HEADER)"
+        connection.connection.cursor().copy_expert(statement, file, 2**20)
+    return time.perf_counter() - start
+
+
+def near_duplicates(url: str, path: Path) -> float:
+    """Return the processor seconds that signatures and clusters take, without the database."""
+    from classifier.ingest import clusters, minhash_bands, readers
+    from classifier.ingest.fingerprints import fingerprint
+    from classifier.ingest.readers import Columns
+
+    del url
+    homes: dict[int, int] = {}
+    splits: dict[int, Any] = {}
+    seconds = 0.0
+    for chunk in readers.read_file(path, Columns("text", "category", "id")):
+        texts = chunk.frame["text"].tolist()
+        prints = [fingerprint(one) for one in texts]
+        start = time.process_time()
+        bands, _ = minhash_bands.bands(texts)
+        new = (clusters.NewText(one, tuple(row), None) for one, row in zip(prints, bands.tolist(), strict=True))
+        # what the database would find: only what is asked for, so that the size of `homes` costs nothing
+        known = {band: homes[band] for band in bands.ravel().tolist() if band in homes}
+        placed = clusters.place(new, known, {one: splits[one] for one in known.values()}, lambda _: "train")
+        seconds += time.process_time() - start
+        homes |= placed.bands
+        splits |= placed.clusters
+    return seconds
+
+
+def summary(found: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> dict[str, Any]:
+    """Print a table for people, and return the run's figures."""
+    rates = {name: [options.rows / one["seconds"] for one in runs] for name, runs in found.items()}
+    middle = {name: statistics.median(values) for name, values in rates.items()}
+    spread = {name: [round(min(values)), round(max(values))] for name, values in rates.items()}
+    for name, value in middle.items():
+        print(f"{name:16} {value:10,.0f} rows/s   {spread[name][0]:,} to {spread[name][1]:,}")
+    return {
+        "dataset": f"BBC and C50 with changed words, {options.rows} rows",
+        "rows_per_s": round(middle["ours"]),
+        "to_sql_rows_per_s": round(middle["to_sql"]),
+        "copy_rows_per_s": round(middle["copy"]),
+        "ratio_to_sql": round(middle["ours"] / middle["to_sql"], 2),
+        "ratio_copy": round(middle["ours"] / middle["copy"], 2),
+        "near_duplicate_rows_per_s_per_core": round(middle["near_duplicates"]),
+        "max_rss_mb": round(max(one["max_rss_mb"] for one in found["ours"])),
+        "repeats": options.repeats,
+        "spread": {**spread, "what": "lowest and highest rows a second of each"},
+    }
+
+
+if __name__ == "__main__":
+    main()

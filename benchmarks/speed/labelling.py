@@ -1,0 +1,366 @@
+"""How fast articles in Postgres get their labels: this project, and what a user would write.
+
+From a table of an embedded Postgres of default settings back into one, on the same machine and threads, cut at
+512 word pieces by all, one after the other in processes of their own; loading and warming up are not timed:
+
+- ours: the worker, with the queue filled;
+- hf_pipeline: `read_sql`, `transformers.pipeline("text-classification", batch_size=32)`, `to_sql`, in float32;
+- hf_pipeline_bf16: the same in bfloat16;
+- tutorial: `read_sql`, Keras' `predict` on everything padded to 512, the faster of batches of 16 and 32, `to_sql`;
+- engine_limit: our engine alone, on the same rows' pieces in memory, sorted by length, in full batches.
+
+Articles come in a random order, so that the slow contenders may label the first of the same rows: what they do
+a second does not depend on how many follow. Weights are random, but for the demo's encoder. `--quick` takes
+a few of R8's articles, and the demo's encoder alone.
+
+    python -m benchmarks.speed.labelling --out benchmarks/results/labelling.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import create_engine, text
+
+from benchmarks.support import common
+
+MAX_LENGTH = 512
+HF_BATCH = 32
+FIXED_LENGTHS = (128, 256, 512)
+BASE, SMALL = "DistilBERT-base shape", "demo's 22 M"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What each contender is given; `rows` is how many of the table's it labels, from the first."""
+
+    url: str
+    artefact: Path
+    home: Path
+    rows: int
+    page_size: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Rows and the seconds they took, with what else is worth keeping."""
+
+    rows: int
+    seconds: float
+    more: dict[str, float]
+
+
+def main() -> None:
+    """Make the models, fill a database for each data set, run the contenders in turn, and report."""
+    options = arguments()
+    encoder, (train, test) = common.demo_data(options.cache)
+    bbc = read_bbc(options.data)
+    data = {"R8": ([*train, *test], options.r8_rows), "BBC": (bbc, options.bbc_rows)}
+    models = [BASE, SMALL]
+    if options.quick:
+        data.pop("BBC")
+        models = [SMALL]
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        for dataset, (rows, count) in data.items():
+            categories = tuple(sorted({category for _, category in rows}))
+            url = fill(Path(folder), dataset, random.Random(1).sample(rows, min(count, len(rows))))
+            for model in models:
+                target = Path(folder) / f"{dataset} {model[:4]}"
+                artefact = common.make_model(target, encoder, categories, base=model == BASE, max_length=MAX_LENGTH)
+                task = Task(url, artefact, Path(folder) / "home", min(count, len(rows)), options.page_size)
+                runs.append({"dataset": dataset, "model": model, **measure(task, options)})
+                print_run(runs[-1])
+        target, base = Path(folder) / "fixed", models[0] == BASE
+        fixed_at = common.make_model(target, encoder, ("one", "other"), base=base, max_length=MAX_LENGTH)
+        runs.append({"model": models[0], **fixed_lengths(Task("", fixed_at, Path(folder) / "home", 24, 0), options)})
+        leave(Path(folder))
+    common.report(runs, options.out)
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = common.data_parser(__doc__)
+    parser.add_argument("--r8-rows", type=int, default=2048)
+    parser.add_argument("--bbc-rows", type=int, default=640)
+    parser.add_argument("--slow-rows", type=float, default=0.1, help="share of the rows that hf_pipeline labels")
+    parser.add_argument("--tutorial-rows", type=int, default=32)
+    parser.add_argument("--page-size", type=int, default=2048)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--slow-repeats", type=int, default=2, help="of hf_pipeline in float32 and of the tutorial")
+    options = parser.parse_args()
+    if options.quick:
+        options.r8_rows, options.bbc_rows, options.tutorial_rows = 12, 4, 2
+        options.slow_rows, options.repeats, options.slow_repeats = 0.5, 1, 1
+    if not options.data.is_dir():
+        parser.error(f"{options.data}: no such folder")
+    return options
+
+
+def read_bbc(data: Path) -> list[common.Row]:
+    """Return BBC's texts and categories."""
+    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
+
+
+def fill(folder: Path, dataset: str, rows: list[common.Row]) -> str:
+    """Put the rows into a database of their own, and return its URL."""
+    from classifier import embedded_postgres
+    from classifier.ingest.readers import Columns
+    from classifier.pipeline.ingest import units
+    from classifier.settings import Settings
+    from classifier.store import schema
+    from classifier.store.connections import connect
+    from classifier.workspace import Workspace
+
+    server = embedded_postgres.start(folder / "postgres", "articles")["articles"]
+    with create_engine(server, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {dataset.lower()}"))
+    url = server.replace("/articles?", f"/{dataset.lower()}?")
+    database = connect(url, statement_timeout_s=3600)
+    with database.connect() as connection:
+        schema.upgrade(connection)
+    path = folder / f"{dataset}.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("id", "text"), *((number, content) for number, (content, _) in enumerate(rows))])
+    units.ingest_files(
+        Workspace(database, Settings(home=folder, _env_file=None)), str(path), Columns("text", None, "id")
+    )
+    database.dispose()
+    return url
+
+
+def leave(folder: Path) -> None:
+    """Stop the Postgres."""
+    from classifier import embedded_postgres
+
+    embedded_postgres.leave(folder / "postgres")
+
+
+def measure(task: Task, options: argparse.Namespace) -> dict[str, Any]:
+    """Run the contenders in turn, several times; return the run's figures."""
+    slow = max(1, round(task.rows * options.slow_rows))
+    plan: dict[str, tuple[Contender, int, int]] = {
+        "ours": (ours, task.rows, options.repeats),
+        "engine_limit": (engine_limit, task.rows, options.repeats),
+        "hf_pipeline": (hf_pipeline, slow, options.slow_repeats),
+        "hf_pipeline_bf16": (hf_pipeline_bf16, slow, options.repeats),
+        "tutorial": (tutorial, min(task.rows, options.tutorial_rows), options.slow_repeats),
+    }
+    found: dict[str, list[Taken]] = {name: [] for name in plan}
+    for repeat in range(options.repeats):
+        for name, (contender, rows, repeats) in plan.items():
+            if repeat < repeats:
+                taken, _ = common.in_a_process(contender, replace(task, rows=rows))
+                found[name].append(taken)
+    return figures(found, task)
+
+
+def figures(found: dict[str, list[Taken]], task: Task) -> dict[str, Any]:
+    """Return the medians, their ratios and spreads, under the names of the result."""
+    rates = {name: [one.rows / one.seconds for one in several] for name, several in found.items()}
+    middle = {name: statistics.median(values) for name, values in rates.items()}
+    names = {name: "docs_per_s" if name == "ours" else f"{name}_docs_per_s" for name in rates}
+    return {
+        **{names[name]: round(value, 2) for name, value in middle.items()},
+        **{f"ratio_{name}": round(middle["ours"] / middle[name], 3) for name in middle if name != "ours"},
+        **{key: round(value, 4) for key, value in found["ours"][-1].more.items()},
+        "rows": {name: several[0].rows for name, several in found.items()},
+        "repeats": {name: len(several) for name, several in found.items()},
+        "page_size": task.page_size,
+        "spread": {name: [round(min(values), 2), round(max(values), 2)] for name, values in rates.items()},
+        "load_1m": round(os.getloadavg()[0], 1),
+    }
+
+
+def print_run(run: dict[str, Any]) -> None:
+    """Print a run for people."""
+    print(f"{run['dataset']}, {run['model']}")
+    for key, value in run.items():
+        if "docs_per_s" in key or key.startswith("ratio_"):
+            print(f"  {key:28} {value:10.2f}", flush=True)
+
+
+def ours(task: Task) -> Taken:
+    """Label what waits with the worker; also say how much of what is computed is text, and what tokenising costs."""
+    from classifier import registry
+    from classifier.labelling import worker
+    from classifier.model import artefact
+    from classifier.store import writes
+    from classifier.store.connections import connect
+
+    labeller = load(task)
+    texts = read_texts(task)
+    labeller.probabilities(["warm up " * count for count in range(1, MAX_LENGTH // 2 + 8, 4)])
+    database = connect(task.url, statement_timeout_s=3600)
+    with database.begin() as connection:
+        connection.execute(text("TRUNCATE predictions"))
+        model = registry.register(connection, registry.new_name(), artefact.read_artefact(task.artefact), {})
+        writes.make_champion(connection, model.id)
+        # nothing is left to enqueue: the articles wait already
+        connection.execute(text("UPDATE models SET backfilled_to = NULL"))
+        connection.execute(
+            text("INSERT INTO labelling_queue (article_id, priority) SELECT id, 1 FROM articles ON CONFLICT DO NOTHING")
+        )
+    start = time.perf_counter()
+    worked = worker.label_pages(database, model, labeller, page_size=task.page_size)
+    seconds = time.perf_counter() - start
+    if worked.labelled != task.rows:
+        raise RuntimeError(f"labelled {worked.labelled} of {task.rows}")
+    return Taken(task.rows, seconds, costs(labeller, texts, task.page_size, seconds))
+
+
+def costs(labeller: Any, texts: list[str], page_size: int, seconds: float) -> dict[str, float]:
+    """Return the share of computed word pieces that is text, and of the time that tokenising alone would take."""
+    start = time.perf_counter()
+    pages = [labeller.prepare(texts[first : first + page_size]) for first in range(0, len(texts), page_size)]
+    prepare = time.perf_counter() - start
+    masks = [batch.mask for page in pages for batch in page.batches]
+    real = sum(int(batch.mask[: len(batch.rows)].sum()) for page in pages for batch in page.batches)
+    return {"share_text": real / sum(mask.size for mask in masks), "prepare_share_of_time": prepare / seconds}
+
+
+def engine_limit(task: Task) -> Taken:
+    """Time the engine alone, on full batches of rows sorted by length; the fastest of three sizes.
+
+    A batch is as wide as its longest row, rounded up to 16, which the kernels take less time for. Each shape
+    is run once before, so that its kernels are made.
+    """
+    from classifier.model.tokenization import pad
+
+    labeller = load(task)
+    pieces = sorted(labeller.tokenization.pieces(read_texts(task)), key=len, reverse=True)
+    taken = []
+    for tokens in (512, 1024, 2048):
+        batches, start = [], 0
+        while start < len(pieces):
+            width = min(MAX_LENGTH, -(-len(pieces[start]) // 16) * 16)
+            rows = pieces[start : start + max(1, tokens // width)]
+            batches.append(pad(rows, width))
+            start += len(rows)
+        for batch in {batch[0].shape: batch for batch in batches}.values():
+            labeller.engine.probabilities(*batch)
+        began = time.perf_counter()
+        for batch in batches:
+            labeller.engine.probabilities(*batch)
+        taken.append(time.perf_counter() - began)
+    return Taken(task.rows, min(taken), {})
+
+
+def load(task: Task) -> Any:
+    """Load the engine that labelling takes here, with this machine's batch sizes."""
+    logging.basicConfig(level=logging.WARNING)
+    from classifier.inference import engines
+    from classifier.inference.labeller import Labeller
+    from classifier.model import artefact
+
+    files = artefact.read_artefact(task.artefact)
+    return Labeller.of(files, engines.choose_engine(files), home=task.home)
+
+
+def read_texts(task: Task) -> list[str]:
+    """Return the table's first texts."""
+    with create_engine(task.url).connect() as connection:
+        return list(connection.scalars(text("SELECT text FROM articles ORDER BY id LIMIT :rows"), {"rows": task.rows}))
+
+
+def hf_pipeline(task: Task, dtype: str = "float32") -> Taken:
+    """Label as the documentation of `transformers` shows it."""
+    import pandas as pd
+    import torch
+    from transformers import pipeline
+    from transformers.utils import logging as transformers_logging
+
+    from classifier.model import hardware
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    torch.set_num_threads(hardware.available_cores())
+    classify = pipeline("text-classification", model=str(task.artefact), device="cpu", dtype=getattr(torch, dtype))
+    settings = {"batch_size": HF_BATCH, "truncation": True, "max_length": MAX_LENGTH}
+    classify(read_texts(replace(task, rows=4)), **settings)
+    engine = create_engine(task.url)
+    start = time.perf_counter()
+    frame = pd.read_sql(f"SELECT id, text FROM articles ORDER BY id LIMIT {task.rows}", engine)
+    found = classify(frame["text"].tolist(), **settings)
+    answer = pd.DataFrame({"id": frame["id"], **{key: [one[key] for one in found] for key in ("label", "score")}})
+    answer.to_sql("theirs", engine, if_exists="replace", index=False)
+    return Taken(len(frame), time.perf_counter() - start, {})
+
+
+def hf_pipeline_bf16(task: Task) -> Taken:
+    """Label so in bfloat16."""
+    return hf_pipeline(task, "bfloat16")
+
+
+def tutorial(task: Task) -> Taken:
+    """Label as the tutorial does: everything padded to 512, in float32; the faster of two batch sizes."""
+    import pandas as pd
+
+    from classifier.model import artefact
+    from classifier.model.keras.network import Network
+    from classifier.model.tokenization import pad
+
+    files = artefact.read_artefact(task.artefact)
+    checkpoint, tokenization = files.checkpoint(), files.tokenization()
+    network = Network(checkpoint.shape, len(files.categories))
+    network.load(checkpoint)
+    engine, taken = create_engine(task.url), []
+    for batch in (16, 32):
+        rows = -(-task.rows // batch) * batch
+        network.probabilities(*pad([[1]], MAX_LENGTH, min(batch, task.rows)))
+        start = time.perf_counter()
+        frame = pd.read_sql(f"SELECT id, text FROM articles ORDER BY id LIMIT {task.rows}", engine)
+        tokens, mask = pad(tokenization.pieces(frame["text"].tolist()), MAX_LENGTH)
+        steps = range(0, rows, batch)
+        found = np.concatenate([network.probabilities(tokens[s : s + batch], mask[s : s + batch]) for s in steps])
+        frame = pd.DataFrame({"id": frame["id"], "label": found.argmax(axis=1), "score": found.max(axis=1)})
+        frame.to_sql("theirs", engine, if_exists="replace", index=False)
+        taken.append(time.perf_counter() - start)
+    return Taken(task.rows, min(taken), {})
+
+
+Contender = Callable[[Task], Taken]
+
+
+def fixed_lengths(task: Task, options: argparse.Namespace) -> dict[str, Any]:
+    """Return our engine's articles a second at exactly so many word pieces."""
+    found = [common.in_a_process(fixed, task)[0] for _ in range(options.repeats)]
+    run: dict[str, Any] = {"dataset": "fixed lengths"}
+    for length in FIXED_LENGTHS:
+        rates = [one[length] for one in found]
+        run[f"docs_per_s_{length}"] = round(statistics.median(rates), 1)
+        run[f"spread_{length}"] = [round(min(rates), 1), round(max(rates), 1)]
+        print(f"fixed {length:4} word pieces         {run[f'docs_per_s_{length}']:10.2f}")
+    return {**run, "repeats": options.repeats, "load_1m": round(os.getloadavg()[0], 1)}
+
+
+def fixed(task: Task) -> dict[int, float]:
+    """Time batches of each length, of the size that labelling takes; `rows` is how many batches."""
+    labeller, generator, rates = load(task), np.random.default_rng(1), {}
+    for length in FIXED_LENGTHS:
+        rows = labeller.sizes.rows(length)
+        tokens = generator.integers(1000, 20_000, (rows, length)).astype(np.int32)
+        mask = np.ones_like(tokens)
+        labeller.engine.probabilities(tokens, mask)
+        start = time.perf_counter()
+        for _ in range(task.rows):
+            labeller.engine.probabilities(tokens, mask)
+        rates[length] = task.rows * rows / (time.perf_counter() - start)
+    return rates
+
+
+if __name__ == "__main__":
+    main()

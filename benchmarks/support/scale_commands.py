@@ -1,0 +1,324 @@
+"""What every command and every section of the page takes in a database of some size: seconds, and memory at most.
+
+Each runs in a process of its own, the commands as users type them, with the limits that statements have there: what
+exceeds one fails, and is in the table as a failure. The models are DistilBERTs of two layers and width 8: this is
+about rows. Training proper, which is about the network, is not measured, but all that it reads is.
+
+Run with a name of `READINGS`, the module makes that reading and nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.support import common, scale_database
+from benchmarks.support.scale_database import Size
+from classifier.pipeline.review import annotation, conflicts
+from classifier.pipeline.training import training_data
+from classifier.settings import Settings
+from classifier.training import data_snapshot
+from classifier.workspace import Workspace
+
+NEW = 10_000
+"""Rows of the file that is ingested, of the queue that is labelled, and of the table that is labelled."""
+
+QUICK = {"training's data", "section review", "status"}
+"""What the small version measures: a process takes seconds to start."""
+
+Figures = dict[str, Any]
+"""Seconds and megabytes; `error` has a command's last line where it failed."""
+
+_COMMAND = """
+import sys
+out = sys.argv.pop(1)
+sys.argv[0] = "classifier"
+from classifier.cli.app import main
+try:
+    main()
+finally:
+    status = open("/proc/self/status").read()
+    open(out, "w").write(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A database of `scale_database` and a folder of its own."""
+
+    url: str
+    home: Path
+    size: Size
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a command."""
+        values = {
+            "DATABASE_URL": self.url,
+            "HOME": str(self.home),
+            "ENCODER": str(self.home / "encoder"),
+            "SOURCES": str(self.home / "sources.toml"),
+            "GATE": json.dumps({"macro_f1": 1, "accuracy": 1, "category_f1": 1, "baseline": 1, "floor_macro_f1": -1}),
+        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CLASSIFIER_")}
+        return {**kept, **{f"CLASSIFIER_{name}": value for name, value in values.items()}}
+
+
+def commands(place: Place) -> Iterator[tuple[str, list[str]]]:
+    """Yield every command that reads or writes rows, with a name, in an order in which each has what it needs."""
+    columns = ["--id", "id", "--category", "category", "--source-name", scale_database.SOURCE]
+    new, champion = str(place.home / "new.csv"), f"m{place.size.models - 1}"
+    own = ["label-table", "--url", place.url, "--table", "articles", "--key", "id", "--text", "text"]
+    yield "db upgrade", ["db", "upgrade"]
+    yield f"ingest, {NEW:,} new rows", ["ingest", new, *columns]
+    yield "ingest, the same again", ["ingest", new, *columns]
+    yield "sources check", ["sources", "check"]
+    yield "sources ingest", ["sources", "ingest"]
+    yield "sources ingest, nothing new", ["sources", "ingest"]
+    yield "rejected", ["rejected"]
+    yield "rejected of a source", ["rejected", "list", "--source", "another"]
+    yield "rejected retry", ["rejected", "retry", "--source", "folder"]
+    yield "splits report", ["splits", "report"]
+    yield "train, where too little is new since the last time", ["train", "--min-new-annotations", str(10**9)]
+    yield "evaluate", ["evaluate"]
+    yield "evaluate the champion", ["evaluate", "--model", "champion"]
+    yield "gate", ["gate"]
+    yield "report", ["report"]
+    yield "watch", ["watch"]
+    yield f"label, {NEW:,} articles", ["label", "--limit", str(NEW)]
+    yield f"label-table, {NEW:,} rows", own
+    yield "label-table, nothing new", own
+    yield "dead-letters", ["dead-letters"]
+    yield "dead-letters retry", ["dead-letters", "retry"]
+    yield "status", ["status"]
+    yield "status --exact", ["status", "--exact"]
+    yield "review fill", ["review", "fill", "--number", "5000", "--audit", "100"]
+    yield "review export", ["review", "export", str(place.home / "review.csv"), "--limit", "500"]
+    yield "review import, 500 rows", ["review", "import", str(place.home / "filled.csv"), "--annotator", "ann"]
+    yield "review conflicts", ["review", "conflicts"]
+    yield "review conflicts --all", ["review", "conflicts", "--all"]
+    yield "review status", ["review", "status"]
+    yield "models", ["models"]
+    yield "models show", ["models", "show"]
+    yield "models import", ["models", "import", str(place.home / "models" / champion)]
+    yield "promote", ["promote", "--model", f"m{place.size.models}"]
+    yield "promotions", ["promotions"]
+    yield f"label, {NEW:,} articles of a new champion", ["label", "--limit", str(NEW)]
+    yield "rollback", ["rollback"]
+    yield "prune", ["prune", "--keep-models", "1"]
+    yield "prune --yes", ["prune", "--keep-models", "1", "--yes"]
+
+
+def measure(place: Place, *, quick: bool) -> dict[str, dict[str, Figures]]:
+    """Measure the readings, the page's sections and the commands in a prepared place."""
+    found = {**read(place, quick=quick), "commands": {}}
+    for name, arguments in commands(place):
+        if quick and name not in QUICK:
+            continue
+        found["commands"][name] = shown(place, name, command(place, arguments))
+        if arguments[:2] == ["review", "export"]:
+            fill_in(place)
+    return found
+
+
+def read(place: Place, *, quick: bool) -> dict[str, dict[str, Figures]]:
+    """Measure the readings and the page's sections."""
+    found: dict[str, dict[str, Figures]] = {}
+    for kind, names in (("readings", READINGS), ("sections", sections())):
+        chosen = [name for name in names if not quick or name in QUICK]
+        found[kind] = {name: shown(place, name, reading(place, name)) for name in chosen}
+    return found
+
+
+def shown(place: Place, name: str, figures: Figures) -> Figures:
+    """Print a line of the table, and return its figures."""
+    print(f"{place.size.articles:>9,}  {name:52} {figures}", flush=True)
+    return figures
+
+
+def command(place: Place, arguments: Sequence[str]) -> Figures:
+    """Run a command; return its seconds with the process's start and imports, and its memory at its largest."""
+    out = place.home / "memory"
+    out.write_text("0", encoding="ascii")
+    began = time.perf_counter()
+    done = _run(place, "-c", _COMMAND, str(out), *arguments)
+    figures = {"s": round(time.perf_counter() - began, 2), "mb": round(int(out.read_text(encoding="ascii")) / 1024)}
+    return figures if done.returncode == 0 or arguments == ["watch"] else {**figures, "error": _last_line(done)}
+
+
+def reading(place: Place, name: str) -> Figures:
+    """Make a reading; return the seconds of the reading alone, and its process's memory at its largest."""
+    done = _run(place, "-m", "benchmarks.support.scale_commands", name)
+    return dict(json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else {"error": _last_line(done)}
+
+
+def _run(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=place.environment, cwd=place.home, capture_output=True, text=True, check=False)
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    return (done.stderr.strip().splitlines() or ["no message"])[-1][-300:]
+
+
+def prepare(place: Place) -> None:
+    """Give the last three models files, label a table but for its last rows, and write the files that are read."""
+    from sqlalchemy import text
+
+    from classifier.store.connections import connect
+    from tests.support import tiny_models
+
+    tiny_models.make_encoder(place.home / "encoder")
+    names = tuple(f"category {number:04}" for number in range(place.size.categories))
+    beside = {data_snapshot.FILE: _snapshot(place.size)}
+    database = connect(place.url, statement_timeout_s=3600)
+    with database.begin() as connection:
+        for number in range(place.size.models - 2, place.size.models + 1):
+            files = tiny_models.make_artefact(place.home / "models" / f"m{number}", names, beside=beside)
+            values = {"name": f"m{number}", "artefact": str(files.directory), "sha256": files.manifest_sha256}
+            connection.execute(text(_FILES), values)
+        connection.execute(text(_LABELS))
+        connection.execute(text(_LABELLED), {"last": place.size.articles - NEW})
+    database.dispose()
+    write_csv(place.home / "new.csv", place.size, place.size.articles + 1, NEW)
+    for number in range(10):
+        (place.home / "folder").mkdir(exist_ok=True)
+        write_csv(place.home / "folder" / f"{number}.csv", place.size, 2 * place.size.articles + 200 * number, 200)
+    (place.home / "sources.toml").write_text(_SOURCES.format(folder=place.home / "folder"), encoding="utf-8")
+
+
+_FILES = "UPDATE models SET artefact = :artefact, manifest_sha256 = :sha256 WHERE name = :name"
+_LABELS = """
+CREATE TABLE articles_labels (
+    id bigint PRIMARY KEY, model text NOT NULL, category text, confidence real, probabilities jsonb, text_hash text,
+    labelled_at timestamptz NOT NULL, error text
+)
+"""
+_LABELLED = """
+INSERT INTO articles_labels (id, model, category, confidence, text_hash, labelled_at)
+SELECT articles.id, models.name, 'category 0001', 0.9, encode(text_hash, 'hex'), now()
+FROM articles JOIN models ON models.status = 'champion'
+WHERE articles.id <= :last
+ORDER BY articles.id
+"""
+_SOURCES = """
+[sources.folder]
+kind = "files"
+files = "{folder}/*.csv"
+columns = {{ text = "text", category = "category", id = "id" }}
+"""
+
+
+def write_csv(path: Path, size: Size, first: int, rows: int) -> None:
+    """Write new articles, a fifth of them with a category, and one row in a hundred without a text."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "text", "category"))
+        for number in range(first, first + rows):
+            content = scale_database.article(number, size.categories) if number % 100 else ""
+            category = "" if number % 5 else scale_database.category(number, size.categories)
+            writer.writerow((f"a{number}", content, category))
+
+
+def fill_in(place: Place) -> None:
+    """Fill in the sheet that was exported, as people do."""
+    with (place.home / "review.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (place.home / "filled.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows({**row, "category": "category 0001"} for row in rows)
+
+
+def _snapshot(size: Size) -> bytes:
+    """Return what a model trained on the articles would have kept of them: every fifth one."""
+    from classifier.articles import AnnotatedArticle
+
+    train = [
+        AnnotatedArticle(number, "", number.to_bytes(32, "big"), scale_database.category(number, size.categories))
+        for number in range(1, size.articles + 1, 5)
+        if scale_database.split(number) == "train"
+    ]
+    return data_snapshot.encode_snapshot({"train": train, "validation": []})
+
+
+def workspace(place: Place) -> Workspace:
+    """Open a place in this process, with the limits of a command."""
+    from classifier.store.connections import connect
+
+    return Workspace(connect(place.url), Settings(home=place.home, _env_file=None))
+
+
+def read_training_data(workspace: Workspace) -> None:
+    """Read what a training and a search read."""
+    training_data.read_training_data(workspace)
+
+
+def read_evaluation_data(workspace: Workspace) -> None:
+    """Read what an evaluation reads."""
+    from classifier.store import evaluations, reads
+
+    with workspace.database.connect() as connection:
+        test = reads.annotated_articles(connection, "test")
+        evaluations.articles_by_id(connection, [article.id for article in test])
+        for split in ("train", "validation"):
+            reads.annotated_articles(connection, split)
+
+
+def review_next(workspace: Workspace) -> None:
+    """Read what the page shows where people annotate."""
+    annotation.next_question(workspace, "ann")
+
+
+def review_disputed(workspace: Workspace) -> None:
+    """Read what the page shows of an article that people disagree on."""
+    first = conflicts.list_conflicts(workspace)[0].article_id
+    annotation.question(workspace, first, "ann")
+
+
+READINGS: dict[str, Callable[[Workspace], Any]] = {
+    "training's data": read_training_data,
+    "evaluation's data": read_evaluation_data,
+}
+
+
+def sections() -> dict[str, Callable[[Workspace], Any]]:
+    """Return what the page reads, by section, and for the pages on which people annotate."""
+    sys.path.insert(0, str(common.ROOT / "plugins"))
+    from classifier_ui.sections import SECTIONS
+
+    found: dict[str, Callable[[Workspace], Any]] = {f"section {name}": one.read for name, one in SECTIONS.items()}
+    return {**found, "page review/next": review_next, "page review/articles/N": review_disputed}
+
+
+def main() -> None:
+    """Make the reading that is named, with the limits of its place, and print its figures."""
+    from classifier.workspace import open_workspace
+
+    name, settings = sys.argv[1], Settings()
+    if name not in READINGS:
+        settings = settings.model_copy(update={"statement_timeout_s": settings.page_timeout_s})
+    workspace = open_workspace(settings)
+    with workspace.database.connect():
+        pass  # a server's first connection is no part of a reading
+    read = {**READINGS, **sections()}[name]
+    if name not in READINGS:
+        read(workspace)  # an API server has imported everything long ago
+    began = time.perf_counter()
+    read(workspace)
+    seconds = time.perf_counter() - began
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    kilobytes = int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+    print(json.dumps({"s": round(seconds, 2), "mb": round(kilobytes / 1024)}))
+
+
+if __name__ == "__main__":
+    main()

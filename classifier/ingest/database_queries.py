@@ -1,0 +1,183 @@
+"""Read the rows that a query of somebody else's database brings, from a watermark on.
+
+The query is asked for the rows at the watermark again, and for those of the last `overlap_s` before it:
+a transaction that took long commits rows older than some that were read already. What has been read
+before changes nothing. A row from the future is set aside and moves no watermark: one wrong clock would
+keep all that comes after it from being read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    NullPool,
+    Select,
+    asc,
+    bindparam,
+    column,
+    literal_column,
+    select,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from classifier.articles import RejectedRow
+from classifier.exceptions import SourceError, SourceUnavailableError
+from classifier.ingest import timestamps
+from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunks, require
+from classifier.ingest.rejected_rows import rejected
+from classifier.ingest.scalars import as_string
+from classifier.ingest.source_declarations import SqlSource
+from classifier.ingest.time_limits import each_within
+from classifier.ingest.validation import MAX_CLOCK_SKEW
+from classifier.store import external_databases
+
+Watermark = str | int | float | datetime | date | Decimal
+
+_READ_TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Decimal": Decimal, "str": str,
+               "datetime": datetime.fromisoformat, "date": date.fromisoformat}  # fmt: skip
+_FETCHED = 50  # rows at once, each perhaps of megabytes
+
+
+class DatabaseQuery:
+    """A declared query on an opened address; `reached` is the highest watermark among the rows read."""
+
+    def __init__(self, source: SqlSource, url: str, after: Watermark | None, now: datetime) -> None:
+        self._source, self._url, self._now = source, url, now
+        self._after = after
+        self.reached = after
+
+    def read(self, *, chunk_rows: int = 5000) -> Iterator[RawChunk]:
+        """Yield the rows in chunks of at most `chunk_rows`.
+
+        Raises:
+            SourceUnavailableError: the database does not answer, or not within the source's `timeout_s`.
+            SourceError: it refuses the query, or the query lacks a column.
+        """
+        self.reached = self._after  # a second reading starts where the first did
+        # statement time-outs are the server's own, and a server that hangs keeps none
+        yield from each_within(self._source.timeout_s, lambda: self._read(chunk_rows), self._too_slow)
+
+    def _read(self, chunk_rows: int) -> Iterator[RawChunk]:
+        with _connected(self._source.name, self._url, self._source.timeout_s) as connection:
+            yield from chunks(self._rows(connection), chunk_rows)
+
+    def _too_slow(self) -> SourceUnavailableError:
+        problem = f"its database does not answer within {self._source.timeout_s:g} s"
+        return SourceUnavailableError(f"source {self._source.name!r}: {problem}; raise timeout_s, or try later")
+
+    def _rows(self, connection: Connection) -> Iterator[Row | RejectedRow]:
+        options = connection.execution_options(stream_results=True, yield_per=_FETCHED)
+        result = options.execute(self._statement(), {} if self._after is None else {"after": self._from()})
+        names = list(result.keys())
+        require(f"source {self._source.name!r}", self._source.columns, names)
+        if self._source.watermark not in {None, *names}:
+            raise SourceError(f"source {self._source.name!r}: no column {self._source.watermark!r}, its watermark")
+        for number, record in enumerate(result, 1):
+            yield self._row(number, dict(zip(names, record, strict=True)))
+
+    def _row(self, number: int, record: dict[str, Any]) -> Row | RejectedRow:
+        columns = self._source.columns
+        key = as_string(record[columns.id]) if columns.id else None
+        position = f"id {key}"[:500] if key else f"row {number}"
+        try:
+            self._advance(record)
+            text, category, identity, split, published_at, source = _values(record, columns)
+        except _BadRowError as error:
+            return rejected(self._source.name, position, str(error), [str(value) for value in record.values()])
+        return text, category, identity, split, published_at, source, position
+
+    def _advance(self, record: dict[str, Any]) -> None:
+        if self._source.watermark is None:
+            return
+        value = record[self._source.watermark]
+        if (moment := _moment(value)) and moment > self._now + MAX_CLOCK_SKEW:
+            raise _BadRowError(f"{self._source.watermark} {str(value)[:40]} lies in the future")
+        try:
+            if value is not None and (self.reached is None or value > self.reached):
+                self.reached = value
+        except TypeError as error:
+            kinds = f"{type(value).__name__} after {type(self.reached).__name__}"
+            raise SourceError(f"source {self._source.name!r}: the type of its watermark changes: {kinds}") from error
+
+    def _from(self) -> Watermark | None:
+        if isinstance(self._after, datetime):
+            return self._after - timedelta(seconds=self._source.overlap_s)
+        return self._after
+
+    def _statement(self) -> Executable:
+        query = external_databases.select_of(self._source.query)
+        if self._source.watermark is None:
+            return query
+        mark: ColumnElement[Any] = column(self._source.watermark)
+        rows: Select[Any] = select(literal_column("*")).select_from(query.columns(mark).subquery("source"))
+        if self._after is not None:
+            # rows without a mark cannot be told apart, and are read each time
+            rows = rows.where((mark >= bindparam("after")) | mark.is_(None))
+        return rows.order_by(asc(mark))
+
+
+def to_json(value: Watermark | None) -> dict[str, str] | None:
+    """Return a watermark as the database keeps it."""
+    if value is None:
+        return None
+    if (kind := type(value).__name__) not in _READ_TYPES:
+        raise SourceError(f"a watermark of type {kind} cannot be kept; choose a column of times or numbers")
+    return {"kind": kind, "value": value.isoformat() if isinstance(value, date) else str(value)}
+
+
+def from_json(value: dict[str, str] | None) -> Watermark | None:
+    """Return the watermark that `to_json` wrote."""
+    found: Watermark | None = None if value is None else _READ_TYPES[value["kind"]](value["value"])
+    return found
+
+
+class _BadRowError(Exception):
+    """A row cannot be used."""
+
+
+def _moment(value: object) -> datetime | None:
+    """Return the moment that a watermark stands for, None where it is a number or the like."""
+    if isinstance(value, str):
+        return timestamps.parse(value)
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return datetime(value.year, value.month, value.day, tzinfo=UTC) if isinstance(value, date) else None
+
+
+def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:
+    values: list[str | None] = []
+    for field, name in zip(FIELDS, columns.names, strict=True):
+        value = record[name] if name is not None else None
+        string = as_string(value) if field != "text" or isinstance(value, str | bytes) else None
+        if string is None and value is not None:
+            raise _BadRowError(f"{field} is of type {type(value).__name__}, where a string is expected")
+        values.append(string or "" if name is not None else None)
+    return values
+
+
+@contextmanager
+def _connected(name: str, address: str, timeout_s: float) -> Iterator[Connection]:
+    """Open a database for reading, and say in one line what is wrong with it or with what it is asked."""
+    try:
+        engine = external_databases.engine(address, statement_timeout_s=timeout_s, poolclass=NullPool)
+    except external_databases.CANNOT_OPEN as error:
+        raise SourceError(
+            f"source {name!r}: its database cannot be opened ({external_databases.line(error)})"
+        ) from error
+    readonly = {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}
+    try:
+        with engine.connect() as connection:
+            yield connection.execution_options(**readonly)
+    except SQLAlchemyError as error:
+        reason = external_databases.line(error)
+        if external_databases.is_gone(error):
+            raise SourceUnavailableError(f"source {name!r}: its database does not answer ({reason})") from error
+        raise SourceError(f"source {name!r}: the query fails ({reason})") from error

@@ -1,0 +1,173 @@
+"""Files of object stores (s3://, gs://, abfs://), through fsspec; and what tells whether a file is another."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import fsspec
+from upath import UPath
+
+from classifier.exceptions import SourceError
+from classifier.ingest.text_files import SourceFile, faults_named
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What a file's directory says of it; None where the store keeps no time."""
+
+    size: int
+    modified_at: datetime | None
+
+
+class StoredFile:
+    """A file of an object store; whatever its client raises becomes an `OSError`."""
+
+    def __init__(self, path: UPath) -> None:
+        self._path = path
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self._path.name
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its name, with the dot."""
+        return self._path.suffix
+
+    def open(self, mode: Literal["rb"], /) -> IO[Any]:
+        """Open it for reading, whatever the mode."""
+        with _as_oserror():
+            return io.BufferedReader(_Translated(self._path.fs.open(self._path.path, mode)), 2**20)
+
+    def exists(self) -> bool:
+        """Say whether it is there."""
+        with _as_oserror():
+            return bool(self._path.fs.exists(self._path.path))
+
+    def is_dir(self) -> bool:
+        """Say whether it is a folder."""
+        with _as_oserror():
+            return bool(self._path.fs.isdir(self._path.path))
+
+    def stamp(self) -> FileStamp:
+        """Return its size and time."""
+        with _as_oserror():
+            size = int(self._path.fs.info(self._path.path)["size"])
+            try:
+                moment = self._path.fs.modified(self._path.path)
+            except NotImplementedError:
+                return FileStamp(size, None)
+        return FileStamp(size, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+_WEB = {"http", "https", "ftp", "reference"}
+"""Clients that go wherever a server or a file sends them, also into the worker's own network."""
+
+
+def is_address(pattern: str) -> bool:
+    """Say whether a path names a store, as s3://bucket/name does."""
+    return "://" in pattern
+
+
+def expand(pattern: str) -> list[SourceFile]:
+    """Return the files of a store that an address or a glob stands for, sorted.
+
+    Raises:
+        SourceError: the store cannot be read, or the address is of the web.
+    """
+    for link in pattern.split("::"):  # fsspec chains addresses, as in simplecache::https://host/a.csv
+        if link.partition("://")[0].lower() in _WEB:
+            raise SourceError(f"{pattern}: files are not fetched over {link.partition(':')[0]}; download it first")
+    try:
+        with _as_oserror():
+            store, root = fsspec.core.url_to_fs(pattern)
+            store.invalidate_cache()
+            names = sorted(name for name in store.glob(root) if not store.isdir(name))
+            return [StoredFile(UPath(store.unstrip_protocol(name))) for name in names]
+    except ImportError as error:
+        raise SourceError(f"{pattern}: {error}; install article-classifier[object-stores]") from error
+    except OSError as error:
+        raise SourceError(f"{pattern}: cannot be read ({_line(error)})") from error
+
+
+def address(file: SourceFile) -> str:
+    """Return a file's address, the same from whichever folder it was named."""
+    return str(file.absolute()) if isinstance(file, Path) else str(file)
+
+
+def stamp(file: SourceFile) -> FileStamp:
+    """Return a file's size and the time it was changed."""
+    with faults_named(file):
+        if isinstance(file, StoredFile):
+            return file.stamp()
+        assert isinstance(file, Path)
+        found = file.stat()
+        return FileStamp(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+
+def sha256(file: SourceFile) -> bytes:
+    """Return the SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with faults_named(file), file.open("rb") as opened:
+        while block := opened.read(2**20):
+            digest.update(block)
+    return digest.digest()
+
+
+class _Translated(io.RawIOBase):
+    """A client's open file; what is read from it raises nothing but `OSError`."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part: bytes = _translated(self._file.read, len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return int(_translated(self._file.seek, offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _translated(function: Callable[..., Any], *arguments: Any) -> Any:
+    with _as_oserror():
+        return function(*arguments)
+
+
+@contextmanager
+def _as_oserror() -> Iterator[None]:
+    """Each store's client has errors of its own; the user is told one line whichever it is."""
+    try:
+        yield
+    except (OSError, ImportError, SourceError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).partition("\n")[0]

@@ -1,0 +1,38 @@
+"""Describe the rows that are not taken in, in a form that every database can keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from classifier.articles import RejectedRow
+from classifier.ingest.text_files import SourceFile
+
+ROW_LIMIT = 20_000
+"""Characters of a rejected row that are kept."""
+
+
+def rejected(path: SourceFile | str, position: str, reason: str, row: str | Sequence[str]) -> RejectedRow:
+    """Return a row that could not be read; its source is the file until validation names it."""
+    return RejectedRow(path if isinstance(path, str) else path.name, position, reason, row_json(row))
+
+
+def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
+    """Return a row as JSON, cut at `ROW_LIMIT` characters.
+
+    Lone surrogates and bytes that are not UTF-8 become escapes, and NUL becomes U+2400: Postgres
+    can store neither.
+    """
+    match row:
+        case str():
+            value: object = _storable(row)
+        case Mapping():
+            value = {name: _storable(cell) for name, cell in row.items() if cell is not None}
+        case _:
+            value = [_storable(cell) for cell in row[:ROW_LIMIT]]
+    return json.dumps(value, ensure_ascii=False)[:ROW_LIMIT]
+
+
+def _storable(value: str) -> str:
+    # cut first: ten megabytes need not be escaped to keep twenty thousand characters
+    return value[:ROW_LIMIT].replace("\0", "\u2400").encode("utf-8", "backslashreplace").decode("utf-8")

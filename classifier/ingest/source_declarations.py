@@ -1,0 +1,246 @@
+"""The file that declares sources: `sources.toml`, validated before anything is read.
+
+An error is one line: the file, the source, the key, and what to do. A secret never stands in the file:
+a database is named by a variable of the environment or by an Airflow connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from classifier.exceptions import SettingsError, SourceError
+from classifier.ingest import decoding
+from classifier.ingest.columns import Columns
+from classifier.ingest.splits import Proportions
+
+ENTRY_FIELDS = ("id", "text", "title", "body", "summary", "category", "author", "link", "published_at", "updated_at")
+"""What a feed's entry offers; `body` is its content, else its summary, and `text` the title above the body."""
+
+_NAME_LIMIT = 200
+
+
+class ColumnMapping(BaseModel):
+    """Which columns of the source hold what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = "text"
+    category: str | None = None
+    id: str | None = None
+    split: str | None = None
+    published_at: str | None = None
+    source: str | None = None
+
+
+class EntryMapping(ColumnMapping):
+    """Which fields of a feed's entries hold what."""
+
+    id: str | None = "id"
+    published_at: str | None = "published_at"
+
+    @field_validator("*")
+    @classmethod
+    def _exists(cls, value: str | None) -> str | None:
+        if value is not None and value not in ENTRY_FIELDS:
+            raise ValueError(f"{value!r} is not of a feed's entry; use one of {', '.join(ENTRY_FIELDS)}")
+        return value
+
+
+class Source(BaseModel):
+    """What every kind of source has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(max_length=_NAME_LIMIT, pattern=r"^\w[\w .-]*$")
+    group: str = Field("hourly", min_length=1)
+    max_rejected: float = Field(0.05, ge=0, le=1)
+    bear_rows: int = Field(0, ge=0)
+    timezone: str = "UTC"
+    proportions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    mapping: ColumnMapping = Field(default=ColumnMapping(), alias="columns")
+
+    @property
+    def columns(self) -> Columns:
+        """The mapping as the readers take it."""
+        return Columns(**self.mapping.model_dump())
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of moments that name none."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def shares(self) -> Proportions:
+        """The splits' shares."""
+        return Proportions(*self.proportions)
+
+    @property
+    def digest(self) -> bytes:
+        """A SHA-256 of how rows are made of what is read: another, and everything is read again."""
+        how = self.model_dump_json(
+            exclude={"name", "group", "max_rejected", "bear_rows", "proportions", "timeout_s", "allow_private"}
+        )
+        return hashlib.sha256(how.encode()).digest()
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is not a time zone; write one such as Europe/Athens") from error
+        return value
+
+    @field_validator("proportions")
+    @classmethod
+    def _add_up(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        try:
+            Proportions(*value)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+
+class FilesSource(Source):
+    """Files of this machine or of an object store."""
+
+    kind: Literal["files"]
+    files: str = Field(min_length=1)
+    encoding: str = "auto"
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_encoding(cls, value: str) -> str:
+        if not decoding.known(value):
+            raise ValueError(f'{value!r} is not an encoding; write one such as cp1252, or "auto"')
+        return value
+
+
+class FeedSource(Source):
+    """An RSS or Atom feed."""
+
+    kind: Literal["feed"]
+    url: str = Field(max_length=1700)
+    mapping: EntryMapping = Field(default=EntryMapping(), alias="columns")
+    bear_rows: int = Field(5, ge=0)
+    timeout_s: float = Field(20, gt=0, le=300)
+    allow_private: bool = False
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+        except ValueError as error:
+            raise ValueError(f"is not an address ({error})") from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("is not an http:// or https:// address")
+        if parts.username or parts.password:
+            raise ValueError("holds a name or a password, and an address is shown and stored as it is; leave it out")
+        return value
+
+
+class SqlSource(Source):
+    """A query of any database that SQLAlchemy opens."""
+
+    kind: Literal["sql"]
+    query: str = Field(min_length=1)
+    watermark: str | None = None
+    overlap_s: float = Field(60, ge=0)
+    timeout_s: float = Field(300, gt=0, le=3000)
+    bear_rows: int = Field(5, ge=0)
+    url: str | None = None
+    url_from: str | None = None
+    connection: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _has_no_secret(cls, value: str | None) -> str | None:
+        try:
+            secret = value is not None and make_url(value).password is not None
+        except ArgumentError as error:
+            raise ValueError("is not a SQLAlchemy URL; write one such as sqlite:///stories.db") from error
+        if secret:
+            raise ValueError("holds a password; put the URL into the environment and name its variable in url_from")
+        return value
+
+    @model_validator(mode="after")
+    def _one_database(self) -> SqlSource:
+        if [self.url, self.url_from, self.connection].count(None) != 2:
+            raise ValueError("needs exactly one of url, url_from (a variable of the environment) and connection")
+        return self
+
+
+DeclaredSource = FilesSource | FeedSource | SqlSource
+
+_KINDS: dict[str, type[DeclaredSource]] = {
+    get_args(c.model_fields["kind"].annotation)[0]: c for c in get_args(DeclaredSource)
+}
+_ADAPTER: TypeAdapter[DeclaredSource] = TypeAdapter(Annotated[DeclaredSource, Field(discriminator="kind")])
+
+
+def load_sources(path: Path) -> dict[str, DeclaredSource]:
+    """Read the declared sources by name.
+
+    Raises:
+        SourceError: the file cannot be read, or a source in it cannot be used.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); see sources.example.toml") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: is not UTF-8; save it as UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SourceError(f"{path}: is not TOML ({error})") from error
+    for key in tables:
+        if key != "sources":
+            raise SourceError(f"{path}: key {key!r}: a source is a table such as [sources.{key}]")
+    sources = tables.get("sources")
+    if not isinstance(sources, dict) or not sources:
+        raise SourceError(f"{path}: no source is declared; see sources.example.toml")
+    return {name: _validated(path, name, table) for name, table in sources.items()}
+
+
+def _validated(path: Path, name: str, table: Any) -> DeclaredSource:
+    if not isinstance(table, dict):
+        raise SourceError(f"{path}: source {name!r}: is not a table; write [sources.{name}]")
+    if str(table.get("kind")) not in _KINDS:
+        raise SourceError(f"{path}: source {name!r}, key 'kind': write one of {', '.join(_KINDS)}")
+    try:
+        return _ADAPTER.validate_python({**_anchored(path, table), "name": name})
+    except ValidationError as error:
+        raise SourceError(f"{path}: source {name!r}{_problem(table['kind'], error.errors()[0])}") from error
+
+
+def _anchored(path: Path, table: dict[str, Any]) -> dict[str, Any]:
+    """Return a source whose files are named from the declaring file's folder, wherever the program runs."""
+    files = table.get("files")
+    if not isinstance(files, str) or "://" in files or not files:
+        return table
+    return {**table, "files": str(path.absolute().parent / Path(files).expanduser())}
+
+
+def _problem(kind: str, error: Any) -> str:
+    """Return where an error is and what to do about it."""
+    key = ".".join(str(part) for part in error["loc"][1:])
+    where = f", key {key!r}: " if key else ": "
+    if error["type"] == "extra_forbidden":
+        model: type[BaseModel] = _KINDS[kind]
+        if key.startswith("columns."):
+            model = ColumnMapping
+        keys = [field.alias or name for name, field in model.model_fields.items() if name != "name"]
+        return f"{where}is not known; use one of {', '.join(keys)}"
+    if error["type"] == "missing":
+        return f"{where}is missing"
+    message: str = error["msg"]
+    return where + message.removeprefix("Value error, ").replace("Input should", "should").partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Use cases of the database itself: its schema and its roles."""

@@ -1,0 +1,1 @@
+"""Use cases that bring articles into the database."""

@@ -1,0 +1,35 @@
+"""Decide which of an ingest's changes leave annotations in force: part of the ingest's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from classifier.ingest import minhash_sketches
+from classifier.store import text_changes
+
+
+def note_small_changes(connection: Connection) -> None:
+    """Compare each staged text with the one that its article began with, and note where they differ little.
+
+    What is not noted counts as another text: its annotations are out of force, and people are asked again.
+    """
+    for rows in text_changes.changed_texts(connection):
+        _note(connection, rows)
+
+
+def _note(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
+    new = minhash_sketches.sketches([row.text for row in rows])
+    formers = iter(minhash_sketches.sketches([row.former for row in rows if row.content_sketch is None]))
+    old = [next(formers) if row.content_sketch is None else bytes(row.content_sketch) for row in rows]
+    small = [index for index in range(len(rows)) if minhash_sketches.is_small_change(old[index], new[index])]
+    if small:
+        text_changes.add(
+            connection,
+            [rows[index].id for index in small],
+            [rows[index].revision for index in small],
+            [bytes(rows[index].fingerprint) for index in small],
+            [old[index] for index in small],
+        )

@@ -1,0 +1,1 @@
+"""Use cases that label articles and count labels."""

@@ -1,0 +1,63 @@
+"""List the articles that a model could not label, and try them again after a fix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from classifier import registry
+from classifier.pipeline.use_case import use_case
+from classifier.store import labelling_queue, reads
+from classifier.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An article that a model could not label, never with its text."""
+
+    article_id: int
+    source: str
+    external_id: str
+    model: str
+    reason: str
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RetriedDeadLetters:
+    """How many dead letters were forgotten, and how many articles wait for a label because of it.
+
+    Articles that the champion or a human has labelled meanwhile do not wait again.
+    """
+
+    dead_letters: int
+    enqueued: int
+
+
+@use_case
+def list_dead_letters(
+    workspace: Workspace, *, source: str | None = None, model: str | None = None, limit: int | None = None
+) -> list[DeadLetter]:
+    """List the dead letters of articles' present texts, newest first.
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+    """
+    with workspace.database.connect() as connection:
+        name = registry.find(connection, model).name if model else None
+        rows = reads.dead_letters(connection, source=source, model=name, limit=limit)
+    return [DeadLetter(*row) for row in rows]
+
+
+@use_case
+def retry_dead_letters(
+    workspace: Workspace, *, source: str | None = None, model: str | None = None
+) -> RetriedDeadLetters:
+    """Put dead letters' articles back into the queue, all or none.
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+    """
+    with workspace.database.begin() as connection:
+        name = registry.find(connection, model).name if model else None
+        return RetriedDeadLetters(*labelling_queue.retry_dead_letters(connection, source=source, model=name))

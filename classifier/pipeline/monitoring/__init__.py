@@ -1,0 +1,1 @@
+"""Use cases that report status and check for drift."""

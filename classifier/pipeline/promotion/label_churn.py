@@ -1,0 +1,146 @@
+"""What promoting a candidate would change: a sample of the database, labelled by it before anybody sees it.
+
+The sample is drawn by random ids, since ORDER BY random() reads every article of a database of any size.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection
+
+from classifier import registry
+from classifier.articles import AnnotatedArticle, Model, Texts
+from classifier.evaluation.metrics import share_interval
+from classifier.inference import engines
+from classifier.inference.labeller import Labeller
+from classifier.pipeline.promotion.model_files import uses_model
+from classifier.pipeline.use_case import use_case
+from classifier.store import churn_samples, reads
+from classifier.store.churn_samples import ChurnCandidate
+from classifier.training.spooled_articles import SpooledArticles, spool
+from classifier.workspace import Workspace
+
+SAMPLE = 500
+EXAMPLES = 5
+OVERSAMPLING = 8
+"""Ids drawn for each article wanted: some are missing, annotated, or not labelled yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Labels of the sample that would change from one category to another, with some articles' ids."""
+
+    before: str
+    after: str
+    articles: int
+    examples: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """What would change: `changed` of `sample` labels, with a 95 % interval of the share.
+
+    `backlog` articles would be labelled anew, which takes about `backfill_seconds` in one worker. Without a
+    champion there is nothing to change, and `sample` only measures the rate.
+    """
+
+    model: str
+    champion: str | None
+    sample: int
+    changed: int
+    share: float
+    share_interval: tuple[float, float]
+    flows: tuple[Flow, ...]
+    backlog: int
+    articles_per_second: float
+    backfill_seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+@use_case
+@uses_model
+def measure_churn(
+    workspace: Workspace, name: str | None = None, *, size: int = SAMPLE, engine: engines.EngineName = "auto"
+) -> Churn:
+    """Label a sample with a model (the newest by default) and compare with the champion's labels. Stores nothing.
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+        ArtefactError: its files are not the registered ones.
+    """
+    with workspace.database.connect() as connection:
+        model, champion = registry.find(connection, name), reads.champion(connection)
+        population = churn_samples.to_label(connection)
+        drawn = _draw(population, size, seed=model.id)
+        rows = _sample(workspace, connection, drawn, champion)
+    if len(rows) > size:
+        rows = rows.take(_some(len(rows), size, seed=model.id))
+    categories, seconds = _label(model, rows, engine)
+    rate = len(rows) / seconds if seconds else 0.0
+    before = rows.categories if champion else categories
+    changed = sum(one != other for one, other in zip(before, categories, strict=True))
+    return Churn(
+        model=model.name,
+        champion=champion.name if champion else None,
+        sample=len(rows),
+        changed=changed,
+        share=changed / len(rows) if rows else 0.0,
+        share_interval=share_interval(changed, len(rows)),
+        flows=_flows(rows.ids, before, categories),
+        backlog=population.articles,
+        articles_per_second=rate,
+        backfill_seconds=population.articles / rate if rate else 0.0,
+    )
+
+
+def _draw(population: ChurnCandidate, size: int, *, seed: int) -> list[int]:
+    """Draw ids, all of them where there are not many more than wanted."""
+    span = population.last - population.first + 1
+    if span <= OVERSAMPLING * size:
+        return list(range(population.first, population.last + 1))
+    drawn = np.random.default_rng(seed).integers(population.first, population.last + 1, size=OVERSAMPLING * size)
+    return [int(one) for one in np.unique(drawn)]
+
+
+def _sample(
+    workspace: Workspace, connection: Connection, ids: Sequence[int], champion: Model | None
+) -> SpooledArticles:
+    """Return those of the drawn articles that count, with the champion's categories; their texts are in a file."""
+    rows = churn_samples.articles(connection, ids, champion.id if champion else None)
+    found = (AnnotatedArticle(row.id, row.text, b"", row.category if champion else "") for row in rows)
+    return spool(found, workspace.settings.home)
+
+
+def _some(count: int, size: int, *, seed: int) -> list[int]:
+    chosen = np.random.default_rng(seed).choice(count, size=size, replace=False)
+    return [int(one) for one in sorted(chosen)]
+
+
+def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) -> tuple[list[str], float]:
+    """Return the model's categories, and the seconds that they took without loading it."""
+    files = registry.open_artefact(model)
+    if not len(articles):
+        return [], 0.0
+    labeller = Labeller.of(files, engines.choose_engine(files, engine=engine))
+    started = time.perf_counter()
+    best = labeller.probabilities(Texts(articles)).argmax(axis=1)
+    return [model.categories[index] for index in best], time.perf_counter() - started
+
+
+def _flows(ids: Sequence[int], before: Sequence[str], after: Sequence[str]) -> tuple[Flow, ...]:
+    """Return the changes, the most frequent first."""
+    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for article, one, other in zip(ids, before, after, strict=True):
+        if one != other:
+            found[one, other].append(article)
+    flows = [Flow(one, other, len(which), tuple(which[:EXAMPLES])) for (one, other), which in found.items()]
+    return tuple(sorted(flows, key=lambda flow: (-flow.articles, flow.before, flow.after)))

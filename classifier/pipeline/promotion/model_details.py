@@ -1,0 +1,80 @@
+"""Say all that is known of a model: how it came about, what it reached, what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from classifier import registry
+from classifier.evaluation import results
+from classifier.pipeline.use_case import use_case
+from classifier.store import reads
+from classifier.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDecision:
+    """A decision about a model."""
+
+    verdict: str
+    reason: str
+    decided_by: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDetails:
+    """A model with its training, as it was stored, its last evaluation on the test split, and decisions.
+
+    `confidence` is what its temperature and threshold were chosen on; without a threshold it abstains from nothing.
+    `evaluation` has the model's figures, under `baseline` the baseline's, and under `confidence` how far the model's
+    is to be trusted.
+    """
+
+    name: str
+    status: str
+    artefact: str
+    manifest_sha256: str
+    categories: tuple[str, ...]
+    temperature: float
+    threshold: float | None
+    confidence: Mapping[str, Any] | None
+    training: Mapping[str, Any]
+    evaluation: Mapping[str, Any] | None
+    decisions: tuple[ModelDecision, ...]
+
+
+@use_case
+def describe_model(workspace: Workspace, name: str | None = None) -> ModelDetails:
+    """Describe a model: the newest by default, or "champion".
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+        NoChampionError: nothing has been promoted yet.
+    """
+    with workspace.database.connect() as connection:
+        model = registry.find(connection, name)
+        evaluation = reads.newest_evaluation(connection, model.id)
+        decisions = reads.decisions(connection, model.id)
+        return ModelDetails(
+            model.name,
+            model.status,
+            model.artefact,
+            model.manifest_sha256,
+            model.categories,
+            model.temperature,
+            model.threshold,
+            reads.confidence(connection, model.id),
+            reads.training(connection, model.id),
+            _figures(evaluation) if evaluation else None,
+            tuple(ModelDecision(row.verdict, row.reason, row.decided_by, row.decided_at) for row in decisions),
+        )
+
+
+def _figures(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    sureness = results.headline(row.metrics.get("report", {}))
+    return {"evaluated_at": row.evaluated_at, "data_sha256": row.data_sha256, **row.metrics, "confidence": sureness}

@@ -1,0 +1,1 @@
+"""Use cases of the review loop: the queue, sheets, annotations and conflicts."""

@@ -1,0 +1,1 @@
+"""Use cases that train, tune or import a candidate model."""

@@ -1,0 +1,138 @@
+"""What a training starts from, and whether enough has come since the last one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier import registry
+from classifier.articles import AnnotatedArticle
+from classifier.exceptions import ArtefactError, NoChampionError, SettingsError
+from classifier.model import checkpoint, encoders, foreign_tokenizer, warm_start
+from classifier.model.artefact import Artefact
+from classifier.model.checkpoint import Checkpoint
+from classifier.pipeline.promotion.model_files import model_in_use
+from classifier.store import reads
+from classifier.training import data_snapshot
+from classifier.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """A pretrained encoder or, with `files`, the model of the name `model`.
+
+    `tokenizers` is the folder in which the tokenizers of encoders are built.
+    """
+
+    encoder: str
+    directory: Path
+    tokenizers: Path
+    model: str | None = None
+    files: Artefact | None = None
+
+    def checkpoint(self, categories: tuple[str, ...], *, seed: int) -> Checkpoint:
+        """Read the weights; a model's head among them, matched to the categories by name."""
+        if self.files is None:
+            return checkpoint.read_checkpoint(self.directory)
+        return warm_start.checkpoint(self.files, categories, seed=seed)
+
+    def tokenizer(self) -> Path:
+        """Return the tokenizer's folder; an encoder's tokenizer is built first, so call it after `checkpoint`.
+
+        Raises:
+            EncoderError: the encoder's tokenizer cannot be built.
+        """
+        return foreign_tokenizer.resolve(self.directory, self.tokenizers) if self.files is None else self.directory
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedTraining:
+    """A training that did not begin."""
+
+    reason: str
+    new_annotations: int
+    since: str
+    skipped: bool = True
+
+
+def find_starting_point(workspace: Workspace, encoder_name: str | None, model_name: str | None) -> StartingPoint:
+    """Return the model to start from, or the encoder; while there is no champion, the encoder stands in for it.
+
+    Raises:
+        SettingsError: both are named, and the model is not "champion".
+        ModelNotFoundError: there is no such model.
+        ArtefactError: its files are not the registered ones.
+        EncoderError: the encoder cannot be loaded.
+    """
+    if encoder_name and model_name not in {None, "champion"}:
+        raise SettingsError("an encoder and a model to start from are both named; choose one of them")
+    if model_name is not None:
+        try:
+            return _of_model(workspace, model_name)
+        except NoChampionError:
+            log.warning("there is no champion to start from yet: starting afresh")
+    name = encoder_name or workspace.settings.encoder
+    directory = encoders.locate_encoder(name, cache=workspace.settings.home / "hub")
+    return StartingPoint(name, directory, workspace.settings.tokenizers_directory)
+
+
+def _of_model(workspace: Workspace, name: str) -> StartingPoint:
+    with workspace.database.connect() as connection:
+        model = registry.find(connection, name)
+    with model_in_use(workspace, model):
+        files = registry.open_artefact(model)
+    log.info("starting from %s", model.name)
+    encoder_name = str(files.manifest.get("encoder", model.name))
+    return StartingPoint(encoder_name, files.directory, workspace.settings.tokenizers_directory, model.name, files)
+
+
+@contextmanager
+def kept_starting_point(workspace: Workspace, start: StartingPoint) -> Iterator[None]:
+    """Keep `prune` from deleting the model that a training started from: its tokenizer is copied at the end.
+
+    Raises:
+        ModelNotFoundError: the model was pruned.
+    """
+    if start.model is None:
+        yield
+        return
+    with workspace.database.connect() as connection:
+        model = registry.find(connection, start.model)
+    with model_in_use(workspace, model):
+        yield
+
+
+def skip_training(
+    workspace: Workspace, parts: Iterable[Sequence[AnnotatedArticle]], minimum: int
+) -> SkippedTraining | None:
+    """Say why not to train: fewer than `minimum` of the parts' articles are new since the last model's snapshot.
+
+    The last model is the newest trained one that was decided on, promoted or not. One that waits for its
+    decision does not count: its run may have been cut short, and is then to be done again. New is an article
+    that its snapshot does not have, or has with another text or category. If the snapshot cannot be read, all are new.
+    """
+    if minimum <= 0:
+        return None
+    with workspace.database.connect() as connection:
+        last = reads.last_trained_model(connection)
+    if last is None:
+        return None
+    try:
+        known = data_snapshot.read_snapshot(registry.open_artefact(last).directory)
+    except (FileNotFoundError, ArtefactError) as error:
+        log.warning(
+            "%s: the snapshot of its data cannot be read (%s); training, as if all annotations were new",
+            last.name, error,
+        )  # fmt: skip
+        return None
+    if (new := sum(data_snapshot.count_new(articles, known) for articles in parts)) >= minimum:
+        log.info("%d new annotations since %s", new, last.name)
+        return None
+    reason = f"{new} new annotations since {last.name}, fewer than the {minimum} that a training is worth"
+    log.info("not training: %s", reason)
+    return SkippedTraining(reason, new, last.name)

@@ -1,0 +1,36 @@
+"""Samples of the articles that a new champion would label. Functions take a connection and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from classifier.store.queries import query
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnCandidate:
+    """How many articles no human has annotated, and their first and last id, 0 where there is none."""
+
+    articles: int
+    first: int
+    last: int
+
+
+def to_label(connection: Connection) -> ChurnCandidate:
+    """Count what a new champion would label."""
+    articles, first, last = connection.execute(query("count_to_label")).one()
+    return ChurnCandidate(articles, first or 0, last or 0)
+
+
+def articles(connection: Connection, ids: Sequence[int], champion_id: int | None) -> Iterator[Row[*tuple[Any, ...]]]:
+    """Yield id, text and category of those of the articles that the champion has labelled as they are.
+
+    Without a champion, id and text of those that no human has annotated.
+    """
+    name = "articles_to_label" if champion_id is None else "articles_to_relabel"
+    values: dict[str, Any] = {"ids": list(ids)} | ({} if champion_id is None else {"model_id": champion_id})
+    return iter(connection.execute(query(name), values, execution_options={"yield_per": 64}))

@@ -1,0 +1,138 @@
+"""What the database knows of clusters of near-duplicates: read and written by the one that decides splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import OperationalError
+
+from classifier.articles import Split
+from classifier.exceptions import SourceUnavailableError
+from classifier.store import copy, locks, reads
+from classifier.store.queries import query
+
+_MAX_APPLICATION_NAME = 63  # bytes; Postgres cuts the rest
+_IDS_PER_STATEMENT = 10_000
+
+MAX_WAIT_S = 30 * 60
+"""How long an ingest waits for another one's merging: half of the time that a task of Airflow's may take."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+def wait_for_other_ingests(connection: Connection, name: str, *, max_wait_s: float = MAX_WAIT_S) -> None:
+    """Let one transaction at a time decide splits, for as long as this one lives.
+
+    Near-duplicates in two files that are ingested at once would otherwise not see each other. Others that wait are
+    shown `name`.
+
+    Raises:
+        SourceUnavailableError: another one has the lock for longer than `max_wait_s`.
+    """
+    before = connection.execute(query("show_timeouts")).mappings().one()
+    waiting = {"statement_timeout": "0", "lock_timeout": f"{round(max_wait_s * 1000)}ms"}
+    _set(connection, application_name=f"ingest of {name}"[:_MAX_APPLICATION_NAME])
+    try:
+        with connection.begin_nested():  # a lock that is not had would end the whole transaction
+            _set(connection, **waiting)
+            connection.execute(select(func.pg_advisory_xact_lock(locks.SPLITS)))
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise SourceUnavailableError(_still_merging(connection, name, max_wait_s)) from error
+    _set(connection, **before)
+
+
+def _set(connection: Connection, **settings: str) -> None:
+    """Change settings of Postgres for the rest of the transaction."""
+    connection.execute(select(*(func.set_config(setting, value, True) for setting, value in settings.items())))
+
+
+def _still_merging(connection: Connection, name: str, max_wait_s: float) -> str:
+    holder = connection.execute(query("split_lock_holder"), {"key": locks.SPLITS}).first()
+    who = "another ingest"
+    if holder is not None:
+        who = f"{holder.application_name or who} (process {holder.pid} of the database server)"
+    return f"{name}: {who} has been merging for more than {max_wait_s:g} s; try again when it has ended, or end it"
+
+
+def decided(connection: Connection, fingerprints: Sequence[bytes]) -> set[bytes]:
+    """Return those of the texts that have a split."""
+    rows = connection.execute(query("decided_texts"), {"fingerprints": list(fingerprints)})
+    return {bytes(fingerprint) for (fingerprint,) in rows}
+
+
+def article_splits(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Split]:
+    """Return the split of each article of these sources and external ids that is there."""
+    values = {"sources": [source for source, _ in keys], "external_ids": [external_id for _, external_id in keys]}
+    rows = connection.execute(query("placed_articles"), values)
+    return {(source, external_id): split for source, external_id, split in rows}
+
+
+def homes(connection: Connection, bands: Iterable[int]) -> dict[int, int]:
+    """Return the cluster of each of the bands that is there."""
+    # one string: psycopg2 would adapt the numbers one by one
+    rows = connection.execute(query("known_bands"), {"bands": f"{{{','.join(map(str, bands))}}}"})
+    return {band: cluster_id for band, cluster_id in rows}  # noqa: C416 - dict() takes a result for a mapping
+
+
+def cluster_splits(connection: Connection, ids: Iterable[int]) -> dict[int, Split]:
+    """Return the split of each of the clusters."""
+    rows = connection.execute(query("cluster_splits"), {"ids": list(set(ids))})
+    return {cluster_id: split for cluster_id, split in rows}  # noqa: C416
+
+
+def undecide_unclustered(connection: Connection, size: int) -> list[tuple[bytes, Split, str | None]]:
+    """Take texts whose split was decided before there were clusters: fingerprint, split and text, if it is kept."""
+    rows = connection.execute(query("undecide_unclustered"), {"size": size})
+    return [(bytes(fingerprint), split, text) for fingerprint, split, text in rows]
+
+
+def insert_clusters(connection: Connection, ids: list[int], splits: list[Split]) -> None:
+    """Found clusters."""
+    connection.execute(query("insert_clusters"), {"ids": ids, "splits": splits})
+
+
+def insert_splits(
+    connection: Connection, fingerprints: list[bytes], splits: list[Split], cluster_ids: list[int]
+) -> None:
+    """Decide the split of texts that have none."""
+    values = {"fingerprints": fingerprints, "splits": splits, "cluster_ids": cluster_ids}
+    connection.execute(query("insert_splits"), values)
+
+
+def insert_bridges(connection: Connection, fingerprints: list[bytes], cluster_ids: list[int]) -> None:
+    """Add the further clusters of texts that touch several."""
+    connection.execute(query("insert_bridges"), {"fingerprints": fingerprints, "cluster_ids": cluster_ids})
+
+
+def insert_bands(connection: Connection, bands: NDArray[np.int64]) -> None:
+    """Add bands that are new, each with its cluster, shape (bands, 2)."""
+    # in the order of the index, of which each page is then written once
+    copy.copy(connection, "copy_bands", copy.bigints_binary(bands[np.argsort(bands[:, 0])]))
+
+
+def articles_near(connection: Connection, ids: Sequence[int], fingerprints: AbstractSet[bytes]) -> set[int]:
+    """Return those of the articles that share a fingerprint, or a cluster, with one of the texts."""
+    rows = list(reads.clusters_of_articles(connection, ids))
+    clusters = sorted({cluster_id for _, _, cluster_id in rows if cluster_id is not None})
+    near: set[int | None] = set()
+    for first in range(0, len(clusters), _IDS_PER_STATEMENT):
+        batch = clusters[first : first + _IDS_PER_STATEMENT]
+        members = connection.execute(query("texts_of_clusters"), {"ids": batch})
+        near.update(row.cluster_id for row in members if bytes(row.fingerprint) in fingerprints)
+    return {id_ for id_, fingerprint, cluster_id in rows if cluster_id in near or fingerprint in fingerprints}
+
+
+def fingerprints_of(connection: Connection, ids: Sequence[int], hashes: Sequence[bytes]) -> set[bytes]:
+    """Return the fingerprints of the articles whose texts still have these hashes."""
+    result: set[bytes] = set()
+    for first in range(0, len(ids), _IDS_PER_STATEMENT):
+        batch = slice(first, first + _IDS_PER_STATEMENT)
+        values = {"ids": list(ids[batch]), "hashes": list(hashes[batch])}
+        result.update(bytes(row.fingerprint) for row in connection.execute(query("unchanged_fingerprints"), values))
+    return result

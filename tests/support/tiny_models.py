@@ -1,0 +1,169 @@
+"""Models of two layers and width 8 with random weights and a few words, made on the spot.
+
+Nothing is downloaded and nothing is learnt: they are for what must hold whatever the weights are.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+
+from classifier.model import artefact, checkpoint
+from classifier.model.artefact import Artefact
+from classifier.model.checkpoint import EncoderShape, Weights
+from classifier.model.text_chunking import Chunking
+
+SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+WORDS = ("the", "team", "goal", "match", "bank", "shares", "market", "chip", "soft", "##ware", "phone", "s")
+CATEGORIES = ("business", "sport", "tech")
+
+
+def make_encoder(
+    directory: Path,
+    *,
+    layers: int = 2,
+    dim: int = 8,
+    heads: int = 2,
+    hidden_dim: int = 16,
+    positions: int = 64,
+    words: Sequence[str] = WORDS,
+    seed: int = 0,
+) -> Path:
+    """Write a DistilBERT encoder without a head, as `transformers` would; return the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(directory, words)
+    shape = EncoderShape(len(SPECIALS) + len(words), layers, heads, dim, hidden_dim, positions)
+    checkpoint.write_checkpoint(directory, shape, _random(dict(shape.tensors()), seed), extra={})
+    return directory
+
+
+def make_artefact(
+    directory: Path,
+    categories: tuple[str, ...] = CATEGORIES,
+    *,
+    layers: int = 2,
+    dim: int = 8,
+    heads: int = 2,
+    hidden_dim: int = 16,
+    positions: int = 64,
+    max_length: int | None = None,
+    words: Sequence[str] = WORDS,
+    details: Mapping[str, Any] | None = None,
+    beside: Mapping[str, bytes] | None = None,
+    chunking: Chunking | None = None,
+    seed: int = 0,
+) -> Artefact:
+    """Write a model whose head's weights are large, so that texts get unlike probabilities."""
+    with tempfile.TemporaryDirectory() as aside:
+        sizes = {"layers": layers, "dim": dim, "heads": heads, "hidden_dim": hidden_dim, "positions": positions}
+        encoder = checkpoint.read_checkpoint(make_encoder(Path(aside), words=words, seed=seed, **sizes))
+        head = _random(dict(checkpoint.head_tensors(encoder.shape, len(categories))), seed + 1, scale=2.0)
+        return artefact.write_artefact(
+            directory,
+            shape=encoder.shape,
+            weights={**encoder.weights, **head},
+            categories=categories,
+            max_length=max_length or positions,
+            tokenizer=encoder.directory,
+            details=details or {},
+            beside=beside,
+            chunking=chunking,
+        )
+
+
+def make_bert(
+    directory: Path,
+    *,
+    layers: int = 2,
+    dim: int = 8,
+    heads: int = 2,
+    hidden_dim: int = 16,
+    positions: int = 64,
+    words: Sequence[str] = WORDS,
+    config: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write a BERT encoder with token types and a pooler; `config` overrides its `config.json`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(directory, words)
+    sizes = {
+        "vocab_size": len(SPECIALS) + len(words),
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "hidden_size": dim,
+        "intermediate_size": hidden_dim,
+        "max_position_embeddings": positions,
+    }
+    entries = {"architectures": ["BertModel"], "model_type": "bert", "hidden_act": "gelu", "type_vocab_size": 2}
+    (directory / "config.json").write_text(json.dumps({**entries, **sizes, **(config or {})}), encoding="utf-8")
+    save_file(_random(_bert_tensors(sizes), seed), directory / "model.safetensors", metadata={"format": "pt"})
+    return directory
+
+
+def write_tokenizer(directory: Path, words: Sequence[str] = WORDS) -> None:
+    """Write the files of a lower-casing word-piece tokenizer that knows `words`."""
+    vocabulary = {piece: index for index, piece in enumerate((*SPECIALS, *words))}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(list(SPECIALS))
+    tokenizer.save(str(directory / "tokenizer.json"))
+    names = zip(("pad", "unk", "cls", "sep", "mask"), SPECIALS, strict=True)
+    config = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": True,
+        **{f"{key}_token": name for key, name in names},
+    }
+    (directory / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (directory / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+
+
+def _bert_tensors(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    dim, hidden_dim = sizes["hidden_size"], sizes["intermediate_size"]
+    tensors: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (sizes["vocab_size"], dim),
+        "embeddings.position_embeddings.weight": (sizes["max_position_embeddings"], dim),
+        "embeddings.token_type_embeddings.weight": (2, dim),
+        "embeddings.LayerNorm.weight": (dim,),
+        "embeddings.LayerNorm.bias": (dim,),
+        "pooler.dense.weight": (dim, dim),
+        "pooler.dense.bias": (dim,),
+    }
+    kernels = {
+        **{f"attention.self.{part}": (dim, dim) for part in ("query", "key", "value")},
+        "attention.output.dense": (dim, dim),
+        "attention.output.LayerNorm": (dim,),
+        "intermediate.dense": (hidden_dim, dim),
+        "output.dense": (dim, hidden_dim),
+        "output.LayerNorm": (dim,),
+    }
+    for layer in range(sizes["num_hidden_layers"]):
+        for name, shape in kernels.items():
+            tensors[f"encoder.layer.{layer}.{name}.weight"] = shape
+            tensors[f"encoder.layer.{layer}.{name}.bias"] = shape[:1]
+    return tensors
+
+
+def _random(tensors: Mapping[str, tuple[int, ...]], seed: int, *, scale: float = 1.0) -> Weights:
+    """Draw matrices that keep their input's size, times `scale`; the scales of layer norms are around 1."""
+    generator = np.random.default_rng(seed)
+    weights: Weights = {}
+    for name, shape in tensors.items():
+        centre = 1.0 if name.lower().endswith(("layernorm.weight", "layer_norm.weight")) else 0.0
+        deviation = scale / shape[-1] ** 0.5 if len(shape) == 2 else 0.2
+        weights[name] = (centre + generator.normal(0.0, deviation, shape)).astype(np.float32)
+    return weights

@@ -1,0 +1,42 @@
+"""Batches and networks for the tests of what is PyTorch's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+from classifier.model.keras.network import Network, OptimizerConfig
+
+CATEGORIES = 3
+
+
+def batch(shape, number, rows=5, width=16):
+    """Return the tokens, mask, targets and importance of a batch of articles of several lengths."""
+    random = np.random.default_rng(number)
+    tokens = random.integers(5, shape.vocab_size, (rows, width)).astype(np.int32)
+    mask = (np.arange(width) < random.integers(1, width + 1, (rows, 1))).astype(np.int32)
+    return tokens, mask, random.integers(0, CATEGORIES, rows), random.random(rows).astype(np.float32)
+
+
+def prepared(shape, *, learning_rate, dropout=0.1, seed=1, precision="float32", **options):
+    """Return a network that can be fitted, as a recipe's options say."""
+    network = Network(shape, CATEGORIES, dropout=dropout, precision=precision, seed=seed)
+    settings = {"weight_decay": 0.01, "warmup_steps": 2, "total_steps": 40, "clip_norm": 1.0}
+    network.prepare(OptimizerConfig(learning_rate=learning_rate, **settings, **options))
+    return network
+
+
+def theirs(network, **config):
+    """Return the classifier of `transformers` with the network's weights."""
+    sizes = {name: getattr(network.shape, name) for name in network.shape.__dataclass_fields__}
+    made = DistilBertForSequenceClassification(DistilBertConfig(**sizes, num_labels=CATEGORIES, **config))
+    made.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in network.weights().items()})
+    return made
+
+
+def their_probabilities(network, tokens, mask):
+    """Return what that classifier answers on the CPU."""
+    with torch.no_grad():
+        logits = theirs(network).eval()(torch.from_numpy(tokens).long(), torch.from_numpy(mask).long()).logits
+    return torch.softmax(logits, dim=-1).numpy()

@@ -1,0 +1,192 @@
+"""A page's results are in its order, and each depends on its own text alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from classifier.inference import bisection
+from classifier.inference.batch_sizes import BatchSizes
+from classifier.inference.labeller import Labeller
+from classifier.inference.openvino_engine import OpenVinoEngine
+from classifier.model import hardware
+from classifier.model.text_chunking import Chunking
+from classifier.model.tokenization import Tokenization
+from tests.support.tiny_models import WORDS, make_artefact, write_tokenizer
+
+needs_bfloat16 = pytest.mark.skipif(
+    not hardware.multiplies_bfloat16(), reason="the processor does not multiply bfloat16"
+)
+
+
+class CountingEngine:
+    """Answers with a row's sum of ids and number of tokens; remembers what it was asked."""
+
+    name = "counting"
+    precision = "f32"
+
+    def __init__(self):
+        self.asked = []
+
+    def probabilities(self, tokens, mask):
+        self.asked.append((tokens, mask))
+        return np.stack([tokens.sum(axis=1), mask.sum(axis=1)], axis=1).astype(np.float32)
+
+    @property
+    def shapes(self):
+        return [tokens.shape for tokens, _ in self.asked]
+
+
+@pytest.fixture(scope="module")
+def tokenization(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(directory)
+    return Tokenization.read(directory, 100)
+
+
+@pytest.fixture
+def labeller(tokenization):
+    return Labeller(tokenization, CountingEngine(), ("a", "b"), sizes=BatchSizes.fixed(256))
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("models") / "model"
+    return make_artefact(directory, dim=64, heads=2, hidden_dim=128, positions=200)
+
+
+def random_texts(number, longest, seed=0):
+    generator = np.random.default_rng(seed)
+    return [" ".join(generator.choice(WORDS[:8], generator.integers(0, longest))) for _ in range(number)]
+
+
+@given(texts=st.lists(st.lists(st.sampled_from(WORDS), max_size=120).map(" ".join), max_size=12))
+def test_results_are_in_the_order_of_the_texts(tokenization, texts):
+    labeller = Labeller(tokenization, CountingEngine(), ("a", "b"), sizes=BatchSizes.fixed(256))
+    pieces = tokenization.pieces(texts)
+    expected = np.array([(sum(ids), len(ids)) for ids in pieces], dtype=np.float32).reshape(-1, 2)
+    np.testing.assert_array_equal(labeller.probabilities(texts), expected)
+
+
+def test_no_texts_give_no_rows_and_ask_nothing(labeller):
+    assert labeller.probabilities([]).shape == (0, 2)
+    assert labeller.probabilities([]).dtype == np.float32
+    assert labeller.engine.asked == []
+
+
+def test_repeats_are_computed_once(labeller):
+    found = labeller.probabilities(["the team", "bank", "the team", "the team", "bank"])
+    ((_, mask),) = labeller.engine.asked
+    assert (mask.sum(axis=1) > 1).sum() == 2
+    np.testing.assert_array_equal(found[[0, 2, 3]], np.repeat(found[:1], 3, axis=0))
+    np.testing.assert_array_equal(found[1], found[4])
+
+
+def test_a_texts_batch_has_the_shape_of_its_bucket(labeller):
+    lengths = {30: (8, 32), 31: (5, 48), 62: (4, 64), 63: (3, 80), 94: (2, 96), 95: (2, 100), 500: (2, 100)}
+    for words, shape in lengths.items():
+        labeller.engine.asked.clear()
+        labeller.probabilities(["bank " * words])
+        assert labeller.engine.shapes == [shape], words
+
+
+def test_rows_beyond_the_texts_are_padding_with_one_open_position(labeller):
+    labeller.probabilities(["bank"])
+    ((tokens, mask),) = labeller.engine.asked
+    assert tokens[1:].sum() == 0
+    np.testing.assert_array_equal(mask[1:].sum(axis=1), 1)
+
+
+def test_tokenising_asks_the_engine_nothing(labeller):
+    prepared = labeller.prepare(["the team", "bank " * 50])
+    assert labeller.engine.asked == []
+    np.testing.assert_array_equal(labeller.run(prepared), labeller.probabilities(["the team", "bank " * 50]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_no_probability(labeller, monkeypatch, value):
+    def broken(tokens, mask):
+        found = np.full((len(tokens), 2), 0.5, dtype=np.float32)
+        found[(tokens == WORDS.index("bank") + 5).any(axis=1), 1] = value
+        return found
+
+    monkeypatch.setattr(labeller.engine, "probabilities", broken)
+    assert labeller.probabilities(["the team", "goal"]).shape == (2, 2)
+    with pytest.raises(FloatingPointError, match="1 of 2 distinct texts have probabilities that are no number"):
+        labeller.probabilities(["the team", "bank", "bank"])
+
+
+CHUNKING = Chunking(stride=60, most=4)  # of the 98 word pieces that are text
+
+
+def in_chunks(labeller):
+    tokenization = labeller.tokenization
+    tokenizer = Tokenizer.from_str(tokenization.tokenizer.to_str())
+    tokenizer.enable_truncation(tokenization.max_length, stride=CHUNKING.overlap(tokenization.max_length))
+    return replace(labeller, tokenization=Tokenization(tokenizer, tokenization.max_length, CHUNKING))
+
+
+def test_chunks_of_a_text_are_batched_each_by_its_own_length_and_repeats_computed_once(labeller):
+    text = "bank " * 200
+    in_chunks(labeller).probabilities([text, "the team", text])
+    lengths = sorted(int(count) for _, mask in labeller.engine.asked for count in mask.sum(axis=1) if count > 1)
+    assert lengths == [4, 82, 100, 100]
+    assert labeller.engine.shapes == [(16, 16), (2, 96), (2, 100)]
+
+
+def test_in_chunks_short_texts_get_the_bits_that_they_get_cut_off_and_long_ones_do_not(artefact):
+    texts = random_texts(40, longest=250)
+    cut = Labeller(
+        Tokenization.read(artefact.directory, 100), OpenVinoEngine(artefact.checkpoint()), artefact.categories
+    )
+    long = np.array([len(text.split()) > 98 for text in texts])
+    assert 5 < long.sum() < 35
+    same = (cut.probabilities(texts) == in_chunks(cut).probabilities(texts)).all(axis=1)
+    np.testing.assert_array_equal(same, ~long)
+
+
+def test_a_text_is_blamed_for_any_of_its_chunks_and_alone(labeller, monkeypatch):
+    monkeypatch.setattr(labeller.engine, "probabilities", broken_by_bank)
+    texts = [Row("team " * words + last) for words, last in ((5, "goal"), (150, "bank"), (150, "goal"), (290, "bank"))]
+    found = bisection.label(in_chunks(labeller), texts)
+    assert [one.article for one in found.broken] == [texts[1]], "the last one's bank is behind its last chunk"
+    assert found.articles == [texts[0], *texts[2:]]
+
+
+def broken_by_bank(tokens, mask):
+    if (tokens == WORDS.index("bank") + 5).any():
+        raise RuntimeError("cannot")
+    return np.full((len(tokens), 2), 0.5, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Row:
+    text: str
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["cut off", "in chunks"])
+@pytest.mark.parametrize("precision", ["f32", pytest.param("bf16", marks=needs_bfloat16)])
+def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, precision, chunked):
+    texts = random_texts(120, longest=590 if chunked else 190)
+    labeller = Labeller.of(artefact, OpenVinoEngine(artefact.checkpoint(), precision=precision))
+    labeller = in_chunks(labeller) if chunked else labeller
+    together = labeller.probabilities(texts)
+    assert len(np.unique(together, axis=0)) > 100
+
+    order = np.random.default_rng(1).permutation(len(texts))
+    np.testing.assert_array_equal(labeller.probabilities([texts[row] for row in order]), together[order])
+
+    for size in (1, 7, 50):
+        pages = [labeller.probabilities(texts[start : start + size]) for start in range(0, len(texts), size)]
+        np.testing.assert_array_equal(np.concatenate(pages), together)
+
+    others = random_texts(30, longest=590 if chunked else 190, seed=2)
+    np.testing.assert_array_equal(labeller.probabilities(others + texts)[len(others) :], together)
+
+    again = replace(labeller, engine=OpenVinoEngine(artefact.checkpoint(), precision=precision, threads=1))
+    np.testing.assert_array_equal(again.probabilities(texts[:20]), together[:20])

@@ -1,0 +1,208 @@
+"""Shingles, signatures and clusters: what is taken for a near-duplicate, and what becomes of it."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifier.ingest import clusters, minhash_bands, prefetch, shingles
+from classifier.ingest.clusters import NewText
+from classifier.ingest.fingerprints import fold
+
+WORDS = [f"{a}{b}{c}" for a in "bdfglm" for b in "aeiou" for c in "nrst"]
+
+
+def article(seed: int, words: int = 300) -> list[str]:
+    return random.Random(seed).choices(WORDS, k=words)
+
+
+def shared(first: str, second: str) -> bool:
+    bands, found = minhash_bands.bands([first, second])
+    return bool(found.all() and (bands[0] == bands[1]).any())
+
+
+@given(st.text())
+def test_folding_is_what_splitting_and_joining_would_give(text):
+    assert fold(text) == " ".join(text.casefold().split())
+
+
+@given(st.text(alphabet="a B\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f\x85\u00a0\u2003"))
+def test_folding_knows_every_kind_of_white_space(text):
+    assert fold(text) == " ".join(text.casefold().split())
+
+
+@given(st.lists(st.sampled_from(["one", "two", "drei", "vier", "fünf", "六"]), max_size=40))
+def test_shingles_are_equal_exactly_where_their_words_are(words):
+    windows = list(zip(words, words[1:], words[2:], strict=False))
+    hashes = shingles.hashes([" ".join(words)])[0].tolist()
+    assert len(hashes) == len(windows)
+    assert len(set(zip(hashes, windows, strict=True))) == len(set(hashes)) == len(set(windows))
+
+
+@given(st.lists(st.text(alphabet="ab é-"), max_size=12))
+def test_shingles_do_not_reach_from_one_text_into_the_next(texts):
+    together, counts = shingles.hashes(texts)
+    alone = [shingles.hashes([text])[0] for text in texts]
+    assert counts.tolist() == [len(one) for one in alone]
+    assert together.tolist() == [value for one in alone for value in one.tolist()]
+
+
+def test_case_white_space_and_punctuation_make_no_other_shingles():
+    plain = shingles.hashes(["the bank said on monday that shares fell"])[0]
+    assert (shingles.hashes([' "The bank," said -\n on MONDAY:that   shares fell. '])[0] == plain).all()
+
+
+@pytest.mark.parametrize("text", ["", " ", "one", "one two", "... one --- two !"])
+def test_a_text_of_fewer_words_than_a_shingle_has_no_bands(text):
+    bands, found = minhash_bands.bands([text, "one two three"])
+    assert bands.shape == (2, minhash_bands.BANDS)
+    assert found.tolist() == [False, True]
+
+
+def test_no_texts_have_no_bands():
+    bands, found = minhash_bands.bands([])
+    assert bands.shape == (0, minhash_bands.BANDS)
+    assert found.shape == (0,)
+
+
+def test_a_texts_bands_do_not_depend_on_its_neighbours():
+    texts = [" ".join(article(seed, 5 + seed)) for seed in range(600)] + ["", "long " * 60_000, "too short"]
+    together, _ = minhash_bands.bands(texts)
+    assert (together == np.concatenate([minhash_bands.bands([text])[0] for text in texts])).all()
+
+
+def test_the_bands_that_databases_hold_never_change():
+    """A failure means that texts already in a database would no longer be recognised."""
+    bands, _ = minhash_bands.bands(["The quick brown fox jumps over the lazy dog, again and again: été 2024."])
+    assert bands[0].tolist() == GOLDEN
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_one_changed_word_in_a_hundred_makes_a_near_duplicate(seed):
+    words = article(seed, 100)
+    other = [*words]
+    other[seed * 2] = "changed"
+    assert shared(" ".join(words), " ".join(other))
+
+
+def test_different_articles_share_no_band():
+    bands, _ = minhash_bands.bands([" ".join(article(seed)) for seed in range(2000)])
+    assert len(np.unique(bands)) == bands.size
+
+
+def test_the_numbers_of_a_band_count_only_in_their_place():
+    bands, _ = minhash_bands.bands(["same same same same"])
+    assert len(set(bands[0].tolist())) == minhash_bands.BANDS
+
+
+def new(name: str, *bands: int, wish=None) -> NewText:
+    return NewText(name.encode().ljust(32, b"\0"), bands, wish)
+
+
+def splits_of(texts, deals, known=None, splits=None):
+    placed = clusters.place(texts, known or {}, splits or {}, lambda one: deals[one.rstrip(b"\0").decode()])
+    return placed, {one.fingerprint.rstrip(b"\0").decode(): one.split for one in placed.members}
+
+
+def test_a_near_duplicate_joins_and_brings_its_other_bands():
+    placed, split = splits_of([new("a", 1, 2), new("b", 2, 3), new("c", 3, 4)], {"a": "test"})
+    assert split == {"a": "test", "b": "test", "c": "test"}
+    assert set(placed.bands) == {1, 2, 3, 4}
+    assert len(placed.clusters) == 1
+
+
+def test_a_cluster_keeps_its_split_whatever_joins_wishes():
+    _, split = splits_of([new("a", 1, wish="train"), new("b", 1, wish="test")], {})
+    assert split == {"a": "train", "b": "train"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "bridge"),
+    [("train", "test", "train"), ("test", "validation", "validation"), ("test", "test", "test")],
+)
+def test_a_bridge_takes_the_least_guarded_split_and_belongs_to_both(first, second, bridge):
+    placed, split = splits_of([new("a", 1), new("b", 2), new("c", 1, 2, 3)], {"a": first, "b": second})
+    assert split == {"a": first, "b": second, "c": bridge}
+    (fingerprint, further) = placed.bridges[0]
+    home = placed.members[2].cluster_id
+    assert fingerprint.startswith(b"c")
+    assert {home, further} == set(placed.clusters)
+    assert placed.bands[3] == home
+
+
+def test_texts_without_bands_are_clusters_of_their_own():
+    placed, split = splits_of([new("a"), new("b")], {"a": "train", "b": "test"})
+    assert split == {"a": "train", "b": "test"}
+    assert len(placed.clusters) == 2
+
+
+@given(st.data())
+def test_how_texts_are_cut_into_batches_changes_nothing(data):
+    rows = data.draw(st.lists(st.lists(st.integers(0, 30), max_size=4), max_size=40))
+    texts = [new(f"t{number}", *bands) for number, bands in enumerate(rows)]
+    deals = {f"t{number}": ("train", "validation", "test")[number % 3] for number in range(len(rows))}
+    whole, expected = splits_of(texts, deals)
+    cut = data.draw(st.integers(0, len(texts)))
+    first, before = splits_of(texts[:cut], deals)
+    second, after = splits_of(texts[cut:], deals, first.bands, first.clusters)
+    assert before | after == expected
+    assert first.bands | second.bands == whole.bands
+    assert first.bridges + second.bridges == whole.bridges
+
+
+@given(st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=3), max_size=30))
+def test_any_two_texts_that_share_a_band_share_a_cluster(rows):
+    texts = [new(f"t{number}", *bands) for number, bands in enumerate(rows)]
+    placed, _ = splits_of(texts, {f"t{number}": "train" for number in range(len(rows))})
+    homes = {one.fingerprint: {one.cluster_id} for one in placed.members}
+    for fingerprint, cluster_id in placed.bridges:
+        homes[fingerprint].add(cluster_id)
+    for one in texts:
+        for other in texts:
+            if set(one.bands) & set(other.bands):
+                assert homes[one.fingerprint] & homes[other.fingerprint]
+
+
+def test_one_ahead_yields_all_and_raises_in_its_place():
+    assert list(prefetch.prefetch_one(iter(range(5)))) == list(range(5))
+
+    def failing():
+        yield 1
+        raise KeyError
+
+    items = prefetch.prefetch_one(failing())
+    assert next(items) == 1
+    with pytest.raises(KeyError):
+        next(items)
+
+
+def test_one_ahead_makes_no_more_than_one_ahead():
+    made = []
+    items = prefetch.prefetch_one(made.append(number) or number for number in range(10))
+    assert next(items) == 0
+    items.close()
+    assert len(made) <= 2
+
+
+GOLDEN = [
+    -9_124_459_397_231_308_455,
+    -3_063_537_949_287_047_419,
+    -7_128_721_064_437_281_591,
+    -319_757_604_863_341_540,
+    5_620_880_082_238_996_833,
+    -6_310_758_418_178_095_473,
+    4_033_518_480_714_668_307,
+    -2_918_449_829_584_864_377,
+    1_930_536_293_703_577_654,
+    4_661_639_819_752_580_122,
+    4_569_514_175_750_414_723,
+    -4_645_325_331_262_917_993,
+    -8_806_837_915_875_326_230,
+    5_270_566_024_654_274_521,
+    7_133_906_277_065_483_445,
+    3_869_335_017_677_139_971,
+]

@@ -1,0 +1,218 @@
+"""An artefact is whole or not there, is never overwritten, and shows when a file of it changed."""
+
+from __future__ import annotations
+
+import json
+import resource
+import stat
+from pathlib import Path
+
+import pytest
+
+from classifier.exceptions import ArtefactError
+from classifier.model import artefact, checkpoint
+from classifier.model.text_chunking import Chunking
+from tests.support.tiny_models import CATEGORIES, make_artefact
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_artefact(tmp_path / "models" / "model", max_length=48, details={"name": "tuesday"})
+
+
+def refusal(directory, **arguments):
+    with pytest.raises(ArtefactError) as caught:
+        artefact.read_artefact(directory, **arguments)
+    assert str(directory) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_artefact_reads_back_as_written(model):
+    found = artefact.read_artefact(model.directory, manifest_sha256=model.manifest_sha256)
+    assert found == model
+    assert found.categories == CATEGORIES
+    assert found.manifest["name"] == "tuesday"
+    assert sorted(found.manifest["sha256"]) == sorted(FILES)
+    assert found.checkpoint().weights["classifier.weight"].shape == (3, 8)
+    assert found.tokenization().max_length == 48
+
+
+def test_texts_are_cut_at_the_models_length(model):
+    (pieces,) = model.tokenization().pieces(["bank " * 100])
+    assert len(pieces) == 48
+
+
+def test_nothing_is_left_beside_the_artefact(model):
+    assert list(model.directory.parent.iterdir()) == [model.directory]
+    assert sorted(path.name for path in model.directory.iterdir()) == sorted((*FILES, "classifier.json"))
+
+
+def test_other_users_may_read_all_of_it(model):
+    assert stat.S_IMODE(model.directory.stat().st_mode) == 0o755
+    for path in model.directory.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o044 == 0o044, path
+
+
+def test_the_artefact_appears_complete(tmp_path, monkeypatch):
+    """When the manifest is hashed and written, the place is still empty and the files are all aside."""
+    place, seen = tmp_path / "model", []
+    write = checkpoint.write_checkpoint
+
+    def look(directory, *arguments, **named):
+        seen.append((directory, place.exists()))
+        write(directory, *arguments, **named)
+
+    monkeypatch.setattr(checkpoint, "write_checkpoint", look)
+    make_artefact(place)
+    assert seen[-1][0].parent == place.parent
+    assert seen[-1][0] != place
+    assert seen[-1][1] is False
+
+
+def test_an_artefact_is_never_overwritten(model):
+    before = {path: path.read_bytes() for path in model.directory.iterdir()}
+    with pytest.raises(ArtefactError, match="already exists"):
+        make_artefact(model.directory, seed=5)
+    assert {path: path.read_bytes() for path in model.directory.iterdir()} == before
+
+
+@pytest.mark.parametrize("step", ["save_file", "copy_tokenizer"])
+@pytest.mark.parametrize("fault", [OSError("no space left"), KeyboardInterrupt()])
+def test_a_crash_leaves_nothing(model, tmp_path, monkeypatch, step, fault):
+    found = model.checkpoint()
+
+    def crash(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(checkpoint, step, crash)
+    with pytest.raises((ArtefactError, KeyboardInterrupt)):
+        artefact.write_artefact(
+            tmp_path / "other" / "model",
+            shape=found.shape,
+            weights=found.weights,
+            categories=CATEGORIES,
+            max_length=48,
+            tokenizer=model.directory,
+            details={},
+        )
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file_is_named(model, name):
+    path = model.directory / name
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    message = refusal(model.directory)
+    assert f"{path}: sha256 is" in message
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(model, name):
+    (model.directory / name).unlink()
+    assert f"{name}: no such file" in refusal(model.directory)
+
+
+def test_a_missing_manifest_means_not_complete(model):
+    (model.directory / "classifier.json").unlink()
+    assert "was never completed" in refusal(model.directory)
+
+
+def test_a_missing_directory_is_named(tmp_path):
+    assert "the model's directory is missing" in refusal(tmp_path / "nowhere")
+
+
+def test_a_manifest_other_than_the_registered_one_is_refused(model):
+    assert f"sha256 is {model.manifest_sha256}, registered as {'0' * 64}" in refusal(
+        model.directory, manifest_sha256="0" * 64
+    )
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff"])
+def test_a_manifest_that_is_no_json_is_named(model, content):
+    (model.directory / "classifier.json").write_bytes(content)
+    assert "not JSON" in refusal(model.directory)
+
+
+@pytest.mark.parametrize("content", [[], {}, {"format": 4}])
+def test_a_manifest_of_another_format_is_refused(model, content):
+    (model.directory / "classifier.json").write_text(json.dumps(content))
+    assert "not a manifest of format 1 to 3" in refusal(model.directory)
+
+
+def test_a_model_that_reads_in_chunks_says_so_and_is_of_no_format_that_older_versions_open(tmp_path):
+    found = make_artefact(tmp_path / "model", max_length=16, chunking=Chunking(stride=10, most=3))
+    assert found.manifest["format"] == 2
+    assert found.manifest["long_articles"] == {
+        "mode": "chunk",
+        "stride": 10,
+        "most": 3,
+        "pooling": "mean logit by length",
+    }
+    assert found.tokenization().chunking == Chunking(10, 3)
+
+
+def test_a_model_of_before_there_were_chunks_cuts_off(model):
+    manifest = {key: value for key, value in model.manifest.items() if key != "long_articles"}
+    assert model.manifest.keys() - manifest.keys() == {"long_articles"}
+    (model.directory / "classifier.json").write_text(json.dumps(manifest))
+    assert artefact.read_artefact(model.directory).tokenization().chunking is None
+
+
+def test_a_way_with_long_articles_that_is_not_known_is_refused(model):
+    manifest = {**model.manifest, "long_articles": {"mode": "summarise"}}
+    (model.directory / "classifier.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtefactError, match="long articles 'summarise'"):
+        artefact.read_artefact(model.directory).tokenization()
+
+
+@pytest.mark.parametrize("room", ["none", "all but a byte"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(model, tmp_path, room):
+    """A limit on files' sizes stands for the disk's end."""
+    size = (model.directory / "model.safetensors").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0 if room == "none" else size - 1, before[1]))
+    try:
+        with pytest.raises(ArtefactError, match=r"other: cannot be written \(.*\); make room, or name") as caught:
+            make_artefact_in(tmp_path / "models" / "other", model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["model"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(model, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtefactError, match=r"file/models/other: cannot be written \(.*Not a directory"):
+        make_artefact_in(tmp_path / "file" / "models" / "other", model)
+
+
+@pytest.mark.parametrize("leave", [Path.rmdir, lambda path: path.rename(path.with_name("published"))])
+def test_a_folder_that_another_process_publishes_or_removes_during_the_sweep_is_skipped(tmp_path, monkeypatch, leave):
+    is_dir = Path.is_dir
+
+    def leave_afterwards(path):
+        result = is_dir(path)
+        if path.name.endswith(".part"):
+            leave(path)
+        return result
+
+    (tmp_path / ".20260101-020000-abcd.part").mkdir()
+    monkeypatch.setattr(Path, "is_dir", leave_afterwards)
+    assert artefact.sweep(tmp_path, days=0) == []
+
+
+def make_artefact_in(directory, like):
+    """Write the same model again, with nothing to be made first."""
+    found = like.checkpoint()
+    return artefact.write_artefact(
+        directory,
+        shape=found.shape,
+        weights=found.weights,
+        categories=like.categories,
+        max_length=48,
+        tokenizer=like.directory,
+        details={},
+    )

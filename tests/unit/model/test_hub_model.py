@@ -1,0 +1,104 @@
+"""A classifier from elsewhere is taken only if it can be ours; otherwise one line says why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from classifier.exceptions import EncoderError
+from classifier.model import hub_model
+from tests.support.tiny_models import CATEGORIES, make_artefact, make_bert, write_tokenizer
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A classifier as `transformers` would save it: ours, without the manifest."""
+    directory = make_artefact(tmp_path / "model").directory
+    (directory / "classifier.json").unlink()
+    return directory
+
+
+def read(folder, **options):
+    return hub_model.read_hub_model(folder, cache=folder.parent / "tokenizers", **options)
+
+
+def configure(folder: Path, **changes):
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not ...}))
+
+
+def test_categories_come_in_the_order_of_the_outputs(folder):
+    configure(folder, id2label={"2": "tech", "0": "business", "1": "sport"})
+    assert read(folder).categories == CATEGORIES
+
+
+def test_output_10_comes_after_output_9(folder):
+    names = [f"c{output}" for output in range(12)]
+    labels = {str(output): names[output] for output in reversed(range(12))}
+    assert hub_model._labels(folder, {"id2label": labels}) == tuple(names)
+
+
+def test_categories_can_be_named_where_the_model_does_not(folder):
+    configure(folder, id2label={"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"})
+    assert read(folder, categories=["x", "y", "z"]).categories == ("x", "y", "z")
+
+
+@pytest.mark.parametrize(("wanted", "taken"), [(None, 64), (16, 16), (600, 64)])
+def test_texts_are_cut_where_the_model_ends_at_the_latest(folder, wanted, taken):
+    assert read(folder, max_length=wanted).max_length == taken
+
+
+NAMELESS = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model_type": "roberta"}, "model_type is 'roberta', not 'distilbert'; no other can be imported"),
+        (
+            {"architectures": ["DistilBertForTokenClassification"]},
+            "architecture 'DistilBertForTokenClassification', not",
+        ),
+        ({"problem_type": "multi_label_classification"}, "a text has to be of one category"),
+        ({"activation": "relu"}, "only the exact 'gelu' is supported"),
+        ({"id2label": NAMELESS}, "no names but LABEL_0 and so on; name them with --categories"),
+        ({"id2label": ...}, "no id2label"),
+        ({"id2label": {"0": "a", "2": "b"}}, "no id2label that names outputs 0, 1"),
+        ({"id2label": {"0": "a"}}, "no id2label"),
+        ({"id2label": {"0": "a", "1": "a", "2": "b"}}, "two or more different names"),
+        ({"id2label": {"0": "a", "1": "b"}}, "'classifier.weight' has shape"),
+        ({"dim": ...}, "config.json has no 'dim'"),
+    ],
+)
+def test_a_model_that_cannot_be_ours_is_refused(folder, changes, reason):
+    configure(folder, **changes)
+    with pytest.raises(EncoderError) as raised:
+        read(folder)
+    assert reason in str(raised.value)
+
+
+def test_a_bert_is_refused(tmp_path):
+    with pytest.raises(EncoderError, match="model_type is 'bert'"):
+        read(make_bert(tmp_path / "bert"))
+
+
+def test_pickled_weights_are_refused_unopened(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(EncoderError, match=r"model\.safetensors: no such file"):
+        read(folder)
+    (folder / "pytorch_model.bin").write_bytes(b"anything")
+    with pytest.raises(EncoderError, match=r"pickled \(pytorch_model\.bin\), and unpickling runs what is in the file"):
+        read(folder)
+
+
+def test_a_missing_tokenizer_or_another_models_is_refused(folder):
+    write_tokenizer(folder, [f"word{n}" for n in range(50)])
+    with pytest.raises(EncoderError, match="the tokenizer has 55 word pieces, the model 17"):
+        read(folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(EncoderError, match=r"tokenizer\.json: no such file, and no vocab\.txt either"):
+        read(folder)

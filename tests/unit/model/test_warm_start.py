@@ -1,0 +1,47 @@
+"""A model that was trained before is gone on with: its head follows the categories' names."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from classifier.model import warm_start
+from tests.support.tiny_models import make_artefact
+
+KERNEL, BIAS = "classifier.weight", "classifier.bias"
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory):
+    return make_artefact(tmp_path_factory.mktemp("models") / "m", ("business", "sport", "tech"))
+
+
+@pytest.fixture
+def head(artefact):
+    return artefact.checkpoint().weights
+
+
+def test_the_same_categories_keep_every_weight(artefact, head):
+    found = warm_start.checkpoint(artefact, ("business", "sport", "tech"), seed=0).weights
+    assert found.keys() == head.keys()
+    assert all((found[name] == head[name]).all() for name in head)
+
+
+def test_rows_follow_their_categories_and_new_ones_begin_small(artefact, head, caplog):
+    caplog.set_level(logging.INFO)
+    found = warm_start.checkpoint(artefact, ("art", "business", "tech"), seed=0).weights
+    np.testing.assert_array_equal(found[KERNEL][1:], head[KERNEL][[0, 2]])
+    np.testing.assert_array_equal(found[BIAS], [0.0, *head[BIAS][[0, 2]]])
+    assert 0 < np.abs(found[KERNEL][0]).max() < 0.1
+    assert found[KERNEL].dtype == np.float32
+    assert all((found[name] == head[name]).all() for name in head if name not in {KERNEL, BIAS})
+    assert "2 of 3 categories known; new: ['art']; gone: ['sport']" in caplog.text
+
+
+def test_new_rows_depend_on_the_seed_alone(artefact):
+    categories = ("art", "sport")
+    once, again, other = (warm_start.checkpoint(artefact, categories, seed=seed).weights[KERNEL] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(once, again)
+    assert (once[0] != other[0]).all()

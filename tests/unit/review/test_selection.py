@@ -1,0 +1,91 @@
+"""What is chosen for review, and for what reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from classifier.review import selection
+from classifier.review.selection import Pool
+
+CATEGORIES = ("business", "sport", "tech")
+
+
+def pool(probabilities, clusters=None):
+    rows = np.array(probabilities, np.float32)
+    return Pool(CATEGORIES, rows, np.arange(len(rows)) if clusters is None else np.array(clusters))
+
+
+def sure(category, size):
+    return [np.where(np.arange(3) == CATEGORIES.index(category), 0.98, 0.01)] * size
+
+
+def chosen(some, number, annotated=(), texts=None):
+    """Choose as the queue does; return the pool's rows by reason."""
+    short = selection.shortlist(some, number, dict(annotated))
+    texts = texts or [f"article {row}" for row in range(len(some.probabilities))]
+    found = selection.choose_articles(some[short], [texts[row] for row in short], number, dict(annotated), seed=0)
+    assert len({one.row for one in found}) == len(found)
+    return {
+        reason: {int(short[one.row]) for one in found if one.reason == reason}
+        for reason in ("rare", "diverse", "uncertain")
+    }
+
+
+def all_of(found):
+    return set().union(*found.values())
+
+
+def test_what_the_model_doubts_is_chosen_and_what_it_is_sure_of_is_not():
+    doubtful = [[0.4, 0.35, 0.25], [0.3, 0.36, 0.34], [0.5, 0.49, 0.01], [0.2, 0.39, 0.41]]
+    assert all_of(chosen(pool([*sure("sport", 500), *doubtful]), 4)) == {500, 501, 502, 503}
+
+
+def test_no_two_of_a_cluster_are_chosen():
+    doubtful = np.random.default_rng(0).dirichlet(np.ones(3), 60)
+    clusters = np.arange(60) // 3
+    found = all_of(chosen(pool(doubtful, clusters), 30, {"business": 50, "sport": 1, "tech": 50}))
+    assert len(found) == 20, "all that there are"
+    assert len({clusters[row] for row in found}) == 20
+
+
+def test_a_rare_category_is_asked_for_however_sure_the_model_is():
+    doubtful = np.tile([0.5, 0.01, 0.49], (400, 1))
+    annotated = {"business": 900, "sport": 5, "tech": 800}
+    found = chosen(pool([*sure("sport", 3), *doubtful]), 10, annotated)
+    assert found["rare"] <= {0, 1, 2}
+    assert len(found["rare"]) == 2
+
+
+def test_rare_categories_are_filled_up_evenly():
+    annotated = {"business": 900, "sport": 5, "tech": 8}
+    found = chosen(pool([*sure("sport", 50), *sure("tech", 50), *sure("business", 400)]), 50, annotated)
+    assert Counter(CATEGORIES[1] if row < 50 else CATEGORIES[2] for row in found["rare"]) == {"sport": 7, "tech": 3}
+
+
+def test_diverse_articles_differ_in_their_words_where_the_model_doubts_alike():
+    doubtful = np.tile([0.4, 0.35, 0.25], (200, 1))
+    texts = ["the same words"] * 190 + [f"unlike{n} words{n} here{n}" for n in range(10)]
+    found = chosen(pool(doubtful), 22, texts=texts)
+    assert len({row for row in found["diverse"] if row >= 190}) >= 8
+    assert len(found["diverse"]) == 11
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 40])
+def test_as_many_are_chosen_as_are_wanted_or_there_are(number):
+    doubtful = np.random.default_rng(1).dirichlet(np.ones(3), 30)
+    assert len(all_of(chosen(pool(doubtful), number, {"sport": 9}))) == min(number, 30)
+
+
+def test_only_the_texts_of_a_shortlist_are_read():
+    doubtful = np.random.default_rng(1).dirichlet(np.ones(3), 5000)
+    short = selection.shortlist(pool(doubtful), 20, {"business": 9, "sport": 1})
+    assert 200 <= len(short) <= 204
+    assert len(np.unique(short)) == len(short)
+
+
+def test_a_model_of_one_category_is_never_in_doubt_and_does_not_fail():
+    some = Pool(("only",), np.ones((5, 1), np.float32), np.arange(5))
+    assert len(selection.choose_articles(some, ["a b"] * 5, 3, {}, seed=0)) == 3

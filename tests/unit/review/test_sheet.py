@@ -1,0 +1,117 @@
+"""A sheet comes back as it went, does no harm in a spreadsheet, and says of each bad row what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from classifier.exceptions import SourceError
+from classifier.review import sheet
+from classifier.review.sheet import InvalidRow, SheetAnswer, SheetQuestion
+
+BEGINNINGS = ["=", "+", "-", "@", "'", "''", "'=", "\t", "\r", "\n", "\uff1d"]
+cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20) | st.builds(
+    str.__add__, st.sampled_from(BEGINNINGS), st.text("ab'=", max_size=3)
+)
+
+
+def asked(number=1, text="the team", **more):
+    values = {"suggested": "sport", "confidence": 0.75, "reason": "uncertain", **more}
+    return SheetQuestion(number, 1, "news", f"a{number}", text, **values)
+
+
+def written(articles):
+    return list(csv.DictReader(io.StringIO(sheet.encode_sheet(articles).decode("utf-8-sig"), newline="")))
+
+
+@settings(max_examples=200, deadline=None)
+@given(cells, cells, cells)
+def test_no_cell_is_a_formula_and_each_is_read_as_it_was(text, identity, category):
+    article = SheetQuestion(7, 1, "news", identity, text, category, None, "rare")
+    (row,) = written([article])
+    for name, value in (("text", text), ("external_id", identity), ("suggested", category)):
+        assert not row[name].startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d")), name
+        assert sheet.unguard(row[name]) == value
+
+
+def test_what_might_sway_is_left_out():
+    (row,) = written([asked(suggested=None, confidence=None, reason="audit")])
+    assert (row["suggested"], row["confidence"], row["category"]) == ("", "", "")
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """Write rows of id, category, annotator and comment, and read them as a sheet."""
+
+    def read(*rows, encoding="utf-8-sig", **options):
+        path = tmp_path / "filled.csv"
+        lines = ["id,revision,category,annotator,comment", *(",".join(row) for row in rows)]
+        path.write_bytes("\n".join(lines).encode(encoding))
+        return list(sheet.read_sheet(path, **options))
+
+    return read
+
+
+def test_a_row_becomes_an_answer(filled):
+    assert filled(("7", "2", " sport ", "ann", "")) == [SheetAnswer(2, 7, 2, "sport", "ann", None)]
+    assert filled(("7", "2", "'-x", "ann", "'=why")) == [SheetAnswer(2, 7, 2, "-x", "ann", "=why")]
+
+
+def test_a_category_is_read_in_the_form_in_which_it_is_stored(filled):
+    rows = [("7", "1", name, "ann", "") for name in ("Sport\u200b", "\ufeffSport", "E\u0301co")]
+    assert [answer.category for (answer,) in map(filled, rows)] == ["Sport", "Sport", "\u00c9co"]
+
+
+def test_a_row_without_a_category_is_left_for_later(filled):
+    assert filled(("7", "1", " ", "ann", "not sure"), ("8", "1", "", "", "")) == [None, None]
+
+
+def test_a_row_that_names_nobody_is_whose_the_sheet_is(filled):
+    (answer,) = filled(("7", "1", "sport", "", ""), annotator="bob")
+    assert answer.annotator == "bob"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (("7", "1", "sport", "", ""), "annotator is empty"),
+        (("7", "1", "sport", "source:news", ""), "annotator 'source:news' is a source's; a person has to be named"),
+        (("seven", "1", "sport", "ann", ""), "id 'seven' is not a whole number"),
+        (("7", "", "sport", "ann", ""), "revision '' is not a whole number"),
+        (("9" * 30, "1", "sport", "ann", ""), f"id '{'9' * 30}' is not a whole number"),
+        (("7", "1", "s" * 201, "ann", ""), "category is longer than 200 characters"),
+        (("7", "1", "sp\0rt", "ann", ""), "category has a NUL character"),
+        (("7", "1", "sp\tort", "ann", ""), "category has the control character U+0009"),
+        (("7", "1", "sport", "ann"), "columns: 4, where the header has 5"),
+        (("7", "1", '"sp"ort', "ann", ""), "a quote inside a quoted value is not doubled, or a quote is missing"),
+    ],
+)
+def test_a_bad_row_is_set_aside_with_its_line_and_the_next_goes_in(filled, row, reason):
+    good = ("8", "1", "tech", "ann", "")
+    assert filled(row, good) == [InvalidRow(2, reason), SheetAnswer(3, 8, 1, "tech", "ann", None)]
+
+
+def test_bytes_that_are_not_utf_8_are_set_aside(filled):
+    found = filled(("7", "1", "économie", "ann", ""), ("8", "1", "tech", "ann", ""), encoding="cp1252")
+    assert found == [
+        InvalidRow(2, "category has byte 0xe9, which is not UTF-8"),
+        SheetAnswer(3, 8, 1, "tech", "ann", None),
+    ]
+
+
+def test_an_article_stands_once_an_annotator(filled):
+    twice, other = ("7", "1", "tech", "ann", ""), ("7", "1", "tech", "bob", "")
+    found = filled(("7", "1", "sport", "ann", ""), twice, other)
+    assert found[1] == InvalidRow(3, "article 7 stands twice by 'ann', first on line 2")
+    assert [answer.annotator for answer in (found[0], found[2])] == ["ann", "bob"]
+
+
+def test_a_file_with_other_columns_is_refused(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id;revision;category;annotator\n7;1;sport;ann\n")
+    with pytest.raises(SourceError, match="the column 'id' has to be there once; its columns are 'id;revision"):
+        list(sheet.read_sheet(path))

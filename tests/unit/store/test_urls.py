@@ -1,0 +1,69 @@
+"""No part of a password is shown, however badly an address is written."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from classifier.exceptions import UserError
+from classifier.pipeline.monitoring import status
+from classifier.settings import Settings
+from classifier.store import connections, external_databases, urls
+from classifier.workspace import Workspace
+
+FIRST, SECOND = "planted1", "planted2"
+SERVER = "127.0.0.1:1/articles"
+WRITTEN = [
+    *(f"me:{FIRST}{mark}{SECOND}@{SERVER}" for mark in ("", "@", "/", "?", "#", ":", "%zz", " ", "[", "'", "@x/")),
+    f"me:{FIRST}",
+    f"me:{FIRST}:{SECOND}@127.0.0.1:port/articles",
+    f"me@{SERVER}?password={FIRST}",
+    f"me@{SERVER}?sslmode=none&sslpassword={FIRST}",
+    f"me:{FIRST}@{SERVER}?sslmode=none",
+]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_what_cannot_be_opened_is_told_without_the_password(written, tmp_path):
+    address = f"postgresql+psycopg2://{written}"
+    with pytest.raises(UserError) as ours:
+        status.read_status(Workspace(connections.connect(address), Settings(home=tmp_path, _env_file=None)))
+    with pytest.raises(Exception) as theirs:  # noqa: PT011 - whatever the driver raises
+        external_databases.engine(address).connect()
+    for error in (ours.value, theirs.value):
+        said = "".join(traceback.format_exception(error))
+        assert FIRST not in said
+        assert SECOND not in said
+
+
+def test_a_port_that_is_no_number_and_an_at_too_many_say_so():
+    with pytest.raises(ArgumentError, match="its port is no number"):
+        urls.parse("postgresql://me:secret@localhost:port/articles")
+    with pytest.raises(ArgumentError, match="more than one @"):
+        urls.parse("postgresql://me:sec@ret@localhost/articles")
+    assert urls.parse("postgresql://me:sec%40ret@localhost/articles").password == "sec@ret"
+
+
+def test_of_an_addresss_options_only_a_sockets_folder_is_shown():
+    url = make_url("postgresql://me:secret@/articles?host=%2Frun%2Fpostgres&password=secret")
+    assert urls.shown(url) == "postgresql://me:***@/articles?host=%2Frun%2Fpostgres"
+
+
+def test_settings_do_not_show_the_passwords_they_hold():
+    settings = Settings(database_url=f"postgresql://me:{FIRST}@h/d", pipeline_password=FIRST, _env_file=None)
+    assert FIRST not in repr(settings)
+    assert FIRST not in str(settings.model_dump(exclude={"database_url"}))
+
+
+def test_an_address_is_shown_without_its_secrets():
+    url = make_url("postgresql://me:secret@host/cms?password=secret&sslpassword=secret")
+    assert urls.shown(url) == "postgresql://me:***@host/cms"
+
+
+def test_an_addresss_own_session_options_stay_and_ours_win():
+    url = make_url("postgresql://host/cms?options=-c%20search_path%3Dpress%20-c%20timezone%3DCET")
+    assert urls.session_options(url, "-c timezone=UTC") == "-c search_path=press -c timezone=CET -c timezone=UTC"
+    assert urls.session_options(make_url("postgresql://host/cms"), "-c timezone=UTC") == "-c timezone=UTC"
