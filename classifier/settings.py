@@ -64,19 +64,21 @@ class Settings(BaseSettings):
     gate: dict[str, float | int | str] = Field(
         {}, description='Margins of the gate that differ, as JSON: {"macro_f1": 0.02}; see evaluation/margins.py.'
     )
-    wanted_precision: float = Field(
+    target_precision: float = Field(
         0.99,
         ge=0,
         lt=1,
         description="What a new model's threshold is chosen for: below it, it abstains. 0: it never does.",
     )
-    watch_days: float = Field(7, gt=0, description="Articles of so many days are watched.")
-    watch_articles: int = Field(5000, ge=1, description="The newest so many of them.")
-    watch_least: int = Field(200, ge=1, description="Articles that are needed to judge.")
-    watch_drift: float = Field(
+    drift_days: float = Field(7, gt=0, description="Articles of so many days are watched.")
+    drift_articles: int = Field(5000, ge=1, description="The newest so many of them.")
+    drift_min_articles: int = Field(200, ge=1, description="Articles that are needed to judge.")
+    drift_max_distance: float = Field(
         0.2, gt=0, le=1, description="Jensen-Shannon distance that category mix, length and confidence may have."
     )
-    watch_accuracy: float = Field(0.03, gt=0, le=1, description="Loss of accuracy that is borne: 0.03 is three points.")
+    drift_max_accuracy_loss: float = Field(
+        0.03, gt=0, le=1, description="Loss of accuracy that is borne: 0.03 is three points."
+    )
     checkpoint_minutes: float = Field(5, gt=0, description="A training's state is saved every so many minutes.")
     checkpoint_steps: int | None = Field(None, ge=1, description="And every so many steps, where this is set.")
     keep_models: int = Field(

@@ -71,7 +71,7 @@ def train(params=None) -> str:
         return model_details.describe_model(workspace(), params["candidate"]).name
     wanted = (
         "epochs", "batch_size", "batch_tokens", "learning_rate", "max_length", "long_articles", "stride", "max_chunks",
-        "patience", "seed", "precision", "blend",
+        "patience", "seed", "precision", "ensemble",
     )  # fmt: skip
     report = candidate.train(
         workspace(),
@@ -79,7 +79,7 @@ def train(params=None) -> str:
         encoder_name=params["encoder"],
         start_from=params["from"],
         min_new_annotations=params["min_new_annotations"],
-        wanted_precision=params["wanted_precision"],
+        target_precision=params["target_precision"],
         on_progress=log_training(),
     )
     if isinstance(report, candidate.SkippedTraining):
@@ -274,14 +274,14 @@ def prune() -> dict[str, float] | None:
             enum=[None, "auto", "float32", "mixed_bfloat16", "mixed_float16"],
             description="Number format of the training; the recipe's without.",
         ),
-        "blend": Param(
+        "ensemble": Param(
             None,
             type=["null", "string"],
             enum=[None, "none", "linear", "style"],
             description="Have a linear classifier on TF-IDF answer beside the network, style to tell authors apart; "
             "the recipe's without.",
         ),
-        "wanted_precision": Param(
+        "target_precision": Param(
             None,
             type=["null", "number"],
             minimum=0,

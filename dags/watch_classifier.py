@@ -2,16 +2,16 @@
 
 Compares the articles that came last with those that the champion was evaluated on: category mix, length and
 confidence. Tells from confidence how accurate the labels are that nobody checks, and checks confidence itself against
-labels that were drawn at random and reviewed. What was found is kept in `watch_runs`.
+labels that were drawn at random and reviewed. What was found is kept in `drift_runs`.
 
 **Runs** every morning at six (UTC). Without a champion it skips. Which articles are looked at, and what is borne, are
-settings: `CLASSIFIER_WATCH_DAYS`, `_ARTICLES`, `_LEAST`, `_DRIFT` and `_ACCURACY`.
+settings: `CLASSIFIER_DRIFT_DAYS`, `_ARTICLES`, `_MIN_ARTICLES`, `_MAX_DISTANCE` and `_MAX_ACCURACY_LOSS`.
 
-**Again** is always safe: another row in `watch_runs`.
+**Again** is always safe: another row in `drift_runs`.
 
 **When it fails** in the task `alarm`, its last line says for each alarm what it is, how far it is from what it was,
 since when, and what to do. Nothing has been changed, and labelling goes on. It stays red every day until the articles
-are again as they were, a new champion was evaluated on such as come now, or the limit is set wider. When `watch`
+are again as they were, a new champion was evaluated on such as come now, or the limit is set wider. When `check_drift`
 itself fails, its last line says why; a champion without an evaluation needs `classifier evaluate --model champion`.
 
 **Affects** nobody.
@@ -35,7 +35,7 @@ from pendulum import datetime
 )
 def watch_classifier():
     @task
-    def watch() -> dict[str, str | int | float | list[str] | None]:
+    def check_drift() -> dict[str, str | int | float | list[str] | None]:
         """Make every check, and return what is to be drawn and the alarms."""
         from airflow.sdk.exceptions import AirflowSkipException
         from classifier_airflow import metrics
@@ -48,7 +48,7 @@ def watch_classifier():
             found = drift_check.check_drift(workspace())
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
-        metrics.watched()
+        metrics.drift_checked()
         return {
             "model": found.model,
             "articles": found.articles,
@@ -66,7 +66,7 @@ def watch_classifier():
         if found["alarms"]:
             raise AlarmError(" | ".join(found["alarms"]))
 
-    alarm(watch())
+    alarm(check_drift())
 
 
 watch_classifier()

@@ -1,4 +1,4 @@
-"""How often do the checks of `classifier watch` give alarm by chance alone, and how often at a real change?
+"""How often do the checks of `classifier drift` give alarm by chance alone, and how often at a real change?
 
 On made-up articles of which the distribution is known. Beside each check, on the same articles, the rule that has no
 exact test: for the audit the normal approximation (Spiegelhalter, 1986), for the category mix the distance as measured

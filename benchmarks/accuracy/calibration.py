@@ -81,7 +81,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def estimate(validation: Side, test: Side) -> tuple[float, float]:
-    """Return the accuracy on the test articles, and what `classifier watch` would tell of it from confidence."""
+    """Return the accuracy on the test articles, and what `classifier drift` would tell of it from confidence."""
     sides = [Articles(found.predicted, found.confidence, sample.words) for sample, found in (validation, test)]
     right = [float((found.predicted == sample.truth).mean()) for sample, found in (validation, test)]
     told = drift_checks.estimated_accuracy(sides[0], right[0], sides[1], drift_checks.Limits(1, 1, 1)).figures[
@@ -134,7 +134,7 @@ def errors(sample: TestArticles, found: Predictions) -> dict[str, Any]:
 
 
 def thresholds(validation: Side, test: Side) -> Iterator[dict[str, Any]]:
-    """Yield what each wanted precision gives."""
+    """Yield what each target precision gives."""
     (sample, found), (other, said) = validation, test
     for wanted in WANTED:
         chosen = abstention.choose_threshold(
@@ -166,7 +166,7 @@ def show(run: dict[str, Any]) -> None:
 
 
 def simulate(sizes: tuple[int, ...], trials: int) -> Iterator[dict[str, Any]]:
-    """Yield, a world, size and wanted precision, how often a threshold was shown to be as wanted, and was not.
+    """Yield, a world, size and target precision, how often a threshold was shown to be as wanted, and was not.
 
     Beside it, on the same articles, the lowest threshold whose own bound suffices, which is many tests at full level.
     """

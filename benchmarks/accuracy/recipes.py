@@ -2,7 +2,7 @@
 
 Each seed has a project of its own, embedded Postgres and all: articles are ingested, near-duplicates kept on one side
 of the split, a model is trained from the demo's encoder and evaluated on the test articles, and the baseline (TF-IDF
-and LinearSVC) on the same ones. Of a blend the network alone is measured too, and what the blend costs in labelling.
+and LinearSVC) on the same ones. Of an ensemble, the network alone is measured too, and the cost in labelling.
 BBC is dealt anew with every seed: seven tenths train, a tenth validates, a fifth tests. C50 and R8 keep their published
 test articles; a tenth of their train articles validate, C50's newest ones, since its test articles are newer still.
 
@@ -91,7 +91,7 @@ def r8(_: Path, parts: tuple[list[common.Row], list[common.Row]]) -> Iterator[Ar
 
 
 TIMED = 300
-"""Test articles, about, that the network and the blend label in turn."""
+"""Test articles, about, that the network and the ensemble label in turn."""
 
 ARTICLES: dict[str, Callable[[Path, Any], Iterator[Article]]] = {"bbc": bbc, "c50": c50, "r8": r8}
 
@@ -131,7 +131,7 @@ def run(recipe: str, articles: list[Article], encoder: Path, seed: int, changed:
         hyper = hyper_parameters(recipe, seed, changed)
         trained = candidate.train(workspace, hyper, encoder_name=str(encoder))
         found = evaluation.evaluate(workspace)
-        alone = network_alone(workspace) if hyper.blend != "none" else {}
+        alone = network_alone(workspace) if hyper.ensemble != "none" else {}
         workspace.database.dispose()
         embedded_postgres.leave(settings.postgres_directory)
     assert isinstance(trained, candidate.Trained)
@@ -175,10 +175,10 @@ def as_published(
     learnt, validated = (tokenized(tokenization, part, categories) for part in (train, validation))
     fitted = fit.fit_classifier(pretrained, learnt, validated, hyper, categories=len(categories))
     tuned = replace(pretrained, weights=fitted.weights)
-    blend = None
-    if hyper.blend != "none":
-        blend = ensembling.fit_ensemble(tuned, tokenization, categories, train, validation, hyper.blend)
-        blend = blend and ensembling.refit_temperature(blend, train, validation)
+    ensemble = None
+    if hyper.ensemble != "none":
+        ensemble = ensembling.fit_ensemble(tuned, tokenization, categories, train, validation, hyper.ensemble)
+        ensemble = ensemble and ensembling.refit_temperature(ensemble, train, validation)
     network = Labeller(tokenization, engines.for_checkpoint(tuned, len(categories)), categories)
     truth, texts = [article.category for article in test], [article.text for article in test]
 
@@ -188,7 +188,7 @@ def as_published(
     rest = [*validation, *train]
     guessed, seconds = baseline.predict([one.text for one in rest], [one.category for one in rest], texts)
     measured = {
-        "": of(replace(network, blend=blend)),
+        "": of(replace(network, ensemble=ensemble)),
         "baseline_": compute_metrics(truth, guessed),
         "network_": of(network),
     }
@@ -225,7 +225,7 @@ def dealt(articles: list[Article], seed: int) -> Iterator[list[AnnotatedArticle]
 
 
 def network_alone(workspace: Any) -> dict[str, Any]:
-    """Return what a blend's network answers alone, and how fast both label some of the test articles.
+    """Return what an ensemble's network answers alone, and how fast both label some of the test articles.
 
     `wrong_in_both` are the test articles of which neither the network nor the linear classifier says the category.
     """
@@ -241,18 +241,18 @@ def network_alone(workspace: Any) -> dict[str, Any]:
     texts, truth = [one.text for one in test], [one.category for one in test]
     timed = texts[:: max(1, len(texts) // TIMED)]
     blended = Labeller.of(files, engines.choose_engine(files), home=workspace.settings.home)
-    network = replace(blended, blend=None)
-    seconds: dict[str, list[float]] = {"network": [], "blend": []}
+    network = replace(blended, ensemble=None)
+    seconds: dict[str, list[float]] = {"network": [], "ensemble": []}
     answers = [files.categories[column] for column in network.probabilities(texts).argmax(axis=1)]
     found, others = compute_metrics(truth, answers), answers
-    if blended.blend:
-        others = [files.categories[column] for column in blended.blend.linear.scores(texts).argmax(axis=1)]
+    if blended.ensemble:
+        others = [files.categories[column] for column in blended.ensemble.linear.scores(texts).argmax(axis=1)]
     for _ in range(3):  # in turn
-        for name, labeller in (("network", network), ("blend", blended)):
+        for name, labeller in (("network", network), ("ensemble", blended)):
             start = time.perf_counter()
             labeller.probabilities(timed)
             seconds[name].append(time.perf_counter() - start)
-    network_s, blend_s = (statistics.median(seconds[name]) for name in ("network", "blend"))
+    network_s, blend_s = (statistics.median(seconds[name]) for name in ("network", "ensemble"))
     return {
         "network_accuracy": round(found.accuracy, 4),
         "network_macro_f1": round(found.macro_f1, 4),

@@ -92,7 +92,7 @@ def commands(place: Place) -> Iterator[tuple[str, list[str]]]:
     yield "evaluate the champion", ["evaluate", "--model", "champion"]
     yield "gate", ["gate"]
     yield "report", ["report"]
-    yield "watch", ["watch"]
+    yield "drift", ["drift"]
     yield f"label, {NEW:,} articles", ["label", "--limit", str(NEW)]
     yield f"label-table, {NEW:,} rows", own
     yield "label-table, nothing new", own
@@ -151,7 +151,7 @@ def command(place: Place, arguments: Sequence[str]) -> Figures:
     began = time.perf_counter()
     done = _run(place, "-c", _COMMAND, str(out), *arguments)
     figures = {"s": round(time.perf_counter() - began, 2), "mb": round(int(out.read_text(encoding="ascii")) / 1024)}
-    return figures if done.returncode == 0 or arguments == ["watch"] else {**figures, "error": _last_line(done)}
+    return figures if done.returncode == 0 or arguments == ["drift"] else {**figures, "error": _last_line(done)}
 
 
 def reading(place: Place, name: str) -> Figures:

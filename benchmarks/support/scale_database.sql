@@ -57,7 +57,7 @@ WHERE pg_temp.chance(id, 1) < :annotated / CAST(:articles AS double precision)
 ORDER BY person, id
 
 -- annotations that settle a third of the conflicts
-INSERT INTO annotations (article_id, revision, category, annotator, decides)
+INSERT INTO annotations (article_id, revision, category, annotator, is_resolution)
 SELECT article_id, 1, min(category), 'person 0', true
 FROM annotation_opinions
 WHERE article_id % 3 = 0
@@ -183,8 +183,8 @@ INSERT INTO training_metrics (run_id, step, epoch, loss, seconds)
 SELECT id, number, 1 + number / 3334, 1.0 / number, number
 FROM training_runs, generate_series(20, 10000, 20) AS number
 
--- watch_runs: one a day
-INSERT INTO watch_runs (model_id, ran_at, articles, audited, findings, alarms)
+-- drift_runs: one a day
+INSERT INTO drift_runs (model_id, ran_at, articles, audited, findings, alarms)
 SELECT id, now() - make_interval(days => 365 - day), 5000, 500, '[]', '{}'
 FROM models, generate_series(1, 365) AS day
 WHERE status = 'champion'

@@ -57,7 +57,7 @@ app.add_typer(review.app, name="review")
 app.command()(training.train)
 app.command()(training.tune)
 app.command()(training.recipes)
-app.command()(drift.watch)
+app.command()(drift.drift)
 promotion.add_to(app)
 
 
@@ -145,7 +145,7 @@ def ingest(
 @app.command()
 def evaluate(
     model: Annotated[str | None, typer.Option(help='A model\'s name or "champion"; the newest by default.')] = None,
-    wanted_precision: Annotated[
+    target_precision: Annotated[
         float | None,
         typer.Option(
             help="Choose anew, on the validation split, below which confidence the model abstains, so that its labels "
@@ -158,8 +158,8 @@ def evaluate(
     """Measure a model on the test split, beside the TF-IDF baseline."""
     from classifier.pipeline.promotion import evaluation
 
-    wanted = checked_precision(wanted_precision)
-    report = evaluation.evaluate(_workspace(), model, engine=engine_name(engine), wanted_precision=wanted)
+    wanted = checked_precision(target_precision)
+    report = evaluation.evaluate(_workspace(), model, engine=engine_name(engine), target_precision=wanted)
     render.evaluation(report, json)
 
 

@@ -12,11 +12,11 @@ from classifier.workspace import Workspace, open_workspace
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")]
 Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
-WantedPrecision = Annotated[
+TargetPrecision = Annotated[
     float | None,
     typer.Option(
         help="Precision wanted of labels; where the model is not sure enough, it abstains. 0: it never does.",
-        show_default="CLASSIFIER_WANTED_PRECISION",
+        show_default="CLASSIFIER_TARGET_PRECISION",
     ),
 ]
 
@@ -27,13 +27,13 @@ def workspace() -> Workspace:
 
 
 def checked_precision(wanted: float | None) -> float | None:
-    """Return a wanted precision.
+    """Return a target precision.
 
     Raises:
         SettingsError: it is no share below 1.
     """
     if wanted is not None and not 0 <= wanted < 1:
-        raise SettingsError(f"--wanted-precision {wanted:g}: has to be at least 0 and less than 1, such as 0.99")
+        raise SettingsError(f"--target-precision {wanted:g}: has to be at least 0 and less than 1, such as 0.99")
     return wanted
 
 

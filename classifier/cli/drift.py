@@ -1,4 +1,4 @@
-"""The command `watch`."""
+"""The command `drift`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from classifier.pipeline.monitoring.drift_check import DriftReport
 
 
-def watch(json: Json = False) -> None:
+def drift(json: Json = False) -> None:
     """Compare the newest articles with those that the champion was evaluated on. Exit code 1 means alarm.
 
     Category mix, length and confidence, the accuracy that confidence promises, and whether articles that were annotated
-    after they were labelled bear it out. What was found is kept in the table `watch_runs`.
+    after they were labelled bear it out. What was found is kept in the table `drift_runs`.
     """
     from classifier.pipeline.monitoring import drift_check
 

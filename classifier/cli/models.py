@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from classifier.cli import render
-from classifier.cli.common import Json, WantedPrecision, checked_precision
+from classifier.cli.common import Json, TargetPrecision, checked_precision
 from classifier.cli.common import workspace as _workspace
 
 app = typer.Typer(help="Models: list them, show one, import one.", invoke_without_command=True)
@@ -42,7 +42,7 @@ def import_(
     max_length: Annotated[
         int | None, typer.Option(help="Word pieces after which a text is cut off; its tokenizer's by default.")
     ] = None,
-    wanted_precision: WantedPrecision = None,
+    target_precision: TargetPrecision = None,
     json: Json = False,
 ) -> None:
     """Take in a model that was trained elsewhere, as a candidate: then evaluate and promote it.
@@ -58,6 +58,6 @@ def import_(
         source,
         categories=categories,
         max_length=max_length,
-        wanted_precision=checked_precision(wanted_precision),
+        target_precision=checked_precision(target_precision),
     )
     render.show(report, json, title="Imported")

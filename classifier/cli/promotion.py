@@ -66,7 +66,7 @@ def gate(
 def promote(
     model: Model = None,
     policy: Policy = None,
-    wanted_precision: Annotated[
+    target_precision: Annotated[
         float | None, typer.Option(help="Choose its threshold anew first: see `classifier evaluate`.")
     ] = None,
     json: Json = False,
@@ -74,9 +74,9 @@ def promote(
     """Make a model champion if the gate lets it: see `classifier gate`."""
     from classifier.pipeline.promotion import decisions, evaluation
 
-    wanted, place = checked_precision(wanted_precision), workspace()
+    wanted, place = checked_precision(target_precision), workspace()
     if wanted is not None:
-        evaluation.evaluate(place, model, wanted_precision=wanted)
+        evaluation.evaluate(place, model, target_precision=wanted)
     decision = decisions.promote_if_better(place, model, margins=_margins(place, policy), decided_by=_who("promote"))
     _show_decision(decision, json)
 

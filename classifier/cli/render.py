@@ -88,7 +88,7 @@ def _sureness(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "threshold" in found:
         yield "confidence below which it abstains", f"{found['threshold']:.4f}"
         yield "  share of articles that it labels", f"{found['coverage']:.4f}"
-        wanted = f" ({found['wanted_precision']:g} was wanted)" if "wanted_precision" in found else ""
+        wanted = f" ({found['target_precision']:g} was wanted)" if "target_precision" in found else ""
         yield f"  precision on them{wanted}", _text(found.get("precision"))
 
 
@@ -117,7 +117,7 @@ def status(report: Status, as_json: bool) -> None:
     _backlog(report.backlog)
     models([report.champion] if report.champion else [], as_json=False, title="Champion")
     if watched := report.watched:
-        alarms = f"alarm: {', '.join(watched.alarms)}; see: classifier watch" if watched.alarms else "no alarm"
+        alarms = f"alarm: {', '.join(watched.alarms)}; see: classifier drift" if watched.alarms else "no alarm"
         STDOUT.print(f"Watched {_text(watched.ran_at)}: {alarms}")
     for training in report.trainings:
         STDOUT.print(_training(training))
@@ -214,7 +214,7 @@ def runs(found: Sequence[RunStatus], as_json: bool) -> None:
     if not found:
         STDOUT.print("Ingests: none yet; run: classifier ingest FILES, or classifier sources ingest")
         return
-    counts = ("files", "read", "new", "changed", "unchanged", "rejected", "repeated")
+    counts = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
     table = _table("Ingests", "source", "status", "began", *counts)
     for run in found:
         values = (_text(getattr(run, name)) for name in counts)

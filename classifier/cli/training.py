@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from classifier.cli import progress, render
-from classifier.cli.common import Json, WantedPrecision, checked_precision
+from classifier.cli.common import Json, TargetPrecision, checked_precision
 from classifier.cli.common import workspace as _workspace
 
 
@@ -56,11 +56,11 @@ def train(
     ema_decay: Annotated[
         float | None, typer.Option(help="Keep the weights' moving average, which remembers this much a step.")
     ] = None,
-    blend: Annotated[
+    ensemble: Annotated[
         str | None,
         typer.Option(help="Who answers beside the network: linear, on words; style, to tell authors apart; or none."),
     ] = None,
-    wanted_precision: WantedPrecision = None,
+    target_precision: TargetPrecision = None,
     json: Json = False,
 ) -> None:
     """Train a candidate on the annotated articles of the train split.
@@ -95,7 +95,7 @@ def train(
         layer_decay=layer_decay,
         label_smoothing=label_smoothing,
         ema_decay=ema_decay,
-        blend=blend,
+        ensemble=ensemble,
     )
     with progress.training(quiet=json) as on_progress:
         report = candidate.train(
@@ -104,7 +104,7 @@ def train(
             encoder_name=encoder,
             start_from=start_from,
             min_new_annotations=min_new_annotations,
-            wanted_precision=checked_precision(wanted_precision),
+            target_precision=checked_precision(target_precision),
             on_progress=on_progress,
         )
     render.show(report, json, title="Trained" if isinstance(report, candidate.Trained) else "Not trained")

@@ -22,7 +22,7 @@ TRAINING: Mapping[str, Any] = {
     "epochs": 2,
     "learning_rate": 1e-4,
     "max_length": 128,
-    "blend": "linear",
+    "ensemble": "linear",
     "min_new_annotations": 0,  # a second demo shows a training, too
 }
 

@@ -33,7 +33,7 @@ BEGIN = 0.3
 """Share of the articles that the first threshold labels at least: 0.1 to 0.5 were simulated, this one covers most."""
 
 SHARES = 10
-"""Coverages that are looked at where the wanted precision is not shown: a tenth of the articles, two tenths …"""
+"""Coverages that are looked at where the target precision is not shown: a tenth of the articles, two tenths …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Threshold:
     """
 
     value: float
-    wanted_precision: float
+    target_precision: float
     at_least: float
     precision: float
     coverage: float
@@ -54,7 +54,7 @@ class Threshold:
     @property
     def reached(self) -> bool:
         """Whether the bound is as high as the precision that was wanted."""
-        return self.at_least >= self.wanted_precision
+        return self.at_least >= self.target_precision
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Threshold:
@@ -73,8 +73,8 @@ class Threshold:
             f"articles that it labels"
         )
         if self.reached:
-            return f"{found}, {self.wanted_precision:g} was wanted"
-        return f"{found}; the {self.wanted_precision:g} that was wanted cannot be shown with so many articles"
+            return f"{found}, {self.target_precision:g} was wanted"
+        return f"{found}; the {self.target_precision:g} that was wanted cannot be shown with so many articles"
 
 
 def choose_threshold(
@@ -99,7 +99,7 @@ def choose_threshold(
     place, bound = (passed, wanted) if wanted and passed is not None else _best(hits, ends, everything=not wanted)
     return Threshold(
         value=0.0 if place + 1 == len(ordered) else float(ordered[place]),
-        wanted_precision=wanted,
+        target_precision=wanted,
         at_least=bound,
         precision=float(hits[place] / (place + 1)),
         coverage=float((place + 1) / len(ordered)),

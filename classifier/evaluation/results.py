@@ -28,12 +28,12 @@ def build_results(
     *,
     temperature: float = temperature_scaling.NONE,
     threshold: float | None = None,
-    wanted_precision: float | None = None,
+    target_precision: float | None = None,
 ) -> dict[str, Any]:
     """Return intervals, calibration, accuracy against coverage, slices and the most confident mistakes.
 
     The answers are at the temperature, and what they were without it is said beside; below the threshold, which was
-    chosen for a wanted precision, the model abstains. Every interval holds 95 % of the resamples by cluster of
+    chosen for a target precision, the model abstains. Every interval holds 95 % of the resamples by cluster of
     near-duplicates.
     """
     sums = bootstrap.sums(reliability.contributions(sample.truth, answers), sample.clusters, resamples=RESAMPLES)
@@ -51,7 +51,7 @@ def build_results(
             "before": _calibration(sample, _as_it_was(answers, temperature)),
         },
         "coverage": _coverage(sample, answers),
-        "abstention": None if threshold is None else _abstention(sample, answers, threshold, wanted_precision),
+        "abstention": None if threshold is None else _abstention(sample, answers, threshold, target_precision),
         "slices": _slices(sample, answers.predicted, baseline),
         "mistakes": _mistakes(sample, answers),
     }
@@ -86,7 +86,7 @@ def _abstention(sample: TestArticles, answers: Predictions, threshold: float, wa
     right = answers.predicted[said] == sample.truth[said]
     return {
         "threshold": threshold,
-        "wanted_precision": wanted,
+        "target_precision": wanted,
         "coverage": float(said.mean()),
         "precision": float(right.mean()) if len(right) else None,
         "precision_interval": _share(right, sample.clusters[said]) if len(right) else None,

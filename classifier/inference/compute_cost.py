@@ -6,7 +6,7 @@ vary less, and still vary. The products of labelling's graph follow from the wei
 input and its chunks, so this figure is the same on every machine and in every run.
 
 Not counted is what takes little of the time: embeddings, softmax, layer norms, and tokenising. Not counted either is
-a blend's linear classifier, of which the products are few; counting its words runs beside the network.
+an ensemble's linear classifier, of which the products are few; counting its words runs beside the network.
 """
 
 from __future__ import annotations

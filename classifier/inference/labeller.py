@@ -58,7 +58,7 @@ class Prepared:
     """A tokenised page: each distinct text stands once in `batches`, in one chunk or several.
 
     `owners` leads from each chunk to its row among the distinct texts, `positions` from each text, in the order
-    given, to it; `weights` say how much each chunk counts. `scores` are a blend's linear ones, shape
+    given, to it; `weights` say how much each chunk counts. `scores` are an ensemble's linear ones, shape
     (distinct texts, categories).
     """
 
@@ -74,7 +74,7 @@ class Labeller:
     """Turns texts into probabilities.
 
     `prepare` may run in one thread, for the next page, while `run` is in another one, for this page:
-    both leave Python's lock, but for a blend's counting of words.
+    both leave Python's lock, but for an ensemble's counting of words.
     """
 
     tokenization: Tokenization
@@ -82,11 +82,11 @@ class Labeller:
     categories: tuple[str, ...]
     sizes: BatchSizes = batch_sizes.COMMON
     temperature: float = temperature_scaling.NONE
-    blend: Ensemble | None = None
+    ensemble: Ensemble | None = None
 
     @classmethod
     def of(cls, artefact: Artefact, engine: InferenceEngine, *, home: Path | None = None) -> Labeller:
-        """Read the artefact's tokenizer, temperature and blend; `engine` holds the same artefact's weights.
+        """Read the artefact's tokenizer, temperature and ensemble; `engine` holds the same artefact's weights.
 
         `home` is where the machine's batch sizes are kept; without one, a common size is taken.
         """
@@ -95,7 +95,7 @@ class Labeller:
             engine,
             artefact.categories,
             temperature=artefact.temperature,
-            blend=artefact.blend(),
+            ensemble=artefact.ensemble(),
         )
         if home is None:
             return labeller
@@ -121,7 +121,7 @@ class Labeller:
         rows: dict[str, int] = {}
         positions = np.fromiter((rows.setdefault(text, len(rows)) for text in texts), np.int64, count=len(texts))
         chunks = self.tokenization.chunks(list(rows))
-        scores = self.blend.linear.scores(list(rows)) if self.blend and rows else None
+        scores = self.ensemble.linear.scores(list(rows)) if self.ensemble and rows else None
         return Prepared(tuple(self._batches(chunks.pieces)), positions, chunks.owners, chunks.weights, scores)
 
     def run(self, prepared: Prepared) -> Probabilities:
@@ -134,8 +134,8 @@ class Labeller:
         for batch in prepared.batches:
             chunks[batch.rows] = self.engine.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
         distinct = text_chunking.pool(chunks, prepared.owners, prepared.weights)
-        if self.blend and prepared.scores is not None:
-            distinct = self.blend.weights.apply(distinct, prepared.scores)
+        if self.ensemble and prepared.scores is not None:
+            distinct = self.ensemble.weights.apply(distinct, prepared.scores)
         if broken := len(distinct) - int(np.isfinite(distinct).all(axis=1).sum()):
             raise FloatingPointError(
                 f"{broken} of {len(distinct)} distinct texts have probabilities that are no number"

@@ -63,7 +63,7 @@ class Source(BaseModel):
     name: str = Field(max_length=_NAME_LIMIT, pattern=r"^\w[\w .-]*$")
     group: str = Field("hourly", min_length=1)
     max_rejected: float = Field(0.05, ge=0, le=1)
-    bear_rows: int = Field(0, ge=0)
+    min_rejected_rows: int = Field(0, ge=0)
     timezone: str = "UTC"
     proportions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     mapping: ColumnMapping = Field(default=ColumnMapping(), alias="columns")
@@ -87,7 +87,7 @@ class Source(BaseModel):
     def digest(self) -> bytes:
         """A SHA-256 of how rows are made of what is read: another, and everything is read again."""
         how = self.model_dump_json(
-            exclude={"name", "group", "max_rejected", "bear_rows", "proportions", "timeout_s", "allow_private"}
+            exclude={"name", "group", "max_rejected", "min_rejected_rows", "proportions", "timeout_s", "allow_private"}
         )
         return hashlib.sha256(how.encode()).digest()
 
@@ -131,7 +131,7 @@ class FeedSource(Source):
     kind: Literal["feed"]
     url: str = Field(max_length=1700)
     mapping: EntryMapping = Field(default=EntryMapping(), alias="columns")
-    bear_rows: int = Field(5, ge=0)
+    min_rejected_rows: int = Field(5, ge=0)
     timeout_s: float = Field(20, gt=0, le=300)
     allow_private: bool = False
 
@@ -157,7 +157,7 @@ class SqlSource(Source):
     watermark: str | None = None
     overlap_s: float = Field(60, ge=0)
     timeout_s: float = Field(300, gt=0, le=3000)
-    bear_rows: int = Field(5, ge=0)
+    min_rejected_rows: int = Field(5, ge=0)
     url: str | None = None
     url_from: str | None = None
     connection: str | None = None

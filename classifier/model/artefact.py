@@ -2,9 +2,9 @@
 
 `config.json` (with `id2label`), `model.safetensors` and the tokenizer's files are those of
 `transformers`. Ours is `classifier.json`, the manifest: the order of the categories, the length at
-which texts are cut, what becomes of longer ones, the weights of a blend, the temperature of its confidence,
+which texts are cut, what becomes of longer ones, the weights of an ensemble, the temperature of its confidence,
 how the model came about, and the sha256 of every other file. It is written last, so a directory that has one
-is complete; an artefact never changes afterwards. A blend's linear classifier has files of its own.
+is complete; an artefact never changes afterwards. An ensemble's linear classifier has files of its own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _UNFINISHED = re.compile(r"\.\d{8}-\d{6}-[0-9a-f]{4}\..+")
 FORMAT = 1
 FORMAT_OF_CHUNKS = 2
 """Of models that read in chunks: versions that know of none refuse it, where they would cut off silently."""
-FORMAT_OF_BLENDS = 3
+FORMAT_OF_ENSEMBLES = 3
 """Of networks that a linear classifier answers beside; they may read in chunks, too."""
 
 
@@ -74,7 +74,7 @@ class Artefact:
         chunking = text_chunking.from_manifest(self.manifest)
         return Tokenization.read(self.directory, int(self.manifest["max_length"]), chunking)
 
-    def blend(self) -> Ensemble | None:
+    def ensemble(self) -> Ensemble | None:
         """Read the linear classifier that answers beside the network, if one does.
 
         Raises:
@@ -115,7 +115,7 @@ def write_artefact(
         for name, content in {**(beside or {}), **(blended.linear.to_files() if blended else {})}.items():
             (aside / name).write_bytes(content)
         manifest = {
-            "format": FORMAT_OF_BLENDS if blended else FORMAT_OF_CHUNKS if chunking else FORMAT,
+            "format": FORMAT_OF_ENSEMBLES if blended else FORMAT_OF_CHUNKS if chunking else FORMAT,
             "categories": list(categories),
             "max_length": max_length,
             "long_articles": text_chunking.to_manifest(chunking),
@@ -197,8 +197,8 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
         manifest = json.loads(content)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(f"{path}: not JSON ({error}); restore the directory from a backup") from error
-    if not isinstance(manifest, dict) or manifest.get("format") not in range(FORMAT, FORMAT_OF_BLENDS + 1):
-        known = f"{FORMAT} to {FORMAT_OF_BLENDS}"
+    if not isinstance(manifest, dict) or manifest.get("format") not in range(FORMAT, FORMAT_OF_ENSEMBLES + 1):
+        known = f"{FORMAT} to {FORMAT_OF_ENSEMBLES}"
         raise ArtefactError(f"{path}: not a manifest of format {known}; another version of the classifier wrote it")
     return manifest
 

@@ -44,7 +44,7 @@ class EnsembleWeights:
     def loss(self, probabilities: Probabilities, scores: Scores, truth: CategoryIndices) -> float:
         """Return the mean negative log-likelihood, with one further article that may be of any category.
 
-        Without that one, a blend that has all of a few hundred articles right would be made certain (Platt, 1999).
+        Without that one, an ensemble that has all of a few hundred articles right would be made certain (Platt, 1999).
         """
         logits = self._logits(probabilities, scores)
         logits -= logits.max(axis=1, keepdims=True)
@@ -82,20 +82,20 @@ def fit_weights(probabilities: Probabilities, scores: Scores, truth: CategoryInd
     return EnsembleWeights(network, linear)
 
 
-def to_manifest(blend: Ensemble | None) -> dict[str, Any]:
+def to_manifest(ensemble: Ensemble | None) -> dict[str, Any]:
     """Return what a model's manifest says of it; nothing of a network that answers alone."""
-    return {"blend": {"with": blend.linear.kind, "weights": asdict(blend.weights)}} if blend else {}
+    return {"ensemble": {"with": ensemble.linear.kind, "weights": asdict(ensemble.weights)}} if ensemble else {}
 
 
 def from_manifest(manifest: Mapping[str, Any]) -> tuple[str, EnsembleWeights] | None:
-    """Return the kind of linear classifier and the weights that a manifest names; None of a model that is no blend.
+    """Return the kind of linear classifier and the weights that a manifest names; None of a model that is no ensemble.
 
     Raises:
         ArtefactError: it is blended in a way that this version does not know.
     """
-    said = manifest.get("blend")
+    said = manifest.get("ensemble")
     if said is None:
         return None
     if (kind := said.get("with")) not in KINDS:
-        raise ArtefactError(f"blend with {kind!r}: another version of the classifier wrote the model")
+        raise ArtefactError(f"ensemble with {kind!r}: another version of the classifier wrote the model")
     return kind, EnsembleWeights(float(said["weights"]["network"]), float(said["weights"]["linear"]))

@@ -32,12 +32,12 @@ def alarm_since(connection: Connection, model_id: int, name: str) -> datetime | 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> None:
     """Insert what was found."""
-    connection.execute(insert(tables.watch_runs).values(**values))
+    connection.execute(insert(tables.drift_runs).values(**values))
 
 
 def last(connection: Connection) -> Row[*tuple[Any, ...]] | None:
     """Return when the champion was watched last, the checks that gave alarm, and the findings of all."""
-    runs, models = tables.watch_runs, tables.models
+    runs, models = tables.drift_runs, tables.models
     statement = (
         select(runs.c.ran_at, runs.c.alarms, runs.c.findings)
         .join(models, models.c.id == runs.c.model_id)
@@ -50,7 +50,7 @@ def last(connection: Connection) -> Row[*tuple[Any, ...]] | None:
 
 def over_time(connection: Connection, *, since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return what was found since a time, with the models' names, oldest first; of very many runs the newest."""
-    runs, models = tables.watch_runs, tables.models
+    runs, models = tables.drift_runs, tables.models
     statement = (
         select(runs, models.c.name.label("model"))
         .join(models, models.c.id == runs.c.model_id)

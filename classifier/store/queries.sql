@@ -460,7 +460,7 @@ FROM articles
 LEFT JOIN effective_annotations AS annotated ON annotated.article_id = articles.id
 GROUP BY annotated.category, articles.split
 
--- forget_former
+-- delete_previous
 -- What the model said of these articles before: it labels an article again when its text has changed.
 WITH former AS (
     DELETE FROM predictions WHERE model_id = :model_id AND article_id = ANY(:ids)
@@ -835,10 +835,10 @@ JOIN articles USING (id)
 -- alarm_since
 -- When a check's alarm began: the first of a model's last runs that all gave it. Null where the last one did not.
 SELECT min(ran_at)
-FROM watch_runs
+FROM drift_runs
 WHERE model_id = :model_id
   AND id > coalesce(
-    (SELECT max(id) FROM watch_runs WHERE model_id = :model_id AND NOT CAST(:name AS text) = ANY(alarms)), 0
+    (SELECT max(id) FROM drift_runs WHERE model_id = :model_id AND NOT CAST(:name AS text) = ANY(alarms)), 0
   )
 
 -- review_pool
@@ -1014,7 +1014,7 @@ SELECT
 -- insert_decision
 -- The annotation that settles what people said of an article: where a person's annotation of it is in force, and its
 -- text is still the given revision, if one is given.
-INSERT INTO annotations (article_id, revision, category, annotator, comment, decides)
+INSERT INTO annotations (article_id, revision, category, annotator, comment, is_resolution)
 SELECT id, revision, :category, :annotator, :comment, true
 FROM articles
 WHERE id = :article_id
@@ -1120,10 +1120,10 @@ GRANT CONNECT ON DATABASE {database} TO {role};
 GRANT USAGE ON SCHEMA public TO {role};
 GRANT SELECT ON article_labels, annotation_conflicts, annotation_opinions, annotations, predictions TO {role};
 GRANT SELECT ON annotations_in_force, effective_annotations TO {role};
-GRANT SELECT ON models, promotions, evaluations, evaluation_predictions, watch_runs TO {role};
+GRANT SELECT ON models, promotions, evaluations, evaluation_predictions, drift_runs TO {role};
 GRANT SELECT ON labelling_queue, review_queue, dead_letters, training_runs, training_metrics TO {role};
 GRANT SELECT (id, source, external_id, revision, content_revision, split, published_at, ingested_at, changed_at)
     ON articles TO {role};
-GRANT SELECT (id, source, kind, status, files, read, new, changed, unchanged, rejected, repeated, started_at, finished_at)
+GRANT SELECT (id, source, kind, status, files, read, new, changed, unchanged, rejected, duplicates, started_at, finished_at)
     ON ingest_runs TO {role};
 GRANT SELECT (id, source, reason, rejected_at, run_id) ON rejected_rows TO {role}

@@ -129,7 +129,13 @@ annotations = Table(
     Column("annotator", Text, nullable=False, comment="a person's name, or source:NAME for a file's own category"),
     _now("annotated_at"),
     Column("comment", Text),
-    Column("decides", Boolean, nullable=False, server_default="false", comment="settles what people said of it before"),
+    Column(
+        "is_resolution",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="settles what people said of it before",
+    ),
     Column("revision", Integer, nullable=False, comment="of the text annotated"),
     Index(None, "article_id", "id"),
     Index(None, "category"),
@@ -274,7 +280,7 @@ ingest_runs = Table(
     Column("changed", BigInteger, nullable=False, server_default="0", comment="rows with another text"),
     Column("unchanged", BigInteger, nullable=False, server_default="0"),
     Column("rejected", BigInteger, nullable=False, server_default="0"),
-    Column("repeated", BigInteger, nullable=False, server_default="0", comment="duplicates: a later row won"),
+    Column("duplicates", BigInteger, nullable=False, server_default="0", comment="duplicates: a later row won"),
     Column("error", Text, comment="one line, where it failed"),
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
@@ -287,7 +293,7 @@ source_state = Table(
     metadata,
     Column("source", Text, primary_key=True, comment="a declared source's name"),
     Column("unit", Text, primary_key=True, comment="a file's path, a feed's address, or query"),
-    Column("mapping", LargeBinary, nullable=False, comment="sha256 of how it was read: another, read again"),
+    Column("config_sha256", LargeBinary, nullable=False, comment="sha256 of how it was read: another, read again"),
     Column("size", BigInteger),
     Column("modified_at", DateTime(timezone=True)),
     Column("sha256", LargeBinary, comment="of the file, or of the feed's document"),
@@ -341,7 +347,7 @@ training_runs = Table(
     Column("model_id", ForeignKey(models.c.id, ondelete="SET NULL"), comment="what it became"),
     Column("error", Text, comment="one line, where it failed"),
     _now("started_at"),
-    _now("heard_at"),
+    _now("last_heartbeat_at"),
     Column("finished_at", DateTime(timezone=True)),
     CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
     Index(None, "training_key", "id"),
@@ -360,8 +366,8 @@ training_metrics = Table(
     _now("recorded_at"),
 )
 
-watch_runs = Table(
-    "watch_runs",
+drift_runs = Table(
+    "drift_runs",
     metadata,
     _key(),
     Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), nullable=False),
@@ -402,7 +408,7 @@ annotations_in_force = Table(
     Column("annotator", Text),
     Column("annotated_at", DateTime(timezone=True)),
     Column("comment", Text),
-    Column("decides", Boolean),
+    Column("is_resolution", Boolean),
 )
 
 article_labels = Table(

@@ -28,7 +28,7 @@ def start(connection: Connection, key: str, *, steps: int, epochs: int, from_ste
     runs, metrics = tables.training_runs, tables.training_metrics
     connection.execute(
         update(runs)
-        .where(runs.c.status == "running", runs.c.heard_at < func.now() - _FORGOTTEN)
+        .where(runs.c.status == "running", runs.c.last_heartbeat_at < func.now() - _FORGOTTEN)
         .values(status="failed", error="it was killed, and nobody went on with it", finished_at=func.now())
     )
     goes_on = (runs.c.status == "running") | ((runs.c.status == "failed") & (literal(from_step) > 0))
@@ -38,7 +38,9 @@ def start(connection: Connection, key: str, *, steps: int, epochs: int, from_ste
         values = {"training_key": key, "steps": steps, "epochs": epochs}
         return int(connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one())
     again = {"attempts": runs.c.attempts + 1, "status": "running", "error": None, "finished_at": None}
-    connection.execute(update(runs).where(runs.c.id == run_id).values(**again, step=from_step, heard_at=func.now()))
+    connection.execute(
+        update(runs).where(runs.c.id == run_id).values(**again, step=from_step, last_heartbeat_at=func.now())
+    )
     connection.execute(delete(metrics).where(metrics.c.run_id == run_id, metrics.c.step > from_step))
     return int(run_id)
 
@@ -50,7 +52,7 @@ def record(connection: Connection, run_id: int, points: Sequence[Mapping[str, An
     statement = statement.on_conflict_do_update(index_elements=["run_id", "step"], set_=changed)
     connection.execute(statement, [{"run_id": run_id, **point} for point in points])
     runs = tables.training_runs
-    connection.execute(update(runs).where(runs.c.id == run_id).values(**now, heard_at=func.now()))
+    connection.execute(update(runs).where(runs.c.id == run_id).values(**now, last_heartbeat_at=func.now()))
 
 
 def finish(
@@ -74,7 +76,7 @@ def under_way(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
     runs, metrics = tables.training_runs, tables.training_metrics
     scored = select(metrics.c.macro_f1).where(metrics.c.run_id == runs.c.id, metrics.c.macro_f1.is_not(None))
     last_score = scored.order_by(metrics.c.step.desc()).limit(1).scalar_subquery()
-    silence = func.extract("epoch", func.now() - runs.c.heard_at)
+    silence = func.extract("epoch", func.now() - runs.c.last_heartbeat_at)
     statement = select(runs, last_score.label("macro_f1"), silence.label("silent_s"))
     return connection.execute(statement.where(runs.c.status == "running").order_by(runs.c.id.desc())).all()
 

@@ -78,7 +78,7 @@ def write_predictions(
     """COPY a page's predictions, in place of the model's former ones; `probabilities` has a row an article."""
     ids = np.fromiter((article.id for article in articles), np.int64, count=len(articles))
     revisions = np.fromiter((article.revision for article in articles), np.int32, count=len(articles))
-    connection.execute(query("forget_former"), {"model_id": model.id, "ids": ids.tolist()})
+    connection.execute(query("delete_previous"), {"model_id": model.id, "ids": ids.tolist()})
     data = copy.predictions_binary(model.id, model.categories, ids, revisions, probabilities)
     copy.copy(connection, "copy_predictions", data)
 

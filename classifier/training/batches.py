@@ -41,14 +41,14 @@ class Size:
 class Batch:
     """Articles padded to one width and to the rows of that width.
 
-    `importance` is how much an article counts, and 0 for a row that only fills the batch, shape (rows,).
+    `sample_weight` is how much an article counts, and 0 for a row that only fills the batch, shape (rows,).
     `rows` are the articles' positions in the data, as many as there are articles.
     """
 
     tokens: TokenIds
     mask: PaddingMask
     targets: CategoryIndices
-    importance: Probabilities
+    sample_weight: Probabilities
     rows: NDArray[np.int64]
 
 
@@ -81,9 +81,9 @@ def batches(
         tokens, mask = pad([pieces[row] for row in rows], width, count)
         padded = np.zeros(count, dtype=np.int64)
         padded[: len(rows)] = targets[rows]
-        importance = np.zeros(count, dtype=np.float32)
-        importance[: len(rows)] = 1.0 if weights is None else weights[rows]
-        yield Batch(tokens, mask, padded, importance, rows)
+        sample_weight = np.zeros(count, dtype=np.float32)
+        sample_weight[: len(rows)] = 1.0 if weights is None else weights[rows]
+        yield Batch(tokens, mask, padded, sample_weight, rows)
 
 
 def masked(batch: Batch, share: float, mask_id: int, generator: np.random.Generator) -> Batch:
@@ -99,7 +99,7 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     """Cut a batch into `parts` of the same number of rows, the mean of whose gradients is the batch's.
 
     Where the rows cannot be dealt evenly, rows of padding fill the last part. The loss of a part is its mean
-    over all of its rows, so the articles' importance makes up for them.
+    over all of its rows, so the articles' sample_weight makes up for them.
     """
     if parts == 1:
         return [batch]
@@ -110,9 +110,9 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     mask = np.pad(batch.mask, ((0, more), (0, 0)))
     mask[size:, 0] = 1  # attention over nothing is not a number
     targets = np.pad(batch.targets, (0, more))
-    importance = np.pad(batch.importance, (0, more)) * np.float32(rows * parts / size)
+    sample_weight = np.pad(batch.sample_weight, (0, more)) * np.float32(rows * parts / size)
     return [
-        Batch(tokens[part], mask[part], targets[part], importance[part], batch.rows[part])
+        Batch(tokens[part], mask[part], targets[part], sample_weight[part], batch.rows[part])
         for part in (slice(first, first + rows) for first in range(0, rows * parts, rows))
     ]
 

@@ -119,7 +119,7 @@ def _attempt(
             network.load(replace(checkpoint, weights=head))
         run = TrainingLoop(network, *data, recipe, checkpoints, on_progress, parts)
         if state is not None:
-            run.go_on_from(state)
+            run.resume_from(state)
         run.all_epochs()
         network.restore(run.best_weights)
     except StepTooLargeError:

@@ -75,7 +75,7 @@ class TrainingLoop:
             )
         )  # fmt: skip
 
-    def go_on_from(self, state: TrainingState) -> None:
+    def resume_from(self, state: TrainingState) -> None:
         """Take a saved state up, unless it is one of another version of this code."""
         try:
             self.network.load_state(state.network, parts=state.position.parts)
@@ -110,7 +110,7 @@ class TrainingLoop:
         data = self.train.pieces, self.train.chunk_targets
         for batch in batches(*data, size=self.size, weights=self.weights, shuffle=self.shuffle, start=at.batch):
             found = [
-                self.network.fit_batch(part.tokens, part.mask, part.targets, part.importance)
+                self.network.fit_batch(part.tokens, part.mask, part.targets, part.sample_weight)
                 for part in split(self._masked(batch), at.parts)
             ]
             done = self.position.batch

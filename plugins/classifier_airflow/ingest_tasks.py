@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 REJECTED = "rejected rows"
 """What a run that reads again what was rejected lists as its source."""
 
-COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "repeated")
+COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
 
 
 def chosen(*, files: str | None, group: str | None, rejected: bool = False) -> list[dict[str, str]]:

@@ -24,7 +24,7 @@ P = ParamSpec("P")
 SWITCHES = ("statsd_on", "statsd_datadog_enabled", "otel_on")
 """Options of Airflow's section [metrics], each of which switches metrics on."""
 
-WATCHED = (
+DRIFT_FIGURES = (
     "category_drift", "length_drift", "confidence_drift", "confidence", "abstained", "estimated_accuracy",
     "audited_accuracy",
 )  # fmt: skip
@@ -105,16 +105,16 @@ def judged(verdict: str) -> None:
 
 
 @metric
-def watched() -> None:
+def drift_checked() -> None:
     """Send what was found when the champion was watched last; what there was too little to judge by is left out."""
     from classifier.pipeline.monitoring import drift_history
     from classifier_airflow.workspace import workspace
 
     found = drift_history.read_history(workspace())
-    for name in WATCHED:
+    for name in DRIFT_FIGURES:
         if (value := getattr(found.last, name, None)) is not None:
-            _gauge(f"watch.{name}", value)
-    _gauge("watch.alarms", sum(one.check.outcome == "alarm" for one in found.findings))
+            _gauge(f"drift.{name}", value)
+    _gauge("drift.alarms", sum(one.check.outcome == "alarm" for one in found.findings))
 
 
 @metric

@@ -17,7 +17,7 @@ from tests.support import loopback
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-COUNTS = dict.fromkeys(("files", "read", "new", "changed", "unchanged", "rejected", "repeated"), 3)
+COUNTS = dict.fromkeys(("files", "read", "new", "changed", "unchanged", "rejected", "duplicates"), 3)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_tag_keeps_only_what_metrics_systems_take(metrics):
     with loopback.statsd() as heard:
         metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=heard.port, statsd_influxdb_enabled=True)
         signals.ingested({"name": "the wire, in=English"}, COUNTS)
-        heard.wait_for("airflow.classifier.ingest.repeated,source=the_wire__in_English")
+        heard.wait_for("airflow.classifier.ingest.duplicates,source=the_wire__in_English")
     assert heard.values["airflow.classifier.ingest.new,source=the_wire__in_English"] == [3]
 
 

@@ -49,7 +49,9 @@ def form(page, button):
 
 
 def said(workspace):
-    return query(workspace.database, "SELECT article_id, category, annotator, decides FROM annotations ORDER BY id")
+    return query(
+        workspace.database, "SELECT article_id, category, annotator, is_resolution FROM annotations ORDER BY id"
+    )
 
 
 class TestReview:
@@ -177,7 +179,7 @@ class TestReview:
 
 class TestWatching:
     FOUND = (
-        "INSERT INTO watch_runs (model_id, ran_at, articles, audited, estimated_accuracy, category_drift, "
+        "INSERT INTO drift_runs (model_id, ran_at, articles, audited, estimated_accuracy, category_drift, "
         "length_drift, abstained, findings, alarms) "
         "SELECT max(id), now() - make_interval(days => :ago), 300, 0, 0.9, 0.1, :length, 0.25, "
         "CAST(:findings AS jsonb), ARRAY['length'] FROM models"

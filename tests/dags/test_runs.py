@@ -74,7 +74,7 @@ def test_labelling_without_a_champion_is_skipped(run):
 
 
 def test_watching_without_a_champion_is_skipped(run):
-    assert run("watch_classifier") == {"watch": "skipped", "alarm": "skipped"}
+    assert run("watch_classifier") == {"check_drift": "skipped", "alarm": "skipped"}
 
 
 def test_nothing_is_asked_without_a_champion(run):
@@ -193,13 +193,13 @@ def test_two_workers_label_everything_that_waits(run, value):
 @pytest.mark.slow
 def test_an_alarm_fails_the_run_says_why_and_is_kept(run, value, monkeypatch, caplog):
     """The test articles are of two topics by halves, and so are the incoming ones, but for these."""
-    monkeypatch.setenv("CLASSIFIER_WATCH_LEAST", "10")
-    assert run("watch_classifier") == {"watch": "success", "alarm": "success"}
-    monkeypatch.setenv("CLASSIFIER_WATCH_DRIFT", "0.000001")
+    monkeypatch.setenv("CLASSIFIER_DRIFT_MIN_ARTICLES", "10")
+    assert run("watch_classifier") == {"check_drift": "success", "alarm": "success"}
+    monkeypatch.setenv("CLASSIFIER_DRIFT_MAX_DISTANCE", "0.000001")
     monkeypatch.setattr("classifier.evaluation.drift_checks.ALPHA", 1.0)
-    assert run("watch_classifier") == {"watch": "success", "alarm": "failed"}
+    assert run("watch_classifier") == {"check_drift": "success", "alarm": "failed"}
     assert "length: Jensen-Shannon distance" in caplog.text
-    assert value("SELECT array_agg(DISTINCT cardinality(alarms) > 0) FROM watch_runs") == [False, True]
+    assert value("SELECT array_agg(DISTINCT cardinality(alarms) > 0) FROM drift_runs") == [False, True]
 
 
 def test_humans_are_asked_about_what_was_labelled(run, value):

@@ -134,7 +134,7 @@ def test_a_drift_is_sent_as_figures_and_told_to_people(run, heard, told):
     already = len(told.posted)
     assert run("watch_classifier").state == "failed"
     assert metrics(heard, "watch.")["watch.category_drift"] > 0.2
-    assert metrics(heard, "watch.")["watch.alarms"] >= 1
+    assert metrics(heard, "drift.")["drift.alarms"] >= 1
     (alert,) = map(json.loads, told.posted[already:])
     assert (alert["title"], alert["type"]) == ("watch_classifier: alarm", "warning")
     assert "category mix" in alert["message"]

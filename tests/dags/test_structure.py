@@ -38,7 +38,7 @@ EDGES = {
         ("decline", "prune"),
     },
     "label_articles": {("workers", "label")},
-    "watch_classifier": {("watch", "alarm")},
+    "watch_classifier": {("check_drift", "alarm")},
     "review_articles": set(),
 }
 

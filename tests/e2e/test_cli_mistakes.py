@@ -407,9 +407,9 @@ def _(world):
     return "evaluate", "--engine", "tensorrt"
 
 
-@case("evaluate: a precision in percent", r"--wanted-precision 99: has to be at least 0 and less than 1, such as 0\.99")
+@case("evaluate: a precision in percent", r"--target-precision 99: has to be at least 0 and less than 1, such as 0\.99")
 def _(world):
-    return "evaluate", "--wanted-precision", "99"
+    return "evaluate", "--target-precision", "99"
 
 
 @case("evaluate: a threshold without validation articles", r"the validation split has no annotated article to choose a")
@@ -417,29 +417,29 @@ def _(world):
     world.annotated(articles(30))
     world.annotated(articles(30, seed=1, prefix="t"), split="test")
     world.model()
-    return "evaluate", "--wanted-precision", "0.9"
+    return "evaluate", "--target-precision", "0.9"
 
 
-@case("train: certainty is wanted", r"--wanted-precision 1: has to be at least 0 and less than 1")
+@case("train: certainty is wanted", r"--target-precision 1: has to be at least 0 and less than 1")
 def _(world):
-    return "train", "--wanted-precision", "1"
+    return "train", "--target-precision", "1"
 
 
 @case("watch: no champion", r"no model has been promoted yet")
 def _(world):
-    return ("watch",)
+    return ("drift",)
 
 
 @case("watch: a champion that was not evaluated", r"m1: not evaluated yet; run: classifier evaluate --model m1")
 def _(world):
     world.champion()
-    return ("watch",)
+    return ("drift",)
 
 
-@case("watch: a limit that is none", r"CLASSIFIER_WATCH_DRIFT: Input should be less than or equal to 1")
+@case("watch: a limit that is none", r"CLASSIFIER_DRIFT_MAX_DISTANCE: Input should be less than or equal to 1")
 def _(world):
-    world.environment["CLASSIFIER_WATCH_DRIFT"] = "2"
-    return ("watch",)
+    world.environment["CLASSIFIER_DRIFT_MAX_DISTANCE"] = "2"
+    return ("drift",)
 
 
 @case("promote: no such model", r"nobody: no such model")
@@ -888,7 +888,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(classifier, world, tabl
         "models",
         "evaluations",
         "promotions",
-        "watch_runs",
+        "drift_runs",
     )
     before, files = dump(world.workspace.database, *every, "rejected_rows"), files_under(tmp_path)
     tables = tables_of(world.workspace.database)

@@ -78,7 +78,7 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     assert evaluated["metrics"]["macro_f1"] > 0.9
     assert evaluated["baseline"]["accuracy"] > 0.9
     assert run("gate", "--sample", 0)["verdict"] == "promote"
-    assert run("promote", "--wanted-precision", 0.5, may_warn="does not beat the baseline")["promoted"] is True
+    assert run("promote", "--target-precision", 0.5, may_warn="does not beat the baseline")["promoted"] is True
     assert run("ingest", "fresh.csv", *columns)["enqueued"] == 60
     labelled = run("label", "--page-size", 16)
     assert (labelled["model"], labelled["labelled"], labelled["waiting"]) == (name, 60, 0)
@@ -155,7 +155,7 @@ def check_decisions(run, classifier, name):
     assert run("prune", "--keep-models", 0) == {"deleted": False, "models": []}
     page = Path(run("report")["page"])
     assert name in page.read_text(encoding="utf-8")
-    for command in (("gate", "--sample", 20), ("promotions",), ("prune", "--keep-models", 0), ("watch",), ("models",)):
+    for command in (("gate", "--sample", 20), ("promotions",), ("prune", "--keep-models", 0), ("drift",), ("models",)):
         done = classifier(*command)
         assert (done.returncode, done.stderr) == (0, ""), command
         assert done.stdout

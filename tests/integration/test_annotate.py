@@ -30,7 +30,7 @@ def ids(workspace):
 
 
 def said(workspace):
-    return query(workspace.database, "SELECT article_id, category, annotator, comment, decides FROM annotations")
+    return query(workspace.database, "SELECT article_id, category, annotator, comment, is_resolution FROM annotations")
 
 
 class TestReading:

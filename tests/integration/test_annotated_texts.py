@@ -319,7 +319,7 @@ class TestAtTheSameMoment:
                 wait_for(lambda: waits(workspace), within_s=60)
                 conflicts.resolve_conflict(workspace, 1, "a", annotator="cleo")
             changing.result(timeout=60)
-        assert query(workspace.database, "SELECT revision FROM annotations WHERE decides") == [(1,)]
+        assert query(workspace.database, "SELECT revision FROM annotations WHERE is_resolution") == [(1,)]
         assert in_force(workspace) == []
         with pytest.raises(ReviewError, match="no person has annotated it"):
             conflicts.resolve_conflict(workspace, 1, "a", annotator="cleo")

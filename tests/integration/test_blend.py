@@ -23,7 +23,7 @@ from classifier.training.recipes import Recipe
 from tests.support.synthetic import COLUMNS, articles, query, take_in
 from tests.support.tiny_models import make_encoder
 
-RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32", blend="linear")
+RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32", ensemble="linear")
 SIGNS = {"business": "zinc", "sport": "xenon"}
 """Words that the tiny encoder's vocabulary does not have: only who counts words can tell these categories apart."""
 
@@ -48,16 +48,16 @@ def unreadable(count, *, split=""):
 def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_path):
     take_in(workspace, tmp_path / "known.csv", unreadable(400), replace(COLUMNS, split="split"))
     encoder = str(make_encoder(tmp_path / "encoder"))
-    alone = candidate.train(workspace, replace(RECIPE, blend="none"), encoder_name=encoder)
+    alone = candidate.train(workspace, replace(RECIPE, ensemble="none"), encoder_name=encoder)
     together = candidate.train(workspace, RECIPE, encoder_name=encoder)
     assert evaluation.evaluate(workspace, alone.model).metrics.accuracy < 0.75
     assert evaluation.evaluate(workspace, together.model).metrics.accuracy == 1.0
-    assert "linear" in together.blend
-    assert not alone.blend
+    assert "linear" in together.ensemble
+    assert not alone.ensemble
 
     manifest = json.loads((Path(together.artefact) / "classifier.json").read_text())
     assert manifest["format"] == 3  # older versions would leave the linear classifier out
-    assert manifest["blend"]["weights"]["linear"] > 1
+    assert manifest["ensemble"]["weights"]["linear"] > 1
     assert manifest["sha256"].keys() >= {"linear.safetensors", "linear.terms.json"}
 
     with workspace.database.begin() as connection:
@@ -78,19 +78,19 @@ def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_t
             row["text"] = f"the yttrium{row['category']} q{number}"
     take_in(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
     made = candidate.train(
-        workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")), wanted_precision=0.9
+        workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")), target_precision=0.9
     )
     files = artefact.read_artefact(Path(made.artefact))
     labeller = Labeller.of(files, engines.choose_engine(files))
     with workspace.database.connect() as connection:
         learnt = reads.annotated_articles(connection, "train")
     unseen = ensembling.held_out(labeller, learnt)
-    assert "yttriumsport" in labeller.blend.linear.vectorizers[0].vocabulary_
-    assert "yttriumsport" not in unseen.blend.linear.vectorizers[0].vocabulary_
-    assert unseen.blend.weights == labeller.blend.weights
+    assert "yttriumsport" in labeller.ensemble.linear.vectorizers[0].vocabulary_
+    assert "yttriumsport" not in unseen.ensemble.linear.vectorizers[0].vocabulary_
+    assert unseen.ensemble.weights == labeller.ensemble.weights
 
     kept = query(workspace.database, THRESHOLDS)
-    evaluation.evaluate(workspace, wanted_precision=0.9)
+    evaluation.evaluate(workspace, target_precision=0.9)
     assert query(workspace.database, THRESHOLDS) == kept, "chosen anew on the same articles, it is the same"
     [(threshold,)] = kept
     assert threshold["value"] > 0.5
@@ -105,18 +105,20 @@ def test_with_too_few_validation_articles_the_network_answers_alone_and_it_is_sa
     take_in(workspace, tmp_path / "known.csv", articles(60))
     with caplog.at_level(logging.WARNING):
         made = candidate.train(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")))
-    assert "the network answers alone: a blend needs 50 validation articles" in caplog.text
-    assert artefact.read_artefact(Path(made.artefact)).blend() is None
+    assert "the network answers alone: an ensemble needs 50 validation articles" in caplog.text
+    assert artefact.read_artefact(Path(made.artefact)).ensemble() is None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "style"])
 def test_the_order_and_the_page_of_an_article_do_not_change_a_bit_of_it(workspace, tmp_path, kind):
     take_in(workspace, tmp_path / "known.csv", articles(600))
-    made = candidate.train(workspace, replace(RECIPE, blend=kind), encoder_name=str(make_encoder(tmp_path / "encoder")))
+    made = candidate.train(
+        workspace, replace(RECIPE, ensemble=kind), encoder_name=str(make_encoder(tmp_path / "encoder"))
+    )
     files = artefact.read_artefact(Path(made.artefact))
-    assert f", {kind} " in made.blend
-    assert files.manifest["blend"]["with"] == files.blend().linear.kind == kind
+    assert f", {kind} " in made.ensemble
+    assert files.manifest["ensemble"]["with"] == files.ensemble().linear.kind == kind
     labeller = Labeller.of(files, engines.choose_engine(files))
     texts = [row["text"] for row in articles(100, seed=5)]
     together = labeller.probabilities(texts)

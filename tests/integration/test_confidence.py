@@ -40,7 +40,7 @@ def place(workspace, tmp_path, monkeypatch):
 @pytest.fixture
 def imported(place, tmp_path):
     make_artefact(tmp_path / "elsewhere")
-    return model_import.import_model(place, str(tmp_path / "elsewhere"), wanted_precision=0.1)
+    return model_import.import_model(place, str(tmp_path / "elsewhere"), target_precision=0.1)
 
 
 def crown(place, name, **more):
@@ -69,7 +69,7 @@ def test_a_training_fits_both_on_validation_articles_alone_and_keeps_them(place,
 
     monkeypatch.setattr(Labeller, "probabilities", spy)
     make_encoder(tmp_path / "encoder")
-    trained = candidate.train(place, RECIPE, encoder_name=str(tmp_path / "encoder"), wanted_precision=0.5)
+    trained = candidate.train(place, RECIPE, encoder_name=str(tmp_path / "encoder"), target_precision=0.5)
     with place.database.connect() as connection:
         assert asked == {article.text for article in reads.annotated_articles(connection, "validation")}
     kept = json.loads((Path(trained.artefact) / "classifier.json").read_text())["confidence"]
@@ -79,7 +79,7 @@ def test_a_training_fits_both_on_validation_articles_alone_and_keeps_them(place,
     assert confidence == kept
     assert temperature == kept["temperature"]["value"] != 1
     assert threshold == pytest.approx(kept["threshold"]["value"])
-    assert (kept["temperature"]["articles"], kept["threshold"]["wanted_precision"]) == (60, 0.5)
+    assert (kept["temperature"]["articles"], kept["threshold"]["target_precision"]) == (60, 0.5)
     assert kept["temperature"]["nll_after"] < kept["temperature"]["nll_before"]
     assert trained.confidence.startswith(f"temperature {temperature:.4f}; abstains")
 
@@ -100,7 +100,7 @@ class TestEvaluation:
             "LATERAL (SELECT max(x) AS most FROM unnest(probabilities) AS x) AS best WHERE most >= m.threshold",
         )[0]
         assert (abstention["coverage"], abstention["precision"]) == (labelled / 60, right / labelled)
-        assert abstention["wanted_precision"] == 0.1
+        assert abstention["target_precision"] == 0.1
         shown = model_details.describe_model(place)
         assert shown.evaluation["confidence"] == json.loads(json.dumps(found.confidence))
         assert (shown.temperature, shown.confidence["threshold"]["reached"]) == (calibration["temperature"], True)
@@ -185,12 +185,12 @@ class TestView:
         assert self.abstained(labelled) == before
 
     def test_a_new_choice_of_the_champions_threshold_shows_at_once(self, labelled):
-        found = evaluation.evaluate(labelled, "champion", wanted_precision=0.0)
-        assert (found.confidence["threshold"], found.confidence["wanted_precision"]) == (0, 0)
+        found = evaluation.evaluate(labelled, "champion", target_precision=0.0)
+        assert (found.confidence["threshold"], found.confidence["target_precision"]) == (0, 0)
         assert set(self.abstained(labelled).values()) == {False}
         shown = model_details.describe_model(labelled, "champion")
         assert shown.confidence == {"temperature": {"value": 2.5}, "threshold": shown.confidence["threshold"]}
-        assert shown.confidence["threshold"]["wanted_precision"] == 0
+        assert shown.confidence["threshold"]["target_precision"] == 0
 
     def test_an_evaluation_alone_leaves_the_threshold(self, labelled):
         evaluation.evaluate(labelled, "champion")
@@ -204,14 +204,14 @@ def test_without_validation_articles_nothing_is_chosen_and_asking_for_it_says_wh
     imported = model_import.import_model(place, str(tmp_path / "elsewhere"))
     assert imported.confidence == "not calibrated, abstains from nothing"
     with pytest.raises(TrainingDataError, match="validation split has no annotated article to choose a threshold on"):
-        evaluation.evaluate(place, wanted_precision=0.9)
+        evaluation.evaluate(place, target_precision=0.9)
 
 
 @pytest.mark.usefixtures("imported")
 def test_a_model_from_elsewhere_is_calibrated_on_the_articles_that_are_here(place):
     ((temperature, articles_, wanted),) = query(
         place.database,
-        "SELECT temperature, confidence->'temperature'->'articles', confidence->'threshold'->'wanted_precision' "
+        "SELECT temperature, confidence->'temperature'->'articles', confidence->'threshold'->'target_precision' "
         "FROM models WHERE threshold IS NOT NULL",
     )
     assert temperature != 1

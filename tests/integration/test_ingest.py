@@ -213,7 +213,7 @@ def test_a_source_that_brings_its_own_splits_keeps_them(workspace, tmp_path):
 def test_the_last_row_of_an_id_wins(workspace, tmp_path):
     rows = [{"id": "1", "text": f"version {number}", "category": f"c{number}"} for number in range(5)]
     report = take_in(workspace, tmp_path / "x.csv", rows)
-    assert report == Ingested(files=1, read=5, repeated=4, new=1, annotations=1)
+    assert report == Ingested(files=1, read=5, duplicates=4, new=1, annotations=1)
     assert query(workspace.database, "SELECT text, revision FROM articles") == [("version 4", 1)]
     assert query(workspace.database, "SELECT category FROM annotations") == [("c4",)]
 

@@ -55,7 +55,7 @@ def scanned(database, statement, **values):
         ("claim_selected_page", {"first": 0, "last": 1, "size": 64, "after_priority": 0, "after_id": 9000,
                                  "source": "s", "since": None}),
         ("claimed_articles", {"ids": list(range(1000, 3000))}),
-        ("forget_former", {"model_id": 1, "ids": list(range(1000, 3000))}),
+        ("delete_previous", {"model_id": 1, "ids": list(range(1000, 3000))}),
         ("enqueue_backlog", {"after": 5000, "size": 10_000, "model_id": 1}),
         ("labelling_rate", {"minutes": 15, "most": 1000}),
         ("backlog_ahead", {}),

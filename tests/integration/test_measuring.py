@@ -186,7 +186,7 @@ def test_the_threshold_of_a_report_is_the_one_that_the_model_has(workspace, mode
     def meanwhile(*given):
         calls.append(given)
         if len(calls) == 1:
-            evaluation.evaluate(workspace, wanted_precision=0.9)
+            evaluation.evaluate(workspace, target_precision=0.9)
         return original(*given)
 
     monkeypatch.setattr(model_outputs, "compute_outputs", meanwhile)
@@ -194,7 +194,7 @@ def test_the_threshold_of_a_report_is_the_one_that_the_model_has(workspace, mode
     stored = query(
         workspace.database,
         "SELECT CAST(metrics #>> '{report,abstention,threshold}' AS real), threshold, "
-        "metrics #>> '{report,abstention,wanted_precision}' FROM evaluations, models",
+        "metrics #>> '{report,abstention,target_precision}' FROM evaluations, models",
     )
     assert len(stored) == 2
     assert all(reported == chosen is not None for reported, chosen, _ in stored)

@@ -58,7 +58,7 @@ def test_the_last_row_of_a_file_wins_across_steps_and_every_count_is_exact(works
         same = {identity for identity in last if texts.get(identity) == last[identity]}
         new = last.keys() - texts.keys()
         assert report.read == 150
-        assert (report.rejected, report.repeated) == (150 - len(good), len(good) - len(last))
+        assert (report.rejected, report.duplicates) == (150 - len(good), len(good) - len(last))
         assert (report.new, report.unchanged) == (len(new), len(same))
         assert report.changed == len(last) - len(new) - len(same)
         # another text has no annotation yet, and only a row with the text that is kept annotates it
@@ -82,7 +82,7 @@ def test_an_article_that_a_file_changes_and_changes_back_is_unchanged(workspace,
     take_in(workspace, tmp_path / "x.csv", [first])
     rows = [{**first, "text": "second", "category": "tech"}, *filler, first]
     report = take_in(workspace, tmp_path / "x.csv", rows)
-    assert report == Ingested(files=1, read=22, repeated=1, new=20, unchanged=1, enqueued=20)
+    assert report == Ingested(files=1, read=22, duplicates=1, new=20, unchanged=1, enqueued=20)
     assert query(workspace.database, "SELECT text, revision FROM articles WHERE external_id = 'a'") == [("first", 1)]
 
 

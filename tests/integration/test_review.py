@@ -211,7 +211,7 @@ class TestSheets:
         content = (tmp_path / "x.csv").read_text(encoding="utf-8-sig").replace('"","",""', '"b","ann","a pun"')
         (tmp_path / "x.csv").write_text(content, encoding="utf-8")
         sheets.import_sheet(workspace, tmp_path / "x.csv")
-        found = query(workspace.database, "SELECT category, annotator, comment, decides FROM annotations")
+        found = query(workspace.database, "SELECT category, annotator, comment, is_resolution FROM annotations")
         assert found == [("b", "ann", "a pun", False)]
 
     @pytest.mark.usefixtures("labelled")

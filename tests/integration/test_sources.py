@@ -53,7 +53,7 @@ def drop(path, rows, *, at=OLD):
 
 
 def runs(workspace, *columns):
-    names = ", ".join(columns or ("status", "files", "read", "new", "changed", "unchanged", "rejected", "repeated"))
+    names = ", ".join(columns or ("status", "files", "read", "new", "changed", "unchanged", "rejected", "duplicates"))
     return query(workspace.database, f"SELECT {names} FROM ingest_runs ORDER BY id")
 
 
@@ -395,7 +395,7 @@ class TestRetrying:
             assert before.still_bad == 1
             kept = {**mended}
             source = kept["bbc"].model_copy(
-                update={"mapping": kept["bbc"].mapping.model_copy(update={"published_at": None})}
+                update={"config_sha256": kept["bbc"].mapping.model_copy(update={"published_at": None})}
             )
             report = rejected_rows.retry_rejected(workspace, {"bbc": source}, lambda _: "")
         assert report.mended == 1

@@ -55,7 +55,7 @@ def test_batches_from_the_files_are_those_from_memory(tmp_path, tokenization, pa
             expected = in_memory(tokenization, parts[name])
             assert found.sha256() == expected.sha256()
             for one, other in zip(dealt(found), dealt(expected), strict=True):
-                for column in ("tokens", "mask", "targets", "importance", "rows"):
+                for column in ("tokens", "mask", "targets", "sample_weight", "rows"):
                     np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
 
 

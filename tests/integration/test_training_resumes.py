@@ -293,7 +293,7 @@ def test_the_parts_of_a_step_add_up_to_the_whole(encoder):
         network.prepare(networks.OptimizerConfig(0.01, 0.01, 1, 10, 1.0, parts))
         for _ in range(3):
             for part in split(batch, parts):
-                network.fit_batch(part.tokens, part.mask, part.targets, part.importance)
+                network.fit_batch(part.tokens, part.mask, part.targets, part.sample_weight)
         return network.weights()
 
     whole, parts = fitted(1), fitted(3)

@@ -31,7 +31,7 @@ def place(workspace):
     model = add_evaluated(workspace, "m1", wrong=range(0, 300, 20), confidence=0.95)
     with workspace.database.begin() as connection:
         writes.make_champion(connection, model.id)
-    settings = workspace.settings.model_copy(update={"watch_least": 100, "watch_articles": 1000})
+    settings = workspace.settings.model_copy(update={"drift_min_articles": 100, "drift_articles": 1000})
     return Workspace(workspace.database, settings), model
 
 
@@ -61,17 +61,17 @@ def test_what_comes_as_before_gives_no_alarm_and_is_kept(place):
     assert (found.model, found.articles, found.alarms) == ("m1", 200, ())
     kept = query(
         workspace.database,
-        "SELECT articles, audited, confidence, abstained, estimated_accuracy, audited_accuracy, alarms FROM watch_runs",
+        "SELECT articles, audited, confidence, abstained, estimated_accuracy, audited_accuracy, alarms FROM drift_runs",
     )
     assert kept == [(200, 0, pytest.approx(0.95), 0.0, pytest.approx(0.95), None, [])]
-    assert value(workspace.database, "SELECT jsonb_array_length(findings) FROM watch_runs") == 5
+    assert value(workspace.database, "SELECT jsonb_array_length(findings) FROM drift_runs") == 5
 
 
 def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
     workspace, model = place
     come(workspace, model, 200, a=0.95, words="test article")
     first = drift_check.check_drift(workspace)
-    run(workspace.database, "UPDATE watch_runs SET ran_at = '2026-01-02 03:04+00'")
+    run(workspace.database, "UPDATE drift_runs SET ran_at = '2026-01-02 03:04+00'")
     second = drift_check.check_drift(workspace)
     assert alarms(first) == alarms(second) == {"category mix"}
     assert status.read_status(workspace).watched.alarms == ["category mix"]
@@ -86,8 +86,10 @@ def test_an_alarm_that_had_ended_begins_anew(place):
     workspace, model = place
     come(workspace, model, 200, a=0.95, words="test article")
     drift_check.check_drift(workspace)
-    run(workspace.database, "UPDATE watch_runs SET ran_at = '2026-01-02 03:04+00'")
-    drift_check.check_drift(Workspace(workspace.database, workspace.settings.model_copy(update={"watch_drift": 1.0})))
+    run(workspace.database, "UPDATE drift_runs SET ran_at = '2026-01-02 03:04+00'")
+    drift_check.check_drift(
+        Workspace(workspace.database, workspace.settings.model_copy(update={"drift_max_distance": 1.0}))
+    )
     assert "since 2026-01-02" not in drift_check.check_drift(workspace).alarms[0]
 
 
@@ -135,7 +137,7 @@ def test_only_what_was_drawn_at_random_is_an_audit(place):
         connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": ids[49]})
     found = drift_check.check_drift(workspace)
     assert found.audited == 49
-    assert value(workspace.database, "SELECT audited_accuracy FROM watch_runs") == pytest.approx(40 / 49)
+    assert value(workspace.database, "SELECT audited_accuracy FROM drift_runs") == pytest.approx(40 / 49)
     assert "audit" in alarms(found), "confidence promises 0.95"
 
 
@@ -178,7 +180,7 @@ def test_no_statement_reads_a_whole_table(database, name, values):
 def test_the_command_prints_alarms_and_says_so_by_its_exit_code(classifier, database_url, place):
     workspace, model = place
     come(workspace, model, 300, a=0.95, words="test article")
-    done = classifier("watch", "--json", CLASSIFIER_DATABASE_URL=database_url.render_as_string(hide_password=False))
+    done = classifier("drift", "--json", CLASSIFIER_DATABASE_URL=database_url.render_as_string(hide_password=False))
     assert done.returncode == 1
     assert "category mix: Jensen-Shannon distance" in json.loads(done.stdout)["alarms"][0]
 
@@ -188,7 +190,7 @@ def test_what_was_found_over_time_outlives_champions_but_alarms_are_the_champion
     come(workspace, model, 150, a=1.0)
     for _ in range(2):
         assert "category mix" in alarms(drift_check.check_drift(workspace))
-    earlier = "UPDATE watch_runs SET ran_at = ran_at - interval '2 days' WHERE id = (SELECT min(id) FROM watch_runs)"
+    earlier = "UPDATE drift_runs SET ran_at = ran_at - interval '2 days' WHERE id = (SELECT min(id) FROM drift_runs)"
     run(workspace.database, earlier)
     found = drift_history.read_history(workspace)
     first, last = found.looks

@@ -227,7 +227,9 @@ def _own_table(connection: Connection, database: Database) -> None:
 
 CALLS: Mapping[str, Call] = {
     "ingest_runs.last_success": lambda c, _: reads.last_success(c, SOURCE),
-    "ingest_runs.remember": lambda c, _: ingest_runs.save_source_state(c, SOURCE, "/inbox/1.csv", {"mapping": b""}),
+    "ingest_runs.remember": lambda c, _: ingest_runs.save_source_state(
+        c, SOURCE, "/inbox/1.csv", {"config_sha256": b""}
+    ),
     "churn_samples.articles": lambda c, d: churn_samples.articles(c, d.ids(EVALUATED), d.champion.id),
     "churn_samples.articles without a champion": lambda c, d: churn_samples.articles(c, d.ids(EVALUATED), None),
     "churn_samples.to_label": lambda c, _: churn_samples.to_label(c),

@@ -12,7 +12,7 @@ CATEGORIES = 3
 
 
 def batch(shape, number, rows=5, width=16):
-    """Return the tokens, mask, targets and importance of a batch of articles of several lengths."""
+    """Return the tokens, mask, targets and sample_weight of a batch of articles of several lengths."""
     random = np.random.default_rng(number)
     tokens = random.integers(5, shape.vocab_size, (rows, width)).astype(np.int32)
     mask = (np.arange(width) < random.integers(1, width + 1, (rows, 1))).astype(np.int32)

@@ -238,7 +238,7 @@ def _abstention(one: Subject) -> str:
     if found["precision"] is None:
         return f"It abstains below a confidence of {found['threshold']:.4f}: from every one of these articles."
     low, high = found["precision_interval"]
-    wanted = f", where {percent(found['wanted_precision'])} was wanted" if found["wanted_precision"] else ""
+    wanted = f", where {percent(found['target_precision'])} was wanted" if found["target_precision"] else ""
     return (
         f"It abstains below a confidence of {found['threshold']:.4f}, which was chosen on the validation split. On the "
         f"{percent(found['coverage'])} of these articles that are above, {percent(found['precision'])} of its labels "

@@ -165,23 +165,23 @@ class Network:
             yield
 
     def fit_batch(
-        self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, importance: Probabilities
+        self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, sample_weight: Probabilities
     ) -> float:
         """Take one optimiser step and return its mean loss.
 
-        `importance` weighs each article's loss, shape (articles,); 0 marks a row of padding.
+        `sample_weight` weighs each article's loss, shape (articles,); 0 marks a row of padding.
 
         Raises:
             StepTooLargeError: it does not fit into memory. The network is of no use any more.
         """
         with training_state.memory_errors():
-            return self._step(tokens, mask, targets, importance)
+            return self._step(tokens, mask, targets, sample_weight)
 
     def _step_of_keras(
-        self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, importance: Probabilities
+        self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, sample_weight: Probabilities
     ) -> float:
         inputs = {"token_ids": tokens, "padding_mask": mask}
-        logs = self._model.train_on_batch(inputs, targets, sample_weight=importance, return_dict=True)
+        logs = self._model.train_on_batch(inputs, targets, sample_weight=sample_weight, return_dict=True)
         return float(logs["loss"])
 
     def hidden(self, tokens: TokenIds, mask: PaddingMask) -> NDArray[np.float32]:

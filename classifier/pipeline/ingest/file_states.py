@@ -52,7 +52,7 @@ class FileStates:
     def _seen(self, name: str) -> Any:
         with self.run.database.connect() as connection:
             seen = reads.source_state(connection, self.run.source, name)
-        return seen if seen is not None and bytes(seen.mapping) == self.digest else None
+        return seen if seen is not None and bytes(seen.config_sha256) == self.digest else None
 
     def _save_unchanged(
         self, file: SourceFile, stamp: object_store.FileStamp, values: Mapping[str, Any], connection: Connection
@@ -62,7 +62,7 @@ class FileStates:
         self._save(file, values, connection)
 
     def _save(self, file: SourceFile, values: Mapping[str, Any], connection: Connection) -> None:
-        state = {"mapping": self.digest, **values}
+        state = {"config_sha256": self.digest, **values}
         ingest_runs.save_source_state(connection, self.run.source, object_store.address(file), state)
 
 

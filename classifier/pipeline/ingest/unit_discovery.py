@@ -111,7 +111,7 @@ class UnitDiscovery:
             read=read,
             max_rejected=declared.max_rejected,
             proportions=declared.shares,
-            bear_rows=declared.bear_rows,
+            min_rejected_rows=declared.min_rejected_rows,
             zone=declared.zone,
             whole=whole,
             remember=remember,
@@ -124,10 +124,12 @@ class UnitDiscovery:
             return None
         with self.run.database.connect() as connection:
             seen = reads.source_state(connection, self.source.name, name)
-        return seen if seen is not None and bytes(seen.mapping) == self.source.digest else None
+        return seen if seen is not None and bytes(seen.config_sha256) == self.source.digest else None
 
     def _remember(self, name: str, values: Mapping[str, Any], connection: Connection) -> None:
-        ingest_runs.save_source_state(connection, self.source.name, name, {"mapping": self.source.digest, **values})
+        ingest_runs.save_source_state(
+            connection, self.source.name, name, {"config_sha256": self.source.digest, **values}
+        )
 
     def _remember_alone(self, name: str, values: Mapping[str, Any]) -> None:
         if self.dry:

@@ -44,14 +44,14 @@ Problem = SourceError | StatementTimeoutError
 class Ingested:
     """What was read, and what it changed.
 
-    `read` counts rows; `rejected` of them were bad and `repeated` were superseded by a later row of the
+    `read` counts rows; `rejected` of them were bad and `duplicates` were superseded by a later row of the
     same id. The others are articles: `new`, `changed` (another text than before) or `unchanged`.
     """
 
     files: int = 0
     read: int = 0
     rejected: int = 0
-    repeated: int = 0
+    duplicates: int = 0
     new: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -174,7 +174,7 @@ class Unit:
     """What is taken in whole or not at all.
 
     `name` is its address. `whole` says that a reading shows all of it, as a file's does and a feed's does
-    not. `bear_rows` bad rows are borne whatever their share. `remember` writes what has been read, in the
+    not. `min_rejected_rows` bad rows are borne whatever their share. `remember` writes what has been read, in the
     transaction of the rows.
     """
 
@@ -184,7 +184,7 @@ class Unit:
     read: Callable[[], Iterator[RawChunk]]
     max_rejected: float
     proportions: Proportions
-    bear_rows: int = 0
+    min_rejected_rows: int = 0
     zone: tzinfo = UTC
     whole: bool = True
     remember: Callable[[Connection], None] = lambda _: None
@@ -231,7 +231,7 @@ class Unit:
             files=1,
             read=read,
             rejected=rejected,
-            repeated=staged - merged.articles,
+            duplicates=staged - merged.articles,
             new=merged.new,
             changed=merged.changed,
             unchanged=merged.articles - merged.new - merged.changed,
@@ -246,7 +246,7 @@ class Unit:
     def _refuses(self, read: int, rejected: int) -> bool:
         if rejected <= self.max_rejected * read:
             return False
-        return rejected > self.bear_rows or rejected == read
+        return rejected > self.min_rejected_rows or rejected == read
 
     def _stage(self, connection: Connection, categories: CategoryNames) -> tuple[int, int, int]:
         """COPY every row into the staging tables, good or bad; return the counts of all, bad and good ones."""

@@ -48,14 +48,14 @@ class DriftReport:
 
 @use_case
 def check_drift(workspace: Workspace) -> DriftReport:
-    """Make every check, and keep what was found in `watch_runs`. Nothing else is changed.
+    """Make every check, and keep what was found in `drift_runs`. Nothing else is changed.
 
     Raises:
         NoChampionError: nothing has been promoted yet.
         NotEvaluatedError: the champion has no evaluation to compare with.
     """
     settings = workspace.settings
-    limits = Limits(settings.watch_drift, settings.watch_accuracy, settings.watch_least)
+    limits = Limits(settings.drift_max_distance, settings.drift_max_accuracy_loss, settings.drift_min_articles)
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
         evaluated = evaluation_results.newest_results(connection, champion)
@@ -97,7 +97,7 @@ def audited(connection: Connection, model: Model) -> AuditedLabels:
 
 def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[Articles, datetime | None]:
     """Return the articles that came last, and when the first of them came; of each text, its length is kept."""
-    since, size = _days_ago(settings.watch_days), settings.watch_articles
+    since, size = _days_ago(settings.drift_days), settings.drift_articles
     found = drift_runs.newest(connection, model.id, since=since, size=size)
     rows = [(row.category, row.confidence, len(row.text.split()), row.ingested_at) for row in found]
     now = Articles(

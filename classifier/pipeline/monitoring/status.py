@@ -41,7 +41,7 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """An ingest: `new` rows were inserted, `repeated` ones were duplicates that a later row superseded."""
+    """An ingest: `new` rows were inserted, `duplicates` ones were duplicates that a later row superseded."""
 
     source: str
     kind: str
@@ -54,7 +54,7 @@ class RunStatus:
     changed: int
     unchanged: int
     rejected: int
-    repeated: int
+    duplicates: int
     error: str | None
 
 

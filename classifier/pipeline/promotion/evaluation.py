@@ -85,7 +85,7 @@ class EvaluationReport:
 class _Data:
     """The annotated articles of each split; `facts` are the test articles' rows.
 
-    `exposure` says which of the test articles the model was trained on. `wanted_precision` is what its threshold was
+    `exposure` says which of the test articles the model was trained on. `target_precision` is what its threshold was
     chosen for.
     """
 
@@ -95,7 +95,7 @@ class _Data:
     validation: SpooledArticles
     exposure: TrainingExposure
     train_seconds: float | None
-    wanted_precision: float | None
+    target_precision: float | None
 
     @property
     def kept(self) -> list[int]:
@@ -119,7 +119,7 @@ def evaluate(
     name: str | None = None,
     *,
     engine: engines.EngineName = "auto",
-    wanted_precision: float | None = None,
+    target_precision: float | None = None,
 ) -> EvaluationReport:
     """Evaluate a model (the newest by default, or "champion") and store its figures and answers.
 
@@ -127,7 +127,7 @@ def evaluate(
     model was trained on, or near-duplicates of them, do not count in the figures; what it answers on them is stored.
 
     The figures go into the database and, as `NAME.evaluation.json`, beside the model's own directory. With
-    `wanted_precision`, the model's threshold is chosen anew on the validation split first; of the champion, readers
+    `target_precision`, the model's threshold is chosen anew on the validation split first; of the champion, readers
     then see at once what it abstains from.
 
     Raises:
@@ -136,19 +136,19 @@ def evaluate(
         TrainingDataError: the test split has no annotated article, or the validation split, to choose a threshold.
     """
     model, data = _read(workspace, name)
-    if wanted_precision is not None and not data.validation:
+    if target_precision is not None and not data.validation:
         raise TrainingDataError("the validation split has no annotated article to choose a threshold on")
     files = registry.open_artefact(model)
     chosen = engines.choose_engine(files, engine=engine)
     labeller = Labeller.of(files, chosen, home=workspace.settings.home)
     threshold = None
-    if wanted_precision is not None:
+    if target_precision is not None:
         unseen = ensembling.held_out(labeller, data.train)
         with workspace.database.connect() as connection:
             clusters = calibration.clusters_of(connection, data.validation)
-        threshold = calibration.choose_threshold(unseen, data.validation, wanted_precision, clusters)
+        threshold = calibration.choose_threshold(unseen, data.validation, target_precision, clusters)
         model = replace(model, threshold=threshold.value)
-        data = replace(data, wanted_precision=wanted_precision)
+        data = replace(data, target_precision=target_precision)
     shape = EncoderShape.from_config(checkpoint.read_config(files.directory))
     log.info("evaluating %s on %d articles", model.name, len(data.test))
     outputs = _answer(data, model_outputs.compute_outputs(workspace.database, model, labeller, shape, data.test))
@@ -156,7 +156,7 @@ def evaluate(
     while (present := _store(workspace, model, result, data, outputs, report, threshold)) != model:
         model = present  # another evaluation has chosen another threshold meanwhile
         with workspace.database.connect() as connection:
-            data = replace(data, wanted_precision=_wanted_precision(connection, model))
+            data = replace(data, target_precision=_target_precision(connection, model))
         result, report = _figures(model, data, outputs, result.engine)
     log.log(logging.INFO if result.beats_baseline else logging.WARNING, "%s: %s", model.name, result.verdict)
     return result
@@ -174,7 +174,7 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
         exposure = training_exposure.find_exposure(
             connection, [model], dict(zip(test.ids, test.text_hashes, strict=True))
         )
-        wanted = _wanted_precision(connection, model)
+        wanted = _target_precision(connection, model)
     if not test:
         raise TrainingDataError("the test split has no annotated article to evaluate on")
     if not (train or validation):
@@ -187,8 +187,8 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
     return model, _Data(test, rows, train, validation, exposure, seconds, wanted)
 
 
-def _wanted_precision(connection: Connection, model: Model) -> float | None:
-    found: float | None = (reads.confidence(connection, model.id) or {}).get("threshold", {}).get("wanted_precision")
+def _target_precision(connection: Connection, model: Model) -> float | None:
+    found: float | None = (reads.confidence(connection, model.id) or {}).get("threshold", {}).get("target_precision")
     return found
 
 
@@ -215,7 +215,7 @@ def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple
         guessed,
         temperature=model.temperature,
         threshold=model.threshold,
-        wanted_precision=data.wanted_precision,
+        target_precision=data.target_precision,
     )
     result = EvaluationReport(
         model.name,

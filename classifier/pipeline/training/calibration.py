@@ -39,18 +39,20 @@ def calibrate(
     categories: tuple[str, ...],
     validation: Sequence[AnnotatedArticle],
     *,
-    wanted_precision: float,
+    target_precision: float,
     clusters: Clusters,
-    blend: Ensemble | None = None,
+    ensemble: Ensemble | None = None,
 ) -> dict[str, Any]:
-    """Fit the temperature of the engine that would label here, with its blend, and choose a threshold at it.
+    """Fit the temperature of the engine that would label here, with its ensemble, and choose a threshold at it.
 
     `clusters` are those of `clusters_of`.
 
     Returns:
         What the model's manifest and row keep of both; nothing without validation articles of its categories.
     """
-    labeller = Labeller(tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories, blend=blend)
+    labeller = Labeller(
+        tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories, ensemble=ensemble
+    )
     probabilities, truth = outputs_of(labeller, validation)
     known = truth >= 0
     if not known.any():
@@ -58,7 +60,7 @@ def calibrate(
         return {}
     fitted = temperature_scaling.fit_temperature(probabilities[known], truth[known])
     calibrated = temperature_scaling.apply(probabilities, fitted)
-    threshold = _threshold(calibrated, truth, wanted_precision, clusters)
+    threshold = _threshold(calibrated, truth, target_precision, clusters)
     found = {"value": fitted, "articles": int(known.sum())}
     for when, some in (("before", probabilities), ("after", calibrated)):
         found[f"ece_{when}"] = _error(some[known], truth[known], categories)
@@ -76,10 +78,10 @@ def line(chosen: Mapping[str, Any]) -> str:
 
 
 def choose_threshold(
-    labeller: Labeller, validation: Sequence[AnnotatedArticle], wanted_precision: float, clusters: Clusters
+    labeller: Labeller, validation: Sequence[AnnotatedArticle], target_precision: float, clusters: Clusters
 ) -> Threshold:
     """Choose a registered model's threshold anew, at its temperature; there has to be a validation article."""
-    found = _threshold(*outputs_of(labeller, validation), wanted_precision, clusters)
+    found = _threshold(*outputs_of(labeller, validation), target_precision, clusters)
     log.info("%s", found)
     return found
 

@@ -52,14 +52,14 @@ class Trained:
     engine: str
     resumed_from_step: int
     confidence: str = ""
-    blend: str = ""
+    ensemble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     """What was chosen on the validation split for the trained network."""
 
-    blend: Ensemble | None
+    ensemble: Ensemble | None
     confidence: dict[str, Any]
 
 
@@ -71,14 +71,14 @@ def train(
     encoder_name: str | None = None,
     start_from: str | None = None,
     min_new_annotations: int = 0,
-    wanted_precision: float | None = None,
+    target_precision: float | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Trained | SkippedTraining:
     """Train, write the artefact and register it as a candidate.
 
     It starts from the encoder, or from the model of the name `start_from`, such as "champion". It does not where
     fewer than `min_new_annotations` have come since the last training that was decided on. A training of the same
-    articles and recipe that was killed is gone on with. `wanted_precision` is what the model's threshold is chosen
+    articles and recipe that was killed is gone on with. `target_precision` is what the model's threshold is chosen
     for, the settings' one without it.
 
     Raises:
@@ -90,7 +90,7 @@ def train(
     """
     start = starting_point.find_starting_point(workspace, encoder_name, start_from)
     with starting_point.kept_starting_point(workspace, start):
-        return _train(workspace, start, recipe, min_new_annotations, wanted_precision, on_progress)
+        return _train(workspace, start, recipe, min_new_annotations, target_precision, on_progress)
 
 
 def _train(
@@ -98,7 +98,7 @@ def _train(
     start: StartingPoint,
     recipe: Recipe,
     min_new_annotations: int,
-    wanted_precision: float | None,
+    target_precision: float | None,
     on_progress: Callable[[Progress], None],
 ) -> Trained | SkippedTraining:
     train, validation = training_data.read_training_data(workspace)
@@ -115,16 +115,22 @@ def _train(
         details = _details(start, recipe, train, validation, content, fitted)
         fine_tuned = replace(pretrained, weights=fitted.weights)
         details["engine"] = agreement.check_agreement(fine_tuned, tokenization, categories, Texts(validation))
-        wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
-        blend = None
-        if recipe.blend != "none":
-            blend = ensembling.fit_ensemble(fine_tuned, tokenization, categories, train, validation, recipe.blend)
+        wanted = workspace.settings.target_precision if target_precision is None else target_precision
+        ensemble = None
+        if recipe.ensemble != "none":
+            ensemble = ensembling.fit_ensemble(fine_tuned, tokenization, categories, train, validation, recipe.ensemble)
         with workspace.database.connect() as connection:
             clusters = calibration.clusters_of(connection, validation)
         sure = calibration.calibrate(
-            fine_tuned, tokenization, categories, validation, wanted_precision=wanted, clusters=clusters, blend=blend
+            fine_tuned,
+            tokenization,
+            categories,
+            validation,
+            target_precision=wanted,
+            clusters=clusters,
+            ensemble=ensemble,
         )
-        chosen = _Chosen(blend and ensembling.refit_temperature(blend, train, validation), sure)
+        chosen = _Chosen(ensemble and ensembling.refit_temperature(ensemble, train, validation), sure)
         trained = _register(
             workspace, fine_tuned, tokenizer, tokenization, categories, fitted, details, chosen, content, training
         )
@@ -187,7 +193,7 @@ def _register(
             details={"name": name, **details, "confidence": chosen.confidence},
             beside={data_snapshot.FILE: content, **training.pictures(name, fitted)},
             chunking=tokenization.chunking,
-            blended=chosen.blend,
+            blended=chosen.ensemble,
         )
     with workspace.database.begin() as connection:
         model = reads.model(connection, name) or registry.register(connection, name, files, details)
@@ -205,5 +211,5 @@ def _register(
         engine=str(Agreement(**details["engine"])),
         resumed_from_step=fitted.resumed_from,
         confidence=calibration.line(files.confidence),
-        blend=ensembling.line(chosen.blend) if chosen.blend else "",
+        ensemble=ensembling.line(chosen.ensemble) if chosen.ensemble else "",
     )

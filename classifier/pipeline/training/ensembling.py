@@ -33,7 +33,7 @@ def fit_ensemble(
     """Train a linear classifier, and weigh the two on the validation articles with the engine that would label.
 
     Returns:
-        The blend, whose linear classifier knows the train articles alone; None, and a warning why, where there is
+        The ensemble, whose linear classifier knows the train articles alone; None, and a warning why, where there is
         nothing to learn or to weigh the two on.
     """
     started = time.monotonic()
@@ -46,7 +46,7 @@ def fit_ensemble(
     probabilities, truth = calibration.outputs_of(labeller, validation)
     known = truth >= 0
     if known.sum() < ensemble.MIN_WEIGHT:
-        log.warning("the network answers alone: a blend needs %d validation articles", ensemble.MIN_WEIGHT)
+        log.warning("the network answers alone: an ensemble needs %d validation articles", ensemble.MIN_WEIGHT)
         return None
     scores = counting.scores(Texts(validation))
     weights = ensemble.fit_weights(probabilities[known], scores[known], truth[known])
@@ -57,7 +57,7 @@ def fit_ensemble(
 def refit_temperature(
     chosen: Ensemble, train: Sequence[AnnotatedArticle], validation: Sequence[AnnotatedArticle]
 ) -> Ensemble:
-    """Return the blend with a linear classifier that has learnt from the validation articles, too, as a baseline does.
+    """Return the ensemble with a linear classifier fitted to the validation articles too, as the baseline is.
 
     It is for labelling. What is chosen on the validation split is chosen with the one that has not seen it.
     """
@@ -70,7 +70,7 @@ def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
     Raises:
         TrainingDataError: the train split has no article any more of one of the model's categories, or no term twice.
     """
-    if labeller.blend is None:
+    if labeller.ensemble is None:
         return labeller
     names = categories_of(train)
     rows = [row for row, name in enumerate(names) if name in labeller.categories]
@@ -80,7 +80,9 @@ def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
             f"the train split has no annotated article of {', '.join(gone)}, which the model's linear classifier knows"
         )
     try:
-        return replace(labeller, blend=replace(labeller.blend, linear=_learnt(labeller.blend.linear.kind, known)))
+        return replace(
+            labeller, ensemble=replace(labeller.ensemble, linear=_learnt(labeller.ensemble.linear.kind, known))
+        )
     except ValueError as error:  # as above
         raise TrainingDataError(
             f"the train split's articles leave the model's linear classifier nothing to learn: {error}"

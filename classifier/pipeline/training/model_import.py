@@ -43,7 +43,7 @@ def import_model(
     *,
     categories: str | None = None,
     max_length: int | None = None,
-    wanted_precision: float | None = None,
+    target_precision: float | None = None,
 ) -> ImportedModel:
     """Write the model of a directory or hub id as an artefact of ours and register it.
 
@@ -74,12 +74,12 @@ def import_model(
             reference=foreign_tokenizer.reference(directory, found.max_length),
         ),
     }
-    wanted = workspace.settings.wanted_precision if wanted_precision is None else wanted_precision
+    wanted = workspace.settings.target_precision if target_precision is None else target_precision
     with workspace.database.connect() as connection:
         validation = spool(reads.stream_annotated_articles(connection, "validation"), workspace.settings.home)
         clusters = calibration.clusters_of(connection, validation)
     sure = calibration.calibrate(
-        found.weights, tokenization, found.categories, validation, wanted_precision=wanted, clusters=clusters
+        found.weights, tokenization, found.categories, validation, target_precision=wanted, clusters=clusters
     )
     files = artefact.write_artefact(
         workspace.models / name,

@@ -12,7 +12,7 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 CLASS_WEIGHTS = ("none", "balanced")
 LONG_ARTICLES = ("truncate", "chunk")
 HEADS = ("probe", "random")
-BLENDS = ("none", *KINDS)
+ENSEMBLES = ("none", *KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Recipe:
         label_smoothing: Share of the target that all categories divide (Szegedy et al., 2016).
         ema_decay: Weights are validated and kept as their moving average, which remembers this much at each
             step (Polyak and Juditsky, 1992); 0 keeps the last step's.
-        blend: "linear" has a linear classifier on TF-IDF answer beside the network, weighed on the validation split;
+        ensemble: "linear" has a linear classifier on TF-IDF answer beside the network, weighed on the validation split;
             "style" one that counts punctuation and characters, too, for who wrote rather than what about.
     """
 
@@ -74,7 +74,7 @@ class Recipe:
     layer_decay: float = 1.0
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
-    blend: str = "none"
+    ensemble: str = "none"
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
@@ -97,7 +97,7 @@ class Recipe:
         _one_of("class weights", self.class_weights, CLASS_WEIGHTS)
         _one_of("head", self.head, HEADS)
         _one_of("long articles", self.long_articles, LONG_ARTICLES)
-        _one_of("blend", self.blend, BLENDS)
+        _one_of("ensemble", self.ensemble, ENSEMBLES)
         if self.chunking:
             self.chunking.check(self.max_length)
 

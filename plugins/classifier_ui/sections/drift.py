@@ -34,7 +34,7 @@ def read(workspace: Workspace) -> Watching | None:
     except NoChampionError:
         return None
     chosen = (champion.confidence or {}).get("threshold", {})
-    limit = workspace.settings.watch_drift
+    limit = workspace.settings.drift_max_distance
     return Watching(champion.name, champion.temperature, champion.threshold, chosen, found, limit)
 
 

@@ -142,7 +142,7 @@ def test_a_training_under_way_is_a_line_of_the_status(capsys, loss, score, silen
 
 
 @pytest.mark.parametrize(
-    ("alarms", "rest"), [([], "no alarm"), (["length", "audit"], "alarm: length, audit; see: classifier watch")]
+    ("alarms", "rest"), [([], "no alarm"), (["length", "audit"], "alarm: length, audit; see: classifier drift")]
 )
 def test_the_status_says_what_was_found_when_the_champion_was_watched_last(capsys, alarms, rest):
     nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)

@@ -32,7 +32,7 @@ def subject(name, right, found, *, names=NAMES, temperature=1.0, threshold=None,
         "engine": "openvino f32",
         "articles_per_second": 61.5,
         "report": results.build_results(
-            given, found, right, temperature=temperature, threshold=threshold, wanted_precision=0.99
+            given, found, right, temperature=temperature, threshold=threshold, target_precision=0.99
         ),
     }
     return Subject(name, json.loads(json.dumps(metrics)))

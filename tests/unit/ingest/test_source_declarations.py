@@ -25,7 +25,7 @@ def test_every_kind_is_read_with_its_defaults(declare, tmp_path):
     found = declare(FILES + FEED + SQL + "url_from = 'CMS_URL'\n")
     assert [type(source) for source in found.values()] == [FilesSource, FeedSource, SqlSource]
     assert [source.group for source in found.values()] == ["hourly"] * 3
-    assert [source.bear_rows for source in found.values()] == [0, 5, 5]
+    assert [source.min_rejected_rows for source in found.values()] == [0, 5, 5]
     assert found["news"].encoding == "auto"
     assert found["bbc"].columns.id == "id"
     assert found["bbc"].columns.published_at == "published_at"

@@ -84,5 +84,5 @@ def test_a_blend_that_has_all_of_a_few_articles_right_is_not_made_certain():
 
 def test_another_kind_of_blend_is_refused():
     assert ensemble.from_manifest({}) is None
-    with pytest.raises(ArtefactError, match="blend with 'trees': another version"):
-        ensemble.from_manifest({"blend": {"with": "trees"}})
+    with pytest.raises(ArtefactError, match="ensemble with 'trees': another version"):
+        ensemble.from_manifest({"ensemble": {"with": "trees"}})

@@ -30,7 +30,7 @@ def test_every_article_comes_once_whole_and_with_its_target(lengths, size, shuff
         assert rows <= size.articles
         assert not size.tokens or rows == 1 or rows * width <= size.tokens
         filled = len(batch.rows)
-        assert batch.importance.tolist() == [1] * filled + [0] * (rows - filled)
+        assert batch.sample_weight.tolist() == [1] * filled + [0] * (rows - filled)
         assert batch.targets[:filled].tolist() == targets[batch.rows].tolist()
         for row, article in enumerate(batch.rows):
             assert batch.tokens[row][batch.mask[row] == 1].tolist() == pieces[article]
@@ -48,7 +48,7 @@ def test_weights_say_how_much_each_article_counts():
     pieces, targets = articles([40, 3, 20])
     weights = np.array([0.5, 1, 2], dtype=np.float32)
     (batch,) = batches(pieces, targets, size=Size(4), weights=weights)
-    assert batch.importance.tolist() == [0.5, 2, 1, 0]
+    assert batch.sample_weight.tolist() == [0.5, 2, 1, 0]
 
 
 def test_a_budget_of_word_pieces_makes_few_shapes_of_about_equal_cost():
@@ -108,8 +108,8 @@ def test_the_parts_of_a_batch_are_equally_large_and_weigh_what_the_batch_does(si
     assert len(found) == parts
     assert len({part.tokens.shape for part in found}) == 1
     assert sorted(row for part in found for row in part.rows) == list(range(filled))
-    losses = [part.importance.sum() / len(part.importance) for part in found]
-    assert np.mean(losses) == pytest.approx(batch.importance.sum() / size)
+    losses = [part.sample_weight.sum() / len(part.sample_weight) for part in found]
+    assert np.mean(losses) == pytest.approx(batch.sample_weight.sum() / size)
     assert all((part.mask.sum(axis=1) > 0).all() for part in found)
 
 

@@ -34,14 +34,14 @@ def encoder(tmp_path_factory):
 def fitted(encoder):
     """Take steps as an optimisation says; return the network, its weights after each step, and the last loss."""
 
-    def steps(how, *, count=1, importance=ONES):
+    def steps(how, *, count=1, sample_weight=ONES):
         network = Network(encoder.shape, 3, dropout=0.0)
         network.load(encoder)
         history = [network.weights()]
         network.prepare(how)
         network._model.run_eagerly = True  # a graph takes longer to compile than these few steps
         for _ in range(count):
-            loss = network.fit_batch(TOKENS, MASK, TARGETS, importance)
+            loss = network.fit_batch(TOKENS, MASK, TARGETS, sample_weight)
             history.append(network.weights())
         return network, history, loss
 
@@ -106,8 +106,8 @@ def test_importance_weighs_the_loss_as_computed_by_hand(fitted):
     weights = fit.class_weights("balanced", TARGETS)[TARGETS]
     network, _, _ = fitted(replace(PLAIN, learning_rate=1e-12))
 
-    def loss(importance):
-        return network.fit_batch(TOKENS, MASK, TARGETS, importance)
+    def loss(sample_weight):
+        return network.fit_batch(TOKENS, MASK, TARGETS, sample_weight)
 
     still = [layer for layer in network._model._flatten_layers() if layer.__class__.__name__ == "ByteDropout"]
     for layer in still:
@@ -119,8 +119,8 @@ def test_importance_weighs_the_loss_as_computed_by_hand(fitted):
 def test_a_training_weighs_articles_by_their_categories(encoder, monkeypatch):
     seen = {}
 
-    def remember(network, tokens, mask, targets, importance):
-        seen.update({(target, float(weight)) for target, weight in zip(targets, importance, strict=True) if weight})
+    def remember(network, tokens, mask, targets, sample_weight):
+        seen.update({(target, float(weight)) for target, weight in zip(targets, sample_weight, strict=True) if weight})
         return 0.0
 
     monkeypatch.setattr(Network, "fit_batch", remember)

@@ -37,7 +37,7 @@ def test_usual_values_are_taken(precision):
         ({"warmup": 1.0}, "warmup"),
         ({"masking": 1.0}, "masking 1.0: has to be at least 0 and below 1"),
         ({"clip_norm": 0.0}, "clip norm"),
-        ({"blend": "trees"}, "blend 'trees': one of none, linear, style"),
+        ({"ensemble": "trees"}, "ensemble 'trees': one of none, linear, style"),
         ({"long_articles": "split"}, "long articles 'split': one of truncate, chunk"),
         ({"long_articles": "chunk", "max_length": 128}, "stride 192: has to be 1 to 126"),
         ({"long_articles": "chunk", "stride": 0}, "stride 0: has to be 1 to 254"),

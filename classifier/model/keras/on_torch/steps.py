@@ -42,7 +42,7 @@ def answers(model: Any) -> Answers:
 
 
 def steps(model: Any, label_smoothing: float) -> Step:
-    """Return a function of tokens, mask, targets and importance that takes a step of the model's optimiser.
+    """Return a function of tokens, mask, targets and sample_weight that takes a step of the model's optimiser.
 
     It gives the step's mean loss.
     """
@@ -50,10 +50,10 @@ def steps(model: Any, label_smoothing: float) -> Step:
     trained = model.trainable_variables
     optimizer.build(trained)
 
-    def loss_and_gradients(tokens: Tensor, mask: Tensor, targets: Tensor, importance: Tensor) -> Sequence[Tensor]:
+    def loss_and_gradients(tokens: Tensor, mask: Tensor, targets: Tensor, sample_weight: Tensor) -> Sequence[Tensor]:
         _, logits = forward(tokens, mask, training=True)
         each = F.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing)
-        loss = (each * importance).mean()
+        loss = (each * sample_weight).mean()
         scaled = optimizer.scale_loss(loss)  # for float16
         return loss.detach(), *torch.autograd.grad(scaled, [one.value for one in trained])
 
@@ -61,8 +61,8 @@ def steps(model: Any, label_smoothing: float) -> Step:
     # The state of these seeds is saved with a training, so one that goes on drops what it would have.
     seeds = model.output_dropout.seed_generator
 
-    def step(tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, importance: Probabilities) -> float:
-        loss, *gradients = replayed(tokens, mask, targets, importance, seed=sum(seeds.next().tolist()))
+    def step(tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, sample_weight: Probabilities) -> float:
+        loss, *gradients = replayed(tokens, mask, targets, sample_weight, seed=sum(seeds.next().tolist()))
         with torch.no_grad():
             optimizer.apply(gradients, trained)
         return float(loss)

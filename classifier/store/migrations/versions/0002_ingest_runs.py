@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column("unchanged", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("rejected", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column(
-            "repeated", sa.BigInteger(), server_default="0", nullable=False, comment="duplicates: a later row won"
+            "duplicates", sa.BigInteger(), server_default="0", nullable=False, comment="duplicates: a later row won"
         ),
         sa.Column("error", sa.Text(), nullable=True, comment="one line, where it failed"),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False, comment="a declared source's name"),
         sa.Column("unit", sa.Text(), nullable=False, comment="a file's path, a feed's address, or query"),
         sa.Column(
-            "mapping", sa.LargeBinary(), nullable=False, comment="sha256 of how it was read: another, read again"
+            "config_sha256", sa.LargeBinary(), nullable=False, comment="sha256 of how it was read: another, read again"
         ),
         sa.Column("size", sa.BigInteger(), nullable=True),
         sa.Column("modified_at", sa.DateTime(timezone=True), nullable=True),

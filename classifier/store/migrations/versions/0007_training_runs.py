@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("model_id", sa.BigInteger(), comment="what it became"),
         sa.Column("error", sa.Text(), comment="one line, where it failed"),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
-        sa.Column("heard_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
+        sa.Column("last_heartbeat_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.CheckConstraint("status IN ('running', 'succeeded', 'failed')", name=op.f("ck_training_runs_status")),
         sa.ForeignKeyConstraint(

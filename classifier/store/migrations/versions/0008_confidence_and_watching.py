@@ -71,7 +71,7 @@ def upgrade() -> None:
         op.add_column("models", column)
     op.execute(ARTICLE_LABELS.format(abstained=ABSTAINED, threshold=", models.threshold"))
     op.create_table(
-        "watch_runs",
+        "drift_runs",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("model_id", sa.BigInteger(), nullable=False),
         sa.Column("ran_at", sa.DateTime(timezone=True), server_default=NOW, nullable=False),
@@ -86,11 +86,11 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_watch_runs")),
     )
-    op.create_index(op.f("ix_watch_runs_model_id_id"), "watch_runs", ["model_id", "id"], unique=False)
+    op.create_index(op.f("ix_watch_runs_model_id_id"), "drift_runs", ["model_id", "id"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_table("watch_runs")
+    op.drop_table("drift_runs")
     op.execute("DROP VIEW article_labels")
     op.execute(ARTICLE_LABELS.format(abstained="", threshold=""))
     for name in ("confidence", "threshold", "temperature"):

@@ -12,7 +12,7 @@ OPINIONS = """
 CREATE VIEW annotation_opinions AS
 SELECT DISTINCT ON (article_id, annotator) article_id, annotator, category, comment, annotated_at
 FROM (
-    SELECT annotations.*, max(id) FILTER (WHERE decides) OVER (PARTITION BY article_id) AS decision
+    SELECT annotations.*, max(id) FILTER (WHERE is_resolution) OVER (PARTITION BY article_id) AS decision
     FROM annotations
     WHERE annotator NOT LIKE 'source:%'
 ) AS by_people
@@ -74,7 +74,7 @@ def upgrade() -> None:
     op.add_column(
         "annotations",
         sa.Column(
-            "decides",
+            "is_resolution",
             sa.Boolean(),
             server_default="false",
             nullable=False,
@@ -125,5 +125,5 @@ def downgrade() -> None:
     op.drop_table("review_queue")
     op.drop_index(op.f("ix_bridges_cluster_id"), table_name="bridges")
     op.drop_index("ix_annotations_by_people", table_name="annotations")
-    op.drop_column("annotations", "decides")
+    op.drop_column("annotations", "is_resolution")
     op.drop_column("annotations", "comment")

@@ -16,7 +16,7 @@ IN_FORCE = """
 CREATE VIEW annotations_in_force AS
 SELECT
     annotations.id, annotations.article_id, annotations.revision, annotations.category, annotations.annotator,
-    annotations.annotated_at, annotations.comment, annotations.decides
+    annotations.annotated_at, annotations.comment, annotations.is_resolution
 FROM annotations
 LEFT JOIN articles AS replaced
     ON replaced.id = annotations.article_id
@@ -38,7 +38,7 @@ SELECT DISTINCT ON (article_id, annotator) article_id, annotator, category, comm
 FROM (
     SELECT
         id, article_id, annotator, category, comment, annotated_at,
-        max(id) FILTER (WHERE decides) OVER (PARTITION BY article_id) AS decision
+        max(id) FILTER (WHERE is_resolution) OVER (PARTITION BY article_id) AS decision
     FROM {table}
     WHERE annotator NOT LIKE 'source:%'
 ) AS by_people

@@ -19,14 +19,16 @@ pytestmark = pytest.mark.skipif(not backend.is_tensorflow_on_cpu(), reason="it i
 def fitted(tmp_path, monkeypatch):
     """Fit a network to a few batches on so many cores; return its losses and weights."""
 
-    def one(cores, *, rows=5, importance=None):
+    def one(cores, *, rows=5, sample_weight=None):
         monkeypatch.setattr(split_step, "available_cores", lambda: cores)
         encoder = checkpoint.read_checkpoint(make_encoder(tmp_path / "tiny"))
         network = Network(encoder.shape, 3)
         network.load(encoder)
         assert isinstance(network._model, split_step.SplitStep) == (cores > 1)
         network.prepare(PLAIN)
-        weights = np.ones(rows, dtype=np.float32) if importance is None else np.array(importance, dtype=np.float32)
+        weights = (
+            np.ones(rows, dtype=np.float32) if sample_weight is None else np.array(sample_weight, dtype=np.float32)
+        )
         losses = []
         for seed in range(3):
             tokens = np.random.default_rng(seed).integers(5, 17, (rows, 16)).astype(np.int32)
@@ -48,8 +50,8 @@ def test_losses_and_weights_are_those_of_whole_batches(fitted, rows):
 
 
 def test_an_article_counts_as_much_in_either_half(fitted):
-    importance = [0.0, 3.0, 0.0, 0.0, 0.5]
-    whole, halved = fitted(1, importance=importance), fitted(2, importance=importance)
+    sample_weight = [0.0, 3.0, 0.0, 0.0, 0.5]
+    whole, halved = fitted(1, sample_weight=sample_weight), fitted(2, sample_weight=sample_weight)
     np.testing.assert_allclose(halved[0], whole[0], rtol=1e-5)
 
 
