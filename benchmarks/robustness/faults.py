@@ -95,7 +95,7 @@ class Drill:
         self.restarts += 1
         self.seconds_down = round(time.monotonic() - began, 1)
 
-    def crown(self, name: str, seed: int) -> None:
+    def make_champion(self, name: str, seed: int) -> None:
         """Make a model with random weights the champion."""
         from classifier import registry
         from classifier.store import writes
@@ -160,7 +160,7 @@ def fill(drill: Drill) -> None:
 
     with create_engine(drill.url).connect() as connection:
         schema.upgrade(connection)
-    drill.crown("first", 1)
+    drill.make_champion("first", 1)
     texts = [" ".join(drill.generator.choices(WORDS, k=12)) + f" {n}" for n in range(drill.options.rows)]
     lost_labels.note_every_prediction(drill.database)
     with drill.database.begin() as connection:
@@ -183,7 +183,7 @@ def harass(drill: Drill) -> None:
             time.sleep(0.05 * drill.generator.random())
         print(f"{lost_labels.labelled(drill.database):8,} labelled: {what}")
         if what == "promote":
-            drill.crown("second", 2)
+            drill.make_champion("second", 2)
         elif what == "restart":
             drill.restart_postgres()
         else:

@@ -1,4 +1,4 @@
-"""A database of any size, made in a minute or so: made-up articles, and all that a year of work leaves.
+"""A database of any size, made in a minute or so: synthetic articles, and all that a year of work leaves.
 
 Every table has rows, in the proportions of a database at work: near-duplicates within and across splits, texts of
 several clusters, annotations of sources and of people who disagree, labels of several champions, a queue, reviews,
@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, text
 TWINS = 50
 """One article in so many repeats the one before it, but for a word."""
 
-SOURCE = "made-up"
+SOURCE = "synthetic"
 
 _SENTENCES, _WORDS, _VOCABULARY = 4096, 12, 20_000
 _ROWS_AT_ONCE = 20_000

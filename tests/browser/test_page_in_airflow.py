@@ -15,7 +15,7 @@ from classifier.pipeline.promotion import decisions, evaluation, history, model_
 from classifier.pipeline.review import review_queue
 from classifier.pipeline.training import candidate
 from classifier.training.recipes import files
-from tests.support.synthetic import LENIENT, WORDS, articles, query, take_in, unlabelled
+from tests.support.synthetic import LENIENT, WORDS, articles, ingest_file, query, unlabelled
 from tests.support.tiny_models import make_encoder
 
 pytest.importorskip("playwright")
@@ -61,8 +61,8 @@ def shoot(page, name):
 def filled(airflow, encoder, tmp_path_factory):
     """Two models, of which the second is champion, have labelled what was not annotated."""
     folder, place = tmp_path_factory.mktemp("files"), airflow.workspace
-    take_in(place, folder / "annotated.csv", articles(300))
-    take_in(place, folder / "incoming.csv", unlabelled(120, seed=1, prefix="i"))
+    ingest_file(place, folder / "annotated.csv", articles(300))
+    ingest_file(place, folder / "incoming.csv", unlabelled(120, seed=1, prefix="i"))
     names = []
     for epochs in (1, 3):
         recipe = files.load_recipe("r8", epochs=epochs, learning_rate=0.01, precision="float32")
@@ -225,7 +225,7 @@ def test_a_promotion_that_needs_approval_goes_by_the_answer(airflow, filled, ans
 
 
 def test_a_labelling_runs_tab_shows_rate_rows_and_failures(airflow, filled, tmp_path):
-    take_in(airflow.workspace, tmp_path / "more.csv", unlabelled(50, seed=2, prefix="m"))
+    ingest_file(airflow.workspace, tmp_path / "more.csv", unlabelled(50, seed=2, prefix="m"))
     run = airflow.client.trigger("label_articles", {})
     airflow.client.unpause("label_articles")
     airflow.finished(run)

@@ -14,7 +14,7 @@ from classifier.inference import engines
 from classifier.inference.labeller import Labeller
 from classifier.pipeline.promotion import decisions, evaluation, label_churn
 from classifier.store import reads, writes
-from tests.support.synthetic import COLUMNS, articles, query, take_in, value
+from tests.support.synthetic import COLUMNS, articles, ingest_file, query, value
 from tests.support.tiny_models import CATEGORIES, make_artefact
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow]
@@ -26,7 +26,7 @@ SUPERIOR = {"policy": "superior", "baseline": 1, "calibration": 1, "enough_rows"
 def models(workspace, tmp_path):
     """m0 is right least often and m1 most often; m2 has m1's weights. m1 is champion after m0."""
     rows = [{**row, "split": ("train", "test")[number % 2]} for number, row in enumerate(articles(240))]
-    take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
     worst, best = _worst_and_best(workspace, tmp_path)
     for name, categories in (("m0", worst), ("m1", best), ("m2", best)):
         files = make_artefact(workspace.models / name, categories)

@@ -16,7 +16,7 @@ from classifier import registry
 from classifier.pipeline.labelling import dead_letters, queue
 from classifier.pipeline.promotion import history
 from tests.dags.conftest import ROLES, ROOT
-from tests.support.synthetic import run, take_in, unlabelled, value
+from tests.support.synthetic import ingest_file, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
 from tests.support.waiting import HANG_S, wait_for
 
@@ -38,7 +38,7 @@ EVIL = '"><script>alert(1)</script>&'
 @pytest.fixture
 def two(workspace, tmp_path):
     """Forty articles, labelled by m1 and then by m2, which is champion; and a row that was rejected."""
-    take_in(
+    ingest_file(
         workspace, tmp_path / "x.csv", [*unlabelled(40), {"id": "bad", "text": "", "category": EVIL}], max_rejected=1
     )
     for name, seed in (("m1", 0), ("m2", 5)):

@@ -20,7 +20,7 @@ from classifier.pipeline.promotion import evaluation
 from classifier.settings import Settings
 from classifier.store import connections, writes
 from classifier.workspace import Workspace
-from tests.support.synthetic import COLUMNS, add_model, articles, dump, query, run, take_in, unlabelled, write_csv
+from tests.support.synthetic import COLUMNS, add_model, articles, dump, ingest_file, query, run, unlabelled, write_csv
 from tests.support.tiny_models import make_artefact, make_bert, make_encoder
 
 CASES: dict[str, Any] = {}
@@ -44,7 +44,7 @@ class World:
     def annotated(self, rows=None, split="train") -> None:
         rows = [{**row, "split": split} for row in (rows or articles(60))]
         columns = type(COLUMNS)("text", "category", "id", "split")
-        take_in(self.workspace, self.folder / "before.csv", rows, columns)
+        ingest_file(self.workspace, self.folder / "before.csv", rows, columns)
 
     def model(self, *, champion: bool = False) -> Path:
         files = make_artefact(self.workspace.models / "m1")
@@ -55,7 +55,7 @@ class World:
         return files.directory
 
     def champion(self) -> Path:
-        take_in(self.workspace, self.folder / "before.csv", unlabelled(9))
+        ingest_file(self.workspace, self.folder / "before.csv", unlabelled(9))
         return self.model(champion=True)
 
     def database(self, **changes: Any) -> None:
@@ -185,7 +185,7 @@ def _(world):
 
 @case("train: no annotated article", r"the train split has no annotated article; run: classifier ingest")
 def _(world):
-    take_in(world.workspace, world.folder / "before.csv", unlabelled(20))
+    ingest_file(world.workspace, world.folder / "before.csv", unlabelled(20))
     return "train", "--encoder", world.encoder()
 
 
@@ -534,7 +534,7 @@ def _(world):
 
 @case("label: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")
 def _(world):
-    take_in(world.workspace, world.folder / "before.csv", unlabelled(9))
+    ingest_file(world.workspace, world.folder / "before.csv", unlabelled(9))
     return ("label",)
 
 

@@ -19,7 +19,7 @@ from classifier.model.text_chunking import Chunking
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.training import candidate
 from classifier.training.recipes import Recipe
-from tests.support.synthetic import articles, query, take_in
+from tests.support.synthetic import articles, ingest_file, query
 from tests.support.tiny_models import WORDS, make_artefact, make_encoder
 
 RECIPE = Recipe(epochs=1, max_length=32, precision="float32")
@@ -29,7 +29,7 @@ RECIPE = Recipe(epochs=1, max_length=32, precision="float32")
 def ready(workspace, tmp_path, monkeypatch):
     """A workspace with articles to learn from, on a machine without a GPU."""
     monkeypatch.setattr(hardware, "may_have_gpu", lambda: False)
-    take_in(workspace, tmp_path / "articles.csv", articles(60))
+    ingest_file(workspace, tmp_path / "articles.csv", articles(60))
     make_encoder(tmp_path / "encoder")
     return workspace
 

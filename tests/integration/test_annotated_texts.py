@@ -17,7 +17,7 @@ from classifier.review.sheet import SheetAnswer
 from classifier.store import labelling_queue, queries, reads, reviews, schema
 from tests.integration.test_labelling_cost import ARTICLES, LABELLED, scanned
 from tests.integration.test_review import label
-from tests.support.synthetic import add_articles, query, run, take_in
+from tests.support.synthetic import add_articles, ingest_file, query, run
 from tests.support.synthetic import annotate as say
 from tests.support.waiting import wait_for
 
@@ -33,7 +33,7 @@ def bring(workspace, tmp_path):
 
     def bring(content, category=""):
         row = {"id": "x", "text": content, "category": category, "split": "train"}
-        return take_in(workspace, tmp_path / "news.csv", [row], Columns("text", "category", "id", split="split"))
+        return ingest_file(workspace, tmp_path / "news.csv", [row], Columns("text", "category", "id", split="split"))
 
     return bring
 
@@ -119,7 +119,7 @@ class TestAnotherText:
             {"id": "x", "text": TEXT, "category": "sport"},
             {"id": "x", "text": OTHER, "category": ""},
         ]
-        report = take_in(workspace, tmp_path / "news.csv", rows)
+        report = ingest_file(workspace, tmp_path / "news.csv", rows)
         assert (report.annotations, report.enqueued) == (0, 1)
         assert shown(workspace) == [(None, None)]
 

@@ -16,7 +16,7 @@ from classifier.pipeline.labelling import queue
 from classifier.settings import Settings
 from classifier.store import connections, copy, writes
 from classifier.workspace import Workspace
-from tests.support.synthetic import run, take_in, unlabelled, value
+from tests.support.synthetic import ingest_file, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
 
 SENTINEL = "xyzzy-sentinel"
@@ -51,7 +51,7 @@ def told(caplog, capfd, *errors):
 
 
 def test_while_all_goes_well(talkative, tmp_path, caplog, capfd, rows):
-    take_in(talkative, tmp_path / "x.csv", rows)
+    ingest_file(talkative, tmp_path / "x.csv", rows)
     files = make_artefact(talkative.models / "m1")
     with talkative.database.begin() as connection:
         model = registry.register(connection, "m1", files, {})
@@ -64,7 +64,7 @@ def test_while_all_goes_well(talkative, tmp_path, caplog, capfd, rows):
 
 def test_when_rows_are_rejected(talkative, tmp_path, caplog, capfd, rows):
     with pytest.raises(TooManyRejectedError) as caught:
-        take_in(talkative, tmp_path / "x.csv", [{**row, "id": ""} for row in rows])
+        ingest_file(talkative, tmp_path / "x.csv", [{**row, "id": ""} for row in rows])
     assert value(talkative.database, "SELECT count(*) FROM rejected_rows WHERE row LIKE '%xyzzy%'") == 30
     assert SENTINEL not in told(caplog, capfd, caught.value)
 
@@ -86,7 +86,7 @@ def test_when_the_database_refuses_an_article(talkative, tmp_path, caplog, capfd
     run(talkative.database, constraint)
     caplog.clear()
     with pytest.raises(DBAPIError) as caught:
-        take_in(talkative, tmp_path / "x.csv", rows)
+        ingest_file(talkative, tmp_path / "x.csv", rows)
     said = told(caplog, capfd, caught.value)
     assert "violates" in said
     assert SENTINEL not in said
@@ -96,19 +96,19 @@ def test_when_the_database_refuses_a_rejected_row(talkative, tmp_path, caplog, c
     run(talkative.database, "ALTER TABLE rejected_rows ADD CONSTRAINT c CHECK (length(row) < 5)")
     rows[3]["id"] = ""
     with pytest.raises(DBAPIError) as caught:
-        take_in(talkative, tmp_path / "x.csv", rows)
+        ingest_file(talkative, tmp_path / "x.csv", rows)
     assert SENTINEL not in told(caplog, capfd, caught.value)
 
 
 def test_when_copying_fails(talkative, tmp_path, caplog, capfd, rows, monkeypatch):
     monkeypatch.setattr(copy, "sql", lambda _: "COPY staged_articles (source, text) FROM STDIN WITH (FORMAT csv)")
     with pytest.raises(Exception, match="extra data") as caught:
-        take_in(talkative, tmp_path / "x.csv", rows)
+        ingest_file(talkative, tmp_path / "x.csv", rows)
     assert SENTINEL not in told(caplog, capfd, caught.value)
 
 
 def test_when_the_model_quotes_the_text_it_cannot_label(talkative, tmp_path, caplog, capfd, rows):
-    take_in(talkative, tmp_path / "x.csv", rows)
+    ingest_file(talkative, tmp_path / "x.csv", rows)
     with talkative.database.begin() as connection:
         model = registry.register(connection, "m1", make_artefact(talkative.models / "m1"), {})
         writes.make_champion(connection, model.id)

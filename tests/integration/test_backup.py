@@ -23,7 +23,7 @@ from classifier.pipeline.monitoring import status
 from classifier.settings import Settings
 from classifier.workspace import open_workspace
 from tests.support.postgres import other_server, programs_of
-from tests.support.synthetic import articles, crown, query, run, take_in, unlabelled, value
+from tests.support.synthetic import articles, ingest_file, make_champion, query, run, unlabelled, value
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -117,8 +117,8 @@ def test_labelling_goes_on_from_a_backup_that_was_restored_on_another_server(sta
     upgrade.upgrade_schema(owner)
     roles.create_roles(owner)
     place = opened(first, "articles_pipeline", home)
-    take_in(place, tmp_path / "x.csv", [*articles(40), *unlabelled(60, prefix="u")])
-    model = crown(place, "m1", seed=1)
+    ingest_file(place, tmp_path / "x.csv", [*articles(40), *unlabelled(60, prefix="u")])
+    model = make_champion(place, "m1", seed=1)
     assert queue.label_queue(place, limit=30, page_size=10).labelled == 30
     labels = "SELECT article_id, model_id, category, predicted_at FROM predictions"
     kept = set(query(place.database, labels))
@@ -147,7 +147,7 @@ def test_labelling_goes_on_from_a_backup_that_was_restored_on_another_server(sta
     assert query(place.database, "SELECT count(*), count(DISTINCT article_id) FROM predictions") == [(60, 60)]
 
     before = value(place.database, "SELECT max(id) FROM articles")
-    assert take_in(place, tmp_path / "y.csv", unlabelled(5, prefix="n")).new == 5
+    assert ingest_file(place, tmp_path / "y.csv", unlabelled(5, prefix="n")).new == 5
     assert value(place.database, "SELECT min(id) FROM articles WHERE source = 'y'") > before
     assert queue.label_queue(place).labelled == 5
     reader = opened(second, "articles_analyst", home)

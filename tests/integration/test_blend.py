@@ -20,7 +20,7 @@ from classifier.pipeline.promotion import evaluation
 from classifier.pipeline.training import candidate, ensembling
 from classifier.store import reads, writes
 from classifier.training.recipes import Recipe
-from tests.support.synthetic import COLUMNS, articles, query, take_in
+from tests.support.synthetic import COLUMNS, articles, ingest_file, query
 from tests.support.tiny_models import make_encoder
 
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32", ensemble="linear")
@@ -46,7 +46,7 @@ def unreadable(count, *, split=""):
 
 @pytest.mark.slow
 def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_path):
-    take_in(workspace, tmp_path / "known.csv", unreadable(400), replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "known.csv", unreadable(400), replace(COLUMNS, split="split"))
     encoder = str(make_encoder(tmp_path / "encoder"))
     alone = candidate.train(workspace, replace(RECIPE, ensemble="none"), encoder_name=encoder)
     together = candidate.train(workspace, RECIPE, encoder_name=encoder)
@@ -63,7 +63,7 @@ def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_p
     with workspace.database.begin() as connection:
         writes.make_champion(connection, registry.find(connection, together.model).id)
     waiting = [{**row, "id": f"new-{row['id']}", "category": ""} for row in unreadable(20, split="train")]
-    take_in(workspace, tmp_path / "new.csv", waiting)
+    ingest_file(workspace, tmp_path / "new.csv", waiting)
     assert queue.label_queue(workspace).labelled == len(waiting)
     labels = "SELECT external_id, label FROM article_labels WHERE origin = 'prediction'"
     truth = {f"new-{row['id']}": row["category"] for row in unreadable(20)}
@@ -76,7 +76,7 @@ def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_t
     for number, row in enumerate(row for row in rows if row["split"] == "validation"):
         if number % 3 == 0:  # only who has learnt from these knows what they are
             row["text"] = f"the yttrium{row['category']} q{number}"
-    take_in(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
     made = candidate.train(
         workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")), target_precision=0.9
     )
@@ -102,7 +102,7 @@ def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_t
 
 @pytest.mark.slow
 def test_with_too_few_validation_articles_the_network_answers_alone_and_it_is_said(workspace, tmp_path, caplog):
-    take_in(workspace, tmp_path / "known.csv", articles(60))
+    ingest_file(workspace, tmp_path / "known.csv", articles(60))
     with caplog.at_level(logging.WARNING):
         made = candidate.train(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")))
     assert "the network answers alone: an ensemble needs 50 validation articles" in caplog.text
@@ -112,7 +112,7 @@ def test_with_too_few_validation_articles_the_network_answers_alone_and_it_is_sa
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "style"])
 def test_the_order_and_the_page_of_an_article_do_not_change_a_bit_of_it(workspace, tmp_path, kind):
-    take_in(workspace, tmp_path / "known.csv", articles(600))
+    ingest_file(workspace, tmp_path / "known.csv", articles(600))
     made = candidate.train(
         workspace, replace(RECIPE, ensemble=kind), encoder_name=str(make_encoder(tmp_path / "encoder"))
     )

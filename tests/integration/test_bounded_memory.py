@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.synthetic import crown, run, value
+from tests.support.synthetic import make_champion, run, value
 from tests.support.tiny_models import make_encoder
 
 FEW, MANY = 100, 300
@@ -62,7 +62,7 @@ print(found.train_articles + found.validation_articles)
 @pytest.fixture
 def peak(workspace, tmp_path):
     """Add articles of 1 MB up to so many, run a program on them, and return its peak in MB; it prints their number."""
-    crown(workspace, "m", seed=0)
+    make_champion(workspace, "m", seed=0)
     encoder = make_encoder(tmp_path / "encoder")
     url = workspace.database.url.render_as_string(hide_password=False)
     run(workspace.database, "CREATE TABLE theirs (id bigint PRIMARY KEY, text text)")

@@ -15,7 +15,7 @@ from classifier.pipeline.ingest import declared_sources, rejected_rows
 from classifier.pipeline.review import annotation, conflicts, sheets
 from classifier.store import reviews
 from tests.support.loopback import page, serving
-from tests.support.synthetic import add_articles, crown, query, run, take_in, value
+from tests.support.synthetic import add_articles, ingest_file, make_champion, query, run, value
 from tests.support.synthetic import annotate as say
 
 NFD = unicodedata.normalize("NFD", "Économie")
@@ -39,7 +39,7 @@ def stored(workspace):
 
 def test_a_file_has_one_category_where_a_reader_sees_one_and_a_warning_names_the_rest(workspace, tmp_path, caplog):
     given = [{"id": str(n), "text": text, "category": name} for n, (text, name) in enumerate(CASES)]
-    take_in(workspace, tmp_path / "x.csv", given)
+    ingest_file(workspace, tmp_path / "x.csv", given)
     assert stored(workspace) == {"Sport", "sport", "Économie"}
     folded, alike = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert r"'Sport\u200b' as 'Sport'" in folded
@@ -48,30 +48,30 @@ def test_a_file_has_one_category_where_a_reader_sees_one_and_a_warning_names_the
 
 
 def test_a_category_is_compared_with_those_that_the_database_has(workspace, tmp_path, caplog):
-    take_in(workspace, tmp_path / "x.csv", rows("Sport", "Tech", "Sci\u200dence"))
+    ingest_file(workspace, tmp_path / "x.csv", rows("Sport", "Tech", "Sci\u200dence"))
     assert "differ by case" not in caplog.text
-    take_in(workspace, tmp_path / "y.csv", rows("sport", "Business", "Science"))
+    ingest_file(workspace, tmp_path / "y.csv", rows("sport", "Business", "Science"))
     assert "'Sport' and 'sport'" in caplog.text
     assert r"'Science' and 'Sci\u200dence'" in caplog.text
     assert "Tech" not in caplog.text
 
 
 def test_categories_of_the_champion_are_compared_too(workspace, tmp_path, caplog):
-    crown(workspace, "m1", 0)
+    make_champion(workspace, "m1", 0)
     with workspace.database.connect() as connection:
         known = min(reviews.categories(connection))
-    take_in(workspace, tmp_path / "x.csv", rows(known.swapcase()))
+    ingest_file(workspace, tmp_path / "x.csv", rows(known.swapcase()))
     assert "differ by case" in caplog.text
 
 
 def test_a_file_of_ordinary_categories_warns_of_nothing(workspace, tmp_path, caplog):
-    take_in(workspace, tmp_path / "x.csv", rows("Sport", " Sport ", "Tech", "", "Économie"))
+    ingest_file(workspace, tmp_path / "x.csv", rows("Sport", " Sport ", "Tech", "", "Économie"))
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 @pytest.mark.parametrize("name", ["Sp\nort", "Sp\tort", "Sp\u0085ort", "Sp\u2028ort", "Sp\x1bort"])
 def test_a_category_with_a_control_character_is_rejected_with_its_reason(workspace, tmp_path, name):
-    report = take_in(workspace, tmp_path / "x.csv", rows(*["ok"] * 30, name))
+    report = ingest_file(workspace, tmp_path / "x.csv", rows(*["ok"] * 30, name))
     assert (report.new, report.rejected) == (30, 1)
     (row,) = rejected_rows.list_rejected(workspace)
     assert row.reason == f"category has the control character U+{ord(name[2]):04X}"
@@ -97,7 +97,7 @@ class TestReview:
             (article,) = add_articles(connection, [("a", "text", "train")])
             (other,) = add_articles(connection, [("b", "other", "train")])
             say(connection, other, "Économie", "eve")
-        model = crown(workspace, "m1", 0)
+        model = make_champion(workspace, "m1", 0)
         run(
             workspace.database,
             "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "

@@ -23,7 +23,7 @@ from classifier.training import data_snapshot
 from tests.support.evaluated_models import add_evaluated, test_articles
 from tests.support.factories import answers as answers_of
 from tests.support.factories import sample
-from tests.support.synthetic import COLUMNS, LENIENT, annotate, articles, query, take_in, value
+from tests.support.synthetic import COLUMNS, LENIENT, annotate, articles, ingest_file, query, value
 from tests.support.tiny_models import make_artefact
 
 SPLITS = replace(COLUMNS, split="split")
@@ -35,7 +35,7 @@ LONG = "the bank said on monday that its profit had grown by a third since the s
 def test_split(workspace, tmp_path):
     """Thirty test articles, and thirty to train on."""
     rows = [{**row, "split": ("train", "test")[number % 2]} for number, row in enumerate(articles(60))]
-    take_in(workspace, tmp_path / "x.csv", rows, SPLITS)
+    ingest_file(workspace, tmp_path / "x.csv", rows, SPLITS)
 
 
 def add(workspace, name, *, trained_on=None, training=None, without=()):
@@ -95,11 +95,11 @@ def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_
         {"id": f"n{number}", "text": f"a phone number {number}", "category": "tech", "split": "test"}
         for number in (1, 2)
     ]
-    take_in(workspace, tmp_path / "n1.csv", more[:1], SPLITS)
+    ingest_file(workspace, tmp_path / "n1.csv", more[:1], SPLITS)
 
     def change(_):
         dispute(workspace, 0)
-        take_in(workspace, tmp_path / "n2.csv", more[1:], SPLITS)
+        ingest_file(workspace, tmp_path / "n2.csv", more[1:], SPLITS)
 
     calls = between_measurements(monkeypatch, change, 1)
     judged = gate_result.apply_gate(workspace, "m2")
@@ -174,9 +174,11 @@ class TestTrainedOn:
         """A near-duplicate and a text of its own, both in the test split; returns the ids and the old article."""
         others = [{**row, "split": "train"} for row in articles(6)]
         old = [{"id": "old", "text": LONG, "category": "business", "split": "train"}, *others]
-        take_in(workspace, tmp_path / "old.csv", old, SPLITS)
+        ingest_file(workspace, tmp_path / "old.csv", old, SPLITS)
         rows = [{"id": "twin", "text": f"{LONG} again"}, {"id": "own", "text": "a goal in the last minute"}]
-        take_in(workspace, tmp_path / "new.csv", [{**r, "category": "business", "split": "test"} for r in rows], SPLITS)
+        ingest_file(
+            workspace, tmp_path / "new.csv", [{**r, "category": "business", "split": "test"} for r in rows], SPLITS
+        )
         ids = dict(query(workspace.database, "SELECT external_id, id FROM articles"))
         return ids, stored_article(workspace, "old")
 
@@ -196,7 +198,7 @@ class TestTrainedOn:
         ids, old = twins
         model = add(workspace, "m1", trained_on=[old])
         row = {"id": "old", "text": "quite another text", "category": "business", "split": "train"}
-        take_in(workspace, tmp_path / "old.csv", [row], SPLITS)
+        ingest_file(workspace, tmp_path / "old.csv", [row], SPLITS)
         assert self.exposed(workspace, model).articles == {ids["twin"]}
 
     def test_a_snapshot_of_an_older_version_tells_it_while_the_text_is_the_same(self, workspace, twins):

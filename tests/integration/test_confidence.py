@@ -20,7 +20,7 @@ from classifier.pipeline.promotion import decisions, evaluation, model_details
 from classifier.pipeline.training import candidate, model_import
 from classifier.store import reads, writes
 from classifier.training.recipes import Recipe
-from tests.support.synthetic import COLUMNS, LENIENT, articles, query, run, take_in, unlabelled, value
+from tests.support.synthetic import COLUMNS, LENIENT, articles, ingest_file, query, run, unlabelled, value
 from tests.support.tiny_models import make_artefact, make_encoder
 
 RECIPE = Recipe(epochs=1, max_length=32, precision="float32")
@@ -33,7 +33,7 @@ def place(workspace, tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, "may_have_gpu", lambda: False)
     splits = ("train", "train", "validation", "test")
     rows = [{**row, "split": splits[n // 3 % 4]} for n, row in enumerate(articles(240))]
-    take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
     return workspace
 
 
@@ -43,7 +43,7 @@ def imported(place, tmp_path):
     return model_import.import_model(place, str(tmp_path / "elsewhere"), target_precision=0.1)
 
 
-def crown(place, name, **more):
+def make_champion(place, name, **more):
     files = make_artefact(place.models / name, **more)
     with place.database.begin() as connection:
         model = registry.register(connection, name, files, {})
@@ -117,8 +117,8 @@ class TestEvaluation:
 
 @pytest.mark.parametrize("engine", ["openvino", "keras"])
 def test_what_is_written_is_calibrated_with_either_engine(place, tmp_path, engine):
-    crown(place, "m1", details={"confidence": SURE})
-    take_in(place, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
+    make_champion(place, "m1", details={"confidence": SURE})
+    ingest_file(place, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
     queue.label_queue(place, engine=engine)
     rows = query(
         place.database,
@@ -132,8 +132,8 @@ def test_what_is_written_is_calibrated_with_either_engine(place, tmp_path, engin
 
 
 def test_a_model_of_before_says_the_same_bits_as_before(place, tmp_path):
-    crown(place, "m1")
-    take_in(place, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
+    make_champion(place, "m1")
+    ingest_file(place, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
     queue.label_queue(place, engine="openvino")
     rows = query(place.database, "SELECT text, probabilities FROM predictions JOIN articles ON id = article_id")
     labeller = Labeller.of(
@@ -155,8 +155,8 @@ class TestView:
 
     @pytest.fixture
     def labelled(self, place, tmp_path):
-        crown(place, "m1", details={"confidence": SURE})
-        take_in(place, tmp_path / "new.csv", unlabelled(40, seed=1, prefix="new"), source="new")
+        make_champion(place, "m1", details={"confidence": SURE})
+        ingest_file(place, tmp_path / "new.csv", unlabelled(40, seed=1, prefix="new"), source="new")
         queue.label_queue(place)
         return place
 
@@ -167,7 +167,7 @@ class TestView:
 
     def test_what_a_human_said_is_never_marked_and_what_nobody_said_neither(self, labelled, tmp_path):
         run(labelled.database, "UPDATE models SET threshold = 0.999999")
-        take_in(labelled, tmp_path / "last.csv", unlabelled(1, seed=2, prefix="last"), source="new")
+        ingest_file(labelled, tmp_path / "last.csv", unlabelled(1, seed=2, prefix="last"), source="new")
         run(
             labelled.database,
             "INSERT INTO annotations (article_id, revision, category, annotator) "
@@ -178,7 +178,7 @@ class TestView:
 
     def test_it_follows_the_champion(self, labelled):
         before = self.abstained(labelled)
-        crown(labelled, "m2", seed=3)
+        make_champion(labelled, "m2", seed=3)
         queue.label_queue(labelled)
         assert set(self.abstained(labelled).values()) == {False}
         decisions.roll_back(labelled, "m1")
@@ -240,7 +240,7 @@ def test_the_view_keeps_what_was_granted_on_it(database):
 
 def test_near_duplicates_among_the_validation_articles_count_once_for_a_threshold(place, tmp_path):
     rows = [{**row, "split": "validation", "id": f"again{n}"} for n, row in enumerate(articles(240)) if n // 3 % 4 == 2]
-    take_in(place, tmp_path / "again.csv", rows, replace(COLUMNS, split="split"))
+    ingest_file(place, tmp_path / "again.csv", rows, replace(COLUMNS, split="split"))
     make_artefact(tmp_path / "elsewhere")
     model_import.import_model(place, str(tmp_path / "elsewhere"))
     counted = "SELECT confidence->'temperature'->'articles', confidence->'threshold'->'articles' FROM models"

@@ -13,7 +13,7 @@ from classifier.ingest import source_declarations
 from classifier.pipeline.ingest import declared_sources
 from classifier.store import near_duplicate_clusters, writes
 from tests.support.loopback import frozen
-from tests.support.synthetic import COLUMNS, articles, query, run, take_in, unlabelled, value
+from tests.support.synthetic import COLUMNS, articles, ingest_file, query, run, unlabelled, value
 from tests.support.waiting import wait_for
 
 SPLIT_LOCKS = (
@@ -68,7 +68,9 @@ def test_another_ingest_completes_while_a_source_hangs_in_the_midst_of_its_rows(
         with frozen(upstream, after_bytes=1_500_000) as server:
             hanging = pool.submit(ingest, workspace, declared(tmp_path, through(stories, server), timeout_s=3000))
             wait_for(server.asked.is_set, within_s=300)
-            other = pool.submit(take_in, workspace, tmp_path / "x.csv", [*articles(30), *unlabelled(10, prefix="u")])
+            other = pool.submit(
+                ingest_file, workspace, tmp_path / "x.csv", [*articles(30), *unlabelled(10, prefix="u")]
+            )
             assert other.result(timeout=300).new == 40
             assert not hanging.done()
             assert value(workspace.database, SPLIT_LOCKS) == 0
@@ -101,7 +103,7 @@ def test_the_server_does_not_end_an_ingest_because_it_idles_while_its_source_is_
     name = workspace.database.url.database
     run(workspace.database, f'ALTER DATABASE "{name}" SET idle_in_transaction_session_timeout = 60000')
     workspace.database.dispose()
-    take_in(workspace, tmp_path / "x.csv", articles(5))
+    ingest_file(workspace, tmp_path / "x.csv", articles(5))
     assert found == ["0"]
     assert value(workspace.database, "SHOW idle_in_transaction_session_timeout") == "1min"
 
@@ -109,7 +111,9 @@ def test_the_server_does_not_end_an_ingest_because_it_idles_while_its_source_is_
 def test_no_lock_on_splits_is_held_while_a_file_is_read(workspace, tmp_path):
     held = []
     rows = [*articles(50), {"id": "", "text": "bad", "category": ""}]
-    take_in(workspace, tmp_path / "x.csv", rows, on_rows=lambda _: held.append(value(workspace.database, SPLIT_LOCKS)))
+    ingest_file(
+        workspace, tmp_path / "x.csv", rows, on_rows=lambda _: held.append(value(workspace.database, SPLIT_LOCKS))
+    )
     assert held == [0]
 
 
@@ -119,10 +123,10 @@ def test_ingests_that_reject_the_same_row_do_not_wait_for_each_other_while_they_
 
     def ingest_the_same(_):
         with ThreadPoolExecutor(1) as pool:
-            other = pool.submit(take_in, workspace, tmp_path / "x.csv", source="other", columns=COLUMNS_WITH_SOURCE)
+            other = pool.submit(ingest_file, workspace, tmp_path / "x.csv", source="other", columns=COLUMNS_WITH_SOURCE)
             nested.append(other.result(timeout=300))
 
-    take_in(
+    ingest_file(
         workspace,
         tmp_path / "x.csv",
         [{**row, "from": "shared"} for row in rows],

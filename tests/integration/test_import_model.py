@@ -17,7 +17,7 @@ from classifier.model import artefact
 from classifier.pipeline.labelling import queue
 from classifier.pipeline.promotion import decisions, evaluation, model_details
 from classifier.pipeline.training import model_import
-from tests.support.synthetic import COLUMNS, articles, run, take_in, unlabelled, value
+from tests.support.synthetic import COLUMNS, articles, ingest_file, run, unlabelled, value
 from tests.support.tiny_models import CATEGORIES, SPECIALS, WORDS, write_tokenizer
 
 torch = pytest.importorskip("torch", reason="makes a model with PyTorch: install the extra 'torch'")
@@ -68,8 +68,8 @@ def test_both_engines_give_pytorchs_classes_and_probabilities(workspace, theirs,
 
 def test_it_is_a_candidate_that_is_evaluated_and_judged_and_labels_as_champion(workspace, theirs, tmp_path):
     rows = [{**row, "split": ("train", "test")[n % 2]} for n, row in enumerate(articles(40))]
-    take_in(workspace, tmp_path / "x.csv", rows, type(COLUMNS)("text", "category", "id", "split"))
-    take_in(workspace, tmp_path / "new.csv", unlabelled(6, seed=3, prefix="new"))
+    ingest_file(workspace, tmp_path / "x.csv", rows, type(COLUMNS)("text", "category", "id", "split"))
+    ingest_file(workspace, tmp_path / "new.csv", unlabelled(6, seed=3, prefix="new"))
     imported = model_import.import_model(workspace, str(theirs[0]), max_length=32)
     described = model_details.describe_model(workspace, imported.model)
     assert described.status == "candidate"

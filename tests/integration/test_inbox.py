@@ -13,7 +13,7 @@ from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import inbox
 from classifier.pipeline.ingest.units import Ingested, Options
 from classifier.store import ingest_runs
-from tests.support.synthetic import COLUMNS, articles, dump, query, take_in, value, write_csv
+from tests.support.synthetic import COLUMNS, articles, dump, ingest_file, query, value, write_csv
 
 OPTIONS = Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
 OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
@@ -137,4 +137,4 @@ def test_files_that_are_named_by_hand_are_always_read(workspace, ingest, folder)
     path = drop(folder / "a.csv", articles(5))
     ingest()
     for _ in range(2):
-        assert take_in(workspace, path) == Ingested(files=1, read=5, unchanged=5)
+        assert ingest_file(workspace, path) == Ingested(files=1, read=5, unchanged=5)

@@ -14,7 +14,7 @@ from classifier.ingest import readers
 from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest.units import Ingested
-from tests.support.synthetic import COLUMNS, articles, dump, query, run, take_in, unlabelled, value, write_csv
+from tests.support.synthetic import COLUMNS, articles, dump, ingest_file, query, run, unlabelled, value, write_csv
 from tests.support.waiting import HANG_S
 
 SPLIT_COLUMNS = Columns("text", "category", "id", "split")
@@ -36,7 +36,7 @@ AWKWARD = {
 
 def test_a_file_becomes_articles_annotations_and_a_queue(workspace, tmp_path):
     rows = articles(40) + unlabelled(10, prefix="u")
-    report = take_in(workspace, tmp_path / "news.csv", rows)
+    report = ingest_file(workspace, tmp_path / "news.csv", rows)
     assert report == Ingested(files=1, read=50, new=50, annotations=40, enqueued=10)
     assert query(workspace.database, "SELECT count(*), min(source), max(revision) FROM articles") == [(50, "news", 1)]
     assert query(workspace.database, "SELECT DISTINCT annotator FROM annotations") == [("source:news",)]
@@ -53,21 +53,21 @@ def test_a_file_becomes_articles_annotations_and_a_queue(workspace, tmp_path):
 def test_the_same_file_again_changes_not_a_single_row(workspace, tmp_path):
     rows = articles(60) + unlabelled(20, prefix="u")
     rows.append({"id": "", "text": "bad", "category": ""})
-    take_in(workspace, tmp_path / "news.csv", rows)
+    ingest_file(workspace, tmp_path / "news.csv", rows)
     before = dump(workspace.database)
     assert [len(before[name]) for name in ("articles", "annotations", "labelling_queue", "rejected_rows")] == [
         80, 60, 20, 1,
     ]  # fmt: skip
-    report = take_in(workspace, tmp_path / "news.csv")
+    report = ingest_file(workspace, tmp_path / "news.csv")
     assert report == Ingested(files=1, read=81, rejected=1, unchanged=80)
     assert dump(workspace.database) == before
 
 
 def test_a_file_without_ids_knows_its_articles_by_their_text(workspace, tmp_path):
     columns = replace(COLUMNS, id=None)
-    take_in(workspace, tmp_path / "news.csv", articles(9), columns)
+    ingest_file(workspace, tmp_path / "news.csv", articles(9), columns)
     before = dump(workspace.database)
-    assert take_in(workspace, tmp_path / "news.csv", list(reversed(articles(9))), columns).unchanged == 9
+    assert ingest_file(workspace, tmp_path / "news.csv", list(reversed(articles(9))), columns).unchanged == 9
     assert dump(workspace.database) == before
 
 
@@ -89,7 +89,7 @@ def test_awkward_text_survives_to_the_last_bit(workspace, tmp_path, kind):
         write_csv(tmp_path / "awkward.csv", rows)
         if kind == "csv.gz":
             path.write_bytes(gzip.compress((tmp_path / "awkward.csv").read_bytes()))
-    assert take_in(workspace, path, None, Columns("text", id="id")).new == len(AWKWARD)
+    assert ingest_file(workspace, path, None, Columns("text", id="id")).new == len(AWKWARD)
     assert dict(query(workspace.database, "SELECT external_id, text FROM articles")) == AWKWARD
     lengths = query(workspace.database, "SELECT bool_and(text_hash = sha256(convert_to(text, 'UTF8'))) FROM articles")
     assert lengths == [(True,)]
@@ -103,7 +103,7 @@ def test_awkward_names_and_categories_survive_too(workspace, tmp_path):
         {"id": f"{name}", "text": "text", "category": category, "source": name}
         for name, category in zip(names, categories, strict=True)
     ]
-    report = take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, source="source"))
+    report = ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, source="source"))
     assert report.new == len(names)
     found = query(
         workspace.database,
@@ -119,7 +119,7 @@ def test_a_published_time_is_kept(workspace, tmp_path):
         {"id": "2", "text": "t", "at": ""},
         {"id": "3", "text": "t", "at": "0001-01-01"},
     ]
-    take_in(workspace, tmp_path / "x.csv", rows, Columns("text", id="id", published_at="at"))
+    ingest_file(workspace, tmp_path / "x.csv", rows, Columns("text", id="id", published_at="at"))
     found = query(
         workspace.database, "SELECT (published_at AT TIME ZONE 'UTC')::text FROM articles ORDER BY external_id"
     )
@@ -131,7 +131,7 @@ class TestChangedText:
     def predicted(self, workspace, tmp_path):
         """An article with a champion's prediction, out of the queue."""
         rows = unlabelled(30)
-        take_in(workspace, tmp_path / "news.csv", rows)
+        ingest_file(workspace, tmp_path / "news.csv", rows)
         run(
             workspace.database,
             "INSERT INTO models (name, status, artefact, manifest_sha256, categories, training) "
@@ -148,7 +148,7 @@ class TestChangedText:
     def test_waits_for_a_new_label_and_shows_no_stale_one(self, workspace, tmp_path, predicted):
         before = query(workspace.database, "SELECT id, split FROM articles ORDER BY id")
         predicted[4]["text"] = "another text"
-        report = take_in(workspace, tmp_path / "news.csv", predicted)
+        report = ingest_file(workspace, tmp_path / "news.csv", predicted)
         assert report == Ingested(files=1, read=30, changed=1, unchanged=29, enqueued=1)
         found = query(workspace.database, "SELECT id, revision, text FROM articles WHERE external_id = 'a4'")
         assert found[0][1:] == (2, "another text")
@@ -160,9 +160,9 @@ class TestChangedText:
 
     def test_is_annotated_again_by_a_source_that_names_the_same_category(self, workspace, tmp_path, predicted):
         rows = [{**row, "category": "sport"} for row in predicted]
-        assert take_in(workspace, tmp_path / "news.csv", rows).annotations == 30
+        assert ingest_file(workspace, tmp_path / "news.csv", rows).annotations == 30
         rows[4]["text"] = "another text"
-        report = take_in(workspace, tmp_path / "news.csv", rows)
+        report = ingest_file(workspace, tmp_path / "news.csv", rows)
         assert (report.changed, report.annotations, report.enqueued) == (1, 1, 0)
         assert query(workspace.database, "SELECT DISTINCT label, origin FROM article_labels") == [
             ("sport", "annotation")
@@ -171,11 +171,11 @@ class TestChangedText:
     def test_takes_its_split_with_it(self, workspace, tmp_path):
         """The new text has the article's split: a later copy of it does not land in another one."""
         row = {"id": "1", "text": "one text", "category": ""}
-        take_in(workspace, tmp_path / "x.csv", [row], proportions=Proportions(1, 0, 0))
+        ingest_file(workspace, tmp_path / "x.csv", [row], proportions=Proportions(1, 0, 0))
         to_test = Proportions(0, 0, 1)
-        take_in(workspace, tmp_path / "x.csv", [{**row, "text": "another text"}], proportions=to_test)
+        ingest_file(workspace, tmp_path / "x.csv", [{**row, "text": "another text"}], proportions=to_test)
         copies = [{"id": "c", "text": "Another  TEXT", "category": ""}, {"id": "d", "text": "ONE text", "category": ""}]
-        take_in(workspace, tmp_path / "copies.csv", copies, proportions=to_test)
+        ingest_file(workspace, tmp_path / "copies.csv", copies, proportions=to_test)
         assert query(workspace.database, "SELECT split, count(*) FROM articles GROUP BY 1") == [("train", 3)]
 
 
@@ -185,7 +185,7 @@ def test_texts_that_differ_in_case_and_white_space_share_a_split(workspace, tmp_
         for number in range(40)
         for form, text in (("x", f"The team {number}"), ("y", f"  the\tTEAM\n{number} "), ("z", f"THE Team {number}"))
     ]
-    take_in(workspace, tmp_path / "x.csv", rows, proportions=Proportions(0.4, 0.3, 0.3))
+    ingest_file(workspace, tmp_path / "x.csv", rows, proportions=Proportions(0.4, 0.3, 0.3))
     per_text = query(
         workspace.database, "SELECT count(*), count(DISTINCT split) FROM articles GROUP BY fingerprint ORDER BY 1"
     )
@@ -195,24 +195,24 @@ def test_texts_that_differ_in_case_and_white_space_share_a_split(workspace, tmp_
 
 def test_other_proportions_later_do_not_move_a_text_that_is_there(workspace, tmp_path):
     rows = unlabelled(30)
-    take_in(workspace, tmp_path / "x.csv", rows, proportions=Proportions(1, 0, 0))
-    take_in(workspace, tmp_path / "y.csv", rows, proportions=Proportions(0, 0, 1))
+    ingest_file(workspace, tmp_path / "x.csv", rows, proportions=Proportions(1, 0, 0))
+    ingest_file(workspace, tmp_path / "y.csv", rows, proportions=Proportions(0, 0, 1))
     assert query(workspace.database, "SELECT DISTINCT split FROM articles") == [("train",)]
 
 
 def test_a_source_that_brings_its_own_splits_keeps_them(workspace, tmp_path):
     rows = [{**row, "split": ("train", "validation", "TEST")[n % 3]} for n, row in enumerate(articles(30))]
-    take_in(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
+    ingest_file(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
     found = dict(query(workspace.database, "SELECT external_id, split FROM articles"))
     assert found == {row["id"]: row["split"].lower() for row in rows}
     moved = [{**row, "split": "train"} for row in rows]
-    take_in(workspace, tmp_path / "x.csv", moved, SPLIT_COLUMNS)
+    ingest_file(workspace, tmp_path / "x.csv", moved, SPLIT_COLUMNS)
     assert dict(query(workspace.database, "SELECT external_id, split FROM articles")) == found
 
 
 def test_the_last_row_of_an_id_wins(workspace, tmp_path):
     rows = [{"id": "1", "text": f"version {number}", "category": f"c{number}"} for number in range(5)]
-    report = take_in(workspace, tmp_path / "x.csv", rows)
+    report = ingest_file(workspace, tmp_path / "x.csv", rows)
     assert report == Ingested(files=1, read=5, duplicates=4, new=1, annotations=1)
     assert query(workspace.database, "SELECT text, revision FROM articles") == [("version 4", 1)]
     assert query(workspace.database, "SELECT category FROM annotations") == [("c4",)]
@@ -220,47 +220,47 @@ def test_the_last_row_of_an_id_wins(workspace, tmp_path):
 
 def test_the_last_row_wins_across_chunks(workspace, tmp_path, small_chunks):
     rows = unlabelled(20) + [{**row, "text": "later"} for row in unlabelled(20)]
-    take_in(workspace, tmp_path / "x.csv", rows)
+    ingest_file(workspace, tmp_path / "x.csv", rows)
     assert query(workspace.database, "SELECT DISTINCT text FROM articles") == [("later",)]
 
 
 def test_the_same_id_of_two_sources_is_two_articles(workspace, tmp_path):
-    take_in(workspace, tmp_path / "x.csv", unlabelled(3))
-    assert take_in(workspace, tmp_path / "y.csv", unlabelled(3)).new == 3
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
+    assert ingest_file(workspace, tmp_path / "y.csv", unlabelled(3)).new == 3
 
 
 class TestBadRows:
     BAD = ({"id": "", "text": "no id", "category": "c"}, {"id": "e", "text": "  ", "category": "c"})
 
     def test_are_kept_once_with_their_reasons(self, workspace, tmp_path):
-        report = take_in(workspace, tmp_path / "x.csv", [*articles(60), *self.BAD])
+        report = ingest_file(workspace, tmp_path / "x.csv", [*articles(60), *self.BAD])
         assert (report.new, report.rejected) == (60, 2)
-        take_in(workspace, tmp_path / "x.csv")
+        ingest_file(workspace, tmp_path / "x.csv")
         kept = query(workspace.database, "SELECT source, position, reason, row FROM rejected_rows ORDER BY id")
         assert [row[:3] for row in kept] == [("x", "line 62", "id is empty"), ("x", "line 63", "text is empty")]
         assert json.loads(kept[0][3])["text"] == "no id"
 
     def test_refuse_the_whole_file_when_they_are_too_many(self, workspace, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", articles(5))
+        ingest_file(workspace, tmp_path / "x.csv", articles(5))
         before = dump(workspace.database)
         rows = [*articles(30, seed=1), *self.BAD]
         with pytest.raises(TooManyRejectedError, match=r"x.csv: 2 of 32 rows are bad, more than 5%"):
-            take_in(workspace, tmp_path / "x.csv", rows)
+            ingest_file(workspace, tmp_path / "x.csv", rows)
         after = dump(workspace.database)
         assert len(after.pop("rejected_rows")) == 2
         before.pop("rejected_rows")
         assert after == before
 
     def test_may_be_exactly_as_many_as_are_borne(self, workspace, tmp_path):
-        assert take_in(workspace, tmp_path / "x.csv", [*articles(38), *self.BAD]).new == 38
+        assert ingest_file(workspace, tmp_path / "x.csv", [*articles(38), *self.BAD]).new == 38
 
     def test_can_be_borne_in_any_number(self, workspace, tmp_path):
-        assert take_in(workspace, tmp_path / "x.csv", list(self.BAD), max_rejected=1.0).rejected == 2
+        assert ingest_file(workspace, tmp_path / "x.csv", list(self.BAD), max_rejected=1.0).rejected == 2
 
     @pytest.mark.usefixtures("small_chunks")
     def test_in_a_later_chunk_refuse_what_earlier_chunks_brought(self, workspace, tmp_path):
         with pytest.raises(TooManyRejectedError):
-            take_in(workspace, tmp_path / "x.csv", [*articles(20), *self.BAD])
+            ingest_file(workspace, tmp_path / "x.csv", [*articles(20), *self.BAD])
         assert dump(workspace.database, "articles", "splits", "labelling_queue") == {
             "articles": [], "splits": [], "labelling_queue": [],
         }  # fmt: skip
@@ -282,7 +282,7 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(workspace, tmp_path, small
     before = dump(workspace.database)
     seen = []
     with pytest.raises(SourceError, match="cut off"):
-        take_in(workspace, tmp_path / "x.csv.gz", on_rows=seen.append)
+        ingest_file(workspace, tmp_path / "x.csv.gz", on_rows=seen.append)
     assert len(seen) > 3, "some chunks were read before it broke"
     assert dump(workspace.database) == before
 
@@ -291,7 +291,7 @@ def test_the_files_before_a_bad_one_stay_in(workspace, tmp_path):
     write_csv(tmp_path / "a.csv", articles(5))
     (tmp_path / "b.csv").write_text("id,other\n1,2\n")
     with pytest.raises(SourceError, match=r"b\.csv: no column 'text'"):
-        take_in(workspace, tmp_path / "*.csv")
+        ingest_file(workspace, tmp_path / "*.csv")
     assert value(workspace.database, "SELECT count(*) FROM articles") == 5
 
 
@@ -303,7 +303,7 @@ def test_overlapping_files_at_once_neither_deadlock_nor_double(workspace, tmp_pa
     for round_number in range(3):
         with ThreadPoolExecutor(4) as pool:
             runs = [
-                pool.submit(take_in, workspace, tmp_path / name, source="news")
+                pool.submit(ingest_file, workspace, tmp_path / name, source="news")
                 for name in ("a.csv", "b.csv", "b.csv", "a.csv")
             ]
             reports = [one.result(timeout=HANG_S) for one in runs]
@@ -324,41 +324,41 @@ def test_overlapping_files_at_once_neither_deadlock_nor_double(workspace, tmp_pa
 class TestAnnotations:
     def test_dequeue_an_article_that_waits(self, workspace, tmp_path):
         rows = unlabelled(10)
-        take_in(workspace, tmp_path / "x.csv", rows)
+        ingest_file(workspace, tmp_path / "x.csv", rows)
         rows[3]["category"] = "sport"
-        report = take_in(workspace, tmp_path / "x.csv", rows)
+        report = ingest_file(workspace, tmp_path / "x.csv", rows)
         assert (report.annotations, report.unchanged, report.enqueued) == (1, 10, 0)
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 9
         found = query(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a3'")
         assert found == [("sport",)]
 
     def test_by_a_person_outlive_the_same_file(self, workspace, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", articles(3))
+        ingest_file(workspace, tmp_path / "x.csv", articles(3))
         run(
             workspace.database,
             "INSERT INTO annotations (article_id, revision, category, annotator) "
             "SELECT id, revision, 'corrected', 'ann' FROM articles WHERE external_id = 'a1'",
         )
-        assert take_in(workspace, tmp_path / "x.csv").annotations == 0
+        assert ingest_file(workspace, tmp_path / "x.csv").annotations == 0
         label = "SELECT label FROM article_labels WHERE external_id = 'a1'"
         assert value(workspace.database, label) == "corrected"
 
     def test_of_the_source_count_again_when_it_changes_its_mind(self, workspace, tmp_path):
         rows = articles(3)
-        take_in(workspace, tmp_path / "x.csv", rows)
+        ingest_file(workspace, tmp_path / "x.csv", rows)
         rows[1]["category"] = "politics"
-        assert take_in(workspace, tmp_path / "x.csv", rows).annotations == 1
+        assert ingest_file(workspace, tmp_path / "x.csv", rows).annotations == 1
         assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a1'") == "politics"
         assert value(workspace.database, "SELECT count(*) FROM annotations") == 4
 
     def test_are_not_taken_back_by_a_file_without_categories(self, workspace, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", articles(3))
-        take_in(workspace, tmp_path / "x.csv", unlabelled(3))
+        ingest_file(workspace, tmp_path / "x.csv", articles(3))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
         assert value(workspace.database, "SELECT count(*) FROM article_labels WHERE origin = 'annotation'") == 3
 
 
 def test_the_tables_of_an_ingest_are_gone_with_it(workspace, tmp_path):
     """The same pooled connection serves the next ingest."""
     for number in range(3):
-        take_in(workspace, tmp_path / f"{number}.csv", articles(2))
+        ingest_file(workspace, tmp_path / f"{number}.csv", articles(2))
     assert value(workspace.database, "SELECT count(*) FROM pg_class WHERE relname LIKE 'staged%'") == 0

@@ -25,7 +25,7 @@ GROWTH_MIB = 60
 """How far two runs of any size may differ: it depends on which thread is ahead."""
 
 
-def take_in(url, path, home):
+def ingest_file(url, path, home):
     """Take a file in as the command does, and return how many articles are new."""
     columns.CHUNK_BYTES = readers.parquet_files.CHUNK_BYTES = 4 * 2**20  # so that few texts fill every stage
     workspace = Workspace(connections.connect(url), Settings(home=home, _env_file=None))
@@ -60,7 +60,7 @@ def test_texts_of_a_megabyte_take_bounded_memory_however_many_they_are(database_
     url = database_url.render_as_string(hide_password=False)
     peaks = []
     for count in (30, 90):
-        used = measured(take_in, url, str(written(tmp_path / f"{count}.{kind}", count)), str(tmp_path / "home"))
+        used = measured(ingest_file, url, str(written(tmp_path / f"{count}.{kind}", count)), str(tmp_path / "home"))
         assert used.result == count
         peaks.append(used.mib)
     assert max(peaks) < PEAK_MIB, peaks

@@ -23,14 +23,14 @@ from classifier.pipeline.labelling import dead_letters, queue
 from classifier.store import labelling_queue, reads, writes
 from classifier.store.labelling_queue import Selection
 from tests.support import killing
-from tests.support.synthetic import articles, crown, dump, query, run, take_in, unlabelled, value
+from tests.support.synthetic import articles, dump, ingest_file, make_champion, query, run, unlabelled, value
 from tests.support.tiny_models import CATEGORIES
 from tests.support.waiting import HANG_S, wait_for
 
 
 @pytest.fixture
 def champion(workspace):
-    return crown(workspace, "m1", 0)
+    return make_champion(workspace, "m1", 0)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ class Fake:
 
 
 def test_everything_that_waits_is_labelled(workspace, tmp_path, champion, labellings):
-    take_in(workspace, tmp_path / "x.csv", articles(9) + unlabelled(300, prefix="u"))
+    ingest_file(workspace, tmp_path / "x.csv", articles(9) + unlabelled(300, prefix="u"))
     started, pages = [], []
     report = queue.label_queue(workspace, page_size=64, on_start=started.append, on_page=pages.append)
     assert (report.model, report.labelled, report.dead_letters, report.waiting) == ("m1", 300, 0, 0)
@@ -87,7 +87,7 @@ def test_everything_that_waits_is_labelled(workspace, tmp_path, champion, labell
 def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_path, champion):
     from classifier.inference.labeller import Labeller
 
-    take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
     queue.label_queue(workspace, page_size=7, engine="openvino")
     found = query(
         workspace.database,
@@ -105,7 +105,7 @@ def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_p
 
 
 def test_a_limit_is_kept_and_the_rest_waits(workspace, tmp_path, champion):
-    take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
     report = queue.label_queue(workspace, limit=20, page_size=8)
     assert (report.labelled, report.waiting) == (20, 30)
     assert queue.label_queue(workspace).labelled == 30
@@ -113,7 +113,7 @@ def test_a_limit_is_kept_and_the_rest_waits(workspace, tmp_path, champion):
 
 
 def test_two_workers_share_the_queue_and_label_each_article_once(workspace, tmp_path, champion, labellings):
-    take_in(workspace, tmp_path / "x.csv", unlabelled(400))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(400))
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(queue.label_queue, workspace, page_size=10) for _ in range(2)]
         reports = [one.result(timeout=HANG_S) for one in runs]
@@ -122,7 +122,7 @@ def test_two_workers_share_the_queue_and_label_each_article_once(workspace, tmp_
 
 
 def test_two_workers_have_pages_of_their_own_at_the_same_time(workspace, tmp_path, champion, labellings):
-    take_in(workspace, tmp_path / "x.csv", unlabelled(400))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(400))
     meeting = Barrier(2, timeout=HANG_S)
 
     class Meeting(Fake):
@@ -145,7 +145,7 @@ class TestPipeline:
     def test_the_next_page_is_claimed_and_the_last_one_written_while_one_is_in_the_model(
         self, workspace, tmp_path, champion, labellings
     ):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(30))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(30))
         third_prepared = Event()
 
         class Patient(Fake):
@@ -165,7 +165,7 @@ class TestPipeline:
 
     @pytest.mark.parametrize("error", [OSError("no device"), KeyboardInterrupt()])
     def test_an_error_in_the_model_frees_every_page_that_is_not_written(self, workspace, tmp_path, champion, error):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
         labels = Fake(lambda text: error if text.endswith("a25") else None)
         with pytest.raises(type(error)):
             worker.label_pages(workspace.database, champion, labels, page_size=10)
@@ -174,7 +174,7 @@ class TestPipeline:
             assert len(labelling_queue.claim(connection, champion.id, 50, labelling_queue.Selection())[0]) == 30
 
     def test_an_error_of_a_claim_ends_the_worker_after_the_pages_before_it(self, workspace, tmp_path, champion):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(30))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(30))
 
         class Forgetful(Fake):
             def prepare(self, texts):
@@ -188,7 +188,7 @@ class TestPipeline:
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 10
 
     def test_an_error_of_a_write_frees_the_pages_behind_it(self, workspace, tmp_path, champion, monkeypatch):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
         whole, pages = writes.write_predictions, []
 
         def fail(*arguments):
@@ -204,7 +204,7 @@ class TestPipeline:
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 40
 
     def test_a_limit_holds_for_pages_that_are_claimed_ahead(self, workspace, tmp_path, champion):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
         labels = Fake()
         assert worker.label_pages(workspace.database, champion, labels, page_size=10, limit=25).labelled == 25
         assert labels.calls == [10, 10, 5]
@@ -219,7 +219,7 @@ class TestPipeline:
         assert claims._size() == 300, "half a minute of it"
 
     def test_a_rate_is_kept_by_waiting_between_claims(self, workspace, tmp_path, champion, monkeypatch):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
         monkeypatch.setattr(claims_module.time, "monotonic", lambda: 100.0)
         claims = Claims(workspace.database, champion, Fake(), page_size=1000, max_rate=4)
         waits = []
@@ -235,9 +235,9 @@ class TestSelection:
     @pytest.fixture
     def some(self, workspace, tmp_path, champion):  # noqa: ARG002 - it is there
         """Thirty articles of the champion's backlog that is not enqueued, and ten new ones of another source."""
-        take_in(workspace, tmp_path / "old.csv", unlabelled(30))
+        ingest_file(workspace, tmp_path / "old.csv", unlabelled(30))
         run(workspace.database, "DELETE FROM labelling_queue")
-        take_in(workspace, tmp_path / "new.csv", unlabelled(10, prefix="new", seed=3))
+        ingest_file(workspace, tmp_path / "new.csv", unlabelled(10, prefix="new", seed=3))
         run(workspace.database, "UPDATE articles SET published_at = '2026-01-01' WHERE external_id LIKE 'new%5'")
         return lambda: dict(query(workspace.database, LABELLED_BY_SOURCE))
 
@@ -288,7 +288,7 @@ class TestFault:
 
     @pytest.fixture
     def waits(self, workspace, tmp_path, champion, monkeypatch):  # noqa: ARG002 - it is there
-        take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
         found = []
         monkeypatch.setattr(queue.time, "sleep", found.append)
         return found
@@ -344,7 +344,7 @@ END_THE_OTHERS = (
 @pytest.mark.slow
 def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace, tmp_path, champion, labellings):
     """`kill -9` at four random moments, before or after any of the statements, then a run to the end."""
-    take_in(workspace, tmp_path / "x.csv", unlabelled(2500))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(2500))
     environment = {
         "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),
         "CLASSIFIER_HOME": str(workspace.settings.home),
@@ -372,7 +372,7 @@ class TestBrokenArticle:
         rows = unlabelled(20)
         for number in (3, 11, 12):
             rows[number]["text"] = f"poison {number}"
-        take_in(workspace, tmp_path / "x.csv", rows)
+        ingest_file(workspace, tmp_path / "x.csv", rows)
         return rows
 
     @pytest.mark.usefixtures("waiting")
@@ -393,7 +393,7 @@ class TestBrokenArticle:
         labels = Fake(lambda text: RuntimeError("no") if "poison" in text else None)
         worker.label_pages(workspace.database, champion, labels)
         waiting[3]["text"] = "harmless"
-        take_in(workspace, tmp_path / "x.csv", waiting)
+        ingest_file(workspace, tmp_path / "x.csv", waiting)
         assert [letter.external_id for letter in dead_letters.list_dead_letters(workspace)] == ["a11", "a12"]
         assert worker.label_pages(workspace.database, champion, labels).labelled == 1
         assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a3'") == "sport"
@@ -452,7 +452,7 @@ class TestBrokenArticle:
         worker.label_pages(
             workspace.database, champion, Fake(lambda text: RuntimeError("no") if "poison" in text else None)
         )
-        crown(workspace, "m2", 7)
+        make_champion(workspace, "m2", 7)
         queue.label_queue(workspace)
         assert dead_letters.retry_dead_letters(workspace) == dead_letters.RetriedDeadLetters(3, 0)
 
@@ -485,7 +485,7 @@ def test_of_ten_thousand_articles_one_breaks_the_engine(workspace, tmp_path, cha
     """A real model, whose engine raises wherever the article's word pieces are in its batch."""
     rows = unlabelled(10_000)
     rows[7_777]["text"] = "shares goal chip shares goal chip"
-    take_in(workspace, tmp_path / "x.csv", rows)
+    ingest_file(workspace, tmp_path / "x.csv", rows)
     files = registry.open_artefact(champion)
     (poison,) = files.tokenization().pieces([rows[7_777]["text"]])
     chosen = engines.choose_engine(files, engine="openvino")
@@ -509,13 +509,13 @@ def test_of_ten_thousand_articles_one_breaks_the_engine(workspace, tmp_path, cha
 class TestNewChampion:
     @pytest.mark.usefixtures("champion")
     def test_takes_over_in_the_middle_of_a_run(self, workspace, tmp_path, labellings):
-        take_in(workspace, tmp_path / "x.csv", articles(9) + unlabelled(200, prefix="u"))
+        ingest_file(workspace, tmp_path / "x.csv", articles(9) + unlabelled(200, prefix="u"))
         pages = []
 
         def promote_another(size):
             pages.append(size)
             if len(pages) == 3:
-                crown(workspace, "m2", 7)
+                make_champion(workspace, "m2", 7)
 
         report = queue.label_queue(workspace, page_size=20, on_page=promote_another)
         assert (report.model, report.waiting) == ("m2", 0)
@@ -527,32 +527,32 @@ class TestNewChampion:
 
     @pytest.mark.usefixtures("champion")
     def test_takes_over_when_nothing_waits_any_more(self, workspace, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(20))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(20))
         report = queue.label_queue(
-            workspace, on_page=lambda _: workspace.models.joinpath("m2").exists() or crown(workspace, "m2", 7)
+            workspace, on_page=lambda _: workspace.models.joinpath("m2").exists() or make_champion(workspace, "m2", 7)
         )
         assert (report.model, report.labelled) == ("m2", 40)
 
     @pytest.mark.usefixtures("champion")
     def test_takes_over_while_several_workers_are_at_it(self, workspace, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(300))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(300))
         with ThreadPoolExecutor(3) as pool:
             slowly = {"page_size": 5, "on_page": lambda _: time.sleep(0.1)}
             runs = [pool.submit(queue.label_queue, workspace, **slowly) for _ in range(2)]
             while value(workspace.database, "SELECT count(*) FROM predictions") < 50:
                 time.sleep(0.01)
-            crown(workspace, "m2", 7)
+            make_champion(workspace, "m2", 7)
             for one in runs:
                 assert one.result(timeout=HANG_S).model == "m2"
         assert query(workspace.database, "SELECT model, count(*) FROM article_labels GROUP BY 1") == [("m2", 300)]
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 0
 
     def test_that_is_taken_back_gives_the_former_labels_back_at_once(self, workspace, tmp_path, champion):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(50))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
         labels = "SELECT article_id, label, confidence, model FROM article_labels ORDER BY 1"
         queue.label_queue(workspace)
         former = query(workspace.database, labels)
-        crown(workspace, "m2", 7)
+        make_champion(workspace, "m2", 7)
         assert {row[1] for row in query(workspace.database, labels)} == {None}
         queue.label_queue(workspace)
         assert [row[1:] for row in query(workspace.database, labels)] != [row[1:] for row in former]
@@ -562,8 +562,8 @@ class TestNewChampion:
         assert queue.label_queue(workspace).labelled == 0
 
     def test_stops_a_worker_of_the_former_one(self, workspace, tmp_path, champion):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(5))
-        crown(workspace, "m2", 7)
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(5))
+        make_champion(workspace, "m2", 7)
         done = worker.label_pages(workspace.database, champion, Fake())
         assert (done.labelled, done.replaced) == (0, True)
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 5
@@ -571,14 +571,14 @@ class TestNewChampion:
 
 def test_an_article_that_changes_while_it_is_in_the_model_is_labelled_again(workspace, tmp_path, champion):
     rows = unlabelled(30)
-    take_in(workspace, tmp_path / "x.csv", rows)
+    ingest_file(workspace, tmp_path / "x.csv", rows)
     rows[4]["text"] = "goal goal goal"
     with ThreadPoolExecutor(1) as pool:
         ingesting = []
 
         def change(text):
             if not ingesting:
-                ingesting.append(pool.submit(take_in, workspace, tmp_path / "x.csv", rows))
+                ingesting.append(pool.submit(ingest_file, workspace, tmp_path / "x.csv", rows))
                 wait = time.monotonic() + HANG_S
                 while not value(workspace.database, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
                     assert time.monotonic() < wait
@@ -597,14 +597,14 @@ def test_an_article_that_changes_while_it_is_in_the_model_is_labelled_again(work
 
 
 def test_without_a_champion_there_is_nothing_to_label_with(workspace, tmp_path):
-    take_in(workspace, tmp_path / "x.csv", unlabelled(3))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
     with pytest.raises(NoChampionError, match="classifier train, evaluate, promote"):
         queue.label_queue(workspace)
     assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 3
 
 
 def test_with_a_champion_whose_files_changed_nothing_is_labelled(workspace, tmp_path, champion):
-    take_in(workspace, tmp_path / "x.csv", unlabelled(3))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
     path = workspace.models / "m1" / "config.json"
     path.write_text(path.read_text().replace("sport", "spurt"))
     with pytest.raises(ArtefactError, match="sha256"):

@@ -18,9 +18,9 @@ from tests.support.synthetic import (
     add_model,
     annotate,
     enqueue,
+    ingest_file,
     query,
     run,
-    take_in,
     unlabelled,
     value,
     write_csv,
@@ -107,7 +107,7 @@ def wait_until_blocked(database, *, locktype="%"):
 def test_a_text_that_changes_while_its_page_is_claimed_is_labelled_as_it_is_now(workspace, tmp_path):
     """The change commits between the claim's snapshot and its lock on the queue."""
     database = workspace.database
-    take_in(workspace, tmp_path / "x.csv", [{"id": "1", "text": "old", "category": ""}])
+    ingest_file(workspace, tmp_path / "x.csv", [{"id": "1", "text": "old", "category": ""}])
 
     def claim():
         with database.begin() as connection:
@@ -125,7 +125,7 @@ def test_a_text_that_changes_while_its_page_is_claimed_is_labelled_as_it_is_now(
 
 def test_an_article_that_changes_while_it_is_labelled_waits_again(workspace, tmp_path):
     database = workspace.database
-    take_in(workspace, tmp_path / "x.csv", unlabelled(3))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
     with database.begin() as connection:
         model = add_model(connection, "m", macro_f1=0.5)
         writes.make_champion(connection, model)
@@ -133,7 +133,7 @@ def test_an_article_that_changes_while_it_is_labelled_waits_again(workspace, tmp
     with ThreadPoolExecutor(1) as pool:
         with database.begin() as worker:
             page = claim_page(worker, 2)
-            ingesting = pool.submit(take_in, workspace, changed)
+            ingesting = pool.submit(ingest_file, workspace, changed)
             wait_until_blocked(database)
             predict(worker, model, [one.id for one in page])
         assert ingesting.result(timeout=HANG_S).enqueued == 3
@@ -225,7 +225,7 @@ class TestBacklog:
     def test_does_not_deadlock_with_an_ingest(self, workspace, database, champion, tmp_path):
         """The ingest holds a row of the queue that the backlog wants, and then wants one that the backlog holds."""
         model, expected = champion
-        take_in(workspace, tmp_path / "x.csv", unlabelled(2))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(2))
         annotated = [{"id": "a1", "text": "the same", "category": "sport"}]
         changed = [{"id": "a0", "text": "changed", "category": ""}]
         merge = writes.query
@@ -241,7 +241,7 @@ class TestBacklog:
 
             writes.query = slow
             try:
-                take_in(workspace, tmp_path / "x.csv", annotated + changed)
+                ingest_file(workspace, tmp_path / "x.csv", annotated + changed)
             finally:
                 writes.query = merge
             started[0].result(timeout=HANG_S)

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from classifier.exceptions import NoChampionError
 from classifier.pipeline.labelling import worker_processes
 from tests.integration.test_labelling import labellings  # noqa: F401 - a fixture
-from tests.support.synthetic import crown, query, take_in, unlabelled, value
+from tests.support.synthetic import ingest_file, make_champion, query, unlabelled, value
 from tests.support.waiting import HANG_S
 
 HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -43,8 +43,8 @@ def working(workspace, tmp_path, environment):
 
     A lock on the predictions keeps them from writing any until then, however late the test looks.
     """
-    crown(workspace, "m1", 0)
-    take_in(workspace, tmp_path / "x.csv", unlabelled(400))
+    make_champion(workspace, "m1", 0)
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(400))
     command = [*COMMAND, "--page-size", "5", "--max-rate", "20"]
     process = subprocess.Popen(
         command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -92,8 +92,8 @@ def test_the_cores_are_shared(monkeypatch):
 
 @pytest.mark.slow
 def test_each_article_is_labelled_once(workspace, tmp_path, environment, labellings):  # noqa: F811
-    crown(workspace, "m1", 0)
-    take_in(workspace, tmp_path / "x.csv", unlabelled(400))
+    make_champion(workspace, "m1", 0)
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(400))
     done = subprocess.run(
         [*COMMAND, "--page-size", "20"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )

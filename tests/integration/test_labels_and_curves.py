@@ -12,16 +12,16 @@ from classifier.pipeline.promotion import evaluation, html_report
 from classifier.pipeline.training import learning_curves
 from classifier.store import training_runs
 from tests.support.evaluated_models import add_evaluated, test_articles
-from tests.support.synthetic import annotate, articles, crown, run, take_in, unlabelled, value
+from tests.support.synthetic import annotate, articles, ingest_file, make_champion, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
 
 
 @pytest.fixture
 def labelled(workspace, tmp_path):
     """Thirty annotated articles and twenty that the champion has labelled."""
-    take_in(workspace, tmp_path / "a.csv", articles(30))
-    take_in(workspace, tmp_path / "b.csv", unlabelled(20, prefix="b"))
-    crown(workspace, "m1", 0)
+    ingest_file(workspace, tmp_path / "a.csv", articles(30))
+    ingest_file(workspace, tmp_path / "b.csv", unlabelled(20, prefix="b"))
+    make_champion(workspace, "m1", 0)
     queue.label_queue(workspace)
 
 
@@ -96,9 +96,9 @@ class TestCurves:
 
 
 def test_a_stored_evaluation_stands_beside_the_champions_only_on_the_same_articles(workspace, tmp_path):
-    take_in(workspace, tmp_path / "a.csv", articles(90))
+    ingest_file(workspace, tmp_path / "a.csv", articles(90))
     for name, seed in (("m1", 0), ("m2", 1)):
-        crown(workspace, name, seed)
+        make_champion(workspace, name, seed)
         evaluation.evaluate(workspace, name)
     found = html_report.read_report(workspace, "m1")
     assert (found.model.name, found.champion.name, found.verdict) == ("m1", "m2", "")

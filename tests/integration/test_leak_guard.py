@@ -6,7 +6,7 @@ import pytest
 
 from classifier.ingest.readers import Columns
 from classifier.store import reads
-from tests.support.synthetic import add_articles, annotate, take_in
+from tests.support.synthetic import add_articles, annotate, ingest_file
 
 SPLIT_COLUMNS = Columns("text", "category", "id", "split")
 
@@ -42,7 +42,7 @@ def test_a_source_with_repeats_across_its_own_splits_is_guarded(workspace, tmp_p
             ("e", "validation"),
         ])
     ]
-    take_in(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
+    ingest_file(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
     with workspace.database.connect() as connection:
         assert texts(connection, "train") == {"c"}
         assert texts(connection, "validation") == {"e"}
@@ -54,9 +54,9 @@ def test_a_text_that_changes_into_a_tested_one_leaves_the_train_split(workspace,
         {"id": "1", "text": "the bank", "category": "business", "split": "train"},
         {"id": "2", "text": "the team", "category": "sport", "split": "test"},
     ]
-    take_in(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
+    ingest_file(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
     rows[0]["text"] = "THE TEAM"
-    take_in(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
+    ingest_file(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
     with workspace.database.connect() as connection:
         assert texts(connection, "train") == set()
 

@@ -17,7 +17,7 @@ from classifier.settings import Settings
 from classifier.store import writes
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
-from tests.support.synthetic import COLUMNS, WORDS, query, take_in
+from tests.support.synthetic import COLUMNS, WORDS, ingest_file, query
 from tests.support.tiny_models import make_encoder
 
 RECIPE = Recipe(
@@ -41,7 +41,7 @@ def telling_at_the_end(count, *, split=None):
 
 @pytest.fixture
 def trained(workspace, tmp_path):
-    take_in(workspace, tmp_path / "known.csv", telling_at_the_end(120), replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "known.csv", telling_at_the_end(120), replace(COLUMNS, split="split"))
     # one of width 8 learns this from seven seeds in eight, this one from each of twenty
     encoder = str(make_encoder(tmp_path / "encoder", dim=32, hidden_dim=64))
 
@@ -69,7 +69,7 @@ def test_what_stands_behind_the_first_chunk_is_learnt_measured_and_labelled(work
         model = registry.find(connection, read_on.model)
         writes.make_champion(connection, model.id)
     waiting = [{**row, "id": f"new-{row['id']}", "category": ""} for row in telling_at_the_end(30, split="train")]
-    take_in(workspace, tmp_path / "new.csv", waiting)
+    ingest_file(workspace, tmp_path / "new.csv", waiting)
     assert queue.label_queue(workspace).labelled == len(waiting)
     labels = dict(
         query(workspace.database, "SELECT external_id, label FROM article_labels WHERE origin = 'prediction'")

@@ -17,7 +17,7 @@ from classifier.pipeline.ingest import declared_sources, inbox, rejected_rows, u
 from classifier.pipeline.ingest.units import Options
 from classifier.pipeline.monitoring import status
 from tests.support.loopback import page, serving
-from tests.support.synthetic import COLUMNS, articles, query, take_in, value, write_csv
+from tests.support.synthetic import COLUMNS, articles, ingest_file, query, value, write_csv
 
 CHOOSE = random.Random(3)
 
@@ -44,14 +44,14 @@ def test_a_bad_row_of_a_zip_member_with_a_long_name_is_kept(workspace, tmp_path)
     first, second = rejected_rows.list_rejected(workspace)
     assert first.position != second.position
     assert first.position.endswith(".csv, line 2")
-    take_in(workspace, path)
+    ingest_file(workspace, path)
     assert len(rejected_rows.list_rejected(workspace)) == 2, "the same bad row is kept once"
 
 
 def test_values_at_their_limits_fit_whatever_their_characters(workspace, tmp_path):
     limits = {"id": noise(LIMITS["id"]), "source": noise(LIMITS["source"]), "category": noise(LIMITS["category"])}
     rows = [{"text": "good", **limits}, {"text": "", **limits}]
-    take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, source="source"), max_rejected=1)
+    ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, source="source"), max_rejected=1)
     assert query(workspace.database, "SELECT external_id, source FROM articles") == [(limits["id"], limits["source"])]
     assert value(workspace.database, "SELECT count(*) FROM rejected_rows") == 1
 
@@ -59,7 +59,7 @@ def test_values_at_their_limits_fit_whatever_their_characters(workspace, tmp_pat
 def test_a_name_of_a_source_that_is_too_long_is_refused_in_one_line(workspace, tmp_path):
     write_csv(tmp_path / "x.csv", articles(3))
     with pytest.raises(SourceError, match=r"the source's name .* is longer than 200 characters; name the source with"):
-        take_in(workspace, tmp_path / "x.csv", source=noise(201))
+        ingest_file(workspace, tmp_path / "x.csv", source=noise(201))
     (tmp_path / f"{ascii_noise(210)}.csv").write_text("text\nwords\n")
     with pytest.raises(
         SourceError, match=r"its name is longer than 200 characters; name the source with --source-name"
@@ -81,7 +81,7 @@ def deep(tmp_path):
 def test_a_path_that_is_too_long_to_be_kept_is_refused_in_one_line(workspace, tmp_path, deep):
     options = Options(COLUMNS, "news", Proportions(), 0.05, "utf-8")
     for attempt in (
-        lambda: take_in(workspace, deep),
+        lambda: ingest_file(workspace, deep),
         lambda: inbox.ingest_inbox(workspace, str(deep), options),
         lambda: declared_sources.ingest_source(
             workspace, declared(tmp_path, f"kind = 'files'\nfiles = '{deep}'"), lambda _: ""

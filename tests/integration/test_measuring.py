@@ -19,7 +19,7 @@ from classifier import registry
 from classifier.inference.labeller import Labeller
 from classifier.pipeline.promotion import evaluation, model_outputs
 from classifier.store import evaluations
-from tests.support.synthetic import COLUMNS, annotate, articles, query, run, take_in, value
+from tests.support.synthetic import COLUMNS, annotate, articles, ingest_file, query, run, value
 from tests.support.tiny_models import make_artefact
 from tests.support.waiting import wait_for
 
@@ -45,7 +45,7 @@ class KilledError(BaseException):
 def model(workspace, tmp_path, monkeypatch):
     """A model of random weights, and 30 test articles: four chunks."""
     monkeypatch.setattr(model_outputs, "CHUNK", 8)
-    take_in(workspace, tmp_path / "x.csv", ROWS, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "x.csv", ROWS, replace(COLUMNS, split="split"))
     return add(workspace, "m1")
 
 
@@ -124,7 +124,7 @@ def test_an_evaluation_that_is_killed_computes_only_what_is_left(workspace, mode
 
 def test_a_text_that_changed_after_the_kill_is_answered_anew(workspace, killed, prepared, tmp_path):
     changed = [{**ROWS[1], "text": "the phone and the chip"}]
-    take_in(workspace, tmp_path / "x.csv", changed, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "x.csv", changed, replace(COLUMNS, split="split"))
     assert evaluation.evaluate(workspace).reused == 15
     assert prepared == [1, 8, 6]
 
@@ -147,7 +147,7 @@ def test_measuring_again_computes_what_is_new(workspace, model, prepared, tmp_pa
     evaluation.evaluate(workspace)
     prepared.clear()
     more = [{**row, "split": "test"} for row in articles(3, seed=3, prefix="more")]
-    take_in(workspace, tmp_path / "more.csv", more, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "more.csv", more, replace(COLUMNS, split="split"))
     assert evaluation.evaluate(workspace).reused == 30
     assert sum(prepared) == 3
     assert value(workspace.database, "SELECT count(*) FROM evaluation_predictions") == 30 + 33
@@ -179,7 +179,7 @@ def test_answers_are_written_and_read_in_slices_to_the_bit(workspace, model, mon
 def test_the_threshold_of_a_report_is_the_one_that_the_model_has(workspace, model, monkeypatch, tmp_path):
     """Another evaluation chooses a threshold while this one measures."""
     validation = [{**row, "split": "validation"} for row in articles(9, seed=5, prefix="v")]
-    take_in(workspace, tmp_path / "v.csv", validation, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "v.csv", validation, replace(COLUMNS, split="split"))
     original = model_outputs.compute_outputs
     calls = []
 

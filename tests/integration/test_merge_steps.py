@@ -12,7 +12,7 @@ from classifier.ingest import readers
 from classifier.pipeline.ingest.units import Ingested
 from classifier.store import staging, writes
 from classifier.store.queries import sql
-from tests.support.synthetic import query, run, take_in, value
+from tests.support.synthetic import ingest_file, query, run, value
 
 STEP = 7
 
@@ -54,7 +54,7 @@ def test_the_last_row_of_a_file_wins_across_steps_and_every_count_is_exact(works
         rows = random_rows(choose, 150)
         good = [row for row in rows if row["id"]]
         last = {row["id"]: row["text"] for row in good}
-        report = take_in(workspace, tmp_path / "x.csv", rows, max_rejected=1)
+        report = ingest_file(workspace, tmp_path / "x.csv", rows, max_rejected=1)
         same = {identity for identity in last if texts.get(identity) == last[identity]}
         new = last.keys() - texts.keys()
         assert report.read == 150
@@ -79,9 +79,9 @@ def test_the_last_row_of_a_file_wins_across_steps_and_every_count_is_exact(works
 def test_an_article_that_a_file_changes_and_changes_back_is_unchanged(workspace, tmp_path):
     filler = [{"id": f"f{number}", "text": f"filler {number}", "category": ""} for number in range(20)]
     first = {"id": "a", "text": "first", "category": "sport"}
-    take_in(workspace, tmp_path / "x.csv", [first])
+    ingest_file(workspace, tmp_path / "x.csv", [first])
     rows = [{**first, "text": "second", "category": "tech"}, *filler, first]
-    report = take_in(workspace, tmp_path / "x.csv", rows)
+    report = ingest_file(workspace, tmp_path / "x.csv", rows)
     assert report == Ingested(files=1, read=22, duplicates=1, new=20, unchanged=1, enqueued=20)
     assert query(workspace.database, "SELECT text, revision FROM articles WHERE external_id = 'a'") == [("first", 1)]
 
@@ -89,14 +89,14 @@ def test_an_article_that_a_file_changes_and_changes_back_is_unchanged(workspace,
 @pytest.mark.usefixtures("small_steps")
 def test_no_statement_handles_more_rows_than_a_step(workspace, tmp_path):
     rows = random_rows(random.Random(1), 300)
-    take_in(workspace, tmp_path / "x.csv", random_rows(random.Random(2), 300), max_rejected=1)
+    ingest_file(workspace, tmp_path / "x.csv", random_rows(random.Random(2), 300), max_rejected=1)
     handled = []
 
     @event.listens_for(workspace.database, "after_cursor_execute")
     def note(_connection, cursor, statement, *_):
         handled.append((cursor.rowcount, statement))
 
-    take_in(workspace, tmp_path / "x.csv", rows, max_rejected=1)
+    ingest_file(workspace, tmp_path / "x.csv", rows, max_rejected=1)
     assert sum(1 for _, statement in handled if statement.startswith("INSERT INTO annotations")) > 300 / STEP / 2
     assert [(rows, statement) for rows, statement in handled if rows > STEP] == []
 
@@ -175,7 +175,7 @@ def test_statements_grow_in_number_and_not_in_size(workspace, tmp_path, monkeypa
         seen = []
         event.listen(workspace.database, "before_cursor_execute", lambda *given, seen=seen: seen.append(given[2]))
         rows = [{"id": f"{step}-{n}", "text": f"t {step} {n}", "category": "c"} for n in range(200)]
-        assert take_in(workspace, tmp_path / "x.csv", rows).new == 200
+        assert ingest_file(workspace, tmp_path / "x.csv", rows).new == 200
         counts.append(sum(statement.startswith("WITH merged AS") for statement in seen))
     assert counts == [2, 20]
     assert value(workspace.database, "SELECT count(*) FROM articles") == 400

@@ -21,7 +21,7 @@ from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import splits_report, units
 from classifier.store import near_duplicate_clusters, reads, schema
-from tests.support.synthetic import COLUMNS, dump, query, run, take_in, value
+from tests.support.synthetic import COLUMNS, dump, ingest_file, query, run, value
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 WORDS = [f"{a}{b}{c}" for a in "bdfglm" for b in "aeiou" for c in "nrst"]
@@ -66,8 +66,8 @@ def test_near_duplicates_share_a_split_within_a_file_and_across_files(workspace,
     originals = [" ".join(words(seed)) for seed in range(150)]
     rows = [row(f"a{number}", one) for number, one in enumerate(originals)]
     rows += [row(f"b{number}", changed(one, number)) for number, one in enumerate(originals)]
-    take_in(workspace, tmp_path / "one.csv", rows, source="s")
-    take_in(
+    ingest_file(workspace, tmp_path / "one.csv", rows, source="s")
+    ingest_file(
         workspace, tmp_path / "two.csv", [row(f"c{n}", changed(one, -n)) for n, one in enumerate(originals)], source="s"
     )
     found = split_of(workspace)
@@ -97,8 +97,8 @@ def bridged_train_and_test():
 
 def test_a_bridge_of_train_and_test_moves_nothing_and_is_trained_on_by_nobody(workspace, tmp_path):
     train, bridge, test = bridged_train_and_test()
-    take_in(workspace, tmp_path / "a.csv", [row("train", train), row("test", test)], source="s")
-    take_in(workspace, tmp_path / "b.csv", [row("bridge", bridge)], source="s")
+    ingest_file(workspace, tmp_path / "a.csv", [row("train", train), row("test", test)], source="s")
+    ingest_file(workspace, tmp_path / "b.csv", [row("bridge", bridge)], source="s")
     found = split_of(workspace)
     assert (found["train"], found["test"]) == ("train", "test")
     assert read(workspace, "train") == [train]
@@ -110,8 +110,8 @@ def test_a_bridge_of_train_and_test_moves_nothing_and_is_trained_on_by_nobody(wo
 
 def test_a_bridge_that_its_source_puts_into_train_stays_there_and_is_not_trained_on(workspace, tmp_path):
     train, bridge, test = bridged_train_and_test()
-    take_in(workspace, tmp_path / "a.csv", [row("train", train), row("test", test)], source="s")
-    take_in(workspace, tmp_path / "b.csv", [row("bridge", bridge, split="train")], WITH_SPLIT, source="s")
+    ingest_file(workspace, tmp_path / "a.csv", [row("train", train), row("test", test)], source="s")
+    ingest_file(workspace, tmp_path / "b.csv", [row("bridge", bridge, split="train")], WITH_SPLIT, source="s")
     assert split_of(workspace) == {"train": "train", "test": "test", "bridge": "train"}
     assert read(workspace, "train") == [train]
 
@@ -123,7 +123,7 @@ def test_a_sources_own_split_is_kept_and_its_near_duplicate_of_a_test_article_no
         row("test", base, split="test"),
         row("other", words(2), split="train"),
     ]
-    take_in(workspace, tmp_path / "a.csv", rows, WITH_SPLIT, source="s")
+    ingest_file(workspace, tmp_path / "a.csv", rows, WITH_SPLIT, source="s")
     assert split_of(workspace) == {"train": "train", "test": "test", "other": "train"}
     assert read(workspace, "train") == [" ".join(words(2))]
     assert read(workspace, "test") == [base]
@@ -131,8 +131,8 @@ def test_a_sources_own_split_is_kept_and_its_near_duplicate_of_a_test_article_no
 
 def test_a_text_that_changes_into_one_that_is_tested_on_stays_in_train_but_is_not_trained_on(workspace, tmp_path):
     train, test = (words(seed_dealt(split)) for split in ("train", "test"))
-    take_in(workspace, tmp_path / "a.csv", [row("a", train), row("b", test)], source="s")
-    take_in(workspace, tmp_path / "b.csv", [row("a", changed(" ".join(test), 3))], source="s")
+    ingest_file(workspace, tmp_path / "a.csv", [row("a", train), row("b", test)], source="s")
+    ingest_file(workspace, tmp_path / "b.csv", [row("a", changed(" ".join(test), 3))], source="s")
     assert split_of(workspace) == {"a": "train", "b": "test"}
     assert read(workspace, "train") == []
     assert read(workspace, "test") == [" ".join(test)]
@@ -140,16 +140,16 @@ def test_a_text_that_changes_into_one_that_is_tested_on_stays_in_train_but_is_no
 
 def test_a_new_text_of_a_test_article_brings_its_near_duplicates_into_test(workspace, tmp_path):
     test, other = words(seed_dealt("test")), words(seed_dealt("train"))
-    take_in(workspace, tmp_path / "a.csv", [row("a", test)], source="s")
-    take_in(workspace, tmp_path / "b.csv", [row("a", other)], source="s")
-    take_in(workspace, tmp_path / "c.csv", [row("b", changed(" ".join(other), 1))], source="s")
+    ingest_file(workspace, tmp_path / "a.csv", [row("a", test)], source="s")
+    ingest_file(workspace, tmp_path / "b.csv", [row("a", other)], source="s")
+    ingest_file(workspace, tmp_path / "c.csv", [row("b", changed(" ".join(other), 1))], source="s")
     assert split_of(workspace) == {"a": "test", "b": "test"}
 
 
 def test_short_texts_are_told_apart_by_their_fingerprint(workspace, tmp_path):
     rows = [row(f"s{number}", f"word{number} x") for number in range(60)]
     rows += [row(f"t{number}", f" WORD{number}  X ") for number in range(60)]
-    take_in(workspace, tmp_path / "a.csv", rows, source="s")
+    ingest_file(workspace, tmp_path / "a.csv", rows, source="s")
     found = split_of(workspace)
     assert len({found[f"s{number}"] for number in range(60)}) == 3
     assert all(found[f"s{number}"] == found[f"t{number}"] for number in range(60))
@@ -159,15 +159,15 @@ def test_short_texts_are_told_apart_by_their_fingerprint(workspace, tmp_path):
 def test_fingerprints_that_end_in_zeros_are_known_again(workspace, tmp_path):
     text = next(one for one in (f"some text of number {n}" for n in range(2000)) if fingerprint(one)[-1] == 0)
     for source in ("s", "t"):
-        take_in(workspace, tmp_path / "a.csv", [row("a", text)], source=source)
+        ingest_file(workspace, tmp_path / "a.csv", [row("a", text)], source=source)
     assert value(workspace.database, "SELECT count(*) FROM splits") == 1
 
 
 def test_the_same_file_twice_changes_nothing_of_the_clusters(workspace, tmp_path):
     rows = [row(f"a{number}", changed(" ".join(words(number % 40)), number)) for number in range(200)]
-    take_in(workspace, tmp_path / "a.csv", rows, source="s")
+    ingest_file(workspace, tmp_path / "a.csv", rows, source="s")
     before = dump(workspace.database, "splits", "clusters", "cluster_bands", "bridges", "articles")
-    take_in(workspace, tmp_path / "a.csv", source="s")
+    ingest_file(workspace, tmp_path / "a.csv", source="s")
     assert dump(workspace.database, "splits", "clusters", "cluster_bands", "bridges", "articles") == before
 
 
@@ -191,12 +191,12 @@ def test_chunks_and_files_of_any_size_give_the_same_splits(workspace, tmp_path, 
     rows, whole, original = related(180), None, readers.read_file
     for size in (5000, 7):
         monkeypatch.setattr(units.readers, "read_file", partial(original, chunk_rows=size))
-        take_in(workspace, tmp_path / "a.csv", rows, source="s")
+        ingest_file(workspace, tmp_path / "a.csv", rows, source="s")
         whole = whole or (split_of(workspace), clusters_of(workspace))
         assert (split_of(workspace), clusters_of(workspace)) == whole
         run(workspace.database, EMPTIED)
     for start in range(0, len(rows), 11):
-        take_in(workspace, tmp_path / "a.csv", rows[start : start + 11], source="s")
+        ingest_file(workspace, tmp_path / "a.csv", rows[start : start + 11], source="s")
     assert (split_of(workspace), clusters_of(workspace)) == whole
     assert whole[1]["bridges"]
 
@@ -206,10 +206,10 @@ EMPTIED = "TRUNCATE articles, splits, clusters, cluster_bands, bridges CASCADE"
 
 def test_articles_without_near_duplicates_get_the_same_split_in_any_order(workspace, tmp_path):
     rows = [row(f"a{number}", words(number)) for number in range(120)]
-    take_in(workspace, tmp_path / "a.csv", rows, source="s")
+    ingest_file(workspace, tmp_path / "a.csv", rows, source="s")
     first = split_of(workspace)
     run(workspace.database, EMPTIED)
-    take_in(workspace, tmp_path / "a.csv", random.Random(0).sample(rows, len(rows)), source="s")
+    ingest_file(workspace, tmp_path / "a.csv", random.Random(0).sample(rows, len(rows)), source="s")
     assert split_of(workspace) == first
 
 
@@ -220,7 +220,7 @@ def test_a_data_set_that_grows_tenfold_moves_no_article(workspace, tmp_path):
     for step in range(10):
         more = rows[step * 60 : step * 60 + 60]
         old = [{**one, "text": changed(one["text"], step)} for one in generator.sample(rows[: step * 60], step * 3)]
-        take_in(workspace, tmp_path / f"{step}.csv", more + old, source="s", proportions=Proportions(0.5, 0.2, 0.3))
+        ingest_file(workspace, tmp_path / f"{step}.csv", more + old, source="s", proportions=Proportions(0.5, 0.2, 0.3))
         now = split_of(workspace)
         assert {name: now[name] for name in before} == before
         assert splits_report.report_splits(workspace).near_duplicates_across == 0
@@ -232,7 +232,7 @@ def test_a_data_set_that_grows_tenfold_moves_no_article(workspace, tmp_path):
 def test_a_file_that_is_refused_leaves_no_cluster(workspace, tmp_path):
     rows = [row(f"a{number}", words(number)) for number in range(10)] + [row(f"b{n}", "") for n in range(10)]
     with pytest.raises(TooManyRejectedError):
-        take_in(workspace, tmp_path / "a.csv", rows, source="s")
+        ingest_file(workspace, tmp_path / "a.csv", rows, source="s")
     for table in ("splits", "clusters", "cluster_bands"):
         assert value(workspace.database, f"SELECT count(*) FROM {table}") == 0
 
@@ -253,7 +253,7 @@ def test_files_that_are_taken_in_at_once_see_each_others_near_duplicates(workspa
 
 def test_texts_from_before_there_were_clusters_are_placed_by_the_next_ingest(workspace, tmp_path):
     originals = [" ".join(words(seed)) for seed in range(60)]
-    take_in(workspace, tmp_path / "a.csv", [row(f"a{n}", one) for n, one in enumerate(originals)], source="s")
+    ingest_file(workspace, tmp_path / "a.csv", [row(f"a{n}", one) for n, one in enumerate(originals)], source="s")
     with workspace.database.connect() as connection:
         config = schema._config()
         config.attributes["connection"] = connection
@@ -261,7 +261,7 @@ def test_texts_from_before_there_were_clusters_are_placed_by_the_next_ingest(wor
         schema.upgrade(connection)
     assert value(workspace.database, "SELECT count(*) FROM splits WHERE cluster_id IS NULL") == 60
     before = split_of(workspace)
-    take_in(
+    ingest_file(
         workspace, tmp_path / "b.csv", [row(f"b{n}", changed(one, n)) for n, one in enumerate(originals)], source="s"
     )
     found = split_of(workspace)
@@ -277,7 +277,7 @@ def test_the_report_counts_by_category_and_finds_a_leak_that_the_database_does_n
         {**row("b", base, split="test"), "category": "y"},
         {**row("c", words(3), split="validation"), "category": ""},
     ]
-    take_in(workspace, tmp_path / "a.csv", rows, WITH_SPLIT, source="s")
+    ingest_file(workspace, tmp_path / "a.csv", rows, WITH_SPLIT, source="s")
     found = splits_report.report_splits(workspace)
     assert [(one.category, one.articles) for one in found.categories] == [
         ("x", {"train": 8, "validation": 0, "test": 0}),
@@ -286,7 +286,7 @@ def test_the_report_counts_by_category_and_finds_a_leak_that_the_database_does_n
     ]
     assert found.total.drift == {"train": 0.0, "validation": 0.0, "test": 0.0}
     assert (found.left_out, found.near_duplicates_across) == ({"train": 0, "validation": 0, "test": 0}, 0)
-    take_in(workspace, tmp_path / "b.csv", [row("d", changed(base, 1), split="train")], WITH_SPLIT, source="s")
+    ingest_file(workspace, tmp_path / "b.csv", [row("d", changed(base, 1), split="train")], WITH_SPLIT, source="s")
     found = splits_report.report_splits(workspace)
     assert (found.left_out["train"], found.near_duplicates_across) == (1, 0)
     unnoticed = fingerprint(changed(base, 1))
@@ -310,9 +310,9 @@ def test_bbcs_repeated_texts_never_cross_splits_not_even_with_a_changed_word(wor
     repeated = [group for group in groups.values() if len(group) > 1]
     assert len(repeated) == 99
     rows = [row(str(number), one["text"], category=one["category"]) for number, one in enumerate(bbc())]
-    take_in(workspace, tmp_path / "bbc.csv", rows, source="bbc")
+    ingest_file(workspace, tmp_path / "bbc.csv", rows, source="bbc")
     rows = [{**one, "id": f"changed{one['id']}", "text": changed(one["text"], one["id"])} for one in rows]
-    take_in(workspace, tmp_path / "changed.csv", rows, source="bbc")
+    ingest_file(workspace, tmp_path / "changed.csv", rows, source="bbc")
     found = split_of(workspace)
     for group in repeated:
         assert len({found[f"{prefix}{number}"] for number in group for prefix in ("", "changed")}) == 1
@@ -333,7 +333,7 @@ def test_bbc_with_a_changed_word_in_each_repeat_from_the_start_does_not_cross(wo
         copies.append(str(number))
         content = changed(one["text"], number) if len(copies) > 1 else one["text"]
         rows.append(row(str(number), content, category=one["category"]))
-    take_in(workspace, tmp_path / "bbc.csv", rows, source="bbc")
+    ingest_file(workspace, tmp_path / "bbc.csv", rows, source="bbc")
     found = split_of(workspace)
     assert all(len({found[one] for one in copies}) == 1 for copies in seen.values())
 
@@ -347,7 +347,7 @@ def test_c50s_own_splits_are_kept_and_their_near_duplicates_left_out_of_training
                 {**row(f"{split}{number}", one["text"], split=split), "category": one["author"]}
                 for number, one in enumerate(csv.DictReader(file))
             ]
-    take_in(workspace, tmp_path / "c50.csv", rows, WITH_SPLIT, source="c50")
+    ingest_file(workspace, tmp_path / "c50.csv", rows, WITH_SPLIT, source="c50")
     report = splits_report.report_splits(workspace)
     assert report.total.articles == {"train": 2500, "validation": 0, "test": 2500}
     assert report.near_duplicates_across == 0
@@ -355,7 +355,7 @@ def test_c50s_own_splits_are_kept_and_their_near_duplicates_left_out_of_training
 
 
 def test_a_statement_is_given_a_bounded_number_of_ids(workspace, tmp_path, monkeypatch):
-    take_in(workspace, tmp_path / "x.csv", [row(str(seed), words(seed)) for seed in range(7)])
+    ingest_file(workspace, tmp_path / "x.csv", [row(str(seed), words(seed)) for seed in range(7)])
     articles = query(workspace.database, "SELECT id, text_hash, fingerprint FROM articles ORDER BY id")
     ids, hashes, fingerprints = ([*column] for column in zip(*articles, strict=True))
     expected = {bytes(one) for one in fingerprints}

@@ -21,7 +21,7 @@ from classifier.settings import Settings
 from classifier.store import writes
 from classifier.workspace import open_workspace
 from tests.support.postgres import other_server
-from tests.support.synthetic import LENIENT, articles, query, take_in, unlabelled
+from tests.support.synthetic import LENIENT, articles, ingest_file, query, unlabelled
 from tests.support.tiny_models import make_artefact
 
 PASSWORD = "p@ss:w/rd %41 'x'"
@@ -55,9 +55,9 @@ def test_the_main_path(url, tmp_path, monkeypatch):
     assert workspace.database.url == url
     upgrade.upgrade_schema(workspace)
     awkward = {"id": "awkward", "text": 'line\n\\.\n"quoted" \\N', "category": ""}
-    report = take_in(workspace, tmp_path / "x.csv", [*articles(90), *unlabelled(60, prefix="u"), awkward])
+    report = ingest_file(workspace, tmp_path / "x.csv", [*articles(90), *unlabelled(60, prefix="u"), awkward])
     assert (report.new, report.annotations, report.enqueued) == (151, 90, 61)
-    assert take_in(workspace, tmp_path / "x.csv").unchanged == 151
+    assert ingest_file(workspace, tmp_path / "x.csv").unchanged == 151
     assert query(workspace.database, "SELECT text FROM articles WHERE external_id = 'awkward'") == [(awkward["text"],)]
     files = make_artefact(workspace.models / "m1")
     with workspace.database.begin() as connection:

@@ -22,7 +22,7 @@ from classifier.inference import engines
 from classifier.inference.labeller import Labeller
 from classifier.pipeline.labelling import external_table
 from tests.support import killing
-from tests.support.synthetic import articles, crown, query, run, value
+from tests.support.synthetic import articles, make_champion, query, run, value
 from tests.support.tiny_models import CATEGORIES
 from tests.support.waiting import HANG_S
 
@@ -31,7 +31,7 @@ NEWS = ExternalTable("id", "body", table="news")
 
 @pytest.fixture
 def champion(workspace):
-    return crown(workspace, "m1", 0)
+    return make_champion(workspace, "m1", 0)
 
 
 class Theirs:
@@ -253,7 +253,7 @@ class TestNewChampion:
         theirs.news(60)
         label(workspace, theirs)
         before = theirs.labels()
-        crown(workspace, "m2", 7)
+        make_champion(workspace, "m2", 7)
         assert label(workspace, theirs, page_size=16).labelled == 60
         assert theirs.counts() == (60, 60, {"m2"})
         assert [row[2] for row in theirs.labels()] != [row[2] for row in before]
@@ -265,7 +265,7 @@ class TestNewChampion:
         def on_page(count):
             pages.append(count)
             if len(pages) == 2:
-                crown(workspace, "m2", 7)
+                make_champion(workspace, "m2", 7)
 
         report = label(workspace, theirs, page_size=16, on_page=on_page)
         assert (report.model, report.labelled) == ("m2", 32 + 60)
@@ -280,7 +280,7 @@ class TestNewChampion:
 
         def meanwhile(_):
             if not happened:
-                happened.append(crown(workspace, "m2", 7))
+                happened.append(make_champion(workspace, "m2", 7))
                 theirs.run("DELETE FROM news_labels")
                 theirs.run(
                     "INSERT INTO news_labels (id, model, category, labelled_at) "
@@ -410,7 +410,7 @@ class TestManyWorkers:
     def test_with_pages_of_unlike_sizes_label_each_row_once_too(self, workspace, theirs, sizes):
         theirs.news(200)
         label(workspace, theirs, limit=50)
-        crown(workspace, "m2", 3)
+        make_champion(workspace, "m2", 3)
         with ThreadPoolExecutor(2) as pool:
             runs = [pool.submit(label, workspace, theirs, page_size=size) for size in sizes]
             assert sum(one.result(timeout=HANG_S).labelled for one in runs) == 200

@@ -18,7 +18,7 @@ from classifier.pipeline.promotion import evaluation, gate_result
 from classifier.store import reads, writes
 from classifier.workspace import Workspace
 from tests.support.evaluated_models import add_evaluated, test_articles
-from tests.support.synthetic import COLUMNS, LENIENT, add_model, articles, query, run, take_in, value
+from tests.support.synthetic import COLUMNS, LENIENT, add_model, articles, ingest_file, query, run, value
 from tests.support.tiny_models import make_artefact
 
 
@@ -194,7 +194,7 @@ class TestUseCase:
                 return registry.register(connection, name, files, {})
 
         rows = [{**row, "split": ("train", "test")[n % 2]} for n, row in enumerate(articles(60))]
-        take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
+        ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
         return one
 
     def test_evaluation_stores_the_figures_and_writes_them_beside_the_artefact(self, workspace, registered):
@@ -213,7 +213,7 @@ class TestUseCase:
         evaluation.evaluate(workspace)
         assert promote.promote_if_better(workspace, margins=LENIENT).promoted
         more = [{**row, "split": "test"} for row in articles(6, seed=3, prefix="more")]
-        take_in(workspace, tmp_path / "more.csv", more, replace(COLUMNS, split="split"))
+        ingest_file(workspace, tmp_path / "more.csv", more, replace(COLUMNS, split="split"))
         registered("m2", 1)
         evaluation.evaluate(workspace)
         decision = promote.promote_if_better(workspace, margins=LENIENT)
@@ -232,7 +232,7 @@ class TestUseCase:
         evaluation.evaluate(workspace)
         promote.promote_if_better(workspace, margins=LENIENT)
         more = [{**row, "split": "test"} for row in articles(6, seed=3, prefix="more")]
-        take_in(workspace, tmp_path / "more.csv", more, replace(COLUMNS, split="split"))
+        ingest_file(workspace, tmp_path / "more.csv", more, replace(COLUMNS, split="split"))
         run(workspace.database, "UPDATE models SET status = 'retired'")
         registered("m2", 0)
         evaluation.evaluate(workspace)

@@ -34,7 +34,7 @@ from classifier.store import locks, reads
 from classifier.training import data_snapshot
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
-from tests.support.synthetic import COLUMNS, LENIENT, articles, query, take_in, unlabelled, value
+from tests.support.synthetic import COLUMNS, LENIENT, articles, ingest_file, query, unlabelled, value
 from tests.support.tiny_models import make_artefact, make_encoder
 
 RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, precision="float32")
@@ -45,7 +45,7 @@ def annotated(workspace, tmp_path):
     """Sixty annotated articles, of every split."""
     splits = ("train", "validation", "test")
     rows = [{**row, "split": splits[n // 3 % 3]} for n, row in enumerate(articles(60))]
-    take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ class TestModelsInUse:
         assert pruned == [[]]
 
     def test_labels_of_a_page_that_is_open_are_not_pruned_away_below_it(self, workspace, model, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(4))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(4))
         worker_of = model("r0", "held")
         model("m1", "promoted")
         with workspace.database.begin() as page:
@@ -346,7 +346,7 @@ class TestAPrunedModelThatIsNamed:
 
 
 def test_labels_are_deleted_only_of_models_that_have_labelled(workspace, model, tmp_path):
-    take_in(workspace, tmp_path / "x.csv", unlabelled(7))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(7))
     model("r0", "held")
     for name in ("m1", "m2", "m3"):
         model(name, "promoted")

@@ -14,17 +14,17 @@ from classifier.pipeline.monitoring import status
 from classifier.pipeline.review import conflicts, review_queue, sheets
 from classifier.store import queries, reads, writes
 from tests.integration.test_labelling_cost import LABELLED, scanned
-from tests.support.synthetic import add_articles, add_model, annotate, articles, query, run, take_in, value
+from tests.support.synthetic import add_articles, add_model, annotate, articles, ingest_file, query, run, value
 
 CATEGORIES = ("a", "b")
 
 
-def label(connection, ids, name="m1", *, crown=True, seed=0):
+def label(connection, ids, name="m1", *, as_champion=True, seed=0):
     """Register a model, let it label the articles with any probabilities, and make it champion."""
     model = Model(add_model(connection, name), name, "", "", "", CATEGORIES)
     probabilities = np.random.default_rng(seed).dirichlet(np.ones(2), len(ids)).astype(np.float32)
     writes.write_predictions(connection, model, [QueuedArticle(one, 1, "") for one in ids], probabilities)
-    if crown:
+    if as_champion:
         writes.make_champion(connection, model.id)
     return model
 
@@ -131,7 +131,7 @@ class TestFill:
         rows = [{"id": f"{topic}{n}", "text": near(topic, n), "category": ""} for topic in "xyz" for n in range(3)]
         rows[3]["category"] = "a"
         rows += [{"id": f"alone{n}", "text": f"an article alone{n} by itself{n}", "category": ""} for n in range(5)]
-        take_in(workspace, tmp_path / "x.csv", rows)
+        ingest_file(workspace, tmp_path / "x.csv", rows)
         run(workspace.database, "UPDATE clusters SET split = 'train'; UPDATE articles SET split = 'train'")
         run(workspace.database, "UPDATE articles SET split = 'test' WHERE external_id = 'z2'")
         with workspace.database.begin() as connection:
@@ -314,7 +314,7 @@ class TestAPersonAndASource:
     def corrected(self, workspace, tmp_path):
         """The source says sport, ann business, and the source then tech."""
         rows = articles(3)
-        take_in(workspace, tmp_path / "x.csv", rows)
+        ingest_file(workspace, tmp_path / "x.csv", rows)
         run(
             workspace.database,
             "INSERT INTO annotations (article_id, revision, category, annotator) "
@@ -322,7 +322,7 @@ class TestAPersonAndASource:
             "WHERE external_id = 'a1'",
         )
         rows[1]["category"] = "tech"
-        take_in(workspace, tmp_path / "x.csv", rows)
+        ingest_file(workspace, tmp_path / "x.csv", rows)
 
     @pytest.mark.usefixtures("corrected")
     def test_the_persons_annotation_counts_whichever_is_newer(self, workspace):

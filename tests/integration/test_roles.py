@@ -29,7 +29,7 @@ from classifier.settings import Settings
 from classifier.training.recipes import Recipe
 from classifier.workspace import open_workspace
 from tests.support.postgres import other_server, programs_of
-from tests.support.synthetic import LENIENT, articles, query, run, take_in, unlabelled, value
+from tests.support.synthetic import LENIENT, articles, ingest_file, query, run, unlabelled, value
 from tests.support.tiny_models import make_encoder
 
 SCRIPT = Path(__file__).parents[2] / "docker" / "databases.sql"
@@ -111,10 +111,10 @@ def worked(pipeline, tmp_path_factory):
     """The main path, as the pipeline's role, from the first article to the last label."""
     folder = tmp_path_factory.mktemp("files")
     rows = [{**row, "text": f"{row['text']} {SENTINEL}"} for row in [*articles(240), *unlabelled(60, prefix="u")]]
-    assert take_in(pipeline, folder / "x.csv", rows, source="news").new == 300
+    assert ingest_file(pipeline, folder / "x.csv", rows, source="news").new == 300
     changed = [{**row, "text": f"{row['text']} again"} for row in rows[-20:]]
     bad = {"id": "", "text": f"{SENTINEL} without an id", "category": ""}
-    taken = take_in(pipeline, folder / "y.csv", [*changed, bad], source="news", max_rejected=1)
+    taken = ingest_file(pipeline, folder / "y.csv", [*changed, bad], source="news", max_rejected=1)
     assert (taken.changed, taken.rejected) == (20, 1)
     encoder = str(make_encoder(folder / "encoder"))
     names = []

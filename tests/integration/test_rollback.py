@@ -14,7 +14,7 @@ from classifier.exceptions import ArtefactError, ModelNotFoundError, NoChampionE
 from classifier.pipeline.labelling import queue
 from classifier.pipeline.promotion import decisions, history, label_churn, pruning
 from classifier.store import labelling_queue, writes
-from tests.support.synthetic import add_model, dump, query, run, take_in, unlabelled, value
+from tests.support.synthetic import add_model, dump, ingest_file, query, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
 from tests.support.waiting import HANG_S, wait_for
 
@@ -37,7 +37,7 @@ def champion(workspace):
 @pytest.fixture
 def two(workspace, champion, tmp_path):
     """Forty articles, labelled by m1 and then by m2, which is champion."""
-    take_in(workspace, tmp_path / "x.csv", unlabelled(40))
+    ingest_file(workspace, tmp_path / "x.csv", unlabelled(40))
     champion("m1", 0)
     queue.label_queue(workspace)
     champion("m2", 5)
@@ -83,12 +83,12 @@ class TestRollback:
 
     @pytest.mark.usefixtures("two")
     def test_articles_that_came_meanwhile_are_the_backlog_of_whoever_lacks_them(self, workspace, tmp_path):
-        take_in(workspace, tmp_path / "new.csv", unlabelled(6, prefix="n", seed=2))
+        ingest_file(workspace, tmp_path / "new.csv", unlabelled(6, prefix="n", seed=2))
         queue.label_queue(workspace)
         decisions.roll_back(workspace)
         assert sum(one is None for _, one, _ in labels(workspace)) == 6
         assert queue.label_queue(workspace).labelled == 6
-        take_in(workspace, tmp_path / "newer.csv", unlabelled(3, prefix="m", seed=3))
+        ingest_file(workspace, tmp_path / "newer.csv", unlabelled(3, prefix="m", seed=3))
         queue.label_queue(workspace)
         decisions.roll_back(workspace, "m2")
         assert queue.label_queue(workspace).labelled == 3, "m2 has labelled the six already"
@@ -99,19 +99,19 @@ class TestRollback:
     def test_a_text_that_changed_meanwhile_is_labelled_again(self, workspace, tmp_path):
         rows = unlabelled(40)
         rows[3]["text"] = "another text about a match"
-        take_in(workspace, tmp_path / "x.csv", rows)
+        ingest_file(workspace, tmp_path / "x.csv", rows)
         queue.label_queue(workspace)
         decisions.roll_back(workspace)
         assert [one for _, one, _ in labels(workspace)].count(None) == 1
         assert queue.label_queue(workspace).labelled == 1
 
     def test_what_waited_for_the_new_champion_only_is_not_labelled_twice(self, workspace, champion, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(40))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(40))
         champion("m1", 0)
         queue.label_queue(workspace)
         champion("m2", 5)
         queue.label_queue(workspace, limit=8, page_size=8)
-        take_in(workspace, tmp_path / "new.csv", unlabelled(2, prefix="n", seed=2))
+        ingest_file(workspace, tmp_path / "new.csv", unlabelled(2, prefix="n", seed=2))
         assert waiting(workspace) == 34
         decisions.roll_back(workspace)
         assert waiting(workspace) == 2, "those that came meanwhile, and nothing of the other's backlog"
@@ -278,7 +278,7 @@ class TestPrune:
     @pytest.fixture
     def five(self, workspace, champion, tmp_path):
         """m0 to m3 were champion and m4 is; each labelled ten articles. r was rejected, c waits."""
-        take_in(workspace, tmp_path / "x.csv", unlabelled(10))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(10))
         for number in range(5):
             champion(f"m{number}", number)
             queue.label_queue(workspace)
@@ -376,7 +376,7 @@ class TestChurn:
         assert (once.sample, once.flows) == (12, again.flows)
 
     def test_a_first_model_changes_nothing_and_has_everything_to_label(self, workspace, champion, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", unlabelled(15))
+        ingest_file(workspace, tmp_path / "x.csv", unlabelled(15))
         champion("m1", 0, promoted=False)
         found = label_churn.measure_churn(workspace)
         assert (found.champion, found.changed, found.backlog, found.sample) == (None, 0, 15, 15)

@@ -19,7 +19,7 @@ from classifier.pipeline.ingest.units import Ingested
 from classifier.pipeline.monitoring import status
 from tests.support import killing
 from tests.support.loopback import cached, page, serving
-from tests.support.synthetic import articles, dump, query, run, take_in, value, write_csv
+from tests.support.synthetic import articles, dump, ingest_file, query, run, value, write_csv
 
 FILES = "[sources.news]\nkind = 'files'\nfiles = 'in/*'\ncolumns = {id = 'id', category = 'category'}\n"
 OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
@@ -153,7 +153,7 @@ class TestRuns:
         assert [one.new for one in status.read_status(workspace).runs] == [1, 40]
 
     def test_are_kept_for_files_of_the_command_line_too(self, workspace, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", articles(3))
+        ingest_file(workspace, tmp_path / "x.csv", articles(3))
         assert runs(workspace, "source", "kind", "status", "new") == [(f"{tmp_path}/x.csv", "files", "succeeded", 3)]
 
     def test_that_refuse_too_many_bad_rows_count_them_and_take_nothing_in(self, workspace, ingest, tmp_path):
@@ -376,7 +376,7 @@ class TestRetrying:
         assert rejected_rows.list_rejected(workspace) == []
 
     def test_files_of_the_command_line_are_read_again_as_they_were(self, workspace, tmp_path):
-        take_in(workspace, tmp_path / "x.csv", [*articles(40), *self.BAD], source="mine")
+        ingest_file(workspace, tmp_path / "x.csv", [*articles(40), *self.BAD], source="mine")
         write_csv(tmp_path / "x.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
         report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
         assert report.mended == 1

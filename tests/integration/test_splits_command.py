@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 
 from classifier.cli.app import app
 from classifier.exceptions import SettingsError
-from tests.support.synthetic import articles, take_in
+from tests.support.synthetic import articles, ingest_file
 
 
 @pytest.fixture
 def report(workspace, tmp_path, monkeypatch, database_url):
-    take_in(workspace, tmp_path / "a.csv", articles(60), source="s")
+    ingest_file(workspace, tmp_path / "a.csv", articles(60), source="s")
     monkeypatch.setenv("CLASSIFIER_DATABASE_URL", database_url.render_as_string(hide_password=False))
     return lambda *options: CliRunner().invoke(app, ["splits", "report", *options])
 

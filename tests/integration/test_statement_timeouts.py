@@ -15,7 +15,7 @@ from classifier.settings import Settings
 from classifier.store import external_databases
 from classifier.store.connections import connect, translated
 from classifier.workspace import Workspace
-from tests.support.synthetic import COLUMNS, articles, run, take_in, value, write_csv
+from tests.support.synthetic import COLUMNS, articles, ingest_file, run, value, write_csv
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_of_an_ingest_its_run_has_the_same_line_and_the_other_files_are_tried(da
 def test_of_rejected_rows_that_are_tried_again_the_other_sources_are_tried_too(workspace, database, hurried):
     for name in ("a", "b"):
         rows = [*articles(30, prefix=name), {"id": "", "text": "bad", "category": ""}]
-        take_in(workspace, workspace.settings.home.parent / f"{name}.csv", rows)
+        ingest_file(workspace, workspace.settings.home.parent / f"{name}.csv", rows)
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
         found = rejected_rows.retry_rejected(Workspace(hurried, workspace.settings), {}, lambda source: source.url)

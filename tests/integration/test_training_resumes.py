@@ -23,7 +23,7 @@ from classifier.training import checkpoints
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
-from tests.support.synthetic import articles, query, run, take_in, value
+from tests.support.synthetic import articles, ingest_file, query, run, value
 from tests.support.tiny_models import make_encoder
 
 RECIPE = Recipe(
@@ -69,7 +69,7 @@ def encoder(tmp_path_factory):
 @pytest.fixture
 def training(workspace, encoder, tmp_path):
     """Train on 67 articles, 17 steps an epoch, saving every third step; with `until`, only up to that step."""
-    take_in(workspace, tmp_path / "known.csv", articles(75), proportions=Proportions(1, 0, 0))
+    ingest_file(workspace, tmp_path / "known.csv", articles(75), proportions=Proportions(1, 0, 0))
 
     def one(*, until=None, home="home", recipe=RECIPE):
         settings = Settings(home=tmp_path / home, checkpoint_steps=3, _env_file=None)
@@ -113,7 +113,7 @@ def history(trained):
 @pytest.mark.slow
 def test_killed_at_five_random_moments_it_ends_as_the_unbroken_run(workspace, encoder, tmp_path):
     """`kill -9` of the command itself, in the number format that this machine trains in."""
-    take_in(workspace, tmp_path / "known.csv", articles(300))
+    ingest_file(workspace, tmp_path / "known.csv", articles(300))
     command = [sys.executable, "-c", COMMAND, "train", "--encoder", str(encoder), "--epochs", "6", "--patience", "6",
                "--batch-size", "4", "--learning-rate", "0.01", "--max-length", "16", "--json"]  # fmt: skip
     environment = {
@@ -175,7 +175,7 @@ class TestOneThatDied:
         assert caplog.text.count("damaged") == 2
 
     def test_starts_afresh_where_the_articles_have_changed(self, training, killed, workspace, tmp_path):
-        take_in(workspace, tmp_path / "more.csv", articles(6, prefix="more", seed=9))
+        ingest_file(workspace, tmp_path / "more.csv", articles(6, prefix="more", seed=9))
         assert first_step(training) == 1
         assert killed.exists(), "it may still be wanted"
 

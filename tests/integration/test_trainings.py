@@ -14,7 +14,7 @@ from classifier.pipeline.training import candidate, training_data
 from classifier.store import reads
 from classifier.training import data_snapshot
 from classifier.training.recipes import Recipe
-from tests.support.synthetic import COLUMNS, annotate, articles, run, take_in, value
+from tests.support.synthetic import COLUMNS, annotate, articles, ingest_file, run, value
 from tests.support.tiny_models import make_encoder
 
 RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, precision="float32")
@@ -24,7 +24,7 @@ RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, prec
 def world(workspace, tmp_path):
     """A database of annotated articles, and a function that trains on them."""
     rows = [{**row, "split": "validation" if n % 4 == 3 else "train"} for n, row in enumerate(articles(60))]
-    take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
     encoder = str(make_encoder(tmp_path / "encoder"))
 
     def one(**options):

@@ -22,7 +22,7 @@ from classifier.store import connections, studies
 from classifier.training import fit, folder_lock, search_space
 from classifier.training.recipes import Recipe, files
 from classifier.workspace import Workspace
-from tests.support.synthetic import COLUMNS, articles, query, run, take_in, value
+from tests.support.synthetic import COLUMNS, articles, ingest_file, query, run, value
 from tests.support.tiny_models import make_encoder
 from tests.support.waiting import HANG_S, wait_for
 
@@ -39,7 +39,7 @@ def encoder(workspace, tmp_path):
     rows = [
         {**row, "split": ("train", "train", "validation", "test")[n // 3 % 4]} for n, row in enumerate(articles(90))
     ]
-    take_in(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
+    ingest_file(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
     return str(make_encoder(tmp_path / "encoder"))
 
 
@@ -137,7 +137,7 @@ def test_the_same_command_goes_on_and_other_articles_are_another_study(workspace
     assert len(tuned.seen) == 2
     assert tuned(3).study == first.study
     assert len(tuned.seen) == 3
-    take_in(workspace, tmp_path / "more.csv", articles(12, prefix="more", seed=5))
+    ingest_file(workspace, tmp_path / "more.csv", articles(12, prefix="more", seed=5))
     assert tuned(1).study != first.study
 
 

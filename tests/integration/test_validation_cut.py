@@ -14,7 +14,7 @@ from classifier.ingest.readers import Columns
 from classifier.pipeline.ingest import splits_report
 from classifier.pipeline.training import training_data, validation_split
 from classifier.training.spooled_articles import spool
-from tests.support.synthetic import add_articles, annotate, run, take_in
+from tests.support.synthetic import add_articles, annotate, ingest_file, run
 
 COLUMNS = Columns("text", "category", "id", "split")
 
@@ -36,7 +36,7 @@ def near_pairs(count):
 @pytest.fixture
 def paired(workspace, tmp_path):
     rows = [*near_pairs(300), {"id": "t", "text": "only this", "category": "sport", "split": "test"}]
-    take_in(workspace, tmp_path / "a.csv", rows, COLUMNS)
+    ingest_file(workspace, tmp_path / "a.csv", rows, COLUMNS)
     return workspace
 
 

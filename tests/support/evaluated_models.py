@@ -1,4 +1,4 @@
-"""Models with stored answers on made-up test articles: what the gate needs, without a network."""
+"""Models with stored answers on synthetic test articles: what the gate needs, without a network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence
         probabilities = np.full((len(test), 2), 1 - confidence, dtype=np.float32)
         probabilities[np.arange(len(test)), guess] = confidence
         score = float((guess == right).mean())
-        values = {"articles": len(test), "accuracy": score, "macro_f1": score, "metrics": {"engine": "made up"}}
+        values = {"articles": len(test), "accuracy": score, "macro_f1": score, "metrics": {"engine": "synthetic"}}
         key = writes.add_evaluation(connection, model_id, "test", {**values, "data_sha256": data_snapshot.sha256(test)})
         facts = evaluations.articles_by_id(connection, [article.id for article in test])
         baseline = [CATEGORIES[index] for index in guess]

@@ -44,7 +44,7 @@ from classifier.workspace import Workspace
 from tests.support.synthetic import write_csv
 
 PAGE, CHUNK, EVALUATED = 100, 100, 100
-SOURCE = "made-up"
+SOURCE = "synthetic"
 THEIRS = ExternalTable("id", "text", table="articles", out="labels_of_a_call")
 
 
@@ -139,7 +139,7 @@ def _label(connection: Connection, database: Database) -> None:
     page = [QueuedArticle(one, 1, "") for one in database.ids(PAGE)]
     width = len(model.categories)
     writes.write_predictions(connection, model, page, np.full((len(page), width), 1 / width, np.float32))
-    writes.add_dead_letter(connection, model.id, page[0], "made up")
+    writes.add_dead_letter(connection, model.id, page[0], "synthetic")
 
 
 def _evaluate(connection: Connection, database: Database) -> None:

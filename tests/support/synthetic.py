@@ -54,7 +54,9 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, str]]) -> Path:
     return path
 
 
-def take_in(workspace, path: Path, rows: Sequence[Mapping[str, str]] | None = None, columns: Columns = COLUMNS, **more):
+def ingest_file(
+    workspace, path: Path, rows: Sequence[Mapping[str, str]] | None = None, columns: Columns = COLUMNS, **more
+):
     """Write the rows to the path, where any are given, and ingest it."""
     if rows is not None:
         write_csv(path, rows)
@@ -133,7 +135,7 @@ def add_model(
     return model_id
 
 
-def crown(workspace, name: str, seed: int) -> Model:
+def make_champion(workspace, name: str, seed: int) -> Model:
     """Make a tiny model with random weights the champion."""
     files = make_artefact(workspace.models / name, seed=seed)
     with workspace.database.begin() as connection:
