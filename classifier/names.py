@@ -50,7 +50,7 @@ def _appearance(name: str) -> str:
     return unicodedata.normalize("NFC", " ".join(visible.split()).casefold())
 
 
-def shortened(name: str, max_bytes: int) -> str:
+def shorten_name(name: str, max_bytes: int) -> str:
     """Return the name where its UTF-8 has at most so many bytes; else its beginning, a hash and its end.
 
     Different names stay different, and the same name is shortened the same way each time. `max_bytes` is at least 100.

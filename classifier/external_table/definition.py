@@ -34,7 +34,7 @@ from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 from classifier.exceptions import TableError
 from classifier.external_table import statements
 from classifier.external_table.statements import Pair
-from classifier.store.external_databases import select_of
+from classifier.store.external_databases import user_select
 
 COLUMNS = ("model", "category", "confidence", "probabilities", "text_hash", "labelled_at", "error")
 """The columns of a table of labels, beside the key."""
@@ -108,7 +108,7 @@ def _source(inspector: Inspector, wanted: ExternalTable) -> FromClause:
     """Return what is read; its columns have no types yet."""
     columns: list[ColumnClause[Any]] = [column(name) for name in dict.fromkeys((wanted.key, wanted.text))]
     if wanted.table is None:
-        return select_of(wanted.query or "").columns(*columns).subquery("source")
+        return user_select(wanted.query or "").columns(*columns).subquery("source")
     schema, name = _named(wanted.table)
     if not inspector.has_table(name, schema=schema):
         raise TableError(f"no such table {wanted.table!r}{_alike(inspector, name, schema)}")

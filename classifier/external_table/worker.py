@@ -51,9 +51,9 @@ class ExternalConnection:
             with self.database.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
         except SQLAlchemyError as error:
-            line = external_databases.line(error)
-            if external_databases.is_gone(error):
-                address = urls.shown(self.database.url)
+            line = external_databases.first_line(error)
+            if external_databases.is_unreachable(error):
+                address = urls.redacted(self.database.url)
                 raise SourceUnavailableError(f"{address}: the database does not answer ({line})") from error
             raise TableError(f"{self.name}: {line}{external_databases.advice(error)}") from error
 
@@ -144,7 +144,7 @@ class ExternalTableWorker:
             times = times + 1 if page.keys == tried else 0
             tried = page.keys
             if times == _ATTEMPTS:
-                reason = external_databases.line(page.error.__cause__ or page.error)
+                reason = external_databases.first_line(page.error.__cause__ or page.error)
                 raise TableError(f"{self.pair.labels.fullname}: labels cannot be written ({reason})") from page.error
 
     def _try(self, after: Key, size: int, *, wait: bool) -> _Page | None:
@@ -173,7 +173,7 @@ class ExternalTableWorker:
         return Span(self.model.name, after, all=self.refresh)
 
     def _is_champion(self) -> bool:
-        with connections.translated(self.ours), self.ours.connect() as connection:
+        with connections.translate_errors(self.ours), self.ours.connect() as connection:
             return reads.is_champion(connection, self.model.id)
 
     def _is_due(self, row: TextRow) -> bool:

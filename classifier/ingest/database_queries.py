@@ -113,7 +113,7 @@ class DatabaseQuery:
         return self._after
 
     def _statement(self) -> Executable:
-        query = external_databases.select_of(self._source.query)
+        query = external_databases.user_select(self._source.query)
         if self._source.watermark is None:
             return query
         mark: ColumnElement[Any] = column(self._source.watermark)
@@ -167,17 +167,17 @@ def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:
 def _connected(name: str, address: str, timeout_s: float) -> Iterator[Connection]:
     """Open a database for reading, and say in one line what is wrong with it or with what it is asked."""
     try:
-        engine = external_databases.engine(address, statement_timeout_s=timeout_s, poolclass=NullPool)
-    except external_databases.CANNOT_OPEN as error:
+        engine = external_databases.open_engine(address, statement_timeout_s=timeout_s, poolclass=NullPool)
+    except external_databases.OPEN_ERRORS as error:
         raise SourceError(
-            f"source {name!r}: its database cannot be opened ({external_databases.line(error)})"
+            f"source {name!r}: its database cannot be opened ({external_databases.first_line(error)})"
         ) from error
     readonly = {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}
     try:
         with engine.connect() as connection:
             yield connection.execution_options(**readonly)
     except SQLAlchemyError as error:
-        reason = external_databases.line(error)
-        if external_databases.is_gone(error):
+        reason = external_databases.first_line(error)
+        if external_databases.is_unreachable(error):
             raise SourceUnavailableError(f"source {name!r}: its database does not answer ({reason})") from error
         raise SourceError(f"source {name!r}: the query fails ({reason})") from error

@@ -21,7 +21,7 @@ from classifier.ingest.columns import Columns, RawChunk, Row, chunks
 from classifier.ingest.http_documents import Document
 from classifier.ingest.rejected_rows import rejected
 from classifier.ingest.validation import LIMITS
-from classifier.names import shortened
+from classifier.names import shorten_name
 
 _ENDS = (b"</rss>", b"</feed>", b"</rdf:rdf>", b"</rdf>")
 
@@ -59,7 +59,7 @@ def _rows(document: Document, entries: list[Any], columns: Columns) -> Iterator[
             reason = "the entry has neither an id (guid) nor a link"
             yield rejected(document.url, f"entry {number}", reason, str(entry.get("title", "")))
             continue
-        fields = _fields(entry, identity if len(identity) <= LIMITS["id"] else shortened(identity, LIMITS["id"]))
+        fields = _fields(entry, identity if len(identity) <= LIMITS["id"] else shorten_name(identity, LIMITS["id"]))
         text, category, key, split, published_at, source = (
             fields[name] if name is not None else None for name in columns.names
         )

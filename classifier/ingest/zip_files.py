@@ -11,7 +11,7 @@ from classifier.exceptions import SourceError
 from classifier.ingest import text_files
 from classifier.ingest.columns import RawChunk
 from classifier.ingest.text_files import SourceFile, faults_named
-from classifier.names import shortened
+from classifier.names import shorten_name
 
 _MAX_NAME_BYTES = 400
 """Of a member's name in a row's position; a zip file allows 65,535."""
@@ -43,7 +43,7 @@ def read_zip(
         for name in chosen:
             _check(path, archive.getinfo(name))
             for chunk in _unlocked(path, name, read_member(zipfile.Path(archive, name))):
-                yield chunk if len(chosen) == 1 else _named(chunk, shortened(name, _MAX_NAME_BYTES))
+                yield chunk if len(chosen) == 1 else _named(chunk, shorten_name(name, _MAX_NAME_BYTES))
 
 
 class _LimitedReads:

@@ -18,7 +18,7 @@ def use_case(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Conca
 
     @wraps(function)
     def checked(workspace: Workspace, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with connections.translated(workspace.database):
+        with connections.translate_errors(workspace.database):
             with workspace.database.connect() as connection:
                 schema.check(connection)
             return function(workspace, *args, **kwargs)

@@ -20,13 +20,15 @@ class ChurnCandidate:
     last: int
 
 
-def to_label(connection: Connection) -> ChurnCandidate:
+def count_to_label(connection: Connection) -> ChurnCandidate:
     """Count what a new champion would label."""
     articles, first, last = connection.execute(query("count_to_label")).one()
     return ChurnCandidate(articles, first or 0, last or 0)
 
 
-def articles(connection: Connection, ids: Sequence[int], champion_id: int | None) -> Iterator[Row[*tuple[Any, ...]]]:
+def stream_articles(
+    connection: Connection, ids: Sequence[int], champion_id: int | None
+) -> Iterator[Row[*tuple[Any, ...]]]:
     """Yield id, text and category of those of the articles that the champion has labelled as they are.
 
     Without a champion, id and text of those that no human has annotated.

@@ -99,7 +99,7 @@ def connect(
         bounds = {"pool_size": at_most, "max_overflow": 0, "pool_timeout": statement_timeout_s}
         connect_timeout_s = min(connect_timeout_s, max(2, round(statement_timeout_s)))
         defaults |= {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 10_000}
-    arguments = urls.not_given(parsed, defaults | {"connect_timeout": connect_timeout_s})
+    arguments = urls.missing_options(parsed, defaults | {"connect_timeout": connect_timeout_s})
     if at_most is not None:
         arguments["connect_timeout"] = connect_timeout_s
     ours = f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC"
@@ -119,9 +119,9 @@ def connect(
 
 
 @contextmanager
-def translated(engine: Engine) -> Iterator[None]:
+def translate_errors(engine: Engine) -> Iterator[None]:
     """Turn a database that is down, slow or not migrated into the user's error, with the address in it."""
-    address = urls.shown(engine.url)
+    address = urls.redacted(engine.url)
     try:
         yield
     except ProgrammingError as error:

@@ -114,7 +114,7 @@ def predictions_binary(
     return io.BytesIO(b"".join((_SIGNATURE, *rows, b"\xff\xff")))
 
 
-def reals(sent: bytes | memoryview) -> NDArray[np.float32]:
+def decode_reals(sent: bytes | memoryview) -> NDArray[np.float32]:
     """Return the numbers of an array of reals without nulls, as Postgres' array_send gives it."""
     cells = np.frombuffer(sent, dtype=[("size", ">i4"), ("value", ">f4")], offset=_ARRAY_HEAD)
     return cells["value"].astype(np.float32)

@@ -18,7 +18,9 @@ MAX_RUNS = 500
 """Runs that are read: more than one a day for a year."""
 
 
-def newest(connection: Connection, model_id: int, *, since: datetime, size: int) -> Iterator[Row[*tuple[Any, ...]]]:
+def newest_labelled(
+    connection: Connection, model_id: int, *, since: datetime, size: int
+) -> Iterator[Row[*tuple[Any, ...]]]:
     """Yield category, confidence, time of arrival and text of the newest articles that a model has labelled."""
     values = {"model_id": model_id, "since": since, "size": size, "looked_at": LOOKED_AT * size}
     return iter(connection.execute(query("newest_labelled"), values, execution_options={"yield_per": 64}))
@@ -35,7 +37,7 @@ def add(connection: Connection, values: Mapping[str, Any]) -> None:
     connection.execute(insert(tables.drift_runs).values(**values))
 
 
-def last(connection: Connection) -> Row[*tuple[Any, ...]] | None:
+def last_of_champion(connection: Connection) -> Row[*tuple[Any, ...]] | None:
     """Return when the champion was watched last, the checks that gave alarm, and the findings of all."""
     runs, models = tables.drift_runs, tables.models
     statement = (
@@ -48,7 +50,7 @@ def last(connection: Connection) -> Row[*tuple[Any, ...]] | None:
     return connection.execute(statement).one_or_none()
 
 
-def over_time(connection: Connection, *, since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
+def history(connection: Connection, *, since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return what was found since a time, with the models' names, oldest first; of very many runs the newest."""
     runs, models = tables.drift_runs, tables.models
     statement = (

@@ -54,7 +54,7 @@ def add_predictions(
         connection.execute(query("insert_evaluation_predictions"), {**given, **values})
 
 
-def articles(connection: Connection, evaluation_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+def evaluated_articles(connection: Connection, evaluation_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return an evaluation's articles, by id."""
     return connection.execute(query("evaluated_articles"), {"evaluation_id": evaluation_id}).all()
 
@@ -70,7 +70,7 @@ def probabilities(connection: Connection, evaluation_id: int, categories: int) -
         execution_options={"yield_per": max(1, _CELLS // categories)},
     )
     for place, sent in enumerate(rows.scalars()):
-        found[place] = copy.reals(sent)
+        found[place] = copy.decode_reals(sent)
     return found
 
 
@@ -80,7 +80,7 @@ def has_predictions(connection: Connection, evaluation_id: int) -> bool:
     return bool(connection.scalar(select(exists().where(kept.c.evaluation_id == evaluation_id))))
 
 
-def known_answers(
+def stored_outputs(
     connection: Connection, model_id: int, engine: str, articles: Mapping[int, bytes]
 ) -> dict[bytes, ArticlePrediction]:
     """Return what the model has answered with this engine before on the articles, ids with text hashes, by text hash.
@@ -89,12 +89,12 @@ def known_answers(
     """
     values = {"model_id": model_id, "engine": engine, "ids": list(articles), "hashes": list(articles.values())}
     return {
-        bytes(row.text_hash): ArticlePrediction(copy.reals(row.probabilities), row.gflops, row.seconds)
+        bytes(row.text_hash): ArticlePrediction(copy.decode_reals(row.probabilities), row.gflops, row.seconds)
         for row in connection.execute(query("known_answers"), values)
     }
 
 
-def add_unfinished_answers(
+def add_partial_outputs(
     connection: Connection,
     model_id: int,
     engine: str,
@@ -116,6 +116,6 @@ def add_unfinished_answers(
     )
 
 
-def delete_unfinished_answers(connection: Connection, model_id: int) -> None:
+def delete_partial_outputs(connection: Connection, model_id: int) -> None:
     """Delete what was kept for an evaluation that is stored now, and what nobody continued with for a week."""
     connection.execute(query("delete_unfinished_answers"), {"model_id": model_id, "days": _FORGOTTEN_DAYS})

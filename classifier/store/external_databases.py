@@ -9,14 +9,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Program
 
 from classifier.store import urls
 
-CANNOT_OPEN = (ArgumentError, NoSuchModuleError, ImportError)
+OPEN_ERRORS = (ArgumentError, NoSuchModuleError, ImportError)
 """What `engine` raises."""
 
 _CANCELED = "57014"
 _SERVERS = {"postgresql", "mysql", "mariadb"}
 
 
-def engine(address: str, *, statement_timeout_s: float | None = None, **options: Any) -> Engine:
+def open_engine(address: str, *, statement_timeout_s: float | None = None, **options: Any) -> Engine:
     """Return an engine whose errors show no values. Nothing is opened yet; `options` are create_engine's.
 
     `statement_timeout_s` is kept by Postgres; the other databases have no setting that SQLAlchemy's
@@ -24,7 +24,7 @@ def engine(address: str, *, statement_timeout_s: float | None = None, **options:
     """
     url = _with_driver(urls.parse(address))
     backend = url.get_backend_name()
-    arguments = urls.not_given(url, {"connect_timeout": 10}) if backend in _SERVERS else {}
+    arguments = urls.missing_options(url, {"connect_timeout": 10}) if backend in _SERVERS else {}
     found = create_engine(url, hide_parameters=True, connect_args=arguments, **options)
     if backend == "postgresql" and statement_timeout_s is not None:
         _limit(found, statement_timeout_s)
@@ -33,12 +33,12 @@ def engine(address: str, *, statement_timeout_s: float | None = None, **options:
     return found
 
 
-def select_of(query: str) -> TextClause:
+def user_select(query: str) -> TextClause:
     """Return a user's SELECT as it stands: its colons are no parameters of ours, its last comment ends."""
     return text(query.strip().rstrip(";").replace(":", r"\:") + "\n")
 
 
-def line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of what the driver said; those below it quote rows."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
@@ -50,7 +50,7 @@ def advice(error: BaseException) -> str:
     return "; run the same command again when the database is less busy, or raise CLASSIFIER_STATEMENT_TIMEOUT_S"
 
 
-def is_gone(error: SQLAlchemyError) -> bool:
+def is_unreachable(error: SQLAlchemyError) -> bool:
     """Say whether the database does not answer, and may do so later, rather than refuses what it is asked.
 
     An address with an option that does not exist is a ProgrammingError: no later attempt will do better.

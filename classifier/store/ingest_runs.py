@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from classifier.names import shortened
+from classifier.names import shorten_name
 from classifier.store import locks, staging, tables
 from classifier.store.queries import query
 
@@ -17,7 +17,7 @@ _MAX_NAME_BYTES = 800  # with a unit's address, a name fits in one entry of a Po
 
 def run_name(source: str) -> str:
     """Return what a run of a source is listed as: a pattern of files may be longer than an index takes."""
-    return shortened(source, _MAX_NAME_BYTES)
+    return shorten_name(source, _MAX_NAME_BYTES)
 
 
 def lock_source(connection: Connection, source: str) -> None:
@@ -69,7 +69,7 @@ def save_source_state(connection: Connection, source: str, unit: str, values: Ma
 
 def keep_rejected(connection: Connection, *, run_id: int, unit: str) -> None:
     """Keep the rejected rows that are staged; the same row at the same place is kept once."""
-    staging.in_steps(connection, "staged_rejected", query("keep_rejected"), run_id=run_id, unit=unit)
+    staging.execute_in_steps(connection, "staged_rejected", query("keep_rejected"), run_id=run_id, unit=unit)
 
 
 def delete_resolved(connection: Connection, source: str, unit: str, *, whole: bool) -> None:

@@ -81,7 +81,7 @@ def lock(connection: Connection) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(locks.QUEUE)))
 
 
-def no_page_open(connection: Connection, model_id: int) -> bool:
+def try_lock_pages(connection: Connection, model_id: int) -> bool:
     """Keep workers of a model from opening a page until the transaction ends; False if one is open."""
     return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(locks.OPEN_PAGES, model_id))))
 
@@ -135,19 +135,19 @@ def retry_dead_letters(connection: Connection, *, source: str | None, model: str
     return letters, enqueued
 
 
-def waiting(connection: Connection) -> dict[int, int]:
+def count_waiting(connection: Connection) -> dict[int, int]:
     """Return how many articles of each priority wait for a label."""
     queue = tables.labelling_queue
     statement = select(queue.c.priority, func.count()).group_by(queue.c.priority)
     return {NEW: 0, BACKFILL: 0, **{row[0]: row[1] for row in connection.execute(statement)}}
 
 
-def ahead(connection: Connection) -> int:
+def remaining_backfill(connection: Connection) -> int:
     """Return about how many articles the champion's backlog has not looked at yet."""
     return int(connection.execute(query("backlog_ahead")).scalar_one_or_none() or 0)
 
 
-def rate(connection: Connection, *, minutes: int = 15, most: int = 20_000) -> float | None:
+def labelling_rate(connection: Connection, *, minutes: int = 15, most: int = 20_000) -> float | None:
     """Return the articles a second of the newest predictions, None where fewer than two pages are that new."""
     found: Row[Any] = connection.execute(query("labelling_rate"), {"minutes": minutes, "most": most}).one()
     return float(found.labelled / found.seconds) if found.seconds else None

@@ -11,16 +11,16 @@ from sqlalchemy import Connection, func, select
 from classifier.store import locks
 
 
-def share(connection: Connection, model_id: int) -> bool:
+def try_share(connection: Connection, model_id: int) -> bool:
     """Take the readers' lock for the connection's session; return False if the model is being deleted."""
     return bool(connection.scalar(select(func.pg_try_advisory_lock_shared(locks.MODEL_FILES, model_id))))
 
 
-def unshare(connection: Connection, model_id: int) -> None:
+def release_shared(connection: Connection, model_id: int) -> None:
     """Release the readers' lock."""
     connection.execute(select(func.pg_advisory_unlock_shared(locks.MODEL_FILES, model_id)))
 
 
-def own(connection: Connection, model_id: int) -> bool:
+def try_own(connection: Connection, model_id: int) -> bool:
     """Keep readers out until the transaction ends; return False if one holds the lock."""
     return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(locks.MODEL_FILES, model_id))))

@@ -60,7 +60,7 @@ def _still_merging(connection: Connection, name: str, max_wait_s: float) -> str:
     return f"{name}: {who} has been merging for more than {max_wait_s:g} s; try again when it has ended, or end it"
 
 
-def decided(connection: Connection, fingerprints: Sequence[bytes]) -> set[bytes]:
+def fingerprints_with_split(connection: Connection, fingerprints: Sequence[bytes]) -> set[bytes]:
     """Return those of the texts that have a split."""
     rows = connection.execute(query("decided_texts"), {"fingerprints": list(fingerprints)})
     return {bytes(fingerprint) for (fingerprint,) in rows}
@@ -73,7 +73,7 @@ def article_splits(connection: Connection, keys: Sequence[tuple[str, str]]) -> d
     return {(source, external_id): split for source, external_id, split in rows}
 
 
-def homes(connection: Connection, bands: Iterable[int]) -> dict[int, int]:
+def clusters_of_bands(connection: Connection, bands: Iterable[int]) -> dict[int, int]:
     """Return the cluster of each of the bands that is there."""
     # one string: psycopg2 would adapt the numbers one by one
     rows = connection.execute(query("known_bands"), {"bands": f"{{{','.join(map(str, bands))}}}"})
@@ -86,7 +86,7 @@ def cluster_splits(connection: Connection, ids: Iterable[int]) -> dict[int, Spli
     return {cluster_id: split for cluster_id, split in rows}  # noqa: C416
 
 
-def undecide_unclustered(connection: Connection, size: int) -> list[tuple[bytes, Split, str | None]]:
+def take_unclustered_splits(connection: Connection, size: int) -> list[tuple[bytes, Split, str | None]]:
     """Take texts whose split was decided before there were clusters: fingerprint, split and text, if it is kept."""
     rows = connection.execute(query("undecide_unclustered"), {"size": size})
     return [(bytes(fingerprint), split, text) for fingerprint, split, text in rows]
@@ -105,7 +105,7 @@ def insert_splits(
     connection.execute(query("insert_splits"), values)
 
 
-def insert_bridges(connection: Connection, fingerprints: list[bytes], cluster_ids: list[int]) -> None:
+def insert_cluster_bridges(connection: Connection, fingerprints: list[bytes], cluster_ids: list[int]) -> None:
     """Add the further clusters of texts that touch several."""
     connection.execute(query("insert_bridges"), {"fingerprints": fingerprints, "cluster_ids": cluster_ids})
 
@@ -128,7 +128,7 @@ def articles_near(connection: Connection, ids: Sequence[int], fingerprints: Abst
     return {id_ for id_, fingerprint, cluster_id in rows if cluster_id in near or fingerprint in fingerprints}
 
 
-def fingerprints_of(connection: Connection, ids: Sequence[int], hashes: Sequence[bytes]) -> set[bytes]:
+def unchanged_fingerprints(connection: Connection, ids: Sequence[int], hashes: Sequence[bytes]) -> set[bytes]:
     """Return the fingerprints of the articles whose texts still have these hashes."""
     result: set[bytes] = set()
     for first in range(0, len(ids), _IDS_PER_STATEMENT):

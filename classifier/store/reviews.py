@@ -14,7 +14,7 @@ from classifier.store.queries import query
 OF_SOURCES = "source:%"
 """The annotators that are sources, as a pattern."""
 
-Rows = Sequence[Row[*tuple[Any, ...]]]
+ReviewRows = Sequence[Row[*tuple[Any, ...]]]
 
 
 def lock(connection: Connection) -> None:
@@ -22,7 +22,7 @@ def lock(connection: Connection) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(locks.REVIEWS)))
 
 
-def pool(connection: Connection, model_id: int, *, share: float) -> Rows:
+def candidate_pool(connection: Connection, model_id: int, *, share: float) -> ReviewRows:
     """Return what the model said of articles as they are, by id, in a share of the table's blocks drawn at random.
 
     Columns id, revision, category, confidence, probabilities, cluster_id and choosable.
@@ -30,7 +30,7 @@ def pool(connection: Connection, model_id: int, *, share: float) -> Rows:
     return connection.execute(query("review_pool"), {"model_id": model_id, "percent": 100 * share}).all()
 
 
-def texts(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int, str]:
+def candidate_texts(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int, str]:
     """Return the texts of those of the articles of which no near-duplicate is annotated, queued or kept from training.
 
     `ids` are choosable articles of a pool.
@@ -39,7 +39,7 @@ def texts(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int
     return {row.id: row.text for row in rows}
 
 
-def rewritten(connection: Connection, model_id: int, number: int) -> Rows:
+def rewritten_articles(connection: Connection, model_id: int, number: int) -> ReviewRows:
     """Return up to so many articles of which people have annotated a text that is gone, and the model the present one.
 
     Columns id, revision, category and confidence.
@@ -53,12 +53,12 @@ def enqueue(connection: Connection, model_id: int, columns: Mapping[str, Sequenc
     return connection.execute(query("enqueue_reviews"), {"model_id": model_id, **values}).rowcount
 
 
-def waiting(connection: Connection, model_id: int) -> Rows:
+def waiting_reviews(connection: Connection, model_id: int) -> ReviewRows:
     """Return what a model's queue still asks for, oldest first: article_id, revision, reasons, category, confidence."""
     return connection.execute(query("waiting_reviews"), {"model_id": model_id}).all()
 
 
-def articles(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
+def articles_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
     """Return source, external_id, revision and text of articles by their id."""
     table = tables.articles
     columns = (table.c.id, table.c.source, table.c.external_id, table.c.revision, table.c.text)
@@ -66,7 +66,7 @@ def articles(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple
     return {row.id: row for row in connection.execute(statement)}
 
 
-def queued(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+def queued_revisions(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
     """Return the present revision of those of the articles that have ever been asked for."""
     rows = connection.execute(query("queued_articles"), {"ids": _array(ids)})
     return {row.id: row.revision for row in rows}
@@ -77,12 +77,12 @@ def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
     return {name for (name,) in connection.execute(query("known_categories"), {"names": list(names)})}
 
 
-def categories(connection: Connection) -> set[str]:
+def model_categories(connection: Connection) -> set[str]:
     """Return the categories of all models."""
     return {name for (found,) in connection.execute(select(tables.models.c.categories)) for name in found}
 
 
-def categories_of_people(connection: Connection) -> set[str]:
+def human_categories(connection: Connection) -> set[str]:
     """Return the categories that people have named in annotations."""
     table = tables.annotations
     return set(connection.scalars(select(table.c.category).where(table.c.annotator.not_like(OF_SOURCES)).distinct()))
@@ -93,7 +93,7 @@ def annotated_categories(connection: Connection, size: int) -> set[str]:
     return set(connection.scalars(query("annotated_categories"), {"size": size}))
 
 
-def annotations_of(connection: Connection, article_id: int, annotator: str) -> Row[*tuple[Any, ...]] | None:
+def last_annotation(connection: Connection, article_id: int, annotator: str) -> Row[*tuple[Any, ...]] | None:
     """Return the category that an annotator named last for an article, and whether that is in force."""
     table, in_force = tables.annotations, tables.annotations_in_force
     theirs = (table.c.article_id == article_id) & (table.c.annotator == annotator)
@@ -102,7 +102,7 @@ def annotations_of(connection: Connection, article_id: int, annotator: str) -> R
     return connection.execute(columns.where(theirs).order_by(table.c.id.desc()).limit(1)).one_or_none()
 
 
-def annotate(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> tuple[int, list[int]]:
+def add_annotations(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> tuple[int, list[int]]:
     """Insert people's annotations: ids, revisions, categories, annotators and comments.
 
     Returns:
@@ -113,7 +113,7 @@ def annotate(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> tu
     return added, [place - 1 for place in changed]
 
 
-def decide(
+def add_resolution(
     connection: Connection, article_id: int, category: str, annotator: str, comment: str | None, revision: int | None
 ) -> bool:
     """Insert the annotation that settles what people said of an article before.
@@ -125,19 +125,19 @@ def decide(
     return connection.execute(query("insert_decision"), {**values, "revision": revision}).rowcount == 1
 
 
-def has_opinion(connection: Connection, article_id: int) -> bool:
+def has_human_annotation(connection: Connection, article_id: int) -> bool:
     """Return whether a person's annotation of the article's present text is in force."""
     table = tables.annotations_in_force
     by_people = (table.c.article_id == article_id) & table.c.annotator.not_like(OF_SOURCES)
     return bool(connection.scalar(select(exists().where(by_people))))
 
 
-def conflicts(connection: Connection) -> int:
+def count_conflicts(connection: Connection) -> int:
     """Count the articles that people disagree on."""
     return int(connection.execute(query("count_conflicts")).scalar_one())
 
 
-def disagreements(connection: Connection, *, settled: bool, article_id: int | None = None) -> Rows:
+def disagreements(connection: Connection, *, settled: bool, article_id: int | None = None) -> ReviewRows:
     """Return what each annotator says of the articles that people disagree on, by article; of one, if it is given.
 
     With `settled` also where people agree and the source says otherwise; there `open` is false.
@@ -145,7 +145,7 @@ def disagreements(connection: Connection, *, settled: bool, article_id: int | No
     return connection.execute(query("disagreements"), {"settled": settled, "article_id": article_id}).all()
 
 
-def audited(connection: Connection, model_id: int, since: datetime | None) -> Rows:
+def audited_predictions(connection: Connection, model_id: int, since: datetime | None) -> ReviewRows:
     """Return category, confidence and `annotated` of the labels of a model that were drawn at random since a time.
 
     `annotated` is None where nobody has said what is right, or people disagree.

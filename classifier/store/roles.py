@@ -25,7 +25,7 @@ _CREATE: dict[Purpose, str] = {"pipeline": "create_role", "analyst": "create_rea
 _GRANT: dict[Purpose, str] = {"pipeline": "grant_pipeline", "analyst": "grant_analyst"}
 
 
-def name(connection: Connection, purpose: Purpose) -> str:
+def role_name(connection: Connection, purpose: Purpose) -> str:
     """Return the name of this database's role."""
     return f"{connection.scalar(select(func.current_database()))}_{purpose}"
 
@@ -39,7 +39,7 @@ def require_owner(connection: Connection) -> None:
     """Raise `DatabaseRightsError` unless this role owns the tables: to others Postgres' GRANT is a warning at most."""
     owns = text("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = CAST('articles' AS regclass)")
     if not connection.scalar(owns):
-        address = urls.shown(connection.engine.url)
+        address = urls.redacted(connection.engine.url)
         raise DatabaseRightsError(f"{address}: only the owner of the tables may do this")
 
 
@@ -83,12 +83,12 @@ def grant(connection: Connection, purpose: Purpose, role: str) -> None:
     _run(connection, _GRANT[purpose], database=_database(connection), role=composing.Identifier(role))
 
 
-def grant_again(connection: Connection) -> None:
+def renew_grants(connection: Connection) -> None:
     """Grant the roles that there are what they need of tables that have come since."""
     lock(connection)
     require_owner(connection)
     for purpose in PURPOSES:
-        if exists(connection, role := name(connection, purpose)):
+        if exists(connection, role := role_name(connection, purpose)):
             grant(connection, purpose, role)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from sqlalchemy import Connection, Row, TextClause
 
 from classifier.articles import RejectedRow
-from classifier.names import shortened
+from classifier.names import shorten_name
 from classifier.store import copy
 from classifier.store.queries import query
 
@@ -39,7 +39,7 @@ def steps(connection: Connection, table: Table) -> Iterator[Step]:
         yield {"first": first, "last": min(first + STEP - 1, last)}
 
 
-def in_steps(connection: Connection, table: Table, statement: TextClause, **values: Any) -> int:
+def execute_in_steps(connection: Connection, table: Table, statement: TextClause, **values: Any) -> int:
     """Run a statement for each step of a staging table; return how many rows it changed."""
     return sum(connection.execute(statement, {**step, **values}).rowcount for step in steps(connection, table))
 
@@ -49,7 +49,7 @@ def copy_texts(connection: Connection, rows: pd.DataFrame) -> None:
     copy.copy(connection, "copy_texts", copy.frame_csv(rows, _TEXT_COLUMNS))
 
 
-def texts(connection: Connection, step: Step) -> Sequence[Row[*tuple[Any, ...]]]:
+def staged_texts(connection: Connection, step: Step) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return the staged texts of a step: fingerprint, source, external_id, own_split and bands."""
     return connection.execute(query("staged_texts"), step).all()
 
@@ -60,7 +60,7 @@ def copy_rejected(connection: Connection, rows: Sequence[RejectedRow]) -> None:
         return
     columns = {
         "source": [row.source for row in rows],
-        "place": [shortened(row.position, MAX_PLACE_BYTES) for row in rows],
+        "place": [shorten_name(row.position, MAX_PLACE_BYTES) for row in rows],
         "reason": [row.reason for row in rows],
         "row": [row.row for row in rows],
         "row_hash": [hashlib.sha256(row.row.encode()).digest() for row in rows],

@@ -96,7 +96,7 @@ def _current(connection: Connection, **options: Any) -> Any:
         raise DatabaseNotMigratedError(message.format("of another version of Optuna")) from error
 
 
-def run_one(study: Study, objective: Callable[[Trial], float], on_end: Callable[[Study, FrozenTrial], None]) -> None:
+def run_trial(study: Study, objective: Callable[[Trial], float], on_end: Callable[[Study, FrozenTrial], None]) -> None:
     """Run a trial; one that was given up meanwhile, since nothing was heard of it, is left to whoever has it now."""
     import optuna
 
@@ -118,12 +118,12 @@ def run_one(study: Study, objective: Callable[[Trial], float], on_end: Callable[
         log.warning("trial %d was taken over by another worker: this one had not been heard of", ended[0])
 
 
-def count(study: Study, *states: str) -> int:
+def count_trials(study: Study, *states: str) -> int:
     """Count the trials in some states, by Optuna's names: COMPLETE, PRUNED, RUNNING, FAIL, WAITING."""
     return sum(trial.state.name in states for trial in study.get_trials(deepcopy=False))
 
 
-def give_up_silent(study: Study, grace_s: int) -> None:
+def fail_stale_trials(study: Study, grace_s: int) -> None:
     """Give up the trials whose workers were killed; Optuna does not see those that died before their first sign."""
     import optuna
 
@@ -140,7 +140,7 @@ def give_up_silent(study: Study, grace_s: int) -> None:
 
 
 @contextmanager
-def translated(database: Engine) -> Iterator[None]:
+def translate_errors(database: Engine) -> Iterator[None]:
     """Turn a failure of Optuna's tables into the user's error, with the database's address in it.
 
     Raises:
@@ -152,7 +152,7 @@ def translated(database: Engine) -> Iterator[None]:
         yield
     except optuna.exceptions.StorageInternalError as error:
         line = str(error.__cause__ or error).splitlines()[0]
-        address = urls.shown(database.url)
+        address = urls.redacted(database.url)
         raise DatabaseUnavailableError(
             f"{address}: the study cannot be read or written ({line}); the same command goes on with it"
         ) from error
@@ -169,7 +169,7 @@ def _storage(database: Engine, **options: Any) -> Any:
         engine_kwargs={
             "pool_pre_ping": True,
             "hide_parameters": True,
-            "connect_args": urls.not_given(
+            "connect_args": urls.missing_options(
                 database.url, {"connect_timeout": 10, "application_name": "article-classifier tune"}
             ),
         },

@@ -23,7 +23,7 @@ def changed_texts(connection: Connection) -> Iterator[Sequence[Row[*tuple[Any, .
         yield from rows.partitions()
 
 
-def add(
+def add_small_changes(
     connection: Connection,
     ids: Sequence[int],
     revisions: Sequence[int],

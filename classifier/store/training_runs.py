@@ -13,7 +13,7 @@ from classifier.store import tables
 
 _FORGOTTEN = timedelta(days=7)
 
-Recorded = Sequence[Row[*tuple[Any, ...]]]
+MetricRows = Sequence[Row[*tuple[Any, ...]]]
 """Points of a training's curves: a step with its figures, each None where it was not measured then."""
 
 _FIGURES = ("epoch", "loss", "accuracy", "macro_f1", "seconds")
@@ -71,7 +71,7 @@ def finish(
     connection.execute(update(runs).where(mine).values(values))
 
 
-def under_way(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
+def running(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return the runs that have not ended, newest first, with their last score and their silence in seconds."""
     runs, metrics = tables.training_runs, tables.training_metrics
     scored = select(metrics.c.macro_f1).where(metrics.c.run_id == runs.c.id, metrics.c.macro_f1.is_not(None))
@@ -81,14 +81,14 @@ def under_way(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
     return connection.execute(statement.where(runs.c.status == "running").order_by(runs.c.id.desc())).all()
 
 
-def last_of(connection: Connection, model_id: int) -> Row[*tuple[Any, ...]] | None:
+def last_of_model(connection: Connection, model_id: int) -> Row[*tuple[Any, ...]] | None:
     """Return the last run that became a model."""
     runs = tables.training_runs
     statement = select(runs).where(runs.c.model_id == model_id).order_by(runs.c.id.desc()).limit(1)
     return connection.execute(statement).one_or_none()
 
 
-def points(connection: Connection, run_id: int) -> Recorded:
+def points(connection: Connection, run_id: int) -> MetricRows:
     """Return the recorded points of a run's curves, by step."""
     metrics = tables.training_metrics
     statement = select(metrics.c.step, *(metrics.c[name] for name in _FIGURES)).where(metrics.c.run_id == run_id)

@@ -26,13 +26,13 @@ def parse(address: str) -> URL:
         raise ArgumentError("its port is no number") from None
 
 
-def shown(url: URL) -> str:
+def redacted(url: URL) -> str:
     """Return an address without its password. Of its options, which may hold one, only a socket's folder is kept."""
     kept = {name: value for name, value in url.query.items() if name == "host"}
     return url.set(query=kept).render_as_string(hide_password=True)
 
 
-def not_given(url: URL, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def missing_options(url: URL, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the driver's arguments that the URL leaves open: `connect_args` would replace what it says."""
     return {name: value for name, value in defaults.items() if name not in url.query}
 

@@ -61,12 +61,12 @@ def merge_articles(connection: Connection) -> Merged:
     Where a text becomes another one, annotations stay in force only if `small_changes.add` noted the change before.
     """
     staged = sum(step["last"] - step["first"] + 1 for step in staging.steps(connection, "staged_articles"))
-    superseded = staging.in_steps(connection, "staged_articles", query("mark_superseded"))
-    changed = staging.in_steps(connection, "staged_articles", query("merge_staged_articles"))
-    annotations = staging.in_steps(connection, "staged_articles", query("annotate_staged_articles"))
+    superseded = staging.execute_in_steps(connection, "staged_articles", query("mark_superseded"))
+    changed = staging.execute_in_steps(connection, "staged_articles", query("merge_staged_articles"))
+    annotations = staging.execute_in_steps(connection, "staged_articles", query("annotate_staged_articles"))
     labelling_queue.lock(connection)
-    staging.in_steps(connection, "staged_articles", query("dequeue_annotated"))
-    enqueued = staging.in_steps(connection, "staged_changes", query("enqueue_staged_articles"))
+    staging.execute_in_steps(connection, "staged_articles", query("dequeue_annotated"))
+    enqueued = staging.execute_in_steps(connection, "staged_changes", query("enqueue_staged_articles"))
     steps = staging.steps(connection, "staged_changes")
     new: int = sum(connection.execute(query("count_new"), step).scalar_one() for step in steps)
     return Merged(staged - superseded, new, changed - new, annotations, enqueued)

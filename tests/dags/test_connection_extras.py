@@ -69,7 +69,7 @@ def test_every_extra_reaches_the_driver_of_the_articles_database(at_most):
 
 
 def test_every_extra_reaches_the_driver_of_another_database():
-    arguments = arguments_of(external_databases.engine(url_of(LIBPQ)))
+    arguments = arguments_of(external_databases.open_engine(url_of(LIBPQ)))
     assert {name: arguments.get(name) for name in LIBPQ} == as_strings(LIBPQ)
 
 
@@ -120,4 +120,4 @@ def test_tls_that_the_connection_asks_for_is_not_done_without(tmp_path, monkeypa
             status.read_status(workspace.workspace())
         connection = BaseHook.get_connection("articles")
         with pytest.raises(Exception, match="server does not support SSL"):
-            external_databases.engine(workspace.url_of(connection)).connect()
+            external_databases.open_engine(workspace.url_of(connection)).connect()

@@ -229,7 +229,7 @@ class TestStatements:
         found = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=many, number=100)
         assert found <= {"annotations", "review_queue"}
         with workspace.database.connect() as connection:
-            assert [row.id for row in reviews.rewritten(connection, many, 100)] == [5001, 10002, 15000]
+            assert [row.id for row in reviews.rewritten_articles(connection, many, 100)] == [5001, 10002, 15000]
 
     @pytest.mark.parametrize(
         ("name", "values"),
@@ -277,10 +277,10 @@ class TestAtTheSameMoment:
     @pytest.mark.usefixtures("asked")
     def test_an_answer_whose_text_changes_between_check_and_insert_is_refused(self, workspace, bring):
         with workspace.database.begin() as connection:
-            assert reviews.queued(connection, [1]) == {1: 1}
+            assert reviews.queued_revisions(connection, [1]) == {1: 1}
             bring(OTHER)
             columns = {"ids": [1], "revisions": [1], "categories": ["a"], "annotators": ["ann"], "comments": [None]}
-            assert reviews.annotate(connection, columns) == (0, [0])
+            assert reviews.add_annotations(connection, columns) == (0, [0])
         assert query(workspace.database, "SELECT * FROM annotations") == []
 
     @pytest.mark.usefixtures("asked")
@@ -302,9 +302,9 @@ class TestAtTheSameMoment:
         self, workspace, bring
     ):
         with workspace.database.connect() as connection:
-            (row,) = reviews.waiting(connection, 1)
+            (row,) = reviews.waiting_reviews(connection, 1)
             bring(OTHER)
-            asked = sheets.asked(row, reviews.articles(connection, [1])[1])
+            asked = sheets.asked(row, reviews.articles_by_id(connection, [1])[1])
         assert (asked.revision, asked.text, asked.suggested) == (2, OTHER, None)
 
     @pytest.mark.usefixtures("asked")

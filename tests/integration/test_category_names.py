@@ -59,7 +59,7 @@ def test_a_category_is_compared_with_those_that_the_database_has(workspace, tmp_
 def test_categories_of_the_champion_are_compared_too(workspace, tmp_path, caplog):
     make_champion(workspace, "m1", 0)
     with workspace.database.connect() as connection:
-        known = min(reviews.categories(connection))
+        known = min(reviews.model_categories(connection))
     ingest_file(workspace, tmp_path / "x.csv", rows(known.swapcase()))
     assert "differ by case" in caplog.text
 

@@ -157,5 +157,5 @@ def test_a_page_that_is_labelled_again_replaces_what_was_there(connection):
         writes.write_predictions(connection, model, page, np.tile(np.float32(best), (len(page), 1)))
     rows = connection.execute(text("SELECT revision, category FROM predictions ORDER BY article_id")).all()
     assert rows == [(1, "a"), (2, "b"), (2, "b")]
-    assert labelling_queue.waiting(connection) == {0: 0, 1: 0}
+    assert labelling_queue.count_waiting(connection) == {0: 0, 1: 0}
     assert reads.dead_letter_count(connection) == 0

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from classifier import embedded_postgres
 from classifier.exceptions import DatabaseUnavailableError, SourceUnavailableError
 from classifier.ingest import database_queries
-from classifier.store.connections import connect, translated
+from classifier.store.connections import connect, translate_errors
 from tests.support.waiting import HANG_S
 
 
@@ -50,7 +50,7 @@ def test_our_database(server, then):
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
         crash()
-        with pytest.raises(DatabaseUnavailableError, match="does not answer"), translated(engine):
+        with pytest.raises(DatabaseUnavailableError, match="does not answer"), translate_errors(engine):
             then(connection)
     engine.dispose()
 

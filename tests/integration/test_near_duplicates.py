@@ -364,7 +364,9 @@ def test_a_statement_is_given_a_bounded_number_of_ids(workspace, tmp_path, monke
     sizes = []
     with workspace.database.connect() as connection:
         event.listen(connection, "before_cursor_execute", lambda *given: sizes.append(len(given[3]["ids"])))
-        assert near_duplicate_clusters.fingerprints_of(connection, ids, [bytes(one) for one in hashes]) == expected
+        assert (
+            near_duplicate_clusters.unchanged_fingerprints(connection, ids, [bytes(one) for one in hashes]) == expected
+        )
         assert near_duplicate_clusters.articles_near(connection, ids, expected) == set(ids)
         assert near_duplicate_clusters.articles_near(connection, ids, {bytes(fingerprints[6])}) == {ids[6]}
         assert near_duplicate_clusters.articles_near(connection, ids, {b"none"}) == set()

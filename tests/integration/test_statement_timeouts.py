@@ -13,7 +13,7 @@ from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import inbox, rejected_rows, splits_report, units
 from classifier.settings import Settings
 from classifier.store import external_databases
-from classifier.store.connections import connect, translated
+from classifier.store.connections import connect, translate_errors
 from classifier.workspace import Workspace
 from tests.support.synthetic import COLUMNS, articles, ingest_file, run, value, write_csv
 
@@ -39,7 +39,7 @@ def test_a_named_statement_is_called_by_its_name(database, hurried, tmp_path):
 
 
 def test_another_one_is_called_by_its_first_words(hurried):
-    with hurried.connect() as connection, pytest.raises(StatementTimeoutError) as caught, translated(hurried):
+    with hurried.connect() as connection, pytest.raises(StatementTimeoutError) as caught, translate_errors(hurried):
         connection.execute(select(func.pg_sleep(60)))
     assert "the statement SELECT pg_sleep(" in str(caught.value)
 
@@ -53,7 +53,7 @@ def test_what_an_administrator_cancels_has_not_reached_its_limit(database):
 
     administrator = threading.Thread(target=cancel)
     administrator.start()
-    with database.connect() as connection, pytest.raises(StatementTimeoutError) as caught, translated(database):
+    with database.connect() as connection, pytest.raises(StatementTimeoutError) as caught, translate_errors(database):
         connection.execute(select(func.pg_sleep(60)))
     administrator.join()
     assert "an administrator cancelled the statement SELECT pg_sleep(" in str(caught.value)
@@ -63,7 +63,7 @@ def test_of_somebody_elses_table_it_is_the_users_error_with_what_to_do(database_
     from classifier.external_table.worker import ExternalConnection
 
     url = database_url.render_as_string(hide_password=False)
-    theirs = ExternalConnection(external_databases.engine(url, statement_timeout_s=0.25), "table 'news'")
+    theirs = ExternalConnection(external_databases.open_engine(url, statement_timeout_s=0.25), "table 'news'")
     with pytest.raises(TableError) as caught, theirs.transaction() as connection:
         connection.execute(select(func.pg_sleep(60)))
     assert re.fullmatch(r"table 'news': .*timeout; run the same command again.*_TIMEOUT_S", str(caught.value))

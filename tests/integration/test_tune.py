@@ -185,10 +185,10 @@ def test_a_trial_that_died_before_its_first_sign_is_given_up_and_one_that_lives_
     study.ask()
     alive = study.ask()
     alive.set_user_attr("begun", alive.number)
-    studies.give_up_silent(study, 60)
-    assert studies.count(study, "RUNNING") == 2
-    studies.give_up_silent(study, 0)
-    assert (studies.count(study, "FAIL"), studies.count(study, "RUNNING")) == (1, 1)
+    studies.fail_stale_trials(study, 60)
+    assert studies.count_trials(study, "RUNNING") == 2
+    studies.fail_stale_trials(study, 0)
+    assert (studies.count_trials(study, "FAIL"), studies.count_trials(study, "RUNNING")) == (1, 1)
 
 
 def test_a_trial_that_another_worker_took_over_ends_nobody(workspace, caplog):
@@ -200,14 +200,14 @@ def test_a_trial_that_another_worker_took_over_ends_nobody(workspace, caplog):
         study.tell(trial.number, state=TrialState.FAIL)
         return 0.5
 
-    studies.run_one(study, slept, lambda *_: None)
+    studies.run_trial(study, slept, lambda *_: None)
     assert "trial 0 was taken over by another worker" in caplog.text
 
     def broken(_):
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        studies.run_one(study, broken, lambda *_: None)
+        studies.run_trial(study, broken, lambda *_: None)
 
 
 def test_a_trial_whose_first_worker_still_trains_waits_for_it(workspace, tuned, caplog):
@@ -223,14 +223,14 @@ def test_a_trial_whose_first_worker_still_trains_waits_for_it(workspace, tuned, 
             assert (len(tuned.seen), second.done()) == (1, False)
         assert second.result(timeout=HANG_S).trials == 2
     assert tuned.directories == [directory, directory]
-    assert studies.count(study, "COMPLETE") == 2
+    assert studies.count_trials(study, "COMPLETE") == 2
 
 
 def test_a_database_that_goes_away_is_one_line(workspace):
     from optuna.exceptions import StorageInternalError
 
     line = r"the study cannot be read or written \(no route\); the same command goes on with it"
-    with pytest.raises(DatabaseUnavailableError, match=line), studies.translated(workspace.database):
+    with pytest.raises(DatabaseUnavailableError, match=line), studies.translate_errors(workspace.database):
         raise StorageInternalError("gone") from OSError("no route")
 
 

@@ -120,7 +120,7 @@ def _reread(connection: Connection, _: Database) -> None:
 def _change_a_little(connection: Connection, database: Database) -> None:
     writes.stage_articles(connection)
     ids = database.ids(CHUNK)
-    text_changes.add(connection, ids, [1] * len(ids), [b""] * len(ids), [b""] * len(ids))
+    text_changes.add_small_changes(connection, ids, [1] * len(ids), [b""] * len(ids), [b""] * len(ids))
 
 
 def _cluster(connection: Connection, database: Database) -> None:
@@ -129,7 +129,7 @@ def _cluster(connection: Connection, database: Database) -> None:
     ids = [int.from_bytes(one[-8:], "big") for one in new]
     near_duplicate_clusters.insert_clusters(connection, ids, ["train"] * len(ids))
     near_duplicate_clusters.insert_splits(connection, new, ["train"] * len(ids), ids)
-    near_duplicate_clusters.insert_bridges(connection, new, ids)
+    near_duplicate_clusters.insert_cluster_bridges(connection, new, ids)
 
 
 def _label(connection: Connection, database: Database) -> None:
@@ -158,9 +158,9 @@ def _evaluate(connection: Connection, database: Database) -> None:
     evaluations.lock(connection, model.id)
     evaluations.add_predictions(connection, key, columns, np.full((len(ids), 2), 0.5, np.float32))
     answers = {number.to_bytes(32, "big"): ArticlePrediction(np.full(2, 0.5, np.float32), 1.0, 1.0) for number in ids}
-    evaluations.add_unfinished_answers(connection, model.id, "an engine", answers)
-    evaluations.known_answers(connection, model.id, "an engine", dict(zip(ids, answers, strict=True)))
-    evaluations.delete_unfinished_answers(connection, model.id)
+    evaluations.add_partial_outputs(connection, model.id, "an engine", answers)
+    evaluations.stored_outputs(connection, model.id, "an engine", dict(zip(ids, answers, strict=True)))
+    evaluations.delete_partial_outputs(connection, model.id)
 
 
 def _review(connection: Connection, database: Database) -> None:
@@ -181,8 +181,8 @@ def _review(connection: Connection, database: Database) -> None:
         "annotators": ["ann"] * len(ids),
         "comments": [None] * len(ids),
     }
-    reviews.annotate(connection, answers)
-    reviews.decide(connection, ids[0], "category 0001", "ann", None, 1)
+    reviews.add_annotations(connection, answers)
+    reviews.add_resolution(connection, ids[0], "category 0001", "ann", None, 1)
 
 
 def _train(connection: Connection, database: Database) -> None:
@@ -209,9 +209,9 @@ def _promote(connection: Connection, database: Database) -> None:
 
 def _lock_files(connection: Connection, database: Database) -> None:
     model = database.champion
-    model_locks.share(connection, model.id)
-    model_locks.unshare(connection, model.id)
-    model_locks.own(connection, model.id)
+    model_locks.try_share(connection, model.id)
+    model_locks.release_shared(connection, model.id)
+    model_locks.try_own(connection, model.id)
 
 
 def _own_table(connection: Connection, database: Database) -> None:
@@ -230,39 +230,43 @@ CALLS: Mapping[str, Call] = {
     "ingest_runs.remember": lambda c, _: ingest_runs.save_source_state(
         c, SOURCE, "/inbox/1.csv", {"config_sha256": b""}
     ),
-    "churn_samples.articles": lambda c, d: churn_samples.articles(c, d.ids(EVALUATED), d.champion.id),
-    "churn_samples.articles without a champion": lambda c, d: churn_samples.articles(c, d.ids(EVALUATED), None),
-    "churn_samples.to_label": lambda c, _: churn_samples.to_label(c),
-    "evaluations.articles": lambda c, d: evaluations.articles(c, d.candidate.id),
+    "churn_samples.articles": lambda c, d: churn_samples.stream_articles(c, d.ids(EVALUATED), d.champion.id),
+    "churn_samples.articles without a champion": lambda c, d: churn_samples.stream_articles(c, d.ids(EVALUATED), None),
+    "churn_samples.to_label": lambda c, _: churn_samples.count_to_label(c),
+    "evaluations.articles": lambda c, d: evaluations.evaluated_articles(c, d.candidate.id),
     "evaluations.probabilities": lambda c, d: evaluations.probabilities(c, d.candidate.id, len(d.candidate.categories)),
     "evaluations.articles_by_id": lambda c, d: evaluations.articles_by_id(c, d.ids(EVALUATED)),
     "evaluations.has_predictions": lambda c, d: evaluations.has_predictions(c, d.candidate.id),
     "evaluations.add_predictions": _evaluate,
-    "labelling_queue.ahead": lambda c, _: labelling_queue.ahead(c),
+    "labelling_queue.ahead": lambda c, _: labelling_queue.remaining_backfill(c),
     "labelling_queue.claim of a source": lambda c, d: labelling_queue.claim(
         c, d.champion.id, PAGE, Selection(source=SOURCE), (0, 1000)
     ),
-    "labelling_queue.no_page_open": lambda c, d: labelling_queue.no_page_open(c, d.champion.id),
-    "labelling_queue.rate": lambda c, _: labelling_queue.rate(c),
+    "labelling_queue.no_page_open": lambda c, d: labelling_queue.try_lock_pages(c, d.champion.id),
+    "labelling_queue.rate": lambda c, _: labelling_queue.labelling_rate(c),
     "labelling_queue.retry_dead_letters": lambda c, _: labelling_queue.retry_dead_letters(c, source=None, model=None),
-    "labelling_queue.waiting": lambda c, _: labelling_queue.waiting(c),
+    "labelling_queue.waiting": lambda c, _: labelling_queue.count_waiting(c),
     "near_duplicate_clusters.article_splits": lambda c, d: near_duplicate_clusters.article_splits(
         c, [(SOURCE, f"a{number}") for number in d.ids(CHUNK)]
     ),
     "near_duplicate_clusters.articles_near": lambda c, d: near_duplicate_clusters.articles_near(
         c, d.ids(CHUNK), {b"none"}
     ),
-    "near_duplicate_clusters.fingerprints_of": lambda c, d: near_duplicate_clusters.fingerprints_of(
+    "near_duplicate_clusters.fingerprints_of": lambda c, d: near_duplicate_clusters.unchanged_fingerprints(
         c, d.ids(CHUNK), [number.to_bytes(32, "big") for number in d.ids(CHUNK)]
     ),
     "near_duplicate_clusters.cluster_splits": lambda c, d: near_duplicate_clusters.cluster_splits(c, d.ids(CHUNK)),
-    "near_duplicate_clusters.homes": lambda c, _: near_duplicate_clusters.homes(c, range(16 * CHUNK)),
+    "near_duplicate_clusters.homes": lambda c, _: near_duplicate_clusters.clusters_of_bands(c, range(16 * CHUNK)),
     "near_duplicate_clusters.insert_bands": lambda c, _: near_duplicate_clusters.insert_bands(
         c, np.arange(200).reshape(-1, 2)
     ),
-    "near_duplicate_clusters.undecide_unclustered": lambda c, _: near_duplicate_clusters.undecide_unclustered(c, 5000),
+    "near_duplicate_clusters.undecide_unclustered": lambda c, _: near_duplicate_clusters.take_unclustered_splits(
+        c, 5000
+    ),
     "near_duplicates, after waiting": lambda c, _: near_duplicate_clusters._still_merging(c, "a", 1),
-    "near_duplicate_clusters.decided": lambda c, d: near_duplicate_clusters.decided(c, d.fingerprints(CHUNK)),
+    "near_duplicate_clusters.decided": lambda c, d: near_duplicate_clusters.fingerprints_with_split(
+        c, d.fingerprints(CHUNK)
+    ),
     "an ingest's clusters": _cluster,
     "small changes": _change_a_little,
     "a feed that was read again": _reread,
@@ -308,32 +312,32 @@ CALLS: Mapping[str, Call] = {
     "reads.source_state": lambda c, _: reads.source_state(c, SOURCE, "/inbox/1.csv"),
     "reads.training": lambda c, d: reads.training(c, d.champion.id),
     "reviews.annotated_categories": lambda c, _: reviews.annotated_categories(c, 1000),
-    "reviews.rewritten": lambda c, d: reviews.rewritten(c, d.champion.id, 100),
-    "reviews.articles": lambda c, d: reviews.articles(c, d.ids(CHUNK)),
-    "reviews.audited": lambda c, d: reviews.audited(c, d.champion.id, None),
-    "reviews.audited since": lambda c, d: reviews.audited(c, d.champion.id, d.week_ago),
-    "reviews.categories": lambda c, _: reviews.categories(c),
-    "reviews.categories_of_people": lambda c, _: reviews.categories_of_people(c),
-    "reviews.conflicts": lambda c, _: reviews.conflicts(c),
+    "reviews.rewritten": lambda c, d: reviews.rewritten_articles(c, d.champion.id, 100),
+    "reviews.articles": lambda c, d: reviews.articles_by_id(c, d.ids(CHUNK)),
+    "reviews.audited": lambda c, d: reviews.audited_predictions(c, d.champion.id, None),
+    "reviews.audited since": lambda c, d: reviews.audited_predictions(c, d.champion.id, d.week_ago),
+    "reviews.categories": lambda c, _: reviews.model_categories(c),
+    "reviews.categories_of_people": lambda c, _: reviews.human_categories(c),
+    "reviews.conflicts": lambda c, _: reviews.count_conflicts(c),
     "reviews.disagreements": lambda c, _: reviews.disagreements(c, settled=False),
     "reviews.disagreements of an article": lambda c, _: reviews.disagreements(c, settled=True, article_id=77),
     "reviews.disagreements settled": lambda c, _: reviews.disagreements(c, settled=True),
-    "reviews.has_opinion": lambda c, d: reviews.has_opinion(c, d.ids(10)[5]),
+    "reviews.has_opinion": lambda c, d: reviews.has_human_annotation(c, d.ids(10)[5]),
     "reviews.known_categories": lambda c, _: reviews.known_categories(c, ["category 0001", "none"]),
-    "reviews.pool": lambda c, d: reviews.pool(c, d.champion.id, share=500 / d.articles),
-    "reviews.queued": lambda c, d: reviews.queued(c, d.ids(CHUNK)),
-    "reviews.said": lambda c, d: reviews.annotations_of(c, d.ids(10)[5], "ann"),
-    "reviews.texts": lambda c, d: reviews.texts(c, d.champion.id, d.ids(CHUNK)),
-    "reviews.waiting": lambda c, d: reviews.waiting(c, d.champion.id),
+    "reviews.pool": lambda c, d: reviews.candidate_pool(c, d.champion.id, share=500 / d.articles),
+    "reviews.queued": lambda c, d: reviews.queued_revisions(c, d.ids(CHUNK)),
+    "reviews.said": lambda c, d: reviews.last_annotation(c, d.ids(10)[5], "ann"),
+    "reviews.texts": lambda c, d: reviews.candidate_texts(c, d.champion.id, d.ids(CHUNK)),
+    "reviews.waiting": lambda c, d: reviews.waiting_reviews(c, d.champion.id),
     "models' files": _lock_files,
-    "training_runs.last_of": lambda c, d: training_runs.last_of(c, d.champion.id),
-    "training_runs.under_way": lambda c, _: training_runs.under_way(c),
+    "training_runs.last_of": lambda c, d: training_runs.last_of_model(c, d.champion.id),
+    "training_runs.under_way": lambda c, _: training_runs.running(c),
     "drift_runs.add": lambda c, d: drift_runs.add(
         c, {"model_id": d.champion.id, "articles": 1, "audited": 1, "findings": [], "alarms": []}
     ),
     "drift_runs.alarm_since": lambda c, d: drift_runs.alarm_since(c, d.champion.id, "length"),
-    "drift_runs.last": lambda c, _: drift_runs.last(c),
-    "drift_runs.newest": lambda c, d: drift_runs.newest(c, d.champion.id, since=d.week_ago, size=25),
-    "drift_runs.over_time": lambda c, d: drift_runs.over_time(c, since=d.week_ago),
+    "drift_runs.last": lambda c, _: drift_runs.last_of_champion(c),
+    "drift_runs.newest": lambda c, d: drift_runs.newest_labelled(c, d.champion.id, since=d.week_ago, size=25),
+    "drift_runs.over_time": lambda c, d: drift_runs.history(c, since=d.week_ago),
     "an ingest": _ingest,
 }

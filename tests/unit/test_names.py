@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.names import control_character, look_alikes, normalize_category, shortened
+from classifier.names import control_character, look_alikes, normalize_category, shorten_name
 
 NFD = unicodedata.normalize("NFD", "Économie")
 
@@ -66,13 +66,13 @@ def test_names_that_only_the_database_has_are_not_compared_with_each_other():
 
 @pytest.mark.parametrize("name", ["", "short", "é" * 50])
 def test_a_key_that_fits_is_left_as_it_is(name):
-    assert shortened(name, 100) == name
+    assert shorten_name(name, 100) == name
 
 
 @given(st.text(min_size=26), st.integers(100, 300))
 def test_a_long_key_is_cut_to_its_limit_and_keeps_its_beginning_and_end(part, size):
     name = f"begin{part * 30}end"
-    found = shortened(name, size)
+    found = shorten_name(name, size)
     assert len(found.encode()) <= size
     assert found == name or (found.startswith("begin") and found.endswith("end") and "…" in found)
 
@@ -80,4 +80,4 @@ def test_a_long_key_is_cut_to_its_limit_and_keeps_its_beginning_and_end(part, si
 def test_long_keys_that_differ_anywhere_stay_different():
     generator = random.Random(1)
     names = {f"{'a' * 500}{generator.random()}{'b' * 500}" for _ in range(1000)}
-    assert len({shortened(name, 200) for name in names}) == 1000
+    assert len({shorten_name(name, 200) for name in names}) == 1000

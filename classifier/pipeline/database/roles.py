@@ -42,7 +42,7 @@ def create_roles(workspace: Workspace) -> list[Role]:
         roles.close_database(connection)
         done = []
         for purpose, password in passwords.items():
-            role = roles.name(connection, purpose)
+            role = roles.role_name(connection, purpose)
             if missing := not roles.exists(connection, role):
                 roles.create(connection, purpose, role)
             if password is not None:

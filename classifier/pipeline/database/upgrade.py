@@ -11,10 +11,10 @@ def upgrade_schema(workspace: Workspace) -> str:
 
     The database's roles, where there are any, are granted what is new.
     """
-    with connections.translated(workspace.database):
+    with connections.translate_errors(workspace.database):
         with workspace.database.connect() as connection:
             version = schema.upgrade(connection)
         studies.upgrade(workspace.database)
         with workspace.database.begin() as connection:
-            roles.grant_again(connection)
+            roles.renew_grants(connection)
     return version

@@ -26,7 +26,7 @@ def _note(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None
     old = [next(formers) if row.content_sketch is None else bytes(row.content_sketch) for row in rows]
     small = [index for index in range(len(rows)) if minhash_sketches.is_small_change(old[index], new[index])]
     if small:
-        text_changes.add(
+        text_changes.add_small_changes(
             connection,
             [rows[index].id for index in small],
             [rows[index].revision for index in small],

@@ -45,7 +45,7 @@ def record_run(
     with engine.connect() as watch, _locked(watch, source):
         run_id = ingest_runs.start_run(watch, source, kind, options or {})
         try:
-            with connections.translated(workspace.database):
+            with connections.translate_errors(workspace.database):
                 yield IngestRun(workspace.database, workspace.settings.split_key, run_id, source)
         except BaseException as error:
             _fail(watch, run_id, error)

@@ -58,7 +58,7 @@ class Signer:
 
     def add(self, rows: DataFrame) -> None:
         """Begin with the texts of the rows, and stage those of the rows before."""
-        decided = near_duplicate_clusters.decided(self.connection, rows["fingerprint"].tolist())
+        decided = near_duplicate_clusters.fingerprints_with_split(self.connection, rows["fingerprint"].tolist())
         # not pandas' isin: it makes NumPy strings of bytes, and those lose the zeros they end in
         undecided = rows[[fingerprint not in decided for fingerprint in rows["fingerprint"]]]
         signing = self._pool.submit(_signed, undecided.drop_duplicates("fingerprint"))
@@ -87,14 +87,16 @@ class SplitAssigner:
 
     def decide_staged(self) -> None:
         """Decide the splits of what is staged, after those of texts that came before there were clusters."""
-        while texts := near_duplicate_clusters.undecide_unclustered(self.connection, _ADOPTED_AT_ONCE):
+        while texts := near_duplicate_clusters.take_unclustered_splits(self.connection, _ADOPTED_AT_ONCE):
             self.place(sign([(fingerprint, split, text or "") for fingerprint, split, text in texts]))
         for step in staging.steps(self.connection, "staged_texts"):
-            self.place(self._undecided(staging.texts(self.connection, step)))
+            self.place(self._undecided(staging.staged_texts(self.connection, step)))
 
     def _undecided(self, rows: Sequence[Any]) -> list[NewText]:
         """Return the texts that have no split, once each; a text's first row has its wish."""
-        decided = near_duplicate_clusters.decided(self.connection, [bytes(row.fingerprint) for row in rows])
+        decided = near_duplicate_clusters.fingerprints_with_split(
+            self.connection, [bytes(row.fingerprint) for row in rows]
+        )
         first: dict[bytes, Any] = {}
         for row in rows:
             if bytes(row.fingerprint) not in decided:
@@ -113,7 +115,9 @@ class SplitAssigner:
 
     def place(self, texts: list[NewText]) -> None:
         """Decide the splits of texts that have none."""
-        known = near_duplicate_clusters.homes(self.connection, [band for text in texts for band in text.bands])
+        known = near_duplicate_clusters.clusters_of_bands(
+            self.connection, [band for text in texts for band in text.bands]
+        )
         split_of = near_duplicate_clusters.cluster_splits(self.connection, known.values())
         self._write(clusters.place(texts, known, split_of, self._deal))
 
@@ -130,7 +134,7 @@ class SplitAssigner:
             [one.cluster_id for one in members],
         )
         if placed.bridges:
-            near_duplicate_clusters.insert_bridges(
+            near_duplicate_clusters.insert_cluster_bridges(
                 self.connection, [one for one, _ in placed.bridges], [cluster_id for _, cluster_id in placed.bridges]
             )
         if placed.bands:

@@ -19,7 +19,7 @@ from classifier.ingest.prefetch import prefetch_one
 from classifier.ingest.splits import Proportions
 from classifier.ingest.text_files import SourceFile
 from classifier.ingest.validation import LIMITS, Chunk, validate
-from classifier.names import shortened
+from classifier.names import shorten_name
 from classifier.pipeline.ingest import kept_annotations, run_records
 from classifier.pipeline.ingest.category_names import CategoryNames
 from classifier.pipeline.ingest.split_assignment import Signer, SplitAssigner
@@ -136,7 +136,7 @@ def file_unit(
     if len(source) > LIMITS["source"]:
         given = "its name" if options.source is None else f"the source's name {source[:40]!r}…"
         raise SourceError(
-            f"{shortened(str(path), 300)}: {given} is longer than {LIMITS['source']} characters; "
+            f"{shorten_name(str(path), 300)}: {given} is longer than {LIMITS['source']} characters; "
             "name the source with --source-name"
         )
     return Unit(
@@ -198,7 +198,7 @@ class Unit:
         """
         if len(self.name.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_BYTES:
             raise SourceError(
-                f"{shortened(self.name, 300)}: its address is longer than {MAX_ADDRESS_BYTES} bytes, and what was read "
+                f"{shorten_name(self.name, 300)}: its address is longer than {MAX_ADDRESS_BYTES} bytes, and what was read "
                 "cannot be kept under it; move it"
             )
         with self.run.database.begin() as connection:
@@ -279,7 +279,7 @@ def ingest_units(units: Iterable[Unit], problems: list[Problem]) -> Ingested:
     total = Ingested()
     for unit in units:
         try:
-            with connections.translated(unit.run.database):
+            with connections.translate_errors(unit.run.database):
                 total += unit.ingest()
         except (SourceError, StatementTimeoutError) as error:
             problems.append(error)

@@ -95,9 +95,9 @@ def _champion(workspace: Workspace) -> tuple[Model, Artefact]:
 def _open(workspace: Workspace, address: str, wanted: ExternalTable) -> ExternalConnection:
     timeout_s = workspace.settings.statement_timeout_s
     try:
-        database = external_databases.engine(address, statement_timeout_s=timeout_s, pool_pre_ping=True)
-    except external_databases.CANNOT_OPEN as error:
-        raise SettingsError(f"--url: the database cannot be opened ({external_databases.line(error)})") from error
+        database = external_databases.open_engine(address, statement_timeout_s=timeout_s, pool_pre_ping=True)
+    except external_databases.OPEN_ERRORS as error:
+        raise SettingsError(f"--url: the database cannot be opened ({external_databases.first_line(error)})") from error
     if database.dialect.name != "sqlite":
         # what is read after a page was taken has to be what is there then
         database = database.execution_options(isolation_level="READ COMMITTED")

@@ -154,4 +154,4 @@ def _wait_or_raise(state: _Run, error: Exception) -> None:
 
 def _waiting(workspace: Workspace) -> int:
     with workspace.database.connect() as connection:
-        return sum(labelling_queue.waiting(connection).values())
+        return sum(labelling_queue.count_waiting(connection).values())

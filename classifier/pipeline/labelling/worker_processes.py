@@ -72,7 +72,7 @@ def label_in_processes(
     """
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
-        waiting = sum(labelling_queue.waiting(connection).values())
+        waiting = sum(labelling_queue.count_waiting(connection).values())
     registry.open_artefact(champion)
     on_start(waiting)
     began = time.monotonic()
@@ -86,7 +86,7 @@ def label_in_processes(
         finally:
             _stop(crew)
     with workspace.database.connect() as connection:
-        waiting = sum(labelling_queue.waiting(connection).values())
+        waiting = sum(labelling_queue.count_waiting(connection).values())
     return _summed(champion.name, crew, waiting, time.monotonic() - began)
 
 

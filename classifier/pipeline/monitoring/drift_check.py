@@ -88,7 +88,11 @@ def audited(connection: Connection, model: Model) -> AuditedLabels:
 
     Not all that are annotated: people tend to annotate what they see is wrong.
     """
-    rows = [row for row in reviews.audited(connection, model.id, _days_ago(AUDITED_DAYS)) if row.annotated is not None]
+    rows = [
+        row
+        for row in reviews.audited_predictions(connection, model.id, _days_ago(AUDITED_DAYS))
+        if row.annotated is not None
+    ]
     return AuditedLabels(
         np.array([row.confidence for row in rows], dtype=np.float64),
         np.array([row.category == row.annotated for row in rows], dtype=bool),
@@ -98,7 +102,7 @@ def audited(connection: Connection, model: Model) -> AuditedLabels:
 def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[Articles, datetime | None]:
     """Return the articles that came last, and when the first of them came; of each text, its length is kept."""
     since, size = _days_ago(settings.drift_days), settings.drift_articles
-    found = drift_runs.newest(connection, model.id, since=since, size=size)
+    found = drift_runs.newest_labelled(connection, model.id, since=since, size=size)
     rows = [(row.category, row.confidence, len(row.text.split()), row.ingested_at) for row in found]
     now = Articles(
         np.array([row[0] for row in rows], dtype=np.str_),

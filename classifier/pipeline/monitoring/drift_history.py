@@ -63,8 +63,8 @@ def read_history(workspace: Workspace, *, days: float = DAYS) -> DriftHistory:
     """
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
-        rows = drift_runs.over_time(connection, since=datetime.now(UTC) - timedelta(days=days))
-        newest = drift_runs.last(connection)
+        rows = drift_runs.history(connection, since=datetime.now(UTC) - timedelta(days=days))
+        newest = drift_runs.last_of_champion(connection)
         findings = tuple(_finding(connection, champion.id, Check(**one)) for one in newest.findings) if newest else ()
     looks = tuple(PastCheck(*(getattr(row, one.name) for one in fields(PastCheck))) for row in rows)
     last = next((one for one in reversed(looks) if one.model == champion.name), None)

@@ -142,7 +142,7 @@ def read_status(workspace: Workspace, *, exact: bool = False) -> Status:
         champions = [model for model in _models(reads.models_with_scores(connection)) if model.status == "champion"]
         share = 1.0 if exact else reads.share_to_count(connection, COUNTED)
         articles = reads.articles_by_label(connection, share=share)
-        watched = drift_runs.last(connection)
+        watched = drift_runs.last_of_champion(connection)
         return Status(
             splits=_by_split(articles),
             labels=_by_origin(articles),
@@ -152,7 +152,7 @@ def read_status(workspace: Workspace, *, exact: bool = False) -> Status:
             dead_letters=reads.dead_letter_count(connection),
             champion=champions[0] if champions else None,
             runs=_runs(reads.last_runs(connection)),
-            trainings=_trainings(training_runs.under_way(connection)),
+            trainings=_trainings(training_runs.running(connection)),
             watched=WatchStatus(watched.ran_at, watched.alarms) if watched else None,
             review=review_queue.state(connection),
         )
@@ -162,16 +162,16 @@ def read_status(workspace: Workspace, *, exact: bool = False) -> Status:
 def read_live_status(workspace: Workspace) -> tuple[Backlog, list[TrainingStatus]]:
     """Say what waits for a label and which trainings run: what changes from one moment to the next."""
     with workspace.database.connect() as connection:
-        return _backlog(connection), _trainings(training_runs.under_way(connection))
+        return _backlog(connection), _trainings(training_runs.running(connection))
 
 
 def _backlog(connection: Connection) -> Backlog:
-    waiting = labelling_queue.waiting(connection)
+    waiting = labelling_queue.count_waiting(connection)
     return Backlog(
         new=waiting[labelling_queue.NEW],
         backfill=waiting[labelling_queue.BACKFILL],
-        unseen=labelling_queue.ahead(connection),
-        rate=labelling_queue.rate(connection),
+        unseen=labelling_queue.remaining_backfill(connection),
+        rate=labelling_queue.labelling_rate(connection),
     )
 
 

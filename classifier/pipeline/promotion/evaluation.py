@@ -276,7 +276,7 @@ def _store(
         evaluation_results.save_results(
             connection, key, data.test, data.facts, outputs.baseline, found.probabilities, found.gflops.tolist()
         )
-        evaluations.delete_unfinished_answers(connection, model.id)
+        evaluations.delete_partial_outputs(connection, model.id)
         # under the lock, so that the file is of the newest evaluation
         _write_beside(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
     return model

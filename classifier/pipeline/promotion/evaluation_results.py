@@ -88,7 +88,7 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
         NotEvaluatedError: there is none, or it is of a version that did not keep the answers.
     """
     evaluation = reads.newest_evaluation(connection, model.id)
-    rows = evaluations.articles(connection, evaluation.id) if evaluation is not None else []
+    rows = evaluations.evaluated_articles(connection, evaluation.id) if evaluation is not None else []
     if evaluation is None or not rows:
         raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate --model {model.name}")
     ids = np.array([row.article_id for row in rows], dtype=np.int64)

@@ -79,7 +79,7 @@ def measure_churn(
     """
     with workspace.database.connect() as connection:
         model, champion = registry.find(connection, name), reads.champion(connection)
-        population = churn_samples.to_label(connection)
+        population = churn_samples.count_to_label(connection)
         drawn = _draw(population, size, seed=model.id)
         rows = _sample(workspace, connection, drawn, champion)
     if len(rows) > size:
@@ -115,7 +115,7 @@ def _sample(
     workspace: Workspace, connection: Connection, ids: Sequence[int], champion: Model | None
 ) -> SpooledArticles:
     """Return those of the drawn articles that count, with the champion's categories; their texts are in a file."""
-    rows = churn_samples.articles(connection, ids, champion.id if champion else None)
+    rows = churn_samples.stream_articles(connection, ids, champion.id if champion else None)
     found = (AnnotatedArticle(row.id, row.text, b"", row.category if champion else "") for row in rows)
     return spool(found, workspace.settings.home)
 

@@ -30,14 +30,14 @@ def model_in_use(workspace: Workspace, model: Model) -> Iterator[None]:
         ModelNotFoundError: the model was pruned.
     """
     with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not model_locks.share(connection, model.id):
+        if not model_locks.try_share(connection, model.id):
             raise ModelNotFoundError(f"{model.name}: is being pruned just now; see: classifier models")
         try:
             registry.refuse_pruned(registry.find(connection, model.name))
             yield
         finally:
             with suppress(DBAPIError):  # of a lost connection, the lock is gone with it
-                model_locks.unshare(connection, model.id)
+                model_locks.release_shared(connection, model.id)
 
 
 def uses_model(function: F) -> F:

@@ -64,11 +64,11 @@ def compute_outputs(
         chunk = articles[start : start + CHUNK]
         hashes = {article_id: text_hash for article_id, text_hash, _ in facts(chunk)}
         with database.connect() as connection:
-            answers = evaluations.known_answers(connection, model.id, engine, hashes)
+            answers = evaluations.stored_outputs(connection, model.id, engine, hashes)
         computed = _compute(labeller, shape, chunk, answers.keys())
         if computed:
             with database.begin() as connection:
-                evaluations.add_unfinished_answers(connection, model.id, engine, computed)
+                evaluations.add_partial_outputs(connection, model.id, engine, computed)
         answers |= computed
         new |= computed.keys()
         rows = slice(start, start + len(chunk))

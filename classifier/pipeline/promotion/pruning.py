@@ -67,7 +67,7 @@ def prune(workspace: Workspace, *, keep: int, keep_champions: int = 0, yes: bool
 
 def _set_pruned(connection: Connection, model: Model) -> bool:
     """Set the status, so that no one begins to use the model; return False if someone does already."""
-    if not (model_locks.own(connection, model.id) and labelling_queue.no_page_open(connection, model.id)):
+    if not (model_locks.try_own(connection, model.id) and labelling_queue.try_lock_pages(connection, model.id)):
         log.warning("%s: in use, so it is left for the next prune", model.name)
         return False
     writes.set_status(connection, model.id, "pruned")

@@ -71,4 +71,4 @@ def _fingerprints(connection: Connection, texts: Texts) -> set[bytes]:
     """Return the texts' fingerprints; a snapshot of an older version has those of texts that are still the same."""
     if texts.fingerprints is not None:
         return set(texts.fingerprints)
-    return near_duplicate_clusters.fingerprints_of(connection, texts.ids, texts.text_hashes)
+    return near_duplicate_clusters.unchanged_fingerprints(connection, texts.ids, texts.text_hashes)

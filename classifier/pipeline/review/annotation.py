@@ -55,7 +55,7 @@ def next_question(workspace: Workspace, annotator: str, *, after: int | None = N
         ids = sorted(waiting)
         first = ids[crc32(annotator.encode()) % len(ids)] if after is None else ids[0]
         chosen = next((one for one in ids if after is not None and one > after), first)
-        article = reviews.articles(connection, [chosen])[chosen]
+        article = reviews.articles_by_id(connection, [chosen])[chosen]
         asked = sheets.asked(waiting[chosen], article)
         said, said_before = _said(connection, chosen, annotator)
         return ReviewQuestion(asked, _categories(connection), len(waiting), said, said_before=said_before)
@@ -70,11 +70,11 @@ def question(workspace: Workspace, article_id: int, annotator: str) -> ReviewQue
     """
     with workspace.database.connect() as connection:
         disputed = {one.article_id: one.opinions for one in conflicts.read_conflict(connection, article_id=article_id)}
-        if article_id not in disputed and article_id not in reviews.queued(connection, [article_id]):
+        if article_id not in disputed and article_id not in reviews.queued_revisions(connection, [article_id]):
             raise ReviewError(f"article {article_id} was never asked for")
         champion = reads.champion(connection)
         waiting = _waiting(connection, champion.id) if champion else {}
-        article = reviews.articles(connection, [article_id])[article_id]
+        article = reviews.articles_by_id(connection, [article_id])[article_id]
         said, said_before = _said(connection, article_id, annotator)
         return ReviewQuestion(
             sheets.asked(waiting[article_id], article) if article_id in waiting else _read_before(article),
@@ -132,14 +132,14 @@ def _answer(article_id: int, revision: int, category: str, annotator: str, comme
 
 def _said(connection: Connection, article_id: int, annotator: str) -> tuple[str | None, str | None]:
     """Return what a person said last: of the present text, or of an earlier one."""
-    last = reviews.annotations_of(connection, article_id, annotator)
+    last = reviews.last_annotation(connection, article_id, annotator)
     if last is None:
         return None, None
     return (last.category, None) if last.in_force else (None, last.category)
 
 
 def _waiting(connection: Connection, model_id: int) -> Mapping[int, Row[*tuple[Any, ...]]]:
-    return {row.article_id: row for row in reviews.waiting(connection, model_id)}
+    return {row.article_id: row for row in reviews.waiting_reviews(connection, model_id)}
 
 
 def _read_before(article: Row[*tuple[Any, ...]]) -> SheetQuestion:
@@ -152,4 +152,4 @@ def _categories(connection: Connection) -> tuple[str, ...]:
     """Return the champion's categories, in its order, and those that only people have named."""
     champion = reads.champion(connection)
     known: Sequence[str] = champion.categories if champion else ()
-    return (*known, *sorted(reviews.categories_of_people(connection) - {*known}))
+    return (*known, *sorted(reviews.human_categories(connection) - {*known}))

@@ -95,10 +95,10 @@ def resolve_conflict(
     category = normalize_category(category)
     with workspace.database.begin() as connection:
         reviews.lock(connection)
-        if not reviews.has_opinion(connection, article_id):
+        if not reviews.has_human_annotation(connection, article_id):
             raise ReviewError(f"article {article_id}: no person has annotated it; see: classifier review conflicts")
         if not known_categories(connection, [category]):
-            raise ReviewError(unknown(category, sorted(reviews.categories(connection))))
-        if not reviews.decide(connection, article_id, category, annotator.strip(), comment, revision):
+            raise ReviewError(unknown(category, sorted(reviews.model_categories(connection))))
+        if not reviews.add_resolution(connection, article_id, category, annotator.strip(), comment, revision):
             raise ReviewError(changed(article_id))
     return Resolution(article_id, category, annotator.strip())

@@ -80,15 +80,15 @@ def fill_queue(workspace: Workspace, *, number: int = NUMBER, audit: int = AUDIT
     with workspace.database.begin() as connection:
         reviews.lock(connection)
         champion = registry.champion(connection)
-        waiting = reviews.waiting(connection, champion.id)
+        waiting = reviews.waiting_reviews(connection, champion.id)
         audits = sum("audit" in row.reasons for row in waiting)
         chosen = sum(row.reasons != ["audit"] for row in waiting)
         rewritten = _ask_again(connection, champion, number - chosen)
-        rows = reviews.pool(connection, champion.id, share=reads.share_to_count(connection, LOOKED_AT))
+        rows = reviews.candidate_pool(connection, champion.id, share=reads.share_to_count(connection, LOOKED_AT))
         number -= chosen + sum(rewritten.values())
         picked = [*_drawn(len(rows), audit - audits), *_chosen(connection, champion, rows, number)]
         added = rewritten | _enqueue(connection, champion, rows, picked)
-        left = len(reviews.waiting(connection, champion.id))
+        left = len(reviews.waiting_reviews(connection, champion.id))
     log.info("review queue filled: %d of %d looked at, %d wait", len(picked), len(rows), left)
     return FilledQueue(champion.name, len(rows), added, left)
 
@@ -116,14 +116,14 @@ def status(workspace: Workspace) -> ReviewStatus:
 def state(connection: Connection) -> ReviewStatus:
     """Read where the review stands. An article that waits for two reasons counts for each."""
     champion = reads.champion(connection)
-    rows = reviews.waiting(connection, champion.id) if champion else []
+    rows = reviews.waiting_reviews(connection, champion.id) if champion else []
     waiting = Counter(reason for row in rows for reason in row.reasons)
     audit = _audited(connection, champion, None) if champion else None
-    return ReviewStatus(dict(sorted(waiting.items())), reviews.conflicts(connection), audit, len(rows))
+    return ReviewStatus(dict(sorted(waiting.items())), reviews.count_conflicts(connection), audit, len(rows))
 
 
 def _audited(connection: Connection, model: Model, since: datetime | None) -> AuditResult:
-    rows = reviews.audited(connection, model.id, since)
+    rows = reviews.audited_predictions(connection, model.id, since)
     seen = sum(row.annotated is not None for row in rows)
     correct = sum(row.annotated == row.category for row in rows)
     return AuditResult(
@@ -133,7 +133,7 @@ def _audited(connection: Connection, model: Model, since: datetime | None) -> Au
 
 def _ask_again(connection: Connection, model: Model, number: int) -> dict[str, int]:
     """Ask about articles whose text is another one than people have annotated, and return how many are new."""
-    rows = reviews.rewritten(connection, model.id, max(number, 0))
+    rows = reviews.rewritten_articles(connection, model.id, max(number, 0))
     picked: list[_Picked] = [(index, "rewritten") for index in range(len(rows))]
     return _enqueue(connection, model, rows, picked)
 
@@ -150,14 +150,14 @@ def _drawn(size: int, number: int) -> list[_Picked]:
     return [(int(row), "audit") for row in rows]
 
 
-def _chosen(connection: Connection, model: Model, rows: reviews.Rows, number: int) -> list[_Picked]:
+def _chosen(connection: Connection, model: Model, rows: reviews.ReviewRows, number: int) -> list[_Picked]:
     choosable = [index for index, row in enumerate(rows) if row.choosable]
     if number <= 0 or not choosable:
         return []
     pool = _pool(model, [rows[index] for index in choosable])
     annotated: Mapping[str, int] = reads.training(connection, model.id).get("data", {}).get("by_category", {})
     short = [choosable[row] for row in selection.shortlist(pool, number, annotated)]
-    texts = reviews.texts(connection, model.id, [rows[index].id for index in short])
+    texts = reviews.candidate_texts(connection, model.id, [rows[index].id for index in short])
     left = [index for index in short if rows[index].id in texts]
     if not left:
         return []
@@ -166,13 +166,15 @@ def _chosen(connection: Connection, model: Model, rows: reviews.Rows, number: in
     return [(left[one.row], one.reason) for one in found]
 
 
-def _pool(model: Model, rows: reviews.Rows) -> Pool:
+def _pool(model: Model, rows: reviews.ReviewRows) -> Pool:
     ids = np.array([row.id for row in rows], dtype=np.int64)
     probabilities = np.array([row.probabilities for row in rows], dtype=np.float32)
     return Pool(model.categories, probabilities, clusters(ids, [row.cluster_id for row in rows]))
 
 
-def _enqueue(connection: Connection, model: Model, rows: reviews.Rows, picked: Sequence[_Picked]) -> dict[str, int]:
+def _enqueue(
+    connection: Connection, model: Model, rows: reviews.ReviewRows, picked: Sequence[_Picked]
+) -> dict[str, int]:
     """Write down what was picked, and return how many are new by reason."""
     found: dict[str, int] = {}
     for reason in sorted({reason for _, reason in picked}):

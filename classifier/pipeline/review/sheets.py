@@ -70,8 +70,8 @@ def export_sheet(workspace: Workspace, path: Path, *, limit: int | None = None) 
         raise ReviewError(f"{path}: is there already, and may hold somebody's work; name another file")
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
-        waiting = reviews.waiting(connection, champion.id)[:limit]
-        articles = reviews.articles(connection, [row.article_id for row in waiting])
+        waiting = reviews.waiting_reviews(connection, champion.id)[:limit]
+        articles = reviews.articles_by_id(connection, [row.article_id for row in waiting])
     if not waiting:
         raise ReviewError("nothing waits for review; run: classifier review fill")
     found = [asked(row, articles[row.article_id]) for row in waiting]
@@ -100,7 +100,7 @@ def import_sheet(
     with workspace.database.begin() as connection:
         _warn_of_look_alikes(connection, names)
         new, refused = accept(connection, answers, names)
-        conflicts = reviews.conflicts(connection)
+        conflicts = reviews.count_conflicts(connection)
     aside = [row for row in rows if isinstance(row, InvalidRow)]
     aside += [InvalidRow(line, f"{one.reason}{one.in_a_sheet}") for line, one in refused.items()]
     log.info("review of %s: %d annotations, %d rows set aside", path, new, len(aside))
@@ -126,7 +126,7 @@ def accept(
         "annotators": [answer.annotator for answer in good],
         "comments": [answer.comment for answer in good],
     }
-    new, late = reviews.annotate(connection, columns)
+    new, late = reviews.add_annotations(connection, columns)
     return new, refused | {good[index].line: _changed_since(good[index].article_id) for index in late}
 
 
@@ -153,9 +153,9 @@ def _refused(
     connection: Connection, answers: Sequence[SheetAnswer], new_categories: Collection[str]
 ) -> dict[int, RefusedAnswer]:
     """Return what the database has against answers, by their line."""
-    queued = reviews.queued(connection, [answer.article_id for answer in answers])
+    queued = reviews.queued_revisions(connection, [answer.article_id for answer in answers])
     known = {*known_categories(connection, [answer.category for answer in answers]), *new_categories}
-    near = sorted({*reviews.categories(connection), *known})
+    near = sorted({*reviews.model_categories(connection), *known})
     refused: dict[int, RefusedAnswer] = {}
     for answer in answers:
         if answer.article_id not in queued:
@@ -174,7 +174,7 @@ def _changed_since(article_id: int) -> RefusedAnswer:
 
 def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
     """Return those of the normalized names that a model or an annotation has, in whatever form."""
-    of_models = {normalize_category(name) for name in reviews.categories(connection)}
+    of_models = {normalize_category(name) for name in reviews.model_categories(connection)}
     return reviews.known_categories(connection, names) | of_models.intersection(names)
 
 
@@ -187,7 +187,7 @@ def _checked_names(new_categories: Collection[str]) -> set[str]:
 
 
 def _warn_of_look_alikes(connection: Connection, names: Collection[str]) -> None:
-    for group in look_alikes(names, reviews.categories(connection) | reviews.categories_of_people(connection)):
+    for group in look_alikes(names, reviews.model_categories(connection) | reviews.human_categories(connection)):
         log.warning("--new-category: %s look alike and are different categories", " and ".join(map(repr, group)))
 
 

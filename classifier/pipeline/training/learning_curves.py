@@ -40,7 +40,7 @@ def of_model(workspace: Workspace, name: str) -> Curves:
     """
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
-        run = training_runs.last_of(connection, model.id)
+        run = training_runs.last_of_model(connection, model.id)
         if run is not None:
             return _recorded(training_runs.points(connection, run.id))
         history = reads.training(connection, model.id).get("training", {}).get("history", [])
@@ -52,11 +52,11 @@ def of_model(workspace: Workspace, name: str) -> Curves:
 def of_running_training(workspace: Workspace) -> Curves:
     """Return the curves of the training that was begun last and has not ended."""
     with workspace.database.connect() as connection:
-        runs = training_runs.under_way(connection)
+        runs = training_runs.running(connection)
         return _recorded(training_runs.points(connection, runs[0].id)) if runs else Curves()
 
 
-def _recorded(points: training_runs.Recorded) -> Curves:
+def _recorded(points: training_runs.MetricRows) -> Curves:
     every = max(1, -(-len(points) // MOST))
     return Curves(
         loss=tuple((float(one.step), one.loss) for one in points[::every]),

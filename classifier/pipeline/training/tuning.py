@@ -126,7 +126,7 @@ def _search(
     name = f"{Path(recipe.name).stem}-{task.key(replace(recipe, name=''))[:12]}"  # wherever its file is
     target = out or workspace.settings.recipes_directory / f"{name}.toml"
     first = search_space.own_values(recipe, task.ranges)
-    with studies.translated(workspace.database):
+    with studies.translate_errors(workspace.database):
         study = studies.open_study(
             workspace.database, name, first=first, described=described, beat_s=BEAT_S, grace_s=GRACE_S
         )
@@ -179,8 +179,8 @@ def _take_part(study: Study, task: _Task, trials: int, on_trial: Callable[[int],
     """Run trials until so many are done; wait for those of others, in case their workers die."""
     shown = 0
     while True:
-        studies.give_up_silent(study, GRACE_S)
-        done, running = studies.count(study, "COMPLETE", "PRUNED"), studies.count(study, "RUNNING")
+        studies.fail_stale_trials(study, GRACE_S)
+        done, running = studies.count_trials(study, "COMPLETE", "PRUNED"), studies.count_trials(study, "RUNNING")
         on_trial(min(done, trials) - shown)
         shown = min(done, trials)
         if done >= trials:
@@ -188,7 +188,7 @@ def _take_part(study: Study, task: _Task, trials: int, on_trial: Callable[[int],
         if done + running >= trials:
             time.sleep(BEAT_S / 2)
             continue
-        studies.run_one(study, lambda trial: _objective(trial, task), _tell)
+        studies.run_trial(study, lambda trial: _objective(trial, task), _tell)
 
 
 def _objective(trial: Trial, task: _Task) -> float:
@@ -247,9 +247,9 @@ def _tuned(study: Study, task: _Task, target: Path) -> Tuned:
         validation_macro_f1=score,
         own_macro_f1=_own_score(study, task),
         best_trial=best.number,
-        trials=studies.count(study, "COMPLETE", "PRUNED"),
-        pruned=studies.count(study, "PRUNED"),
-        failed=studies.count(study, "FAIL"),
+        trials=studies.count_trials(study, "COMPLETE", "PRUNED"),
+        pruned=studies.count_trials(study, "PRUNED"),
+        failed=studies.count_trials(study, "FAIL"),
         values=search_space.own_values(found, task.ranges),
     )
 

@@ -32,7 +32,7 @@ def test_what_cannot_be_opened_is_told_without_the_password(written, tmp_path):
     with pytest.raises(UserError) as ours:
         status.read_status(Workspace(connections.connect(address), Settings(home=tmp_path, _env_file=None)))
     with pytest.raises(Exception) as theirs:  # noqa: PT011 - whatever the driver raises
-        external_databases.engine(address).connect()
+        external_databases.open_engine(address).connect()
     for error in (ours.value, theirs.value):
         said = "".join(traceback.format_exception(error))
         assert FIRST not in said
@@ -49,7 +49,7 @@ def test_a_port_that_is_no_number_and_an_at_too_many_say_so():
 
 def test_of_an_addresss_options_only_a_sockets_folder_is_shown():
     url = make_url("postgresql://me:secret@/articles?host=%2Frun%2Fpostgres&password=secret")
-    assert urls.shown(url) == "postgresql://me:***@/articles?host=%2Frun%2Fpostgres"
+    assert urls.redacted(url) == "postgresql://me:***@/articles?host=%2Frun%2Fpostgres"
 
 
 def test_settings_do_not_show_the_passwords_they_hold():
@@ -60,7 +60,7 @@ def test_settings_do_not_show_the_passwords_they_hold():
 
 def test_an_address_is_shown_without_its_secrets():
     url = make_url("postgresql://me:secret@host/cms?password=secret&sslpassword=secret")
-    assert urls.shown(url) == "postgresql://me:***@host/cms"
+    assert urls.redacted(url) == "postgresql://me:***@host/cms"
 
 
 def test_an_addresss_own_session_options_stay_and_ours_win():
