@@ -16,7 +16,7 @@ from classifier.articles import Model
 from classifier.exceptions import ModelNotFoundError, NoChampionError, RollbackError
 from classifier.model import artefact
 from classifier.model.artefact import Artefact
-from classifier.store import promotions, reads, writes
+from classifier.store import model_rows, promotions
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def new_name() -> str:
 def register(connection: Connection, name: str, files: Artefact, training: Mapping[str, Any]) -> Model:
     """Register a finished artefact as a candidate, with the temperature and the threshold that it came with."""
     threshold = files.confidence.get("threshold", {}).get("value")
-    model_id = writes.register_model(
+    model_id = model_rows.register(
         connection,
         name=name,
         artefact=str(files.directory),
@@ -54,7 +54,7 @@ def register(connection: Connection, name: str, files: Artefact, training: Mappi
         training=training,
         temperature=files.temperature,
         threshold=threshold,
-        confidence=files.confidence or None,
+        calibration=files.confidence or None,
     )
     return Model(
         model_id,
@@ -77,7 +77,7 @@ def find(connection: Connection, name: str | None) -> Model:
     """
     if name == "champion":
         return champion(connection)
-    model = reads.newest_model(connection) if name is None else reads.model(connection, name)
+    model = model_rows.newest(connection) if name is None else model_rows.by_name(connection, name)
     if model is None:
         wanted = f"{name}: no such model; see: classifier models" if name else "no model yet; run: classifier train"
         raise ModelNotFoundError(wanted)
@@ -90,7 +90,7 @@ def champion(connection: Connection) -> Model:
     Raises:
         NoChampionError: nothing has been promoted yet.
     """
-    model = reads.champion(connection)
+    model = model_rows.champion(connection)
     if model is None:
         raise NoChampionError("no model has been promoted yet; run: classifier train, evaluate, promote")
     return model
@@ -133,15 +133,15 @@ def decide(
     Raises:
         ModelNotFoundError: the model has been pruned.
     """
-    previous = reads.champion(connection)
+    previous = model_rows.champion(connection)
     present = find(connection, model.name)  # as it is under the lock
     if previous is not None and previous.id == model.id:
         return Decision(model.name, promoted=False, reason=AS_IT_IS, previous=previous.name, verdict="promoted")
     refuse_pruned(present)
     if verdict == "promoted":
-        writes.make_champion(connection, model.id)
+        model_rows.make_champion(connection, model.id)
     elif verdict == "held" and present.status == "candidate":
-        writes.set_status(connection, model.id, "rejected")
+        model_rows.set_status(connection, model.id, "rejected")
     _record(connection, model, previous, verdict, reason, decided_by, statistics)
     return Decision(
         model.name, verdict == "promoted", reason, previous.name if previous else None, verdict, dict(statistics)
@@ -156,7 +156,7 @@ def roll_back(connection: Connection, name: str | None, reason: str, *, decided_
         ModelNotFoundError: there is no such model, or none before.
         RollbackError: the model never was champion, is it already, or has been pruned.
     """
-    writes.lock_champion(connection)
+    model_rows.lock_champion(connection)
     present = champion(connection)
     target = find(connection, name) if name else _before(connection, present)
     if target.id == present.id:
@@ -166,7 +166,7 @@ def roll_back(connection: Connection, name: str | None, reason: str, *, decided_
     if target.status != "retired":
         raise RollbackError(f"{target.name}: never was champion; run: classifier promote --model {target.name}")
     open_artefact(target)
-    writes.make_champion(connection, target.id)
+    model_rows.make_champion(connection, target.id)
     _record(connection, target, present, "rolled back", reason, decided_by, None)
     return Decision(target.name, True, reason, present.name, "rolled back")
 
@@ -187,7 +187,7 @@ def _record(
     decided_by: str,
     statistics: Mapping[str, Any] | None,
 ) -> None:
-    writes.record_promotion(
+    promotions.record(
         connection,
         model.id,
         previous_id=previous.id if previous else None,

@@ -53,7 +53,7 @@ def watch_classifier():
             "model": found.model,
             "articles": found.articles,
             "audited": found.audited,
-            "confidence": found.confidence,
+            "mean_confidence": found.mean_confidence,
             "abstained": found.abstained,
             "alarms": list(found.alarms),
         }

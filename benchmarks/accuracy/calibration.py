@@ -99,13 +99,13 @@ def answer(
     from classifier.inference.labeller import Labeller
     from classifier.pipeline.promotion import evaluation_results
     from classifier.settings import Settings
-    from classifier.store import evaluations, reads
+    from classifier.store import annotated_articles, evaluations
     from classifier.workspace import open_workspace
 
     workspace = open_workspace(Settings(home=options.home, _env_file=None))
     with workspace.database.connect() as connection:
         model = registry.find(connection, options.model)
-        splits = [reads.annotated_articles(connection, split) for split in ("validation", "test")]
+        splits = [annotated_articles.load_split(connection, split) for split in ("validation", "test")]
         facts = [evaluations.articles_by_id(connection, [article.id for article in split]) for split in splits]
     workspace.database.dispose()
     files = registry.open_artefact(model)

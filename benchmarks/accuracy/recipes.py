@@ -233,11 +233,11 @@ def network_alone(workspace: Any) -> dict[str, Any]:
     from classifier.evaluation.metrics import compute_metrics
     from classifier.inference import engines
     from classifier.inference.labeller import Labeller
-    from classifier.store import reads
+    from classifier.store import annotated_articles
 
     with workspace.database.connect() as connection:
         files = registry.open_artefact(registry.find(connection, None))
-        test = reads.annotated_articles(connection, "test")
+        test = annotated_articles.load_split(connection, "test")
     texts, truth = [one.text for one in test], [one.category for one in test]
     timed = texts[:: max(1, len(texts) // TIMED)]
     blended = Labeller.of(files, engines.choose_engine(files), home=workspace.settings.home)

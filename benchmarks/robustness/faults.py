@@ -98,13 +98,13 @@ class Drill:
     def make_champion(self, name: str, seed: int) -> None:
         """Make a model with random weights the champion."""
         from classifier import registry
-        from classifier.store import writes
+        from classifier.store import model_rows
         from tests.support.tiny_models import make_artefact
 
         files = make_artefact(self.folder / "models" / name, words=WORDS, seed=seed)
         with self.database.begin() as connection:
             model = registry.register(connection, name, files, {})
-            writes.make_champion(connection, model.id)
+            model_rows.make_champion(connection, model.id)
         self.promotions += 1
 
     def log(self) -> str:

@@ -28,7 +28,7 @@ from sqlalchemy import create_engine, text
 
 from benchmarks.support import common
 
-TABLES = "articles, splits, clusters, cluster_bands, bridges"
+TABLES = "articles, splits, clusters, cluster_bands, cluster_bridges"
 PLAIN = "CREATE TABLE plain (id text PRIMARY KEY, text text NOT NULL, category text)"
 
 

@@ -198,7 +198,7 @@ def ours(task: Task) -> Taken:
     from classifier import registry
     from classifier.labelling import worker
     from classifier.model import artefact
-    from classifier.store import writes
+    from classifier.store import model_rows
     from classifier.store.connections import connect
 
     labeller = load(task)
@@ -208,7 +208,7 @@ def ours(task: Task) -> Taken:
     with database.begin() as connection:
         connection.execute(text("TRUNCATE predictions"))
         model = registry.register(connection, registry.new_name(), artefact.read_artefact(task.artefact), {})
-        writes.make_champion(connection, model.id)
+        model_rows.make_champion(connection, model.id)
         # nothing is left to enqueue: the articles wait already
         connection.execute(text("UPDATE models SET backfilled_to = NULL"))
         connection.execute(

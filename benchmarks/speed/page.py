@@ -96,7 +96,7 @@ def evaluated(database: Any) -> None:
     from classifier.evaluation import results
     from classifier.evaluation.metrics import compute_metrics
     from classifier.evaluation.test_articles import Predictions, TestArticles
-    from classifier.store import reads, writes
+    from classifier.store import evaluations, model_rows
 
     names, count, generator = ("business", "sport", "tech"), 2_000, np.random.default_rng(0)
     truth = generator.integers(0, 3, count)
@@ -115,9 +115,9 @@ def evaluated(database: Any) -> None:
     }
     values = {"data_sha256": "made up", "articles": count, "accuracy": 1.0, "macro_f1": 1.0, "metrics": metrics}
     with database.begin() as connection:
-        champion = reads.champion(connection)
+        champion = model_rows.champion(connection)
         assert champion is not None
-        writes.add_evaluation(connection, champion.id, "test", values)
+        evaluations.add(connection, champion.id, "test", values)
 
 
 def logged_in(place: Any) -> str:

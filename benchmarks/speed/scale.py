@@ -143,17 +143,17 @@ def arguments() -> argparse.Namespace:
 
 def prepare(url: str, name: str, *, labelled: int, waiting: int) -> tuple[str, int]:
     """Make a database with a champion and so many articles; return its URL and the champion's id."""
-    from classifier.store import schema, writes
+    from classifier.store import model_rows, schema
 
     url = create(url, name)
     engine = create_engine(url)
     with engine.connect() as connection:
         schema.upgrade(connection)
     with engine.begin() as connection:
-        model = writes.register_model(
+        model = model_rows.register(
             connection, name="fake", artefact="none", manifest_sha256="0", categories=CATEGORIES, training={}
         )
-        writes.make_champion(connection, model)
+        model_rows.make_champion(connection, model)
         connection.execute(text("UPDATE models SET backfilled_to = NULL"))
         connection.execute(text(ARTICLES), {"first": 1, "last": labelled})
         connection.execute(text(LABELLED), {"model": model})

@@ -264,13 +264,13 @@ def read_training_data(workspace: Workspace) -> None:
 
 def read_evaluation_data(workspace: Workspace) -> None:
     """Read what an evaluation reads."""
-    from classifier.store import evaluations, reads
+    from classifier.store import annotated_articles, evaluations
 
     with workspace.database.connect() as connection:
-        test = reads.annotated_articles(connection, "test")
+        test = annotated_articles.load_split(connection, "test")
         evaluations.articles_by_id(connection, [article.id for article in test])
         for split in ("train", "validation"):
-            reads.annotated_articles(connection, split)
+            annotated_articles.load_split(connection, split)
 
 
 def review_next(workspace: Workspace) -> None:

@@ -27,8 +27,8 @@ SELECT articles.fingerprint, first.split, pg_temp.cluster(first.fingerprint)
 FROM articles JOIN articles AS first ON first.id = pg_temp.original(articles.id)
 ORDER BY 1
 
--- bridges: one text in a thousand is near those of a second cluster
-INSERT INTO bridges (fingerprint, cluster_id)
+-- cluster_bridges: one text in a thousand is near those of a second cluster
+INSERT INTO cluster_bridges (fingerprint, cluster_id)
 SELECT articles.fingerprint, pg_temp.cluster(other.fingerprint)
 FROM articles JOIN articles AS other ON other.id = articles.id - 3
 WHERE articles.id % 1000 = 500
@@ -130,7 +130,7 @@ WHERE pg_temp.chance(articles.id, 206 + models.id) >= 0.95 AND pg_temp.chance(ar
 ORDER BY articles.id
 
 -- review_queue: of each champion, one label in a hundred was drawn at random, and one in five hundred chosen
-INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence, queued_at)
+INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence, queued_at)
 SELECT
     article_id, model_id, revision, CASE WHEN pg_temp.chance(article_id, 9) < 0.01 THEN 'audit' ELSE 'uncertain' END,
     category, confidence, predicted_at
@@ -144,7 +144,7 @@ SELECT id, 'test', 'synthetic', 100, 0.9, 0.9, '{}' FROM models ORDER BY id
 
 -- evaluation_predictions: those of the models that labelled, and of the candidate
 INSERT INTO evaluation_predictions (
-    evaluation_id, article_id, text_hash, words, cluster_id, category, baseline, probabilities
+    evaluation_id, article_id, text_hash, words, cluster_id, annotated_category, baseline_category, probabilities
 )
 SELECT
     evaluations.id, articles.id, text_hash, 112, cluster_id, annotated.category, annotated.category,
@@ -184,7 +184,7 @@ SELECT id, number, 1 + number / 3334, 1.0 / number, number
 FROM training_runs, generate_series(20, 10000, 20) AS number
 
 -- drift_runs: one a day
-INSERT INTO drift_runs (model_id, ran_at, articles, audited, findings, alarms)
+INSERT INTO drift_runs (model_id, ran_at, articles, audited, checks, alarms)
 SELECT id, now() - make_interval(days => 365 - day), 5000, 500, '[]', '{}'
 FROM models, generate_series(1, 365) AS day
 WHERE status = 'champion'

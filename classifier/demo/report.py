@@ -11,7 +11,7 @@ from classifier.demo.display import duration
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.monitoring.status import Status
 from classifier.pipeline.promotion.evaluation import MAX_P
-from classifier.store import reads, tables
+from classifier.store import evaluations, model_rows, views
 from classifier.workspace import Workspace
 
 INCOMING = "r8-incoming"
@@ -85,7 +85,7 @@ def gather(workspace: Workspace, answers: Mapping[str, str], candidate: str, spe
     found = status.read_status(workspace)
     if found.champion is None:
         raise AssertionError("a demo without a champion does not come to its report")
-    labels = tables.article_labels.c
+    labels = views.article_labels.c
     statement = select(labels.external_id, labels.label).where(labels.source == INCOMING, labels.label.is_not(None))
     with workspace.database.connect() as connection:
         given = {external_id: label for external_id, label in connection.execute(statement) if external_id in answers}
@@ -101,8 +101,8 @@ def gather(workspace: Workspace, answers: Mapping[str, str], candidate: str, spe
 
 def _hold_out(workspace: Workspace, name: str) -> HoldOut:
     with workspace.database.connect() as connection:
-        model = reads.model(connection, name)
-        evaluation = reads.newest_evaluation(connection, model.id) if model else None
+        model = model_rows.by_name(connection, name)
+        evaluation = evaluations.newest(connection, model.id) if model else None
     if evaluation is None:
         raise AssertionError(f"{name} has been evaluated by now")
     baseline = evaluation.metrics["baseline"]

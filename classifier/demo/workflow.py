@@ -14,7 +14,7 @@ from classifier.demo import report, reuters_files
 from classifier.demo.display import Display, Step
 from classifier.local_airflow.rest_client import FINISHED, DagRun, RestClient, Task
 from classifier.local_airflow.standalone import AirflowFailedError, StandaloneAirflow
-from classifier.store import promotions, reads, tables
+from classifier.store import model_rows, promotions, tables
 from classifier.workspace import Workspace
 
 TRAINING: Mapping[str, Any] = {
@@ -86,7 +86,7 @@ class Workflow:
     def _check_champion(self) -> None:
         """Say why there is nobody to label, where the gate has held the first model."""
         with self.workspace.database.connect() as connection:
-            if reads.champion(connection) is None:
+            if model_rows.champion(connection) is None:
                 reason = promotions.history(connection, limit=1)[0].reason
                 raise AirflowFailedError(f"the gate let no model through, so nothing can be labelled: {reason}")
 

@@ -24,7 +24,7 @@ from classifier.external_table import statements
 from classifier.external_table.statements import Key, Label, Pair, RowsClaimedError, Span, TextRow
 from classifier.inference import bisection
 from classifier.inference.bisection import TextLabeller
-from classifier.store import connections, external_databases, reads, urls
+from classifier.store import connections, external_databases, model_rows, urls
 
 _CHARACTERS = 16 * 2**20  # of a page's texts that are in memory, and one text more
 
@@ -174,7 +174,7 @@ class ExternalTableWorker:
 
     def _is_champion(self) -> bool:
         with connections.translate_errors(self.ours), self.ours.connect() as connection:
-            return reads.is_champion(connection, self.model.id)
+            return model_rows.is_champion(connection, self.model.id)
 
     def _is_due(self, row: TextRow) -> bool:
         return row.model != self.model.name or row.text_hash != statements.text_hash(row.text)

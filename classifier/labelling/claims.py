@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from classifier.articles import Model, QueuedArticle
 from classifier.inference import bisection
 from classifier.inference.bisection import TextLabeller
-from classifier.store import labelling_queue, reads
+from classifier.store import labelling_queue, model_rows
 from classifier.store.labelling_queue import PageTooLargeError, Selection
 
 BACKFILL_CHUNK = 10_000
@@ -111,7 +111,7 @@ class Claims:
             articles, self._place = self._take(connection, size)
             # Asked after the claim, in a newer snapshot: a promotion that is not seen here commits later, and
             # its backlog then finds this page open and waits for its end.
-            self.replaced = not reads.is_champion(connection, self._model.id)
+            self.replaced = not model_rows.is_champion(connection, self._model.id)
             if articles and not self.replaced:
                 return Page(connection, articles, bisection.prepare(self._labels, articles))
         except BaseException:
@@ -140,7 +140,7 @@ class Claims:
         if not self._selection.backfill:
             return False
         with self._database.begin() as connection:
-            if reads.backfilled_to(connection, self._model.id) is None:
+            if model_rows.backfilled_to(connection, self._model.id) is None:
                 return False
             stretch = labelling_queue.enqueue_backfill_chunk(connection, self._model.id, BACKFILL_CHUNK)
         if stretch is None:

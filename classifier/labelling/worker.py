@@ -26,7 +26,7 @@ from classifier.articles import Model, QueuedArticle
 from classifier.inference import bisection
 from classifier.inference.bisection import LabelledBatch, TextLabeller
 from classifier.labelling.claims import Claims, Page
-from classifier.store import writes
+from classifier.store import dead_letter_rows, prediction_rows
 
 log = logging.getLogger(__name__)
 
@@ -126,11 +126,11 @@ def _write(page: Page, model: Model, found: LabelledBatch[QueuedArticle], on_pag
     """Write the page's predictions and dead letters, and commit them with its claim; return how many."""
     try:
         if found.articles:
-            writes.write_predictions(page.connection, model, found.articles, found.probabilities)
+            prediction_rows.write(page.connection, model, found.articles, found.probabilities)
         for one in found.broken:
             # the reason is not logged: what the engine says may quote the text
             log.warning("article %d cannot be labelled; the reason is in dead_letters", one.article.id)
-            writes.add_dead_letter(page.connection, model.id, one.article, one.reason)
+            dead_letter_rows.add(page.connection, model.id, one.article, one.reason)
         page.connection.commit()
     finally:
         page.release()

@@ -41,7 +41,7 @@ def last_of_champion(connection: Connection) -> Row[*tuple[Any, ...]] | None:
     """Return when the champion was watched last, the checks that gave alarm, and the findings of all."""
     runs, models = tables.drift_runs, tables.models
     statement = (
-        select(runs.c.ran_at, runs.c.alarms, runs.c.findings)
+        select(runs.c.ran_at, runs.c.alarms, runs.c.checks)
         .join(models, models.c.id == runs.c.model_id)
         .where(models.c.status == "champion")
         .order_by(runs.c.id.desc())

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, exists, func, select
+from sqlalchemy import Connection, Row, exists, func, insert, select
 
-from classifier.articles import Probabilities
+from classifier.articles import Probabilities, Split
 from classifier.store import copy, locks, tables
 from classifier.store.queries import query
 
@@ -33,9 +33,27 @@ def lock(connection: Connection, model_id: int) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(locks.EVALUATIONS, model_id)))
 
 
+def newest(connection: Connection, model_id: int, split: Split = "test") -> Row[*tuple[Any, ...]] | None:
+    """Return a model's last evaluation on a split, or None if it was never evaluated there."""
+    evaluations = tables.evaluations
+    statement = (
+        select(evaluations)
+        .where(evaluations.c.model_id == model_id, evaluations.c.split == split)
+        .order_by(evaluations.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(statement).one_or_none()
+
+
+def add(connection: Connection, model_id: int, split: Split, values: Mapping[str, Any]) -> int:
+    """Insert an evaluation's metrics and return its id."""
+    statement = insert(tables.evaluations).values(model_id=model_id, split=split, **values)
+    return int(connection.execute(statement.returning(tables.evaluations.c.id)).scalar_one())
+
+
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return id, cluster_id, source and month of articles, by id."""
-    return connection.execute(query("articles_by_id"), {"ids": list(ids)}).all()
+    return connection.execute(query("evaluation_details_of_articles"), {"ids": list(ids)}).all()
 
 
 def add_predictions(
@@ -90,7 +108,7 @@ def stored_outputs(
     values = {"model_id": model_id, "engine": engine, "ids": list(articles), "hashes": list(articles.values())}
     return {
         bytes(row.text_hash): ArticlePrediction(copy.decode_reals(row.probabilities), row.gflops, row.seconds)
-        for row in connection.execute(query("known_answers"), values)
+        for row in connection.execute(query("stored_outputs"), values)
     }
 
 
@@ -103,7 +121,7 @@ def add_partial_outputs(
     """Keep answers, by text hash, until the model's evaluation is stored. There has to be one."""
     first = next(iter(answers.values()))
     connection.execute(
-        query("insert_unfinished_answers"),
+        query("insert_partial_outputs"),
         {
             "model_id": model_id,
             "engine": engine,
@@ -118,4 +136,4 @@ def add_partial_outputs(
 
 def delete_partial_outputs(connection: Connection, model_id: int) -> None:
     """Delete what was kept for an evaluation that is stored now, and what nobody continued with for a week."""
-    connection.execute(query("delete_unfinished_answers"), {"model_id": model_id, "days": _FORGOTTEN_DAYS})
+    connection.execute(query("delete_partial_outputs"), {"model_id": model_id, "days": _FORGOTTEN_DAYS})

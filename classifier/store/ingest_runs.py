@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from classifier.names import shorten_name
-from classifier.store import locks, staging, tables
-from classifier.store.queries import query
+from classifier.store import locks, tables
 
 _MAX_NAME_BYTES = 800  # with a unit's address, a name fits in one entry of a Postgres index
 
@@ -58,28 +57,16 @@ def finish_run(connection: Connection, run_id: int, error: str | None) -> None:
     )
 
 
-def save_source_state(connection: Connection, source: str, unit: str, values: Mapping[str, Any]) -> None:
-    """Keep what has been read of a unit, in the transaction of its rows."""
-    state = {"size": None, "modified_at": None, "sha256": None, "etag": None, "last_modified": None, **values}
-    statement = upsert(tables.source_state).values(source=source, unit=unit, **state)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["source", "unit"], set_={**state, "seen_at": func.now()})
-    )
+def newest(connection: Connection, *, source: str | None = None, limit: int = 10) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the last ingest runs, newest first."""
+    runs = tables.ingest_runs
+    statement = select(runs).order_by(runs.c.id.desc()).limit(limit)
+    return connection.execute(statement if source is None else statement.where(runs.c.source == source)).all()
 
 
-def keep_rejected(connection: Connection, *, run_id: int, unit: str) -> None:
-    """Keep the rejected rows that are staged; the same row at the same place is kept once."""
-    staging.execute_in_steps(connection, "staged_rejected", query("keep_rejected"), run_id=run_id, unit=unit)
-
-
-def delete_resolved(connection: Connection, source: str, unit: str, *, whole: bool) -> None:
-    """Drop the unit's rejected rows that this reading found mended.
-
-    `whole` says that the reading saw all of the unit: then whatever it did not reject is mended or gone.
-    Otherwise, for a feed or a query, what has come in meanwhile by the same id is.
-    """
-    statement = query("drop_rejected_of_whole_unit" if whole else "drop_rejected_of_part")
-    values = {"source": source, "unit": unit, "size": staging.STEP}
-    last: int | None = 0
-    while last is not None:
-        last = connection.execute(statement, {**values, "after": last}).scalar_one()
+def last_success(connection: Connection, source: str) -> datetime | None:
+    """Return when a source's last successful run started, or None if no run succeeded."""
+    runs = tables.ingest_runs
+    statement = select(func.max(runs.c.started_at)).where(runs.c.source == source, runs.c.status == "succeeded")
+    started_at: datetime | None = connection.execute(statement).scalar_one()
+    return started_at

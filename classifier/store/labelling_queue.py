@@ -119,20 +119,24 @@ def enqueue_backfill_chunk(connection: Connection, model_id: int, size: int) -> 
     None means that it has to be tried again: somebody else does it, adds to the queue, or has a page of a
     former champion open. Where all is enqueued already the stretch is empty and finished.
     """
-    after = connection.execute(query("take_backlog"), {"model_id": model_id}).scalar_one_or_none()
+    after = connection.execute(query("claim_backfill"), {"model_id": model_id}).scalar_one_or_none()
     if after is None or not _alone(connection, model_id):
         return None
     values = {"model_id": model_id, "after": after, "size": size}
-    last, enqueued = connection.execute(query("enqueue_backlog"), values).one()
+    last, enqueued = connection.execute(query("enqueue_backfill_chunk"), values).one()
     connection.execute(update(tables.models).where(tables.models.c.id == model_id).values(backfilled_to=last))
     return BackfillChunk(enqueued, finished=last is None)
 
 
-def retry_dead_letters(connection: Connection, *, source: str | None, model: str | None) -> tuple[int, int]:
-    """Put dead letters' articles back into the queue; return how many letters there were and how many wait now."""
-    lock(connection)
-    letters, enqueued = connection.execute(query("retry_dead_letters"), {"source": source, "model": model}).one()
-    return letters, enqueued
+def dequeue_labelled(connection: Connection, model_id: int, *, after: int, size: int) -> int | None:
+    """Delete from the next `size` queue entries those that the champion has labelled already.
+
+    Returns:
+        The last article id that was examined, or None if there are no further entries.
+    """
+    values = {"model_id": model_id, "after": after, "size": size}
+    last: int | None = connection.execute(query("dequeue_labelled"), values).scalar_one()
+    return last
 
 
 def count_waiting(connection: Connection) -> dict[int, int]:
@@ -144,7 +148,7 @@ def count_waiting(connection: Connection) -> dict[int, int]:
 
 def remaining_backfill(connection: Connection) -> int:
     """Return about how many articles the champion's backlog has not looked at yet."""
-    return int(connection.execute(query("backlog_ahead")).scalar_one_or_none() or 0)
+    return int(connection.execute(query("remaining_backfill")).scalar_one_or_none() or 0)
 
 
 def labelling_rate(connection: Connection, *, minutes: int = 15, most: int = 20_000) -> float | None:
@@ -165,4 +169,4 @@ def _alone(connection: Connection, model_id: int) -> bool:
     if not connection.execute(select(func.pg_try_advisory_xact_lock(locks.QUEUE))).scalar_one():
         return False
     values = {"pages": locks.OPEN_PAGES, "model_id": model_id}
-    return bool(connection.execute(query("no_page_of_others"), values).scalar_one())
+    return bool(connection.execute(query("try_lock_pages_of_other_models"), values).scalar_one())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 import numpy as np
@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from classifier.articles import Split
 from classifier.exceptions import SourceUnavailableError
-from classifier.store import copy, locks, reads
+from classifier.store import copy, locks
 from classifier.store.queries import query
 
 _MAX_APPLICATION_NAME = 63  # bytes; Postgres cuts the rest
@@ -62,21 +62,21 @@ def _still_merging(connection: Connection, name: str, max_wait_s: float) -> str:
 
 def fingerprints_with_split(connection: Connection, fingerprints: Sequence[bytes]) -> set[bytes]:
     """Return those of the texts that have a split."""
-    rows = connection.execute(query("decided_texts"), {"fingerprints": list(fingerprints)})
+    rows = connection.execute(query("fingerprints_with_split"), {"fingerprints": list(fingerprints)})
     return {bytes(fingerprint) for (fingerprint,) in rows}
 
 
 def article_splits(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Split]:
     """Return the split of each article of these sources and external ids that is there."""
     values = {"sources": [source for source, _ in keys], "external_ids": [external_id for _, external_id in keys]}
-    rows = connection.execute(query("placed_articles"), values)
+    rows = connection.execute(query("article_splits"), values)
     return {(source, external_id): split for source, external_id, split in rows}
 
 
 def clusters_of_bands(connection: Connection, bands: Iterable[int]) -> dict[int, int]:
     """Return the cluster of each of the bands that is there."""
     # one string: psycopg2 would adapt the numbers one by one
-    rows = connection.execute(query("known_bands"), {"bands": f"{{{','.join(map(str, bands))}}}"})
+    rows = connection.execute(query("clusters_of_bands"), {"bands": f"{{{','.join(map(str, bands))}}}"})
     return {band: cluster_id for band, cluster_id in rows}  # noqa: C416 - dict() takes a result for a mapping
 
 
@@ -88,7 +88,7 @@ def cluster_splits(connection: Connection, ids: Iterable[int]) -> dict[int, Spli
 
 def take_unclustered_splits(connection: Connection, size: int) -> list[tuple[bytes, Split, str | None]]:
     """Take texts whose split was decided before there were clusters: fingerprint, split and text, if it is kept."""
-    rows = connection.execute(query("undecide_unclustered"), {"size": size})
+    rows = connection.execute(query("take_unclustered_splits"), {"size": size})
     return [(bytes(fingerprint), split, text) for fingerprint, split, text in rows]
 
 
@@ -107,7 +107,7 @@ def insert_splits(
 
 def insert_cluster_bridges(connection: Connection, fingerprints: list[bytes], cluster_ids: list[int]) -> None:
     """Add the further clusters of texts that touch several."""
-    connection.execute(query("insert_bridges"), {"fingerprints": fingerprints, "cluster_ids": cluster_ids})
+    connection.execute(query("insert_cluster_bridges"), {"fingerprints": fingerprints, "cluster_ids": cluster_ids})
 
 
 def insert_bands(connection: Connection, bands: NDArray[np.int64]) -> None:
@@ -116,9 +116,17 @@ def insert_bands(connection: Connection, bands: NDArray[np.int64]) -> None:
     copy.copy(connection, "copy_bands", copy.bigints_binary(bands[np.argsort(bands[:, 0])]))
 
 
+def clusters_of_articles(connection: Connection, ids: Sequence[int]) -> Iterator[tuple[int, bytes, int | None]]:
+    """Yield the id, fingerprint and cluster of each article; once for each cluster if its text is in several."""
+    for start in range(0, len(ids), _IDS_PER_STATEMENT):
+        batch = list(ids[start : start + _IDS_PER_STATEMENT])
+        rows = connection.execute(query("clusters_of_articles"), {"ids": batch})
+        yield from ((row.id, bytes(row.fingerprint), row.cluster_id) for row in rows)
+
+
 def articles_near(connection: Connection, ids: Sequence[int], fingerprints: AbstractSet[bytes]) -> set[int]:
     """Return those of the articles that share a fingerprint, or a cluster, with one of the texts."""
-    rows = list(reads.clusters_of_articles(connection, ids))
+    rows = list(clusters_of_articles(connection, ids))
     clusters = sorted({cluster_id for _, _, cluster_id in rows if cluster_id is not None})
     near: set[int | None] = set()
     for first in range(0, len(clusters), _IDS_PER_STATEMENT):

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, null, select
 
 from classifier.articles import Model
-from classifier.store import reads, tables
+from classifier.store import model_rows, tables
 from classifier.store.queries import query
+
+
+def of_model(connection: Connection, model_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the decisions on a model, oldest first."""
+    promotions = tables.promotions
+    statement = select(promotions).where(promotions.c.model_id == model_id).order_by(promotions.c.id)
+    return connection.execute(statement).all()
+
+
+def record(
+    connection: Connection,
+    model_id: int,
+    *,
+    previous_id: int | None,
+    verdict: str,
+    reason: str,
+    decided_by: str,
+    statistics: Mapping[str, Any] | None = None,
+) -> None:
+    """Insert a decision on a model; `statistics` are the gate's results, or None if the gate was not run."""
+    values = {
+        "model_id": model_id,
+        "previous_id": previous_id,
+        "verdict": verdict,
+        "reason": reason,
+        "decided_by": decided_by,
+        "statistics": null() if statistics is None else dict(statistics),
+    }
+    connection.execute(insert(tables.promotions).values(values))
 
 
 def history(connection: Connection, *, limit: int | None = None) -> Sequence[Row[*tuple[Any, ...]]]:
@@ -32,12 +61,12 @@ def rollback_target(connection: Connection, champion_id: int) -> Model | None:
     The history is like a browser's: a promotion adds a model behind the present place, a rollback moves the place. So
     each rollback goes further back, also where a model was promoted twice.
     """
-    changes = connection.execute(query("changes_of_champion")).all()
+    changes = connection.execute(query("champion_changes")).all()
     status = {row.model_id: row.status for row in changes}
     line, place = champions([(row.model_id, row.verdict) for row in changes])
     earlier = (one for one in reversed(line[: place + 1]) if one != champion_id and status[one] == "retired")
     found = next(earlier, None)
-    return None if found is None else reads.model_of_id(connection, found)
+    return None if found is None else model_rows.by_id(connection, found)
 
 
 def champions(changes: Iterable[tuple[int, str]]) -> tuple[list[int], int]:
@@ -78,13 +107,13 @@ def prunable(connection: Connection, *, keep: int, keep_champions: int = 0) -> l
     on. One on which the gate was undecided counts as turned down once there is a newer model: each night may bring
     one.
     """
-    champion = reads.champion(connection)
-    last_trained = reads.last_trained_model(connection)
+    champion = model_rows.champion(connection)
+    last_trained = model_rows.last_trained(connection)
     target = rollback_target(connection, champion.id) if champion else None
     kept = {
         *last_champions(connection, keep_champions + 1),
         last_trained.id if last_trained else None,
-        connection.execute(query("last_replaced")).scalar_one_or_none(),
+        connection.execute(query("last_replaced_champion")).scalar_one_or_none(),
         target.id if target else None,
     }
     models = tables.models
@@ -100,42 +129,4 @@ def prunable(connection: Connection, *, keep: int, keep_champions: int = 0) -> l
         .offset(keep)
     )
     ids = sorted([*connection.scalars(left), *connection.scalars(old)])
-    return [model for one in ids if (model := reads.model_of_id(connection, one))]
-
-
-def ever_labelled(connection: Connection, model_id: int) -> bool:
-    """Say whether a model may have labels: only champions label."""
-    statement = select(tables.models.c.promoted_at).where(tables.models.c.id == model_id)
-    return connection.scalar(statement) is not None
-
-
-def count_predictions(connection: Connection, model_id: int, first: int, last: int) -> int:
-    """Return how many labels a model has given to the articles from one id to another."""
-    predictions = tables.predictions
-    of_articles = predictions.c.article_id.between(first, last)
-    statement = select(func.count()).select_from(predictions).where(predictions.c.model_id == model_id, of_articles)
-    return int(connection.scalar(statement) or 0)
-
-
-def delete_predictions(connection: Connection, model_id: int, first: int, last: int) -> int:
-    """Delete a model's labels, and its dead letters, of the articles from one id to another."""
-    values = {"model_id": model_id, "first": first, "last": last}
-    return int(connection.execute(query("delete_predictions"), values).scalar_one())
-
-
-def last_article(connection: Connection) -> int:
-    """Return the highest id of an article, 0 where there is none."""
-    return int(connection.scalar(select(func.max(tables.articles.c.id))) or 0)
-
-
-def set_pruned(connection: Connection, model_id: int) -> None:
-    """Remember that nothing is left of a model but its row."""
-    models = tables.models
-    connection.execute(update(models).where(models.c.id == model_id).values(pruned_at=func.now()))
-
-
-def drop_labelled(connection: Connection, model_id: int, *, after: int, size: int) -> int | None:
-    """Take off the queue's next stretch what the champion has labelled; return the last id looked at."""
-    values = {"model_id": model_id, "after": after, "size": size}
-    last: int | None = connection.execute(query("dequeue_labelled"), values).scalar_one()
-    return last
+    return [model for one in ids if (model := model_rows.by_id(connection, one))]

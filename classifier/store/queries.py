@@ -1,4 +1,4 @@
-"""The named statements of `queries.sql`: the SQL that SQLAlchemy Core would only obscure."""
+"""The named statements of the folder `sql`: SQL that SQLAlchemy Core would only obscure."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from pathlib import Path
 
 from sqlalchemy import TextClause, make_url, text
 
+FOLDER = Path(__file__).with_name("sql")
+
 
 def query(name: str) -> TextClause:
-    """Return a named statement, to be run with bound values."""
+    """Return a named statement, to be executed with bound values."""
     return text(sql(name))
 
 
 def sql(name: str) -> str:
-    """Return a named statement's own text, as COPY needs it."""
+    """Return the text of a named statement, for COPY and for the psycopg2 driver."""
     return _statements()[name]
 
 
 def describe(statement: str) -> str:
-    """Return the name of a statement as a driver was given it; of one without a name, its first words."""
+    """Return the name of a statement that was sent to the driver; if it has no name, its first words."""
     words = " ".join(statement.split())
     return _names().get(words) or f"{words[:60].rstrip()} …"
 
 
 @cache
 def _names() -> dict[str, str]:
-    """Return the names by what SQLAlchemy makes of the statements."""
+    """Return the statements' names by the text that SQLAlchemy sends for them."""
     dialect = make_url("postgresql+psycopg2://").get_dialect()()
     compiled = ((name, str(query(name).compile(dialect=dialect))) for name in _statements())
     return {" ".join(sent.split()): name for name, sent in compiled}
@@ -34,10 +36,17 @@ def _names() -> dict[str, str]:
 
 @cache
 def _statements() -> dict[str, str]:
-    """Read the file: a block a statement, its first line the name, then comments that describe it."""
-    blocks = (Path(__file__).with_name("queries.sql")).read_text(encoding="utf-8").split("\n\n")
-    statements = {}
-    for block in blocks:
-        name, *lines = block.strip().splitlines()
-        statements[name.removeprefix("-- ")] = "\n".join(line for line in lines if not line.startswith("--"))
+    """Return the statements of all files by name.
+
+    A block of a file is a statement: its first line is the name, the comments after it describe it. Blank lines
+    separate blocks.
+    """
+    statements: dict[str, str] = {}
+    for file in sorted(FOLDER.glob("*.sql")):
+        for block in file.read_text(encoding="utf-8").split("\n\n"):
+            heading, *lines = block.strip().splitlines()
+            name = heading.removeprefix("-- ")
+            if name in statements:
+                raise ValueError(f"{file}: the name {name} is used twice")
+            statements[name] = "\n".join(line for line in lines if not line.startswith("--"))
     return statements

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, select
 
-from classifier.store import locks, tables
+from classifier.store import locks, tables, views
 from classifier.store.queries import query
 
 OF_SOURCES = "source:%"
@@ -27,7 +27,7 @@ def candidate_pool(connection: Connection, model_id: int, *, share: float) -> Re
 
     Columns id, revision, category, confidence, probabilities, cluster_id and choosable.
     """
-    return connection.execute(query("review_pool"), {"model_id": model_id, "percent": 100 * share}).all()
+    return connection.execute(query("review_candidates"), {"model_id": model_id, "percent": 100 * share}).all()
 
 
 def candidate_texts(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int, str]:
@@ -35,7 +35,7 @@ def candidate_texts(connection: Connection, model_id: int, ids: Sequence[int]) -
 
     `ids` are choosable articles of a pool.
     """
-    rows = connection.execute(query("review_texts"), {"model_id": model_id, "ids": _array(ids)})
+    rows = connection.execute(query("review_candidate_texts"), {"model_id": model_id, "ids": _array(ids)})
     return {row.id: row.text for row in rows}
 
 
@@ -68,7 +68,7 @@ def articles_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, Row[
 
 def queued_revisions(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
     """Return the present revision of those of the articles that have ever been asked for."""
-    rows = connection.execute(query("queued_articles"), {"ids": _array(ids)})
+    rows = connection.execute(query("queued_revisions"), {"ids": _array(ids)})
     return {row.id: row.revision for row in rows}
 
 
@@ -95,7 +95,7 @@ def annotated_categories(connection: Connection, size: int) -> set[str]:
 
 def last_annotation(connection: Connection, article_id: int, annotator: str) -> Row[*tuple[Any, ...]] | None:
     """Return the category that an annotator named last for an article, and whether that is in force."""
-    table, in_force = tables.annotations, tables.annotations_in_force
+    table, in_force = tables.annotations, views.annotations_in_force
     theirs = (table.c.article_id == article_id) & (table.c.annotator == annotator)
     holds = table.c.id.in_(select(in_force.c.id).where(in_force.c.article_id == article_id))
     columns = select(table.c.category, holds.label("in_force"))
@@ -109,7 +109,7 @@ def add_annotations(connection: Connection, columns: Mapping[str, Sequence[Any]]
         How many say something new, and the indices of those not inserted because the text has changed.
     """
     values = {name: list(column) for name, column in columns.items()}
-    added, changed = connection.execute(query("annotate_reviewed"), values).one()
+    added, changed = connection.execute(query("insert_annotations"), values).one()
     return added, [place - 1 for place in changed]
 
 
@@ -122,12 +122,12 @@ def add_resolution(
         Whether it was inserted: not where the text is of another revision, or no person's annotation is in force.
     """
     values = {"article_id": article_id, "category": category, "annotator": annotator, "comment": comment}
-    return connection.execute(query("insert_decision"), {**values, "revision": revision}).rowcount == 1
+    return connection.execute(query("insert_resolution"), {**values, "revision": revision}).rowcount == 1
 
 
 def has_human_annotation(connection: Connection, article_id: int) -> bool:
     """Return whether a person's annotation of the article's present text is in force."""
-    table = tables.annotations_in_force
+    table = views.annotations_in_force
     by_people = (table.c.article_id == article_id) & table.c.annotator.not_like(OF_SOURCES)
     return bool(connection.scalar(select(exists().where(by_people))))
 
@@ -150,7 +150,7 @@ def audited_predictions(connection: Connection, model_id: int, since: datetime |
 
     `annotated` is None where nobody has said what is right, or people disagree.
     """
-    return connection.execute(query("audited_reviews"), {"model_id": model_id, "since": since}).all()
+    return connection.execute(query("audited_predictions"), {"model_id": model_id, "since": since}).all()
 
 
 def _array(ids: Sequence[int]) -> str:

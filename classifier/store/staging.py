@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pandas as pd
-from sqlalchemy import Connection, Row, TextClause
+from sqlalchemy import Connection, Row, TextClause, func, select
 
 from classifier.articles import RejectedRow
 from classifier.names import shorten_name
@@ -24,17 +24,43 @@ STEP = 5000
 MAX_PLACE_BYTES = 1700
 """With a source's name and a hash, a place fits in one entry of a Postgres index, 2,704 bytes."""
 
+_ARTICLE_COLUMNS = (
+    "source",
+    "external_id",
+    "text",
+    "text_hash",
+    "fingerprint",
+    "category",
+    "own_split",
+    "published_at",
+)
+"""In the order of the statement copy_articles."""
+
 _TEXT_COLUMNS = ("fingerprint", "source", "external_id", "own_split", "bands")
-_REJECTED_COLUMNS = ("source", "place", "reason", "row", "row_hash")
+_REJECTED_COLUMNS = ("source", "source_position", "reason", "row", "row_hash")
 
 Table = Literal["staged_articles", "staged_texts", "staged_changes", "staged_rejected"]
 Step = dict[str, int]
 """The `first` and the `last` position of a step."""
 
 
+def create_tables(connection: Connection) -> None:
+    """Create the temporary tables of one ingest; Postgres drops them at the end of the transaction.
+
+    The server must not end the transaction because it idles while a source is slow: each source has its own timeout.
+    """
+    connection.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
+    connection.execute(query("create_staging_tables"))
+
+
+def copy_articles(connection: Connection, rows: pd.DataFrame) -> None:
+    """COPY validated rows, with their `own_split`, into the staging table."""
+    copy.copy(connection, "copy_articles", copy.frame_csv(rows, _ARTICLE_COLUMNS))
+
+
 def steps(connection: Connection, table: Table) -> Iterator[Step]:
     """Yield the steps of a staging table, in order."""
-    last: int = getattr(connection.execute(query("last_staged")).one(), table) or 0
+    last: int = getattr(connection.execute(query("last_staged_positions")).one(), table) or 0
     for first in range(1, last + 1, STEP):
         yield {"first": first, "last": min(first + STEP - 1, last)}
 
@@ -60,7 +86,7 @@ def copy_rejected(connection: Connection, rows: Sequence[RejectedRow]) -> None:
         return
     columns = {
         "source": [row.source for row in rows],
-        "place": [shorten_name(row.position, MAX_PLACE_BYTES) for row in rows],
+        "source_position": [shorten_name(row.position, MAX_PLACE_BYTES) for row in rows],
         "reason": [row.reason for row in rows],
         "row": [row.row for row in rows],
         "row_hash": [hashlib.sha256(row.row.encode()).digest() for row in rows],

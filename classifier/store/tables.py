@@ -1,13 +1,14 @@
 """The tables, as SQLAlchemy Core describes them.
 
-The life of a row: `articles` (with its `split`, decided once) waits in `labelling_queue` until a
-labeller writes its `predictions`; `annotations` are what humans said of it, in `review_queue` those that
-were asked for. The view `article_labels` joins them: the annotation where there is one, else the champion's
-prediction, which is marked where it is not sure enough. Of several annotations a person's goes before a
-source's, and the newest before older ones: the view `effective_annotations` has the one that counts.
+An article's split is decided once, when its row is inserted in `articles`. The article waits in `labelling_queue` until
+a worker writes its `predictions`. People and sources add `annotations`; `review_queue` lists the articles that people
+are asked to annotate. The view `article_labels` shows the annotation that counts, else the champion's prediction, and
+marks predictions below the model's threshold. Of several annotations, a person's counts before a source's, and the
+newest before older ones: see the view `effective_annotations`.
 
-An annotation is of a `revision` of its article. It is in force (the view `annotations_in_force`) until the text becomes
-another one: `articles.content_revision` is the revision when it last did. A small change leaves it in force.
+An annotation belongs to a `revision` of its article. It stays in force (see the view `annotations_in_force`) until the
+content of the text changes: `articles.content_revision` is the revision of the last such change. Small changes, such
+as a corrected typing error, leave it in force.
 """
 
 from sqlalchemy import (
@@ -46,7 +47,7 @@ metadata = MetaData(
 _SPLIT_VALUES = "split IN ('train', 'validation', 'test')"
 
 
-def _key() -> Column[int]:
+def _identity() -> Column[int]:
     return Column("id", BigInteger, Identity(always=True), primary_key=True)
 
 
@@ -57,14 +58,16 @@ def _now(name: str) -> Column[object]:
 articles = Table(
     "articles",
     metadata,
-    _key(),
+    _identity(),
     Column("source", Text, nullable=False),
     Column("external_id", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("text_hash", LargeBinary, nullable=False, comment="sha256 of the text"),
     Column("fingerprint", LargeBinary, nullable=False, comment="sha256 of the text, case and white space folded"),
-    Column("revision", Integer, nullable=False, server_default="1", comment="grows by one when the text changes"),
-    Column("split", Text, nullable=False, comment="decided when the article came, and never again"),
+    Column(
+        "revision", Integer, nullable=False, server_default="1", comment="increases by 1 with each change of the text"
+    ),
+    Column("split", Text, nullable=False, comment="decided once, when the article is inserted"),
     Column("published_at", DateTime(timezone=True)),
     _now("ingested_at"),
     _now("changed_at"),
@@ -73,9 +76,13 @@ articles = Table(
         Integer,
         nullable=False,
         server_default="1",
-        comment="when the text became another one; annotations of earlier revisions do not hold",
+        comment="revision of the last change of content; annotations of earlier revisions are not in force",
     ),
-    Column("content_sketch", LargeBinary, comment="of the text at content_revision, where small changes followed"),
+    Column(
+        "content_sketch",
+        LargeBinary,
+        comment="sketch of the text at content_revision; null: no small change has followed",
+    ),
     UniqueConstraint("source", "external_id"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
     Index(None, "fingerprint"),
@@ -86,47 +93,61 @@ articles = Table(
 splits = Table(
     "splits",
     metadata,
-    Column("fingerprint", LargeBinary, primary_key=True, comment="of the articles that share the split"),
+    Column("fingerprint", LargeBinary, primary_key=True, comment="of the articles' text"),
     Column("split", Text, nullable=False),
     _now("decided_at"),
-    Column("cluster_id", BigInteger, comment="the cluster that gave it; null: decided before there were clusters"),
+    Column("cluster_id", BigInteger, comment="cluster of near-duplicates that gave the split; null: not clustered yet"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
     Index(None, "cluster_id"),
 )
 
-# No foreign keys between the next three: one module writes them, rows are never deleted, and a check a
-# row would cost more than the row.
+# No foreign keys between the next three tables: one module writes them and never deletes rows, and checking each row
+# would cost more than inserting it.
 clusters = Table(
     "clusters",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False, comment="first 8 bytes of its first fingerprint"),
-    Column("split", Text, nullable=False, comment="decided once"),
-    _now("founded_at"),
+    Column("split", Text, nullable=False, comment="of all texts of the cluster; decided once"),
+    _now("created_at"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
 )
 
 cluster_bands = Table(
     "cluster_bands",
     metadata,
-    Column("band", BigInteger, primary_key=True, autoincrement=False, comment="hash of a band of a MinHash signature"),
+    Column(
+        "band",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="hash of one band of a text's MinHash signature",
+    ),
     Column("cluster_id", BigInteger, nullable=False),
 )
 
-bridges = Table(
-    "bridges",
+cluster_bridges = Table(
+    "cluster_bridges",
     metadata,
     Column("fingerprint", LargeBinary, primary_key=True, comment="of a text that is near texts of several clusters"),
-    Column("cluster_id", BigInteger, primary_key=True, autoincrement=False, comment="one of the further clusters"),
+    Column(
+        "cluster_id",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="a further cluster of the text, besides splits.cluster_id",
+    ),
     Index(None, "cluster_id"),
 )
 
 annotations = Table(
     "annotations",
     metadata,
-    _key(),
+    _identity(),
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), nullable=False),
     Column("category", Text, nullable=False),
-    Column("annotator", Text, nullable=False, comment="a person's name, or source:NAME for a file's own category"),
+    Column(
+        "annotator", Text, nullable=False, comment="a person's name, or source:NAME if the source gave the category"
+    ),
     _now("annotated_at"),
     Column("comment", Text),
     Column(
@@ -134,9 +155,9 @@ annotations = Table(
         Boolean,
         nullable=False,
         server_default="false",
-        comment="settles what people said of it before",
+        comment="supersedes what people annotated before",
     ),
-    Column("revision", Integer, nullable=False, comment="of the text annotated"),
+    Column("revision", Integer, nullable=False, comment="of the article when it was annotated"),
     Index(None, "article_id", "id"),
     Index(None, "category"),
     Index("ix_annotations_by_people", "article_id", "id", postgresql_where=text("annotator NOT LIKE 'source:%'")),
@@ -146,20 +167,22 @@ annotations = Table(
 models = Table(
     "models",
     metadata,
-    _key(),
+    _identity(),
     Column("name", Text, nullable=False, unique=True),
     Column("status", Text, nullable=False, server_default="candidate"),
     Column("artefact", Text, nullable=False, comment="directory of the model's files"),
     Column("manifest_sha256", Text, nullable=False),
     Column("categories", ARRAY(Text), nullable=False, comment="in the order of predictions.probabilities"),
-    Column("training", JSONB, nullable=False, comment="configuration, data, versions and history of the training"),
+    Column("training", JSONB, nullable=False, comment="recipe, data, versions and history of the training"),
     _now("created_at"),
     Column("promoted_at", DateTime(timezone=True)),
-    Column("backfilled_to", BigInteger, comment="articles up to this id were enqueued for this champion; null: all"),
+    Column(
+        "backfilled_to", BigInteger, comment="articles up to this id have been enqueued for this champion; null: all"
+    ),
     Column("pruned_at", DateTime(timezone=True)),
     Column("temperature", Double, nullable=False, server_default="1", comment="1: not calibrated"),
-    Column("threshold", REAL, comment="of confidence, below which it abstains; null: it never does"),
-    Column("confidence", JSONB, comment="what the two were chosen on, and what they reached there"),
+    Column("threshold", REAL, comment="confidence below which the model abstains; null: it never abstains"),
+    Column("calibration", JSONB, comment="what temperature and threshold were chosen on, and their results there"),
     CheckConstraint("status IN ('candidate', 'champion', 'retired', 'rejected', 'pruned')", name="status"),
     Index("uq_models_champion", "status", unique=True, postgresql_where=text("status = 'champion'")),
 )
@@ -167,24 +190,24 @@ models = Table(
 promotions = Table(
     "promotions",
     metadata,
-    _key(),
+    _identity(),
     Column("model_id", ForeignKey(models.c.id), nullable=False),
     Column("previous_id", ForeignKey(models.c.id)),
-    Column("verdict", Text, nullable=False, comment="promoted or held"),
+    Column("verdict", Text, nullable=False, comment="what the gate or a person decided"),
     Column("reason", Text, nullable=False),
     Column("decided_by", Text, nullable=False),
     _now("decided_at"),
-    Column("statistics", JSONB, comment="what the gate found; null: it was not asked"),
+    Column("statistics", JSONB, comment="results of the gate; null: the gate was not run"),
     CheckConstraint("verdict IN ('promoted', 'held', 'undecided', 'rolled back')", name="verdict"),
 )
 
 evaluations = Table(
     "evaluations",
     metadata,
-    _key(),
+    _identity(),
     Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), nullable=False),
     Column("split", Text, nullable=False),
-    Column("data_sha256", Text, nullable=False, comment="of the ids, texts and annotations it was measured on"),
+    Column("data_sha256", Text, nullable=False, comment="of the ids, texts and annotations of the evaluated articles"),
     Column("articles", Integer, nullable=False),
     Column("accuracy", Double, nullable=False),
     Column("macro_f1", Double, nullable=False),
@@ -199,37 +222,37 @@ evaluation_predictions = Table(
     metadata,
     Column("evaluation_id", ForeignKey(evaluations.c.id, ondelete="CASCADE"), primary_key=True),
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
-    Column("text_hash", LargeBinary, nullable=False, comment="of the text that was measured on"),
-    Column("words", Integer, nullable=False, comment="of that text"),
-    Column("cluster_id", BigInteger, comment="of near-duplicates, where one was known"),
-    Column("category", Text, nullable=False, comment="as it was annotated then"),
-    Column("baseline", Text, nullable=False, comment="what the baseline predicted"),
+    Column("text_hash", LargeBinary, nullable=False, comment="of the evaluated text"),
+    Column("words", Integer, nullable=False, comment="number of words of the evaluated text"),
+    Column("cluster_id", BigInteger, comment="cluster of near-duplicates; null: none"),
+    Column("annotated_category", Text, nullable=False, comment="the annotation that counted then"),
+    Column("baseline_category", Text, nullable=False, comment="predicted by the TF-IDF baseline"),
     Column("probabilities", ARRAY(REAL), nullable=False),
-    Column("gflops", Double, comment="computed for the text; null: an older version did not count it"),
+    Column("gflops", Double, comment="floating-point operations for the text, in billions; null: not counted"),
 )
 
 evaluation_progress = Table(
     "evaluation_progress",
     metadata,
     Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), primary_key=True),
-    Column("engine", Text, primary_key=True, comment="what computed the answer, and how: the same gives the same bits"),
+    Column("engine", Text, primary_key=True, comment="engine and its options: the same engine computes the same bits"),
     Column("text_hash", LargeBinary, primary_key=True),
-    Column("gflops", Double, nullable=False, comment="computed for this text"),
-    Column("seconds", Double, nullable=False, comment="that it took: its share of its chunk's"),
+    Column("gflops", Double, nullable=False, comment="floating-point operations for the text, in billions"),
+    Column("seconds", Double, nullable=False, comment="the text's share of the time of its chunk"),
     Column("probabilities", ARRAY(REAL), nullable=False),
-    _now("answered_at"),
-    Index(None, "answered_at"),
-    comment="answers of evaluations that have not ended: the next attempt continues after them",
+    _now("computed_at"),
+    Index(None, "computed_at"),
+    comment="model outputs of unfinished evaluations, from which the next attempt resumes",
 )
 
 predictions = Table(
     "predictions",
     metadata,
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
-    # No foreign key: its check a row, all of them on one row of models, took half the time of writing a page,
-    # and workers met there. A prediction of a model that is gone shows nowhere.
+    # No foreign key: all its checks would lock one row of models, where workers would wait for one another.
+    # A prediction of a deleted model is shown nowhere.
     Column("model_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("revision", Integer, nullable=False, comment="of the text that was labelled"),
+    Column("revision", Integer, nullable=False, comment="of the article when it was labelled"),
     Column("category", Text, nullable=False),
     Column("confidence", REAL, nullable=False),
     Column("probabilities", ARRAY(REAL), nullable=False),
@@ -238,7 +261,7 @@ predictions = Table(
         DateTime(timezone=True),
         nullable=False,
         server_default=text("statement_timestamp()"),
-        comment="when it was written: a page's transaction begins long before",
+        comment="when the row was written, which can be minutes after the transaction began",
     ),
     Index(None, "predicted_at"),
 )
@@ -247,7 +270,12 @@ labelling_queue = Table(
     "labelling_queue",
     metadata,
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
-    Column("priority", SmallInteger, nullable=False, comment="lower goes first: 0 new, 1 backfill"),
+    Column(
+        "priority",
+        SmallInteger,
+        nullable=False,
+        comment="0 new or changed article, 1 backfill for a new champion; lower is labelled first",
+    ),
     _now("enqueued_at"),
     Index(None, "priority", "article_id"),
 )
@@ -257,9 +285,9 @@ review_queue = Table(
     metadata,
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey(models.c.id), primary_key=True),
-    Column("revision", Integer, primary_key=True, autoincrement=False, comment="of the text that was labelled"),
-    Column("reason", Text, primary_key=True, comment="chosen by the model, or audit: drawn at random"),
-    Column("category", Text, nullable=False, comment="as the model predicted then"),
+    Column("revision", Integer, primary_key=True, autoincrement=False, comment="of the article when it was labelled"),
+    Column("reason", Text, primary_key=True, comment="why the model's prediction was chosen; audit: drawn at random"),
+    Column("predicted_category", Text, nullable=False, comment="when the article was queued"),
     Column("confidence", REAL, nullable=False),
     _now("queued_at"),
     CheckConstraint("reason IN ('uncertain', 'diverse', 'rare', 'rewritten', 'audit')", name="reason"),
@@ -269,19 +297,27 @@ review_queue = Table(
 ingest_runs = Table(
     "ingest_runs",
     metadata,
-    _key(),
-    Column("source", Text, nullable=False, comment="a declared source's name, else the files as given"),
+    _identity(),
+    Column("source", Text, nullable=False, comment="name of a declared source, else the pattern of files"),
     Column("kind", Text, nullable=False),
-    Column("options", JSONB, nullable=False, comment="how files that no source declares were read"),
+    Column("options", JSONB, nullable=False, comment="how files were read that no source declares"),
     Column("status", Text, nullable=False, server_default="running"),
-    Column("files", Integer, nullable=False, server_default="0", comment="files, feeds or queries read"),
-    Column("read", BigInteger, nullable=False, server_default="0", comment="rows"),
+    Column("files", Integer, nullable=False, server_default="0", comment="number of files, feeds or queries read"),
+    Column("read", BigInteger, nullable=False, server_default="0", comment="rows read"),
     Column("new", BigInteger, nullable=False, server_default="0", comment="rows inserted"),
-    Column("changed", BigInteger, nullable=False, server_default="0", comment="rows with another text"),
+    Column(
+        "changed", BigInteger, nullable=False, server_default="0", comment="rows of known articles with another text"
+    ),
     Column("unchanged", BigInteger, nullable=False, server_default="0"),
     Column("rejected", BigInteger, nullable=False, server_default="0"),
-    Column("duplicates", BigInteger, nullable=False, server_default="0", comment="duplicates: a later row won"),
-    Column("error", Text, comment="one line, where it failed"),
+    Column(
+        "duplicates",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="rows superseded by a later row of the same article",
+    ),
+    Column("error", Text, comment="one line; null: it did not fail"),
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
     CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
@@ -291,30 +327,40 @@ ingest_runs = Table(
 source_state = Table(
     "source_state",
     metadata,
-    Column("source", Text, primary_key=True, comment="a declared source's name"),
-    Column("unit", Text, primary_key=True, comment="a file's path, a feed's address, or query"),
-    Column("config_sha256", LargeBinary, nullable=False, comment="sha256 of how it was read: another, read again"),
+    Column("source", Text, primary_key=True, comment="name of a declared source"),
+    Column("unit", Text, primary_key=True, comment="path of a file, address of a feed, or query"),
+    Column(
+        "config_sha256",
+        LargeBinary,
+        nullable=False,
+        comment="of the options it was read with; if they change, it is read again",
+    ),
     Column("size", BigInteger),
     Column("modified_at", DateTime(timezone=True)),
-    Column("sha256", LargeBinary, comment="of the file, or of the feed's document"),
+    Column("sha256", LargeBinary, comment="of the file or of the feed's document"),
     Column("etag", Text),
-    Column("last_modified", Text, comment="as the feed's server wrote it"),
-    Column("watermark", JSONB, comment="kind and value"),
+    Column("last_modified", Text, comment="as sent by the feed's server"),
+    Column("watermark", JSONB, comment="kind and value of the highest watermark read"),
     _now("seen_at"),
 )
 
 rejected_rows = Table(
     "rejected_rows",
     metadata,
-    _key(),
+    _identity(),
     Column("source", Text, nullable=False),
     Column("position", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("row", Text, nullable=False),
-    Column("row_hash", LargeBinary, nullable=False, comment="sha256 of the row: the same one is kept once"),
+    Column(
+        "row_hash",
+        LargeBinary,
+        nullable=False,
+        comment="sha256 of the row; the same row at the same position is stored once",
+    ),
     _now("rejected_at"),
     Column("run_id", ForeignKey(ingest_runs.c.id)),
-    Column("unit", Text, comment="a file's path, a feed's address, or query"),
+    Column("unit", Text, comment="path of a file, address of a feed, or query"),
     UniqueConstraint("source", "position", "row_hash"),
     Index(None, "unit", "id"),
     Index(None, "run_id"),
@@ -333,19 +379,21 @@ dead_letters = Table(
 training_runs = Table(
     "training_runs",
     metadata,
-    _key(),
-    Column("training_key", Text, nullable=False, comment="of what is trained: the same one goes on"),
+    _identity(),
+    Column(
+        "training_key", Text, nullable=False, comment="hash of recipe and data; a training with the same key resumes"
+    ),
     Column("status", Text, nullable=False, server_default="running"),
     Column("attempts", Integer, nullable=False, server_default="1"),
-    Column("steps", Integer, nullable=False, comment="of all epochs"),
-    Column("epochs", Integer, nullable=False, comment="it may stop sooner"),
-    Column("step", Integer, nullable=False, server_default="0", comment="done"),
+    Column("steps", Integer, nullable=False, comment="total, over all epochs"),
+    Column("epochs", Integer, nullable=False, comment="maximum; the training may stop early"),
+    Column("step", Integer, nullable=False, server_default="0", comment="completed steps"),
     Column("epoch", Integer, nullable=False, server_default="1"),
-    Column("loss", Double, comment="mean since the epoch's start"),
-    Column("seconds", Double, nullable=False, server_default="0", comment="spent, in all attempts"),
+    Column("loss", Double, comment="mean since the start of the epoch"),
+    Column("seconds", Double, nullable=False, server_default="0", comment="duration of all attempts"),
     Column("seconds_left", Double),
-    Column("model_id", ForeignKey(models.c.id, ondelete="SET NULL"), comment="what it became"),
-    Column("error", Text, comment="one line, where it failed"),
+    Column("model_id", ForeignKey(models.c.id, ondelete="SET NULL"), comment="the trained model"),
+    Column("error", Text, comment="one line; null: it did not fail"),
     _now("started_at"),
     _now("last_heartbeat_at"),
     Column("finished_at", DateTime(timezone=True)),
@@ -359,70 +407,34 @@ training_metrics = Table(
     Column("run_id", ForeignKey(training_runs.c.id, ondelete="CASCADE"), primary_key=True),
     Column("step", Integer, primary_key=True, autoincrement=False),
     Column("epoch", Integer, nullable=False),
-    Column("loss", Double, nullable=False, comment="mean since the epoch's start"),
-    Column("accuracy", Double, comment="on the validation split, at an epoch's end"),
-    Column("macro_f1", Double, comment="on the validation split, at an epoch's end"),
-    Column("seconds", Double, nullable=False, comment="since the training's start, in all attempts"),
+    Column("loss", Double, nullable=False, comment="mean since the start of the epoch"),
+    Column("accuracy", Double, comment="on the validation split, at the end of an epoch"),
+    Column("macro_f1", Double, comment="on the validation split, at the end of an epoch"),
+    Column("seconds", Double, nullable=False, comment="since the start of the training, over all attempts"),
     _now("recorded_at"),
 )
 
 drift_runs = Table(
     "drift_runs",
     metadata,
-    _key(),
+    _identity(),
     Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), nullable=False),
     _now("ran_at"),
-    Column("since", DateTime(timezone=True), comment="when the first of the articles came"),
-    Column("articles", Integer, nullable=False, comment="looked at, which the champion had labelled"),
-    Column("audited", Integer, nullable=False, comment="articles drawn at random and reviewed"),
+    Column("since", DateTime(timezone=True), comment="when the oldest of the articles was ingested"),
+    Column("articles", Integer, nullable=False, comment="number of examined articles, labelled by the champion"),
+    Column("audited", Integer, nullable=False, comment="number of articles drawn at random and reviewed"),
     Column(
         "category_drift",
         Double,
-        comment="of the categories predicted then and now: Jensen-Shannon distance, 0 to 1",
+        comment="Jensen-Shannon distance, 0 to 1, between predicted categories on test articles and on these",
     ),
-    Column("length_drift", Double, comment="the same for the texts' lengths"),
-    Column("confidence_drift", Double, comment="the same for confidence"),
-    Column("confidence", Double, comment="mean"),
-    Column("abstained", Double, comment="share of the articles"),
-    Column("estimated_accuracy", Double, comment="told from confidence"),
-    Column("audited_accuracy", Double, comment="share of the audited articles that was right"),
-    Column("findings", JSONB, nullable=False, comment="every check, with its figures"),
-    Column("alarms", ARRAY(Text), nullable=False, comment="the checks that gave alarm"),
+    Column("length_drift", Double, comment="the same distance for the lengths of texts"),
+    Column("confidence_drift", Double, comment="the same distance for confidence"),
+    Column("mean_confidence", Double),
+    Column("abstained", Double, comment="share of the articles on which the champion abstained"),
+    Column("estimated_accuracy", Double, comment="estimated from confidence"),
+    Column("audited_accuracy", Double, comment="accuracy on the audited articles"),
+    Column("checks", JSONB, nullable=False, comment="every check, with its metrics"),
+    Column("alarms", ARRAY(Text), nullable=False, comment="names of the checks that raised an alarm"),
     Index(None, "model_id", "id"),
-)
-
-text_clusters = Table(
-    "text_clusters",
-    MetaData(),  # a view, as below
-    Column("fingerprint", LargeBinary),
-    Column("cluster_id", BigInteger),
-)
-
-annotations_in_force = Table(
-    "annotations_in_force",
-    MetaData(),  # a view, as below
-    Column("id", BigInteger),
-    Column("article_id", BigInteger),
-    Column("revision", Integer),
-    Column("category", Text),
-    Column("annotator", Text),
-    Column("annotated_at", DateTime(timezone=True)),
-    Column("comment", Text),
-    Column("is_resolution", Boolean),
-)
-
-article_labels = Table(
-    "article_labels",
-    MetaData(),  # a view: migrations create it, so it is not part of the tables' metadata
-    Column("article_id", BigInteger),
-    Column("source", Text),
-    Column("external_id", Text),
-    Column("label", Text),
-    Column("origin", Text),
-    Column("confidence", REAL),
-    Column("labelled_at", DateTime(timezone=True)),
-    Column("model", Text),
-    Column("split", Text),
-    Column("published_at", DateTime(timezone=True)),
-    Column("abstained", Boolean),
 )

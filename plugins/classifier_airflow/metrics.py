@@ -25,8 +25,8 @@ SWITCHES = ("statsd_on", "statsd_datadog_enabled", "otel_on")
 """Options of Airflow's section [metrics], each of which switches metrics on."""
 
 DRIFT_FIGURES = (
-    "category_drift", "length_drift", "confidence_drift", "confidence", "abstained", "estimated_accuracy",
-    "audited_accuracy",
+    "category_drift", "length_drift", "confidence_drift", "mean_confidence", "abstained",
+    "estimated_accuracy", "audited_accuracy",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from classifier import registry
 from classifier.inference import engines
 from classifier.inference.labeller import Labeller
 from classifier.pipeline.promotion import decisions, evaluation, label_churn
-from classifier.store import reads, writes
+from classifier.store import annotated_articles, model_rows
 from tests.support.synthetic import COLUMNS, articles, ingest_file, query, value
 from tests.support.tiny_models import CATEGORIES, make_artefact
 
@@ -34,8 +34,8 @@ def models(workspace, tmp_path):
             registry.register(connection, name, files, {})
     for name in ("m0", "m1"):
         with workspace.database.begin() as connection:
-            writes.lock_champion(connection)
-            model = reads.model(connection, name)
+            model_rows.lock_champion(connection)
+            model = model_rows.by_name(connection, name)
             registry.decide(connection, model, "promoted", "because", decided_by="test", statistics={})
 
 
@@ -43,7 +43,7 @@ def _worst_and_best(workspace, tmp_path):
     """Return the orders of the categories in which random weights are right least and most often."""
     files = make_artefact(tmp_path / "tried")
     with workspace.database.connect() as connection:
-        test = reads.annotated_articles(connection, "test")
+        test = annotated_articles.load_split(connection, "test")
     columns = Labeller.of(files, engines.choose_engine(files)).probabilities([one.text for one in test]).argmax(axis=1)
     truth = np.array([one.category for one in test])
     orders = sorted(permutations(CATEGORIES), key=lambda order: (np.array(order)[columns] == truth).mean())

@@ -15,7 +15,7 @@ from classifier.articles import Model
 from classifier.evaluation import results
 from classifier.evaluation.metrics import compute_metrics
 from classifier.evaluation.test_articles import Predictions
-from classifier.store import promotions, reads, writes
+from classifier.store import evaluations, model_rows, promotions
 from tests.dags.test_page import FORMS, routes
 from tests.support.factories import sample
 from tests.support.synthetic import add_articles, annotate, query, run
@@ -64,22 +64,22 @@ def many(workspace, evaluated):
             annotate(connection, article, name, "source:s")
         for name in ("m1", "m2"):
             files = make_artefact(workspace.models / name)
-            model_id = writes.register_model(
+            model_id = model_rows.register(
                 connection, name=name, artefact=str(files.directory), manifest_sha256=files.manifest_sha256,
                 categories=NAMES, training={"data": {"articles": 9, "by_category": dict.fromkeys(NAMES, 1)}},
             )  # fmt: skip
             scores = {"data_sha256": "d", "articles": 3 * MANY, "accuracy": 0.6, "macro_f1": 0.6}
-            writes.add_evaluation(connection, model_id, "test", {**scores, "metrics": evaluated})
-        champion = reads.model(connection, "m1")
+            evaluations.add(connection, model_id, "test", {**scores, "metrics": evaluated})
+        champion = model_rows.by_name(connection, "m1")
         assert isinstance(champion, Model)
-        writes.make_champion(connection, champion.id)
-        writes.record_promotion(
+        model_rows.make_champion(connection, champion.id)
+        promotions.record(
             connection, champion.id, previous_id=None, verdict="promoted", reason="because", decided_by="test"
         )
         assert promotions.history(connection)
     run(
         workspace.database,
-        "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "
+        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence) "
         "SELECT id, :model, 1, 'uncertain', :category, 0.5 FROM articles WHERE id = ANY(:waiting)",
         waiting=waiting,
         model=champion.id,

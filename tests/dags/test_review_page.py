@@ -13,7 +13,7 @@ import pytest
 from classifier.evaluation.drift_checks import Check
 from classifier.pipeline.monitoring.drift_history import PastCheck
 from classifier.pipeline.review import conflicts, review_queue
-from classifier.store import writes
+from classifier.store import model_rows
 from tests.integration.test_review import label
 from tests.support.evaluated_models import add_evaluated, test_articles
 from tests.support.synthetic import add_articles, query, run
@@ -32,8 +32,8 @@ def asked(workspace):
     review_queue.fill_queue(workspace, number=10, audit=0)
     run(
         workspace.database,
-        "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "
-        "SELECT article_id, model_id, revision, 'audit', category, confidence FROM review_queue "
+        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence) "
+        "SELECT article_id, model_id, revision, 'audit', predicted_category, confidence FROM review_queue "
         "WHERE article_id = ANY(:ids)",
         ids=ids[:2],
     )
@@ -194,7 +194,7 @@ class TestWatching:
         test_articles(workspace, 30)
         model = add_evaluated(workspace, "m1", wrong=range(3), confidence=0.9)
         with workspace.database.begin() as connection:
-            writes.make_champion(connection, model.id)
+            model_rows.make_champion(connection, model.id)
         for ago, length in ((40, 0.1), (2, 0.3), (1, 0.4)):
             run(workspace.database, self.FOUND, ago=ago, length=length, findings=self.FINDINGS)
 

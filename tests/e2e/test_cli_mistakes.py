@@ -18,7 +18,7 @@ import pytest
 from classifier import registry
 from classifier.pipeline.promotion import evaluation
 from classifier.settings import Settings
-from classifier.store import connections, writes
+from classifier.store import connections, model_rows
 from classifier.workspace import Workspace
 from tests.support.synthetic import COLUMNS, add_model, articles, dump, ingest_file, query, run, unlabelled, write_csv
 from tests.support.tiny_models import make_artefact, make_bert, make_encoder
@@ -51,7 +51,7 @@ class World:
         with self.workspace.database.begin() as connection:
             model = registry.register(connection, "m1", files, {})
             if champion:
-                writes.make_champion(connection, model.id)
+                model_rows.make_champion(connection, model.id)
         return files.directory
 
     def champion(self) -> Path:
@@ -528,7 +528,7 @@ def _(world):
 @case("evaluate: a model that was pruned", r"m2: was pruned, its files and labels are gone; see: classifier models")
 def _(world):
     with world.workspace.database.begin() as connection:
-        writes.set_status(connection, add_model(connection, "m2"), "pruned")
+        model_rows.set_status(connection, add_model(connection, "m2"), "pruned")
     return "evaluate", "--model", "m2"
 
 

@@ -14,7 +14,7 @@ from classifier.pipeline.labelling import label_counts
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.review import annotation, conflicts, review_queue, sheets
 from classifier.review.sheet import SheetAnswer
-from classifier.store import labelling_queue, queries, reads, reviews, schema
+from classifier.store import annotated_articles, label_statistics, labelling_queue, queries, reviews, schema
 from tests.integration.test_labelling_cost import ARTICLES, LABELLED, scanned
 from tests.integration.test_review import label
 from tests.support.synthetic import add_articles, ingest_file, query, run
@@ -48,7 +48,7 @@ def shown(workspace):
 
 def trained_on(workspace, split="train"):
     with workspace.database.connect() as connection:
-        return [(one.text, one.category) for one in reads.annotated_articles(connection, split)]
+        return [(one.text, one.category) for one in annotated_articles.load_split(connection, split)]
 
 
 class TestAnotherText:
@@ -69,7 +69,7 @@ class TestAnotherText:
         assert status.read_status(workspace).splits == {"train": (1, 0)}
         assert label_counts.count_labels(workspace).unlabelled == 1
         with workspace.database.connect() as connection:
-            assert reads.sizes_by_category(connection) == {(None, "train"): 1}
+            assert annotated_articles.count_by_category_and_split(connection) == {(None, "train"): 1}
 
     def test_is_the_backlog_of_the_next_champion(self, workspace, bring):
         bring(TEXT, "sport")
@@ -234,9 +234,9 @@ class TestStatements:
     @pytest.mark.parametrize(
         ("name", "values"),
         [
-            ("count_articles", {"percent": 1}),
-            ("labels_by_category", {"percent": 1}),
-            ("enqueue_backlog", {"after": 100, "size": 100, "model_id": 1}),
+            ("label_counts_by_origin", {"percent": 1}),
+            ("label_counts_by_category", {"percent": 1}),
+            ("enqueue_backfill_chunk", {"after": 100, "size": 100, "model_id": 1}),
         ],
     )
     def test_look_annotations_up(self, workspace, many, name, values):
@@ -344,10 +344,12 @@ def test_every_place_shows_the_same_annotation(workspace):
                 say(connection, one, category, annotator)
         run_on(connection, "UPDATE articles SET revision = 2, content_revision = 2 WHERE id = :id", id=ids[3])
         say(connection, ids[3], "sport", "source:s")
-        found = reads.labels_by_category(connection)
+        found = label_statistics.count_by_category(connection)
         assert found == {"tech": (2, 2), "business": (1, 1), "sport": (1, 1)}
-        assert reads.sizes_by_category(connection) == {(name, "train"): both[0] for name, both in found.items()}
-        by_article = {one.id: one.category for one in reads.annotated_articles(connection, "train")}
+        assert annotated_articles.count_by_category_and_split(connection) == {
+            (name, "train"): both[0] for name, both in found.items()
+        }
+        by_article = {one.id: one.category for one in annotated_articles.load_split(connection, "train")}
     shown = query(workspace.database, "SELECT article_id, label FROM article_labels WHERE origin = 'annotation'")
     assert by_article == dict(shown) == dict(zip(ids, ("tech", "tech", "business", "sport"), strict=True))
     assert {one.name: one.articles for one in label_counts.count_labels(workspace).categories} == {

@@ -14,7 +14,7 @@ from classifier.exceptions import TooManyRejectedError
 from classifier.labelling import worker
 from classifier.pipeline.labelling import queue
 from classifier.settings import Settings
-from classifier.store import connections, copy, writes
+from classifier.store import connections, copy, model_rows
 from classifier.workspace import Workspace
 from tests.support.synthetic import ingest_file, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
@@ -55,7 +55,7 @@ def test_while_all_goes_well(talkative, tmp_path, caplog, capfd, rows):
     files = make_artefact(talkative.models / "m1")
     with talkative.database.begin() as connection:
         model = registry.register(connection, "m1", files, {})
-        writes.make_champion(connection, model.id)
+        model_rows.make_champion(connection, model.id)
     assert queue.label_queue(talkative).labelled == 30
     said = told(caplog, capfd)
     assert "labelling_queue" in said, "SQLAlchemy did log its statements"
@@ -111,7 +111,7 @@ def test_when_the_model_quotes_the_text_it_cannot_label(talkative, tmp_path, cap
     ingest_file(talkative, tmp_path / "x.csv", rows)
     with talkative.database.begin() as connection:
         model = registry.register(connection, "m1", make_artefact(talkative.models / "m1"), {})
-        writes.make_champion(connection, model.id)
+        model_rows.make_champion(connection, model.id)
 
     class Quoting:
         def prepare(self, texts):

@@ -18,7 +18,7 @@ from classifier.model import artefact
 from classifier.pipeline.labelling import queue
 from classifier.pipeline.promotion import evaluation
 from classifier.pipeline.training import candidate, ensembling
-from classifier.store import reads, writes
+from classifier.store import annotated_articles, model_rows
 from classifier.training.recipes import Recipe
 from tests.support.synthetic import COLUMNS, articles, ingest_file, query
 from tests.support.tiny_models import make_encoder
@@ -27,7 +27,7 @@ RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, preci
 SIGNS = {"business": "zinc", "sport": "xenon"}
 """Words that the tiny encoder's vocabulary does not have: only who counts words can tell these categories apart."""
 
-THRESHOLDS = "SELECT confidence->'threshold' FROM models"
+THRESHOLDS = "SELECT calibration->'threshold' FROM models"
 
 
 def unreadable(count, *, split=""):
@@ -61,7 +61,7 @@ def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_p
     assert manifest["sha256"].keys() >= {"linear.safetensors", "linear.terms.json"}
 
     with workspace.database.begin() as connection:
-        writes.make_champion(connection, registry.find(connection, together.model).id)
+        model_rows.make_champion(connection, registry.find(connection, together.model).id)
     waiting = [{**row, "id": f"new-{row['id']}", "category": ""} for row in unreadable(20, split="train")]
     ingest_file(workspace, tmp_path / "new.csv", waiting)
     assert queue.label_queue(workspace).labelled == len(waiting)
@@ -83,7 +83,7 @@ def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_t
     files = artefact.read_artefact(Path(made.artefact))
     labeller = Labeller.of(files, engines.choose_engine(files))
     with workspace.database.connect() as connection:
-        learnt = reads.annotated_articles(connection, "train")
+        learnt = annotated_articles.load_split(connection, "train")
     unseen = ensembling.held_out(labeller, learnt)
     assert "yttriumsport" in labeller.ensemble.linear.vectorizers[0].vocabulary_
     assert "yttriumsport" not in unseen.ensemble.linear.vectorizers[0].vocabulary_

@@ -43,10 +43,10 @@ from classifier.inference import engines
 from classifier.inference.labeller import Labeller
 from classifier import registry
 from classifier.articles import Texts
-from classifier.store import reads
+from classifier.store import annotated_articles
 from classifier.training.spooled_articles import spool
 with workspace.database.connect() as connection:
-    test = spool(reads.stream_annotated_articles(connection, "train"), Path(home))
+    test = spool(annotated_articles.stream_split(connection, "train"), Path(home))
     files = registry.open_artefact(registry.champion(connection))
 print(len(Labeller.of(files, engines.choose_engine(files)).probabilities(Texts(test))))
 """

@@ -100,7 +100,7 @@ class TestReview:
         model = make_champion(workspace, "m1", 0)
         run(
             workspace.database,
-            "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "
+            "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence) "
             "VALUES (:article, :model, 1, 'uncertain', 'a', 0.5)",
             article=article,
             model=model.id,

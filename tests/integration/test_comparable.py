@@ -18,7 +18,7 @@ from classifier.pipeline.promotion import decisions, evaluation, evaluation_resu
 from classifier.pipeline.promotion.decisions import PromotionQuestion
 from classifier.pipeline.promotion.evaluation_results import EvaluationResults
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
-from classifier.store import writes
+from classifier.store import model_rows
 from classifier.training import data_snapshot
 from tests.support.evaluated_models import add_evaluated, test_articles
 from tests.support.factories import answers as answers_of
@@ -111,7 +111,7 @@ def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_
     assert judged.test_articles == 31
     of_both = query(
         workspace.database,
-        "SELECT count(*), count(DISTINCT (article_id, text_hash, category)) FROM evaluation_predictions "
+        "SELECT count(*), count(DISTINCT (article_id, text_hash, annotated_category)) FROM evaluation_predictions "
         "WHERE evaluation_id = ANY(:ids)",
         ids=list(judged.evaluation_ids),
     )
@@ -224,7 +224,7 @@ class TestTrainedOn:
         champion = add(workspace, "m1", trained_on=[old])
         assert evaluation.evaluate(workspace, "m1").left_out == 1
         with workspace.database.begin() as connection:
-            writes.make_champion(connection, champion.id)
+            model_rows.make_champion(connection, champion.id)
         add(workspace, "m2", trained_on=[])
         found = evaluation.evaluate(workspace, "m2")
         assert (found.left_out, found.metrics.articles) == (0, 2)
@@ -312,7 +312,8 @@ def test_a_promotion_is_judged_again_if_a_model_was_measured_again_meanwhile(wor
                 connection.exec_driver_sql(f"{copy} SELECT {columns} FROM evaluations WHERE model_id = 1")
                 connection.exec_driver_sql(
                     "INSERT INTO evaluation_predictions SELECT (SELECT max(id) FROM evaluations), article_id, "
-                    "text_hash, words, cluster_id, category, baseline, probabilities FROM evaluation_predictions "
+                    "text_hash, words, cluster_id, annotated_category, baseline_category, probabilities "
+                    "FROM evaluation_predictions "
                     "WHERE evaluation_id = 1"
                 )
         return found

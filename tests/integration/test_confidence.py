@@ -18,7 +18,7 @@ from classifier.model import artefact, hardware, temperature_scaling
 from classifier.pipeline.labelling import queue
 from classifier.pipeline.promotion import decisions, evaluation, model_details
 from classifier.pipeline.training import candidate, model_import
-from classifier.store import reads, writes
+from classifier.store import annotated_articles, model_rows
 from classifier.training.recipes import Recipe
 from tests.support.synthetic import COLUMNS, LENIENT, articles, ingest_file, query, run, unlabelled, value
 from tests.support.tiny_models import make_artefact, make_encoder
@@ -47,7 +47,7 @@ def make_champion(place, name, **more):
     files = make_artefact(place.models / name, **more)
     with place.database.begin() as connection:
         model = registry.register(connection, name, files, {})
-        writes.make_champion(connection, model.id)
+        model_rows.make_champion(connection, model.id)
     return model
 
 
@@ -71,10 +71,10 @@ def test_a_training_fits_both_on_validation_articles_alone_and_keeps_them(place,
     make_encoder(tmp_path / "encoder")
     trained = candidate.train(place, RECIPE, encoder_name=str(tmp_path / "encoder"), target_precision=0.5)
     with place.database.connect() as connection:
-        assert asked == {article.text for article in reads.annotated_articles(connection, "validation")}
+        assert asked == {article.text for article in annotated_articles.load_split(connection, "validation")}
     kept = json.loads((Path(trained.artefact) / "classifier.json").read_text())["confidence"]
     ((temperature, threshold, confidence),) = query(
-        place.database, "SELECT temperature, threshold, confidence FROM models"
+        place.database, "SELECT temperature, threshold, calibration FROM models"
     )
     assert confidence == kept
     assert temperature == kept["temperature"]["value"] != 1
@@ -110,7 +110,7 @@ class TestEvaluation:
         stored = query(place.database, "SELECT probabilities FROM evaluation_predictions ORDER BY article_id")
         files = artefact.read_artefact(Path(imported.artefact))
         with place.database.connect() as connection:
-            texts = [article.text for article in reads.annotated_articles(connection, "test")]
+            texts = [article.text for article in annotated_articles.load_split(connection, "test")]
         expected = temperature_scaling.apply(raw(files, texts), files.temperature)
         np.testing.assert_allclose([row for (row,) in stored], expected, rtol=0, atol=1e-6)
 
@@ -143,7 +143,7 @@ def test_a_model_of_before_says_the_same_bits_as_before(place, tmp_path):
     )
     found = np.array([row[1] for row in rows], dtype=np.float32)
     np.testing.assert_array_equal(found, labeller.probabilities([row[0] for row in rows]))
-    assert query(place.database, "SELECT temperature, threshold, confidence FROM models") == [(1.0, None, None)]
+    assert query(place.database, "SELECT temperature, threshold, calibration FROM models") == [(1.0, None, None)]
     assert value(place.database, "SELECT count(*) FROM article_labels WHERE abstained") == 0
 
 
@@ -211,7 +211,7 @@ def test_without_validation_articles_nothing_is_chosen_and_asking_for_it_says_wh
 def test_a_model_from_elsewhere_is_calibrated_on_the_articles_that_are_here(place):
     ((temperature, articles_, wanted),) = query(
         place.database,
-        "SELECT temperature, confidence->'temperature'->'articles', confidence->'threshold'->'target_precision' "
+        "SELECT temperature, calibration->'temperature'->'articles', calibration->'threshold'->'target_precision' "
         "FROM models WHERE threshold IS NOT NULL",
     )
     assert temperature != 1
@@ -243,7 +243,7 @@ def test_near_duplicates_among_the_validation_articles_count_once_for_a_threshol
     ingest_file(place, tmp_path / "again.csv", rows, replace(COLUMNS, split="split"))
     make_artefact(tmp_path / "elsewhere")
     model_import.import_model(place, str(tmp_path / "elsewhere"))
-    counted = "SELECT confidence->'temperature'->'articles', confidence->'threshold'->'articles' FROM models"
+    counted = "SELECT calibration->'temperature'->'articles', calibration->'threshold'->'articles' FROM models"
     clusters = (
         "SELECT count(DISTINCT cluster_id) FROM articles JOIN text_clusters USING (fingerprint) WHERE split = :split"
     )

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from classifier.exceptions import SourceError, SourceUnavailableError
 from classifier.ingest import source_declarations
 from classifier.pipeline.ingest import declared_sources
-from classifier.store import near_duplicate_clusters, writes
+from classifier.store import near_duplicate_clusters, staging
 from tests.support.loopback import frozen
 from tests.support.synthetic import COLUMNS, articles, ingest_file, query, run, unlabelled, value
 from tests.support.waiting import wait_for
@@ -93,13 +93,13 @@ def test_a_database_that_stops_in_the_midst_of_its_rows_is_given_up_and_leaves_n
 def test_the_server_does_not_end_an_ingest_because_it_idles_while_its_source_is_slow(workspace, tmp_path, monkeypatch):
     """A server's or a role's own limit on idle transactions is not the source's, which has a time-out of its own."""
     found = []
-    copy = writes.copy_articles
+    copy = staging.copy_articles
 
     def copied(connection, rows):
         found.append(connection.scalar(text("SHOW idle_in_transaction_session_timeout")))
         copy(connection, rows)
 
-    monkeypatch.setattr(writes, "copy_articles", copied)
+    monkeypatch.setattr(staging, "copy_articles", copied)
     name = workspace.database.url.database
     run(workspace.database, f'ALTER DATABASE "{name}" SET idle_in_transaction_session_timeout = 60000')
     workspace.database.dispose()

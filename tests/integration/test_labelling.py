@@ -20,7 +20,7 @@ from classifier.labelling import claims as claims_module
 from classifier.labelling import worker
 from classifier.labelling.claims import Claims
 from classifier.pipeline.labelling import dead_letters, queue
-from classifier.store import labelling_queue, reads, writes
+from classifier.store import labelling_queue, model_rows, prediction_rows
 from classifier.store.labelling_queue import Selection
 from tests.support import killing
 from tests.support.synthetic import articles, dump, ingest_file, make_champion, query, run, unlabelled, value
@@ -189,7 +189,7 @@ class TestPipeline:
 
     def test_an_error_of_a_write_frees_the_pages_behind_it(self, workspace, tmp_path, champion, monkeypatch):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
-        whole, pages = writes.write_predictions, []
+        whole, pages = prediction_rows.write, []
 
         def fail(*arguments):
             pages.append(arguments)
@@ -197,7 +197,7 @@ class TestPipeline:
                 raise OSError("the disk is full")
             whole(*arguments)
 
-        monkeypatch.setattr(writes, "write_predictions", fail)
+        monkeypatch.setattr(prediction_rows, "write", fail)
         with pytest.raises(OSError, match="disk"):
             worker.label_pages(workspace.database, champion, Fake(), page_size=10)
         assert value(workspace.database, "SELECT count(*) FROM predictions") == 10
@@ -557,7 +557,7 @@ class TestNewChampion:
         queue.label_queue(workspace)
         assert [row[1:] for row in query(workspace.database, labels)] != [row[1:] for row in former]
         with workspace.database.begin() as connection:
-            writes.make_champion(connection, champion.id)
+            model_rows.make_champion(connection, champion.id)
         assert query(workspace.database, labels) == former
         assert queue.label_queue(workspace).labelled == 0
 
@@ -614,5 +614,5 @@ def test_with_a_champion_whose_files_changed_nothing_is_labelled(workspace, tmp_
 
 def test_the_champion_is_read_from_the_database_as_it_was_registered(workspace, champion):
     with workspace.database.connect() as connection:
-        found = reads.champion(connection)
+        found = model_rows.champion(connection)
     assert (found.name, found.categories, found.status) == ("m1", CATEGORIES, "champion")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from classifier.pipeline.monitoring import status
-from classifier.store import labelling_queue, queries, reads, writes
+from classifier.store import dead_letter_rows, labelling_queue, model_rows, prediction_rows, queries
 from tests.support.synthetic import add_articles, add_model, annotate, enqueue, run, value
 
 ARTICLES = (
@@ -26,7 +26,7 @@ def history(database):
     """Twenty thousand labelled articles, which all wait again, and the model that labelled them."""
     with database.begin() as connection:
         model = add_model(connection, "m")
-        writes.make_champion(connection, model)
+        model_rows.make_champion(connection, model)
         connection.execute(text(ARTICLES))
         connection.execute(text(LABELLED), {"model": model})
         connection.execute(text("INSERT INTO labelling_queue SELECT id, 0 FROM articles"))
@@ -55,11 +55,11 @@ def scanned(database, statement, **values):
         ("claim_selected_page", {"first": 0, "last": 1, "size": 64, "after_priority": 0, "after_id": 9000,
                                  "source": "s", "since": None}),
         ("claimed_articles", {"ids": list(range(1000, 3000))}),
-        ("delete_previous", {"model_id": 1, "ids": list(range(1000, 3000))}),
-        ("enqueue_backlog", {"after": 5000, "size": 10_000, "model_id": 1}),
+        ("delete_previous_predictions", {"model_id": 1, "ids": list(range(1000, 3000))}),
+        ("enqueue_backfill_chunk", {"after": 5000, "size": 10_000, "model_id": 1}),
         ("labelling_rate", {"minutes": 15, "most": 1000}),
-        ("backlog_ahead", {}),
-        ("count_articles", {"percent": 1}),
+        ("remaining_backfill", {}),
+        ("label_counts_by_origin", {"percent": 1}),
     ],
 )  # fmt: skip
 def test_no_statement_of_a_page_or_of_the_status_reads_a_whole_table(database, history, name, values):
@@ -91,7 +91,7 @@ class TestStatus:
     def test_counts_few_articles_one_by_one(self, workspace):
         with workspace.database.begin() as connection:
             model = add_model(connection, "m")
-            writes.make_champion(connection, model)
+            model_rows.make_champion(connection, model)
             ids = add_articles(connection, [(f"{n}", f"text {n}", ("train", "test")[n % 2]) for n in range(8)])
             annotate(connection, ids[0], "sport")
             connection.execute(text(LABELLED + " WHERE id % 4 = 2"), {"model": model})
@@ -136,7 +136,7 @@ def test_a_categorys_name_comes_back_as_it_was(connection):
     model = Model(add_model(connection, "m"), "m", "", "", "", names)
     probabilities = np.random.default_rng(0).dirichlet(np.ones(4), 4).astype(np.float32)
     probabilities[np.arange(4), np.arange(4)] += 1
-    writes.write_predictions(connection, model, [QueuedArticle(one, 3, "") for one in ids], probabilities)
+    prediction_rows.write(connection, model, [QueuedArticle(one, 3, "") for one in ids], probabilities)
     rows = connection.execute(text("SELECT * FROM predictions ORDER BY article_id")).all()
     assert [(row.article_id, row.model_id, row.revision, row.category) for row in rows] == [
         (one, model.id, 3, name) for one, name in zip(ids, names, strict=True)
@@ -154,8 +154,8 @@ def test_a_page_that_is_labelled_again_replaces_what_was_there(connection):
     model = Model(add_model(connection, "m"), "m", "", "", "", ("a", "b"))
     for revision, best in ((1, [1, 0]), (2, [0, 1])):
         page = [QueuedArticle(one, revision, "") for one in ids[revision - 1 :]]
-        writes.write_predictions(connection, model, page, np.tile(np.float32(best), (len(page), 1)))
+        prediction_rows.write(connection, model, page, np.tile(np.float32(best), (len(page), 1)))
     rows = connection.execute(text("SELECT revision, category FROM predictions ORDER BY article_id")).all()
     assert rows == [(1, "a"), (2, "b"), (2, "b")]
     assert labelling_queue.count_waiting(connection) == {0: 0, 1: 0}
-    assert reads.dead_letter_count(connection) == 0
+    assert dead_letter_rows.count(connection) == 0

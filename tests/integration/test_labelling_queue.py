@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from classifier.articles import Model, QueuedArticle
-from classifier.store import labelling_queue, reads, writes
+from classifier.store import article_rows, labelling_queue, model_rows, prediction_rows
 from classifier.store.labelling_queue import Selection
 from tests.support.synthetic import (
     add_articles,
@@ -37,7 +37,7 @@ def claim_page(connection, size, *, model=1, selection=ALL, after=labelling_queu
 def predict(connection, model, ids, revision=1):
     """Write a prediction of category "a" for each article."""
     articles = [QueuedArticle(one, revision, "") for one in ids]
-    writes.write_predictions(
+    prediction_rows.write(
         connection, Model(model, "", "", "", "", ("a", "b")), articles, np.tile(np.float32([1, 0]), (len(ids), 1))
     )
 
@@ -47,7 +47,7 @@ def enqueue_backlog(database, model, stretch=STRETCH):
     deadline = time.monotonic() + HANG_S
     while True:
         with database.begin() as connection:
-            if reads.backfilled_to(connection, model) is None:
+            if model_rows.backfilled_to(connection, model) is None:
                 return
             if labelling_queue.enqueue_backfill_chunk(connection, model, stretch) is None:
                 time.sleep(0.01)
@@ -128,7 +128,7 @@ def test_an_article_that_changes_while_it_is_labelled_waits_again(workspace, tmp
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
     with database.begin() as connection:
         model = add_model(connection, "m", macro_f1=0.5)
-        writes.make_champion(connection, model)
+        model_rows.make_champion(connection, model)
     changed = write_csv(tmp_path / "x.csv", [{**row, "text": "changed"} for row in unlabelled(3)])
     with ThreadPoolExecutor(1) as pool:
         with database.begin() as worker:
@@ -157,7 +157,7 @@ class TestBacklog:
                 [{"id": ids[6], "model": model}, {"id": ids[7], "model": before}],
             )
             enqueue(connection, ids[10:12])
-            writes.make_champion(connection, model)
+            model_rows.make_champion(connection, model)
         return model, [one for n, one in enumerate(ids) if n not in {1, 2, 3, 4, 6}]
 
     def test_is_what_the_champion_has_not_labelled(self, database, champion):
@@ -174,7 +174,7 @@ class TestBacklog:
         for commits in (True, True, False, True):
             with database.connect() as connection:
                 labelling_queue.enqueue_backfill_chunk(connection, model, STRETCH)
-                reached.append(reads.backfilled_to(connection, model))
+                reached.append(model_rows.backfilled_to(connection, model))
                 if commits:
                     connection.commit()
         assert reached[2] == reached[3], "the stretch that was lost is done again, and no other"
@@ -191,7 +191,7 @@ class TestBacklog:
         """Its articles look claimed, and have to be labelled again."""
         model, expected = champion
         with database.begin() as connection:
-            former = reads.model(connection, "old")
+            former = model_rows.by_name(connection, "old")
             page = claim_page(connection, 1, model=former.id)
             with database.begin() as other:
                 assert labelling_queue.enqueue_backfill_chunk(other, model, 100) is None
@@ -218,7 +218,7 @@ class TestBacklog:
 
     def test_of_a_model_that_is_not_champion_any_more_is_not_enqueued(self, database, champion):
         with database.begin() as connection:
-            writes.make_champion(connection, reads.model(connection, "old").id)
+            model_rows.make_champion(connection, model_rows.by_name(connection, "old").id)
             assert labelling_queue.enqueue_backfill_chunk(connection, champion[0], 100) is None
         assert len(waiting(database)) == 2
 
@@ -228,7 +228,7 @@ class TestBacklog:
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(2))
         annotated = [{"id": "a1", "text": "the same", "category": "sport"}]
         changed = [{"id": "a0", "text": "changed", "category": ""}]
-        merge = writes.query
+        merge = article_rows.query
 
         with ThreadPoolExecutor(1) as pool:
             started = []
@@ -239,11 +239,11 @@ class TestBacklog:
                     time.sleep(0.2)
                 return merge(name)
 
-            writes.query = slow
+            article_rows.query = slow
             try:
                 ingest_file(workspace, tmp_path / "x.csv", annotated + changed)
             finally:
-                writes.query = merge
+                article_rows.query = merge
             started[0].result(timeout=HANG_S)
         assert len(waiting(database)) == len(expected) + 1
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from classifier.ingest.readers import Columns
-from classifier.store import reads
+from classifier.store import annotated_articles
 from tests.support.synthetic import add_articles, annotate, ingest_file
 
 SPLIT_COLUMNS = Columns("text", "category", "id", "split")
 
 
 def texts(connection, split):
-    return {article.text for article in reads.annotated_articles(connection, split)}
+    return {article.text for article in annotated_articles.load_split(connection, split)}
 
 
 @pytest.mark.parametrize(("split", "kept_from"), [("train", "test"), ("train", "validation"), ("validation", "test")])
@@ -65,5 +65,5 @@ def test_the_newest_annotation_is_the_one_that_counts(connection):
     one, _ = add_articles(connection, [("1", "x", "train"), ("2", "y", "train")])
     for category in ("sport", "tech", "business"):
         annotate(connection, one, category)
-    found = reads.annotated_articles(connection, "train")
+    found = annotated_articles.load_split(connection, "train")
     assert [(article.id, article.category) for article in found] == [(one, "business")]

@@ -14,7 +14,7 @@ from classifier.pipeline.labelling import queue
 from classifier.pipeline.promotion import evaluation
 from classifier.pipeline.training import candidate
 from classifier.settings import Settings
-from classifier.store import writes
+from classifier.store import model_rows
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
 from tests.support.synthetic import COLUMNS, WORDS, ingest_file, query
@@ -67,7 +67,7 @@ def test_what_stands_behind_the_first_chunk_is_learnt_measured_and_labelled(work
 
     with workspace.database.begin() as connection:
         model = registry.find(connection, read_on.model)
-        writes.make_champion(connection, model.id)
+        model_rows.make_champion(connection, model.id)
     waiting = [{**row, "id": f"new-{row['id']}", "category": ""} for row in telling_at_the_end(30, split="train")]
     ingest_file(workspace, tmp_path / "new.csv", waiting)
     assert queue.label_queue(workspace).labelled == len(waiting)

@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 
 from classifier.ingest import readers
 from classifier.pipeline.ingest.units import Ingested
-from classifier.store import staging, writes
+from classifier.store import staging
 from classifier.store.queries import sql
 from tests.support.synthetic import ingest_file, query, run, value
 
@@ -111,8 +111,8 @@ STATEMENTS = {
     "staged_texts": {},
     "keep_rejected": {"run_id": None, "unit": "u"},
     "annotated_categories": {"size": 10_000},
-    "drop_rejected_of_whole_unit": {"source": "s", "unit": "u", "after": 0, "size": 5000},
-    "drop_rejected_of_part": {"source": "s", "unit": "u", "after": 0, "size": 5000},
+    "delete_resolved_of_complete_unit": {"source": "s", "unit": "u", "after": 0, "size": 5000},
+    "delete_resolved_of_partial_unit": {"source": "s", "unit": "u", "after": 0, "size": 5000},
 }
 
 
@@ -134,7 +134,7 @@ INSERT INTO staged_changes (article_id, revision) SELECT id, 1 FROM articles ORD
 INSERT INTO staged_small_changes (article_id, revision, fingerprint, sketch)
 SELECT id, 1, fingerprint, fingerprint FROM articles ORDER BY id;
 INSERT INTO staged_texts (fingerprint, source, external_id) SELECT fingerprint, source, external_id FROM articles;
-INSERT INTO staged_rejected (source, place, reason, row, row_hash)
+INSERT INTO staged_rejected (source, source_position, reason, row, row_hash)
 SELECT source, position, reason, row, row_hash FROM rejected_rows
 """
 
@@ -144,7 +144,7 @@ def staged(workspace):
     """A transaction with 30,000 staged articles, of 30,000 that are there, and as many rejected rows."""
     run(workspace.database, THERE)
     with workspace.database.begin() as connection:
-        writes.stage_articles(connection)
+        staging.create_tables(connection)
         connection.execute(text(STAGED))
         yield connection
 

@@ -18,7 +18,7 @@ from classifier.exceptions import DatabaseNotMigratedError
 from classifier.pipeline.database import upgrade
 from classifier.pipeline.monitoring import status
 from classifier.settings import Settings
-from classifier.store import connections, schema, tables
+from classifier.store import connections, schema, tables, views
 from classifier.workspace import Workspace
 from tests.support.synthetic import dump, query, value
 from tests.support.waiting import HANG_S
@@ -41,13 +41,13 @@ def test_upgrade_makes_the_tables_that_the_code_describes(empty):
 def test_the_view_has_the_columns_that_the_code_describes(empty):
     upgrade.upgrade_schema(empty)
     found = inspect(empty.database).get_columns("article_labels")
-    described = tables.article_labels.columns
+    described = views.article_labels.columns
     assert [column["name"] for column in found] == list(described.keys())
     assert [str(column["type"]) for column in found] == [
         str(column.type.compile(empty.database.dialect)).replace(" WITH TIME ZONE", "") for column in described
     ]
     with empty.database.connect() as connection:
-        assert connection.execute(tables.article_labels.select()).all() == []
+        assert connection.execute(views.article_labels.select()).all() == []
 
 
 def test_no_table_can_be_written_through_a_view(empty):

@@ -20,7 +20,7 @@ from classifier.ingest.fingerprints import fingerprint
 from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import splits_report, units
-from classifier.store import near_duplicate_clusters, reads, schema
+from classifier.store import annotated_articles, near_duplicate_clusters, schema
 from tests.support.synthetic import COLUMNS, dump, ingest_file, query, run, value
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -49,7 +49,7 @@ def split_of(workspace):
 
 def read(workspace, split):
     with workspace.database.connect() as connection:
-        return [article.text for article in reads.annotated_articles(connection, split)]
+        return [article.text for article in annotated_articles.load_split(connection, split)]
 
 
 def seed_dealt(split):
@@ -104,7 +104,7 @@ def test_a_bridge_of_train_and_test_moves_nothing_and_is_trained_on_by_nobody(wo
     assert read(workspace, "train") == [train]
     assert read(workspace, "test") == [test]
     assert read(workspace, "validation") == []
-    assert value(workspace.database, "SELECT count(*) FROM bridges") == 1
+    assert value(workspace.database, "SELECT count(*) FROM cluster_bridges") == 1
     assert splits_report.report_splits(workspace).left_out == {"train": 1, "validation": 0, "test": 0}
 
 
@@ -166,15 +166,15 @@ def test_fingerprints_that_end_in_zeros_are_known_again(workspace, tmp_path):
 def test_the_same_file_twice_changes_nothing_of_the_clusters(workspace, tmp_path):
     rows = [row(f"a{number}", changed(" ".join(words(number % 40)), number)) for number in range(200)]
     ingest_file(workspace, tmp_path / "a.csv", rows, source="s")
-    before = dump(workspace.database, "splits", "clusters", "cluster_bands", "bridges", "articles")
+    before = dump(workspace.database, "splits", "clusters", "cluster_bands", "cluster_bridges", "articles")
     ingest_file(workspace, tmp_path / "a.csv", source="s")
-    assert dump(workspace.database, "splits", "clusters", "cluster_bands", "bridges", "articles") == before
+    assert dump(workspace.database, "splits", "clusters", "cluster_bands", "cluster_bridges", "articles") == before
 
 
 def clusters_of(workspace):
     return {
         name: query(workspace.database, f"SELECT * FROM {name} ORDER BY 1, 2")
-        for name in ("cluster_bands", "bridges", "text_clusters")
+        for name in ("cluster_bands", "cluster_bridges", "text_clusters")
     } | {"splits": query(workspace.database, "SELECT fingerprint, split, cluster_id FROM splits ORDER BY 1")}
 
 
@@ -198,10 +198,10 @@ def test_chunks_and_files_of_any_size_give_the_same_splits(workspace, tmp_path, 
     for start in range(0, len(rows), 11):
         ingest_file(workspace, tmp_path / "a.csv", rows[start : start + 11], source="s")
     assert (split_of(workspace), clusters_of(workspace)) == whole
-    assert whole[1]["bridges"]
+    assert whole[1]["cluster_bridges"]
 
 
-EMPTIED = "TRUNCATE articles, splits, clusters, cluster_bands, bridges CASCADE"
+EMPTIED = "TRUNCATE articles, splits, clusters, cluster_bands, cluster_bridges CASCADE"
 
 
 def test_articles_without_near_duplicates_get_the_same_split_in_any_order(workspace, tmp_path):
@@ -226,7 +226,7 @@ def test_a_data_set_that_grows_tenfold_moves_no_article(workspace, tmp_path):
         assert splits_report.report_splits(workspace).near_duplicates_across == 0
         before = now
     assert len(before) == 600
-    assert value(workspace.database, "SELECT count(*) FROM bridges") > 0
+    assert value(workspace.database, "SELECT count(*) FROM cluster_bridges") > 0
 
 
 def test_a_file_that_is_refused_leaves_no_cluster(workspace, tmp_path):
@@ -316,7 +316,7 @@ def test_bbcs_repeated_texts_never_cross_splits_not_even_with_a_changed_word(wor
     found = split_of(workspace)
     for group in repeated:
         assert len({found[f"{prefix}{number}"] for number in group for prefix in ("", "changed")}) == 1
-    bridges = {bytes(one) for (one,) in query(workspace.database, "SELECT fingerprint FROM bridges")}
+    bridges = {bytes(one) for (one,) in query(workspace.database, "SELECT fingerprint FROM cluster_bridges")}
     for one in rows:
         if fingerprint(one["text"]) not in bridges:
             assert found[one["id"]] == found[one["id"].removeprefix("changed")]
@@ -359,8 +359,7 @@ def test_a_statement_is_given_a_bounded_number_of_ids(workspace, tmp_path, monke
     articles = query(workspace.database, "SELECT id, text_hash, fingerprint FROM articles ORDER BY id")
     ids, hashes, fingerprints = ([*column] for column in zip(*articles, strict=True))
     expected = {bytes(one) for one in fingerprints}
-    monkeypatch.setattr(reads, "_IDS_AT_ONCE", 2)
-    monkeypatch.setattr(near_duplicate_clusters, "_IDS_PER_STATEMENT", 2, raising=False)
+    monkeypatch.setattr(near_duplicate_clusters, "_IDS_PER_STATEMENT", 2)
     sizes = []
     with workspace.database.connect() as connection:
         event.listen(connection, "before_cursor_execute", lambda *given: sizes.append(len(given[3]["ids"])))

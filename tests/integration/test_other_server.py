@@ -18,7 +18,7 @@ from classifier.pipeline.labelling import external_table, queue
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.promotion import decisions, evaluation
 from classifier.settings import Settings
-from classifier.store import writes
+from classifier.store import model_rows
 from classifier.workspace import open_workspace
 from tests.support.postgres import other_server
 from tests.support.synthetic import LENIENT, articles, ingest_file, query, unlabelled
@@ -87,7 +87,7 @@ def test_a_wrong_password_of_somebody_elses_database_is_told_without_it(workspac
         pytest.skip("a server of yours may let anybody in")
     files = make_artefact(workspace.models / "m1")
     with workspace.database.begin() as connection:
-        writes.make_champion(connection, registry.register(connection, "m1", files, {}).id)
+        model_rows.make_champion(connection, registry.register(connection, "m1", files, {}).id)
     wrong = server_url.set(password="wrong-secret").render_as_string(hide_password=False)
     with pytest.raises(SourceUnavailableError, match="password authentication failed") as caught:
         external_table.label_external_table(workspace, wrong, ExternalTable("id", "body", table="news"))

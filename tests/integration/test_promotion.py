@@ -15,7 +15,7 @@ from classifier.evaluation.margins import Margins
 from classifier.exceptions import ArtefactError, ModelNotFoundError, NoChampionError, NotEvaluatedError
 from classifier.pipeline.promotion import decisions as promote
 from classifier.pipeline.promotion import evaluation, gate_result
-from classifier.store import reads, writes
+from classifier.store import model_rows
 from classifier.workspace import Workspace
 from tests.support.evaluated_models import add_evaluated, test_articles
 from tests.support.synthetic import COLUMNS, LENIENT, add_model, articles, ingest_file, query, run, value
@@ -23,7 +23,9 @@ from tests.support.tiny_models import make_artefact
 
 
 def decide(connection, name, verdict="promoted", reason="because"):
-    return registry.decide(connection, reads.model(connection, name), verdict, reason, decided_by="test", statistics={})
+    return registry.decide(
+        connection, model_rows.by_name(connection, name), verdict, reason, decided_by="test", statistics={}
+    )
 
 
 def statuses(connection):
@@ -80,7 +82,7 @@ class TestDecision:
         assert statuses(connection) == {"m1": "champion", "m2": "retired"}
 
     def test_a_pruned_model_is_refused(self, connection):
-        writes.set_status(connection, add_model(connection, "m1"), "pruned")
+        model_rows.set_status(connection, add_model(connection, "m1"), "pruned")
         with pytest.raises(ModelNotFoundError, match="m1: was pruned"):
             decide(connection, "m1")
 

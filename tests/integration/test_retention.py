@@ -30,7 +30,7 @@ from classifier.pipeline.promotion import (
 )
 from classifier.pipeline.promotion.model_files import model_in_use
 from classifier.pipeline.training import candidate, starting_point, training_data, tuning
-from classifier.store import locks, reads
+from classifier.store import annotated_articles, locks, model_rows
 from classifier.training import data_snapshot
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
@@ -54,7 +54,7 @@ def model(workspace):
 
     def one(name, verdict=None, *, seed=0):
         with workspace.database.begin() as connection:
-            parts = {part: reads.annotated_articles(connection, part) for part in ("train", "validation")}
+            parts = {part: annotated_articles.load_split(connection, part) for part in ("train", "validation")}
             files = make_artefact(
                 workspace.models / name, seed=seed, beside={data_snapshot.FILE: data_snapshot.encode_snapshot(parts)}
             )
@@ -68,7 +68,10 @@ def model(workspace):
 
 def newly_annotated(workspace):
     with workspace.database.connect() as connection:
-        return [*reads.annotated_articles(connection, "train"), *reads.annotated_articles(connection, "validation")]
+        return [
+            *annotated_articles.load_split(connection, "train"),
+            *annotated_articles.load_split(connection, "validation"),
+        ]
 
 
 def names(found):
@@ -98,7 +101,7 @@ class TestTheNextTraining:
         model("m1", "promoted")
         last = model("r1", "held")
         with workspace.database.begin() as connection:
-            pruning.writes.set_status(connection, last.id, "pruned")
+            pruning.model_rows.set_status(connection, last.id, "pruned")
         shutil.rmtree(last.artefact)
         assert starting_point.skip_training(workspace, (newly_annotated(workspace),), 1).since == "m1"
 
@@ -204,7 +207,7 @@ class TestModelsInUse:
             model(name, "held")
         model("m1", "promoted")
         with workspace.database.connect() as connection:
-            read = reads.model(connection, "r0")
+            read = model_rows.by_name(connection, "r0")
         with model_in_use(workspace, read):
             assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r1"]
             assert Path(read.artefact).is_dir()

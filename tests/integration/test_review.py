@@ -12,7 +12,7 @@ from classifier.articles import Model, QueuedArticle
 from classifier.exceptions import NoChampionError, ReviewError, SourceError
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.review import conflicts, review_queue, sheets
-from classifier.store import queries, reads, writes
+from classifier.store import annotated_articles, model_rows, prediction_rows, queries
 from tests.integration.test_labelling_cost import LABELLED, scanned
 from tests.support.synthetic import add_articles, add_model, annotate, articles, ingest_file, query, run, value
 
@@ -23,9 +23,9 @@ def label(connection, ids, name="m1", *, as_champion=True, seed=0):
     """Register a model, let it label the articles with any probabilities, and make it champion."""
     model = Model(add_model(connection, name), name, "", "", "", CATEGORIES)
     probabilities = np.random.default_rng(seed).dirichlet(np.ones(2), len(ids)).astype(np.float32)
-    writes.write_predictions(connection, model, [QueuedArticle(one, 1, "") for one in ids], probabilities)
+    prediction_rows.write(connection, model, [QueuedArticle(one, 1, "") for one in ids], probabilities)
     if as_champion:
-        writes.make_champion(connection, model.id)
+        model_rows.make_champion(connection, model.id)
     return model
 
 
@@ -69,7 +69,7 @@ def queue(workspace, reason="reason <> 'audit'"):
 
 def used(workspace, split):
     with workspace.database.connect() as connection:
-        return {article.id: article.category for article in reads.annotated_articles(connection, split)}
+        return {article.id: article.category for article in annotated_articles.load_split(connection, split)}
 
 
 class TestFill:
@@ -93,7 +93,7 @@ class TestFill:
         same = value(
             workspace.database,
             "SELECT count(*) FROM review_queue JOIN predictions USING (article_id, model_id, revision) "
-            "WHERE review_queue.category = predictions.category "
+            "WHERE review_queue.predicted_category = predictions.category "
             "AND review_queue.confidence = predictions.confidence AND queued_at > now() - interval '1 minute'",
         )
         assert same == 15
@@ -148,7 +148,7 @@ class TestFill:
     def test_looks_at_a_share_of_many_articles_and_reads_no_whole_table(self, workspace, monkeypatch):
         with workspace.database.begin() as connection:
             model = add_model(connection, "m")
-            writes.make_champion(connection, model)
+            model_rows.make_champion(connection, model)
             connection.execute(
                 text(
                     "INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split) "
@@ -171,11 +171,19 @@ class TestFill:
         with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
         ids = f"{{{','.join(map(str, range(1, 20000, 40)))}}}"
-        for name in ("review_pool", "review_texts", "waiting_reviews", "count_conflicts", "audited_reviews"):
+        for name in (
+            "review_candidates",
+            "review_candidate_texts",
+            "waiting_reviews",
+            "count_conflicts",
+            "audited_predictions",
+        ):
             statement = queries.sql(name).replace("%", "%%")
             values = {"ids": ids, "model_id": model, "since": None, "percent": 10}
             given = {key: one for key, one in values.items() if f":{key}" in statement}
-            assert scanned(workspace.database, statement, **given) <= {"models", "bridges", "review_queue"}, name
+            assert scanned(workspace.database, statement, **given) <= {"models", "cluster_bridges", "review_queue"}, (
+                name
+            )
 
 
 class TestSheets:

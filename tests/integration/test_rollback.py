@@ -13,7 +13,7 @@ from classifier import registry
 from classifier.exceptions import ArtefactError, ModelNotFoundError, NoChampionError, RollbackError, SettingsError
 from classifier.pipeline.labelling import queue
 from classifier.pipeline.promotion import decisions, history, label_churn, pruning
-from classifier.store import labelling_queue, writes
+from classifier.store import labelling_queue, model_rows
 from tests.support.synthetic import add_model, dump, ingest_file, query, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
 from tests.support.waiting import HANG_S, wait_for
@@ -162,14 +162,14 @@ class TestRollback:
     def test_a_model_that_was_pruned_is_passed_over(self, workspace, champion):
         models = [champion(f"m{number}", number) for number in range(4)]
         with workspace.database.begin() as connection:
-            writes.set_status(connection, models[2].id, "pruned")
+            model_rows.set_status(connection, models[2].id, "pruned")
         assert [decisions.roll_back(workspace).model for _ in range(2)] == ["m1", "m0"]
 
     def test_the_same_model_before_and_after_a_pruned_one_is_not_gone_back_to(self, workspace, champion):
         first, second = champion("m0", 0), champion("m1", 1)
         promote_again(workspace, first)
         with workspace.database.begin() as connection:
-            writes.set_status(connection, second.id, "pruned")
+            model_rows.set_status(connection, second.id, "pruned")
         with pytest.raises(RollbackError, match="no champion before m0"):
             decisions.roll_back(workspace)
 
@@ -217,7 +217,7 @@ class TestRollback:
     def test_to_whom_it_cannot_go_back_is_told(self, workspace, champion, to, error, said):
         champion("m3", 3, promoted=False)
         with workspace.database.begin() as connection:
-            writes.set_status(connection, add_model(connection, "m4"), "pruned")
+            model_rows.set_status(connection, add_model(connection, "m4"), "pruned")
         with pytest.raises(error, match=said):
             decisions.roll_back(workspace, to)
         assert {model for *_, model in labels(workspace)} == {"m2"}
@@ -284,7 +284,7 @@ class TestPrune:
             queue.label_queue(workspace)
         champion("c", 6, promoted=False)
         with workspace.database.begin() as connection:
-            writes.set_status(connection, champion("r", 7, promoted=False).id, "rejected")
+            model_rows.set_status(connection, champion("r", 7, promoted=False).id, "rejected")
 
     def names(self, found):
         return [one.model for one in found]

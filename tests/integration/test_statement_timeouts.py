@@ -33,7 +33,10 @@ def test_a_named_statement_is_called_by_its_name(database, hurried, tmp_path):
         with pytest.raises(StatementTimeoutError) as caught:
             splits_report.report_splits(workspace)
     line = str(caught.value)
-    assert "the statement sizes_by_category took longer than its limit of 0.25 s; run the same command again" in line
+    assert (
+        "the statement annotated_article_counts took longer than its limit of 0.25 s; run the same command again"
+        in line
+    )
     assert "CLASSIFIER_STATEMENT_TIMEOUT_S" in line
     assert "\n" not in line
 

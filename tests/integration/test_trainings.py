@@ -11,7 +11,7 @@ import pytest
 from classifier import registry
 from classifier.exceptions import SettingsError
 from classifier.pipeline.training import candidate, training_data
-from classifier.store import reads
+from classifier.store import annotated_articles, model_rows
 from classifier.training import data_snapshot
 from classifier.training.recipes import Recipe
 from tests.support.synthetic import COLUMNS, annotate, articles, ingest_file, run, value
@@ -37,7 +37,7 @@ def world(workspace, tmp_path):
 def details(workspace, name):
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
-        return registry.open_artefact(model), reads.training(connection, model.id)
+        return registry.open_artefact(model), model_rows.training(connection, model.id)
 
 
 def told(training):
@@ -53,7 +53,10 @@ def test_a_training_keeps_its_data_and_repeats_itself_bit_by_bit(workspace, worl
     assert hashes[0][data_snapshot.FILE] == hashes[1][data_snapshot.FILE] == one["data"]["snapshot_sha256"]
     assert one["data"] == two["data"]
     with workspace.database.connect() as connection:
-        used = [*reads.annotated_articles(connection, "train"), *reads.annotated_articles(connection, "validation")]
+        used = [
+            *annotated_articles.load_split(connection, "train"),
+            *annotated_articles.load_split(connection, "validation"),
+        ]
     assert data_snapshot.read_snapshot(first.directory) == {(one.id, one.text_hash, one.category) for one in used}
     assert (
         hashlib.sha256((first.directory / data_snapshot.FILE).read_bytes()).hexdigest() == hashes[0][data_snapshot.FILE]

@@ -72,7 +72,7 @@ def test_articles_that_a_text_of_two_clusters_connects_stay_together(workspace):
     # clusters of two articles; the first one of every other cluster is in the next cluster, too
     run(workspace.database, "INSERT INTO splits (fingerprint, split, cluster_id) "
         "SELECT fingerprint, split, (id - :first) / 2 FROM articles", first=ids[0])  # fmt: skip
-    run(workspace.database, "INSERT INTO bridges (fingerprint, cluster_id) "
+    run(workspace.database, "INSERT INTO cluster_bridges (fingerprint, cluster_id) "
         "SELECT fingerprint, (id - :first) / 2 + 1 FROM articles WHERE (id - :first) % 4 = 0",
         first=ids[0])  # fmt: skip
     train, validation = training_data.read_training_data(workspace)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from classifier.exceptions import NoChampionError, NotEvaluatedError
 from classifier.pipeline.monitoring import drift_check, drift_history, status
-from classifier.store import queries, reads, reviews, writes
+from classifier.store import annotated_articles, model_rows, queries, reviews
 from classifier.training import data_snapshot
 from classifier.workspace import Workspace
 from tests.integration.test_labelling_cost import history, scanned  # noqa: F401 - a fixture
@@ -30,7 +30,7 @@ def place(workspace):
     test_articles(workspace, 300)
     model = add_evaluated(workspace, "m1", wrong=range(0, 300, 20), confidence=0.95)
     with workspace.database.begin() as connection:
-        writes.make_champion(connection, model.id)
+        model_rows.make_champion(connection, model.id)
     settings = workspace.settings.model_copy(update={"drift_min_articles": 100, "drift_articles": 1000})
     return Workspace(workspace.database, settings), model
 
@@ -61,10 +61,11 @@ def test_what_comes_as_before_gives_no_alarm_and_is_kept(place):
     assert (found.model, found.articles, found.alarms) == ("m1", 200, ())
     kept = query(
         workspace.database,
-        "SELECT articles, audited, confidence, abstained, estimated_accuracy, audited_accuracy, alarms FROM drift_runs",
+        "SELECT articles, audited, mean_confidence, abstained, estimated_accuracy, audited_accuracy, alarms "
+        "FROM drift_runs",
     )
     assert kept == [(200, 0, pytest.approx(0.95), 0.0, pytest.approx(0.95), None, [])]
-    assert value(workspace.database, "SELECT jsonb_array_length(findings) FROM drift_runs") == 5
+    assert value(workspace.database, "SELECT jsonb_array_length(checks) FROM drift_runs") == 5
 
 
 def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
@@ -107,7 +108,7 @@ def test_test_articles_that_the_model_was_trained_on_are_left_out_of_what_it_is_
     """It is surer of them than of any others: beside them, what comes would look worse than it is."""
     workspace, model = place
     with workspace.database.connect() as connection:
-        trained_on = reads.annotated_articles(connection, "test")[:150]
+        trained_on = annotated_articles.load_split(connection, "test")[:150]
     run(
         workspace.database,
         "UPDATE evaluation_predictions SET probabilities = "
@@ -154,7 +155,7 @@ def test_without_a_champion_or_its_evaluation_there_is_nothing_to_watch(workspac
     with pytest.raises(NoChampionError):
         drift_check.check_drift(workspace)
     with workspace.database.begin() as connection:
-        writes.make_champion(connection, add_model(connection, "m1"))
+        model_rows.make_champion(connection, add_model(connection, "m1"))
     with pytest.raises(NotEvaluatedError, match="classifier evaluate --model m1"):
         drift_check.check_drift(workspace)
 
@@ -202,6 +203,6 @@ def test_what_was_found_over_time_outlives_champions_but_alarms_are_the_champion
     assert len(drift_history.read_history(workspace, days=1).looks) == 1
     other = add_evaluated(workspace, "m2", confidence=0.95)
     with workspace.database.begin() as connection:
-        writes.make_champion(connection, other.id)
+        model_rows.make_champion(connection, other.id)
     after = drift_history.read_history(workspace)
     assert (len(after.looks), after.last, after.findings) == (2, None, ())

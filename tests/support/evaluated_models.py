@@ -9,7 +9,7 @@ import numpy as np
 from classifier.articles import Model
 from classifier.model import artefact
 from classifier.pipeline.promotion import evaluation_results
-from classifier.store import evaluations, reads, writes
+from classifier.store import annotated_articles, evaluations, model_rows
 from classifier.training import data_snapshot
 from tests.support.synthetic import add_articles, annotate
 from tests.support.tiny_models import make_artefact
@@ -30,7 +30,7 @@ def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence
     directory = workspace.models / "shared"
     files = artefact.read_artefact(directory) if directory.exists() else make_artefact(directory, CATEGORIES)
     with workspace.database.begin() as connection:
-        model_id = writes.register_model(
+        model_id = model_rows.register(
             connection,
             name=name,
             artefact=str(directory),
@@ -38,7 +38,7 @@ def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence
             categories=CATEGORIES,
             training={},
         )
-        test = reads.annotated_articles(connection, "test")
+        test = annotated_articles.load_split(connection, "test")
         right = np.array([CATEGORIES.index(article.category) for article in test])
         guess = right.copy()
         guess[list(wrong)] = 1 - guess[list(wrong)]
@@ -46,11 +46,11 @@ def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence
         probabilities[np.arange(len(test)), guess] = confidence
         score = float((guess == right).mean())
         values = {"articles": len(test), "accuracy": score, "macro_f1": score, "metrics": {"engine": "synthetic"}}
-        key = writes.add_evaluation(connection, model_id, "test", {**values, "data_sha256": data_snapshot.sha256(test)})
+        key = evaluations.add(connection, model_id, "test", {**values, "data_sha256": data_snapshot.sha256(test)})
         facts = evaluations.articles_by_id(connection, [article.id for article in test])
         baseline = [CATEGORIES[index] for index in guess]
         evaluation_results.save_results(connection, key, test, facts, baseline, probabilities, [None] * len(test))
-        found = reads.model(connection, name)
+        found = model_rows.by_name(connection, name)
     assert found is not None
     return found
 

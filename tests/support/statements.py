@@ -23,20 +23,27 @@ from classifier.ingest.readers import Columns
 from classifier.pipeline.ingest import units
 from classifier.settings import Settings
 from classifier.store import (
+    annotated_articles,
+    article_rows,
     churn_samples,
+    dead_letter_rows,
     drift_runs,
     evaluations,
     ingest_runs,
+    label_statistics,
     labelling_queue,
     model_locks,
+    model_rows,
     near_duplicate_clusters,
+    prediction_rows,
     promotions,
-    reads,
+    rejections,
     reviews,
+    source_states,
+    staging,
     tables,
     text_changes,
     training_runs,
-    writes,
 )
 from classifier.store.evaluations import ArticlePrediction
 from classifier.store.labelling_queue import Selection
@@ -89,7 +96,7 @@ class Database:
 
     def _model(self, status: str) -> Model:
         name = self.connection.scalar(select(tables.models.c.name).where(tables.models.c.status == status))
-        found = reads.model(self.connection, str(name))
+        found = model_rows.by_name(self.connection, str(name))
         assert found is not None
         return found
 
@@ -113,12 +120,12 @@ def _ingest(connection: Connection, database: Database) -> None:
 
 def _reread(connection: Connection, _: Database) -> None:
     """Do what follows the reading of a feed, which never shows all that it has."""
-    writes.stage_articles(connection)
-    ingest_runs.delete_resolved(connection, SOURCE, "/inbox/1.csv", whole=False)
+    staging.create_tables(connection)
+    rejections.delete_resolved(connection, SOURCE, "/inbox/1.csv", complete=False)
 
 
 def _change_a_little(connection: Connection, database: Database) -> None:
-    writes.stage_articles(connection)
+    staging.create_tables(connection)
     ids = database.ids(CHUNK)
     text_changes.add_small_changes(connection, ids, [1] * len(ids), [b""] * len(ids), [b""] * len(ids))
 
@@ -138,14 +145,14 @@ def _label(connection: Connection, database: Database) -> None:
     labelling_queue.claim(connection, model.id, PAGE, Selection())
     page = [QueuedArticle(one, 1, "") for one in database.ids(PAGE)]
     width = len(model.categories)
-    writes.write_predictions(connection, model, page, np.full((len(page), width), 1 / width, np.float32))
-    writes.add_dead_letter(connection, model.id, page[0], "synthetic")
+    prediction_rows.write(connection, model, page, np.full((len(page), width), 1 / width, np.float32))
+    dead_letter_rows.add(connection, model.id, page[0], "synthetic")
 
 
 def _evaluate(connection: Connection, database: Database) -> None:
     model, ids = database.candidate, database.ids(EVALUATED)
     values = {"data_sha256": "", "articles": 1, "accuracy": 1.0, "macro_f1": 1.0, "metrics": {}}
-    key = writes.add_evaluation(connection, model.id, "test", values)
+    key = evaluations.add(connection, model.id, "test", values)
     columns: dict[str, list[Any]] = {
         "ids": ids,
         "hashes": [b""] * len(ids),
@@ -196,14 +203,12 @@ def _train(connection: Connection, database: Database) -> None:
 
 def _promote(connection: Connection, database: Database) -> None:
     champion, candidate = database.champion, database.candidate
-    writes.lock_champion(connection)
-    writes.register_model(connection, name="new", artefact="", manifest_sha256="", categories=("a",), training={})
-    writes.set_threshold(connection, candidate.id, 0.5, {})
-    writes.make_champion(connection, candidate.id)
-    writes.set_status(connection, champion.id, "retired")
-    writes.record_promotion(
-        connection, candidate.id, previous_id=champion.id, verdict="promoted", reason="", decided_by=""
-    )
+    model_rows.lock_champion(connection)
+    model_rows.register(connection, name="new", artefact="", manifest_sha256="", categories=("a",), training={})
+    model_rows.set_threshold(connection, candidate.id, 0.5, {})
+    model_rows.make_champion(connection, candidate.id)
+    model_rows.set_status(connection, champion.id, "retired")
+    promotions.record(connection, candidate.id, previous_id=champion.id, verdict="promoted", reason="", decided_by="")
     labelling_queue.enqueue_backfill_chunk(connection, candidate.id, CHUNK)
 
 
@@ -226,45 +231,47 @@ def _own_table(connection: Connection, database: Database) -> None:
 
 
 CALLS: Mapping[str, Call] = {
-    "ingest_runs.last_success": lambda c, _: reads.last_success(c, SOURCE),
-    "ingest_runs.remember": lambda c, _: ingest_runs.save_source_state(
-        c, SOURCE, "/inbox/1.csv", {"config_sha256": b""}
+    "ingest_runs.last_success": lambda c, _: ingest_runs.last_success(c, SOURCE),
+    "source_states.save": lambda c, _: source_states.save(c, SOURCE, "/inbox/1.csv", {"config_sha256": b""}),
+    "churn_samples.stream_articles": lambda c, d: churn_samples.stream_articles(c, d.ids(EVALUATED), d.champion.id),
+    "churn_samples.stream_articles without a champion": lambda c, d: churn_samples.stream_articles(
+        c, d.ids(EVALUATED), None
     ),
-    "churn_samples.articles": lambda c, d: churn_samples.stream_articles(c, d.ids(EVALUATED), d.champion.id),
-    "churn_samples.articles without a champion": lambda c, d: churn_samples.stream_articles(c, d.ids(EVALUATED), None),
-    "churn_samples.to_label": lambda c, _: churn_samples.count_to_label(c),
-    "evaluations.articles": lambda c, d: evaluations.evaluated_articles(c, d.candidate.id),
+    "churn_samples.count_to_label": lambda c, _: churn_samples.count_to_label(c),
+    "evaluations.evaluated_articles": lambda c, d: evaluations.evaluated_articles(c, d.candidate.id),
     "evaluations.probabilities": lambda c, d: evaluations.probabilities(c, d.candidate.id, len(d.candidate.categories)),
     "evaluations.articles_by_id": lambda c, d: evaluations.articles_by_id(c, d.ids(EVALUATED)),
     "evaluations.has_predictions": lambda c, d: evaluations.has_predictions(c, d.candidate.id),
     "evaluations.add_predictions": _evaluate,
-    "labelling_queue.ahead": lambda c, _: labelling_queue.remaining_backfill(c),
+    "labelling_queue.remaining_backfill": lambda c, _: labelling_queue.remaining_backfill(c),
     "labelling_queue.claim of a source": lambda c, d: labelling_queue.claim(
         c, d.champion.id, PAGE, Selection(source=SOURCE), (0, 1000)
     ),
-    "labelling_queue.no_page_open": lambda c, d: labelling_queue.try_lock_pages(c, d.champion.id),
-    "labelling_queue.rate": lambda c, _: labelling_queue.labelling_rate(c),
-    "labelling_queue.retry_dead_letters": lambda c, _: labelling_queue.retry_dead_letters(c, source=None, model=None),
-    "labelling_queue.waiting": lambda c, _: labelling_queue.count_waiting(c),
+    "labelling_queue.try_lock_pages": lambda c, d: labelling_queue.try_lock_pages(c, d.champion.id),
+    "labelling_queue.labelling_rate": lambda c, _: labelling_queue.labelling_rate(c),
+    "dead_letter_rows.retry": lambda c, _: dead_letter_rows.retry(c, source=None, model=None),
+    "labelling_queue.count_waiting": lambda c, _: labelling_queue.count_waiting(c),
     "near_duplicate_clusters.article_splits": lambda c, d: near_duplicate_clusters.article_splits(
         c, [(SOURCE, f"a{number}") for number in d.ids(CHUNK)]
     ),
     "near_duplicate_clusters.articles_near": lambda c, d: near_duplicate_clusters.articles_near(
         c, d.ids(CHUNK), {b"none"}
     ),
-    "near_duplicate_clusters.fingerprints_of": lambda c, d: near_duplicate_clusters.unchanged_fingerprints(
+    "near_duplicate_clusters.unchanged_fingerprints": lambda c, d: near_duplicate_clusters.unchanged_fingerprints(
         c, d.ids(CHUNK), [number.to_bytes(32, "big") for number in d.ids(CHUNK)]
     ),
     "near_duplicate_clusters.cluster_splits": lambda c, d: near_duplicate_clusters.cluster_splits(c, d.ids(CHUNK)),
-    "near_duplicate_clusters.homes": lambda c, _: near_duplicate_clusters.clusters_of_bands(c, range(16 * CHUNK)),
+    "near_duplicate_clusters.clusters_of_bands": lambda c, _: near_duplicate_clusters.clusters_of_bands(
+        c, range(16 * CHUNK)
+    ),
     "near_duplicate_clusters.insert_bands": lambda c, _: near_duplicate_clusters.insert_bands(
         c, np.arange(200).reshape(-1, 2)
     ),
-    "near_duplicate_clusters.undecide_unclustered": lambda c, _: near_duplicate_clusters.take_unclustered_splits(
+    "near_duplicate_clusters.take_unclustered_splits": lambda c, _: near_duplicate_clusters.take_unclustered_splits(
         c, 5000
     ),
-    "near_duplicates, after waiting": lambda c, _: near_duplicate_clusters._still_merging(c, "a", 1),
-    "near_duplicate_clusters.decided": lambda c, d: near_duplicate_clusters.fingerprints_with_split(
+    "near_duplicate_clusters, after waiting": lambda c, _: near_duplicate_clusters._still_merging(c, "a", 1),
+    "near_duplicate_clusters.fingerprints_with_split": lambda c, d: near_duplicate_clusters.fingerprints_with_split(
         c, d.fingerprints(CHUNK)
     ),
     "an ingest's clusters": _cluster,
@@ -275,69 +282,73 @@ CALLS: Mapping[str, Call] = {
     "a training": _train,
     "a promotion": _promote,
     "a table of one's own": _own_table,
-    "promotions.count_predictions": lambda c, d: promotions.count_predictions(c, d.champion.id, 1, 200),
-    "promotions.ever_labelled": lambda c, d: promotions.ever_labelled(c, d.champion.id),
-    "promotions.delete_predictions": lambda c, d: promotions.delete_predictions(c, d.champion.id, 1, 200),
-    "promotions.drop_labelled": lambda c, d: promotions.drop_labelled(c, d.champion.id, after=0, size=CHUNK),
+    "prediction_rows.count": lambda c, d: prediction_rows.count(c, d.champion.id, 1, 200),
+    "model_rows.was_champion": lambda c, d: model_rows.was_champion(c, d.champion.id),
+    "prediction_rows.delete": lambda c, d: prediction_rows.delete(c, d.champion.id, 1, 200),
+    "labelling_queue.dequeue_labelled": lambda c, d: labelling_queue.dequeue_labelled(
+        c, d.champion.id, after=0, size=CHUNK
+    ),
     "promotions.history": lambda c, _: promotions.history(c),
-    "promotions.last_article": lambda c, _: promotions.last_article(c),
+    "article_rows.last_id": lambda c, _: article_rows.last_id(c),
     "promotions.prunable": lambda c, _: promotions.prunable(c, keep=0),
     "promotions.rollback_target": lambda c, d: promotions.rollback_target(c, d.champion.id),
-    "promotions.set_pruned": lambda c, d: promotions.set_pruned(c, d.candidate.id),
-    "reads.annotated_articles of train": lambda c, _: reads.annotated_articles(c, "train"),
-    "reads.annotated_articles of validation": lambda c, _: reads.annotated_articles(c, "validation"),
-    "reads.annotated_articles of test": lambda c, _: reads.annotated_articles(c, "test"),
-    "reads.clusters_of_articles": lambda c, d: list(reads.clusters_of_articles(c, d.ids(CHUNK))),
-    "reads.articles_by_label": lambda c, d: reads.articles_by_label(c, share=500 / d.articles),
-    "reads.articles_by_label of all": lambda c, _: reads.articles_by_label(c),
-    "reads.backfilled_to": lambda c, d: reads.backfilled_to(c, d.champion.id),
-    "reads.confidence": lambda c, d: reads.confidence(c, d.champion.id),
-    "reads.dead_letter_count": lambda c, _: reads.dead_letter_count(c),
-    "reads.dead_letters": lambda c, _: reads.dead_letters(c, source=SOURCE, model="m19", limit=51),
-    "reads.decisions": lambda c, d: reads.decisions(c, d.champion.id),
-    "reads.is_champion": lambda c, d: reads.is_champion(c, d.champion.id),
-    "reads.labels_by_category": lambda c, d: reads.labels_by_category(c, share=500 / d.articles),
-    "reads.labels_by_day": lambda c, d: reads.labels_by_day(c, d.week_ago, share=500 / d.articles),
-    "reads.last_runs": lambda c, _: reads.last_runs(c, source=SOURCE),
-    "reads.last_trained_model": lambda c, _: reads.last_trained_model(c),
-    "reads.model_of_id": lambda c, d: reads.model_of_id(c, d.champion.id),
-    "reads.models_with_scores": lambda c, _: reads.models_with_scores(c),
-    "reads.newest_evaluation": lambda c, d: reads.newest_evaluation(c, d.champion.id),
-    "reads.newest_model": lambda c, _: reads.newest_model(c),
-    "reads.rejected": lambda c, _: reads.rejected(c, limit=51),
-    "reads.rejected of a source": lambda c, _: reads.rejected(c, source="another", limit=51),
-    "reads.rejected_rows": lambda c, _: reads.rejected_rows(c),
-    "reads.share_to_count": lambda c, _: reads.share_to_count(c, 100_000),
-    "reads.sizes_by_category": lambda c, _: reads.sizes_by_category(c),
-    "reads.source_state": lambda c, _: reads.source_state(c, SOURCE, "/inbox/1.csv"),
-    "reads.training": lambda c, d: reads.training(c, d.champion.id),
+    "model_rows.set_pruned": lambda c, d: model_rows.set_pruned(c, d.candidate.id),
+    "annotated_articles.load_split of train": lambda c, _: annotated_articles.load_split(c, "train"),
+    "annotated_articles.load_split of validation": lambda c, _: annotated_articles.load_split(c, "validation"),
+    "annotated_articles.load_split of test": lambda c, _: annotated_articles.load_split(c, "test"),
+    "near_duplicate_clusters.clusters_of_articles": lambda c, d: list(
+        near_duplicate_clusters.clusters_of_articles(c, d.ids(CHUNK))
+    ),
+    "label_statistics.count_by_origin": lambda c, d: label_statistics.count_by_origin(c, share=500 / d.articles),
+    "label_statistics.count_by_origin of all": lambda c, _: label_statistics.count_by_origin(c),
+    "model_rows.backfilled_to": lambda c, d: model_rows.backfilled_to(c, d.champion.id),
+    "model_rows.calibration": lambda c, d: model_rows.calibration(c, d.champion.id),
+    "dead_letter_rows.count": lambda c, _: dead_letter_rows.count(c),
+    "dead_letter_rows.newest": lambda c, _: dead_letter_rows.newest(c, source=SOURCE, model="m19", limit=51),
+    "promotions.of_model": lambda c, d: promotions.of_model(c, d.champion.id),
+    "model_rows.is_champion": lambda c, d: model_rows.is_champion(c, d.champion.id),
+    "label_statistics.count_by_category": lambda c, d: label_statistics.count_by_category(c, share=500 / d.articles),
+    "label_statistics.count_by_day": lambda c, d: label_statistics.count_by_day(c, d.week_ago, share=500 / d.articles),
+    "ingest_runs.newest": lambda c, _: ingest_runs.newest(c, source=SOURCE),
+    "model_rows.last_trained": lambda c, _: model_rows.last_trained(c),
+    "model_rows.by_id": lambda c, d: model_rows.by_id(c, d.champion.id),
+    "model_rows.list_with_scores": lambda c, _: model_rows.list_with_scores(c),
+    "evaluations.newest": lambda c, d: evaluations.newest(c, d.champion.id),
+    "model_rows.newest": lambda c, _: model_rows.newest(c),
+    "rejections.newest": lambda c, _: rejections.newest(c, limit=51),
+    "rejections.newest of a source": lambda c, _: rejections.newest(c, source="another", limit=51),
+    "rejections.count": lambda c, _: rejections.count(c),
+    "label_statistics.sample_share": lambda c, _: label_statistics.sample_share(c, 100_000),
+    "annotated_articles.count_by_category_and_split": lambda c, _: annotated_articles.count_by_category_and_split(c),
+    "source_states.find": lambda c, _: source_states.find(c, SOURCE, "/inbox/1.csv"),
+    "model_rows.training": lambda c, d: model_rows.training(c, d.champion.id),
     "reviews.annotated_categories": lambda c, _: reviews.annotated_categories(c, 1000),
-    "reviews.rewritten": lambda c, d: reviews.rewritten_articles(c, d.champion.id, 100),
-    "reviews.articles": lambda c, d: reviews.articles_by_id(c, d.ids(CHUNK)),
-    "reviews.audited": lambda c, d: reviews.audited_predictions(c, d.champion.id, None),
-    "reviews.audited since": lambda c, d: reviews.audited_predictions(c, d.champion.id, d.week_ago),
-    "reviews.categories": lambda c, _: reviews.model_categories(c),
-    "reviews.categories_of_people": lambda c, _: reviews.human_categories(c),
-    "reviews.conflicts": lambda c, _: reviews.count_conflicts(c),
+    "reviews.rewritten_articles": lambda c, d: reviews.rewritten_articles(c, d.champion.id, 100),
+    "reviews.articles_by_id": lambda c, d: reviews.articles_by_id(c, d.ids(CHUNK)),
+    "reviews.audited_predictions": lambda c, d: reviews.audited_predictions(c, d.champion.id, None),
+    "reviews.audited_predictions since": lambda c, d: reviews.audited_predictions(c, d.champion.id, d.week_ago),
+    "reviews.model_categories": lambda c, _: reviews.model_categories(c),
+    "reviews.human_categories": lambda c, _: reviews.human_categories(c),
+    "reviews.count_conflicts": lambda c, _: reviews.count_conflicts(c),
     "reviews.disagreements": lambda c, _: reviews.disagreements(c, settled=False),
     "reviews.disagreements of an article": lambda c, _: reviews.disagreements(c, settled=True, article_id=77),
     "reviews.disagreements settled": lambda c, _: reviews.disagreements(c, settled=True),
-    "reviews.has_opinion": lambda c, d: reviews.has_human_annotation(c, d.ids(10)[5]),
+    "reviews.has_human_annotation": lambda c, d: reviews.has_human_annotation(c, d.ids(10)[5]),
     "reviews.known_categories": lambda c, _: reviews.known_categories(c, ["category 0001", "none"]),
-    "reviews.pool": lambda c, d: reviews.candidate_pool(c, d.champion.id, share=500 / d.articles),
-    "reviews.queued": lambda c, d: reviews.queued_revisions(c, d.ids(CHUNK)),
-    "reviews.said": lambda c, d: reviews.last_annotation(c, d.ids(10)[5], "ann"),
-    "reviews.texts": lambda c, d: reviews.candidate_texts(c, d.champion.id, d.ids(CHUNK)),
-    "reviews.waiting": lambda c, d: reviews.waiting_reviews(c, d.champion.id),
-    "models' files": _lock_files,
-    "training_runs.last_of": lambda c, d: training_runs.last_of_model(c, d.champion.id),
-    "training_runs.under_way": lambda c, _: training_runs.running(c),
+    "reviews.candidate_pool": lambda c, d: reviews.candidate_pool(c, d.champion.id, share=500 / d.articles),
+    "reviews.queued_revisions": lambda c, d: reviews.queued_revisions(c, d.ids(CHUNK)),
+    "reviews.last_annotation": lambda c, d: reviews.last_annotation(c, d.ids(10)[5], "ann"),
+    "reviews.candidate_texts": lambda c, d: reviews.candidate_texts(c, d.champion.id, d.ids(CHUNK)),
+    "reviews.waiting_reviews": lambda c, d: reviews.waiting_reviews(c, d.champion.id),
+    "model_locks": _lock_files,
+    "training_runs.last_of_model": lambda c, d: training_runs.last_of_model(c, d.champion.id),
+    "training_runs.running": lambda c, _: training_runs.running(c),
     "drift_runs.add": lambda c, d: drift_runs.add(
-        c, {"model_id": d.champion.id, "articles": 1, "audited": 1, "findings": [], "alarms": []}
+        c, {"model_id": d.champion.id, "articles": 1, "audited": 1, "checks": [], "alarms": []}
     ),
     "drift_runs.alarm_since": lambda c, d: drift_runs.alarm_since(c, d.champion.id, "length"),
-    "drift_runs.last": lambda c, _: drift_runs.last_of_champion(c),
-    "drift_runs.newest": lambda c, d: drift_runs.newest_labelled(c, d.champion.id, since=d.week_ago, size=25),
-    "drift_runs.over_time": lambda c, d: drift_runs.history(c, since=d.week_ago),
+    "drift_runs.last_of_champion": lambda c, _: drift_runs.last_of_champion(c),
+    "drift_runs.newest_labelled": lambda c, d: drift_runs.newest_labelled(c, d.champion.id, since=d.week_ago, size=25),
+    "drift_runs.history": lambda c, d: drift_runs.history(c, since=d.week_ago),
     "an ingest": _ingest,
 }

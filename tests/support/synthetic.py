@@ -16,7 +16,7 @@ from classifier.articles import Model
 from classifier.evaluation.margins import Margins
 from classifier.ingest.readers import Columns
 from classifier.pipeline.ingest import units
-from classifier.store import writes
+from classifier.store import evaluations, model_rows
 from tests.support.tiny_models import make_artefact
 
 WORDS = {
@@ -126,12 +126,12 @@ def add_model(
     connection, name: str, *, macro_f1: float | None = None, data: str = "d", directory: str = "/none"
 ) -> int:
     """Register a model past the training; with `macro_f1`, evaluated."""
-    model_id = writes.register_model(
+    model_id = model_rows.register(
         connection, name=name, artefact=directory, manifest_sha256="0", categories=("a", "b"), training={}
     )
     if macro_f1 is not None:
         values = {"data_sha256": data, "articles": 9, "accuracy": macro_f1, "macro_f1": macro_f1, "metrics": {}}
-        writes.add_evaluation(connection, model_id, "test", values)
+        evaluations.add(connection, model_id, "test", values)
     return model_id
 
 
@@ -140,5 +140,5 @@ def make_champion(workspace, name: str, seed: int) -> Model:
     files = make_artefact(workspace.models / name, seed=seed)
     with workspace.database.begin() as connection:
         model = registry.register(connection, name, files, {})
-        writes.make_champion(connection, model.id)
+        model_rows.make_champion(connection, model.id)
     return model

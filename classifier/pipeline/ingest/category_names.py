@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from classifier import names
 from classifier.ingest.validation import Chunk
-from classifier.store import reads, reviews
+from classifier.store import model_rows, reviews
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class CategoryNames:
 
 
 def _known(connection: Connection) -> set[str]:
-    champion = reads.champion(connection)
+    champion = model_rows.champion(connection)
     return {*reviews.annotated_categories(connection, MAX_NAMES), *(champion.categories if champion else ())}
 
 

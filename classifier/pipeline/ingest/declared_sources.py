@@ -14,7 +14,7 @@ from classifier.pipeline.ingest import run_records
 from classifier.pipeline.ingest.unit_discovery import Resolve, UnitDiscovery
 from classifier.pipeline.ingest.units import Ingested, Reading, Unit, ingest_units
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import ingest_runs
 from classifier.workspace import Workspace
 
 CHECKED_ROWS = 10_000
@@ -77,7 +77,7 @@ def due_sources(
     """
     present = now or datetime.now(UTC)
     with workspace.database.connect() as connection:
-        last = {source.name: reads.last_success(connection, source.name) for source in declared}
+        last = {source.name: ingest_runs.last_success(connection, source.name) for source in declared}
     return [source for source in declared if _is_due(source.group, last[source.name], present)]
 
 

@@ -14,7 +14,7 @@ from classifier.exceptions import SourceError
 from classifier.ingest import object_store
 from classifier.ingest.text_files import SourceFile
 from classifier.pipeline.ingest.run_records import IngestRun
-from classifier.store import ingest_runs, reads
+from classifier.store import source_states
 
 TICK = timedelta(seconds=2)
 """A file that is changed twice within its clock's tick looks the same: a younger one is read to be sure."""
@@ -51,7 +51,7 @@ class FileStates:
 
     def _seen(self, name: str) -> Any:
         with self.run.database.connect() as connection:
-            seen = reads.source_state(connection, self.run.source, name)
+            seen = source_states.find(connection, self.run.source, name)
         return seen if seen is not None and bytes(seen.config_sha256) == self.digest else None
 
     def _save_unchanged(
@@ -63,7 +63,7 @@ class FileStates:
 
     def _save(self, file: SourceFile, values: Mapping[str, Any], connection: Connection) -> None:
         state = {"config_sha256": self.digest, **values}
-        ingest_runs.save_source_state(connection, self.run.source, object_store.address(file), state)
+        source_states.save(connection, self.run.source, object_store.address(file), state)
 
 
 def _untouched(seen: Any, stamp: object_store.FileStamp) -> bool:

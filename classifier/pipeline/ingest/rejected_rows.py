@@ -16,7 +16,7 @@ from classifier.pipeline.ingest import declared_sources, run_records
 from classifier.pipeline.ingest.unit_discovery import Resolve
 from classifier.pipeline.ingest.units import Options, Unit, file_unit
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import rejections
 from classifier.workspace import Workspace
 
 
@@ -48,7 +48,7 @@ def list_rejected(
 ) -> list[RejectedRowDetails]:
     """List the rejected rows, newest first."""
     with workspace.database.connect() as connection:
-        rows = reads.rejected(connection, source=source, limit=limit)
+        rows = rejections.newest(connection, source=source, limit=limit)
     return [
         RejectedRowDetails(row.source, row.unit, row.position, row.reason, row.row, row.rejected_at) for row in rows
     ]
@@ -80,7 +80,7 @@ def retry_rejected(
 
 def _rejected(workspace: Workspace, source: str | None) -> list[Any]:
     with workspace.database.connect() as connection:
-        return list(reads.rejected(connection, source=source))
+        return list(rejections.newest(connection, source=source))
 
 
 def _read_again(

@@ -13,7 +13,7 @@ from classifier.ingest.fingerprints import fingerprint
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.training import training_data
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import annotated_articles
 from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
 
@@ -57,7 +57,7 @@ def report_splits(workspace: Workspace, proportions: Proportions | None = None) 
     """
     aim = dict(zip(SPLITS, (proportions or Proportions()).shares, strict=True))
     with workspace.database.connect() as connection:
-        counts = reads.sizes_by_category(connection)
+        counts = annotated_articles.count_by_category_and_split(connection)
     left_out, across = _near_duplicates(workspace, counts)
     categories = sorted({category for category, _ in counts}, key=lambda one: (one is None, one or ""))
     by_category = {one: {split: counts.get((one, split), 0) for split in SPLITS} for one in categories}
@@ -97,7 +97,7 @@ def _near_duplicates(
 def _read(workspace: Workspace, left_out: dict[Split, int]) -> list[SpooledArticles]:
     """Return what is tested on, validated on and trained on; take what is read off its split's count."""
     with workspace.database.connect() as connection:
-        test = spool(reads.stream_annotated_articles(connection, "test"), workspace.settings.home)
+        test = spool(annotated_articles.stream_split(connection, "test"), workspace.settings.home)
     parts = training_data.split_training_data(workspace)
     left_out["test"] -= len(test)
     left_out["train"] -= len(parts.train)

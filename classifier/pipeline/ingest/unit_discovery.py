@@ -23,7 +23,7 @@ from classifier.ingest.text_files import SourceFile
 from classifier.pipeline.ingest.file_states import FileStates
 from classifier.pipeline.ingest.run_records import IngestRun
 from classifier.pipeline.ingest.units import Problem, Reading, Unit
-from classifier.store import ingest_runs, reads
+from classifier.store import source_states
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +123,11 @@ class UnitDiscovery:
         if self.again is not None:
             return None
         with self.run.database.connect() as connection:
-            seen = reads.source_state(connection, self.source.name, name)
+            seen = source_states.find(connection, self.source.name, name)
         return seen if seen is not None and bytes(seen.config_sha256) == self.source.digest else None
 
     def _remember(self, name: str, values: Mapping[str, Any], connection: Connection) -> None:
-        ingest_runs.save_source_state(
-            connection, self.source.name, name, {"config_sha256": self.source.digest, **values}
-        )
+        source_states.save(connection, self.source.name, name, {"config_sha256": self.source.digest, **values})
 
     def _remember_alone(self, name: str, values: Mapping[str, Any]) -> None:
         if self.dry:

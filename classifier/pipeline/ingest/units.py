@@ -24,7 +24,7 @@ from classifier.pipeline.ingest import kept_annotations, run_records
 from classifier.pipeline.ingest.category_names import CategoryNames
 from classifier.pipeline.ingest.split_assignment import Signer, SplitAssigner
 from classifier.pipeline.use_case import use_case
-from classifier.store import connections, ingest_runs, near_duplicate_clusters, staging, writes
+from classifier.store import article_rows, connections, ingest_runs, near_duplicate_clusters, rejections, staging
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -198,16 +198,16 @@ class Unit:
         """
         if len(self.name.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_BYTES:
             raise SourceError(
-                f"{shorten_name(self.name, 300)}: its address is longer than {MAX_ADDRESS_BYTES} bytes, and what was read "
-                "cannot be kept under it; move it"
+                f"{shorten_name(self.name, 300)}: its address is longer than {MAX_ADDRESS_BYTES} bytes, and what was "
+                "read cannot be kept under it; move it"
             )
         with self.run.database.begin() as connection:
-            writes.stage_articles(connection)
+            staging.create_tables(connection)
             categories = CategoryNames()
             read, rejected, staged = self._stage(connection, categories)
             # the first lock that other ingests need: nothing is read any more
             near_duplicate_clusters.wait_for_other_ingests(connection, self.run.source)
-            ingest_runs.keep_rejected(connection, run_id=self.run.id, unit=self.name)
+            rejections.keep_staged(connection, run_id=self.run.id, unit=self.name)
             if refused := self._refuses(read, rejected):
                 counts = {"files": 1, "read": read, "rejected": rejected}
                 ingest_runs.add_to_run(connection, self.run.id, counts)
@@ -226,7 +226,7 @@ class Unit:
         """Merge what is staged, and write down in the same transaction what that did."""
         SplitAssigner(connection, self.run.split_key, self.proportions).decide_staged()
         kept_annotations.note_small_changes(connection)
-        merged = writes.merge_articles(connection)
+        merged = article_rows.merge_staged(connection)
         done = Ingested(
             files=1,
             read=read,
@@ -238,7 +238,7 @@ class Unit:
             annotations=merged.annotations,
             enqueued=merged.enqueued,
         )
-        ingest_runs.delete_resolved(connection, self.run.source, self.name, whole=self.whole)
+        rejections.delete_resolved(connection, self.run.source, self.name, complete=self.whole)
         ingest_runs.add_to_run(connection, self.run.id, asdict(done))
         self.remember(connection)
         return done
@@ -257,7 +257,7 @@ class Unit:
                     rows = chunk.rows.rename(columns={"split": "own_split"})
                     categories.add(chunk)
                     signer.add(rows)
-                    writes.copy_articles(connection, rows)
+                    staging.copy_articles(connection, rows)
                 self.on_rows(len(chunk.rows) + len(chunk.rejected))
                 staging.copy_rejected(connection, chunk.rejected)
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)

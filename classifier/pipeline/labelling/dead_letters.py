@@ -7,7 +7,7 @@ from datetime import datetime
 
 from classifier import registry
 from classifier.pipeline.use_case import use_case
-from classifier.store import labelling_queue, reads
+from classifier.store import dead_letter_rows
 from classifier.workspace import Workspace
 
 
@@ -45,7 +45,7 @@ def list_dead_letters(
     """
     with workspace.database.connect() as connection:
         name = registry.find(connection, model).name if model else None
-        rows = reads.dead_letters(connection, source=source, model=name, limit=limit)
+        rows = dead_letter_rows.newest(connection, source=source, model=name, limit=limit)
     return [DeadLetter(*row) for row in rows]
 
 
@@ -60,4 +60,4 @@ def retry_dead_letters(
     """
     with workspace.database.begin() as connection:
         name = registry.find(connection, model).name if model else None
-        return RetriedDeadLetters(*labelling_queue.retry_dead_letters(connection, source=source, model=name))
+        return RetriedDeadLetters(*dead_letter_rows.retry(connection, source=source, model=name))

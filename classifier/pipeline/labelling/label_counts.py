@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from classifier.pipeline.monitoring.status import COUNTED
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import label_statistics
 from classifier.workspace import Workspace
 
 DAYS = 30
@@ -51,10 +51,10 @@ def count_labels(workspace: Workspace, *, days: int = DAYS) -> LabelCounts:
     today = datetime.now(UTC).date()
     first = today - timedelta(days=days - 1)
     with workspace.database.connect() as connection:
-        share = reads.share_to_count(connection, WRITTEN, table="predictions")
-        written = reads.labels_by_day(connection, datetime.combine(first, time(), UTC), share=share)
-        counted = reads.share_to_count(connection, COUNTED)
-        found = reads.labels_by_category(connection, share=counted)
+        share = label_statistics.sample_share(connection, WRITTEN, table="predictions")
+        written = label_statistics.count_by_day(connection, datetime.combine(first, time(), UTC), share=share)
+        counted = label_statistics.sample_share(connection, COUNTED)
+        found = label_statistics.count_by_category(connection, share=counted)
     unlabelled, _ = found.pop(None, (0, 0))
     categories = [CategoryCount(name or "", *counts) for name, counts in found.items()]
     return LabelCounts(

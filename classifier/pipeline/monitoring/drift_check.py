@@ -33,14 +33,14 @@ AUDITED_DAYS = 28
 class DriftReport:
     """What was found: `articles` came since `since` and were labelled, `audited` were drawn at random and reviewed.
 
-    `confidence` is their mean one, `abstained` the share that the model abstains from; None where there are none.
+    `mean_confidence` is that of the articles, `abstained` the share on which the model abstains; None without articles.
     """
 
     model: str
     since: datetime | None
     articles: int
     audited: int
-    confidence: float | None
+    mean_confidence: float | None
     abstained: float | None
     checks: tuple[Check, ...]
     alarms: tuple[str, ...]
@@ -76,7 +76,7 @@ def check_drift(workspace: Workspace) -> DriftReport:
         values["since"],
         len(now),
         len(judged),
-        values["confidence"],
+        values["mean_confidence"],
         values["abstained"],
         found,
         alarms,
@@ -95,7 +95,7 @@ def audited(connection: Connection, model: Model) -> AuditedLabels:
     ]
     return AuditedLabels(
         np.array([row.confidence for row in rows], dtype=np.float64),
-        np.array([row.category == row.annotated for row in rows], dtype=bool),
+        np.array([row.predicted_category == row.annotated for row in rows], dtype=bool),
     )
 
 
@@ -136,7 +136,7 @@ def _figures(model: Model, now: Articles, found: Sequence[Check]) -> dict[str, A
         "category_drift": by_name["category mix"].get("distance"),
         "length_drift": by_name["length"].get("distance"),
         "confidence_drift": by_name["confidence"].get("distance"),
-        "confidence": float(now.confidence.mean()) if len(now) else None,
+        "mean_confidence": float(now.confidence.mean()) if len(now) else None,
         "abstained": float(below.mean()) if len(now) else None,
         "estimated_accuracy": by_name["estimated accuracy"].get("estimate"),
         "audited_accuracy": by_name["audit"].get("right"),
@@ -149,7 +149,7 @@ def _keep(connection: Connection, model: Model, found: Sequence[Check], values: 
         {
             **values,
             "model_id": model.id,
-            "findings": [asdict(one) for one in found],
+            "checks": [asdict(one) for one in found],
             "alarms": [one.name for one in found if one.outcome == "alarm"],
         },
     )

@@ -31,7 +31,7 @@ class PastCheck:
     category_drift: float | None
     length_drift: float | None
     confidence_drift: float | None
-    confidence: float | None
+    mean_confidence: float | None
     abstained: float | None
     estimated_accuracy: float | None
     audited_accuracy: float | None
@@ -65,7 +65,7 @@ def read_history(workspace: Workspace, *, days: float = DAYS) -> DriftHistory:
         champion = registry.champion(connection)
         rows = drift_runs.history(connection, since=datetime.now(UTC) - timedelta(days=days))
         newest = drift_runs.last_of_champion(connection)
-        findings = tuple(_finding(connection, champion.id, Check(**one)) for one in newest.findings) if newest else ()
+        findings = tuple(_finding(connection, champion.id, Check(**one)) for one in newest.checks) if newest else ()
     looks = tuple(PastCheck(*(getattr(row, one.name) for one in fields(PastCheck))) for row in rows)
     last = next((one for one in reversed(looks) if one.model == champion.name), None)
     return DriftHistory(looks, last, findings if last else ())

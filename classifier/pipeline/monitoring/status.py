@@ -12,7 +12,16 @@ from sqlalchemy import Connection, Row
 from classifier.pipeline.review import review_queue
 from classifier.pipeline.review.review_queue import ReviewStatus
 from classifier.pipeline.use_case import use_case
-from classifier.store import drift_runs, ingest_runs, labelling_queue, reads, training_runs
+from classifier.store import (
+    dead_letter_rows,
+    drift_runs,
+    ingest_runs,
+    label_statistics,
+    labelling_queue,
+    model_rows,
+    rejections,
+    training_runs,
+)
 from classifier.workspace import Workspace
 
 COUNTED = 100_000
@@ -139,19 +148,19 @@ class Status:
 def read_status(workspace: Workspace, *, exact: bool = False) -> Status:
     """Count. Of more than `COUNTED` articles a share is counted, unless `exact`."""
     with workspace.database.connect() as connection:
-        champions = [model for model in _models(reads.models_with_scores(connection)) if model.status == "champion"]
-        share = 1.0 if exact else reads.share_to_count(connection, COUNTED)
-        articles = reads.articles_by_label(connection, share=share)
+        champions = [model for model in _models(model_rows.list_with_scores(connection)) if model.status == "champion"]
+        share = 1.0 if exact else label_statistics.sample_share(connection, COUNTED)
+        articles = label_statistics.count_by_origin(connection, share=share)
         watched = drift_runs.last_of_champion(connection)
         return Status(
             splits=_by_split(articles),
             labels=_by_origin(articles),
             counted=share,
             backlog=_backlog(connection),
-            rejected_rows=reads.rejected_rows(connection),
-            dead_letters=reads.dead_letter_count(connection),
+            rejected_rows=rejections.count(connection),
+            dead_letters=dead_letter_rows.count(connection),
             champion=champions[0] if champions else None,
-            runs=_runs(reads.last_runs(connection)),
+            runs=_runs(ingest_runs.newest(connection)),
             trainings=_trainings(training_runs.running(connection)),
             watched=WatchStatus(watched.ran_at, watched.alarms) if watched else None,
             review=review_queue.state(connection),
@@ -189,14 +198,14 @@ def _by_origin(articles: Mapping[tuple[str, str], int]) -> dict[str, int]:
 def last_runs(workspace: Workspace, source: str, *, limit: int = 1) -> list[RunStatus]:
     """List a source's last ingests, newest first."""
     with workspace.database.connect() as connection:
-        return _runs(reads.last_runs(connection, source=ingest_runs.run_name(source), limit=limit))
+        return _runs(ingest_runs.newest(connection, source=ingest_runs.run_name(source), limit=limit))
 
 
 @use_case
 def models(workspace: Workspace) -> list[ModelStatus]:
     """List every model, newest first."""
     with workspace.database.connect() as connection:
-        return _models(reads.models_with_scores(connection))
+        return _models(model_rows.list_with_scores(connection))
 
 
 def _runs(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[RunStatus]:

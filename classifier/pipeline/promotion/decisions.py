@@ -17,7 +17,7 @@ from classifier.pipeline.promotion import gate_result
 from classifier.pipeline.promotion.gate_result import GateResult
 from classifier.pipeline.use_case import use_case
 from classifier.registry import Decision
-from classifier.store import promotions, reads, writes
+from classifier.store import evaluations, labelling_queue, model_rows
 from classifier.workspace import Workspace
 
 DECIDED: Mapping[Verdict, registry.Verdict] = {
@@ -86,7 +86,7 @@ def _decide_on(
 ) -> Decision:
     """Decide on what was asked, by the evaluations as they are stored: annotations that came since do not count."""
     with workspace.database.connect() as connection:
-        champion = reads.champion(connection)
+        champion = model_rows.champion(connection)
         holds = _holds(connection, question, model, champion)
     if holds:
         margins = margins or Margins().with_changes(workspace.settings.gate)
@@ -103,8 +103,8 @@ def _decide_on(
 
 def _decide(workspace: Workspace, judged: GateResult, decided_by: str, more: Mapping[str, Any]) -> Decision | None:
     with workspace.database.begin() as connection:
-        writes.lock_champion(connection)
-        champion = reads.champion(connection)
+        model_rows.lock_champion(connection)
+        champion = model_rows.champion(connection)
         model = registry.find(connection, judged.model)
         if champion != model and not _holds(connection, judged, model, champion):
             return None
@@ -124,7 +124,7 @@ def _holds(
 ) -> bool:
     """Return whether the champion, and both newest evaluations, still are those that were judged."""
     pair = [model] if champion is None else [model, champion]
-    newest = [reads.newest_evaluation(connection, one.id) for one in pair]
+    newest = [evaluations.newest(connection, one.id) for one in pair]
     ids = tuple(found.id for found in newest if found is not None)
     return (champion.name if champion else None) == judged.champion and ids == judged.evaluation_ids
 
@@ -137,7 +137,7 @@ def decline(workspace: Workspace, name: str, *, reason: str, decided_by: str) ->
         ModelNotFoundError: there is no such model.
     """
     with workspace.database.begin() as connection:
-        writes.lock_champion(connection)
+        model_rows.lock_champion(connection)
         model = registry.find(connection, name)
         return registry.decide(connection, model, "held", reason, decided_by=decided_by, statistics={})
 
@@ -171,8 +171,8 @@ def _drop_labelled(workspace: Workspace) -> None:
     after: int | None = 0
     while after is not None:
         with workspace.database.begin() as connection:
-            writes.lock_champion(connection)
-            champion = reads.champion(connection)
+            model_rows.lock_champion(connection)
+            champion = model_rows.champion(connection)
             if champion is None:
                 raise NoChampionError
-            after = promotions.drop_labelled(connection, champion.id, after=after, size=BATCH_SIZE)
+            after = labelling_queue.dequeue_labelled(connection, champion.id, after=after, size=BATCH_SIZE)

@@ -29,7 +29,7 @@ from classifier.pipeline.promotion.model_outputs import ModelOutputs
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
 from classifier.pipeline.training import calibration, ensembling
 from classifier.pipeline.use_case import use_case
-from classifier.store import evaluations, reads, writes
+from classifier.store import annotated_articles, evaluations, model_rows
 from classifier.training import data_snapshot
 from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
@@ -166,11 +166,11 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
         test, train, validation = (
-            spool(reads.stream_annotated_articles(connection, split), workspace.settings.home)
+            spool(annotated_articles.stream_split(connection, split), workspace.settings.home)
             for split in ("test", "train", "validation")
         )
         rows = evaluations.articles_by_id(connection, test.ids)
-        seconds = reads.training(connection, model.id).get("training", {}).get("seconds")
+        seconds = model_rows.training(connection, model.id).get("training", {}).get("seconds")
         exposure = training_exposure.find_exposure(
             connection, [model], dict(zip(test.ids, test.text_hashes, strict=True))
         )
@@ -188,7 +188,9 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
 
 
 def _target_precision(connection: Connection, model: Model) -> float | None:
-    found: float | None = (reads.confidence(connection, model.id) or {}).get("threshold", {}).get("target_precision")
+    found: float | None = (
+        (model_rows.calibration(connection, model.id) or {}).get("threshold", {}).get("target_precision")
+    )
     return found
 
 
@@ -268,10 +270,10 @@ def _store(
     with workspace.database.begin() as connection:
         evaluations.lock(connection, model.id)
         if threshold is not None:
-            writes.set_threshold(connection, model.id, threshold.value, threshold.as_json())
+            model_rows.set_threshold(connection, model.id, threshold.value, threshold.as_json())
         elif (present := registry.find(connection, model.name)).threshold != model.threshold:
             return replace(model, threshold=present.threshold)
-        key = writes.add_evaluation(connection, model.id, "test", values)
+        key = evaluations.add(connection, model.id, "test", values)
         found = outputs.model
         evaluation_results.save_results(
             connection, key, data.test, data.facts, outputs.baseline, found.probabilities, found.gflops.tolist()

@@ -19,7 +19,7 @@ from classifier.evaluation.gate_rules import Comparison
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles, clusters
 from classifier.exceptions import NotComparableError, NotEvaluatedError, TrainingDataError
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
-from classifier.store import evaluations, reads
+from classifier.store import evaluations
 from classifier.training import spooled_articles
 
 
@@ -87,14 +87,14 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
     Raises:
         NotEvaluatedError: there is none, or it is of a version that did not keep the answers.
     """
-    evaluation = reads.newest_evaluation(connection, model.id)
+    evaluation = evaluations.newest(connection, model.id)
     rows = evaluations.evaluated_articles(connection, evaluation.id) if evaluation is not None else []
     if evaluation is None or not rows:
         raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate --model {model.name}")
     ids = np.array([row.article_id for row in rows], dtype=np.int64)
     found = TestArticles(
         ids=ids,
-        truth=np.array([row.category for row in rows]),
+        truth=np.array([row.annotated_category for row in rows]),
         clusters=clusters(ids, [row.cluster_id for row in rows]),
         sources=np.array([row.source for row in rows]),
         words=np.array([row.words for row in rows], dtype=np.int64),
@@ -106,7 +106,7 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
         evaluation,
         found,
         Predictions(model.categories, probabilities),
-        np.array([row.baseline for row in rows]),
+        np.array([row.baseline_category for row in rows]),
         tuple(bytes(row.text_hash) for row in rows),
     )
 

@@ -15,7 +15,7 @@ from classifier.pipeline.promotion import evaluation, evaluation_results, traini
 from classifier.pipeline.promotion.evaluation_results import EvaluationResults
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.use_case import use_case
-from classifier.store import evaluations, reads
+from classifier.store import annotated_articles, evaluations, model_rows
 from classifier.training import data_snapshot
 from classifier.workspace import Workspace
 
@@ -64,8 +64,8 @@ def apply_gate(workspace: Workspace, name: str | None = None, *, margins: Margin
     margins = margins or Margins().with_changes(workspace.settings.gate)
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
-        champion = reads.champion(connection)
-        if reads.newest_evaluation(connection, model.id) is None:
+        champion = model_rows.champion(connection)
+        if evaluations.newest(connection, model.id) is None:
             raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate --model {model.name}")
     if champion is not None and champion.id == model.id:
         champion = None  # what it would be as a first model
@@ -91,7 +91,7 @@ def read_gate_result(workspace: Workspace, name: str, *, margins: Margins) -> Ga
         NotComparableError: the two evaluations are not of the same articles.
     """
     with workspace.database.connect() as connection:
-        model, champion = registry.find(connection, name), reads.champion(connection)
+        model, champion = registry.find(connection, name), model_rows.champion(connection)
         pair = [model] if champion is None or champion.id == model.id else [model, champion]
         answered = [evaluation_results.newest_results(connection, one) for one in pair]
     return _judge(workspace, pair, answered, margins)
@@ -112,10 +112,10 @@ def _judge(workspace: Workspace, pair: list[Model], answered: list[EvaluationRes
 
 def _measure_again(workspace: Workspace, models: list[Model]) -> None:
     with workspace.database.connect() as connection:
-        now = data_snapshot.sha256(reads.stream_annotated_articles(connection, "test"))
+        now = data_snapshot.sha256(annotated_articles.stream_split(connection, "test"))
         stale = []
         for model in models:
-            found = reads.newest_evaluation(connection, model.id)
+            found = evaluations.newest(connection, model.id)
             if found is None or found.data_sha256 != now or not evaluations.has_predictions(connection, found.id):
                 stale.append(model.name)
     for name in stale:

@@ -20,7 +20,7 @@ from classifier.pipeline.promotion import evaluation_results, training_exposure
 from classifier.pipeline.promotion.evaluation_results import EvaluationResults
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import evaluations, model_rows, promotions
 from classifier.workspace import Workspace
 
 
@@ -49,7 +49,7 @@ def write_report(workspace: Workspace, name: str | None = None, *, out: Path | N
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
         candidate = evaluation_results.newest_results(connection, model)
-        other = reads.champion(connection)
+        other = model_rows.champion(connection)
         champion = _beside(connection, candidate, other) if other and other.id != model.id else None
         pair = [model, other] if other and champion else [model]
         exposure = training_exposure.find_exposure(connection, pair, candidate.articles)
@@ -97,10 +97,10 @@ def read_report(workspace: Workspace, name: str) -> StoredReport:
         ModelNotFoundError: there is no such model.
     """
     with workspace.database.connect() as connection:
-        model, champion = registry.find(connection, name), reads.champion(connection)
-        mine = reads.newest_evaluation(connection, model.id)
-        theirs = reads.newest_evaluation(connection, champion.id) if champion and champion.id != model.id else None
-        asked = [row.statistics for row in reads.decisions(connection, model.id) if row.statistics]
+        model, champion = registry.find(connection, name), model_rows.champion(connection)
+        mine = evaluations.newest(connection, model.id)
+        theirs = evaluations.newest(connection, champion.id) if champion and champion.id != model.id else None
+        asked = [row.statistics for row in promotions.of_model(connection, model.id) if row.statistics]
     comparable = mine is not None and theirs is not None and mine.data_sha256 == theirs.data_sha256
     last = asked[-1] if asked else {}
     return StoredReport(

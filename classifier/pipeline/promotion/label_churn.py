@@ -21,7 +21,7 @@ from classifier.inference import engines
 from classifier.inference.labeller import Labeller
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.use_case import use_case
-from classifier.store import churn_samples, reads
+from classifier.store import churn_samples, model_rows
 from classifier.store.churn_samples import ChurnCandidate
 from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
@@ -78,7 +78,7 @@ def measure_churn(
         ArtefactError: its files are not the registered ones.
     """
     with workspace.database.connect() as connection:
-        model, champion = registry.find(connection, name), reads.champion(connection)
+        model, champion = registry.find(connection, name), model_rows.champion(connection)
         population = churn_samples.count_to_label(connection)
         drawn = _draw(population, size, seed=model.id)
         rows = _sample(workspace, connection, drawn, champion)

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from classifier import registry
 from classifier.evaluation import results
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import evaluations, model_rows, promotions
 from classifier.workspace import Workspace
 
 
@@ -58,8 +58,8 @@ def describe_model(workspace: Workspace, name: str | None = None) -> ModelDetail
     """
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
-        evaluation = reads.newest_evaluation(connection, model.id)
-        decisions = reads.decisions(connection, model.id)
+        evaluation = evaluations.newest(connection, model.id)
+        decisions = promotions.of_model(connection, model.id)
         return ModelDetails(
             model.name,
             model.status,
@@ -68,8 +68,8 @@ def describe_model(workspace: Workspace, name: str | None = None) -> ModelDetail
             model.categories,
             model.temperature,
             model.threshold,
-            reads.confidence(connection, model.id),
-            reads.training(connection, model.id),
+            model_rows.calibration(connection, model.id),
+            model_rows.training(connection, model.id),
             _figures(evaluation) if evaluation else None,
             tuple(ModelDecision(row.verdict, row.reason, row.decided_by, row.decided_at) for row in decisions),
         )

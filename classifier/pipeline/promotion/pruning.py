@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from classifier.articles import Model
 from classifier.exceptions import SettingsError
 from classifier.pipeline.use_case import use_case
-from classifier.store import labelling_queue, model_locks, promotions, writes
+from classifier.store import article_rows, labelling_queue, model_locks, model_rows, prediction_rows, promotions
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def prune(workspace: Workspace, *, keep: int, keep_champions: int = 0, yes: bool
         if number < 0:
             raise SettingsError(f"{name} {number}: has to be at least 0")
     with workspace.database.begin() as connection:
-        writes.lock_champion(connection)
+        model_rows.lock_champion(connection)
         models = promotions.prunable(connection, keep=keep, keep_champions=keep_champions)
         if yes:
             models = [model for model in models if _set_pruned(connection, model)]
@@ -70,7 +70,7 @@ def _set_pruned(connection: Connection, model: Model) -> bool:
     if not (model_locks.try_own(connection, model.id) and labelling_queue.try_lock_pages(connection, model.id)):
         log.warning("%s: in use, so it is left for the next prune", model.name)
         return False
-    writes.set_status(connection, model.id, "pruned")
+    model_rows.set_status(connection, model.id, "pruned")
     return True
 
 
@@ -78,7 +78,7 @@ def _count(workspace: Workspace, model: Model) -> int:
     labels = 0
     for first, last in _stretches(workspace, model):
         with workspace.database.connect() as connection:
-            labels += promotions.count_predictions(connection, model.id, first, last)
+            labels += prediction_rows.count(connection, model.id, first, last)
     return labels
 
 
@@ -87,7 +87,7 @@ def _delete(workspace: Workspace, model: Model) -> int:
     labels = 0
     for first, last in _stretches(workspace, model):
         with workspace.database.begin() as connection:
-            labels += promotions.delete_predictions(connection, model.id, first, last)
+            labels += prediction_rows.delete(connection, model.id, first, last)
     directory = Path(model.artefact)
     # classifier.json goes first: without it, what is left is no model to anybody
     (directory / "classifier.json").unlink(missing_ok=True)
@@ -99,16 +99,16 @@ def _delete(workspace: Workspace, model: Model) -> int:
     for ending in EXTRA_FILES:
         directory.with_name(f"{directory.name}{ending}").unlink(missing_ok=True)
     with workspace.database.begin() as connection:
-        promotions.set_pruned(connection, model.id)
+        model_rows.set_pruned(connection, model.id)
     return labels
 
 
 def _stretches(workspace: Workspace, model: Model) -> Iterator[tuple[int, int]]:
     """Yield the first and the last article id of each part of the labels that a model may have given."""
     with workspace.database.connect() as connection:
-        if not promotions.ever_labelled(connection, model.id):
+        if not model_rows.was_champion(connection, model.id):
             return
-        end = promotions.last_article(connection)
+        end = article_rows.last_id(connection)
     for first in range(1, end + 1, BATCH_SIZE):
         yield first, first + BATCH_SIZE - 1
 

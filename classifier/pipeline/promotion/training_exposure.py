@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from classifier.articles import Model
-from classifier.store import near_duplicate_clusters, reads
+from classifier.store import model_rows, near_duplicate_clusters
 from classifier.training import data_snapshot
 from classifier.training.data_snapshot import Texts
 
@@ -62,8 +62,8 @@ def _with_starts(connection: Connection, models: Sequence[Model]) -> Iterator[Mo
             continue
         met.add(model.id)
         yield model
-        start = reads.training(connection, model.id).get("from")
-        if start and (found := reads.model(connection, start)):
+        start = model_rows.training(connection, model.id).get("from")
+        if start and (found := model_rows.by_name(connection, start)):
             left.append(found)
 
 

@@ -17,7 +17,7 @@ from classifier.pipeline.review.conflicts import Opinion
 from classifier.pipeline.use_case import use_case
 from classifier.review import sheet
 from classifier.review.sheet import SheetAnswer, SheetQuestion
-from classifier.store import reads, reviews
+from classifier.store import model_rows, reviews
 from classifier.workspace import Workspace
 
 
@@ -72,7 +72,7 @@ def question(workspace: Workspace, article_id: int, annotator: str) -> ReviewQue
         disputed = {one.article_id: one.opinions for one in conflicts.read_conflict(connection, article_id=article_id)}
         if article_id not in disputed and article_id not in reviews.queued_revisions(connection, [article_id]):
             raise ReviewError(f"article {article_id} was never asked for")
-        champion = reads.champion(connection)
+        champion = model_rows.champion(connection)
         waiting = _waiting(connection, champion.id) if champion else {}
         article = reviews.articles_by_id(connection, [article_id])[article_id]
         said, said_before = _said(connection, article_id, annotator)
@@ -150,6 +150,6 @@ def _read_before(article: Row[*tuple[Any, ...]]) -> SheetQuestion:
 
 def _categories(connection: Connection) -> tuple[str, ...]:
     """Return the champion's categories, in its order, and those that only people have named."""
-    champion = reads.champion(connection)
+    champion = model_rows.champion(connection)
     known: Sequence[str] = champion.categories if champion else ()
     return (*known, *sorted(reviews.human_categories(connection) - {*known}))

@@ -18,7 +18,7 @@ from classifier.evaluation.test_articles import clusters
 from classifier.pipeline.use_case import use_case
 from classifier.review import selection
 from classifier.review.selection import Pool, Reason
-from classifier.store import reads, reviews
+from classifier.store import label_statistics, model_rows, reviews
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,9 @@ def fill_queue(workspace: Workspace, *, number: int = NUMBER, audit: int = AUDIT
         audits = sum("audit" in row.reasons for row in waiting)
         chosen = sum(row.reasons != ["audit"] for row in waiting)
         rewritten = _ask_again(connection, champion, number - chosen)
-        rows = reviews.candidate_pool(connection, champion.id, share=reads.share_to_count(connection, LOOKED_AT))
+        rows = reviews.candidate_pool(
+            connection, champion.id, share=label_statistics.sample_share(connection, LOOKED_AT)
+        )
         number -= chosen + sum(rewritten.values())
         picked = [*_drawn(len(rows), audit - audits), *_chosen(connection, champion, rows, number)]
         added = rewritten | _enqueue(connection, champion, rows, picked)
@@ -115,7 +117,7 @@ def status(workspace: Workspace) -> ReviewStatus:
 
 def state(connection: Connection) -> ReviewStatus:
     """Read where the review stands. An article that waits for two reasons counts for each."""
-    champion = reads.champion(connection)
+    champion = model_rows.champion(connection)
     rows = reviews.waiting_reviews(connection, champion.id) if champion else []
     waiting = Counter(reason for row in rows for reason in row.reasons)
     audit = _audited(connection, champion, None) if champion else None
@@ -125,7 +127,7 @@ def state(connection: Connection) -> ReviewStatus:
 def _audited(connection: Connection, model: Model, since: datetime | None) -> AuditResult:
     rows = reviews.audited_predictions(connection, model.id, since)
     seen = sum(row.annotated is not None for row in rows)
-    correct = sum(row.annotated == row.category for row in rows)
+    correct = sum(row.annotated == row.predicted_category for row in rows)
     return AuditResult(
         model.name, len(rows), seen, correct, correct / seen if seen else None, share_interval(correct, seen)
     )
@@ -155,7 +157,7 @@ def _chosen(connection: Connection, model: Model, rows: reviews.ReviewRows, numb
     if number <= 0 or not choosable:
         return []
     pool = _pool(model, [rows[index] for index in choosable])
-    annotated: Mapping[str, int] = reads.training(connection, model.id).get("data", {}).get("by_category", {})
+    annotated: Mapping[str, int] = model_rows.training(connection, model.id).get("data", {}).get("by_category", {})
     short = [choosable[row] for row in selection.shortlist(pool, number, annotated)]
     texts = reviews.candidate_texts(connection, model.id, [rows[index].id for index in short])
     left = [index for index in short if rows[index].id in texts]

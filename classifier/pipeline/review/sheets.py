@@ -143,7 +143,7 @@ def asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> SheetQu
         source=article.source,
         external_id=article.external_id,
         text=article.text,
-        suggested=row.category if shown else None,
+        suggested=row.predicted_category if shown else None,
         confidence=row.confidence if shown else None,
         reason=" ".join(row.reasons),
     )

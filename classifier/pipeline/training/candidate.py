@@ -22,7 +22,7 @@ from classifier.pipeline.training import calibration, ensembling, session, start
 from classifier.pipeline.training.session import TrainingSession
 from classifier.pipeline.training.starting_point import SkippedTraining, StartingPoint
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import model_rows
 from classifier.training import data_snapshot, provenance
 from classifier.training.recipes import Recipe
 from classifier.training.spooled_articles import categories_of
@@ -196,7 +196,7 @@ def _register(
             blended=chosen.ensemble,
         )
     with workspace.database.begin() as connection:
-        model = reads.model(connection, name) or registry.register(connection, name, files, details)
+        model = model_rows.by_name(connection, name) or registry.register(connection, name, files, details)
     training.recorder.finish(model_id=model.id)
     return Trained(
         model=model.name,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from classifier import registry
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads, training_runs
+from classifier.store import model_rows, training_runs
 from classifier.workspace import Workspace
 
 Points = tuple[tuple[float, float], ...]
@@ -43,7 +43,7 @@ def of_model(workspace: Workspace, name: str) -> Curves:
         run = training_runs.last_of_model(connection, model.id)
         if run is not None:
             return _recorded(training_runs.points(connection, run.id))
-        history = reads.training(connection, model.id).get("training", {}).get("history", [])
+        history = model_rows.training(connection, model.id).get("training", {}).get("history", [])
     by_epoch = [{name: (float(one["epoch"]), one[name]) for name in FIGURES} for one in history]
     return Curves("epoch", *(tuple(one[name] for one in by_epoch) for name in FIGURES))
 

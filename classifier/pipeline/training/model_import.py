@@ -16,7 +16,7 @@ from classifier.model import artefact, checkpoint, encoders, foreign_tokenizer, 
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import calibration
 from classifier.pipeline.use_case import use_case
-from classifier.store import reads
+from classifier.store import annotated_articles
 from classifier.training import provenance
 from classifier.training.spooled_articles import spool
 from classifier.workspace import Workspace
@@ -76,7 +76,7 @@ def import_model(
     }
     wanted = workspace.settings.target_precision if target_precision is None else target_precision
     with workspace.database.connect() as connection:
-        validation = spool(reads.stream_annotated_articles(connection, "validation"), workspace.settings.home)
+        validation = spool(annotated_articles.stream_split(connection, "validation"), workspace.settings.home)
         clusters = calibration.clusters_of(connection, validation)
     sure = calibration.calibrate(
         found.weights, tokenization, found.categories, validation, target_precision=wanted, clusters=clusters
@@ -101,7 +101,7 @@ def _texts(workspace: Workspace) -> Iterable[str]:
     with workspace.database.connect() as connection:
         splits: tuple[Split, ...] = ("validation", "train")
         for split in splits:
-            if found := spool(reads.stream_annotated_articles(connection, split), workspace.settings.home):
+            if found := spool(annotated_articles.stream_split(connection, split), workspace.settings.home):
                 return Texts(found)
     return agreement.SENTENCES
 

@@ -15,7 +15,7 @@ from classifier.model import checkpoint, encoders, foreign_tokenizer, warm_start
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import Checkpoint
 from classifier.pipeline.promotion.model_files import model_in_use
-from classifier.store import reads
+from classifier.store import model_rows
 from classifier.training import data_snapshot
 from classifier.workspace import Workspace
 
@@ -119,7 +119,7 @@ def skip_training(
     if minimum <= 0:
         return None
     with workspace.database.connect() as connection:
-        last = reads.last_trained_model(connection)
+        last = model_rows.last_trained(connection)
     if last is None:
         return None
     try:

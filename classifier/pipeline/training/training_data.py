@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from classifier.exceptions import TrainingDataError
 from classifier.pipeline.training import validation_split
-from classifier.store import reads
+from classifier.store import annotated_articles, near_duplicate_clusters
 from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
 
@@ -55,11 +55,13 @@ def split_training_data(workspace: Workspace) -> TrainingData:
     # one snapshot, so that an article that changes meanwhile is in both parts or in neither as it was
     with workspace.database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         home = workspace.settings.home
-        train = spool(reads.stream_annotated_articles(connection, "train"), home)
-        validation = spool(reads.stream_annotated_articles(connection, "validation"), home)
+        train = spool(annotated_articles.stream_split(connection, "train"), home)
+        validation = spool(annotated_articles.stream_split(connection, "validation"), home)
         if len(validation) or not len(train):
             return TrainingData(train, validation)
-        group_of = validation_split.groups(train.ids, reads.clusters_of_articles(connection, train.ids))
+        group_of = validation_split.groups(
+            train.ids, near_duplicate_clusters.clusters_of_articles(connection, train.ids)
+        )
     train, validation = validation_split.choose_validation(train, group_of.tolist())
     log.info("the validation split is empty: %d articles of the train split serve as one", len(validation))
     return TrainingData(train, validation, cut=True)

@@ -1,0 +1,36 @@
+"""Articles with the annotation that counts: what models are trained and tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sqlalchemy import Connection, func, select
+
+from classifier.articles import AnnotatedArticle, Split
+from classifier.store.queries import query
+
+_PROTECTED_SPLITS: Mapping[Split, list[Split]] = {"train": ["validation", "test"], "validation": ["test"], "test": []}
+"""The splits whose texts must not occur in this one."""
+
+_ROWS_PER_FETCH = 64
+"""Rows in the driver's memory at a time."""
+
+
+def load_split(connection: Connection, split: Split) -> list[AnnotatedArticle]:
+    """Return a split's annotated articles, ordered by id, without texts that also occur in a protected split."""
+    return list(stream_split(connection, split))
+
+
+def stream_split(connection: Connection, split: Split) -> Iterator[AnnotatedArticle]:
+    """Yield the articles of `load_split`, with only a few in memory at a time."""
+    # By default, Postgres plans a cursor for its first rows only.
+    connection.execute(select(func.set_config("cursor_tuple_fraction", "1.0", True)))
+    values = {"split": split, "protected_splits": _PROTECTED_SPLITS[split]}
+    rows = connection.execute(query("annotated_articles"), values, execution_options={"yield_per": _ROWS_PER_FETCH})
+    return (AnnotatedArticle(row.id, row.text, bytes(row.text_hash), row.category) for row in rows)
+
+
+def count_by_category_and_split(connection: Connection) -> dict[tuple[str | None, Split], int]:
+    """Return the number of articles of each category and split; category None counts articles without annotation."""
+    rows = connection.execute(query("annotated_article_counts"))
+    return {(category, split): count for category, split, count in rows}

@@ -1,0 +1,44 @@
+"""The rows of articles: merged from an ingest's staging tables. Functions take a connection and never commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from classifier.store import labelling_queue, staging, tables
+from classifier.store.queries import query
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCounts:
+    """What the staged articles changed. `articles` counts distinct staged articles; some are `new` or `changed`."""
+
+    articles: int
+    new: int
+    changed: int
+    annotations: int
+    enqueued: int
+
+
+def merge_staged(connection: Connection) -> MergeCounts:
+    """Upsert the staged articles, with their annotations, and enqueue those that need a label.
+
+    The texts must have their splits already. If a text becomes another one, annotations stay in force only if
+    `text_changes.add_small_changes` recorded the change before.
+    """
+    staged = sum(step["last"] - step["first"] + 1 for step in staging.steps(connection, "staged_articles"))
+    superseded = staging.execute_in_steps(connection, "staged_articles", query("mark_superseded"))
+    changed = staging.execute_in_steps(connection, "staged_articles", query("merge_staged_articles"))
+    annotations = staging.execute_in_steps(connection, "staged_articles", query("annotate_staged_articles"))
+    labelling_queue.lock(connection)
+    staging.execute_in_steps(connection, "staged_articles", query("dequeue_annotated"))
+    enqueued = staging.execute_in_steps(connection, "staged_changes", query("enqueue_staged_articles"))
+    steps = staging.steps(connection, "staged_changes")
+    new: int = sum(connection.execute(query("count_new"), step).scalar_one() for step in steps)
+    return MergeCounts(staged - superseded, new, changed - new, annotations, enqueued)
+
+
+def last_id(connection: Connection) -> int:
+    """Return the highest id of an article, or 0 if there are no articles."""
+    return int(connection.scalar(select(func.max(tables.articles.c.id))) or 0)

@@ -1,0 +1,42 @@
+"""Counts of labels, exact or estimated from a sample of a table's blocks. Functions change nothing.
+
+With a `share` below 1, Postgres reads only that share of the table's blocks, and the counts are scaled up.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import Connection
+
+from classifier.store.queries import query
+
+
+def sample_share(connection: Connection, rows: int, *, table: str = "articles") -> float:
+    """Return the share of a table's blocks that holds about `rows` rows, or 1 if the table has fewer.
+
+    The table's size is Postgres' own estimate, which VACUUM and ANALYZE update.
+    """
+    estimate: float = connection.execute(query("estimated_rows"), {"table": table}).scalar_one()
+    return min(1.0, rows / max(estimate, 1))
+
+
+def count_by_origin(connection: Connection, *, share: float = 1.0) -> dict[tuple[str, str], int]:
+    """Return the number of articles by split and by origin of their label: annotation, prediction or none."""
+    rows = connection.execute(query("label_counts_by_origin"), {"percent": 100 * share})
+    return {(row.split, row.origin): round(row.articles / share) for row in rows}
+
+
+def count_by_day(connection: Connection, since: datetime, *, share: float = 1.0) -> dict[date, int]:
+    """Return the number of predictions written on each day (UTC) since a time."""
+    rows = connection.execute(query("prediction_counts_by_day"), {"since": since, "percent": 100 * share})
+    return {row.day: round(row.predictions / share) for row in rows}
+
+
+def count_by_category(connection: Connection, *, share: float = 1.0) -> dict[str | None, tuple[int, int]]:
+    """Return, by label, the number of articles and the number of annotated articles; None counts unlabelled articles.
+
+    The label is the one that `article_labels` shows.
+    """
+    rows = connection.execute(query("label_counts_by_category"), {"percent": 100 * share})
+    return {row.category: (round(row.articles / share), round(row.annotated / share)) for row in rows}

@@ -1,0 +1,189 @@
+"""The rows of models: what a model is, its status and its calibration. Functions take a connection and never commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, cast, func, insert, literal, null, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from classifier.articles import Model
+from classifier.store import locks, tables
+
+
+def champion(connection: Connection) -> Model | None:
+    """Return the model whose predictions `article_labels` shows, or None if there is no champion."""
+    return _one(connection, tables.models.c.status == "champion")
+
+
+def by_name(connection: Connection, name: str) -> Model | None:
+    """Return the model of a name, or None if there is no such model."""
+    return _one(connection, tables.models.c.name == name)
+
+
+def by_id(connection: Connection, model_id: int) -> Model | None:
+    """Return the model of an id, or None if there is no such model."""
+    return _one(connection, tables.models.c.id == model_id)
+
+
+def newest(connection: Connection) -> Model | None:
+    """Return the model that was registered last, ignoring pruned models."""
+    models = tables.models
+    statement = select(models).where(models.c.status != "pruned").order_by(models.c.id.desc()).limit(1)
+    return _model(connection.execute(statement).one_or_none())
+
+
+def last_trained(connection: Connection) -> Model | None:
+    """Return the newest model that was trained here, not imported, and has been promoted or rejected.
+
+    Pruned models are ignored: their data snapshots are deleted. `promotions.prunable` keeps this model.
+    """
+    models = tables.models
+    statement = (
+        select(models)
+        .where(models.c.status.not_in(["candidate", "pruned"]), models.c.training.has_key("data"))
+        .order_by(models.c.id.desc())
+        .limit(1)
+    )
+    return _model(connection.execute(statement).one_or_none())
+
+
+def list_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return every model, newest first, with its last scores on the test split."""
+    models, evaluations = tables.models, tables.evaluations
+    last = (
+        select(evaluations.c.model_id, func.max(evaluations.c.id).label("id"))
+        .where(evaluations.c.split == "test")
+        .group_by(evaluations.c.model_id)
+        .subquery()
+    )
+    statement: Select[*tuple[Any, ...]] = (
+        select(
+            models.c.name,
+            models.c.status,
+            models.c.created_at,
+            models.c.promoted_at,
+            models.c.temperature,
+            models.c.threshold,
+            evaluations.c.accuracy,
+            evaluations.c.macro_f1,
+            evaluations.c.articles,
+            models.c.training["engine"].label("engine"),
+        )
+        .outerjoin(last, last.c.model_id == models.c.id)
+        .outerjoin(evaluations, evaluations.c.id == last.c.id)
+        .order_by(models.c.id.desc())
+    )
+    return connection.execute(statement).all()
+
+
+def training(connection: Connection, model_id: int) -> dict[str, Any]:
+    """Return the configuration, data, versions and history of a model's training."""
+    return dict(connection.execute(select(tables.models.c.training).where(tables.models.c.id == model_id)).scalar_one())
+
+
+def calibration(connection: Connection, model_id: int) -> dict[str, Any] | None:
+    """Return what a model's temperature and threshold were chosen on, or None if neither was chosen."""
+    statement = select(tables.models.c.calibration).where(tables.models.c.id == model_id)
+    details: dict[str, Any] | None = connection.execute(statement).scalar_one()
+    return details
+
+
+def is_champion(connection: Connection, model_id: int) -> bool:
+    """Return whether the model is the champion now."""
+    models = tables.models
+    statement = select(literal(1)).where(models.c.id == model_id, models.c.status == "champion")
+    return connection.execute(statement).first() is not None
+
+
+def was_champion(connection: Connection, model_id: int) -> bool:
+    """Return whether the model was ever champion, and so may have predictions: only champions label."""
+    statement = select(tables.models.c.promoted_at).where(tables.models.c.id == model_id)
+    return connection.scalar(statement) is not None
+
+
+def backfilled_to(connection: Connection, model_id: int) -> int | None:
+    """Return the last article id that the champion's backfill has examined, or None if it has examined all."""
+    statement = select(tables.models.c.backfilled_to).where(tables.models.c.id == model_id)
+    article_id: int | None = connection.execute(statement).scalar_one()
+    return article_id
+
+
+def register(
+    connection: Connection,
+    *,
+    name: str,
+    artefact: str,
+    manifest_sha256: str,
+    categories: Sequence[str],
+    training: Mapping[str, Any],
+    temperature: float = 1.0,
+    threshold: float | None = None,
+    calibration: Mapping[str, Any] | None = None,
+) -> int:
+    """Insert a candidate and return its id; `calibration` tells what temperature and threshold were chosen on."""
+    values = {
+        "name": name,
+        "artefact": artefact,
+        "manifest_sha256": manifest_sha256,
+        "categories": list(categories),
+        "training": dict(training),
+        "temperature": temperature,
+        "threshold": threshold,
+        "calibration": null() if calibration is None else dict(calibration),
+    }
+    return int(connection.execute(insert(tables.models).values(values).returning(tables.models.c.id)).scalar_one())
+
+
+def lock_champion(connection: Connection) -> None:
+    """Lock the choice of the champion until the transaction ends; readers and labelling workers are not blocked."""
+    connection.execute(select(func.pg_advisory_xact_lock(locks.CHAMPION)))
+
+
+def make_champion(connection: Connection, model_id: int) -> None:
+    """Retire the present champion, if any, and make the model champion."""
+    models = tables.models
+    connection.execute(update(models).where(models.c.status == "champion").values(status="retired"))
+    connection.execute(
+        update(models).where(models.c.id == model_id).values(status="champion", promoted_at=func.now(), backfilled_to=0)
+    )
+
+
+def set_threshold(connection: Connection, model_id: int, threshold: float, chosen_on: Mapping[str, Any]) -> None:
+    """Set the confidence below which a model abstains, and store what the threshold was chosen on."""
+    models = tables.models
+    # JSONB concatenation keeps what the temperature was chosen on.
+    added = cast({"threshold": dict(chosen_on)}, JSONB)
+    details = func.coalesce(models.c.calibration, cast({}, JSONB)).concat(added)
+    connection.execute(update(models).where(models.c.id == model_id).values(threshold=threshold, calibration=details))
+
+
+def set_status(connection: Connection, model_id: int, status: str) -> None:
+    """Set a model's status."""
+    connection.execute(update(tables.models).where(tables.models.c.id == model_id).values(status=status))
+
+
+def set_pruned(connection: Connection, model_id: int) -> None:
+    """Record that only the row is left of a model: its files and predictions are deleted."""
+    models = tables.models
+    connection.execute(update(models).where(models.c.id == model_id).values(pruned_at=func.now()))
+
+
+def _one(connection: Connection, condition: ColumnElement[bool]) -> Model | None:
+    return _model(connection.execute(select(tables.models).where(condition)).one_or_none())
+
+
+def _model(row: Row[*tuple[Any, ...]] | None) -> Model | None:
+    if row is None:
+        return None
+    return Model(
+        row.id,
+        row.name,
+        row.status,
+        row.artefact,
+        row.manifest_sha256,
+        tuple(row.categories),
+        row.temperature,
+        row.threshold,
+    )

@@ -1,0 +1,26 @@
+"""What has been read of each source's units, so that unchanged units are skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from classifier.store import tables
+
+
+def find(connection: Connection, source: str, unit: str) -> Row[*tuple[Any, ...]] | None:
+    """Return what has been read of a source's unit, or None if it was never read."""
+    state = tables.source_state
+    return connection.execute(select(state).where(state.c.source == source, state.c.unit == unit)).one_or_none()
+
+
+def save(connection: Connection, source: str, unit: str, values: Mapping[str, Any]) -> None:
+    """Store what has been read of a unit, in the same transaction as its rows."""
+    state = {"size": None, "modified_at": None, "sha256": None, "etag": None, "last_modified": None, **values}
+    statement = upsert(tables.source_state).values(source=source, unit=unit, **state)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["source", "unit"], set_={**state, "seen_at": func.now()})
+    )

@@ -1,0 +1,127 @@
+-- mark_superseded
+-- Mark the staged rows of a step that a later row of the same article supersedes: the last row of a file wins. OFFSET 0,
+-- here and in the steps below: each row is looked up by an index, whatever the planner guesses of tables that it has
+-- no statistics of.
+UPDATE staged_articles
+SET superseded = true
+WHERE position BETWEEN :first AND :last
+  AND EXISTS (
+    SELECT FROM staged_articles AS later
+    WHERE later.source = staged_articles.source
+      AND later.external_id = staged_articles.external_id
+      AND later.position > staged_articles.position
+    OFFSET 0
+  )
+
+-- merge_staged_articles
+-- Upsert a step of the staged articles by (source, external_id). An article keeps its split for ever. What is new or
+-- has another text is noted in staged_changes. Annotations stay in force over a change of case or white space, and over
+-- one that staged_small_changes has for this very text.
+WITH merged AS (
+    INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split, published_at)
+    SELECT
+        source, external_id, text, text_hash, fingerprint,
+        coalesce(
+            own_split, (SELECT split FROM splits WHERE splits.fingerprint = staged_articles.fingerprint OFFSET 0)
+        ),
+        published_at
+    FROM staged_articles
+    WHERE position BETWEEN :first AND :last AND NOT superseded
+    ON CONFLICT (source, external_id) DO UPDATE
+    SET text = excluded.text,
+        text_hash = excluded.text_hash,
+        fingerprint = excluded.fingerprint,
+        published_at = coalesce(excluded.published_at, articles.published_at),
+        revision = articles.revision + 1,
+        content_revision = CASE
+            WHEN articles.fingerprint = excluded.fingerprint THEN articles.content_revision
+            ELSE coalesce(
+                (
+                    SELECT articles.content_revision FROM staged_small_changes AS small
+                    WHERE small.article_id = articles.id
+                      AND small.revision = articles.revision
+                      AND small.fingerprint = excluded.fingerprint
+                ),
+                articles.revision + 1
+            )
+        END,
+        content_sketch = CASE
+            WHEN articles.fingerprint = excluded.fingerprint THEN articles.content_sketch
+            ELSE (
+                SELECT sketch FROM staged_small_changes AS small
+                WHERE small.article_id = articles.id
+                  AND small.revision = articles.revision
+                  AND small.fingerprint = excluded.fingerprint
+            )
+        END,
+        changed_at = now()
+    WHERE articles.text_hash <> excluded.text_hash
+    RETURNING id, revision
+)
+INSERT INTO staged_changes (article_id, revision)
+SELECT id, revision FROM merged
+
+-- annotate_staged_articles
+-- Keep a file's own categories, those of a step, as annotations, unless the source's last one in force says the same.
+-- The last row that has a category and the text that is kept wins. A person's annotation goes before it, whichever is
+-- newer.
+INSERT INTO annotations (article_id, revision, category, annotator)
+SELECT staged.id, staged.revision, staged.category, 'source:' || staged.source
+FROM (
+    SELECT article.id, article.revision, staged_articles.source, staged_articles.category
+    FROM staged_articles
+    CROSS JOIN LATERAL (
+        SELECT id, revision, fingerprint FROM articles
+        WHERE articles.source = staged_articles.source AND articles.external_id = staged_articles.external_id
+        OFFSET 0
+    ) AS article
+    WHERE staged_articles.position BETWEEN :first AND :last
+      AND staged_articles.category IS NOT NULL
+      AND article.fingerprint = staged_articles.fingerprint
+      AND NOT (superseded AND EXISTS (
+        SELECT FROM staged_articles AS later
+        WHERE later.source = staged_articles.source
+          AND later.external_id = staged_articles.external_id
+          AND later.position > staged_articles.position
+          AND later.category IS NOT NULL
+          AND later.fingerprint = staged_articles.fingerprint
+        OFFSET 0
+      ))
+) AS staged
+WHERE staged.category IS DISTINCT FROM (
+    SELECT category FROM annotations_in_force AS former
+    WHERE former.article_id = staged.id AND former.annotator = 'source:' || staged.source
+    ORDER BY former.id DESC LIMIT 1
+)
+ORDER BY staged.id
+
+-- enqueue_staged_articles
+-- A new or changed article of a step waits for a label, unless an annotation of it is in force. DO UPDATE, not DO
+-- NOTHING: it locks a row that is already waiting, so no labeller takes it with the text as it was before.
+INSERT INTO labelling_queue (article_id, priority)
+SELECT staged_changes.article_id, 0
+FROM staged_changes
+WHERE position BETWEEN :first AND :last
+  AND NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = staged_changes.article_id OFFSET 0)
+ORDER BY staged_changes.article_id
+ON CONFLICT (article_id) DO UPDATE SET priority = 0, enqueued_at = now()
+
+-- dequeue_annotated
+-- An article of a step that a human has just annotated needs no label of ours.
+DELETE FROM labelling_queue
+WHERE article_id = ANY(ARRAY(
+    SELECT article.id
+    FROM staged_articles
+    CROSS JOIN LATERAL (
+        SELECT id, fingerprint FROM articles
+        WHERE articles.source = staged_articles.source AND articles.external_id = staged_articles.external_id
+        OFFSET 0
+    ) AS article
+    WHERE staged_articles.position BETWEEN :first AND :last
+      AND staged_articles.category IS NOT NULL
+      AND article.fingerprint = staged_articles.fingerprint
+))
+
+-- count_new
+-- How many articles of a step had not been here before.
+SELECT count(*) FROM staged_changes WHERE position BETWEEN :first AND :last AND revision = 1

@@ -1,0 +1,46 @@
+-- close_database
+-- Take from everybody what Postgres lets everybody do: connect, make temporary tables and, before version 15, tables.
+REVOKE ALL ON DATABASE {database} FROM PUBLIC;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC
+
+-- create_role
+-- Without a password nobody logs in over the network.
+CREATE ROLE {role} LOGIN
+
+-- create_reader
+-- The setting keeps a slip from looking like a change; what guards the rows is that no right to change them is granted.
+CREATE ROLE {role} LOGIN;
+ALTER ROLE {role} SET default_transaction_read_only = on
+
+-- set_password
+-- The password comes hashed, so that no log of statements has it.
+ALTER ROLE {role} PASSWORD {verifier}
+
+-- grant_pipeline
+-- Rows of all tables, those of later versions too, and an ingest's temporary tables. What people annotated, what was
+-- decided and measured, and the tables' versions stay as they are; articles and models are never deleted.
+GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role};
+GRANT USAGE ON SCHEMA public, optuna TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, optuna TO {role};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, optuna TO {role};
+ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {role};
+ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT USAGE ON SEQUENCES TO {role};
+REVOKE INSERT, UPDATE, DELETE ON alembic_version, optuna.alembic_version, optuna.version_info FROM {role};
+REVOKE UPDATE, DELETE ON annotations, evaluations, evaluation_predictions, promotions FROM {role};
+REVOKE INSERT, UPDATE, DELETE ON annotations_in_force, effective_annotations FROM {role};
+REVOKE DELETE ON articles, models FROM {role}
+
+-- grant_analyst
+-- Labels, and what says how they came about. No column that holds an article's text, whole or in part, and none that
+-- tells where sources are.
+GRANT CONNECT ON DATABASE {database} TO {role};
+GRANT USAGE ON SCHEMA public TO {role};
+GRANT SELECT ON article_labels, annotation_conflicts, annotation_opinions, annotations, predictions TO {role};
+GRANT SELECT ON annotations_in_force, effective_annotations TO {role};
+GRANT SELECT ON models, promotions, evaluations, evaluation_predictions, drift_runs TO {role};
+GRANT SELECT ON labelling_queue, review_queue, dead_letters, training_runs, training_metrics TO {role};
+GRANT SELECT (id, source, external_id, revision, content_revision, split, published_at, ingested_at, changed_at)
+    ON articles TO {role};
+GRANT SELECT (id, source, kind, status, files, read, new, changed, unchanged, rejected, duplicates, started_at, finished_at)
+    ON ingest_runs TO {role};
+GRANT SELECT (id, source, reason, rejected_at, run_id) ON rejected_rows TO {role}

@@ -1,0 +1,54 @@
+"""The views, as SQLAlchemy Core describes them. `sql/views.sql` defines them.
+
+They are not part of the tables' metadata, since SQLAlchemy would create them as tables.
+"""
+
+from sqlalchemy import REAL, BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+
+_metadata = MetaData()
+
+CREATION_ORDER = (
+    "annotations_in_force",
+    "effective_annotations",
+    "annotation_opinions",
+    "annotation_conflicts",
+    "article_labels",
+    "text_clusters",
+)
+"""Names of the views, and of the statements that create them. A view comes after the views that it reads."""
+
+text_clusters = Table(
+    "text_clusters",
+    _metadata,
+    Column("fingerprint", LargeBinary),
+    Column("cluster_id", BigInteger),
+)
+
+annotations_in_force = Table(
+    "annotations_in_force",
+    _metadata,
+    Column("id", BigInteger),
+    Column("article_id", BigInteger),
+    Column("revision", Integer),
+    Column("category", Text),
+    Column("annotator", Text),
+    Column("annotated_at", DateTime(timezone=True)),
+    Column("comment", Text),
+    Column("is_resolution", Boolean),
+)
+
+article_labels = Table(
+    "article_labels",
+    _metadata,
+    Column("article_id", BigInteger),
+    Column("source", Text),
+    Column("external_id", Text),
+    Column("label", Text),
+    Column("origin", Text),
+    Column("confidence", REAL),
+    Column("labelled_at", DateTime(timezone=True)),
+    Column("model", Text),
+    Column("split", Text),
+    Column("published_at", DateTime(timezone=True)),
+    Column("abstained", Boolean),
+)
