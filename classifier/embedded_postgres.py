@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import TextClause, create_engine, make_url, text
 
+from classifier import advisory_locks
 from classifier.exceptions import DatabaseUnavailableError
 
 log = logging.getLogger(__name__)
@@ -20,8 +21,6 @@ _CREATE: dict[Database, TextClause] = {
     "articles": text("CREATE DATABASE articles"),
     "airflow": text("CREATE DATABASE airflow"),
 }
-
-_CREATE_LOCK = 7_303_014_202_617  # beside those of `classifier.store.locks`
 
 
 def start(directory: Path, *databases: Database) -> dict[Database, str]:
@@ -75,7 +74,9 @@ def _forget_killed(server: Any) -> None:
 def _create_missing(url: str, databases: tuple[Database, ...]) -> None:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _CREATE_LOCK})  # until it is closed
+        connection.execute(
+            text("SELECT pg_advisory_lock(:key)"), {"key": advisory_locks.CREATE_DATABASES}
+        )  # until it is closed
         there = set(connection.scalars(text("SELECT datname FROM pg_database")))
         for name in databases:
             if name not in there:

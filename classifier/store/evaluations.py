@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, exists, func, insert, select
 
+from classifier import advisory_locks
 from classifier.articles import Probabilities, Split
-from classifier.store import copy, locks, tables
+from classifier.store import copy, tables
 from classifier.store.queries import query
 
 _CELLS = 500_000
@@ -30,7 +31,7 @@ class ArticlePrediction:
 
 def lock(connection: Connection, model_id: int) -> None:
     """Let one transaction at a time store an evaluation of the model."""
-    connection.execute(select(func.pg_advisory_xact_lock(locks.EVALUATIONS, model_id)))
+    connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.EVALUATIONS, model_id)))
 
 
 def newest(connection: Connection, model_id: int, split: Split = "test") -> Row[*tuple[Any, ...]] | None:

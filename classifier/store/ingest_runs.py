@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from classifier import advisory_locks
 from classifier.names import shorten_name
-from classifier.store import locks, tables
+from classifier.store import tables
 
 _MAX_NAME_BYTES = 800  # with a unit's address, a name fits in one entry of a Postgres index
 
@@ -21,12 +22,12 @@ def run_name(source: str) -> str:
 
 def lock_source(connection: Connection, source: str) -> None:
     """Wait until no other run takes this source in, and keep others waiting until the connection ends."""
-    connection.execute(select(func.pg_advisory_lock(locks.SOURCE, func.hashtext(source))))
+    connection.execute(select(func.pg_advisory_lock(advisory_locks.SOURCE, func.hashtext(source))))
 
 
 def unlock_source(connection: Connection, source: str) -> None:
     """Let the next run take the source in."""
-    connection.execute(select(func.pg_advisory_unlock(locks.SOURCE, func.hashtext(source))))
+    connection.execute(select(func.pg_advisory_unlock(advisory_locks.SOURCE, func.hashtext(source))))
 
 
 def start_run(connection: Connection, source: str, kind: str, options: Mapping[str, Any]) -> int:

@@ -19,8 +19,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from classifier import advisory_locks
 from classifier.articles import QueuedArticle
-from classifier.store import locks, tables
+from classifier.store import tables
 from classifier.store.queries import query
 
 NEW, BACKFILL = 0, 1
@@ -78,12 +79,12 @@ class BackfillChunk:
 
 def lock(connection: Connection) -> None:
     """Let one transaction at a time add to the queue; labellers go on."""
-    connection.execute(select(func.pg_advisory_xact_lock(locks.QUEUE)))
+    connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.LABELLING_QUEUE)))
 
 
 def try_lock_pages(connection: Connection, model_id: int) -> bool:
     """Keep workers of a model from opening a page until the transaction ends; False if one is open."""
-    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(locks.OPEN_PAGES, model_id))))
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(advisory_locks.OPEN_PAGES, model_id))))
 
 
 def claim(
@@ -97,7 +98,7 @@ def claim(
     Raises:
         PageTooLargeError: their texts are larger than a page may be; none of them has been read.
     """
-    connection.execute(query("open_page"), {"pages": locks.OPEN_PAGES, "model_id": model_id})
+    connection.execute(query("open_page"), {"pages": advisory_locks.OPEN_PAGES, "model_id": model_id})
     values = {"size": size, **selection.priorities}
     if not selection.of_articles:
         found = connection.execute(query("claim_page"), values).all()
@@ -166,7 +167,7 @@ def _check_size(found: Sequence[Row[*tuple[Any, ...]]]) -> None:
 
 def _alone(connection: Connection, model_id: int) -> bool:
     """Say whether nobody adds to the queue and no page of another model is open, and keep it so."""
-    if not connection.execute(select(func.pg_try_advisory_xact_lock(locks.QUEUE))).scalar_one():
+    if not connection.execute(select(func.pg_try_advisory_xact_lock(advisory_locks.LABELLING_QUEUE))).scalar_one():
         return False
-    values = {"pages": locks.OPEN_PAGES, "model_id": model_id}
+    values = {"pages": advisory_locks.OPEN_PAGES, "model_id": model_id}
     return bool(connection.execute(query("try_lock_pages_of_other_models"), values).scalar_one())

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
-from classifier.store import locks
+from classifier import advisory_locks
 
 
 def try_share(connection: Connection, model_id: int) -> bool:
     """Take the readers' lock for the connection's session; return False if the model is being deleted."""
-    return bool(connection.scalar(select(func.pg_try_advisory_lock_shared(locks.MODEL_FILES, model_id))))
+    return bool(connection.scalar(select(func.pg_try_advisory_lock_shared(advisory_locks.MODEL_FILES, model_id))))
 
 
 def release_shared(connection: Connection, model_id: int) -> None:
     """Release the readers' lock."""
-    connection.execute(select(func.pg_advisory_unlock_shared(locks.MODEL_FILES, model_id)))
+    connection.execute(select(func.pg_advisory_unlock_shared(advisory_locks.MODEL_FILES, model_id)))
 
 
 def try_own(connection: Connection, model_id: int) -> bool:
     """Keep readers out until the transaction ends; return False if one holds the lock."""
-    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(locks.MODEL_FILES, model_id))))
+    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(advisory_locks.MODEL_FILES, model_id))))

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, cast, func, insert, literal, null, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
+from classifier import advisory_locks
 from classifier.articles import Model
-from classifier.store import locks, tables
+from classifier.store import tables
 
 
 def champion(connection: Connection) -> Model | None:
@@ -138,7 +139,7 @@ def register(
 
 def lock_champion(connection: Connection) -> None:
     """Lock the choice of the champion until the transaction ends; readers and labelling workers are not blocked."""
-    connection.execute(select(func.pg_advisory_xact_lock(locks.CHAMPION)))
+    connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.CHAMPION)))
 
 
 def make_champion(connection: Connection, model_id: int) -> None:

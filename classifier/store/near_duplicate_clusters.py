@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
+from classifier import advisory_locks
 from classifier.articles import Split
 from classifier.exceptions import SourceUnavailableError
-from classifier.store import copy, locks
+from classifier.store import copy
 from classifier.store.queries import query
 
 _MAX_APPLICATION_NAME = 63  # bytes; Postgres cuts the rest
@@ -39,7 +40,7 @@ def wait_for_other_ingests(connection: Connection, name: str, *, max_wait_s: flo
     try:
         with connection.begin_nested():  # a lock that is not had would end the whole transaction
             _set(connection, **waiting)
-            connection.execute(select(func.pg_advisory_xact_lock(locks.SPLITS)))
+            connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.SPLITS)))
     except OperationalError as error:
         if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
             raise
@@ -53,7 +54,7 @@ def _set(connection: Connection, **settings: str) -> None:
 
 
 def _still_merging(connection: Connection, name: str, max_wait_s: float) -> str:
-    holder = connection.execute(query("split_lock_holder"), {"key": locks.SPLITS}).first()
+    holder = connection.execute(query("split_lock_holder"), {"key": advisory_locks.SPLITS}).first()
     who = "another ingest"
     if holder is not None:
         who = f"{holder.application_name or who} (process {holder.pid} of the database server)"

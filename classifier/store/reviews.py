@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, select
 
-from classifier.store import locks, tables, views
+from classifier import advisory_locks
+from classifier.store import tables, views
 from classifier.store.queries import query
 
 OF_SOURCES = "source:%"
@@ -19,7 +20,7 @@ ReviewRows = Sequence[Row[*tuple[Any, ...]]]
 
 def lock(connection: Connection) -> None:
     """Let one transaction at a time fill the queue or take reviews in."""
-    connection.execute(select(func.pg_advisory_xact_lock(locks.REVIEWS)))
+    connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.REVIEWS)))
 
 
 def candidate_pool(connection: Connection, model_id: int, *, share: float) -> ReviewRows:

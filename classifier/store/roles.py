@@ -12,8 +12,9 @@ from psycopg2 import sql as composing
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import ProgrammingError
 
+from classifier import advisory_locks
 from classifier.exceptions import DatabaseRightsError
-from classifier.store import locks, urls
+from classifier.store import urls
 from classifier.store.queries import sql
 
 Purpose = Literal["pipeline", "analyst"]
@@ -32,7 +33,7 @@ def role_name(connection: Connection, purpose: Purpose) -> str:
 
 def lock(connection: Connection) -> None:
     """Change roles alone, for as long as this transaction lives."""
-    connection.execute(select(func.pg_advisory_xact_lock(locks.ROLES)))
+    connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.ROLES)))
 
 
 def require_owner(connection: Connection) -> None:

@@ -16,8 +16,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.schema import CreateSchema
 
+from classifier import advisory_locks
 from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError
-from classifier.store import locks, urls
+from classifier.store import urls
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -37,7 +38,7 @@ def upgrade(database: Engine) -> None:
         DatabaseNotMigratedError: they are of a newer one.
     """
     with database.begin() as connection:
-        connection.execute(select(func.pg_advisory_xact_lock(locks.STUDIES)))
+        connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.OPTUNA_STUDIES)))
         with database.begin() as other:  # seen by Optuna's connections, while the lock is held
             other.execute(CreateSchema(SCHEMA, if_not_exists=True))
         storage = _storage(database, skip_compatibility_check=True)
@@ -62,7 +63,7 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it would tell, the caller tells
     with database.begin() as connection, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        connection.execute(select(func.pg_advisory_xact_lock(locks.STUDIES)))
+        connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.OPTUNA_STUDIES)))
         storage = _current(
             connection,
             heartbeat_interval=beat_s,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from classifier import registry
+from classifier import advisory_locks, registry
 from classifier.cli import promotion
 from classifier.cli.app import app
 from classifier.exceptions import ModelNotFoundError, RollbackError, TrainingDataError
@@ -30,7 +30,7 @@ from classifier.pipeline.promotion import (
 )
 from classifier.pipeline.promotion.model_files import model_in_use
 from classifier.pipeline.training import candidate, starting_point, training_data, tuning
-from classifier.store import annotated_articles, locks, model_rows
+from classifier.store import annotated_articles, model_rows
 from classifier.training import data_snapshot
 from classifier.training.recipes import Recipe
 from classifier.workspace import Workspace
@@ -217,7 +217,7 @@ class TestModelsInUse:
     def test_a_lock_that_is_lost_with_its_connection_spoils_no_result(self, workspace, model):
         found = model("r0", "held")
         with model_in_use(workspace, found):
-            held = f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE classid = {locks.MODEL_FILES}"
+            held = f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE classid = {advisory_locks.MODEL_FILES}"
             assert query(workspace.database, held) == [(True,)]
         with model_in_use(workspace, found):
             assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 1
@@ -303,7 +303,8 @@ class TestModelsInUse:
         model("m1", "promoted")
         with workspace.database.begin() as page:
             page.execute(
-                pruning.labelling_queue.query("open_page"), {"pages": locks.OPEN_PAGES, "model_id": worker_of.id}
+                pruning.labelling_queue.query("open_page"),
+                {"pages": advisory_locks.OPEN_PAGES, "model_id": worker_of.id},
             )
             assert pruning.prune(workspace, keep=0, yes=True) == []
         assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r0"]
