@@ -1,4 +1,4 @@
-"""What every use case needs: the database and the folder of the artefacts."""
+"""What every use case needs: the database and the settings."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from classifier.store import connections
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """An open database and the settings beside it."""
+    """An engine for the database, and the settings."""
 
     database: Engine
     settings: Settings
 
     @property
     def models(self) -> Path:
-        """The folder that artefacts are written to."""
+        """The directory that artefacts are written to."""
         return self.settings.models_directory
 
 
-def open_workspace(settings: Settings, *, database_url: str | None = None, at_most: int | None = None) -> Workspace:
-    """Connect to `database_url`, else to the settings' one, else to the embedded Postgres.
+def open_workspace(
+    settings: Settings, *, database_url: str | None = None, max_connections: int | None = None
+) -> Workspace:
+    """Return a workspace with an engine for `database_url`, else for the URL of the settings, else for embedded Postgres.
 
-    With `at_most` so many connections are open at once, and none is waited for longer than a statement.
+    With `max_connections`, that many connections are open at most, and waiting for one is limited to the time limit of
+    a statement.
 
     Raises:
         SettingsError: the URL cannot be used.
@@ -37,5 +40,5 @@ def open_workspace(settings: Settings, *, database_url: str | None = None, at_mo
     url = database_url or settings.database_url
     if url is None:
         url = embedded_postgres.start(settings.postgres_directory, "articles")["articles"]
-    engine = connections.connect(url, statement_timeout_s=settings.statement_timeout_s, at_most=at_most)
+    engine = connections.connect(url, statement_timeout_s=settings.statement_timeout_s, max_connections=max_connections)
     return Workspace(engine, settings)

@@ -1,1 +1,1 @@
-"""The database: tables, reads, writes and migrations."""
+"""The database: its tables, migrations, and one module of functions for each aggregate."""

@@ -13,7 +13,7 @@ from classifier.store.queries import query
 
 @dataclass(frozen=True, slots=True)
 class ChurnCandidate:
-    """How many articles no human has annotated, and their first and last id, 0 where there is none."""
+    """The number of articles without an annotation in force, and their first and last id; 0 if there are none."""
 
     articles: int
     first: int
@@ -21,7 +21,7 @@ class ChurnCandidate:
 
 
 def count_to_label(connection: Connection) -> ChurnCandidate:
-    """Count what a new champion would label."""
+    """Count the articles that a new champion would label."""
     articles, first, last = connection.execute(query("count_to_label")).one()
     return ChurnCandidate(articles, first or 0, last or 0)
 
@@ -29,9 +29,9 @@ def count_to_label(connection: Connection) -> ChurnCandidate:
 def stream_articles(
     connection: Connection, ids: Sequence[int], champion_id: int | None
 ) -> Iterator[Row[*tuple[Any, ...]]]:
-    """Yield id, text and category of those of the articles that the champion has labelled as they are.
+    """Yield id, text and category of the articles that the champion has labelled with their present text.
 
-    Without a champion, id and text of those that no human has annotated.
+    Without a champion, yield id and text of the articles that have no annotation in force.
     """
     name = "articles_to_label" if champion_id is None else "articles_to_relabel"
     values: dict[str, Any] = {"ids": list(ids)} | ({} if champion_id is None else {"model_id": champion_id})

@@ -1,4 +1,4 @@
-"""Open the database, and say in one line what is wrong when it cannot be used."""
+"""Connect to the database, and translate its errors into one-line errors for users."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ from classifier.store import queries, urls
 
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN, _INSUFFICIENT_PRIVILEGE = "42P01", "42703", "42501"
 _CANCELED = "57014"
-_LIMIT = "statement_timeout_s"
-_WANTED = "use postgresql+psycopg2://USER@HOST/DATABASE"
+_TIMEOUT_OPTION = "statement_timeout_s"
+_EXPECTED_URL = "use postgresql+psycopg2://USER@HOST/DATABASE"
 
 
 class Cursor(extensions.cursor):  # type: ignore[misc]
-    """A cursor that raises `_plain` errors."""
+    """A cursor whose errors quote no rows."""
 
     def execute(self, *args: Any) -> None:
-        """Run a statement."""
-        with _plain():
+        """Execute a statement."""
+        with _without_rows():
             super().execute(*args)
 
     def fetchmany(self, *args: Any) -> Any:
-        """Return some rows, which a cursor on the server's side asks for."""
-        with _plain():
+        """Return the next rows, which a server-side cursor fetches."""
+        with _without_rows():
             return super().fetchmany(*args)
 
     def copy_expert(self, *args: Any) -> None:
-        """Run a COPY."""
-        with _plain():
+        """Execute a COPY."""
+        with _without_rows():
             super().copy_expert(*args)
 
 
 class DriverConnection(extensions.connection):  # type: ignore[misc]
-    """A connection that raises `_plain` errors."""
+    """A connection whose errors quote no rows."""
 
     def commit(self) -> None:
-        """Keep what the transaction did."""
-        with _plain():
+        """Commit the transaction."""
+        with _without_rows():
             super().commit()
 
     def rollback(self) -> None:
-        """Undo what the transaction did."""
-        with _plain():
+        """Roll the transaction back."""
+        with _without_rows():
             super().rollback()
 
 
 @contextmanager
-def _plain() -> Iterator[None]:
-    """Keep of an error Postgres' first line alone, and call a lost connection an OperationalError.
+def _without_rows() -> Iterator[None]:
+    """Reduce an error to Postgres' first line, and raise a lost connection as an OperationalError.
 
-    The DETAIL and CONTEXT below the first line quote rows, and so texts. When the server crashes, it is chance
-    whether psycopg2 notices that the connection is gone; where it does not, it raises a bare DatabaseError.
+    The DETAIL and CONTEXT below the first line quote rows, and so texts. When the server crashes, psycopg2 may not
+    notice that the connection is lost, and raises a DatabaseError without a code.
     """
     try:
         yield
@@ -77,50 +77,58 @@ def _plain() -> Iterator[None]:
 
 
 def connect(
-    url: str, *, statement_timeout_s: float = 300, connect_timeout_s: int = 10, at_most: int | None = None
+    url: str, *, statement_timeout_s: float = 300, connect_timeout_s: int = 10, max_connections: int | None = None
 ) -> Engine:
-    """Return an engine on a `postgresql+psycopg2://` URL. Nothing is opened yet.
+    """Return an engine for a `postgresql+psycopg2://` URL, without opening a connection yet.
 
-    With `at_most` so many connections are open at once, and nobody waits longer than a statement may take: not for
-    a connection, and not for a server that has gone without a word.
+    With `max_connections`, that many connections are open at most, and waiting is limited to `statement_timeout_s`:
+    for a connection, and for a server that no longer responds.
 
     Raises:
-        SettingsError: the URL is of another kind.
+        SettingsError: the URL has another form.
     """
     try:
         parsed = urls.parse(url)
     except ArgumentError as error:
-        raise SettingsError(f"CLASSIFIER_DATABASE_URL: {error}; {_WANTED}") from error
+        raise SettingsError(f"CLASSIFIER_DATABASE_URL: {error}; {_EXPECTED_URL}") from error
     if parsed.drivername != "postgresql+psycopg2":
-        raise SettingsError(f"CLASSIFIER_DATABASE_URL: driver {parsed.drivername!r}; {_WANTED}")
-    bounds: dict[str, Any] = {}
+        raise SettingsError(f"CLASSIFIER_DATABASE_URL: driver {parsed.drivername!r}; {_EXPECTED_URL}")
+    pool: dict[str, Any] = {}
     defaults: dict[str, Any] = {"application_name": "article-classifier"}
-    if at_most is not None:
-        bounds = {"pool_size": at_most, "max_overflow": 0, "pool_timeout": statement_timeout_s}
+    if max_connections is not None:
+        pool = {"pool_size": max_connections, "max_overflow": 0, "pool_timeout": statement_timeout_s}
         connect_timeout_s = min(connect_timeout_s, max(2, round(statement_timeout_s)))
         defaults |= {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 10_000}
     arguments = urls.missing_options(parsed, defaults | {"connect_timeout": connect_timeout_s})
-    if at_most is not None:
+    if max_connections is not None:
         arguments["connect_timeout"] = connect_timeout_s
-    ours = f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC"
+    session = f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC"
     return create_engine(
         parsed,
-        **bounds,
+        **pool,
         pool_pre_ping=True,
-        execution_options={_LIMIT: statement_timeout_s},
-        hide_parameters=True,  # an error's text would otherwise carry the articles' text
+        execution_options={_TIMEOUT_OPTION: statement_timeout_s},
+        hide_parameters=True,  # an error's message would otherwise contain the articles' text
         connect_args={
             **arguments,
             "connection_factory": DriverConnection,
             "cursor_factory": Cursor,
-            "options": urls.session_options(parsed, ours),
+            "options": urls.session_options(parsed, session),
         },
     )
 
 
 @contextmanager
 def translate_errors(engine: Engine) -> Iterator[None]:
-    """Turn a database that is down, slow or not migrated into the user's error, with the address in it."""
+    """Raise an error with the database's address if the database is down, slow or not migrated.
+
+    Raises:
+        DatabaseUnavailableError: the database does not answer or refuses the connection.
+        DatabaseNotMigratedError: a table or column is missing.
+        DatabaseRightsError: the role lacks a right.
+        StatementTimeoutError: a statement exceeded its time limit or was cancelled.
+        SettingsError: the URL has an unknown option.
+    """
     address = urls.redacted(engine.url)
     try:
         yield
@@ -130,29 +138,31 @@ def translate_errors(engine: Engine) -> Iterator[None]:
         code = getattr(error.orig, "pgcode", None)
         if code == _INSUFFICIENT_PRIVILEGE:
             reason = str(error.orig).strip().partition("\n")[0]
-            raise DatabaseRightsError(f"{address}: {reason}; use a role that may: docs/operations.md, Roles") from error
+            raise DatabaseRightsError(
+                f"{address}: {reason}; use a role with this right: docs/operations.md, Roles"
+            ) from error
         if code in {_UNDEFINED_TABLE, _UNDEFINED_COLUMN}:
             raise DatabaseNotMigratedError(
-                f"{address}: the tables are not there yet; run: classifier db upgrade"
+                f"{address}: tables or columns are missing; run: classifier db upgrade"
             ) from error
         raise
     except OperationalError as error:
         if error.orig is not None and getattr(error.orig, "pgcode", None) is None:
             reason = " ".join(str(error.orig).split())
-            what = "lets nobody in" if "FATAL:" in reason else "does not answer"
-            raise DatabaseUnavailableError(f"{address}: the database {what} ({reason})") from error
+            problem = "refuses the connection" if "FATAL:" in reason else "does not answer"
+            raise DatabaseUnavailableError(f"{address}: the database {problem} ({reason})") from error
         if getattr(error.orig, "pgcode", None) == _CANCELED:
             raise StatementTimeoutError(f"{address}: {_canceled(engine, error)}") from error
         raise
 
 
 def _canceled(engine: Engine, error: OperationalError) -> str:
-    """Return which statement the server cancelled, why, and what to do."""
+    """Return a message: which statement the server cancelled, why, and what to do."""
     name = queries.describe(error.statement or "COPY")
     if "user request" in str(error.orig):
         return f"an administrator cancelled the statement {name}; run the same command again"
-    limit = engine.get_execution_options().get(_LIMIT, 0)
+    limit = engine.get_execution_options().get(_TIMEOUT_OPTION, 0)
     return (
         f"the statement {name} took longer than its limit of {limit:g} s; run the same command again when the database "
-        "is less busy, or raise CLASSIFIER_STATEMENT_TIMEOUT_S (of the page in Airflow: CLASSIFIER_PAGE_TIMEOUT_S)"
+        "is less busy, or raise CLASSIFIER_STATEMENT_TIMEOUT_S (for the page in Airflow: CLASSIFIER_PAGE_TIMEOUT_S)"
     )

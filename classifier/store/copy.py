@@ -1,4 +1,4 @@
-"""COPY: the way rows get into Postgres by the thousand."""
+"""COPY, the fastest way to insert many rows into Postgres, and its binary and CSV formats."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from classifier.articles import Probabilities
 from classifier.store.queries import sql
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-"""What binary COPY data begin with: no flags and no extension."""
+"""The header of binary COPY data, without flags and extension."""
 
 _REAL = 700
-"""Postgres' number of the type real."""
+"""Postgres' object id of the type real."""
 
-_ARRAY_HEAD = 20
-"""Bytes before the first number of an array: dimensions, nulls, type, length and first index, four bytes each."""
+_ARRAY_HEADER_BYTES = 20
+"""Bytes before the first number of an array: dimensions, nulls, type, length and lower bound, four bytes each."""
 
 _HEAD = [
     ("columns", ">i2"),
@@ -47,13 +47,13 @@ _TAIL = [
     ("length", ">i4"),
     ("first", ">i4"),
 ]
-"""A prediction's columns before and after its category, as binary COPY wants them: a size before each value."""
+"""A prediction's columns before and after its category in binary COPY format, with a size before each value."""
 
 
 def copy(connection: Connection, statement: str, data: io.BytesIO) -> None:
-    """Run a named COPY … FROM STDIN with the data, read from its beginning.
+    """Execute a named COPY … FROM STDIN with the data, read from the beginning.
 
-    Errors are SQLAlchemy's, as of any other statement.
+    Errors are SQLAlchemy's, as with other statements.
     """
     data.seek(0)
     cursor = connection.connection.cursor()
@@ -66,24 +66,24 @@ def copy(connection: Connection, statement: str, data: io.BytesIO) -> None:
 
 
 def frame_csv(rows: pd.DataFrame, columns: Iterable[str]) -> io.BytesIO:
-    """Return columns of a frame as the CSV that Postgres reads."""
+    """Return columns of a frame as CSV for Postgres."""
     buffer = io.BytesIO()
-    # all_valid quotes all but nulls, and COPY reads only an unquoted nothing as null
+    # all_valid quotes all values except nulls; COPY reads only an unquoted empty value as null.
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
     pyarrow.csv.write_csv(pa.table({name: _as_text(rows[name]) for name in columns}), buffer, options)
     return buffer
 
 
 def bigints_binary(rows: NDArray[np.int64]) -> io.BytesIO:
-    """Return numbers, shape (rows, columns), as Postgres's binary COPY format of bigints.
+    """Return numbers, shape (rows, columns), as bigints in binary COPY format.
 
-    It is made by NumPy at once, and is a third of the work of text for client and server.
+    NumPy encodes all rows at once; text would cost client and server three times as much.
     """
     count, width = rows.shape
     cells = np.dtype([("size", ">i4"), ("value", ">i8")])
     records = np.zeros(count, np.dtype([("width", ">i2"), ("cells", cells, (width,))]))
     records["width"], records["cells"]["size"], records["cells"]["value"] = width, 8, rows
-    return io.BytesIO(_SIGNATURE + records.tobytes() + b"\xff\xff")  # at the end, a row of -1 columns
+    return io.BytesIO(_SIGNATURE + records.tobytes() + b"\xff\xff")  # a row of -1 columns ends the data
 
 
 def predictions_binary(
@@ -93,12 +93,12 @@ def predictions_binary(
     revisions: NDArray[np.int32],
     probabilities: Probabilities,
 ) -> io.BytesIO:
-    """Return predictions as the binary COPY format; the category is the most probable one.
+    """Return predictions in binary COPY format; the category is the most probable one.
 
-    A row is a head and a tail of fixed sizes, which NumPy makes for all rows at once, around the category's
-    name. As text, a row would cost five times as much to write and to read, mostly for its decimals.
+    A row is a head and a tail of fixed sizes, which NumPy encodes for all rows at once, around the category's name. As
+    text, a row would cost five times as much to write and to parse, mostly for its decimals.
     """
-    best = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     head = np.zeros(len(ids), _HEAD)
     head["columns"], head["id_size"], head["model_size"], head["revision_size"] = 6, 8, 8, 4
     head["id"], head["model"], head["revision"] = ids, model_id, revisions
@@ -109,25 +109,25 @@ def predictions_binary(
     tail["length"], tail["first"] = count, 1
     tail["probabilities"]["size"], tail["probabilities"]["value"] = 4, probabilities
     names = [len(name).to_bytes(4, "big") + name for name in (category.encode() for category in categories)]
-    heads, tails = _cut(head), _cut(tail)
-    rows = (part for row in zip(heads, map(names.__getitem__, best.tolist()), tails, strict=True) for part in row)
+    heads, tails = _record_bytes(head), _record_bytes(tail)
+    rows = (part for row in zip(heads, map(names.__getitem__, predicted.tolist()), tails, strict=True) for part in row)
     return io.BytesIO(b"".join((_SIGNATURE, *rows, b"\xff\xff")))
 
 
-def decode_reals(sent: bytes | memoryview) -> NDArray[np.float32]:
-    """Return the numbers of an array of reals without nulls, as Postgres' array_send gives it."""
-    cells = np.frombuffer(sent, dtype=[("size", ">i4"), ("value", ">f4")], offset=_ARRAY_HEAD)
+def decode_reals(encoded: bytes | memoryview) -> NDArray[np.float32]:
+    """Return the numbers of an array of reals without nulls that Postgres' array_send encoded."""
+    cells = np.frombuffer(encoded, dtype=[("size", ">i4"), ("value", ">f4")], offset=_ARRAY_HEADER_BYTES)
     return cells["value"].astype(np.float32)
 
 
-def _cut(records: NDArray[Any]) -> Iterator[bytes]:
+def _record_bytes(records: NDArray[Any]) -> Iterator[bytes]:
     """Yield the bytes of each record."""
-    whole, size = records.tobytes(), records.itemsize
-    return (whole[start : start + size] for start in range(0, len(whole), size))
+    encoded, size = records.tobytes(), records.itemsize
+    return (encoded[start : start + size] for start in range(0, len(encoded), size))
 
 
 def _as_text(values: pd.Series[Any]) -> pa.Array:
-    """Write a column as Postgres reads it: bytes in hexadecimal, times in ISO 8601, None as null."""
+    """Return a column as text for Postgres: bytes in hexadecimal, times in ISO 8601, None as null."""
     match next((value for value in values if value is not None), None):
         case bytes():
             values = values.map(lambda value: f"\\x{value.hex()}", na_action="ignore")

@@ -1,4 +1,4 @@
-"""What is watched, and what was found. Functions take a connection and never commit."""
+"""Drift checks: the articles that they examine, and their results. Functions take a connection and never commit."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from sqlalchemy import Connection, Row, insert, select
 from classifier.store import tables
 from classifier.store.queries import query
 
-LOOKED_AT = 4
-"""Articles that are looked at for each one wanted: some are annotated, or not labelled yet."""
+EXAMINED_PER_ARTICLE = 4
+"""Articles examined for each article returned: some are annotated, or not labelled yet."""
 
 MAX_RUNS = 500
-"""Runs that are read: more than one a day for a year."""
+"""Enough for more than one run a day for a year."""
 
 
 def newest_labelled(
     connection: Connection, model_id: int, *, since: datetime, size: int
 ) -> Iterator[Row[*tuple[Any, ...]]]:
-    """Yield category, confidence, time of arrival and text of the newest articles that a model has labelled."""
-    values = {"model_id": model_id, "since": since, "size": size, "looked_at": LOOKED_AT * size}
+    """Yield category, confidence, time of ingest and text of the newest articles that a model has labelled."""
+    values = {"model_id": model_id, "since": since, "size": size, "examined": EXAMINED_PER_ARTICLE * size}
     return iter(connection.execute(query("newest_labelled"), values, execution_options={"yield_per": 64}))
 
 
 def alarm_since(connection: Connection, model_id: int, name: str) -> datetime | None:
-    """Return when the check began to give alarm, None where its last run did not."""
-    found: datetime | None = connection.execute(query("alarm_since"), {"model_id": model_id, "name": name}).scalar_one()
-    return found
+    """Return when the check's present alarm began, or None if its last run raised none."""
+    values = {"model_id": model_id, "name": name}
+    began_at: datetime | None = connection.execute(query("alarm_since"), values).scalar_one()
+    return began_at
 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> None:
-    """Insert what was found."""
+    """Insert the results of a drift check."""
     connection.execute(insert(tables.drift_runs).values(**values))
 
 
 def last_of_champion(connection: Connection) -> Row[*tuple[Any, ...]] | None:
-    """Return when the champion was watched last, the checks that gave alarm, and the findings of all."""
+    """Return time, alarms and checks of the champion's last run, or None if it has not been checked."""
     runs, models = tables.drift_runs, tables.models
     statement = (
         select(runs.c.ran_at, runs.c.alarms, runs.c.checks)
@@ -51,7 +52,7 @@ def last_of_champion(connection: Connection) -> Row[*tuple[Any, ...]] | None:
 
 
 def history(connection: Connection, *, since: datetime) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return what was found since a time, with the models' names, oldest first; of very many runs the newest."""
+    """Return the runs since a time, with the model's name, oldest first; of more than `MAX_RUNS`, the newest."""
     runs, models = tables.drift_runs, tables.models
     statement = (
         select(runs, models.c.name.label("model"))

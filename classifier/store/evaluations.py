@@ -1,4 +1,4 @@
-"""Evaluations with every article's answer. Functions take a connection and never commit."""
+"""Evaluations, with the model's output on every article. Functions take a connection and never commit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from classifier.articles import Probabilities, Split
 from classifier.store import copy, tables
 from classifier.store.queries import query
 
-_CELLS = 500_000
-"""Probabilities that are sent or read at once, to bound memory."""
+_MAX_PROBABILITIES = 500_000
+"""Probabilities sent or read at once, to limit memory."""
 
-_FORGOTTEN_DAYS = 7
+_ABANDONED_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class ArticlePrediction:
-    """What a model answered on a text, how much was computed for it, and its share of the time that its chunk took."""
+    """A model's output on a text, the operations for it (in billions), and its share of the time of its chunk."""
 
     probabilities: Probabilities
     gflops: float
@@ -30,7 +30,7 @@ class ArticlePrediction:
 
 
 def lock(connection: Connection, model_id: int) -> None:
-    """Let one transaction at a time store an evaluation of the model."""
+    """Lock the storing of the model's evaluations until the transaction ends."""
     connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.EVALUATIONS, model_id)))
 
 
@@ -53,7 +53,7 @@ def add(connection: Connection, model_id: int, split: Split, values: Mapping[str
 
 
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return id, cluster_id, source and month of articles, by id."""
+    """Return id, cluster_id, source and month of the articles, ordered by id."""
     return connection.execute(query("evaluation_details_of_articles"), {"ids": list(ids)}).all()
 
 
@@ -63,48 +63,53 @@ def add_predictions(
     columns: Mapping[str, Sequence[Any]],
     probabilities: Probabilities,
 ) -> None:
-    """Insert an evaluation's answers: the columns ids, hashes, words, clusters, categories, baselines and gflops."""
+    """Insert an evaluation's predictions.
+
+    `columns` has ids, hashes, words, clusters, categories, baselines and gflops; `probabilities` has a row for each id.
+    """
     width = probabilities.shape[1]
-    step = max(1, _CELLS // width)
+    step = max(1, _MAX_PROBABILITIES // width)
     for start in range(0, len(probabilities), step):
-        some = slice(start, start + step)
-        values = {name: list(column[some]) for name, column in columns.items()}
-        given = {"evaluation_id": evaluation_id, "probabilities": probabilities[some].ravel().tolist(), "width": width}
-        connection.execute(query("insert_evaluation_predictions"), {**given, **values})
+        batch = slice(start, start + step)
+        values = {name: list(column[batch]) for name, column in columns.items()}
+        outputs = {"probabilities": probabilities[batch].ravel().tolist(), "width": width}
+        connection.execute(
+            query("insert_evaluation_predictions"), {"evaluation_id": evaluation_id, **outputs, **values}
+        )
 
 
 def evaluated_articles(connection: Connection, evaluation_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return an evaluation's articles, by id."""
+    """Return an evaluation's articles, ordered by id."""
     return connection.execute(query("evaluated_articles"), {"evaluation_id": evaluation_id}).all()
 
 
 def probabilities(connection: Connection, evaluation_id: int, categories: int) -> Probabilities:
-    """Return what was answered on an evaluation's articles, by id, shape (articles, categories)."""
-    kept = tables.evaluation_predictions
-    count = select(func.count()).select_from(kept).where(kept.c.evaluation_id == evaluation_id)
-    found = np.empty((connection.execute(count).scalar_one(), categories), dtype=np.float32)
+    """Return the probabilities of an evaluation's articles, ordered by id, shape (articles, categories)."""
+    predictions = tables.evaluation_predictions
+    count = select(func.count()).select_from(predictions).where(predictions.c.evaluation_id == evaluation_id)
+    result = np.empty((connection.execute(count).scalar_one(), categories), dtype=np.float32)
     rows = connection.execute(
         query("evaluated_probabilities"),
         {"evaluation_id": evaluation_id},
-        execution_options={"yield_per": max(1, _CELLS // categories)},
+        execution_options={"yield_per": max(1, _MAX_PROBABILITIES // categories)},
     )
-    for place, sent in enumerate(rows.scalars()):
-        found[place] = copy.decode_reals(sent)
-    return found
+    for index, encoded in enumerate(rows.scalars()):
+        result[index] = copy.decode_reals(encoded)
+    return result
 
 
 def has_predictions(connection: Connection, evaluation_id: int) -> bool:
-    """Say whether the answers were kept: those of older versions were not."""
-    kept = tables.evaluation_predictions
-    return bool(connection.scalar(select(exists().where(kept.c.evaluation_id == evaluation_id))))
+    """Return whether the evaluation's predictions are stored."""
+    predictions = tables.evaluation_predictions
+    return bool(connection.scalar(select(exists().where(predictions.c.evaluation_id == evaluation_id))))
 
 
 def stored_outputs(
     connection: Connection, model_id: int, engine: str, articles: Mapping[int, bytes]
 ) -> dict[bytes, ArticlePrediction]:
-    """Return what the model has answered with this engine before on the articles, ids with text hashes, by text hash.
+    """Return the model's stored outputs on the articles, computed by the same engine, by text hash.
 
-    It is of attempts to evaluate it that have not ended, and of its newest evaluation.
+    They come from unfinished evaluations and from the newest evaluation. `articles` maps ids to text hashes.
     """
     values = {"model_id": model_id, "engine": engine, "ids": list(articles), "hashes": list(articles.values())}
     return {
@@ -117,24 +122,24 @@ def add_partial_outputs(
     connection: Connection,
     model_id: int,
     engine: str,
-    answers: Mapping[bytes, ArticlePrediction],
+    outputs: Mapping[bytes, ArticlePrediction],
 ) -> None:
-    """Keep answers, by text hash, until the model's evaluation is stored. There has to be one."""
-    first = next(iter(answers.values()))
+    """Store outputs, by text hash, until the model's evaluation is stored. `outputs` must not be empty."""
+    first = next(iter(outputs.values()))
     connection.execute(
         query("insert_partial_outputs"),
         {
             "model_id": model_id,
             "engine": engine,
-            "hashes": list(answers),
-            "gflops": [answer.gflops for answer in answers.values()],
+            "hashes": list(outputs),
+            "gflops": [output.gflops for output in outputs.values()],
             "seconds": first.seconds,
-            "probabilities": np.concatenate([answer.probabilities for answer in answers.values()]).tolist(),
+            "probabilities": np.concatenate([output.probabilities for output in outputs.values()]).tolist(),
             "width": len(first.probabilities),
         },
     )
 
 
 def delete_partial_outputs(connection: Connection, model_id: int) -> None:
-    """Delete what was kept for an evaluation that is stored now, and what nobody continued with for a week."""
-    connection.execute(query("delete_partial_outputs"), {"model_id": model_id, "days": _FORGOTTEN_DAYS})
+    """Delete the partial outputs of a model whose evaluation is stored, and those abandoned for a week."""
+    connection.execute(query("delete_partial_outputs"), {"model_id": model_id, "days": _ABANDONED_DAYS})

@@ -1,4 +1,4 @@
-"""Functions that record what ingests did. They take a connection and never commit."""
+"""Ingest runs and what they changed. Functions take a connection and never commit."""
 
 from __future__ import annotations
 
@@ -12,45 +12,46 @@ from classifier import advisory_locks
 from classifier.names import shorten_name
 from classifier.store import tables
 
-_MAX_NAME_BYTES = 800  # with a unit's address, a name fits in one entry of a Postgres index
+_MAX_NAME_BYTES = 800
+"""A name and a unit's address fit together into one entry of a Postgres index."""
 
 
 def run_name(source: str) -> str:
-    """Return what a run of a source is listed as: a pattern of files may be longer than an index takes."""
+    """Return the source's name in `ingest_runs`, shortened if it does not fit into an index."""
     return shorten_name(source, _MAX_NAME_BYTES)
 
 
 def lock_source(connection: Connection, source: str) -> None:
-    """Wait until no other run takes this source in, and keep others waiting until the connection ends."""
+    """Wait for other runs of this source, and lock it until the connection closes."""
     connection.execute(select(func.pg_advisory_lock(advisory_locks.SOURCE, func.hashtext(source))))
 
 
 def unlock_source(connection: Connection, source: str) -> None:
-    """Let the next run take the source in."""
+    """Release the lock on the source."""
     connection.execute(select(func.pg_advisory_unlock(advisory_locks.SOURCE, func.hashtext(source))))
 
 
 def start_run(connection: Connection, source: str, kind: str, options: Mapping[str, Any]) -> int:
-    """Insert a run and return its id; those of the source that a crash left running have failed."""
+    """Insert a run and return its id; mark runs of the source that a crash left running as failed."""
     runs = tables.ingest_runs
     connection.execute(
         update(runs)
         .where(runs.c.source == source, runs.c.status == "running")
-        .values(status="failed", error="it was killed before its end", finished_at=func.now())
+        .values(status="failed", error="the run was killed before it ended", finished_at=func.now())
     )
     values = {"source": source, "kind": kind, "options": dict(options)}
     return int(connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one())
 
 
 def add_to_run(connection: Connection, run_id: int, counts: Mapping[str, int]) -> None:
-    """Add what a unit changed to its run, in the unit's own transaction."""
+    """Add a unit's counts to its run, in the unit's own transaction."""
     runs = tables.ingest_runs
     values = {name: runs.c[name] + count for name, count in counts.items() if name in runs.c}
     connection.execute(update(runs).where(runs.c.id == run_id).values(values))
 
 
 def finish_run(connection: Connection, run_id: int, error: str | None) -> None:
-    """Say how a run ended."""
+    """Mark a run as succeeded, or as failed with an error."""
     runs = tables.ingest_runs
     status = "failed" if error else "succeeded"
     connection.execute(

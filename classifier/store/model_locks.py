@@ -1,7 +1,7 @@
-"""Advisory locks on models' files: readers share one, and a model is deleted only while no reader holds it.
+"""Advisory locks on models' files: readers share a lock, and a model is deleted only while no reader holds it.
 
-The database is where all machines meet, and its locks end with the process that holds them. Functions take a
-connection, never wait and never commit.
+All machines share the database, and Postgres releases a lock when its connection closes. Functions take a connection,
+never wait and never commit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from classifier import advisory_locks
 
 
 def try_share(connection: Connection, model_id: int) -> bool:
-    """Take the readers' lock for the connection's session; return False if the model is being deleted."""
+    """Acquire the readers' lock until the connection closes; return False if the model is being deleted."""
     return bool(connection.scalar(select(func.pg_try_advisory_lock_shared(advisory_locks.MODEL_FILES, model_id))))
 
 
@@ -22,5 +22,5 @@ def release_shared(connection: Connection, model_id: int) -> None:
 
 
 def try_own(connection: Connection, model_id: int) -> bool:
-    """Keep readers out until the transaction ends; return False if one holds the lock."""
+    """Acquire the exclusive lock until the transaction ends; return False if a reader holds the lock."""
     return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(advisory_locks.MODEL_FILES, model_id))))

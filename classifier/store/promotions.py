@@ -1,4 +1,4 @@
-"""Who was champion when, and what is kept of former ones. Functions take a connection and never commit."""
+"""Decisions on models, and the history of champions. Functions take a connection and never commit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def record(
 
 
 def history(connection: Connection, *, limit: int | None = None) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return every decision, newest first, with the names of the models."""
+    """Return the decisions, newest first, with the names of the models."""
     promotions, models = tables.promotions, tables.models
     previous = models.alias("previous")
     statement: Select[*tuple[Any, ...]] = (
@@ -56,37 +56,40 @@ def history(connection: Connection, *, limit: int | None = None) -> Sequence[Row
 
 
 def rollback_target(connection: Connection, champion_id: int) -> Model | None:
-    """Return the model that a rollback goes back to: the last one before in the history that is not pruned.
+    """Return the model that a rollback restores: the last former champion in the history that is not pruned.
 
-    The history is like a browser's: a promotion adds a model behind the present place, a rollback moves the place. So
-    each rollback goes further back, also where a model was promoted twice.
+    The history works like a browser's: a promotion adds a model after the present position, a rollback moves the
+    position. So each rollback goes further back, even if a model was promoted twice.
     """
     changes = connection.execute(query("champion_changes")).all()
     status = {row.model_id: row.status for row in changes}
-    line, place = champions([(row.model_id, row.verdict) for row in changes])
-    earlier = (one for one in reversed(line[: place + 1]) if one != champion_id and status[one] == "retired")
-    found = next(earlier, None)
-    return None if found is None else model_rows.by_id(connection, found)
+    line, position = champions([(row.model_id, row.verdict) for row in changes])
+    earlier = reversed(line[: position + 1])
+    target = next((model_id for model_id in earlier if model_id != champion_id and status[model_id] == "retired"), None)
+    return None if target is None else model_rows.by_id(connection, target)
 
 
 def champions(changes: Iterable[tuple[int, str]]) -> tuple[list[int], int]:
-    """Return the champions, oldest first, and the place in them after all changes (model and verdict); -1 for none."""
+    """Return the history of champions, oldest first, and the present position in it; -1 if there is none.
+
+    `changes` are pairs of model id and verdict, oldest first.
+    """
     line: list[int] = []
-    place = -1
+    position = -1
     for model_id, verdict in changes:
         if verdict == "rolled back":
-            around = [*range(place - 1, -1, -1), *range(place + 1, len(line))]  # back first, then forward
-            to = next((index for index in around if line[index] == model_id), None)
-            if to is not None:
-                place = to
+            candidates = [*range(position - 1, -1, -1), *range(position + 1, len(line))]  # back first, then forward
+            target = next((index for index in candidates if line[index] == model_id), None)
+            if target is not None:
+                position = target
                 continue
-        line[place + 1 :] = [model_id]
-        place += 1
-    return line, place
+        line[position + 1 :] = [model_id]
+        position += 1
+    return line, position
 
 
 def last_champions(connection: Connection, number: int) -> list[int]:
-    """Return the ids of the models that were champion last, the newest first; the present one is the first."""
+    """Return the ids of the last champions, newest first, starting with the present one."""
     promotions = tables.promotions
     last = func.max(promotions.c.id)
     statement = (
@@ -100,12 +103,11 @@ def last_champions(connection: Connection, number: int) -> list[int]:
 
 
 def prunable(connection: Connection, *, keep: int, keep_champions: int = 0) -> list[Model]:
-    """Return former champions and models turned down but for the newest `keep`, and those half pruned.
+    """Return the retired and rejected models except the newest `keep`, and models whose pruning was interrupted.
 
-    Never the champion, the `keep_champions` that were champion before it, the one that a rollback goes back to, the
-    one replaced last, the one whose snapshot tells the next training what is new, or a candidate that is not decided
-    on. One on which the gate was undecided counts as turned down once there is a newer model: each night may bring
-    one.
+    These are never returned: the champion, the `keep_champions` champions before it, the target of a rollback, the
+    model replaced last, the last trained model (the next training compares its data with the snapshot), and candidates
+    without a decision. A candidate on which the gate was undecided counts as rejected once there is a newer model.
     """
     champion = model_rows.champion(connection)
     last_trained = model_rows.last_trained(connection)
@@ -117,16 +119,16 @@ def prunable(connection: Connection, *, keep: int, keep_champions: int = 0) -> l
         target.id if target else None,
     }
     models = tables.models
-    left = select(models.c.id).where(models.c.status == "pruned", models.c.pruned_at.is_(None))
+    interrupted = select(models.c.id).where(models.c.status == "pruned", models.c.pruned_at.is_(None))
     undecided = select(tables.promotions.c.model_id).where(tables.promotions.c.verdict == "undecided")
     newest = select(func.max(models.c.id)).scalar_subquery()
     superseded = (models.c.status == "candidate") & models.c.id.in_(undecided) & (models.c.id < newest)
     old = (
         select(models.c.id)
         .where(models.c.status.in_(["retired", "rejected"]) | superseded)
-        .where(models.c.id.not_in([one for one in kept if one]))
+        .where(models.c.id.not_in([model_id for model_id in kept if model_id]))
         .order_by(models.c.id.desc())
         .offset(keep)
     )
-    ids = sorted([*connection.scalars(left), *connection.scalars(old)])
-    return [model for one in ids if (model := model_rows.by_id(connection, one))]
+    ids = sorted([*connection.scalars(interrupted), *connection.scalars(old)])
+    return [model for model_id in ids if (model := model_rows.by_id(connection, model_id))]

@@ -1,4 +1,4 @@
-"""What humans are asked to look at, and what they said. Functions take a connection and never commit."""
+"""The review queue and people's annotations. Functions take a connection and never commit."""
 
 from __future__ import annotations
 
@@ -12,55 +12,61 @@ from classifier import advisory_locks
 from classifier.store import tables, views
 from classifier.store.queries import query
 
-OF_SOURCES = "source:%"
-"""The annotators that are sources, as a pattern."""
+SOURCE_ANNOTATORS = "source:%"
+"""Pattern of annotators that are sources, not people."""
 
 ReviewRows = Sequence[Row[*tuple[Any, ...]]]
 
 
 def lock(connection: Connection) -> None:
-    """Let one transaction at a time fill the queue or take reviews in."""
+    """Lock filling the review queue and importing annotations until the transaction ends."""
     connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.REVIEWS)))
 
 
 def candidate_pool(connection: Connection, model_id: int, *, share: float) -> ReviewRows:
-    """Return what the model said of articles as they are, by id, in a share of the table's blocks drawn at random.
+    """Return the model's predictions on present texts, by article id, in a random share of the table's blocks.
 
-    Columns id, revision, category, confidence, probabilities, cluster_id and choosable.
+    Columns: id, revision, category, confidence, probabilities, cluster_id and choosable.
     """
     return connection.execute(query("review_candidates"), {"model_id": model_id, "percent": 100 * share}).all()
 
 
 def candidate_texts(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int, str]:
-    """Return the texts of those of the articles of which no near-duplicate is annotated, queued or kept from training.
+    """Return the texts of the articles without a near-duplicate that is annotated, queued or not in the train split.
 
-    `ids` are choosable articles of a pool.
+    `ids` are choosable articles of a candidate pool.
     """
     rows = connection.execute(query("review_candidate_texts"), {"model_id": model_id, "ids": _array(ids)})
     return {row.id: row.text for row in rows}
 
 
 def rewritten_articles(connection: Connection, model_id: int, number: int) -> ReviewRows:
-    """Return up to so many articles of which people have annotated a text that is gone, and the model the present one.
+    """Return up to `number` articles that people annotated before their content changed.
 
-    Columns id, revision, category and confidence.
+    The model has labelled their present text. Columns: id, revision, category and confidence.
     """
     return connection.execute(query("rewritten_articles"), {"model_id": model_id, "number": number}).all()
 
 
 def enqueue(connection: Connection, model_id: int, columns: Mapping[str, Sequence[Any]]) -> int:
-    """Ask for articles: ids, revisions, reasons, categories and confidences. Return how many are new."""
+    """Add articles to the review queue; return the number of new entries.
+
+    `columns` has ids, revisions, reasons, categories and confidences.
+    """
     values = {name: list(column) for name, column in columns.items()}
     return connection.execute(query("enqueue_reviews"), {"model_id": model_id, **values}).rowcount
 
 
 def waiting_reviews(connection: Connection, model_id: int) -> ReviewRows:
-    """Return what a model's queue still asks for, oldest first: article_id, revision, reasons, category, confidence."""
+    """Return the articles that wait in a model's review queue, oldest first.
+
+    Columns: article_id, revision, reasons, predicted_category and confidence.
+    """
     return connection.execute(query("waiting_reviews"), {"model_id": model_id}).all()
 
 
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
-    """Return source, external_id, revision and text of articles by their id."""
+    """Return source, external_id, revision and text of articles by id."""
     table = tables.articles
     columns = (table.c.id, table.c.source, table.c.external_id, table.c.revision, table.c.text)
     statement = select(*columns).where(table.c.id.in_(ids))
@@ -68,59 +74,64 @@ def articles_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, Row[
 
 
 def queued_revisions(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
-    """Return the present revision of those of the articles that have ever been asked for."""
+    """Return the present revisions of those of the articles that were ever queued for review."""
     rows = connection.execute(query("queued_revisions"), {"ids": _array(ids)})
     return {row.id: row.revision for row in rows}
 
 
 def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
-    """Return those of the names that are a category of a model or of an annotation."""
+    """Return those of the names that are a category of a model or an annotation."""
     return {name for (name,) in connection.execute(query("known_categories"), {"names": list(names)})}
 
 
 def model_categories(connection: Connection) -> set[str]:
     """Return the categories of all models."""
-    return {name for (found,) in connection.execute(select(tables.models.c.categories)) for name in found}
+    rows = connection.scalars(select(tables.models.c.categories))
+    return {name for categories in rows for name in categories}
 
 
 def human_categories(connection: Connection) -> set[str]:
-    """Return the categories that people have named in annotations."""
+    """Return the categories of people's annotations."""
     table = tables.annotations
-    return set(connection.scalars(select(table.c.category).where(table.c.annotator.not_like(OF_SOURCES)).distinct()))
+    return set(
+        connection.scalars(select(table.c.category).where(table.c.annotator.not_like(SOURCE_ANNOTATORS)).distinct())
+    )
 
 
 def annotated_categories(connection: Connection, size: int) -> set[str]:
-    """Return the first so many categories of all annotations."""
+    """Return the first `size` categories of all annotations, in alphabetical order."""
     return set(connection.scalars(query("annotated_categories"), {"size": size}))
 
 
 def last_annotation(connection: Connection, article_id: int, annotator: str) -> Row[*tuple[Any, ...]] | None:
-    """Return the category that an annotator named last for an article, and whether that is in force."""
+    """Return the category of an annotator's last annotation of an article, and whether it is in force."""
     table, in_force = tables.annotations, views.annotations_in_force
-    theirs = (table.c.article_id == article_id) & (table.c.annotator == annotator)
-    holds = table.c.id.in_(select(in_force.c.id).where(in_force.c.article_id == article_id))
-    columns = select(table.c.category, holds.label("in_force"))
-    return connection.execute(columns.where(theirs).order_by(table.c.id.desc()).limit(1)).one_or_none()
+    by_annotator = (table.c.article_id == article_id) & (table.c.annotator == annotator)
+    is_in_force = table.c.id.in_(select(in_force.c.id).where(in_force.c.article_id == article_id))
+    columns = select(table.c.category, is_in_force.label("in_force"))
+    return connection.execute(columns.where(by_annotator).order_by(table.c.id.desc()).limit(1)).one_or_none()
 
 
 def add_annotations(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> tuple[int, list[int]]:
-    """Insert people's annotations: ids, revisions, categories, annotators and comments.
+    """Insert people's annotations.
+
+    `columns` has ids, revisions, categories, annotators and comments.
 
     Returns:
-        How many say something new, and the indices of those not inserted because the text has changed.
+        The number of new annotations, and the indices of those not inserted because the text has changed.
     """
     values = {name: list(column) for name, column in columns.items()}
     added, changed = connection.execute(query("insert_annotations"), values).one()
-    return added, [place - 1 for place in changed]
+    return added, [ordinal - 1 for ordinal in changed]
 
 
 def add_resolution(
     connection: Connection, article_id: int, category: str, annotator: str, comment: str | None, revision: int | None
 ) -> bool:
-    """Insert the annotation that settles what people said of an article before.
+    """Insert the annotation that resolves a disagreement on an article.
 
     Returns:
-        Whether it was inserted: not where the text is of another revision, or no person's annotation is in force.
+        Whether it was inserted. It is not if the text has another revision, or if no person's annotation is in force.
     """
     values = {"article_id": article_id, "category": category, "annotator": annotator, "comment": comment}
     return connection.execute(query("insert_resolution"), {**values, "revision": revision}).rowcount == 1
@@ -129,31 +140,31 @@ def add_resolution(
 def has_human_annotation(connection: Connection, article_id: int) -> bool:
     """Return whether a person's annotation of the article's present text is in force."""
     table = views.annotations_in_force
-    by_people = (table.c.article_id == article_id) & table.c.annotator.not_like(OF_SOURCES)
+    by_people = (table.c.article_id == article_id) & table.c.annotator.not_like(SOURCE_ANNOTATORS)
     return bool(connection.scalar(select(exists().where(by_people))))
 
 
 def count_conflicts(connection: Connection) -> int:
-    """Count the articles that people disagree on."""
+    """Return the number of articles whose annotators disagree."""
     return int(connection.execute(query("count_conflicts")).scalar_one())
 
 
 def disagreements(connection: Connection, *, settled: bool, article_id: int | None = None) -> ReviewRows:
-    """Return what each annotator says of the articles that people disagree on, by article; of one, if it is given.
+    """Return each annotator's last annotation of the articles on which people disagree, of all articles or of one.
 
-    With `settled` also where people agree and the source says otherwise; there `open` is false.
+    With `settled`, also of articles on which people agree and the source does not; these have `open` false.
     """
     return connection.execute(query("disagreements"), {"settled": settled, "article_id": article_id}).all()
 
 
 def audited_predictions(connection: Connection, model_id: int, since: datetime | None) -> ReviewRows:
-    """Return category, confidence and `annotated` of the labels of a model that were drawn at random since a time.
+    """Return predicted_category, confidence and annotated of a model's predictions drawn at random since a time.
 
-    `annotated` is None where nobody has said what is right, or people disagree.
+    `annotated` is None if the article is not annotated, or if annotators disagree.
     """
     return connection.execute(query("audited_predictions"), {"model_id": model_id, "since": since}).all()
 
 
 def _array(ids: Sequence[int]) -> str:
-    # one string: psycopg2 would adapt the numbers one by one
+    # One string is faster: psycopg2 would adapt each number.
     return f"{{{','.join(map(str, ids))}}}"

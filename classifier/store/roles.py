@@ -1,6 +1,6 @@
-"""The database's two roles beside its owner, who makes the tables: one that works with them, and one that only reads.
+"""The database's two roles besides the owner of its tables: one for the pipeline, one for analysts.
 
-A role belongs to one database and has its name in front: `articles_pipeline`, `articles_analyst`.
+A role belongs to one database, whose name is its prefix: `articles_pipeline`, `articles_analyst`.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ def role_name(connection: Connection, purpose: Purpose) -> str:
 
 
 def lock(connection: Connection) -> None:
-    """Change roles alone, for as long as this transaction lives."""
+    """Lock changing roles until the transaction ends."""
     connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.ROLES)))
 
 
 def require_owner(connection: Connection) -> None:
-    """Raise `DatabaseRightsError` unless this role owns the tables: to others Postgres' GRANT is a warning at most."""
-    owns = text("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = CAST('articles' AS regclass)")
-    if not connection.scalar(owns):
+    """Raise `DatabaseRightsError` unless this role owns the tables: for others, GRANT only warns."""
+    is_owner = text("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = CAST('articles' AS regclass)")
+    if not connection.scalar(is_owner):
         address = urls.redacted(connection.engine.url)
         raise DatabaseRightsError(f"{address}: only the owner of the tables may do this")
 
 
 def exists(connection: Connection, role: str) -> bool:
-    """Say whether the server has a role."""
-    found = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
-    return bool(connection.scalar(found, {"role": role}))
+    """Return whether the server has a role."""
+    statement = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
+    return bool(connection.scalar(statement, {"role": role}))
 
 
 def create(connection: Connection, purpose: Purpose, role: str) -> None:
     """Create a role that may log in.
 
     Raises:
-        DatabaseRightsError: this role may not create others.
+        DatabaseRightsError: this role may not create roles.
     """
     try:
         _run(connection, _CREATE[purpose], role=composing.Identifier(role))
@@ -62,30 +62,30 @@ def create(connection: Connection, purpose: Purpose, role: str) -> None:
         if getattr(error.orig, "pgcode", None) != INSUFFICIENT_PRIVILEGE:
             raise
         raise DatabaseRightsError(
-            f"role {role!r} is not there, and {connection.engine.url.username!r} may not create it; let an "
-            f'administrator run CREATE ROLE "{role}" LOGIN, then run again: classifier db roles'
+            f"role {role!r} not found, and {connection.engine.url.username!r} may not create it; ask an "
+            f'administrator to run CREATE ROLE "{role}" LOGIN, then run again: classifier db roles'
         ) from error
 
 
 def set_password(connection: Connection, role: str, password: str) -> None:
-    """Give a role a password, which the server gets as a SCRAM verifier."""
+    """Set a role's password; the server receives only its SCRAM verifier."""
     raw = connection.connection.driver_connection
     verifier = extensions.encrypt_password(password, role, raw, "scram-sha-256")
     _run(connection, "set_password", role=composing.Identifier(role), verifier=composing.Literal(verifier))
 
 
 def close_database(connection: Connection) -> None:
-    """Leave the database to its owner and to those who are granted something."""
+    """Revoke everybody's rights on the database, except for its owner and roles with grants of their own."""
     _run(connection, "close_database", database=_database(connection))
 
 
 def grant(connection: Connection, purpose: Purpose, role: str) -> None:
-    """Grant a role what it needs of the tables that there are, and nothing else."""
+    """Grant a role what it needs on the existing tables, and nothing else."""
     _run(connection, _GRANT[purpose], database=_database(connection), role=composing.Identifier(role))
 
 
 def renew_grants(connection: Connection) -> None:
-    """Grant the roles that there are what they need of tables that have come since."""
+    """Grant the existing roles what they need on tables that were added since."""
     lock(connection)
     require_owner(connection)
     for purpose in PURPOSES:
@@ -98,6 +98,6 @@ def _database(connection: Connection) -> composing.Identifier:
 
 
 def _run(connection: Connection, statement: str, **parts: composing.Composable) -> None:
-    """Run a named statement whose names, which cannot be bound, psycopg2 quotes."""
+    """Execute a named statement with identifiers, which psycopg2 quotes, since they cannot be bound."""
     composed = composing.SQL(sql(statement)).format(**parts)
     connection.exec_driver_sql(composed.as_string(connection.connection.driver_connection))

@@ -1,4 +1,4 @@
-"""Bring the database's tables to the version of this code."""
+"""The version of the database's tables: upgrade and check it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 
 def upgrade(connection: Connection) -> str:
-    """Run every migration that is missing, and return the version that the tables have then.
+    """Run the missing migrations, and return the resulting version of the tables.
 
     Raises:
-        DatabaseNotMigratedError: somebody else holds a lock, or the tables are newer than this code.
+        DatabaseNotMigratedError: another session holds a lock on the tables, or they are newer than this code.
     """
     _refuse_newer(MigrationContext.configure(connection).get_current_revision())
-    connection.rollback()  # Alembic takes a transaction that is open for the caller's, and would not commit it
+    connection.rollback()  # Alembic would leave an open transaction to the caller, and not commit it
     config = _config()
     config.attributes["connection"] = connection
     try:
@@ -33,32 +33,34 @@ def upgrade(connection: Connection) -> str:
     except OperationalError as error:
         if getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
             raise DatabaseNotMigratedError(
-                "somebody else holds a lock on the tables; nothing was changed; run again: classifier db upgrade"
+                "another session holds a lock on the tables; nothing was changed; run again: classifier db upgrade"
             ) from error
         raise
     return head()
 
 
 def head() -> str:
-    """Return the version that this code needs."""
+    """Return the version that this code requires."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     assert revision is not None
     return revision
 
 
 def check(connection: Connection) -> None:
-    """Raise `DatabaseNotMigratedError` unless the tables have the version that this code needs."""
+    """Raise `DatabaseNotMigratedError` unless the tables have the version that this code requires."""
     current = MigrationContext.configure(connection).get_current_revision()
     if current != head():
         _refuse_newer(current)
-        state = f"version {current}" if current else "no tables of ours"
-        raise DatabaseNotMigratedError(f"the database has {state}, {head()} is needed; run: classifier db upgrade")
+        state = f"version {current}" if current else "no tables of the classifier"
+        raise DatabaseNotMigratedError(f"the database has {state}; it must have {head()}; run: classifier db upgrade")
 
 
 def _refuse_newer(current: str | None) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if current is not None and current not in known:
-        raise DatabaseNotMigratedError(f"the database has version {current}, newer than this code: update the code")
+    versions = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current is not None and current not in versions:
+        raise DatabaseNotMigratedError(
+            f"the database has version {current}, which is newer than this code; update the code"
+        )
 
 
 def _config() -> Config:

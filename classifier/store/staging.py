@@ -1,7 +1,7 @@
-"""The temporary tables of one ingest, worked through in steps. Functions take a connection and never commit.
+"""The temporary tables of one ingest, processed in steps. Functions take a connection and never commit.
 
-A unit is ingested atomically, however large it is, and each statement has a time limit. So each statement handles the
-rows from one position to another, and its cost depends on the step alone.
+A unit is ingested atomically, however large it is, but each statement has a time limit. So each statement processes
+the rows from one position to another, and its duration depends only on the size of a step.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from classifier.store import copy
 from classifier.store.queries import query
 
 STEP = 5000
-"""Rows that one statement handles."""
+"""Rows that one statement processes."""
 
-MAX_PLACE_BYTES = 1700
-"""With a source's name and a hash, a place fits in one entry of a Postgres index, 2,704 bytes."""
+MAX_POSITION_BYTES = 1700
+"""With a source's name and a hash, a position fits into one entry of a Postgres index, 2,704 bytes."""
 
 _ARTICLE_COLUMNS = (
     "source",
@@ -41,7 +41,7 @@ _REJECTED_COLUMNS = ("source", "source_position", "reason", "row", "row_hash")
 
 Table = Literal["staged_articles", "staged_texts", "staged_changes", "staged_rejected"]
 Step = dict[str, int]
-"""The `first` and the `last` position of a step."""
+"""The `first` and `last` position of a step."""
 
 
 def create_tables(connection: Connection) -> None:
@@ -66,12 +66,12 @@ def steps(connection: Connection, table: Table) -> Iterator[Step]:
 
 
 def execute_in_steps(connection: Connection, table: Table, statement: TextClause, **values: Any) -> int:
-    """Run a statement for each step of a staging table; return how many rows it changed."""
+    """Execute a statement for each step of a staging table; return the number of changed rows."""
     return sum(connection.execute(statement, {**step, **values}).rowcount for step in steps(connection, table))
 
 
 def copy_texts(connection: Connection, rows: pd.DataFrame) -> None:
-    """COPY texts that have no split, each with its `bands`, in the order in which their splits are to be decided."""
+    """COPY texts that have no split, each with its `bands`, in the order in which their splits are decided."""
     copy.copy(connection, "copy_texts", copy.frame_csv(rows, _TEXT_COLUMNS))
 
 
@@ -81,12 +81,12 @@ def staged_texts(connection: Connection, step: Step) -> Sequence[Row[*tuple[Any,
 
 
 def copy_rejected(connection: Connection, rows: Sequence[RejectedRow]) -> None:
-    """COPY rows that were rejected; they are kept by `bookkeeping.keep_rejected`."""
+    """COPY rejected rows into their staging table; `rejections.keep_staged` stores them."""
     if not rows:
         return
     columns = {
         "source": [row.source for row in rows],
-        "source_position": [shorten_name(row.position, MAX_PLACE_BYTES) for row in rows],
+        "source_position": [shorten_name(row.position, MAX_POSITION_BYTES) for row in rows],
         "reason": [row.reason for row in rows],
         "row": [row.row for row in rows],
         "row_hash": [hashlib.sha256(row.row.encode()).digest() for row in rows],

@@ -40,9 +40,9 @@ def close() -> None:
 def _reading() -> Workspace:
     found = settings.load()
     hurried = found.model_copy(update={"statement_timeout_s": found.page_timeout_s})
-    return open_workspace(hurried, database_url=workspace.database_url(), at_most=reading_cache.THREADS)
+    return open_workspace(hurried, database_url=workspace.database_url(), max_connections=reading_cache.THREADS)
 
 
 @cache
 def _acting() -> Workspace:
-    return open_workspace(settings.load(), database_url=workspace.database_url(), at_most=reading_cache.ACTING)
+    return open_workspace(settings.load(), database_url=workspace.database_url(), max_connections=reading_cache.ACTING)

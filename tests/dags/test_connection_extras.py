@@ -57,12 +57,14 @@ def test_every_extra_that_libpq_knows_is_in_the_url():
     assert dict(make_url(url_of(LIBPQ)).query) == as_strings(LIBPQ)
 
 
-@pytest.mark.parametrize("at_most", [None, 4])
-def test_every_extra_reaches_the_driver_of_the_articles_database(at_most):
-    arguments = arguments_of(connections.connect(url_of(LIBPQ), statement_timeout_s=60, at_most=at_most))
+@pytest.mark.parametrize("max_connections", [None, 4])
+def test_every_extra_reaches_the_driver_of_the_articles_database(max_connections):
+    arguments = arguments_of(
+        connections.connect(url_of(LIBPQ), statement_timeout_s=60, max_connections=max_connections)
+    )
     wanted = as_strings(LIBPQ)
     assert arguments.pop("options") == f"{wanted.pop('options')} -c statement_timeout=60000 -c timezone=UTC"
-    if at_most is not None:  # the page bounds its own wait
+    if max_connections is not None:  # the page bounds its own wait
         assert arguments["connect_timeout"] == 10
         del wanted["connect_timeout"]
     assert {name: arguments.get(name) for name in wanted} == wanted

@@ -615,7 +615,7 @@ def _(world):
     return world.label_table(url="mysql+pymysql://me:secret@localhost/cms")
 
 
-@case("label-table: a port that is no number", r"--url: the database cannot be opened \(its port is no number\)")
+@case("label-table: a port that is no number", r"--url: the database cannot be opened \(the port is not a number\)")
 def _(world):
     world.champion()
     return world.label_table(url="postgresql://me:secret@localhost:port/cms")
@@ -767,19 +767,19 @@ def _(world):
     return ("status",)
 
 
-@case("database: no such one", r"the database lets nobody in \(.*database \"nowhere\" does not exist")
+@case("database: no such one", r"the database refuses the connection \(.*database \"nowhere\" does not exist")
 def _(world):
     world.database(database="nowhere")
     return ("status",)
 
 
-@case("database: without tables", r"no tables of ours, \d{4} is needed; run: classifier db upgrade")
+@case("database: without tables", r"no tables of the classifier; it must have \d{4}; run: classifier db upgrade")
 def _(world):
     world.database(database="template1")
     return ("label",)
 
 
-@case("database: of a newer version", r"the database has version 9999, newer than this code: update the code")
+@case("database: of a newer version", r"the database has version 9999, which is newer than this code; update the code")
 def _(world):
     run(world.workspace.database, "UPDATE alembic_version SET version_num = '9999'")
     return "db", "upgrade"
@@ -797,15 +797,13 @@ def _(world):
     return ("status",)
 
 
-@case("database: a port that is no number", r"CLASSIFIER_DATABASE_URL: its port is no number")
+@case("database: a port that is no number", r"CLASSIFIER_DATABASE_URL: the port is not a number")
 def _(world):
     world.environment["CLASSIFIER_DATABASE_URL"] = "postgresql+psycopg2://me:secret@localhost:port/articles"
     return ("status",)
 
 
-@case(
-    "database: an @ in the password", r"DATABASE_URL: it has more than one @; in a user's name or a password write %40"
-)
+@case("database: an @ in the password", r"DATABASE_URL: has more than one @; write %40")
 def _(world):
     world.environment["CLASSIFIER_DATABASE_URL"] = "postgresql+psycopg2://me:sec@ret@localhost/articles"
     return ("status",)

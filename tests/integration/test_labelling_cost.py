@@ -57,7 +57,7 @@ def scanned(database, statement, **values):
         ("claimed_articles", {"ids": list(range(1000, 3000))}),
         ("delete_previous_predictions", {"model_id": 1, "ids": list(range(1000, 3000))}),
         ("enqueue_backfill_chunk", {"after": 5000, "size": 10_000, "model_id": 1}),
-        ("labelling_rate", {"minutes": 15, "most": 1000}),
+        ("labelling_rate", {"minutes": 15, "max_predictions": 1000}),
         ("remaining_backfill", {}),
         ("label_counts_by_origin", {"percent": 1}),
     ],

@@ -168,7 +168,7 @@ def test_answers_are_written_and_read_in_slices_to_the_bit(workspace, model, mon
     evaluation.evaluate(workspace)
     with workspace.database.connect() as connection:
         whole = evaluations.probabilities(connection, 1, 3)
-    monkeypatch.setattr(evaluations, "_CELLS", 7)
+    monkeypatch.setattr(evaluations, "_MAX_PROBABILITIES", 7)
     evaluation.evaluate(workspace)
     with workspace.database.connect() as connection:
         np.testing.assert_array_equal(evaluations.probabilities(connection, 2, 3), whole)

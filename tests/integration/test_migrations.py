@@ -145,7 +145,7 @@ def test_an_upgrade_that_cannot_have_its_lock_gives_up_and_can_be_run_again(empt
 
 
 def test_a_database_without_tables_is_named(empty):
-    with pytest.raises(DatabaseNotMigratedError, match=r"no tables of ours.*classifier db upgrade"):
+    with pytest.raises(DatabaseNotMigratedError, match=r"no tables of the classifier.*classifier db upgrade"):
         status.read_status(empty)
 
 

@@ -181,7 +181,9 @@ def test_masking_is_searched_only_where_the_vocabulary_has_a_mask():
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
 def test_a_trial_that_died_before_its_first_sign_is_given_up_and_one_that_lives_is_not(workspace):
-    study = studies.open_study(workspace.database, "s", first={}, described={"of": "the test"}, beat_s=1, grace_s=60)
+    study = studies.open_study(
+        workspace.database, "s", first={}, attributes={"of": "the test"}, heartbeat_s=1, grace_s=60
+    )
     study.ask()
     alive = study.ask()
     alive.set_user_attr("begun", alive.number)
@@ -194,7 +196,7 @@ def test_a_trial_that_died_before_its_first_sign_is_given_up_and_one_that_lives_
 def test_a_trial_that_another_worker_took_over_ends_nobody(workspace, caplog):
     from optuna.trial import TrialState
 
-    study = studies.open_study(workspace.database, "s", first={}, described={}, beat_s=1, grace_s=60)
+    study = studies.open_study(workspace.database, "s", first={}, attributes={}, heartbeat_s=1, grace_s=60)
 
     def slept(trial):
         study.tell(trial.number, state=TrialState.FAIL)
@@ -214,7 +216,7 @@ def test_a_trial_whose_first_worker_still_trains_waits_for_it(workspace, tuned, 
     """As where a worker was given up, since nothing was heard of it, but lives: its values are tried again."""
     first = tuned(1)
     (directory,) = tuned.directories
-    study = studies.open_study(workspace.database, first.study, first={}, described={}, beat_s=1, grace_s=60)
+    study = studies.open_study(workspace.database, first.study, first={}, attributes={}, heartbeat_s=1, grace_s=60)
     study.enqueue_trial(study.best_params)
     with ThreadPoolExecutor(1) as pool:
         with folder_lock.hold_folder(directory):
@@ -229,18 +231,18 @@ def test_a_trial_whose_first_worker_still_trains_waits_for_it(workspace, tuned, 
 def test_a_database_that_goes_away_is_one_line(workspace):
     from optuna.exceptions import StorageInternalError
 
-    line = r"the study cannot be read or written \(no route\); the same command goes on with it"
+    line = r"cannot read or write the study \(no route\); run the same command again to resume it"
     with pytest.raises(DatabaseUnavailableError, match=line), studies.translate_errors(workspace.database):
         raise StorageInternalError("gone") from OSError("no route")
 
 
 def test_a_search_where_its_tables_are_missing_or_old_says_what_to_do(workspace):
-    options = {"first": {}, "described": {}, "beat_s": 1, "grace_s": 60}
+    options = {"first": {}, "attributes": {}, "heartbeat_s": 1, "grace_s": 60}
     run(workspace.database, "UPDATE optuna.alembic_version SET version_num = 'v3.0.0.a'")
     with pytest.raises(DatabaseNotMigratedError, match="of another version of Optuna; run: classifier db upgrade"):
         studies.open_study(workspace.database, "s", **options)
     run(workspace.database, "UPDATE optuna.alembic_version SET version_num = 'v99'")
-    with pytest.raises(DatabaseNotMigratedError, match="v99, newer than Optuna"):
+    with pytest.raises(DatabaseNotMigratedError, match="v99, which is newer than Optuna"):
         upgrade.upgrade_schema(workspace)
     run(workspace.database, "DROP SCHEMA optuna CASCADE")
     with pytest.raises(DatabaseNotMigratedError, match="are not there yet; run: classifier db upgrade"):
@@ -253,7 +255,7 @@ def test_a_search_keeps_the_session_options_of_the_databases_address(database_ur
     own = {"options": "-c work_mem=8MB -c timezone=CET", "application_name": "newsroom"}
     url = database_url.update_query_dict(own).render_as_string(hide_password=False)
     database = connections.connect(url)
-    studies.open_study(database, "s", first={}, described={}, beat_s=1, grace_s=60)
+    studies.open_study(database, "s", first={}, attributes={}, heartbeat_s=1, grace_s=60)
     storage = studies._storage(database)
     with storage.engine.connect() as opened, database.connect() as ours:
         shown = [opened.exec_driver_sql(f"SHOW {name}").scalar_one() for name in ("work_mem", "application_name")]

@@ -163,7 +163,7 @@ def test_without_a_champion_or_its_evaluation_there_is_nothing_to_watch(workspac
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("newest_labelled", {"model_id": 1, "since": "2026-01-01", "size": 50, "looked_at": 200}),
+        ("newest_labelled", {"model_id": 1, "since": "2026-01-01", "size": 50, "examined": 200}),
     ],
 )
 @pytest.mark.usefixtures("history")

@@ -22,7 +22,7 @@ def note_small_changes(connection: Connection) -> None:
 
 def _note(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
     new = minhash_sketches.sketches([row.text for row in rows])
-    formers = iter(minhash_sketches.sketches([row.former for row in rows if row.content_sketch is None]))
+    formers = iter(minhash_sketches.sketches([row.previous_text for row in rows if row.content_sketch is None]))
     old = [next(formers) if row.content_sketch is None else bytes(row.content_sketch) for row in rows]
     small = [index for index in range(len(rows)) if minhash_sketches.is_small_change(old[index], new[index])]
     if small:

@@ -128,7 +128,7 @@ def _search(
     first = search_space.own_values(recipe, task.ranges)
     with studies.translate_errors(workspace.database):
         study = studies.open_study(
-            workspace.database, name, first=first, described=described, beat_s=BEAT_S, grace_s=GRACE_S
+            workspace.database, name, first=first, attributes=described, heartbeat_s=BEAT_S, grace_s=GRACE_S
         )
         on_start(trials)
         _take_part(study, task, trials, on_trial)

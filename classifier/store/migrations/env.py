@@ -1,7 +1,7 @@
-"""Run migrations: one transaction each, one process at a time, and never waiting for ever.
+"""Run migrations: one transaction each, and one process at a time.
 
-A migration that cannot get its lock in five seconds gives up, rather than queue every reader of the
-table behind it. An advisory lock keeps two machines from migrating at once.
+A migration that waits longer than five seconds for a lock fails, so that readers do not queue behind it. An advisory
+lock prevents two machines from migrating at once.
 """
 
 from __future__ import annotations

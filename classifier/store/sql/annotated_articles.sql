@@ -1,10 +1,10 @@
 -- annotated_articles
--- The articles of a split with the annotation that counts. What people disagree on is left out. So is an article that
--- repeats, or nearly repeats, one of a split that is kept from this one: what is tested on is never trained on, even
--- where a source brought its own splits with repeats across them. By fingerprint also, for articles that were there
--- before there were clusters. Set operations and OFFSET 0: sets are hashed or sorted, and rows are looked up by indexes.
--- As an anti-join with a list, the planner may read the list once for each article, which takes hours.
-WITH kept AS MATERIALIZED (
+-- Return the articles of a split with the annotation that counts. Articles whose annotators disagree are excluded. So
+-- are articles whose text, or a near-duplicate of it, occurs in a protected split: test texts are never trained on,
+-- even if a source brought its own splits with duplicates across them. Texts are compared by fingerprint too, for
+-- articles that are not clustered yet. Set operations and OFFSET 0: sets are hashed or sorted, and rows are looked up
+-- by indexes. With an anti-join, the planner may read the whole list once for each article.
+WITH protected_clusters AS MATERIALIZED (
     SELECT cluster_id
     FROM annotations
     JOIN articles ON articles.id = article_id
@@ -22,16 +22,18 @@ WITH kept AS MATERIALIZED (
     SELECT article_id FROM annotation_conflicts
     EXCEPT
     SELECT same.id
-    FROM articles AS held
+    FROM articles AS protected
     JOIN articles AS same USING (fingerprint)
-    WHERE held.split = ANY(:protected_splits) AND same.split = :split
+    WHERE protected.split = ANY(:protected_splits) AND same.split = :split
     EXCEPT
-    SELECT twin.id
-    FROM kept
-    CROSS JOIN LATERAL (SELECT fingerprint FROM text_clusters WHERE cluster_id = kept.cluster_id OFFSET 0) AS near
+    SELECT near_duplicate.id
+    FROM protected_clusters
+    CROSS JOIN LATERAL (
+        SELECT fingerprint FROM text_clusters WHERE cluster_id = protected_clusters.cluster_id OFFSET 0
+    ) AS near
     CROSS JOIN LATERAL (
         SELECT id FROM articles WHERE articles.fingerprint = near.fingerprint AND split = :split OFFSET 0
-    ) AS twin
+    ) AS near_duplicate
 )
 SELECT articles.id, articles.text, articles.text_hash, annotated.category
 FROM chosen
@@ -42,7 +44,7 @@ CROSS JOIN LATERAL (
 ORDER BY articles.id
 
 -- annotated_article_counts
--- How many articles each split has of each category, by the annotation that counts; null: not annotated.
+-- Count the articles of each split by the annotation that counts; null: not annotated.
 SELECT annotated.category, articles.split, count(*)
 FROM articles
 LEFT JOIN effective_annotations AS annotated ON annotated.article_id = articles.id

@@ -1,7 +1,7 @@
 -- mark_superseded
--- Mark the staged rows of a step that a later row of the same article supersedes: the last row of a file wins. OFFSET 0,
--- here and in the steps below: each row is looked up by an index, whatever the planner guesses of tables that it has
--- no statistics of.
+-- Mark the staged rows of a step that a later row of the same article supersedes: the last row of a file wins. OFFSET
+-- 0, here and in the steps below: each row is looked up by an index, although the planner has no statistics of
+-- temporary tables.
 UPDATE staged_articles
 SET superseded = true
 WHERE position BETWEEN :first AND :last
@@ -14,9 +14,9 @@ WHERE position BETWEEN :first AND :last
   )
 
 -- merge_staged_articles
--- Upsert a step of the staged articles by (source, external_id). An article keeps its split for ever. What is new or
--- has another text is noted in staged_changes. Annotations stay in force over a change of case or white space, and over
--- one that staged_small_changes has for this very text.
+-- Upsert a step of the staged articles by (source, external_id). An article keeps its split. New and changed articles
+-- are recorded in staged_changes. Annotations stay in force after a change of case or white space, and after a change
+-- that staged_small_changes has for this very text.
 WITH merged AS (
     INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split, published_at)
     SELECT
@@ -62,9 +62,8 @@ INSERT INTO staged_changes (article_id, revision)
 SELECT id, revision FROM merged
 
 -- annotate_staged_articles
--- Keep a file's own categories, those of a step, as annotations, unless the source's last one in force says the same.
--- The last row that has a category and the text that is kept wins. A person's annotation goes before it, whichever is
--- newer.
+-- Insert a step's categories as annotations of the source, unless the source's last annotation in force has the same
+-- category. Of several rows, the last one with a category and the stored text wins.
 INSERT INTO annotations (article_id, revision, category, annotator)
 SELECT staged.id, staged.revision, staged.category, 'source:' || staged.source
 FROM (
@@ -89,15 +88,15 @@ FROM (
       ))
 ) AS staged
 WHERE staged.category IS DISTINCT FROM (
-    SELECT category FROM annotations_in_force AS former
-    WHERE former.article_id = staged.id AND former.annotator = 'source:' || staged.source
-    ORDER BY former.id DESC LIMIT 1
+    SELECT category FROM annotations_in_force AS previous
+    WHERE previous.article_id = staged.id AND previous.annotator = 'source:' || staged.source
+    ORDER BY previous.id DESC LIMIT 1
 )
 ORDER BY staged.id
 
 -- enqueue_staged_articles
--- A new or changed article of a step waits for a label, unless an annotation of it is in force. DO UPDATE, not DO
--- NOTHING: it locks a row that is already waiting, so no labeller takes it with the text as it was before.
+-- Enqueue a step's new and changed articles, unless an annotation is in force. DO UPDATE, not DO NOTHING: it locks a
+-- row that waits already, so no worker claims it with the previous text.
 INSERT INTO labelling_queue (article_id, priority)
 SELECT staged_changes.article_id, 0
 FROM staged_changes
@@ -107,7 +106,7 @@ ORDER BY staged_changes.article_id
 ON CONFLICT (article_id) DO UPDATE SET priority = 0, enqueued_at = now()
 
 -- dequeue_annotated
--- An article of a step that a human has just annotated needs no label of ours.
+-- Delete from the queue the articles of a step that their source has annotated.
 DELETE FROM labelling_queue
 WHERE article_id = ANY(ARRAY(
     SELECT article.id
@@ -123,5 +122,5 @@ WHERE article_id = ANY(ARRAY(
 ))
 
 -- count_new
--- How many articles of a step had not been here before.
+-- Count the new articles of a step.
 SELECT count(*) FROM staged_changes WHERE position BETWEEN :first AND :last AND revision = 1

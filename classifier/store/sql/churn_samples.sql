@@ -1,6 +1,6 @@
 -- articles_to_relabel
--- Of these articles those that the champion has labelled as they are, with its category. OFFSET 0: each is looked up
--- by the indexes.
+-- Return those of the articles that the champion has labelled with their present text, with the predicted category.
+-- OFFSET 0: each article is looked up by the indexes.
 SELECT articles.id, articles.text, predicted.category
 FROM articles
 CROSS JOIN LATERAL (
@@ -15,7 +15,7 @@ WHERE articles.id = ANY(:ids)
 ORDER BY articles.id
 
 -- articles_to_label
--- Of these articles those that have no annotation in force.
+-- Return those of the articles that have no annotation in force.
 SELECT articles.id, articles.text
 FROM articles
 WHERE articles.id = ANY(:ids)
@@ -23,7 +23,7 @@ WHERE articles.id = ANY(:ids)
 ORDER BY articles.id
 
 -- count_to_label
--- How many articles a new champion has to label, from which id to which.
+-- Count the articles that a new champion has to label, with their first and last id.
 SELECT count(*) AS articles, min(id) AS first, max(id) AS last
 FROM articles
 WHERE NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id)

@@ -1,7 +1,7 @@
 -- retry_dead_letters
--- Forget dead letters and put their articles back into the queue, unless a human or the champion has
--- labelled them meanwhile. OFFSET 0: each article is looked up by the indexes.
-WITH tried AS (
+-- Delete dead letters and enqueue their articles, unless a person or the champion has labelled them since. OFFSET 0:
+-- each article is looked up by the indexes.
+WITH deleted AS (
     DELETE FROM dead_letters
     USING models
     WHERE models.id = dead_letters.model_id
@@ -14,17 +14,17 @@ WITH tried AS (
 ), enqueued AS (
     INSERT INTO labelling_queue (article_id, priority)
     SELECT DISTINCT article_id, 0
-    FROM tried
-    WHERE NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = tried.article_id OFFSET 0)
+    FROM deleted
+    WHERE NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = deleted.article_id OFFSET 0)
       AND NOT EXISTS (
         SELECT FROM predictions
-        WHERE predictions.article_id = tried.article_id
+        WHERE predictions.article_id = deleted.article_id
           AND predictions.model_id = (SELECT id FROM models WHERE status = 'champion')
-          AND predictions.revision = (SELECT revision FROM articles WHERE articles.id = tried.article_id)
+          AND predictions.revision = (SELECT revision FROM articles WHERE articles.id = deleted.article_id)
         OFFSET 0
       )
     ORDER BY article_id
     ON CONFLICT (article_id) DO NOTHING
     RETURNING article_id
 )
-SELECT (SELECT count(*) FROM tried) AS letters, (SELECT count(*) FROM enqueued) AS enqueued
+SELECT (SELECT count(*) FROM deleted) AS letters, (SELECT count(*) FROM enqueued) AS enqueued

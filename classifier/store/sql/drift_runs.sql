@@ -1,9 +1,9 @@
 -- newest_labelled
--- Of the articles that came last, by id, those that the model has labelled as they are. By id and not by when they
--- were labelled, so that what a backfill labels does not pass for what comes. However few of them there are, no more
--- than :looked_at articles are read; OFFSET 0: each is looked up by the index.
+-- Return the newest articles, by id, that the model has labelled with their present text. They are ordered by id, not
+-- by time of labelling, so that a backfill does not look like new articles. At most :examined articles are read. OFFSET
+-- 0: each article is looked up by the index.
 WITH newest AS MATERIALIZED (
-    SELECT id, revision, ingested_at FROM articles ORDER BY id DESC LIMIT :looked_at
+    SELECT id, revision, ingested_at FROM articles ORDER BY id DESC LIMIT :examined
 ), labelled AS MATERIALIZED (
     SELECT id, ingested_at, category, confidence
     FROM newest
@@ -21,7 +21,8 @@ FROM labelled
 JOIN articles USING (id)
 
 -- alarm_since
--- When a check's alarm began: the first of a model's last runs that all gave it. Null where the last one did not.
+-- Return when a check's alarm began: the first of the model's last runs that all raised it. Null if the last run did
+-- not.
 SELECT min(ran_at)
 FROM drift_runs
 WHERE model_id = :model_id

@@ -1,5 +1,6 @@
 -- evaluation_details_of_articles
--- What an evaluation keeps of its articles beside their texts. Of a text in several clusters the first counts.
+-- Return what an evaluation stores of its articles besides their texts. Of a text in several clusters, the first
+-- cluster counts.
 SELECT articles.id, (
     SELECT min(cluster_id) FROM text_clusters WHERE text_clusters.fingerprint = articles.fingerprint
 ) AS cluster_id, articles.source, to_char(articles.published_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month
@@ -8,7 +9,7 @@ WHERE id = ANY(:ids)
 ORDER BY id
 
 -- evaluated_articles
--- An evaluation's articles, by id. OFFSET 0: each is looked up by the index.
+-- Return an evaluation's articles, by id. OFFSET 0: each article is looked up by the index.
 SELECT
     article_id, evaluation_predictions.text_hash, words, cluster_id, annotated_category, baseline_category, article.source,
     coalesce(to_char(article.published_at AT TIME ZONE 'UTC', 'YYYY-MM'), '') AS month
@@ -18,15 +19,16 @@ WHERE evaluation_id = :evaluation_id
 ORDER BY article_id
 
 -- evaluated_probabilities
--- What was answered on each, by the article's id. array_send: they come as bytes, since a list of Python's numbers takes
--- eight times their room.
+-- Return the predicted probabilities, by article id. array_send: as bytes they take an eighth of the memory of a list
+-- of Python numbers.
 SELECT array_send(probabilities) AS probabilities
 FROM evaluation_predictions
 WHERE evaluation_id = :evaluation_id
 ORDER BY article_id
 
 -- insert_evaluation_predictions
--- Arrays of one entry an article; the probabilities of all stand in one array, row by row.
+-- Insert predictions from arrays with one entry an article; one array has the probabilities of all articles, row by
+-- row.
 INSERT INTO evaluation_predictions (
     evaluation_id, article_id, text_hash, words, cluster_id, annotated_category, baseline_category, gflops, probabilities
 )
@@ -36,11 +38,11 @@ SELECT
 FROM unnest(
     CAST(:ids AS bigint[]), CAST(:hashes AS bytea[]), CAST(:words AS integer[]), CAST(:clusters AS bigint[]),
     CAST(:categories AS text[]), CAST(:baselines AS text[]), CAST(:gflops AS double precision[])
-) WITH ORDINALITY AS given (article_id, text_hash, words, cluster_id, annotated_category, baseline_category, gflops, ordinal)
+) WITH ORDINALITY AS input_rows (article_id, text_hash, words, cluster_id, annotated_category, baseline_category, gflops, ordinal)
 
 -- stored_outputs
--- What a model has answered to these texts with the same engine: in attempts to evaluate it that have not ended, and in
--- its newest evaluation. There, an answer's seconds are the mean of all.
+-- Return a model's stored outputs for these texts, computed by the same engine: those of unfinished evaluations and
+-- those of the newest evaluation. For the latter, an output's seconds are the mean of the evaluation.
 SELECT text_hash, gflops, seconds, array_send(probabilities) AS probabilities
 FROM evaluation_progress
 WHERE model_id = :model_id AND engine = :engine AND text_hash = ANY(CAST(:hashes AS bytea[]))
@@ -58,18 +60,18 @@ JOIN evaluation_predictions ON evaluation_id = newest.id
 WHERE article_id = ANY(CAST(:ids AS bigint[])) AND text_hash = ANY(CAST(:hashes AS bytea[])) AND gflops IS NOT NULL
 
 -- insert_partial_outputs
--- Arrays of one entry a text; the probabilities of all stand in one array, row by row. Of two evaluations at once,
--- the first one's answers stay: the other's are the same.
+-- Insert outputs from arrays with one entry a text; one array has the probabilities of all texts, row by row. If two
+-- evaluations run at once, the outputs of the first stay: the other's are the same.
 INSERT INTO evaluation_progress (model_id, engine, text_hash, gflops, seconds, probabilities)
 SELECT
     :model_id, :engine, text_hash, gflops, :seconds,
     (CAST(:probabilities AS real[]))[(ordinal - 1) * :width + 1:ordinal * :width]
 FROM unnest(CAST(:hashes AS bytea[]), CAST(:gflops AS double precision[]))
-    WITH ORDINALITY AS given (text_hash, gflops, ordinal)
+    WITH ORDINALITY AS input_rows (text_hash, gflops, ordinal)
 ORDER BY text_hash
 ON CONFLICT DO NOTHING
 
 -- delete_partial_outputs
--- What a model's evaluation does not need any more once it is stored, and what nobody continued with.
+-- Delete the outputs of a model whose evaluation is stored now, and abandoned outputs.
 DELETE FROM evaluation_progress
 WHERE model_id = :model_id OR computed_at < now() - make_interval(days => :days)

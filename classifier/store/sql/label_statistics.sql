@@ -1,9 +1,9 @@
 -- estimated_rows
--- About how many rows a table has; 0 or -1 where Postgres has not looked yet.
+-- Return Postgres' estimate of a table's rows; 0 or -1 if the table was never analysed.
 SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)
 
 -- label_counts_by_origin
--- Count the articles of each split by where their label comes from, in a share of the table's blocks.
+-- Count the articles of each split by the origin of their label, in a share of the table's blocks.
 WITH sample AS MATERIALIZED (
     SELECT id, revision, split FROM articles TABLESAMPLE SYSTEM (:percent)
 )
@@ -26,7 +26,7 @@ LEFT JOIN LATERAL (
 GROUP BY 1, 2
 
 -- prediction_counts_by_day
--- How many labels were written on each day (UTC), in a share of the table's blocks.
+-- Count the predictions written on each day (UTC), in a share of the table's blocks.
 SELECT CAST(predicted_at AT TIME ZONE 'UTC' AS date) AS day, count(*) AS predictions
 FROM predictions TABLESAMPLE SYSTEM (:percent)
 WHERE predicted_at >= :since
@@ -34,8 +34,8 @@ GROUP BY 1
 ORDER BY 1
 
 -- label_counts_by_category
--- What readers see: each article's annotation that counts, else the champion's prediction for its present text, by
--- category; in a share of the table's blocks. A null category counts the articles without a label.
+-- Count the articles by the label that article_labels shows: the annotation that counts, else the champion's prediction
+-- on the present text. Only a share of the table's blocks is read. The null category counts articles without a label.
 WITH sample AS MATERIALIZED (
     SELECT id, revision FROM articles TABLESAMPLE SYSTEM (:percent)
 )

@@ -1,11 +1,12 @@
 -- fingerprints_with_split
--- Which of the texts have a split. OFFSET 0, here and below: each is looked up by an index, however many are asked for.
-SELECT given.fingerprint
-FROM unnest(CAST(:fingerprints AS bytea[])) AS given (fingerprint)
-WHERE EXISTS (SELECT FROM splits WHERE splits.fingerprint = given.fingerprint OFFSET 0)
+-- Return the texts that have a split. OFFSET 0, here and below: each text is looked up by an index, however many are
+-- given.
+SELECT requested.fingerprint
+FROM unnest(CAST(:fingerprints AS bytea[])) AS requested (fingerprint)
+WHERE EXISTS (SELECT FROM splits WHERE splits.fingerprint = requested.fingerprint OFFSET 0)
 
 -- article_splits
--- Which of the rows are there as articles, and in which split: a new text of an old article stays in it.
+-- Return the rows that exist as articles, with their splits: a changed article keeps its split.
 SELECT staged.source, staged.external_id, present.split
 FROM unnest(CAST(:sources AS text[]), CAST(:external_ids AS text[])) AS staged (source, external_id)
 CROSS JOIN LATERAL (
@@ -15,66 +16,66 @@ CROSS JOIN LATERAL (
 ) AS present
 
 -- clusters_of_bands
--- Which of the bands are there, and whose they are.
-SELECT given.band, present.cluster_id
-FROM unnest(CAST(:bands AS bigint[])) AS given (band)
-CROSS JOIN LATERAL (SELECT cluster_id FROM cluster_bands WHERE cluster_bands.band = given.band OFFSET 0) AS present
+-- Return the known bands with their clusters.
+SELECT requested.band, present.cluster_id
+FROM unnest(CAST(:bands AS bigint[])) AS requested (band)
+CROSS JOIN LATERAL (SELECT cluster_id FROM cluster_bands WHERE cluster_bands.band = requested.band OFFSET 0) AS present
 
 -- cluster_splits
--- The splits of clusters.
-SELECT given.id, present.split
-FROM unnest(CAST(:ids AS bigint[])) AS given (id)
-CROSS JOIN LATERAL (SELECT split FROM clusters WHERE clusters.id = given.id OFFSET 0) AS present
+-- Return the splits of clusters.
+SELECT requested.id, present.split
+FROM unnest(CAST(:ids AS bigint[])) AS requested (id)
+CROSS JOIN LATERAL (SELECT split FROM clusters WHERE clusters.id = requested.id OFFSET 0) AS present
 
 -- texts_of_clusters
--- All texts of clusters, those of deleted or changed articles among them.
+-- Return all texts of clusters, also those of deleted or changed articles.
 SELECT cluster_id, fingerprint FROM text_clusters WHERE cluster_id = ANY(CAST(:ids AS bigint[]))
 
 -- unchanged_fingerprints
--- The fingerprints of articles whose texts still are what they were.
+-- Return the fingerprints of articles whose texts still have the given hashes.
 SELECT articles.fingerprint
-FROM unnest(CAST(:ids AS bigint[]), CAST(:hashes AS bytea[])) AS given (id, text_hash)
+FROM unnest(CAST(:ids AS bigint[]), CAST(:hashes AS bytea[])) AS requested (id, text_hash)
 JOIN articles USING (id, text_hash)
 
 -- insert_clusters
--- The id comes from a fingerprint. Where two share one, their clusters are one.
+-- A cluster's id comes from a fingerprint. If two clusters share an id, they are one.
 INSERT INTO clusters (id, split)
-SELECT id, split FROM unnest(CAST(:ids AS bigint[]), CAST(:splits AS text[])) AS founded (id, split)
+SELECT id, split FROM unnest(CAST(:ids AS bigint[]), CAST(:splits AS text[])) AS new_clusters (id, split)
 ON CONFLICT (id) DO NOTHING
 
 -- insert_splits
--- Nobody else decides splits meanwhile, so there can be no conflict.
+-- No other transaction decides splits meanwhile, so there can be no conflict.
 INSERT INTO splits (fingerprint, split, cluster_id)
 SELECT fingerprint, split, cluster_id
 FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:splits AS text[]), CAST(:cluster_ids AS bigint[]))
-    AS decided (fingerprint, split, cluster_id)
+    AS new_splits (fingerprint, split, cluster_id)
 ORDER BY fingerprint
 
 -- insert_cluster_bridges
--- The further clusters of texts that touch several.
+-- Insert the further clusters of texts that are near texts of several clusters.
 INSERT INTO cluster_bridges (fingerprint, cluster_id)
 SELECT fingerprint, cluster_id
-FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:cluster_ids AS bigint[])) AS found (fingerprint, cluster_id)
+FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:cluster_ids AS bigint[])) AS new_bridges (fingerprint, cluster_id)
 
 -- copy_bands
 COPY cluster_bands (band, cluster_id) FROM STDIN WITH (FORMAT binary)
 
 -- take_unclustered_splits
--- Take up to so many texts whose split was decided before there were clusters, to place them again. Their
+-- Delete and return splits that were decided before there were clusters, so that their texts can be clustered. Their
 -- articles keep their splits.
-WITH taken AS (
+WITH deleted AS (
     DELETE FROM splits
     WHERE fingerprint IN (SELECT fingerprint FROM splits WHERE cluster_id IS NULL ORDER BY fingerprint LIMIT :size)
     RETURNING fingerprint, split
 )
-SELECT DISTINCT ON (taken.fingerprint) taken.fingerprint, taken.split, articles.text
-FROM taken
+SELECT DISTINCT ON (deleted.fingerprint) deleted.fingerprint, deleted.split, articles.text
+FROM deleted
 LEFT JOIN articles USING (fingerprint)
-ORDER BY taken.fingerprint, articles.id
+ORDER BY deleted.fingerprint, articles.id
 
 -- clusters_of_articles
--- The clusters of near-duplicates that these articles' texts belong to: a text may be in several, and one of before
--- there were clusters is in none. OFFSET 0: each is looked up by the indexes.
+-- Return the clusters of near-duplicates of these articles' texts: a text may be in several clusters, or in none.
+-- OFFSET 0: each article is looked up by the indexes.
 SELECT articles.id, articles.fingerprint, own.cluster_id
 FROM articles
 LEFT JOIN LATERAL (
@@ -83,11 +84,12 @@ LEFT JOIN LATERAL (
 WHERE articles.id = ANY(CAST(:ids AS bigint[]))
 
 -- show_timeouts
--- The limits of a statement and of its waiting for a lock.
+-- Return the time limits of a statement and of waiting for a lock.
 SELECT current_setting('statement_timeout') AS statement_timeout, current_setting('lock_timeout') AS lock_timeout
 
 -- split_lock_holder
--- Who lets the ingests wait that want to decide splits: the process of the server, what it is called and since when.
+-- Return the session that holds the lock for deciding splits: process id, application, address and start of the
+-- transaction.
 SELECT pg_stat_activity.pid, application_name, client_addr, xact_start
 FROM pg_locks
 JOIN pg_stat_activity USING (pid)

@@ -1,6 +1,7 @@
 -- delete_previous_predictions
--- What the model said of these articles before: it labels an article again when its text has changed.
-WITH former AS (
+-- Delete the model's previous predictions and dead letters on these articles: it labels an article again if the text
+-- has changed.
+WITH deleted_predictions AS (
     DELETE FROM predictions WHERE model_id = :model_id AND article_id = ANY(:ids)
 )
 DELETE FROM dead_letters WHERE model_id = :model_id AND article_id = ANY(:ids)
@@ -10,10 +11,10 @@ COPY predictions (article_id, model_id, revision, category, confidence, probabil
 FROM STDIN WITH (FORMAT binary)
 
 -- delete_predictions
--- Delete what a model said of the articles from one id to another.
-WITH labelled AS (
+-- Delete a model's predictions and dead letters on the articles from one id to another.
+WITH deleted_predictions AS (
     DELETE FROM predictions WHERE model_id = :model_id AND article_id BETWEEN :first AND :last RETURNING 1
-), buried AS (
+), deleted_letters AS (
     DELETE FROM dead_letters WHERE model_id = :model_id AND article_id BETWEEN :first AND :last
 )
-SELECT count(*) FROM labelled
+SELECT count(*) FROM deleted_predictions

@@ -1,5 +1,5 @@
 -- champion_changes
--- Every promotion and rollback, oldest first, with the status that its model has now.
+-- Return every promotion and rollback, oldest first, with the present status of the model.
 SELECT model_id, verdict, models.status
 FROM promotions
 JOIN models ON models.id = model_id
@@ -7,7 +7,7 @@ WHERE verdict IN ('promoted', 'rolled back')
 ORDER BY promotions.id
 
 -- last_replaced_champion
--- The model that the last change of champions replaced.
+-- Return the model that the last change of champion replaced.
 SELECT previous_id
 FROM promotions
 WHERE verdict IN ('promoted', 'rolled back')

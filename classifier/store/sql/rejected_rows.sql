@@ -1,6 +1,6 @@
 -- keep_rejected
--- Keep the rejected rows of a step; the same row at the same source_position is kept once, and nothing changes where nothing is
--- new.
+-- Store the rejected rows of a step. The same row at the same position is stored once, and is updated only if its
+-- reason or unit differs.
 INSERT INTO rejected_rows (source, position, reason, row, row_hash, run_id, unit)
 SELECT DISTINCT ON (source, source_position, row_hash) source, source_position, reason, row, row_hash, :run_id, :unit
 FROM staged_rejected
@@ -11,8 +11,8 @@ SET reason = excluded.reason, run_id = excluded.run_id, unit = excluded.unit
 WHERE rejected_rows.reason <> excluded.reason OR rejected_rows.unit IS DISTINCT FROM excluded.unit
 
 -- delete_resolved_of_complete_unit
--- Of the next rejected rows, by id, of a unit that was read from end to end: drop what it does not hold any more, or
--- holds mended. Returns the last id looked at, null when there is none left.
+-- Examine the unit's next rejected rows, by id, after the whole unit was read; delete those that the reading did not
+-- reject again. Returns the last id examined, or null if there are no further rows.
 WITH step AS MATERIALIZED (
     SELECT id, run_id, source, position, row_hash
     FROM rejected_rows
@@ -37,7 +37,7 @@ WITH step AS MATERIALIZED (
 SELECT max(id) FROM step
 
 -- delete_resolved_of_partial_unit
--- The same of a unit that shows only a part each time: drop what has come in by the same id.
+-- The same for a unit that shows only a part of its rows each time: delete rejected rows whose id was ingested.
 WITH step AS MATERIALIZED (
     SELECT id, run_id, source, position
     FROM rejected_rows

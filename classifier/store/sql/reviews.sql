@@ -1,7 +1,8 @@
 -- review_candidates
--- In a share of the table's blocks, the articles that the model has labelled as they are, and which of them it may
--- choose for review: of the train split only, so that what a model finds hard is never what models are tested on.
--- OFFSET 0: each is looked up by the indexes; as joins, the planner may read all predictions.
+-- In a share of the table's blocks, return the articles that the model has labelled with their present text, and
+-- whether it may choose them for review. Only articles of the train split may be chosen, so that test articles are not
+-- selected by a model. OFFSET 0: each article is looked up by the indexes; with joins, the planner may read all
+-- predictions.
 SELECT
     articles.id, articles.revision, predicted.category, predicted.confidence, predicted.probabilities,
     (SELECT min(cluster_id) FROM text_clusters WHERE text_clusters.fingerprint = articles.fingerprint) AS cluster_id,
@@ -27,8 +28,8 @@ CROSS JOIN LATERAL (
 ORDER BY articles.id
 
 -- review_candidate_texts
--- The texts of these articles, but for those with a near-duplicate that is annotated, waits for review already, or
--- is kept from training. A text is its own near-duplicate. OFFSET 0: each is looked up by the indexes.
+-- Return the texts of these articles, except those with a near-duplicate that is annotated, waits for review, or is not
+-- in the train split. A text is its own near-duplicate. OFFSET 0: each text is looked up by the indexes.
 SELECT articles.id, articles.text
 FROM articles
 WHERE articles.id = ANY(CAST(:ids AS bigint[]))
@@ -41,15 +42,15 @@ WHERE articles.id = ANY(CAST(:ids AS bigint[]))
     ) AS other
     CROSS JOIN LATERAL (
         SELECT id, split FROM articles AS same WHERE same.fingerprint = other.fingerprint OFFSET 0
-    ) AS twin
+    ) AS near_duplicate
     WHERE own.fingerprint = articles.fingerprint
       AND (
         clusters.split <> 'train'
-        OR twin.split <> 'train'
-        OR EXISTS (SELECT FROM annotations_in_force AS known WHERE known.article_id = twin.id OFFSET 0)
+        OR near_duplicate.split <> 'train'
+        OR EXISTS (SELECT FROM annotations_in_force AS annotated WHERE annotated.article_id = near_duplicate.id OFFSET 0)
         OR EXISTS (
             SELECT FROM review_queue
-            WHERE review_queue.article_id = twin.id AND model_id = :model_id AND reason <> 'audit'
+            WHERE review_queue.article_id = near_duplicate.id AND model_id = :model_id AND reason <> 'audit'
             OFFSET 0
         )
       )
@@ -58,9 +59,9 @@ WHERE articles.id = ANY(CAST(:ids AS bigint[]))
 ORDER BY articles.id
 
 -- rewritten_articles
--- Articles that people have annotated whose text has become another one since, as the model has labelled them; not
--- those that have an annotation in force, or that this model has asked for already. OFFSET 0: looked up by the
--- indexes.
+-- Return articles that people annotated before their content changed, and that the model has labelled since. Articles
+-- with an annotation in force, and articles that this model has queued already, are excluded. OFFSET 0: each article is
+-- looked up by the indexes.
 WITH rewritten AS MATERIALIZED (
     SELECT DISTINCT articles.id, articles.revision
     FROM annotations
@@ -87,7 +88,7 @@ ORDER BY id
 LIMIT :number
 
 -- enqueue_reviews
--- Arrays of one entry an article.
+-- Insert reviews from arrays with one entry an article.
 INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence)
 SELECT article_id, :model_id, revision, reason, predicted_category, confidence
 FROM unnest(
@@ -98,7 +99,7 @@ ORDER BY article_id
 ON CONFLICT DO NOTHING
 
 -- waiting_reviews
--- What a model's queue still asks for: articles as they were labelled, of which no annotation is in force.
+-- Return what waits in a model's review queue: articles with unchanged text and without an annotation in force.
 SELECT
     article_id, revision, array_agg(reason ORDER BY reason) AS reasons, min(predicted_category) AS predicted_category,
     min(confidence) AS confidence
@@ -110,21 +111,23 @@ GROUP BY article_id, revision
 ORDER BY min(queued_at), article_id
 
 -- queued_revisions
--- Of these articles those that have been asked for, by any model, with their present revision.
+-- Return those of the articles that any model has queued for review, with their present revision.
 SELECT id, revision
 FROM articles
 WHERE id = ANY(CAST(:ids AS bigint[]))
   AND EXISTS (SELECT FROM review_queue WHERE review_queue.article_id = articles.id)
 
 -- known_categories
--- Those of the names that a model or an annotation has. Annotations are read once, and only for names of no model.
-SELECT given.name
-FROM unnest(CAST(:names AS text[])) AS given (name)
-WHERE EXISTS (SELECT FROM models WHERE given.name = ANY(categories))
-   OR given.name IN (SELECT category FROM annotations WHERE category = ANY(CAST(:names AS text[])))
+-- Return those of the names that are a category of a model or of an annotation. Annotations are read once, and only for
+-- names that no model has.
+SELECT requested.name
+FROM unnest(CAST(:names AS text[])) AS requested (name)
+WHERE EXISTS (SELECT FROM models WHERE requested.name = ANY(categories))
+   OR requested.name IN (SELECT category FROM annotations WHERE category = ANY(CAST(:names AS text[])))
 
 -- annotated_categories
--- The first categories of all annotations, one look-up in the index each: DISTINCT would read every annotation.
+-- Return the first categories of all annotations, each by one look-up in the index: DISTINCT would read every
+-- annotation.
 WITH RECURSIVE named (category) AS (
     (SELECT category FROM annotations ORDER BY category LIMIT 1)
     UNION ALL
@@ -137,40 +140,40 @@ WITH RECURSIVE named (category) AS (
 SELECT category FROM named WHERE category IS NOT NULL LIMIT :size
 
 -- insert_annotations
--- Arrays of one entry an annotation of a revision; what an annotator has said last already changes nothing. Checked and
--- inserted at once: an annotation has the revision that was read, so a text that changes at the same moment is not
--- annotated by it. Returns how many are new, and the places, from 1, of those whose text is another one now.
-WITH given AS MATERIALIZED (
-    SELECT given.*, given.revision = articles.revision AS present
+-- Insert annotations from arrays with one entry an annotation; a repetition of the annotator's last annotation changes
+-- nothing. The revision is checked in the same statement, so that a text that changes meanwhile is not annotated.
+-- Returns the number of new annotations, and the positions, from 1, of those whose text has changed.
+WITH input_rows AS MATERIALIZED (
+    SELECT input_rows.*, input_rows.revision = articles.revision AS is_current
     FROM unnest(
         CAST(:ids AS bigint[]), CAST(:revisions AS integer[]), CAST(:categories AS text[]),
         CAST(:annotators AS text[]), CAST(:comments AS text[])
-    ) WITH ORDINALITY AS given (article_id, revision, category, annotator, comment, place)
+    ) WITH ORDINALITY AS input_rows (article_id, revision, category, annotator, comment, ordinal)
     JOIN articles ON articles.id = article_id
 ), added AS (
     INSERT INTO annotations (article_id, revision, category, annotator, comment)
     SELECT article_id, revision, category, annotator, comment
-    FROM given
-    WHERE present
+    FROM input_rows
+    WHERE is_current
       AND NOT EXISTS (
         SELECT
         FROM (
-            SELECT category, comment FROM annotations_in_force AS former
-            WHERE former.article_id = given.article_id AND former.annotator = given.annotator
-            ORDER BY former.id DESC LIMIT 1
+            SELECT category, comment FROM annotations_in_force AS previous
+            WHERE previous.article_id = input_rows.article_id AND previous.annotator = input_rows.annotator
+            ORDER BY previous.id DESC LIMIT 1
         ) AS newest
-        WHERE newest.category = given.category AND newest.comment IS NOT DISTINCT FROM given.comment
+        WHERE newest.category = input_rows.category AND newest.comment IS NOT DISTINCT FROM input_rows.comment
       )
-    ORDER BY place
+    ORDER BY ordinal
     RETURNING 1
 )
 SELECT
     (SELECT count(*) FROM added) AS added,
-    (SELECT coalesce(array_agg(place), '{}') FROM given WHERE NOT present) AS changed
+    (SELECT coalesce(array_agg(ordinal), '{}') FROM input_rows WHERE NOT is_current) AS changed
 
 -- insert_resolution
--- The annotation that settles what people said of an article: where a person's annotation of it is in force, and its
--- text is still the given revision, if one is given.
+-- Insert the annotation that resolves a disagreement: only if a person's annotation of the article is in force and, if
+-- a revision is given, the text still has it.
 INSERT INTO annotations (article_id, revision, category, annotator, comment, is_resolution)
 SELECT id, revision, :category, :annotator, :comment, true
 FROM articles
@@ -181,8 +184,9 @@ WHERE id = :article_id
   )
 
 -- disagreements
--- What each annotator said last of the articles that people disagree on and, where wanted, of those where people agree
--- and the source says otherwise; of all articles, or of one. Only what annotations differ on is looked at closely.
+-- Return each annotator's last annotation of the articles on which people disagree and, with :settled, of those on
+-- which people agree and the source does not. For all articles, or for one. Only articles with different annotations
+-- are examined closely.
 WITH suspects AS MATERIALIZED (
     SELECT article_id
     FROM annotations_in_force
@@ -190,7 +194,7 @@ WITH suspects AS MATERIALIZED (
       AND (CAST(:article_id AS bigint) IS NULL OR article_id = :article_id)
     GROUP BY article_id
     HAVING min(category) <> max(category) AND bool_or(annotator NOT LIKE 'source:%')
-), said AS MATERIALIZED (
+), latest AS MATERIALIZED (
     SELECT
         suspects.article_id, annotator, category, comment, annotated_at,
         min(category) FILTER (WHERE by_a_person) OVER article
@@ -212,15 +216,15 @@ WITH suspects AS MATERIALIZED (
     ) AS opinions
     WINDOW article AS (PARTITION BY suspects.article_id)
 )
-SELECT said.article_id, article.source, article.external_id, annotator, category, comment, annotated_at, open
-FROM said
-CROSS JOIN LATERAL (SELECT source, external_id FROM articles WHERE id = said.article_id OFFSET 0) AS article
+SELECT latest.article_id, article.source, article.external_id, annotator, category, comment, annotated_at, open
+FROM latest
+CROSS JOIN LATERAL (SELECT source, external_id FROM articles WHERE id = latest.article_id OFFSET 0) AS article
 WHERE open OR (:settled AND differs)
-ORDER BY said.article_id, annotated_at, annotator
+ORDER BY latest.article_id, annotated_at, annotator
 
 -- audited_predictions
--- The articles drawn at random from a model's labels, with the annotation that counts; null: nobody has annotated the
--- article, or people disagree. OFFSET 0: each article's conflict is looked up.
+-- Return the predictions of a model that were drawn at random, with the annotation that counts; null: not annotated, or
+-- annotators disagree. OFFSET 0: each article's conflict is looked up.
 SELECT predicted_category, review_queue.confidence, truth.category AS annotated
 FROM review_queue
 LEFT JOIN LATERAL (
@@ -235,5 +239,5 @@ WHERE model_id = :model_id
   AND (CAST(:since AS timestamptz) IS NULL OR queued_at >= :since)
 
 -- count_conflicts
--- How many articles people disagree on.
+-- Count the articles whose annotators disagree.
 SELECT count(*) FROM annotation_conflicts

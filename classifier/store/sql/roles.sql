@@ -1,14 +1,14 @@
 -- close_database
--- Take from everybody what Postgres lets everybody do: connect, make temporary tables and, before version 15, tables.
+-- Revoke what Postgres grants to everybody: connecting, temporary tables and, before version 15, creating tables.
 REVOKE ALL ON DATABASE {database} FROM PUBLIC;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC
 
 -- create_role
--- Without a password nobody logs in over the network.
+-- Without a password, the role cannot log in over the network.
 CREATE ROLE {role} LOGIN
 
 -- create_reader
--- The setting keeps a slip from looking like a change; what guards the rows is that no right to change them is granted.
+-- The setting prevents accidental writes; missing grants prevent deliberate ones.
 CREATE ROLE {role} LOGIN;
 ALTER ROLE {role} SET default_transaction_read_only = on
 
@@ -17,8 +17,8 @@ ALTER ROLE {role} SET default_transaction_read_only = on
 ALTER ROLE {role} PASSWORD {verifier}
 
 -- grant_pipeline
--- Rows of all tables, those of later versions too, and an ingest's temporary tables. What people annotated, what was
--- decided and measured, and the tables' versions stay as they are; articles and models are never deleted.
+-- Grant the rows of all tables, also of later versions, and temporary tables. Annotations, decisions, evaluations and
+-- the schema's version are append-only or read-only; articles and models are never deleted.
 GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role};
 GRANT USAGE ON SCHEMA public, optuna TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, optuna TO {role};
@@ -31,8 +31,8 @@ REVOKE INSERT, UPDATE, DELETE ON annotations_in_force, effective_annotations FRO
 REVOKE DELETE ON articles, models FROM {role}
 
 -- grant_analyst
--- Labels, and what says how they came about. No column that holds an article's text, whole or in part, and none that
--- tells where sources are.
+-- Grant the labels and how they were made: no column with an article's text, whole or in part, and none that tells
+-- where sources are.
 GRANT CONNECT ON DATABASE {database} TO {role};
 GRANT USAGE ON SCHEMA public TO {role};
 GRANT SELECT ON article_labels, annotation_conflicts, annotation_opinions, annotations, predictions TO {role};

@@ -1,7 +1,7 @@
 -- create_staging_tables
--- Temporary tables of one ingest: what the source brings, its texts that have no split yet, what it changes, and what
--- was rejected. Each is worked through by position, in steps. EXTERNAL: compressing the texts would take longer than
--- all else that COPY does.
+-- Create the temporary tables of one ingest: the source's articles, their texts that have no split yet, the changes,
+-- and the rejected rows. Each is processed by position, in steps. EXTERNAL: compressing the texts would take longer
+-- than the rest of a COPY.
 CREATE TEMPORARY TABLE staged_articles (
     position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source text NOT NULL,
@@ -56,7 +56,7 @@ COPY staged_texts (fingerprint, source, external_id, own_split, bands) FROM STDI
 COPY staged_rejected (source, source_position, reason, row, row_hash) FROM STDIN WITH (FORMAT csv)
 
 -- last_staged_positions
--- The last position of each staging table: how far its steps go.
+-- Return the last position of each staging table.
 SELECT
     (SELECT max(position) FROM staged_articles) AS staged_articles,
     (SELECT max(position) FROM staged_texts) AS staged_texts,
@@ -64,7 +64,7 @@ SELECT
     (SELECT max(position) FROM staged_rejected) AS staged_rejected
 
 -- staged_texts
--- The texts of a step that had no split when they were staged, in their order.
+-- Return the texts of a step that had no split when they were staged, by position.
 SELECT fingerprint, source, external_id, own_split, bands
 FROM staged_texts
 WHERE position BETWEEN :first AND :last

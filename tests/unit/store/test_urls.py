@@ -40,7 +40,7 @@ def test_what_cannot_be_opened_is_told_without_the_password(written, tmp_path):
 
 
 def test_a_port_that_is_no_number_and_an_at_too_many_say_so():
-    with pytest.raises(ArgumentError, match="its port is no number"):
+    with pytest.raises(ArgumentError, match="the port is not a number"):
         urls.parse("postgresql://me:secret@localhost:port/articles")
     with pytest.raises(ArgumentError, match="more than one @"):
         urls.parse("postgresql://me:sec@ret@localhost/articles")
