@@ -28,7 +28,7 @@ class Workspace:
 def open_workspace(
     settings: Settings, *, database_url: str | None = None, max_connections: int | None = None
 ) -> Workspace:
-    """Return a workspace with an engine for `database_url`, else for the URL of the settings, else for embedded Postgres.
+    """Return a workspace for `database_url`, else for the URL of the settings, else for the embedded Postgres.
 
     With `max_connections`, that many connections are open at most, and waiting for one is limited to the time limit of
     a statement.

@@ -57,7 +57,9 @@ def upgrade(database: Engine) -> None:
 def open_study(
     database: Engine, name: str, *, first: dict[str, Any], attributes: dict[str, Any], heartbeat_s: int, grace_s: int
 ) -> Study:
-    """Return the study of a name; if it does not exist, create it with `attributes` and the first trial's values.
+    """Return the study of a name; if it does not exist, create it.
+
+    A new study has `attributes`, and its first trial has the values `first`.
 
     A running trial sends a heartbeat every `heartbeat_s` seconds. A trial without a heartbeat for `grace_s` seconds was
     killed, and is retried at most three times.
@@ -104,7 +106,7 @@ def _current(connection: Connection, **options: Any) -> Any:
 
 
 def run_trial(study: Study, objective: Callable[[Trial], float], on_end: Callable[[Study, FrozenTrial], None]) -> None:
-    """Run a trial. If another worker has taken it over meanwhile, since its heartbeat was missing, ignore the result."""
+    """Run a trial; ignore its result if another worker has taken it over, since its heartbeat was missing."""
     import optuna
 
     ended = []

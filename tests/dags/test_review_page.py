@@ -180,7 +180,7 @@ class TestReview:
 class TestWatching:
     FOUND = (
         "INSERT INTO drift_runs (model_id, ran_at, articles, audited, estimated_accuracy, category_drift, "
-        "length_drift, abstained, findings, alarms) "
+        "length_drift, abstained, checks, alarms) "
         "SELECT max(id), now() - make_interval(days => :ago), 300, 0, 0.9, 0.1, :length, 0.25, "
         "CAST(:findings AS jsonb), ARRAY['length'] FROM models"
     )

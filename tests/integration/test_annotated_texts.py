@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from alembic import command
 from sqlalchemy import text
 
 from classifier.exceptions import ReviewError
@@ -14,7 +13,7 @@ from classifier.pipeline.labelling import label_counts
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.review import annotation, conflicts, review_queue, sheets
 from classifier.review.sheet import SheetAnswer
-from classifier.store import annotated_articles, label_statistics, labelling_queue, queries, reviews, schema
+from classifier.store import annotated_articles, label_statistics, labelling_queue, queries, reviews
 from tests.integration.test_labelling_cost import ARTICLES, LABELLED, scanned
 from tests.integration.test_review import label
 from tests.support.synthetic import add_articles, ingest_file, query, run
@@ -359,29 +358,3 @@ def test_every_place_shows_the_same_annotation(workspace):
 
 def run_on(connection, statement, **values):
     connection.execute(text(statement), values)
-
-
-def test_annotations_of_a_former_version_get_the_revision_that_they_may_be_of(workspace):
-    database = workspace.database
-    with database.connect() as connection:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0009")
-    with database.begin() as connection:
-        ids = add_articles(connection, [("never changed", "one", "train"), ("changed", "two", "train")])
-        for one in ids:
-            for annotator, days in (("early", 3), ("late", 1)):
-                run_on(
-                    connection,
-                    "INSERT INTO annotations (article_id, category, annotator, annotated_at) "
-                    "VALUES (:id, 'a', :annotator, now() - make_interval(days => :days))",
-                    id=one, annotator=annotator, days=days,
-                )  # fmt: skip
-        run_on(
-            connection, "UPDATE articles SET revision = 4, changed_at = now() - interval '2 days' WHERE id = :id",
-            id=ids[1],
-        )  # fmt: skip
-    with database.connect() as connection:
-        schema.upgrade(connection)
-    found = query(database, "SELECT article_id, annotator, revision FROM annotations_in_force ORDER BY id")
-    assert found == [(ids[0], "early", 1), (ids[0], "late", 1), (ids[1], "early", 3), (ids[1], "late", 4)]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import text
 
 from classifier import registry
 from classifier.exceptions import TrainingDataError
@@ -95,7 +94,8 @@ class TestEvaluation:
         assert found.confidence["ece_before"] == calibration["before"]["ece"]
         labelled, right = query(
             place.database,
-            "SELECT count(*), count(*) FILTER (WHERE most = p.probabilities[array_position(m.categories, p.category)]) "
+            "SELECT count(*), "
+            "count(*) FILTER (WHERE most = p.probabilities[array_position(m.categories, p.annotated_category)]) "
             "FROM evaluation_predictions AS p, models AS m, "
             "LATERAL (SELECT max(x) AS most FROM unnest(probabilities) AS x) AS best WHERE most >= m.threshold",
         )[0]
@@ -216,26 +216,6 @@ def test_a_model_from_elsewhere_is_calibrated_on_the_articles_that_are_here(plac
     )
     assert temperature != 1
     assert (articles_, wanted) == (60, 0.1)
-
-
-def test_the_view_keeps_what_was_granted_on_it(database):
-    """Analysts read it with a role of their own: it is replaced, not dropped."""
-    from alembic import command
-
-    from classifier.store import schema
-
-    with database.connect() as connection:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
-        connection.execute(text("INSERT INTO models (name, artefact, manifest_sha256, categories, training) "
-                                "VALUES ('old', '/none', '0', '{a}', '{}')"))  # fmt: skip
-        connection.execute(text("GRANT SELECT ON article_labels TO pg_monitor"))
-        connection.commit()
-        schema.upgrade(connection)
-    granted = "SELECT has_table_privilege('pg_monitor', 'article_labels', 'SELECT')"
-    assert value(database, granted)
-    assert query(database, "SELECT temperature, threshold FROM models") == [(1.0, None)]
 
 
 def test_near_duplicates_among_the_validation_articles_count_once_for_a_threshold(place, tmp_path):

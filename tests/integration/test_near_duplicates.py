@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from alembic import command
 from sqlalchemy import event
 
 from classifier.exceptions import TooManyRejectedError
@@ -20,7 +19,7 @@ from classifier.ingest.fingerprints import fingerprint
 from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import splits_report, units
-from classifier.store import annotated_articles, near_duplicate_clusters, schema
+from classifier.store import annotated_articles, near_duplicate_clusters
 from tests.support.synthetic import COLUMNS, dump, ingest_file, query, run, value
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -251,14 +250,11 @@ def test_files_that_are_taken_in_at_once_see_each_others_near_duplicates(workspa
     assert all(len({found[f"{name}{number}"] for name in "abcd"}) == 1 for number in range(80))
 
 
-def test_texts_from_before_there_were_clusters_are_placed_by_the_next_ingest(workspace, tmp_path):
+def test_texts_without_a_cluster_are_clustered_by_the_next_ingest(workspace, tmp_path):
     originals = [" ".join(words(seed)) for seed in range(60)]
     ingest_file(workspace, tmp_path / "a.csv", [row(f"a{n}", one) for n, one in enumerate(originals)], source="s")
-    with workspace.database.connect() as connection:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0002")
-        schema.upgrade(connection)
+    run(workspace.database, "TRUNCATE clusters, cluster_bands, cluster_bridges")
+    run(workspace.database, "UPDATE splits SET cluster_id = NULL")
     assert value(workspace.database, "SELECT count(*) FROM splits WHERE cluster_id IS NULL") == 60
     before = split_of(workspace)
     ingest_file(

@@ -431,7 +431,7 @@ def test_killed_at_ten_random_moments_and_started_again_it_ends_as_one_clean_run
     kills = sum(attempt(choose.randint(20, 250)) for _ in range(10))
     assert kills > 4
     assert not attempt(killing.NEVER)
-    killed = "SELECT count(*) FROM ingest_runs WHERE error = 'it was killed before its end'"
+    killed = "SELECT count(*) FROM ingest_runs WHERE error = 'the run was killed before it ended'"
     assert value(workspace.database, killed) >= 1
     assert value(workspace.database, "SELECT count(*) FROM ingest_runs WHERE status = 'running'") == 0
     counts = "SELECT count(*), count(DISTINCT external_id), max(revision) FROM articles"
