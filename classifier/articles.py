@@ -1,7 +1,6 @@
-"""The frozen types that travel between the layers.
+"""Frozen types shared by all layers.
 
-An annotation is a human's label and a prediction is a model's: they are never the same type, nor
-the same table.
+An annotation comes from a person or a source, a prediction from a model: they have different types and tables.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 TokenIds = NDArray[np.int32]
-"""Word-piece ids, shape (articles, tokens), padded on the right."""
+"""Ids of word pieces, shape (articles, tokens), padded on the right."""
 
 PaddingMask = NDArray[np.int32]
-"""1 where a token is text and 0 where it is padding, shape (articles, tokens)."""
+"""1 for a token of the text and 0 for padding, shape (articles, tokens)."""
 
 CategoryIndices = NDArray[np.int64]
 """Positions in a model's tuple of categories, shape (articles,)."""
 
 Probabilities = NDArray[np.float32]
-"""One row an article, one column a category; rows add up to 1. Shape (articles, categories)."""
+"""Shape (articles, categories); each row sums to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedArticle:
-    """An article that a labeller has claimed; `revision` counts the changes of its text."""
+    """An article that a worker has claimed; `revision` counts the changes of its text."""
 
     id: int
     revision: int
@@ -40,7 +39,7 @@ class QueuedArticle:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedArticle:
-    """An article with the category that a human gave it."""
+    """An article with the category of the annotation that counts."""
 
     id: int
     text: str
@@ -49,7 +48,7 @@ class AnnotatedArticle:
 
 
 class Texts:
-    """The texts of articles, one after the other; none is kept, and each pass reads them again."""
+    """The texts of several sequences of articles. Each iteration reads them again, so none is kept in memory."""
 
     __slots__ = ("_parts",)
 
@@ -61,15 +60,15 @@ class Texts:
         return sum(map(len, self._parts))
 
     def __iter__(self) -> Iterator[str]:
-        """Return each article's text."""
+        """Yield the text of each article."""
         return (article.text for articles in self._parts for article in articles)
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row of a source that was not taken in; `row` is the row itself as JSON, cut at a length.
+    """A row of a source that was not ingested; `row` is its content as JSON, truncated.
 
-    `position` says where it stood, in the source's own terms: "line 17", "row 3".
+    `position` is where it was found, in the source's own terms: "line 17", "row 3".
     """
 
     source: str
@@ -82,7 +81,7 @@ class RejectedRow:
 class Model:
     """A registered model: an immutable artefact and its row.
 
-    Its confidence is at `temperature`; below `threshold` it abstains, None for never.
+    Its probabilities are scaled by `temperature`. It abstains if its confidence is below `threshold`, never if None.
     """
 
     id: int

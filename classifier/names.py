@@ -1,4 +1,4 @@
-"""Names that come from outside: categories as they are stored and compared, and keys that fit into an index."""
+"""Names from sources and users: normalized categories, look-alikes, and names shortened for an index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INVISIBLE = (
     "\u00ad\u061c\u115f\u1160\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062"
     "\u2063\u2064\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\u2800\u3164\ufeff\uffa0"
 )
-"""Characters that show nothing. Inside a name some have a meaning, such as the joiners of Persian and of emoji."""
+"""Invisible characters. Inside a name, some have a meaning, such as the joiners of Persian and of emoji."""
 
 _CONTROL = {"Cc", "Cs", "Zl", "Zp"}
 _DELETED = dict.fromkeys(map(ord, f"{_INVISIBLE}\u034f\ufe0e\ufe0f"))
@@ -23,26 +23,26 @@ _ENDS = _INVISIBLE + _SPACES
 
 
 def normalize_category(name: str) -> str:
-    """Return a category's name as it is stored: in NFC, without white space and invisible characters at its ends."""
+    """Return a category's name in NFC, without white space and invisible characters at its ends."""
     return unicodedata.normalize("NFC", name.strip(_ENDS)).strip(_ENDS)
 
 
 def control_character(name: str) -> str | None:
-    """Return the first control character of a name, as "U+000A"; None without one. A line separator counts as one."""
-    found = next((one for one in name if unicodedata.category(one) in _CONTROL), None)
-    return None if found is None else f"U+{ord(found):04X}"
+    """Return the first control character or line separator of a name, as "U+000A", or None if it has none."""
+    character = next((character for character in name if unicodedata.category(character) in _CONTROL), None)
+    return None if character is None else f"U+{ord(character):04X}"
 
 
 def look_alikes(names: Iterable[str], known: Iterable[str] = ()) -> list[tuple[str, ...]]:
-    """Return groups of different names that differ by case, white space or invisible characters only.
+    """Return groups of names that differ only in case, white space or invisible characters.
 
-    Each group has at least one of `names`; `known` are others to compare them with.
+    Each group has at least one of `names`, which are also compared with those of `known`.
     """
-    given = set(names)
+    new = set(names)
     groups: defaultdict[str, set[str]] = defaultdict(set)
-    for name in given.union(known):
+    for name in new.union(known):
         groups[_appearance(name)].add(name)
-    return sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1 and group & given)
+    return sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1 and group & new)
 
 
 def _appearance(name: str) -> str:
@@ -51,9 +51,9 @@ def _appearance(name: str) -> str:
 
 
 def shorten_name(name: str, max_bytes: int) -> str:
-    """Return the name where its UTF-8 has at most so many bytes; else its beginning, a hash and its end.
+    """Return the name if its UTF-8 has at most `max_bytes` bytes, else its beginning, a hash and its end.
 
-    Different names stay different, and the same name is shortened the same way each time. `max_bytes` is at least 100.
+    Different names stay different, and a name is always shortened in the same way. `max_bytes` must be at least 100.
     """
     encoded = name.encode("utf-8", "surrogatepass")
     if len(encoded) <= max_bytes:

@@ -1,7 +1,7 @@
-"""Every setting, in one place: the only module that reads the environment.
+"""All settings. No other module reads the environment.
 
-Each is set by an environment variable `CLASSIFIER_NAME`, or by a line of that name in a file `.env`
-of the working directory.
+An environment variable `CLASSIFIER_NAME` sets the setting `name`, or a line of that name in the file `.env` of the
+working directory. The variable overrides the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from classifier.exceptions import SettingsError
 
 
 class Toleration(BaseModel):
-    """A taint of Kubernetes' nodes that is borne, in Kubernetes' own words."""
+    """A toleration of a taint, with the fields of Kubernetes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,107 +30,161 @@ class Toleration(BaseModel):
 
 
 class GpuPod(BaseModel):
-    """How the pod of a task that needs a GPU differs from other tasks' pods, in Kubernetes' own words."""
+    """How the pod of a task that needs a GPU differs from the pod template, with the fields of Kubernetes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image: str | None = Field(None, description="The image with CUDA; the pod template's without one.")
-    gpu: str = Field("nvidia.com/gpu", description="What the cluster's device plug-in calls a GPU.")
-    gpus: int = Field(1, ge=1, description="GPUs of a training.")
-    requests: dict[str, str] = Field({}, description="Processor and memory, instead of the pod template's.")
-    limits: dict[str, str] = Field({}, description="The same, besides the GPU.")
+    image: str | None = Field(None, description="Container image with CUDA. Default: the image of the pod template.")
+    gpu: str = Field("nvidia.com/gpu", description="Name of the GPU resource of the cluster's device plugin.")
+    gpus: int = Field(1, ge=1, description="Number of GPUs of a training.")
+    requests: dict[str, str] = Field(
+        {}, description="Requested processors and memory. Default: those of the pod template."
+    )
+    limits: dict[str, str] = Field(
+        {}, description="Limits of processors and memory; the GPU is added. Default: those of the pod template."
+    )
     node_selector: dict[str, str] = Field({}, validation_alias=AliasChoices("nodeSelector", "node_selector"))
     tolerations: tuple[Toleration, ...] = ()
 
 
 class Settings(BaseSettings):
-    """Where things are, and the few choices that hold for every command."""
+    """Locations, and options that apply to every command."""
 
     model_config = SettingsConfigDict(
         env_prefix="CLASSIFIER_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    home: Path = Field(Path("var"), description="Folder of the project's own data; git ignores it.")
-    database_url: str | None = Field(
-        None, repr=False, description="postgresql+psycopg2://…; without one, a Postgres of the project's own in `home`."
+    home: Path = Field(
+        Path("var"),
+        description="Directory for the project's own data, such as checkpoints, relative to the working directory.",
     )
-    pipeline_password: SecretStr | None = Field(None, description="What `db roles` gives the pipeline's role.")
-    analyst_password: SecretStr | None = Field(None, description="What `db roles` gives the analyst's role.")
-    models: Path | None = Field(None, description="Folder of the models' artefacts; `home`/models without one.")
-    encoder: str = Field("distilbert-base-uncased", description="Pretrained DistilBERT: a hub id or a directory.")
-    inbox: str | None = Field(None, description="What the ingest DAG reads by default: a folder, a path or a glob.")
-    sources: Path | None = Field(None, description="File that declares sources; sources.toml where there is one.")
-    split_key: str = Field("article-classifier", description="Key of the hash that deals articles to splits.")
+    database_url: str | None = Field(
+        None,
+        repr=False,
+        description="URL of the articles' database, postgresql+psycopg2://USER@HOST/DATABASE. Default: an embedded "
+        "Postgres, whose data are in `home`/postgres.",
+    )
+    pipeline_password: SecretStr | None = Field(
+        None,
+        description="Password that `classifier db roles` sets for the role DATABASE_pipeline. Default: the password is "
+        "not changed.",
+    )
+    analyst_password: SecretStr | None = Field(
+        None,
+        description="Password that `classifier db roles` sets for the role DATABASE_analyst. Default: the password is "
+        "not changed.",
+    )
+    models: Path | None = Field(None, description="Directory of the models' artefacts. Default: `home`/models.")
+    encoder: str = Field(
+        "distilbert-base-uncased", description="Pretrained DistilBERT: an id on the Hugging Face Hub, or a directory."
+    )
+    inbox: str | None = Field(
+        None,
+        description="Directory, file or glob pattern that the DAG `ingest_articles` reads by default. Default: the DAG "
+        "reads only the declared sources.",
+    )
+    sources: Path | None = Field(
+        None, description="File that declares sources. Default: sources.toml in the working directory, if it exists."
+    )
+    split_key: str = Field(
+        "article-classifier",
+        description="Key of the hash that assigns articles to splits. Changing it affects only new articles.",
+    )
     gate: dict[str, float | int | str] = Field(
-        {}, description='Margins of the gate that differ, as JSON: {"macro_f1": 0.02}; see evaluation/margins.py.'
+        {},
+        description='Margins of the promotion gate that differ from the defaults, as JSON: {"macro_f1": 0.02} sets '
+        "0.02, that is 2 percentage points. Default: no margin differs. See classifier/evaluation/margins.py.",
     )
     target_precision: float = Field(
         0.99,
         ge=0,
         lt=1,
-        description="What a new model's threshold is chosen for: below it, it abstains. 0: it never does.",
+        description="Precision, from 0 to 1, for which a new model's abstention threshold is chosen. 0: the model "
+        "never abstains.",
     )
-    drift_days: float = Field(7, gt=0, description="Articles of so many days are watched.")
-    drift_articles: int = Field(5000, ge=1, description="The newest so many of them.")
-    drift_min_articles: int = Field(200, ge=1, description="Articles that are needed to judge.")
+    drift_days: float = Field(7, gt=0, description="Age limit, in days, of the articles that a drift check examines.")
+    drift_articles: int = Field(
+        5000, ge=1, description="Maximum number of articles that a drift check examines; the newest are taken."
+    )
+    drift_min_articles: int = Field(
+        200, ge=1, description="Number of articles below which a drift check has no result, and raises no alarm."
+    )
     drift_max_distance: float = Field(
-        0.2, gt=0, le=1, description="Jensen-Shannon distance that category mix, length and confidence may have."
+        0.2,
+        gt=0,
+        le=1,
+        description="Jensen-Shannon distance, from 0 to 1, above which the drift of categories, text lengths or "
+        "confidence raises an alarm.",
     )
     drift_max_accuracy_loss: float = Field(
-        0.03, gt=0, le=1, description="Loss of accuracy that is borne: 0.03 is three points."
+        0.03,
+        gt=0,
+        le=1,
+        description="Loss of estimated accuracy, as a fraction, above which a drift check raises an alarm; 0.03 is 3 "
+        "percentage points.",
     )
-    checkpoint_minutes: float = Field(5, gt=0, description="A training's state is saved every so many minutes.")
-    checkpoint_steps: int | None = Field(None, ge=1, description="And every so many steps, where this is set.")
+    checkpoint_minutes: float = Field(
+        5, gt=0, description="Minutes between two checkpoints of a training, from which a killed training resumes."
+    )
+    checkpoint_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Steps between two additional checkpoints of a training. Default: checkpoints depend only on time.",
+    )
     keep_models: int = Field(
         5,
         ge=-1,
-        description="Models that `retrain_classifier` keeps besides the champion and those before it; -1 keeps all.",
+        description="Number of retired or rejected models that the DAG `retrain_classifier` keeps, besides the "
+        "champion and its last predecessors; -1 keeps all models.",
     )
     gpu_pod: GpuPod | None = Field(
         None,
-        description="On Kubernetes, how the training's pod differs, as JSON; {} asks for one GPU and nothing else.",
+        description="Differences of a training's pod from the pod template on Kubernetes, as JSON; {} requests one GPU "
+        "and changes nothing else. Default: trainings use the pod template.",
     )
     page_timeout_s: float = Field(
-        5, gt=0, description="Longest a statement of the page in Airflow's UI may take, in seconds."
+        5, gt=0, description="Time limit, in seconds, of each database statement of the page in Airflow's UI."
     )
-    statement_timeout_s: float = Field(300, gt=0, description="Longest a single statement may take, in seconds.")
+    statement_timeout_s: float = Field(
+        300, gt=0, description="Time limit, in seconds, of each other database statement."
+    )
 
     @property
     def models_directory(self) -> Path:
-        """The folder that artefacts are written to."""
+        """The directory of the models' artefacts."""
         return (self.models or self.home / "models").expanduser().resolve()
 
     @property
     def checkpoints_directory(self) -> Path:
-        """The folder of trainings that are under way."""
+        """The directory of checkpoints of unfinished trainings."""
         return (self.home / "checkpoints").expanduser().resolve()
 
     @property
     def recipes_directory(self) -> Path:
-        """The folder of recipes that were found by a search."""
+        """The directory of recipes that tuning has found."""
         return (self.home / "recipes").expanduser().resolve()
 
     @property
     def tokenizers_directory(self) -> Path:
-        """The folder of tokenizers that were built of those of encoders and models from elsewhere."""
+        """The directory of tokenizers converted from those of encoders and imported models."""
         return (self.home / "tokenizers").expanduser().resolve()
 
     @property
     def postgres_directory(self) -> Path:
-        """The data folder of the embedded Postgres."""
+        """The data directory of the embedded Postgres."""
         return (self.home / "postgres").expanduser().resolve()
 
 
 def variable(name: str) -> str | None:
-    """Return a variable of the environment, or of the file `.env`, that a declared source names."""
+    """Return a variable that a declared source names, from the environment or the file `.env`."""
     return os.environ.get(name) or dotenv_values(".env").get(name)
 
 
 def load() -> Settings:
-    """Read the settings from the environment.
+    """Return the settings from the environment and the file `.env`.
 
     Raises:
-        SettingsError: a value is not of the setting's kind.
+        SettingsError: a value is invalid.
     """
     try:
         return Settings()
@@ -140,4 +194,4 @@ def load() -> Settings:
         inside = "".join(f" {part}:" for part in first["loc"][1:])
         raise SettingsError(f"CLASSIFIER_{name}:{inside} {first['msg']}") from error
     except UnreadableError as error:
-        raise SettingsError('CLASSIFIER_GATE: has to be JSON, such as {"macro_f1": 0.02}') from error
+        raise SettingsError('CLASSIFIER_GATE: must be JSON, such as {"macro_f1": 0.02}') from error

@@ -1,7 +1,7 @@
--- Run once, by the postgres image, when its volume is empty: two databases, each with an owner of its
--- own, so that neither Airflow's password nor a leak of it opens the articles. The owner of the articles
--- makes the roles that work with them: see `classifier db roles`.
--- \getenv keeps the passwords out of this file and off every command line.
+-- The postgres image runs this file once, when its volume is empty. It creates two databases with different owners, so
+-- that Airflow's password gives no access to the articles. The owner of the articles' database creates the roles of
+-- pipeline and analysts: see `classifier db roles`.
+-- \getenv keeps the passwords out of this file and out of command lines.
 \getenv airflow_password AIRFLOW_DB_PASSWORD
 \getenv articles_password ARTICLES_DB_PASSWORD
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write `.env` from `.env.example`, giving every empty variable a random value.
+"""Write `.env` from `.env.example`, with a random value for every empty variable.
 
-It needs nothing but Python, so that it runs on a host that has only Docker.
+The script uses only the standard library, so that it runs on a host without the project's packages.
 """
 
 import argparse
@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def secret_for(name: str) -> str:
-    """Draw a value for the variable `name`: 32 random bytes.
+    """Return a random value of 32 bytes for a variable.
 
-    Hexadecimal, because the value stands in URLs, in a Redis configuration and in a file that Compose
-    interpolates; only Fernet asks for a form of its own.
+    It is hexadecimal, because it is used in URLs, in a Redis configuration, and in a file that Compose interpolates.
+    Only Fernet requires another form.
     """
     if name.endswith("FERNET_KEY"):
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -26,7 +26,7 @@ def secret_for(name: str) -> str:
 
 
 def filled(template: str) -> str:
-    """Give each `NAME=` line of `template` a secret and leave the other lines as they are."""
+    """Return the template with a secret for each line `NAME=`, and the other lines unchanged."""
     lines = (
         line + secret_for(line[:-1]) if line.endswith("=") and not line.startswith("#") else line
         for line in template.splitlines()
@@ -35,36 +35,38 @@ def filled(template: str) -> str:
 
 
 def write_private(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write `text` to `path`, readable by its owner alone from the first byte.
+    """Write `text` to `path`; only the owner can read the file, from the first byte.
 
     Raises:
-        FileExistsError: `path` is there and `overwrite` is false.
+        FileExistsError: the file exists and `overwrite` is false.
     """
     flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
     descriptor = os.open(path, flags, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, 0o600)  # an overwritten file keeps its old mode otherwise
+        os.fchmod(descriptor, 0o600)  # otherwise, an overwritten file would keep its mode
         file.write(text)
 
 
 def main() -> int:
-    """Write the file; return 2, with one line of explanation, if it is there already."""
+    """Write the file and return 0; if it exists already, print one line and return 2."""
     parser = argparse.ArgumentParser(description="Write .env for docker-compose.yml, with new secrets.")
     parser.add_argument("--output", type=Path, default=ROOT / ".env", metavar="FILE", help="default: %(default)s")
     parser.add_argument(
         "--force",
         action="store_true",
-        help="overwrite FILE; a stack that has started keeps its old database passwords and will not accept new ones",
+        help="overwrite FILE; a stack that has been started keeps its database passwords and rejects new ones",
     )
     options = parser.parse_args()
     text = filled((ROOT / ".env.example").read_text(encoding="utf-8"))
     try:
         write_private(options.output, text, overwrite=options.force)
     except FileExistsError:
-        sys.stderr.write(f"{options.output} exists: remove it or pass --force to replace every secret in it\n")
+        sys.stderr.write(
+            f"{options.output}: exists already; remove it, or pass --force to replace every secret in it\n"
+        )
         return 2
     sys.stdout.write(
-        f"wrote {options.output}, readable by you alone\n"
+        f"wrote {options.output}, readable only by you\n"
         f"the UI's administrator is admin; its password: grep AIRFLOW_ADMIN_PASSWORD {options.output}\n"
     )
     return 0

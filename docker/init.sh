@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Brings a new or an upgraded stack to the point where the services may start. Safe to run again.
+# Prepares a new or upgraded stack for the start of its services. Safe to run again.
 set -euo pipefail
 
 airflow db migrate
 classifier db upgrade
 classifier db roles
 
-# An operator may have given the pool more slots since: leave it if it is there.
+# Leave an existing pool unchanged: an operator may have given it more slots.
 airflow pools get gpu >/dev/null 2>&1 || airflow pools set gpu 1 "One training at a time on the one GPU"
 
-# Written here rather than mounted: Airflow opens the file for writing, and a host's file of mode 600
-# would not be readable by the container's user.
+# The file is written here, not mounted: Airflow opens it for writing, and the container's user could not read a file
+# of the host with mode 600.
 python - "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE" <<'PYTHON'
 import json
 import os

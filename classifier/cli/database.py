@@ -7,12 +7,12 @@ import typer
 from classifier.cli import render
 from classifier.cli.common import Json, workspace
 
-app = typer.Typer(help="The database's tables and roles.", no_args_is_help=True)
+app = typer.Typer(help="Manage the database's tables and roles.", no_args_is_help=True)
 
 
 @app.command()
 def upgrade(json: Json = False) -> None:
-    """Create the tables, or bring them to this version. Safe to run again."""
+    """Create the tables, or upgrade them to this version. Safe to run again."""
     from classifier.pipeline.database import upgrade
 
     render.show({"version": upgrade.upgrade_schema(workspace())}, json, title="Database")
@@ -20,16 +20,17 @@ def upgrade(json: Json = False) -> None:
 
 @app.command()
 def roles(json: Json = False) -> None:
-    """Create the roles DATABASE_pipeline and DATABASE_analyst, or set their passwords and rights anew.
+    """Create the roles DATABASE_pipeline and DATABASE_analyst, or update their passwords and rights.
 
-    The first reads and writes what the pipeline needs and changes no table; the second only reads, and no texts.
-    Passwords come from CLASSIFIER_PIPELINE_PASSWORD and CLASSIFIER_ANALYST_PASSWORD. Run it as the owner of the tables.
+    The pipeline's role reads and writes rows, but changes no tables. The analyst's role only reads, and no texts of
+    articles. CLASSIFIER_PIPELINE_PASSWORD and CLASSIFIER_ANALYST_PASSWORD set the passwords. Run this command as the
+    owner of the tables.
     """
     from classifier.pipeline.database import roles
 
-    found = roles.create_roles(workspace())
-    render.show({role.name: _done(role.created, role.password_set) for role in found}, json, title="Roles")
+    result = roles.create_roles(workspace())
+    render.show({role.name: _describe(role.created, role.password_set) for role in result}, json, title="Roles")
 
 
-def _done(created: bool, password_set: bool) -> str:
-    return f"{'created' if created else 'was there'}, password {'set' if password_set else 'as it was'}"
+def _describe(created: bool, password_set: bool) -> str:
+    return f"{'created' if created else 'exists'}, password {'set' if password_set else 'unchanged'}"

@@ -16,28 +16,29 @@ if TYPE_CHECKING:
 
 
 def drift(json: Json = False) -> None:
-    """Compare the newest articles with those that the champion was evaluated on. Exit code 1 means alarm.
+    """Compare the newest articles with the champion's test articles. Exit code 1 means that a check raised an alarm.
 
-    Category mix, length and confidence, the accuracy that confidence promises, and whether articles that were annotated
-    after they were labelled bear it out. What was found is kept in the table `drift_runs`.
+    The checks compare categories, text lengths and confidence, the accuracy estimated from confidence, and the accuracy
+    on audited articles: labels that were drawn at random and annotated afterwards. The results are stored in the table
+    `drift_runs`.
     """
     from classifier.pipeline.monitoring import drift_check
 
-    found = drift_check.check_drift(workspace())
+    report = drift_check.check_drift(workspace())
     if json:
-        render.print_json(asdict(found))
+        render.print_json(asdict(report))
     else:
-        _show(found)
-    if found.alarms:
+        _show(report)
+    if report.alarms:
         raise typer.Exit(1)
 
 
-def _show(found: DriftReport) -> None:
-    since = f" since {found.since:%Y-%m-%d %H:%M}" if found.since else ""
-    title = f"{found.model}: {found.articles:,} articles{since}, {found.audited:,} of its labels audited"
-    table = Table("check", "outcome", "found", title=title, title_justify="left", title_style="bold")
-    for one in found.checks:
-        table.add_row(one.name, one.outcome, one.said)
+def _show(report: DriftReport) -> None:
+    since = f" since {report.since:%Y-%m-%d %H:%M}" if report.since else ""
+    title = f"{report.model}: {report.articles:,} articles{since}, {report.audited:,} of its labels audited"
+    table = Table("check", "outcome", "result", title=title, title_justify="left", title_style="bold")
+    for check in report.checks:
+        table.add_row(check.name, check.outcome, check.said)
     render.STDOUT.print(table)
-    for line in found.alarms:
+    for line in report.alarms:
         render.warn(line)

@@ -28,7 +28,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from classifier import atomic_files
-from classifier.exceptions import TrainingUnderWayError
+from classifier.exceptions import TrainingInProgressError
 from classifier.training import folder_lock
 from classifier.training.training_state import FORMAT, TrainingPosition, TrainingState
 
@@ -160,7 +160,7 @@ def opened(
     """Hold the lock of the training `key` below `root`, and yield its states.
 
     Raises:
-        TrainingUnderWayError: another process trains the same, and its end is not to be waited for.
+        TrainingInProgressError: another process trains the same, and its end is not to be waited for.
     """
     _sweep(root, but=key)
     with folder_lock.hold_folder(root / key, wait=wait) as directory:
@@ -176,7 +176,7 @@ def _sweep(root: Path, *, but: str) -> None:
             with folder_lock.hold_folder(directory):
                 shutil.rmtree(directory)
                 log.info("%s: swept, nobody went on with it in %d days", directory, KEPT_DAYS)
-        except (OSError, TrainingUnderWayError):
+        except (OSError, TrainingInProgressError):
             continue
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from classifier.exceptions import TrainingUnderWayError
+from classifier.exceptions import TrainingInProgressError
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def hold_folder(directory: Path, *, wait: bool = False) -> Iterator[Path]:
     """Hold the folder's lock, making the folder if need be, and yield the folder.
 
     Raises:
-        TrainingUnderWayError: another process holds it, and its end is not to be waited for.
+        TrainingInProgressError: another process holds it, and its end is not to be waited for.
     """
     file = _lock(directory, wait)
     try:
@@ -45,7 +45,7 @@ def _lock(directory: Path, wait: bool) -> int:
             taken = f"the same articles and recipe are being trained already, by process {holder}"
             if not wait:
                 os.close(file)
-                raise TrainingUnderWayError(f"{taken}; wait for it, or stop it") from error
+                raise TrainingInProgressError(f"{taken}; wait for it, or stop it") from error
             log.warning("%s; waiting for its end", taken)
             fcntl.flock(file, fcntl.LOCK_EX)
         if _is_there(directory / _LOCK, file):

@@ -13,7 +13,7 @@ from classifier.exceptions import (
     NotComparableError,
     SourceUnavailableError,
     StatementTimeoutError,
-    TrainingUnderWayError,
+    TrainingInProgressError,
     UserError,
 )
 from classifier_airflow import alerts
@@ -34,7 +34,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         RetryRule(DatabaseUnavailableError, RetryAction.RETRY, reason="the database may come back"),
         RetryRule(StatementTimeoutError, RetryAction.RETRY, reason="the database may be less busy later"),
         RetryRule(SourceUnavailableError, RetryAction.RETRY, reason="the source may answer later"),
-        RetryRule(TrainingUnderWayError, RetryAction.RETRY, reason="the attempt before may be about to end"),
+        RetryRule(TrainingInProgressError, RetryAction.RETRY, reason="the attempt before may be about to end"),
         RetryRule(NotComparableError, RetryAction.RETRY, reason="no annotations may come in between the next time"),
         RetryRule(UserError, RetryAction.FAIL, reason="it fails the same way until somebody mends it"),
     ]

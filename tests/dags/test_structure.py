@@ -137,7 +137,7 @@ def test_a_users_mistake_is_not_retried_but_what_may_pass_is(dagbag):
         NotComparableError,
         SourceError,
         StatementTimeoutError,
-        TrainingUnderWayError,
+        TrainingInProgressError,
     )
 
     def action(error):
@@ -146,7 +146,7 @@ def test_a_users_mistake_is_not_retried_but_what_may_pass_is(dagbag):
     assert action(SourceError("no such file")) == RetryAction.FAIL
     assert action(DatabaseUnavailableError("down")) == RetryAction.RETRY
     assert action(StatementTimeoutError("too slow")) == RetryAction.RETRY
-    assert action(TrainingUnderWayError("by process 7")) == RetryAction.RETRY
+    assert action(TrainingInProgressError("by process 7")) == RetryAction.RETRY
     assert action(NotComparableError("annotations came in between")) == RetryAction.RETRY
 
 

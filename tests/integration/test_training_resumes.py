@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.exceptions import TrainingMemoryError, TrainingUnderWayError
+from classifier.exceptions import TrainingInProgressError, TrainingMemoryError
 from classifier.ingest.splits import Proportions
 from classifier.model.keras import network as networks
 from classifier.pipeline.monitoring import status
@@ -199,7 +199,7 @@ class TestOneThatDied:
 def test_the_same_training_twice_at_once_is_refused_in_one_line(training, killed):
     with (
         checkpoints.opened(killed.parent, killed.name),
-        pytest.raises(TrainingUnderWayError, match=rf"trained already, by process {os.getpid()}; wait for it"),
+        pytest.raises(TrainingInProgressError, match=rf"trained already, by process {os.getpid()}; wait for it"),
     ):
         training()
 

@@ -1,4 +1,4 @@
-"""Make the database's roles, or bring their passwords and rights to what they should be."""
+"""Create the database's roles, or update their passwords and rights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role, and what was done to it. Without a password it cannot log in where one is asked for."""
+    """A role, and what was done to it. Without a password, it cannot log in where the server requires one."""
 
     name: str
     created: bool
@@ -24,12 +24,12 @@ class Role:
 
 @use_case
 def create_roles(workspace: Workspace) -> list[Role]:
-    """Create the roles that are missing, give them the settings' passwords, and grant each what it needs.
+    """Create missing roles, set the passwords of the settings, and grant each role what it needs.
 
-    Nobody else may use the database afterwards, but for its owner. Safe to run again.
+    Afterwards, no other role may use the database, except for its owner. Safe to run again.
 
     Raises:
-        DatabaseRightsError: the settings' role does not own the tables, or may not create roles.
+        DatabaseRightsError: the present role does not own the tables, or may not create roles.
     """
     settings = workspace.settings
     passwords: dict[roles.Purpose, SecretStr | None] = {
@@ -40,7 +40,7 @@ def create_roles(workspace: Workspace) -> list[Role]:
         roles.lock(connection)
         roles.require_owner(connection)
         roles.close_database(connection)
-        done = []
+        result = []
         for purpose, password in passwords.items():
             role = roles.role_name(connection, purpose)
             if missing := not roles.exists(connection, role):
@@ -48,5 +48,5 @@ def create_roles(workspace: Workspace) -> list[Role]:
             if password is not None:
                 roles.set_password(connection, role, password.get_secret_value())
             roles.grant(connection, purpose, role)
-            done.append(Role(role, missing, password is not None))
-    return done
+            result.append(Role(role, missing, password is not None))
+    return result

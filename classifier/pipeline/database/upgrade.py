@@ -1,4 +1,4 @@
-"""Bring the database's tables to the version of this code."""
+"""Upgrade the database's tables to the version of this code."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from classifier.workspace import Workspace
 
 
 def upgrade_schema(workspace: Workspace) -> str:
-    """Run the migrations that are missing, Optuna's too, and return the version that the tables have then.
+    """Run the missing migrations, including Optuna's, and return the resulting version of the tables.
 
-    The database's roles, where there are any, are granted what is new.
+    If the database's roles exist, they are granted rights on new tables.
     """
     with connections.translate_errors(workspace.database):
         with workspace.database.connect() as connection:

@@ -82,7 +82,7 @@ def train(
     for, the settings' one without it.
 
     Raises:
-        TrainingUnderWayError: another process trains the same.
+        TrainingInProgressError: another process trains the same.
         EncoderError: the encoder cannot be loaded.
         ModelNotFoundError: there is no such model.
         TrainingDataError: there are no annotated articles, or they are all of one category.

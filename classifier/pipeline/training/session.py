@@ -56,7 +56,7 @@ def open_session(
     """Tokenise, and hold the lock and the records of what is trained.
 
     Raises:
-        TrainingUnderWayError: another process trains the same.
+        TrainingInProgressError: another process trains the same.
     """
     from classifier.model.keras.backend import backend
     from classifier.training.fit import precision_of

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from classifier import atomic_files
-from classifier.exceptions import TrainingUnderWayError
+from classifier.exceptions import TrainingInProgressError
 from classifier.training.checkpoints import KEPT_DAYS, Checkpoints, opened
 from classifier.training.training_state import EpochResult, TrainingPosition, TrainingState
 from tests.support.waiting import HANG_S
@@ -117,7 +117,7 @@ def test_a_state_is_due_after_steps_or_time(tmp_path):
 
 
 def test_only_one_holds_a_training(tmp_path):
-    with opened(tmp_path, "key"), pytest.raises(TrainingUnderWayError, match=f"process {os.getpid()};"):
+    with opened(tmp_path, "key"), pytest.raises(TrainingInProgressError, match=f"process {os.getpid()};"):
         opened(tmp_path, "key").__enter__()
     with opened(tmp_path, "key") as saved:
         saved.discard()
