@@ -116,9 +116,9 @@ def status(report: Status, as_json: bool) -> None:
     STDOUT.print(table)
     _backlog(report.backlog)
     models([report.champion] if report.champion else [], as_json=False, title="Champion")
-    if watched := report.watched:
-        alarms = f"alarm: {', '.join(watched.alarms)}; see: classifier drift" if watched.alarms else "no alarm"
-        STDOUT.print(f"Watched {_text(watched.ran_at)}: {alarms}")
+    if drift := report.drift:
+        alarms = f"alarm: {', '.join(drift.alarms)}; see: classifier drift" if drift.alarms else "no alarm"
+        STDOUT.print(f"Drift check {_text(drift.ran_at)}: {alarms}")
     for training in report.trainings:
         STDOUT.print(_training(training))
     if report.review:

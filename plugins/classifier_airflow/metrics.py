@@ -114,7 +114,7 @@ def drift_checked() -> None:
     for name in DRIFT_FIGURES:
         if (value := getattr(found.last, name, None)) is not None:
             _gauge(f"drift.{name}", value)
-    _gauge("drift.alarms", sum(one.check.outcome == "alarm" for one in found.findings))
+    _gauge("drift.alarms", sum(one.check.outcome == "alarm" for one in found.checks))
 
 
 @metric

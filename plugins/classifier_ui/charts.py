@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from classifier.evaluation.page import charts
 from classifier.evaluation.page.markup import Markup, tag
-from classifier.pipeline.monitoring.drift_history import PastCheck
+from classifier.pipeline.monitoring.drift_history import DriftRun
 from classifier.pipeline.training.learning_curves import Curves
 
 DAY_S = 86_400
@@ -32,7 +32,7 @@ def scores(curves: Curves) -> Markup:
     return charts.lines(series, title=title, x_title="epoch", y_title="score", shares=True, called=called)
 
 
-def accuracy(looks: Sequence[PastCheck]) -> Markup:
+def accuracy(looks: Sequence[DriftRun]) -> Markup:
     """Draw the accuracy that confidence promises, and the audited one, by day."""
     called = {"candidate": "estimated accuracy", "champion": "audited accuracy"}
     return _over_time(
@@ -40,7 +40,7 @@ def accuracy(looks: Sequence[PastCheck]) -> Markup:
     )
 
 
-def drift(looks: Sequence[PastCheck], limit: float) -> Markup:
+def drift(looks: Sequence[DriftRun], limit: float) -> Markup:
     """Draw how far category mix, length and confidence are from the test articles, by day."""
     called = {"candidate": "category mix", "champion": "length", "baseline": "confidence"}
     names = ("category_drift", "length_drift", "confidence_drift")
@@ -48,7 +48,7 @@ def drift(looks: Sequence[PastCheck], limit: float) -> Markup:
 
 
 def _over_time(
-    looks: Sequence[PastCheck],
+    looks: Sequence[DriftRun],
     names: Sequence[str],
     called: dict[str, str],
     *,

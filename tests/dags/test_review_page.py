@@ -11,7 +11,7 @@ from html import unescape
 import pytest
 
 from classifier.evaluation.drift_checks import Check
-from classifier.pipeline.monitoring.drift_history import PastCheck
+from classifier.pipeline.monitoring.drift_history import DriftRun
 from classifier.pipeline.review import conflicts, review_queue
 from classifier.store import model_rows
 from tests.integration.test_review import label
@@ -225,7 +225,7 @@ class TestWatching:
 
         nothing = [None] * 7
         now = datetime(2026, 5, 20, tzinfo=UTC)
-        looks = [PastCheck("m", now - timedelta(days=one), None, 9, 0, *nothing) for one in (8, 0)]
+        looks = [DriftRun("m", now - timedelta(days=one), None, 9, 0, *nothing) for one in (8, 0)]
         drawn = str(charts.drift(looks, 0.2))
         assert ">20 May<" in drawn
         assert "<path" not in drawn

@@ -490,7 +490,7 @@ def _(world):
     return ("gate",)
 
 
-@case("gate: margins that are not JSON", r"CLASSIFIER_GATE: has to be JSON")
+@case("gate: margins that are not JSON", r"CLASSIFIER_GATE: must be JSON")
 def _(world):
     world.environment["CLASSIFIER_GATE"] = "macro_f1=0.1"
     return ("gate",)

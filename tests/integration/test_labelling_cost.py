@@ -81,7 +81,7 @@ def test_the_queue_is_vacuumed_by_the_rows_that_went(database):
 class TestStatus:
     @pytest.mark.usefixtures("history")
     def test_counts_a_share_of_many_articles(self, workspace, monkeypatch):
-        monkeypatch.setattr(status, "COUNTED", 10_000)
+        monkeypatch.setattr(status, "MAX_COUNTED", 10_000)
         found = status.read_status(workspace)
         assert found.counted == 0.5
         assert found.labels["prediction"] == pytest.approx(20_000, rel=0.3)

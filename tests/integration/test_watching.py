@@ -75,7 +75,7 @@ def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
     run(workspace.database, "UPDATE drift_runs SET ran_at = '2026-01-02 03:04+00'")
     second = drift_check.check_drift(workspace)
     assert alarms(first) == alarms(second) == {"category mix"}
-    assert status.read_status(workspace).watched.alarms == ["category mix"]
+    assert status.read_status(workspace).drift.alarms == ["category mix"]
     (line,) = second.alarms
     assert line.startswith("category mix: Jensen-Shannon distance 0.")
     assert "% then and " in line
@@ -194,15 +194,15 @@ def test_what_was_found_over_time_outlives_champions_but_alarms_are_the_champion
     earlier = "UPDATE drift_runs SET ran_at = ran_at - interval '2 days' WHERE id = (SELECT min(id) FROM drift_runs)"
     run(workspace.database, earlier)
     found = drift_history.read_history(workspace)
-    first, last = found.looks
+    first, last = found.runs
     assert (last.model, last.articles, found.last) == ("m1", 150, last)
-    (mix,) = (one for one in found.findings if one.check.name == "category mix")
+    (mix,) = (one for one in found.checks if one.check.name == "category mix")
     assert mix.check.advice
     assert mix.since == first.ran_at
-    assert {one.since for one in found.findings if one.check.outcome != "alarm"} == {None}
-    assert len(drift_history.read_history(workspace, days=1).looks) == 1
+    assert {one.since for one in found.checks if one.check.outcome != "alarm"} == {None}
+    assert len(drift_history.read_history(workspace, days=1).runs) == 1
     other = add_evaluated(workspace, "m2", confidence=0.95)
     with workspace.database.begin() as connection:
         model_rows.make_champion(connection, other.id)
     after = drift_history.read_history(workspace)
-    assert (len(after.looks), after.last, after.findings) == (2, None, ())
+    assert (len(after.runs), after.last, after.checks) == (2, None, ())

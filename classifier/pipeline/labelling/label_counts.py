@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from classifier.pipeline.monitoring.status import COUNTED
+from classifier.pipeline.monitoring.status import MAX_COUNTED
 from classifier.pipeline.use_case import use_case
 from classifier.store import label_statistics
 from classifier.workspace import Workspace
@@ -53,7 +53,7 @@ def count_labels(workspace: Workspace, *, days: int = DAYS) -> LabelCounts:
     with workspace.database.connect() as connection:
         share = label_statistics.sample_share(connection, WRITTEN, table="predictions")
         written = label_statistics.count_by_day(connection, datetime.combine(first, time(), UTC), share=share)
-        counted = label_statistics.sample_share(connection, COUNTED)
+        counted = label_statistics.sample_share(connection, MAX_COUNTED)
         found = label_statistics.count_by_category(connection, share=counted)
     unlabelled, _ = found.pop(None, (0, 0))
     categories = [CategoryCount(name or "", *counts) for name, counts in found.items()]

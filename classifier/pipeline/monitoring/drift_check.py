@@ -1,4 +1,4 @@
-"""Watch the champion at work: is what comes still like what it was evaluated on, and is it as right as it says?"""
+"""The drift check: compare the newest articles and the champion's accuracy on them with its evaluation."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from classifier.workspace import Workspace
 log = logging.getLogger(__name__)
 
 AUDITED_DAYS = 28
-"""What is audited are some articles a day: those of so many days count."""
+"""Days of audited articles that count, since only a few articles a day are audited."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """What was found: `articles` came since `since` and were labelled, `audited` were drawn at random and reviewed.
+    """The results of a drift check on `articles` ingested since `since`; `audited` were drawn at random and reviewed.
 
     `mean_confidence` is that of the articles, `abstained` the share on which the model abstains; None without articles.
     """
@@ -48,10 +48,10 @@ class DriftReport:
 
 @use_case
 def check_drift(workspace: Workspace) -> DriftReport:
-    """Make every check, and keep what was found in `drift_runs`. Nothing else is changed.
+    """Run every check, and store the results in `drift_runs`. Nothing else is changed.
 
     Raises:
-        NoChampionError: nothing has been promoted yet.
+        NoChampionError: no model has been promoted yet.
         NotEvaluatedError: the champion has no evaluation to compare with.
     """
     settings = workspace.settings
@@ -61,32 +61,31 @@ def check_drift(workspace: Workspace) -> DriftReport:
         evaluated = evaluation_results.newest_results(connection, champion)
         exposure = training_exposure.find_exposure(connection, [champion], evaluated.articles)
         now, since = _newest(connection, champion, settings)
-        judged = audited(connection, champion)
-    found = tuple(
-        drift_checks.run_checks(_test_articles(evaluated, exposure), evaluated.evaluation.accuracy, now, judged, limits)
-    )
-    values = {**_figures(champion, now, found), "since": since}
+        audits = audited(connection, champion)
+    reference = _test_articles(evaluated, exposure)
+    checks = tuple(drift_checks.run_checks(reference, evaluated.evaluation.accuracy, now, audits, limits))
+    values = {**_metrics(champion, now, checks), "since": since}
     with workspace.database.begin() as connection:
-        _keep(connection, champion, found, {**values, "articles": len(now), "audited": len(judged)})
-        alarms = tuple(_line(connection, champion, one) for one in found if one.outcome == "alarm")
+        _store(connection, champion, checks, {**values, "articles": len(now), "audited": len(audits)})
+        alarms = tuple(_alarm_line(connection, champion, check) for check in checks if check.outcome == "alarm")
     for line in alarms:
         log.warning("%s", line)
     return DriftReport(
         champion.name,
         values["since"],
         len(now),
-        len(judged),
+        len(audits),
         values["mean_confidence"],
         values["abstained"],
-        found,
+        checks,
         alarms,
     )
 
 
 def audited(connection: Connection, model: Model) -> AuditedLabels:
-    """Return the articles that the model's confidence is checked against: drawn at random, and reviewed by people.
+    """Return the audited labels of the model: drawn at random and then annotated by people.
 
-    Not all that are annotated: people tend to annotate what they see is wrong.
+    Other annotated articles are not used: people tend to annotate the labels that they see are wrong.
     """
     rows = [
         row
@@ -100,16 +99,16 @@ def audited(connection: Connection, model: Model) -> AuditedLabels:
 
 
 def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[Articles, datetime | None]:
-    """Return the articles that came last, and when the first of them came; of each text, its length is kept."""
+    """Return the newest articles, with the lengths of their texts, and when the oldest of them was ingested."""
     since, size = _days_ago(settings.drift_days), settings.drift_articles
-    found = drift_runs.newest_labelled(connection, model.id, since=since, size=size)
-    rows = [(row.category, row.confidence, len(row.text.split()), row.ingested_at) for row in found]
-    now = Articles(
+    labelled = drift_runs.newest_labelled(connection, model.id, since=since, size=size)
+    rows = [(row.category, row.confidence, len(row.text.split()), row.ingested_at) for row in labelled]
+    articles = Articles(
         np.array([row[0] for row in rows], dtype=np.str_),
         np.array([row[1] for row in rows], dtype=np.float64),
         np.array([row[2] for row in rows], dtype=np.int64),
     )
-    return now, min((row[3] for row in rows), default=None)
+    return articles, min((row[3] for row in rows), default=None)
 
 
 def _days_ago(days: float) -> datetime:
@@ -117,21 +116,23 @@ def _days_ago(days: float) -> datetime:
 
 
 def _test_articles(evaluated: EvaluationResults, exposure: TrainingExposure) -> Articles:
-    """Return the test articles without those that the model was trained on, of which it is too sure.
+    """Return the test articles that the model was not trained on: on others it is too confident.
 
-    Its accuracy leaves them out, too. If it was trained on all of them, nothing else is left to compare with.
+    Its accuracy excludes them, too. If it was trained on all test articles, all are returned.
     """
-    rows = np.array([one not in exposure.articles for one in evaluated.sample.ids.tolist()], dtype=bool)
+    rows = np.array([id_ not in exposure.articles for id_ in evaluated.sample.ids.tolist()], dtype=bool)
     if not rows.any():
         rows[:] = True
-    found = evaluated.answers.of(rows)
-    return Articles(found.predicted, found.confidence, evaluated.sample.words[rows])
+    predictions = evaluated.answers.of(rows)
+    return Articles(predictions.predicted, predictions.confidence, evaluated.sample.words[rows])
 
 
-def _figures(model: Model, now: Articles, found: Sequence[Check]) -> dict[str, Any]:
-    """Return what can be drawn over time; None for what was not judged."""
-    by_name = {one.name: one.figures for one in found}
-    below = now.confidence.astype(np.float32) < np.float32(model.threshold or 0)  # as the database compares them
+def _metrics(model: Model, now: Articles, checks: Sequence[Check]) -> dict[str, Any]:
+    """Return the metrics that are plotted over time; None for checks with too few articles."""
+    by_name = {check.name: check.figures for check in checks}
+    below = now.confidence.astype(np.float32) < np.float32(
+        model.threshold or 0
+    )  # float32, as the database compares them
     return {
         "category_drift": by_name["category mix"].get("distance"),
         "length_drift": by_name["length"].get("distance"),
@@ -143,19 +144,19 @@ def _figures(model: Model, now: Articles, found: Sequence[Check]) -> dict[str, A
     }
 
 
-def _keep(connection: Connection, model: Model, found: Sequence[Check], values: dict[str, Any]) -> None:
+def _store(connection: Connection, model: Model, checks: Sequence[Check], values: dict[str, Any]) -> None:
     drift_runs.add(
         connection,
         {
             **values,
             "model_id": model.id,
-            "checks": [asdict(one) for one in found],
-            "alarms": [one.name for one in found if one.outcome == "alarm"],
+            "checks": [asdict(check) for check in checks],
+            "alarms": [check.name for check in checks if check.outcome == "alarm"],
         },
     )
 
 
-def _line(connection: Connection, model: Model, check: Check) -> str:
-    """Say in a line what gives alarm, how far it is, since when, and what to do."""
+def _alarm_line(connection: Connection, model: Model, check: Check) -> str:
+    """Return one line about an alarm: the check, its result, when the alarm began, and what to do."""
     since = drift_runs.alarm_since(connection, model.id, check.name)
     return f"{check.name}: {check.said}; since {since:%Y-%m-%d %H:%M}. What to do: {check.advice}"

@@ -1,4 +1,4 @@
-"""What was found when champions were watched, over time."""
+"""The results of past drift checks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from classifier.store import drift_runs
 from classifier.workspace import Workspace
 
 DAYS = 90
+"""Days of drift checks that are read by default."""
 
 
 @dataclass(frozen=True, slots=True)
-class PastCheck:
-    """A look at whoever was champion then, at `articles` that it had labelled, of which the first came at `since`.
+class DriftRun:
+    """A drift check of the champion of that time, on `articles` that it had labelled, the oldest ingested at `since`.
 
-    Drifts are distances and the other figures shares, from 0 to 1; None where there was too little to judge by.
+    Drifts are distances and the other metrics shares, from 0 to 1; None if there were too few articles.
     """
 
     model: str
@@ -38,8 +39,8 @@ class PastCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckOverTime:
-    """A check of a look, and since when it has given alarm; None where it gives none."""
+class LastCheck:
+    """A check of the champion's last drift run, and when its alarm began; None if it raises no alarm."""
 
     check: Check
     since: datetime | None
@@ -47,30 +48,31 @@ class CheckOverTime:
 
 @dataclass(frozen=True, slots=True)
 class DriftHistory:
-    """The looks of some time, oldest first, and the findings of the champion's `last`, None where there is none yet."""
+    """Drift runs, oldest first, and the champion's `last` run with its checks; None if it has not been checked."""
 
-    looks: tuple[PastCheck, ...]
-    last: PastCheck | None
-    findings: tuple[CheckOverTime, ...]
+    runs: tuple[DriftRun, ...]
+    last: DriftRun | None
+    checks: tuple[LastCheck, ...]
 
 
 @use_case
 def read_history(workspace: Workspace, *, days: float = DAYS) -> DriftHistory:
-    """Return what was found in the last days.
+    """Return the drift checks of the last days.
 
     Raises:
-        NoChampionError: nothing has been promoted yet.
+        NoChampionError: no model has been promoted yet.
     """
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
         rows = drift_runs.history(connection, since=datetime.now(UTC) - timedelta(days=days))
         newest = drift_runs.last_of_champion(connection)
-        findings = tuple(_finding(connection, champion.id, Check(**one)) for one in newest.checks) if newest else ()
-    looks = tuple(PastCheck(*(getattr(row, one.name) for one in fields(PastCheck))) for row in rows)
-    last = next((one for one in reversed(looks) if one.model == champion.name), None)
-    return DriftHistory(looks, last, findings if last else ())
+        stored = newest.checks if newest else ()
+        checks = tuple(_with_alarm_start(connection, champion.id, Check(**values)) for values in stored)
+    runs = tuple(DriftRun(*(getattr(row, field.name) for field in fields(DriftRun))) for row in rows)
+    last = next((run for run in reversed(runs) if run.model == champion.name), None)
+    return DriftHistory(runs, last, checks if last else ())
 
 
-def _finding(connection: Connection, model_id: int, check: Check) -> CheckOverTime:
-    alarm = check.outcome == "alarm"
-    return CheckOverTime(check, drift_runs.alarm_since(connection, model_id, check.name) if alarm else None)
+def _with_alarm_start(connection: Connection, model_id: int, check: Check) -> LastCheck:
+    raised = check.outcome == "alarm"
+    return LastCheck(check, drift_runs.alarm_since(connection, model_id, check.name) if raised else None)

@@ -1,4 +1,4 @@
-"""Say where everything stands."""
+"""The status of articles, models, ingests, trainings, labelling and reviews."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from classifier.store import (
 )
 from classifier.workspace import Workspace
 
-COUNTED = 100_000
-"""Articles that are counted one by one; of more of them, as many are counted in blocks drawn at random."""
+MAX_COUNTED = 100_000
+"""Articles that are counted exactly. If there are more, counts are estimated from about so many, in random blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """A model with its last figures on the test split, where it has been evaluated.
+    """A model with the metrics of its last evaluation on the test split, or None if it was not evaluated.
 
-    `engine` is how the labelling engine compared with float32 when the model was registered. Its confidence is at
-    `temperature`, and below `threshold` it abstains.
+    `engine` is the inference engine's agreement with float32 when the model was registered. Probabilities are scaled by
+    `temperature`; below `threshold`, the model abstains.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """An ingest: `new` rows were inserted, `duplicates` ones were duplicates that a later row superseded."""
+    """An ingest run: `new` rows were inserted, `duplicates` were superseded by a later row of the same article."""
 
     source: str
     kind: str
@@ -69,10 +69,10 @@ class RunStatus:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits for a label. New and changed articles go before the backfill of a new champion.
+    """The articles that wait for a label. New and changed articles are labelled before a new champion's backfill.
 
-    `unseen` is about how many articles the backfill has not looked at yet, of which some need no label.
-    `rate` is the articles a second of the last quarter of an hour, None where nothing was labelled.
+    `unseen` estimates how many articles the backfill has not examined yet; some of them need no label. `rate` is in
+    articles per second, over the last 15 minutes; None if nothing was labelled.
     """
 
     new: int
@@ -82,18 +82,18 @@ class Backlog:
 
     @property
     def new_seconds(self) -> float | None:
-        """The time left until no new article waits."""
+        """The estimated seconds until no new article waits."""
         return self.new / self.rate if self.rate else None
 
     @property
     def seconds(self) -> float | None:
-        """The time left until nothing waits."""
+        """The estimated seconds until no article waits."""
         return (self.new + self.backfill + self.unseen) / self.rate if self.rate else None
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingStatus:
-    """A training that has not ended. `silent_s`, the seconds since it was last heard of, tell whether it lives."""
+    """An unfinished training. `silent_s` are the seconds since its last heartbeat: if they are many, it was killed."""
 
     key: str
     attempts: int
@@ -110,8 +110,8 @@ class TrainingStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchStatus:
-    """When the champion was watched last, and the checks that gave alarm."""
+class DriftStatus:
+    """When the champion's drift was checked last, and the checks that raised an alarm."""
 
     ran_at: datetime
     alarms: list[str]
@@ -119,11 +119,11 @@ class WatchStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Counts of everything that waits, is done, or went wrong.
+    """Counts of articles, rows and models, and what is running.
 
-    `splits` has, a split, its articles and how many of them are annotated; `labels` counts articles by
-    where their label comes from: annotation, prediction or none. `counted` is the share of the articles
-    that these two were counted in; below 1 they are estimates.
+    `splits` has the number of articles and of annotated articles by split; `labels` counts articles by the origin of
+    their label: annotation, prediction or none. `counted` is the share of the articles in which these two were counted;
+    below 1 they are estimates.
     """
 
     splits: dict[str, tuple[int, int]]
@@ -135,23 +135,23 @@ class Status:
     champion: ModelStatus | None
     runs: list[RunStatus]
     trainings: list[TrainingStatus] = field(default_factory=list)
-    watched: WatchStatus | None = None
+    drift: DriftStatus | None = None
     review: ReviewStatus | None = None
 
     @property
     def waiting(self) -> int:
-        """The articles in the queue."""
+        """The number of articles in the queue."""
         return self.backlog.new + self.backlog.backfill
 
 
 @use_case
 def read_status(workspace: Workspace, *, exact: bool = False) -> Status:
-    """Count. Of more than `COUNTED` articles a share is counted, unless `exact`."""
+    """Return the status. If there are more than `MAX_COUNTED` articles, their counts are estimates, unless `exact`."""
     with workspace.database.connect() as connection:
         champions = [model for model in _models(model_rows.list_with_scores(connection)) if model.status == "champion"]
-        share = 1.0 if exact else label_statistics.sample_share(connection, COUNTED)
+        share = 1.0 if exact else label_statistics.sample_share(connection, MAX_COUNTED)
         articles = label_statistics.count_by_origin(connection, share=share)
-        watched = drift_runs.last_of_champion(connection)
+        drift = drift_runs.last_of_champion(connection)
         return Status(
             splits=_by_split(articles),
             labels=_by_origin(articles),
@@ -162,14 +162,14 @@ def read_status(workspace: Workspace, *, exact: bool = False) -> Status:
             champion=champions[0] if champions else None,
             runs=_runs(ingest_runs.newest(connection)),
             trainings=_trainings(training_runs.running(connection)),
-            watched=WatchStatus(watched.ran_at, watched.alarms) if watched else None,
+            drift=DriftStatus(drift.ran_at, drift.alarms) if drift else None,
             review=review_queue.state(connection),
         )
 
 
 @use_case
 def read_live_status(workspace: Workspace) -> tuple[Backlog, list[TrainingStatus]]:
-    """Say what waits for a label and which trainings run: what changes from one moment to the next."""
+    """Return the backlog and the running trainings, which change every moment."""
     with workspace.database.connect() as connection:
         return _backlog(connection), _trainings(training_runs.running(connection))
 
@@ -196,34 +196,34 @@ def _by_origin(articles: Mapping[tuple[str, str], int]) -> dict[str, int]:
 
 @use_case
 def last_runs(workspace: Workspace, source: str, *, limit: int = 1) -> list[RunStatus]:
-    """List a source's last ingests, newest first."""
+    """Return a source's last ingest runs, newest first."""
     with workspace.database.connect() as connection:
         return _runs(ingest_runs.newest(connection, source=ingest_runs.run_name(source), limit=limit))
 
 
 @use_case
 def models(workspace: Workspace) -> list[ModelStatus]:
-    """List every model, newest first."""
+    """Return every model, newest first."""
     with workspace.database.connect() as connection:
         return _models(model_rows.list_with_scores(connection))
 
 
 def _runs(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[RunStatus]:
-    return [RunStatus(**{one.name: getattr(row, one.name) for one in fields(RunStatus)}) for row in rows]
+    return [RunStatus(**{field_.name: getattr(row, field_.name) for field_ in fields(RunStatus)}) for row in rows]
 
 
 def _trainings(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[TrainingStatus]:
-    shown = {one.name for one in fields(TrainingStatus)} - {"key", "silent_s"}
+    names = {field_.name for field_ in fields(TrainingStatus)} - {"key", "silent_s"}
     return [
         TrainingStatus(
             key=row.training_key[:12],
             silent_s=round(float(row.silent_s), 1),
-            **{name: getattr(row, name) for name in shown},
+            **{name: getattr(row, name) for name in names},
         )
         for row in rows
     ]
 
 
 def _models(rows: Sequence[Row[*tuple[Any, ...]]]) -> list[ModelStatus]:
-    shown = {one.name for one in fields(ModelStatus)} - {"test_articles"}
-    return [ModelStatus(test_articles=row.articles, **{name: getattr(row, name) for name in shown}) for row in rows]
+    names = {field_.name for field_ in fields(ModelStatus)} - {"test_articles"}
+    return [ModelStatus(test_articles=row.articles, **{name: getattr(row, name) for name in names}) for row in rows]

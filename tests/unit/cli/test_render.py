@@ -12,7 +12,7 @@ import pytest
 from classifier.cli import render, splits
 from classifier.evaluation.metrics import compute_metrics
 from classifier.pipeline.ingest.splits_report import Sizes, SplitsReport
-from classifier.pipeline.monitoring.status import Backlog, ModelStatus, Status, TrainingStatus, WatchStatus
+from classifier.pipeline.monitoring.status import Backlog, DriftStatus, ModelStatus, Status, TrainingStatus
 from classifier.pipeline.promotion.evaluation import EvaluationReport
 from classifier.pipeline.promotion.model_details import ModelDetails
 
@@ -146,9 +146,9 @@ def test_a_training_under_way_is_a_line_of_the_status(capsys, loss, score, silen
 )
 def test_the_status_says_what_was_found_when_the_champion_was_watched_last(capsys, alarms, rest):
     nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
-    watched = WatchStatus(MOMENT, alarms)
+    watched = DriftStatus(MOMENT, alarms)
     render.status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], watched), as_json=False)
-    assert f"Watched 2026-03-01 12:30: {rest}" in capsys.readouterr().out.splitlines()
+    assert f"Drift check 2026-03-01 12:30: {rest}" in capsys.readouterr().out.splitlines()
 
 
 class TestManyCategories:
