@@ -1,4 +1,4 @@
-"""The text of an article stands in the database and nowhere else: in no log, no error and no traceback."""
+"""The text of an article is in the database only: in no log, no error and no traceback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEXT = f'{SENTINEL} the "team" \\N goal'
 
 
 @pytest.fixture
-def talkative(database_url, tmp_path, caplog):
+def verbose_workspace(database_url, tmp_path, caplog):
     """A workspace made, and used, while every logger says all it can, and SQLAlchemy each statement."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.INFO, "sqlalchemy.engine")
@@ -38,7 +38,7 @@ def rows():
     return [{**row, "text": f"{TEXT} {row['id']}"} for row in unlabelled(30)]
 
 
-def told(caplog, capfd, *errors):
+def output_of(caplog, capfd, *errors):
     """Everything that anybody may have read."""
     everything = [
         caplog.text,
@@ -50,23 +50,23 @@ def told(caplog, capfd, *errors):
     return "\n".join(everything)
 
 
-def test_while_all_goes_well(talkative, tmp_path, caplog, capfd, rows):
-    ingest_file(talkative, tmp_path / "x.csv", rows)
-    files = make_artefact(talkative.models / "m1")
-    with talkative.database.begin() as connection:
+def test_in_a_successful_run(verbose_workspace, tmp_path, caplog, capfd, rows):
+    ingest_file(verbose_workspace, tmp_path / "x.csv", rows)
+    files = make_artefact(verbose_workspace.models / "m1")
+    with verbose_workspace.database.begin() as connection:
         model = registry.register(connection, "m1", files, {})
         model_rows.make_champion(connection, model.id)
-    assert queue.label_queue(talkative).labelled == 30
-    said = told(caplog, capfd)
+    assert queue.label_queue(verbose_workspace).labelled == 30
+    said = output_of(caplog, capfd)
     assert "labelling_queue" in said, "SQLAlchemy did log its statements"
     assert SENTINEL not in said
 
 
-def test_when_rows_are_rejected(talkative, tmp_path, caplog, capfd, rows):
+def test_when_rows_are_rejected(verbose_workspace, tmp_path, caplog, capfd, rows):
     with pytest.raises(TooManyRejectedError) as caught:
-        ingest_file(talkative, tmp_path / "x.csv", [{**row, "id": ""} for row in rows])
-    assert value(talkative.database, "SELECT count(*) FROM rejected_rows WHERE row LIKE '%xyzzy%'") == 30
-    assert SENTINEL not in told(caplog, capfd, caught.value)
+        ingest_file(verbose_workspace, tmp_path / "x.csv", [{**row, "id": ""} for row in rows])
+    assert value(verbose_workspace.database, "SELECT count(*) FROM rejected_rows WHERE row LIKE '%xyzzy%'") == 30
+    assert SENTINEL not in output_of(caplog, capfd, caught.value)
 
 
 CHECK = "ALTER TABLE articles ADD CONSTRAINT c CHECK (length(text) < 5)"
@@ -82,35 +82,35 @@ NOT_NULL = (
 
 
 @pytest.mark.parametrize("constraint", [CHECK, UNIQUE, NOT_NULL], ids=["check", "unique", "not null"])
-def test_when_the_database_refuses_an_article(talkative, tmp_path, caplog, capfd, rows, constraint):
-    run(talkative.database, constraint)
+def test_when_the_database_refuses_an_article(verbose_workspace, tmp_path, caplog, capfd, rows, constraint):
+    run(verbose_workspace.database, constraint)
     caplog.clear()
     with pytest.raises(DBAPIError) as caught:
-        ingest_file(talkative, tmp_path / "x.csv", rows)
-    said = told(caplog, capfd, caught.value)
+        ingest_file(verbose_workspace, tmp_path / "x.csv", rows)
+    said = output_of(caplog, capfd, caught.value)
     assert "violates" in said
     assert SENTINEL not in said
 
 
-def test_when_the_database_refuses_a_rejected_row(talkative, tmp_path, caplog, capfd, rows):
-    run(talkative.database, "ALTER TABLE rejected_rows ADD CONSTRAINT c CHECK (length(row) < 5)")
+def test_when_the_database_refuses_a_rejected_row(verbose_workspace, tmp_path, caplog, capfd, rows):
+    run(verbose_workspace.database, "ALTER TABLE rejected_rows ADD CONSTRAINT c CHECK (length(row) < 5)")
     rows[3]["id"] = ""
     with pytest.raises(DBAPIError) as caught:
-        ingest_file(talkative, tmp_path / "x.csv", rows)
-    assert SENTINEL not in told(caplog, capfd, caught.value)
+        ingest_file(verbose_workspace, tmp_path / "x.csv", rows)
+    assert SENTINEL not in output_of(caplog, capfd, caught.value)
 
 
-def test_when_copying_fails(talkative, tmp_path, caplog, capfd, rows, monkeypatch):
+def test_when_copying_fails(verbose_workspace, tmp_path, caplog, capfd, rows, monkeypatch):
     monkeypatch.setattr(copy, "sql", lambda _: "COPY staged_articles (source, text) FROM STDIN WITH (FORMAT csv)")
     with pytest.raises(Exception, match="extra data") as caught:
-        ingest_file(talkative, tmp_path / "x.csv", rows)
-    assert SENTINEL not in told(caplog, capfd, caught.value)
+        ingest_file(verbose_workspace, tmp_path / "x.csv", rows)
+    assert SENTINEL not in output_of(caplog, capfd, caught.value)
 
 
-def test_when_the_model_quotes_the_text_it_cannot_label(talkative, tmp_path, caplog, capfd, rows):
-    ingest_file(talkative, tmp_path / "x.csv", rows)
-    with talkative.database.begin() as connection:
-        model = registry.register(connection, "m1", make_artefact(talkative.models / "m1"), {})
+def test_when_the_model_quotes_the_text_it_cannot_label(verbose_workspace, tmp_path, caplog, capfd, rows):
+    ingest_file(verbose_workspace, tmp_path / "x.csv", rows)
+    with verbose_workspace.database.begin() as connection:
+        model = registry.register(connection, "m1", make_artefact(verbose_workspace.models / "m1"), {})
         model_rows.make_champion(connection, model.id)
 
     class Quoting:
@@ -122,9 +122,9 @@ def test_when_the_model_quotes_the_text_it_cannot_label(talkative, tmp_path, cap
                 raise ValueError(f"cannot read {texts}")
             return np.full((len(texts), 3), 1 / 3, dtype=np.float32)
 
-    done = worker.label_pages(talkative.database, model, Quoting())
+    done = worker.label_pages(verbose_workspace.database, model, Quoting())
     assert (done.labelled, done.dead) == (29, 1)
-    assert value(talkative.database, "SELECT reason FROM dead_letters") is not None
-    said = told(caplog, capfd)
+    assert value(verbose_workspace.database, "SELECT reason FROM dead_letters") is not None
+    said = output_of(caplog, capfd)
     assert "cannot be labelled" in said
     assert SENTINEL not in said

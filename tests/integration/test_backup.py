@@ -1,4 +1,4 @@
-"""Backup and restore, by the very lines of docs/operations.md, from one server to another.
+"""Backup and restore from one server to another, with the commands of docs/operations.md.
 
 `docker compose` is a script that runs in place what it is asked to run in a container.
 """
@@ -111,7 +111,7 @@ def opened(url, user, folder):
 
 
 @pytest.mark.slow
-def test_labelling_goes_on_from_a_backup_that_was_restored_on_another_server(stack, tmp_path):
+def test_labelling_resumes_from_a_backup_restored_on_another_server(stack, tmp_path):
     home, first = tmp_path / "home", stack("first")
     owner = opened(first, "articles", home)
     upgrade.upgrade_schema(owner)

@@ -1,4 +1,4 @@
-"""The embedded Postgres is there for everyone who starts it, and gone with the last of them."""
+"""All processes that start the embedded Postgres share one server, which stops with the last of them."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def start(tmp_path):
     assert not pid_file.exists(), "the server outlived its users"
 
 
-def test_processes_that_start_together_share_one_server(start):
+def test_processes_that_start_at_once_share_one_server(start):
     processes = [start() for _ in range(3)]
     assert [process.stdout.readline() for process in processes] == ["['airflow', 'articles']\n"] * 3
 
 
-def test_a_user_that_was_killed_does_not_keep_the_server_alive(start):
+def test_a_killed_process_does_not_keep_the_server_running(start):
     first = start()
     first.stdout.readline()
     first.send_signal(signal.SIGKILL)

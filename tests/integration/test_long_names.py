@@ -31,7 +31,7 @@ def ascii_noise(length):
     return "".join(CHOOSE.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=length))
 
 
-def test_a_bad_row_of_a_zip_member_with_a_long_name_is_kept(workspace, tmp_path):
+def test_a_rejected_row_of_a_zip_member_with_a_long_name_is_stored(workspace, tmp_path):
     """Two such members, whose names differ in the middle: their bad rows stay apart."""
     start, end = ascii_noise(2000), ascii_noise(2000)
     path = tmp_path / "x.zip"
@@ -78,7 +78,7 @@ def deep(tmp_path):
     return write_csv(folder / "x.csv", [*articles(30), {"id": "", "text": "bad", "category": ""}])
 
 
-def test_a_path_that_is_too_long_to_be_kept_is_refused_in_one_line(workspace, tmp_path, deep):
+def test_a_path_that_is_too_long_to_store_is_refused_in_one_line(workspace, tmp_path, deep):
     options = Options(COLUMNS, "news", Proportions(), 0.05, "utf-8")
     for attempt in (
         lambda: ingest_file(workspace, deep),

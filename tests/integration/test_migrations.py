@@ -1,4 +1,4 @@
-"""Migrations lead to the tables that the code describes, from anywhere and by anyone at any time."""
+"""Migrations create the tables of the metadata, also if several processes run them at once."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def empty(empty_url, tmp_path):
     engine.dispose()
 
 
-def test_upgrade_makes_the_tables_that_the_code_describes(empty):
+def test_upgrade_creates_the_tables_of_the_metadata(empty):
     upgrade.upgrade_schema(empty)
     with empty.database.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, tables.metadata) == []
 
 
-def test_the_view_has_the_columns_that_the_code_describes(empty):
+def test_the_view_has_the_columns_of_the_metadata(empty):
     upgrade.upgrade_schema(empty)
     found = inspect(empty.database).get_columns("article_labels")
     described = views.article_labels.columns
@@ -51,7 +51,7 @@ def test_the_view_has_the_columns_that_the_code_describes(empty):
 
 
 def test_no_table_can_be_written_through_a_view(empty):
-    """A role that may write what it sees in a view may write the table behind it, whatever it was denied there."""
+    """A role that may write to an updatable view could change the table behind it without a right on the table."""
     upgrade.upgrade_schema(empty)
     views = "SELECT table_name FROM information_schema.views WHERE table_schema = 'public' AND is_updatable = 'YES'"
     assert query(empty.database, views) == []
@@ -82,7 +82,7 @@ def test_a_second_upgrade_changes_nothing(empty):
     assert query(empty.database, described) == before
 
 
-def test_down_to_nothing_and_up_again(empty):
+def test_downgrade_drops_everything_and_upgrade_recreates_it(empty):
     upgrade.upgrade_schema(empty)
     with empty.database.connect() as connection:
         config = schema._config()
@@ -129,8 +129,8 @@ def test_an_upgrade_leaves_no_lock_and_no_setting_behind(empty):
         assert connection.scalar(text("SHOW statement_timeout")) == "5min"
 
 
-def test_an_upgrade_that_cannot_have_its_lock_gives_up_and_can_be_run_again(empty):
-    """Somebody else's transaction holds the very table that the first migration would create."""
+def test_an_upgrade_that_does_not_get_its_lock_fails_and_can_be_run_again(empty):
+    """Another transaction holds the table that the first migration creates."""
     other = create_engine(empty.database.url)
     with other.connect() as connection:
         connection.execute(text("CREATE TABLE articles (id int)"))
@@ -144,12 +144,12 @@ def test_an_upgrade_that_cannot_have_its_lock_gives_up_and_can_be_run_again(empt
     assert upgrade.upgrade_schema(empty) == schema.head()
 
 
-def test_a_database_without_tables_is_named(empty):
+def test_a_database_without_tables_is_refused(empty):
     with pytest.raises(DatabaseNotMigratedError, match=r"no tables of the classifier.*classifier db upgrade"):
         status.read_status(empty)
 
 
-def test_a_database_of_a_newer_version_asks_for_newer_code(empty):
+def test_a_database_of_a_newer_version_is_refused(empty):
     upgrade.upgrade_schema(empty)
     with empty.database.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

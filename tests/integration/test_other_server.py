@@ -1,4 +1,4 @@
-"""Any Postgres will do: the main path on a server over TCP, with a password, of an older version.
+"""Any Postgres works: the main path on a server over TCP, with a password, of an older version.
 
 `CLASSIFIER_TEST_DATABASE_URL` names a server of yours instead; its user has to be able to create databases.
 """
@@ -72,7 +72,7 @@ def test_the_main_path(url, tmp_path, monkeypatch):
     assert not (tmp_path / "home" / "postgres").exists(), "the embedded server was not started"
 
 
-def test_a_wrong_password_is_told_without_the_password(server_url, tmp_path):
+def test_the_error_of_a_wrong_password_does_not_show_the_password(server_url, tmp_path):
     if "CLASSIFIER_TEST_DATABASE_URL" in os.environ:
         pytest.skip("a server of yours may let anybody in")
     wrong = server_url.set(password="wrong-secret").render_as_string(hide_password=False)
@@ -82,7 +82,7 @@ def test_a_wrong_password_is_told_without_the_password(server_url, tmp_path):
     assert "wrong-secret" not in str(caught.value)
 
 
-def test_a_wrong_password_of_somebody_elses_database_is_told_without_it(workspace, server_url, tmp_path):
+def test_the_error_of_a_wrong_password_of_an_external_database_does_not_show_it(workspace, server_url, tmp_path):
     if "CLASSIFIER_TEST_DATABASE_URL" in os.environ:
         pytest.skip("a server of yours may let anybody in")
     files = make_artefact(workspace.models / "m1")

@@ -1,4 +1,4 @@
-"""The pipeline's role does all that the pipeline does and changes no table; the analyst's reads labels, and no text.
+"""The pipeline's role suffices for the pipeline and changes no table; the analyst's role reads labels, but no texts.
 
 On a server that asks for passwords, made by the script that makes the stack's.
 """
@@ -127,7 +127,7 @@ def worked(pipeline, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_main_path_needs_no_more_than_the_pipelines_role(pipeline, worked):
+def test_the_pipelines_role_suffices_for_the_main_path(pipeline, worked):
     folder, _, names = worked
     decisions.roll_back(pipeline, reason="of the test")
     assert pruning.prune(pipeline, keep=0, yes=True) is not None
@@ -162,7 +162,7 @@ def test_the_main_path_needs_no_more_than_the_pipelines_role(pipeline, worked):
 
 
 @pytest.mark.slow
-def test_a_search_finds_its_tables_made(pipeline, worked, tmp_path):
+def test_tuning_finds_its_tables_created(pipeline, worked, tmp_path):
     _, encoder, _ = worked
     assert tuning.tune(pipeline, RECIPE, trials=1, encoder_name=encoder, out=tmp_path / "best.toml").trials == 1
 
@@ -194,7 +194,7 @@ def test_a_search_finds_its_tables_made(pipeline, worked, tmp_path):
         "SET ROLE articles",
     ],
 )
-def test_the_pipelines_role_changes_no_table_and_no_history(pipeline, owner, statement):
+def test_the_pipelines_role_cannot_change_tables_or_history(pipeline, owner, statement):
     database = pipeline.database
     if statement.startswith("DROP DATABASE"):
         database = database.execution_options(isolation_level="AUTOCOMMIT")
@@ -206,7 +206,7 @@ def test_the_pipelines_role_changes_no_table_and_no_history(pipeline, owner, sta
 
 
 @pytest.mark.slow
-def test_an_analyst_reads_labels_and_what_led_to_them_but_no_text(analyst, owner, worked):
+def test_an_analyst_can_read_labels_and_their_history_but_no_text(analyst, owner, worked):
     counts = dict(query(analyst.database, "SELECT origin, count(*) FROM article_labels GROUP BY origin"))
     assert counts["annotation"] >= 240
     assert counts["prediction"] > 0
@@ -231,7 +231,7 @@ def test_an_analyst_reads_labels_and_what_led_to_them_but_no_text(analyst, owner
     assert value(owner.database, kept.format("rejected_rows", '"row"')) == 1
 
 
-def test_an_analyst_writes_nothing(analyst, owner):
+def test_an_analyst_cannot_write(analyst, owner):
     """Not even where the setting by which Postgres refuses first, with 25006, is set off."""
     tables = [name for name in inspect(owner.database).get_table_names() if name != "alembic_version"]
     assert len(tables) > 15
@@ -243,7 +243,7 @@ def test_an_analyst_writes_nothing(analyst, owner):
             assert refusal(analyst.database, prefix + statement) == (REFUSED if prefix else "25006")
 
 
-def test_nobody_else_may_connect(stack, owner, opened):
+def test_other_roles_cannot_connect(stack, owner, opened):
     admin = create_engine(stack, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text("CREATE ROLE stranger LOGIN PASSWORD 'x'"))
@@ -256,7 +256,7 @@ def test_nobody_else_may_connect(stack, owner, opened):
         engine.connect()
 
 
-def test_what_a_later_version_adds_is_granted(owner, pipeline, analyst):
+def test_tables_of_later_versions_are_granted(owner, pipeline, analyst):
     run(owner.database, "CREATE TABLE of_later (id bigserial PRIMARY KEY, said text)")
     run(pipeline.database, "INSERT INTO of_later (said) VALUES ('by default')")
     run(owner.database, "REVOKE ALL ON of_later FROM articles_pipeline")
@@ -266,7 +266,7 @@ def test_what_a_later_version_adds_is_granted(owner, pipeline, analyst):
     run(owner.database, "DROP TABLE of_later")
 
 
-def test_again_changes_nothing_but_a_password_that_is_another(owner, opened, caplog):
+def test_running_again_changes_only_a_new_password(owner, opened, caplog):
     rights = "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
     before = query(owner.database, rights)
     again = replace(owner, settings=owner.settings.model_copy(update={"analyst_password": SecretStr("another")}))
@@ -278,7 +278,7 @@ def test_again_changes_nothing_but_a_password_that_is_another(owner, opened, cap
     roles.create_roles(owner)
 
 
-def test_who_does_not_own_the_tables_is_told_so_in_one_line(pipeline):
+def test_a_role_that_does_not_own_the_tables_gets_one_line(pipeline):
     for action in (upgrade.upgrade_schema, roles.create_roles):
         with pytest.raises(
             DatabaseRightsError, match=r"articles_pipeline:\*\*\*@.*: (permission denied for|only the owner)"
@@ -286,13 +286,13 @@ def test_who_does_not_own_the_tables_is_told_so_in_one_line(pipeline):
             action(pipeline)
 
 
-def test_what_a_role_may_not_do_is_one_line_that_names_it(analyst):
+def test_a_missing_right_is_one_line_that_names_it(analyst):
     with pytest.raises(DatabaseRightsError, match=r"articles_analyst:\*\*\*@.*: permission denied for table") as caught:
         status.read_status(analyst)
     assert "\n" not in str(caught.value)
 
 
-def test_an_owner_who_may_not_create_roles_is_told_what_an_administrator_has_to_do(stack, owner):
+def test_an_owner_that_may_not_create_roles_gets_the_statement_for_an_administrator(stack, owner):
     admin = create_engine(stack.set(database="articles"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text("ALTER ROLE articles NOCREATEROLE"))

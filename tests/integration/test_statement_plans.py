@@ -33,7 +33,7 @@ SCANS = {
     "churn_samples.count_to_label",
     "dead_letter_rows.retry",
     "labelling_queue.count_waiting",
-    "a table of one's own",
+    "an external table",
     "annotated_articles.load_split of train",
     "annotated_articles.load_split of validation",
     "annotated_articles.load_split of test",
@@ -197,7 +197,7 @@ def read_once_a_row(plan: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_every_named_statement_is_looked_at(large):
+def test_every_named_statement_is_explained(large):
     named = {name for name, statement in queries._statements().items() if not NO_ROWS.match(statement)}
     assert named <= large.names
 
@@ -216,7 +216,7 @@ def test_every_function_of_the_store_that_takes_a_connection_is_called(large):
     assert not missing
 
 
-def test_no_list_is_read_once_for_each_row(small, large):
+def test_no_list_is_scanned_once_for_each_row(small, large):
     for seen in (small, large):
         bad = {(one.call, one.name): found for one in seen.plans if (found := read_once_a_row(one.plan))}
         assert not bad
@@ -231,7 +231,7 @@ def _scan_costs(few: float) -> float:
     return max(FACTOR * 1.3 * few + FEW, FACTOR * SMALL)
 
 
-def test_a_statement_costs_no_more_than_there_are_rows(small, large):
+def test_the_cost_of_a_statement_grows_at_most_with_the_rows(small, large):
     assert [(one.call, one.name) for one in small.plans] == [(one.call, one.name) for one in large.plans]
     dear = []
     for few, many in zip(small.plans, large.plans, strict=True):
@@ -241,7 +241,7 @@ def test_a_statement_costs_no_more_than_there_are_rows(small, large):
     assert not dear
 
 
-def test_what_is_looked_up_reads_no_table_from_end_to_end(large):
+def test_a_look_up_scans_no_table(large):
     bad = {
         (one.call, one.name): found
         for one in large.plans
@@ -253,5 +253,5 @@ def test_what_is_looked_up_reads_no_table_from_end_to_end(large):
     assert not bad
 
 
-def test_the_calls_that_may_read_whole_tables_are_there(large):
+def test_every_call_that_may_scan_tables_exists(large):
     assert {one.call for one in large.plans} >= SCANS

@@ -1,4 +1,4 @@
-"""A statement that reaches its limit is one clear line: which one, what limit, and what to do."""
+"""A statement that reaches its time limit is one line: the statement, the limit, and what to do."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.support.synthetic import COLUMNS, articles, ingest_file, run, value, 
 
 
 @pytest.fixture
-def hurried(database_url):
+def impatient(database_url):
     """An engine whose statements may take a quarter of a second."""
     engine = connect(database_url.render_as_string(hide_password=False), statement_timeout_s=0.25)
     yield engine
     engine.dispose()
 
 
-def test_a_named_statement_is_called_by_its_name(database, hurried, tmp_path):
-    workspace = Workspace(hurried, Settings(home=tmp_path, _env_file=None))
+def test_the_error_has_the_name_of_a_named_statement(database, impatient, tmp_path):
+    workspace = Workspace(impatient, Settings(home=tmp_path, _env_file=None))
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE annotations IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(StatementTimeoutError) as caught:
@@ -41,13 +41,13 @@ def test_a_named_statement_is_called_by_its_name(database, hurried, tmp_path):
     assert "\n" not in line
 
 
-def test_another_one_is_called_by_its_first_words(hurried):
-    with hurried.connect() as connection, pytest.raises(StatementTimeoutError) as caught, translate_errors(hurried):
+def test_the_error_has_the_first_words_of_another_statement(impatient):
+    with impatient.connect() as connection, pytest.raises(StatementTimeoutError) as caught, translate_errors(impatient):
         connection.execute(select(func.pg_sleep(60)))
     assert "the statement SELECT pg_sleep(" in str(caught.value)
 
 
-def test_what_an_administrator_cancels_has_not_reached_its_limit(database):
+def test_a_statement_cancelled_by_an_administrator_is_not_reported_as_too_slow(database):
     def cancel():
         waiting = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'"
         while not value(database, f"SELECT EXISTS ({waiting} AND wait_event = 'PgSleep')"):
@@ -62,7 +62,7 @@ def test_what_an_administrator_cancels_has_not_reached_its_limit(database):
     assert "an administrator cancelled the statement SELECT pg_sleep(" in str(caught.value)
 
 
-def test_of_somebody_elses_table_it_is_the_users_error_with_what_to_do(database_url):
+def test_on_an_external_table_it_is_a_user_error_with_advice(database_url):
     from classifier.external_table.worker import ExternalConnection
 
     url = database_url.render_as_string(hide_password=False)
@@ -73,8 +73,8 @@ def test_of_somebody_elses_table_it_is_the_users_error_with_what_to_do(database_
     theirs.database.dispose()
 
 
-def test_of_an_ingest_its_run_has_the_same_line_and_the_other_files_are_tried(database, hurried, tmp_path):
-    workspace = Workspace(hurried, Settings(home=tmp_path / "home", _env_file=None))
+def test_an_ingest_records_the_error_in_its_run_and_tries_the_other_files(database, impatient, tmp_path):
+    workspace = Workspace(impatient, Settings(home=tmp_path / "home", _env_file=None))
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         write_csv(tmp_path / "in" / f"{name}.csv", articles(3, prefix=name))
@@ -89,13 +89,13 @@ def test_of_an_ingest_its_run_has_the_same_line_and_the_other_files_are_tried(da
     assert value(database, "SELECT error FROM ingest_runs") == line
 
 
-def test_of_rejected_rows_that_are_tried_again_the_other_sources_are_tried_too(workspace, database, hurried):
+def test_a_retry_of_rejected_rows_tries_the_other_sources(workspace, database, impatient):
     for name in ("a", "b"):
         rows = [*articles(30, prefix=name), {"id": "", "text": "bad", "category": ""}]
         ingest_file(workspace, workspace.settings.home.parent / f"{name}.csv", rows)
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
-        found = rejected_rows.retry_rejected(Workspace(hurried, workspace.settings), {}, lambda source: source.url)
+        found = rejected_rows.retry_rejected(Workspace(impatient, workspace.settings), {}, lambda source: source.url)
     assert found.mended == 0
     assert ["took longer than its limit" in line for line in found.problems] == [True, True]
 
@@ -108,7 +108,7 @@ def test_of_rejected_rows_that_are_tried_again_the_other_sources_are_tried_too(w
         ((StatementTimeoutError, SourceUnavailableError), StatementTimeoutError),
     ],
 )
-def test_of_several_problems_one_that_may_pass_makes_the_ingest_be_tried_again(kinds, expected):
+def test_an_ingest_is_retried_if_one_of_several_problems_is_transient(kinds, expected):
     with pytest.raises(expected, match="2 of its files were not taken in: first; second") as caught:
         units.ingest_units([], [kind(said) for kind, said in zip(kinds, ("first", "second"), strict=True)])
     assert type(caught.value) is expected

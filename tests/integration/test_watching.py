@@ -1,4 +1,4 @@
-"""The champion is watched at work, cheaply, and what is found is kept."""
+"""Drift checks compare the newest articles with the evaluation, at little cost, and their results are stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LABEL = text(
 
 
 @pytest.fixture
-def place(workspace):
+def evaluated(workspace):
     """A champion that was right about three hundred test articles of a and b by halves, and fairly sure."""
     test_articles(workspace, 300)
     model = add_evaluated(workspace, "m1", wrong=range(0, 300, 20), confidence=0.95)
@@ -35,10 +35,10 @@ def place(workspace):
     return Workspace(workspace.database, settings), model
 
 
-def come(place, model, count, *, a=0.5, confidence=0.95, prefix="n", words="new article"):
+def add_labelled(evaluated, model, count, *, a=0.5, confidence=0.95, prefix="n", words="new article"):
     """Let articles come and be labelled an hour ago; return their ids."""
     generator = np.random.default_rng(0)
-    with place.database.begin() as connection:
+    with evaluated.database.begin() as connection:
         ids = add_articles(connection, [(f"{prefix}{n}", f"{words} {prefix} {n}", "train") for n in range(count)])
         for one, is_a in zip(ids, generator.random(count) < a, strict=True):
             category = "a" if is_a else "b"
@@ -50,15 +50,15 @@ def come(place, model, count, *, a=0.5, confidence=0.95, prefix="n", words="new 
     return ids
 
 
-def alarms(found):
-    return {one.name for one in found.checks if one.outcome == "alarm"}
+def alarms(report):
+    return {one.name for one in report.checks if one.outcome == "alarm"}
 
 
-def test_what_comes_as_before_gives_no_alarm_and_is_kept(place):
-    workspace, model = place
-    come(workspace, model, 200, words="test article")
-    found = drift_check.check_drift(workspace)
-    assert (found.model, found.articles, found.alarms) == ("m1", 200, ())
+def test_unchanged_articles_raise_no_alarm_and_the_run_is_stored(evaluated):
+    workspace, model = evaluated
+    add_labelled(workspace, model, 200, words="test article")
+    report = drift_check.check_drift(workspace)
+    assert (report.model, report.articles, report.alarms) == ("m1", 200, ())
     kept = query(
         workspace.database,
         "SELECT articles, audited, mean_confidence, abstained, estimated_accuracy, audited_accuracy, alarms "
@@ -68,9 +68,9 @@ def test_what_comes_as_before_gives_no_alarm_and_is_kept(place):
     assert value(workspace.database, "SELECT jsonb_array_length(checks) FROM drift_runs") == 5
 
 
-def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
-    workspace, model = place
-    come(workspace, model, 200, a=0.95, words="test article")
+def test_an_alarm_names_check_distance_start_and_advice(evaluated):
+    workspace, model = evaluated
+    add_labelled(workspace, model, 200, a=0.95, words="test article")
     first = drift_check.check_drift(workspace)
     run(workspace.database, "UPDATE drift_runs SET ran_at = '2026-01-02 03:04+00'")
     second = drift_check.check_drift(workspace)
@@ -83,9 +83,9 @@ def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
     assert "\n" not in line
 
 
-def test_an_alarm_that_had_ended_begins_anew(place):
-    workspace, model = place
-    come(workspace, model, 200, a=0.95, words="test article")
+def test_an_alarm_that_ended_has_a_new_start(evaluated):
+    workspace, model = evaluated
+    add_labelled(workspace, model, 200, a=0.95, words="test article")
     drift_check.check_drift(workspace)
     run(workspace.database, "UPDATE drift_runs SET ran_at = '2026-01-02 03:04+00'")
     drift_check.check_drift(
@@ -94,19 +94,19 @@ def test_an_alarm_that_had_ended_begins_anew(place):
     assert "since 2026-01-02" not in drift_check.check_drift(workspace).alarms[0]
 
 
-def test_unsure_labels_are_counted_by_the_models_threshold(place):
-    workspace, model = place
+def test_abstentions_are_counted_by_the_models_threshold(evaluated):
+    workspace, model = evaluated
     run(workspace.database, "UPDATE models SET threshold = 0.9")
-    come(workspace, model, 150, words="test article")
-    come(workspace, model, 50, confidence=0.6, prefix="u", words="test article")
-    found = drift_check.check_drift(workspace)
-    assert found.abstained == 0.25
-    assert alarms(found) == {"confidence", "estimated accuracy"}
+    add_labelled(workspace, model, 150, words="test article")
+    add_labelled(workspace, model, 50, confidence=0.6, prefix="u", words="test article")
+    report = drift_check.check_drift(workspace)
+    assert report.abstained == 0.25
+    assert alarms(report) == {"confidence", "estimated accuracy"}
 
 
-def test_test_articles_that_the_model_was_trained_on_are_left_out_of_what_it_is_compared_with(place):
+def test_test_articles_that_the_model_was_trained_on_are_excluded_from_the_reference(evaluated):
     """It is surer of them than of any others: beside them, what comes would look worse than it is."""
-    workspace, model = place
+    workspace, model = evaluated
     with workspace.database.connect() as connection:
         trained_on = annotated_articles.load_split(connection, "test")[:150]
     run(
@@ -116,15 +116,15 @@ def test_test_articles_that_the_model_was_trained_on_are_left_out_of_what_it_is_
         "WHERE NOT article_id = ANY(:ids)",
         ids=[article.id for article in trained_on],
     )
-    come(workspace, model, 200, confidence=0.7, words="test article")
+    add_labelled(workspace, model, 200, confidence=0.7, words="test article")
     assert alarms(drift_check.check_drift(workspace)) == {"confidence", "estimated accuracy"}
     (Path(model.artefact) / data_snapshot.FILE).write_bytes(data_snapshot.encode_snapshot({"train": trained_on}))
     assert drift_check.check_drift(workspace).alarms == ()
 
 
-def test_only_what_was_drawn_at_random_is_an_audit(place):
-    workspace, model = place
-    ids = come(workspace, model, 120, a=1.0)
+def test_only_labels_drawn_at_random_are_audited(evaluated):
+    workspace, model = evaluated
+    ids = add_labelled(workspace, model, 120, a=1.0)
     drawn = ids[:60]
     with workspace.database.begin() as connection:
         columns = {"ids": drawn, "revisions": [1] * 60, "reasons": ["audit"] * 60, "categories": ["a"] * 60}
@@ -136,22 +136,22 @@ def test_only_what_was_drawn_at_random_is_an_audit(place):
         long_ago = text("UPDATE review_queue SET queued_at = now() - interval '40 days' WHERE article_id = ANY(:ids)")
         connection.execute(long_ago, {"ids": ids[50:60]})
         connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": ids[49]})
-    found = drift_check.check_drift(workspace)
-    assert found.audited == 49
+    report = drift_check.check_drift(workspace)
+    assert report.audited == 49
     assert value(workspace.database, "SELECT audited_accuracy FROM drift_runs") == pytest.approx(40 / 49)
-    assert "audit" in alarms(found), "confidence promises 0.95"
+    assert "audit" in alarms(report), "confidence promises 0.95"
 
 
-def test_a_backfill_of_old_articles_is_no_traffic(place):
-    workspace, model = place
-    come(workspace, model, 200, a=0.99, prefix="old")
+def test_a_backfill_of_old_articles_does_not_count_as_new_articles(evaluated):
+    workspace, model = evaluated
+    add_labelled(workspace, model, 200, a=0.99, prefix="old")
     run(
         workspace.database, "UPDATE articles SET ingested_at = now() - interval '30 days' WHERE external_id LIKE 'old%'"
     )
     assert drift_check.check_drift(workspace).articles == 0
 
 
-def test_without_a_champion_or_its_evaluation_there_is_nothing_to_watch(workspace):
+def test_a_check_requires_an_evaluated_champion(workspace):
     with pytest.raises(NoChampionError):
         drift_check.check_drift(workspace)
     with workspace.database.begin() as connection:
@@ -178,28 +178,28 @@ def test_no_statement_reads_a_whole_table(database, name, values):
     assert scanned(database, queries.sql(name).replace("%", "%%"), **values) <= {"models"}
 
 
-def test_the_command_prints_alarms_and_says_so_by_its_exit_code(classifier, database_url, place):
-    workspace, model = place
-    come(workspace, model, 300, a=0.95, words="test article")
+def test_the_command_prints_alarms_and_exits_with_1(classifier, database_url, evaluated):
+    workspace, model = evaluated
+    add_labelled(workspace, model, 300, a=0.95, words="test article")
     done = classifier("drift", "--json", CLASSIFIER_DATABASE_URL=database_url.render_as_string(hide_password=False))
     assert done.returncode == 1
     assert "category mix: Jensen-Shannon distance" in json.loads(done.stdout)["alarms"][0]
 
 
-def test_what_was_found_over_time_outlives_champions_but_alarms_are_the_champions(place):
-    workspace, model = place
-    come(workspace, model, 150, a=1.0)
+def test_the_history_includes_former_champions_but_checks_are_the_champions(evaluated):
+    workspace, model = evaluated
+    add_labelled(workspace, model, 150, a=1.0)
     for _ in range(2):
         assert "category mix" in alarms(drift_check.check_drift(workspace))
     earlier = "UPDATE drift_runs SET ran_at = ran_at - interval '2 days' WHERE id = (SELECT min(id) FROM drift_runs)"
     run(workspace.database, earlier)
-    found = drift_history.read_history(workspace)
-    first, last = found.runs
-    assert (last.model, last.articles, found.last) == ("m1", 150, last)
-    (mix,) = (one for one in found.checks if one.check.name == "category mix")
+    report = drift_history.read_history(workspace)
+    first, last = report.runs
+    assert (last.model, last.articles, report.last) == ("m1", 150, last)
+    (mix,) = (one for one in report.checks if one.check.name == "category mix")
     assert mix.check.advice
     assert mix.since == first.ran_at
-    assert {one.since for one in found.checks if one.check.outcome != "alarm"} == {None}
+    assert {one.since for one in report.checks if one.check.outcome != "alarm"} == {None}
     assert len(drift_history.read_history(workspace, days=1).runs) == 1
     other = add_evaluated(workspace, "m2", confidence=0.95)
     with workspace.database.begin() as connection:

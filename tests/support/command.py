@@ -1,7 +1,7 @@
-"""Run the command `classifier` many times: each in a process of its own, forked off one that has imported it.
+"""Run the command `classifier` many times, each in a process forked from one that has imported it.
 
-A command costs a second and a half of imports, and there are many to try. What runs is the entry point
-itself, with real file descriptors and the real end of a process.
+The imports of a command take 1.5 s, and the tests run many commands. A forked process runs the real entry point, with
+real file descriptors and exit codes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Outcome:
 
 
 class Command:
-    """Starts commands; close it at the end."""
+    """Run commands in forked processes; call `close` at the end."""
 
     def __init__(self) -> None:
         self._server = subprocess.Popen(
@@ -48,12 +48,12 @@ class Command:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.close()
-        self._server.wait(900)  # only a hang takes so long
+        self._server.wait(900)  # the limit is reached only if the server hangs
         self._server.stdout.close()
 
 
 def serve() -> list[str] | None:
-    """Fork for each request; return a command's arguments in its own process, and None in the server's."""
+    """Fork for each request. Return the command's arguments in the child, and None in the server at the end."""
     for line in sys.stdin:
         request = json.loads(line)
         if os.fork() == 0:
@@ -77,6 +77,6 @@ if __name__ == "__main__":
     import classifier.pipeline.labelling.queue  # noqa: F401
     from classifier.cli.app import main
 
-    if (given := serve()) is not None:
-        sys.argv = ["classifier", *given]
+    if (arguments := serve()) is not None:
+        sys.argv = ["classifier", *arguments]
         main()

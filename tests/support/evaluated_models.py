@@ -1,4 +1,4 @@
-"""Models with stored answers on synthetic test articles: what the gate needs, without a network."""
+"""Models with stored predictions on synthetic test articles, for the gate, without a network."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ CATEGORIES = ("a", "b")
 
 
 def test_articles(workspace, count: int) -> None:
-    """Add annotated articles to the test split, alternately of a and b."""
+    """Add annotated articles to the test split, alternately of the categories a and b."""
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"t{n}", f"test article {n}", "test") for n in range(count)])
-        for number, one in enumerate(ids):
-            annotate(connection, one, CATEGORIES[number % 2])
+        for number, id_ in enumerate(ids):
+            annotate(connection, id_, CATEGORIES[number % 2])
 
 
 def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence: float = 0.95) -> Model:
-    """Register a model that has all test articles right but some, and so has the baseline."""
+    """Register a model that predicts all test articles correctly except `wrong`, as does the baseline."""
     directory = workspace.models / "shared"
     files = artefact.read_artefact(directory) if directory.exists() else make_artefact(directory, CATEGORIES)
     with workspace.database.begin() as connection:
@@ -39,20 +39,20 @@ def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence
             training={},
         )
         test = annotated_articles.load_split(connection, "test")
-        right = np.array([CATEGORIES.index(article.category) for article in test])
-        guess = right.copy()
-        guess[list(wrong)] = 1 - guess[list(wrong)]
+        truth = np.array([CATEGORIES.index(article.category) for article in test])
+        predicted = truth.copy()
+        predicted[list(wrong)] = 1 - predicted[list(wrong)]
         probabilities = np.full((len(test), 2), 1 - confidence, dtype=np.float32)
-        probabilities[np.arange(len(test)), guess] = confidence
-        score = float((guess == right).mean())
+        probabilities[np.arange(len(test)), predicted] = confidence
+        score = float((predicted == truth).mean())
         values = {"articles": len(test), "accuracy": score, "macro_f1": score, "metrics": {"engine": "synthetic"}}
         key = evaluations.add(connection, model_id, "test", {**values, "data_sha256": data_snapshot.sha256(test)})
         facts = evaluations.articles_by_id(connection, [article.id for article in test])
-        baseline = [CATEGORIES[index] for index in guess]
+        baseline = [CATEGORIES[index] for index in predicted]
         evaluation_results.save_results(connection, key, test, facts, baseline, probabilities, [None] * len(test))
-        found = model_rows.by_name(connection, name)
-    assert found is not None
-    return found
+        model = model_rows.by_name(connection, name)
+    assert model is not None
+    return model
 
 
 test_articles.__test__ = False

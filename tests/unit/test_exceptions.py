@@ -1,4 +1,4 @@
-"""Every error on purpose has one base, a default message, and is a user's mistake or not."""
+"""Every deliberate error has one base and a default message, and either is a user's mistake or not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from classifier import exceptions
 from classifier.exceptions import ClassifierError, SourceError, UserError
 
-ALL = [one for _, one in inspect.getmembers(exceptions, inspect.isclass) if issubclass(one, Exception)]
+ALL = [error for _, error in inspect.getmembers(exceptions, inspect.isclass) if issubclass(error, Exception)]
 
 
 @pytest.mark.parametrize("error", ALL, ids=lambda error: error.__name__)
@@ -22,6 +22,9 @@ def test_an_error_has_one_base_a_name_and_a_default_message(error):
     assert str(error("said otherwise")) == "said otherwise"
 
 
-def test_what_a_user_can_mend_is_told_from_what_not():
-    assert [one for one in ALL if not issubclass(one, UserError)] == [ClassifierError, exceptions.StepTooLargeError]
+def test_user_errors_differ_from_bugs():
+    assert [error for error in ALL if not issubclass(error, UserError)] == [
+        ClassifierError,
+        exceptions.StepTooLargeError,
+    ]
     assert issubclass(exceptions.TooManyRejectedError, SourceError)

@@ -1,4 +1,4 @@
-"""Names from outside: one form of a category, what only looks the same, and keys that fit into an index."""
+"""Names from sources and users: normalized categories, look-alikes, and names that fit into an index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NFD = unicodedata.normalize("NFD", "Économie")
     "name",
     ["Sport", " Sport\t", "Sport\u200b", "\ufeffSport", "\u2060 Sport \u200e\xa0", "Sport\u3164", "\n\u200b\nSport"],
 )
-def test_what_cannot_be_seen_at_the_ends_of_a_category_is_no_part_of_it(name):
+def test_invisible_characters_at_the_ends_of_a_category_are_removed(name):
     assert normalize_category(name) == "Sport"
 
 
@@ -29,12 +29,12 @@ def test_a_category_is_stored_in_one_unicode_form():
 @pytest.mark.parametrize(
     "name", ["a\u200db", "👩\u200d👧", "\u0645\u06cc\u200c\u062e\u0648", "❤\ufe0f", "A & B", "x=y", "Ünïcödé 世界"]
 )
-def test_what_has_a_meaning_inside_a_category_is_kept(name):
+def test_joiners_inside_a_category_are_kept(name):
     assert normalize_category(name) == name
 
 
 @given(st.text())
-def test_the_stored_form_is_the_stored_form_of_itself(name):
+def test_normalizing_twice_changes_nothing(name):
     assert normalize_category(normalize_category(name)) == normalize_category(name)
 
 
@@ -44,7 +44,7 @@ def test_control_characters_are_named(name):
 
 
 @pytest.mark.parametrize("name", ["Sport", "Économie", "A & B", "a\u200db", "世界"])
-def test_other_characters_are_no_control_characters(name):
+def test_other_characters_are_not_control_characters(name):
     assert control_character(name) is None
 
 
@@ -65,19 +65,19 @@ def test_names_that_only_the_database_has_are_not_compared_with_each_other():
 
 
 @pytest.mark.parametrize("name", ["", "short", "é" * 50])
-def test_a_key_that_fits_is_left_as_it_is(name):
+def test_a_name_that_fits_is_unchanged(name):
     assert shorten_name(name, 100) == name
 
 
 @given(st.text(min_size=26), st.integers(100, 300))
-def test_a_long_key_is_cut_to_its_limit_and_keeps_its_beginning_and_end(part, size):
+def test_a_long_name_is_shortened_to_its_limit_and_keeps_its_beginning_and_end(part, size):
     name = f"begin{part * 30}end"
     found = shorten_name(name, size)
     assert len(found.encode()) <= size
     assert found == name or (found.startswith("begin") and found.endswith("end") and "…" in found)
 
 
-def test_long_keys_that_differ_anywhere_stay_different():
+def test_long_names_that_differ_anywhere_stay_different():
     generator = random.Random(1)
     names = {f"{'a' * 500}{generator.random()}{'b' * 500}" for _ in range(1000)}
     assert len({shorten_name(name, 200) for name in names}) == 1000

@@ -1,4 +1,4 @@
-"""Settings come from the environment or `.env`, and a bad one is named."""
+"""Settings come from the environment or `.env`, and an invalid one is named."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ def _empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_without_any_the_defaults_hold(tmp_path):
+def test_the_defaults_apply_without_variables(tmp_path):
     found = settings.load()
     assert found.database_url is None
     assert found.models_directory == tmp_path / "var" / "models"
     assert found.postgres_directory == tmp_path / "var" / "postgres"
 
 
-def test_a_variable_wins_over_the_file(monkeypatch, tmp_path):
+def test_a_variable_overrides_the_file(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("CLASSIFIER_ENCODER=from-file\nCLASSIFIER_SPLIT_KEY=from-file\nOTHER=ignored\n")
     monkeypatch.setenv("CLASSIFIER_ENCODER", "from-variable")
     found = settings.load()
     assert (found.encoder, found.split_key) == ("from-variable", "from-file")
 
 
-def test_the_models_folder_can_be_set_apart(monkeypatch, tmp_path):
+def test_the_directory_of_models_can_be_set_separately(monkeypatch, tmp_path):
     monkeypatch.setenv("CLASSIFIER_MODELS", "~/models")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert settings.load().models_directory == tmp_path / "models"
 
 
 @pytest.mark.parametrize("value", ["long", "0", "-1"])
-def test_a_bad_value_is_named_with_its_variable(monkeypatch, value):
+def test_an_invalid_value_is_named_with_its_variable(monkeypatch, value):
     monkeypatch.setenv("CLASSIFIER_STATEMENT_TIMEOUT_S", value)
     with pytest.raises(SettingsError, match=r"^CLASSIFIER_STATEMENT_TIMEOUT_S: Input should be"):
         settings.load()
 
 
-def test_settings_cannot_be_changed_afterwards():
+def test_settings_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         settings.load().home = Path("elsewhere")

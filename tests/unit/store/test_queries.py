@@ -28,13 +28,13 @@ def test_no_statement_is_lost_when_the_files_are_split_into_statements():
     assert "\n\n\n" not in SOURCE
 
 
-def test_every_statement_is_used_and_every_used_one_is_there():
+def test_every_statement_is_used_and_every_used_statement_exists():
     code = "\n".join(path.read_text(encoding="utf-8") for path in Path(classifier.__file__).parent.rglob("*.py"))
     used = set(re.findall(r'(?:\b(?:query|sql)\(|copy\.copy\(connection, )"([a-z_]+)"', code))
     named = set(re.findall(r'"([a-z_]+)"', code))
     assert used <= set(STATEMENTS) <= named
 
 
-def test_a_statement_that_is_not_there_is_an_error():
+def test_an_unknown_statement_raises_an_error():
     with pytest.raises(KeyError):
         queries.query("nothing")

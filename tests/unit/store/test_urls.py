@@ -1,4 +1,4 @@
-"""No part of a password is shown, however badly an address is written."""
+"""No part of a password is shown, even if an address is invalid."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize("written", WRITTEN)
-def test_what_cannot_be_opened_is_told_without_the_password(written, tmp_path):
+def test_the_error_of_an_invalid_address_does_not_show_the_password(written, tmp_path):
     address = f"postgresql+psycopg2://{written}"
     with pytest.raises(UserError) as ours:
         status.read_status(Workspace(connections.connect(address), Settings(home=tmp_path, _env_file=None)))
@@ -39,7 +39,7 @@ def test_what_cannot_be_opened_is_told_without_the_password(written, tmp_path):
         assert SECOND not in said
 
 
-def test_a_port_that_is_no_number_and_an_at_too_many_say_so():
+def test_an_invalid_port_and_a_second_at_sign_are_named():
     with pytest.raises(ArgumentError, match="the port is not a number"):
         urls.parse("postgresql://me:secret@localhost:port/articles")
     with pytest.raises(ArgumentError, match="more than one @"):
@@ -47,12 +47,12 @@ def test_a_port_that_is_no_number_and_an_at_too_many_say_so():
     assert urls.parse("postgresql://me:sec%40ret@localhost/articles").password == "sec@ret"
 
 
-def test_of_an_addresss_options_only_a_sockets_folder_is_shown():
+def test_only_a_sockets_folder_is_shown_of_an_addresss_options():
     url = make_url("postgresql://me:secret@/articles?host=%2Frun%2Fpostgres&password=secret")
     assert urls.redacted(url) == "postgresql://me:***@/articles?host=%2Frun%2Fpostgres"
 
 
-def test_settings_do_not_show_the_passwords_they_hold():
+def test_settings_do_not_show_their_passwords():
     settings = Settings(database_url=f"postgresql://me:{FIRST}@h/d", pipeline_password=FIRST, _env_file=None)
     assert FIRST not in repr(settings)
     assert FIRST not in str(settings.model_dump(exclude={"database_url"}))
@@ -63,7 +63,7 @@ def test_an_address_is_shown_without_its_secrets():
     assert urls.redacted(url) == "postgresql://me:***@host/cms"
 
 
-def test_an_addresss_own_session_options_stay_and_ours_win():
+def test_added_session_options_override_those_of_the_address():
     url = make_url("postgresql://host/cms?options=-c%20search_path%3Dpress%20-c%20timezone%3DCET")
     assert urls.session_options(url, "-c timezone=UTC") == "-c search_path=press -c timezone=CET -c timezone=UTC"
     assert urls.session_options(make_url("postgresql://host/cms"), "-c timezone=UTC") == "-c timezone=UTC"
