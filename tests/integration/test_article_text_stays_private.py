@@ -25,7 +25,7 @@ TEXT = f'{SENTINEL} the "team" \\N goal'
 
 @pytest.fixture
 def verbose_workspace(database_url, tmp_path, caplog):
-    """A workspace made, and used, while every logger says all it can, and SQLAlchemy each statement."""
+    """A workspace, created and used while all loggers have level DEBUG and SQLAlchemy logs every statement."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.INFO, "sqlalchemy.engine")
     engine = connections.connect(database_url.render_as_string(hide_password=False))
@@ -57,9 +57,9 @@ def test_in_a_successful_run(verbose_workspace, tmp_path, caplog, capfd, rows):
         model = registry.register(connection, "m1", files, {})
         model_rows.make_champion(connection, model.id)
     assert queue.label_queue(verbose_workspace).labelled == 30
-    said = output_of(caplog, capfd)
-    assert "labelling_queue" in said, "SQLAlchemy did log its statements"
-    assert SENTINEL not in said
+    output = output_of(caplog, capfd)
+    assert "labelling_queue" in output, "SQLAlchemy did log its statements"
+    assert SENTINEL not in output
 
 
 def test_when_rows_are_rejected(verbose_workspace, tmp_path, caplog, capfd, rows):
@@ -87,9 +87,9 @@ def test_when_the_database_refuses_an_article(verbose_workspace, tmp_path, caplo
     caplog.clear()
     with pytest.raises(DBAPIError) as caught:
         ingest_file(verbose_workspace, tmp_path / "x.csv", rows)
-    said = output_of(caplog, capfd, caught.value)
-    assert "violates" in said
-    assert SENTINEL not in said
+    output = output_of(caplog, capfd, caught.value)
+    assert "violates" in output
+    assert SENTINEL not in output
 
 
 def test_when_the_database_refuses_a_rejected_row(verbose_workspace, tmp_path, caplog, capfd, rows):
@@ -125,6 +125,6 @@ def test_when_the_model_quotes_the_text_it_cannot_label(verbose_workspace, tmp_p
     done = worker.label_pages(verbose_workspace.database, model, Quoting())
     assert (done.labelled, done.dead) == (29, 1)
     assert value(verbose_workspace.database, "SELECT reason FROM dead_letters") is not None
-    said = output_of(caplog, capfd)
-    assert "cannot be labelled" in said
-    assert SENTINEL not in said
+    output = output_of(caplog, capfd)
+    assert "cannot be labelled" in output
+    assert SENTINEL not in output

@@ -1,6 +1,6 @@
 """Backup and restore from one server to another, with the commands of docs/operations.md.
 
-`docker compose` is a script that runs in place what it is asked to run in a container.
+`docker compose` is a script that runs the command of a container on this machine.
 """
 
 from __future__ import annotations
@@ -116,40 +116,42 @@ def test_labelling_resumes_from_a_backup_restored_on_another_server(stack, tmp_p
     owner = opened(first, "articles", home)
     upgrade.upgrade_schema(owner)
     roles.create_roles(owner)
-    place = opened(first, "articles_pipeline", home)
-    ingest_file(place, tmp_path / "x.csv", [*articles(40), *unlabelled(60, prefix="u")])
-    model = make_champion(place, "m1", seed=1)
-    assert queue.label_queue(place, limit=30, page_size=10).labelled == 30
+    workspace = opened(first, "articles_pipeline", home)
+    ingest_file(workspace, tmp_path / "x.csv", [*articles(40), *unlabelled(60, prefix="u")])
+    model = make_champion(workspace, "m1", seed=1)
+    assert queue.label_queue(workspace, limit=30, page_size=10).labelled == 30
     labels = "SELECT article_id, model_id, category, predicted_at FROM predictions"
-    kept = set(query(place.database, labels))
+    kept = set(query(workspace.database, labels))
     airflow = create_engine(address(first, "airflow", "airflow"))
     run(airflow, "CREATE TABLE kept AS SELECT 7 AS number")
     airflow.dispose()
 
-    with place.database.connect() as page:  # one that a worker has open while the dump is made
+    with workspace.database.connect() as page:  # a page that a worker has open during the dump
         page.execute(text("DELETE FROM labelling_queue WHERE article_id % 2 = 0"))
         shell(tmp_path, first, BACK_UP)
         page.rollback()
-    assert queue.label_queue(place, limit=20, page_size=10).labelled == 20, "after the dump: they will be lost"
-    for one in (owner, place):
-        one.database.dispose()
+    assert queue.label_queue(workspace, limit=20, page_size=10).labelled == 20, (
+        "written after the dump, so the restored database lacks them"
+    )
+    for opened_workspace in (owner, workspace):
+        opened_workspace.database.dispose()
     shutil.rmtree(home / "models")
     (home / "models").mkdir()
 
     second = stack("second")
     shell(tmp_path, second, RESTORE)
-    place = opened(second, "articles_pipeline", home)
-    found = status.read_status(place, exact=True)
-    assert (found.champion.name, found.waiting) == ("m1", 30)
-    done = queue.label_queue(place, page_size=10)
+    workspace = opened(second, "articles_pipeline", home)
+    report = status.read_status(workspace, exact=True)
+    assert (report.champion.name, report.waiting) == ("m1", 30)
+    done = queue.label_queue(workspace, page_size=10)
     assert (done.model, done.labelled, done.waiting) == (model.name, 30, 0)
-    assert kept <= set(query(place.database, labels)), "what the dump had is not labelled anew"
-    assert query(place.database, "SELECT count(*), count(DISTINCT article_id) FROM predictions") == [(60, 60)]
+    assert kept <= set(query(workspace.database, labels)), "predictions of the dump are not computed again"
+    assert query(workspace.database, "SELECT count(*), count(DISTINCT article_id) FROM predictions") == [(60, 60)]
 
-    before = value(place.database, "SELECT max(id) FROM articles")
-    assert ingest_file(place, tmp_path / "y.csv", unlabelled(5, prefix="n")).new == 5
-    assert value(place.database, "SELECT min(id) FROM articles WHERE source = 'y'") > before
-    assert queue.label_queue(place).labelled == 5
+    before = value(workspace.database, "SELECT max(id) FROM articles")
+    assert ingest_file(workspace, tmp_path / "y.csv", unlabelled(5, prefix="n")).new == 5
+    assert value(workspace.database, "SELECT min(id) FROM articles WHERE source = 'y'") > before
+    assert queue.label_queue(workspace).labelled == 5
     reader = opened(second, "articles_analyst", home)
     assert value(reader.database, "SELECT count(*) FROM article_labels WHERE label IS NOT NULL") == 105
     owner = create_engine(address(second, "airflow", "airflow"))
@@ -157,5 +159,5 @@ def test_labelling_resumes_from_a_backup_restored_on_another_server(stack, tmp_p
     for database in ("airflow", "articles"):
         allowed = "SELECT has_database_privilege('public', :name, 'CONNECT')"
         assert value(owner, allowed, name=database) is False
-    for one in (place.database, reader.database, owner):
-        one.dispose()
+    for engine in (workspace.database, reader.database, owner):
+        engine.dispose()

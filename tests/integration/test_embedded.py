@@ -28,16 +28,16 @@ sys.stdin.readline()
 
 @pytest.fixture
 def start(tmp_path):
-    """Start processes that use one embedded server until they are told to end."""
+    """Start processes that use one embedded server until they are asked to end."""
     directory = tmp_path / "home" / "postgres"
     processes = []
 
-    def one():
+    def start_process():
         process = subprocess.Popen([sys.executable, "-c", USE, str(directory)], stdin=PIPE, stdout=PIPE, text=True)
         processes.append(process)
         return process
 
-    yield one
+    yield start_process
     for process in processes:
         process.stdin.close()
         process.wait(HANG_S)

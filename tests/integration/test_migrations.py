@@ -40,10 +40,10 @@ def test_upgrade_creates_the_tables_of_the_metadata(empty):
 
 def test_the_view_has_the_columns_of_the_metadata(empty):
     upgrade.upgrade_schema(empty)
-    found = inspect(empty.database).get_columns("article_labels")
+    columns = inspect(empty.database).get_columns("article_labels")
     described = views.article_labels.columns
-    assert [column["name"] for column in found] == list(described.keys())
-    assert [str(column["type"]) for column in found] == [
+    assert [column["name"] for column in columns] == list(described.keys())
+    assert [str(column["type"]) for column in columns] == [
         str(column.type.compile(empty.database.dialect)).replace(" WITH TIME ZONE", "") for column in described
     ]
     with empty.database.connect() as connection:
@@ -66,7 +66,7 @@ def test_every_constraint_and_index_is_named_by_the_convention(empty):
         "UNION SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
     )
     expected = {
-        str(one.name) for table in tables.metadata.tables.values() for one in (*table.constraints, *table.indexes)
+        str(item.name) for table in tables.metadata.tables.values() for item in (*table.constraints, *table.indexes)
     }
     assert {name for (name,) in names} == expected
     assert all(re.match(r"(pk|fk|uq|ck|ix)_[a-z_]+$", name) for name in expected)

@@ -29,8 +29,8 @@ PASSWORD = "p@ss:w/rd %41 'x'"
 
 @pytest.fixture(scope="module")
 def server_url(tmp_path_factory):
-    if given := os.environ.get("CLASSIFIER_TEST_DATABASE_URL"):
-        yield make_url(given)
+    if address := os.environ.get("CLASSIFIER_TEST_DATABASE_URL"):
+        yield make_url(address)
         return
     directory = tmp_path_factory.mktemp("other")
     with other_server(directory, user="owner", password=PASSWORD, version=16) as url:
@@ -65,9 +65,9 @@ def test_the_main_path(url, tmp_path, monkeypatch):
     assert evaluation.evaluate(workspace).metrics.articles > 0
     assert decisions.promote_if_better(workspace, margins=LENIENT).promoted
     assert queue.label_queue(workspace, page_size=16).labelled == 61
-    found = status.read_status(workspace)
-    assert found.labels == {"annotation": 90, "prediction": 61}
-    assert (found.waiting, found.champion.name) == (0, "m1")
+    report = status.read_status(workspace)
+    assert report.labels == {"annotation": 90, "prediction": 61}
+    assert (report.waiting, report.champion.name) == (0, "m1")
     workspace.database.dispose()
     assert not (tmp_path / "home" / "postgres").exists(), "the embedded server was not started"
 

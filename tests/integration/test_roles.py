@@ -1,6 +1,6 @@
 """The pipeline's role suffices for the pipeline and changes no table; the analyst's role reads labels, but no texts.
 
-On a server that asks for passwords, made by the script that makes the stack's.
+On a server that requires passwords, created by the script of the stack.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def stack(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def opened(stack, tmp_path_factory):
-    """Open the articles as somebody."""
+    """Return a function that opens the articles' database as a role."""
     home, engines = tmp_path_factory.mktemp("home"), []
 
     def open_as(user, password, **settings):
         url = stack.set(username=user, password=password, database="articles").render_as_string(hide_password=False)
-        place = open_workspace(Settings(home=home, database_url=url, _env_file=None, **settings))
-        engines.append(place.database)
-        return place
+        workspace = open_workspace(Settings(home=home, database_url=url, _env_file=None, **settings))
+        engines.append(workspace.database)
+        return workspace
 
     yield open_as
     for engine in engines:
@@ -75,15 +75,15 @@ def opened(stack, tmp_path_factory):
 @pytest.fixture(scope="module")
 def owner(opened):
     """The owner, who has done what `init` does."""
-    passwords = {f"{one}_password": SecretStr(PASSWORDS[one]) for one in ("pipeline", "analyst")}
-    place = opened("articles", PASSWORDS["articles"], **passwords)
-    upgrade.upgrade_schema(place)
-    made = roles.create_roles(place)
-    assert [(role.name, role.created, role.password_set) for role in made] == [
+    passwords = {f"{purpose}_password": SecretStr(PASSWORDS[purpose]) for purpose in ("pipeline", "analyst")}
+    workspace = opened("articles", PASSWORDS["articles"], **passwords)
+    upgrade.upgrade_schema(workspace)
+    created = roles.create_roles(workspace)
+    assert [(role.name, role.created, role.password_set) for role in created] == [
         ("articles_pipeline", True, True),
         ("articles_analyst", True, True),
     ]
-    return place
+    return workspace
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +131,9 @@ def test_the_pipelines_role_suffices_for_the_main_path(pipeline, worked):
     folder, _, names = worked
     decisions.roll_back(pipeline, reason="of the test")
     assert pruning.prune(pipeline, keep=0, yes=True) is not None
-    found = status.read_status(pipeline, exact=True)
-    assert (found.champion.name, found.waiting) == (names[0], 0)
-    assert sum(found.labels.values()) == 300
+    report = status.read_status(pipeline, exact=True)
+    assert (report.champion.name, report.waiting) == (names[0], 0)
+    assert sum(report.labels.values()) == 300
     drift_check.check_drift(pipeline)
     assert Path(html_report.write_report(pipeline).page).exists()
     assert rejected_rows.retry_rejected(pipeline, {}, lambda _: "") is not None
@@ -157,8 +157,8 @@ def test_the_pipelines_role_suffices_for_the_main_path(pipeline, worked):
     run(theirs, "CREATE TABLE news (id integer PRIMARY KEY, body text)")
     run(theirs, "INSERT INTO news (body) VALUES ('the team'), ('the bank')")
     theirs.dispose()
-    wanted = ExternalTable("id", "body", table="news")
-    assert external_table.label_external_table(pipeline, f"sqlite:///{folder}/cms.db", wanted).labelled == 2
+    table = ExternalTable("id", "body", table="news")
+    assert external_table.label_external_table(pipeline, f"sqlite:///{folder}/cms.db", table).labelled == 2
 
 
 @pytest.mark.slow
@@ -257,8 +257,8 @@ def test_other_roles_cannot_connect(stack, owner, opened):
 
 
 def test_tables_of_later_versions_are_granted(owner, pipeline, analyst):
-    run(owner.database, "CREATE TABLE of_later (id bigserial PRIMARY KEY, said text)")
-    run(pipeline.database, "INSERT INTO of_later (said) VALUES ('by default')")
+    run(owner.database, "CREATE TABLE of_later (id bigserial PRIMARY KEY, note text)")
+    run(pipeline.database, "INSERT INTO of_later (note) VALUES ('by default')")
     run(owner.database, "REVOKE ALL ON of_later FROM articles_pipeline")
     upgrade.upgrade_schema(owner)
     run(pipeline.database, "DELETE FROM of_later")

@@ -1,8 +1,8 @@
 """How every statement of the project is planned: nothing is read once a row, and what is looked up stays a look-up.
 
-Two databases are made alike, one four times the other. Every statement that a call of `statements` sends is explained
-in both. Most may not cost more in the larger one; those of `SCANS`, which read whole tables, may cost as many times
-more as there are rows. A statement or function that no call reaches fails here, so a new one needs a call.
+Two databases are built alike, one four times as large as the other. Every statement that a call of `statements` sends
+is explained in both. Most must not cost more in the larger one; those of `SCANS`, which read whole tables, may cost
+more in proportion to the rows. A statement or function that no call reaches fails here, so a new one needs a call.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ NO_CALL = {"classifier.store.roles", "classifier.store.schema", "classifier.stor
 """Modules of rights, migrations, Optuna's own tables, and COPY."""
 
 LOOKED_UP = 10 * statements.CHUNK
-"""What looking up the rows of a call may cost beside; to read all articles of the larger database costs more."""
+"""What looking up the rows of a call may cost in addition; scanning the articles of the larger database costs more."""
 
 FEW = 100
 """Rows that may be read once a row: of models, say, there are a few."""
@@ -162,8 +162,8 @@ def views(connection: Connection) -> list[tuple[str, str, Any]]:
     named = "SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace ORDER BY 1"
     keys = {"text_clusters": "fingerprint"}
     values = connection.execute(select(tables.articles.c.id, tables.articles.c.fingerprint).limit(1)).one()
-    found = [(view, keys.get(view, "article_id")) for view in connection.scalars(text(named))]
-    return [(view, key, getattr(values, key.removeprefix("article_"))) for view, key in found]
+    keyed = [(view, keys.get(view, "article_id")) for view in connection.scalars(text(named))]
+    return [(view, key, getattr(values, key.removeprefix("article_"))) for view, key in keyed]
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -186,15 +186,15 @@ def lists(plan: dict[str, Any], *, beyond: float = FEW) -> list[str]:
 def read_once_a_row(plan: dict[str, Any]) -> list[str]:
     """Return the lists that are read for each row of something else, or would be once they outgrow the memory."""
     hashed = set(re.findall(r"hashed (SubPlan \d+)", json.dumps(plan)))
-    found = []
+    names = []
     for node in nodes(plan):
         if node["Node Type"] == "Nested Loop":
             sides = {child["Parent Relationship"]: child for child in node["Plans"]}
-            found += lists(sides["Inner"]) if sides["Outer"]["Plan Rows"] > 1 else []
+            names += lists(sides["Inner"]) if sides["Outer"]["Plan Rows"] > 1 else []
         if (name := node.get("Subplan Name", "")).startswith("SubPlan"):
             # a hashed list that outgrows the memory is scanned for each row
-            found += lists(node) if name not in hashed else [name] * (node["Plan Rows"] > FEW * FACTOR)
-    return found
+            names += lists(node) if name not in hashed else [name] * (node["Plan Rows"] > FEW * FACTOR)
+    return names
 
 
 def test_every_named_statement_is_explained(large):
@@ -204,21 +204,21 @@ def test_every_named_statement_is_explained(large):
 
 def test_every_function_of_the_store_that_takes_a_connection_is_called(large):
     missing = []
-    for found in pkgutil.iter_modules(store.__path__, f"{store.__name__}."):
-        module = importlib.import_module(found.name)
-        if found.ispkg or found.name in NO_CALL:
+    for info in pkgutil.iter_modules(store.__path__, f"{store.__name__}."):
+        module = importlib.import_module(info.name)
+        if info.ispkg or info.name in NO_CALL:
             continue
         for name, function in inspect.getmembers(module, inspect.isfunction):
             first = next(iter(inspect.signature(function).parameters.values()), None)
             takes = first is not None and first.annotation in {"Connection", Connection}
-            if function.__module__ == found.name and takes and function.__code__ not in large.code:
-                missing.append(f"{found.name}.{name}")
+            if function.__module__ == info.name and takes and function.__code__ not in large.code:
+                missing.append(f"{info.name}.{name}")
     assert not missing
 
 
 def test_no_list_is_scanned_once_for_each_row(small, large):
     for seen in (small, large):
-        bad = {(one.call, one.name): found for one in seen.plans if (found := read_once_a_row(one.plan))}
+        bad = {(sent.call, sent.name): scans for sent in seen.plans if (scans := read_once_a_row(sent.plan))}
         assert not bad
 
 
@@ -232,26 +232,26 @@ def _scan_costs(few: float) -> float:
 
 
 def test_the_cost_of_a_statement_grows_at_most_with_the_rows(small, large):
-    assert [(one.call, one.name) for one in small.plans] == [(one.call, one.name) for one in large.plans]
-    dear = []
+    assert [(sent.call, sent.name) for sent in small.plans] == [(sent.call, sent.name) for sent in large.plans]
+    expensive = []
     for few, many in zip(small.plans, large.plans, strict=True):
         allowed = _scan_costs(few.cost) if many.call in SCANS else 1.5 * few.cost + LOOKED_UP
         if many.cost > allowed:
-            dear.append((many.call, many.name, round(few.cost), round(many.cost)))
-    assert not dear
+            expensive.append((many.call, many.name, round(few.cost), round(many.cost)))
+    assert not expensive
 
 
 def test_a_look_up_scans_no_table(large):
     bad = {
-        (one.call, one.name): found
-        for one in large.plans
-        if one.call not in SCANS
+        (sent.call, sent.name): scans
+        for sent in large.plans
+        if sent.call not in SCANS
         and (
-            found := [name for name in lists(one.plan, beyond=SMALL / 8) if re.match(r"Seq Scan of (?!staged_)", name)]
+            scans := [name for name in lists(sent.plan, beyond=SMALL / 8) if re.match(r"Seq Scan of (?!staged_)", name)]
         )
     }
     assert not bad
 
 
 def test_every_call_that_may_scan_tables_exists(large):
-    assert {one.call for one in large.plans} >= SCANS
+    assert {sent.call for sent in large.plans} >= SCANS

@@ -95,9 +95,9 @@ def test_a_retry_of_rejected_rows_tries_the_other_sources(workspace, database, i
         ingest_file(workspace, workspace.settings.home.parent / f"{name}.csv", rows)
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
-        found = rejected_rows.retry_rejected(Workspace(impatient, workspace.settings), {}, lambda source: source.url)
-    assert found.mended == 0
-    assert ["took longer than its limit" in line for line in found.problems] == [True, True]
+        report = rejected_rows.retry_rejected(Workspace(impatient, workspace.settings), {}, lambda source: source.url)
+    assert report.mended == 0
+    assert ["took longer than its limit" in line for line in report.problems] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -110,5 +110,5 @@ def test_a_retry_of_rejected_rows_tries_the_other_sources(workspace, database, i
 )
 def test_an_ingest_is_retried_if_one_of_several_problems_is_transient(kinds, expected):
     with pytest.raises(expected, match="2 of its files were not taken in: first; second") as caught:
-        units.ingest_units([], [kind(said) for kind, said in zip(kinds, ("first", "second"), strict=True)])
+        units.ingest_units([], [kind(message) for kind, message in zip(kinds, ("first", "second"), strict=True)])
     assert type(caught.value) is expected

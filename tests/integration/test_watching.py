@@ -26,7 +26,7 @@ LABEL = text(
 
 @pytest.fixture
 def evaluated(workspace):
-    """A champion that was right about three hundred test articles of a and b by halves, and fairly sure."""
+    """An evaluated champion, with 0.95 accuracy and confidence on 300 test articles, and its workspace."""
     test_articles(workspace, 300)
     model = add_evaluated(workspace, "m1", wrong=range(0, 300, 20), confidence=0.95)
     with workspace.database.begin() as connection:
@@ -36,22 +36,22 @@ def evaluated(workspace):
 
 
 def add_labelled(evaluated, model, count, *, a=0.5, confidence=0.95, prefix="n", words="new article"):
-    """Let articles come and be labelled an hour ago; return their ids."""
+    """Add articles that were labelled an hour ago; return their ids."""
     generator = np.random.default_rng(0)
     with evaluated.database.begin() as connection:
         ids = add_articles(connection, [(f"{prefix}{n}", f"{words} {prefix} {n}", "train") for n in range(count)])
-        for one, is_a in zip(ids, generator.random(count) < a, strict=True):
+        for id_, is_a in zip(ids, generator.random(count) < a, strict=True):
             category = "a" if is_a else "b"
             connection.execute(
                 LABEL,
-                {"id": one, "model": model.id, "category": category, "confidence": confidence,
+                {"id": id_, "model": model.id, "category": category, "confidence": confidence,
                  "probabilities": [confidence, 1 - confidence]},
             )  # fmt: skip
     return ids
 
 
 def alarms(report):
-    return {one.name for one in report.checks if one.outcome == "alarm"}
+    return {check.name for check in report.checks if check.outcome == "alarm"}
 
 
 def test_unchanged_articles_raise_no_alarm_and_the_run_is_stored(evaluated):
@@ -105,14 +105,14 @@ def test_abstentions_are_counted_by_the_models_threshold(evaluated):
 
 
 def test_test_articles_that_the_model_was_trained_on_are_excluded_from_the_reference(evaluated):
-    """It is surer of them than of any others: beside them, what comes would look worse than it is."""
+    """The model is more confident on them, so that new articles would look worse than they are."""
     workspace, model = evaluated
     with workspace.database.connect() as connection:
         trained_on = annotated_articles.load_split(connection, "test")[:150]
     run(
         workspace.database,
         "UPDATE evaluation_predictions SET probabilities = "
-        "ARRAY(SELECT CASE WHEN one > 0.5 THEN 0.7 ELSE 0.3 END FROM unnest(probabilities) AS one) "
+        "ARRAY(SELECT CASE WHEN p > 0.5 THEN 0.7 ELSE 0.3 END FROM unnest(probabilities) AS p) "
         "WHERE NOT article_id = ANY(:ids)",
         ids=[article.id for article in trained_on],
     )
@@ -129,10 +129,10 @@ def test_only_labels_drawn_at_random_are_audited(evaluated):
     with workspace.database.begin() as connection:
         columns = {"ids": drawn, "revisions": [1] * 60, "reasons": ["audit"] * 60, "categories": ["a"] * 60}
         reviews.enqueue(connection, model.id, {**columns, "confidences": [0.95] * 60})
-        for one in ids[:40]:
-            annotate(connection, one, "a")
-        for one in ids[40:80]:  # half of them because somebody saw that they are wrong
-            annotate(connection, one, "b")
+        for id_ in ids[:40]:
+            annotate(connection, id_, "a")
+        for id_ in ids[40:80]:  # half of them because a person saw that the label was wrong
+            annotate(connection, id_, "b")
         long_ago = text("UPDATE review_queue SET queued_at = now() - interval '40 days' WHERE article_id = ANY(:ids)")
         connection.execute(long_ago, {"ids": ids[50:60]})
         connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": ids[49]})
@@ -196,10 +196,10 @@ def test_the_history_includes_former_champions_but_checks_are_the_champions(eval
     report = drift_history.read_history(workspace)
     first, last = report.runs
     assert (last.model, last.articles, report.last) == ("m1", 150, last)
-    (mix,) = (one for one in report.checks if one.check.name == "category mix")
+    (mix,) = (last for last in report.checks if last.check.name == "category mix")
     assert mix.check.advice
     assert mix.since == first.ran_at
-    assert {one.since for one in report.checks if one.check.outcome != "alarm"} == {None}
+    assert {last.since for last in report.checks if last.check.outcome != "alarm"} == {None}
     assert len(drift_history.read_history(workspace, days=1).runs) == 1
     other = add_evaluated(workspace, "m2", confidence=0.95)
     with workspace.database.begin() as connection:

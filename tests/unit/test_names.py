@@ -72,9 +72,9 @@ def test_a_name_that_fits_is_unchanged(name):
 @given(st.text(min_size=26), st.integers(100, 300))
 def test_a_long_name_is_shortened_to_its_limit_and_keeps_its_beginning_and_end(part, size):
     name = f"begin{part * 30}end"
-    found = shorten_name(name, size)
-    assert len(found.encode()) <= size
-    assert found == name or (found.startswith("begin") and found.endswith("end") and "…" in found)
+    result = shorten_name(name, size)
+    assert len(result.encode()) <= size
+    assert result == name or (result.startswith("begin") and result.endswith("end") and "…" in result)
 
 
 def test_long_names_that_differ_anywhere_stay_different():

@@ -16,17 +16,17 @@ def _empty_folder(tmp_path, monkeypatch):
 
 
 def test_the_defaults_apply_without_variables(tmp_path):
-    found = settings.load()
-    assert found.database_url is None
-    assert found.models_directory == tmp_path / "var" / "models"
-    assert found.postgres_directory == tmp_path / "var" / "postgres"
+    loaded = settings.load()
+    assert loaded.database_url is None
+    assert loaded.models_directory == tmp_path / "var" / "models"
+    assert loaded.postgres_directory == tmp_path / "var" / "postgres"
 
 
 def test_a_variable_overrides_the_file(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("CLASSIFIER_ENCODER=from-file\nCLASSIFIER_SPLIT_KEY=from-file\nOTHER=ignored\n")
     monkeypatch.setenv("CLASSIFIER_ENCODER", "from-variable")
-    found = settings.load()
-    assert (found.encoder, found.split_key) == ("from-variable", "from-file")
+    loaded = settings.load()
+    assert (loaded.encoder, loaded.split_key) == ("from-variable", "from-file")
 
 
 def test_the_directory_of_models_can_be_set_separately(monkeypatch, tmp_path):

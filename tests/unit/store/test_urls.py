@@ -34,9 +34,9 @@ def test_the_error_of_an_invalid_address_does_not_show_the_password(written, tmp
     with pytest.raises(Exception) as theirs:  # noqa: PT011 - whatever the driver raises
         external_databases.open_engine(address).connect()
     for error in (ours.value, theirs.value):
-        said = "".join(traceback.format_exception(error))
-        assert FIRST not in said
-        assert SECOND not in said
+        output = "".join(traceback.format_exception(error))
+        assert FIRST not in output
+        assert SECOND not in output
 
 
 def test_an_invalid_port_and_a_second_at_sign_are_named():
