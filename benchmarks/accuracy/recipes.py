@@ -7,7 +7,7 @@ BBC is dealt anew with every seed: seven tenths train, a tenth validates, a fift
 test articles; a tenth of their train articles validate, C50's newest ones, since its test articles are newer still.
 
     python -m benchmarks.accuracy.recipes bbc --seeds 3 --out benchmarks/results/recipe-bbc.json
-    python -m benchmarks.accuracy.recipes c50 --set long_articles=chunk max_length=128 stride=126 max_chunks=4
+    python -m benchmarks.accuracy.recipes c50 --set long_texts=chunk max_length=128 stride=126 max_chunks=4
 
 With `--as-published`, near-duplicates on both sides of a published split and repeated test articles stay, as in the
 figures that the literature has. None of it goes through a database, which would not let them.

@@ -29,8 +29,8 @@ __all__ = [
     "Progress",
     "TokenizedArticles",
     "class_weights",
+    "dtype_of",
     "fit_classifier",
-    "precision_of",
     "predict",
 ]
 
@@ -47,7 +47,7 @@ class FittedModel:
     weights: Weights
     history: tuple[EpochResult, ...]
     best_epoch: int
-    precision: str
+    dtype: str
     seconds: float
     parts: int = 1
     resumed_from: int = 0
@@ -58,7 +58,7 @@ class FittedModel:
         return {
             "history": [asdict(epoch) for epoch in self.history],
             "best_epoch": self.best_epoch,
-            "precision": self.precision,
+            "dtype": self.dtype,
             "seconds": round(self.seconds, 1),
             "parts": self.parts,
         }
@@ -109,8 +109,8 @@ def _attempt(
     parts: int,
 ) -> FittedModel | None:
     """Train to the end; None where memory ran out, which leaves the network of no use."""
-    precision = precision_of(recipe)
-    network = Network(checkpoint.shape, categories, dropout=recipe.dropout, precision=precision, seed=recipe.seed)
+    dtype = dtype_of(recipe)
+    network = Network(checkpoint.shape, categories, dropout=recipe.dropout, precision=dtype, seed=recipe.seed)
     network.load(checkpoint)
     try:
         if state is None and recipe.head == "probe" and "classifier.weight" not in checkpoint.weights:
@@ -125,9 +125,7 @@ def _attempt(
     except StepTooLargeError:
         return None
     at = run.position
-    return FittedModel(
-        network.weights(), at.history, at.best_epoch, precision, run.seconds, parts, run.began_at, at.losses
-    )
+    return FittedModel(network.weights(), at.history, at.best_epoch, dtype, run.seconds, parts, run.began_at, at.losses)
 
 
 def _more(parts: int, batch_size: int) -> int:
@@ -144,6 +142,6 @@ def _more(parts: int, batch_size: int) -> int:
     return parts
 
 
-def precision_of(recipe: Recipe) -> Precision:
+def dtype_of(recipe: Recipe) -> Precision:
     """Return the number format that a recipe means on this machine."""
-    return best_precision() if recipe.precision == "auto" else recipe.precision  # type: ignore[return-value]
+    return best_precision() if recipe.dtype == "auto" else recipe.dtype

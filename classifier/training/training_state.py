@@ -144,7 +144,7 @@ def key(
     recipe: Recipe,
     *,
     categories: Sequence[str],
-    precision: str,
+    dtype: str,
 ) -> str:
     """Return a name for what is trained: trainings of one key, on one machine, come to the same weights.
 
@@ -155,7 +155,7 @@ def key(
     described = {
         "format": FORMAT,
         "recipe": asdict(recipe),
-        "precision": precision,
+        "dtype": dtype,
         "categories": list(categories),
         "train": train.sha256(),
         "validation": validation.sha256(),

@@ -23,7 +23,7 @@ from classifier.training.recipes import Recipe
 from tests.support.synthetic import COLUMNS, articles, query, take_in
 from tests.support.tiny_models import make_encoder
 
-RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32", ensemble="linear")
+RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, dtype="float32", ensemble="linear")
 SIGNS = {"business": "zinc", "sport": "xenon"}
 """Words that the tiny encoder's vocabulary does not have: only who counts words can tell these categories apart."""
 

@@ -23,7 +23,7 @@ from classifier.training.recipes import Recipe
 from tests.support.synthetic import COLUMNS, LENIENT, articles, query, run, take_in, unlabelled, value
 from tests.support.tiny_models import make_artefact, make_encoder
 
-RECIPE = Recipe(epochs=1, max_length=32, precision="float32")
+RECIPE = Recipe(epochs=1, max_length=32, dtype="float32")
 SURE = {"temperature": {"value": 2.5}, "threshold": {"value": 0.5}}
 
 

@@ -21,8 +21,8 @@ from tests.support.synthetic import COLUMNS, WORDS, query, take_in
 from tests.support.tiny_models import make_encoder
 
 RECIPE = Recipe(
-    epochs=8, batch_size=8, learning_rate=0.005, max_length=16, patience=8, precision="float32",
-    long_articles="chunk", stride=10, max_chunks=4,
+    epochs=8, batch_size=8, learning_rate=0.005, max_length=16, patience=8, dtype="float32",
+    long_texts="chunk", stride=10, max_chunks=4,
 )  # fmt: skip
 
 
@@ -56,11 +56,11 @@ def trained(workspace, tmp_path):
 def test_what_stands_behind_the_first_chunk_is_learnt_measured_and_labelled(workspace, trained, tmp_path):
     read_on = trained()
     assert read_on.validation_macro_f1 > 0.9
-    assert trained(replace(RECIPE, long_articles="truncate")).validation_macro_f1 < 0.5
+    assert trained(replace(RECIPE, long_texts="truncate")).validation_macro_f1 < 0.5
 
     manifest = json.loads((Path(read_on.artefact) / "classifier.json").read_text())
     assert manifest["long_articles"] == {"mode": "chunk", "stride": 10, "most": 4, "pooling": "mean logit by length"}
-    assert manifest["recipe"].items() >= {"long_articles": "chunk", "stride": 10, "max_chunks": 4}.items()
+    assert manifest["recipe"].items() >= {"long_texts": "chunk", "stride": 10, "max_chunks": 4}.items()
 
     measured = evaluation.evaluate(workspace, read_on.model)
     assert measured.metrics.accuracy > 0.9

@@ -37,7 +37,7 @@ from classifier.workspace import Workspace
 from tests.support.synthetic import COLUMNS, LENIENT, articles, query, take_in, unlabelled, value
 from tests.support.tiny_models import make_artefact, make_encoder
 
-RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, precision="float32")
+RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, dtype="float32")
 
 
 @pytest.fixture

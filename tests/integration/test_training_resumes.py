@@ -114,8 +114,9 @@ def history(trained):
 def test_killed_at_five_random_moments_it_ends_as_the_unbroken_run(workspace, encoder, tmp_path):
     """`kill -9` of the command itself, in the number format that this machine trains in."""
     take_in(workspace, tmp_path / "known.csv", articles(300))
-    command = [sys.executable, "-c", COMMAND, "train", "--encoder", str(encoder), "--epochs", "6", "--patience", "6",
-               "--batch-size", "4", "--learning-rate", "0.01", "--max-length", "16", "--json"]  # fmt: skip
+    values = ("epochs=6", "patience=6", "batch_size=4", "learning_rate=0.01", "max_length=16")
+    changes = [argument for value in values for argument in ("--set", value)]
+    command = [sys.executable, "-c", COMMAND, "train", "--encoder", str(encoder), *changes, "--json"]
     environment = {
         **os.environ,
         "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),

@@ -17,7 +17,7 @@ from classifier.training.recipes import Recipe
 from tests.support.synthetic import COLUMNS, annotate, articles, run, take_in, value
 from tests.support.tiny_models import make_encoder
 
-RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, precision="float32")
+RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, dtype="float32")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.support.synthetic import COLUMNS, articles, query, run, take_in, valu
 from tests.support.tiny_models import make_encoder
 from tests.support.waiting import HANG_S, wait_for
 
-RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32")
+RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, dtype="float32")
 WORKER = (
     "import sys; from classifier.pipeline.training import tuning; tuning.BEAT_S, tuning.GRACE_S = 1, 20; "
     "from classifier.cli.app import main; sys.argv = ['classifier', *sys.argv[1:]]; main()"

@@ -47,7 +47,7 @@ class Trained:
     categories: tuple[str, ...]
     best_epoch: int
     validation_macro_f1: float
-    precision: str
+    dtype: str
     seconds: float
     engine: str
     resumed_from_step: int
@@ -206,7 +206,7 @@ def _register(
         categories=categories,
         best_epoch=fitted.best_epoch,
         validation_macro_f1=fitted.history[fitted.best_epoch - 1].macro_f1,
-        precision=fitted.precision,
+        dtype=fitted.dtype,
         seconds=round(fitted.seconds, 1),
         engine=str(Agreement(**details["engine"])),
         resumed_from_step=fitted.resumed_from,

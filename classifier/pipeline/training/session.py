@@ -59,15 +59,15 @@ def open_session(
         TrainingUnderWayError: another process trains the same.
     """
     from classifier.model.keras.backend import backend
-    from classifier.training.fit import precision_of
+    from classifier.training.fit import dtype_of
 
-    arithmetic = f"{backend()} {precision_of(recipe)}"
+    arithmetic = f"{backend()} {dtype_of(recipe)}"
     settings = workspace.settings
     minutes, steps = settings.checkpoint_minutes, settings.checkpoint_steps
     root, parts = settings.checkpoints_directory, {"train": train, "validation": validation}
     with token_files.opened(root, tokenization, parts, categories) as tokens:
         learnt, validated = tokens.train, tokens.validation
-        key = training_state.key(pretrained, learnt, validated, recipe, categories=categories, precision=arithmetic)
+        key = training_state.key(pretrained, learnt, validated, recipe, categories=categories, dtype=arithmetic)
         with (
             checkpoints.opened(root, key, every_s=60 * minutes, every_steps=steps) as saved,
             metrics_recorder.record_metrics(workspace.database, key, epochs=recipe.epochs) as recorder,

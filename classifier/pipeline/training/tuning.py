@@ -75,11 +75,11 @@ class _Task:
     def key(self, recipe: Recipe) -> str:
         """Return the name of what is trained with a recipe."""
         from classifier.model.keras.backend import backend
-        from classifier.training.fit import precision_of
+        from classifier.training.fit import dtype_of
 
-        arithmetic = f"{backend()} {precision_of(recipe)}"
+        arithmetic = f"{backend()} {dtype_of(recipe)}"
         data = self.train, self.validation
-        return training_state.key(self.pretrained, *data, recipe, categories=self.categories, precision=arithmetic)
+        return training_state.key(self.pretrained, *data, recipe, categories=self.categories, dtype=arithmetic)
 
 
 @use_case

@@ -125,7 +125,7 @@ def test_a_training_weighs_articles_by_their_categories(encoder, monkeypatch):
 
     monkeypatch.setattr(Network, "fit_batch", remember)
     data = fit.TokenizedArticles([[2, 5, 3]] * 6, TARGETS)
-    recipe = Recipe(epochs=1, batch_size=4, class_weights="balanced", precision="float32")
+    recipe = Recipe(epochs=1, batch_size=4, class_weights="balanced", dtype="float32")
     fit.fit_classifier(encoder, data, data, recipe, categories=3)
     assert seen == pytest.approx({0: 6 / 9, 1: 1.0, 2: 2.0})
 
@@ -156,7 +156,7 @@ def trained(encoder):
     def train(*, again=0, **values):
         key = (again, *sorted(values.items()))
         if key not in done:
-            recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.01, precision="float32", **values)
+            recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.01, dtype="float32", **values)
             done[key] = fit.fit_classifier(encoder, data, data, recipe, categories=2)
         return done[key]
 
@@ -190,7 +190,7 @@ def test_masking_hides_other_word_pieces_at_each_step_and_none_where_it_validate
     monkeypatch.setattr(Network, "fit_batch", remember)
     monkeypatch.setattr(Network, "probabilities", answer)
     data = fit.TokenizedArticles([[2, *[7] * 60, 3]] * 4, np.array([0, 1, 0, 1]), mask_id=4)
-    recipe = Recipe(epochs=2, batch_size=2, masking=0.2, head="random", precision="float32")
+    recipe = Recipe(epochs=2, batch_size=2, masking=0.2, head="random", dtype="float32")
     fit.fit_classifier(encoder, data, data, recipe, categories=2)
     patterns = {(tokens == 4).tobytes() for tokens in seen}
     assert len(patterns) == len(seen) == 4
@@ -223,7 +223,7 @@ def test_the_time_left_is_told_from_the_steps_that_compile_nothing(encoder, monk
     monkeypatch.setattr(Network, "fit_batch", step)
     monkeypatch.setattr(training_loop.time, "monotonic", lambda: clock["now"])
     data = fit.TokenizedArticles([[2, 5, 3]] * 6, TARGETS)
-    recipe = Recipe(epochs=1, batch_size=1, precision="float32")
+    recipe = Recipe(epochs=1, batch_size=1, dtype="float32")
     seen = []
     fit.fit_classifier(encoder, data, data, recipe, categories=3, on_progress=seen.append)
     assert [one.seconds_left for one in seen] == [None, 4, 3, 2, 1, 0, 0]

@@ -139,7 +139,7 @@ def first_loss(encoder, recipe):
 
 def test_a_training_starts_from_the_probe_unless_its_recipe_or_its_model_has_another_head(encoder, tmp_path, caplog):
     caplog.set_level("INFO")
-    recipe = Recipe(epochs=1, batch_size=48, learning_rate=1e-6, dropout=0.0, precision="float32")
+    recipe = Recipe(epochs=1, batch_size=48, learning_rate=1e-6, dropout=0.0, dtype="float32")
     random = first_loss(encoder, replace(recipe, head="random"))
     trained = make_artefact(tmp_path / "m", positions=128).checkpoint()
     assert set(HEAD) <= trained.weights.keys()

@@ -24,8 +24,8 @@ def key(tmp_path, monkeypatch):
         training_state, "version", lambda name: "1" if name == "torch" else importlib.metadata.version(name)
     )
 
-    def of(train=ARTICLES, recipe=Recipe(), precision="float32"):  # noqa: B008 - it is frozen
-        return training_state.key(encoder, train, ARTICLES, recipe, categories=("a", "b"), precision=precision)
+    def of(train=ARTICLES, recipe=Recipe(), dtype="float32"):  # noqa: B008 - it is frozen
+        return training_state.key(encoder, train, ARTICLES, recipe, categories=("a", "b"), dtype=dtype)
 
     return of
 
@@ -39,7 +39,7 @@ def test_other_articles_another_recipe_and_another_number_format_are_another_tra
         key(train=TokenizedArticles([[2, 5, 3], [2, 7, 3]], np.array([0, 1]))),
         key(train=TokenizedArticles(ARTICLES.pieces, np.array([1, 0]))),
         key(recipe=Recipe(seed=1)),
-        key(precision="mixed_bfloat16"),
+        key(dtype="mixed_bfloat16"),
     ]
     assert len({key(), *others}) == 5
 
