@@ -163,7 +163,7 @@ def as_published(
     from classifier.model import checkpoint
     from classifier.model.tokenization import Tokenization
     from classifier.pipeline.training import ensembling
-    from classifier.pipeline.training.session import tokenized
+    from classifier.pipeline.training.session import tokenize_articles
     from classifier.training import fit
 
     hyper, (train, validation, test) = hyper_parameters(recipe, seed, changed), dealt(articles, seed)
@@ -172,13 +172,13 @@ def as_published(
         checkpoint.read_checkpoint(encoder),
         Tokenization.read(encoder, hyper.max_length, hyper.chunking),
     )
-    learnt, validated = (tokenized(tokenization, part, categories) for part in (train, validation))
+    learnt, validated = (tokenize_articles(tokenization, part, categories) for part in (train, validation))
     fitted = fit.fit_classifier(pretrained, learnt, validated, hyper, categories=len(categories))
     tuned = replace(pretrained, weights=fitted.weights)
     ensemble = None
     if hyper.ensemble != "none":
         ensemble = ensembling.fit_ensemble(tuned, tokenization, categories, train, validation, hyper.ensemble)
-        ensemble = ensemble and ensembling.refit_temperature(ensemble, train, validation)
+        ensemble = ensemble and ensembling.refit_with_validation(ensemble, train, validation)
     network = Labeller(tokenization, engines.for_checkpoint(tuned, len(categories)), categories)
     truth, texts = [article.category for article in test], [article.text for article in test]
 

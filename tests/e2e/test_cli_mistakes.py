@@ -189,7 +189,7 @@ def _(world):
     return "train", "--encoder", world.encoder()
 
 
-@case("train: one category only", r"all annotated articles are of one category, 'sport'; two are needed")
+@case("train: one category only", r"all annotated articles are of one category, 'sport'; at least two are needed")
 def _(world):
     world.annotated([{**row, "category": "sport"} for row in articles(30)])
     return "train", "--encoder", world.encoder()
@@ -301,7 +301,7 @@ def _(_world):
     return "train", "--set", "long_texts=chunk", "--set", "max_length=100"
 
 
-@case("tune: no trials", r"trials 0: has to be at least 1")
+@case("tune: no trials", r"trials 0: must be at least 1")
 def _(_world):
     return "tune", "--trials", 0
 
@@ -311,7 +311,7 @@ def _(world):
     return "tune", "--trials", 3, "--encoder", world.encoder()
 
 
-@case("tune: a place where no recipe can be written", r"best\.toml: cannot be written \(.+\); name another file")
+@case("tune: a place where no recipe can be written", r"best\.toml: cannot write \(.+\); name another file")
 def _(world):
     world.annotated()
     world.bytes(b"", "file")
@@ -329,7 +329,7 @@ def _(world):
     return "train", "--from", "nobody"
 
 
-@case("train: an encoder and a model to start from", r"both named; choose one of them")
+@case("train: an encoder and a model to start from", r"both set; choose one of them")
 def _(world):
     world.annotated()
     return "train", "--from", "m1", "--encoder", world.encoder()

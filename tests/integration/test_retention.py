@@ -110,7 +110,7 @@ class TestTheNextTraining:
         else:
             shutil.rmtree(found.artefact)
         assert starting_point.skip_training(workspace, (newly_annotated(workspace),), 1) is None
-        assert "m1: the snapshot of its data cannot be read" in caplog.text
+        assert "m1: cannot read the snapshot of its training data" in caplog.text
 
 
 class TestWhatIsKept:

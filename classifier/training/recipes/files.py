@@ -16,7 +16,7 @@ from classifier import atomic_files
 from classifier.exceptions import SettingsError
 from classifier.training.recipes import Recipe, hyper_parameters
 
-FOLDER = Path(__file__).parent
+DIRECTORY = Path(__file__).parent
 DEFAULT = "default"
 
 
@@ -39,7 +39,7 @@ def load_recipe(name: str | None = None, /, **changes: Any) -> Recipe:
     path = _find(name)
     values = _read(path)
     values.pop("description", None)
-    shown_name = path.stem if path.parent == FOLDER else name
+    shown_name = path.stem if path.parent == DIRECTORY else name
     try:
         recipe = hyper_parameters.recipe_of(shown_name, values)
     except SettingsError as error:
@@ -53,17 +53,17 @@ def available() -> list[DescribedRecipe]:
     """Return the project's recipes, ordered by name."""
     return [
         DescribedRecipe(path.stem, str(_read(path).get("description", "")), load_recipe(path.stem))
-        for path in sorted(FOLDER.glob("*.toml"))
+        for path in sorted(DIRECTORY.glob("*.toml"))
     ]
 
 
 def _find(name: str) -> Path:
-    project_file = FOLDER / f"{name}.toml"
+    project_file = DIRECTORY / f"{name}.toml"
     if Path(name).name == name and project_file.is_file():
         return project_file
     path = Path(name).expanduser()
     if not path.exists():
-        names = ", ".join(file.stem for file in sorted(FOLDER.glob("*.toml")))
+        names = ", ".join(file.stem for file in sorted(DIRECTORY.glob("*.toml")))
         raise SettingsError(f"recipe {name!r}: not found; give a file, or one of {names}")
     return path
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.training.batches import BUCKETS, Size, batches, bucket, count, masked, split
+from classifier.training.batches import (
+    BUCKETS,
+    BatchSize,
+    batches,
+    bucket_width,
+    count_batches,
+    mask_tokens,
+    split_batch,
+)
 
 lengths_of_articles = st.lists(st.integers(2, 512), min_size=1, max_size=120)
 
@@ -16,7 +24,9 @@ def articles(lengths):
     return [[number % 1000 + 1] * length for number, length in enumerate(lengths)], np.arange(len(lengths))
 
 
-@given(lengths_of_articles, st.builds(Size, st.integers(1, 17), st.sampled_from([0, 16, 700, 5000])), st.booleans())
+@given(
+    lengths_of_articles, st.builds(BatchSize, st.integers(1, 17), st.sampled_from([0, 16, 700, 5000])), st.booleans()
+)
 def test_every_article_comes_once_whole_and_with_its_target(lengths, size, shuffled):
     pieces, targets = articles(lengths)
     generator = np.random.default_rng(0) if shuffled else None
@@ -39,7 +49,7 @@ def test_every_article_comes_once_whole_and_with_its_target(lengths, size, shuff
 
 def test_without_shuffling_the_order_is_by_length():
     pieces, targets = articles([40, 3, 20, 3, 500, 7])
-    found = list(batches(pieces, targets, size=Size(2)))
+    found = list(batches(pieces, targets, size=BatchSize(2)))
     assert [batch.rows.tolist() for batch in found] == [[4, 0], [2, 5], [1, 3]]
     assert [batch.tokens.shape[1] for batch in found] == [512, 32, 16]
 
@@ -47,14 +57,14 @@ def test_without_shuffling_the_order_is_by_length():
 def test_weights_say_how_much_each_article_counts():
     pieces, targets = articles([40, 3, 20])
     weights = np.array([0.5, 1, 2], dtype=np.float32)
-    (batch,) = batches(pieces, targets, size=Size(4), weights=weights)
+    (batch,) = batches(pieces, targets, size=BatchSize(4), weights=weights)
     assert batch.sample_weight.tolist() == [0.5, 2, 1, 0]
 
 
 def test_a_budget_of_word_pieces_makes_few_shapes_of_about_equal_cost():
     lengths = np.random.default_rng(2).lognormal(4.8, 0.7, 2000).clip(4, 512).astype(int).tolist()
     pieces, targets = articles(lengths)
-    size = Size(64, 4096)
+    size = BatchSize(64, 4096)
     found = list(batches(pieces, targets, size=size, shuffle=np.random.default_rng(0)))
     costs = [batch.tokens.size for batch in found]
     assert np.mean(np.array(costs) >= 0.8 * 4096) > 0.9
@@ -68,7 +78,8 @@ def test_the_same_seed_gives_the_same_batches_and_another_epoch_others():
     def orders(seed):
         generator = np.random.default_rng(seed)
         return [
-            [batch.rows.tolist() for batch in batches(pieces, targets, size=Size(8), shuffle=generator)] for _ in "ab"
+            [batch.rows.tolist() for batch in batches(pieces, targets, size=BatchSize(8), shuffle=generator)]
+            for _ in "ab"
         ]
 
     first, again, other = orders(0), orders(0), orders(1)
@@ -80,7 +91,7 @@ def test_the_same_seed_gives_the_same_batches_and_another_epoch_others():
 def test_little_is_spent_on_padding():
     lengths = np.random.default_rng(2).lognormal(4.8, 0.7, 2000).clip(4, 512).astype(int).tolist()
     pieces, targets = articles(lengths)
-    found = list(batches(pieces, targets, size=Size(16), shuffle=np.random.default_rng(0)))
+    found = list(batches(pieces, targets, size=BatchSize(16), shuffle=np.random.default_rng(0)))
     computed = sum(batch.tokens.size for batch in found)
     assert sum(lengths) / computed > 0.8
     assert 16 * 512 * len(found) > 2.5 * computed, "what padding all to 512 would compute"
@@ -88,23 +99,23 @@ def test_little_is_spent_on_padding():
 
 @pytest.mark.parametrize(("length", "width"), [(1, 16), (16, 16), (17, 32), (512, 512), (900, 512)])
 def test_a_bucket_is_the_narrowest_that_holds_the_length(length, width):
-    assert bucket(length) == width
+    assert bucket_width(length) == width
 
 
-@given(lengths_of_articles, st.builds(Size, st.integers(1, 9), st.sampled_from([0, 700])), st.integers(1, 3))
+@given(lengths_of_articles, st.builds(BatchSize, st.integers(1, 9), st.sampled_from([0, 700])), st.integers(1, 3))
 def test_the_batches_of_all_epochs_are_counted_beforehand(lengths, size, epochs):
     pieces, targets = articles(lengths)
     shuffle = np.random.default_rng(3)
     dealt = sum(1 for _ in range(epochs) for _ in batches(pieces, targets, size=size, shuffle=shuffle))
-    assert count(pieces, size, epochs, np.random.default_rng(3)) == dealt
+    assert count_batches(pieces, size, epochs, np.random.default_rng(3)) == dealt
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 3))
 def test_the_parts_of_a_batch_are_equally_large_and_weigh_what_the_batch_does(size, parts, padding):
     filled = max(1, size - padding)
     pieces, targets = articles(range(2, filled + 2))
-    (batch,) = batches(pieces, targets, size=Size(size))
-    found = split(batch, parts)
+    (batch,) = batches(pieces, targets, size=BatchSize(size))
+    found = split_batch(batch, parts)
     assert len(found) == parts
     assert len({part.tokens.shape for part in found}) == 1
     assert sorted(row for part in found for row in part.rows) == list(range(filled))
@@ -118,7 +129,7 @@ def test_batches_that_are_done_are_left_out():
     whole, rest = (
         [
             batch.rows.tolist()
-            for batch in batches(pieces, targets, size=Size(3), shuffle=np.random.default_rng(1), start=start)
+            for batch in batches(pieces, targets, size=BatchSize(3), shuffle=np.random.default_rng(1), start=start)
         ]
         for start in (0, 4)
     )
@@ -130,13 +141,13 @@ MASK, CLS, SEP = 2000, 2001, 2002
 
 def of_length(*lengths, rows):
     pieces = [[CLS, *[5] * (length - 2), SEP] for length in lengths]
-    (batch,) = batches(pieces, np.zeros(len(pieces), dtype=np.int64), size=Size(rows))
+    (batch,) = batches(pieces, np.zeros(len(pieces), dtype=np.int64), size=BatchSize(rows))
     return batch
 
 
 def test_the_mask_stands_for_a_share_of_the_word_pieces_and_for_nothing_else():
     batch = of_length(400, 300, 200, rows=4)
-    seen = masked(batch, 0.1, MASK, np.random.default_rng(0))
+    seen = mask_tokens(batch, 0.1, MASK, np.random.default_rng(0))
     hidden = seen.tokens == MASK
     assert (batch.tokens[hidden] == 5).all()
     assert (seen.tokens[~hidden] == batch.tokens[~hidden]).all()
@@ -148,7 +159,7 @@ def test_the_mask_stands_for_a_share_of_the_word_pieces_and_for_nothing_else():
 @given(st.lists(st.integers(2, 20), min_size=1, max_size=5))
 def test_of_articles_that_are_masked_all_over_the_special_pieces_are_left(lengths):
     batch = of_length(*lengths, rows=6)
-    seen = masked(batch, 1.0, MASK, np.random.default_rng(0))
+    seen = mask_tokens(batch, 1.0, MASK, np.random.default_rng(0))
     for row, length in enumerate(sorted(lengths, reverse=True)):
         assert seen.tokens[row][batch.mask[row] == 1].tolist() == [CLS, *[MASK] * (length - 2), SEP]
     assert (seen.tokens[len(lengths) :] == 0).all()

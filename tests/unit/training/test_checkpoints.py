@@ -12,7 +12,7 @@ import pytest
 
 from classifier import atomic_files
 from classifier.exceptions import TrainingUnderWayError
-from classifier.training.checkpoints import KEPT_DAYS, Checkpoints, opened
+from classifier.training.checkpoints import RETENTION_DAYS, Checkpoints, open_checkpoints
 from classifier.training.training_state import EpochResult, TrainingPosition, TrainingState
 from tests.support.waiting import HANG_S
 
@@ -37,16 +37,16 @@ def same(one, other):
 
 
 def test_the_newest_state_comes_back_as_it_was(tmp_path):
-    with opened(tmp_path, "key") as saved:
+    with open_checkpoints(tmp_path, "key") as saved:
         for step in (3, 12, 100):
             saved.save(state(step, best=1))
         same(saved.newest(), state(100, best=1))
-    with opened(tmp_path, "key") as again:
+    with open_checkpoints(tmp_path, "key") as again:
         same(again.newest(), state(100, best=1))
 
 
 def test_the_last_two_states_and_their_best_weights_are_kept(tmp_path):
-    with opened(tmp_path, "key") as saved:
+    with open_checkpoints(tmp_path, "key") as saved:
         for step, best in ((1, 0), (2, 1), (3, 2), (4, 2), (5, 3)):
             saved.save(state(step, best=best))
         names = sorted(path.name for path in (tmp_path / "key").iterdir())
@@ -55,7 +55,7 @@ def test_the_last_two_states_and_their_best_weights_are_kept(tmp_path):
 
 
 def test_what_a_kill_left_half_written_is_not_read_and_goes(tmp_path):
-    with opened(tmp_path, "key") as saved:
+    with open_checkpoints(tmp_path, "key") as saved:
         saved.save(state(1))
         half = tmp_path / "key" / ".part-x"
         half.mkdir()
@@ -67,7 +67,7 @@ def test_what_a_kill_left_half_written_is_not_read_and_goes(tmp_path):
 
 @pytest.mark.parametrize("damage", ["state.safetensors", "state.json", "best"])
 def test_damaged_files_are_told_from_whole_ones(tmp_path, damage, caplog):
-    with opened(tmp_path, "key") as saved:
+    with open_checkpoints(tmp_path, "key") as saved:
         saved.save(state(1, best=1))
         saved.save(state(2, best=2))
         folder = tmp_path / "key"
@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_stops_no_training(tmp_path, monkeypatch, caplog):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    with opened(tmp_path, "key") as saved:
+    with open_checkpoints(tmp_path, "key") as saved:
         monkeypatch.setattr(atomic_files, "publish", full)
         saved.save(state(1))
         assert saved.newest() is None
@@ -117,11 +117,14 @@ def test_a_state_is_due_after_steps_or_time(tmp_path):
 
 
 def test_only_one_holds_a_training(tmp_path):
-    with opened(tmp_path, "key"), pytest.raises(TrainingUnderWayError, match=f"process {os.getpid()};"):
-        opened(tmp_path, "key").__enter__()
-    with opened(tmp_path, "key") as saved:
+    with (
+        open_checkpoints(tmp_path, "key"),
+        pytest.raises(TrainingUnderWayError, match=f"process {os.getpid()} is training"),
+    ):
+        open_checkpoints(tmp_path, "key").__enter__()
+    with open_checkpoints(tmp_path, "key") as saved:
         saved.discard()
-        with opened(tmp_path, "key"), opened(tmp_path, "other"):
+        with open_checkpoints(tmp_path, "key"), open_checkpoints(tmp_path, "other"):
             pass
 
 
@@ -129,31 +132,34 @@ def test_who_waits_for_a_training_goes_on_from_what_it_left(tmp_path, caplog):
     found = []
 
     def wait():
-        with opened(tmp_path, "key", wait=True) as saved:
+        with open_checkpoints(tmp_path, "key", wait=True) as saved:
             found.append((saved.directory / "name").read_text())
 
     waiting = threading.Thread(target=wait, daemon=True)
-    with opened(tmp_path, "key") as saved:
+    with open_checkpoints(tmp_path, "key") as saved:
         waiting.start()
         deadline = time.monotonic() + HANG_S
-        while f"by process {os.getpid()}; waiting for its end" not in caplog.text:
+        while (
+            f"process {os.getpid()} is training with the same articles and recipe; waiting for it to end"
+            not in caplog.text
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        saved.name("m")
+        saved.model_name("m")
         assert not found
     waiting.join(timeout=HANG_S)
     assert found == ["m"]
 
 
 def test_a_training_that_nobody_went_on_with_is_swept_unless_it_is_held(tmp_path):
-    long_ago = time.time() - (KEPT_DAYS + 1) * 86_400
-    with opened(tmp_path, "held"):
+    long_ago = time.time() - (RETENTION_DAYS + 1) * 86_400
+    with open_checkpoints(tmp_path, "held"):
         for name in ("held", "old", "fresh"):
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / "lock").touch()
             if name != "fresh":
                 os.utime(tmp_path / name, (long_ago, long_ago))
-        with opened(tmp_path, "key"):
+        with open_checkpoints(tmp_path, "key"):
             assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "held", "key"]
 
 
@@ -168,11 +174,11 @@ def test_a_folder_that_another_process_removes_during_the_sweep_is_skipped(tmp_p
 
     (tmp_path / ".tokens-1").mkdir()
     monkeypatch.setattr(Path, "is_dir", remove_afterwards)
-    with opened(tmp_path, "key"):
+    with open_checkpoints(tmp_path, "key"):
         assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 def test_a_models_name_stays_that_of_the_first_attempt(tmp_path):
-    with opened(tmp_path, "key") as saved:
-        assert saved.name("first") == "first"
-        assert saved.name("second") == "first"
+    with open_checkpoints(tmp_path, "key") as saved:
+        assert saved.model_name("first") == "first"
+        assert saved.model_name("second") == "first"

@@ -53,7 +53,7 @@ def test_the_epoch_to_keep_was_the_last_one_when_it_became_so():
     ("scores", "epochs"), [([], 0), ([0.1], 0), ([0.1, 0.2], 0), ([0.9, 0.9], 1), ([0.9, 0.1, 0.89], 2)]
 )
 def test_patience_counts_the_epochs_that_have_not_bettered_the_highest_score(scores, epochs):
-    assert early_stopping.since_best(history(*scores)) == epochs
+    assert early_stopping.epochs_since_best(history(*scores)) == epochs
 
 
 @pytest.fixture(scope="module")

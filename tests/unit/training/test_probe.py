@@ -51,7 +51,7 @@ def empty_head(categories):
 def probed(encoder, data, categories, weights=None, onto=None):
     counting = np.ones(categories, dtype=np.float32) if weights is None else weights
     network = network_of(encoder, categories, **(empty_head(categories) if onto is None else onto))
-    return probe.head(network, data, categories, weights=counting, seed=0)
+    return probe.fit_probe(network, data, categories, weights=counting, seed=0)
 
 
 @pytest.mark.parametrize("categories", [2, 3, 4])
@@ -106,17 +106,17 @@ def test_it_reads_the_beginning_of_an_articles_first_chunk(encoder, monkeypatch)
     long, short = [CLS, *[7] * 100, SEP], [CLS, 8, SEP]
     data = TokenizedArticles([long, [CLS, 9, SEP], short], np.array([0, 1]), np.array([0, 0, 1]))
     probed(encoder, data, 2)
-    assert set(seen) == {(CLS, *[7] * (probe.BEGINNING - 2), SEP), tuple(short)}
+    assert set(seen) == {(CLS, *[7] * (probe.MAX_LENGTH - 2), SEP), tuple(short)}
 
 
 def test_of_many_articles_it_reads_the_same_share_of_each_category_and_one_at_least(monkeypatch):
-    monkeypatch.setattr(probe, "ARTICLES", 100)
+    monkeypatch.setattr(probe, "MAX_ARTICLES", 100)
     targets = np.repeat([0, 1, 2], [799, 200, 1])
-    drawn = probe._drawn(targets, np.random.default_rng(0))
+    drawn = probe._sample(targets, np.random.default_rng(0))
     assert np.bincount(targets[drawn]).tolist() == [80, 20, 1]
     assert len(set(drawn)) == len(drawn)
     few = np.repeat([0, 1], [60, 40])
-    assert probe._drawn(few, np.random.default_rng(0)).tolist() == list(range(100))
+    assert probe._sample(few, np.random.default_rng(0)).tolist() == list(range(100))
 
 
 def test_rare_categories_count_as_the_training_has_them_count(encoder):

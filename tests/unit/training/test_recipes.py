@@ -127,7 +127,7 @@ def test_an_assignment_without_a_known_key_is_refused(assignment, message):
 def test_the_projects_recipes_give_every_value_its_reason(name):
     assert name in {described.name for described in files.available()}
     assert files.load_recipe(name).name == name
-    lines = (files.FOLDER / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+    lines = (files.DIRECTORY / f"{name}.toml").read_text(encoding="utf-8").splitlines()
     reasons = dict(re.match(r"(\w+) = [^#]+(# .+)?$", line).groups() for line in lines if line)
     assert reasons.keys() <= {*hyper_parameters.KEYS, "description"}
     assert all(reasons[key] for key in reasons if key != "description")

@@ -25,7 +25,7 @@ def key(tmp_path, monkeypatch):
     )
 
     def of(train=ARTICLES, recipe=Recipe(), dtype="float32"):  # noqa: B008 - it is frozen
-        return training_state.key(encoder, train, ARTICLES, recipe, categories=("a", "b"), dtype=dtype)
+        return training_state.training_key(encoder, train, ARTICLES, recipe, categories=("a", "b"), dtype=dtype)
 
     return of
 
