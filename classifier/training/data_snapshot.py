@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 FILE = "snapshot.parquet"
 
 Facts = frozenset[tuple[int, bytes, str]]
-"""Articles as (id, sha256 of the text, category): after a change of text or category, an article is another one."""
+"""Articles as (id, sha256 of the text, category), so that an article with another text or category is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,6 @@ def read_texts(directory: Path) -> SnapshotTexts | None:
     return SnapshotTexts(columns["article_id"], columns["text_sha256"], columns.get("fingerprint"))
 
 
-def count_new(articles: Iterable[AnnotatedArticle], known: Facts) -> int:
+def count_new(articles: Iterable[AnnotatedArticle], snapshot: Facts) -> int:
     """Return how many articles are not in the snapshot, or are there with another text or category."""
-    return sum(fact not in known for fact in facts(articles))
+    return sum(fact not in snapshot for fact in facts(articles))

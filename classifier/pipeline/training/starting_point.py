@@ -126,14 +126,14 @@ def skip_training(
     if last is None:
         return None
     try:
-        known = data_snapshot.read_snapshot(registry.open_artefact(last).directory)
+        snapshot = data_snapshot.read_snapshot(registry.open_artefact(last).directory)
     except (FileNotFoundError, ArtefactError) as error:
         log.warning(
             "%s: cannot read the snapshot of its training data (%s); training as if all annotations were new",
             last.name, error,
         )  # fmt: skip
         return None
-    if (new := sum(data_snapshot.count_new(articles, known) for articles in parts)) >= minimum:
+    if (new := sum(data_snapshot.count_new(articles, snapshot) for articles in parts)) >= minimum:
         log.info("%d new annotations since %s", new, last.name)
         return None
     reason = f"{new} new annotations since {last.name}, fewer than the minimum of {minimum}"
