@@ -1,47 +1,48 @@
 """# Retrain the classifier
 
-Trains a candidate on the annotated articles of the train split, measures it on the test split beside
-a TF-IDF baseline, and makes it champion if the gate finds that it has earned it: proof, on the same test
-articles, that it is not worse than the champion by more than a margin. The asset `champion-model` then
-starts `label_articles`.
+Trains a candidate on the annotated articles of the train split, evaluates it on the test split next to a TF-IDF
+baseline, and promotes it if the gate passes it. The gate requires proof, on the same test articles, that the candidate
+is not worse than the champion by more than a margin. The asset `champion-model` then starts `label_articles`.
 
-With `require_approval`, a person is asked before a promotion, in *Required Actions*: the question shows the
-verdict, the differences, and how many labels would change. Without an answer in twelve hours the champion
-stays. The answer is to that question alone: if the champion, one of the two evaluations or the verdict is another by
-then, `promote` fails and says so. Clear `judge` with what follows it, and the question is asked anew.
+If `require_approval` is set, a person is asked before a promotion, in *Required Actions*. The question shows the
+verdict, the differences, and how many labels would change. Without an answer within twelve hours the champion stays.
+An answer holds for that question only: if the champion, an evaluation or the verdict has changed since, `promote` fails
+and says so. Clear `judge` and the tasks after it to ask again.
 
-**Runs** every night at two (UTC). The training task waits in the pool `gpu` and runs in the queue
-`gpu`, so one model trains at a time.
+**Runs** every night at two (UTC). The training task waits in the pool `gpu` and runs in the queue `gpu`, so one model
+trains at a time.
 
-**How** is said by a recipe (`classifier recipes` lists them; a file's path does, too), and by the parameters that
-are set besides. It starts from the encoder, or with `from` from a model: `champion` goes on from the present one.
+**Hyper-parameters** come from a recipe: `classifier recipes` lists the project's, and the path of a file works, too.
+`hyper_parameters` overrides single values; `classifier recipes --keys` documents every key. The training starts from
+the encoder or, if `from` is set, from a model: `champion` continues from the present champion.
 
-**Skipped** is the whole run where fewer than `min_new_annotations` have come since the last model that was decided
-on; the log of `train` says how many. Set it to 0 to train all the same, with another recipe for instance.
+**Skipped**: if fewer than `min_new_annotations` annotations are new since the last model that was decided on, the whole
+run is skipped. The log of `train` says how many are new. Set the parameter to 0 to train anyway, for instance with
+another recipe.
 
-**Without a training**: with `candidate`, the name of a model that is there, it is measured, judged and decided on as
-one that was just trained; `reason` says why, and is kept with the decision. The classifier's page does this.
+**Without a training**: if `candidate` names an existing model, the run evaluates it and decides on it like a newly
+trained one. `reason` is stored with the decision. The classifier's page starts such runs.
 
-**Again** is always safe: a training that dies goes on from its last saved state when the task is retried or
-cleared, and ends in the same weights. With other articles or parameters it starts afresh. A candidate that
-has been trained is not trained again when a later task is cleared. `evaluate`, `judge` and `promote` keep what they
-have measured chunk by chunk, so a retry, or a run that is cleared, continues where it was.
+**Again** is always safe. If `train` dies, a retry or a cleared task resumes from the last saved state and ends with the
+same weights. With other articles or parameters it starts from the beginning. Clearing a later task does not train the
+candidate again. `evaluate`, `judge` and `promote` store their results chunk by chunk, so a retry continues after the
+last stored chunk.
 
-**While it runs** the task's log says every quarter of a minute where it stands, `classifier status` too, and the
-table `training_metrics` has the curves. The finished model's folder has them as `learning-curves.svg`.
+**While it runs**, the task's log shows the progress every 15 seconds, `classifier status` shows it too, and the table
+`training_metrics` has the curves. The finished model's folder has them as `learning-curves.svg`.
 
-**When it fails** the task's last line says why. No annotated article, or all of one category: ingest
-annotations first. An encoder that cannot be loaded: see `CLASSIFIER_ENCODER`. `announce` is skipped where the
-champion stays; `classifier promotions` shows the reason. `decline` runs only where a person said no, or nobody
-said anything. A candidate that does not beat the baseline is a warning in the logs of `evaluate` and `announce`, and
-in what they return: `beats_baseline`, `verdict`.
+**When it fails**, the task's last line says why. No annotated article, or all of one category: ingest annotations
+first. An encoder that cannot be loaded: see `CLASSIFIER_ENCODER`. If the champion stays, `announce` is skipped;
+`classifier promotions` shows the reason. `decline` runs only if the approver rejected the candidate or did not answer.
+If a candidate does not beat the baseline, `evaluate` and `announce` log a warning and return it: `beats_baseline`,
+`verdict`.
 
-**At the end** `prune` deletes labels and files of old models, as `CLASSIFIER_KEEP_MODELS` says; the champion, those
-before it and what waits for its decision stay. It runs whatever became of the candidate. If it fails, people are
-alerted, and the run's own result stands: the next night tries again.
+**At the end** `prune` deletes labels and files of old models according to `CLASSIFIER_KEEP_MODELS`. It keeps the
+champion, the previous champions and the models that wait for a decision. It runs whatever happened to the candidate. If
+it fails, it sends an alert and the run's own result stands: the next night tries again.
 
-**Affects** every reader of `article_labels`: a new champion's labels replace the old one's as they are
-written. `classifier rollback` brings the old one's back at once.
+**Affects** every reader of `article_labels`: a new champion's labels replace the old ones as they are written.
+`classifier rollback` restores the old champion's labels at once.
 """
 
 from __future__ import annotations
@@ -55,10 +56,12 @@ from classifier_airflow.promotion_tasks import ANSWER, Approval
 from classifier_airflow.task_defaults import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE, MEASURING_TIMEOUT
 from pendulum import datetime
 
+from classifier.training.recipes import hyper_parameters
+
 
 @task(pool=GPU_POOL, queue=GPU_QUEUE, executor_config=with_gpu(), retries=2, execution_timeout=timedelta(hours=6))
 def train(params=None) -> str:
-    """Train a candidate and return its name, or that of the one that is named; skip where too little is new."""
+    """Train a candidate, or use the one that the run names, and return its name; skip if too little is new."""
     from airflow.sdk.exceptions import AirflowSkipException
     from classifier_airflow import lineage, metrics
     from classifier_airflow.workspace import log_training, workspace
@@ -69,13 +72,9 @@ def train(params=None) -> str:
 
     if params["candidate"]:
         return model_details.describe_model(workspace(), params["candidate"]).name
-    wanted = (
-        "epochs", "batch_size", "batch_tokens", "learning_rate", "max_length", "long_articles", "stride", "max_chunks",
-        "patience", "seed", "precision", "ensemble",
-    )  # fmt: skip
     report = candidate.train(
         workspace(),
-        files.load_recipe(params["recipe"], **{name: params[name] for name in wanted}),
+        files.load_recipe(params["recipe"], **params["hyper_parameters"]),
         encoder_name=params["encoder"],
         start_from=params["from"],
         min_new_annotations=params["min_new_annotations"],
@@ -91,7 +90,7 @@ def train(params=None) -> str:
 
 @task(execution_timeout=MEASURING_TIMEOUT)
 def evaluate(model: str) -> dict[str, float | bool | str]:
-    """Measure the candidate on the test split, and return its figures and the baseline's."""
+    """Evaluate the candidate on the test split, and return its metrics and the baseline's."""
     from classifier_airflow import metrics
     from classifier_airflow.workspace import workspace
 
@@ -113,40 +112,40 @@ def evaluate(model: str) -> dict[str, float | bool | str]:
 
 @task(execution_timeout=MEASURING_TIMEOUT)
 def judge(model: str, params=None) -> dict:
-    """Ask the gate, label a sample as a trial, and return what an approval has to show."""
+    """Apply the gate, measure label churn on a sample, and return what an approver has to see."""
     from classifier_airflow import metrics, promotion_tasks
     from classifier_airflow.workspace import workspace
 
-    judged = promotion_tasks.judge(workspace(), model, params)
-    metrics.judged(judged["verdict"])
-    return judged
+    gate_result = promotion_tasks.judge(workspace(), model, params)
+    metrics.judged(gate_result["verdict"])
+    return gate_result
 
 
 @task.branch
-def ask(judged: dict, params=None) -> str:
-    """Go by way of a person where one is wanted and there is something to decide."""
-    return "approve" if params["require_approval"] and judged["verdict"] == "promote" else "promote"
+def ask(gate_result: dict, params=None) -> str:
+    """Return the next task: `approve` if the run requires an approval and the gate passed the candidate."""
+    return "approve" if params["require_approval"] and gate_result["verdict"] == "promote" else "promote"
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=MEASURING_TIMEOUT)
-def promote(model: str, judged: dict, params=None, ti=None, dag_run=None) -> bool:
-    """Decide, and return whether the candidate is the champion now."""
+def promote(model: str, gate_result: dict, params=None, ti=None, dag_run=None) -> bool:
+    """Decide, and return whether the candidate is now the champion."""
     from classifier_airflow import alerts, metrics, promotion_tasks
     from classifier_airflow.workspace import workspace
 
     answer = ti.xcom_pull(task_ids="approve", key=ANSWER)
     promoted = promotion_tasks.promote(
-        workspace(), model, judged, params, answer, asked_by=dag_run.triggering_user_name
+        workspace(), model, gate_result, params, answer, asked_by=dag_run.triggering_user_name
     )
     metrics.standing()
     if not promoted:
-        alerts.held(judged)
+        alerts.held(gate_result)
     return promoted
 
 
 @task(outlets=[CHAMPION])
 def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bool):
-    """Tell whoever waits for a champion, if there is a new one."""
+    """Update the asset of the champion if there is a new champion; else skip."""
     import logging
 
     from airflow.sdk.exceptions import AirflowSkipException
@@ -155,13 +154,13 @@ def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bo
         logging.INFO if figures["beats_baseline"] else logging.WARNING, "%s: %s", model, figures["verdict"]
     )
     if not promoted:
-        raise AirflowSkipException("the champion stays; classifier promotions says why")
+        raise AirflowSkipException("the champion stays; for the reason, run: classifier promotions")
     yield Metadata(CHAMPION, {"model": model, **figures})
 
 
 @task(trigger_rule=TriggerRule.ALL_SKIPPED)
 def decline(ti=None):
-    """Keep that a person turned the candidate down, or that nobody answered; skip where nothing was trained."""
+    """Store that the approver rejected the candidate or did not answer; skip if nothing was trained."""
     from classifier_airflow import promotion_tasks
     from classifier_airflow.workspace import workspace
 
@@ -170,7 +169,7 @@ def decline(ti=None):
 
 @teardown
 def prune() -> dict[str, float] | None:
-    """Delete old models' labels and files, as the settings say; return how much."""
+    """Delete old models' labels and files according to the settings; return how much was deleted."""
     from dataclasses import asdict
 
     from classifier_airflow.workspace import workspace
@@ -186,142 +185,95 @@ def prune() -> dict[str, float] | None:
     start_date=datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    # The tasks' time-outs add up to 34 h: 6 of `train`, 4 each of `evaluate`, `judge` and `promote`, 12 for the answer
-    # of people, 1 each of the other four. The rest is for retries, and for the wait in the pool. A run that reaches
-    # this limit skips what is left, `prune` included, and alerts nobody.
+    # The tasks' time-outs add up to 34 h: 6 for `train`, 4 each for `evaluate`, `judge` and `promote`, 12 for the
+    # approver's answer, 1 each for the other four. The remaining time is for retries and for the wait in the pool. A
+    # run that reaches this limit skips its remaining tasks, `prune` included, and sends no alert.
     dagrun_timeout=timedelta(hours=48),
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["classifier"],
     params={
         "recipe": Param(
-            None, type=["null", "string"], description="A recipe's name, or its file; the default one without."
+            None,
+            type=["null", "string"],
+            description="Name or file of a recipe. If empty: the recipe `default`.",
+        ),
+        "hyper_parameters": Param(
+            {},
+            description='Hyper-parameters that differ from the recipe, such as {"epochs": 3, "max_length": 256}.',
+            description_md="Hyper-parameters that differ from the recipe, such as "
+            f'`{{"epochs": 3, "max_length": 256}}`.\n\n{hyper_parameters.markdown_table()}',
+            **hyper_parameters.json_schema(),
         ),
         "encoder": Param(
-            None, type=["null", "string"], description="Hub id or directory; CLASSIFIER_ENCODER without one."
+            None,
+            type=["null", "string"],
+            description="Hub id or directory of the encoder to start from. If empty: CLASSIFIER_ENCODER.",
         ),
         "from": Param(
             None,
             type=["null", "string"],
-            description='Model to start from instead: its name, or "champion"; the encoder while there is none.',
+            description='Model to start from: its name, or "champion". If there is no champion: the encoder.',
         ),
         "candidate": Param(
-            None, type=["null", "string"], description="Model to measure and decide on, instead of training one."
+            None,
+            type=["null", "string"],
+            description="Existing model to evaluate and decide on; if set, nothing is trained.",
         ),
-        "reason": Param(None, type=["null", "string"], description="Why that model; kept with the decision."),
+        "reason": Param(
+            None, type=["null", "string"], description="Reason for this candidate; stored with the decision."
+        ),
         "min_new_annotations": Param(
             1,
             type="integer",
             minimum=0,
-            description="Skip where fewer have come since the last model was decided on; 0 always trains.",
-        ),
-        "epochs": Param(
-            None, type=["null", "integer"], minimum=1, description="Passes over the train split; the recipe's without."
-        ),
-        "batch_size": Param(
-            None, type=["null", "integer"], minimum=1, description="Articles a step; the recipe's without."
-        ),
-        "batch_tokens": Param(
-            None,
-            type=["null", "integer"],
-            minimum=0,
-            description="Word pieces a step at most, 0 for no such bound; the recipe's without.",
-        ),
-        "learning_rate": Param(
-            None,
-            type=["null", "number"],
-            exclusiveMinimum=0,
-            description="Peak; 5e-5 suits DistilBERT-base, 2e-4 a small one; the recipe's without.",
-        ),
-        "max_length": Param(
-            None,
-            type=["null", "integer"],
-            minimum=8,
-            maximum=512,
-            description="Word pieces after which a text is cut off, or of a chunk; the recipe's without.",
-        ),
-        "long_articles": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, "truncate", "chunk"],
-            description="Cut long articles off, or read them in chunks; the recipe's without.",
-        ),
-        "stride": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            description="Word pieces from a chunk's beginning to the next one's; the recipe's without.",
-        ),
-        "max_chunks": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            maximum=64,
-            description="Chunks of an article at most, the rest is cut off; the recipe's without.",
-        ),
-        "patience": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            description="Epochs without improvement before it stops; the recipe's without.",
-        ),
-        "seed": Param(
-            None, type=["null", "integer"], minimum=0, description="Seed of all that is random; the recipe's without."
-        ),
-        "precision": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, "auto", "float32", "mixed_bfloat16", "mixed_float16"],
-            description="Number format of the training; the recipe's without.",
-        ),
-        "ensemble": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, "none", "linear", "style"],
-            description="Have a linear classifier on TF-IDF answer beside the network, style to tell authors apart; "
-            "the recipe's without.",
+            description="Skip if fewer annotations are new since the last model that was decided on; 0 always trains.",
         ),
         "target_precision": Param(
             None,
             type=["null", "number"],
             minimum=0,
             exclusiveMaximum=1,
-            description="Precision wanted of labels; where it is not sure enough, it abstains. The setting's without.",
+            description="Precision that labels must reach: the model abstains below the confidence that reaches it. "
+            "0: it never abstains. If empty: CLASSIFIER_TARGET_PRECISION.",
         ),
         "require_approval": Param(
-            False, type="boolean", description="Ask a person before a promotion; no answer keeps the champion."
+            False,
+            type="boolean",
+            description="Ask a person before a promotion; without an answer the champion stays.",
         ),
         "gate": Param(
             {},
             type="object",
-            description='Margins of the gate that differ, such as {"macro_f1": 0.02, "policy": "superior"}.',
+            description='Margins of the gate that differ from the defaults, such as {"macro_f1": 0.02, '
+            '"policy": "superior"}.',
         ),
         "churn_sample": Param(
-            500, type="integer", minimum=1, description="Articles that the candidate labels as a trial."
+            500, type="integer", minimum=1, description="Number of articles on which the label churn is measured."
         ),
     },
 )
 def retrain_classifier():
     candidate = train()
     figures = evaluate(candidate)
-    judged = judge(candidate)
-    figures >> judged
-    decision = promote(candidate, judged)
+    gate_result = judge(candidate)
+    figures >> gate_result
+    decision = promote(candidate, gate_result)
     approve = Approval(
         task_id="approve",
         subject="Promote {{ ti.xcom_pull(task_ids='judge')['model'] }}?",
         body="{{ ti.xcom_pull(task_ids='judge')['question'] }}",
         defaults=Approval.REJECT,
         response_timeout=timedelta(hours=12),
-        # an answer that reaches the scheduler before the end of the process that asked does is lost: it asks again
+        # an answer that reaches the scheduler before the end of the process that asked is lost: a retry asks again
         retries=10,
         retry_delay=timedelta(seconds=5),
     )
-    # a rejection skips what follows `approve` directly: so `decline` follows `promote`
-    ask(judged) >> [approve, decision]
+    # a rejection skips the direct successors of `approve`: so `decline` follows `promote`
+    ask(gate_result) >> [approve, decision]
     declined = decline()
     approve >> decision >> declined
-    # a teardown: it runs last whatever came of the others, and neither fails the run nor hides that another has
+    # a teardown runs last whatever the others' states, and neither fails the run nor hides another task's failure
     [announce(candidate, figures, promoted=decision), declined] >> prune()
 
 

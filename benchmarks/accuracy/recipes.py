@@ -7,7 +7,7 @@ BBC is dealt anew with every seed: seven tenths train, a tenth validates, a fift
 test articles; a tenth of their train articles validate, C50's newest ones, since its test articles are newer still.
 
     python -m benchmarks.accuracy.recipes bbc --seeds 3 --out benchmarks/results/recipe-bbc.json
-    python -m benchmarks.accuracy.recipes c50 --set long_articles=chunk max_length=128 stride=126 max_chunks=4
+    python -m benchmarks.accuracy.recipes c50 --set long_texts=chunk max_length=128 stride=126 max_chunks=4
 
 With `--as-published`, near-duplicates on both sides of a published split and repeated test articles stay, as in the
 figures that the literature has. None of it goes through a database, which would not let them.
@@ -163,7 +163,7 @@ def as_published(
     from classifier.model import checkpoint
     from classifier.model.tokenization import Tokenization
     from classifier.pipeline.training import ensembling
-    from classifier.pipeline.training.session import tokenized
+    from classifier.pipeline.training.session import tokenize_articles
     from classifier.training import fit
 
     hyper, (train, validation, test) = hyper_parameters(recipe, seed, changed), dealt(articles, seed)
@@ -172,13 +172,13 @@ def as_published(
         checkpoint.read_checkpoint(encoder),
         Tokenization.read(encoder, hyper.max_length, hyper.chunking),
     )
-    learnt, validated = (tokenized(tokenization, part, categories) for part in (train, validation))
+    learnt, validated = (tokenize_articles(tokenization, part, categories) for part in (train, validation))
     fitted = fit.fit_classifier(pretrained, learnt, validated, hyper, categories=len(categories))
     tuned = replace(pretrained, weights=fitted.weights)
     ensemble = None
     if hyper.ensemble != "none":
         ensemble = ensembling.fit_ensemble(tuned, tokenization, categories, train, validation, hyper.ensemble)
-        ensemble = ensemble and ensembling.refit_temperature(ensemble, train, validation)
+        ensemble = ensemble and ensembling.refit_with_validation(ensemble, train, validation)
     network = Labeller(tokenization, engines.for_checkpoint(tuned, len(categories)), categories)
     truth, texts = [article.category for article in test], [article.text for article in test]
 

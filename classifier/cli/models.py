@@ -1,4 +1,4 @@
-"""The commands `classifier models …`."""
+"""Define the commands `classifier models …`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = typer.Typer(help="Models: list them, show one, import one.", invoke_withou
 
 @app.callback()
 def models(context: typer.Context, json: Json = False) -> None:
-    """List every model, newest first; or show or import one."""
+    """List all models, newest first."""
     if context.invoked_subcommand is None:
         from classifier.pipeline.monitoring import status
 
@@ -24,10 +24,12 @@ def models(context: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def show(
-    model: Annotated[str | None, typer.Argument(help='A model\'s name or "champion"; the newest by default.')] = None,
+    model: Annotated[
+        str | None, typer.Argument(help='Name of a model, or "champion"; by default the newest model.')
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show how a model came about, what it reached, and what was decided."""
+    """Show a model's training, its metrics, and the decisions about it."""
     from classifier.pipeline.promotion import model_details
 
     render.model(model_details.describe_model(_workspace(), model), json)
@@ -37,17 +39,17 @@ def show(
 def import_(
     source: Annotated[str, typer.Argument(help="Directory or hub id of a fine-tuned DistilBERT classifier.")],
     categories: Annotated[
-        str | None, typer.Option(help="Names of its categories, with commas, in the order of its outputs.")
+        str | None, typer.Option(help="Names of its categories in the order of its outputs, separated by commas.")
     ] = None,
     max_length: Annotated[
-        int | None, typer.Option(help="Word pieces after which a text is cut off; its tokenizer's by default.")
+        int | None, typer.Option(help="Maximum word pieces of a text; by default its tokenizer's.")
     ] = None,
     target_precision: TargetPrecision = None,
     json: Json = False,
 ) -> None:
-    """Take in a model that was trained elsewhere, as a candidate: then evaluate and promote it.
+    """Import a model that was trained elsewhere as a candidate, which can then be evaluated and promoted.
 
-    It has to be a DistilBertForSequenceClassification of Hugging Face, with safetensors and a tokenizer.
+    It must be a Hugging Face DistilBertForSequenceClassification with safetensors and a tokenizer.
 
     Example: `classifier models import ./my-finetuned-distilbert`
     """

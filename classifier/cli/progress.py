@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from classifier.training.fit import Progress as TrainingProgress
+    from classifier.training.fit import TrainingProgress
 
 STDERR = Console(stderr=True)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from classifier.pipeline.review.review_queue import ReviewStatus
     from classifier.review.sheet import InvalidRow
     from classifier.training.recipes.files import DescribedRecipe
+    from classifier.training.recipes.hyper_parameters import HyperParameter
 
 STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
 
@@ -265,6 +266,17 @@ def recipes(found: Sequence[DescribedRecipe], as_json: bool) -> None:
     table = _table("Recipes", "name", *(name.replace("_", " ") for name in shown), "for")
     for one in found:
         table.add_row(one.name, *(f"{getattr(one.recipe, name):g}" for name in shown), one.description)
+    _print_wide(table)
+
+
+def hyper_parameters(rows: Sequence[HyperParameter], as_json: bool) -> None:
+    """Print the hyper-parameters of a recipe with their defaults, allowed values and meaning."""
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    table = Table("key", "default", "allowed", "meaning", title="Hyper-parameters", title_justify="left")
+    for row in rows:
+        table.add_row(row.key, str(row.default), row.allowed, escape(row.help))
     _print_wide(table)
 
 

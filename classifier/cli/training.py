@@ -1,4 +1,4 @@
-"""The commands `train`, `tune` and `recipes`."""
+"""Define the commands `train`, `tune` and `recipes`."""
 
 from __future__ import annotations
 
@@ -11,92 +11,46 @@ from classifier.cli import progress, render
 from classifier.cli.common import Json, TargetPrecision, checked_precision
 from classifier.cli.common import workspace as _workspace
 
+EncoderName = Annotated[str | None, typer.Option("--encoder", help="Encoder to start from: a hub id or a directory.")]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help='Model to start from: its name, or "champion". While there is no champion, the encoder is used.',
+    ),
+]
+
 
 def train(
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or file; see: classifier recipes.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Encoder to start from: a hub id or a directory.")] = None,
-    start_from: Annotated[
-        str | None, typer.Option("--from", help='Model to start from: its name, or "champion", or else the encoder.')
+    recipe: Annotated[str | None, typer.Option(help="Name or file of a recipe; see: classifier recipes.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Hyper-parameter that differs from the recipe, such as epochs=3; repeatable. "
+            "See: classifier recipes --keys.",
+        ),
     ] = None,
+    encoder: EncoderName = None,
+    start_from: StartFrom = None,
     min_new_annotations: Annotated[
-        int, typer.Option(min=0, help="Do not train where fewer have come since the last model was decided on.")
+        int, typer.Option(min=0, help="Skip if fewer annotations are new since the last model that was decided on.")
     ] = 0,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the train split; it may stop earlier.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Articles a step.")] = None,
-    batch_tokens: Annotated[int | None, typer.Option(help="Word pieces a step at most; 0 for no such bound.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak; 5e-5 suits DistilBERT-base, 2e-4 a small one.")
-    ] = None,
-    warmup: Annotated[float | None, typer.Option(help="Share of the steps before the peak.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="AdamW's.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="The encoder's.")] = None,
-    masking: Annotated[float | None, typer.Option(help="Share of the word pieces hidden at each step.")] = None,
-    max_length: Annotated[
-        int | None, typer.Option(help="Word pieces after which a text is cut off, or of a chunk.")
-    ] = None,
-    long_articles: Annotated[
-        str | None, typer.Option(help="truncate, or chunk: read on in chunks, whose mean logit by length counts.")
-    ] = None,
-    stride: Annotated[int | None, typer.Option(help="Word pieces from a chunk's beginning to the next one's.")] = None,
-    max_chunks: Annotated[int | None, typer.Option(help="Chunks of an article at most; the rest is cut off.")] = None,
-    patience: Annotated[int | None, typer.Option(help="Epochs without improvement before it stops.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all that is random.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, float32, mixed_bfloat16 or mixed_float16.")] = None,
-    class_weights: Annotated[
-        str | None, typer.Option(help="none, or balanced: each category counts the same, however rare.")
-    ] = None,
-    head: Annotated[str | None, typer.Option(help="How a new head starts: probe, fitted first, or random.")] = None,
-    frozen_layers: Annotated[
-        int | None, typer.Option(help="Layers from the bottom that stay as they are, the embeddings with them.")
-    ] = None,
-    layer_decay: Annotated[
-        float | None, typer.Option(help="Learning rate of a layer as a share of the one above it; 1 for all alike.")
-    ] = None,
-    label_smoothing: Annotated[float | None, typer.Option(help="Share of the target for all categories.")] = None,
-    ema_decay: Annotated[
-        float | None, typer.Option(help="Keep the weights' moving average, which remembers this much a step.")
-    ] = None,
-    ensemble: Annotated[
-        str | None,
-        typer.Option(help="Who answers beside the network: linear, on words; style, to tell authors apart; or none."),
-    ] = None,
     target_precision: TargetPrecision = None,
     json: Json = False,
 ) -> None:
     """Train a candidate on the annotated articles of the train split.
 
-    The recipe gives every hyper-parameter; the options override it one by one.
+    The recipe sets every hyper-parameter; --set overrides single ones. If a training of the same articles and recipe
+    was interrupted, it resumes.
 
-    Example: `classifier train --recipe bbc --seed 1`
+    Example: `classifier train --recipe bbc --set seed=1 --set epochs=3`
     """
     from classifier.pipeline.training import candidate
-    from classifier.training.recipes import files
+    from classifier.training.recipes import files, hyper_parameters
 
-    chosen = files.load_recipe(
-        recipe,
-        epochs=epochs,
-        batch_size=batch_size,
-        batch_tokens=batch_tokens,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        weight_decay=weight_decay,
-        dropout=dropout,
-        masking=masking,
-        max_length=max_length,
-        long_articles=long_articles,
-        stride=stride,
-        max_chunks=max_chunks,
-        patience=patience,
-        seed=seed,
-        precision=precision,
-        class_weights=class_weights,
-        head=head,
-        frozen_layers=frozen_layers,
-        layer_decay=layer_decay,
-        label_smoothing=label_smoothing,
-        ema_decay=ema_decay,
-        ensemble=ensemble,
-    )
+    chosen = files.load_recipe(recipe, **hyper_parameters.parse_assignments(changes or []))
     with progress.training(quiet=json) as on_progress:
         report = candidate.train(
             _workspace(),
@@ -111,19 +65,19 @@ def train(
 
 
 def tune(
-    trials: Annotated[int, typer.Option(help="Trials of the study, those of other workers among them.")],
-    recipe: Annotated[str | None, typer.Option(help="Recipe to better; see: classifier recipes.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Encoder to start from: a hub id or a directory.")] = None,
-    start_from: Annotated[
-        str | None, typer.Option("--from", help='Model to start from: its name, or "champion", or else the encoder.')
+    trials: Annotated[int, typer.Option(help="Trials of the study, including those of other workers.")],
+    recipe: Annotated[str | None, typer.Option(help="Recipe to improve; see: classifier recipes.")] = None,
+    encoder: EncoderName = None,
+    start_from: StartFrom = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File of the best recipe.", show_default="CLASSIFIER_HOME/recipes/STUDY.toml")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File of the best recipe; below the home without.")] = None,
     json: Json = False,
 ) -> None:
     """Search for better hyper-parameters, and write the best as a recipe.
 
-    Any number of workers share the trials by running the same command. Killed, it goes on with the same command.
-    The validation split decides; the test split is not looked at.
+    Any number of workers share the trials by running the same command. If a worker is killed, the same command resumes
+    its trial. The validation split decides; the test split is not read.
 
     Example: `classifier tune --trials 20 --recipe bbc`
     """
@@ -144,8 +98,17 @@ def tune(
     render.show(report, json, title="Tuned")
 
 
-def recipes(json: Json = False) -> None:
-    """List the recipes that come with the project; their files say why for each value."""
-    from classifier.training.recipes import files
+def recipes(
+    keys: Annotated[bool, typer.Option("--keys", help="List every hyper-parameter with its default instead.")] = False,
+    json: Json = False,
+) -> None:
+    """List the recipes of the project; each file gives a reason for every value.
 
-    render.recipes(files.available(), json)
+    Example: `classifier recipes --keys`
+    """
+    from classifier.training.recipes import files, hyper_parameters
+
+    if keys:
+        render.hyper_parameters(hyper_parameters.describe_keys(), json)
+    else:
+        render.recipes(files.available(), json)

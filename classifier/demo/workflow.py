@@ -19,10 +19,7 @@ from classifier.workspace import Workspace
 
 TRAINING: Mapping[str, Any] = {
     "recipe": "default",  # half of the recipe r8's epochs and time are enough to see it work
-    "epochs": 2,
-    "learning_rate": 1e-4,
-    "max_length": 128,
-    "ensemble": "linear",
+    "hyper_parameters": {"epochs": 2, "learning_rate": 1e-4, "max_length": 128, "ensemble": "linear"},
     "min_new_annotations": 0,  # a second demo shows a training, too
 }
 

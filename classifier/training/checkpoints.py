@@ -1,12 +1,12 @@
-"""Keep a training's state on the disk, so that one that was killed goes on.
+"""Save a training's state to the disk, so that a training that was killed can resume.
 
-    HOME/checkpoints/KEY/lock           held while the training runs; goes with the process
-                         name           of the model that it will become
-                         step-00000120.0002/   steps done and the epoch that comes: state.safetensors, state.json
+    HOME/checkpoints/KEY/lock           held while the training runs; the kernel releases it with the process
+                         name           of the model that the training will produce
+                         step-00000120.0002/   steps done and the next epoch: state.safetensors, state.json
                          best-0002.safetensors
 
-A state gets its name when it is complete and on the disk. The one before it stays, for the case that it
-is damaged. What is left of other trainings is swept after a week.
+A state is renamed to its final name once it is complete and on the disk. The previous state is kept in case the newest
+one is damaged. The folders of abandoned trainings are deleted after a week.
 """
 
 from __future__ import annotations
@@ -34,61 +34,61 @@ from classifier.training.training_state import FORMAT, TrainingPosition, Trainin
 
 log = logging.getLogger(__name__)
 
-KEPT_DAYS = 7
-"""After which a training that nobody went on with is swept away."""
+RETENTION_DAYS = 7
+"""Days after which the folder of a training that was not resumed is deleted."""
 
 _KEPT_STATES = 2
 _STATE, _ARRAYS, _NAME = "state.json", "state.safetensors", "name"
 
 
 class Checkpoints:
-    """The saved states of one training, which holds their lock.
+    """The saved states of one training, whose lock is held.
 
-    A state is due `every_s` seconds after the last one, or every `every_steps` steps where that is given.
+    A state is due `every_s` seconds after the last one and, if `every_steps` is given, after every `every_steps` steps.
     """
 
     def __init__(self, directory: Path, *, every_s: float = 300.0, every_steps: int | None = None) -> None:
         self.directory = directory
         self._every_s, self._every_steps = every_s, every_steps
         self._saved_at = time.monotonic()
-        self._best: tuple[str, str] | None = None  # file and hash
+        self._best: tuple[str, str] | None = None  # file name and hash
 
-    def name(self, fresh: str) -> str:
-        """Return the name that this training's model has had from its first attempt on; `fresh` in the first."""
+    def model_name(self, new_name: str) -> str:
+        """Return the name that the first attempt gave the model; in the first attempt, `new_name`."""
         path = self.directory / _NAME
         if not path.is_file():
-            atomic_files.write(path, fresh.encode())
+            atomic_files.write(path, new_name.encode())
         return path.read_text(encoding="utf-8")
 
     def due(self, step: int) -> bool:
-        """Say whether it is time to save."""
+        """Return whether it is time to save."""
         if self._every_steps is not None and step % self._every_steps == 0:
             return True
         return time.monotonic() - self._saved_at >= self._every_s
 
     def save(self, state: TrainingState) -> None:
-        """Write a state; a disk that is full, or fails, stops no training."""
+        """Write a state. If the disk is full or fails, log a warning: training continues."""
         try:
             self._write(state)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            log.warning("%s: the training's state cannot be saved (%s); it goes on", self.directory, error)
+            log.warning("%s: cannot save the training's state (%s); training continues", self.directory, error)
         self._saved_at = time.monotonic()
 
     def newest(self) -> TrainingState | None:
-        """Return the last state that is whole; None where there is none, and the training starts afresh."""
+        """Return the newest undamaged state, or None if there is none."""
         for path in self._states():
             try:
                 state = self._read(path)
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-                log.warning("%s: damaged (%s); going back to what was saved before it", path, error)
+                log.warning("%s: damaged (%s); using the state before it", path, error)
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                log.info("%s: going on from here", path)
+                log.info("%s: resuming from this state", path)
                 return state
         return None
 
     def discard(self) -> None:
-        """Remove everything: the model is registered."""
+        """Delete all states, once they are no longer needed."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _states(self) -> list[Path]:
@@ -96,93 +96,93 @@ class Checkpoints:
 
     def _write(self, state: TrainingState) -> None:
         target = self.directory / f"step-{state.position.step:08d}.{state.position.epoch:04d}"
-        if target.exists():  # nothing has changed since
+        if target.exists():  # nothing has changed since it was written
             return
         best = self._write_best(state)
-        aside = Path(tempfile.mkdtemp(dir=self.directory, prefix=".part-"))
+        temporary = Path(tempfile.mkdtemp(dir=self.directory, prefix=".part-"))
         try:
-            save_file(dict(state.network), aside / _ARRAYS)
-            described = {
+            save_file(dict(state.network), temporary / _ARRAYS)
+            description = {
                 "format": FORMAT,
                 "position": state.position.to_json(),
-                "sha256": _sha256(aside / _ARRAYS),
+                "sha256": _sha256(temporary / _ARRAYS),
                 "best": best,
             }
-            (aside / _STATE).write_text(json.dumps(described), encoding="utf-8")
-            atomic_files.publish(aside, target)
+            (temporary / _STATE).write_text(json.dumps(description), encoding="utf-8")
+            atomic_files.publish(temporary, target)
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
         self._clean()
 
     def _write_best(self, state: TrainingState) -> Sequence[str] | None:
-        """Write the best epoch's weights once, and return their file and its hash."""
+        """Write the best epoch's weights unless they are written, and return their file's name and hash."""
         name = f"best-{state.position.best_epoch:04d}.safetensors"
         if not state.position.best_epoch or (self._best and self._best[0] == name):
             return self._best
-        aside = self.directory / f".part-{name}"
-        save_file({f"{index:04d}": np.asarray(array, order="C") for index, array in enumerate(state.best)}, aside)
-        digest = _sha256(aside)
-        atomic_files.replace(aside, self.directory / name)
+        temporary = self.directory / f".part-{name}"
+        save_file({f"{index:04d}": np.asarray(array, order="C") for index, array in enumerate(state.best)}, temporary)
+        digest = _sha256(temporary)
+        atomic_files.replace(temporary, self.directory / name)
         self._best = (name, digest)
         return self._best
 
     def _clean(self) -> None:
-        """Remove what only older states than the last two need, and what a kill left half-written."""
+        """Delete all but the last two states, the weights that only older states need, and incomplete files."""
         states = self._states()
         for path in [*states[_KEPT_STATES:], *self.directory.glob(".part-*")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        described = [json.loads((path / _STATE).read_text(encoding="utf-8")) for path in states[:_KEPT_STATES]]
-        needed = {one["best"][0] for one in described if one["best"]}
+        descriptions = [json.loads((path / _STATE).read_text(encoding="utf-8")) for path in states[:_KEPT_STATES]]
+        needed = {state["best"][0] for state in descriptions if state["best"]}
         for path in self.directory.glob("best-*"):
             if path.name not in needed:
                 path.unlink()
 
     def _read(self, path: Path) -> TrainingState:
-        described = json.loads((path / _STATE).read_text(encoding="utf-8"))
-        if described["format"] != FORMAT:
-            raise ValueError(f"format {described['format']}")
-        arrays = _load(path / _ARRAYS, described["sha256"])
+        description = json.loads((path / _STATE).read_text(encoding="utf-8"))
+        if description["format"] != FORMAT:
+            raise ValueError(f"format {description['format']}")
+        arrays = _load(path / _ARRAYS, description["sha256"])
         best: Mapping[str, NDArray[Any]] = {}
-        if described["best"]:
-            name, digest = described["best"]
+        if description["best"]:
+            name, digest = description["best"]
             best = _load(self.directory / name, digest)
             self._best = (name, digest)
         return TrainingState(
-            TrainingPosition.from_json(described["position"]), arrays, [best[name] for name in sorted(best)]
+            TrainingPosition.from_json(description["position"]), arrays, [best[name] for name in sorted(best)]
         )
 
 
 @contextmanager
-def opened(
+def open_checkpoints(
     root: Path, key: str, *, every_s: float = 300.0, every_steps: int | None = None, wait: bool = False
 ) -> Iterator[Checkpoints]:
     """Hold the lock of the training `key` below `root`, and yield its states.
 
     Raises:
-        TrainingInProgressError: another process trains the same, and its end is not to be waited for.
+        TrainingInProgressError: another process runs the same training, and `wait` is false.
     """
-    _sweep(root, but=key)
+    _delete_abandoned(root, current=key)
     with folder_lock.hold_folder(root / key, wait=wait) as directory:
         yield Checkpoints(directory, every_s=every_s, every_steps=every_steps)
 
 
-def _sweep(root: Path, *, but: str) -> None:
-    oldest = time.time() - KEPT_DAYS * 86_400
+def _delete_abandoned(root: Path, *, current: str) -> None:
+    oldest = time.time() - RETENTION_DAYS * 86_400
     for directory in root.iterdir() if root.is_dir() else ():
         try:  # another process may rename or remove the folder at any moment
-            if directory.name == but or not directory.is_dir() or directory.stat().st_mtime > oldest:
+            if directory.name == current or not directory.is_dir() or directory.stat().st_mtime > oldest:
                 continue
             with folder_lock.hold_folder(directory):
                 shutil.rmtree(directory)
-                log.info("%s: swept, nobody went on with it in %d days", directory, KEPT_DAYS)
+                log.info("%s: deleted, since its training was not resumed for %d days", directory, RETENTION_DAYS)
         except (OSError, TrainingInProgressError):
             continue
 
 
 def _load(path: Path, expected: str) -> dict[str, NDArray[Any]]:
-    if (found := _sha256(path)) != expected:
-        raise ValueError(f"{path.name}: sha256 is {found[:12]}, {expected[:12]} was written")
+    if (actual := _sha256(path)) != expected:
+        raise ValueError(f"{path.name}: sha256 is {actual[:12]}, but {expected[:12]} was written")
     arrays: dict[str, NDArray[Any]] = load_file(path)
     return arrays
 

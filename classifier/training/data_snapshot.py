@@ -1,4 +1,4 @@
-"""What a model was trained on: a file in its artefact with ids, hashes and categories, and no text."""
+"""Write and read a model's training snapshot: the ids, hashes and categories of its articles, but no text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from classifier.articles import AnnotatedArticle, Split
+from classifier.articles import AnnotatedArticle
 from classifier.ingest.fingerprints import fingerprint
 from classifier.training.spooled_articles import facts
 
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 FILE = "snapshot.parquet"
 
-Known = frozenset[tuple[int, bytes, str]]
-"""Articles as (id, sha256 of the text, category): a changed text or category is another one."""
+Facts = frozenset[tuple[int, bytes, str]]
+"""Articles as (id, sha256 of the text, category), so that an article with another text or category is another."""
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """The texts of a snapshot, an entry an article; versions before kept no fingerprints."""
+class SnapshotTexts:
+    """The texts of a snapshot, one entry per article. `fingerprints` is None for a snapshot without them."""
 
     ids: Sequence[int]
     text_hashes: Sequence[bytes]
@@ -34,20 +34,20 @@ class Texts:
 
     @property
     def hashes(self) -> set[bytes]:
-        """The distinct texts' hashes."""
+        """The hashes of the distinct texts."""
         return set(self.text_hashes)
 
 
 def sha256(articles: Iterable[AnnotatedArticle]) -> str:
-    """Identify articles by their ids, texts and categories, in this order."""
+    """Return a hash of the articles' ids, texts and categories, in their order."""
     digest = hashlib.sha256()
     for article_id, text_hash, category in facts(articles):
         digest.update(article_id.to_bytes(8, "big") + text_hash + category.encode() + b"\0")
     return digest.hexdigest()
 
 
-def encode_snapshot(parts: Mapping[Split, Sequence[AnnotatedArticle]]) -> bytes:
-    """Return the file: a row an article, with the part that it had in the training, train or validation."""
+def encode_snapshot(parts: Mapping[str, Sequence[AnnotatedArticle]]) -> bytes:
+    """Return the file's content: a row per article, with its part in the training, train or validation."""
     rows = [(part, fact) for part, articles in parts.items() for fact in facts(articles)]
     fingerprints = [fingerprint(article.text) for articles in parts.values() for article in articles]
     table = pa.table({
@@ -62,33 +62,31 @@ def encode_snapshot(parts: Mapping[Split, Sequence[AnnotatedArticle]]) -> bytes:
     return file.getvalue()
 
 
-def read_snapshot(directory: Path) -> Known:
-    """Read the snapshot in an artefact's directory.
+def read_snapshot(directory: Path) -> Facts:
+    """Return the snapshot in an artefact's directory.
 
     Raises:
-        FileNotFoundError: it has none: it was imported, or trained before there were snapshots.
+        FileNotFoundError: the artefact has no snapshot, for instance because the model was imported.
     """
     table = pq.read_table(directory / FILE)
     columns = (table.column(name).to_pylist() for name in ("article_id", "text_sha256", "category"))
     return frozenset(zip(*columns, strict=True))
 
 
-def texts(directory: Path) -> Texts | None:
-    """Read the texts of the snapshot in an artefact's directory; None if there is none, or it cannot be read."""
+def read_texts(directory: Path) -> SnapshotTexts | None:
+    """Return the texts of the snapshot in an artefact's directory; None if it is missing or cannot be read."""
     try:
         table = pq.read_table(directory / FILE)
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowInvalid) as error:
-        log.warning("%s: cannot be read (%s)", directory / FILE, error)
+        log.warning("%s: cannot read (%s)", directory / FILE, error)
         return None
-    kept = table.column_names
-    columns = {
-        name: table.column(name).to_pylist() for name in ("article_id", "text_sha256", "fingerprint") if name in kept
-    }
-    return Texts(columns["article_id"], columns["text_sha256"], columns.get("fingerprint"))
+    names = ("article_id", "text_sha256", "fingerprint")
+    columns = {name: table.column(name).to_pylist() for name in names if name in table.column_names}
+    return SnapshotTexts(columns["article_id"], columns["text_sha256"], columns.get("fingerprint"))
 
 
-def count_new(articles: Iterable[AnnotatedArticle], known: Known) -> int:
-    """Count the articles that the snapshot does not have, or has with another text or category."""
-    return sum(fact not in known for fact in facts(articles))
+def count_new(articles: Iterable[AnnotatedArticle], snapshot: Facts) -> int:
+    """Return how many articles are not in the snapshot, or are there with another text or category."""
+    return sum(fact not in snapshot for fact in facts(articles))

@@ -1,9 +1,9 @@
-"""Which epoch's weights a training keeps, and when it stops before its last one.
+"""Choose the epoch whose weights a training keeps, and when it stops before its last epoch.
 
-The highest macro-F1 on the validation split is a noisy choice, above all where a category has a handful of articles
-there. So a later epoch is kept unless an earlier one is better by more than chance, in the spirit of the one-standard-
-error rule (Breiman et al., 1984). Later is better where nothing speaks against it, for the learning rate falls to 0
-and the weights come to rest.
+The highest macro-F1 on the validation split is a noisy choice, above all if a category has only a handful of articles
+there. So a later epoch is kept unless an earlier one is significantly better, in the spirit of the one-standard-error
+rule (Breiman et al., 1984). In doubt the later epoch is better, because the learning rate falls to 0 and the weights
+settle.
 """
 
 from __future__ import annotations
@@ -15,36 +15,39 @@ import numpy as np
 from classifier.articles import CategoryIndices
 from classifier.training.training_state import EpochResult
 
-CHANCE = 1.645
-"""Standard errors that one score in twenty is too high by."""
+Z_SCORE = 1.645
+"""Standard errors that a score exceeds its mean by in one of twenty cases."""
 
 
 def best_epoch(history: Sequence[EpochResult]) -> int:
-    """Return the number of the epoch to keep, which is the last one or was kept when it was the last; 0 without any."""
-    found = 0
-    for epochs, now in enumerate(history, start=1):
-        best = max(history[:epochs], key=lambda epoch: epoch.macro_f1)
-        if now.macro_f1 >= best.macro_f1 - CHANCE * best.standard_error:
-            found = now.epoch
-    return found
+    """Return the number of the epoch to keep; 0 if the history is empty.
+
+    It is the last epoch, or the one that was to be kept before it.
+    """
+    kept = 0
+    for epochs, latest in enumerate(history, start=1):
+        highest = max(history[:epochs], key=lambda epoch: epoch.macro_f1)
+        if latest.macro_f1 >= highest.macro_f1 - Z_SCORE * highest.standard_error:
+            kept = latest.epoch
+    return kept
 
 
-def since_best(history: Sequence[EpochResult]) -> int:
-    """Return how many epochs have not bettered the highest macro-F1."""
+def epochs_since_best(history: Sequence[EpochResult]) -> int:
+    """Return the number of epochs since the one with the highest macro-F1."""
     scores = [epoch.macro_f1 for epoch in history]
     return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
 
 def standard_error(truth: CategoryIndices, predicted: CategoryIndices) -> float:
-    """Return macro-F1's standard error, rather too large than too small: F1 is taken for a share of its category.
+    """Return the standard error of macro-F1, overestimated rather than underestimated.
 
-    To each category come one article that is right and one that is wrong (Laplace's rule of succession). Without those
-    two, a score on three articles that are all right would be certain.
+    F1 is treated as a proportion of its category's articles. One correct and one wrong article are added to each
+    category (Laplace's rule of succession): otherwise a score on three articles, all correct, would seem certain.
     """
     size = int(max(truth.max(), predicted.max())) + 1
-    support, guessed = np.bincount(truth, minlength=size), np.bincount(predicted, minlength=size)
+    support, predictions = np.bincount(truth, minlength=size), np.bincount(predicted, minlength=size)
     hits = np.bincount(truth[truth == predicted], minlength=size)
-    there = support > 0
-    support, f1 = support[there], (2 * hits / np.maximum(support + guessed, 1))[there]
+    present = support > 0
+    support, f1 = support[present], (2 * hits / np.maximum(support + predictions, 1))[present]
     share = (f1 * support + 1) / (support + 2)
     return float(np.sqrt((share * (1 - share) / support).sum()) / len(support))

@@ -1,6 +1,6 @@
-"""Fit a classifier to annotated articles, and keep the epoch's weights that the validation split speaks for.
+"""Fit a classifier to annotated articles, and keep the weights of the best epoch on the validation split.
 
-A training that was killed goes on from its last saved state and ends in the same bits: the state has all
+A training that was killed resumes from its last saved state and ends with the same bits: the state holds everything
 that changes, and on one machine a step's arithmetic gives the same bits every time.
 """
 
@@ -20,17 +20,24 @@ from classifier.model.keras.network import Network
 from classifier.training import probe
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
-from classifier.training.training_loop import Progress, TrainingLoop, class_weights, predict
+from classifier.training.training_loop import (
+    TrainingJob,
+    TrainingLoop,
+    TrainingProgress,
+    class_weights,
+    ignore_progress,
+    predict,
+)
 from classifier.training.training_state import EpochResult, TokenizedArticles, TrainingState
 
 __all__ = [
     "EpochResult",
     "FittedModel",
-    "Progress",
     "TokenizedArticles",
+    "TrainingProgress",
     "class_weights",
+    "dtype_of",
     "fit_classifier",
-    "precision_of",
     "predict",
 ]
 
@@ -39,28 +46,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """The best weights, and how the training went.
+    """The best epoch's weights, and the history of the training.
 
-    `parts` is how many pieces memory made of a step. `resumed_from` is the step at which this attempt began.
+    `accumulation_steps` is the number of parts that a step's batch was split into, to fit into memory. `resumed_from`
+    is the step at which this attempt started.
     """
 
     weights: Weights
     history: tuple[EpochResult, ...]
     best_epoch: int
-    precision: str
+    dtype: str
     seconds: float
-    parts: int = 1
+    accumulation_steps: int = 1
     resumed_from: int = 0
     losses: tuple[tuple[int, float], ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        """Return what the manifest and the database keep of the training."""
+        """Return what the manifest and the database store about the training."""
         return {
             "history": [asdict(epoch) for epoch in self.history],
             "best_epoch": self.best_epoch,
-            "precision": self.precision,
+            "dtype": self.dtype,
             "seconds": round(self.seconds, 1),
-            "parts": self.parts,
+            "accumulation_steps": self.accumulation_steps,
         }
 
 
@@ -72,78 +80,81 @@ def fit_classifier(
     *,
     categories: int,
     checkpoints: Checkpoints | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[TrainingProgress], None] = ignore_progress,
 ) -> FittedModel:
-    """Train from the checkpoint's encoder and return the best epoch's weights.
+    """Fine-tune the checkpoint, and return the weights of the best epoch.
 
-    `early_stopping` says which epoch is the best; training ends once `recipe.patience` epochs have not bettered the
-    highest macro-F1 on `validation`. With `checkpoints`, it goes on from what they hold. A step that needs too much
-    memory is computed in twice as many parts, from the last saved state on.
+    `early_stopping` chooses the best epoch. Training ends once macro-F1 on `validation` has not improved for
+    `recipe.patience` epochs. If `checkpoints` hold a state, training resumes from it. If a step needs too much memory,
+    its batch is split into twice as many parts, and training resumes from the last saved state.
 
     Raises:
-        EncoderError: the recipe masks word pieces, and the encoder's vocabulary has no mask.
+        EncoderError: the recipe masks word pieces, and the encoder's vocabulary has no [MASK].
         TrainingMemoryError: not even one article at a time fits into memory.
     """
     if recipe.masking and train.mask_id is None:
         raise EncoderError(f"masking {recipe.masking}: the encoder's tokenizer has no [MASK]; set masking to 0")
-    parts = 1
+    job = TrainingJob(train, validation, recipe, checkpoints, on_progress)
+    accumulation_steps = 1
     while True:
         state = checkpoints.newest() if checkpoints else None
-        parts = max(parts, state.position.parts if state else 1)
-        fitted = _attempt(checkpoint, (train, validation), recipe, categories, checkpoints, on_progress, state, parts)
+        accumulation_steps = max(accumulation_steps, state.position.accumulation_steps if state else 1)
+        fitted = _attempt(checkpoint, job, categories, state, accumulation_steps)
         if fitted is not None:
             return fitted
-        parts = _more(parts, recipe.batch_size)
+        accumulation_steps = _split_further(accumulation_steps, recipe.batch_size)
         gc.collect()
         network.forget()
 
 
 def _attempt(
-    checkpoint: Checkpoint,
-    data: tuple[TokenizedArticles, TokenizedArticles],
-    recipe: Recipe,
-    categories: int,
-    checkpoints: Checkpoints | None,
-    on_progress: Callable[[Progress], None],
-    state: TrainingState | None,
-    parts: int,
+    checkpoint: Checkpoint, job: TrainingJob, categories: int, state: TrainingState | None, accumulation_steps: int
 ) -> FittedModel | None:
-    """Train to the end; None where memory ran out, which leaves the network of no use."""
-    precision = precision_of(recipe)
-    network = Network(checkpoint.shape, categories, dropout=recipe.dropout, precision=precision, seed=recipe.seed)
-    network.load(checkpoint)
+    """Train to the end; return None if memory ran out, which makes the network unusable."""
+    recipe = job.recipe
+    dtype = dtype_of(recipe)
+    trained = Network(checkpoint.shape, categories, dropout=recipe.dropout, precision=dtype, seed=recipe.seed)
+    trained.load(checkpoint)
     try:
         if state is None and recipe.head == "probe" and "classifier.weight" not in checkpoint.weights:
-            counting = class_weights(recipe.class_weights, data[0].targets)
-            head = probe.head(network, data[0], categories, weights=counting, seed=recipe.seed)
-            network.load(replace(checkpoint, weights=head))
-        run = TrainingLoop(network, *data, recipe, checkpoints, on_progress, parts)
+            weights = class_weights(recipe.class_weights, job.train.targets)
+            head = probe.fit_probe(trained, job.train, categories, weights=weights, seed=recipe.seed)
+            trained.load(replace(checkpoint, weights=head))
+        loop = TrainingLoop(trained, job, accumulation_steps)
         if state is not None:
-            run.resume_from(state)
-        run.all_epochs()
-        network.restore(run.best_weights)
+            loop.resume_from(state)
+        loop.run_epochs()
+        trained.restore(loop.best_weights)
     except StepTooLargeError:
         return None
-    at = run.position
+    position = loop.position
     return FittedModel(
-        network.weights(), at.history, at.best_epoch, precision, run.seconds, parts, run.began_at, at.losses
+        weights=trained.weights(),
+        history=position.history,
+        best_epoch=position.best_epoch,
+        dtype=dtype,
+        seconds=loop.seconds,
+        accumulation_steps=accumulation_steps,
+        resumed_from=loop.resumed_from,
+        losses=position.losses,
     )
 
 
-def _more(parts: int, batch_size: int) -> int:
-    if parts >= batch_size:
+def _split_further(accumulation_steps: int, batch_size: int) -> int:
+    """Return twice as many accumulation steps, at most one per article."""
+    if accumulation_steps >= batch_size:
         raise TrainingMemoryError(
-            "not even one article at a time fits into memory; take a shorter max length or a smaller encoder"
+            "not even one article at a time fits into memory; set a lower max_length, or choose a smaller encoder"
         )
-    parts = min(2 * parts, batch_size)
+    accumulation_steps = min(2 * accumulation_steps, batch_size)
     log.warning(
-        "out of memory: from now on a step's %d articles are computed in %d parts of %d, with the same result but "
-        "for rounding and dropout; it goes on from the last saved state",
-        batch_size, parts, -(-batch_size // parts),
+        "out of memory: from now on the gradient of a step's %d articles is accumulated over %d parts of %d. The "
+        "result differs only by rounding and dropout; training resumes from the last saved state",
+        batch_size, accumulation_steps, -(-batch_size // accumulation_steps),
     )  # fmt: skip
-    return parts
+    return accumulation_steps
 
 
-def precision_of(recipe: Recipe) -> Precision:
-    """Return the number format that a recipe means on this machine."""
-    return best_precision() if recipe.precision == "auto" else recipe.precision  # type: ignore[return-value]
+def dtype_of(recipe: Recipe) -> Precision:
+    """Return the number format of the recipe; for "auto", the fastest on this machine."""
+    return best_precision() if recipe.dtype == "auto" else recipe.dtype

@@ -1,4 +1,9 @@
-"""A folder that one process at a time works in. The lock is the kernel's, so it goes with the process."""
+"""Lock a folder, so that one process at a time works in it.
+
+The kernel holds the lock (`flock`) and releases it with the process, however that ends. The library `filelock` uses the
+same call, but it neither names the process that holds the lock nor creates the folder again if the holder removes it.
+Both would have to be built around it, and are most of this module.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +18,15 @@ from classifier.exceptions import TrainingInProgressError
 
 log = logging.getLogger(__name__)
 
-_LOCK = "lock"
+_LOCK_FILE = "lock"
 
 
 @contextmanager
 def hold_folder(directory: Path, *, wait: bool = False) -> Iterator[Path]:
-    """Hold the folder's lock, making the folder if need be, and yield the folder.
+    """Hold the folder's lock, creating the folder if it does not exist, and yield the folder.
 
     Raises:
-        TrainingInProgressError: another process holds it, and its end is not to be waited for.
+        TrainingInProgressError: another process holds the lock, and `wait` is false.
     """
     file = _lock(directory, wait)
     try:
@@ -31,32 +36,32 @@ def hold_folder(directory: Path, *, wait: bool = False) -> Iterator[Path]:
 
 
 def _lock(directory: Path, wait: bool) -> int:
-    """Return a descriptor that holds the folder's lock until it is closed, or the process ends."""
+    """Return a descriptor that holds the folder's lock until it is closed or the process ends."""
     while True:
         directory.mkdir(parents=True, exist_ok=True)
         try:
-            file = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # whoever had it has just removed the folder
+            file = os.open(directory / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # the previous holder has just removed the folder
             continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.read(file, 32).decode(errors="replace").strip() or "unknown"
-            taken = f"the same articles and recipe are being trained already, by process {holder}"
+            message = f"{directory}: process {holder} is training with the same articles and recipe"
             if not wait:
                 os.close(file)
-                raise TrainingInProgressError(f"{taken}; wait for it, or stop it") from error
-            log.warning("%s; waiting for its end", taken)
+                raise TrainingInProgressError(f"{message}; wait for it, or stop it") from error
+            log.warning("%s; waiting for it to end", message)
             fcntl.flock(file, fcntl.LOCK_EX)
-        if _is_there(directory / _LOCK, file):
+        if _is_linked(directory / _LOCK_FILE, file):
             os.ftruncate(file, 0)
             os.write(file, f"{os.getpid()}\n".encode())
             return file
         os.close(file)
 
 
-def _is_there(path: Path, file: int) -> bool:
-    """Say whether the open file still has its name: its holder may have removed it before letting go."""
+def _is_linked(path: Path, file: int) -> bool:
+    """Return whether the open file still has this path: its holder may have removed it before the lock was free."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How a model came about, beside its recipe and its data: versions, commit and machine."""
+"""Describe what produced a model, apart from its recipe and data: versions, commit and machine."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ def describe_provenance() -> dict[str, Any]:
 
 
 def commit(directory: Path = Path(__file__).parents[1]) -> str | None:
-    """Return the git commit of the code, with "+changes" where files differ from it; None without git.
+    """Return the git commit of the code, with "+changes" if files differ from it; None outside a checkout.
 
-    A package that was installed into some other project's checkout is not of its commit.
+    If the package is installed inside another project's checkout, that project's commit is not returned.
     """
     try:
         _git(directory, "ls-files", "--error-unmatch", "__init__.py")
-        found = _git(directory, "rev-parse", "HEAD")
-        changed = _git(directory, "status", "--porcelain", "--untracked-files=no", "--", ".")
+        head = _git(directory, "rev-parse", "HEAD")
+        changes = _git(directory, "status", "--porcelain", "--untracked-files=no", "--", ".")
     except (OSError, subprocess.SubprocessError):
         return None
-    return f"{found}+changes" if changed else found
+    return f"{head}+changes" if changes else head
 
 
 def _git(directory: Path, *arguments: str) -> str:
-    # without the locks that a look need not take: another git may be at work
+    # no optional locks: another git process may be running
     command = ("git", "--no-optional-locks", "-C", str(directory), *arguments)
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _machine() -> dict[str, Any]:

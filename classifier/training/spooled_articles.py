@@ -1,7 +1,7 @@
-"""Annotated articles whose texts lie in a file without a name, which goes with the process.
+"""Hold annotated articles whose texts are in an unnamed temporary file, which is deleted with the process.
 
-A million articles of 300 words are two gigabytes of text, and every step of a training needs one text at a time.
-The file holds them as they were at one moment, however long the training takes.
+A million articles of 300 words are two gigabytes of text, and a training needs one text at a time. The file holds the
+texts as they were at one moment, however long the training takes.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ Fact = tuple[int, bytes, str]
 
 
 class TextFile:
-    """A file without a name; it is closed when nobody has it any more."""
+    """An unnamed file, which is closed when the last reference to it is gone."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._descriptor = os.dup(file.fileno())
         weakref.finalize(self, os.close, self._descriptor)
 
     def read(self, start: int, end: int) -> str:
-        """Return the text from one byte up to another."""
+        """Return the text between two byte positions."""
         return os.pread(self._descriptor, end - start, start).decode()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpooledArticles(Sequence[AnnotatedArticle]):
-    """Articles by position; each text is read from the file when its article is asked for.
+    """Articles by position; an article's text is read from the file on access.
 
-    `places` are the first byte of each text in the file and the one behind its last, shape (articles, 2).
+    `byte_ranges` are the positions in the file where each text starts and ends, shape (articles, 2).
     """
 
     file: TextFile
     ids: Sequence[int]
     text_hashes: Sequence[bytes]
     categories: Sequence[str]
-    places: NDArray[np.int64]
+    byte_ranges: NDArray[np.int64]
 
     def __len__(self) -> int:
         """Return the number of articles."""
@@ -59,10 +59,10 @@ class SpooledArticles(Sequence[AnnotatedArticle]):
     def __getitem__(self, row: slice) -> SpooledArticles: ...
 
     def __getitem__(self, row: int | slice) -> AnnotatedArticle | SpooledArticles:
-        """Return an article, or some of them, whose texts stay in the file."""
+        """Return an article with its text, or a slice of the articles, whose texts stay in the file."""
         if isinstance(row, slice):
             return self.take(range(*row.indices(len(self))))
-        start, end = self.places[row].tolist()
+        start, end = self.byte_ranges[row].tolist()
         text = self.file.read(start, end)
         return AnnotatedArticle(self.ids[row], text, self.text_hashes[row], self.categories[row])
 
@@ -74,47 +74,47 @@ class SpooledArticles(Sequence[AnnotatedArticle]):
             [self.ids[row] for row in chosen],
             [self.text_hashes[row] for row in chosen],
             [self.categories[row] for row in chosen],
-            self.places[np.array(chosen, dtype=np.int64)],
+            self.byte_ranges[np.array(chosen, dtype=np.int64)],
         )
 
 
 def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArticles:
-    """Write the articles' texts to a file of the folder's disk, one after the other.
+    """Write the articles' texts to a temporary file in the directory, and return the articles.
 
-    The folder is not created: if it does not exist, the file is in its nearest ancestor that does.
+    The directory is not created: if it does not exist, the file is in its nearest existing ancestor.
 
     Raises:
-        SettingsError: the disk is full, or the folder cannot be written to.
+        SettingsError: the disk is full, or the directory is not writable.
     """
     ids: list[int] = []
     hashes: list[bytes] = []
-    names: dict[str, str] = {}  # a category once, not once an article
+    interned: dict[str, str] = {}  # keeps one string per category, not one per article
     categories: list[str] = []
     ends = [0]
     try:
-        with tempfile.TemporaryFile(dir=_existing_ancestor(directory.expanduser())) as writing:
+        with tempfile.TemporaryFile(dir=_existing_ancestor(directory.expanduser())) as file:
             for article in articles:
-                ends.append(ends[-1] + writing.write(article.text.encode()))
+                ends.append(ends[-1] + file.write(article.text.encode()))
                 ids.append(article.id)
                 hashes.append(article.text_hash)
-                categories.append(names.setdefault(article.category, article.category))
-            writing.flush()
-            file = TextFile(writing)
+                categories.append(interned.setdefault(article.category, article.category))
+            file.flush()
+            texts = TextFile(file)
     except OSError as error:
         raise SettingsError(
             f"{directory}: cannot write the articles' texts ({error.strerror}); make room, or set CLASSIFIER_HOME"
         ) from error
-    places = np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int64)
-    return SpooledArticles(file, ids, hashes, categories, places)
+    byte_ranges = np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int64)
+    return SpooledArticles(texts, ids, hashes, categories, byte_ranges)
 
 
 def _existing_ancestor(directory: Path) -> Path:
-    """Return the folder itself or, if it does not exist, the nearest folder above it that does."""
+    """Return the directory or, if it does not exist, its nearest existing ancestor."""
     return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def facts(articles: Iterable[AnnotatedArticle]) -> Iterator[Fact]:
-    """Yield what is known of each article beside its text, without reading it."""
+    """Yield the id, text hash and category of each article, without reading its text."""
     if isinstance(articles, SpooledArticles):
         yield from zip(articles.ids, articles.text_hashes, articles.categories, strict=True)
     else:
@@ -122,5 +122,5 @@ def facts(articles: Iterable[AnnotatedArticle]) -> Iterator[Fact]:
 
 
 def categories_of(articles: Sequence[AnnotatedArticle]) -> Sequence[str]:
-    """Return the articles' categories, without reading a text."""
-    return articles.categories if isinstance(articles, SpooledArticles) else [one.category for one in articles]
+    """Return the articles' categories, without reading their texts."""
+    return articles.categories if isinstance(articles, SpooledArticles) else [article.category for article in articles]

@@ -1,12 +1,12 @@
-"""A training's word pieces, in files that are mapped into memory.
+"""Keep a training's word pieces in files that are mapped into memory.
 
-    HOME/checkpoints/KEY/tokens/train.ids           four bytes a piece
-                                train.rows.npz      where each chunk ends, whose it is, and how much it counts
+    HOME/checkpoints/KEY/tokens/train.ids           four bytes per word piece
+                                train.rows.npz      the end, the article and the weight of each chunk
                                 validation.ids, validation.rows.npz
-                                tokens.json         what they were made of, and their hashes; written last
+                                tokens.json         what the files were made from, and their hashes; written last
 
-The folder gets its name when it is complete. A training that goes on finds it by what it was made of, and does not
-tokenise again.
+The folder is renamed to its final name once it is complete. A resumed training finds it by what it was made from, and
+does not tokenize again.
 """
 
 from __future__ import annotations
@@ -39,70 +39,75 @@ FOLDER = "tokens"
 _DESCRIPTION = "tokens.json"
 
 Parts = Mapping[str, Sequence[AnnotatedArticle]]
-"""The articles to train on and to validate on: "train" and "validation"."""
+"""The articles to train on, "train", and those to validate on, "validation"."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenFiles:
-    """The parts of a training as the network gets to see them, and the folder that their word pieces lie in."""
+    """The tokenized parts of a training, and the folder with their files."""
 
     folder: Path
     train: TokenizedArticles
     validation: TokenizedArticles
 
     def keep(self, directory: Path) -> None:
-        """Move new files into their training's folder; what is mapped into memory stays so."""
-        if self.folder.name == FOLDER:  # this training's already, or another one's of the same articles
+        """Move new files into the training's directory; their memory mappings remain valid."""
+        if self.folder.name == FOLDER:  # they already belong to this training, or to another of the same articles
             return
         shutil.rmtree(directory / FOLDER, ignore_errors=True)
         atomic_files.publish(self.folder, directory / FOLDER)
 
 
 @contextmanager
-def opened(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]) -> Iterator[TokenFiles]:
-    """Yield the parts from a training's folder below `root`, or from a new one, removed at the end unless it was kept.
+def open_token_files(
+    root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]
+) -> Iterator[TokenFiles]:
+    """Yield the tokenized parts from the files of an earlier attempt below `root`, or else from new files.
+
+    New files are deleted at the end unless they were kept.
 
     Raises:
-        SettingsError: the disk is full, or the folder cannot be written to.
+        SettingsError: the disk is full, or the folder is not writable.
     """
-    found = _known(root, tokenization, parts, categories) or _made(root, tokenization, parts, categories)
+    files = _find(root, tokenization, parts, categories) or _create(root, tokenization, parts, categories)
     try:
-        yield found
+        yield files
     finally:
-        if found.folder.name != FOLDER:
-            shutil.rmtree(found.folder, ignore_errors=True)
+        if files.folder.name != FOLDER:
+            shutil.rmtree(files.folder, ignore_errors=True)
 
 
-def _known(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]) -> TokenFiles | None:
-    """Return what another attempt has tokenised; None where there is nothing, or it is damaged."""
+def _find(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]) -> TokenFiles | None:
+    """Return the files of an earlier attempt; None if there are none, or they are damaged."""
     identity = _identity(tokenization, parts)
     for path in sorted(root.glob(f"*/{FOLDER}/{_DESCRIPTION}")):
         try:
-            described = json.loads(path.read_text(encoding="utf-8"))
-            if described["identity"] != identity:
+            description = json.loads(path.read_text(encoding="utf-8"))
+            if description["identity"] != identity:
                 continue
-            found = _read(path.parent, tokenization, parts, categories)
-            if [part.sha256() for part in (found.train, found.validation)] == described["sha256"]:
-                return found
-            log.warning("%s: damaged; the articles are tokenised again", path.parent)
-        except Exception as error:  # noqa: BLE001 - zipfile and NumPy raise many kinds for damaged files
-            log.warning("%s: cannot read (%r); the articles are tokenised again", path.parent, error)
+            files = _read(path.parent, tokenization, parts, categories)
+            if [part.sha256() for part in (files.train, files.validation)] == description["sha256"]:
+                return files
+            log.warning("%s: damaged; tokenizing the articles again", path.parent)
+        except Exception as error:  # noqa: BLE001 - zipfile and NumPy raise many types for damaged files
+            log.warning("%s: cannot read (%r); tokenizing the articles again", path.parent, error)
     return None
 
 
-def _made(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]) -> TokenFiles:
+def _create(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]) -> TokenFiles:
+    """Tokenize the articles into new files."""
     folder: Path | None = None
     try:
         root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root, prefix=".tokens-"))
         for name, articles in parts.items():
             _write_part(folder, name, tokenization.slices(article.text for article in articles))
-        found = _read(folder, tokenization, parts, categories)
-        described = {
+        files = _read(folder, tokenization, parts, categories)
+        description = {
             "identity": _identity(tokenization, parts),
-            "sha256": [part.sha256() for part in (found.train, found.validation)],
+            "sha256": [part.sha256() for part in (files.train, files.validation)],
         }
-        (folder / _DESCRIPTION).write_text(json.dumps(described), encoding="utf-8")
+        (folder / _DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
     except BaseException as error:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
@@ -111,19 +116,19 @@ def _made(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequ
                 f"{root}: cannot write the articles' word pieces ({error.strerror}); make room, or set CLASSIFIER_HOME"
             ) from error
         raise
-    return found
+    return files
 
 
 def _write_part(folder: Path, name: str, slices: Iterable[Chunks]) -> None:
     lengths, owners, weights = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     articles = 0
     with (folder / f"{name}.ids").open("wb") as file:
-        for some in slices:
-            file.write(some.pieces.ids.tobytes())
-            lengths.append(some.pieces.lengths)
-            owners.append(some.owners + articles)
-            weights.append(some.weights)
-            articles += int(some.owners[-1]) + 1
+        for chunks in slices:
+            file.write(chunks.pieces.ids.tobytes())
+            lengths.append(chunks.pieces.lengths)
+            owners.append(chunks.owners + articles)
+            weights.append(chunks.weights)
+            articles += int(chunks.owners[-1]) + 1
     np.savez(
         folder / f"{name}.rows.npz",
         ends=np.cumsum(np.concatenate(lengths)),
@@ -147,8 +152,8 @@ def _read(folder: Path, tokenization: Tokenization, parts: Parts, categories: Se
 
 
 def _identity(tokenization: Tokenization, parts: Parts) -> str:
-    """Return a hash of all that decides the word pieces, and of the categories."""
-    described = {
+    """Return a hash of everything that determines the word pieces, and of the categories."""
+    description = {
         "format": FORMAT,
         "articles": {name: data_snapshot.sha256(articles) for name, articles in parts.items()},
         "tokenizer": hashlib.sha256(tokenization.tokenizer.to_str().encode()).hexdigest(),
@@ -156,4 +161,4 @@ def _identity(tokenization: Tokenization, parts: Parts) -> str:
         "chunking": asdict(tokenization.chunking) if tokenization.chunking else None,
         "version": version("tokenizers"),
     }
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()

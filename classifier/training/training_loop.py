@@ -1,4 +1,4 @@
-"""The moving parts of one attempt at a training: its steps, its epochs, and when its state is saved."""
+"""Run one attempt at a training: its steps, its epochs, and the saving of its state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from classifier.articles import CategoryIndices, Probabilities
 from classifier.evaluation.metrics import macro_f1
 from classifier.model.keras.network import Network, OptimizerConfig
 from classifier.training import early_stopping
-from classifier.training.batches import Batch, Size, batches, count, masked, split
+from classifier.training.batches import BatchSize, TrainingBatch, batches, count_batches, mask_tokens, split_batch
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
 from classifier.training.training_state import EpochResult, TokenizedArticles, TrainingPosition, TrainingState
@@ -25,12 +25,12 @@ _CURVE_POINTS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training stands.
+class TrainingProgress:
+    """The progress of a training.
 
-    `validation` is the macro-F1 of the last epoch, once there is one; `ended` is the epoch that has just been
-    validated. `seconds` counts earlier attempts too. `seconds_left` is told from the mean speed of this one
-    without its first step, which compiles the graph; after that step alone it is not known.
+    `validation` is the macro-F1 of the last epoch, or None during the first. `ended` is the epoch that has just been
+    validated, if any. `seconds` includes earlier attempts. `seconds_left` is estimated from this attempt's mean speed
+    without its first step, which compiles the graph; until the second step it is None.
     """
 
     step: int
@@ -43,143 +43,185 @@ class Progress:
     ended: EpochResult | None = None
 
 
-class TrainingLoop:
-    """One attempt: the position, the step and the best weights so far."""
+def ignore_progress(_progress: TrainingProgress) -> None:
+    """Do nothing with the progress."""
 
-    def __init__(
-        self,
-        network: Network,
-        train: TokenizedArticles,
-        validation: TokenizedArticles,
-        recipe: Recipe,
-        checkpoints: Checkpoints | None,
-        on_progress: Callable[[Progress], None],
-        parts: int,
-    ) -> None:
-        self.network, self.train, self.validation, self.recipe = network, train, validation, recipe
-        self.checkpoints, self.on_progress = checkpoints, on_progress
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """What is trained on what and how, and where its states and its progress go."""
+
+    train: TokenizedArticles
+    validation: TokenizedArticles
+    recipe: Recipe
+    checkpoints: Checkpoints | None = None
+    on_progress: Callable[[TrainingProgress], None] = ignore_progress
+
+
+class TrainingLoop:
+    """One attempt at a training: its position, its optimizer and the best weights so far."""
+
+    def __init__(self, network: Network, job: TrainingJob, accumulation_steps: int) -> None:
+        recipe, train = job.recipe, job.train
+        self.network, self.job = network, job
         self.shuffle = np.random.default_rng(recipe.seed)
-        self.position = TrainingPosition(parts=parts, shuffle=self.shuffle.bit_generator.state)
+        self.position = TrainingPosition(
+            accumulation_steps=accumulation_steps, shuffle=self.shuffle.bit_generator.state
+        )
         self.best_weights: list[Any] = []
-        self.size = Size(recipe.batch_size, recipe.batch_tokens)
-        self.steps = count(train.pieces, self.size, recipe.epochs, np.random.default_rng(recipe.seed))
+        self.size = BatchSize(recipe.batch_size, recipe.batch_tokens)
+        self.steps = count_batches(train.pieces, self.size, recipe.epochs, np.random.default_rng(recipe.seed))
         self.weights = train.shares * class_weights(recipe.class_weights, train.targets)[train.chunk_targets]
-        self.began_at, self.seconds_before = 0, 0.0
-        self.started = time.monotonic()
-        self.first_step = 0.0
-        network.prepare(
-            OptimizerConfig(
-                recipe.learning_rate, recipe.weight_decay, int(recipe.warmup * self.steps), self.steps,
-                recipe.clip_norm, parts, frozen_layers=recipe.frozen_layers,
-                layer_decay=recipe.layer_decay, label_smoothing=recipe.label_smoothing, ema_decay=recipe.ema_decay,
-            )
-        )  # fmt: skip
+        self.resumed_from, self.seconds_before = 0, 0.0
+        self.started_at = time.monotonic()
+        self.first_step_s = 0.0
+        network.prepare(_optimizer_config(recipe, self.steps, accumulation_steps))
 
     def resume_from(self, state: TrainingState) -> None:
-        """Take a saved state up, unless it is one of another version of this code."""
+        """Continue from a saved state; if it is not one of this network, start from the beginning."""
         try:
-            self.network.load_state(state.network, parts=state.position.parts)
+            self.network.load_state(state.network, parts=state.position.accumulation_steps)
         except ValueError as error:
-            log.warning("the saved state is not one of this network (%s); the training starts afresh", error)
+            log.warning("the saved state does not match the network (%s); training from the beginning", error)
             return
-        self.position = replace(state.position, parts=self.position.parts)
+        self.position = replace(state.position, accumulation_steps=self.position.accumulation_steps)
         self.best_weights = list(state.best)
-        self.began_at, self.seconds_before = state.position.step, state.position.seconds
-        log.info("going on from step %d of %d, in epoch %d", self.position.step, self.steps, self.position.epoch)
+        self.resumed_from, self.seconds_before = state.position.step, state.position.seconds
+        log.info("resuming from step %d of %d, in epoch %d", self.position.step, self.steps, self.position.epoch)
 
     @property
     def seconds(self) -> float:
-        """The time spent, in earlier attempts too."""
-        return self.seconds_before + time.monotonic() - self.started
+        """The duration of the training, including earlier attempts."""
+        return self.seconds_before + time.monotonic() - self.started_at
 
-    def all_epochs(self) -> None:
-        """Train from where it stands to the end, or until no epoch betters the last best one."""
-        while self.position.epoch <= self.recipe.epochs:
-            if early_stopping.since_best(self.position.history) >= self.recipe.patience:
-                log.info("stopped early: no better macro-F1 in %d epochs", self.recipe.patience)
+    def run_epochs(self) -> None:
+        """Train from the present position to the last epoch, or until macro-F1 stops improving."""
+        recipe = self.job.recipe
+        while self.position.epoch <= recipe.epochs:
+            if early_stopping.epochs_since_best(self.position.history) >= recipe.patience:
+                log.info("stopped early: macro-F1 has not improved for %d epochs", recipe.patience)
                 return
-            loss = self._one_epoch()
+            loss = self._run_epoch()
             with self.network.averaged():
                 self._validate(loss)
             self._save()
 
-    def _one_epoch(self) -> float:
-        at = self.position
-        self.shuffle.bit_generator.state = at.shuffle
-        loss = at.loss
-        data = self.train.pieces, self.train.chunk_targets
-        for batch in batches(*data, size=self.size, weights=self.weights, shuffle=self.shuffle, start=at.batch):
-            found = [
+    def _run_epoch(self) -> float:
+        """Train on the remaining batches of the epoch, and return its mean loss."""
+        start = self.position
+        self.shuffle.bit_generator.state = start.shuffle
+        loss = start.loss
+        for batch in batches(
+            self.job.train.pieces,
+            self.job.train.chunk_targets,
+            size=self.size,
+            weights=self.weights,
+            shuffle=self.shuffle,
+            start=start.batch,
+        ):
+            losses = [
                 self.network.fit_batch(part.tokens, part.mask, part.targets, part.sample_weight)
-                for part in split(self._masked(batch), at.parts)
+                for part in split_batch(self._masked(batch), start.accumulation_steps)
             ]
             done = self.position.batch
-            loss = (self.position.loss * done + sum(found) / len(found)) / (done + 1)
+            loss = (self.position.loss * done + sum(losses) / len(losses)) / (done + 1)
             self._advance(loss)
-            self.on_progress(self._progress(loss))
-            if self.checkpoints and self.checkpoints.due(self.position.step):
+            self.job.on_progress(self._progress(loss))
+            if self.job.checkpoints and self.job.checkpoints.due(self.position.step):
                 self._save()
         return loss
 
-    def _masked(self, batch: Batch) -> Batch:
-        """Return the batch as the network is to see it now; a training that goes on masks what it would have."""
-        if not self.recipe.masking:
+    def _masked(self, batch: TrainingBatch) -> TrainingBatch:
+        """Return the batch with this step's masking, which depends on step and seed only: a resumed step repeats it."""
+        recipe = self.job.recipe
+        if not recipe.masking:
             return batch
-        assert self.train.mask_id is not None, "`fit` has seen to it"
-        generator = np.random.default_rng((self.position.step + 1, self.recipe.seed))
-        return masked(batch, self.recipe.masking, self.train.mask_id, generator)
+        assert self.job.train.mask_id is not None, "fit_classifier has checked it"
+        generator = np.random.default_rng((self.position.step + 1, recipe.seed))
+        return mask_tokens(batch, recipe.masking, self.job.train.mask_id, generator)
 
     def _advance(self, loss: float) -> None:
-        at = self.position
-        step = at.step + 1
-        point = step % max(1, self.steps // _CURVE_POINTS) == 0
-        losses = (*at.losses, (step, round(loss, 5))) if point else at.losses
-        self.position = replace(at, step=step, batch=at.batch + 1, loss=loss, losses=losses)
-        if step == self.began_at + 1:
-            self.first_step = time.monotonic() - self.started
+        """Move the position by one step."""
+        position = self.position
+        step = position.step + 1
+        is_point = step % max(1, self.steps // _CURVE_POINTS) == 0
+        losses = (*position.losses, (step, round(loss, 5))) if is_point else position.losses
+        self.position = replace(position, step=step, batch=position.batch + 1, loss=loss, losses=losses)
+        if step == self.resumed_from + 1:
+            self.first_step_s = time.monotonic() - self.started_at
 
     def _validate(self, loss: float) -> None:
-        at = self.position
-        size = max(1, 2 * self.recipe.batch_size // at.parts)
-        truth, predicted = self.validation.targets, predict(self.network, self.validation, size=size).argmax(axis=1)
-        score, error = macro_f1(truth, predicted), early_stopping.standard_error(truth, predicted)
-        accuracy = float(np.mean(predicted == truth))
-        epoch = EpochResult(
-            at.epoch, round(loss, 5), round(accuracy, 5), round(score, 5), round(self.seconds, 1), round(error, 5)
-        )
-        history = (*at.history, epoch)
+        """Measure the epoch on the validation split, keep its weights if it is the best, and start the next epoch."""
+        position = self.position
+        result = self._measure(loss)
+        history = (*position.history, result)
         best = early_stopping.best_epoch(history)
-        if best == at.epoch:
+        if best == position.epoch:
             self.best_weights = self.network.snapshot()
+        self.position = replace(
+            position,
+            epoch=position.epoch + 1,
+            batch=0,
+            shuffle=self.shuffle.bit_generator.state,
+            best_epoch=best,
+            history=history,
+        )
+        self.job.on_progress(self._progress(loss, result))
+
+    def _measure(self, loss: float) -> EpochResult:
+        """Return the metrics of the present weights on the validation split."""
+        position, recipe = self.position, self.job.recipe
+        size = max(1, 2 * recipe.batch_size // position.accumulation_steps)
+        truth = self.job.validation.targets
+        predicted = predict(self.network, self.job.validation, size=size).argmax(axis=1)
+        result = EpochResult(
+            epoch=position.epoch,
+            loss=round(loss, 5),
+            accuracy=round(float(np.mean(predicted == truth)), 5),
+            macro_f1=round(macro_f1(truth, predicted), 5),
+            seconds=round(self.seconds, 1),
+            standard_error=round(early_stopping.standard_error(truth, predicted), 5),
+        )
         log.info(
             "epoch %d of %d: loss %.4f, validation accuracy %.4f, macro-F1 %.4f ± %.4f",
-            at.epoch, self.recipe.epochs, loss, accuracy, score, error,
+            result.epoch, recipe.epochs, result.loss, result.accuracy, result.macro_f1, result.standard_error,
         )  # fmt: skip
-        self.position = replace(
-            at, epoch=at.epoch + 1, batch=0, shuffle=self.shuffle.bit_generator.state, best_epoch=best,
-            history=history,
-        )  # fmt: skip
-        self.on_progress(self._progress(loss, epoch))
+        return result
 
     def _save(self) -> None:
-        if self.checkpoints:
+        if self.job.checkpoints:
             position = replace(self.position, seconds=self.seconds)
-            self.checkpoints.save(TrainingState(position, self.network.state(), self.best_weights))
+            self.job.checkpoints.save(TrainingState(position, self.network.state(), self.best_weights))
 
-    def _progress(self, loss: float, ended: EpochResult | None = None) -> Progress:
-        at = self.position
-        last = at.history[-1].macro_f1 if at.history else None
-        epoch = ended.epoch if ended else at.epoch
-        timed = at.step - self.began_at - 1
-        taken = time.monotonic() - self.started - self.first_step
-        left = taken / timed * (self.steps - at.step) if timed > 0 else None
-        return Progress(at.step, self.steps, epoch, loss, last, self.seconds, left, ended)
+    def _progress(self, loss: float, ended: EpochResult | None = None) -> TrainingProgress:
+        position = self.position
+        timed_steps = position.step - self.resumed_from - 1
+        timed_s = time.monotonic() - self.started_at - self.first_step_s
+        return TrainingProgress(
+            step=position.step,
+            steps=self.steps,
+            epoch=ended.epoch if ended else position.epoch,
+            loss=loss,
+            validation=position.history[-1].macro_f1 if position.history else None,
+            seconds=self.seconds,
+            seconds_left=timed_s / timed_steps * (self.steps - position.step) if timed_steps > 0 else None,
+            ended=ended,
+        )
+
+
+def _optimizer_config(recipe: Recipe, steps: int, accumulation_steps: int) -> OptimizerConfig:
+    return OptimizerConfig(
+        recipe.learning_rate, recipe.weight_decay, int(recipe.warmup * steps), steps,
+        recipe.clip_norm, accumulation_steps, frozen_layers=recipe.frozen_layers,
+        layer_decay=recipe.layer_decay, label_smoothing=recipe.label_smoothing, ema_decay=recipe.ema_decay,
+    )  # fmt: skip
 
 
 def class_weights(kind: str, targets: CategoryIndices) -> Probabilities:
-    """Return by how much each category's loss counts, shape (categories,): all 1, or 1 on average over the articles.
+    """Return the weight of each category in the loss, shape (categories,).
 
-    "balanced" is the inverse of a category's share (King and Zeng, 2001), as scikit-learn has it.
+    For "none", all are 1. For "balanced", they are the inverse of the categories' shares (King and Zeng, 2001), as in
+    scikit-learn, and 1 on average over the articles.
     """
     counts = np.bincount(targets)
     if kind == "none":
@@ -188,12 +230,12 @@ def class_weights(kind: str, targets: CategoryIndices) -> Probabilities:
 
 
 def predict(network: Network, data: TokenizedArticles, *, size: int) -> Probabilities:
-    """Return the probabilities of every article, in the data's order, from `size` chunks at a time."""
-    found: Probabilities | None = None
-    for batch in batches(data.pieces, data.chunk_targets, size=Size(size)):
-        some = network.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
-        if found is None:
-            found = np.zeros((len(data.pieces), some.shape[1]), dtype=np.float32)
-        found[batch.rows] = some
-    assert found is not None, "there is always an article to validate on"
-    return data.pooled(found)
+    """Return the probabilities of every article, in the data's order, computed from `size` chunks at a time."""
+    probabilities: Probabilities | None = None
+    for batch in batches(data.pieces, data.chunk_targets, size=BatchSize(size)):
+        of_batch = network.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
+        if probabilities is None:
+            probabilities = np.zeros((len(data.pieces), of_batch.shape[1]), dtype=np.float32)
+        probabilities[batch.rows] = of_batch
+    assert probabilities is not None, "there is always an article to validate on"
+    return data.pooled(probabilities)

@@ -1,4 +1,4 @@
-"""What a training is known by, and all that it needs to go on where it was killed."""
+"""Define what identifies a training, and everything that it needs to resume after it was killed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from classifier.model.tokenization import Pieces
 from classifier.model.word_pieces import PackedPieces, lengths_of, pack
 from classifier.training.recipes import Recipe
 
-FORMAT = 2
-"""Of the state and of what the key covers; another one makes every training start afresh."""
+FORMAT = 3
+"""Format of a saved state and of the key; after a change, every training starts from the beginning."""
 
-_HASHED = 1_000_000  # word pieces at once
+_HASH_CHUNK = 1_000_000  # word pieces
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedArticles:
-    """Articles as word pieces, with their categories' positions.
+    """Articles as word pieces, with the positions of their categories.
 
-    `pieces` are chunks, `owners` leads from each to its article, and `weights` say how much it counts beside the
-    article's others: all alike without them. Without `owners`, an article is one chunk. `mask_id` is the piece
-    that may stand for others in training, where the vocabulary has one.
+    `pieces` are chunks, `owners` the position of each chunk's article, and `weights` the weight of each chunk among the
+    chunks of its article. Without `owners`, each article is one chunk; without `weights`, all chunks weigh the same.
+    `mask_id` is the id of [MASK], or None if the vocabulary has none.
     """
 
     pieces: Pieces
@@ -44,17 +44,17 @@ class TokenizedArticles:
 
     @property
     def chunk_targets(self) -> CategoryIndices:
-        """Each chunk's category: that of its article."""
+        """The category of each chunk, which is its article's."""
         return self.targets if self.owners is None else self.targets[self.owners]
 
     @property
     def chunk_weights(self) -> ChunkWeights:
-        """How much each chunk counts beside its article's others, shape (chunks,)."""
+        """The weight of each chunk among the chunks of its article, shape (chunks,)."""
         return np.ones(len(self.pieces)) if self.weights is None else self.weights
 
     @property
     def shares(self) -> Probabilities:
-        """How much each chunk counts, shape (chunks,): 1 on average, and all of an article's as much as any other's."""
+        """The weight of each chunk in the loss, shape (chunks,): 1 on average, and the same sum for every article."""
         if self.owners is None:
             return np.ones(len(self.pieces), dtype=np.float32)
         of_articles = np.bincount(self.owners, weights=self.chunk_weights)
@@ -62,30 +62,30 @@ class TokenizedArticles:
         return (mean * self.chunk_weights / of_articles[self.owners]).astype(np.float32)
 
     def pooled(self, probabilities: Probabilities) -> Probabilities:
-        """Return the articles' probabilities from those of their chunks."""
+        """Return the articles' probabilities, given those of their chunks."""
         if self.owners is None:
             return probabilities
         return text_chunking.pool(probabilities, self.owners, self.chunk_weights)
 
     def sha256(self) -> str:
-        """Return a hash of all that the network gets to see of the articles, in their order."""
-        found = hashlib.sha256(lengths_of(self.pieces).tobytes())
+        """Return a hash of everything that the network sees of the articles, in their order."""
+        digest = hashlib.sha256(lengths_of(self.pieces).tobytes())
         packed = self.pieces if isinstance(self.pieces, PackedPieces) else pack(list(self.pieces))
-        for start in range(0, len(packed.ids), _HASHED):
-            found.update(packed.ids[start : start + _HASHED].astype(np.int64).tobytes())
+        for start in range(0, len(packed.ids), _HASH_CHUNK):
+            digest.update(packed.ids[start : start + _HASH_CHUNK].astype(np.int64).tobytes())
         owners = np.arange(len(self.pieces)) if self.owners is None else self.owners
         targets = np.asarray(self.targets, dtype=np.int64)
-        for part in (targets, owners.astype(np.int64), self.chunk_weights):
-            found.update(part.tobytes())
-        return found.hexdigest()
+        for array in (targets, owners.astype(np.int64), self.chunk_weights):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class EpochResult:
-    """What an epoch came to.
+    """The metrics of an epoch on the validation split.
 
-    `seconds` counts from the training's start, without the time between two attempts; `standard_error` is macro-F1's,
-    0 in a history of before it was measured.
+    `seconds` counts from the start of the training, without the time between two attempts. `standard_error` is that of
+    macro-F1.
     """
 
     epoch: int
@@ -98,18 +98,18 @@ class EpochResult:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPosition:
-    """How far a training has come, after a whole step.
+    """The progress of a training after a whole step.
 
-    `batch` steps of `epoch` are done, `step` of all epochs. `shuffle` is the state of the generator at the
-    start of the epoch, which deals the epoch's batches again. `loss` is the mean since the epoch's start, and
-    `losses` are points of its curve: step and loss. `parts` is how many pieces a step is computed in.
+    `batch` steps of epoch `epoch` are done, and `step` steps of all epochs. `shuffle` is the generator's state at the
+    start of the epoch, which yields the epoch's batches again. `loss` is the mean since the start of the epoch, and
+    `losses` are the points of its curve: step and loss. A step's gradient is accumulated over `accumulation_steps`.
     """
 
     epoch: int = 1
     batch: int = 0
     step: int = 0
     loss: float = 0.0
-    parts: int = 1
+    accumulation_steps: int = 1
     seconds: float = 0.0
     shuffle: Mapping[str, Any] = field(default_factory=dict)
     best_epoch: int = 0
@@ -122,7 +122,7 @@ class TrainingPosition:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrainingPosition:
-        """Take back what `to_json` gave."""
+        """Return the position that `to_json` returned these values for."""
         history = tuple(EpochResult(**epoch) for epoch in values["history"])
         losses = tuple((int(step), float(loss)) for step, loss in values["losses"])
         return cls(**{**values, "history": history, "losses": losses})
@@ -130,41 +130,41 @@ class TrainingPosition:
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """A training's position with everything that changes in the network, and the best epoch's weights."""
+    """A training's position, everything that changes in the network, and the weights of the best epoch."""
 
     position: TrainingPosition
     network: Mapping[str, NDArray[Any]]
     best: Sequence[NDArray[Any]]
 
 
-def key(
+def training_key(
     checkpoint: Checkpoint,
     train: TokenizedArticles,
     validation: TokenizedArticles,
     recipe: Recipe,
     *,
     categories: Sequence[str],
-    precision: str,
+    arithmetic: str,
 ) -> str:
-    """Return a name for what is trained: trainings of one key, on one machine, come to the same weights.
+    """Return the key of a training: on one machine, trainings with the same key end with the same weights.
 
-    It covers what goes into the network: the articles as word pieces, the weights it starts from, the
-    recipe with its seed, the number format, and the versions of the libraries that compute.
+    It covers everything that affects the weights: the articles as word pieces, the weights that the training starts
+    from, the recipe with its seed, the libraries' versions, and `arithmetic`: the backend and the number format.
     """
-    found = hashlib.sha256()
-    described = {
+    digest = hashlib.sha256()
+    description = {
         "format": FORMAT,
         "recipe": asdict(recipe),
-        "precision": precision,
+        "arithmetic": arithmetic,
         "categories": list(categories),
         "train": train.sha256(),
         "validation": validation.sha256(),
         "shape": asdict(checkpoint.shape),
         "versions": {name: version(name) for name in ("keras", "keras-hub", keras_backend())},
     }
-    found.update(json.dumps(described, sort_keys=True, default=str).encode())
+    digest.update(json.dumps(description, sort_keys=True, default=str).encode())
     for name in sorted(checkpoint.weights):
         tensor = np.ascontiguousarray(checkpoint.weights[name])
-        found.update(f"{name} {tensor.dtype} {tensor.shape}\0".encode())
-        found.update(tensor.data)
-    return found.hexdigest()[:32]
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}\0".encode())
+        digest.update(tensor.data)
+    return digest.hexdigest()[:32]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from classifier.settings import Settings
-    from classifier.training.fit import Progress
+    from classifier.training.fit import TrainingProgress
     from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -123,11 +123,11 @@ def inbox_or_skip(settings: Settings) -> str:
     return inbox
 
 
-def log_training(every_s: float = 15) -> Callable[[Progress], None]:
+def log_training(every_s: float = 15) -> Callable[[TrainingProgress], None]:
     """Return a function that writes a training's progress to the task's log now and then."""
     last = 0.0
 
-    def on_progress(now: Progress) -> None:
+    def on_progress(now: TrainingProgress) -> None:
         nonlocal last
         if now.seconds - last < every_s and now.step < now.steps:
             return

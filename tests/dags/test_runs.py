@@ -169,7 +169,7 @@ PROMOTED = {
 
 @pytest.mark.slow
 def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder, value):
-    options = {"recipe": "r8", "epochs": 4, "learning_rate": 0.01, "precision": "float32"}
+    options = {"recipe": "r8", "hyper_parameters": {"epochs": 4, "learning_rate": 0.01, "dtype": "float32"}}
     states = run("retrain_classifier", encoder=str(encoder), **{"from": "champion"}, **options)
     assert states == PROMOTED
     assert value("SELECT count(*) FROM models WHERE status = 'champion'") == 1

@@ -112,7 +112,7 @@ def test_an_ingest_counts_what_came_and_what_waits(run, heard, folder):
 
 
 def test_a_training_sends_its_time_its_scores_and_the_verdict(run, heard):
-    options = {"recipe": "r8", "epochs": 3, "learning_rate": 0.01, "precision": "float32"}
+    options = {"recipe": "r8", "hyper_parameters": {"epochs": 3, "learning_rate": 0.01, "dtype": "float32"}}
     assert run("retrain_classifier", **options).state == "success"
     assert metrics(heard, "training.")["training.seconds"] > 0
     candidate, champion = metrics(heard, "candidate."), metrics(heard, "champion.")
@@ -168,7 +168,7 @@ def test_lineage_leads_from_articles_to_a_model_and_to_its_predictions(folder):
 def test_a_model_that_the_gate_holds_is_told_with_the_reason(run, heard, told):
     already = len(told.posted)
     # c50's head starts at random: from the linear probe, as r8's does, a model is good before it is trained
-    hardly_trained = {"recipe": "c50", "epochs": 1, "learning_rate": 1e-9, "precision": "float32"}
+    hardly_trained = {"recipe": "c50", "hyper_parameters": {"epochs": 1, "learning_rate": 1e-9, "dtype": "float32"}}
     assert run("retrain_classifier", min_new_annotations=0, **hardly_trained).state == "success"
     assert metrics(heard, "gate.hold") == {"gate.hold": 1}
     (alert,) = map(json.loads, told.posted[already:])

@@ -72,6 +72,16 @@ def test_every_param_is_described_and_typed(dagbag, name):
         assert "type" in param.schema or "enum" in param.schema, key
 
 
+@pytest.mark.parametrize("values", [{"epoch": 3}, {"epochs": 0}, {"epochs": "3"}, {"dtype": "int4"}, {"name": "x"}])
+def test_hyper_parameters_that_a_recipe_cannot_have_are_refused_when_a_run_is_triggered(dagbag, values):
+    from airflow.sdk.exceptions import ParamValidationError
+
+    param = dagbag.dags["retrain_classifier"].params.get_param("hyper_parameters")
+    assert param.resolve({"epochs": 3, "dtype": "float32"}) == {"epochs": 3, "dtype": "float32"}
+    with pytest.raises(ParamValidationError):
+        param.resolve(values)
+
+
 @pytest.mark.parametrize("name", EDGES)
 def test_every_task_retries_with_back_off_and_has_a_time_out(dagbag, name):
     for task in dagbag.dags[name].tasks:

@@ -189,7 +189,7 @@ def _(world):
     return "train", "--encoder", world.encoder()
 
 
-@case("train: one category only", r"all annotated articles are of one category, 'sport'; two are needed")
+@case("train: one category only", r"all annotated articles are of one category, 'sport'; at least two are needed")
 def _(world):
     world.annotated([{**row, "category": "sport"} for row in articles(30)])
     return "train", "--encoder", world.encoder()
@@ -251,32 +251,42 @@ def _(world):
     return "train", "--encoder", "some-body/some-model"
 
 
-@case("train: no epochs", r"epochs, batch size and patience have to be at least 1")
+@case("train: no epochs", r"epochs 0: must be a whole number, at least 1")
 def _(world):
-    return "train", "--epochs", 0
+    return "train", "--set", "epochs=0"
 
 
-@case("train: a learning rate of 5", r"learning rate 5\.0: has to be between 0 and 1")
+@case("train: a learning rate of 5", r"learning_rate 5: must be a number, above 0 and below 1")
 def _(world):
-    return "train", "--learning-rate", 5
+    return "train", "--set", "learning_rate=5"
 
 
-@case("train: a precision of another name", r"precision 'int4': one of auto")
+@case("train: a dtype of another name", r"dtype 'int4': must be auto, float32, mixed_bfloat16 or mixed_float16")
 def _(world):
-    return "train", "--precision", "int4"
+    return "train", "--set", "dtype=int4"
 
 
-@case("train: no such recipe", r"recipe 'bcb': neither a file nor one of bbc, c50, default, few, r8")
+@case("train: an unknown hyper-parameter", r"unknown key 'epoch'; the keys are epochs, ")
+def _(_world):
+    return "train", "--set", "epoch=3"
+
+
+@case("train: a hyper-parameter without a value", r"'epochs': must be KEY=VALUE, such as epochs=3")
+def _(_world):
+    return "train", "--set", "epochs"
+
+
+@case("train: no such recipe", r"recipe 'bcb': not found; give a file, or one of bbc, c50, default, few, r8")
 def _(_world):
     return "train", "--recipe", "bcb"
 
 
-@case("train: a recipe with an unknown key", r"my\.toml: unknown key 'epoch'; a recipe's keys are epochs, ")
+@case("train: a recipe with an unknown key", r"my\.toml: unknown key 'epoch'; the keys are epochs, ")
 def _(world):
     return "train", "--recipe", world.bytes(b"epoch = 3", "my.toml")
 
 
-@case("train: a recipe with a text for a number", r"my\.toml: epochs is '3', not a whole number")
+@case("train: a recipe with a text for a number", r"my\.toml: epochs '3': must be a whole number, at least 1")
 def _(world):
     return "train", "--recipe", world.bytes(b"epochs = '3'", "my.toml")
 
@@ -288,10 +298,10 @@ def _(world):
 
 @case("train: a stride beyond a chunk's end", r"stride 192: has to be 1 to 98, the max length less 2 special")
 def _(_world):
-    return "train", "--long-articles", "chunk", "--max-length", 100
+    return "train", "--set", "long_texts=chunk", "--set", "max_length=100"
 
 
-@case("tune: no trials", r"trials 0: has to be at least 1")
+@case("tune: no trials", r"trials 0: must be at least 1")
 def _(_world):
     return "tune", "--trials", 0
 
@@ -301,16 +311,16 @@ def _(world):
     return "tune", "--trials", 3, "--encoder", world.encoder()
 
 
-@case("tune: a place where no recipe can be written", r"best\.toml: cannot be written \(.+\); name another file")
+@case("tune: a place where no recipe can be written", r"best\.toml: cannot write \(.+\); name another file")
 def _(world):
     world.annotated()
     world.bytes(b"", "file")
     return "tune", "--trials", 3, "--encoder", world.encoder(), "--out", "file/best.toml"
 
 
-@case("train: class weights of another name", r"class weights 'some': one of none, balanced")
+@case("train: class weights of another name", r"class_weights 'some': must be none or balanced")
 def _(_world):
-    return "train", "--class-weights", "some"
+    return "train", "--set", "class_weights=some"
 
 
 @case("train: from a model that is not there", r"nobody: no such model; see: classifier models")
@@ -319,7 +329,7 @@ def _(world):
     return "train", "--from", "nobody"
 
 
-@case("train: an encoder and a model to start from", r"both named; choose one of them")
+@case("train: an encoder and a model to start from", r"both set; choose one of them")
 def _(world):
     world.annotated()
     return "train", "--from", "m1", "--encoder", world.encoder()

@@ -22,7 +22,7 @@ from classifier.training.recipes import Recipe
 from tests.support.synthetic import articles, ingest_file, query
 from tests.support.tiny_models import WORDS, make_artefact, make_encoder
 
-RECIPE = Recipe(epochs=1, max_length=32, precision="float32")
+RECIPE = Recipe(epochs=1, max_length=32, dtype="float32")
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ probabilities, hidden = network.probabilities(tokens, mask), network.hidden(toke
 pieces = [[2, 5 + row % 3, *[8] * (row % 7), 3] for row in range(48)]
 data = fit.TokenizedArticles(pieces, np.arange(48) % 3)
 options = {"class_weights": "balanced", "layer_decay": 0.9, "label_smoothing": 0.05, "ema_decay": 0.5}
-recipe = Recipe(epochs=6, batch_size=8, learning_rate=0.02, precision="float32", patience=6, **options)
+recipe = Recipe(epochs=6, batch_size=8, learning_rate=0.02, dtype="float32", patience=6, **options)
 encoder = {name: tensor for name, tensor in checkpoint.weights.items() if name.startswith("distilbert.")}
 fitted = fit.fit(replace(checkpoint, weights=encoder), data, data, recipe, categories=3)
 losses = [epoch.loss for epoch in fitted.history]

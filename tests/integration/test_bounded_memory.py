@@ -53,7 +53,7 @@ print(len(Labeller.of(files, engines.choose_engine(files)).probabilities(Texts(t
 TRAIN = """
 from classifier.pipeline.training import candidate
 from classifier.training.recipes import Recipe
-recipe = Recipe(epochs=1, max_length=16, batch_size=16, precision="float32")
+recipe = Recipe(epochs=1, max_length=16, batch_size=16, dtype="float32")
 found = candidate.train(workspace, recipe, encoder_name=encoder)
 print(found.train_articles + found.validation_articles)
 """

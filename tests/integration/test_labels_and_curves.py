@@ -81,7 +81,7 @@ class TestCurves:
             training_runs.finish(connection, "k", run_id, model_id=model.id)
         found = learning_curves.of_model(workspace, "m1")
         assert found.accuracy == ((1.0, 0.9),)
-        assert len(found.loss) <= learning_curves.MOST
+        assert len(found.loss) <= learning_curves.MAX_POINTS
         assert learning_curves.of_running_training(workspace) == learning_curves.Curves()
 
     def test_without_a_recorded_run_they_are_what_the_training_kept_of_each_epoch(self, workspace):

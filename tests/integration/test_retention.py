@@ -37,7 +37,7 @@ from classifier.workspace import Workspace
 from tests.support.synthetic import COLUMNS, LENIENT, articles, ingest_file, query, unlabelled, value
 from tests.support.tiny_models import make_artefact, make_encoder
 
-RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, precision="float32")
+RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=0.01, max_length=16, dtype="float32")
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ class TestTheNextTraining:
         else:
             shutil.rmtree(found.artefact)
         assert starting_point.skip_training(workspace, (newly_annotated(workspace),), 1) is None
-        assert "m1: the snapshot of its data cannot be read" in caplog.text
+        assert "m1: cannot read the snapshot of its training data" in caplog.text
 
 
 class TestWhatIsKept:

@@ -35,7 +35,7 @@ from tests.support.tiny_models import make_encoder
 SCRIPT = Path(__file__).parents[2] / "docker" / "databases.sql"
 PASSWORDS = {name: f"{name}-pass'word %41 @:/" for name in ("postgres", "airflow", "articles", "pipeline", "analyst")}
 SENTINEL = "xyzzy-sentinel"
-RECIPE = Recipe(epochs=1, batch_size=8, learning_rate=0.01, max_length=16, precision="float32")
+RECIPE = Recipe(epochs=1, batch_size=8, learning_rate=0.01, max_length=16, dtype="float32")
 REFUSED = "42501"
 
 

@@ -166,6 +166,6 @@ def begun_labelling(work):
 
 def went_on(work, training):
     """Return the step that a training's second attempt went on from, by its log."""
-    found = re.findall(r"going on from step (\d+)", "\n".join(work.log(training, "train")))
+    found = re.findall(r"resuming from step (\d+)", "\n".join(work.log(training, "train")))
     assert found, work.told(training)
     return int(found[-1])

@@ -143,7 +143,7 @@ def evaluate(
     labeller = Labeller.of(files, chosen, home=workspace.settings.home)
     threshold = None
     if target_precision is not None:
-        unseen = ensembling.held_out(labeller, data.train)
+        unseen = ensembling.refit_on_train(labeller, data.train)
         with workspace.database.connect() as connection:
             clusters = calibration.clusters_of(connection, data.validation)
         threshold = calibration.choose_threshold(unseen, data.validation, target_precision, clusters)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from classifier.articles import Model
 from classifier.store import model_rows, near_duplicate_clusters
 from classifier.training import data_snapshot
-from classifier.training.data_snapshot import Texts
+from classifier.training.data_snapshot import SnapshotTexts
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def find_exposure(connection: Connection, models: Sequence[Model], articles: Map
     fingerprints: set[bytes] = set()
     unknown = []
     for model in _with_starts(connection, models):
-        texts = data_snapshot.texts(Path(model.artefact))
+        texts = data_snapshot.read_texts(Path(model.artefact))
         if texts is None:
             unknown.append(model.name)
             continue
@@ -67,7 +67,7 @@ def _with_starts(connection: Connection, models: Sequence[Model]) -> Iterator[Mo
             left.append(found)
 
 
-def _fingerprints(connection: Connection, texts: Texts) -> set[bytes]:
+def _fingerprints(connection: Connection, texts: SnapshotTexts) -> set[bytes]:
     """Return the texts' fingerprints; a snapshot of an older version has those of texts that are still the same."""
     if texts.fingerprints is not None:
         return set(texts.fingerprints)

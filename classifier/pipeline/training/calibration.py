@@ -1,7 +1,7 @@
-"""How sure a model may be: its temperature and its threshold, both from validation articles alone.
+"""Choose a model's temperature and its abstention threshold on validation articles alone.
 
-The validation split also chose the epoch that was kept. The test split is for telling what was reached, and is not
-looked at here.
+The validation split has also chosen the epoch whose weights are kept. The test split measures the result, and is not
+read here.
 """
 
 from __future__ import annotations
@@ -43,69 +43,78 @@ def calibrate(
     clusters: Clusters,
     ensemble: Ensemble | None = None,
 ) -> dict[str, Any]:
-    """Fit the temperature of the engine that would label here, with its ensemble, and choose a threshold at it.
+    """Fit the temperature for the engine that labels on this machine, with the ensemble, and choose a threshold.
 
-    `clusters` are those of `clusters_of`.
+    Args:
+        checkpoint: The trained network.
+        tokenization: The network's tokenization.
+        categories: The network's categories.
+        validation: Articles to calibrate on.
+        target_precision: Precision that labels above the threshold must reach.
+        clusters: The validation articles' clusters, as returned by `clusters_of`.
+        ensemble: Linear classifier that predicts with the network.
 
     Returns:
-        What the model's manifest and row keep of both; nothing without validation articles of its categories.
+        What the manifest and the model's row store; empty if no validation article has one of the categories.
     """
     labeller = Labeller(
         tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories, ensemble=ensemble
     )
     probabilities, truth = outputs_of(labeller, validation)
-    known = truth >= 0
-    if not known.any():
-        log.info("no validation article of the model's categories: %s", line({}))
+    is_known = truth >= 0
+    if not is_known.any():
+        log.info("no validation article has one of the model's categories: %s", summarize({}))
         return {}
-    fitted = temperature_scaling.fit_temperature(probabilities[known], truth[known])
-    calibrated = temperature_scaling.apply(probabilities, fitted)
+    temperature = temperature_scaling.fit_temperature(probabilities[is_known], truth[is_known])
+    calibrated = temperature_scaling.apply(probabilities, temperature)
     threshold = _threshold(calibrated, truth, target_precision, clusters)
-    found = {"value": fitted, "articles": int(known.sum())}
-    for when, some in (("before", probabilities), ("after", calibrated)):
-        found[f"ece_{when}"] = _error(some[known], truth[known], categories)
-        found[f"nll_{when}"] = temperature_scaling.negative_log_likelihood(some[known], truth[known])
-    chosen = {"temperature": found, "threshold": threshold.as_json()}
-    log.info("%s", line(chosen))
-    return chosen
+    measures = {"value": temperature, "articles": int(is_known.sum())}
+    for when, outputs in (("before", probabilities[is_known]), ("after", calibrated[is_known])):
+        measures[f"ece_{when}"] = _calibration_error(outputs, truth[is_known], categories)
+        measures[f"nll_{when}"] = temperature_scaling.negative_log_likelihood(outputs, truth[is_known])
+    calibration = {"temperature": measures, "threshold": threshold.as_json()}
+    log.info("%s", summarize(calibration))
+    return calibration
 
 
-def line(chosen: Mapping[str, Any]) -> str:
-    """Say in a line what `choose` chose."""
-    if not chosen:
-        return "not calibrated, abstains from nothing"
-    return f"temperature {chosen['temperature']['value']:.4f}; {Threshold.of(chosen['threshold'])}"
+def summarize(calibration: Mapping[str, Any]) -> str:
+    """Return one line about what `calibrate` returned."""
+    if not calibration:
+        return "not calibrated, never abstains"
+    return f"temperature {calibration['temperature']['value']:.4f}; {Threshold.of(calibration['threshold'])}"
 
 
 def choose_threshold(
     labeller: Labeller, validation: Sequence[AnnotatedArticle], target_precision: float, clusters: Clusters
 ) -> Threshold:
-    """Choose a registered model's threshold anew, at its temperature; there has to be a validation article."""
-    found = _threshold(*outputs_of(labeller, validation), target_precision, clusters)
-    log.info("%s", found)
-    return found
+    """Return a new threshold for a registered model, at its temperature, from at least one validation article."""
+    threshold = _threshold(*outputs_of(labeller, validation), target_precision, clusters)
+    log.info("%s", threshold)
+    return threshold
 
 
 def outputs_of(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tuple[Probabilities, CategoryIndices]:
-    """Return what is answered, and the columns that are right: -1 where the model does not know the category."""
+    """Return the predicted probabilities, and the annotated categories' columns: -1 for those the model lacks."""
     columns = {name: column for column, name in enumerate(labeller.categories)}
     truth = np.array([columns.get(category, -1) for category in categories_of(articles)], dtype=np.int64)
     return labeller.probabilities(Texts(articles)), truth
 
 
 def clusters_of(connection: Connection, articles: Sequence[AnnotatedArticle]) -> Clusters:
-    """Return the number of each article's cluster of near-duplicates; they are correct or wrong together."""
+    """Return each article's cluster of near-duplicates, whose predictions are correct or wrong together."""
     ids = [article_id for article_id, _, _ in facts(articles)]
-    found = {row.id: row.cluster_id for row in evaluations.articles_by_id(connection, ids)}
-    return test_articles.clusters(np.array(ids, dtype=np.int64), [found.get(one) for one in ids])
+    cluster_ids = {row.id: row.cluster_id for row in evaluations.articles_by_id(connection, ids)}
+    return test_articles.clusters(np.array(ids, dtype=np.int64), [cluster_ids.get(article_id) for article_id in ids])
 
 
-def _threshold(probabilities: Probabilities, truth: CategoryIndices, wanted: float, clusters: Clusters) -> Threshold:
-    right = probabilities.argmax(axis=1) == truth
-    return abstention.choose_threshold(probabilities.max(axis=1), right, wanted, clusters=clusters)
+def _threshold(
+    probabilities: Probabilities, truth: CategoryIndices, target_precision: float, clusters: Clusters
+) -> Threshold:
+    is_correct = probabilities.argmax(axis=1) == truth
+    return abstention.choose_threshold(probabilities.max(axis=1), is_correct, target_precision, clusters=clusters)
 
 
-def _error(probabilities: Probabilities, truth: CategoryIndices, categories: tuple[str, ...]) -> float:
-    answers = Predictions(categories, probabilities.astype(np.float64))
-    totals = reliability.contributions(np.asarray(categories)[truth], answers).sum(axis=0)
+def _calibration_error(probabilities: Probabilities, truth: CategoryIndices, categories: tuple[str, ...]) -> float:
+    predictions = Predictions(categories, probabilities.astype(np.float64))
+    totals = reliability.contributions(np.asarray(categories)[truth], predictions).sum(axis=0)
     return float(reliability.error(totals))

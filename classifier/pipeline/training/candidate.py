@@ -5,31 +5,30 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier import registry
-from classifier.articles import AnnotatedArticle, Texts
+from classifier.articles import Texts
 from classifier.inference import agreement
 from classifier.inference.agreement import Agreement
 from classifier.model import artefact
+from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.ensemble import Ensemble
-from classifier.model.tokenization import Tokenization
-from classifier.pipeline.training import calibration, ensembling, session, starting_point, training_data
+from classifier.pipeline.training import calibration, ensembling, preparation, session, starting_point, training_data
+from classifier.pipeline.training.preparation import PreparedTraining
 from classifier.pipeline.training.session import TrainingSession
-from classifier.pipeline.training.starting_point import SkippedTraining, StartingPoint
+from classifier.pipeline.training.starting_point import SkippedTraining
 from classifier.pipeline.use_case import use_case
 from classifier.store import model_rows
 from classifier.training import data_snapshot, provenance
 from classifier.training.recipes import Recipe
-from classifier.training.spooled_articles import categories_of
 from classifier.workspace import Workspace
 
 if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
-    from classifier.training.fit import FittedModel, Progress
+    from classifier.training.fit import FittedModel, TrainingProgress
 
 __all__ = ["SkippedTraining", "Trained", "train"]
 
@@ -38,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The candidate that a training made. `seconds` counts the attempts that were killed, too."""
+    """The candidate that a training produced. `seconds` includes attempts that were killed."""
 
     model: str
     artefact: str
@@ -47,20 +46,23 @@ class Trained:
     categories: tuple[str, ...]
     best_epoch: int
     validation_macro_f1: float
-    precision: str
+    dtype: str
     seconds: float
     engine: str
     resumed_from_step: int
-    confidence: str = ""
+    calibration: str = ""
     ensemble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What was chosen on the validation split for the trained network."""
+class _Classifier:
+    """The trained network with what was chosen for it on the validation split, ready to be written."""
 
+    checkpoint: Checkpoint
+    fitted: FittedModel
+    agreement: dict[str, Any]
+    calibration: dict[str, Any]
     ensemble: Ensemble | None
-    confidence: dict[str, Any]
 
 
 @use_case
@@ -72,144 +74,137 @@ def train(
     start_from: str | None = None,
     min_new_annotations: int = 0,
     target_precision: float | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[TrainingProgress], None] = lambda _: None,
 ) -> Trained | SkippedTraining:
-    """Train, write the artefact and register it as a candidate.
+    """Train a model, write its artefact and register it as a candidate.
 
-    It starts from the encoder, or from the model of the name `start_from`, such as "champion". It does not where
-    fewer than `min_new_annotations` have come since the last training that was decided on. A training of the same
-    articles and recipe that was killed is gone on with. `target_precision` is what the model's threshold is chosen
-    for, the settings' one without it.
+    Training starts from the encoder or, if `start_from` names a model such as "champion", from that model. If fewer
+    than `min_new_annotations` annotations are new since the last model that was decided on, nothing is trained. If a
+    training of the same articles and recipe was killed, it is resumed. The model's threshold is chosen for
+    `target_precision`, by default that of the settings.
 
     Raises:
-        TrainingInProgressError: another process trains the same.
+        TrainingInProgressError: another process runs the same training.
         EncoderError: the encoder cannot be loaded.
-        ModelNotFoundError: there is no such model.
+        ModelNotFoundError: there is no model with that name.
         TrainingDataError: there are no annotated articles, or they are all of one category.
-        EngineDisagreesError: the engine that would label does not give the network's answers.
+        EngineDisagreesError: the engine that would label does not reproduce the network's predictions.
     """
+    if target_precision is None:
+        target_precision = workspace.settings.target_precision
     start = starting_point.find_starting_point(workspace, encoder_name, start_from)
     with starting_point.kept_starting_point(workspace, start):
-        return _train(workspace, start, recipe, min_new_annotations, target_precision, on_progress)
+        train, validation = training_data.read_training_data(workspace)
+        if skipped := starting_point.skip_training(workspace, (train, validation), min_new_annotations):
+            return skipped
+        prepared = preparation.prepare(start, recipe, train, validation)
+        with session.open_session(workspace, prepared) as training:
+            fitted = session.fit(training, prepared, on_progress)
+            classifier = _calibrate(workspace, prepared, fitted, target_precision)
+            trained = _register(workspace, prepared, training, classifier)
+            training.checkpoints.discard()
+        return trained
 
 
-def _train(
-    workspace: Workspace,
-    start: StartingPoint,
-    recipe: Recipe,
-    min_new_annotations: int,
-    target_precision: float | None,
-    on_progress: Callable[[Progress], None],
-) -> Trained | SkippedTraining:
-    train, validation = training_data.read_training_data(workspace)
-    if skipped := starting_point.skip_training(workspace, (train, validation), min_new_annotations):
-        return skipped
-    categories = tuple(sorted({*train.categories}))
-    pretrained = start.checkpoint(categories, seed=recipe.seed)
-    longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
-    tokenizer = start.tokenizer()
-    tokenization = Tokenization.read(tokenizer, longest, recipe.chunking)
-    content = data_snapshot.encode_snapshot({"train": train, "validation": validation})
-    with session.open_session(workspace, pretrained, tokenization, train, validation, categories, recipe) as training:
-        fitted = session.fit(training, pretrained, categories, recipe, on_progress)
-        details = _details(start, recipe, train, validation, content, fitted)
-        fine_tuned = replace(pretrained, weights=fitted.weights)
-        details["engine"] = agreement.check_agreement(fine_tuned, tokenization, categories, Texts(validation))
-        wanted = workspace.settings.target_precision if target_precision is None else target_precision
-        ensemble = None
-        if recipe.ensemble != "none":
-            ensemble = ensembling.fit_ensemble(fine_tuned, tokenization, categories, train, validation, recipe.ensemble)
-        with workspace.database.connect() as connection:
-            clusters = calibration.clusters_of(connection, validation)
-        sure = calibration.calibrate(
-            fine_tuned,
-            tokenization,
-            categories,
-            validation,
-            target_precision=wanted,
-            clusters=clusters,
-            ensemble=ensemble,
-        )
-        chosen = _Chosen(ensemble and ensembling.refit_temperature(ensemble, train, validation), sure)
-        trained = _register(
-            workspace, fine_tuned, tokenizer, tokenization, categories, fitted, details, chosen, content, training
-        )
-        training.checkpoints.discard()
-    return trained
-
-
-def _details(
-    start: StartingPoint,
-    recipe: Recipe,
-    train: Sequence[AnnotatedArticle],
-    validation: Sequence[AnnotatedArticle],
-    content: bytes,
-    fitted: FittedModel,
-) -> dict[str, Any]:
-    """Return what is kept of the training; `content` is its snapshot."""
-    return {
-        "encoder": start.encoder,
-        "from": start.model,
-        "recipe": asdict(recipe),
-        "data": {
-            "articles": len(train),
-            "validation_articles": len(validation),
-            "by_category": dict(Counter(categories_of(train))),
-            "sha256": data_snapshot.sha256(train),
-            "validation_sha256": data_snapshot.sha256(validation),
-            "snapshot": data_snapshot.FILE,
-            "snapshot_sha256": hashlib.sha256(content).hexdigest(),
-        },
-        "training": fitted.summary(),
-        **provenance.describe_provenance(),
-    }
+def _calibrate(
+    workspace: Workspace, prepared: PreparedTraining, fitted: FittedModel, target_precision: float
+) -> _Classifier:
+    """Check the engine that would label, and choose ensemble, temperature and threshold on the validation split."""
+    checkpoint = replace(prepared.pretrained, weights=fitted.weights)
+    tokenization, categories = prepared.tokenization, prepared.categories
+    train, validation = prepared.train, prepared.validation
+    agreed = agreement.check_agreement(checkpoint, tokenization, categories, Texts(validation))
+    ensemble, kind = None, prepared.recipe.ensemble
+    if kind != "none":
+        ensemble = ensembling.fit_ensemble(checkpoint, tokenization, categories, train, validation, kind)
+    with workspace.database.connect() as connection:
+        clusters = calibration.clusters_of(connection, validation)
+    calibrated = calibration.calibrate(
+        checkpoint,
+        tokenization,
+        categories,
+        validation,
+        target_precision=target_precision,
+        clusters=clusters,
+        ensemble=ensemble,
+    )
+    if ensemble:
+        ensemble = ensembling.refit_with_validation(ensemble, train, validation)
+    return _Classifier(checkpoint, fitted, agreed, calibrated, ensemble)
 
 
 def _register(
-    workspace: Workspace,
-    fine_tuned: Checkpoint,
-    tokenizer: Path,
-    tokenization: Tokenization,
-    categories: tuple[str, ...],
-    fitted: FittedModel,
-    details: dict[str, Any],
-    chosen: _Chosen,
-    content: bytes,
-    training: TrainingSession,
+    workspace: Workspace, prepared: PreparedTraining, training: TrainingSession, classifier: _Classifier
 ) -> Trained:
-    """Write the artefact and its row; what an attempt that was killed has done of it already is taken as it is."""
-    name = training.checkpoints.name(registry.new_name())
-    directory = workspace.models / name
-    if directory.exists():
-        files = artefact.read_artefact(directory)
+    """Write the artefact and its row, unless an attempt that was killed has already written them."""
+    name = training.checkpoints.model_name(registry.new_name())
+    fitted = classifier.fitted
+    snapshot = data_snapshot.encode_snapshot(prepared.parts)
+    details = _details(prepared, classifier, snapshot)
+    if (workspace.models / name).exists():
+        files = artefact.read_artefact(workspace.models / name)
     else:
-        files = artefact.write_artefact(
-            directory,
-            shape=fine_tuned.shape,
-            weights=fine_tuned.weights,
-            categories=categories,
-            max_length=tokenization.max_length,
-            tokenizer=tokenizer,
-            details={"name": name, **details, "confidence": chosen.confidence},
-            beside={data_snapshot.FILE: content, **training.pictures(name, fitted)},
-            chunking=tokenization.chunking,
-            blended=chosen.ensemble,
-        )
+        attachments = {data_snapshot.FILE: snapshot, **training.curve_files(name, fitted)}
+        files = _write_artefact(workspace, name, prepared, classifier, details, attachments)
     with workspace.database.begin() as connection:
         model = model_rows.by_name(connection, name) or registry.register(connection, name, files, details)
     training.recorder.finish(model_id=model.id)
     return Trained(
         model=model.name,
         artefact=model.artefact,
-        train_articles=details["data"]["articles"],
-        validation_articles=details["data"]["validation_articles"],
-        categories=categories,
+        train_articles=len(prepared.train),
+        validation_articles=len(prepared.validation),
+        categories=prepared.categories,
         best_epoch=fitted.best_epoch,
         validation_macro_f1=fitted.history[fitted.best_epoch - 1].macro_f1,
-        precision=fitted.precision,
+        dtype=fitted.dtype,
         seconds=round(fitted.seconds, 1),
-        engine=str(Agreement(**details["engine"])),
+        engine=str(Agreement(**classifier.agreement)),
         resumed_from_step=fitted.resumed_from,
-        confidence=calibration.line(files.confidence),
-        ensemble=ensembling.line(chosen.ensemble) if chosen.ensemble else "",
+        calibration=calibration.summarize(files.confidence),
+        ensemble=ensembling.summarize(classifier.ensemble) if classifier.ensemble else "",
+    )
+
+
+def _details(prepared: PreparedTraining, classifier: _Classifier, snapshot: bytes) -> dict[str, Any]:
+    """Return what the manifest and the database store about how the model was produced."""
+    train, validation = prepared.train, prepared.validation
+    return {
+        "encoder": prepared.start.encoder,
+        "from": prepared.start.model,
+        "recipe": asdict(prepared.recipe),
+        "data": {
+            "articles": len(train),
+            "validation_articles": len(validation),
+            "by_category": dict(Counter(train.categories)),
+            "sha256": data_snapshot.sha256(train),
+            "validation_sha256": data_snapshot.sha256(validation),
+            "snapshot": data_snapshot.FILE,
+            "snapshot_sha256": hashlib.sha256(snapshot).hexdigest(),
+        },
+        "training": classifier.fitted.summary(),
+        **provenance.describe_provenance(),
+        "engine": classifier.agreement,
+    }
+
+
+def _write_artefact(
+    workspace: Workspace,
+    name: str,
+    prepared: PreparedTraining,
+    classifier: _Classifier,
+    details: dict[str, Any],
+    attachments: dict[str, bytes],
+) -> Artefact:
+    return artefact.write_artefact(
+        workspace.models / name,
+        shape=classifier.checkpoint.shape,
+        weights=classifier.checkpoint.weights,
+        categories=prepared.categories,
+        max_length=prepared.tokenization.max_length,
+        tokenizer=prepared.tokenizer,
+        details={"name": name, **details, "confidence": classifier.calibration},
+        beside=attachments,
+        chunking=prepared.tokenization.chunking,
+        blended=classifier.ensemble,
     )

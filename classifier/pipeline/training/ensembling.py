@@ -1,4 +1,4 @@
-"""Have a linear classifier answer beside a network that was trained on the same articles."""
+"""Train a linear classifier that predicts together with a network trained on the same articles."""
 
 from __future__ import annotations
 
@@ -30,74 +30,76 @@ def fit_ensemble(
     validation: Sequence[AnnotatedArticle],
     kind: str = "linear",
 ) -> Ensemble | None:
-    """Train a linear classifier, and weigh the two on the validation articles with the engine that would label.
+    """Train a linear classifier, and fit both weights on the validation articles with the engine that would label.
 
     Returns:
-        The ensemble, whose linear classifier knows the train articles alone; None, and a warning why, where there is
-        nothing to learn or to weigh the two on.
+        The ensemble, whose linear classifier is fitted to the train articles alone. If there is no term to learn, or
+        too few validation articles, None after a warning.
     """
-    started = time.monotonic()
+    started_at = time.monotonic()
     try:
-        counting = _learnt(kind, train)
-    except ValueError as error:  # scikit-learn has no other for an empty vocabulary
-        log.warning("the network answers alone, a linear classifier finds nothing to learn: %s", error)
+        classifier = _fit_linear(kind, train)
+    except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
+        log.warning("no ensemble: the linear classifier has no term to learn (%s); the network predicts alone", error)
         return None
     labeller = Labeller(tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories)
     probabilities, truth = calibration.outputs_of(labeller, validation)
-    known = truth >= 0
-    if known.sum() < ensemble.MIN_WEIGHT:
-        log.warning("the network answers alone: an ensemble needs %d validation articles", ensemble.MIN_WEIGHT)
+    is_known = truth >= 0
+    if is_known.sum() < ensemble.MIN_WEIGHT:
+        log.warning(
+            "no ensemble: it needs at least %d validation articles; the network predicts alone", ensemble.MIN_WEIGHT
+        )
         return None
-    scores = counting.scores(Texts(validation))
-    weights = ensemble.fit_weights(probabilities[known], scores[known], truth[known])
-    log.info("%s; the linear classifier took %.1f s", line(Ensemble(counting, weights)), time.monotonic() - started)
-    return Ensemble(counting, weights)
+    scores = classifier.scores(Texts(validation))
+    weights = ensemble.fit_weights(probabilities[is_known], scores[is_known], truth[is_known])
+    fitted = Ensemble(classifier, weights)
+    log.info("%s; fitted in %.1f s", summarize(fitted), time.monotonic() - started_at)
+    return fitted
 
 
-def refit_temperature(
-    chosen: Ensemble, train: Sequence[AnnotatedArticle], validation: Sequence[AnnotatedArticle]
+def refit_with_validation(
+    fitted: Ensemble, train: Sequence[AnnotatedArticle], validation: Sequence[AnnotatedArticle]
 ) -> Ensemble:
-    """Return the ensemble with a linear classifier fitted to the validation articles too, as the baseline is.
+    """Return the ensemble with its linear classifier fitted to the validation articles too, as the baseline is.
 
-    It is for labelling. What is chosen on the validation split is chosen with the one that has not seen it.
+    It is for labelling. Everything chosen on the validation split is chosen with an ensemble that has not seen it.
     """
-    return replace(chosen, linear=_learnt(chosen.linear.kind, train, validation))
+    return replace(fitted, linear=_fit_linear(fitted.linear.kind, train, validation))
 
 
-def held_out(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
-    """Return a labeller whose linear classifier has learnt from the train articles alone, to choose on validation.
+def refit_on_train(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
+    """Return a labeller whose linear classifier is fitted to the train articles alone, for choices on validation.
 
     Raises:
-        TrainingDataError: the train split has no article any more of one of the model's categories, or no term twice.
+        TrainingDataError: the train split has no article of one of the model's categories, or no term to learn.
     """
     if labeller.ensemble is None:
         return labeller
     names = categories_of(train)
+    if missing := sorted(set(labeller.categories) - {*names}):
+        raise TrainingDataError(
+            f"the train split has no annotated article of {', '.join(missing)}, which the model's linear classifier "
+            "predicts; annotate some, or train a new model"
+        )
     rows = [row for row, name in enumerate(names) if name in labeller.categories]
-    known = train.take(rows) if isinstance(train, SpooledArticles) else [train[row] for row in rows]
-    if gone := sorted(set(labeller.categories) - {*names}):
-        raise TrainingDataError(
-            f"the train split has no annotated article of {', '.join(gone)}, which the model's linear classifier knows"
-        )
+    articles = train.take(rows) if isinstance(train, SpooledArticles) else [train[row] for row in rows]
     try:
-        return replace(
-            labeller, ensemble=replace(labeller.ensemble, linear=_learnt(labeller.ensemble.linear.kind, known))
-        )
-    except ValueError as error:  # as above
+        classifier = _fit_linear(labeller.ensemble.linear.kind, articles)
+    except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
         raise TrainingDataError(
-            f"the train split's articles leave the model's linear classifier nothing to learn: {error}"
+            f"the train split's articles have no term for the model's linear classifier to learn: {error}"
         ) from error
+    return replace(labeller, ensemble=replace(labeller.ensemble, linear=classifier))
 
 
-def _learnt(kind: str, *parts: Sequence[AnnotatedArticle]) -> LinearClassifier:
-    return linear.fit_linear(
-        Texts(*parts), [category for articles in parts for category in categories_of(articles)], kind
-    )
+def _fit_linear(kind: str, *parts: Sequence[AnnotatedArticle]) -> LinearClassifier:
+    categories = [category for articles in parts for category in categories_of(articles)]
+    return linear.fit_linear(Texts(*parts), categories, kind)
 
 
-def line(chosen: Ensemble | None) -> str:
-    """Say in a line what answers."""
-    if chosen is None:
+def summarize(fitted: Ensemble | None) -> str:
+    """Return one line about what predicts."""
+    if fitted is None:
         return "the network alone"
-    weights, terms = chosen.weights, chosen.linear.coefficients.shape[0]
-    return f"network {weights.network:.2f}, {chosen.linear.kind} {weights.linear:.2f}, of {terms:,} terms"
+    weights, terms = fitted.weights, fitted.linear.coefficients.shape[0]
+    return f"network {weights.network:.2f}, {fitted.linear.kind} {weights.linear:.2f}, {terms:,} terms"

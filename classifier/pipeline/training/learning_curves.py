@@ -1,4 +1,4 @@
-"""Say how a training went, or goes: its curves, from what was recorded of it."""
+"""Return the learning curves of a training from its recorded metrics."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from classifier.workspace import Workspace
 
 Points = tuple[tuple[float, float], ...]
 
-FIGURES = ("loss", "accuracy", "macro_f1")
+METRICS = ("loss", "accuracy", "macro_f1")
 
-MOST = 400
-"""Points of the loss that are kept for drawing: more than a screen shows."""
+MAX_POINTS = 400
+"""Maximum points of the loss: more than a screen can show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """A training's loss, the mean since the epoch's start, and its scores on the validation split by epoch.
+    """A training's loss by `unit`, and its metrics on the validation split by epoch.
 
-    The loss is by `unit`. All are empty where nothing was recorded, as of a model that was trained elsewhere.
+    The loss is the mean since the start of the epoch. All curves are empty if nothing was recorded, as for an imported
+    model.
     """
 
     unit: Literal["step", "epoch"] = "step"
@@ -33,10 +34,10 @@ class Curves:
 
 @use_case
 def of_model(workspace: Workspace, name: str) -> Curves:
-    """Return a model's curves: as they were recorded, else what its training kept of each epoch.
+    """Return a model's curves as they were recorded or, if they were not, from the epochs in its training's details.
 
     Raises:
-        ModelNotFoundError: there is no such model.
+        ModelNotFoundError: there is no model with that name.
     """
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
@@ -44,22 +45,22 @@ def of_model(workspace: Workspace, name: str) -> Curves:
         if run is not None:
             return _recorded(training_runs.points(connection, run.id))
         history = model_rows.training(connection, model.id).get("training", {}).get("history", [])
-    by_epoch = [{name: (float(one["epoch"]), one[name]) for name in FIGURES} for one in history]
-    return Curves("epoch", *(tuple(one[name] for one in by_epoch) for name in FIGURES))
+    by_epoch = [{name: (float(epoch["epoch"]), epoch[name]) for name in METRICS} for epoch in history]
+    return Curves("epoch", *(tuple(points[name] for points in by_epoch) for name in METRICS))
 
 
 @use_case
 def of_running_training(workspace: Workspace) -> Curves:
-    """Return the curves of the training that was begun last and has not ended."""
+    """Return the curves of the running training that started last; empty curves if no training is running."""
     with workspace.database.connect() as connection:
         runs = training_runs.running(connection)
         return _recorded(training_runs.points(connection, runs[0].id)) if runs else Curves()
 
 
 def _recorded(points: training_runs.MetricRows) -> Curves:
-    every = max(1, -(-len(points) // MOST))
+    stride = max(1, -(-len(points) // MAX_POINTS))
     return Curves(
-        loss=tuple((float(one.step), one.loss) for one in points[::every]),
-        accuracy=tuple((float(one.epoch), one.accuracy) for one in points if one.accuracy is not None),
-        macro_f1=tuple((float(one.epoch), one.macro_f1) for one in points if one.macro_f1 is not None),
+        loss=tuple((float(point.step), point.loss) for point in points[::stride]),
+        accuracy=tuple((float(point.epoch), point.accuracy) for point in points if point.accuracy is not None),
+        macro_f1=tuple((float(point.epoch), point.macro_f1) for point in points if point.macro_f1 is not None),
     )

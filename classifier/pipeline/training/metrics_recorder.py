@@ -1,4 +1,4 @@
-"""Write a training's figures into the database as they come, and never let the database stop the training."""
+"""Write a training's metrics into the database while it runs; a failing database does not stop the training."""
 
 from __future__ import annotations
 
@@ -15,94 +15,98 @@ from classifier.exceptions import UserError
 from classifier.store import training_runs
 
 if TYPE_CHECKING:
-    from classifier.training.fit import Progress
+    from classifier.training.fit import TrainingProgress
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-EVERY_S = 5.0
-"""Between two points of the loss; an epoch's end is written at once."""
+INTERVAL_S = 5.0
+"""Seconds between two points of the loss; the end of an epoch is written at once."""
 
-_LONGEST_PAUSE_S = 600.0
-_KEPT_POINTS = 10_000
+_MIN_RETRY_S, _MAX_RETRY_S = 30.0, 600.0
+_MAX_POINTS = 10_000
 
 
-class Recorder:
-    """Records one training. Points that the database does not take now wait for the next time."""
+class MetricsRecorder:
+    """Records one training. Points that cannot be written are kept for the next attempt."""
 
-    def __init__(self, database: Engine, key: str, *, epochs: int, every_s: float = EVERY_S) -> None:
-        self._database, self._key, self._epochs, self._every_s = database, key, epochs, every_s
+    def __init__(self, database: Engine, key: str, *, epochs: int, interval_s: float = INTERVAL_S) -> None:
+        self._database, self._key, self._epochs, self._interval_s = database, key, epochs, interval_s
         self._run_id: int | None = None
         self._from_step: int | None = None
         self._points: dict[int, dict[str, Any]] = {}
-        self._steps, self._standing = 0, dict[str, Any]()
-        self._next_at, self._pause_s = 0.0, every_s
+        self._steps, self._progress = 0, dict[str, Any]()
+        self._next_at, self._pause_s = 0.0, interval_s
         self._finished = False
 
-    def __call__(self, now: Progress) -> None:
-        """Record where the training stands, if it is time."""
+    def __call__(self, progress: TrainingProgress) -> None:
+        """Record the progress at the end of an epoch, or if the interval has passed."""
         if self._from_step is None:
-            self._from_step = now.step - (0 if now.ended else 1)
-        if now.ended is None and time.monotonic() < self._next_at:
+            self._from_step = progress.step - (0 if progress.ended else 1)
+        if progress.ended is None and time.monotonic() < self._next_at:
             return
-        point = {"step": now.step, "epoch": now.epoch, "loss": now.loss, "seconds": now.seconds}
-        self._steps, self._standing = now.steps, {**point, "seconds_left": now.seconds_left}
-        if len(self._points) < _KEPT_POINTS:
-            ended = now.ended
+        point = {"step": progress.step, "epoch": progress.epoch, "loss": progress.loss, "seconds": progress.seconds}
+        self._steps, self._progress = progress.steps, {**point, "seconds_left": progress.seconds_left}
+        if len(self._points) < _MAX_POINTS:
+            ended = progress.ended
             scores = {"accuracy": ended and ended.accuracy, "macro_f1": ended and ended.macro_f1}
-            self._points[now.step] = {**point, **scores}
-        fails = self._pause_s > self._every_s
-        if not fails or time.monotonic() >= self._next_at:
+            self._points[progress.step] = {**point, **scores}
+        is_failing = self._pause_s > self._interval_s
+        if not is_failing or time.monotonic() >= self._next_at:
             self._flush()
 
     def finish(self, *, model_id: int | None = None, error: str | None = None) -> None:
-        """Say how the training ended; only the first time counts."""
+        """Record how the training ended; only the first call counts."""
         if self._finished:
             return
         self._finished = True
         if self._points:
             self._flush()
         key, run_id = self._key, self._run_id
-        self._quietly(lambda connection: training_runs.finish(connection, key, run_id, model_id=model_id, error=error))
+        self._try(lambda connection: training_runs.finish(connection, key, run_id, model_id=model_id, error=error))
 
     def _flush(self) -> None:
-        self._run_id, recorded = self._quietly(self._write) or (self._run_id, False)
-        if recorded:
-            self._points, self._pause_s = {}, self._every_s
+        """Write the points; after a failure, wait longer before the next attempt."""
+        run_id = self._try(self._write)
+        if run_id is not None:
+            self._run_id, self._points, self._pause_s = run_id, {}, self._interval_s
         else:
-            self._pause_s = min(max(2 * self._pause_s, 30.0), _LONGEST_PAUSE_S)
+            self._pause_s = min(max(2 * self._pause_s, _MIN_RETRY_S), _MAX_RETRY_S)
         self._next_at = time.monotonic() + self._pause_s
 
-    def _write(self, connection: Connection) -> tuple[int, bool]:
+    def _write(self, connection: Connection) -> int:
+        """Write the points and the progress, and return the run's id."""
         run_id = self._run_id
         if run_id is None:
             from_step = self._from_step or 0
             run_id = training_runs.start(
                 connection, self._key, steps=self._steps, epochs=self._epochs, from_step=from_step
             )
-        training_runs.record(connection, run_id, list(self._points.values()), self._standing)
-        return run_id, True
+        training_runs.record(connection, run_id, list(self._points.values()), self._progress)
+        return run_id
 
-    def _quietly(self, action: Callable[[Connection], T]) -> T | None:
-        """Do it in a transaction of its own; where that fails, say so and go on."""
+    def _try(self, action: Callable[[Connection], T]) -> T | None:
+        """Return the result of the action in its own transaction; if it fails, log a warning and return None."""
         try:
             with self._database.begin() as connection:
                 connection.execute(text("SET LOCAL statement_timeout = '5s'"))
                 return action(connection)
         except SQLAlchemyError as error:
             reason = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())
-            log.warning("the training's figures cannot be written now (%s); it goes on", reason)
+            log.warning("cannot write the training's metrics now (%s); training continues", reason)
             return None
 
 
 @contextmanager
-def record_metrics(database: Engine, key: str, *, epochs: int, every_s: float = EVERY_S) -> Iterator[Recorder]:
-    """Yield a recorder; a training that raises is recorded as failed, in one line."""
-    recorder = Recorder(database, key, epochs=epochs, every_s=every_s)
+def record_metrics(
+    database: Engine, key: str, *, epochs: int, interval_s: float = INTERVAL_S
+) -> Iterator[MetricsRecorder]:
+    """Yield a recorder; if the training raises, it is recorded as failed, with one line."""
+    recorder = MetricsRecorder(database, key, epochs=epochs, interval_s=interval_s)
     try:
         yield recorder
     except BaseException as error:
-        # what is no UserError may quote an article's text
+        # only a UserError is sure not to quote an article's text
         recorder.finish(error=str(error) if isinstance(error, UserError) else f"{type(error).__name__}; see the log")
         raise

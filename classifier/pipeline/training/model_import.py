@@ -1,4 +1,4 @@
-"""Take in a classifier that was fine-tuned elsewhere, as a candidate."""
+"""Import a classifier that was fine-tuned elsewhere, as a candidate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from classifier import registry
 from classifier.articles import Split, Texts
 from classifier.exceptions import SettingsError
 from classifier.inference import agreement
 from classifier.model import artefact, checkpoint, encoders, foreign_tokenizer, hub_model
+from classifier.model.hub_model import HubModel
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import calibration
 from classifier.pipeline.use_case import use_case
@@ -23,17 +25,20 @@ from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
+MIN_LENGTH = 8
+"""Minimum of a model's maximum length, in word pieces."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImportedModel:
-    """The candidate that was made of a model from elsewhere."""
+    """The candidate that an import produced."""
 
     model: str
     artefact: str
     source: str
     categories: tuple[str, ...]
     max_length: int
-    confidence: str
+    calibration: str
 
 
 @use_case
@@ -45,64 +50,91 @@ def import_model(
     max_length: int | None = None,
     target_precision: float | None = None,
 ) -> ImportedModel:
-    """Write the model of a directory or hub id as an artefact of ours and register it.
+    """Write the model of a directory or hub id as an artefact and register it.
 
-    `categories` name its outputs, in their order and with commas, where its configuration does not. Its temperature
-    and threshold are those of the validation articles that are here, if there are any.
+    `categories` are the names of its outputs, separated by commas and in their order, if its configuration has none.
+    Temperature and threshold are chosen on this workspace's validation articles, if there are any.
 
     Raises:
-        EncoderError: there is no such model, or it cannot be ours.
-        SettingsError: the length is too short.
-        EngineDisagreesError: the engine that would label does not give the network's answers.
+        EncoderError: the model is not found, or is not a DistilBERT classifier that can be imported.
+        SettingsError: `max_length` is too small.
+        EngineDisagreesError: the engine that would label does not reproduce the network's predictions.
     """
-    if max_length is not None and max_length < 8:
-        raise SettingsError(f"max length {max_length}: has to be at least 8 word pieces")
+    if max_length is not None and max_length < MIN_LENGTH:
+        raise SettingsError(f"max length {max_length}: must be at least {MIN_LENGTH} word pieces")
+    if target_precision is None:
+        target_precision = workspace.settings.target_precision
     directory = encoders.locate_encoder(source, cache=workspace.settings.home / "hub")
     names = [name.strip() for name in categories.split(",")] if categories else None
     name = registry.new_name()
     cache = workspace.settings.tokenizers_directory
-    found = hub_model.read_hub_model(directory, cache=cache, categories=names, max_length=max_length)
-    tokenization = Tokenization.read(found.tokenizer, found.max_length)
-    details = {
-        "imported": {"source": source, "weights_sha256": _sha256(directory)},
-        **provenance.describe_provenance(),
-        "engine": agreement.check_agreement(
-            found.weights,
-            tokenization,
-            found.categories,
-            _texts(workspace),
-            reference=foreign_tokenizer.reference(directory, found.max_length),
-        ),
-    }
-    wanted = workspace.settings.target_precision if target_precision is None else target_precision
-    with workspace.database.connect() as connection:
-        validation = spool(annotated_articles.stream_split(connection, "validation"), workspace.settings.home)
-        clusters = calibration.clusters_of(connection, validation)
-    sure = calibration.calibrate(
-        found.weights, tokenization, found.categories, validation, target_precision=wanted, clusters=clusters
-    )
+    imported = hub_model.read_hub_model(directory, cache=cache, categories=names, max_length=max_length)
+    tokenization = Tokenization.read(imported.tokenizer, imported.max_length)
+    details = _details(workspace, source, directory, imported, tokenization)
+    calibrated = _calibrate(workspace, imported, tokenization, target_precision)
     files = artefact.write_artefact(
         workspace.models / name,
-        shape=found.weights.shape,
-        weights=found.weights.weights,
-        categories=found.categories,
-        max_length=found.max_length,
-        tokenizer=found.tokenizer,
-        details={"name": name, **details, "confidence": sure},
+        shape=imported.weights.shape,
+        weights=imported.weights.weights,
+        categories=imported.categories,
+        max_length=imported.max_length,
+        tokenizer=imported.tokenizer,
+        details={"name": name, **details, "confidence": calibrated},
     )
     with workspace.database.begin() as connection:
         model = registry.register(connection, name, files, details)
     log.info("%s: imported from %s", name, source)
-    return ImportedModel(model.name, model.artefact, source, model.categories, found.max_length, calibration.line(sure))
+    return ImportedModel(
+        model=model.name,
+        artefact=model.artefact,
+        source=source,
+        categories=model.categories,
+        max_length=imported.max_length,
+        calibration=calibration.summarize(calibrated),
+    )
+
+
+def _details(
+    workspace: Workspace, source: str, directory: Path, imported: HubModel, tokenization: Tokenization
+) -> dict[str, Any]:
+    """Return what the manifest and the database store about the import, after checking the engine."""
+    return {
+        "imported": {"source": source, "weights_sha256": _sha256(directory)},
+        **provenance.describe_provenance(),
+        "engine": agreement.check_agreement(
+            imported.weights,
+            tokenization,
+            imported.categories,
+            _texts(workspace),
+            reference=foreign_tokenizer.reference(directory, imported.max_length),
+        ),
+    }
+
+
+def _calibrate(
+    workspace: Workspace, imported: HubModel, tokenization: Tokenization, target_precision: float
+) -> dict[str, Any]:
+    with workspace.database.connect() as connection:
+        validation = spool(annotated_articles.stream_split(connection, "validation"), workspace.settings.home)
+        clusters = calibration.clusters_of(connection, validation)
+    return calibration.calibrate(
+        imported.weights,
+        tokenization,
+        imported.categories,
+        validation,
+        target_precision=target_precision,
+        clusters=clusters,
+    )
 
 
 def _texts(workspace: Workspace) -> Iterable[str]:
-    """Return the articles that engine and network are compared on: there may be none yet."""
+    """Return the texts on which engine and network are compared; if there are no articles, fixed sentences."""
+    splits: tuple[Split, ...] = ("validation", "train")
     with workspace.database.connect() as connection:
-        splits: tuple[Split, ...] = ("validation", "train")
         for split in splits:
-            if found := spool(annotated_articles.stream_split(connection, split), workspace.settings.home):
-                return Texts(found)
+            articles = spool(annotated_articles.stream_split(connection, split), workspace.settings.home)
+            if articles:
+                return Texts(articles)
     return agreement.SENTENCES
 
 

@@ -1,4 +1,4 @@
-"""A training while it runs: its lock, its saved states, and what is seen of it."""
+"""Run a training with its lock, its saved states, its recorded metrics and its learning curves."""
 
 from __future__ import annotations
 
@@ -11,107 +11,89 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classifier.articles import AnnotatedArticle, Texts
-from classifier.model.checkpoint import Checkpoint
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import metrics_recorder
-from classifier.pipeline.training.metrics_recorder import Recorder
-from classifier.training import checkpoints, curves, token_files, training_state
+from classifier.pipeline.training.metrics_recorder import MetricsRecorder
+from classifier.pipeline.training.preparation import PreparedTraining
+from classifier.training import checkpoints, curves, token_files
 from classifier.training.checkpoints import Checkpoints
-from classifier.training.recipes import Recipe
 from classifier.training.tensorboard import EventWriter
 from classifier.training.training_state import TokenizedArticles
 from classifier.workspace import Workspace
 
 if TYPE_CHECKING:  # Keras takes seconds to import: only when it is needed
-    from classifier.training.fit import FittedModel, Progress
+    from classifier.training.fit import FittedModel, TrainingProgress
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSession:
-    """A training that is under way: its data, and what watches over it."""
+    """A running training: its tokenized articles, its saved states and the recorder of its metrics."""
 
     train: TokenizedArticles
     validation: TokenizedArticles
     checkpoints: Checkpoints
-    recorder: Recorder
+    recorder: MetricsRecorder
 
-    def pictures(self, name: str, fitted: FittedModel) -> dict[str, bytes]:
-        """Return the learning curves, and TensorBoard's files of every attempt, by file name."""
+    def curve_files(self, name: str, fitted: FittedModel) -> dict[str, bytes]:
+        """Return the learning curves and TensorBoard's files of every attempt, by file name."""
         events = {path.name: path.read_bytes() for path in sorted(self.checkpoints.directory.glob("events.*"))}
         return {"learning-curves.svg": curves.svg(fitted.losses, fitted.history, title=name).encode(), **events}
 
 
 @contextmanager
-def open_session(
-    workspace: Workspace,
-    pretrained: Checkpoint,
-    tokenization: Tokenization,
-    train: Sequence[AnnotatedArticle],
-    validation: Sequence[AnnotatedArticle],
-    categories: tuple[str, ...],
-    recipe: Recipe,
-) -> Iterator[TrainingSession]:
-    """Tokenise, and hold the lock and the records of what is trained.
+def open_session(workspace: Workspace, prepared: PreparedTraining) -> Iterator[TrainingSession]:
+    """Tokenize the articles, take the training's lock, open its records, and yield the session.
 
     Raises:
-        TrainingInProgressError: another process trains the same.
+        TrainingInProgressError: another process runs the same training.
     """
-    from classifier.model.keras.backend import backend
-    from classifier.training.fit import precision_of
-
-    arithmetic = f"{backend()} {precision_of(recipe)}"
     settings = workspace.settings
-    minutes, steps = settings.checkpoint_minutes, settings.checkpoint_steps
-    root, parts = settings.checkpoints_directory, {"train": train, "validation": validation}
-    with token_files.opened(root, tokenization, parts, categories) as tokens:
-        learnt, validated = tokens.train, tokens.validation
-        key = training_state.key(pretrained, learnt, validated, recipe, categories=categories, precision=arithmetic)
+    root = settings.checkpoints_directory
+    with token_files.open_token_files(root, prepared.tokenization, prepared.parts, prepared.categories) as tokens:
+        key = prepared.key(tokens.train, tokens.validation)
         with (
-            checkpoints.opened(root, key, every_s=60 * minutes, every_steps=steps) as saved,
-            metrics_recorder.record_metrics(workspace.database, key, epochs=recipe.epochs) as recorder,
+            checkpoints.open_checkpoints(
+                root, key, every_s=60 * settings.checkpoint_minutes, every_steps=settings.checkpoint_steps
+            ) as saved,
+            metrics_recorder.record_metrics(workspace.database, key, epochs=prepared.recipe.epochs) as recorder,
         ):
             tokens.keep(saved.directory)
-            yield TrainingSession(learnt, validated, saved, recorder)
+            yield TrainingSession(tokens.train, tokens.validation, saved, recorder)
 
 
 def fit(
-    training: TrainingSession,
-    pretrained: Checkpoint,
-    categories: tuple[str, ...],
-    recipe: Recipe,
-    on_progress: Callable[[Progress], None],
+    session: TrainingSession, prepared: PreparedTraining, on_progress: Callable[[TrainingProgress], None]
 ) -> FittedModel:
-    """Train to the end, or from the last saved state, while its figures are recorded."""
-    from classifier.training import fit
+    """Train from the last saved state, if any, to the end, and record the metrics meanwhile."""
+    from classifier.training.fit import fit_classifier
 
-    data = training.train
     log.info(
         "training on %d articles of %d categories, in %d chunks",
-        len(data.targets), len(categories), len(data.pieces),
+        len(session.train.targets), len(prepared.categories), len(session.train.pieces),
     )  # fmt: skip
-    with closing(EventWriter(training.checkpoints.directory)) as events:
+    with closing(EventWriter(session.checkpoints.directory)) as events:
 
-        def watch(now: Progress) -> None:
-            for one in (on_progress, training.recorder, events):
-                one(now)
+        def report(progress: TrainingProgress) -> None:
+            for receiver in (on_progress, session.recorder, events):
+                receiver(progress)
 
-        return fit.fit_classifier(
-            pretrained,
-            training.train,
-            training.validation,
-            recipe,
-            categories=len(categories),
-            checkpoints=training.checkpoints,
-            on_progress=watch,
+        return fit_classifier(
+            prepared.pretrained,
+            session.train,
+            session.validation,
+            prepared.recipe,
+            categories=len(prepared.categories),
+            checkpoints=session.checkpoints,
+            on_progress=report,
         )
 
 
-def tokenized(
+def tokenize_articles(
     tokenization: Tokenization, articles: Sequence[AnnotatedArticle], categories: tuple[str, ...]
 ) -> TokenizedArticles:
-    """Turn articles into what the network gets to see of them."""
+    """Return the articles as the network sees them."""
     targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
     chunks = tokenization.chunks(Texts(articles))
     return TokenizedArticles(chunks.pieces, targets, chunks.owners, tokenization.mask_id, chunks.weights)

@@ -1,4 +1,4 @@
-"""What a training starts from, and whether enough has come since the last one."""
+"""Find what a training starts from, and skip it if too few annotations are new since the last model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StartingPoint:
-    """A pretrained encoder or, with `files`, the model of the name `model`.
+    """A pretrained encoder or, if `files` are set, the model `model`.
 
     `tokenizers` is the folder in which the tokenizers of encoders are built.
     """
@@ -36,13 +36,15 @@ class StartingPoint:
     files: Artefact | None = None
 
     def checkpoint(self, categories: tuple[str, ...], *, seed: int) -> Checkpoint:
-        """Read the weights; a model's head among them, matched to the categories by name."""
+        """Return the weights. Those of a model include its head, with rows matched to the categories by name."""
         if self.files is None:
             return checkpoint.read_checkpoint(self.directory)
         return warm_start.checkpoint(self.files, categories, seed=seed)
 
     def tokenizer(self) -> Path:
-        """Return the tokenizer's folder; an encoder's tokenizer is built first, so call it after `checkpoint`.
+        """Return the tokenizer's folder; an encoder's tokenizer is built if necessary.
+
+        Call `checkpoint` first, which checks the encoder.
 
         Raises:
             EncoderError: the encoder's tokenizer cannot be built.
@@ -52,7 +54,7 @@ class StartingPoint:
 
 @dataclass(frozen=True, slots=True)
 class SkippedTraining:
-    """A training that did not begin."""
+    """The reason why a training was skipped."""
 
     reason: str
     new_annotations: int
@@ -61,21 +63,21 @@ class SkippedTraining:
 
 
 def find_starting_point(workspace: Workspace, encoder_name: str | None, model_name: str | None) -> StartingPoint:
-    """Return the model to start from, or the encoder; while there is no champion, the encoder stands in for it.
+    """Return the model to start from, or the encoder. If the model is "champion" and there is none: the encoder.
 
     Raises:
-        SettingsError: both are named, and the model is not "champion".
-        ModelNotFoundError: there is no such model.
-        ArtefactError: its files are not the registered ones.
+        SettingsError: an encoder and a model other than "champion" are both named.
+        ModelNotFoundError: there is no model with that name.
+        ArtefactError: the model's files are not the registered ones.
         EncoderError: the encoder cannot be loaded.
     """
     if encoder_name and model_name not in {None, "champion"}:
-        raise SettingsError("an encoder and a model to start from are both named; choose one of them")
+        raise SettingsError("an encoder and a model to start from are both set; choose one of them")
     if model_name is not None:
         try:
             return _of_model(workspace, model_name)
         except NoChampionError:
-            log.warning("there is no champion to start from yet: starting afresh")
+            log.warning("there is no champion yet: starting from the encoder")
     name = encoder_name or workspace.settings.encoder
     directory = encoders.locate_encoder(name, cache=workspace.settings.home / "hub")
     return StartingPoint(name, directory, workspace.settings.tokenizers_directory)
@@ -93,10 +95,10 @@ def _of_model(workspace: Workspace, name: str) -> StartingPoint:
 
 @contextmanager
 def kept_starting_point(workspace: Workspace, start: StartingPoint) -> Iterator[None]:
-    """Keep `prune` from deleting the model that a training started from: its tokenizer is copied at the end.
+    """Keep `prune` from deleting the model that a training starts from, whose tokenizer is copied at the end.
 
     Raises:
-        ModelNotFoundError: the model was pruned.
+        ModelNotFoundError: the model has been pruned.
     """
     if start.model is None:
         yield
@@ -110,11 +112,12 @@ def kept_starting_point(workspace: Workspace, start: StartingPoint) -> Iterator[
 def skip_training(
     workspace: Workspace, parts: Iterable[Sequence[AnnotatedArticle]], minimum: int
 ) -> SkippedTraining | None:
-    """Say why not to train: fewer than `minimum` of the parts' articles are new since the last model's snapshot.
+    """Return why to skip the training: fewer than `minimum` articles of the parts are new. Else return None.
 
-    The last model is the newest trained one that was decided on, promoted or not. One that waits for its
-    decision does not count: its run may have been cut short, and is then to be done again. New is an article
-    that its snapshot does not have, or has with another text or category. If the snapshot cannot be read, all are new.
+    New is an article that is not in the last model's snapshot, or is there with another text or category. If the
+    snapshot cannot be read, all articles are new. The last model is the newest trained model that was decided on,
+    promoted or not. A model that waits for its decision does not count: if its run was interrupted, the run has to be
+    repeated.
     """
     if minimum <= 0:
         return None
@@ -123,16 +126,16 @@ def skip_training(
     if last is None:
         return None
     try:
-        known = data_snapshot.read_snapshot(registry.open_artefact(last).directory)
+        snapshot = data_snapshot.read_snapshot(registry.open_artefact(last).directory)
     except (FileNotFoundError, ArtefactError) as error:
         log.warning(
-            "%s: the snapshot of its data cannot be read (%s); training, as if all annotations were new",
+            "%s: cannot read the snapshot of its training data (%s); training as if all annotations were new",
             last.name, error,
         )  # fmt: skip
         return None
-    if (new := sum(data_snapshot.count_new(articles, known) for articles in parts)) >= minimum:
+    if (new := sum(data_snapshot.count_new(articles, snapshot) for articles in parts)) >= minimum:
         log.info("%d new annotations since %s", new, last.name)
         return None
-    reason = f"{new} new annotations since {last.name}, fewer than the {minimum} that a training is worth"
+    reason = f"{new} new annotations since {last.name}, fewer than the minimum of {minimum}"
     log.info("not training: %s", reason)
     return SkippedTraining(reason, new, last.name)

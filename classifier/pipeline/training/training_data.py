@@ -1,6 +1,6 @@
-"""What a training is given: the annotated articles of the train and the validation split.
+"""Read the annotated articles of the train and the validation split.
 
-Their texts are in a file and not in memory: see `classifier.training.spooled_articles`.
+Their texts are in a file, not in memory: see `classifier.training.spooled_articles`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """The articles to train on and to validate on; with `cut`, both are of the train split."""
+    """The articles to train on and to validate on; if `cut` is true, both are from the train split."""
 
     train: SpooledArticles
     validation: SpooledArticles
@@ -27,13 +27,13 @@ class TrainingData:
 
 
 def read_training_data(workspace: Workspace) -> tuple[SpooledArticles, SpooledArticles]:
-    """Return the articles to train on and those to validate on; never one of the test split.
+    """Return the articles to train on and those to validate on; none of them is in the test split.
 
     Raises:
         TrainingDataError: there are none, or all are of one category.
     """
-    found = split_training_data(workspace)
-    train, validation = found.train, found.validation
+    data = split_training_data(workspace)
+    train, validation = data.train, data.validation
     categories = {*train.categories}
     if not len(train):
         raise TrainingDataError(
@@ -41,38 +41,39 @@ def read_training_data(workspace: Workspace) -> tuple[SpooledArticles, SpooledAr
         )
     if len(categories) < 2:
         raise TrainingDataError(
-            f"all annotated articles are of one category, {next(iter(categories))!r}; two are needed"
+            f"all annotated articles are of one category, {next(iter(categories))!r}; at least two are needed"
         )
-    return train, _known(validation, categories)
+    return train, _of_categories(validation, categories)
 
 
 def split_training_data(workspace: Workspace) -> TrainingData:
-    """Return the articles to train on and to validate on, whatever they are, as they were at one moment.
+    """Return the articles to train on and to validate on as they were at one moment, without checking them.
 
-    Where the validation split has no annotated article, a tenth of the train split serves as one: no article of it
-    has a near-duplicate in the rest.
+    If the validation split has no annotated article, a tenth of the train split is used instead. None of these articles
+    has a near-duplicate among the articles to train on.
     """
-    # one snapshot, so that an article that changes meanwhile is in both parts or in neither as it was
+    # one snapshot of the database, so that an article that changes meanwhile is the same in both parts
     with workspace.database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         home = workspace.settings.home
         train = spool(annotated_articles.stream_split(connection, "train"), home)
         validation = spool(annotated_articles.stream_split(connection, "validation"), home)
         if len(validation) or not len(train):
             return TrainingData(train, validation)
-        group_of = validation_split.groups(
+        group_of = validation_split.duplicate_groups(
             train.ids, near_duplicate_clusters.clusters_of_articles(connection, train.ids)
         )
     train, validation = validation_split.choose_validation(train, group_of.tolist())
-    log.info("the validation split is empty: %d articles of the train split serve as one", len(validation))
+    log.info("the validation split is empty: %d articles of the train split are used instead", len(validation))
     return TrainingData(train, validation, cut=True)
 
 
-def _known(validation: SpooledArticles, categories: set[str]) -> SpooledArticles:
-    known = validation.take(row for row, category in enumerate(validation.categories) if category in categories)
-    if not len(known) or len(categories) < 2:
+def _of_categories(validation: SpooledArticles, categories: set[str]) -> SpooledArticles:
+    """Return the validation articles of these categories, and warn about the others."""
+    kept = validation.take(row for row, category in enumerate(validation.categories) if category in categories)
+    if not len(kept) or len(categories) < 2:
         raise TrainingDataError(
-            "too few annotated articles: some of two categories are needed to train on, and others to validate on"
+            "too few annotated articles: articles of two categories are needed to train on, and more to validate on"
         )
     if unknown := sorted({*validation.categories} - categories):
-        log.warning("categories without an article in the train split are left out of validation: %s", unknown)
-    return known
+        log.warning("categories without an article in the train split are not validated: %s", unknown)
+    return kept

@@ -1,9 +1,9 @@
-"""Search for better hyper-parameters than a recipe's, on the validation split alone.
+"""Search for better hyper-parameters than a recipe's, judged by the validation split alone.
 
-Any number of workers may run the same command: they share the trials, and the same articles, encoder and recipe
-are the same study, which goes on where it was. A trial whose worker was killed is tried again by another one, from
-its last saved state where they share the home. The test split is never read: what was found still has to be
-trained, evaluated and judged like any other model.
+Any number of workers may run the same command and share the trials. The same articles, encoder and recipe are the same
+study, which the command resumes. If a worker is killed, another worker runs its trial again, from the last saved state
+if they share the home. The test split is not read: a recipe that was found still has to be trained, evaluated and
+promoted like any other.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.exceptions import SettingsError
-from classifier.model.checkpoint import Checkpoint
-from classifier.model.tokenization import Tokenization
-from classifier.pipeline.training import starting_point, training_data
-from classifier.pipeline.training.starting_point import StartingPoint
+from classifier.pipeline.training import preparation, starting_point, training_data
+from classifier.pipeline.training.preparation import PreparedTraining
 from classifier.pipeline.use_case import use_case
 from classifier.store import studies
-from classifier.training import checkpoints, search_space, token_files, training_state
+from classifier.training import checkpoints, search_space, token_files
 from classifier.training.recipes import Recipe, files
-from classifier.training.search_space import Range
+from classifier.training.search_space import SearchRange
 from classifier.training.training_state import TokenizedArticles
 from classifier.workspace import Workspace
 
@@ -34,19 +32,22 @@ if TYPE_CHECKING:  # both take seconds to import: only when they are needed
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
-    from classifier.training.fit import Progress
+    from classifier.training.fit import FittedModel, TrainingProgress
 
 log = logging.getLogger(__name__)
 
-BEAT_S, GRACE_S = 30, 120
-"""Between two signs of life of a worker, and after how long without one its trial is another's."""
+HEARTBEAT_S = 30
+"""Seconds between two heartbeats of a worker."""
+
+TIMEOUT_S = 120
+"""Seconds without a heartbeat after which another worker may run a worker's trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What a search has come to: macro-F1 on the validation split, of the best trial and of the recipe itself.
+    """The result of a search: macro-F1 on the validation split, of the best trial and of the recipe itself.
 
-    `own_macro_f1` is None where the recipe's own trial was not finished.
+    `own_macro_f1` is None if the trial of the recipe's own values has not ended.
     """
 
     study: str
@@ -61,25 +62,35 @@ class Tuned:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
-    """What every trial is given."""
+class _Search:
+    """What all trials of a search share."""
 
     workspace: Workspace
-    recipe: Recipe
-    ranges: dict[str, Range]
-    pretrained: Checkpoint
-    categories: tuple[str, ...]
+    prepared: PreparedTraining
+    ranges: dict[str, SearchRange]
     train: TokenizedArticles
     validation: TokenizedArticles
 
-    def key(self, recipe: Recipe) -> str:
-        """Return the name of what is trained with a recipe."""
-        from classifier.model.keras.backend import backend
-        from classifier.training.fit import precision_of
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe to improve."""
+        return self.prepared.recipe
 
-        arithmetic = f"{backend()} {precision_of(recipe)}"
-        data = self.train, self.validation
-        return training_state.key(self.pretrained, *data, recipe, categories=self.categories, precision=arithmetic)
+    @property
+    def study_name(self) -> str:
+        """The study's name: the recipe's, wherever its file is, and the key of everything else."""
+        key = self.prepared.key(self.train, self.validation, replace(self.recipe, name=""))
+        return f"{Path(self.recipe.name).stem}-{key[:12]}"
+
+    def description(self) -> dict[str, Any]:
+        """Return what the study stores about itself."""
+        return {
+            "recipe": asdict(self.recipe),
+            "encoder": self.prepared.start.encoder,
+            "from": self.prepared.start.model,
+            "articles": len(self.prepared.train),
+            "validation_articles": len(self.prepared.validation),
+        }
 
 
 @use_case
@@ -94,128 +105,111 @@ def tune(
     on_start: Callable[[int], None] = lambda _: None,
     on_trial: Callable[[int], None] = lambda _: None,
 ) -> Tuned:
-    """Take part in the study until it has so many trials, and write its best values as a recipe.
+    """Run trials of the study until it has `trials` of them, and write the best values as a recipe.
 
-    Without `out`, the file is `HOME/recipes/STUDY.toml`. Where several workers begin at the same moment, there may
-    be a trial more for each of them. `on_start` is told how many trials are wanted, `on_trial` how many are done.
+    By default the file is `HOME/recipes/STUDY.toml`. If several workers start at the same moment, each may add one
+    trial. `on_start` receives the number of trials to run, `on_trial` the number of newly ended trials.
 
     Raises:
-        SettingsError: no trials are wanted, or the file cannot be written.
-        DatabaseUnavailableError: the database went away; the same command goes on.
+        SettingsError: `trials` is below 1, or the file cannot be written.
+        DatabaseUnavailableError: the connection to the database was lost; the same command resumes.
         TrainingDataError: there are no annotated articles, or they are all of one category.
         EncoderError: the encoder cannot be loaded.
     """
     if trials < 1:
-        raise SettingsError(f"trials {trials}: has to be at least 1")
+        raise SettingsError(f"trials {trials}: must be at least 1")
     if out:
-        _check_place(out)
-    with _task(workspace, recipe, encoder_name, start_from) as (task, described):
-        return _search(workspace, task, described, trials, out, on_start, on_trial)
+        _check_writable(out)
+    with _open_search(workspace, recipe, encoder_name, start_from) as search:
+        name = search.study_name
+        first = search_space.values_of(recipe, search.ranges)
+        with studies.translate_errors(workspace.database):
+            study = studies.open_study(
+                workspace.database,
+                name,
+                first=first,
+                described=search.description(),
+                beat_s=HEARTBEAT_S,
+                grace_s=TIMEOUT_S,
+            )
+            on_start(trials)
+            _run_trials(study, search, trials, on_trial)
+            return _write_best(study, search, out or workspace.settings.recipes_directory / f"{name}.toml")
 
 
-def _search(
-    workspace: Workspace,
-    task: _Task,
-    described: dict[str, Any],
-    trials: int,
-    out: Path | None,
-    on_start: Callable[[int], None],
-    on_trial: Callable[[int], None],
-) -> Tuned:
-    recipe = task.recipe
-    name = f"{Path(recipe.name).stem}-{task.key(replace(recipe, name=''))[:12]}"  # wherever its file is
-    target = out or workspace.settings.recipes_directory / f"{name}.toml"
-    first = search_space.own_values(recipe, task.ranges)
-    with studies.translate_errors(workspace.database):
-        study = studies.open_study(
-            workspace.database, name, first=first, attributes=described, heartbeat_s=BEAT_S, grace_s=GRACE_S
-        )
-        on_start(trials)
-        _take_part(study, task, trials, on_trial)
-        return _tuned(study, task, target)
-
-
-def _check_place(out: Path) -> None:
-    """Refuse a file that cannot be written before the hours of a search."""
+def _check_writable(out: Path) -> None:
+    """Raise a `SettingsError` if the file cannot be written: now, and not after hours of a search."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"{out}: cannot be written ({error.strerror}); name another file with --out") from error
+        raise SettingsError(f"{out}: cannot write ({error.strerror}); name another file with --out") from error
     if out.is_dir() or not os.access(out.parent, os.W_OK):
-        raise SettingsError(f"{out}: is a folder, or in one that is not writable; name another file with --out")
+        raise SettingsError(f"{out}: is a folder, or in a folder that is not writable; name another file with --out")
 
 
 @contextmanager
-def _task(
+def _open_search(
     workspace: Workspace, recipe: Recipe, encoder_name: str | None, start_from: str | None
-) -> Iterator[tuple[_Task, dict[str, Any]]]:
-    """Read what every trial is given, and say it in a few words."""
+) -> Iterator[_Search]:
+    """Prepare and tokenize what all trials share, and yield it."""
     start = starting_point.find_starting_point(workspace, encoder_name, start_from)
-    with starting_point.kept_starting_point(workspace, start), _task_from(workspace, recipe, start) as task:
-        yield task
+    with starting_point.kept_starting_point(workspace, start):
+        prepared = preparation.prepare(start, recipe, *training_data.read_training_data(workspace))
+        layers, has_mask = prepared.pretrained.shape.n_layers, prepared.tokenization.mask_id is not None
+        ranges = search_space.search_ranges(recipe, layers=layers, has_mask=has_mask)
+        root = workspace.settings.checkpoints_directory
+        with token_files.open_token_files(root, prepared.tokenization, prepared.parts, prepared.categories) as tokens:
+            yield _Search(workspace, prepared, ranges, tokens.train, tokens.validation)
 
 
-@contextmanager
-def _task_from(workspace: Workspace, recipe: Recipe, start: StartingPoint) -> Iterator[tuple[_Task, dict[str, Any]]]:
-    train, validation = training_data.read_training_data(workspace)
-    categories = tuple(sorted({*train.categories}))
-    pretrained = start.checkpoint(categories, seed=recipe.seed)
-    longest = min(recipe.max_length, pretrained.shape.max_position_embeddings)
-    tokenization = Tokenization.read(start.tokenizer(), longest, recipe.chunking)
-    ranges = search_space.space(recipe, layers=pretrained.shape.n_layers, has_mask=tokenization.mask_id is not None)
-    described = {
-        "recipe": asdict(recipe),
-        "encoder": start.encoder,
-        "from": start.model,
-        "articles": len(train),
-        "validation_articles": len(validation),
-    }
-    root, parts = workspace.settings.checkpoints_directory, {"train": train, "validation": validation}
-    with token_files.opened(root, tokenization, parts, categories) as tokens:
-        yield _Task(workspace, recipe, ranges, pretrained, categories, tokens.train, tokens.validation), described
-
-
-def _take_part(study: Study, task: _Task, trials: int, on_trial: Callable[[int], None]) -> None:
-    """Run trials until so many are done; wait for those of others, in case their workers die."""
-    shown = 0
+def _run_trials(study: Study, search: _Search, trials: int, on_trial: Callable[[int], None]) -> None:
+    """Run trials until `trials` have ended; wait for the trials of other workers, in case one of them dies."""
+    reported = 0
     while True:
-        studies.fail_stale_trials(study, GRACE_S)
-        done, running = studies.count_trials(study, "COMPLETE", "PRUNED"), studies.count_trials(study, "RUNNING")
-        on_trial(min(done, trials) - shown)
-        shown = min(done, trials)
-        if done >= trials:
+        studies.fail_stale_trials(study, TIMEOUT_S)
+        ended, running = studies.count_trials(study, "COMPLETE", "PRUNED"), studies.count_trials(study, "RUNNING")
+        on_trial(min(ended, trials) - reported)
+        reported = min(ended, trials)
+        if ended >= trials:
             return
-        if done + running >= trials:
-            time.sleep(BEAT_S / 2)
+        if ended + running >= trials:
+            time.sleep(HEARTBEAT_S / 2)
             continue
-        studies.run_trial(study, lambda trial: _objective(trial, task), _tell)
+        studies.run_trial(study, lambda trial: _run_trial(trial, search), _log_trial)
 
 
-def _objective(trial: Trial, task: _Task) -> float:
+def _run_trial(trial: Trial, search: _Search) -> float:
     """Train with the trial's values, and return the best epoch's macro-F1 on the validation split."""
+    values = {name: searched.suggest(trial, name) for name, searched in search.ranges.items()}
+    recipe = search_space.trial_recipe(search.recipe, values)
+    log.info("trial %d: %s", trial.number, trial.params)
+    fitted = _fit_trial(trial, search, recipe)
+    return fitted.history[fitted.best_epoch - 1].macro_f1
+
+
+def _fit_trial(trial: Trial, search: _Search, recipe: Recipe) -> FittedModel:
     import optuna
 
     from classifier.model.keras import network
     from classifier.training import fit
 
-    recipe = search_space.tried(task.recipe, {name: one.suggest(trial, name) for name, one in task.ranges.items()})
-    settings = task.workspace.settings
-    log.info("trial %d: %s", trial.number, trial.params)
-
-    def watch(now: Progress) -> None:
-        if now.ended:
-            trial.report(now.ended.macro_f1, now.ended.epoch)
+    def report(progress: TrainingProgress) -> None:
+        if progress.ended:
+            trial.report(progress.ended.macro_f1, progress.ended.epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-    minutes, steps = settings.checkpoint_minutes, settings.checkpoint_steps
-    directory = settings.checkpoints_directory
-    # a worker that was given up, but lives, holds the lock until its next report is refused, and leaves its states
-    with checkpoints.opened(directory, task.key(recipe), every_s=60 * minutes, every_steps=steps, wait=True) as saved:
+    settings = search.workspace.settings
+    key = search.prepared.key(search.train, search.validation, recipe)
+    every_s, every_steps = 60 * settings.checkpoint_minutes, settings.checkpoint_steps
+    # if a worker was given up but is alive, it holds the lock until its next report is refused, and leaves its states
+    with checkpoints.open_checkpoints(
+        settings.checkpoints_directory, key, every_s=every_s, every_steps=every_steps, wait=True
+    ) as saved:
         try:
             fitted = fit.fit_classifier(
-                task.pretrained, task.train, task.validation, recipe, categories=len(task.categories),
-                checkpoints=saved, on_progress=watch,
+                search.prepared.pretrained, search.train, search.validation, recipe,
+                categories=len(search.prepared.categories), checkpoints=saved, on_progress=report,
             )  # fmt: skip
         except optuna.TrialPruned:
             saved.discard()
@@ -223,38 +217,38 @@ def _objective(trial: Trial, task: _Task) -> float:
         finally:
             network.forget()
         saved.discard()
-    return fitted.history[fitted.best_epoch - 1].macro_f1
+    return fitted
 
 
-def _tell(study: Study, trial: FrozenTrial) -> None:
+def _log_trial(study: Study, trial: FrozenTrial) -> None:
     if trial.state.name == "PRUNED":
         log.info("trial %d: pruned after epoch %s", trial.number, trial.last_step)
     elif trial.value is not None:
         log.info("trial %d: macro-F1 %.4f, the best so far is %.4f", trial.number, trial.value, study.best_value)
 
 
-def _tuned(study: Study, task: _Task, target: Path) -> Tuned:
-    """Write the best trial's recipe."""
+def _write_best(study: Study, search: _Search, target: Path) -> Tuned:
+    """Write the best trial's recipe, and return the result of the search."""
     best = study.best_trial
     score = float(best.value or 0.0)
-    found = search_space.tried(task.recipe, best.params)
-    name = task.recipe.name
+    recipe = search_space.trial_recipe(search.recipe, best.params)
+    name = search.recipe.name
     description = f"{name}, tuned: validation macro-F1 {score:.4f} in trial {best.number} of study {study.study_name}"
-    files.write_recipe(target, found, description, search_space.reasons(found, task.ranges, name))
+    files.write_recipe(target, recipe, description, search_space.reasons(search.ranges, name))
     return Tuned(
         study=study.study_name,
         recipe_file=str(target),
         validation_macro_f1=score,
-        own_macro_f1=_own_score(study, task),
+        own_macro_f1=_own_macro_f1(study, search),
         best_trial=best.number,
         trials=studies.count_trials(study, "COMPLETE", "PRUNED"),
         pruned=studies.count_trials(study, "PRUNED"),
         failed=studies.count_trials(study, "FAIL"),
-        values=search_space.own_values(found, task.ranges),
+        values=search_space.values_of(recipe, search.ranges),
     )
 
 
-def _own_score(study: Study, task: _Task) -> float | None:
-    own = search_space.own_values(task.recipe, task.ranges)
+def _own_macro_f1(study: Study, search: _Search) -> float | None:
+    own = search_space.values_of(search.recipe, search.ranges)
     scores = (trial.value for trial in study.get_trials(deepcopy=False) if trial.params == own)
     return next((score for score in scores if score is not None), None)

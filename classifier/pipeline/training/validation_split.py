@@ -1,7 +1,7 @@
-"""Cut validation articles out of a train split, so that none of them has a near-duplicate that is trained on.
+"""Split validation articles off a train split, so that none of them has a near-duplicate that is trained on.
 
-A network remembers what it is trained on. On a near-duplicate of it, the epoch, the temperature and the threshold
-would be chosen by memory and not by what holds for new articles.
+A network memorises its training articles. On their near-duplicates, the epoch, the temperature and the threshold would
+be chosen by memory, and would not generalise to new articles.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from classifier.training.spooled_articles import SpooledArticles
 
 SHARE = 0.1
-"""Of the articles, that validate."""
+"""Share of the articles that is used for validation."""
 
 Membership = tuple[int, bytes, int | None]
-"""An article's id, its fingerprint, and a cluster of near-duplicates that it belongs to, if there is one."""
+"""An article's id, its fingerprint, and the cluster of near-duplicates that it belongs to, if any."""
 
 
-def groups(ids: Sequence[int], memberships: Iterable[Membership]) -> NDArray[np.int64]:
-    """Return a number for each article, the same for those that share a text or a cluster, at whatever remove.
+def duplicate_groups(ids: Sequence[int], memberships: Iterable[Membership]) -> NDArray[np.int64]:
+    """Return the number of each article's group, shape (articles,).
 
-    A text in two clusters joins them: so no two groups have a cluster in common.
+    Articles that share a text or a cluster, directly or through others, are one group: so no cluster is in two groups.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -44,28 +44,29 @@ def groups(ids: Sequence[int], memberships: Iterable[Membership]) -> NDArray[np.
 
 
 def choose_validation(articles: SpooledArticles, group_of: Sequence[int]) -> tuple[SpooledArticles, SpooledArticles]:
-    """Divide the articles by whole groups, in the order of their texts' hashes: the same articles give the same parts.
+    """Return the articles to train on and those to validate on, without splitting a group.
 
-    The last article of a category stays with the train split. A group that would exceed the share stays, too, unless
-    there is no smaller one.
+    Groups are chosen in the order of their texts' hashes, so the same articles give the same parts. The last article of
+    a category is trained on. So is a group that would exceed the share, unless there is no smaller group.
     """
     size = max(1, round(len(articles) * SHARE))
-    left = Counter(articles.categories)
+    remaining = Counter(articles.categories)
     members: dict[int, list[int]] = defaultdict(list)
     for row in sorted(range(len(articles)), key=lambda row: (articles.text_hashes[row], articles.ids[row])):
         members[group_of[row]].append(row)
 
-    def may_go(rows: list[int]) -> bool:
-        return all(left[name] > count for name, count in Counter(articles.categories[row] for row in rows).items())
+    def is_spare(rows: list[int]) -> bool:
+        """Return whether every category keeps an article without these."""
+        return all(remaining[name] > count for name, count in Counter(articles.categories[row] for row in rows).items())
 
-    aside: list[int] = []
+    validation: list[int] = []
     for rows in members.values():
-        if len(aside) + len(rows) <= size and may_go(rows):
-            left.subtract(articles.categories[row] for row in rows)
-            aside += rows
-    if not aside:
-        aside = next((rows for rows in sorted(members.values(), key=len) if may_go(rows)), [])
-    chosen = set(aside)
+        if len(validation) + len(rows) <= size and is_spare(rows):
+            remaining.subtract(articles.categories[row] for row in rows)
+            validation += rows
+    if not validation:
+        validation = next((rows for rows in sorted(members.values(), key=len) if is_spare(rows)), [])
+    chosen = set(validation)
     return (
         articles.take(row for row in range(len(articles)) if row not in chosen),
         articles.take(sorted(chosen)),

@@ -1,112 +1,117 @@
-"""The hyper-parameters of a training, each with its reason."""
+"""Declare every hyper-parameter of a training once: its type, bounds, default and help.
+
+Validation, recipe files, `classifier train --set`, `classifier recipes --keys` and the form of the DAG
+`retrain_classifier` all read this declaration; see `hyper_parameters`. A DAG file imports this module, so nothing
+heavy may be imported here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from classifier.exceptions import SettingsError
-from classifier.model.linear import KINDS
-from classifier.model.text_chunking import Chunking
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
-PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-CLASS_WEIGHTS = ("none", "balanced")
-LONG_ARTICLES = ("truncate", "chunk")
-HEADS = ("probe", "random")
-ENSEMBLES = ("none", *KINDS)
+if TYPE_CHECKING:
+    from classifier.model.text_chunking import Chunking
+
+Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True),
+)
 class Recipe:
-    """How a classifier is trained.
+    """The hyper-parameters of a training. The docstring of each is its help text.
 
-    Attributes:
-        name: Where the values come from: a recipe's name, and in brackets what was set besides.
-        epochs: Passes over the train split; early stopping may end them sooner.
-        batch_size: Articles a step. Small batches learn more from few articles.
-        batch_tokens: Word pieces a step at most, padding included, so that long articles come in smaller batches;
-            0 sets no bound.
-        learning_rate: Peak of the schedule. 5e-5 is DistilBERT-base's; smaller encoders bear more.
-        warmup: Share of the steps in which the learning rate rises from 0.
-        weight_decay: AdamW's; biases and layer norms are left out of it.
-        clip_norm: The gradient is scaled down to this norm where it is longer.
-        dropout: Of the encoder, as DistilBERT was pretrained.
-        masking: Share of an article's word pieces that [MASK] stands for, others at each step, so that no single
-            word decides (word dropout: Iyyer et al., 2015). Costs no time.
-        max_length: Word pieces after which a text is cut off, or that a chunk has; two of them are no text.
-        long_articles: "truncate" cuts off, "chunk" reads on in chunks whose logits' mean, by length, counts.
-        stride: Word pieces from a chunk's beginning to the next one's.
-        max_chunks: Of an article, 64 at most; what comes behind them is cut off.
-        patience: Epochs without a better macro-F1 on the validation split before training stops.
-        seed: Of the weights, the order of articles and dropout.
-        precision: "auto" takes what the machine multiplies fastest.
-        class_weights: "balanced" gives every category the same say in the loss, however rare it is.
-        head: How a new head starts: "probe" fits it alone first, to what the encoder answers before it is trained
-            (`training/probe.py`); "random" is as DistilBERT does.
-        frozen_layers: Layers, from the bottom, that keep their weights, the embeddings with them; 0 trains all.
-        layer_decay: Each layer learns at this times the rate of the one above it (Howard and Ruder, 2018).
-        label_smoothing: Share of the target that all categories divide (Szegedy et al., 2016).
-        ema_decay: Weights are validated and kept as their moving average, which remembers this much at each
-            step (Polyak and Juditsky, 1992); 0 keeps the last step's.
-        ensemble: "linear" has a linear classifier on TF-IDF answer beside the network, weighed on the validation split;
-            "style" one that counts punctuation and characters, too, for who wrote rather than what about.
+    `name` is no hyper-parameter: it says where the values come from, a recipe's name followed by the changed keys.
     """
 
     name: str = "default"
-    epochs: int = 4
-    batch_size: int = 16
-    batch_tokens: int = 0
-    learning_rate: float = 5e-5
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    dropout: float = 0.1
-    masking: float = 0.0
-    max_length: int = 256
-    long_articles: str = "truncate"
-    stride: int = 192
-    max_chunks: int = 8
-    patience: int = 2
-    seed: int = 0
-    precision: str = "auto"
-    class_weights: str = "none"
-    head: str = "probe"
-    frozen_layers: int = 0
-    layer_decay: float = 1.0
-    label_smoothing: float = 0.0
-    ema_decay: float = 0.0
-    ensemble: str = "none"
+
+    epochs: Count = 4
+    """Passes over the train split; early stopping may end the training sooner."""
+
+    batch_size: Count = 16
+    """Articles per step. Small batches learn more from few articles."""
+
+    batch_tokens: NotNegative = 0
+    """Maximum word pieces per step, padding included, so that long articles come in smaller batches; 0: no maximum."""
+
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-5
+    """Peak of the schedule. 5e-5 suits DistilBERT-base; smaller encoders tolerate more, such as 2e-4."""
+
+    warmup: Share = 0.1
+    """Share of the steps in which the learning rate rises from 0."""
+
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's weight decay; biases and layer norms are exempt."""
+
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Maximum norm of the gradient; a longer gradient is scaled down to it."""
+
+    dropout: Share = 0.1
+    """Dropout of the encoder; DistilBERT was pretrained with 0.1."""
+
+    masking: Share = 0.0
+    """Share of the word pieces that [MASK] replaces, drawn anew at each step (word dropout: Iyyer et al., 2015)."""
+
+    max_length: Annotated[int, Field(ge=8, le=512)] = 256
+    """Word pieces of a text that are read, or of each chunk; two of them are special."""
+
+    long_texts: Literal["truncate", "chunk"] = "truncate"
+    """Texts longer than max_length: truncate them, or read them in chunks and average the logits by chunk length."""
+
+    stride: Count = 192
+    """Word pieces from the start of one chunk to the start of the next; at most max_length less 2."""
+
+    max_chunks: Annotated[int, Field(ge=1, le=64)] = 8
+    """Maximum chunks per article; the text behind them is not read."""
+
+    patience: Count = 2
+    """Epochs without a better macro-F1 on the validation split before training stops."""
+
+    seed: NotNegative = 0
+    """Seed of the new weights, the order of the articles and the dropout."""
+
+    dtype: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
+    """Number format of the training; auto: the fastest that the machine supports."""
+
+    class_weights: Literal["none", "balanced"] = "none"
+    """Weight of each category in the loss; balanced: equal weight for every category, however rare."""
+
+    head: Literal["probe", "random"] = "probe"
+    """Start of a new classification head: a linear probe of the pretrained encoder, or random weights."""
+
+    frozen_layers: NotNegative = 0
+    """Number of lowest layers whose weights stay fixed, together with the embeddings; 0: train all layers."""
+
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning rate of a layer as a share of that of the layer above (Howard and Ruder, 2018); 1: equal rates."""
+
+    label_smoothing: Share = 0.0
+    """Share of the target that is spread over all categories (Szegedy et al., 2016)."""
+
+    ema_decay: Share = 0.0
+    """Decay of the moving average of the weights that is kept (Polyak and Juditsky, 1992); 0: keep the last step's."""
+
+    ensemble: Literal["none", "linear", "style"] = "none"
+    """Classifier on TF-IDF that predicts with the network: linear counts words; style tells authors apart."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train."""
-        if self.epochs < 1 or self.batch_size < 1 or self.patience < 1:
-            raise SettingsError("epochs, batch size and patience have to be at least 1")
-        if not 0 < self.learning_rate < 1:
-            raise SettingsError(f"learning rate {self.learning_rate}: has to be between 0 and 1")
-        if self.max_length < 8:
-            raise SettingsError(f"max length {self.max_length}: has to be at least 8 word pieces")
-        if self.frozen_layers < 0 or self.seed < 0 or self.batch_tokens < 0:
-            raise SettingsError("frozen layers, seed and batch tokens have to be at least 0")
-        if not 0 < self.layer_decay <= 1:
-            raise SettingsError(f"layer decay {self.layer_decay}: has to be above 0 and at most 1")
-        if not (self.clip_norm > 0 and self.weight_decay >= 0):
-            raise SettingsError("clip norm has to be above 0, and weight decay at least 0")
-        for name in ("warmup", "dropout", "masking", "label_smoothing", "ema_decay"):
-            if not 0 <= (value := getattr(self, name)) < 1:
-                raise SettingsError(f"{name.replace('_', ' ')} {value}: has to be at least 0 and below 1")
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("class weights", self.class_weights, CLASS_WEIGHTS)
-        _one_of("head", self.head, HEADS)
-        _one_of("long articles", self.long_articles, LONG_ARTICLES)
-        _one_of("ensemble", self.ensemble, ENSEMBLES)
+        """Raise a `SettingsError` if chunks would leave text between them unread."""
         if self.chunking:
             self.chunking.check(self.max_length)
 
     @property
     def chunking(self) -> Chunking | None:
-        """How long articles are read in chunks; None where they are cut off."""
-        return Chunking(self.stride, self.max_chunks) if self.long_articles == "chunk" else None
+        """How texts longer than `max_length` are read in chunks; None if they are truncated."""
+        if self.long_texts == "truncate":
+            return None
+        from classifier.model.text_chunking import Chunking  # imports NumPy, which a DAG file must not
 
-
-def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SettingsError(f"{what} {value!r}: one of {', '.join(allowed)}")
+        return Chunking(self.stride, self.max_chunks)

@@ -17,7 +17,7 @@ from tests.support import synthetic
 from tests.support.stack.stack import Stack
 
 DAGS = {"ingest_articles", "retrain_classifier", "label_articles", "review_articles", "watch_classifier"}
-RECIPE = {"recipe": "r8", "learning_rate": 0.01, "precision": "float32", "patience": 100_000, "min_new_annotations": 0}
+HYPER_PARAMETERS = {"learning_rate": 0.01, "dtype": "float32", "patience": 100_000}
 PAGE = 25
 _PATIENCE_S = 900.0
 
@@ -63,7 +63,12 @@ class Work:
         epochs = 20
         if seconds:
             epochs = max(20, round(seconds / max(self.value(_EPOCH), 0.01)))
-        run = self.client.trigger("retrain_classifier", {**RECIPE, "epochs": epochs, "seed": seed})
+        conf = {
+            "recipe": "r8",
+            "min_new_annotations": 0,
+            "hyper_parameters": {**HYPER_PARAMETERS, "epochs": epochs, "seed": seed},
+        }
+        run = self.client.trigger("retrain_classifier", conf)
         self.client.unpause("retrain_classifier")
         return run
 

@@ -1,4 +1,4 @@
-"""Progress is for people at a terminal: nothing else ever sees it."""
+"""TrainingProgress is for people at a terminal: nothing else ever sees it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from classifier.cli import progress
-from classifier.training.fit import Progress
+from classifier.training.fit import TrainingProgress
 
 
 def use_all(quiet=False):
@@ -18,8 +18,8 @@ def use_all(quiet=False):
         on_start(10)
         on_page(4)
     with progress.training(quiet=quiet) as on_progress:
-        on_progress(Progress(1, 10, 1, 0.5, None, 2.0, 18.0))
-        on_progress(Progress(10, 10, 2, 0.25, 0.9, 20.0, 0.0))
+        on_progress(TrainingProgress(1, 10, 1, 0.5, None, 2.0, 18.0))
+        on_progress(TrainingProgress(10, 10, 2, 0.25, 0.9, 20.0, 0.0))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Learning curves are a picture that a browser shows."""
+"""Learning curves are an SVG that a browser displays."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def test_the_loss_falls_and_the_scores_rise_inside_their_frames():
     assert picture.find(f"{SVG}text").text == "m & <1>"
 
 
-def test_one_point_or_none_is_a_picture_too():
+def test_one_point_or_no_point_is_drawn_too():
     assert list(drawn([], []).iter(f"{SVG}polyline")) == []
     assert len(list(drawn([(1, 0.5)], [(1.0, 1.0)]).iter(f"{SVG}polyline"))) == 3

@@ -1,4 +1,4 @@
-"""A later epoch is kept unless an earlier one is better beyond chance; patience counts from the highest score."""
+"""A later epoch is kept unless an earlier one is significantly better; patience counts from the highest score."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ def history(*scores, error=0.02):
         ([0.5, 0.9, 0.89, 0.8], 3),
     ],
 )
-def test_the_last_epoch_is_kept_that_is_not_behind_the_best_by_more_than_chance(scores, kept):
+def test_the_last_epoch_is_kept_that_is_not_significantly_worse_than_the_best(scores, kept):
     assert early_stopping.best_epoch(history(*scores)) == kept
 
 
-def test_without_an_error_only_an_equal_epoch_takes_the_place_of_the_best():
+def test_without_a_standard_error_only_an_equal_epoch_replaces_the_best():
     assert early_stopping.best_epoch(history(0.9, 0.9, 0.899, error=0.0)) == 2
 
 
-def test_the_error_that_counts_is_the_best_epochs():
+def test_the_standard_error_of_the_best_epoch_decides():
     first, second = history(0.9, error=0.1)[0], EpochResult(2, 0.5, 0.85, 0.85, 1.0, 0.0)
     assert early_stopping.best_epoch([first, second]) == 2
 
 
-def test_the_epoch_to_keep_was_the_last_one_when_it_became_so():
+def test_the_epoch_to_keep_was_the_last_one_when_it_was_chosen():
     generator = np.random.default_rng(0)
     for _ in range(200):
-        told = history(*generator.choice([0.7, 0.8, 0.81, 0.82, 0.9], size=8))
-        found = early_stopping.best_epoch(told)
-        assert early_stopping.best_epoch(told[:found]) == found
+        epochs = history(*generator.choice([0.7, 0.8, 0.81, 0.82, 0.9], size=8))
+        best = early_stopping.best_epoch(epochs)
+        assert early_stopping.best_epoch(epochs[:best]) == best
 
 
 @pytest.mark.parametrize(
     ("scores", "epochs"), [([], 0), ([0.1], 0), ([0.1, 0.2], 0), ([0.9, 0.9], 1), ([0.9, 0.1, 0.89], 2)]
 )
-def test_patience_counts_the_epochs_that_have_not_bettered_the_highest_score(scores, epochs):
-    assert early_stopping.since_best(history(*scores)) == epochs
+def test_patience_counts_the_epochs_since_the_highest_score(scores, epochs):
+    assert early_stopping.epochs_since_best(history(*scores)) == epochs
 
 
 @pytest.fixture(scope="module")
@@ -65,22 +65,22 @@ def many():
 
 class TestStandardError:
     @pytest.mark.parametrize("articles", [200, 1000])
-    def test_it_is_as_much_as_macro_f1_varies_from_split_to_split_or_half_as_much_again(self, many, articles):
+    def test_it_is_one_to_one_and_a_half_times_the_deviation_of_macro_f1_between_splits(self, many, articles):
         truth, predicted = (np.split(values, len(many[0]) // articles) for values in many)
-        varied = np.std([macro_f1(*one) for one in zip(truth, predicted, strict=True)])
-        told = np.mean([early_stopping.standard_error(*one) for one in zip(truth, predicted, strict=True)])
-        assert varied < told < 1.5 * varied
+        deviation = np.std([macro_f1(*split) for split in zip(truth, predicted, strict=True)])
+        error = np.mean([early_stopping.standard_error(*split) for split in zip(truth, predicted, strict=True)])
+        assert deviation < error < 1.5 * deviation
 
     def test_a_rare_category_makes_it_larger_than_accuracys(self, many):
         truth, predicted = (values[:500] for values in many)
         share = np.mean(truth == predicted)
         assert early_stopping.standard_error(truth, predicted) > 1.5 * np.sqrt(share * (1 - share) / 500)
 
-    def test_few_articles_that_are_all_right_are_not_certain(self):
+    def test_few_articles_that_are_all_correct_are_not_certain(self):
         truth = np.array([0, 1, 2, 2])
         assert early_stopping.standard_error(truth, truth) > 0.2
         assert early_stopping.standard_error(np.tile(truth, 1000), np.tile(truth, 1000)) < 0.001
 
-    def test_a_category_that_nothing_was_found_of_counts_and_one_that_is_not_there_does_not(self):
+    def test_a_category_without_hits_counts_and_one_without_articles_does_not(self):
         truth, predicted = np.array([0, 0, 2, 2]), np.array([0, 0, 0, 5])
         assert 0 < early_stopping.standard_error(truth, predicted) < 0.5

@@ -1,4 +1,4 @@
-"""What a recipe can ask of a training beyond the usual, each seen in the weights or the loss."""
+"""Each hyper-parameter has its effect on the weights or the loss."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture
 def fitted(encoder):
-    """Take steps as an optimisation says; return the network, its weights after each step, and the last loss."""
+    """Return a function that takes steps, and returns the network, its weights after each step and the last loss."""
 
-    def steps(how, *, count=1, sample_weight=ONES):
+    def steps(config, *, count=1, sample_weight=ONES):
         network = Network(encoder.shape, 3, dropout=0.0)
         network.load(encoder)
         history = [network.weights()]
-        network.prepare(how)
+        network.prepare(config)
         network._model.run_eagerly = True  # a graph takes longer to compile than these few steps
         for _ in range(count):
             loss = network.fit_batch(TOKENS, MASK, TARGETS, sample_weight)
@@ -62,12 +62,12 @@ def test_frozen_layers_keep_their_weights_bit_by_bit(fitted):
     )
 
 
-def test_more_frozen_layers_than_there_are_is_refused(fitted):
+def test_more_frozen_layers_than_the_encoder_has_are_refused(fitted):
     with pytest.raises(SettingsError, match="frozen layers 3: the encoder has 2"):
         fitted(replace(PLAIN, frozen_layers=3))
 
 
-def test_each_layer_learns_at_its_share_of_the_rate_of_the_one_above(fitted):
+def test_each_layers_learning_rate_is_a_share_of_that_of_the_layer_above(fitted):
     """Adam's first step is as long as the learning rate, whatever the gradient."""
     _, (before, after), _ = fitted(replace(PLAIN, layer_decay=0.5))
     lengths = [moved(before, after, name) for name in (EMBEDDINGS, *LAYERS, HEAD)]
@@ -75,10 +75,10 @@ def test_each_layer_learns_at_its_share_of_the_rate_of_the_one_above(fitted):
 
 
 def test_weight_decay_follows_the_layers_rate(fitted):
-    none, some = (fitted(replace(PLAIN, layer_decay=0.5, weight_decay=decay))[1] for decay in (0.0, 0.5))
+    without, decayed = (fitted(replace(PLAIN, layer_decay=0.5, weight_decay=decay))[1] for decay in (0.0, 0.5))
     for name, share in zip((*LAYERS, HEAD), (0.25, 0.5, 1.0), strict=True):
-        taken = none[1][name] - some[1][name]
-        np.testing.assert_allclose(taken, some[0][name] * 0.5 * 0.01 * share, atol=1e-7)
+        difference = without[1][name] - decayed[1][name]
+        np.testing.assert_allclose(difference, decayed[0][name] * 0.5 * 0.01 * share, atol=1e-7)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
@@ -87,13 +87,13 @@ def test_the_loss_is_the_cross_entropy_with_the_smoothed_target(smoothing):
     target = np.eye(3)[TARGETS] * (1 - smoothing) + smoothing / 3
     expected = -(target * np.log(softmax(logits))).sum(axis=1)
     for row in range(6):
-        found = float(np.mean(optimizers.loss(smoothing)(TARGETS[row : row + 1], logits[row : row + 1])))
-        assert found == pytest.approx(expected[row], abs=1e-6)
+        actual = float(np.mean(optimizers.loss(smoothing)(TARGETS[row : row + 1], logits[row : row + 1])))
+        assert actual == pytest.approx(expected[row], abs=1e-6)
 
 
-def test_smoothing_changes_what_is_learnt(fitted):
-    none, some = (fitted(replace(PLAIN, label_smoothing=share), count=3) for share in (0.0, 0.3))
-    assert moved(none[1][-1], some[1][-1], HEAD) > 1e-4
+def test_label_smoothing_changes_the_weights(fitted):
+    without, smoothed = (fitted(replace(PLAIN, label_smoothing=share), count=3) for share in (0.0, 0.3))
+    assert moved(without[1][-1], smoothed[1][-1], HEAD) > 1e-4
 
 
 def test_balanced_class_weights_are_the_inverse_of_the_shares():
@@ -101,7 +101,7 @@ def test_balanced_class_weights_are_the_inverse_of_the_shares():
     np.testing.assert_array_equal(fit.class_weights("none", TARGETS), [1, 1, 1])
 
 
-def test_importance_weighs_the_loss_as_computed_by_hand(fitted):
+def test_sample_weights_weigh_the_loss_as_computed_by_hand(fitted):
     """The weighted losses, each alone, add up to the loss of the batch: a mean over its six rows."""
     weights = fit.class_weights("balanced", TARGETS)[TARGETS]
     network, _, _ = fitted(replace(PLAIN, learning_rate=1e-12))
@@ -109,9 +109,9 @@ def test_importance_weighs_the_loss_as_computed_by_hand(fitted):
     def loss(sample_weight):
         return network.fit_batch(TOKENS, MASK, TARGETS, sample_weight)
 
-    still = [layer for layer in network._model._flatten_layers() if layer.__class__.__name__ == "ByteDropout"]
-    for layer in still:
-        layer.rate = 0.0  # the head's is not for the recipe to say
+    dropouts = [layer for layer in network._model._flatten_layers() if layer.__class__.__name__ == "ByteDropout"]
+    for layer in dropouts:
+        layer.rate = 0.0  # the dropout of the head is not a hyper-parameter
     alone = [loss(np.eye(6, dtype=np.float32)[row]) for row in range(6)]
     assert loss(weights) == pytest.approx(float(np.dot(alone, weights)), rel=1e-5)
 
@@ -119,18 +119,18 @@ def test_importance_weighs_the_loss_as_computed_by_hand(fitted):
 def test_a_training_weighs_articles_by_their_categories(encoder, monkeypatch):
     seen = {}
 
-    def remember(network, tokens, mask, targets, sample_weight):
+    def record(network, tokens, mask, targets, sample_weight):
         seen.update({(target, float(weight)) for target, weight in zip(targets, sample_weight, strict=True) if weight})
         return 0.0
 
-    monkeypatch.setattr(Network, "fit_batch", remember)
+    monkeypatch.setattr(Network, "fit_batch", record)
     data = fit.TokenizedArticles([[2, 5, 3]] * 6, TARGETS)
-    recipe = Recipe(epochs=1, batch_size=4, class_weights="balanced", precision="float32")
+    recipe = Recipe(epochs=1, batch_size=4, class_weights="balanced", dtype="float32")
     fit.fit_classifier(encoder, data, data, recipe, categories=3)
     assert seen == pytest.approx({0: 6 / 9, 1: 1.0, 2: 2.0})
 
 
-def test_the_average_of_the_weights_is_a_moving_one_and_is_lent_only(fitted):
+def test_the_moving_average_of_the_weights_replaces_them_temporarily(fitted):
     network, history, _ = fitted(replace(PLAIN, ema_decay=0.8), count=4)
     expected = history[1][HEAD]
     for weights in history[2:]:
@@ -140,7 +140,7 @@ def test_the_average_of_the_weights_is_a_moving_one_and_is_lent_only(fitted):
     np.testing.assert_array_equal(network.weights()[HEAD], history[-1][HEAD])
 
 
-def test_without_an_average_the_last_weights_are_the_ones(fitted):
+def test_without_a_moving_average_the_last_weights_are_used(fitted):
     network, history, _ = fitted(PLAIN)
     with network.averaged():
         np.testing.assert_array_equal(network.weights()[HEAD], history[-1][HEAD])
@@ -148,7 +148,7 @@ def test_without_an_average_the_last_weights_are_the_ones(fitted):
 
 @pytest.fixture(scope="module")
 def trained(encoder):
-    """Train on two categories that one word tells apart; trainings that are asked for again are not repeated."""
+    """Return a function that trains on two categories that one word tells apart, and caches its results."""
     pieces = [[2, word, *([7] * (row % 5)), 3] for row, word in enumerate([8, 9] * 12)]
     data = fit.TokenizedArticles(pieces, np.array([0, 1] * 12))
     done = {}
@@ -156,41 +156,41 @@ def trained(encoder):
     def train(*, again=0, **values):
         key = (again, *sorted(values.items()))
         if key not in done:
-            recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.01, precision="float32", **values)
+            recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.01, dtype="float32", **values)
             done[key] = fit.fit_classifier(encoder, data, data, recipe, categories=2)
         return done[key]
 
     return train
 
 
-def told(fitted):
+def metrics(fitted):
     return [(epoch.loss, epoch.accuracy, epoch.macro_f1) for epoch in fitted.history]
 
 
-def same(one, other):
-    return all((one.weights[name] == other.weights[name]).all() for name in one.weights)
+def has_same_weights(first, second):
+    return all((first.weights[name] == second.weights[name]).all() for name in first.weights)
 
 
-def test_the_same_recipe_seed_and_data_give_the_same_bits(trained):
-    assert told(trained(again=1)) == told(trained())
-    assert same(trained(again=1), trained())
+def test_the_same_recipe_seed_and_data_produce_the_same_bits(trained):
+    assert metrics(trained(again=1)) == metrics(trained())
+    assert has_same_weights(trained(again=1), trained())
 
 
-def test_masking_hides_other_word_pieces_at_each_step_and_none_where_it_validates(encoder, monkeypatch):
+def test_masking_hides_other_word_pieces_at_each_step_and_none_in_validation(encoder, monkeypatch):
     seen, validated = [], []
 
-    def remember(_, tokens, *__):
+    def record(_, tokens, *__):
         seen.append(tokens)
         return 0.0
 
-    def answer(_, tokens, mask):
+    def predict(_, tokens, mask):
         validated.append(tokens)
         return np.full((len(tokens), 2), 0.5)
 
-    monkeypatch.setattr(Network, "fit_batch", remember)
-    monkeypatch.setattr(Network, "probabilities", answer)
+    monkeypatch.setattr(Network, "fit_batch", record)
+    monkeypatch.setattr(Network, "probabilities", predict)
     data = fit.TokenizedArticles([[2, *[7] * 60, 3]] * 4, np.array([0, 1, 0, 1]), mask_id=4)
-    recipe = Recipe(epochs=2, batch_size=2, masking=0.2, head="random", precision="float32")
+    recipe = Recipe(epochs=2, batch_size=2, masking=0.2, head="random", dtype="float32")
     fit.fit_classifier(encoder, data, data, recipe, categories=2)
     patterns = {(tokens == 4).tobytes() for tokens in seen}
     assert len(patterns) == len(seen) == 4
@@ -205,14 +205,14 @@ def test_masking_without_a_mask_in_the_vocabulary_is_refused_in_one_line(encoder
         fit.fit_classifier(encoder, data, data, Recipe(masking=0.1), categories=3)
 
 
-def test_averaged_weights_are_the_ones_that_are_kept(trained):
-    """The training itself goes the same way; what is validated and kept lies nearer to where it came from."""
+def test_averaged_weights_are_kept(trained):
+    """The steps are the same; the weights that are validated and kept are nearer to the pretrained ones."""
     plain, averaged = trained(), trained(ema_decay=0.9)
     assert [epoch.loss for epoch in averaged.history] == [epoch.loss for epoch in plain.history]
-    assert not same(averaged, plain)
+    assert not has_same_weights(averaged, plain)
 
 
-def test_the_time_left_is_told_from_the_steps_that_compile_nothing(encoder, monkeypatch):
+def test_the_time_left_is_estimated_from_the_steps_after_the_compilation(encoder, monkeypatch):
     """The first step takes a thousand times as long as each of the others."""
     clock, moments = {"now": 0.0}, iter(range(1000, 1100))
 
@@ -223,7 +223,7 @@ def test_the_time_left_is_told_from_the_steps_that_compile_nothing(encoder, monk
     monkeypatch.setattr(Network, "fit_batch", step)
     monkeypatch.setattr(training_loop.time, "monotonic", lambda: clock["now"])
     data = fit.TokenizedArticles([[2, 5, 3]] * 6, TARGETS)
-    recipe = Recipe(epochs=1, batch_size=1, precision="float32")
-    seen = []
-    fit.fit_classifier(encoder, data, data, recipe, categories=3, on_progress=seen.append)
-    assert [one.seconds_left for one in seen] == [None, 4, 3, 2, 1, 0, 0]
+    recipe = Recipe(epochs=1, batch_size=1, dtype="float32")
+    reports = []
+    fit.fit_classifier(encoder, data, data, recipe, categories=3, on_progress=reports.append)
+    assert [report.seconds_left for report in reports] == [None, 4, 3, 2, 1, 0, 0]

@@ -1,4 +1,4 @@
-"""A new head starts as the linear classifier that the encoder allows before it is trained."""
+"""A new head starts as a linear probe of the pretrained encoder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def encoder(tmp_path_factory):
 
 
 def network_of(encoder, categories, **more):
-    found = Network(encoder.shape, categories, dropout=0.0)
-    found.load(replace(encoder, weights={**encoder.weights, **more}))
-    return found
+    network = Network(encoder.shape, categories, dropout=0.0)
+    network.load(replace(encoder, weights={**encoder.weights, **more}))
+    return network
 
 
 def articles(count, *, categories=3, seed=0):
-    """Return articles whose words tell their categories, but for noise."""
+    """Return articles whose first word determines the category, followed by noise."""
     generator = np.random.default_rng(seed)
     targets = np.arange(count) % categories
     pieces = [[CLS, 5 + 2 * target, *generator.integers(5, 17, 1 + target).tolist(), SEP] for target in targets]
@@ -49,46 +49,46 @@ def empty_head(categories):
 
 
 def probed(encoder, data, categories, weights=None, onto=None):
-    counting = np.ones(categories, dtype=np.float32) if weights is None else weights
+    weights = np.ones(categories, dtype=np.float32) if weights is None else weights
     network = network_of(encoder, categories, **(empty_head(categories) if onto is None else onto))
-    return probe.head(network, data, categories, weights=counting, seed=0)
+    return probe.fit_probe(network, data, categories, weights=weights, seed=0)
 
 
 @pytest.mark.parametrize("categories", [2, 3, 4])
-def test_the_head_answers_as_a_logistic_regression_on_the_encoders_first_token(encoder, categories):
+def test_the_head_predicts_like_a_logistic_regression_on_the_encoders_first_token(encoder, categories):
     from sklearn.linear_model import LogisticRegression
 
     data = articles(60, categories=categories)
     network = network_of(encoder, categories, **probed(encoder, data, categories))
     hidden = network.hidden(*padded(data)).astype(np.float64)
     standardised = (hidden - hidden.mean(axis=0)) / hidden.std(axis=0)
-    machine = LogisticRegression(C=probe.INVERSE_REGULARISATION, max_iter=1000).fit(standardised, data.targets)
+    model = LogisticRegression(C=probe.INVERSE_REGULARISATION, max_iter=1000).fit(standardised, data.targets)
     np.testing.assert_allclose(
-        network.probabilities(*padded(data)), machine.predict_proba(standardised), rtol=0, atol=1e-4
+        network.probabilities(*padded(data)), model.predict_proba(standardised), rtol=0, atol=1e-4
     )
 
 
-def test_every_category_is_spread_over_the_whole_head_so_that_dropout_takes_none_away(encoder):
+def test_every_category_is_spread_over_the_whole_head_so_that_dropout_removes_none(encoder):
     tensors = probed(encoder, articles(60, categories=2), 2)
     shares = tensors["classifier.weight"] ** 2
     assert (shares > 0).all()
     assert shares.max() < 0.5 * shares.sum(axis=1).min()
 
 
-def test_the_probe_is_added_to_the_random_head_which_is_what_remains_where_it_finds_nothing(encoder):
+def test_the_probe_is_added_to_the_random_head_which_remains_if_the_probe_finds_nothing(encoder):
     data = articles(60, categories=2)
     random = {name: tensor for name, tensor in network_of(encoder, 2).weights().items() if name in HEAD}
     alone, added = probed(encoder, data, 2), probed(encoder, data, 2, onto=random)
     for name in HEAD:
         np.testing.assert_allclose(added[name], random[name] + alone[name], rtol=0, atol=1e-6)
 
-    untold = TokenizedArticles([[CLS, 7, SEP]] * 60, data.targets)
-    kernel = probed(encoder, untold, 2, onto=random)["pre_classifier.weight"]
+    uninformative = TokenizedArticles([[CLS, 7, SEP]] * 60, data.targets)
+    kernel = probed(encoder, uninformative, 2, onto=random)["pre_classifier.weight"]
     np.testing.assert_allclose(kernel, random["pre_classifier.weight"], rtol=0, atol=1e-3)
     assert np.abs(kernel).max() > 0.01
 
 
-def test_an_encoder_that_is_too_narrow_for_its_categories_starts_at_random(encoder, caplog):
+def test_an_encoder_that_is_too_narrow_for_its_categories_keeps_the_random_head(encoder, caplog):
     caplog.set_level("INFO")
     assert encoder.shape.dim == 8
     assert probed(encoder, articles(60, categories=5), 5) == {}
@@ -106,20 +106,20 @@ def test_it_reads_the_beginning_of_an_articles_first_chunk(encoder, monkeypatch)
     long, short = [CLS, *[7] * 100, SEP], [CLS, 8, SEP]
     data = TokenizedArticles([long, [CLS, 9, SEP], short], np.array([0, 1]), np.array([0, 0, 1]))
     probed(encoder, data, 2)
-    assert set(seen) == {(CLS, *[7] * (probe.BEGINNING - 2), SEP), tuple(short)}
+    assert set(seen) == {(CLS, *[7] * (probe.MAX_LENGTH - 2), SEP), tuple(short)}
 
 
-def test_of_many_articles_it_reads_the_same_share_of_each_category_and_one_at_least(monkeypatch):
-    monkeypatch.setattr(probe, "ARTICLES", 100)
+def test_of_many_articles_it_reads_the_same_share_of_each_category_and_at_least_one(monkeypatch):
+    monkeypatch.setattr(probe, "MAX_ARTICLES", 100)
     targets = np.repeat([0, 1, 2], [799, 200, 1])
-    drawn = probe._drawn(targets, np.random.default_rng(0))
-    assert np.bincount(targets[drawn]).tolist() == [80, 20, 1]
-    assert len(set(drawn)) == len(drawn)
+    sample = probe._sample(targets, np.random.default_rng(0))
+    assert np.bincount(targets[sample]).tolist() == [80, 20, 1]
+    assert len(set(sample)) == len(sample)
     few = np.repeat([0, 1], [60, 40])
-    assert probe._drawn(few, np.random.default_rng(0)).tolist() == list(range(100))
+    assert probe._sample(few, np.random.default_rng(0)).tolist() == list(range(100))
 
 
-def test_rare_categories_count_as_the_training_has_them_count(encoder):
+def test_categories_have_the_weights_of_the_training(encoder):
     data = articles(60, categories=2)
     rare = TokenizedArticles(data.pieces[:40] + data.pieces[40::10], np.r_[data.targets[:40], data.targets[40::10]])
     tokens = padded(rare)
@@ -133,13 +133,15 @@ def test_rare_categories_count_as_the_training_has_them_count(encoder):
 
 def first_loss(encoder, recipe):
     data, losses = articles(48), []
-    fit.fit_classifier(encoder, data, data, recipe, categories=3, on_progress=lambda now: losses.append(now.loss))
+    fit.fit_classifier(
+        encoder, data, data, recipe, categories=3, on_progress=lambda progress: losses.append(progress.loss)
+    )
     return losses[0]
 
 
-def test_a_training_starts_from_the_probe_unless_its_recipe_or_its_model_has_another_head(encoder, tmp_path, caplog):
+def test_a_training_starts_from_the_probe_unless_its_recipe_or_model_has_another_head(encoder, tmp_path, caplog):
     caplog.set_level("INFO")
-    recipe = Recipe(epochs=1, batch_size=48, learning_rate=1e-6, dropout=0.0, precision="float32")
+    recipe = Recipe(epochs=1, batch_size=48, learning_rate=1e-6, dropout=0.0, dtype="float32")
     random = first_loss(encoder, replace(recipe, head="random"))
     trained = make_artefact(tmp_path / "m", positions=128).checkpoint()
     assert set(HEAD) <= trained.weights.keys()

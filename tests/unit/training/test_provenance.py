@@ -1,4 +1,4 @@
-"""How a model came about is kept, as far as it can be known, and without any text."""
+"""The provenance of a model is stored as far as it is known, and without any text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from classifier.ingest.fingerprints import fingerprint
 from classifier.training import data_snapshot, provenance
 
 
-def article(identity, text, category):
-    return AnnotatedArticle(identity, text, hashlib.sha256(text.encode()).digest(), category)
+def article(article_id, text, category):
+    return AnnotatedArticle(article_id, text, hashlib.sha256(text.encode()).digest(), category)
 
 
 ARTICLES = [article(1, "secret one", "a"), article(2, "secret two", "b")]
@@ -27,7 +27,7 @@ def git(folder, *arguments):
 
 @pytest.fixture
 def package(tmp_path):
-    """A package in a git checkout."""
+    """Return a package in a git checkout."""
     folder = tmp_path / "package"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
@@ -37,33 +37,33 @@ def package(tmp_path):
     return folder
 
 
-def test_the_commit_is_told_and_that_files_differ_from_it(package):
+def test_the_commit_is_returned_and_whether_files_differ_from_it(package):
     clean = provenance.commit(package)
     assert len(clean) == 40
     (package / "__init__.py").write_text("changed")
     assert provenance.commit(package) == f"{clean}+changes"
 
 
-def test_a_package_that_somebody_elses_checkout_does_not_hold_has_no_commit(package):
+def test_a_package_that_is_not_tracked_by_the_checkout_has_no_commit(package):
     installed = package.parent / "installed"
     installed.mkdir()
     (installed / "__init__.py").write_text("")
     assert provenance.commit(installed) is None
 
 
-def test_without_git_there_is_no_commit_and_no_failure(package, monkeypatch, tmp_path):
+def test_without_git_the_commit_is_none(package, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert provenance.commit(package) is None
-    found = provenance.describe_provenance()
-    assert found["commit"] is None
-    assert {"python", "keras", "tensorflow", "article-classifier"} <= found["versions"].keys()
-    assert found["machine"]["cores"] >= 1
+    description = provenance.describe_provenance()
+    assert description["commit"] is None
+    assert {"python", "keras", "tensorflow", "article-classifier"} <= description["versions"].keys()
+    assert description["machine"]["cores"] >= 1
 
 
 def test_a_snapshot_has_ids_hashes_and_categories_and_no_text(tmp_path):
     content = data_snapshot.encode_snapshot({"train": ARTICLES[:1], "validation": ARTICLES[1:]})
     (tmp_path / data_snapshot.FILE).write_bytes(content)
-    hashes = [{"text_sha256": one.text_hash, "fingerprint": fingerprint(one.text)} for one in ARTICLES]
+    hashes = [{"text_sha256": article.text_hash, "fingerprint": fingerprint(article.text)} for article in ARTICLES]
     assert pq.read_table(tmp_path / data_snapshot.FILE).to_pylist() == [
         {"article_id": 1, "part": "train", **hashes[0], "category": "a"},
         {"article_id": 2, "part": "validation", **hashes[1], "category": "b"},
@@ -72,10 +72,10 @@ def test_a_snapshot_has_ids_hashes_and_categories_and_no_text(tmp_path):
     assert data_snapshot.encode_snapshot({"train": ARTICLES[:1], "validation": ARTICLES[1:]}) == content
 
 
-def test_new_is_what_the_snapshot_does_not_have_as_it_is_now(tmp_path):
+def test_new_articles_are_those_that_the_snapshot_lacks_or_has_differently(tmp_path):
     (tmp_path / data_snapshot.FILE).write_bytes(data_snapshot.encode_snapshot({"train": ARTICLES}))
-    known = data_snapshot.read_snapshot(tmp_path)
-    assert data_snapshot.count_new(ARTICLES, known) == 0
+    snapshot = data_snapshot.read_snapshot(tmp_path)
+    assert data_snapshot.count_new(ARTICLES, snapshot) == 0
     corrected, edited, added = article(1, "secret one", "b"), article(2, "secret 2", "b"), article(3, "three", "a")
-    assert data_snapshot.count_new([corrected, edited, added], known) == 3
-    assert data_snapshot.count_new(ARTICLES[:1], known) == 0
+    assert data_snapshot.count_new([corrected, edited, added], snapshot) == 3
+    assert data_snapshot.count_new(ARTICLES[:1], snapshot) == 0

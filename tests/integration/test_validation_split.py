@@ -1,4 +1,4 @@
-"""Where the validation split is cut out of the train split, nothing that validates is near anything trained on."""
+"""A validation split taken from the train split has no near-duplicate of an article that is trained on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = Columns("text", "category", "id", "split")
 
 
 def near_pairs(count):
-    """Return texts of 60 words, each twice but for its last word, with a split column of train and test."""
+    """Yield rows of pairs of texts with 60 words in common, which differ in their last word."""
     generator = random.Random(0)
     for number in range(count):
         words = [f"w{generator.randrange(10**6)}" for _ in range(60)]
@@ -40,36 +40,36 @@ def paired(workspace, tmp_path):
     return workspace
 
 
-def twins(first, second):
-    """Count the articles of the first that share a band with one of the second."""
-    bands = [minhash_bands.bands([article.text for article in some])[0] for some in (first, second)]
+def count_near_duplicates(first, second):
+    """Return how many articles of the first share a band with one of the second."""
+    bands = [minhash_bands.bands([article.text for article in articles])[0] for articles in (first, second)]
     return int(np.isin(bands[0], bands[1]).any(axis=1).sum())
 
 
 def test_a_near_duplicate_of_a_validation_article_is_not_trained_on(paired):
     train, validation = training_data.read_training_data(paired)
     assert (len(train), len(validation)) == (540, 60)
-    assert twins(validation, train) == 0
+    assert count_near_duplicates(validation, train) == 0
     again = training_data.read_training_data(paired)
     assert [part.ids for part in again] == [train.ids, validation.ids]
 
 
-def test_the_leak_report_looks_at_what_training_reads(paired, monkeypatch):
+def test_the_splits_report_covers_what_training_reads(paired, monkeypatch):
     assert splits_report.report_splits(paired).near_duplicates_across == 0
-    # as if no article had a near-duplicate: each is a group of its own
-    monkeypatch.setattr(validation_split, "groups", lambda ids, _: np.arange(len(ids)))
-    found = splits_report.report_splits(paired)
-    assert 40 <= found.near_duplicates_across <= 60 * 2
-    assert found.left_out == {"train": 0, "validation": 0, "test": 0}
+    # without near-duplicates, each article would be a group
+    monkeypatch.setattr(validation_split, "duplicate_groups", lambda ids, _: np.arange(len(ids)))
+    report = splits_report.report_splits(paired)
+    assert 40 <= report.near_duplicates_across <= 60 * 2
+    assert report.left_out == {"train": 0, "validation": 0, "test": 0}
 
 
 def test_articles_that_a_text_of_two_clusters_connects_stay_together(workspace):
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{n}", f"text {n}", "train") for n in range(60)])
-        for number, one in enumerate(ids):
-            annotate(connection, one, "ab"[number % 2])
-    numbers = {one: number for number, one in enumerate(ids)}
-    # clusters of two articles; the first one of every other cluster is in the next cluster, too
+        for number, article_id in enumerate(ids):
+            annotate(connection, article_id, "ab"[number % 2])
+    numbers = {article_id: number for number, article_id in enumerate(ids)}
+    # clusters of two articles; the first article of every other cluster is in the next cluster, too
     run(workspace.database, "INSERT INTO splits (fingerprint, split, cluster_id) "
         "SELECT fingerprint, split, (id - :first) / 2 FROM articles", first=ids[0])  # fmt: skip
     run(workspace.database, "INSERT INTO cluster_bridges (fingerprint, cluster_id) "
@@ -77,25 +77,25 @@ def test_articles_that_a_text_of_two_clusters_connects_stay_together(workspace):
         first=ids[0])  # fmt: skip
     train, validation = training_data.read_training_data(workspace)
     assert len(validation) == 4, "a group of four is the smallest"
-    groups = [{numbers[one] // 4 for one in part.ids} for part in (train, validation)]
+    groups = [{numbers[article_id] // 4 for article_id in part.ids} for part in (train, validation)]
     assert not groups[0] & groups[1]
 
 
-def test_articles_of_before_there_were_clusters_are_held_together_by_their_text(workspace):
+def test_articles_without_clusters_are_grouped_by_their_text(workspace):
     with workspace.database.begin() as connection:
         rows = [(f"{n}", f"text  {n // 2}" if n % 2 else f"TEXT {n // 2}", "train") for n in range(60)]
-        for number, one in enumerate(add_articles(connection, rows)):
-            annotate(connection, one, "ab"[number // 2 % 2])
+        for number, article_id in enumerate(add_articles(connection, rows)):
+            annotate(connection, article_id, "ab"[number // 2 % 2])
     train, validation = training_data.read_training_data(workspace)
     assert len(validation) == 6
     texts = [{article.text.casefold().split()[1] for article in part} for part in (train, validation)]
     assert not texts[0] & texts[1]
 
 
-def test_a_group_larger_than_the_share_validates_only_where_there_is_no_smaller_one(tmp_path):
+def test_a_group_larger_than_the_share_is_used_only_if_there_is_no_smaller_one(tmp_path):
     hashes = [hashlib.sha256(str(number).encode()).digest() for number in range(30)]
     articles = spool(
-        [AnnotatedArticle(number, "", one, "ab"[number % 2]) for number, one in enumerate(hashes)], tmp_path
+        [AnnotatedArticle(number, "", text_hash, "ab"[number % 2]) for number, text_hash in enumerate(hashes)], tmp_path
     )
     large = [0] * 12 + [1] * 12 + [2] * 6
     assert [len(part) for part in validation_split.choose_validation(articles, large)] == [24, 6]

@@ -1,4 +1,4 @@
-"""A linear classifier that answers beside the network does so from its training to the labels."""
+"""A linear classifier predicts together with the network, from its training to the labels."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from classifier.training.recipes import Recipe
 from tests.support.synthetic import COLUMNS, articles, ingest_file, query
 from tests.support.tiny_models import make_encoder
 
-RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, precision="float32", ensemble="linear")
+RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=0.01, max_length=16, dtype="float32", ensemble="linear")
 SIGNS = {"business": "zinc", "sport": "xenon"}
-"""Words that the tiny encoder's vocabulary does not have: only who counts words can tell these categories apart."""
+"""Words that are not in the encoder's vocabulary: only a classifier that counts words can tell the categories apart."""
 
 THRESHOLDS = "SELECT calibration->'threshold' FROM models"
 
 
 def unreadable(count, *, split=""):
-    """Articles of two categories that differ in words which are all the same unknown one to the network."""
+    """Return articles of two categories, which differ only in words that are one unknown token to the network."""
     names = list(SIGNS)
     return [
         {
@@ -45,7 +45,7 @@ def unreadable(count, *, split=""):
 
 
 @pytest.mark.slow
-def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_path):
+def test_the_ensemble_predicts_what_the_network_alone_cannot_read(workspace, tmp_path):
     ingest_file(workspace, tmp_path / "known.csv", unreadable(400), replace(COLUMNS, split="split"))
     encoder = str(make_encoder(tmp_path / "encoder"))
     alone = candidate.train(workspace, replace(RECIPE, ensemble="none"), encoder_name=encoder)
@@ -71,53 +71,53 @@ def test_what_the_network_cannot_read_is_told_by_counting_words(workspace, tmp_p
 
 
 @pytest.mark.slow
-def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_them(workspace, tmp_path):
+def test_the_linear_classifier_is_refitted_with_validation_articles_after_all_choices(workspace, tmp_path):
     rows = unreadable(400)
     for number, row in enumerate(row for row in rows if row["split"] == "validation"):
-        if number % 3 == 0:  # only who has learnt from these knows what they are
+        if number % 3 == 0:  # only a classifier fitted to these articles has their term
             row["text"] = f"the yttrium{row['category']} q{number}"
     ingest_file(workspace, tmp_path / "known.csv", rows, replace(COLUMNS, split="split"))
-    made = candidate.train(
+    trained = candidate.train(
         workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")), target_precision=0.9
     )
-    files = artefact.read_artefact(Path(made.artefact))
+    files = artefact.read_artefact(Path(trained.artefact))
     labeller = Labeller.of(files, engines.choose_engine(files))
     with workspace.database.connect() as connection:
-        learnt = annotated_articles.load_split(connection, "train")
-    unseen = ensembling.held_out(labeller, learnt)
+        train = annotated_articles.load_split(connection, "train")
+    refitted = ensembling.refit_on_train(labeller, train)
     assert "yttriumsport" in labeller.ensemble.linear.vectorizers[0].vocabulary_
-    assert "yttriumsport" not in unseen.ensemble.linear.vectorizers[0].vocabulary_
-    assert unseen.ensemble.weights == labeller.ensemble.weights
+    assert "yttriumsport" not in refitted.ensemble.linear.vectorizers[0].vocabulary_
+    assert refitted.ensemble.weights == labeller.ensemble.weights
 
     kept = query(workspace.database, THRESHOLDS)
     evaluation.evaluate(workspace, target_precision=0.9)
-    assert query(workspace.database, THRESHOLDS) == kept, "chosen anew on the same articles, it is the same"
+    assert query(workspace.database, THRESHOLDS) == kept, "on the same articles, the same threshold is chosen"
     [(threshold,)] = kept
     assert threshold["value"] > 0.5
     with pytest.raises(TrainingDataError, match="no annotated article of sport, which the model's linear"):
-        ensembling.held_out(labeller, [article for article in learnt if article.category != "sport"])
-    with pytest.raises(TrainingDataError, match="nothing to learn"):
-        ensembling.held_out(labeller, [replace(one, text=f"only{number}") for number, one in enumerate(learnt)])
+        ensembling.refit_on_train(labeller, [article for article in train if article.category != "sport"])
+    with pytest.raises(TrainingDataError, match="have no term for the model's linear classifier to learn"):
+        ensembling.refit_on_train(labeller, [replace(article, text=f"only{n}") for n, article in enumerate(train)])
 
 
 @pytest.mark.slow
-def test_with_too_few_validation_articles_the_network_answers_alone_and_it_is_said(workspace, tmp_path, caplog):
+def test_with_too_few_validation_articles_the_network_predicts_alone_after_a_warning(workspace, tmp_path, caplog):
     ingest_file(workspace, tmp_path / "known.csv", articles(60))
     with caplog.at_level(logging.WARNING):
-        made = candidate.train(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")))
-    assert "the network answers alone: an ensemble needs 50 validation articles" in caplog.text
-    assert artefact.read_artefact(Path(made.artefact)).ensemble() is None
+        trained = candidate.train(workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")))
+    assert "no ensemble: it needs at least 50 validation articles; the network predicts alone" in caplog.text
+    assert artefact.read_artefact(Path(trained.artefact)).ensemble() is None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "style"])
-def test_the_order_and_the_page_of_an_article_do_not_change_a_bit_of_it(workspace, tmp_path, kind):
+def test_the_order_and_the_batch_of_an_article_do_not_change_a_bit_of_its_prediction(workspace, tmp_path, kind):
     ingest_file(workspace, tmp_path / "known.csv", articles(600))
-    made = candidate.train(
+    trained = candidate.train(
         workspace, replace(RECIPE, ensemble=kind), encoder_name=str(make_encoder(tmp_path / "encoder"))
     )
-    files = artefact.read_artefact(Path(made.artefact))
-    assert f", {kind} " in made.ensemble
+    files = artefact.read_artefact(Path(trained.artefact))
+    assert f", {kind} " in trained.ensemble
     assert files.manifest["ensemble"]["with"] == files.ensemble().linear.kind == kind
     labeller = Labeller.of(files, engines.choose_engine(files))
     texts = [row["text"] for row in articles(100, seed=5)]

@@ -1,4 +1,4 @@
-"""A classifier that was fine-tuned with PyTorch becomes a candidate and labels as it did there."""
+"""A classifier that was fine-tuned with PyTorch becomes a candidate, and labels as it did with PyTorch."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ TEXTS = ("The team's goal", "Shares, market; bank!", "SOFTWARE phone", "", "mark
 
 
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory):
-    """A classifier with random weights, saved by `transformers`; beside it the probabilities that it gives."""
+def pytorch_model(tmp_path_factory):
+    """Return a classifier with random weights, saved by `transformers`, and the probabilities it predicts."""
     from transformers import AutoTokenizer, DistilBertConfig, DistilBertForSequenceClassification
 
-    directory = tmp_path_factory.mktemp("theirs") / "model"
+    directory = tmp_path_factory.mktemp("pytorch") / "model"
     torch.manual_seed(0)
     names = dict(enumerate(("tech", "business", "sport")))
     config = DistilBertConfig(
@@ -52,64 +52,66 @@ def theirs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("engine", ["openvino", "keras"])
-def test_both_engines_give_pytorchs_classes_and_probabilities(workspace, theirs, engine):
-    directory, expected = theirs
+def test_both_engines_predict_pytorchs_categories_and_probabilities(workspace, pytorch_model, engine):
+    directory, expected = pytorch_model
     imported = model_import.import_model(workspace, str(directory))
     assert imported.categories == ("tech", "business", "sport")
     with workspace.database.connect() as connection:
         files = registry.open_artefact(registry.find(connection, imported.model))
     checkpoint = files.checkpoint()
     loaded = OpenVinoEngine(checkpoint) if engine == "openvino" else KerasEngine(checkpoint, 3)
-    found = Labeller.of(files, loaded).probabilities(list(TEXTS))
-    np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
-    assert np.ptp(expected, axis=0).max() > 0.1, "texts differ"
+    probabilities = Labeller.of(files, loaded).probabilities(list(TEXTS))
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), expected.argmax(axis=1))
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-4)
+    assert np.ptp(expected, axis=0).max() > 0.1, "the texts have different probabilities"
 
 
-def test_it_is_a_candidate_that_is_evaluated_and_judged_and_labels_as_champion(workspace, theirs, tmp_path):
+def test_an_imported_model_is_evaluated_as_a_candidate_and_labels_as_champion(workspace, pytorch_model, tmp_path):
     rows = [{**row, "split": ("train", "test")[n % 2]} for n, row in enumerate(articles(40))]
     ingest_file(workspace, tmp_path / "x.csv", rows, type(COLUMNS)("text", "category", "id", "split"))
     ingest_file(workspace, tmp_path / "new.csv", unlabelled(6, seed=3, prefix="new"))
-    imported = model_import.import_model(workspace, str(theirs[0]), max_length=32)
+    imported = model_import.import_model(workspace, str(pytorch_model[0]), max_length=32)
     described = model_details.describe_model(workspace, imported.model)
     assert described.status == "candidate"
-    assert described.training["imported"]["source"] == str(theirs[0])
+    assert described.training["imported"]["source"] == str(pytorch_model[0])
     assert described.evaluation is None
     files = artefact.read_artefact(workspace.models / imported.model, manifest_sha256=described.manifest_sha256)
     assert files.manifest["max_length"] == 32
     assert evaluation.evaluate(workspace).train_seconds is None
-    assert not decisions.promote_if_better(workspace).promoted, "its weights are random, and the gate sees that"
+    assert not decisions.promote_if_better(workspace).promoted, "the gate rejects random weights"
     run(workspace.database, "UPDATE models SET status = 'champion', promoted_at = now()")
     assert queue.label_queue(workspace).labelled == 6
     assert value(workspace.database, "SELECT count(*) FROM article_labels WHERE origin = 'prediction'") == 6
 
 
-def test_what_cannot_be_ours_leaves_nothing_behind(workspace, theirs):
+def test_a_refused_import_leaves_nothing_behind(workspace, pytorch_model):
     with pytest.raises(SettingsError, match="max length 4"):
-        model_import.import_model(workspace, str(theirs[0]), max_length=4)
+        model_import.import_model(workspace, str(pytorch_model[0]), max_length=4)
     assert not workspace.models.exists()
     assert value(workspace.database, "SELECT count(*) FROM models") == 0
 
 
-def test_given_names_replace_the_models_own(workspace, theirs):
-    found = model_import.import_model(workspace, str(theirs[0]), categories=", ".join(CATEGORIES))
-    assert found.categories == CATEGORIES
+def test_category_names_replace_those_of_the_model(workspace, pytorch_model):
+    imported = model_import.import_model(workspace, str(pytorch_model[0]), categories=", ".join(CATEGORIES))
+    assert imported.categories == CATEGORIES
 
 
-def test_an_import_keeps_the_word_pieces_of_transformers(workspace, theirs, tmp_path):
-    """Its tokenizer_config.json asks for another case and truncation side than its tokenizer.json has."""
+def test_an_import_keeps_the_word_pieces_of_transformers(workspace, pytorch_model, tmp_path):
+    """Its tokenizer_config.json sets another case and truncation side than its tokenizer.json."""
     from transformers import AutoTokenizer
 
     directory = tmp_path / "cased"
-    shutil.copytree(theirs[0], directory)
+    shutil.copytree(pytorch_model[0], directory)
     path = directory / "tokenizer_config.json"
     options = {"do_lower_case": False, "truncation_side": "left", "model_max_length": 16}
     path.write_text(json.dumps({**json.loads(path.read_text()), **options}))
     imported = model_import.import_model(workspace, str(directory))
     files = artefact.read_artefact(workspace.models / imported.model)
     assert imported.max_length == 16
-    tokenizers = [AutoTokenizer.from_pretrained(one) for one in (directory, files.directory)]
-    expected, reopened = (one(list(TEXTS), truncation=True, max_length=16)["input_ids"] for one in tokenizers)
+    tokenizers = [AutoTokenizer.from_pretrained(path) for path in (directory, files.directory)]
+    expected, reopened = (
+        tokenizer(list(TEXTS), truncation=True, max_length=16)["input_ids"] for tokenizer in tokenizers
+    )
     assert [list(pieces) for pieces in files.tokenization().pieces(TEXTS)] == expected == reopened
-    lower = AutoTokenizer.from_pretrained(theirs[0])(list(TEXTS), truncation=True, max_length=16)["input_ids"]
+    lower = AutoTokenizer.from_pretrained(pytorch_model[0])(list(TEXTS), truncation=True, max_length=16)["input_ids"]
     assert expected != lower

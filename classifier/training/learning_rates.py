@@ -1,0 +1,28 @@
+"""Check that a recipe's learning rate suits the size of the encoder."""
+
+from __future__ import annotations
+
+BASE_DIM = 768
+"""Hidden size of DistilBERT-base and BERT-base."""
+
+MAX_RATE_OF_BASE = 1e-4
+"""Above it, fine-tuning an encoder of `BASE_DIM` or wider often fails to converge; 5e-5 is usual."""
+
+SMALL_DIM = 384
+"""Hidden size of encoders of some 22 million weights."""
+
+MIN_RATE_OF_SMALL = 5e-5
+"""Below it, an encoder of `SMALL_DIM` or narrower is far from trained after a recipe's epochs; 1e-4 to 2e-4 suit it."""
+
+
+def unsuitable_learning_rate(learning_rate: float, dim: int, *, fine_tuned: bool = False) -> str | None:
+    """Return a warning that names a better learning rate, or None if this one suits an encoder of hidden size `dim`.
+
+    If the weights are `fine_tuned` already, no learning rate is too low.
+    """
+    rate = f"learning_rate {learning_rate:g}"
+    if dim >= BASE_DIM and learning_rate > MAX_RATE_OF_BASE:
+        return f"{rate} is too high for an encoder of hidden size {dim}; set learning_rate=5e-5"
+    if dim <= SMALL_DIM and not fine_tuned and learning_rate < MIN_RATE_OF_SMALL:
+        return f"{rate} is too low for an encoder of hidden size {dim}; set learning_rate=2e-4"
+    return None
