@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from classifier.articles import Model
 from classifier.exceptions import ModelNotFoundError, NoChampionError, RollbackError
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact
 from classifier.model.artefact import Artefact
 from classifier.store import promotions, reads, writes
@@ -44,7 +45,7 @@ def new_name() -> str:
 
 def register(connection: Connection, name: str, files: Artefact, training: Mapping[str, Any]) -> Model:
     """Register a finished artefact as a candidate, with the temperature and the threshold that it came with."""
-    threshold = files.confidence.get("threshold", {}).get("value")
+    threshold = files.calibration.get("threshold", {}).get("value")
     model_id = writes.register_model(
         connection,
         name=name,
@@ -54,7 +55,7 @@ def register(connection: Connection, name: str, files: Artefact, training: Mappi
         training=training,
         temperature=files.temperature,
         threshold=threshold,
-        confidence=files.confidence or None,
+        confidence=files.calibration or None,
     )
     return Model(
         model_id,
@@ -105,6 +106,17 @@ def open_artefact(model: Model) -> Artefact:
     """
     refuse_pruned(model)
     return artefact.read_artefact(Path(model.artefact), manifest_sha256=model.manifest_sha256)
+
+
+def open_classifier(model: Model) -> FineTunedClassifier:
+    """Check a model's files once, as `open_artefact` does, and read them into memory.
+
+    Raises:
+        ModelNotFoundError: the model was pruned.
+        ArtefactError: its files are not the registered ones.
+        EncoderError: its weights do not fit its `config.json`.
+    """
+    return FineTunedClassifier(open_artefact(model).load())
 
 
 def refuse_pruned(model: Model) -> None:

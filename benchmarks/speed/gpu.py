@@ -89,7 +89,7 @@ def described() -> dict[str, Any]:
 
     return {
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        "precision": {"ours": backend.best_precision(), "transformers": "bfloat16"},
+        "precision": {"ours": backend.best_dtype(), "transformers": "bfloat16"},
         "versions": {package: version(package) for package in ("torch", "keras", "keras-hub", "transformers")},
     }
 
@@ -166,12 +166,11 @@ def on(backend: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 def ours_labelling(model: Path, texts: list[str]) -> float:
     """Return the seconds of labelling with the Keras engine."""
-    from classifier.inference import engines
-    from classifier.inference.labeller import Labeller
+    from classifier.inference.fine_tuned_classifier import FineTunedClassifier
     from classifier.model import artefact
 
     files = artefact.read_artefact(model)
-    labeller = Labeller.of(files, engines.choose_engine(files, engine="keras"), home=model.parent)
+    labeller = FineTunedClassifier(files.load()).labeller("keras", home=model.parent)
     labeller.probabilities(["warm up " * count for count in range(1, MAX_LENGTH // 2 + 8, 4)])
     start = time.perf_counter()
     with ThreadPoolExecutor(1) as ahead:

@@ -19,9 +19,10 @@ from classifier.articles import Probabilities
 from classifier.exceptions import EngineDisagreesError
 from classifier.inference import engines
 from classifier.inference.engines import InferenceEngine
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.model import text_chunking
-from classifier.model.checkpoint import Checkpoint
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.foreign_tokenizer import PROBES, Tokenize
 from classifier.model.tokenization import Pieces, Tokenization, pad
 
@@ -54,7 +55,7 @@ class Agreement:
     """How an engine compares with Keras in float32: the share of same labels, and probabilities' differences."""
 
     engine: str
-    precision: str
+    dtype: str
     texts: int
     same_labels: float
     largest_difference: float
@@ -71,40 +72,35 @@ class Agreement:
         """Say it in a line."""
         same = round(self.same_labels * self.texts)
         return (
-            f"{self.engine} in {self.precision}: {same} of {self.texts} labels are those of float32, "
+            f"{self.engine} in {self.dtype}: {same} of {self.texts} labels are those of float32, "
             f"probabilities differ by {self.largest_difference:.4f} at most"
         )
 
 
 def check_agreement(
-    checkpoint: Checkpoint,
-    tokenization: Tokenization,
-    categories: tuple[str, ...],
-    texts: Iterable[str],
-    *,
-    reference: Tokenize | None = None,
+    classifier: FineTunedClassifier, texts: Iterable[str], *, reference: Tokenize | None = None
 ) -> dict[str, Any]:
-    """Compare the engine that would label here with float32, on a fixed choice of the texts.
+    """Compare the engine that labels on this machine with Keras in float32, on a fixed choice of the texts.
 
-    `reference` is how a model from elsewhere is tokenised there; its word pieces have to be ours.
+    `reference` is the tokenizer of an imported model's own library. Its word pieces must equal ours.
 
     Returns:
-        What `Agreement` says, for the model's manifest and row.
+        The fields of `Agreement`, for the model's manifest and row.
 
     Raises:
-        EngineDisagreesError: it is out of bounds.
+        EngineDisagreesError: the differences are out of bounds, or a text has other word pieces.
     """
     chosen = choose_texts(texts)
     if reference is not None:
-        check_pieces(tokenization, reference, [*chosen, *PROBES])
-    found = measure(engines.for_checkpoint(checkpoint, len(categories)), checkpoint, tokenization, categories, chosen)
-    if not found.is_within_bounds:
+        check_pieces(classifier.model.tokenization, reference, [*chosen, *PROBES])
+    agreement = measure(classifier.engine(), classifier.model, chosen)
+    if not agreement.is_within_bounds:
         raise EngineDisagreesError(
-            f"{found}; only {MAX_DIFFERING:.0%} of the labels and probabilities by {MAX_DIFFERENCE} may, so the "
+            f"{agreement}; only {MAX_DIFFERING:.0%} of the labels and probabilities by {MAX_DIFFERENCE} may, so the "
             "model is not registered: train it again with a lower learning rate; if it stays so, report this line"
         )
-    log.info("%s", found)
-    return asdict(found)
+    log.info("%s", agreement)
+    return asdict(agreement)
 
 
 def check_pieces(tokenization: Tokenization, reference: Tokenize, texts: Sequence[str]) -> None:
@@ -131,23 +127,18 @@ def choose_texts(texts: Iterable[str], count: int = TEXTS) -> list[str]:
     return [text for _, text in sorted(chosen.items())[:count]]
 
 
-def measure(
-    engine: InferenceEngine,
-    checkpoint: Checkpoint,
-    tokenization: Tokenization,
-    categories: tuple[str, ...],
-    texts: Sequence[str],
-) -> Agreement:
-    """Compare an engine with Keras in float32; both hold the checkpoint's weights."""
-    reference = engines.for_checkpoint(checkpoint, len(categories), engine="keras", precision="f32")
-    chunks = tokenization.chunks(texts)
-    answers = in_order(reference, chunks.pieces, len(categories))
-    expected = text_chunking.pool(answers, chunks.owners, chunks.weights)
+def measure(engine: InferenceEngine, model: FineTunedModel, texts: Sequence[str]) -> Agreement:
+    """Compare an engine that holds a model's weights with Keras in float32."""
+    # built outside the classifier's cache: the reference is needed once
+    reference = engines.choose_engine(model, engine="keras", dtype="f32")
+    chunks = model.tokenization.chunks(texts)
+    outputs = in_order(reference, chunks.pieces, len(model.categories))
+    expected = text_chunking.pool(outputs, chunks.owners, chunks.weights)
     try:
-        found = Labeller(tokenization, engine, categories).probabilities(texts)
+        actual = Labeller(model.tokenization, engine, model.categories).probabilities(texts)
     except FloatingPointError:
-        found = np.full_like(expected, np.nan)
-    return compare(engine, found, expected)
+        actual = np.full_like(expected, np.nan)
+    return compare(engine, actual, expected)
 
 
 def compare(engine: InferenceEngine, found: Probabilities, expected: Probabilities) -> Agreement:
@@ -156,7 +147,7 @@ def compare(engine: InferenceEngine, found: Probabilities, expected: Probabiliti
     differences = np.abs(found - expected)
     return Agreement(
         engine.name,
-        engine.precision,
+        engine.dtype,
         len(found),
         float(same.mean()),
         float(differences.max()),

@@ -27,7 +27,6 @@ import numpy as np
 from classifier import atomic_files
 from classifier.exceptions import SettingsError
 from classifier.inference.engines import InferenceEngine
-from classifier.model.checkpoint import EncoderShape
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ COMMON = BatchSizes.fixed(1024)
 """What is taken where nothing is kept: within some percent of the best on the machines that were measured."""
 
 
-def of_machine(home: Path, engine: InferenceEngine, shape: EncoderShape, widths: Sequence[int]) -> BatchSizes:
+def of_machine(home: Path, engine: InferenceEngine, widths: Sequence[int]) -> BatchSizes:
     """Return the sizes that were measured for such a model on this machine; measure them if none were.
 
     `widths` are those of its buckets, in order. Of several workers that start at once, the first measures while the
@@ -97,12 +96,12 @@ def of_machine(home: Path, engine: InferenceEngine, shape: EncoderShape, widths:
     Raises:
         SettingsError: the home cannot be written, or the file in it is damaged.
     """
-    path, key = home / FILE, _key(engine, shape, widths[-1])
+    path, key = home / FILE, _key(engine, widths[-1])
     try:
         with _locked(path):
             known = _read(path)
             if key not in known:
-                known[key] = asdict(measure(engine, shape.vocab_size, widths))
+                known[key] = asdict(measure(engine, widths))
                 atomic_files.write(path, json.dumps(known, indent=2).encode())
             found = known[key]
             return BatchSizes(tuple((int(width), int(tokens)) for width, tokens in found["tokens"]), found["short"])
@@ -110,11 +109,11 @@ def of_machine(home: Path, engine: InferenceEngine, shape: EncoderShape, widths:
         raise SettingsError(f"{path}: cannot be written ({error}); measured batch sizes are kept there") from error
 
 
-def measure(engine: InferenceEngine, vocabulary: int, widths: Sequence[int]) -> BatchSizes:
+def measure(engine: InferenceEngine, widths: Sequence[int]) -> BatchSizes:
     """Time batches, and try whether smaller ones give the same bits: some seconds."""
     started = time.perf_counter()
     sizes = calibrate(engine, widths[-1])
-    sizes = replace(sizes, short=_same_bits(engine, vocabulary, sizes, widths))
+    sizes = replace(sizes, short=_same_bits(engine, sizes, widths))
     seconds = round(time.perf_counter() - started, 1)
     log.info("measured batch sizes in %s s: %s, short ones too: %s", seconds, dict(sizes.tokens), sizes.short)
     return sizes
@@ -148,7 +147,7 @@ def _seconds(engine: InferenceEngine, counts: Sequence[int], width: int) -> dict
     return {count: min(several) for count, several in taken.items()}
 
 
-def _same_bits(engine: InferenceEngine, vocabulary: int, sizes: BatchSizes, widths: Sequence[int]) -> bool:
+def _same_bits(engine: InferenceEngine, sizes: BatchSizes, widths: Sequence[int]) -> bool:
     """Say whether rows get the same bits in every smaller batch that labelling could put them in.
 
     Seen on random rows of random lengths, it is no proof: but which kernels run, and in which order they add
@@ -157,7 +156,7 @@ def _same_bits(engine: InferenceEngine, vocabulary: int, sizes: BatchSizes, widt
     generator = np.random.default_rng(1)
     for width in widths:
         *fewer, full = sizes.steps(width)
-        tokens = generator.integers(vocabulary, size=(full, width), dtype=np.int32)
+        tokens = generator.integers(engine.shape.vocab_size, size=(full, width), dtype=np.int32)
         mask = (np.arange(width) < generator.integers(1, width + 1, size=(full, 1))).astype(np.int32)
         expected = engine.probabilities(tokens, mask)
         for rows in fewer:
@@ -166,9 +165,9 @@ def _same_bits(engine: InferenceEngine, vocabulary: int, sizes: BatchSizes, widt
     return True
 
 
-def _key(engine: InferenceEngine, shape: EncoderShape, longest: int) -> str:
-    sizes = " ".join(f"{name}={size}" for name, size in asdict(shape).items() if name != "vocab_size")
-    return f"{engine.device}; {engine.name} {engine.precision}; {sizes}; up to {longest}"
+def _key(engine: InferenceEngine, longest: int) -> str:
+    sizes = " ".join(f"{name}={size}" for name, size in asdict(engine.shape).items() if name != "vocab_size")
+    return f"{engine.device}; {engine.name} {engine.dtype}; {sizes}; up to {longest}"
 
 
 @contextmanager

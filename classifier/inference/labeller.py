@@ -22,10 +22,9 @@ from classifier.articles import PaddingMask, Probabilities, TokenIds
 from classifier.inference import batch_sizes
 from classifier.inference.batch_sizes import BatchSizes
 from classifier.inference.engines import InferenceEngine
-from classifier.model import checkpoint, temperature_scaling, text_chunking
-from classifier.model.artefact import Artefact
-from classifier.model.checkpoint import EncoderShape
+from classifier.model import temperature_scaling, text_chunking
 from classifier.model.ensemble import Ensemble
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.linear import Scores
 from classifier.model.slices import slices
 from classifier.model.text_chunking import ChunkWeights, Owners
@@ -85,22 +84,23 @@ class Labeller:
     ensemble: Ensemble | None = None
 
     @classmethod
-    def of(cls, artefact: Artefact, engine: InferenceEngine, *, home: Path | None = None) -> Labeller:
-        """Read the artefact's tokenizer, temperature and ensemble; `engine` holds the same artefact's weights.
+    def of(cls, model: FineTunedModel, engine: InferenceEngine, *, home: Path | None = None) -> Labeller:
+        """Return a labeller for a model; `engine` must hold the same model's weights.
 
-        `home` is where the machine's batch sizes are kept; without one, a common size is taken.
+        `home` is the folder of the machine's measured batch sizes; if it is None, a common size is used. The labeller
+        does not keep the model's weights.
         """
         labeller = cls(
-            artefact.tokenization(),
-            engine,
-            artefact.categories,
-            temperature=artefact.temperature,
-            ensemble=artefact.ensemble(),
+            model.tokenization, engine, model.categories, temperature=model.temperature, ensemble=model.ensemble
         )
         if home is None:
             return labeller
-        shape = EncoderShape.from_config(checkpoint.read_config(artefact.directory))
-        return replace(labeller, sizes=batch_sizes.of_machine(home, engine, shape, labeller.widths))
+        return replace(labeller, sizes=batch_sizes.of_machine(home, engine, labeller.widths))
+
+    @property
+    def engine_name(self) -> str:
+        """The engine and its dtype, for reports: "openvino bf16"."""
+        return f"{self.engine.name} {self.engine.dtype}"
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from classifier.articles import PaddingMask, Probabilities, TokenIds
 from classifier.model import hardware
 from classifier.model.checkpoint import Checkpoint
 
-Precision = Literal["f32", "bf16"]
+Dtype = Literal["f32", "bf16"]
 
 _LAYER_NORM_EPSILON = 1e-12  # a constant of DistilBERT, not in its config.json
 _MASKED = np.float32(-1e9)  # added to a score, leaves nothing of it after softmax; finite in bfloat16 too
@@ -33,7 +33,7 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, checkpoint: Checkpoint, *, precision: Precision = "f32", threads: int | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, dtype: Dtype = "f32", threads: int | None = None) -> None:
         import openvino
 
         compiled = openvino.Core().compile_model(
@@ -42,7 +42,7 @@ class OpenVinoEngine:
             {
                 "PERFORMANCE_HINT": "LATENCY",
                 "NUM_STREAMS": 1,
-                "INFERENCE_PRECISION_HINT": precision,
+                "INFERENCE_PRECISION_HINT": dtype,
                 "INFERENCE_NUM_THREADS": threads or hardware.available_cores(),
                 # Every process would pin its threads to the same first cores: beside another one on two
                 # cores, pinned threads made 26 to 46 articles a second where free ones made 76 to 87.
@@ -51,8 +51,9 @@ class OpenVinoEngine:
         )
         # A processor without bfloat16 falls back to f32: say what runs, not what was asked for.
         used = compiled.get_property("INFERENCE_PRECISION_HINT")
-        self.precision = "bf16" if used == openvino.Type.bf16 else "f32"
+        self.dtype = "bf16" if used == openvino.Type.bf16 else "f32"
         self.device = hardware.cpu_name()
+        self.shape = checkpoint.shape
         self._request = compiled.create_infer_request()
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:

@@ -26,9 +26,9 @@ from safetensors import SafetensorError
 from classifier import atomic_files
 from classifier.exceptions import ArtefactError
 from classifier.model import checkpoint, ensemble, linear, temperature_scaling, text_chunking
-from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
+from classifier.model.checkpoint import Checkpoint
 from classifier.model.ensemble import Ensemble
-from classifier.model.text_chunking import Chunking
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.tokenization import Tokenization
 
 MANIFEST_FILE = "classifier.json"
@@ -43,7 +43,7 @@ FORMAT_OF_ENSEMBLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A model's directory, opened and checked."""
+    """A model's directory whose files were verified when it was opened."""
 
     directory: Path
     manifest: Mapping[str, Any]
@@ -56,14 +56,20 @@ class Artefact:
 
     @property
     def temperature(self) -> float:
-        """What the logits are divided by; 1 for a model that was not calibrated."""
-        return float(self.confidence.get("temperature", {}).get("value", temperature_scaling.NONE))
+        """The number that the logits are divided by; 1 for a model that was not calibrated."""
+        return temperature_scaling.from_calibration(self.calibration)
 
     @property
-    def confidence(self) -> Mapping[str, Any]:
-        """What was chosen when the artefact was written: a temperature, and a threshold to begin with."""
-        found: Mapping[str, Any] = self.manifest.get("confidence") or {}
-        return found
+    def calibration(self) -> Mapping[str, Any]:
+        """The temperature and the first threshold, with the figures that they were chosen by."""
+        calibration: Mapping[str, Any] = self.manifest.get("calibration") or {}
+        return calibration
+
+    def load(self) -> FineTunedModel:
+        """Read the model into memory: weights, tokenizer and, for an ensemble, the linear classifier."""
+        return FineTunedModel(
+            self.checkpoint(), self.tokenization(), self.categories, self.calibration, self.ensemble()
+        )
 
     def checkpoint(self) -> Checkpoint:
         """Read the weights, the head's among them."""
@@ -88,59 +94,67 @@ class Artefact:
 
 def write_artefact(
     directory: Path,
+    model: FineTunedModel,
     *,
-    shape: EncoderShape,
-    weights: Weights,
-    categories: tuple[str, ...],
-    max_length: int,
     tokenizer: Path,
     details: Mapping[str, Any],
-    beside: Mapping[str, bytes] | None = None,
-    chunking: Chunking | None = None,
-    blended: Ensemble | None = None,
+    extra_files: Mapping[str, bytes] | None = None,
 ) -> Artefact:
-    """Write an artefact aside and move it into place; `tokenizer` is the directory to copy it from.
+    """Write a model's artefact into a temporary folder and rename it.
 
-    `beside` are further files of it, by name. Without `chunking`, long articles are cut off; without `blended`, the
-    network answers alone.
+    `tokenizer` is the folder to copy the tokenizer's files from, `details` are further entries of the manifest, and
+    `extra_files` are the contents of further files by name. Each file is hashed once, for the manifest.
 
     Raises:
         ArtefactError: there is already something at `directory`, or it cannot be written.
     """
     if directory.exists():
         raise ArtefactError(f"{directory}: already exists; an artefact is never overwritten")
-    with _aside(directory) as aside:
-        checkpoint.copy_tokenizer(tokenizer, aside)
-        checkpoint.write_checkpoint(aside, shape, weights, categories=categories, extra={})
-        for name, content in {**(beside or {}), **(blended.linear.to_files() if blended else {})}.items():
-            (aside / name).write_bytes(content)
-        manifest = {
-            "format": FORMAT_OF_ENSEMBLES if blended else FORMAT_OF_CHUNKS if chunking else FORMAT,
-            "categories": list(categories),
-            "max_length": max_length,
-            "long_articles": text_chunking.to_manifest(chunking),
-            **ensemble.to_manifest(blended),
-            **details,
-            "sha256": {path.name: _sha256(path) for path in sorted(aside.iterdir())},
-        }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-        (aside / MANIFEST_FILE).write_text(text, encoding="utf-8")
-        aside.chmod(0o755)
-        atomic_files.publish(aside, directory)
-    return read_artefact(directory)
+    files = {**(extra_files or {}), **(model.ensemble.linear.to_files() if model.ensemble else {})}
+    with _temporary_folder(directory) as folder:
+        checkpoint.copy_tokenizer(tokenizer, folder)
+        checkpoint.write_checkpoint(
+            folder, model.checkpoint.shape, model.checkpoint.weights, categories=model.categories, extra={}
+        )
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+        manifest = {**_describe(model), **details, "sha256": hashes}
+        content = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+        (folder / MANIFEST_FILE).write_bytes(content)
+        folder.chmod(0o755)
+        atomic_files.publish(folder, directory)
+    return Artefact(directory, json.loads(content), hashlib.sha256(content).hexdigest())
+
+
+def _describe(model: FineTunedModel) -> dict[str, Any]:
+    """Return the manifest's entries about how the model reads texts and computes probabilities."""
+    chunking = model.tokenization.chunking
+    return {
+        "format": FORMAT_OF_ENSEMBLES if model.ensemble else FORMAT_OF_CHUNKS if chunking else FORMAT,
+        "categories": list(model.categories),
+        "max_length": model.tokenization.max_length,
+        "chunking": text_chunking.to_manifest(chunking),
+        "calibration": dict(model.calibration),
+        **ensemble.to_manifest(model.ensemble),
+    }
 
 
 @contextmanager
-def _aside(directory: Path) -> Iterator[Path]:
-    """Make a folder beside the artefact's, which goes if anything fails, and say what to do where the disk is full."""
-    aside = None
+def _temporary_folder(directory: Path) -> Iterator[Path]:
+    """Create a hidden folder next to the artefact's, and delete it on an error.
+
+    Raises:
+        ArtefactError: a file cannot be written.
+    """
+    folder = None
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
-        yield aside
+        folder = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+        yield folder
     except BaseException as error:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError | SafetensorError):
             remedy = "make room, or name another folder in CLASSIFIER_MODELS, and run it again"
             raise ArtefactError(f"{directory}: cannot be written ({error}); {remedy}") from error

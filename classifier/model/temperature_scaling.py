@@ -9,6 +9,9 @@ softmax(z / T) is p ** (1 / T), scaled to add up to 1 again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from classifier.articles import CategoryIndices, Probabilities
@@ -22,6 +25,11 @@ MIN_ARTICLES = 50
 BOUNDS = (0.1, 10.0)
 
 _SMALLEST = np.finfo(np.float32).smallest_subnormal  # what a float32 of 0 was at most
+
+
+def from_calibration(calibration: Mapping[str, Any]) -> float:
+    """Return the temperature that a model's calibration holds; 1 for a model that was not calibrated."""
+    return float(calibration.get("temperature", {}).get("value", NONE))
 
 
 def apply(probabilities: Probabilities, temperature: float) -> Probabilities:

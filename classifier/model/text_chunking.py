@@ -9,7 +9,7 @@ and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,29 +21,27 @@ from classifier.exceptions import ArtefactError, SettingsError
 SPECIALS = 2
 """Word pieces of a chunk that are no text: a DistilBERT's [CLS] and [SEP]."""
 
+MAX_CHUNKS = 64
+"""Chunks of an article at most."""
+
 Owners = NDArray[np.int64]
 """For each chunk the position of its article; ascending, and none is left out. Shape (chunks,)."""
 
 ChunkWeights = NDArray[np.float64]
 """How much each chunk counts beside its article's others; above 0. Shape (chunks,)."""
 
-_POOLINGS = {True: "mean logit by length", False: "mean logit"}
-"""What a manifest calls them, by `Chunking.by_length`."""
-
-_LEAST = np.finfo(np.float32).tiny  # an engine's softmax may round a probability to 0, which has no logarithm
+_SMALLEST = np.finfo(np.float32).tiny  # an engine's softmax may round a probability to 0, which has no logarithm
 
 
 @dataclass(frozen=True, slots=True)
 class Chunking:
-    """Reading in chunks that begin `stride` word pieces apart, the first `most` of an article's.
+    """How an article is split: chunks begin `stride` word pieces apart, and at most `max_chunks` are read.
 
-    What lies behind the last one is cut off: so the longest article costs no more than `most` short ones.
-    `by_length` is false in models of before, whose chunks all count alike.
+    The text after the last chunk is cut off, so the longest article costs no more than `max_chunks` short ones.
     """
 
     stride: int
-    most: int
-    by_length: bool = True
+    max_chunks: int
 
     def check(self, max_length: int) -> None:
         """Refuse what would leave out text between two chunks of `max_length` word pieces.
@@ -56,39 +54,36 @@ class Chunking:
             raise SettingsError(
                 f"stride {self.stride}: has to be 1 to {longest}, the max length less {SPECIALS} special word pieces"
             )
-        if not 1 <= self.most <= 64:
-            raise SettingsError(f"max chunks {self.most}: has to be 1 to 64")
+        if not 1 <= self.max_chunks <= MAX_CHUNKS:
+            raise SettingsError(f"max chunks {self.max_chunks}: has to be 1 to {MAX_CHUNKS}")
 
     def overlap(self, max_length: int) -> int:
         """Return how many word pieces of text two neighbouring chunks share."""
         return max_length - SPECIALS - self.stride
 
-    def weights(self, pieces: Sequence[Sequence[int] | NDArray[np.int32]]) -> ChunkWeights:
-        """Return how much each of these chunks counts."""
-        return np.array([len(ids) if self.by_length else 1 for ids in pieces], dtype=np.float64)
+
+def weights_of(chunks: Sequence[Sequence[int] | NDArray[np.int32]]) -> ChunkWeights:
+    """Return the weights of chunks, which are their lengths in word pieces."""
+    return np.array([len(ids) for ids in chunks], dtype=np.float64)
 
 
-def to_manifest(chunking: Chunking | None) -> dict[str, Any]:
-    """Return what a model's manifest says of long articles; None is cutting off."""
-    if chunking is None:
-        return {"mode": "truncate"}
-    pooling = _POOLINGS[chunking.by_length]
-    return {"mode": "chunk", "stride": chunking.stride, "most": chunking.most, "pooling": pooling}
+def to_manifest(chunking: Chunking | None) -> dict[str, int] | None:
+    """Return the manifest's entry; None stands for a model that cuts long articles off."""
+    return None if chunking is None else asdict(chunking)
 
 
 def from_manifest(manifest: Mapping[str, Any]) -> Chunking | None:
-    """Take it back; a model of before there were chunks cuts off.
+    """Return the chunking that a manifest describes; None for a model that cuts long articles off.
 
     Raises:
-        ArtefactError: it is a way that this version does not know.
+        ArtefactError: this version does not know the entry.
     """
-    said = dict(manifest.get("long_articles", {"mode": "truncate"}))
-    mode, pooling = said.pop("mode", None), said.pop("pooling", _POOLINGS[False])
-    if mode == "truncate":
+    entry = manifest.get("chunking")
+    if entry is None:
         return None
-    if mode != "chunk" or pooling not in _POOLINGS.values() or said.keys() != {"stride", "most"}:
-        raise ArtefactError(f"long articles {mode!r}, {pooling!r}: another version of the classifier wrote the model")
-    return Chunking(int(said["stride"]), int(said["most"]), by_length=pooling == _POOLINGS[True])
+    if not isinstance(entry, dict) or entry.keys() != {"stride", "max_chunks"}:
+        raise ArtefactError(f"chunking {entry!r}: unknown; another version of the classifier wrote the model")
+    return Chunking(int(entry["stride"]), int(entry["max_chunks"]))
 
 
 def pool(probabilities: Probabilities, owners: Owners, weights: ChunkWeights) -> Probabilities:
@@ -103,7 +98,7 @@ def pool(probabilities: Probabilities, owners: Owners, weights: ChunkWeights) ->
     if len(starts) == len(owners):
         return probabilities
     with np.errstate(invalid="ignore"):
-        logs = np.log(np.maximum(probabilities.astype(np.float64), _LEAST))
+        logs = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
         means = np.add.reduceat(logs * weights[:, None], starts) / np.add.reduceat(weights, starts)[:, None]
         powers = np.exp(means - means.max(axis=1, keepdims=True))
         pooled = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -17,7 +17,7 @@ from tokenizers import Encoding, Tokenizer
 
 from classifier.articles import PaddingMask, TokenIds
 from classifier.exceptions import EncoderError
-from classifier.model import word_pieces
+from classifier.model import text_chunking, word_pieces
 from classifier.model.slices import slices
 from classifier.model.text_chunking import Chunking, ChunkWeights, Owners
 from classifier.model.word_pieces import PackedPieces, Pieces, TokenRow
@@ -105,15 +105,15 @@ class Tokenization:
         return (self._chunks(some) for some in slices(texts, SLICE))
 
     def _chunks(self, texts: Sequence[str]) -> Chunks:
-        most = self.chunking.most if self.chunking else 1
-        found: list[TokenRow] = []
+        max_chunks = self.chunking.max_chunks if self.chunking else 1
+        rows: list[TokenRow] = []
         owners: list[int] = []
-        for article, encoding in enumerate(self._encodings(texts, most)):
-            chunks = [encoding, *encoding.overflowing[: most - 1]] if most > 1 else [encoding]
-            found += [chunk.ids for chunk in chunks]
+        for article, encoding in enumerate(self._encodings(texts, max_chunks)):
+            chunks = [encoding, *encoding.overflowing[: max_chunks - 1]] if max_chunks > 1 else [encoding]
+            rows += [chunk.ids for chunk in chunks]
             owners += [article] * len(chunks)
-        weights = self.chunking.weights(found) if self.chunking else np.ones(len(found))
-        return Chunks(word_pieces.pack(found), np.array(owners, dtype=np.int64), weights)
+        weights = text_chunking.weights_of(rows) if self.chunking else np.ones(len(rows))
+        return Chunks(word_pieces.pack(rows), np.array(owners, dtype=np.int64), weights)
 
     def _encodings(self, texts: Sequence[str], chunks: int) -> list[Encoding]:
         """Tokenise as much of each text as decides its first `chunks` chunks."""

@@ -15,7 +15,7 @@ from typing import Any
 from classifier.exceptions import EncoderError, StepTooLargeError, TrainingMemoryError
 from classifier.model.checkpoint import Checkpoint, Weights
 from classifier.model.keras import network
-from classifier.model.keras.backend import Precision, best_precision
+from classifier.model.keras.backend import Dtype, best_dtype
 from classifier.model.keras.network import Network
 from classifier.training import probe
 from classifier.training.checkpoints import Checkpoints
@@ -110,7 +110,7 @@ def _attempt(
 ) -> FittedModel | None:
     """Train to the end; None where memory ran out, which leaves the network of no use."""
     precision = precision_of(recipe)
-    network = Network(checkpoint.shape, categories, dropout=recipe.dropout, precision=precision, seed=recipe.seed)
+    network = Network(checkpoint.shape, categories, dropout=recipe.dropout, dtype=precision, seed=recipe.seed)
     network.load(checkpoint)
     try:
         if state is None and recipe.head == "probe" and "classifier.weight" not in checkpoint.weights:
@@ -144,6 +144,6 @@ def _more(parts: int, batch_size: int) -> int:
     return parts
 
 
-def precision_of(recipe: Recipe) -> Precision:
+def precision_of(recipe: Recipe) -> Dtype:
     """Return the number format that a recipe means on this machine."""
-    return best_precision() if recipe.precision == "auto" else recipe.precision  # type: ignore[return-value]
+    return best_dtype() if recipe.precision == "auto" else recipe.precision  # type: ignore[return-value]

@@ -64,7 +64,7 @@ def test_agreement_is_kept_with_the_model(ready, tmp_path):
     assert kept["same_labels"] >= 1 - 1 / kept["texts"], "one may be undecided"
     assert 0 <= kept["mean_difference"] <= kept["largest_difference"] < 0.05
     same = round(kept["same_labels"] * kept["texts"])
-    assert trained.engine.startswith(f"openvino in {kept['precision']}: {same} of {kept['texts']} labels")
+    assert trained.engine.startswith(f"openvino in {kept['dtype']}: {same} of {kept['texts']} labels")
 
 
 def test_a_model_that_its_engine_computes_wrongly_is_refused(ready, tmp_path, other_weights):
@@ -75,19 +75,18 @@ def test_a_model_that_its_engine_computes_wrongly_is_refused(ready, tmp_path, ot
 
 
 def measure(artefact, engine):
-    given = (artefact.checkpoint(), artefact.tokenization(), artefact.categories)
-    return agreement.measure(engine, *given, texts(50))
+    return agreement.measure(engine, artefact.load(), texts(50))
 
 
 def test_the_engines_agree_on_articles_in_chunks(tmp_path):
     """The same articles cut off would not do: a third of them are longer."""
     sizes = {"dim": 64, "heads": 4, "hidden_dim": 128, "max_length": 24}
-    chunked = make_artefact(tmp_path / "chunked", chunking=Chunking(stride=15, most=4), **sizes)
+    chunked = make_artefact(tmp_path / "chunked", chunking=Chunking(stride=15, max_chunks=4), **sizes)
     found = measure(chunked, openvino_engine.OpenVinoEngine(chunked.checkpoint()))
     assert found.same_labels == 1
     assert found.largest_difference < 1e-4
     cut, read_on = (
-        Labeller.of(files, openvino_engine.OpenVinoEngine(files.checkpoint())).probabilities(texts(50))
+        Labeller.of(files.load(), openvino_engine.OpenVinoEngine(files.checkpoint())).probabilities(texts(50))
         for files in (make_artefact(tmp_path / "cut", **sizes), chunked)
     )
     assert 10 < (cut != read_on).any(axis=1).sum() < 50

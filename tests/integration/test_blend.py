@@ -12,8 +12,7 @@ import pytest
 
 from classifier import registry
 from classifier.exceptions import TrainingDataError
-from classifier.inference import engines
-from classifier.inference.labeller import Labeller
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact
 from classifier.pipeline.labelling import queue
 from classifier.pipeline.promotion import evaluation
@@ -81,7 +80,7 @@ def test_it_learns_from_validation_articles_too_once_nothing_more_is_chosen_on_t
         workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")), target_precision=0.9
     )
     files = artefact.read_artefact(Path(made.artefact))
-    labeller = Labeller.of(files, engines.choose_engine(files))
+    labeller = FineTunedClassifier(files.load()).labeller()
     with workspace.database.connect() as connection:
         learnt = reads.annotated_articles(connection, "train")
     unseen = ensembling.held_out(labeller, learnt)
@@ -119,7 +118,7 @@ def test_the_order_and_the_page_of_an_article_do_not_change_a_bit_of_it(workspac
     files = artefact.read_artefact(Path(made.artefact))
     assert f", {kind} " in made.ensemble
     assert files.manifest["ensemble"]["with"] == files.ensemble().linear.kind == kind
-    labeller = Labeller.of(files, engines.choose_engine(files))
+    labeller = FineTunedClassifier(files.load()).labeller()
     texts = [row["text"] for row in articles(100, seed=5)]
     together = labeller.probabilities(texts)
     order = np.random.default_rng(0).permutation(len(texts))

@@ -39,8 +39,7 @@ from classifier.external_table.definition import ExternalTable
 print(external_table.label_external_table(workspace, url, ExternalTable("id", "text", table="theirs")).labelled)
 """
 EVALUATE = """
-from classifier.inference import engines
-from classifier.inference.labeller import Labeller
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier import registry
 from classifier.articles import Texts
 from classifier.store import reads
@@ -48,7 +47,7 @@ from classifier.training.spooled_articles import spool
 with workspace.database.connect() as connection:
     test = spool(reads.stream_annotated_articles(connection, "train"), Path(home))
     files = registry.open_artefact(registry.champion(connection))
-print(len(Labeller.of(files, engines.choose_engine(files)).probabilities(Texts(test))))
+print(len(FineTunedClassifier(files.load()).labeller().probabilities(Texts(test))))
 """
 TRAIN = """
 from classifier.pipeline.training import candidate

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from classifier import registry
 from classifier.exceptions import TrainingDataError
-from classifier.inference import engines
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.model import artefact, hardware, temperature_scaling
 from classifier.pipeline.labelling import queue
@@ -52,9 +52,7 @@ def crown(place, name, **more):
 
 
 def raw(files, texts, engine="openvino"):
-    return Labeller(files.tokenization(), engines.choose_engine(files, engine=engine), files.categories).probabilities(
-        texts
-    )
+    return FineTunedClassifier(replace(files.load(), calibration={})).labeller(engine).probabilities(texts)
 
 
 @pytest.mark.slow
@@ -117,7 +115,7 @@ class TestEvaluation:
 
 @pytest.mark.parametrize("engine", ["openvino", "keras"])
 def test_what_is_written_is_calibrated_with_either_engine(place, tmp_path, engine):
-    crown(place, "m1", details={"confidence": SURE})
+    crown(place, "m1", details={"calibration": SURE})
     take_in(place, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
     queue.label_queue(place, engine=engine)
     rows = query(
@@ -136,11 +134,8 @@ def test_a_model_of_before_says_the_same_bits_as_before(place, tmp_path):
     take_in(place, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
     queue.label_queue(place, engine="openvino")
     rows = query(place.database, "SELECT text, probabilities FROM predictions JOIN articles ON id = article_id")
-    labeller = Labeller.of(
-        files := artefact.read_artefact(place.models / "m1"),
-        engines.choose_engine(files, engine="openvino"),
-        home=place.settings.home,
-    )
+    files = artefact.read_artefact(place.models / "m1")
+    labeller = FineTunedClassifier(files.load()).labeller("openvino", home=place.settings.home)
     found = np.array([row[1] for row in rows], dtype=np.float32)
     np.testing.assert_array_equal(found, labeller.probabilities([row[0] for row in rows]))
     assert query(place.database, "SELECT temperature, threshold, confidence FROM models") == [(1.0, None, None)]
@@ -155,7 +150,7 @@ class TestView:
 
     @pytest.fixture
     def labelled(self, place, tmp_path):
-        crown(place, "m1", details={"confidence": SURE})
+        crown(place, "m1", details={"calibration": SURE})
         take_in(place, tmp_path / "new.csv", unlabelled(40, seed=1, prefix="new"), source="new")
         queue.label_queue(place)
         return place

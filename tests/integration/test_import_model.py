@@ -60,7 +60,7 @@ def test_both_engines_give_pytorchs_classes_and_probabilities(workspace, theirs,
         files = registry.open_artefact(registry.find(connection, imported.model))
     checkpoint = files.checkpoint()
     loaded = OpenVinoEngine(checkpoint) if engine == "openvino" else KerasEngine(checkpoint, 3)
-    found = Labeller.of(files, loaded).probabilities(list(TEXTS))
+    found = Labeller.of(files.load(), loaded).probabilities(list(TEXTS))
     np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert np.ptp(expected, axis=0).max() > 0.1, "texts differ"

@@ -16,6 +16,7 @@ import pytest
 from classifier import registry
 from classifier.exceptions import ArtefactError, NoChampionError
 from classifier.inference import engines
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.labelling import claims as claims_module
 from classifier.labelling import worker
 from classifier.labelling.claims import Claims
@@ -48,7 +49,9 @@ def labellings(database):
 
 
 class Fake:
-    """Labels that sometimes raise; the others are all of the second category."""
+    """A labeller that raises for some texts; the others are all of the second category."""
+
+    engine_name = "fake f32"
 
     def __init__(self, raises=lambda _: None):
         self.raises = raises
@@ -85,8 +88,6 @@ def test_everything_that_waits_is_labelled(workspace, tmp_path, champion, labell
 
 
 def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_path, champion):
-    from classifier.inference.labeller import Labeller
-
     take_in(workspace, tmp_path / "x.csv", unlabelled(50))
     queue.label_queue(workspace, page_size=7, engine="openvino")
     found = query(
@@ -94,7 +95,7 @@ def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_p
         "SELECT text, category, confidence, probabilities FROM predictions JOIN articles ON id = article_id",
     )
     files = registry.open_artefact(champion)
-    labeller = Labeller.of(files, engines.choose_engine(files, engine="openvino"))
+    labeller = FineTunedClassifier(files.load()).labeller("openvino")
     expected = labeller.probabilities([row[0] for row in found])
     stored = np.array([row[3] for row in found], dtype=np.float32)
     np.testing.assert_array_equal(stored, expected)
@@ -296,7 +297,7 @@ class TestFault:
     @pytest.fixture
     def labels(self, monkeypatch):
         def use(raises):
-            monkeypatch.setattr(queue.Labeller, "of", lambda *_, **__: Fake(raises))
+            monkeypatch.setattr(FineTunedClassifier, "labeller", lambda *_, **__: Fake(raises))
 
         return use
 
@@ -488,10 +489,10 @@ def test_of_ten_thousand_articles_one_breaks_the_engine(workspace, tmp_path, cha
     take_in(workspace, tmp_path / "x.csv", rows)
     files = registry.open_artefact(champion)
     (poison,) = files.tokenization().pieces([rows[7_777]["text"]])
-    chosen = engines.choose_engine(files, engine="openvino")
+    chosen = engines.choose_engine(files.load(), engine="openvino")
 
     class Breaking:
-        name, precision, device = chosen.name, chosen.precision, chosen.device
+        name, dtype, device, shape = chosen.name, chosen.dtype, chosen.device, chosen.shape
 
         def probabilities(self, tokens, mask):
             if (tokens[:, : len(poison)] == poison).all(axis=1).any():

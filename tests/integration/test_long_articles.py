@@ -59,7 +59,7 @@ def test_what_stands_behind_the_first_chunk_is_learnt_measured_and_labelled(work
     assert trained(replace(RECIPE, long_articles="truncate")).validation_macro_f1 < 0.5
 
     manifest = json.loads((Path(read_on.artefact) / "classifier.json").read_text())
-    assert manifest["long_articles"] == {"mode": "chunk", "stride": 10, "most": 4, "pooling": "mean logit by length"}
+    assert manifest["chunking"] == {"stride": 10, "max_chunks": 4}
     assert manifest["recipe"].items() >= {"long_articles": "chunk", "stride": 10, "max_chunks": 4}.items()
 
     measured = evaluation.evaluate(workspace, read_on.model)

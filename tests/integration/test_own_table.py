@@ -18,7 +18,7 @@ from classifier import registry
 from classifier.exceptions import SourceUnavailableError, TableError
 from classifier.external_table import statements
 from classifier.external_table.definition import ExternalTable
-from classifier.inference import engines
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.pipeline.labelling import external_table
 from tests.support import killing
@@ -134,7 +134,7 @@ class TestRows:
         theirs.news(40)
         label(workspace, theirs, page_size=7, engine="openvino")
         files = registry.open_artefact(champion)
-        labeller = Labeller.of(files, engines.choose_engine(files, engine="openvino"))
+        labeller = FineTunedClassifier(files.load()).labeller("openvino")
         rows = theirs.query(
             "SELECT body, category, confidence, probabilities, text_hash, error FROM news "
             "JOIN news_labels ON news.id = news_labels.id ORDER BY news.id"

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.inference import engines
-from classifier.inference.labeller import BUCKETS, Labeller
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
+from classifier.inference.labeller import BUCKETS
 from classifier.model import hardware
 from tests.support.tiny_models import make_artefact
 
@@ -48,7 +48,7 @@ def artefact(tmp_path_factory, texts):
         hidden_dim=256,
         positions=512,
         words=words,
-        details={"confidence": {"temperature": {"value": 1.7}}},
+        details={"calibration": {"temperature": {"value": 1.7}}},
     )
 
 
@@ -59,7 +59,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["f32", pytest.param("bf16", marks=needs_bfloat16)])
 def labeller(request, artefact, home):
-    return Labeller.of(artefact, engines.choose_engine(artefact, engine="openvino", precision=request.param), home=home)
+    return FineTunedClassifier(artefact.load()).labeller("openvino", dtype=request.param, home=home)
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +94,13 @@ def test_in_another_process(labeller, artefact, home, texts, together, tmp_path)
     """A worker of its own, which finds the batch sizes that this one measured."""
     (tmp_path / "texts").write_text("\0".join(texts), encoding="utf-8")
     program = (
-        "import sys, numpy; from pathlib import Path; from classifier.inference import engines, labeller as labellers; "
-        "from classifier.model import artefact; found = artefact.read_artefact(Path(sys.argv[1])); "
-        "chosen = engines.choose_engine(found, engine='openvino', precision=sys.argv[2]); "
-        "labeller = labellers.Labeller.of(found, chosen, home=Path(sys.argv[3])); "
+        "import sys, numpy; from pathlib import Path; from classifier.model import artefact; "
+        "from classifier.inference.fine_tuned_classifier import FineTunedClassifier; "
+        "classifier = FineTunedClassifier(artefact.read_artefact(Path(sys.argv[1])).load()); "
+        "labeller = classifier.labeller('openvino', dtype=sys.argv[2], home=Path(sys.argv[3])); "
         "texts = Path(sys.argv[4], 'texts').read_text(encoding='utf-8').split(chr(0)); "
         "numpy.save(Path(sys.argv[4], 'found.npy'), labeller.probabilities(texts[::-1]))"
     )
-    arguments = [str(artefact.directory), labeller.engine.precision, str(home), str(tmp_path)]
+    arguments = [str(artefact.directory), labeller.engine.dtype, str(home), str(tmp_path)]
     subprocess.run([sys.executable, "-c", program, *arguments], check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy")[::-1], together)

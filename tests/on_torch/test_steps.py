@@ -20,9 +20,9 @@ batch = partial(torch_models.batch, SHAPE)
 prepared = partial(torch_models.prepared, SHAPE, learning_rate=0.01)
 
 
-@pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-6), ("mixed_bfloat16", 5e-3)])
-def test_answers_are_those_of_transformers(precision, atol):
-    network = Network(SHAPE, CATEGORIES, precision=precision)
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-6), ("mixed_bfloat16", 5e-3)])
+def test_answers_are_those_of_transformers(dtype, atol):
+    network = Network(SHAPE, CATEGORIES, dtype=dtype)
     for rows, width in ((5, 16), (1, 1), (2, 64)):
         tokens, mask, *_ = batch(1, rows, width)
         expected = their_probabilities(network, tokens, mask)

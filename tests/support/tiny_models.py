@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from tokenizers.models import WordPiece
 from classifier.model import artefact, checkpoint
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import EncoderShape, Weights
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.text_chunking import Chunking
+from classifier.model.tokenization import Tokenization
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = ("the", "team", "goal", "match", "bank", "shares", "market", "chip", "soft", "##ware", "phone", "s")
@@ -57,7 +60,7 @@ def make_artefact(
     max_length: int | None = None,
     words: Sequence[str] = WORDS,
     details: Mapping[str, Any] | None = None,
-    beside: Mapping[str, bytes] | None = None,
+    extra_files: Mapping[str, bytes] | None = None,
     chunking: Chunking | None = None,
     seed: int = 0,
 ) -> Artefact:
@@ -66,16 +69,14 @@ def make_artefact(
         sizes = {"layers": layers, "dim": dim, "heads": heads, "hidden_dim": hidden_dim, "positions": positions}
         encoder = checkpoint.read_checkpoint(make_encoder(Path(aside), words=words, seed=seed, **sizes))
         head = _random(dict(checkpoint.head_tensors(encoder.shape, len(categories))), seed + 1, scale=2.0)
+        tokenization = Tokenization.read(encoder.directory, max_length or positions, chunking)
+        network = replace(encoder, weights={**encoder.weights, **head})
         return artefact.write_artefact(
             directory,
-            shape=encoder.shape,
-            weights={**encoder.weights, **head},
-            categories=categories,
-            max_length=max_length or positions,
+            FineTunedModel(network, tokenization, categories),
             tokenizer=encoder.directory,
             details=details or {},
-            beside=beside,
-            chunking=chunking,
+            extra_files=extra_files,
         )
 
 

@@ -19,9 +19,9 @@ def batch(shape, number, rows=5, width=16):
     return tokens, mask, random.integers(0, CATEGORIES, rows), random.random(rows).astype(np.float32)
 
 
-def prepared(shape, *, learning_rate, dropout=0.1, seed=1, precision="float32", **options):
+def prepared(shape, *, learning_rate, dropout=0.1, seed=1, dtype="float32", **options):
     """Return a network that can be fitted, as a recipe's options say."""
-    network = Network(shape, CATEGORIES, dropout=dropout, precision=precision, seed=seed)
+    network = Network(shape, CATEGORIES, dropout=dropout, dtype=dtype, seed=seed)
     settings = {"weight_decay": 0.01, "warmup_steps": 2, "total_steps": 40, "clip_norm": 1.0}
     network.prepare(OptimizerConfig(learning_rate=learning_rate, **settings, **options))
     return network

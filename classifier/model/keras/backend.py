@@ -19,10 +19,10 @@ import keras  # noqa: TID253  # see `network`
 
 from classifier.model.hardware import cpu_name, multiplies_bfloat16
 
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+Dtype = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
-def best_precision() -> Precision:
+def best_dtype() -> Dtype:
     """Choose the number format that the machine multiplies fastest without losing accuracy.
 
     bfloat16 on a CPU that multiplies it and on GPUs since Ampere (compute capability 8), float16 on the Volta

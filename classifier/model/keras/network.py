@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from classifier.model.keras.backend import Precision, backend, is_tensorflow_on_cpu, make_repeatable
+from classifier.model.keras.backend import Dtype, backend, is_tensorflow_on_cpu, make_repeatable
 
 import keras  # isort: skip  # noqa: TID253  # this module is one of those that do
 import keras_hub  # isort: skip  # noqa: TID253
@@ -59,12 +59,12 @@ class Network:
         categories: int,
         *,
         dropout: float = 0.1,
-        precision: Precision = "float32",
+        dtype: Dtype = "float32",
         seed: int = 0,
     ) -> None:
         keras.utils.set_random_seed(seed)
         self.shape = shape
-        self._model = _build(shape, categories, dropout, precision)
+        self._model = _build(shape, categories, dropout, dtype)
         answers = {"hidden": self._model.pooled_dense.input, "logits": self._model.output}
         self._answers = keras.Model(self._model.input, answers)  # one graph for both, since to trace one takes seconds
         _drop_as_transformers(self._model)
@@ -228,7 +228,7 @@ def softmax(logits: Probabilities) -> Probabilities:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def _build(shape: EncoderShape, categories: int, dropout: float, precision: Precision) -> Any:
+def _build(shape: EncoderShape, categories: int, dropout: float, dtype: Dtype) -> Any:
     backbone = keras_hub.models.DistilBertBackbone(
         vocabulary_size=shape.vocab_size,
         num_layers=shape.n_layers,
@@ -237,7 +237,7 @@ def _build(shape: EncoderShape, categories: int, dropout: float, precision: Prec
         intermediate_dim=shape.hidden_dim,
         dropout=dropout,
         max_sequence_length=shape.max_position_embeddings,
-        dtype=precision,
+        dtype=dtype,
     )
     for layer in backbone.transformer_layers:
         layer._feedforward_intermediate_dense.activation = gelu

@@ -14,7 +14,7 @@ from classifier.external_table.definition import ExternalTable
 from classifier.external_table.statements import Pair
 from classifier.external_table.worker import ExternalConnection, ExternalTableWorker
 from classifier.inference import engines
-from classifier.inference.labeller import Labeller
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model.artefact import Artefact
 from classifier.pipeline.use_case import use_case
 from classifier.store import external_databases
@@ -72,16 +72,16 @@ def label_external_table(
     labelled = dead = 0
     seconds = 0.0
     while True:
-        chosen = engines.choose_engine(files, engine=engine)
-        labeller = Labeller.of(files, chosen, home=workspace.settings.home)
+        labeller = FineTunedClassifier(files.load()).labeller(engine, home=workspace.settings.home)
         worker = ExternalTableWorker(workspace.database, theirs, pair, champion, labeller, refresh, page_size)
         on_start(worker.waiting())
         rest = None if limit is None else limit - labelled - dead
         done = worker.work(limit=rest, on_page=on_page)
         labelled, dead, seconds = labelled + done.labelled, dead + done.dead, seconds + done.seconds
         if not done.replaced:
-            name = f"{chosen.name} {chosen.precision}"
-            return ExternalTableReport(pair.labels.fullname, champion.name, labelled, dead, seconds, name)
+            return ExternalTableReport(
+                pair.labels.fullname, champion.name, labelled, dead, seconds, labeller.engine_name
+            )
         log.info("%s is no longer the champion: going on with the new one", champion.name)
         champion, files = _champion(workspace)
 

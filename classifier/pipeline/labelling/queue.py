@@ -14,7 +14,6 @@ from classifier import registry
 from classifier.articles import Model
 from classifier.exceptions import ArtefactError
 from classifier.inference import bisection, engines
-from classifier.inference.labeller import Labeller
 from classifier.labelling import worker
 from classifier.labelling.worker import PAGE_SIZE
 from classifier.pipeline.use_case import use_case
@@ -120,10 +119,8 @@ def _label(
     """Label with the present champion; return it, and whether another one has taken its place."""
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
-    files = registry.open_artefact(champion)
-    chosen = engines.choose_engine(files, engine=engine)
-    labeller = Labeller.of(files, chosen, home=workspace.settings.home)
-    state.engine = f"{chosen.name} {chosen.precision}"
+    labeller = registry.open_classifier(champion).labeller(engine, home=workspace.settings.home)
+    state.engine = labeller.engine_name
     state.total = state.labelled + state.dead
     state.expect(_waiting(workspace))
     began = time.monotonic()

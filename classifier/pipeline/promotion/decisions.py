@@ -89,6 +89,7 @@ def _decide_on(
         champion = reads.champion(connection)
         holds = _holds(connection, question, model, champion)
     if holds:
+        registry.open_artefact(model)  # the gate, which checks a model's files, is not applied again here
         margins = margins or Margins().with_changes(workspace.settings.gate)
         judged = gate_result.read_gate_result(workspace, model.name, margins=margins)
         holds = judged.judgement.verdict == question.verdict
@@ -108,7 +109,6 @@ def _decide(workspace: Workspace, judged: GateResult, decided_by: str, more: Map
         model = registry.find(connection, judged.model)
         if champion != model and not _holds(connection, judged, model, champion):
             return None
-        registry.open_artefact(model)
         return registry.decide(
             connection,
             model,

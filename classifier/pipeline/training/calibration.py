@@ -18,12 +18,9 @@ from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities
 from classifier.evaluation import abstention, reliability, test_articles
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.test_articles import Predictions
-from classifier.inference import engines
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.model import temperature_scaling
-from classifier.model.checkpoint import Checkpoint
-from classifier.model.ensemble import Ensemble
-from classifier.model.tokenization import Tokenization
 from classifier.store import evaluations
 from classifier.training.spooled_articles import categories_of, facts
 
@@ -34,14 +31,11 @@ Clusters = NDArray[np.int64]
 
 
 def calibrate(
-    checkpoint: Checkpoint,
-    tokenization: Tokenization,
-    categories: tuple[str, ...],
+    classifier: FineTunedClassifier,
     validation: Sequence[AnnotatedArticle],
     *,
     target_precision: float,
     clusters: Clusters,
-    ensemble: Ensemble | None = None,
 ) -> dict[str, Any]:
     """Fit the temperature of the engine that would label here, with its ensemble, and choose a threshold at it.
 
@@ -50,10 +44,7 @@ def calibrate(
     Returns:
         What the model's manifest and row keep of both; nothing without validation articles of its categories.
     """
-    labeller = Labeller(
-        tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories, ensemble=ensemble
-    )
-    probabilities, truth = outputs_of(labeller, validation)
+    probabilities, truth = outputs_of(classifier.labeller(), validation)
     known = truth >= 0
     if not known.any():
         log.info("no validation article of the model's categories: %s", line({}))
@@ -63,7 +54,7 @@ def calibrate(
     threshold = _threshold(calibrated, truth, target_precision, clusters)
     found = {"value": fitted, "articles": int(known.sum())}
     for when, some in (("before", probabilities), ("after", calibrated)):
-        found[f"ece_{when}"] = _error(some[known], truth[known], categories)
+        found[f"ece_{when}"] = _error(some[known], truth[known], classifier.model.categories)
         found[f"nll_{when}"] = temperature_scaling.negative_log_likelihood(some[known], truth[known])
     chosen = {"temperature": found, "threshold": threshold.as_json()}
     log.info("%s", line(chosen))

@@ -14,9 +14,9 @@ from classifier import registry
 from classifier.articles import AnnotatedArticle, Texts
 from classifier.inference import agreement
 from classifier.inference.agreement import Agreement
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact
-from classifier.model.checkpoint import Checkpoint
-from classifier.model.ensemble import Ensemble
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import calibration, ensembling, session, starting_point, training_data
 from classifier.pipeline.training.session import TrainingSession
@@ -53,14 +53,6 @@ class Trained:
     resumed_from_step: int
     confidence: str = ""
     ensemble: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What was chosen on the validation split for the trained network."""
-
-    ensemble: Ensemble | None
-    confidence: dict[str, Any]
 
 
 @use_case
@@ -114,26 +106,23 @@ def _train(
         fitted = session.fit(training, pretrained, categories, recipe, on_progress)
         details = _details(start, recipe, train, validation, content, fitted)
         fine_tuned = replace(pretrained, weights=fitted.weights)
-        details["engine"] = agreement.check_agreement(fine_tuned, tokenization, categories, Texts(validation))
+        classifier = FineTunedClassifier(FineTunedModel(fine_tuned, tokenization, categories))
+        details["engine"] = agreement.check_agreement(classifier, Texts(validation))
         wanted = workspace.settings.target_precision if target_precision is None else target_precision
         ensemble = None
         if recipe.ensemble != "none":
-            ensemble = ensembling.fit_ensemble(fine_tuned, tokenization, categories, train, validation, recipe.ensemble)
+            ensemble = ensembling.fit_ensemble(classifier, train, validation, recipe.ensemble)
         with workspace.database.connect() as connection:
             clusters = calibration.clusters_of(connection, validation)
-        sure = calibration.calibrate(
-            fine_tuned,
-            tokenization,
-            categories,
-            validation,
-            target_precision=wanted,
-            clusters=clusters,
-            ensemble=ensemble,
+        chosen = calibration.calibrate(
+            classifier.with_ensemble(ensemble), validation, target_precision=wanted, clusters=clusters
         )
-        chosen = _Chosen(ensemble and ensembling.refit_temperature(ensemble, train, validation), sure)
-        trained = _register(
-            workspace, fine_tuned, tokenizer, tokenization, categories, fitted, details, chosen, content, training
+        model = replace(
+            classifier.model,
+            calibration=chosen,
+            ensemble=ensemble and ensembling.refit_temperature(ensemble, train, validation),
         )
+        trained = _register(workspace, model, tokenizer, fitted, details, content, training)
         training.checkpoints.discard()
     return trained
 
@@ -167,13 +156,10 @@ def _details(
 
 def _register(
     workspace: Workspace,
-    fine_tuned: Checkpoint,
+    model: FineTunedModel,
     tokenizer: Path,
-    tokenization: Tokenization,
-    categories: tuple[str, ...],
     fitted: FittedModel,
     details: dict[str, Any],
-    chosen: _Chosen,
     content: bytes,
     training: TrainingSession,
 ) -> Trained:
@@ -185,31 +171,26 @@ def _register(
     else:
         files = artefact.write_artefact(
             directory,
-            shape=fine_tuned.shape,
-            weights=fine_tuned.weights,
-            categories=categories,
-            max_length=tokenization.max_length,
+            model,
             tokenizer=tokenizer,
-            details={"name": name, **details, "confidence": chosen.confidence},
-            beside={data_snapshot.FILE: content, **training.pictures(name, fitted)},
-            chunking=tokenization.chunking,
-            blended=chosen.ensemble,
+            details={"name": name, **details},
+            extra_files={data_snapshot.FILE: content, **training.pictures(name, fitted)},
         )
     with workspace.database.begin() as connection:
-        model = reads.model(connection, name) or registry.register(connection, name, files, details)
-    training.recorder.finish(model_id=model.id)
+        row = reads.model(connection, name) or registry.register(connection, name, files, details)
+    training.recorder.finish(model_id=row.id)
     return Trained(
-        model=model.name,
-        artefact=model.artefact,
+        model=row.name,
+        artefact=row.artefact,
         train_articles=details["data"]["articles"],
         validation_articles=details["data"]["validation_articles"],
-        categories=categories,
+        categories=model.categories,
         best_epoch=fitted.best_epoch,
         validation_macro_f1=fitted.history[fitted.best_epoch - 1].macro_f1,
         precision=fitted.precision,
         seconds=round(fitted.seconds, 1),
         engine=str(Agreement(**details["engine"])),
         resumed_from_step=fitted.resumed_from,
-        confidence=calibration.line(files.confidence),
-        ensemble=ensembling.line(chosen.ensemble) if chosen.ensemble else "",
+        confidence=calibration.line(files.calibration),
+        ensemble=ensembling.line(model.ensemble) if model.ensemble else "",
     )

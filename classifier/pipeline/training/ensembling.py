@@ -9,13 +9,11 @@ from dataclasses import replace
 
 from classifier.articles import AnnotatedArticle, Texts
 from classifier.exceptions import TrainingDataError
-from classifier.inference import engines
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.model import ensemble, linear
-from classifier.model.checkpoint import Checkpoint
 from classifier.model.ensemble import Ensemble
 from classifier.model.linear import LinearClassifier
-from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import calibration
 from classifier.training.spooled_articles import SpooledArticles, categories_of
 
@@ -23,9 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def fit_ensemble(
-    checkpoint: Checkpoint,
-    tokenization: Tokenization,
-    categories: tuple[str, ...],
+    classifier: FineTunedClassifier,
     train: Sequence[AnnotatedArticle],
     validation: Sequence[AnnotatedArticle],
     kind: str = "linear",
@@ -42,8 +38,7 @@ def fit_ensemble(
     except ValueError as error:  # scikit-learn has no other for an empty vocabulary
         log.warning("the network answers alone, a linear classifier finds nothing to learn: %s", error)
         return None
-    labeller = Labeller(tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories)
-    probabilities, truth = calibration.outputs_of(labeller, validation)
+    probabilities, truth = calibration.outputs_of(classifier.labeller(), validation)
     known = truth >= 0
     if known.sum() < ensemble.MIN_WEIGHT:
         log.warning("the network answers alone: an ensemble needs %d validation articles", ensemble.MIN_WEIGHT)

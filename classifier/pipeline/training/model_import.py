@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from classifier import registry
 from classifier.articles import Split, Texts
 from classifier.exceptions import SettingsError
 from classifier.inference import agreement
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact, checkpoint, encoders, foreign_tokenizer, hub_model
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import calibration
 from classifier.pipeline.use_case import use_case
@@ -62,14 +64,14 @@ def import_model(
     name = registry.new_name()
     cache = workspace.settings.tokenizers_directory
     found = hub_model.read_hub_model(directory, cache=cache, categories=names, max_length=max_length)
-    tokenization = Tokenization.read(found.tokenizer, found.max_length)
+    classifier = FineTunedClassifier(
+        FineTunedModel(found.weights, Tokenization.read(found.tokenizer, found.max_length), found.categories)
+    )
     details = {
         "imported": {"source": source, "weights_sha256": _sha256(directory)},
         **provenance.describe_provenance(),
         "engine": agreement.check_agreement(
-            found.weights,
-            tokenization,
-            found.categories,
+            classifier,
             _texts(workspace),
             reference=foreign_tokenizer.reference(directory, found.max_length),
         ),
@@ -78,17 +80,12 @@ def import_model(
     with workspace.database.connect() as connection:
         validation = spool(reads.stream_annotated_articles(connection, "validation"), workspace.settings.home)
         clusters = calibration.clusters_of(connection, validation)
-    sure = calibration.calibrate(
-        found.weights, tokenization, found.categories, validation, target_precision=wanted, clusters=clusters
-    )
+    sure = calibration.calibrate(classifier, validation, target_precision=wanted, clusters=clusters)
     files = artefact.write_artefact(
         workspace.models / name,
-        shape=found.weights.shape,
-        weights=found.weights.weights,
-        categories=found.categories,
-        max_length=found.max_length,
+        replace(classifier.model, calibration=sure),
         tokenizer=found.tokenizer,
-        details={"name": name, **details, "confidence": sure},
+        details={"name": name, **details},
     )
     with workspace.database.begin() as connection:
         model = registry.register(connection, name, files, details)

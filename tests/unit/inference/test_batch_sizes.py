@@ -37,7 +37,7 @@ class TimedEngine:
     """Takes `fixed` seconds a batch and `each` a word piece."""
 
     name, device = "timed", "a processor"
-    precision = "f32"
+    dtype, shape = "f32", SHAPE
 
     def __init__(self, fixed=0.0, each=1e-5):
         self.fixed, self.each, self.shapes = fixed, each, []
@@ -76,9 +76,9 @@ class UnsteadyEngine(TimedEngine):
 
 
 def test_small_batches_are_taken_only_where_they_were_seen_to_give_the_same_bits():
-    assert batch_sizes.measure(TimedEngine(), 100, (16, 48, 64)).short
-    assert not batch_sizes.measure(UnsteadyEngine(), 100, (16, 48, 64)).short
-    assert batch_sizes.measure(UnsteadyEngine(), 100, (16, 64)).short, "no text is that long"
+    assert batch_sizes.measure(TimedEngine(), (16, 48, 64)).short
+    assert not batch_sizes.measure(UnsteadyEngine(), (16, 48, 64)).short
+    assert batch_sizes.measure(UnsteadyEngine(), (16, 64)).short, "no text is that long"
 
 
 def test_sizes_that_differ_by_less_than_timing_can_tell_count_as_the_same():
@@ -108,24 +108,25 @@ def test_no_batch_is_wider_than_the_model():
 
 
 def test_what_was_measured_is_kept(tmp_path):
-    first = batch_sizes.of_machine(tmp_path / "home", TimedEngine(fixed=0.005), SHAPE, WIDTHS)
+    first = batch_sizes.of_machine(tmp_path / "home", TimedEngine(fixed=0.005), WIDTHS)
     again = TimedEngine()
-    assert batch_sizes.of_machine(tmp_path / "home", again, SHAPE, WIDTHS) == first
+    assert batch_sizes.of_machine(tmp_path / "home", again, WIDTHS) == first
     assert again.shapes == []
 
 
-def test_each_model_shape_precision_and_processor_is_measured(tmp_path):
+def test_each_model_shape_dtype_and_processor_is_measured(tmp_path):
     engine = TimedEngine()
 
     def measures(shape=SHAPE):
         engine.shapes.clear()
-        batch_sizes.of_machine(tmp_path, engine, shape, WIDTHS)
+        engine.shape = shape
+        batch_sizes.of_machine(tmp_path, engine, WIDTHS)
         return bool(engine.shapes)
 
     assert measures()
     assert not measures(EncoderShape(999, 2, 2, 8, 16, 128)), "the vocabulary costs nothing"
     assert measures(EncoderShape(100, 3, 2, 8, 16, 128))
-    engine.precision = "bf16"
+    engine.dtype = "bf16"
     assert measures()
     engine.device = "another"
     assert measures()
@@ -141,7 +142,7 @@ def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
     def work(engine):
         engine.shapes.clear()
         start.wait()
-        return batch_sizes.of_machine(tmp_path, engine, SHAPE, WIDTHS)
+        return batch_sizes.of_machine(tmp_path, engine, WIDTHS)
 
     with ThreadPoolExecutor(len(engines)) as pool:
         assert len(set(pool.map(work, engines))) == 1
@@ -152,10 +153,10 @@ def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content):
     (tmp_path / batch_sizes.FILE).write_text(content)
     with pytest.raises(SettingsError, match=rf"{batch_sizes.FILE}: not .*delete it"):
-        batch_sizes.of_machine(tmp_path, TimedEngine(), SHAPE, WIDTHS)
+        batch_sizes.of_machine(tmp_path, TimedEngine(), WIDTHS)
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "home").touch()
     with pytest.raises(SettingsError, match=f"{batch_sizes.FILE}: cannot be written"):
-        batch_sizes.of_machine(tmp_path / "home", TimedEngine(), SHAPE, WIDTHS)
+        batch_sizes.of_machine(tmp_path / "home", TimedEngine(), WIDTHS)

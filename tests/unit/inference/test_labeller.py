@@ -28,7 +28,7 @@ class CountingEngine:
     """Answers with a row's sum of ids and number of tokens; remembers what it was asked."""
 
     name = "counting"
-    precision = "f32"
+    dtype = "f32"
 
     def __init__(self):
         self.asked = []
@@ -121,7 +121,7 @@ def test_what_is_no_number_is_no_probability(labeller, monkeypatch, value):
         labeller.probabilities(["the team", "bank", "bank"])
 
 
-CHUNKING = Chunking(stride=60, most=4)  # of the 98 word pieces that are text
+CHUNKING = Chunking(stride=60, max_chunks=4)  # of the 98 word pieces that are text
 
 
 def in_chunks(labeller):
@@ -170,10 +170,10 @@ class Row:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["cut off", "in chunks"])
-@pytest.mark.parametrize("precision", ["f32", pytest.param("bf16", marks=needs_bfloat16)])
-def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, precision, chunked):
+@pytest.mark.parametrize("dtype", ["f32", pytest.param("bf16", marks=needs_bfloat16)])
+def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, dtype, chunked):
     texts = random_texts(120, longest=590 if chunked else 190)
-    labeller = Labeller.of(artefact, OpenVinoEngine(artefact.checkpoint(), precision=precision))
+    labeller = Labeller.of(artefact.load(), OpenVinoEngine(artefact.checkpoint(), dtype=dtype))
     labeller = in_chunks(labeller) if chunked else labeller
     together = labeller.probabilities(texts)
     assert len(np.unique(together, axis=0)) > 100
@@ -188,5 +188,5 @@ def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, precisio
     others = random_texts(30, longest=590 if chunked else 190, seed=2)
     np.testing.assert_array_equal(labeller.probabilities(others + texts)[len(others) :], together)
 
-    again = replace(labeller, engine=OpenVinoEngine(artefact.checkpoint(), precision=precision, threads=1))
+    again = replace(labeller, engine=OpenVinoEngine(artefact.checkpoint(), dtype=dtype, threads=1))
     np.testing.assert_array_equal(again.probabilities(texts[:20]), together[:20])

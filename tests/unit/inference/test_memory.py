@@ -16,7 +16,7 @@ from tests.support.tiny_models import WORDS, make_artefact
 @pytest.fixture(scope="module")
 def labeller(tmp_path_factory):
     artefact = make_artefact(tmp_path_factory.mktemp("models") / "model")
-    engine = OpenVinoEngine(artefact.checkpoint(), precision="f32")
+    engine = OpenVinoEngine(artefact.checkpoint(), dtype="f32")
     return Labeller(artefact.tokenization(), engine, artefact.categories, sizes=BatchSizes.fixed(256))
 
 

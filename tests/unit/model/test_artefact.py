@@ -82,22 +82,14 @@ def test_an_artefact_is_never_overwritten(model):
 @pytest.mark.parametrize("step", ["save_file", "copy_tokenizer"])
 @pytest.mark.parametrize("fault", [OSError("no space left"), KeyboardInterrupt()])
 def test_a_crash_leaves_nothing(model, tmp_path, monkeypatch, step, fault):
-    found = model.checkpoint()
+    loaded = model.load()
 
     def crash(*_, **__):
         raise fault
 
     monkeypatch.setattr(checkpoint, step, crash)
     with pytest.raises((ArtefactError, KeyboardInterrupt)):
-        artefact.write_artefact(
-            tmp_path / "other" / "model",
-            shape=found.shape,
-            weights=found.weights,
-            categories=CATEGORIES,
-            max_length=48,
-            tokenizer=model.directory,
-            details={},
-        )
+        artefact.write_artefact(tmp_path / "other" / "model", loaded, tokenizer=model.directory, details={})
     assert list((tmp_path / "other").iterdir()) == []
 
 
@@ -142,30 +134,22 @@ def test_a_manifest_of_another_format_is_refused(model, content):
     assert "not a manifest of format 1 to 3" in refusal(model.directory)
 
 
-def test_a_model_that_reads_in_chunks_says_so_and_is_of_no_format_that_older_versions_open(tmp_path):
-    found = make_artefact(tmp_path / "model", max_length=16, chunking=Chunking(stride=10, most=3))
-    assert found.manifest["format"] == 2
-    assert found.manifest["long_articles"] == {
-        "mode": "chunk",
-        "stride": 10,
-        "most": 3,
-        "pooling": "mean logit by length",
-    }
-    assert found.tokenization().chunking == Chunking(10, 3)
+def test_a_model_that_reads_in_chunks_reads_in_the_same_chunks_once_it_is_opened_again(tmp_path):
+    files = make_artefact(tmp_path / "model", max_length=16, chunking=Chunking(stride=10, max_chunks=3))
+    assert files.manifest["chunking"] == {"stride": 10, "max_chunks": 3}
+    assert artefact.read_artefact(files.directory).tokenization().chunking == Chunking(10, 3)
 
 
-def test_a_model_of_before_there_were_chunks_cuts_off(model):
-    manifest = {key: value for key, value in model.manifest.items() if key != "long_articles"}
-    assert model.manifest.keys() - manifest.keys() == {"long_articles"}
-    (model.directory / "classifier.json").write_text(json.dumps(manifest))
-    assert artefact.read_artefact(model.directory).tokenization().chunking is None
-
-
-def test_a_way_with_long_articles_that_is_not_known_is_refused(model):
-    manifest = {**model.manifest, "long_articles": {"mode": "summarise"}}
-    (model.directory / "classifier.json").write_text(json.dumps(manifest))
-    with pytest.raises(ArtefactError, match="long articles 'summarise'"):
+@pytest.mark.parametrize("entry", [{"mode": "summarise"}, {"stride": 10}, "truncate"])
+def test_an_unknown_chunking_is_refused(model, entry):
+    (model.directory / "classifier.json").write_text(json.dumps({**model.manifest, "chunking": entry}))
+    with pytest.raises(ArtefactError, match=r"chunking .*: unknown; another version"):
         artefact.read_artefact(model.directory).tokenization()
+
+
+def test_what_was_written_is_what_is_read(model):
+    again = artefact.read_artefact(model.directory)
+    assert again == model
 
 
 @pytest.mark.parametrize("room", ["none", "all but a byte"])
@@ -205,14 +189,5 @@ def test_a_folder_that_another_process_publishes_or_removes_during_the_sweep_is_
 
 
 def make_artefact_in(directory, like):
-    """Write the same model again, with nothing to be made first."""
-    found = like.checkpoint()
-    return artefact.write_artefact(
-        directory,
-        shape=found.shape,
-        weights=found.weights,
-        categories=like.categories,
-        max_length=48,
-        tokenizer=like.directory,
-        details={},
-    )
+    """Write the same model again."""
+    return artefact.write_artefact(directory, like.load(), tokenizer=like.directory, details={})

@@ -99,16 +99,6 @@ def test_no_articles_have_no_probabilities():
     assert text_chunking.pool(empty, np.empty(0, dtype=np.int64), np.empty(0)).shape == (0, 3)
 
 
-def test_a_model_of_before_pools_as_it_did_then(tokenizer):
-    said = {"long_articles": {"mode": "chunk", "stride": 6, "most": 4, "pooling": "mean logit"}}
-    chunking = text_chunking.from_manifest(said)
-    assert chunking is not None
-    assert {"long_articles": text_chunking.to_manifest(chunking)} == said
-    chunks = Tokenization.read(tokenizer, 8, chunking).chunks(["0 1 2 3 4 5 6 7", "8"])
-    assert [len(ids) for ids in chunks.pieces] == [8, 4, 3]
-    assert chunks.weights.tolist() == [1, 1, 1]
-
-
 def test_a_chunk_counts_by_its_length_in_training_too():
     article = TokenizedArticles([[2, *range(5, 13), 3], [2, 5, 3], [2, 6, 3]], np.array([1, 0]), np.array([0, 0, 1]))
     assert article.shares.tolist() == [0.75, 0.75, 1.5]
