@@ -21,14 +21,13 @@ from classifier.store import promotions, reads, writes
 
 log = logging.getLogger(__name__)
 
-
 Verdict = Literal["promoted", "held", "undecided"]
-AS_IT_IS = "it is the champion already"
+ALREADY_CHAMPION = "it is the champion already"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about a model, and why; `previous` was champion until then."""
+    """A decision about a model and its reason; `previous` was the champion until then."""
 
     model: str
     promoted: bool
@@ -39,12 +38,12 @@ class Decision:
 
 
 def new_name() -> str:
-    """Return a name that sorts by time and that nobody else has."""
+    """Return a unique name that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def register(connection: Connection, name: str, files: Artefact, training: Mapping[str, Any]) -> Model:
-    """Register a finished artefact as a candidate, with the temperature and the threshold that it came with."""
+    """Register an artefact as a candidate, with the temperature and the threshold of its manifest."""
     threshold = files.calibration.get("threshold", {}).get("value")
     model_id = writes.register_model(
         connection,
@@ -70,18 +69,19 @@ def register(connection: Connection, name: str, files: Artefact, training: Mappi
 
 
 def find(connection: Connection, name: str | None) -> Model:
-    """Return the model of a name: "champion", or None for the newest.
+    """Return the model of a name; "champion" is the champion, and None the newest model.
 
     Raises:
-        ModelNotFoundError: there is none of that name, or none at all.
+        ModelNotFoundError: no model has that name, or there is no model.
         NoChampionError: nothing has been promoted yet.
     """
     if name == "champion":
         return champion(connection)
     model = reads.newest_model(connection) if name is None else reads.model(connection, name)
     if model is None:
-        wanted = f"{name}: no such model; see: classifier models" if name else "no model yet; run: classifier train"
-        raise ModelNotFoundError(wanted)
+        raise ModelNotFoundError(
+            f"{name}: no such model; see: classifier models" if name else "no model yet; run: classifier train"
+        )
     return model
 
 
@@ -98,7 +98,7 @@ def champion(connection: Connection) -> Model:
 
 
 def open_artefact(model: Model) -> Artefact:
-    """Open a model's files and check that they are the ones that were registered.
+    """Open a model's files and verify that they are the registered ones.
 
     Raises:
         ModelNotFoundError: the model was pruned.
@@ -109,7 +109,7 @@ def open_artefact(model: Model) -> Artefact:
 
 
 def open_classifier(model: Model) -> FineTunedClassifier:
-    """Check a model's files once, as `open_artefact` does, and read them into memory.
+    """Verify a model's files, as `open_artefact` does, and read them into memory.
 
     Raises:
         ModelNotFoundError: the model was pruned.
@@ -123,7 +123,7 @@ def refuse_pruned(model: Model) -> None:
     """Raise an error if the model was pruned.
 
     Raises:
-        ModelNotFoundError: it was.
+        ModelNotFoundError: the model was pruned.
     """
     if model.status == "pruned":
         raise ModelNotFoundError(f"{model.name}: was pruned, its files and labels are gone; see: classifier models")
@@ -138,17 +138,17 @@ def decide(
     decided_by: str,
     statistics: Mapping[str, Any],
 ) -> Decision:
-    """Make the model champion, turn it down, or leave it a candidate, as the verdict says; record it either way.
+    """Promote the model, reject it or leave it a candidate, by the verdict, and record the decision.
 
-    The caller holds the lock on who is champion.
+    The caller must hold the champion lock.
 
     Raises:
         ModelNotFoundError: the model has been pruned.
     """
     previous = reads.champion(connection)
-    present = find(connection, model.name)  # as it is under the lock
+    present = find(connection, model.name)  # read under the lock
     if previous is not None and previous.id == model.id:
-        return Decision(model.name, promoted=False, reason=AS_IT_IS, previous=previous.name, verdict="promoted")
+        return Decision(model.name, promoted=False, reason=ALREADY_CHAMPION, previous=previous.name, verdict="promoted")
     refuse_pruned(present)
     if verdict == "promoted":
         writes.make_champion(connection, model.id)
@@ -161,16 +161,17 @@ def decide(
 
 
 def roll_back(connection: Connection, name: str | None, reason: str, *, decided_by: str) -> Decision:
-    """Make a former champion champion again: by default the last one before the present one that is not pruned.
+    """Make a former champion the champion again; by default, the last one that is not pruned.
 
     Raises:
         NoChampionError: nothing has been promoted yet.
-        ModelNotFoundError: there is no such model, or none before.
-        RollbackError: the model never was champion, is it already, or has been pruned.
+        ModelNotFoundError: there is no such model.
+        RollbackError: there is no former champion, or the named model was never champion, is the champion, or was
+            pruned.
     """
     writes.lock_champion(connection)
     present = champion(connection)
-    target = find(connection, name) if name else _before(connection, present)
+    target = find(connection, name) if name else _previous_champion(connection, present)
     if target.id == present.id:
         raise RollbackError(f"{target.name}: it is the champion already")
     if target.status == "pruned":
@@ -183,7 +184,7 @@ def roll_back(connection: Connection, name: str | None, reason: str, *, decided_
     return Decision(target.name, True, reason, present.name, "rolled back")
 
 
-def _before(connection: Connection, present: Model) -> Model:
+def _previous_champion(connection: Connection, present: Model) -> Model:
     target = promotions.rollback_target(connection, present.id)
     if target is None:
         raise RollbackError(f"no champion before {present.name}; name one with --to, see: classifier promotions")

@@ -67,8 +67,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
     sides = {}
     for name, (sample, probabilities) in (("validation", validation), ("test", test)):
-        for when, at in (("before", temperature_scaling.NONE), ("after", fitted)):
-            found = Predictions(categories, temperature_scaling.apply(probabilities, at).astype(np.float64))
+        for when, at in (("before", temperature_scaling.UNCALIBRATED), ("after", fitted)):
+            found = Predictions(categories, temperature_scaling.apply_temperature(probabilities, at).astype(np.float64))
             sides[name, when] = sample, found
             run |= {f"{name}_{key}_{when}": value for key, value in errors(sample, found).items()}
     gained = comparison.calibration_error(test[0], sides["test", "after"][1], sides["test", "before"][1])

@@ -143,7 +143,7 @@ class Model:
         recipe = replace(task.recipe, epochs=epochs, patience=epochs)
         data = tokenized(rows), tokenized(task.validation)
         weights = fit.fit_classifier(pretrained, *data, recipe, categories=len(self.categories)).weights
-        network.forget()
+        network.clear_session()
         model = FineTunedModel(replace(pretrained, weights=weights), tokenization, self.categories)
         self._labeller = FineTunedClassifier(model).labeller("openvino")
 

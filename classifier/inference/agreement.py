@@ -1,8 +1,8 @@
-"""Does the engine that will label give the answers of the network that was trained?
+"""Compare the engine that labels with the network that was trained.
 
-Asked when a model is registered: a fixed set of texts goes through the engine and through Keras in
-float32. A label may differ where two categories are all but equally probable, so a few may; a broken
-graph, or a number format that the model does not bear, is far beyond the bounds.
+The comparison runs when a model is registered: a fixed set of texts goes through the engine and through Keras in
+float32. Labels may differ where two categories are almost equally probable, so a few differences are allowed. A broken
+graph, or a dtype that is too coarse for the model, is far out of bounds.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from classifier.model.tokenization import Pieces, Tokenization, pad
 
 log = logging.getLogger(__name__)
 
-TEXTS = 64
-"""Texts that are compared: seconds, also for a DistilBERT of full size on two cores."""
+MAX_TEXTS = 64
+"""Texts that are compared. They take seconds, even for DistilBERT-base on two cores."""
 
 MAX_DIFFERING = 0.05
-"""Share of the texts, but at least one text, that may get another label than the reference gives."""
+"""Largest share of texts whose label may differ from the reference's; one text always may."""
 
 MAX_DIFFERENCE = 0.2
-"""How far a probability may be from the reference's."""
+"""Largest difference of a probability from the reference's."""
 
 SENTENCES = (
     "Shares rose after the company raised its forecast for the year.",
@@ -45,14 +45,18 @@ SENTENCES = (
     "A new phone, thinner and dearer than the last one, goes on sale in thirty countries next week.",
     "Critics praised the film's music, its photography and the two young actors, less so its length. " * 8,
 )
-"""What is compared where there are no articles yet."""
+"""Texts to compare while the database has no articles."""
 
-_ROWS = 8
+_BATCH_SIZE = 8
+_WIDTH_STEP = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How an engine compares with Keras in float32: the share of same labels, and probabilities' differences."""
+    """How an engine compares with Keras in float32.
+
+    `same_labels` is a share of the texts, and the differences are those of probabilities.
+    """
 
     engine: str
     dtype: str
@@ -63,13 +67,13 @@ class Agreement:
 
     @property
     def is_within_bounds(self) -> bool:
-        """Whether such a model may label."""
+        """Whether a model with these differences may label."""
         differing = round((1 - self.same_labels) * self.texts)
-        # written so that a difference that is not a number is out of bounds
+        # written so that NaN is out of bounds
         return differing <= max(1, MAX_DIFFERING * self.texts) and self.largest_difference <= MAX_DIFFERENCE
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the comparison as one line."""
         same = round(self.same_labels * self.texts)
         return (
             f"{self.engine} in {self.dtype}: {same} of {self.texts} labels are those of float32, "
@@ -93,33 +97,34 @@ def check_agreement(
     chosen = choose_texts(texts)
     if reference is not None:
         check_pieces(classifier.model.tokenization, reference, [*chosen, *PROBES])
-    agreement = measure(classifier.engine(), classifier.model, chosen)
+    agreement = measure_agreement(classifier.engine(), classifier.model, chosen)
     if not agreement.is_within_bounds:
         raise EngineDisagreesError(
-            f"{agreement}; only {MAX_DIFFERING:.0%} of the labels and probabilities by {MAX_DIFFERENCE} may, so the "
-            "model is not registered: train it again with a lower learning rate; if it stays so, report this line"
+            f"{agreement}; at most {MAX_DIFFERING:.0%} of the labels may differ, and probabilities by at most "
+            f"{MAX_DIFFERENCE}, so the model is not registered: train it again with a lower learning rate; if that "
+            "does not help, report this line"
         )
     log.info("%s", agreement)
     return asdict(agreement)
 
 
 def check_pieces(tokenization: Tokenization, reference: Tokenize, texts: Sequence[str]) -> None:
-    """Compare our word pieces with those of another tokenizer.
+    """Raise an error if a text's word pieces differ from those of another tokenizer.
 
     Raises:
-        EngineDisagreesError: a text has others.
+        EngineDisagreesError: they differ.
     """
     pairs = zip(tokenization.pieces(texts), reference(texts), strict=True)
     if differing := sum(list(ours) != theirs for ours, theirs in pairs):
         raise EngineDisagreesError(
-            f"tokenizer: {differing} of {len(texts)} texts have other word pieces than transformers gives, so the "
+            f"tokenizer: {differing} of {len(texts)} texts have other word pieces than in transformers, so the "
             "model is not registered; report this line with the model's tokenizer files"
         )
 
 
-def choose_texts(texts: Iterable[str], count: int = TEXTS) -> list[str]:
-    """Return `count` of the distinct texts by their hash: the same ones whatever the order."""
-    chosen: dict[bytes, str] = {}  # no more than twice as many as are wanted
+def choose_texts(texts: Iterable[str], count: int = MAX_TEXTS) -> list[str]:
+    """Return `count` of the distinct texts, chosen by their hashes: the choice does not depend on the order."""
+    chosen: dict[bytes, str] = {}  # at most 2 * count texts are in memory
     for text in texts:
         chosen[hashlib.sha256(text.encode()).digest()] = text
         if len(chosen) >= 2 * count:
@@ -127,12 +132,12 @@ def choose_texts(texts: Iterable[str], count: int = TEXTS) -> list[str]:
     return [text for _, text in sorted(chosen.items())[:count]]
 
 
-def measure(engine: InferenceEngine, model: FineTunedModel, texts: Sequence[str]) -> Agreement:
+def measure_agreement(engine: InferenceEngine, model: FineTunedModel, texts: Sequence[str]) -> Agreement:
     """Compare an engine that holds a model's weights with Keras in float32."""
-    # built outside the classifier's cache: the reference is needed once
+    # not an engine of the classifier, which would keep it: the reference is used once
     reference = engines.choose_engine(model, engine="keras", dtype="f32")
     chunks = model.tokenization.chunks(texts)
-    outputs = in_order(reference, chunks.pieces, len(model.categories))
+    outputs = predict_in_order(reference, chunks.pieces, len(model.categories))
     expected = text_chunking.pool(outputs, chunks.owners, chunks.weights)
     try:
         actual = Labeller(model.tokenization, engine, model.categories).probabilities(texts)
@@ -141,31 +146,31 @@ def measure(engine: InferenceEngine, model: FineTunedModel, texts: Sequence[str]
     return compare(engine, actual, expected)
 
 
-def compare(engine: InferenceEngine, found: Probabilities, expected: Probabilities) -> Agreement:
-    """Compare an engine's probabilities with the reference's, (texts, categories)."""
-    same = (found.argmax(axis=1) == expected.argmax(axis=1)) & np.isfinite(found).all(axis=1)
-    differences = np.abs(found - expected)
+def compare(engine: InferenceEngine, actual: Probabilities, expected: Probabilities) -> Agreement:
+    """Compare an engine's probabilities with the reference's, both (texts, categories)."""
+    same = (actual.argmax(axis=1) == expected.argmax(axis=1)) & np.isfinite(actual).all(axis=1)
+    differences = np.abs(actual - expected)
     return Agreement(
         engine.name,
         engine.dtype,
-        len(found),
+        len(actual),
         float(same.mean()),
         float(differences.max()),
         float(differences.mean()),
     )
 
 
-def in_order(engine: InferenceEngine, pieces: Pieces, categories: int) -> Probabilities:
-    """Return the probabilities of a few texts, in small batches of similar length: (texts, categories)."""
-    found = np.empty((len(pieces), categories), dtype=np.float32)
-    for rows in _batches(pieces):
-        width = -(-max(len(pieces[row]) for row in rows) // 16) * 16
+def predict_in_order(engine: InferenceEngine, pieces: Pieces, categories: int) -> Probabilities:
+    """Return the probabilities of a few texts, computed in small batches of similar length: (texts, categories)."""
+    probabilities = np.empty((len(pieces), categories), dtype=np.float32)
+    for rows in _rows_by_length(pieces):
+        width = -(-max(len(pieces[row]) for row in rows) // _WIDTH_STEP) * _WIDTH_STEP
         batch = pad([pieces[row] for row in rows], min(width, max(map(len, pieces))))
-        found[rows] = engine.probabilities(*batch)
-    return found
+        probabilities[rows] = engine.probabilities(*batch)
+    return probabilities
 
 
-def _batches(pieces: Pieces) -> Iterator[list[int]]:
+def _rows_by_length(pieces: Pieces) -> Iterator[list[int]]:
     order = sorted(range(len(pieces)), key=lambda row: len(pieces[row]))
-    for start in range(0, len(order), _ROWS):
-        yield order[start : start + _ROWS]
+    for start in range(0, len(order), _BATCH_SIZE):
+        yield order[start : start + _BATCH_SIZE]

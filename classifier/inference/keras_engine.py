@@ -9,7 +9,7 @@ from classifier.model.checkpoint import Checkpoint
 
 
 class KerasEngine:
-    """A DistilBERT classifier on Keras' backend, TensorFlow unless `KERAS_BACKEND` says otherwise."""
+    """A DistilBERT classifier on Keras' backend: TensorFlow, or the one that `KERAS_BACKEND` names."""
 
     name = "keras"
 

@@ -1,10 +1,10 @@
-"""A model's files: a Hugging Face directory that carries all that labelling needs.
+"""A model's files: a Hugging Face directory with all that labelling needs.
 
-`config.json` (with `id2label`), `model.safetensors` and the tokenizer's files are those of
-`transformers`. Ours is `classifier.json`, the manifest: the order of the categories, the length at
-which texts are cut, what becomes of longer ones, the weights of an ensemble, the temperature of its confidence,
-how the model came about, and the sha256 of every other file. It is written last, so a directory that has one
-is complete; an artefact never changes afterwards. An ensemble's linear classifier has files of its own.
+`config.json` (with `id2label`), `model.safetensors` and the tokenizer's files have the format of `transformers`. An
+ensemble's linear classifier has two further files. `classifier.json` is the manifest: the order of the categories, the
+maximum length, the chunking of longer texts, the calibration, the weights of an ensemble, the details of the training,
+and the sha256 of each other file. It is written last, so a directory with a manifest is complete. An artefact never
+changes afterwards.
 """
 
 from __future__ import annotations
@@ -32,13 +32,9 @@ from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.tokenization import Tokenization
 
 MANIFEST_FILE = "classifier.json"
-_UNFINISHED = re.compile(r"\.\d{8}-\d{6}-[0-9a-f]{4}\..+")
-"""A folder that is being written: `registry.new_name`'s form, hidden, with an ending."""
 FORMAT = 1
-FORMAT_OF_CHUNKS = 2
-"""Of models that read in chunks: versions that know of none refuse it, where they would cut off silently."""
-FORMAT_OF_ENSEMBLES = 3
-"""Of networks that a linear classifier answers beside; they may read in chunks, too."""
+_UNFINISHED = re.compile(r"\.\d{8}-\d{6}-[0-9a-f]{4}\..+")
+"""Name of a folder that is being written: hidden, a name of `registry.new_name`, and an ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +68,23 @@ class Artefact:
         )
 
     def checkpoint(self) -> Checkpoint:
-        """Read the weights, the head's among them."""
+        """Read the weights, including the head's."""
         return checkpoint.read_checkpoint(self.directory, categories=len(self.categories))
 
     def tokenization(self) -> Tokenization:
-        """Read the tokenizer, cutting texts at the model's own length, or into its chunks."""
+        """Read the tokenizer, which cuts texts at the model's maximum length or into its chunks."""
         chunking = text_chunking.from_manifest(self.manifest)
         return Tokenization.read(self.directory, int(self.manifest["max_length"]), chunking)
 
     def ensemble(self) -> Ensemble | None:
-        """Read the linear classifier that answers beside the network, if one does.
+        """Read the linear classifier of an ensemble; return None if the network predicts alone.
 
         Raises:
-            ArtefactError: another version of the classifier wrote it.
+            ArtefactError: this version does not know the ensemble, or its files are no linear classifier.
         """
-        if (said := ensemble.from_manifest(self.manifest)) is None:
+        if (entry := ensemble.from_manifest(self.manifest)) is None:
             return None
-        kind, weights = said
+        kind, weights = entry
         return Ensemble(linear.read_linear(self.directory, self.categories, kind), weights)
 
 
@@ -129,12 +125,11 @@ def write_artefact(
 
 def _describe(model: FineTunedModel) -> dict[str, Any]:
     """Return the manifest's entries about how the model reads texts and computes probabilities."""
-    chunking = model.tokenization.chunking
     return {
-        "format": FORMAT_OF_ENSEMBLES if model.ensemble else FORMAT_OF_CHUNKS if chunking else FORMAT,
+        "format": FORMAT,
         "categories": list(model.categories),
         "max_length": model.tokenization.max_length,
-        "chunking": text_chunking.to_manifest(chunking),
+        "chunking": text_chunking.to_manifest(model.tokenization.chunking),
         "calibration": dict(model.calibration),
         **ensemble.to_manifest(model.ensemble),
     }
@@ -161,21 +156,21 @@ def _temporary_folder(directory: Path) -> Iterator[Path]:
         raise
 
 
-def sweep(directory: Path, *, days: float) -> list[Path]:
-    """Delete and return the folders of artefacts that were begun more than `days` ago and never finished.
+def delete_unfinished(directory: Path, *, days: float) -> list[Path]:
+    """Delete and return the folders of artefacts that last changed more than `days` ago and were never finished.
 
-    Only names that `write` gives are looked at: the folder may hold what a file system or a backup put there.
+    Other hidden folders stay, because a file system or a backup may have put them there.
     """
     oldest = time.time() - days * 86_400
-    found = [path for path in directory.glob(".*") if _UNFINISHED.fullmatch(path.name) and path.is_dir()]
-    stale = [path for path in found if _changed_at(path) < oldest]
+    unfinished = [path for path in directory.glob(".*") if _UNFINISHED.fullmatch(path.name) and path.is_dir()]
+    stale = [path for path in unfinished if _changed_at(path) < oldest]
     for path in stale:
         shutil.rmtree(path, ignore_errors=True)
     return stale
 
 
 def _changed_at(directory: Path) -> float:
-    """Return when a folder or one of its files last changed; now, if another process just renamed or removed one."""
+    """Return when a folder or one of its files last changed; if another process just moved it, return the time now."""
     try:
         return max(path.stat().st_mtime for path in (directory, *directory.iterdir()))
     except FileNotFoundError:
@@ -183,19 +178,19 @@ def _changed_at(directory: Path) -> float:
 
 
 def read_artefact(directory: Path, *, manifest_sha256: str | None = None) -> Artefact:
-    """Open an artefact and check every file against the manifest's hashes.
+    """Open an artefact and verify each file by the manifest's hashes.
 
-    `manifest_sha256` is the hash that the database remembers of the manifest itself.
+    `manifest_sha256` is the hash of the manifest itself in the database.
 
     Raises:
-        ArtefactError: a file is missing, or is not the one that was written.
+        ArtefactError: a file is missing, or differs from the one that was written.
     """
     path = directory / MANIFEST_FILE
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ArtefactError(
-            f"{path}: no such file; the model's directory is missing or was never completed; restore it from a backup"
+            f"{path}: not found; the model's directory is missing or was never completed; restore it from a backup"
         ) from error
     actual = hashlib.sha256(content).hexdigest()
     if manifest_sha256 is not None and actual != manifest_sha256:
@@ -211,17 +206,16 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
         manifest = json.loads(content)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(f"{path}: not JSON ({error}); restore the directory from a backup") from error
-    if not isinstance(manifest, dict) or manifest.get("format") not in range(FORMAT, FORMAT_OF_ENSEMBLES + 1):
-        known = f"{FORMAT} to {FORMAT_OF_ENSEMBLES}"
-        raise ArtefactError(f"{path}: not a manifest of format {known}; another version of the classifier wrote it")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ArtefactError(f"{path}: not a manifest of format {FORMAT}; another version of the classifier wrote it")
     return manifest
 
 
 def _check(path: Path, expected: str) -> None:
     if not path.is_file():
-        raise ArtefactError(f"{path}: no such file; restore it from a backup")
-    if (found := _sha256(path)) != expected:
-        raise ArtefactError(f"{path}: sha256 is {found}, the manifest says {expected}; restore it from a backup")
+        raise ArtefactError(f"{path}: not found; restore it from a backup")
+    if (actual := _sha256(path)) != expected:
+        raise ArtefactError(f"{path}: sha256 is {actual}, the manifest says {expected}; restore it from a backup")
 
 
 def _sha256(path: Path) -> str:

@@ -95,7 +95,7 @@ def fit_classifier(
             return fitted
         parts = _more(parts, recipe.batch_size)
         gc.collect()
-        network.forget()
+        network.clear_session()
 
 
 def _attempt(

@@ -96,7 +96,7 @@ def _made(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequ
         root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root, prefix=".tokens-"))
         for name, articles in parts.items():
-            _write_part(folder, name, tokenization.slices(article.text for article in articles))
+            _write_part(folder, name, tokenization.iter_chunks(article.text for article in articles))
         found = _read(folder, tokenization, parts, categories)
         described = {
             "identity": _identity(tokenization, parts),

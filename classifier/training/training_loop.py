@@ -78,7 +78,7 @@ class TrainingLoop:
     def resume_from(self, state: TrainingState) -> None:
         """Take a saved state up, unless it is one of another version of this code."""
         try:
-            self.network.load_state(state.network, parts=state.position.parts)
+            self.network.load_state(state.network, accumulation_steps=state.position.parts)
         except ValueError as error:
             log.warning("the saved state is not one of this network (%s); the training starts afresh", error)
             return

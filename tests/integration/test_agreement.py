@@ -37,7 +37,7 @@ def ready(workspace, tmp_path, monkeypatch):
 @pytest.fixture
 def other_weights(monkeypatch):
     """Make OpenVINO compute another model: each matrix product is off by as much as it is large."""
-    build = openvino_engine.build
+    build = openvino_engine.build_graph
 
     def perturbed(checkpoint):
         generator = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def other_weights(monkeypatch):
         }
         return build(replace(checkpoint, weights=weights))
 
-    monkeypatch.setattr(openvino_engine, "build", perturbed)
+    monkeypatch.setattr(openvino_engine, "build_graph", perturbed)
 
 
 def texts(count):
@@ -75,7 +75,7 @@ def test_a_model_that_its_engine_computes_wrongly_is_refused(ready, tmp_path, ot
 
 
 def measure(artefact, engine):
-    return agreement.measure(engine, artefact.load(), texts(50))
+    return agreement.measure_agreement(engine, artefact.load(), texts(50))
 
 
 def test_the_engines_agree_on_articles_in_chunks(tmp_path):
@@ -127,5 +127,5 @@ def test_the_bounds(count, same, difference, expected):
 def test_the_same_texts_are_compared_whatever_their_order():
     given = [*texts(200), *texts(200)]
     chosen = agreement.choose_texts(given)
-    assert len(chosen) == len(set(chosen)) == agreement.TEXTS
+    assert len(chosen) == len(set(chosen)) == agreement.MAX_TEXTS
     assert agreement.choose_texts(reversed(given)) == chosen

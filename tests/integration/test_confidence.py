@@ -109,7 +109,7 @@ class TestEvaluation:
         files = artefact.read_artefact(Path(imported.artefact))
         with place.database.connect() as connection:
             texts = [article.text for article in reads.annotated_articles(connection, "test")]
-        expected = temperature_scaling.apply(raw(files, texts), files.temperature)
+        expected = temperature_scaling.apply_temperature(raw(files, texts), files.temperature)
         np.testing.assert_allclose([row for (row,) in stored], expected, rtol=0, atol=1e-6)
 
 
@@ -124,7 +124,7 @@ def test_what_is_written_is_calibrated_with_either_engine(place, tmp_path, engin
     )
     assert len(rows) == 30
     files = artefact.read_artefact(place.models / "m1")
-    expected = temperature_scaling.apply(raw(files, [row[0] for row in rows], engine), 2.5)
+    expected = temperature_scaling.apply_temperature(raw(files, [row[0] for row in rows], engine), 2.5)
     np.testing.assert_allclose([row[2] for row in rows], expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose([row[1] for row in rows], expected.max(axis=1), rtol=0, atol=1e-5)
 
@@ -190,7 +190,7 @@ class TestView:
     def test_an_evaluation_alone_leaves_the_threshold(self, labelled):
         evaluation.evaluate(labelled, "champion")
         assert value(labelled.database, "SELECT threshold FROM models") == 0.5
-        assert decisions.promote_if_better(labelled, margins=LENIENT).reason == registry.AS_IT_IS
+        assert decisions.promote_if_better(labelled, margins=LENIENT).reason == registry.ALREADY_CHAMPION
 
 
 def test_without_validation_articles_nothing_is_chosen_and_asking_for_it_says_why(place, tmp_path):

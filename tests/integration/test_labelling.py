@@ -214,9 +214,9 @@ class TestPipeline:
     def test_pages_get_smaller_where_the_model_is_slow(self, workspace, champion):
         claims = Claims(workspace.database, champion, Fake(), page_size=1000)
         assert claims._size() == 256
-        claims.note(256, 0.5)
+        claims.record_speed(256, 0.5)
         assert claims._size() == 1000
-        claims.note(1000, 100)
+        claims.record_speed(1000, 100)
         assert claims._size() == 300, "half a minute of it"
 
     def test_a_rate_is_kept_by_waiting_between_claims(self, workspace, tmp_path, champion, monkeypatch):
@@ -416,7 +416,7 @@ class TestBrokenArticle:
         labels = Fake(lambda text: ValueError(f"bad {text!r}") if "poison" in text else None)
         worker.label_pages(workspace.database, champion, labels)
         reasons = {letter.reason for letter in dead_letters.list_dead_letters(workspace)}
-        assert reasons == {"ValueError: (what it says quotes the text)"}
+        assert reasons == {"ValueError: (the message quotes the text)"}
 
     @pytest.mark.usefixtures("waiting")
     def test_is_not_what_a_lack_of_memory_for_long_texts_makes_of_it(self, workspace, champion):

@@ -110,7 +110,7 @@ def test_one_that_is_killed_takes_nothing_with_it_and_the_others_go_on(workspace
     release()
     out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
-    assert "ended with exit code -9; the others go on" in err
+    assert "ended with exit code -9; the other workers continue" in err
     assert (json.loads(out)["failed"], json.loads(out)["waiting"]) == (1, 0)
     assert value(workspace.database, "SELECT count(*) FROM predictions") == 400
     assert labellings()[0][0] == 1

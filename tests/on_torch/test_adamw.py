@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from classifier.model.keras import optimizers
-from classifier.model.keras.on_torch.adamw import adamw
+from classifier.model.keras.on_torch.adamw import fused_adamw
 
 SHAPES = {"kernel": (4, 3), "bias": (3,)}
 RATES = {"kernel": 0.5, "bias": 1.0}
+KINDS = (fused_adamw, optimizers.layerwise_adamw)
 
 
 def stepped(kind, *, scale=1.0, count=6, rates=RATES, **options):
-    """Take steps with gradients drawn at a scale; return the variables after each, and the optimiser's own."""
+    """Take steps with gradients drawn at a scale; return the variables after each, and the optimizer's own."""
     variables = [
         keras.Variable(np.random.default_rng(2).normal(size=shape).astype(np.float32), name=name)
         for name, shape in SHAPES.items()
@@ -39,20 +40,24 @@ def the_same(found, expected):
 @pytest.mark.parametrize("scale", [1e-3, 10.0], ids=["short gradients", "gradients that are clipped"])
 @pytest.mark.parametrize("rates", [RATES, dict.fromkeys(RATES, 1.0)], ids=["rates of its own", "one rate"])
 def test_every_step_is_that_of_keras(scale, rates):
-    found, expected = (stepped(kind, scale=scale, rates=rates) for kind in (adamw, optimizers.by_layer))
+    found, expected = (stepped(kind, scale=scale, rates=rates) for kind in KINDS)
     for ours, theirs in zip(found[0], expected[0], strict=True):
         the_same(ours, theirs)
     the_same(found[1], expected[1])
 
 
-def test_a_step_of_several_parts_is_that_of_keras():
-    found, expected = (stepped(kind, gradient_accumulation_steps=3) for kind in (adamw, optimizers.by_layer))
+def test_a_step_of_several_accumulated_calls_is_that_of_keras():
+    found, expected = (
+        stepped(kind, gradient_accumulation_steps=3) for kind in (fused_adamw, optimizers.layerwise_adamw)
+    )
     the_same(found[0][-1], expected[0][-1])
-    np.testing.assert_array_equal(found[0][1][0], found[0][0][0])  # two parts of three: no step yet
+    np.testing.assert_array_equal(found[0][1][0], found[0][0][0])  # two calls of three: no step yet
     assert (found[0][2][0] != found[0][1][0]).any()
 
 
 def test_the_average_of_the_weights_is_that_of_keras():
-    found, expected = (stepped(kind, use_ema=True, ema_momentum=0.8) for kind in (adamw, optimizers.by_layer))
-    assert len(found[1]) > len(stepped(adamw)[1])
+    found, expected = (
+        stepped(kind, use_ema=True, ema_momentum=0.8) for kind in (fused_adamw, optimizers.layerwise_adamw)
+    )
+    assert len(found[1]) > len(stepped(fused_adamw)[1])
     the_same(found[1], expected[1])

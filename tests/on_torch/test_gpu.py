@@ -37,7 +37,7 @@ def unrecorded(monkeypatch):
         torch.manual_seed(seed)
         return self._function(*(cuda_graphs._tensor(array).cuda() for array in arrays))
 
-    return lambda: monkeypatch.setattr(cuda_graphs.Replayed, "__call__", call)
+    return lambda: monkeypatch.setattr(cuda_graphs.ReplayedFunction, "__call__", call)
 
 
 def test_bfloat16_is_chosen_on_a_gpu_that_multiplies_it():
@@ -83,7 +83,7 @@ def test_a_training_that_goes_on_ends_in_the_same_bits(dtype, options):
     for number in range(3):
         first.fit_batch(*batch(number))
     second = network(dtype=dtype, seed=2, **options)
-    second.load_state(first.state(), parts=1)
+    second.load_state(first.state(), accumulation_steps=1)
     for number in range(3, 6):
         second.fit_batch(*batch(number))
     expected, found = whole.state(), second.state()

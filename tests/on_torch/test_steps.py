@@ -69,7 +69,7 @@ def test_what_training_drops_scatters_the_logits_as_in_transformers(rates):
     np.testing.assert_allclose(found.std(axis=0), expected.std(axis=0), rtol=0.03)
 
 
-@pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9}, {"parts": 2}])
+@pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9}, {"accumulation_steps": 2}])
 def test_a_training_that_goes_on_drops_what_it_would_have_and_ends_in_the_same_bits(options):
     whole, first = prepared(**options), prepared(**options)
     for number in range(6):
@@ -77,7 +77,7 @@ def test_a_training_that_goes_on_drops_what_it_would_have_and_ends_in_the_same_b
     for number in range(2):
         first.fit_batch(*batch(number))
     second = prepared(seed=2, **options)
-    second.load_state(first.state(), parts=options.get("parts", 1))
+    second.load_state(first.state(), accumulation_steps=options.get("accumulation_steps", 1))
     for number in range(2, 6):
         second.fit_batch(*batch(number))
     expected, found = whole.state(), second.state()

@@ -77,7 +77,7 @@ class Database:
         found = [bytes(one) for one in self.connection.scalars(present)]
         return found + [number.to_bytes(32, "big") for number in range(1, count - len(found) + 1)]
 
-    def pair(self) -> statements.Pair:
+    def pair(self) -> statements.TablePair:
         """Return the articles as a table of somebody else's, with a table of labels of half of them."""
         pair = definition.find_table(self.connection, THEIRS)
         definition.create_labels(self.connection, pair)

@@ -66,7 +66,9 @@ def promote_if_better(
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
     if model.status == "champion":
-        return Decision(model.name, promoted=False, reason=registry.AS_IT_IS, previous=model.name, verdict="promoted")
+        return Decision(
+            model.name, promoted=False, reason=registry.ALREADY_CHAMPION, previous=model.name, verdict="promoted"
+        )
     if question is not None:
         return _decide_on(workspace, model, question, margins, decided_by, more or {})
     while True:

@@ -23,8 +23,8 @@ from sqlalchemy import Engine
 
 from classifier.articles import AnnotatedArticle, Model, Probabilities
 from classifier.inference import compute_cost
-from classifier.inference.labeller import PAGE_CHARACTERS, Labeller
-from classifier.model.slices import slices
+from classifier.inference.labeller import PAGE_CHARACTERS, TEXT_OVERHEAD, Labeller
+from classifier.model.text_slices import slice_texts
 from classifier.store import evaluations
 from classifier.store.evaluations import ArticlePrediction
 from classifier.training.spooled_articles import facts
@@ -87,7 +87,7 @@ def _compute(
     places = {text_hash: place for place, (_, text_hash, _) in enumerate(facts(articles)) if text_hash not in known}
     texts = (articles[place].text for place in places.values())
     hashes, answers = iter(places), dict[bytes, ArticlePrediction]()
-    for some in slices(texts, PAGE_CHARACTERS, of_each=1024):
+    for some in slice_texts(texts, PAGE_CHARACTERS, overhead=TEXT_OVERHEAD):
         started = time.perf_counter()
         prepared = labeller.prepare(some)
         probabilities = labeller.run(prepared)

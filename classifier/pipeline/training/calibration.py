@@ -50,7 +50,7 @@ def calibrate(
         log.info("no validation article of the model's categories: %s", line({}))
         return {}
     fitted = temperature_scaling.fit_temperature(probabilities[known], truth[known])
-    calibrated = temperature_scaling.apply(probabilities, fitted)
+    calibrated = temperature_scaling.apply_temperature(probabilities, fitted)
     threshold = _threshold(calibrated, truth, target_precision, clusters)
     found = {"value": fitted, "articles": int(known.sum())}
     for when, some in (("before", probabilities), ("after", calibrated)):

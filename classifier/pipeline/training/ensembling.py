@@ -40,8 +40,8 @@ def fit_ensemble(
         return None
     probabilities, truth = calibration.outputs_of(classifier.labeller(), validation)
     known = truth >= 0
-    if known.sum() < ensemble.MIN_WEIGHT:
-        log.warning("the network answers alone: an ensemble needs %d validation articles", ensemble.MIN_WEIGHT)
+    if known.sum() < ensemble.MIN_ARTICLES:
+        log.warning("the network answers alone: an ensemble needs %d validation articles", ensemble.MIN_ARTICLES)
         return None
     scores = counting.scores(Texts(validation))
     weights = ensemble.fit_weights(probabilities[known], scores[known], truth[known])

@@ -65,7 +65,7 @@ def import_model(
     cache = workspace.settings.tokenizers_directory
     found = hub_model.read_hub_model(directory, cache=cache, categories=names, max_length=max_length)
     classifier = FineTunedClassifier(
-        FineTunedModel(found.weights, Tokenization.read(found.tokenizer, found.max_length), found.categories)
+        FineTunedModel(found.checkpoint, Tokenization.read(found.tokenizer, found.max_length), found.categories)
     )
     details = {
         "imported": {"source": source, "weights_sha256": _sha256(directory)},
@@ -73,7 +73,7 @@ def import_model(
         "engine": agreement.check_agreement(
             classifier,
             _texts(workspace),
-            reference=foreign_tokenizer.reference(directory, found.max_length),
+            reference=foreign_tokenizer.transformers_tokenizer(directory, found.max_length),
         ),
     }
     wanted = workspace.settings.target_precision if target_precision is None else target_precision

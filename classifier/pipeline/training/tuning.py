@@ -221,7 +221,7 @@ def _objective(trial: Trial, task: _Task) -> float:
             saved.discard()
             raise
         finally:
-            network.forget()
+            network.clear_session()
         saved.discard()
     return fitted.history[fitted.best_epoch - 1].macro_f1
 

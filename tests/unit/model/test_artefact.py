@@ -104,7 +104,7 @@ def test_a_changed_file_is_named(model, name):
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(model, name):
     (model.directory / name).unlink()
-    assert f"{name}: no such file" in refusal(model.directory)
+    assert f"{name}: not found" in refusal(model.directory)
 
 
 def test_a_missing_manifest_means_not_complete(model):
@@ -131,7 +131,7 @@ def test_a_manifest_that_is_no_json_is_named(model, content):
 @pytest.mark.parametrize("content", [[], {}, {"format": 4}])
 def test_a_manifest_of_another_format_is_refused(model, content):
     (model.directory / "classifier.json").write_text(json.dumps(content))
-    assert "not a manifest of format 1 to 3" in refusal(model.directory)
+    assert "not a manifest of format 1;" in refusal(model.directory)
 
 
 def test_a_model_that_reads_in_chunks_reads_in_the_same_chunks_once_it_is_opened_again(tmp_path):
@@ -185,7 +185,7 @@ def test_a_folder_that_another_process_publishes_or_removes_during_the_sweep_is_
 
     (tmp_path / ".20260101-020000-abcd.part").mkdir()
     monkeypatch.setattr(Path, "is_dir", leave_afterwards)
-    assert artefact.sweep(tmp_path, days=0) == []
+    assert artefact.delete_unfinished(tmp_path, days=0) == []
 
 
 def make_artefact_in(directory, like):

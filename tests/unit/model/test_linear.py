@@ -103,7 +103,7 @@ def test_files_of_another_kind_are_refused():
 def test_a_distorted_text_has_its_frequent_words_its_shape_and_nothing_else():
     text = "The bank's 25 branches -- of Zürich_Nord -- lost $1.5m, the Bank said."
     kept = frozenset({"the", "of", "said"})
-    assert linear.distorted(text, kept) == "The ****'* ## ******** -- of ******_**** -- **** $#.#*, the **** said."
+    assert linear.distort(text, kept) == "The ****'* ## ******** -- of ******_**** -- **** $#.#*, the **** said."
 
 
 def test_what_is_frequent_is_learnt_from_the_texts_and_travels_with_the_files():
@@ -115,7 +115,7 @@ def test_what_is_frequent_is_learnt_from_the_texts_and_travels_with_the_files():
 
 
 def test_a_style_counts_words_and_marks_characters_and_what_is_left_of_a_distorted_text(monkeypatch):
-    monkeypatch.setattr(linear, "_FREQUENT", 1)
+    monkeypatch.setattr(linear, "_FREQUENT_WORDS", 1)
     found = linear.fit_linear(["The Bank; the Fed", "the Fed, the Bank"] * 10, ["her", "him"] * 10, "style")
     words, characters, distorted = ({*one.get_feature_names_out()} for one in found.vectorizers)
     assert {"The", "the", "Bank", ";", "Bank ;"} <= words
@@ -129,7 +129,7 @@ def test_a_style_counts_words_and_marks_characters_and_what_is_left_of_a_distort
 @pytest.fixture
 def sparse(monkeypatch):
     """Train as where the coefficients are too many for a dense array."""
-    monkeypatch.setattr(linear, "DENSE", 0)
+    monkeypatch.setattr(linear, "MAX_DENSE_COEFFICIENTS", 0)
 
 
 @pytest.mark.parametrize("kind", linear.KINDS)
@@ -138,12 +138,12 @@ def test_one_category_after_the_other_gives_the_same_answers(monkeypatch, kind):
     texts, truth = made_up(3, 300)
     asked = made_up(3, 400)[0][300:]
     found = linear.fit_linear(texts, truth, kind)
-    monkeypatch.setattr(linear, "DENSE", 64_000_000)
+    monkeypatch.setattr(linear, "MAX_DENSE_COEFFICIENTS", 64_000_000)
     together = linear.fit_linear(texts, truth, kind)
     assert found.coefficients.dtype == np.float32
     assert found.predict(asked) == together.predict(asked)
     bound = (
-        linear.PRUNED * len(found.vectorizers) ** 0.5 + 0.01
+        linear.MAX_SCORE_CHANGE * len(found.vectorizers) ** 0.5 + 0.01
     )  # of what is dropped, and of the solver's own tolerance
     assert np.abs(found.scores(asked) - together.scores(asked)).max() < bound
 
@@ -152,14 +152,14 @@ def test_one_category_after_the_other_gives_the_same_answers(monkeypatch, kind):
 def test_what_is_sparse_is_written_so_and_read_back_to_the_same_bits(monkeypatch):
     texts, truth = made_up(3, 90)
     texts = [f"{text} {name}{number % 9}" for number, (text, name) in enumerate(zip(texts, truth, strict=True))]
-    monkeypatch.setattr(linear, "PRUNED", 2.0)
+    monkeypatch.setattr(linear, "MAX_SCORE_CHANGE", 2.0)
     found = linear.fit_linear(texts, truth)
     files = found.to_files()
     assert {"data", "indices", "indptr"} <= load(files[linear.WEIGHTS_FILE]).keys()
     again = linear.from_files(files, found.categories)
     np.testing.assert_array_equal(again.scores(texts), found.scores(texts))
     assert again.to_files() == files
-    monkeypatch.setattr(linear, "DENSE", 64_000_000)
+    monkeypatch.setattr(linear, "MAX_DENSE_COEFFICIENTS", 64_000_000)
     dense = linear.from_files(files, found.categories)
     assert isinstance(dense.coefficients, np.ndarray)
     np.testing.assert_array_equal(dense.scores(texts), found.scores(texts))
@@ -173,7 +173,7 @@ def test_what_is_sparse_is_written_so_and_read_back_to_the_same_bits(monkeypatch
 def test_with_very_many_categories_the_most_frequent_terms_count(monkeypatch, kind):
     texts, truth = made_up(3, 90)
     everything = linear.fit_linear(texts, truth, kind)
-    monkeypatch.setattr(linear, "LARGEST", 3 * 3 * 15)
+    monkeypatch.setattr(linear, "MAX_COEFFICIENTS", 3 * 3 * 15)
     found = linear.fit_linear(texts, truth, kind)
     assert found.coefficients.shape[0] == 45
     assert everything.coefficients.shape[0] > 45
@@ -190,7 +190,7 @@ def test_texts_are_counted_some_at_a_time_to_the_same_bits(monkeypatch):
     texts, truth = made_up(3, 90)
     found = linear.fit_linear(texts, truth)
     together = found.scores(texts)
-    monkeypatch.setattr(linear, "_CHARACTERS", 2_000)
+    monkeypatch.setattr(linear, "_SLICE_CHARACTERS", 2_000)
     np.testing.assert_array_equal(found.scores(iter(texts)), together)
     assert found.predict(texts) == [found.categories[column] for column in together.argmax(axis=1)]
     assert found.scores([]).shape == (0, 3)

@@ -50,8 +50,8 @@ def rows(pieces):
 @pytest.fixture
 def short_beginnings(monkeypatch):
     """Let a text be cut after so few characters that it has to be tried again."""
-    monkeypatch.setattr(tokenizing, "_CHARACTERS", 1)
-    monkeypatch.setattr(tokenizing, "SLICE", 700)
+    monkeypatch.setattr(tokenizing, "_CHARACTERS_PER_PIECE", 1)
+    monkeypatch.setattr(tokenizing, "SLICE_CHARACTERS", 700)
 
 
 @given(texts=st.lists(ODD, max_size=4), length=st.integers(8, 20))
@@ -124,7 +124,7 @@ def test_texts_are_tokenised_in_slices_of_bounded_size_into_four_bytes_a_piece(d
             taken += 1
             yield "team goal " * 100_000
 
-    slices = tokenization.slices(texts())
+    slices = tokenization.iter_chunks(texts())
     first = next(slices)
     assert taken <= 3, "texts are read as they are needed"
     assert max(tokenizer.given) < 10_000, "of each text the beginning alone"
@@ -134,6 +134,6 @@ def test_texts_are_tokenised_in_slices_of_bounded_size_into_four_bytes_a_piece(d
     short = ["team goal " * 20] * 50_000
     tokenizer.given.clear()
     found = tokenization.chunks(short)
-    assert max(tokenizer.given) <= tokenizing.SLICE
+    assert max(tokenizer.given) <= tokenizing.SLICE_CHARACTERS
     assert found.owners.tolist() == list(range(50_000))
     assert found.pieces.ids.nbytes == 4 * 16 * 50_000

@@ -39,9 +39,9 @@ def test_usual_values_are_taken(precision):
         ({"clip_norm": 0.0}, "clip norm"),
         ({"ensemble": "trees"}, "ensemble 'trees': one of none, linear, style"),
         ({"long_articles": "split"}, "long articles 'split': one of truncate, chunk"),
-        ({"long_articles": "chunk", "max_length": 128}, "stride 192: has to be 1 to 126"),
-        ({"long_articles": "chunk", "stride": 0}, "stride 0: has to be 1 to 254"),
-        ({"long_articles": "chunk", "max_chunks": 65}, "max chunks 65: has to be 1 to 64"),
+        ({"long_articles": "chunk", "max_length": 128}, "stride 192: must be 1 to 126"),
+        ({"long_articles": "chunk", "stride": 0}, "stride 0: must be 1 to 254"),
+        ({"long_articles": "chunk", "max_chunks": 65}, "max chunks 65: must be 1 to 64"),
     ],
 )
 def test_impossible_values_are_refused(values, reason):

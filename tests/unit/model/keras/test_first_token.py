@@ -22,8 +22,8 @@ def networks(tmp_path, monkeypatch):
     def pair(layers):
         encoder = checkpoint.read_checkpoint(make_encoder(tmp_path / "tiny", layers=layers))
         found = []
-        for use in (lambda _: None, first_token.use):
-            monkeypatch.setattr(first_token, "use", use)
+        for use in (lambda _: None, first_token.limit_last_layer):
+            monkeypatch.setattr(first_token, "limit_last_layer", use)
             network = Network(encoder.shape, 3, dropout=0.0)
             network.load(encoder)
             network.prepare(PLAIN)

@@ -16,14 +16,14 @@ RATES = {"kernel": 0.5, "bias": 1.0}
 @pytest.fixture(scope="module")
 def kinds():
     from classifier.model.keras import optimizers
-    from classifier.model.keras.on_tensorflow.adamw import adamw
+    from classifier.model.keras.on_tensorflow.adamw import fused_adamw
 
-    return {"fused": adamw, "keras": optimizers.by_layer}
+    return {"fused": fused_adamw, "keras": optimizers.layerwise_adamw}
 
 
 @pytest.fixture
 def stepped(kinds):
-    """Take steps with gradients drawn at a scale; return the variables after each, and the optimiser's own."""
+    """Take steps with gradients drawn at a scale; return the variables after each, and the optimizer's own."""
     import keras
 
     def step(kind, *, scale=1.0, count=6, rates=RATES, gradients=None, **options):
@@ -59,10 +59,10 @@ def test_every_step_is_that_of_keras(stepped, scale, rates):
     the_same(found[1], expected[1])
 
 
-def test_a_step_of_several_parts_is_that_of_keras(stepped):
+def test_a_step_of_several_accumulated_calls_is_that_of_keras(stepped):
     found, expected = (stepped(kind, gradient_accumulation_steps=3) for kind in ("fused", "keras"))
     the_same(found[0][-1], expected[0][-1])
-    np.testing.assert_array_equal(found[0][1][0], found[0][0][0])  # two parts of three: no step yet
+    np.testing.assert_array_equal(found[0][1][0], found[0][0][0])  # two calls of three: no step yet
     assert (found[0][2][0] != found[0][1][0]).any()
 
 

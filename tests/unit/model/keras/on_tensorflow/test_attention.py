@@ -19,12 +19,12 @@ def layers():
 
     import keras  # isort: skip
 
-    from classifier.model.keras.on_tensorflow.attention import WrittenOutAttention
+    from classifier.model.keras.on_tensorflow.attention import ExplicitGradientAttention
     from classifier.model.keras.on_tensorflow.byte_dropout import ByteDropout
 
     def pair(dtype="float32", rate=0.1):
         found = []
-        for kind in (keras.layers.MultiHeadAttention, WrittenOutAttention):
+        for kind in (keras.layers.MultiHeadAttention, ExplicitGradientAttention):
             layer = keras.layers.MultiHeadAttention(2, WIDTH // 2, dropout=rate, seed=5, dtype=dtype)
             layer.build((None, LENGTH, WIDTH), (None, LENGTH, WIDTH))
             layer.set_weights([
@@ -109,8 +109,8 @@ def test_what_is_padding_has_no_weight_and_gets_no_gradient(layers):
 def test_every_attention_of_all_tokens_is_written_out():
     from classifier.model.checkpoint import EncoderShape
     from classifier.model.keras.network import Network
-    from classifier.model.keras.on_tensorflow.attention import WrittenOutAttention
+    from classifier.model.keras.on_tensorflow.attention import ExplicitGradientAttention
 
     network = Network(EncoderShape(17, 3, 2, 8, 16, 16), 3)
     layers = [layer._self_attention_layer for layer in network._model.backbone.transformer_layers]
-    assert [isinstance(layer, WrittenOutAttention) for layer in layers] == [True, True, False]
+    assert [isinstance(layer, ExplicitGradientAttention) for layer in layers] == [True, True, False]
