@@ -1,4 +1,4 @@
-"""The same code trains and predicts on Keras' other backends."""
+"""The same code trains and predicts on TensorFlow and PyTorch."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ print(json.dumps({"backend": backend.backend(), **answers, "losses": losses}))
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """Run the program on a backend in a process of its own; once for each."""
+    """Return a function that runs the program on a backend, in a process of its own and once a backend."""
     directory = make_artefact(tmp_path_factory.mktemp("models") / "m", dim=16, heads=2).directory
-    done = {}
+    outputs = {}
 
     def run(backend):
-        if backend not in done:
+        if backend not in outputs:
             environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
             command = [sys.executable, "-c", PROGRAM, str(directory)]
             result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             assert result.returncode == 0, result.stderr[-3000:]
-            done[backend] = json.loads(result.stdout.splitlines()[-1])
-        return done[backend]
+            outputs[backend] = json.loads(result.stdout.splitlines()[-1])
+        return outputs[backend]
 
     return run
 
