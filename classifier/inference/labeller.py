@@ -47,7 +47,7 @@ TEXT_OVERHEAD = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TokenBatch:
     """Chunks of one bucket; `rows` are their positions among the page's chunks."""
 
     tokens: TokenIds
@@ -67,7 +67,7 @@ class Prepared:
         scores: The scores of an ensemble's linear classifier, shape (distinct texts, categories).
     """
 
-    batches: tuple[Batch, ...]
+    batches: tuple[TokenBatch, ...]
     positions: NDArray[np.int64]
     owners: Owners
     weights: ChunkWeights
@@ -147,14 +147,14 @@ class Labeller:
             raise FloatingPointError(f"{invalid} of {len(distinct)} distinct texts have NaN or infinite probabilities")
         return temperature_scaling.apply_temperature(distinct, self.temperature)[prepared.positions]
 
-    def _batches(self, pieces: Pieces) -> Iterator[Batch]:
+    def _batches(self, pieces: Pieces) -> Iterator[TokenBatch]:
         for width, rows in sorted(self._by_bucket(pieces).items()):
             size = self.sizes.rows(width)
             for start in range(0, len(rows), size):
                 batch_rows = rows[start : start + size]
                 count = self.sizes.rows_for(width, len(batch_rows))
                 tokens, mask = pad([pieces[row] for row in batch_rows], width, count)
-                yield Batch(tokens, mask, np.array(batch_rows, dtype=np.int64))
+                yield TokenBatch(tokens, mask, np.array(batch_rows, dtype=np.int64))
 
     def _by_bucket(self, pieces: Pieces) -> dict[int, list[int]]:
         """Return the chunks' positions by the width of their bucket, in the page's order."""

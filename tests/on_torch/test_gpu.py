@@ -42,8 +42,8 @@ def unrecorded(monkeypatch):
 
 def test_bfloat16_is_chosen_on_a_gpu_that_multiplies_it():
     assert backend.sees_gpu()
-    wanted = "mixed_bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "mixed_float16"
-    assert backend.best_dtype() == wanted
+    expected = "mixed_bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "mixed_float16"
+    assert backend.best_dtype() == expected
     assert backend.device() == f"{torch.cuda.get_device_name()} with torch"
 
 
@@ -76,9 +76,9 @@ def test_a_training_learns():
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9, "label_smoothing": 0.1}])
 def test_a_training_that_goes_on_ends_in_the_same_bits(dtype, options):
-    whole = network(dtype=dtype, **options)
+    uninterrupted = network(dtype=dtype, **options)
     for number in range(6):
-        whole.fit_batch(*batch(number))
+        uninterrupted.fit_batch(*batch(number))
     first = network(dtype=dtype, **options)
     for number in range(3):
         first.fit_batch(*batch(number))
@@ -86,6 +86,6 @@ def test_a_training_that_goes_on_ends_in_the_same_bits(dtype, options):
     second.load_state(first.state(), accumulation_steps=1)
     for number in range(3, 6):
         second.fit_batch(*batch(number))
-    expected, found = whole.state(), second.state()
-    for name, one in expected.items():
-        np.testing.assert_array_equal(found[name], one, err_msg=name)
+    expected, result = uninterrupted.state(), second.state()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(result[name], values, err_msg=name)

@@ -1,6 +1,6 @@
-"""Models of two layers and width 8 with random weights and a few words, made on the spot.
+"""Models of two layers and width 8 with random weights and a few words.
 
-Nothing is downloaded and nothing is learnt: they are for what must hold whatever the weights are.
+Nothing is downloaded or trained: they are for tests that hold for any weights.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def make_artefact(
     chunking: Chunking | None = None,
     seed: int = 0,
 ) -> Artefact:
-    """Write a model whose head's weights are large, so that texts get unlike probabilities."""
+    """Write a model whose head has large weights, so that texts get different probabilities."""
     with tempfile.TemporaryDirectory() as aside:
         sizes = {"layers": layers, "dim": dim, "heads": heads, "hidden_dim": hidden_dim, "positions": positions}
         encoder = checkpoint.read_checkpoint(make_encoder(Path(aside), words=words, seed=seed, **sizes))
@@ -160,7 +160,7 @@ def _bert_tensors(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
 
 
 def _random(tensors: Mapping[str, tuple[int, ...]], seed: int, *, scale: float = 1.0) -> Weights:
-    """Draw matrices that keep their input's size, times `scale`; the scales of layer norms are around 1."""
+    """Draw matrices that keep the size of their input, times `scale`; the scales of layer norms are around 1."""
     generator = np.random.default_rng(seed)
     weights: Weights = {}
     for name, shape in tensors.items():

@@ -71,8 +71,8 @@ class UnsteadyEngine(TimedEngine):
     """An engine whose rows' bits depend on the number of rows, in batches of one width."""
 
     def probabilities(self, tokens, mask):
-        found = super().probabilities(tokens, mask)
-        return found + np.float32(1e-7) * len(tokens) if tokens.shape[1] == 48 else found
+        result = super().probabilities(tokens, mask)
+        return result + np.float32(1e-7) * len(tokens) if tokens.shape[1] == 48 else result
 
 
 def test_fewer_rows_are_allowed_only_if_they_gave_the_same_bits():
@@ -134,7 +134,7 @@ def test_each_model_shape_dtype_and_processor_is_measured(tmp_path):
 
 
 def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
-    """Each would measure something else; a lock on a file holds between threads as between processes."""
+    """Each engine would measure other sizes; a file lock works between threads as between processes."""
     engines = [TimedEngine(fixed=fixed) for fixed in (0.0, 0.01, 0.5, 9.0)]
     assert len({batch_sizes.calibrate(engine, 128) for engine in engines}) > 1
     start = Barrier(len(engines))

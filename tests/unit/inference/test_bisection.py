@@ -33,11 +33,11 @@ def rows(*texts):
     return [Row(text) for text in texts]
 
 
-def test_what_breaks_the_model_is_found_and_its_neighbours_are_labelled():
-    found = bisection.label_articles(Poisoned(), rows("x", "poison", "y", "unreadable", "poison two"))
-    assert [one.text for one in found.articles] == ["x", "y"]
-    assert found.probabilities.tolist() == [[0.25, 0.75]] * 2
-    assert [(one.article.text, one.reason) for one in found.failed] == [
+def test_articles_that_break_the_model_are_found_and_the_others_are_labelled():
+    result = bisection.label_articles(Poisoned(), rows("x", "poison", "y", "unreadable", "poison two"))
+    assert [failed.text for failed in result.articles] == ["x", "y"]
+    assert result.probabilities.tolist() == [[0.25, 0.75]] * 2
+    assert [(failed.article.text, failed.reason) for failed in result.failed] == [
         ("poison", "RuntimeError: cannot read ?"),
         ("unreadable", "ValueError: no such character"),
         ("poison two", "RuntimeError: cannot read ?"),
@@ -51,8 +51,8 @@ def test_a_reason_never_quotes_the_text():
                 raise RuntimeError(f"cannot read {texts[0]!r}")
             return super().run(texts)
 
-    (one,) = bisection.label_articles(Quoting(), rows("a secret about poison")).failed
-    assert one.reason == "RuntimeError: (the message quotes the text)"
+    (failed,) = bisection.label_articles(Quoting(), rows("a secret about poison")).failed
+    assert failed.reason == "RuntimeError: (the message quotes the text)"
 
 
 def test_what_cannot_be_tokenised_is_left_to_the_bisection():

@@ -115,7 +115,7 @@ def test_the_requested_engine_and_dtype_are_used(tmp_path, name):
     assert (chosen.name, chosen.dtype) == (name, "f32")
 
 
-def test_a_gpus_memory_is_taken_as_it_is_needed():
+def test_a_gpus_memory_is_allocated_on_demand():
     name = "TF_FORCE_GPU_ALLOW_GROWTH"
     program = f"import os, classifier.model.keras.backend; print(os.environ['{name}'])"
     env = {key: value for key, value in os.environ.items() if key != name}

@@ -111,9 +111,9 @@ def test_preparing_a_page_computes_nothing(labeller):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_probability_that_is_no_number_is_an_error(labeller, monkeypatch, value):
     def broken(tokens, mask):
-        found = np.full((len(tokens), 2), 0.5, dtype=np.float32)
-        found[(tokens == WORDS.index("bank") + 5).any(axis=1), 1] = value
-        return found
+        result = np.full((len(tokens), 2), 0.5, dtype=np.float32)
+        result[(tokens == WORDS.index("bank") + 5).any(axis=1), 1] = value
+        return result
 
     monkeypatch.setattr(labeller.engine, "probabilities", broken)
     assert labeller.probabilities(["the team", "goal"]).shape == (2, 2)
@@ -153,9 +153,9 @@ def test_only_texts_longer_than_the_model_get_other_bits_in_chunks(artefact):
 def test_a_text_fails_alone_if_one_of_its_chunks_breaks_the_engine(labeller, monkeypatch):
     monkeypatch.setattr(labeller.engine, "probabilities", broken_by_bank)
     texts = [Row("team " * words + last) for words, last in ((5, "goal"), (150, "bank"), (150, "goal"), (290, "bank"))]
-    found = bisection.label_articles(in_chunks(labeller), texts)
-    assert [one.article for one in found.failed] == [texts[1]], "the last one's bank is behind its last chunk"
-    assert found.articles == [texts[0], *texts[2:]]
+    result = bisection.label_articles(in_chunks(labeller), texts)
+    assert [one.article for one in result.failed] == [texts[1]], "the last one's bank is behind its last chunk"
+    assert result.articles == [texts[0], *texts[2:]]
 
 
 def broken_by_bank(tokens, mask):

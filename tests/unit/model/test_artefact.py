@@ -1,4 +1,4 @@
-"""An artefact is whole or not there, is never overwritten, and shows when a file of it changed."""
+"""An artefact is complete or absent, is never overwritten, and a changed file is detected."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def refusal(directory, **arguments):
 
 
 def test_an_artefact_reads_back_as_written(model):
-    found = artefact.read_artefact(model.directory, manifest_sha256=model.manifest_sha256)
-    assert found == model
-    assert found.categories == CATEGORIES
-    assert found.manifest["name"] == "tuesday"
-    assert sorted(found.manifest["sha256"]) == sorted(FILES)
-    assert found.checkpoint().weights["classifier.weight"].shape == (3, 8)
-    assert found.tokenization().max_length == 48
+    actual = artefact.read_artefact(model.directory, manifest_sha256=model.manifest_sha256)
+    assert actual == model
+    assert actual.categories == CATEGORIES
+    assert actual.manifest["name"] == "tuesday"
+    assert sorted(actual.manifest["sha256"]) == sorted(FILES)
+    assert actual.checkpoint().weights["classifier.weight"].shape == (3, 8)
+    assert actual.tokenization().max_length == 48
 
 
 def test_texts_are_cut_at_the_models_length(model):
@@ -45,7 +45,7 @@ def test_texts_are_cut_at_the_models_length(model):
     assert len(pieces) == 48
 
 
-def test_nothing_is_left_beside_the_artefact(model):
+def test_no_temporary_files_remain_next_to_the_artefact(model):
     assert list(model.directory.parent.iterdir()) == [model.directory]
     assert sorted(path.name for path in model.directory.iterdir()) == sorted((*FILES, "classifier.json"))
 
@@ -58,17 +58,17 @@ def test_other_users_may_read_all_of_it(model):
 
 def test_the_artefact_appears_complete(tmp_path, monkeypatch):
     """When the manifest is hashed and written, the place is still empty and the files are all aside."""
-    place, seen = tmp_path / "model", []
+    target, seen = tmp_path / "model", []
     write = checkpoint.write_checkpoint
 
     def look(directory, *arguments, **named):
-        seen.append((directory, place.exists()))
+        seen.append((directory, target.exists()))
         write(directory, *arguments, **named)
 
     monkeypatch.setattr(checkpoint, "write_checkpoint", look)
-    make_artefact(place)
-    assert seen[-1][0].parent == place.parent
-    assert seen[-1][0] != place
+    make_artefact(target)
+    assert seen[-1][0].parent == target.parent
+    assert seen[-1][0] != target
     assert seen[-1][1] is False
 
 
@@ -189,5 +189,5 @@ def test_a_folder_that_another_process_publishes_or_removes_during_the_sweep_is_
 
 
 def make_artefact_in(directory, like):
-    """Write the same model again."""
+    """Write a model again."""
     return artefact.write_artefact(directory, like.load(), tokenizer=like.directory, details={})

@@ -1,4 +1,4 @@
-"""A checkpoint reads back as it was written, and what is wrong with a file is said in one line."""
+"""A checkpoint is read as it was written, and an invalid file is reported in one line."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def refusal(directory, **arguments):
 
 
 def test_weights_read_back_as_written(tmp_path, encoder):
-    found = checkpoint.read_checkpoint(encoder)
+    result = checkpoint.read_checkpoint(encoder)
     (tmp_path / "copy").mkdir()
-    checkpoint.write_checkpoint(tmp_path / "copy", found.shape, found.weights, extra={})
+    checkpoint.write_checkpoint(tmp_path / "copy", result.shape, result.weights, extra={})
     again = checkpoint.read_checkpoint(tmp_path / "copy")
-    assert again.shape == found.shape
-    assert again.weights.keys() == found.weights.keys()
-    for name, tensor in found.weights.items():
+    assert again.shape == result.shape
+    assert again.weights.keys() == result.weights.keys()
+    for name, tensor in result.weights.items():
         np.testing.assert_array_equal(again.weights[name], tensor)
 
 
@@ -71,17 +71,17 @@ def test_a_bare_encoders_names_lack_the_prefix(encoder):
             weights[name.removeprefix("distilbert.")] = weights.pop(name)
 
     change_weights(encoder, strip)
-    found = checkpoint.read_checkpoint(encoder).weights
-    assert found.keys() == expected.keys()
-    np.testing.assert_array_equal(found[QUERY], expected[QUERY])
+    result = checkpoint.read_checkpoint(encoder).weights
+    assert result.keys() == expected.keys()
+    np.testing.assert_array_equal(result[QUERY], expected[QUERY])
 
 
 @pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16])
 def test_sixteen_bit_weights_become_float32(encoder, kind):
     change_weights(encoder, lambda weights: weights.update({QUERY: np.full((8, 8), 0.5, kind)}))
-    found = checkpoint.read_checkpoint(encoder).weights[QUERY]
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, 0.5)
+    result = checkpoint.read_checkpoint(encoder).weights[QUERY]
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, 0.5)
 
 
 def test_a_missing_configuration_is_named(tmp_path):
@@ -154,7 +154,7 @@ def test_a_head_for_another_number_of_categories_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -1])
-def test_weights_cut_short_are_refused(encoder, kept):
+def test_truncated_weights_are_refused(encoder, kept):
     path = encoder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
     assert "cannot read safetensors" in refusal(encoder)

@@ -49,7 +49,7 @@ GERMAN = {"do_lower_case": False, "strip_accents": False, "model_max_length": 51
 def strings(count=1000, *, seed=0):
     """Draw strings of one or two scripts, with special tokens among them."""
     generator = np.random.default_rng(seed)
-    found = []
+    result = []
     for _ in range(count):
         ranges = [SCRIPTS[n] for n in generator.integers(0, len(SCRIPTS), 2)] + [(0x20, 0x7F)]
         parts = []
@@ -57,16 +57,16 @@ def strings(count=1000, *, seed=0):
             low, high = ranges[generator.integers(0, 3)]
             word = "".join(chr(c) for c in generator.integers(low, high, generator.integers(1, 7)))
             parts.append(str(generator.choice(LITERALS)) if generator.random() < 0.1 else word)
-        found.append(str(generator.choice(["", " "])).join(parts))
-    return found
+        result.append(str(generator.choice(["", " "])).join(parts))
+    return result
 
 
 def vocabulary():
-    """Return pieces for most characters that occur, with and without accents, whole and inside a word."""
+    """Return pieces for most characters that occur, with and without accents, at the start of and inside a word."""
     characters = sorted({c for text in strings() for c in text if not c.isspace()})
     plain = {p for c in characters for p in unicodedata.normalize("NFD", c.lower())}
-    known = sorted({*plain, *characters} - set("qQ\u4e10\u0439"))
-    return [*known, *(f"##{c}" for c in known)]
+    vocabulary = sorted({*plain, *characters} - set("qQ\u4e10\u0439"))
+    return [*vocabulary, *(f"##{c}" for c in vocabulary)]
 
 
 def write(directory: Path, *, tokenizer_json=True, lowercase=True, **options):
@@ -181,7 +181,7 @@ def test_it_is_built_once_and_again_when_a_file_changes(tmp_path):
     assert {path.name for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")} == set()
 
 
-def test_a_tokenizer_that_nobody_can_read_is_refused_in_a_line(tmp_path):
+def test_an_unreadable_tokenizer_is_refused_in_one_line(tmp_path):
     source = write(tmp_path / "model")
     (source / "tokenizer.json").write_text("{")
     with pytest.raises(EncoderError, match="transformers cannot read its tokenizer") as raised:
@@ -198,8 +198,8 @@ def test_code_of_the_models_own_is_not_run(tmp_path):
 def test_word_pieces_that_are_not_those_of_transformers_are_refused(tmp_path):
     source = write(tmp_path / "model", **CASED)
     wrong = Tokenization.read(source, 64)  # its tokenizer.json lowers case
-    given = foreign_tokenizer.transformers_tokenizer(source, 64)
+    reference = foreign_tokenizer.transformers_tokenizer(source, 64)
     with pytest.raises(EngineDisagreesError, match=r"^tokenizer: \d+ of \d+ texts have other word pieces"):
-        agreement.check_pieces(wrong, given, foreign_tokenizer.PROBES)
+        agreement.check_pieces(wrong, reference, foreign_tokenizer.PROBES)
     right = Tokenization.read(foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache"), 64)
-    agreement.check_pieces(right, given, [*foreign_tokenizer.PROBES, *strings(50)])
+    agreement.check_pieces(right, reference, [*foreign_tokenizer.PROBES, *strings(50)])

@@ -1,4 +1,4 @@
-"""A classifier from elsewhere is taken only if it can be ours; otherwise one line says why not."""
+"""A classifier is imported only if it is supported; otherwise one line gives the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.tiny_models import CATEGORIES, make_artefact, make_bert, writ
 
 @pytest.fixture
 def folder(tmp_path):
-    """A classifier as `transformers` would save it: ours, without the manifest."""
+    """Write a classifier as `transformers` would save it: an artefact without the manifest."""
     directory = make_artefact(tmp_path / "model").directory
     (directory / "classifier.json").unlink()
     return directory
@@ -46,9 +46,9 @@ def test_categories_can_be_named_where_the_model_does_not(folder):
     assert read(folder, categories=["x", "y", "z"]).categories == ("x", "y", "z")
 
 
-@pytest.mark.parametrize(("wanted", "taken"), [(None, 64), (16, 16), (600, 64)])
-def test_texts_are_cut_where_the_model_ends_at_the_latest(folder, wanted, taken):
-    assert read(folder, max_length=wanted).max_length == taken
+@pytest.mark.parametrize(("requested", "used"), [(None, 64), (16, 16), (600, 64)])
+def test_texts_are_cut_where_the_model_ends_at_the_latest(folder, requested, used):
+    assert read(folder, max_length=requested).max_length == used
 
 
 NAMELESS = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
@@ -73,7 +73,7 @@ NAMELESS = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
         ({"dim": ...}, "config.json: 'dim' not found"),
     ],
 )
-def test_a_model_that_cannot_be_ours_is_refused(folder, changes, reason):
+def test_an_unsupported_model_is_refused(folder, changes, reason):
     configure(folder, **changes)
     with pytest.raises(EncoderError) as raised:
         read(folder)

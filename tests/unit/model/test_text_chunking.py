@@ -41,14 +41,14 @@ def test_chunks_begin_a_stride_apart_and_cover_the_text_up_to_the_last_one(
     chunking = Chunking(max_length - 2 - overlap, most)
     tokenization = Tokenization.read(tokenizer, max_length, chunking)
     texts = [" ".join(str(number) for number in range(length)) for length in lengths]
-    found = tokenization.chunks(texts)
-    assert len(found.pieces) == len(found.owners)
-    assert found.weights.tolist() == [len(ids) for ids in found.pieces]
-    rows = [ids.tolist() for ids in found.pieces]
+    result = tokenization.chunks(texts)
+    assert len(result.pieces) == len(result.owners)
+    assert result.weights.tolist() == [len(ids) for ids in result.pieces]
+    rows = [ids.tolist() for ids in result.pieces]
     if texts:
         assert rows[0] == tokenization.pieces(texts)[0].tolist()
     for article, length in enumerate(lengths):
-        mine = [ids for ids, owner in zip(rows, found.owners, strict=True) if owner == article]
+        mine = [ids for ids, owner in zip(rows, result.owners, strict=True) if owner == article]
         assert 1 <= len(mine) <= most
         assert all(len(ids) <= max_length and ids[0] == 2 and ids[-1] == 3 for ids in mine)
         words = [[piece - 5 for piece in ids[1:-1]] for ids in mine]

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.skipif(not backend.is_tensorflow_on_cpu(), reason="Kera
 
 def make_network(directory):
     encoder = checkpoint.read_checkpoint(make_encoder(directory))
-    found = Network(encoder.shape, 3, dropout=0.0)
-    found.load(encoder)
-    return found
+    result = Network(encoder.shape, 3, dropout=0.0)
+    result.load(encoder)
+    return result
 
 
 def batch(rows, width):
