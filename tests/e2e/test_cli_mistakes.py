@@ -340,12 +340,12 @@ def _(world):
     return "models", "import", make_bert(world.folder / "bert")
 
 
-@case("models import: an encoder without a head", r"architecture 'DistilBertModel', not .*train --encoder")
+@case("models import: an encoder without a head", r"architecture is 'DistilBertModel'; it must be .*train --encoder")
 def _(world):
     return "models", "import", world.encoder()
 
 
-@case("models import: categories without names", r"3 categories have no names but LABEL_0 and so on; .*--categories")
+@case("models import: categories without names", r"3 categories have only the default names LABEL_0 and so on; .*--categories")
 def _(world):
     folder = world.model()
     config = folder / "config.json"
@@ -358,7 +358,7 @@ def _(world):
     return "models", "import", world.model(), "--categories", "a,b"
 
 
-@case("models import: pickled weights", r"pickled \(pytorch_model\.bin\), and unpickling runs what is in the file")
+@case("models import: pickled weights", r"pickled \(pytorch_model\.bin\), and unpickling runs code in the file")
 def _(world):
     folder = world.model()
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")

@@ -84,5 +84,5 @@ def test_an_ensemble_without_an_error_on_a_few_articles_does_not_become_certain(
 
 def test_an_unknown_kind_of_ensemble_is_refused():
     assert ensemble.from_manifest({}) is None
-    with pytest.raises(ArtefactError, match="ensemble with 'trees': another version"):
+    with pytest.raises(ArtefactError, match="ensemble with 'trees': unknown; another version"):
         ensemble.from_manifest({"ensemble": {"with": "trees"}})
