@@ -126,10 +126,10 @@ def _some(count: int, size: int, *, seed: int) -> list[int]:
 
 def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) -> tuple[list[str], float]:
     """Return the model's categories, and the seconds that they took without loading it."""
-    classifier = registry.open_classifier(model)
     if not len(articles):
+        registry.open_artefact(model)
         return [], 0.0
-    labeller = classifier.labeller(engine)
+    labeller = registry.open_classifier(model).labeller(engine)
     started = time.perf_counter()
     best = labeller.probabilities(Texts(articles)).argmax(axis=1)
     return [model.categories[index] for index in best], time.perf_counter() - started
