@@ -1,6 +1,6 @@
-"""Put files on the disk so that a crash, of the machine too, leaves either all of them or none.
+"""Write files so that a crash of the process or the machine leaves either the complete file or none.
 
-A rename alone is not enough: the name may reach the disk before the content does.
+A rename alone does not guarantee that, because the name may reach the disk before the content does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's names, are on the disk."""
+    """Wait until a file's content, or a folder's entries, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -22,40 +22,40 @@ def sync(path: Path) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a small file whole: until the end, whatever was there before stays.
+    """Write a small file atomically: until it is complete, the former content stays.
 
-    Several processes may write the same file at once: the last one that finishes wins. What is no file, such as
-    /dev/stdout, is written to as it is.
+    Several processes may write the same file at once; the last one to finish wins. A path that is not a regular file,
+    such as /dev/stdout, is written to directly.
     """
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    with temporary(path) as aside:
-        aside.write_bytes(content)
-        replace(aside, path)
+    with temporary(path) as temporary_path:
+        temporary_path.write_bytes(content)
+        replace(temporary_path, path)
 
 
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """Provide a name beside the path that no other process uses; remove its file if it was not renamed."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    """Yield a unique path in the same folder; if the file is not renamed, it is deleted at the end."""
+    temporary_path = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        yield aside
+        yield temporary_path
     finally:
-        aside.unlink(missing_ok=True)
+        temporary_path.unlink(missing_ok=True)
 
 
-def replace(aside: Path, path: Path) -> None:
-    """Give a finished file its name, in place of the file that has it."""
-    sync(aside)
-    aside.replace(path)
+def replace(source: Path, path: Path) -> None:
+    """Rename a complete file, and replace the file that has that name."""
+    sync(source)
+    source.replace(path)
     sync(path.parent)
 
 
-def publish(aside: Path, directory: Path) -> None:
-    """Give a finished folder of files its name, which nothing may have yet."""
-    for path in aside.iterdir():
+def publish(source: Path, directory: Path) -> None:
+    """Rename a folder of complete files; nothing may have that name yet."""
+    for path in source.iterdir():
         sync(path)
-    sync(aside)
-    aside.rename(directory)
+    sync(source)
+    source.rename(directory)
     sync(directory.parent)

@@ -14,20 +14,20 @@ from sqlalchemy import Connection
 
 from classifier.articles import Model
 from classifier.exceptions import ModelNotFoundError, NoChampionError, RollbackError
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact
 from classifier.model.artefact import Artefact
 from classifier.store import model_rows, promotions
 
 log = logging.getLogger(__name__)
 
-
 Verdict = Literal["promoted", "held", "undecided"]
-AS_IT_IS = "it is the champion already"
+ALREADY_CHAMPION = "it is the champion already"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about a model, and why; `previous` was champion until then."""
+    """A decision about a model and its reason; `previous` was the champion until then."""
 
     model: str
     promoted: bool
@@ -38,13 +38,13 @@ class Decision:
 
 
 def new_name() -> str:
-    """Return a name that sorts by time and that nobody else has."""
+    """Return a unique name that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def register(connection: Connection, name: str, files: Artefact, training: Mapping[str, Any]) -> Model:
-    """Register a finished artefact as a candidate, with the temperature and the threshold that it came with."""
-    threshold = files.confidence.get("threshold", {}).get("value")
+    """Register an artefact as a candidate, with the temperature and the threshold of its manifest."""
+    threshold = files.calibration.get("threshold", {}).get("value")
     model_id = model_rows.register(
         connection,
         name=name,
@@ -54,7 +54,7 @@ def register(connection: Connection, name: str, files: Artefact, training: Mappi
         training=training,
         temperature=files.temperature,
         threshold=threshold,
-        calibration=files.confidence or None,
+        calibration=files.calibration or None,
     )
     return Model(
         model_id,
@@ -69,18 +69,19 @@ def register(connection: Connection, name: str, files: Artefact, training: Mappi
 
 
 def find(connection: Connection, name: str | None) -> Model:
-    """Return the model of a name: "champion", or None for the newest.
+    """Return the model of a name; "champion" is the champion, and None the newest model.
 
     Raises:
-        ModelNotFoundError: there is none of that name, or none at all.
+        ModelNotFoundError: no model has that name, or there is no model.
         NoChampionError: nothing has been promoted yet.
     """
     if name == "champion":
         return champion(connection)
     model = model_rows.newest(connection) if name is None else model_rows.by_name(connection, name)
     if model is None:
-        wanted = f"{name}: no such model; see: classifier models" if name else "no model yet; run: classifier train"
-        raise ModelNotFoundError(wanted)
+        raise ModelNotFoundError(
+            f"{name}: no such model; see: classifier models" if name else "no model yet; run: classifier train"
+        )
     return model
 
 
@@ -97,7 +98,7 @@ def champion(connection: Connection) -> Model:
 
 
 def open_artefact(model: Model) -> Artefact:
-    """Open a model's files and check that they are the ones that were registered.
+    """Open a model's files and verify that they are the registered ones.
 
     Raises:
         ModelNotFoundError: the model was pruned.
@@ -107,11 +108,22 @@ def open_artefact(model: Model) -> Artefact:
     return artefact.read_artefact(Path(model.artefact), manifest_sha256=model.manifest_sha256)
 
 
+def open_classifier(model: Model) -> FineTunedClassifier:
+    """Verify a model's files, as `open_artefact` does, and read them into memory.
+
+    Raises:
+        ModelNotFoundError: the model was pruned.
+        ArtefactError: its files are not the registered ones.
+        EncoderError: its weights do not fit its `config.json`.
+    """
+    return FineTunedClassifier(open_artefact(model).load())
+
+
 def refuse_pruned(model: Model) -> None:
     """Raise an error if the model was pruned.
 
     Raises:
-        ModelNotFoundError: it was.
+        ModelNotFoundError: the model was pruned.
     """
     if model.status == "pruned":
         raise ModelNotFoundError(f"{model.name}: was pruned, its files and labels are gone; see: classifier models")
@@ -126,17 +138,17 @@ def decide(
     decided_by: str,
     statistics: Mapping[str, Any],
 ) -> Decision:
-    """Make the model champion, turn it down, or leave it a candidate, as the verdict says; record it either way.
+    """Promote the model, reject it or leave it a candidate, by the verdict, and record the decision.
 
-    The caller holds the lock on who is champion.
+    The caller must hold the champion lock.
 
     Raises:
         ModelNotFoundError: the model has been pruned.
     """
     previous = model_rows.champion(connection)
-    present = find(connection, model.name)  # as it is under the lock
+    present = find(connection, model.name)  # read under the lock
     if previous is not None and previous.id == model.id:
-        return Decision(model.name, promoted=False, reason=AS_IT_IS, previous=previous.name, verdict="promoted")
+        return Decision(model.name, promoted=False, reason=ALREADY_CHAMPION, previous=previous.name, verdict="promoted")
     refuse_pruned(present)
     if verdict == "promoted":
         model_rows.make_champion(connection, model.id)
@@ -149,16 +161,17 @@ def decide(
 
 
 def roll_back(connection: Connection, name: str | None, reason: str, *, decided_by: str) -> Decision:
-    """Make a former champion champion again: by default the last one before the present one that is not pruned.
+    """Make a former champion the champion again; by default, the last one that is not pruned.
 
     Raises:
         NoChampionError: nothing has been promoted yet.
-        ModelNotFoundError: there is no such model, or none before.
-        RollbackError: the model never was champion, is it already, or has been pruned.
+        ModelNotFoundError: there is no such model.
+        RollbackError: there is no former champion, or the named model was never champion, is the champion, or was
+            pruned.
     """
     model_rows.lock_champion(connection)
     present = champion(connection)
-    target = find(connection, name) if name else _before(connection, present)
+    target = find(connection, name) if name else _previous_champion(connection, present)
     if target.id == present.id:
         raise RollbackError(f"{target.name}: it is the champion already")
     if target.status == "pruned":
@@ -171,7 +184,7 @@ def roll_back(connection: Connection, name: str | None, reason: str, *, decided_
     return Decision(target.name, True, reason, present.name, "rolled back")
 
 
-def _before(connection: Connection, present: Model) -> Model:
+def _previous_champion(connection: Connection, present: Model) -> Model:
     target = promotions.rollback_target(connection, present.id)
     if target is None:
         raise RollbackError(f"no champion before {present.name}; name one with --to, see: classifier promotions")

@@ -41,18 +41,18 @@ def read(dataset: str, data: Path, cache: Path) -> list[common.Row]:
 
 def compare(directory: Path, rows: list[common.Row]) -> dict[str, Any]:
     """Return how the two engines' labels and probabilities compare, and how accurate each is."""
-    from classifier.inference import engines
-    from classifier.inference.labeller import Labeller
+    from classifier.inference.fine_tuned_classifier import FineTunedClassifier
     from classifier.model import artefact
 
     files = artefact.read_artefact(directory)
+    classifier = FineTunedClassifier(files.load())
     texts = [content for content, _ in rows]
     right = np.array([files.categories.index(name) if name in files.categories else -1 for _, name in rows])
     found, names = {}, {}
     for precision in ("f32", "bf16"):
-        chosen = engines.choose_engine(files, engine="openvino", precision=precision)
-        found[precision] = Labeller.of(files, chosen).probabilities(texts)
-        names[precision] = chosen.precision
+        labeller = classifier.labeller("openvino", dtype=precision)
+        found[precision] = labeller.probabilities(texts)
+        names[precision] = labeller.engine.dtype
     difference = np.abs(found["f32"] - found["bf16"]).max(axis=1)
     labels = {precision: probabilities.argmax(axis=1) for precision, probabilities in found.items()}
     accuracy = {precision: float((chosen == right).mean()) for precision, chosen in labels.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
     sides = {}
     for name, (sample, probabilities) in (("validation", validation), ("test", test)):
-        for when, at in (("before", temperature_scaling.NONE), ("after", fitted)):
-            found = Predictions(categories, temperature_scaling.apply(probabilities, at).astype(np.float64))
+        for when, at in (("before", temperature_scaling.UNCALIBRATED), ("after", fitted)):
+            found = Predictions(categories, temperature_scaling.apply_temperature(probabilities, at).astype(np.float64))
             sides[name, when] = sample, found
             run |= {f"{name}_{key}_{when}": value for key, value in errors(sample, found).items()}
     gained = comparison.calibration_error(test[0], sides["test", "after"][1], sides["test", "before"][1])
@@ -95,8 +96,7 @@ def answer(
 ) -> tuple[str, tuple[str, ...], tuple[TestArticles, Any], tuple[TestArticles, Any]]:
     """Let the engine answer both splits at temperature 1."""
     from classifier import registry
-    from classifier.inference import engines
-    from classifier.inference.labeller import Labeller
+    from classifier.inference.fine_tuned_classifier import FineTunedClassifier
     from classifier.pipeline.promotion import evaluation_results
     from classifier.settings import Settings
     from classifier.store import annotated_articles, evaluations
@@ -109,7 +109,7 @@ def answer(
         facts = [evaluations.articles_by_id(connection, [article.id for article in split]) for split in splits]
     workspace.database.dispose()
     files = registry.open_artefact(model)
-    labeller = Labeller(files.tokenization(), engines.choose_engine(files), files.categories)
+    labeller = FineTunedClassifier(replace(files.load(), calibration={}, ensemble=None)).labeller()
     found = [
         (evaluation_results.sample(split, rows), labeller.probabilities([article.text for article in split]))
         for split, rows in zip(splits, facts, strict=True)

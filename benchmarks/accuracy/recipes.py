@@ -158,9 +158,10 @@ def as_published(
     logging.basicConfig(level=logging.WARNING)
     from classifier.evaluation import baseline
     from classifier.evaluation.metrics import compute_metrics
-    from classifier.inference import engines
+    from classifier.inference.fine_tuned_classifier import FineTunedClassifier
     from classifier.inference.labeller import Labeller
     from classifier.model import checkpoint
+    from classifier.model.fine_tuned import FineTunedModel
     from classifier.model.tokenization import Tokenization
     from classifier.pipeline.training import ensembling
     from classifier.pipeline.training.session import tokenize_articles
@@ -175,11 +176,12 @@ def as_published(
     learnt, validated = (tokenize_articles(tokenization, part, categories) for part in (train, validation))
     fitted = fit.fit_classifier(pretrained, learnt, validated, hyper, categories=len(categories))
     tuned = replace(pretrained, weights=fitted.weights)
+    classifier = FineTunedClassifier(FineTunedModel(tuned, tokenization, categories))
     ensemble = None
     if hyper.ensemble != "none":
-        ensemble = ensembling.fit_ensemble(tuned, tokenization, categories, train, validation, hyper.ensemble)
+        ensemble = ensembling.fit_ensemble(classifier, train, validation, hyper.ensemble)
         ensemble = ensemble and ensembling.refit_with_validation(ensemble, train, validation)
-    network = Labeller(tokenization, engines.for_checkpoint(tuned, len(categories)), categories)
+    network = classifier.labeller()
     truth, texts = [article.category for article in test], [article.text for article in test]
 
     def of(labeller: Labeller) -> Any:
@@ -231,8 +233,7 @@ def network_alone(workspace: Any) -> dict[str, Any]:
     """
     from classifier import registry
     from classifier.evaluation.metrics import compute_metrics
-    from classifier.inference import engines
-    from classifier.inference.labeller import Labeller
+    from classifier.inference.fine_tuned_classifier import FineTunedClassifier
     from classifier.store import annotated_articles
 
     with workspace.database.connect() as connection:
@@ -240,7 +241,7 @@ def network_alone(workspace: Any) -> dict[str, Any]:
         test = annotated_articles.load_split(connection, "test")
     texts, truth = [one.text for one in test], [one.category for one in test]
     timed = texts[:: max(1, len(texts) // TIMED)]
-    blended = Labeller.of(files, engines.choose_engine(files), home=workspace.settings.home)
+    blended = FineTunedClassifier(files.load()).labeller(home=workspace.settings.home)
     network = replace(blended, ensemble=None)
     seconds: dict[str, list[float]] = {"network": [], "ensemble": []}
     answers = [files.categories[column] for column in network.probabilities(texts).argmax(axis=1)]

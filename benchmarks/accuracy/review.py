@@ -119,9 +119,9 @@ class Model:
     """A model trained on the annotated articles, in the engine that labels."""
 
     def __init__(self, task: Task, annotated: Sequence[int]) -> None:
-        from classifier.inference import engines
-        from classifier.inference.labeller import Labeller
+        from classifier.inference.fine_tuned_classifier import FineTunedClassifier
         from classifier.model import checkpoint
+        from classifier.model.fine_tuned import FineTunedModel
         from classifier.model.keras import network
         from classifier.model.tokenization import Tokenization
         from classifier.training import fit
@@ -143,9 +143,9 @@ class Model:
         recipe = replace(task.recipe, epochs=epochs, patience=epochs)
         data = tokenized(rows), tokenized(task.validation)
         weights = fit.fit_classifier(pretrained, *data, recipe, categories=len(self.categories)).weights
-        network.forget()
-        chosen = engines.for_checkpoint(replace(pretrained, weights=weights), len(self.categories), engine="openvino")
-        self._labeller = Labeller(tokenization, chosen, self.categories)
+        network.clear_session()
+        model = FineTunedModel(replace(pretrained, weights=weights), tokenization, self.categories)
+        self._labeller = FineTunedClassifier(model).labeller("openvino")
 
     def probabilities(self, texts: Iterator[str]) -> Probabilities:
         """Return each text's probabilities."""

@@ -1,4 +1,4 @@
-"""How fast a GPU trains and labels: this project on PyTorch or JAX, and `transformers` on the same GPU.
+"""How fast a GPU trains and labels: this project on PyTorch, and `transformers` on the same GPU.
 
 The network has DistilBERT-base's sizes and random weights; articles are Reuters R8's and BBC's, cut at 512 word
 pieces by all, and each contender runs in a process of its own. What is timed of a training is all that a user waits
@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
     """Return the command line's options."""
     parser = common.data_parser(__doc__)
     parser.add_argument("--datasets", nargs="+", choices=["R8", "BBC"], default=["R8", "BBC"])
-    parser.add_argument("--backends", nargs="+", choices=["torch", "jax"], default=["torch"])
+    parser.add_argument("--backends", nargs="+", choices=["torch"], default=["torch"])
     parser.add_argument("--batches", nargs="+", type=int, default=[16, 64], help="articles a training step")
     parser.add_argument("--train", type=int, default=4800, help="articles to train on, at most")
     parser.add_argument("--test", type=int, default=500, help="articles to test on")
@@ -89,7 +89,7 @@ def described() -> dict[str, Any]:
 
     return {
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        "precision": {"ours": backend.best_precision(), "transformers": "bfloat16"},
+        "precision": {"ours": backend.best_dtype(), "transformers": "bfloat16"},
         "versions": {package: version(package) for package in ("torch", "keras", "keras-hub", "transformers")},
     }
 
@@ -166,12 +166,11 @@ def on(backend: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 def ours_labelling(model: Path, texts: list[str]) -> float:
     """Return the seconds of labelling with the Keras engine."""
-    from classifier.inference import engines
-    from classifier.inference.labeller import Labeller
+    from classifier.inference.fine_tuned_classifier import FineTunedClassifier
     from classifier.model import artefact
 
     files = artefact.read_artefact(model)
-    labeller = Labeller.of(files, engines.choose_engine(files, engine="keras"), home=model.parent)
+    labeller = FineTunedClassifier(files.load()).labeller("keras", home=model.parent)
     labeller.probabilities(["warm up " * count for count in range(1, MAX_LENGTH // 2 + 8, 4)])
     start = time.perf_counter()
     with ThreadPoolExecutor(1) as ahead:

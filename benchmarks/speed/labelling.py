@@ -262,12 +262,11 @@ def engine_limit(task: Task) -> Taken:
 def load(task: Task) -> Any:
     """Load the engine that labelling takes here, with this machine's batch sizes."""
     logging.basicConfig(level=logging.WARNING)
-    from classifier.inference import engines
-    from classifier.inference.labeller import Labeller
+    from classifier.inference.fine_tuned_classifier import FineTunedClassifier
     from classifier.model import artefact
 
     files = artefact.read_artefact(task.artefact)
-    return Labeller.of(files, engines.choose_engine(files), home=task.home)
+    return FineTunedClassifier(files.load()).labeller(home=task.home)
 
 
 def read_texts(task: Task) -> list[str]:

@@ -63,7 +63,9 @@ def demo_data(cache: Path) -> tuple[Path, tuple[list[Row], list[Row]]]:
 def make_model(directory: Path, encoder: Path, categories: Sequence[str], *, base: bool, max_length: int) -> Path:
     """Write an artefact: the encoder with a random head, or random weights of DistilBERT-base's sizes."""
     from classifier.model import artefact, checkpoint
-    from classifier.model.checkpoint import EncoderShape
+    from classifier.model.checkpoint import Checkpoint, EncoderShape
+    from classifier.model.fine_tuned import FineTunedModel
+    from classifier.model.tokenization import Tokenization
 
     if base:
         sizes = {"n_layers": 6, "n_heads": 12, "dim": 768, "hidden_dim": 3072, "max_position_embeddings": 512}
@@ -76,15 +78,9 @@ def make_model(directory: Path, encoder: Path, categories: Sequence[str], *, bas
         if name not in weights:
             centre = np.float32(name.lower().endswith(("layernorm.weight", "layer_norm.weight")))
             weights[name] = centre + np.float32(0.02) * generator.standard_normal(size, dtype=np.float32)
-    artefact.write_artefact(
-        directory,
-        shape=shape,
-        weights=weights,
-        categories=categories,
-        max_length=max_length,
-        tokenizer=encoder,
-        details={"name": directory.name},
-    )
+    network = Checkpoint(shape, {}, weights, encoder)
+    model = FineTunedModel(network, Tokenization.read(encoder, max_length), tuple(categories))
+    artefact.write_artefact(directory, model, tokenizer=encoder, details={"name": directory.name})
     return directory
 
 

@@ -49,8 +49,7 @@ def _value(database: Engine, statement: str) -> int:
 def _mixed(database: Engine) -> int:
     """Count predictions that are not those of their model."""
     from classifier import registry
-    from classifier.inference import engines
-    from classifier.inference.labeller import Labeller
+    from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 
     wrong = 0
     with database.connect() as connection:
@@ -60,7 +59,7 @@ def _mixed(database: Engine) -> int:
             model = registry.find(connection, name)
             rows = connection.execute(text(_OF_MODEL), {"model": model.id}).all()
         files = registry.open_artefact(model)
-        labeller = Labeller.of(files, engines.choose_engine(files))
+        labeller = FineTunedClassifier(files.load()).labeller()
         expected = labeller.probabilities([row.text for row in rows])
         stored = np.array([row.probabilities for row in rows], dtype=np.float32)
         wrong += int((stored != expected).any(axis=1).sum())

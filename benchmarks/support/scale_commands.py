@@ -182,7 +182,7 @@ def prepare(place: Place) -> None:
     database = connect(place.url, statement_timeout_s=3600)
     with database.begin() as connection:
         for number in range(place.size.models - 2, place.size.models + 1):
-            files = tiny_models.make_artefact(place.home / "models" / f"m{number}", names, beside=beside)
+            files = tiny_models.make_artefact(place.home / "models" / f"m{number}", names, extra_files=beside)
             values = {"name": f"m{number}", "artefact": str(files.directory), "sha256": files.manifest_sha256}
             connection.execute(text(_FILES), values)
         connection.execute(text(_LABELS))

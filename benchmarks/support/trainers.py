@@ -72,7 +72,7 @@ def ours(task: Task, seed: int, *, head: str = "probe") -> Trained:
     train, validation = tokenized(task.train), tokenized(task.validation)
     fitted = fit.fit_classifier(pretrained, train, validation, recipe, categories=task.categories)
     seconds = time.perf_counter() - start
-    network = Network(pretrained.shape, task.categories, precision=fitted.dtype)  # type: ignore[arg-type]
+    network = Network(pretrained.shape, task.categories, dtype=fitted.dtype)  # type: ignore[arg-type]
     network.load(replace(pretrained, weights=fitted.weights))
     found = fit.predict(network, tokenized(task.test), size=2 * task.batch)
     return seconds, [int(one) for one in found.argmax(axis=1)]

@@ -1,4 +1,4 @@
-"""The commands of dead letters."""
+"""The commands that list and retry dead letters."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from classifier.cli.common import Json, workspace
 
 app = typer.Typer(help="Articles that could not be labelled, with the reasons.", invoke_without_command=True)
 
-Source = Annotated[str | None, typer.Option(help="Only articles of one source.")]
-Model = Annotated[str | None, typer.Option(help='Only those of one model: a name, or "champion".')]
-Limit = Annotated[int, typer.Option(min=1, help="Show so many, the newest.")]
+Source = Annotated[str | None, typer.Option(help="Only articles of this source.")]
+Model = Annotated[str | None, typer.Option(help='Only dead letters of this model: a name, or "champion".')]
+Limit = Annotated[int, typer.Option(min=1, help="Number of dead letters to show, newest first.")]
 
 
 @app.callback()
 def default(
     context: typer.Context, source: Source = None, model: Model = None, limit: Limit = 20, json: Json = False
 ) -> None:
-    """List them, unless a command says otherwise."""
+    """List the dead letters if no command is given."""
     if context.invoked_subcommand is None:
         list_(source, model, limit, json)
 
 
 @app.command("list")
 def list_(source: Source = None, model: Model = None, limit: Limit = 20, json: Json = False) -> None:
-    """List the dead letters, newest first; never the text."""
+    """List the dead letters without their texts, newest first."""
     from classifier.pipeline.labelling import dead_letters
 
     render.dead_letters(dead_letters.list_dead_letters(workspace(), source=source, model=model, limit=limit), json)
@@ -35,7 +35,7 @@ def list_(source: Source = None, model: Model = None, limit: Limit = 20, json: J
 
 @app.command()
 def retry(source: Source = None, model: Model = None, json: Json = False) -> None:
-    """Put their articles back into the queue, after a fix; `classifier label` tries them again."""
+    """Put the articles back into the queue after a fix; `classifier label` then labels them."""
     from classifier.pipeline.labelling import dead_letters
 
     render.show(dead_letters.retry_dead_letters(workspace(), source=source, model=model), json, title="Retried")

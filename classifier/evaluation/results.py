@@ -26,7 +26,7 @@ def build_results(
     answers: Predictions,
     baseline: Strings,
     *,
-    temperature: float = temperature_scaling.NONE,
+    temperature: float = temperature_scaling.UNCALIBRATED,
     threshold: float | None = None,
     target_precision: float | None = None,
 ) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def headline(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_it_was(answers: Predictions, temperature: float) -> Predictions:
     """Return the answers without the temperature."""
-    raw = temperature_scaling.apply(answers.probabilities.astype(np.float32, copy=False), 1 / temperature)
+    raw = temperature_scaling.apply_temperature(answers.probabilities.astype(np.float32, copy=False), 1 / temperature)
     return Predictions(answers.categories, raw)
 
 

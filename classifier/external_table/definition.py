@@ -1,4 +1,4 @@
-"""Find the table or query that is to be labelled, say what is wrong with it, and make the labels' table."""
+"""The definition of an external table: the source to label, its checks, and the table of its labels."""
 
 from __future__ import annotations
 
@@ -33,18 +33,21 @@ from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 
 from classifier.exceptions import TableError
 from classifier.external_table import statements
-from classifier.external_table.statements import Pair
+from classifier.external_table.statements import TablePair
 from classifier.store.external_databases import user_select
 
 COLUMNS = ("model", "category", "confidence", "probabilities", "text_hash", "labelled_at", "error")
-"""The columns of a table of labels, beside the key."""
+"""The columns of a table of labels after the key."""
 
-_ASIDE = "classifier_columns_of_a_source"
+_TEMPORARY_TABLE = "classifier_columns_of_a_source"
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalTable:
-    """What a user asked for: a table, `[SCHEMA.]NAME`, or a query; `out` is the table of its labels."""
+    """A user's choice of a table, `[SCHEMA.]NAME`, or a query, with its key and text columns.
+
+    `out` is the table of its labels, `TABLE_labels` if it is None.
+    """
 
     key: str
     text: str
@@ -54,94 +57,100 @@ class ExternalTable:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return f"table {self.table!r}" if self.table else "the query"
 
 
-def find_table(connection: Connection, wanted: ExternalTable) -> Pair:
-    """Return the table or query with the table of its labels, which need not be there yet.
+def find_table(connection: Connection, external: ExternalTable) -> TablePair:
+    """Return the table or query with the table of its labels, which need not exist yet.
 
     Raises:
-        TableError: there is no such table, it lacks a column, or the labels' table has another form.
+        TableError: there is no such table, a column is missing, or the table of labels has other columns.
     """
-    if wanted.key.lower() in COLUMNS:
-        raise TableError(f"{wanted.name}: the key {wanted.key!r} has the name of a column of labels; rename it")
+    if external.key.lower() in COLUMNS:
+        raise TableError(
+            f"{external.name}: the key {external.key!r} has the name of a column of the labels; rename it in a --query"
+        )
     inspector = inspect(connection)
-    schema, _ = _named(wanted.table or "")
-    out_schema, out = _named(wanted.out or f"{wanted.table}_labels")
+    schema, _ = _split_name(external.table or "")
+    out_schema, out = _split_name(external.out or f"{external.table}_labels")
     out_schema = out_schema or schema
-    if wanted.table and _full(inspector, wanted.table) == (out_schema or inspector.default_schema_name, out):
-        raise TableError(f"--out {wanted.out}: is the table that is to be labelled; name another")
-    source = _source(inspector, wanted)
-    key = Column(wanted.key, _typed(connection, source, wanted), primary_key=True, autoincrement=False)
-    pair = Pair(source, source.c[wanted.key], source.c[wanted.text], labels_table(out, out_schema, key))
+    qualified_out = (out_schema or inspector.default_schema_name, out)
+    if external.table and _qualified_name(inspector, external.table) == qualified_out:
+        raise TableError(f"--out {external.out}: is the table to label; name another table")
+    source = _source(inspector, external)
+    key = Column(external.key, _set_key_type(connection, source, external), primary_key=True, autoincrement=False)
+    pair = TablePair(source, source.c[external.key], source.c[external.text], labels_table(out, out_schema, key))
     if inspector.has_table(out, schema=out_schema):
         _check_labels(inspector, pair)
     return pair
 
 
-def check_key(connection: Connection, wanted: ExternalTable, pair: Pair) -> None:
-    """Refuse a key that is null or comes twice; where no constraint says so, by reading all of them.
+def check_key(connection: Connection, external: ExternalTable, pair: TablePair) -> None:
+    """Raise an error if a key is null or not unique; if no constraint guarantees that, all keys are read.
 
     Raises:
-        TableError: it does.
+        TableError: a key is null, or two rows have the same key.
     """
-    rule = "a key is unique and never null"
+    rule = "a key must be unique and never null"
     if connection.execute(select(pair.key).where(pair.key.is_(None)).limit(1)).first() is not None:
-        raise TableError(f"{wanted.name}: column {wanted.key!r} has nulls; {rule}")
-    if wanted.table:
-        schema, name = _named(wanted.table)
-        if _is_unique(inspect(connection), name, schema, wanted.key):
+        raise TableError(f"{external.name}: column {external.key!r} has nulls; {rule}")
+    if external.table:
+        schema, name = _split_name(external.table)
+        if _is_unique(inspect(connection), name, schema, external.key):
             return
     twice = select(func.count()).select_from(pair.source).group_by(pair.key).having(func.count() > 1).limit(1)
     if connection.execute(twice).first() is not None:
-        raise TableError(f"{wanted.name}: column {wanted.key!r} has the same value twice; {rule}")
+        raise TableError(f"{external.name}: column {external.key!r} has the same value twice; {rule}")
 
 
-def create_labels(connection: Connection, pair: Pair) -> None:
-    """Create the table of labels if it is not there."""
-    statements.claim_rows(connection, pair, "create", wait=True)  # IF NOT EXISTS alone fails where two come at once
+def create_labels(connection: Connection, pair: TablePair) -> None:
+    """Create the table of labels if it does not exist."""
+    # IF NOT EXISTS alone fails if two workers create it at the same time
+    statements.claim_rows(connection, pair, "create", wait=True)
     connection.execute(CreateTable(pair.labels, if_not_exists=True))
 
 
-def _source(inspector: Inspector, wanted: ExternalTable) -> FromClause:
-    """Return what is read; its columns have no types yet."""
-    columns: list[ColumnClause[Any]] = [column(name) for name in dict.fromkeys((wanted.key, wanted.text))]
-    if wanted.table is None:
-        return user_select(wanted.query or "").columns(*columns).subquery("source")
-    schema, name = _named(wanted.table)
+def _source(inspector: Inspector, external: ExternalTable) -> FromClause:
+    """Return the table or query to read; its columns have no types yet."""
+    columns: list[ColumnClause[Any]] = [column(name) for name in dict.fromkeys((external.key, external.text))]
+    if external.table is None:
+        return user_select(external.query or "").columns(*columns).subquery("source")
+    schema, name = _split_name(external.table)
     if not inspector.has_table(name, schema=schema):
-        raise TableError(f"no such table {wanted.table!r}{_alike(inspector, name, schema)}")
-    there = [found["name"] for found in inspector.get_columns(name, schema=schema)]
-    for one in columns:
-        if one.name not in there:
-            names = ", ".join(repr(found) for found in there)
-            raise TableError(f"{wanted.name}: no column {one.name!r}; its columns are {names}")
+        raise TableError(f"{external.name}: not found{_suggestion(inspector, name, schema)}")
+    existing = [described["name"] for described in inspector.get_columns(name, schema=schema)]
+    for required in columns:
+        if required.name not in existing:
+            names = ", ".join(map(repr, existing))
+            raise TableError(f"{external.name}: column {required.name!r} not found; choose from {names}")
     return table(name, *columns, schema=schema)
 
 
-def _typed(connection: Connection, source: FromClause, wanted: ExternalTable) -> TypeEngine[Any]:
-    """Give the source's key its type and return that: the one that the database gives a copy of the column.
+def _set_key_type(connection: Connection, source: FromClause, external: ExternalTable) -> TypeEngine[Any]:
+    """Set the type of the source's key, and return it.
 
-    This way a query's columns are known, too, with their lengths and collations.
+    The type is the one that the database gives a copy of the column. So a query's columns have types too, with their
+    lengths and collations.
     """
-    connection.execute(CreateTableAs(select(source).where(false()), _ASIDE, temporary=True))
-    types = {found["name"]: found["type"] for found in inspect(connection).get_columns(_ASIDE)}
-    Table(_ASIDE, MetaData()).drop(connection)
-    key = types[wanted.key]
+    connection.execute(CreateTableAs(select(source).where(false()), _TEMPORARY_TABLE, temporary=True))
+    described = inspect(connection).get_columns(_TEMPORARY_TABLE)
+    types = {column["name"]: column["type"] for column in described}
+    Table(_TEMPORARY_TABLE, MetaData()).drop(connection)
+    key = types[external.key]
     if connection.dialect.name == "sqlite":
-        return _Declared("BLOB" if isinstance(key, NullType) else key.compile(connection.dialect))
+        return _DeclaredType("BLOB" if isinstance(key, NullType) else key.compile(connection.dialect))
     if isinstance(key, NullType):
-        raise TableError(f"{wanted.name}: column {wanted.key!r} is of a type that is not known; cast it in a --query")
-    if not _may_be_text(types[wanted.text]):
-        kind = types[wanted.text].compile(connection.dialect)
-        raise TableError(f"{wanted.name}: column {wanted.text!r} holds {kind}, where text is expected")
-    source.c[wanted.key].type = key
+        raise TableError(f"{external.name}: column {external.key!r} has an unknown type; cast it in a --query")
+    if not _may_hold_text(types[external.text]):
+        kind = types[external.text].compile(connection.dialect)
+        raise TableError(f"{external.name}: column {external.text!r} holds {kind}; it must hold text")
+    source.c[external.key].type = key
     return key
 
 
-class _Declared(UserDefinedType[Any]):
-    """A type of SQLite as it is declared: values have types there, and are passed back as they came."""
+class _DeclaredType(UserDefinedType[Any]):
+    """A type of SQLite under its declared name. In SQLite each value has a type, and is passed on unchanged."""
 
     cache_ok = True
 
@@ -149,12 +158,12 @@ class _Declared(UserDefinedType[Any]):
         self.declared = declared
 
     def get_col_spec(self, **_: Any) -> str:
-        """Return what stands in CREATE TABLE."""
+        """Return the type in CREATE TABLE."""
         return self.declared
 
 
 def labels_table(name: str, schema: str | None, key: Column[Any]) -> Table:
-    """Describe a table of labels by that key."""
+    """Return a table of labels with that key."""
     return Table(
         name,
         MetaData(),
@@ -174,50 +183,57 @@ def labels_table(name: str, schema: str | None, key: Column[Any]) -> Table:
     )
 
 
-def _check_labels(inspector: Inspector, pair: Pair) -> None:
+def _check_labels(inspector: Inspector, pair: TablePair) -> None:
     name, schema = pair.labels.name, pair.labels.schema
-    there = {found["name"] for found in inspector.get_columns(name, schema=schema)}
-    if lacking := [column.name for column in pair.labels.columns if column.name not in there]:
-        names = ", ".join(map(repr, lacking))
+    existing = {described["name"] for described in inspector.get_columns(name, schema=schema)}
+    if missing := [column.name for column in pair.labels.columns if column.name not in existing]:
+        names = ", ".join(map(repr, missing))
         raise TableError(
-            f"table {pair.labels.fullname!r} is not one of labels: no column {names}; name another by --out"
+            f"table {pair.labels.fullname!r}: not a table of labels, column {names} not found; name another with --out"
         )
     key = pair.label_key.key or ""
     if not _is_unique(inspector, name, schema, key):
-        raise TableError(f"table {pair.labels.fullname!r} is not one of labels: its {key!r} is no primary key")
+        raise TableError(
+            f"table {pair.labels.fullname!r}: not a table of labels, {key!r} must be its primary key; "
+            "name another with --out"
+        )
 
 
 def _is_unique(inspector: Inspector, name: str, schema: str | None, key: str) -> bool:
-    """Say whether a constraint or a whole index makes the column unique."""
+    """Return whether a constraint, or an index over all rows, makes the column unique."""
     indexes = inspector.get_indexes(name, schema=schema)
-    whole = [one for one in indexes if one["unique"] and not one.get("dialect_options", {}).get("postgresql_where")]
-    found = [
+    unique_column_lists = [
         inspector.get_pk_constraint(name, schema=schema)["constrained_columns"],
-        *(one["column_names"] for one in inspector.get_unique_constraints(name, schema=schema)),
-        *(one["column_names"] for one in whole),
+        *(constraint["column_names"] for constraint in inspector.get_unique_constraints(name, schema=schema)),
+        *(
+            index["column_names"]
+            for index in indexes
+            if index["unique"] and not index.get("dialect_options", {}).get("postgresql_where")
+        ),
     ]
-    return [key] in found
+    return [key] in unique_column_lists
 
 
-def _may_be_text(kind: TypeEngine[Any]) -> bool:
+def _may_hold_text(kind: TypeEngine[Any]) -> bool:
     try:
         return kind.python_type is str
-    except NotImplementedError:  # the database's own type: its values will show
+    except NotImplementedError:  # a type of the database's own: each value is checked when it is read
         return True
 
 
-def _named(name: str) -> tuple[str | None, str]:
-    """Return the schema, None for the default one, and the table."""
+def _split_name(name: str) -> tuple[str | None, str]:
+    """Return the schema, None for the default one, and the name of the table."""
     schema, _, table_name = name.rpartition(".")
     return schema or None, table_name
 
 
-def _full(inspector: Inspector, name: str) -> tuple[str | None, str]:
-    schema, table_name = _named(name)
+def _qualified_name(inspector: Inspector, name: str) -> tuple[str | None, str]:
+    schema, table_name = _split_name(name)
     return schema or inspector.default_schema_name, table_name
 
 
-def _alike(inspector: Inspector, name: str, schema: str | None) -> str:
-    there = {found.lower(): found for found in inspector.get_table_names(schema=schema)}
-    alike = [there[found] for found in difflib.get_close_matches(name.lower(), there, 1)]
-    return f"; is {alike[0]!r} meant?" if alike else ""
+def _suggestion(inspector: Inspector, name: str, schema: str | None) -> str:
+    """Return a question that names the table whose name is most similar, or nothing."""
+    tables = {table_name.lower(): table_name for table_name in inspector.get_table_names(schema=schema)}
+    matches = difflib.get_close_matches(name.lower(), tables, 1)
+    return f"; is {tables[matches[0]]!r} meant?" if matches else ""

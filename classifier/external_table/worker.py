@@ -1,8 +1,8 @@
-"""Label a table of somebody else's database, page by page: take, read, label, write, in one transaction each.
+"""Label an external table page by page; each page is claimed, read, labelled and written in one transaction.
 
-Whatever is killed leaves whole pages. No transaction spans that database and ours, so the champion is
-asked for after each page was read: a model that is no longer champion stops before it can replace labels
-of the new one.
+A worker that is killed leaves complete pages. No transaction spans the external database and ours. So the worker reads
+who is champion after it has read a page, and a model that is no longer champion stops before it replaces labels of the
+new one.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from sqlalchemy.exc import SQLAlchemyError
 from classifier.articles import Model
 from classifier.exceptions import SourceUnavailableError, TableError
 from classifier.external_table import statements
-from classifier.external_table.statements import Key, Label, Pair, RowsClaimedError, Span, TextRow
+from classifier.external_table.statements import Key, Label, RowsClaimedError, Span, TablePair, TextRow
 from classifier.inference import bisection
 from classifier.inference.bisection import TextLabeller
 from classifier.store import connections, external_databases, model_rows, urls
 
-_CHARACTERS = 16 * 2**20  # of a page's texts that are in memory, and one text more
+_MAX_CHARACTERS = 16 * 2**20  # of a page's texts in memory, plus the last text
 
-_ATTEMPTS = 10
-"""Times that a page is tried which somebody else keeps writing, and that stays as it is, before it is an error."""
+_MAX_ATTEMPTS = 10
+"""Attempts to write the same rows while another process keeps writing them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalConnection:
-    """Their database, with one line for whatever is wrong with it; `name` is what is asked of it."""
+    """The external database, whose errors become one line; `name` is the table's or query's name in messages."""
 
     database: Engine
     name: str
 
     @contextmanager
     def transaction(self, **options: Any) -> Iterator[Connection]:
-        """Open a transaction; `options` are a connection's.
+        """Open a transaction; `options` are execution options of the connection.
 
         Raises:
             SourceUnavailableError: the database does not answer.
-            TableError: it refuses what it is asked.
+            TableError: the database refuses a statement.
         """
         try:
             with self.database.connect().execution_options(**options) as connection, connection.begin():
@@ -60,7 +60,7 @@ class ExternalConnection:
 
 @dataclass(frozen=True, slots=True)
 class ExternalTableProgress:
-    """What a worker did. `replaced` says that it stopped because its model is no longer champion."""
+    """The work of one worker. `replaced` is true if it stopped because its model is no longer the champion."""
 
     labelled: int = 0
     dead: int = 0
@@ -69,158 +69,161 @@ class ExternalTableProgress:
 
     @property
     def rows(self) -> int:
-        """All that got a label, or the reason why they have none."""
+        """The rows that got a label, or a reason for having none."""
         return self.labelled + self.dead
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """The keys of a page, in order, and what came of it; without keys there is nothing more.
+    """The keys of a page, in order, and its outcome. A page without keys is the end of the table.
 
-    `missed` says that another worker holds them, `error` that it wrote them first.
+    `skipped` is true if another worker holds the page; `error` is set if another worker wrote the rows first.
     """
 
     keys: Sequence[Key]
-    looked_at: int = 0
+    rows_read: int = 0
     labelled: int = 0
     dead: int = 0
-    missed: bool = False
+    skipped: bool = False
     error: RowsClaimedError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalTableWorker:
-    """One model at work on one table; with `refresh` it looks at rows that have their label, too."""
+    """Labels one table with one model. With `refresh`, rows that have a label are read too.
 
-    ours: Engine
-    theirs: ExternalConnection
-    pair: Pair
+    `database` is this package's own database, `external` the one of the table.
+    """
+
+    database: Engine
+    external: ExternalConnection
+    pair: TablePair
     model: Model
-    labels: TextLabeller
+    labeller: TextLabeller
     refresh: bool = False
     page_size: int = 512
 
-    def waiting(self) -> int:
-        """Count the rows to look at."""
-        with self.theirs.transaction() as connection:
+    def count_waiting(self) -> int:
+        """Count the rows to read."""
+        with self.external.transaction() as connection:
             return statements.count_unlabelled(connection, self.pair, self._span(None))
 
     def work(
         self, *, limit: int | None = None, on_page: Callable[[int], None] = lambda _: None
     ) -> ExternalTableProgress:
-        """Label until nothing is left, `limit` rows are done, or the model is no longer the champion.
+        """Label until nothing is left, `limit` rows are labelled, or the model is no longer the champion.
 
-        Pages that another worker holds are passed over, and looked at again at the end, in case it died.
-        `on_page` is told how many rows each committed page had.
+        Pages that another worker holds are skipped, and read again at the end, in case that worker died. `on_page`
+        receives the number of rows of each committed page.
         """
-        started, done = time.monotonic(), ExternalTableProgress()
+        started, progress = time.monotonic(), ExternalTableProgress()
         after, wait = None, False
-        missed: list[Key] = []  # where the first page of another worker begins
-        while limit is None or done.rows < limit:
-            rest = self.page_size if limit is None else min(self.page_size, limit - done.rows)
-            page = self._page(after, rest, wait=wait)
-            if page is None or not (page.keys or missed):
-                return ExternalTableProgress(
-                    done.labelled, done.dead, time.monotonic() - started, replaced=page is None
-                )
+        skipped_after: list[Key] = []  # the key before the first page that was skipped, if there is one
+        while limit is None or progress.rows < limit:
+            size = self.page_size if limit is None else min(self.page_size, limit - progress.rows)
+            page = self._label_page(after, size, wait=wait)
+            if page is None or not (page.keys or skipped_after):
+                return replace(progress, seconds=time.monotonic() - started, replaced=page is None)
             if not page.keys:
-                after, wait, missed = missed[0], True, []
+                after, wait, skipped_after = skipped_after[0], True, []
                 continue
-            if page.missed and not missed:
-                missed = [after]
-            done = ExternalTableProgress(done.labelled + page.labelled, done.dead + page.dead)
-            on_page(page.looked_at)
+            if page.skipped and not skipped_after:
+                skipped_after = [after]
+            progress = ExternalTableProgress(progress.labelled + page.labelled, progress.dead + page.dead)
+            on_page(page.rows_read)
             after = page.keys[-1]
-        return ExternalTableProgress(done.labelled, done.dead, time.monotonic() - started)
+        return replace(progress, seconds=time.monotonic() - started)
 
-    def _page(self, after: Key, size: int, *, wait: bool) -> _Page | None:
-        """Label the page above a key; None if the model turned out not to be the champion any more."""
-        tried: Sequence[Key] = ()
-        times = 0
+    def _label_page(self, after: Key, size: int, *, wait: bool) -> _Page | None:
+        """Label the page above a key; return None if the model is no longer the champion."""
+        last_keys: Sequence[Key] = ()
+        attempts = 0
         while True:
-            page = self._try(after, size, wait=wait)
+            page = self._try_page(after, size, wait=wait)
             if page is None or page.error is None:
                 return page
-            times = times + 1 if page.keys == tried else 0
-            tried = page.keys
-            if times == _ATTEMPTS:
+            attempts = attempts + 1 if page.keys == last_keys else 0
+            last_keys = page.keys
+            if attempts == _MAX_ATTEMPTS:
                 reason = external_databases.first_line(page.error.__cause__ or page.error)
                 raise TableError(f"{self.pair.labels.fullname}: labels cannot be written ({reason})") from page.error
 
-    def _try(self, after: Key, size: int, *, wait: bool) -> _Page | None:
+    def _try_page(self, after: Key, size: int, *, wait: bool) -> _Page | None:
         keys: list[Key] = []
         try:
-            with self.theirs.transaction() as connection:
+            with self.external.transaction() as connection:
                 keys = statements.next_keys(connection, self.pair, self._span(after), size)
                 if not keys:
                     return _Page(keys)
                 if not statements.claim_rows(connection, self.pair, keys[0], wait=wait):
-                    return _Page(keys, missed=True)
+                    return _Page(keys, skipped=True)
                 rows = statements.read_rows(connection, self.pair, keys, self._span(after))
-                if not self._is_champion():  # asked after the read, which saw all labels of former champions
+                if not self._is_champion():  # read after the page, which shows all labels of former champions
                     return None
-                looked_at, labels = 0, list[Label]()
-                for some in _in_parts(rows):
-                    looked_at += len(some)
-                    labels += self._labels([row for row in some if self._is_due(row)])
+                rows_read, labels = 0, list[Label]()
+                for slice_of_rows in _slices(rows):
+                    rows_read += len(slice_of_rows)
+                    labels += self._label_rows([row for row in slice_of_rows if self._needs_label(row)])
                 statements.write_labels(connection, self.pair, self.model.name, labels)
         except RowsClaimedError as error:
             return _Page(keys, error=error)
         dead = sum(label.error is not None for label in labels)
-        return _Page(keys, looked_at, len(labels) - dead, dead)
+        return _Page(keys, rows_read, len(labels) - dead, dead)
 
     def _span(self, after: Key) -> Span:
-        return Span(self.model.name, after, all=self.refresh)
+        return Span(self.model.name, after, include_labelled=self.refresh)
 
     def _is_champion(self) -> bool:
-        with connections.translate_errors(self.ours), self.ours.connect() as connection:
+        with connections.translate_errors(self.database), self.database.connect() as connection:
             return model_rows.is_champion(connection, self.model.id)
 
-    def _is_due(self, row: TextRow) -> bool:
+    def _needs_label(self, row: TextRow) -> bool:
         return row.model != self.model.name or row.text_hash != statements.text_hash(row.text)
 
-    def _labels(self, rows: Sequence[TextRow]) -> list[Label]:
-        """Label rows, in their order; what has no text, or breaks the model, gets the reason instead."""
+    def _label_rows(self, rows: Sequence[TextRow]) -> list[Label]:
+        """Return the rows' labels, in their order; a row without a text, or that breaks the model, gets a reason."""
         outcomes: dict[Key, NDArray[np.float32] | str] = {
             row.key: reason for row in rows if (reason := _unusable(row.text)) is not None
         }
         if usable := [row for row in rows if row.key not in outcomes]:
-            found = bisection.label(self.labels, usable)
-            outcomes |= {one.article.key: one.reason for one in found.broken}
-            outcomes |= {row.key: values for row, values in zip(found.articles, found.probabilities, strict=True)}
+            batch = bisection.label_articles(self.labeller, usable)
+            outcomes |= {failed.article.key: failed.reason for failed in batch.failed}
+            outcomes |= {row.key: values for row, values in zip(batch.articles, batch.probabilities, strict=True)}
         return [self._label(row, outcomes[row.key]) for row in rows]
 
-    def _label(self, row: TextRow, found: NDArray[np.float32] | str) -> Label:
-        if isinstance(found, str):
-            return Label(_written(row), None, None, None, found)
-        values = [float(str(value)) for value in found]  # the shortest numbers that stand for these bits
-        best = int(found.argmax())
+    def _label(self, row: TextRow, outcome: NDArray[np.float32] | str) -> Label:
+        if isinstance(outcome, str):
+            return Label(_without_text(row), None, None, None, outcome)
+        values = [float(str(value)) for value in outcome]  # the shortest decimals with these bits
+        best = int(outcome.argmax())
         categories = self.model.categories
-        return Label(_written(row), categories[best], values[best], dict(zip(categories, values, strict=True)), None)
+        return Label(
+            _without_text(row), categories[best], values[best], dict(zip(categories, values, strict=True)), None
+        )
 
 
-def _in_parts(rows: Iterator[TextRow]) -> Iterator[list[TextRow]]:
-    """Yield a page's rows in lists of a bounded number of characters, which go through the model together."""
-    some: list[TextRow] = []
+def _slices(rows: Iterator[TextRow]) -> Iterator[list[TextRow]]:
+    """Yield a page's rows in lists of a bounded number of characters, which are labelled together."""
+    slice_of_rows: list[TextRow] = []
     size = 0
     for row in rows:
-        some.append(row)
+        slice_of_rows.append(row)
         size += len(row.text) if isinstance(row.text, str) else 0
-        if size > _CHARACTERS:
-            yield some
-            some, size = [], 0
-    yield some
+        if size > _MAX_CHARACTERS:
+            yield slice_of_rows
+            slice_of_rows, size = [], 0
+    yield slice_of_rows
 
 
-def _written(row: TextRow) -> TextRow:
-    """Return what is written of a row: the hash of its text in place of the text."""
+def _without_text(row: TextRow) -> TextRow:
+    """Return the row with the hash of its text in place of the text."""
     return replace(row, text=None, text_hash=statements.text_hash(row.text))
 
 
 def _unusable(text: Any) -> str | None:
-    """Return why a value cannot be labelled, None where it can."""
+    """Return why a value cannot be labelled, or None if it can."""
     if text is None:
         return "the text is NULL"
     if not isinstance(text, str):
-        return f"the text is of type {type(text).__name__}, where a string is expected"
+        return f"the text is of type {type(text).__name__}; it must be a string"
     return None if text.strip() else "the text is empty"

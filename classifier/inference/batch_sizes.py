@@ -1,13 +1,12 @@
-"""How many rows a batch has: measured once on a machine, and kept.
+"""The number of rows in a batch: measured once a machine, and then kept in the home folder.
 
-A larger batch costs less a word piece, since the weights are read once for all its rows, up to where what
-lies between two layers leaves the cache; and the last batch of a bucket holds padding where no text is
-left. Where they balance depends on the processor and the model, so a few batches are timed. What was found
-is kept in the home, because the same text has to get the same bits the next time too.
+A larger batch costs less a word piece, because the weights are read once for all its rows, until the data between two
+layers no longer fits into the cache. But the last batch of a bucket has padding rows. The best size depends on the
+processor and the model, so a few batches are timed. The result is kept, because the same text must get the same bits
+the next time too.
 
-How many rows a batch has may change the bits of each: it is the engine that decides in which order it adds
-up. Whether it does is tried, for every bucket, and where it does not, what a bucket leaves takes a smaller
-batch than a full one: on R8 in pages of 2,048, a tenth of what is computed.
+The number of rows may change the bits of each row: the engine decides in which order it adds up. This is tested for
+every bucket. If the bits do not change, the last batch of a bucket may have fewer rows than the others.
 """
 
 from __future__ import annotations
@@ -27,40 +26,42 @@ import numpy as np
 from classifier import atomic_files
 from classifier.exceptions import SettingsError
 from classifier.inference.engines import InferenceEngine
-from classifier.model.checkpoint import EncoderShape
 
 log = logging.getLogger(__name__)
 
 FILE = "batch_sizes.json"
 
 WIDTHS = (64, 128, 256, 512)
-"""Widths that are timed; a bucket between two takes the size of the wider one."""
+"""Widths that are timed. A bucket between two of them uses the size of the wider one."""
 
 CANDIDATES = (512, 1024, 2048, 4096)
-"""Word pieces a batch, padding included, that are tried first; while the most of them are best, twice as many."""
+"""Word pieces a batch, padding included, that are tried first. While the largest is the best, it is doubled."""
 
-LARGEST = 65_536
-"""Word pieces a batch at most: on a GPU it is memory that ends it."""
+MAX_TOKENS = 65_536
+"""Largest number of word pieces in a batch; on a GPU, memory is the limit."""
 
-TEXTS_A_BUCKET = 64
-"""Texts of one bucket that a page is taken to hold: what padding rows are weighed against."""
+TEXTS_PER_BUCKET = 64
+"""Assumed number of texts of a bucket in a page, for the cost of padding rows."""
 
 STEPS = 4
-"""Sizes that the last batch of a bucket may have: each is a shape of its own, with its own kernels."""
+"""Numbers of rows that the last batch of a bucket may have. Each is another shape, with kernels of its own."""
 
-_RUNS = 5
-_AS_GOOD = 1.03  # times the best one's cost: what timing cannot tell apart
+_REPEATS = 5
+_TOLERANCE = 1.03  # relative cost up to which timing cannot tell two sizes apart
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSizes:
-    """Word pieces a batch: pairs of a width and the size for buckets up to it, by width.
+    """Word pieces a batch.
 
-    `short` says that a row's bits do not depend on how many there are: then the last batch may have fewer.
+    Attributes:
+        tokens: Pairs of a width and the size for buckets up to that width, by width.
+        allows_fewer_rows: Whether a row's bits do not depend on the number of rows. If so, the last batch of a bucket
+            may have fewer rows.
     """
 
     tokens: tuple[tuple[int, int], ...]
-    short: bool = False
+    allows_fewer_rows: bool = False
 
     @classmethod
     def fixed(cls, tokens: int) -> BatchSizes:
@@ -68,96 +69,98 @@ class BatchSizes:
         return cls(((0, tokens),))
 
     def rows(self, width: int) -> int:
-        """Return the rows of a bucket's batches, at least one."""
+        """Return the rows of a bucket's batches, at least 1."""
         tokens = next((tokens for up_to, tokens in self.tokens if width <= up_to), self.tokens[-1][1])
         return max(1, tokens // width)
 
     def rows_for(self, width: int, texts: int) -> int:
-        """Return the rows of a batch of so many texts, at most the bucket's."""
-        if not self.short:
+        """Return the rows of a batch that holds `texts`, at most `rows(width)`."""
+        if not self.allows_fewer_rows:
             return self.rows(width)
         return next(rows for rows in self.steps(width) if rows >= texts)
 
     def steps(self, width: int) -> list[int]:
-        """Return the rows that a bucket's batches may have where they may have fewer, full ones last."""
+        """Return the allowed numbers of rows in ascending order; the last is that of a full batch."""
         full = self.rows(width)
         return sorted({-(-full * step // STEPS) for step in range(1, STEPS + 1)})
 
 
-COMMON = BatchSizes.fixed(1024)
-"""What is taken where nothing is kept: within some percent of the best on the machines that were measured."""
+DEFAULT_SIZES = BatchSizes.fixed(1024)
+"""Sizes where none are kept; within some percent of the best on the machines that were measured."""
 
 
-def of_machine(home: Path, engine: InferenceEngine, shape: EncoderShape, widths: Sequence[int]) -> BatchSizes:
-    """Return the sizes that were measured for such a model on this machine; measure them if none were.
+def read_or_measure(home: Path, engine: InferenceEngine, widths: Sequence[int]) -> BatchSizes:
+    """Return the sizes that were measured for such a model on this machine; measure them the first time.
 
-    `widths` are those of its buckets, in order. Of several workers that start at once, the first measures while the
-    others wait, and all get the same.
+    `widths` are those of the model's buckets, in ascending order. If several workers start at once, the first measures
+    while the others wait, and all get the same sizes.
 
     Raises:
-        SettingsError: the home cannot be written, or the file in it is damaged.
+        SettingsError: the home folder cannot be written, or the file in it is damaged.
     """
-    path, key = home / FILE, _key(engine, shape, widths[-1])
+    path, key = home / FILE, _key(engine, widths[-1])
     try:
         with _locked(path):
-            known = _read(path)
-            if key not in known:
-                known[key] = asdict(measure(engine, shape.vocab_size, widths))
-                atomic_files.write(path, json.dumps(known, indent=2).encode())
-            found = known[key]
-            return BatchSizes(tuple((int(width), int(tokens)) for width, tokens in found["tokens"]), found["short"])
+            kept = _read(path)
+            if key not in kept:
+                kept[key] = asdict(measure(engine, widths))
+                atomic_files.write(path, json.dumps(kept, indent=2).encode())
+            entry = kept[key]
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written ({error}); measured batch sizes are kept there") from error
+    return BatchSizes(tuple((int(width), int(tokens)) for width, tokens in entry["tokens"]), entry["allows_fewer_rows"])
 
 
-def measure(engine: InferenceEngine, vocabulary: int, widths: Sequence[int]) -> BatchSizes:
-    """Time batches, and try whether smaller ones give the same bits: some seconds."""
+def measure(engine: InferenceEngine, widths: Sequence[int]) -> BatchSizes:
+    """Time batches, and test whether batches with fewer rows give the same bits; this takes some seconds."""
     started = time.perf_counter()
     sizes = calibrate(engine, widths[-1])
-    sizes = replace(sizes, short=_same_bits(engine, vocabulary, sizes, widths))
+    sizes = replace(sizes, allows_fewer_rows=_gives_same_bits(engine, sizes, widths))
     seconds = round(time.perf_counter() - started, 1)
-    log.info("measured batch sizes in %s s: %s, short ones too: %s", seconds, dict(sizes.tokens), sizes.short)
+    log.info(
+        "measured batch sizes in %s s: %s; fewer rows allowed: %s", seconds, dict(sizes.tokens), sizes.allows_fewer_rows
+    )
     return sizes
 
 
-def calibrate(engine: InferenceEngine, longest: int, *, candidates: Sequence[int] = CANDIDATES) -> BatchSizes:
-    """Time batches of up to `longest` word pieces a row."""
-    widths = [width for width in WIDTHS if width <= longest] or [longest]
+def calibrate(engine: InferenceEngine, max_width: int, *, candidates: Sequence[int] = CANDIDATES) -> BatchSizes:
+    """Return the cheapest size for each timed width up to `max_width` word pieces."""
+    widths = [width for width in WIDTHS if width <= max_width] or [max_width]
     return BatchSizes(tuple((width, _cheapest(engine, width, candidates)) for width in widths))
 
 
 def _cheapest(engine: InferenceEngine, width: int, candidates: Sequence[int]) -> int:
-    """Return the smallest of the sizes that are as cheap as any."""
+    """Return the smallest of the sizes that cost no more than the cheapest, within the tolerance."""
     rows = {tokens: max(1, tokens // width) for tokens in candidates}
     seconds = _seconds(engine, sorted(set(rows.values())), width)
-    costs = {tokens: seconds[count] / count * (1 + count / (2 * TEXTS_A_BUCKET)) for tokens, count in rows.items()}
-    found = min(tokens for tokens, cost in costs.items() if cost <= _AS_GOOD * min(costs.values()))
-    return _cheapest(engine, width, (found, 2 * found)) if max(candidates) == found < LARGEST else found
+    costs = {tokens: seconds[count] / count * (1 + count / (2 * TEXTS_PER_BUCKET)) for tokens, count in rows.items()}
+    best = min(tokens for tokens, cost in costs.items() if cost <= _TOLERANCE * min(costs.values()))
+    return _cheapest(engine, width, (best, 2 * best)) if max(candidates) == best < MAX_TOKENS else best
 
 
 def _seconds(engine: InferenceEngine, counts: Sequence[int], width: int) -> dict[int, float]:
-    """Time batches of so many rows, in turn; the least of a few, since whatever else runs only adds to it."""
-    taken: dict[int, list[float]] = {count: [] for count in counts}
-    for run in range(1 + _RUNS):
+    """Return the seconds of a batch for each number of rows: the minimum of a few, since other load only adds."""
+    timings: dict[int, list[float]] = {count: [] for count in counts}
+    for repeat in range(1 + _REPEATS):
         for count in counts:
             batch = np.ones((count, width), dtype=np.int32)
             start = time.perf_counter()
             engine.probabilities(batch, batch)
-            if run:  # a shape's first batch also makes its kernels
-                taken[count].append(time.perf_counter() - start)
-    return {count: min(several) for count, several in taken.items()}
+            if repeat:  # the first batch of a shape also compiles its kernels
+                timings[count].append(time.perf_counter() - start)
+    return {count: min(seconds) for count, seconds in timings.items()}
 
 
-def _same_bits(engine: InferenceEngine, vocabulary: int, sizes: BatchSizes, widths: Sequence[int]) -> bool:
-    """Say whether rows get the same bits in every smaller batch that labelling could put them in.
+def _gives_same_bits(engine: InferenceEngine, sizes: BatchSizes, widths: Sequence[int]) -> bool:
+    """Return whether rows get the same bits in every smaller batch that labelling could put them in.
 
-    Seen on random rows of random lengths, it is no proof: but which kernels run, and in which order they add
-    up, depends on the shape alone.
+    Random rows of random lengths are no proof. But the shape alone decides which kernels run, and in which order they
+    add up.
     """
     generator = np.random.default_rng(1)
     for width in widths:
         *fewer, full = sizes.steps(width)
-        tokens = generator.integers(vocabulary, size=(full, width), dtype=np.int32)
+        tokens = generator.integers(engine.shape.vocab_size, size=(full, width), dtype=np.int32)
         mask = (np.arange(width) < generator.integers(1, width + 1, size=(full, 1))).astype(np.int32)
         expected = engine.probabilities(tokens, mask)
         for rows in fewer:
@@ -166,14 +169,14 @@ def _same_bits(engine: InferenceEngine, vocabulary: int, sizes: BatchSizes, widt
     return True
 
 
-def _key(engine: InferenceEngine, shape: EncoderShape, longest: int) -> str:
-    sizes = " ".join(f"{name}={size}" for name, size in asdict(shape).items() if name != "vocab_size")
-    return f"{engine.device}; {engine.name} {engine.precision}; {sizes}; up to {longest}"
+def _key(engine: InferenceEngine, max_width: int) -> str:
+    sizes = " ".join(f"{name}={size}" for name, size in asdict(engine.shape).items() if name != "vocab_size")
+    return f"{engine.device}; {engine.name} {engine.dtype}; {sizes}; up to {max_width}"
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[str]]:
-    """Hold the file's lock, which goes with the process."""
+    """Hold a lock for the file; the operating system releases it if the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -182,11 +185,11 @@ def _locked(path: Path) -> Iterator[IO[str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise SettingsError(f"{path}: not JSON ({error}); delete it, and the sizes are measured again") from error
-    if not isinstance(known, dict):
+    if not isinstance(content, dict):
         raise SettingsError(f"{path}: not a JSON object; delete it, and the sizes are measured again")
-    return known
+    return content

@@ -1,6 +1,6 @@
-"""Label a page, and find by halving it the articles that break the model.
+"""Label a batch of articles, and find the articles that break the model by halving the batch.
 
-A fault of the machine (no memory, no device, no file) or of the whole model is never blamed on an article.
+An article is never blamed for a fault of the machine (memory, device, files) or of the model itself.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from classifier.articles import Probabilities
 
 FAULTS = (MemoryError, OSError)
-"""What the machine does, whatever it was asked."""
+"""Errors of the machine, whichever text the model was given."""
 
-_QUOTED = 16  # characters of a text that a line may not repeat
+_MAX_QUOTED = 16  # characters of a text that an error message may not repeat
 
 
 class HasText(Protocol):
-    """An article of ours, or a row of somebody else's table."""
+    """An article of this database, or a row of an external table."""
 
     @property
     def text(self) -> Any:
@@ -31,13 +31,13 @@ A = TypeVar("A", bound=HasText)
 
 
 class TextLabeller(Protocol):
-    """What turns texts into probabilities, in two steps for two threads: see `classifier.inference.labeller`."""
+    """An object that turns texts into probabilities, in two steps for two threads: see `Labeller`."""
 
     def prepare(self, texts: Sequence[str]) -> Any:
-        """Tokenise; may run while another page is in `run`."""
+        """Tokenize texts; may run in one thread while `run` computes other texts in another."""
 
     def run(self, prepared: Any) -> Probabilities:
-        """Return shape (texts, categories), in the texts' order."""
+        """Return the probabilities in the texts' order, shape (texts, categories)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,64 +50,63 @@ class FailedArticle(Generic[A]):
 
 @dataclass(frozen=True, slots=True)
 class LabelledBatch(Generic[A]):
-    """A page's outcome; `probabilities` has a row for each of `articles`."""
+    """The articles that were labelled, with a row of `probabilities` each, and those that were not."""
 
     articles: Sequence[A]
     probabilities: Probabilities
-    broken: tuple[FailedArticle[A], ...] = ()
+    failed: tuple[FailedArticle[A], ...] = ()
 
 
-def prepare(labels: TextLabeller, articles: Sequence[HasText]) -> Any | None:
-    """Tokenise a page, or return None where an article breaks that: `label` will find it."""
+def prepare_articles(labeller: TextLabeller, articles: Sequence[HasText]) -> Any | None:
+    """Tokenize a batch; return None if an article breaks the tokenizer: `label_articles` then finds it."""
     try:
-        return labels.prepare([article.text for article in articles])
+        return labeller.prepare([article.text for article in articles])
     except FAULTS:
         raise
     except Exception:  # noqa: BLE001 - whatever the tokenizer raises, one article is the cause
         return None
 
 
-def label(labels: TextLabeller, articles: Sequence[A], prepared: Any | None = None) -> LabelledBatch[A]:
-    """Return the page's probabilities, less those of the articles that break the model."""
+def label_articles(labeller: TextLabeller, articles: Sequence[A], prepared: Any | None = None) -> LabelledBatch[A]:
+    """Return the batch's probabilities, without those of the articles that break the model."""
     try:
-        ready = labels.prepare([article.text for article in articles]) if prepared is None else prepared
-        return LabelledBatch(articles, labels.run(ready))
+        ready = labeller.prepare([article.text for article in articles]) if prepared is None else prepared
+        return LabelledBatch(articles, labeller.run(ready))
     except FAULTS:
         raise
     except Exception as error:  # noqa: BLE001 - whatever the engine raises, one article is the cause
         if len(articles) == 1:
-            _ask_for_a_harmless_text(labels, articles[0])
-            return LabelledBatch(
-                [], np.empty((0, 0), np.float32), (FailedArticle(articles[0], _reason(error, articles[0].text)),)
-            )
+            _label_harmless_text(labeller, articles[0])
+            failed = FailedArticle(articles[0], _reason(error, articles[0].text))
+            return LabelledBatch([], np.empty((0, 0), np.float32), (failed,))
     half = len(articles) // 2
-    return _joined(label(labels, articles[:half]), label(labels, articles[half:]))
+    return _joined(label_articles(labeller, articles[:half]), label_articles(labeller, articles[half:]))
 
 
-def _ask_for_a_harmless_text(labels: TextLabeller, article: HasText) -> None:
-    """Raise what the model raises for any text, so that no article is blamed for it.
+def _label_harmless_text(labeller: TextLabeller, article: HasText) -> None:
+    """Label a text that cannot be at fault, and so raise what the model raises for every text.
 
-    The text is as long in word pieces as the article's at least: longer batches may lack memory alone.
+    The text has at least as many word pieces as the article, because only long batches may exhaust the memory.
     """
-    labels.run(labels.prepare(["a" + " a" * (len(article.text) // 2)]))
+    labeller.run(labeller.prepare(["a" + " a" * (len(article.text) // 2)]))
 
 
 def _joined(first: LabelledBatch[A], second: LabelledBatch[A]) -> LabelledBatch[A]:
-    broken = (*first.broken, *second.broken)
-    parts = [found for found in (first, second) if found.articles]
-    if not parts:
-        return LabelledBatch([], np.empty((0, 0), np.float32), broken)
-    articles = [article for found in parts for article in found.articles]
-    return LabelledBatch(articles, np.concatenate([found.probabilities for found in parts]), broken)
+    failed = (*first.failed, *second.failed)
+    halves = [half for half in (first, second) if half.articles]
+    if not halves:
+        return LabelledBatch([], np.empty((0, 0), np.float32), failed)
+    articles = [article for half in halves for article in half.articles]
+    return LabelledBatch(articles, np.concatenate([half.probabilities for half in halves]), failed)
 
 
 def _reason(error: Exception, text: str) -> str:
-    """Return the error's first line, or its kind alone where the line quotes the article's text.
+    """Return the error's class and first line, or only the class if the line quotes the article's text.
 
-    It is what every database can keep: without NUL and halves of characters.
+    NUL and unpaired surrogates are removed, because databases cannot store them.
     """
     line = (str(error).replace("\0", "").splitlines() or [""])[0][:500].encode(errors="replace").decode()
-    width = min(_QUOTED, len(text))
+    width = min(_MAX_QUOTED, len(text))
     if any(line[start : start + width] in text for start in range(len(line) - width + 1)):
-        line = "(what it says quotes the text)"
+        line = "(the message quotes the text)"
     return f"{type(error).__name__}: {line}"

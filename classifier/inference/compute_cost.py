@@ -1,12 +1,10 @@
-"""How much a model computes for a text, from the shapes of its matrix products.
+"""The number of operations that a model computes for a text, from the shapes of its matrix products.
 
-It is what the gate compares. The time that the same products take depends on what else the machine does: one model
-was measured at 94 and at 30 articles a second within 40 minutes. Two measurements in turn, a few minutes long, would
-vary less, and still vary. The products of labelling's graph follow from the weights' shapes, the model's longest
-input and its chunks, so this figure is the same on every machine and in every run.
+The gate compares this number, because time depends on what else the machine does. The products follow from the sizes
+of the weights, the model's longest input and its chunks, so the number is the same on every machine and in every run.
 
-Not counted is what takes little of the time: embeddings, softmax, layer norms, and tokenising. Not counted either is
-an ensemble's linear classifier, of which the products are few; counting its words runs beside the network.
+It leaves out what takes little time: embeddings, softmax, layer norms, tokenization, and an ensemble's linear
+classifier.
 """
 
 from __future__ import annotations
@@ -19,9 +17,9 @@ from classifier.model.checkpoint import EncoderShape
 
 
 def gflops(prepared: Prepared, shape: EncoderShape, categories: int) -> NDArray[np.float64]:
-    """Return the 10^9 floating-point operations for each text of a prepared page: (texts,).
+    """Return 10^9 floating-point operations for each text of a prepared page: (texts,).
 
-    A text counts by its own chunks, at their buckets' widths, and not by the padding rows of its batch.
+    A text counts with its own chunks, at their buckets' widths, and without the padding rows of its batch.
     """
     chunks = np.zeros(len(prepared.owners))
     for batch in prepared.batches:
@@ -31,9 +29,9 @@ def gflops(prepared: Prepared, shape: EncoderShape, categories: int) -> NDArray[
 
 
 def _operations(shape: EncoderShape, width: int, categories: int) -> int:
-    """Return the operations of the matrix products for one row of so many tokens.
+    """Return the operations of the matrix products for one row of `width` tokens.
 
-    A product of (n, k) with (k, m) is 2nkm. Of the last layer, only the first token's output is computed.
+    A product of (n, k) with (k, m) has 2nkm operations. In the last layer, only the first token's output is computed.
     """
     dim, hidden = shape.dim, shape.hidden_dim
     keys_and_values = 4 * width * dim**2

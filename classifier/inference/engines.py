@@ -1,4 +1,4 @@
-"""What computes probabilities, and the choice of it for the machine at hand."""
+"""The interface of an inference engine, and the choice of the fastest engine on this machine."""
 
 from __future__ import annotations
 
@@ -8,65 +8,55 @@ from typing import Literal, Protocol
 from classifier.articles import PaddingMask, Probabilities, TokenIds
 from classifier.inference import keras_engine, openvino_engine  # they import their frameworks on use
 from classifier.model import hardware
-from classifier.model.artefact import Artefact
-from classifier.model.checkpoint import Checkpoint
+from classifier.model.checkpoint import EncoderShape
+from classifier.model.fine_tuned import FineTunedModel
 
 log = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "openvino", "keras"]
-Precision = Literal["auto", "f32", "bf16"]
+Dtype = Literal["auto", "f32", "bf16"]
 
 
 class InferenceEngine(Protocol):
-    """A model, ready to be asked.
-
-    `precision` is the number format of the matrix products, "f32", "bf16" or "f16"; probabilities are
-    float32 whatever it is.
-    """
+    """A network that is loaded and computes probabilities."""
 
     @property
     def name(self) -> str:
-        """The engine's name, as `choose` takes it."""
+        """The engine's name, as `choose_engine` takes it."""
 
     @property
-    def precision(self) -> str:
-        """The number format that is really used."""
+    def dtype(self) -> str:
+        """The dtype of the matrix products: "f32", "bf16" or "f16". Probabilities are float32 with each of them."""
 
     @property
     def device(self) -> str:
-        """The processor or the GPU, and with what Keras computes where it is Keras."""
+        """The name of the processor or GPU; for Keras, followed by its backend."""
+
+    @property
+    def shape(self) -> EncoderShape:
+        """The sizes of the encoder."""
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
         """Return each row's probabilities; `tokens` and `mask` are (articles, tokens)."""
 
 
-def choose_engine(artefact: Artefact, *, engine: EngineName = "auto", precision: Precision = "auto") -> InferenceEngine:
-    """Load the model into the engine that is fastest here, or into the one that is named.
+def choose_engine(model: FineTunedModel, *, engine: EngineName = "auto", dtype: Dtype = "auto") -> InferenceEngine:
+    """Build the engine of that name for a model; "auto" is the fastest one on this machine.
 
-    "auto" takes Keras where its backend sees a GPU and OpenVINO otherwise, in the number format that
-    the machine multiplies fastest.
-
-    Raises:
-        EncoderError: the artefact's weights do not fit its `config.json`.
+    With "auto", the engine is Keras if its backend sees a GPU, else OpenVINO, in the dtype that the machine multiplies
+    fastest.
     """
-    return for_checkpoint(artefact.checkpoint(), len(artefact.categories), engine=engine, precision=precision)
-
-
-def for_checkpoint(
-    checkpoint: Checkpoint, categories: int, *, engine: EngineName = "auto", precision: Precision = "auto"
-) -> InferenceEngine:
-    """Choose as `choose` does, for weights that are in memory."""
     name, reason = _pick(engine)
-    chosen = _load(checkpoint, categories, name, precision)
-    values = {"engine": chosen.name, "precision": chosen.precision, "reason": reason}
-    log.info("labelling with %(engine)s in %(precision)s: %(reason)s", values, extra=values)
+    chosen = _build(model, name, dtype)
+    values = {"engine": chosen.name, "dtype": chosen.dtype, "reason": reason}
+    log.info("labelling with %(engine)s in %(dtype)s: %(reason)s", values, extra=values)
     return chosen
 
 
 def _pick(engine: EngineName) -> tuple[str, str]:
     """Return the engine's name and the reason for it."""
     if engine != "auto":
-        return engine, "it was asked for"
+        return engine, "it was requested"
     if not hardware.may_have_gpu():
         return "openvino", "there is no GPU"
     if keras_engine.sees_gpu():
@@ -74,9 +64,9 @@ def _pick(engine: EngineName) -> tuple[str, str]:
     return "openvino", "there is a GPU, but Keras does not see it"
 
 
-def _load(checkpoint: Checkpoint, categories: int, name: str, precision: Precision) -> InferenceEngine:
+def _build(model: FineTunedModel, name: str, dtype: Dtype) -> InferenceEngine:
     if name == "keras":
-        return keras_engine.KerasEngine(checkpoint, categories, precision=precision)
-    if precision == "auto":
-        precision = "bf16" if hardware.multiplies_bfloat16() else "f32"
-    return openvino_engine.OpenVinoEngine(checkpoint, precision=precision)
+        return keras_engine.KerasEngine(model.checkpoint, len(model.categories), dtype=dtype)
+    if dtype == "auto":
+        dtype = "bf16" if hardware.multiplies_bfloat16() else "f32"
+    return openvino_engine.OpenVinoEngine(model.checkpoint, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The Keras network as a labelling engine: for a GPU, and to compare with."""
+"""The Keras network as an inference engine: for a GPU, and as the reference for the other engine."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from classifier.model.checkpoint import Checkpoint
 
 
 class KerasEngine:
-    """A DistilBERT classifier on Keras' backend, TensorFlow unless `KERAS_BACKEND` says otherwise."""
+    """A DistilBERT classifier on Keras' backend: TensorFlow, or the one that `KERAS_BACKEND` names."""
 
     name = "keras"
 
     def __init__(
-        self, checkpoint: Checkpoint, categories: int, *, precision: Literal["auto", "f32", "bf16"] = "f32"
+        self, checkpoint: Checkpoint, categories: int, *, dtype: Literal["auto", "f32", "bf16"] = "f32"
     ) -> None:
         from classifier.model.keras import backend, network
 
-        wanted: dict[str, backend.Precision] = {"f32": "float32", "bf16": "mixed_bfloat16"}
-        chosen = backend.best_precision() if precision == "auto" else wanted[precision]
-        self.precision = {"float32": "f32", "mixed_bfloat16": "bf16", "mixed_float16": "f16"}[chosen]
+        policies: dict[str, backend.Dtype] = {"f32": "float32", "bf16": "mixed_bfloat16"}
+        policy = backend.best_dtype() if dtype == "auto" else policies[dtype]
+        self.dtype = {"float32": "f32", "mixed_bfloat16": "bf16", "mixed_float16": "f16"}[policy]
         self.device = backend.device()
-        self._network = network.Network(checkpoint.shape, categories, precision=chosen)
+        self.shape = checkpoint.shape
+        self._network = network.Network(checkpoint.shape, categories, dtype=policy)
         self._network.load(checkpoint)
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
@@ -31,7 +32,7 @@ class KerasEngine:
 
 
 def sees_gpu() -> bool:
-    """Ask Keras' backend whether it can use a GPU; importing it takes seconds."""
+    """Return whether Keras' backend can use a GPU. Importing the backend takes seconds."""
     from classifier.model.keras import backend
 
     return backend.sees_gpu()

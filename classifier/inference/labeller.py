@@ -1,11 +1,12 @@
 """Label a page of texts so that each result depends on its own text alone.
 
-The order in which a processor adds up the numbers of a row depends on the shape of the batch. So that
-the same text gets the same bits whoever its neighbours are, its batch has a shape that only the text
-decides: its length rounded up to a bucket, and the bucket's fixed number of rows. The last batch of a bucket may
-have fewer where `batch_sizes` found that this does not change a bit; rows that no text fills hold padding.
-Where the model reads long articles in chunks, the same holds for each chunk, and an article's are pooled from
-them alone.
+The order in which a processor adds up the numbers of a row depends on the shape of the batch. The same text must get
+the same bits whatever texts are labelled with it. So the text alone decides the shape of its batch: its length rounded
+up to a bucket, and the bucket's fixed number of rows. Rows without a text hold padding. The last batch of a bucket may
+have fewer rows if `batch_sizes` found that this changes no bits.
+
+If the model reads long articles in chunks, the same holds for each chunk, and an article's probabilities are pooled
+from its own chunks alone.
 """
 
 from __future__ import annotations
@@ -22,31 +23,32 @@ from classifier.articles import PaddingMask, Probabilities, TokenIds
 from classifier.inference import batch_sizes
 from classifier.inference.batch_sizes import BatchSizes
 from classifier.inference.engines import InferenceEngine
-from classifier.model import checkpoint, temperature_scaling, text_chunking
-from classifier.model.artefact import Artefact
-from classifier.model.checkpoint import EncoderShape
+from classifier.model import temperature_scaling, text_chunking
 from classifier.model.ensemble import Ensemble
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.linear import Scores
-from classifier.model.slices import slices
 from classifier.model.text_chunking import ChunkWeights, Owners
+from classifier.model.text_slices import slice_texts
 from classifier.model.tokenization import Tokenization, pad
 from classifier.model.word_pieces import Pieces, lengths_of
 
 BUCKETS = (*range(16, 257, 16), *range(288, 513, 32))
-"""Widths in word pieces; the model's own maximum takes the place of those beyond it.
+"""Widths in word pieces. The model's own maximum replaces those that are wider.
 
-Steps of 8 would pad less, but OpenVINO's bfloat16 kernels take 15 % longer a piece at odd multiples of
-8, and 5 % at odd multiples of 16 beyond 256: they multiply blocks of 16 by 32 (22 M parameters, one core).
+Steps of 8 would need less padding, but OpenVINO's bfloat16 kernels multiply blocks of 16 by 32: a word piece costs more
+at odd multiples of 8, and at odd multiples of 16 beyond 256.
 """
 
-
 PAGE_CHARACTERS = 32 * 2**20
-"""Of the texts that are prepared together."""
+"""Characters of the texts that are prepared together."""
+
+TEXT_OVERHEAD = 1024
+"""Characters that each text of a page counts for in addition to its own, because an empty text takes memory too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Chunks of one bucket; `rows` are their positions among the page's."""
+class TokenBatch:
+    """Chunks of one bucket; `rows` are their positions among the page's chunks."""
 
     tokens: TokenIds
     mask: PaddingMask
@@ -55,14 +57,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A tokenised page: each distinct text stands once in `batches`, in one chunk or several.
+    """A tokenized page, in which each distinct text is tokenized once.
 
-    `owners` leads from each chunk to its row among the distinct texts, `positions` from each text, in the order
-    given, to it; `weights` say how much each chunk counts. `scores` are an ensemble's linear ones, shape
-    (distinct texts, categories).
+    Attributes:
+        batches: The chunks of the distinct texts.
+        positions: For each text, its row among the distinct texts.
+        owners: For each chunk, the row of its text among the distinct texts.
+        weights: For each chunk, its weight among its text's chunks.
+        scores: The scores of an ensemble's linear classifier, shape (distinct texts, categories).
     """
 
-    batches: tuple[Batch, ...]
+    batches: tuple[TokenBatch, ...]
     positions: NDArray[np.int64]
     owners: Owners
     weights: ChunkWeights
@@ -71,53 +76,55 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Labeller:
-    """Turns texts into probabilities.
+    """Turns texts into probabilities with an engine that holds the model's weights.
 
-    `prepare` may run in one thread, for the next page, while `run` is in another one, for this page:
-    both leave Python's lock, but for an ensemble's counting of words.
+    While `run` computes a page in one thread, `prepare` may tokenize the next page in another. Both release Python's
+    global lock, except while an ensemble counts words.
     """
 
     tokenization: Tokenization
     engine: InferenceEngine
     categories: tuple[str, ...]
-    sizes: BatchSizes = batch_sizes.COMMON
-    temperature: float = temperature_scaling.NONE
+    sizes: BatchSizes = batch_sizes.DEFAULT_SIZES
+    temperature: float = temperature_scaling.UNCALIBRATED
     ensemble: Ensemble | None = None
 
     @classmethod
-    def of(cls, artefact: Artefact, engine: InferenceEngine, *, home: Path | None = None) -> Labeller:
-        """Read the artefact's tokenizer, temperature and ensemble; `engine` holds the same artefact's weights.
+    def of(cls, model: FineTunedModel, engine: InferenceEngine, *, home: Path | None = None) -> Labeller:
+        """Return a labeller for a model; `engine` must hold the same model's weights.
 
-        `home` is where the machine's batch sizes are kept; without one, a common size is taken.
+        `home` is the folder of the machine's measured batch sizes; if it is None, a common size is used. The labeller
+        does not keep the model's weights.
         """
         labeller = cls(
-            artefact.tokenization(),
-            engine,
-            artefact.categories,
-            temperature=artefact.temperature,
-            ensemble=artefact.ensemble(),
+            model.tokenization, engine, model.categories, temperature=model.temperature, ensemble=model.ensemble
         )
         if home is None:
             return labeller
-        shape = EncoderShape.from_config(checkpoint.read_config(artefact.directory))
-        return replace(labeller, sizes=batch_sizes.of_machine(home, engine, shape, labeller.widths))
+        return replace(labeller, sizes=batch_sizes.read_or_measure(home, engine, labeller.widths))
+
+    @property
+    def engine_name(self) -> str:
+        """The engine and its dtype, for reports: "openvino bf16"."""
+        return f"{self.engine.name} {self.engine.dtype}"
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The widths of the model's buckets."""
-        longest = self.tokenization.max_length
-        return (*(width for width in BUCKETS if width < longest), longest)
+        """The widths of the model's buckets, in ascending order."""
+        max_length = self.tokenization.max_length
+        return (*(width for width in BUCKETS if width < max_length), max_length)
 
     def probabilities(self, texts: Iterable[str]) -> Probabilities:
-        """Return each text's probabilities, in the order given: (texts, categories).
+        """Return each text's probabilities, in their order: (texts, categories).
 
-        However many there are, a bounded number of characters is in memory, and the result is the same.
+        A bounded number of characters is in memory at a time. The pages do not change the result.
         """
-        parts = [self.run(self.prepare(some)) for some in slices(texts, PAGE_CHARACTERS, of_each=1024)]
-        return np.concatenate(parts) if parts else self.run(self.prepare([]))
+        pages = slice_texts(texts, PAGE_CHARACTERS, overhead=TEXT_OVERHEAD)
+        probabilities = [self.run(self.prepare(page)) for page in pages]
+        return np.concatenate(probabilities) if probabilities else self.run(self.prepare([]))
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
-        """Tokenise a page and put its distinct texts into batches."""
+        """Tokenize a page and put its distinct texts into batches."""
         rows: dict[str, int] = {}
         positions = np.fromiter((rows.setdefault(text, len(rows)) for text in texts), np.int64, count=len(texts))
         chunks = self.tokenization.chunks(list(rows))
@@ -125,10 +132,10 @@ class Labeller:
         return Prepared(tuple(self._batches(chunks.pieces)), positions, chunks.owners, chunks.weights, scores)
 
     def run(self, prepared: Prepared) -> Probabilities:
-        """Return the probabilities of a prepared page at the temperature, in the order of its texts.
+        """Return the calibrated probabilities of a prepared page, in the order of its texts.
 
         Raises:
-            FloatingPointError: some of them are not a number, or infinite.
+            FloatingPointError: a probability is NaN or infinite.
         """
         chunks = np.empty((len(prepared.owners), len(self.categories)), dtype=np.float32)
         for batch in prepared.batches:
@@ -136,23 +143,21 @@ class Labeller:
         distinct = text_chunking.pool(chunks, prepared.owners, prepared.weights)
         if self.ensemble and prepared.scores is not None:
             distinct = self.ensemble.weights.apply(distinct, prepared.scores)
-        if broken := len(distinct) - int(np.isfinite(distinct).all(axis=1).sum()):
-            raise FloatingPointError(
-                f"{broken} of {len(distinct)} distinct texts have probabilities that are no number"
-            )
-        return temperature_scaling.apply(distinct, self.temperature)[prepared.positions]
+        if invalid := len(distinct) - int(np.isfinite(distinct).all(axis=1).sum()):
+            raise FloatingPointError(f"{invalid} of {len(distinct)} distinct texts have NaN or infinite probabilities")
+        return temperature_scaling.apply_temperature(distinct, self.temperature)[prepared.positions]
 
-    def _batches(self, pieces: Pieces) -> Iterator[Batch]:
+    def _batches(self, pieces: Pieces) -> Iterator[TokenBatch]:
         for width, rows in sorted(self._by_bucket(pieces).items()):
             size = self.sizes.rows(width)
             for start in range(0, len(rows), size):
-                chosen = rows[start : start + size]
-                count = self.sizes.rows_for(width, len(chosen))
-                tokens, mask = pad([pieces[row] for row in chosen], width, count)
-                yield Batch(tokens, mask, np.array(chosen, dtype=np.int64))
+                batch_rows = rows[start : start + size]
+                count = self.sizes.rows_for(width, len(batch_rows))
+                tokens, mask = pad([pieces[row] for row in batch_rows], width, count)
+                yield TokenBatch(tokens, mask, np.array(batch_rows, dtype=np.int64))
 
     def _by_bucket(self, pieces: Pieces) -> dict[int, list[int]]:
-        """Return the rows of each bucket, in the page's order."""
+        """Return the chunks' positions by the width of their bucket, in the page's order."""
         buckets, rows = self.widths, defaultdict(list)
         for row, bucket in enumerate(np.searchsorted(buckets, lengths_of(pieces))):
             rows[buckets[bucket]].append(row)

@@ -1,13 +1,12 @@
-"""Label the queue, page by page: claim, label, write, in one transaction each.
+"""Label the queue page by page; each page is claimed, labelled and written in one transaction.
 
-A worker that dies at any point rolls its pages back, and the articles are in the queue again. There is
-no lease, no cursor and no half-labelled state, so any number of workers may run, and be killed.
+If a worker dies, its pages roll back and their articles are in the queue again. There is no lease, no cursor and no
+partly labelled page, so any number of workers may run and be killed.
 
-Three pages are open at a time, each with a connection of its own: one is being claimed and tokenised in a
-thread, one is in the model, one is being written in another thread. They hold different rows, and a page
-waits for nobody's lock once it is claimed, so they cannot wait for one another. They are written in the
-order of their claims. On an error, and where the model turns out not to be the champion any more, what is
-not written yet rolls back.
+A worker has three pages open at a time, each on a connection of its own: one is claimed and tokenized in a thread, one
+is in the model, and one is written in another thread. They hold different rows, and a claimed page takes no further
+locks, so pages cannot deadlock. Pages are written in the order of their claims. After an error, and if the model is no
+longer the champion, pages that are not written yet roll back.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ from classifier.store import dead_letter_rows, prediction_rows
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 2048
-"""Articles in one transaction, at most: fewer where the model is slow, see `classifier.labelling.claims`."""
+"""Articles in one transaction at most; fewer if the model is slow, see `classifier.labelling.claims`."""
 
 OnPage = Callable[[int, int], None]
-"""Is told how many articles of a page were labelled, and how many became dead letters."""
+"""Receives the numbers of a page's labelled articles and of its dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What a worker did. `replaced` says that it stopped because its model is no longer champion."""
+    """The work of one worker. `replaced` is true if it stopped because its model is no longer the champion."""
 
     labelled: int
     dead: int
@@ -47,53 +46,61 @@ class WorkerReport:
     replaced: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _PageCounts:
+    labelled: int = 0
+    dead: int = 0
+
+    def __add__(self, other: _PageCounts) -> _PageCounts:
+        return _PageCounts(self.labelled + other.labelled, self.dead + other.dead)
+
+
 def label_pages(
     database: Database,
     model: Model,
-    labels: TextLabeller,
+    labeller: TextLabeller,
     *,
     page_size: int = PAGE_SIZE,
     on_page: OnPage = lambda *_: None,
     **claiming: Any,
 ) -> WorkerReport:
-    """Label until nothing waits, the limit is reached, or the model is no longer champion.
+    """Label until nothing waits, the limit is reached, or the model is no longer the champion.
 
-    `on_page` is told of each page, in the thread that committed it, how many articles were labelled and how
-    many became dead letters. `claiming` is what `Claims` takes: `limit`, `selection`, `max_rate` and
-    `on_enqueued`.
+    `on_page` is called after each page, in the thread that committed it. `claiming` are options of `Claims`: `limit`,
+    `selection`, `max_rate` and `on_enqueued`.
     """
     started = time.monotonic()
-    claims = Claims(database, model, labels, page_size=page_size, **claiming)
-    labelled = dead = 0
+    claims = Claims(database, model, labeller, page_size=page_size, **claiming)
+    total = _PageCounts()
     while True:
-        done = _until_empty(claims, model, labels, on_page)
-        labelled, dead = labelled + done[0], dead + done[1]
-        # Asked again once no page is open: what changed while it was in the model waits again by now.
-        if claims.replaced or not any(done):
-            return WorkerReport(labelled, dead, time.monotonic() - started, claims.replaced)
+        counts = _label_until_empty(claims, model, labeller, on_page)
+        total += counts
+        # Once no page is open, try again: articles that changed while they were in the model are queued again.
+        if claims.replaced or counts == _PageCounts():
+            return WorkerReport(total.labelled, total.dead, time.monotonic() - started, claims.replaced)
 
 
-def _until_empty(claims: Claims, model: Model, labels: TextLabeller, on_page: OnPage) -> tuple[int, int]:
-    """Label page after page until a claim finds nothing; return how many were labelled, and how many dead."""
-    written: list[tuple[int, int]] = []
+def _label_until_empty(claims: Claims, model: Model, labeller: TextLabeller, on_page: OnPage) -> _PageCounts:
+    """Label page after page until a claim finds nothing."""
+    total = _PageCounts()
     writing = None
-    with ThreadPoolExecutor(1, "write") as writer, _ahead(claims) as pages:
+    with ThreadPoolExecutor(1, "write") as writer, _claimed_ahead(claims) as pages:
         for page in pages:
             with _released_on_error(page):
                 began = time.monotonic()
-                found = bisection.label(labels, page.articles, page.prepared)
-                claims.note(len(page.articles), time.monotonic() - began)
-                if writing is not None:  # one page at a time is behind the model, and its error ends the worker
-                    written.append(writing.result())
-            writing = writer.submit(_write, page, model, found, on_page)
+                batch = bisection.label_articles(labeller, page.articles, page.prepared)
+                claims.record_speed(len(page.articles), time.monotonic() - began)
+                if writing is not None:  # at most one page waits to be written; its error ends the worker
+                    total += writing.result()
+            writing = writer.submit(_write, page, model, batch, on_page)
         if writing is not None:
-            written.append(writing.result())
-    return sum(labelled for labelled, _ in written), sum(dead for _, dead in written)
+            total += writing.result()
+    return total
 
 
 @contextmanager
-def _ahead(claims: Claims) -> Iterator[Iterator[Page]]:
-    """Yield the pages, each while the next is being claimed in a thread; at the end, release what was not taken."""
+def _claimed_ahead(claims: Claims) -> Iterator[Iterator[Page]]:
+    """Yield the pages, claiming the next one in a thread; at the end, release a page that was not used."""
     with ThreadPoolExecutor(1, "claim") as reader:
         following = reader.submit(claims.next)
 
@@ -122,17 +129,17 @@ def _released_on_error(page: Page) -> Iterator[None]:
         raise
 
 
-def _write(page: Page, model: Model, found: LabelledBatch[QueuedArticle], on_page: OnPage) -> tuple[int, int]:
-    """Write the page's predictions and dead letters, and commit them with its claim; return how many."""
+def _write(page: Page, model: Model, batch: LabelledBatch[QueuedArticle], on_page: OnPage) -> _PageCounts:
+    """Write the page's predictions and dead letters, and commit them with its claim."""
     try:
-        if found.articles:
-            prediction_rows.write(page.connection, model, found.articles, found.probabilities)
-        for one in found.broken:
-            # the reason is not logged: what the engine says may quote the text
-            log.warning("article %d cannot be labelled; the reason is in dead_letters", one.article.id)
-            dead_letter_rows.add(page.connection, model.id, one.article, one.reason)
+        if batch.articles:
+            prediction_rows.write(page.connection, model, batch.articles, batch.probabilities)
+        for failed in batch.failed:
+            # the reason is not logged, because the engine's message may quote the text
+            log.warning("article %d cannot be labelled; the reason is in dead_letters", failed.article.id)
+            dead_letter_rows.add(page.connection, model.id, failed.article, failed.reason)
         page.connection.commit()
     finally:
         page.release()
-    on_page(len(found.articles), len(found.broken))
-    return len(found.articles), len(found.broken)
+    on_page(len(batch.articles), len(batch.failed))
+    return _PageCounts(len(batch.articles), len(batch.failed))

@@ -1,10 +1,10 @@
-"""A model's files: a Hugging Face directory that carries all that labelling needs.
+"""A model's files: a Hugging Face directory with all that labelling needs.
 
-`config.json` (with `id2label`), `model.safetensors` and the tokenizer's files are those of
-`transformers`. Ours is `classifier.json`, the manifest: the order of the categories, the length at
-which texts are cut, what becomes of longer ones, the weights of an ensemble, the temperature of its confidence,
-how the model came about, and the sha256 of every other file. It is written last, so a directory that has one
-is complete; an artefact never changes afterwards. An ensemble's linear classifier has files of its own.
+`config.json` (with `id2label`), `model.safetensors` and the tokenizer's files have the format of `transformers`. An
+ensemble's linear classifier has two further files. `classifier.json` is the manifest: the order of the categories, the
+maximum length, the chunking of longer texts, the calibration, the weights of an ensemble, the details of the training,
+and the sha256 of each other file. It is written last, so a directory with a manifest is complete. An artefact never
+changes afterwards.
 """
 
 from __future__ import annotations
@@ -26,24 +26,20 @@ from safetensors import SafetensorError
 from classifier import atomic_files
 from classifier.exceptions import ArtefactError
 from classifier.model import checkpoint, ensemble, linear, temperature_scaling, text_chunking
-from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
+from classifier.model.checkpoint import Checkpoint
 from classifier.model.ensemble import Ensemble
-from classifier.model.text_chunking import Chunking
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.tokenization import Tokenization
 
 MANIFEST_FILE = "classifier.json"
-_UNFINISHED = re.compile(r"\.\d{8}-\d{6}-[0-9a-f]{4}\..+")
-"""A folder that is being written: `registry.new_name`'s form, hidden, with an ending."""
 FORMAT = 1
-FORMAT_OF_CHUNKS = 2
-"""Of models that read in chunks: versions that know of none refuse it, where they would cut off silently."""
-FORMAT_OF_ENSEMBLES = 3
-"""Of networks that a linear classifier answers beside; they may read in chunks, too."""
+_UNFINISHED = re.compile(r"\.\d{8}-\d{6}-[0-9a-f]{4}\..+")
+"""Name of a folder that is being written: hidden, a name of `registry.new_name`, and an ending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A model's directory, opened and checked."""
+    """A model's directory whose files were verified when it was opened."""
 
     directory: Path
     manifest: Mapping[str, Any]
@@ -56,112 +52,125 @@ class Artefact:
 
     @property
     def temperature(self) -> float:
-        """What the logits are divided by; 1 for a model that was not calibrated."""
-        return float(self.confidence.get("temperature", {}).get("value", temperature_scaling.NONE))
+        """The number that the logits are divided by; 1 for a model that was not calibrated."""
+        return temperature_scaling.from_calibration(self.calibration)
 
     @property
-    def confidence(self) -> Mapping[str, Any]:
-        """What was chosen when the artefact was written: a temperature, and a threshold to begin with."""
-        found: Mapping[str, Any] = self.manifest.get("confidence") or {}
-        return found
+    def calibration(self) -> Mapping[str, Any]:
+        """The temperature and the first threshold, with the figures that they were chosen by."""
+        calibration: Mapping[str, Any] = self.manifest.get("calibration") or {}
+        return calibration
+
+    def load(self) -> FineTunedModel:
+        """Read the model into memory: weights, tokenizer and, for an ensemble, the linear classifier."""
+        return FineTunedModel(
+            self.checkpoint(), self.tokenization(), self.categories, self.calibration, self.ensemble()
+        )
 
     def checkpoint(self) -> Checkpoint:
-        """Read the weights, the head's among them."""
+        """Read the weights, including the head's."""
         return checkpoint.read_checkpoint(self.directory, categories=len(self.categories))
 
     def tokenization(self) -> Tokenization:
-        """Read the tokenizer, cutting texts at the model's own length, or into its chunks."""
+        """Read the tokenizer, which cuts texts at the model's maximum length or into its chunks."""
         chunking = text_chunking.from_manifest(self.manifest)
         return Tokenization.read(self.directory, int(self.manifest["max_length"]), chunking)
 
     def ensemble(self) -> Ensemble | None:
-        """Read the linear classifier that answers beside the network, if one does.
+        """Read the linear classifier of an ensemble; return None if the network predicts alone.
 
         Raises:
-            ArtefactError: another version of the classifier wrote it.
+            ArtefactError: this version does not know the ensemble, or its files are no linear classifier.
         """
-        if (said := ensemble.from_manifest(self.manifest)) is None:
+        if (entry := ensemble.from_manifest(self.manifest)) is None:
             return None
-        kind, weights = said
+        kind, weights = entry
         return Ensemble(linear.read_linear(self.directory, self.categories, kind), weights)
 
 
 def write_artefact(
     directory: Path,
+    model: FineTunedModel,
     *,
-    shape: EncoderShape,
-    weights: Weights,
-    categories: tuple[str, ...],
-    max_length: int,
     tokenizer: Path,
     details: Mapping[str, Any],
-    beside: Mapping[str, bytes] | None = None,
-    chunking: Chunking | None = None,
-    blended: Ensemble | None = None,
+    extra_files: Mapping[str, bytes] | None = None,
 ) -> Artefact:
-    """Write an artefact aside and move it into place; `tokenizer` is the directory to copy it from.
+    """Write a model's artefact into a temporary folder and rename it.
 
-    `beside` are further files of it, by name. Without `chunking`, long articles are cut off; without `blended`, the
-    network answers alone.
+    `tokenizer` is the folder to copy the tokenizer's files from, `details` are further entries of the manifest, and
+    `extra_files` are the contents of further files by name. Each file is hashed once, for the manifest.
 
     Raises:
         ArtefactError: there is already something at `directory`, or it cannot be written.
     """
     if directory.exists():
         raise ArtefactError(f"{directory}: already exists; an artefact is never overwritten")
-    with _aside(directory) as aside:
-        checkpoint.copy_tokenizer(tokenizer, aside)
-        checkpoint.write_checkpoint(aside, shape, weights, categories=categories, extra={})
-        for name, content in {**(beside or {}), **(blended.linear.to_files() if blended else {})}.items():
-            (aside / name).write_bytes(content)
-        manifest = {
-            "format": FORMAT_OF_ENSEMBLES if blended else FORMAT_OF_CHUNKS if chunking else FORMAT,
-            "categories": list(categories),
-            "max_length": max_length,
-            "long_articles": text_chunking.to_manifest(chunking),
-            **ensemble.to_manifest(blended),
-            **details,
-            "sha256": {path.name: _sha256(path) for path in sorted(aside.iterdir())},
-        }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-        (aside / MANIFEST_FILE).write_text(text, encoding="utf-8")
-        aside.chmod(0o755)
-        atomic_files.publish(aside, directory)
-    return read_artefact(directory)
+    files = {**(extra_files or {}), **(model.ensemble.linear.to_files() if model.ensemble else {})}
+    with _temporary_folder(directory) as folder:
+        checkpoint.copy_tokenizer(tokenizer, folder)
+        checkpoint.write_checkpoint(
+            folder, model.checkpoint.shape, model.checkpoint.weights, categories=model.categories, extra={}
+        )
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+        manifest = {**_describe(model), **details, "sha256": hashes}
+        content = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+        (folder / MANIFEST_FILE).write_bytes(content)
+        folder.chmod(0o755)
+        atomic_files.publish(folder, directory)
+    return Artefact(directory, json.loads(content), hashlib.sha256(content).hexdigest())
+
+
+def _describe(model: FineTunedModel) -> dict[str, Any]:
+    """Return the manifest's entries about how the model reads texts and computes probabilities."""
+    return {
+        "format": FORMAT,
+        "categories": list(model.categories),
+        "max_length": model.tokenization.max_length,
+        "chunking": text_chunking.to_manifest(model.tokenization.chunking),
+        "calibration": dict(model.calibration),
+        **ensemble.to_manifest(model.ensemble),
+    }
 
 
 @contextmanager
-def _aside(directory: Path) -> Iterator[Path]:
-    """Make a folder beside the artefact's, which goes if anything fails, and say what to do where the disk is full."""
-    aside = None
+def _temporary_folder(directory: Path) -> Iterator[Path]:
+    """Create a hidden folder next to the artefact's, and delete it on an error.
+
+    Raises:
+        ArtefactError: a file cannot be written.
+    """
+    folder = None
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
-        yield aside
+        folder = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+        yield folder
     except BaseException as error:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError | SafetensorError):
             remedy = "make room, or name another folder in CLASSIFIER_MODELS, and run it again"
             raise ArtefactError(f"{directory}: cannot be written ({error}); {remedy}") from error
         raise
 
 
-def sweep(directory: Path, *, days: float) -> list[Path]:
-    """Delete and return the folders of artefacts that were begun more than `days` ago and never finished.
+def delete_unfinished(directory: Path, *, days: float) -> list[Path]:
+    """Delete and return the folders of artefacts that last changed more than `days` ago and were never finished.
 
-    Only names that `write` gives are looked at: the folder may hold what a file system or a backup put there.
+    Other hidden folders stay, because a file system or a backup may have put them there.
     """
     oldest = time.time() - days * 86_400
-    found = [path for path in directory.glob(".*") if _UNFINISHED.fullmatch(path.name) and path.is_dir()]
-    stale = [path for path in found if _changed_at(path) < oldest]
+    unfinished = [path for path in directory.glob(".*") if _UNFINISHED.fullmatch(path.name) and path.is_dir()]
+    stale = [path for path in unfinished if _changed_at(path) < oldest]
     for path in stale:
         shutil.rmtree(path, ignore_errors=True)
     return stale
 
 
 def _changed_at(directory: Path) -> float:
-    """Return when a folder or one of its files last changed; now, if another process just renamed or removed one."""
+    """Return when a folder or one of its files last changed; if another process just moved it, return the time now."""
     try:
         return max(path.stat().st_mtime for path in (directory, *directory.iterdir()))
     except FileNotFoundError:
@@ -169,19 +178,19 @@ def _changed_at(directory: Path) -> float:
 
 
 def read_artefact(directory: Path, *, manifest_sha256: str | None = None) -> Artefact:
-    """Open an artefact and check every file against the manifest's hashes.
+    """Open an artefact and verify each file by the manifest's hashes.
 
-    `manifest_sha256` is the hash that the database remembers of the manifest itself.
+    `manifest_sha256` is the hash of the manifest itself in the database.
 
     Raises:
-        ArtefactError: a file is missing, or is not the one that was written.
+        ArtefactError: a file is missing, or differs from the one that was written.
     """
     path = directory / MANIFEST_FILE
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ArtefactError(
-            f"{path}: no such file; the model's directory is missing or was never completed; restore it from a backup"
+            f"{path}: not found; the model's directory is missing or was never completed; restore it from a backup"
         ) from error
     actual = hashlib.sha256(content).hexdigest()
     if manifest_sha256 is not None and actual != manifest_sha256:
@@ -197,17 +206,16 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
         manifest = json.loads(content)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(f"{path}: not JSON ({error}); restore the directory from a backup") from error
-    if not isinstance(manifest, dict) or manifest.get("format") not in range(FORMAT, FORMAT_OF_ENSEMBLES + 1):
-        known = f"{FORMAT} to {FORMAT_OF_ENSEMBLES}"
-        raise ArtefactError(f"{path}: not a manifest of format {known}; another version of the classifier wrote it")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ArtefactError(f"{path}: not a manifest of format {FORMAT}; another version of the classifier wrote it")
     return manifest
 
 
 def _check(path: Path, expected: str) -> None:
     if not path.is_file():
-        raise ArtefactError(f"{path}: no such file; restore it from a backup")
-    if (found := _sha256(path)) != expected:
-        raise ArtefactError(f"{path}: sha256 is {found}, the manifest says {expected}; restore it from a backup")
+        raise ArtefactError(f"{path}: not found; restore it from a backup")
+    if (actual := _sha256(path)) != expected:
+        raise ArtefactError(f"{path}: sha256 is {actual}, the manifest says {expected}; restore it from a backup")
 
 
 def _sha256(path: Path) -> str:

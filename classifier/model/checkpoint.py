@@ -1,8 +1,8 @@
 """Read and write DistilBERT checkpoints in Hugging Face's format.
 
-A checkpoint is a directory with `config.json`, `model.safetensors` and the tokenizer's files. The
-names and shapes of its tensors are those of `transformers`, so that
-`DistilBertForSequenceClassification.from_pretrained` opens what we write, and we open what it wrote.
+A checkpoint is a directory with `config.json`, `model.safetensors` and the tokenizer's files. Its tensors have the
+names and shapes of `transformers`. So `DistilBertForSequenceClassification.from_pretrained` opens the directories
+written here, and this module opens those written by `transformers`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 
 Weights = dict[str, NDArray[np.float32]]
-"""Tensors by the names that `transformers` gives them; a linear layer is (outputs, inputs)."""
+"""Tensors by their names in `transformers`; a linear layer is (outputs, inputs)."""
 
 _LAYER_TENSORS = (
     *((f"attention.{part}", "square") for part in ("q_lin", "k_lin", "v_lin", "out_lin")),
@@ -39,7 +39,7 @@ _LAYER_TENSORS = (
 
 @dataclass(frozen=True, slots=True)
 class EncoderShape:
-    """The sizes that define a DistilBERT, under the names of its `config.json`."""
+    """The sizes that define a DistilBERT, with the names of `config.json`."""
 
     vocab_size: int
     n_layers: int
@@ -51,17 +51,21 @@ class EncoderShape:
     def __post_init__(self) -> None:
         for name, size in asdict(self).items():
             if not isinstance(size, int) or size < 1:
-                raise EncoderError(f"{CONFIG_FILE}: {name} is {size!r}, not a positive whole number")
+                raise EncoderError(f"{CONFIG_FILE}: {name} is {size!r}; it must be a positive integer")
         if self.dim % self.n_heads:
-            raise EncoderError(f"{CONFIG_FILE}: dim {self.dim} cannot be split among {self.n_heads} heads")
+            raise EncoderError(f"{CONFIG_FILE}: dim {self.dim} must be divisible by n_heads {self.n_heads}")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> EncoderShape:
-        """Take the sizes out of a `config.json`, or say which one is missing."""
+        """Return the sizes of a `config.json`.
+
+        Raises:
+            EncoderError: a size is missing or invalid.
+        """
         try:
             return cls(**{name: config[name] for name in cls.__dataclass_fields__})
         except KeyError as error:
-            raise EncoderError(f"{CONFIG_FILE} has no {error.args[0]!r}: not a DistilBERT configuration") from error
+            raise EncoderError(f"{CONFIG_FILE}: {error.args[0]!r} not found; not a DistilBERT configuration") from error
 
     def tensors(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Yield the name and shape of every tensor of the encoder."""
@@ -85,7 +89,7 @@ class EncoderShape:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A DistilBERT encoder, with a classification head or without one."""
+    """A DistilBERT encoder, with or without a classification head."""
 
     shape: EncoderShape
     config: Mapping[str, Any]
@@ -102,45 +106,44 @@ def head_tensors(shape: EncoderShape, categories: int) -> Iterator[tuple[str, tu
 
 
 def read_checkpoint(directory: Path, *, categories: int | None = None) -> Checkpoint:
-    """Read a DistilBERT's directory and check every tensor's name and shape.
+    """Read a DistilBERT's directory and check each tensor's name and shape.
 
-    With `categories`, the classification head must be there too; without, it is left out. Tensors
-    come back as float32.
+    With `categories`, the classification head is required; if None, it is left out. Tensors are returned as float32.
 
     Raises:
-        EncoderError: a file is missing or cut short, it is another architecture, or a tensor is
-            missing or has another shape than `config.json` says.
+        EncoderError: a file is missing or truncated, the architecture is another, or a tensor is missing or does not
+            have the shape of `config.json`.
     """
     config = read_config(directory)
     if config.get("model_type") != "distilbert":
         raise EncoderError(
-            f"{directory}: model_type is {config.get('model_type')!r}, not 'distilbert'. A BERT without need of "
-            "token types can be turned into one with: classifier encoder import"
+            f"{directory}: model_type is {config.get('model_type')!r}; it must be 'distilbert'. To convert a BERT that "
+            "does not use token types, run: classifier encoder import"
         )
     if config.get("activation", "gelu") != "gelu":
         raise EncoderError(f"{directory}: activation is {config['activation']!r}; only the exact 'gelu' is supported")
     shape = EncoderShape.from_config(config)
-    wanted = list(shape.tensors())
+    tensors = list(shape.tensors())
     if categories is not None:
-        wanted += head_tensors(shape, categories)
+        tensors += head_tensors(shape, categories)
     stored = read_tensors(directory / WEIGHTS_FILE)
-    return Checkpoint(shape, config, select(stored, wanted, directory / WEIGHTS_FILE), directory)
+    return Checkpoint(shape, config, select(stored, tensors, directory / WEIGHTS_FILE), directory)
 
 
 def read_tensors(path: Path) -> Weights:
-    """Read every tensor of a safetensors file.
+    """Read all tensors of a safetensors file.
 
     Raises:
-        EncoderError: the file is missing, cut short, or no safetensors file.
+        EncoderError: the file is missing, truncated, or not a safetensors file.
     """
     import ml_dtypes  # noqa: F401  # gives NumPy the bfloat16 that checkpoints may be stored in
 
     try:
         tensors: Weights = load_file(path)
     except FileNotFoundError as error:
-        raise EncoderError(f"{path}: no such file; a checkpoint keeps its weights as safetensors") from error
+        raise EncoderError(f"{path}: not found; a checkpoint must have its weights as safetensors") from error
     except (SafetensorError, OSError) as error:
-        raise EncoderError(f"{path}: cannot be read as safetensors ({error}); fetch the file again") from error
+        raise EncoderError(f"{path}: cannot read safetensors ({error}); download the file again") from error
     return tensors
 
 
@@ -152,9 +155,9 @@ def write_checkpoint(
     categories: tuple[str, ...] = (),
     extra: Mapping[str, Any],
 ) -> None:
-    """Write `config.json` and `model.safetensors` so that `transformers` opens them.
+    """Write `config.json` and `model.safetensors` in the format of `transformers`.
 
-    `extra` goes into `config.json` as it is. With `categories`, they become `id2label`.
+    `extra` are further entries of `config.json`, and `categories` become its `id2label`.
     """
     config: dict[str, Any] = {
         "architectures": ["DistilBertForSequenceClassification" if categories else "DistilBertModel"],
@@ -174,17 +177,17 @@ def write_checkpoint(
         config["problem_type"] = "single_label_classification"
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
-    (directory / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only its writer read; workers may be other users
+    (directory / WEIGHTS_FILE).chmod(0o644)  # safetensors makes the file private; workers may be other users
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
-    """Copy the tokenizer's files that there are; `tokenizer.json` has to be among them.
+    """Copy the tokenizer's files that exist; `tokenizer.json` is required.
 
     Raises:
         EncoderError: there is no `tokenizer.json`.
     """
     if not (source / "tokenizer.json").is_file():
-        raise EncoderError(f"{source}: no tokenizer.json; a fast tokenizer is needed")
+        raise EncoderError(f"{source}: tokenizer.json not found; a fast tokenizer is required")
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
@@ -194,13 +197,13 @@ def read_config(directory: Path) -> dict[str, Any]:
     """Read a directory's `config.json`.
 
     Raises:
-        EncoderError: it is missing or no JSON object.
+        EncoderError: the file is missing or not a JSON object.
     """
     path = directory / CONFIG_FILE
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise EncoderError(f"{path}: no such file; an encoder is a Hugging Face directory or hub id") from error
+        raise EncoderError(f"{path}: not found; an encoder must be a Hugging Face directory or hub id") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise EncoderError(f"{path}: not JSON ({error})") from error
     if not isinstance(config, dict):
@@ -208,18 +211,18 @@ def read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def select(stored: Weights, wanted: list[tuple[str, tuple[int, ...]]], path: Path) -> Weights:
-    """Keep the wanted tensors as float32; a bare encoder's names may lack the `distilbert.` prefix.
+def select(stored: Weights, tensors: list[tuple[str, tuple[int, ...]]], path: Path) -> Weights:
+    """Return the tensors of those names as float32; a bare encoder's names may lack the prefix `distilbert.`.
 
     Raises:
         EncoderError: a tensor is missing or has another shape.
     """
     selected: Weights = {}
-    for name, shape in wanted:
+    for name, shape in tensors:
         tensor = stored.get(name, stored.get(name.removeprefix("distilbert.")))
         if tensor is None:
-            raise EncoderError(f"{path}: tensor {name!r} is missing")
+            raise EncoderError(f"{path}: tensor {name!r} not found")
         if tensor.shape != shape:
-            raise EncoderError(f"{path}: tensor {name!r} has shape {tensor.shape}, config.json says {shape}")
+            raise EncoderError(f"{path}: tensor {name!r} has shape {tensor.shape}; by config.json it must be {shape}")
         selected[name] = np.ascontiguousarray(tensor, dtype=np.float32)
     return selected

@@ -1,9 +1,10 @@
-"""A network and a linear classifier that answer together.
+"""An ensemble of a network and a linear classifier.
 
-They err differently: the one reads, the other counts words. The probabilities of both together are proportional to
-p ** a * exp(b * s), with the network's probability p and the linear score s of each category: a logistic regression
-on the two answers (stacked generalisation, Wolpert, 1992) with one weight for each. Both are learnt where neither
-has been trained, on the validation split, and are not negative. Then the linear classifier learns from that split, too.
+The network reads text in order and the linear classifier counts words, so they make different errors. The ensemble's
+probabilities are proportional to p ** a * exp(b * s), where p is the network's probability of a category and s its
+linear score. This is a logistic regression on both outputs with one weight each (stacked generalisation, Wolpert,
+1992). The weights are fitted on the validation split, which neither was trained on, and are not negative. Afterwards
+the linear classifier is trained on that split too.
 """
 
 from __future__ import annotations
@@ -18,39 +19,39 @@ from classifier.articles import CategoryIndices, Probabilities
 from classifier.exceptions import ArtefactError
 from classifier.model.linear import KINDS, LinearClassifier, Scores
 
-MIN_WEIGHT = 50
-"""Articles that the weights are learnt on at least."""
+MIN_ARTICLES = 50
+"""Articles that fitting the weights needs."""
 
-_SMALLEST = np.finfo(np.float32).smallest_subnormal  # what a float32 of 0 was at most
+_SMALLEST = np.finfo(np.float32).smallest_subnormal  # replaces 0, which has no logarithm
 
 
 @dataclass(frozen=True, slots=True)
 class EnsembleWeights:
-    """How much the network's logarithms and the linear scores count."""
+    """The weights of the network's log probabilities and of the linear scores."""
 
     network: float
     linear: float
 
     def apply(self, probabilities: Probabilities, scores: Scores) -> Probabilities:
-        """Return the probabilities of both together, shape (articles, categories).
+        """Return the ensemble's probabilities, shape (articles, categories).
 
-        Each row's result depends on that row alone, bit by bit. What is not a number stays so.
+        The bits of each row depend on that row alone. NaN stays NaN.
         """
-        logits = self._logits(probabilities, scores)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        found: Probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-        return found
+        from scipy import special
+
+        combined: Probabilities = special.softmax(self._logits(probabilities, scores), axis=1).astype(np.float32)
+        return combined
 
     def loss(self, probabilities: Probabilities, scores: Scores, truth: CategoryIndices) -> float:
-        """Return the mean negative log-likelihood, with one further article that may be of any category.
+        """Return the mean negative log-likelihood, with one pseudo-article that may be of any category.
 
-        Without that one, an ensemble that has all of a few hundred articles right would be made certain (Platt, 1999).
+        Without it, an ensemble with no error on a few hundred articles would become certain (Platt, 1999).
         """
-        logits = self._logits(probabilities, scores)
-        logits -= logits.max(axis=1, keepdims=True)
-        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        right = logits[np.arange(len(truth)), truth].sum()
-        return float(-(right + logits.mean()) / (len(truth) + 1))
+        from scipy import special
+
+        log_probabilities = special.log_softmax(self._logits(probabilities, scores), axis=1)
+        total = log_probabilities[np.arange(len(truth)), truth].sum() + log_probabilities.mean()
+        return float(-total / (len(truth) + 1))
 
     def _logits(self, probabilities: Probabilities, scores: Scores) -> Scores:
         logarithms = np.log(np.maximum(probabilities, _SMALLEST).astype(np.float64))
@@ -59,43 +60,43 @@ class EnsembleWeights:
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """A linear classifier that answers beside a network, and the weights of both."""
+    """A linear classifier that predicts together with a network, and the weights of both."""
 
     linear: LinearClassifier
     weights: EnsembleWeights
 
 
 def fit_weights(probabilities: Probabilities, scores: Scores, truth: CategoryIndices) -> EnsembleWeights:
-    """Return the weights at which the truth is likeliest; the likelihood is concave, so there is one maximum.
+    """Return the weights that maximise the likelihood of the truth; it is concave, so there is one maximum.
 
-    `truth` are columns of the two, shape (articles,).
+    `truth` are columns of `probabilities` and `scores`, shape (articles,).
     """
     from scipy.optimize import minimize
 
-    found = minimize(
+    result = minimize(
         lambda pair: EnsembleWeights(*pair).loss(probabilities, scores, truth),
         x0=(1.0, 1.0),
         method="L-BFGS-B",
         bounds=[(0.0, 10.0), (0.0, 20.0)],
     )
-    network, linear = (round(float(value), 6) for value in found.x)
+    network, linear = (round(float(value), 6) for value in result.x)
     return EnsembleWeights(network, linear)
 
 
 def to_manifest(ensemble: Ensemble | None) -> dict[str, Any]:
-    """Return what a model's manifest says of it; nothing of a network that answers alone."""
+    """Return the manifest's entries about an ensemble; none for a network that predicts alone."""
     return {"ensemble": {"with": ensemble.linear.kind, "weights": asdict(ensemble.weights)}} if ensemble else {}
 
 
 def from_manifest(manifest: Mapping[str, Any]) -> tuple[str, EnsembleWeights] | None:
-    """Return the kind of linear classifier and the weights that a manifest names; None of a model that is no ensemble.
+    """Return the kind of linear classifier and the weights of a manifest; None for a network that predicts alone.
 
     Raises:
-        ArtefactError: it is blended in a way that this version does not know.
+        ArtefactError: this version does not know the kind.
     """
-    said = manifest.get("ensemble")
-    if said is None:
+    entry = manifest.get("ensemble")
+    if entry is None:
         return None
-    if (kind := said.get("with")) not in KINDS:
-        raise ArtefactError(f"ensemble with {kind!r}: another version of the classifier wrote the model")
-    return kind, EnsembleWeights(float(said["weights"]["network"]), float(said["weights"]["linear"]))
+    if (kind := entry.get("with")) not in KINDS:
+        raise ArtefactError(f"ensemble with {kind!r}: unknown; another version of the classifier wrote the model")
+    return kind, EnsembleWeights(float(entry["weights"]["network"]), float(entry["weights"]["linear"]))

@@ -6,21 +6,25 @@ import os
 import platform
 from pathlib import Path
 
-BFLOAT16 = frozenset({"amx_bf16", "avx512_bf16"})
-"""The processor's flags that say it multiplies bfloat16: Intel's tiles, and the AVX-512 of AMD's Zen 4 and others."""
+from classifier.exceptions import SettingsError
+
+BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+"""Flags of processors that multiply bfloat16: Intel's AMX tiles, and AVX-512 of Intel and of AMD since Zen 4."""
+
+KERAS_BACKENDS = ("tensorflow", "torch")
 
 
 def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Say whether the processor has instructions for products of bfloat16; without them it is slower than float32."""
+    """Return whether the processor has instructions for bfloat16 products. If not, bfloat16 is slower than float32."""
     try:
         with cpuinfo.open(encoding="ascii", errors="ignore") as lines:
-            return any(BFLOAT16.intersection(line.split()) for line in lines if line.startswith("flags"))
+            return any(BFLOAT16_FLAGS.intersection(line.split()) for line in lines if line.startswith("flags"))
     except OSError:
         return False
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the processor's name, as far as the system tells it."""
+    """Return the processor's name, or its architecture if the system does not know the name."""
     try:
         with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
             names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -30,20 +34,27 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def keras_backend() -> str:
-    """Return what Keras is to compute with, which is also the package's name: tensorflow, torch or jax."""
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
+    """Return the backend that Keras uses, which is also the name of its package.
+
+    Raises:
+        SettingsError: `KERAS_BACKEND` names a backend that this package does not support.
+    """
+    name = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if name not in KERAS_BACKENDS:
+        raise SettingsError(f"KERAS_BACKEND {name!r}: must be one of {', '.join(KERAS_BACKENDS)}")
+    return name
 
 
 def may_have_gpu(devices: Path = Path("/dev")) -> bool:
-    """Say whether there is an NVIDIA device to ask Keras' backend about; False means there is none."""
-    return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists()  # dxg: Windows' Linux
+    """Return whether there is an NVIDIA device; if there is none, Keras need not be imported to look for a GPU."""
+    return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists()  # dxg: the Windows Subsystem for Linux
 
 
 def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Count the cores that this process may use, at least one.
+    """Return the number of cores that this process may use, at least 1.
 
-    A container held to two of sixty-four cores sees all of them: its quota, microseconds of CPU time
-    in a period, is in the control group. Sixty-four threads on two cores wait for each other.
+    A container that is limited to two of sixty-four cores sees all of them. Its quota, in microseconds of CPU time a
+    period, is in the control group. Sixty-four threads on two cores would wait for each other.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:

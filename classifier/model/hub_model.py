@@ -1,4 +1,4 @@
-"""Read a fine-tuned DistilBERT classifier as Hugging Face's `transformers` saves it, and check that it can be ours."""
+"""Read a fine-tuned DistilBERT classifier that `transformers` saved, and check that it can be imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from classifier.exceptions import EncoderError
 from classifier.model import checkpoint, foreign_tokenizer
 from classifier.model.checkpoint import Checkpoint
-from classifier.model.foreign_tokenizer import LONGEST
+from classifier.model.foreign_tokenizer import MAX_LENGTH
 from classifier.model.tokenization import Tokenization
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, look_alikes, normalize_category
 
@@ -20,17 +20,17 @@ log = logging.getLogger(__name__)
 
 ARCHITECTURE = "DistilBertForSequenceClassification"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-_NAMELESS = re.compile(r"LABEL_\d+")
+_DEFAULT_NAME = re.compile(r"LABEL_\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """A classifier's weights, with its head, its categories in the order of its outputs, and its longest text.
+    """A classifier's weights with its head, its categories in the order of its outputs, and its maximum length.
 
-    `tokenizer` is the folder of its tokenizer, as `foreign_tokenizer` resolved it.
+    `tokenizer` is the folder of its tokenizer, built by `foreign_tokenizer`.
     """
 
-    weights: Checkpoint
+    checkpoint: Checkpoint
     categories: tuple[str, ...]
     max_length: int
     tokenizer: Path
@@ -43,47 +43,47 @@ def read_hub_model(
     categories: Sequence[str] | None = None,
     max_length: int | None = None,
 ) -> HubModel:
-    """Read and check a directory; `categories` name its outputs where its own configuration does not.
+    """Read and check a directory; `categories` replace the names of its configuration.
 
-    `cache` is the folder of resolved tokenizers. Texts are truncated at `max_length`, else at the tokenizer's own
-    length, and at the last position of the model at the latest.
+    `cache` is the folder of built tokenizers. Texts are truncated at `max_length`, by default at the tokenizer's own
+    length, and never beyond the model's last position.
 
     Raises:
-        EncoderError: it is another architecture, has no safetensors, no names for its categories or no
-            tokenizer that fits its vocabulary.
+        EncoderError: the architecture is another, or there are no safetensors, no names of categories, or no
+            tokenizer that fits the model's vocabulary.
     """
     config = checkpoint.read_config(directory)
     _check_architecture(directory, config)
     _check_weights(directory)
     names = tuple(map(normalize_category, categories or _labels(directory, config)))
     _check_names(directory, names)
-    found = checkpoint.read_checkpoint(directory, categories=len(names))
-    positions = found.shape.max_position_embeddings
-    tokens = foreign_tokenizer.resolve(directory, cache)
-    length = min(max_length or foreign_tokenizer.model_max_length(tokens) or LONGEST, LONGEST, positions)
-    pieces = Tokenization.read(tokens, length).tokenizer.get_vocab_size()
-    if pieces > found.shape.vocab_size:
+    network = checkpoint.read_checkpoint(directory, categories=len(names))
+    positions = network.shape.max_position_embeddings
+    tokenizer = foreign_tokenizer.resolve_tokenizer(directory, cache)
+    length = min(max_length or foreign_tokenizer.model_max_length(tokenizer) or MAX_LENGTH, MAX_LENGTH, positions)
+    pieces = Tokenization.read(tokenizer, length).tokenizer.get_vocab_size()
+    if pieces > network.shape.vocab_size:
         raise EncoderError(
-            f"{directory}: the tokenizer has {pieces} word pieces, the model {found.shape.vocab_size}; "
+            f"{directory}: the tokenizer has {pieces} word pieces, the model {network.shape.vocab_size}; "
             "one of them belongs to another model"
         )
-    return HubModel(found, names, length, tokens)
+    return HubModel(network, names, length, tokenizer)
 
 
 def _check_architecture(directory: Path, config: Mapping[str, Any]) -> None:
     if config.get("model_type") != "distilbert":
         raise EncoderError(
-            f"{directory}: model_type is {config.get('model_type')!r}, not 'distilbert'; no other can be imported"
+            f"{directory}: model_type is {config.get('model_type')!r}; it must be 'distilbert' to be imported"
         )
-    named = config.get("architectures")
-    architectures = named if isinstance(named, list) else []
+    architectures = config.get("architectures")
+    architectures = architectures if isinstance(architectures, list) else []
     if architectures and ARCHITECTURE not in architectures:
         raise EncoderError(
-            f"{directory}: architecture {architectures[0]!r}, not {ARCHITECTURE!r}; "
-            "an encoder without a head is trained with: classifier train --encoder"
+            f"{directory}: architecture is {architectures[0]!r}; it must be {ARCHITECTURE!r}; "
+            "to train an encoder without a head, run: classifier train --encoder"
         )
     if (problem := config.get("problem_type")) not in {None, "single_label_classification"}:
-        raise EncoderError(f"{directory}: problem_type is {problem!r}; a text has to be of one category")
+        raise EncoderError(f"{directory}: problem_type is {problem!r}; a text must have one category")
 
 
 def _check_weights(directory: Path) -> None:
@@ -91,24 +91,24 @@ def _check_weights(directory: Path) -> None:
         return
     if pickled := [name for name in _PICKLES if (directory / name).exists()]:
         raise EncoderError(
-            f"{directory}: its weights are pickled ({pickled[0]}), and unpickling runs what is in the file; where you "
-            "trust it, load it with transformers and save it again, as safetensors"
+            f"{directory}: its weights are pickled ({pickled[0]}), and unpickling runs code in the file; if you trust "
+            "it, load it with transformers and save it as safetensors"
         )
 
 
 def _labels(directory: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of `id2label` in the order of the outputs."""
+    """Return the names of `id2label`, in the order of the outputs."""
     labels = config.get("id2label")
-    wanted = {str(index) for index in range(len(labels))} if isinstance(labels, dict) else set()
-    if not isinstance(labels, dict) or {str(key) for key in labels} != wanted or len(labels) < 2:
+    keys = {str(index) for index in range(len(labels))} if isinstance(labels, dict) else set()
+    if not isinstance(labels, dict) or {str(key) for key in labels} != keys or len(labels) < 2:
         raise EncoderError(
-            f"{directory}: config.json has no id2label that names outputs 0, 1 and so on; "
+            f"{directory}: id2label of config.json must name the outputs 0, 1 and so on; "
             "name them with --categories A,B,…, in the order of its outputs"
         )
     names = tuple(str(labels[key]) for key in sorted(labels, key=int))
-    if all(_NAMELESS.fullmatch(name) for name in names):
+    if all(_DEFAULT_NAME.fullmatch(name) for name in names):
         raise EncoderError(
-            f"{directory}: its {len(names)} categories have no names but {names[0]} and so on; "
+            f"{directory}: its {len(names)} categories have only the default names {names[0]} and so on; "
             "name them with --categories A,B,…, in that order"
         )
     return names
@@ -116,7 +116,7 @@ def _labels(directory: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _check_names(directory: Path, names: tuple[str, ...]) -> None:
     if not all(names) or len(set(names)) != len(names) or len(names) < 2:
-        raise EncoderError(f"{directory}: categories {', '.join(names)!r}: two or more different names are needed")
+        raise EncoderError(f"{directory}: categories {', '.join(names)!r}; there must be two or more different names")
     for name in names:
         if len(name) > MAX_CATEGORY_LENGTH:
             raise EncoderError(
@@ -125,8 +125,8 @@ def _check_names(directory: Path, names: tuple[str, ...]) -> None:
             )
         if control := control_character(name):
             raise EncoderError(
-                f"{directory}: category {name[:40]!r}: has the control character {control}; "
+                f"{directory}: category {name[:40]!r} has the control character {control}; "
                 "name the categories with --categories A,B,…"
             )
     for group in look_alikes(names):
-        log.warning("%s: categories %s look alike and are different", directory, " and ".join(map(repr, group)))
+        log.warning("%s: categories %s look alike but are different", directory, " and ".join(map(repr, group)))

@@ -1,65 +1,80 @@
-"""One number that makes a network as sure as it is right: its logits are divided by it (Guo et al., 2017).
+"""Calibration by one number, the temperature: the logits are divided by it (Guo et al., 2017).
 
-Above 1 the network was too sure, below 1 not sure enough. The order of the categories stays, and so do the labels.
+Above 1, the network was overconfident; below 1, underconfident. The order of the categories does not change, so the
+labels do not either.
 
-It is applied to probabilities rather than built into the head: whatever engine they come from, the weights stay
-those that were trained, which is what PyTorch opens and a warm start goes on from. Where p = softmax(z),
-softmax(z / T) is p ** (1 / T), scaled to add up to 1 again.
+The temperature is applied to probabilities and not built into the head. So the weights stay those that were trained,
+which PyTorch opens and a warm start loads, and every engine is calibrated in the same way. For p = softmax(z),
+softmax(z / T) is p ** (1 / T), divided by its sum.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from classifier.articles import CategoryIndices, Probabilities
 
-NONE = 1.0
-"""The temperature of a model that has not been calibrated."""
+UNCALIBRATED = 1.0
+"""The temperature of a model that was not calibrated."""
 
 MIN_ARTICLES = 50
-"""Articles that a temperature is fitted on at least: with fewer, it says more about them than about the model."""
+"""Articles that a fit needs. With fewer, the temperature would say more about them than about the model."""
 
 BOUNDS = (0.1, 10.0)
 
-_SMALLEST = np.finfo(np.float32).smallest_subnormal  # what a float32 of 0 was at most
+_SMALLEST = np.finfo(np.float32).smallest_subnormal  # replaces 0, which has no logarithm
 
 
-def apply(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """Return the probabilities at a temperature, shape (articles, categories); where it is 1, those given.
+def from_calibration(calibration: Mapping[str, Any]) -> float:
+    """Return the temperature of a model's calibration; 1 for a model that was not calibrated."""
+    return float(calibration.get("temperature", {}).get("value", UNCALIBRATED))
 
-    Each row's result depends on that row alone, bit by bit.
+
+def apply_temperature(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """Return the probabilities at a temperature, shape (articles, categories); at 1, the same array.
+
+    The bits of each row depend on that row alone.
     """
-    if temperature == NONE:
+    if temperature == UNCALIBRATED:
         return probabilities
     powers = probabilities.astype(np.float64) ** (1 / temperature)
-    found: Probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return found
+    calibrated: Probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return calibrated
 
 
 def fit_temperature(probabilities: Probabilities, truth: CategoryIndices) -> float:
-    """Return the temperature at which the truth is likeliest, 1 for fewer articles than `LEAST`.
+    """Return the temperature that maximises the likelihood of the truth; 1 for fewer than `MIN_ARTICLES`.
 
-    `probabilities` are (articles, categories), `truth` their columns. One further article is imagined that may be
-    of any category, as Platt (1999) smooths targets: otherwise a model that has every one of a few hundred
-    articles right would be made certain. In 1 / T the likelihood is concave, so there is one maximum.
+    `probabilities` are (articles, categories), and `truth` the columns of the annotated categories. One pseudo-article
+    that may be of any category is added, as Platt (1999) smooths targets. Without it, a model with no error on a few
+    hundred articles would become certain. The likelihood is concave in 1 / T, so there is one maximum.
     """
     from scipy.optimize import minimize_scalar
 
     if len(truth) < MIN_ARTICLES:
-        return NONE
+        return UNCALIBRATED
 
     def loss(logarithm: float) -> float:
-        return negative_log_likelihood(probabilities, truth, float(np.exp(logarithm)), imagined=1)
+        return negative_log_likelihood(probabilities, truth, float(np.exp(logarithm)), pseudo_articles=1)
 
-    found = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-6})
-    return round(float(np.exp(found.x)), 6)
+    result = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-6})
+    return round(float(np.exp(result.x)), 6)
 
 
 def negative_log_likelihood(
-    probabilities: Probabilities, truth: CategoryIndices, temperature: float = NONE, *, imagined: float = 0
+    probabilities: Probabilities,
+    truth: CategoryIndices,
+    temperature: float = UNCALIBRATED,
+    *,
+    pseudo_articles: float = 0,
 ) -> float:
-    """Return the mean over the articles, and over so many imagined ones that may be of any category."""
-    scaled = np.log(np.maximum(probabilities, _SMALLEST).astype(np.float64)) / temperature
-    scaled -= np.log(np.exp(scaled).sum(axis=1, keepdims=True))
-    right = scaled[np.arange(len(truth)), truth].sum()
-    return float(-(right + imagined * scaled.mean()) / (len(truth) + imagined))
+    """Return the mean over the articles, and over pseudo-articles that may be of any category."""
+    from scipy import special
+
+    logits = np.log(np.maximum(probabilities, _SMALLEST).astype(np.float64)) / temperature
+    log_probabilities = special.log_softmax(logits, axis=1)
+    total = log_probabilities[np.arange(len(truth)), truth].sum() + pseudo_articles * log_probabilities.mean()
+    return float(-total / (len(truth) + pseudo_articles))

@@ -1,7 +1,8 @@
-"""Turn texts into word pieces with the tokenizer that travels with the weights.
+"""Turn texts into word pieces with the tokenizer that is stored with the weights.
 
-The tokenizer keeps some hundred bytes for each piece of a text, also for those that are then cut off. So texts are
-tokenised in slices of a bounded number of characters, and of a long text only the beginning: see `_margin`.
+The tokenizer keeps about a hundred bytes for each piece of a text, including those that are then cut off. So texts are
+tokenized in slices of a bounded number of characters, and only the beginning of a long text is tokenized: see
+`_margin`.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from tokenizers import Encoding, Tokenizer
 
 from classifier.articles import PaddingMask, TokenIds
 from classifier.exceptions import EncoderError
-from classifier.model import word_pieces
-from classifier.model.slices import slices
+from classifier.model import text_chunking, word_pieces
 from classifier.model.text_chunking import Chunking, ChunkWeights, Owners
+from classifier.model.text_slices import slice_texts
 from classifier.model.word_pieces import PackedPieces, Pieces, TokenRow
 
 __all__ = ["Chunks", "Pieces", "Tokenization", "join", "pad"]
 
-SLICE = 2_000_000
-"""Characters that are tokenised at once, or a single text that is longer."""
+SLICE_CHARACTERS = 2_000_000
+"""Characters that are tokenized together. A longer text is tokenized alone."""
 
-_CHARACTERS = 8
-"""Characters of a text's beginning that are tried for each piece that is kept; English has four or five a piece."""
+_CHARACTERS_PER_PIECE = 8
+"""Characters of a text's beginning that are tokenized first for each kept piece; English has four or five a piece."""
 
 _LOCAL_NORMALIZERS = frozenset({"BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents"})
 _LOCAL_PRE_TOKENIZERS = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
@@ -36,7 +37,7 @@ _LOCAL_PRE_TOKENIZERS = frozenset({"BertPreTokenizer", "Whitespace", "Whitespace
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """All that the network gets to see of some articles: their chunks, article by article."""
+    """The network's input for some articles: their chunks, article by article."""
 
     pieces: PackedPieces
     owners: Owners
@@ -45,10 +46,11 @@ class Chunks:
 
 @dataclass(frozen=True, slots=True)
 class Tokenization:
-    """A fast tokenizer that cuts each text off at `max_length` word pieces, specials included.
+    """A fast tokenizer that cuts each text off at `max_length` word pieces, including special ones.
 
-    With `chunking`, what follows makes further chunks of that length. `margin` is how many pieces behind the kept
-    ones make these certain; None where the tokenizer has to see the whole text.
+    With `chunking`, the rest of the text makes further chunks of that length. `margin` is the number of pieces after
+    the kept ones that must be tokenized too, so that the kept ones are certain. If it is None, the complete text must
+    be tokenized.
     """
 
     tokenizer: Tokenizer
@@ -61,97 +63,97 @@ class Tokenization:
         """Read `tokenizer.json`.
 
         Raises:
-            EncoderError: the file is missing or no tokenizer.
-            SettingsError: chunks of that length cannot begin a stride apart.
+            EncoderError: the file is missing or not a tokenizer.
+            SettingsError: the chunking does not fit the length.
         """
         if chunking:
             chunking.check(max_length)
         path = directory / "tokenizer.json"
         if not path.is_file():
-            raise EncoderError(f"{path}: no such file")
+            raise EncoderError(f"{path}: not found")
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the Rust library raises bare Exception
             raise EncoderError(f"{path}: not a tokenizer ({error})") from error
-        side = _side(tokenizer)
+        side = _truncation_side(tokenizer)
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length, stride=chunking.overlap(max_length) if chunking else 0, direction=side)
         return cls(tokenizer, max_length, chunking, _margin(tokenizer))
 
     @property
     def truncation_side(self) -> str:
-        """Where a text that is too long loses its pieces: "right", or "left" if `tokenizer.json` says so."""
-        return _side(self.tokenizer)
+        """The side where a long text is cut: "right", or "left" if `tokenizer.json` specifies it."""
+        return _truncation_side(self.tokenizer)
 
     @property
     def mask_id(self) -> int | None:
-        """The id of the piece that stood for hidden ones in the encoder's pretraining; None where there is none."""
-        found: int | None = self.tokenizer.token_to_id("[MASK]")
-        return found
+        """The id of the piece that replaced hidden ones in the encoder's pretraining; None if there is none."""
+        mask_id: int | None = self.tokenizer.token_to_id("[MASK]")
+        return mask_id
 
     def pieces(self, texts: Iterable[str]) -> PackedPieces:
-        """Tokenise the texts in parallel, outside Python's lock, and return the beginning of each."""
+        """Tokenize the texts in parallel, without Python's global lock, and return the beginning of each."""
         return word_pieces.join(
-            word_pieces.pack([encoding.ids for encoding in self._encodings(some, chunks=1)])
-            for some in slices(texts, SLICE)
+            word_pieces.pack([encoding.ids for encoding in self._encodings(slice_of_texts, chunks=1)])
+            for slice_of_texts in slice_texts(texts, SLICE_CHARACTERS)
         )
 
     def chunks(self, texts: Iterable[str]) -> Chunks:
-        """Tokenise the texts in parallel, outside Python's lock, and return the chunks of each."""
-        return join(self.slices(texts))
+        """Tokenize the texts in parallel, without Python's global lock, and return the chunks of each."""
+        return join(self.iter_chunks(texts))
 
-    def slices(self, texts: Iterable[str]) -> Iterator[Chunks]:
-        """Yield the chunks of some texts after the other; each time `owners` begins at 0."""
-        return (self._chunks(some) for some in slices(texts, SLICE))
+    def iter_chunks(self, texts: Iterable[str]) -> Iterator[Chunks]:
+        """Yield the chunks of one slice of texts after the other; in each, `owners` begins at 0."""
+        return (self._chunks(slice_of_texts) for slice_of_texts in slice_texts(texts, SLICE_CHARACTERS))
 
     def _chunks(self, texts: Sequence[str]) -> Chunks:
-        most = self.chunking.most if self.chunking else 1
-        found: list[TokenRow] = []
+        max_chunks = self.chunking.max_chunks if self.chunking else 1
+        rows: list[TokenRow] = []
         owners: list[int] = []
-        for article, encoding in enumerate(self._encodings(texts, most)):
-            chunks = [encoding, *encoding.overflowing[: most - 1]] if most > 1 else [encoding]
-            found += [chunk.ids for chunk in chunks]
+        for article, encoding in enumerate(self._encodings(texts, max_chunks)):
+            chunks = [encoding, *encoding.overflowing[: max_chunks - 1]] if max_chunks > 1 else [encoding]
+            rows += [chunk.ids for chunk in chunks]
             owners += [article] * len(chunks)
-        weights = self.chunking.weights(found) if self.chunking else np.ones(len(found))
-        return Chunks(word_pieces.pack(found), np.array(owners, dtype=np.int64), weights)
+        weights = text_chunking.weights_of(rows) if self.chunking else np.ones(len(rows))
+        return Chunks(word_pieces.pack(rows), np.array(owners, dtype=np.int64), weights)
 
     def _encodings(self, texts: Sequence[str], chunks: int) -> list[Encoding]:
-        """Tokenise as much of each text as decides its first `chunks` chunks."""
+        """Tokenize as much of each text as determines its first `chunks` chunks."""
         if self.margin is None:
             return list(self.tokenizer.encode_batch_fast(list(texts)))
         kept = self.max_length + (chunks - 1) * self._step
-        size = _CHARACTERS * (kept + self.margin)
-        found: dict[int, Encoding] = {}
-        left = list(range(len(texts)))
-        while left:
-            encodings = self.tokenizer.encode_batch_fast([texts[row][:size] for row in left])
-            found |= {
+        size = _CHARACTERS_PER_PIECE * (kept + self.margin)
+        certain: dict[int, Encoding] = {}
+        remaining = list(range(len(texts)))
+        while remaining:
+            encodings = self.tokenizer.encode_batch_fast([texts[row][:size] for row in remaining])
+            certain |= {
                 row: encoding
-                for row, encoding in zip(left, encodings, strict=True)
+                for row, encoding in zip(remaining, encodings, strict=True)
                 if len(texts[row]) <= size or self._count(encoding) >= kept + self.margin
             }
-            left = [row for row in left if row not in found]
+            remaining = [row for row in remaining if row not in certain]
             size *= 4
-        return [found[row] for row in range(len(texts))]
+        return [certain[row] for row in range(len(texts))]
 
     @property
     def _step(self) -> int:
-        """How many pieces apart the tokenizer's chunks begin."""
+        """The number of pieces from the start of a chunk to the start of the next."""
         overlap = self.chunking.overlap(self.max_length) if self.chunking else 0
         return self.max_length - self.tokenizer.num_special_tokens_to_add(is_pair=False) - overlap
 
     def _count(self, encoding: Encoding) -> int:
-        """Return how many pieces a tokenised text had, special ones included, before it was cut into chunks."""
+        """Return the number of pieces, including special ones, of a text before it was cut into chunks."""
         overflowing = encoding.overflowing
         return len(overflowing) * self._step + len(overflowing[-1].ids if overflowing else encoding.ids)
 
 
-def _side(tokenizer: Tokenizer) -> str:
+def _truncation_side(tokenizer: Tokenizer) -> str:
     return str((tokenizer.truncation or {}).get("direction", "right"))
 
 
 def join(parts: Iterable[Chunks]) -> Chunks:
-    """Return the chunks of all parts, whose articles are numbered on."""
+    """Return the chunks of all parts, with their articles numbered consecutively."""
     pieces: list[PackedPieces] = []
     owners, weights, articles = [np.empty(0, dtype=np.int64)], [np.empty(0)], 0
     for part in parts:
@@ -163,11 +165,11 @@ def join(parts: Iterable[Chunks]) -> Chunks:
 
 
 def _margin(tokenizer: Tokenizer) -> int | None:
-    """Return how many pieces of a text's beginning a cut behind them may change; None where that is not known.
+    """Return the number of pieces before a cut that the cut may change; None if it is unknown.
 
-    A word-piece tokenizer first splits a text into words, by white space, punctuation and ideographs, and looks at
-    each word alone. A cut changes the word that it falls into, or an added token such as [MASK] that is written
-    there. A word has as many pieces as characters at most, and one piece if it is longer than the model's limit.
+    A word-piece tokenizer first splits a text into words, by white space, punctuation and ideographs, and then splits
+    each word alone. A cut changes only the word that it falls into, or an added token such as [MASK] there. A word has
+    at most as many pieces as characters, and one piece if it is longer than the model's limit.
     """
     described: dict[str, Any] = json.loads(tokenizer.to_str())
     normalizer = described["normalizer"] or {"type": "Sequence", "normalizers": []}
@@ -175,7 +177,7 @@ def _margin(tokenizer: Tokenizer) -> int | None:
     if (
         described["model"]["type"] != "WordPiece"
         or (described["pre_tokenizer"] or {}).get("type") not in _LOCAL_PRE_TOKENIZERS
-        or not all(one["type"] in _LOCAL_NORMALIZERS for one in normalizers)
+        or not all(entry["type"] in _LOCAL_NORMALIZERS for entry in normalizers)
         or described["truncation"]["direction"] != "Right"
     ):
         return None
@@ -184,9 +186,9 @@ def _margin(tokenizer: Tokenizer) -> int | None:
 
 
 def pad(pieces: Sequence[TokenRow], length: int, rows: int | None = None) -> tuple[TokenIds, PaddingMask]:
-    """Return ids and mask of shape (rows, length); rows beyond the articles hold only padding.
+    """Return ids and mask of shape (rows, length); rows after the articles are padding.
 
-    A row of padding keeps one unmasked position: attention over nothing is not a number.
+    A padding row keeps one unmasked position, because attention without any key is NaN.
     """
     rows = len(pieces) if rows is None else rows
     tokens = np.zeros((rows, length), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Start from a model that has been trained: its encoder, and its head as far as the categories are the same."""
+"""Start a training from a trained model: from its encoder, and from its head for the categories that it has."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from classifier.model.checkpoint import Checkpoint
 log = logging.getLogger(__name__)
 
 INITIAL_DEVIATION = 0.02
-"""Of a new category's weights: DistilBERT's `initializer_range`."""
+"""Standard deviation of a new category's weights: DistilBERT's `initializer_range`."""
 
 
-def checkpoint(source: Artefact, categories: tuple[str, ...], *, seed: int) -> Checkpoint:
+def initial_checkpoint(source: Artefact, categories: tuple[str, ...], *, seed: int) -> Checkpoint:
     """Return the model's weights, with the rows of its last layer matched to `categories` by name.
 
-    A category that the model does not know gets weights as a new head has; one that is gone is left out.
+    A category that the model does not have gets random weights, as in a new head. A category that is not in
+    `categories` is left out.
     """
-    found = source.checkpoint()
+    network = source.checkpoint()
     if categories == source.categories:
-        log.info("the head starts as it is: the categories are the same")
-        return found
-    weights = dict(found.weights)
+        log.info("the head starts unchanged: the categories are the same")
+        return network
+    weights = dict(network.weights)
     dim = weights["classifier.weight"].shape[1]
     kernel = np.random.default_rng(seed).normal(0.0, INITIAL_DEVIATION, (len(categories), dim)).astype(np.float32)
     bias = np.zeros(len(categories), dtype=np.float32)
-    known = {name: index for index, name in enumerate(source.categories)}
+    columns = {name: index for index, name in enumerate(source.categories)}
     for row, name in enumerate(categories):
-        if name in known:
-            kernel[row] = weights["classifier.weight"][known[name]]
-            bias[row] = weights["classifier.bias"][known[name]]
+        if name in columns:
+            kernel[row] = weights["classifier.weight"][columns[name]]
+            bias[row] = weights["classifier.bias"][columns[name]]
     log.info(
-        "the head starts with %d of %d categories known; new: %s; gone: %s",
-        len(set(categories) & known.keys()),
+        "the head starts with %d of %d categories; new: %s; left out: %s",
+        len(set(categories) & columns.keys()),
         len(categories),
-        sorted(set(categories) - known.keys()),
-        sorted(known.keys() - set(categories)),
+        sorted(set(categories) - columns.keys()),
+        sorted(columns.keys() - set(categories)),
     )
-    return replace(found, weights={**weights, "classifier.weight": kernel, "classifier.bias": bias})
+    return replace(network, weights={**weights, "classifier.weight": kernel, "classifier.bias": bias})

@@ -1,7 +1,7 @@
-"""Word-piece ids of many texts in two arrays: four bytes a piece, where lists of Python's numbers take over thirty.
+"""Word-piece ids of many texts in two arrays: four bytes a piece, where Python lists need over thirty.
 
-A training's ids may lie in a file that is mapped into memory: the operating system then keeps in memory what is
-read, and takes it back when it needs the room.
+A training's ids may be in a file that is mapped into memory. The operating system then loads the pages that are read,
+and frees them when it needs memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TokenRow = Sequence[int] | NDArray[np.int32]
 
 
 class Pieces(Protocol):
-    """Word-piece ids of each article, or of each chunk, with the special tokens, not padded."""
+    """Word-piece ids of articles or chunks, with special tokens and without padding."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -27,12 +27,12 @@ class Pieces(Protocol):
         """Return a row's ids."""
 
     def __iter__(self) -> Iterator[TokenRow]:
-        """Return the rows one after the other."""
+        """Return an iterator over the rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedPieces:
-    """Rows that stand one behind the other in `ids`; row n ends before position `ends[n]`."""
+    """Rows that follow each other in `ids`; row n ends before position `ends[n]`."""
 
     ids: NDArray[np.int32]
     ends: NDArray[np.int64]
@@ -42,12 +42,12 @@ class PackedPieces:
         return len(self.ends)
 
     def __getitem__(self, row: int, /) -> NDArray[np.int32]:
-        """Return a row's ids: a view of the array."""
+        """Return a row's ids as a view of the array."""
         row = int(row) + (len(self.ends) if row < 0 else 0)
         return self.ids[self.ends[row - 1] if row else 0 : self.ends[row]]
 
     def __iter__(self) -> Iterator[NDArray[np.int32]]:
-        """Return the rows one after the other."""
+        """Return an iterator over the rows."""
         return (self[row] for row in range(len(self)))
 
     @property
@@ -68,7 +68,7 @@ def pack(rows: Sequence[TokenRow]) -> PackedPieces:
 
 
 def join(parts: Iterable[PackedPieces]) -> PackedPieces:
-    """Return the rows of all parts, in their order."""
+    """Return the rows of all parts, in order."""
     all_parts = list(parts)
     if not all_parts:
         return pack([])

@@ -15,7 +15,7 @@ from typing import Any
 from classifier.exceptions import EncoderError, StepTooLargeError, TrainingMemoryError
 from classifier.model.checkpoint import Checkpoint, Weights
 from classifier.model.keras import network
-from classifier.model.keras.backend import Precision, best_precision
+from classifier.model.keras.backend import Dtype, best_dtype
 from classifier.model.keras.network import Network
 from classifier.training import probe
 from classifier.training.checkpoints import Checkpoints
@@ -104,7 +104,7 @@ def fit_classifier(
             return fitted
         accumulation_steps = _split_further(accumulation_steps, recipe.batch_size)
         gc.collect()
-        network.forget()
+        network.clear_session()
 
 
 def _attempt(
@@ -113,7 +113,7 @@ def _attempt(
     """Train to the end; return None if memory ran out, which makes the network unusable."""
     recipe = job.recipe
     dtype = dtype_of(recipe)
-    trained = Network(checkpoint.shape, categories, dropout=recipe.dropout, precision=dtype, seed=recipe.seed)
+    trained = Network(checkpoint.shape, categories, dropout=recipe.dropout, dtype=dtype, seed=recipe.seed)
     trained.load(checkpoint)
     try:
         if state is None and recipe.head == "probe" and "classifier.weight" not in checkpoint.weights:
@@ -155,6 +155,6 @@ def _split_further(accumulation_steps: int, batch_size: int) -> int:
     return accumulation_steps
 
 
-def dtype_of(recipe: Recipe) -> Precision:
+def dtype_of(recipe: Recipe) -> Dtype:
     """Return the number format of the recipe; for "auto", the fastest on this machine."""
-    return best_precision() if recipe.dtype == "auto" else recipe.dtype
+    return best_dtype() if recipe.dtype == "auto" else recipe.dtype

@@ -101,7 +101,7 @@ def _create(root: Path, tokenization: Tokenization, parts: Parts, categories: Se
         root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root, prefix=".tokens-"))
         for name, articles in parts.items():
-            _write_part(folder, name, tokenization.slices(article.text for article in articles))
+            _write_part(folder, name, tokenization.iter_chunks(article.text for article in articles))
         files = _read(folder, tokenization, parts, categories)
         description = {
             "identity": _identity(tokenization, parts),

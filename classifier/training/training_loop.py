@@ -80,7 +80,7 @@ class TrainingLoop:
     def resume_from(self, state: TrainingState) -> None:
         """Continue from a saved state; if it is not one of this network, start from the beginning."""
         try:
-            self.network.load_state(state.network, parts=state.position.accumulation_steps)
+            self.network.load_state(state.network, accumulation_steps=state.position.accumulation_steps)
         except ValueError as error:
             log.warning("the saved state does not match the network (%s); training from the beginning", error)
             return

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from classifier import registry
-from classifier.inference import engines
-from classifier.inference.labeller import Labeller
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.pipeline.promotion import decisions, evaluation, label_churn
 from classifier.store import annotated_articles, model_rows
 from tests.support.synthetic import COLUMNS, articles, ingest_file, query, value
@@ -44,7 +43,7 @@ def _worst_and_best(workspace, tmp_path):
     files = make_artefact(tmp_path / "tried")
     with workspace.database.connect() as connection:
         test = annotated_articles.load_split(connection, "test")
-    columns = Labeller.of(files, engines.choose_engine(files)).probabilities([one.text for one in test]).argmax(axis=1)
+    columns = FineTunedClassifier(files.load()).labeller().probabilities([one.text for one in test]).argmax(axis=1)
     truth = np.array([one.category for one in test])
     orders = sorted(permutations(CATEGORIES), key=lambda order: (np.array(order)[columns] == truth).mean())
     return orders[0], orders[-1]

@@ -201,13 +201,13 @@ def _(world):
     return "train", "--encoder", world.encoder()
 
 
-@case("train: a BERT", r"model_type is 'bert', not 'distilbert'\. .*classifier encoder import")
+@case("train: a BERT", r"model_type is 'bert'; it must be 'distilbert'\. .*classifier encoder import")
 def _(world):
     world.annotated()
     return "train", "--encoder", make_bert(world.folder / "bert")
 
 
-@case("train: weights that were cut short", r"model\.safetensors: cannot be read as safetensors")
+@case("train: weights that were cut short", r"model\.safetensors: cannot read safetensors")
 def _(world):
     world.annotated()
     weights = world.encoder() / "model.safetensors"
@@ -215,14 +215,14 @@ def _(world):
     return "train", "--encoder", weights.parent
 
 
-@case("train: an encoder without weights", r"model\.safetensors: no such file")
+@case("train: an encoder without weights", r"model\.safetensors: not found")
 def _(world):
     world.annotated()
     (world.encoder() / "model.safetensors").unlink()
     return "train", "--encoder", "encoder"
 
 
-@case("train: an encoder without a tokenizer", r"tokenizer\.json: no such file")
+@case("train: an encoder without a tokenizer", r"tokenizer\.json not found")
 def _(world):
     world.annotated()
     folder = world.encoder()
@@ -238,13 +238,13 @@ def _(world):
     return "train", "--encoder", "encoder"
 
 
-@case("train: no such directory", r"\./nowhere: no such directory")
+@case("train: no such directory", r"\./nowhere: directory not found")
 def _(world):
     world.annotated()
     return "train", "--encoder", "./nowhere"
 
 
-@case("train: a hub that cannot be reached", r"some-body/some-model: neither a local directory nor to be had")
+@case("train: a hub that cannot be reached", r"some-body/some-model: no local directory, and cannot be downloaded")
 def _(world):
     world.annotated()
     world.environment["HF_HUB_OFFLINE"] = "1"
@@ -296,7 +296,7 @@ def _(world):
     return "train", "--recipe", world.bytes(b"epochs: 3", "my.toml")
 
 
-@case("train: a stride beyond a chunk's end", r"stride 192: has to be 1 to 98, the max length less 2 special")
+@case("train: a stride beyond a chunk's end", r"stride 192: must be 1 to 98, the max length without 2 special")
 def _(_world):
     return "train", "--set", "long_texts=chunk", "--set", "max_length=100"
 
@@ -340,22 +340,25 @@ def _(_world):
     return "models", "show", "nobody"
 
 
-@case("models import: no such directory", r"\./nowhere: no such directory")
+@case("models import: no such directory", r"\./nowhere: directory not found")
 def _(_world):
     return "models", "import", "./nowhere"
 
 
-@case("models import: a BERT", r"model_type is 'bert', not 'distilbert'; no other can be imported")
+@case("models import: a BERT", r"model_type is 'bert'; it must be 'distilbert' to be imported")
 def _(world):
     return "models", "import", make_bert(world.folder / "bert")
 
 
-@case("models import: an encoder without a head", r"architecture 'DistilBertModel', not .*train --encoder")
+@case("models import: an encoder without a head", r"architecture is 'DistilBertModel'; it must be .*train --encoder")
 def _(world):
     return "models", "import", world.encoder()
 
 
-@case("models import: categories without names", r"3 categories have no names but LABEL_0 and so on; .*--categories")
+@case(
+    "models import: categories without names",
+    r"3 categories have only the default names LABEL_0 and so on; .*--categories",
+)
 def _(world):
     folder = world.model()
     config = folder / "config.json"
@@ -368,14 +371,14 @@ def _(world):
     return "models", "import", world.model(), "--categories", "a,b"
 
 
-@case("models import: pickled weights", r"pickled \(pytorch_model\.bin\), and unpickling runs what is in the file")
+@case("models import: pickled weights", r"pickled \(pytorch_model\.bin\), and unpickling runs code in the file")
 def _(world):
     folder = world.model()
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     return "models", "import", folder
 
 
-@case("models import: no tokenizer", r"tokenizer\.json: no such file")
+@case("models import: no tokenizer", r"tokenizer\.json not found")
 def _(world):
     folder = world.model()
     (folder / "tokenizer.json").unlink()
@@ -555,13 +558,13 @@ def _(world):
     return ("label",)
 
 
-@case("label: the model is gone", r"classifier\.json: no such file; the model's directory is missing")
+@case("label: the model is gone", r"classifier\.json: not found; the model's directory is missing")
 def _(world):
     shutil.rmtree(world.champion())
     return ("label",)
 
 
-@case("label: a file of the model is gone", r"tokenizer\.json: no such file; restore it from a backup")
+@case("label: a file of the model is gone", r"tokenizer\.json: not found; restore it from a backup")
 def _(world):
     (world.champion() / "tokenizer.json").unlink()
     return ("label",)
@@ -605,7 +608,7 @@ def _(world):
 
 
 @case(
-    "label-table: neither a URL nor a name", r"--url: neither a SQLAlchemy URL nor the name of an environment variable"
+    "label-table: neither a URL nor a name", r"--url: must be a SQLAlchemy URL or the name of an environment variable"
 )
 def _(world):
     return world.label_table(url="me:secret@localhost/cms")
@@ -646,49 +649,49 @@ def _(world):
     return world.label_table(url="sqlite:////nowhere/cms.db")
 
 
-@case("label-table: no such table", r"no such table 'nwes'; is 'news' meant\?")
+@case("label-table: no such table", r"table 'nwes': not found; is 'news' meant\?")
 def _(world):
     world.champion()
     return world.label_table(table="nwes")
 
 
-@case("label-table: no such schema", r"no such table 'press\.news'")
+@case("label-table: no such schema", r"table 'press\.news': not found")
 def _(world):
     world.champion()
     return world.label_table(table="press.news")
 
 
-@case("label-table: no such key", r"table 'news': no column 'nr'; its columns are 'id', 'body'")
+@case("label-table: no such key", r"table 'news': column 'nr' not found; choose from 'id', 'body'")
 def _(world):
     world.champion()
     return world.label_table(key="nr")
 
 
-@case("label-table: no such text", r"table 'news': no column 'text'; its columns are 'id', 'body'")
+@case("label-table: no such text", r"table 'news': column 'text' not found; choose from 'id', 'body'")
 def _(world):
     world.champion()
     return world.label_table(text="text")
 
 
-@case("label-table: a key that comes twice", r"table 'news': column 'id' has the same value twice; a key is unique")
+@case("label-table: a key that comes twice", r"table 'news': column 'id' has the same value twice; a key must be uniq")
 def _(world):
     world.champion()
     return world.label_table(rows="(1, 'the bank'), (1, 'the goal')")
 
 
-@case("label-table: a key that is null", r"table 'news': column 'id' has nulls; a key is unique and never null")
+@case("label-table: a key that is null", r"table 'news': column 'id' has nulls; a key must be unique and never null")
 def _(world):
     world.champion()
     return world.label_table(rows="(1, 'the bank'), (NULL, 'the goal')")
 
 
-@case("label-table: a key of a label's name", r"table 'news': the key 'model' has the name of a column of labels")
+@case("label-table: a key of a label's name", r"table 'news': the key 'model' has the name of a column of the labels")
 def _(world):
     world.champion()
     return world.label_table(key="model")
 
 
-@case("label-table: a text that is a number", r"table 'news': column 'id' holds INTEGER, where text is expected")
+@case("label-table: a text that is a number", r"table 'news': column 'id' holds INTEGER; it must hold text")
 def _(world):
     world.champion()
     return world.label_table(text="id")
@@ -696,7 +699,7 @@ def _(world):
 
 @case(
     "label-table: labels of another form",
-    r"table 'old' is not one of labels: no column 'model', .*; name another by --out",
+    r"table 'old': not a table of labels, column 'model', .* not found; name another with --out",
 )
 def _(world):
     world.champion()
@@ -704,7 +707,7 @@ def _(world):
     return world.label_table("--out", "old")
 
 
-@case("label-table: labels without a primary key", r"table 'old' is not one of labels: its 'id' is no primary key")
+@case("label-table: labels without a primary key", r"table 'old': not a table of labels, 'id' must be its primary key")
 def _(world):
     world.champion()
     columns = "id int, model text, category text, confidence real, probabilities jsonb"
@@ -715,7 +718,7 @@ def _(world):
     return world.label_table("--out", "old")
 
 
-@case("label-table: labels into the table itself", r"--out public\.news: is the table that is to be labelled")
+@case("label-table: labels into the table itself", r"--out public\.news: is the table to label")
 def _(world):
     world.champion()
     return world.label_table("--out", "public.news")
@@ -843,12 +846,12 @@ def _(world):
     return "encoder", "import", make_bert(world.folder / "bert"), world.encoder()
 
 
-@case("encoder import: a source that is not there", r"nowhere/config\.json: no such file")
+@case("encoder import: a source that is not there", r"nowhere/config\.json: not found")
 def _(world):
     return "encoder", "import", "nowhere", "target"
 
 
-@case("encoder import: another hash", r"model\.safetensors: sha256 is .*, expected 00; fetch the file again")
+@case("encoder import: another hash", r"model\.safetensors: sha256 is .*, expected 00; download the file again")
 def _(world):
     return "encoder", "import", make_bert(world.folder / "bert"), "target", "--sha256", "00"
 

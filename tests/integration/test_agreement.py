@@ -1,4 +1,4 @@
-"""A model is registered only if the engine that will label gives the trained network's answers."""
+"""A model is registered only if the engine that labels agrees with the trained network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECIPE = Recipe(epochs=1, max_length=32, dtype="float32")
 
 @pytest.fixture
 def ready(workspace, tmp_path, monkeypatch):
-    """A workspace with articles to learn from, on a machine without a GPU."""
+    """Return a workspace with articles to train on, on a machine without a GPU."""
     monkeypatch.setattr(hardware, "may_have_gpu", lambda: False)
     ingest_file(workspace, tmp_path / "articles.csv", articles(60))
     make_encoder(tmp_path / "encoder")
@@ -36,8 +36,8 @@ def ready(workspace, tmp_path, monkeypatch):
 
 @pytest.fixture
 def other_weights(monkeypatch):
-    """Make OpenVINO compute another model: each matrix product is off by as much as it is large."""
-    build = openvino_engine.build
+    """Make OpenVINO compute another model, whose weights differ by as much as they vary."""
+    build = openvino_engine.build_graph
 
     def perturbed(checkpoint):
         generator = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def other_weights(monkeypatch):
         }
         return build(replace(checkpoint, weights=weights))
 
-    monkeypatch.setattr(openvino_engine, "build", perturbed)
+    monkeypatch.setattr(openvino_engine, "build_graph", perturbed)
 
 
 def texts(count):
@@ -61,10 +61,10 @@ def test_agreement_is_kept_with_the_model(ready, tmp_path):
     ((kept,),) = query(ready.database, "SELECT training -> 'engine' FROM models")
     assert manifest["engine"] == status.models(ready)[0].engine == kept
     assert kept["engine"] == "openvino"
-    assert kept["same_labels"] >= 1 - 1 / kept["texts"], "one may be undecided"
+    assert kept["same_labels"] >= 1 - 1 / kept["texts"], "one text may be undecided"
     assert 0 <= kept["mean_difference"] <= kept["largest_difference"] < 0.05
     same = round(kept["same_labels"] * kept["texts"])
-    assert trained.engine.startswith(f"openvino in {kept['precision']}: {same} of {kept['texts']} labels")
+    assert trained.engine.startswith(f"openvino in {kept['dtype']}: {same} of {kept['texts']} labels")
 
 
 def test_a_model_that_its_engine_computes_wrongly_is_refused(ready, tmp_path, other_weights):
@@ -75,39 +75,38 @@ def test_a_model_that_its_engine_computes_wrongly_is_refused(ready, tmp_path, ot
 
 
 def measure(artefact, engine):
-    given = (artefact.checkpoint(), artefact.tokenization(), artefact.categories)
-    return agreement.measure(engine, *given, texts(50))
+    return agreement.measure_agreement(engine, artefact.load(), texts(50))
 
 
 def test_the_engines_agree_on_articles_in_chunks(tmp_path):
-    """The same articles cut off would not do: a third of them are longer."""
+    """Cut-off articles would not agree, because a third of them are longer."""
     sizes = {"dim": 64, "heads": 4, "hidden_dim": 128, "max_length": 24}
-    chunked = make_artefact(tmp_path / "chunked", chunking=Chunking(stride=15, most=4), **sizes)
-    found = measure(chunked, openvino_engine.OpenVinoEngine(chunked.checkpoint()))
-    assert found.same_labels == 1
-    assert found.largest_difference < 1e-4
+    chunked = make_artefact(tmp_path / "chunked", chunking=Chunking(stride=15, max_chunks=4), **sizes)
+    result = measure(chunked, openvino_engine.OpenVinoEngine(chunked.checkpoint()))
+    assert result.same_labels == 1
+    assert result.largest_difference < 1e-4
     cut, read_on = (
-        Labeller.of(files, openvino_engine.OpenVinoEngine(files.checkpoint())).probabilities(texts(50))
+        Labeller.of(files.load(), openvino_engine.OpenVinoEngine(files.checkpoint())).probabilities(texts(50))
         for files in (make_artefact(tmp_path / "cut", **sizes), chunked)
     )
     assert 10 < (cut != read_on).any(axis=1).sum() < 50
 
 
-def test_the_right_weights_are_within_bounds_and_others_are_not(tmp_path, request):
+def test_only_the_models_own_weights_are_within_bounds(tmp_path, request):
     artefact = make_artefact(tmp_path / "model", dim=64, heads=4, hidden_dim=128)
-    right = measure(artefact, OpenVinoEngine(artefact.checkpoint()))
-    assert right.is_within_bounds
-    assert right.largest_difference < 1e-4
+    result = measure(artefact, OpenVinoEngine(artefact.checkpoint()))
+    assert result.is_within_bounds
+    assert result.largest_difference < 1e-4
     request.getfixturevalue("other_weights")
     assert not measure(artefact, OpenVinoEngine(artefact.checkpoint())).is_within_bounds
 
 
-def test_an_engine_that_gives_no_numbers_is_refused(tmp_path, monkeypatch):
+def test_an_engine_that_returns_nan_is_refused(tmp_path, monkeypatch):
     artefact = make_artefact(tmp_path / "model")
     broken = OpenVinoEngine(artefact.checkpoint())
     monkeypatch.setattr(broken, "probabilities", lambda tokens, _: np.full((len(tokens), 3), np.nan, np.float32))
-    found = measure(artefact, broken)
-    assert (found.same_labels, found.is_within_bounds) == (0.0, False)
+    result = measure(artefact, broken)
+    assert (result.same_labels, result.is_within_bounds) == (0.0, False)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,7 @@ def test_the_bounds(count, same, difference, expected):
 
 
 def test_the_same_texts_are_compared_whatever_their_order():
-    given = [*texts(200), *texts(200)]
-    chosen = agreement.choose_texts(given)
-    assert len(chosen) == len(set(chosen)) == agreement.TEXTS
-    assert agreement.choose_texts(reversed(given)) == chosen
+    repeated = [*texts(200), *texts(200)]
+    chosen = agreement.choose_texts(repeated)
+    assert len(chosen) == len(set(chosen)) == agreement.MAX_TEXTS
+    assert agreement.choose_texts(reversed(repeated)) == chosen

@@ -1,4 +1,4 @@
-"""The memory of a command does not grow with the number of its articles, however long they are."""
+"""The memory of a command does not grow with the number of its articles, even if they are long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.tiny_models import make_encoder
 
 FEW, MANY = 100, 300
 SLACK_MB = 120
-"""Of what is bounded and not yet full. Two hundred texts of 1 MB are 200 MB, and as much again on their way."""
+"""Allowance for buffers of bounded size. Two hundred texts of 1 MB are 200 MB, and as much again in transit."""
 
 PEAK = """
 from pathlib import Path
@@ -39,8 +39,7 @@ from classifier.external_table.definition import ExternalTable
 print(external_table.label_external_table(workspace, url, ExternalTable("id", "text", table="theirs")).labelled)
 """
 EVALUATE = """
-from classifier.inference import engines
-from classifier.inference.labeller import Labeller
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier import registry
 from classifier.articles import Texts
 from classifier.store import annotated_articles
@@ -48,7 +47,7 @@ from classifier.training.spooled_articles import spool
 with workspace.database.connect() as connection:
     test = spool(annotated_articles.stream_split(connection, "train"), Path(home))
     files = registry.open_artefact(registry.champion(connection))
-print(len(Labeller.of(files, engines.choose_engine(files)).probabilities(Texts(test))))
+print(len(FineTunedClassifier(files.load()).labeller().probabilities(Texts(test))))
 """
 TRAIN = """
 from classifier.pipeline.training import candidate
@@ -61,27 +60,27 @@ print(found.train_articles + found.validation_articles)
 
 @pytest.fixture
 def peak(workspace, tmp_path):
-    """Add articles of 1 MB up to so many, run a program on them, and return its peak in MB; it prints their number."""
+    """Return a function that adds articles of 1 MB, runs a program on them and returns its peak memory in MB."""
     make_champion(workspace, "m", seed=0)
     encoder = make_encoder(tmp_path / "encoder")
     url = workspace.database.url.render_as_string(hide_password=False)
     run(workspace.database, "CREATE TABLE theirs (id bigint PRIMARY KEY, text text)")
 
-    def one(program: str, articles: int, *, annotated: bool = False) -> int:
-        there = value(workspace.database, "SELECT count(*) FROM articles")
-        fill(workspace, there, articles, annotated=annotated)
+    def measure(program: str, articles: int, *, annotated: bool = False) -> int:
+        existing = value(workspace.database, "SELECT count(*) FROM articles")
+        fill(workspace, existing, articles, annotated=annotated)
         arguments = [str(workspace.settings.home), url, str(encoder)]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TF_CPP_MIN_LOG_LEVEL": "3"}
         code = OPEN + program + PEAK
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr[-2000:]
-        number, megabytes = done.stdout.split()
-        assert int(number) == (articles if annotated else articles - there)
+        assert result.returncode == 0, result.stderr[-2000:]
+        number, megabytes = result.stdout.split()
+        assert int(number) == (articles if annotated else articles - existing)
         return int(megabytes)
 
-    return one
+    return measure
 
 
 def fill(workspace, first, last, *, annotated):
@@ -103,13 +102,13 @@ def fill(workspace, first, last, *, annotated):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [LABEL, LABEL_TABLE], ids=["label", "label-table"])
-def test_labelling_takes_no_more_memory_for_more_articles(peak, program):
+def test_labelling_needs_no_more_memory_for_more_articles(peak, program):
     few, many = peak(program, FEW), peak(program, FEW + MANY)
     assert many - few < SLACK_MB
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", [EVALUATE, TRAIN], ids=["asking a model", "train"])
-def test_training_and_evaluation_take_no_more_memory_for_more_articles(peak, program):
+@pytest.mark.parametrize("program", [EVALUATE, TRAIN], ids=["predict", "train"])
+def test_training_and_evaluation_need_no_more_memory_for_more_articles(peak, program):
     few, many = peak(program, FEW, annotated=True), peak(program, MANY, annotated=True)
     assert many - few < SLACK_MB

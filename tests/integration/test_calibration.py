@@ -11,7 +11,7 @@ import pytest
 
 from classifier import registry
 from classifier.exceptions import TrainingDataError
-from classifier.inference import engines
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.model import artefact, hardware, temperature_scaling
 from classifier.pipeline.labelling import queue
@@ -51,9 +51,7 @@ def make_champion(env, name, **more):
 
 
 def raw(files, texts, engine="openvino"):
-    return Labeller(files.tokenization(), engines.choose_engine(files, engine=engine), files.categories).probabilities(
-        texts
-    )
+    return FineTunedClassifier(replace(files.load(), calibration={})).labeller(engine).probabilities(texts)
 
 
 @pytest.mark.slow
@@ -71,7 +69,7 @@ def test_temperature_and_threshold_are_chosen_on_validation_articles_alone_and_s
     trained = candidate.train(env, RECIPE, encoder_name=str(tmp_path / "encoder"), target_precision=0.5)
     with env.database.connect() as connection:
         assert predicted == {article.text for article in annotated_articles.load_split(connection, "validation")}
-    stored = json.loads((Path(trained.artefact) / "classifier.json").read_text())["confidence"]
+    stored = json.loads((Path(trained.artefact) / "classifier.json").read_text())["calibration"]
     ((temperature, threshold, confidence),) = query(
         env.database, "SELECT temperature, threshold, calibration FROM models"
     )
@@ -110,13 +108,13 @@ class TestEvaluation:
         files = artefact.read_artefact(Path(imported.artefact))
         with env.database.connect() as connection:
             texts = [article.text for article in annotated_articles.load_split(connection, "test")]
-        expected = temperature_scaling.apply(raw(files, texts), files.temperature)
+        expected = temperature_scaling.apply_temperature(raw(files, texts), files.temperature)
         np.testing.assert_allclose([row for (row,) in stored], expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "keras"])
 def test_predictions_are_calibrated_with_either_engine(env, tmp_path, engine):
-    make_champion(env, "m1", details={"confidence": CALIBRATION})
+    make_champion(env, "m1", details={"calibration": CALIBRATION})
     ingest_file(env, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
     queue.label_queue(env, engine=engine)
     rows = query(
@@ -125,7 +123,7 @@ def test_predictions_are_calibrated_with_either_engine(env, tmp_path, engine):
     )
     assert len(rows) == 30
     files = artefact.read_artefact(env.models / "m1")
-    expected = temperature_scaling.apply(raw(files, [row[0] for row in rows], engine), 2.5)
+    expected = temperature_scaling.apply_temperature(raw(files, [row[0] for row in rows], engine), 2.5)
     np.testing.assert_allclose([row[2] for row in rows], expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose([row[1] for row in rows], expected.max(axis=1), rtol=0, atol=1e-5)
 
@@ -135,11 +133,8 @@ def test_a_model_without_calibration_stores_its_probabilities_unchanged(env, tmp
     ingest_file(env, tmp_path / "new.csv", unlabelled(30, seed=1, prefix="new"))
     queue.label_queue(env, engine="openvino")
     rows = query(env.database, "SELECT text, probabilities FROM predictions JOIN articles ON id = article_id")
-    labeller = Labeller.of(
-        files := artefact.read_artefact(env.models / "m1"),
-        engines.choose_engine(files, engine="openvino"),
-        home=env.settings.home,
-    )
+    files = artefact.read_artefact(env.models / "m1")
+    labeller = FineTunedClassifier(files.load()).labeller("openvino", home=env.settings.home)
     probabilities = np.array([row[1] for row in rows], dtype=np.float32)
     np.testing.assert_array_equal(probabilities, labeller.probabilities([row[0] for row in rows]))
     assert query(env.database, "SELECT temperature, threshold, calibration FROM models") == [(1.0, None, None)]
@@ -154,7 +149,7 @@ class TestView:
 
     @pytest.fixture
     def labelled(self, env, tmp_path):
-        make_champion(env, "m1", details={"confidence": CALIBRATION})
+        make_champion(env, "m1", details={"calibration": CALIBRATION})
         ingest_file(env, tmp_path / "new.csv", unlabelled(40, seed=1, prefix="new"), source="new")
         queue.label_queue(env)
         return env
@@ -194,7 +189,7 @@ class TestView:
     def test_an_evaluation_alone_leaves_the_threshold(self, labelled):
         evaluation.evaluate(labelled, "champion")
         assert value(labelled.database, "SELECT threshold FROM models") == 0.5
-        assert decisions.promote_if_better(labelled, margins=LENIENT).reason == registry.AS_IT_IS
+        assert decisions.promote_if_better(labelled, margins=LENIENT).reason == registry.ALREADY_CHAMPION
 
 
 def test_without_validation_articles_nothing_is_chosen_and_a_request_is_refused_with_a_reason(env, tmp_path):
@@ -210,31 +205,11 @@ def test_without_validation_articles_nothing_is_chosen_and_a_request_is_refused_
 def test_an_imported_model_is_calibrated_on_this_workspaces_articles(env):
     ((temperature, article_count, target_precision),) = query(
         env.database,
-        "SELECT temperature, confidence->'temperature'->'articles', confidence->'threshold'->'target_precision' "
+        "SELECT temperature, calibration->'temperature'->'articles', calibration->'threshold'->'target_precision' "
         "FROM models WHERE threshold IS NOT NULL",
     )
     assert temperature != 1
     assert (article_count, target_precision) == (60, 0.1)
-
-
-def test_the_view_keeps_its_grants(database):
-    """Analysts read it with their own role, so a migration replaces the view and does not drop it."""
-    from alembic import command
-
-    from classifier.store import schema
-
-    with database.connect() as connection:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
-        connection.execute(text("INSERT INTO models (name, artefact, manifest_sha256, categories, training) "
-                                "VALUES ('old', '/none', '0', '{a}', '{}')"))  # fmt: skip
-        connection.execute(text("GRANT SELECT ON article_labels TO pg_monitor"))
-        connection.commit()
-        schema.upgrade(connection)
-    granted = "SELECT has_table_privilege('pg_monitor', 'article_labels', 'SELECT')"
-    assert value(database, granted)
-    assert query(database, "SELECT temperature, threshold FROM models") == [(1.0, None)]
 
 
 def test_near_duplicates_among_the_validation_articles_count_once_for_a_threshold(env, tmp_path):
@@ -242,7 +217,7 @@ def test_near_duplicates_among_the_validation_articles_count_once_for_a_threshol
     ingest_file(env, tmp_path / "again.csv", rows, replace(COLUMNS, split="split"))
     make_artefact(tmp_path / "elsewhere")
     model_import.import_model(env, str(tmp_path / "elsewhere"))
-    counted = "SELECT confidence->'temperature'->'articles', confidence->'threshold'->'articles' FROM models"
+    counted = "SELECT calibration->'temperature'->'articles', calibration->'threshold'->'articles' FROM models"
     clusters = (
         "SELECT count(DISTINCT cluster_id) FROM articles JOIN text_clusters USING (fingerprint) WHERE split = :split"
     )

@@ -45,7 +45,7 @@ def add(workspace, name, *, trained_on=None, training=None, without=()):
         if trained_on is None
         else {data_snapshot.FILE: _without(data_snapshot.encode_snapshot({"train": trained_on}), without)}
     )
-    files = make_artefact(workspace.models / name, beside=content)
+    files = make_artefact(workspace.models / name, extra_files=content)
     with workspace.database.begin() as connection:
         return registry.register(connection, name, files, training or {})
 

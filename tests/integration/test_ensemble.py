@@ -12,8 +12,7 @@ import pytest
 
 from classifier import registry
 from classifier.exceptions import TrainingDataError
-from classifier.inference import engines
-from classifier.inference.labeller import Labeller
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact
 from classifier.pipeline.labelling import queue
 from classifier.pipeline.promotion import evaluation
@@ -56,7 +55,6 @@ def test_the_ensemble_predicts_what_the_network_alone_cannot_read(workspace, tmp
     assert not alone.ensemble
 
     manifest = json.loads((Path(together.artefact) / "classifier.json").read_text())
-    assert manifest["format"] == 3  # older versions would leave the linear classifier out
     assert manifest["ensemble"]["weights"]["linear"] > 1
     assert manifest["sha256"].keys() >= {"linear.safetensors", "linear.terms.json"}
 
@@ -81,7 +79,7 @@ def test_the_linear_classifier_is_refitted_with_validation_articles_after_all_ch
         workspace, RECIPE, encoder_name=str(make_encoder(tmp_path / "encoder")), target_precision=0.9
     )
     files = artefact.read_artefact(Path(trained.artefact))
-    labeller = Labeller.of(files, engines.choose_engine(files))
+    labeller = FineTunedClassifier(files.load()).labeller()
     with workspace.database.connect() as connection:
         train = annotated_articles.load_split(connection, "train")
     refitted = ensembling.refit_on_train(labeller, train)
@@ -119,7 +117,7 @@ def test_the_order_and_the_batch_of_an_article_do_not_change_a_bit_of_its_predic
     files = artefact.read_artefact(Path(trained.artefact))
     assert f", {kind} " in trained.ensemble
     assert files.manifest["ensemble"]["with"] == files.ensemble().linear.kind == kind
-    labeller = Labeller.of(files, engines.choose_engine(files))
+    labeller = FineTunedClassifier(files.load()).labeller()
     texts = [row["text"] for row in articles(100, seed=5)]
     together = labeller.probabilities(texts)
     order = np.random.default_rng(0).permutation(len(texts))

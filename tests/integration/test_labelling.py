@@ -1,4 +1,4 @@
-"""Everything that waits is labelled once, whatever dies, breaks or changes meanwhile."""
+"""Each waiting article is labelled once, whatever process dies, breaks or changes it meanwhile."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from classifier import registry
 from classifier.exceptions import ArtefactError, NoChampionError
 from classifier.inference import engines
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.labelling import claims as claims_module
 from classifier.labelling import worker
 from classifier.labelling.claims import Claims
@@ -35,7 +36,7 @@ def champion(workspace):
 
 @pytest.fixture
 def labellings(database):
-    """Return what counts how often each article was labelled."""
+    """Return a function that counts how often each article was labelled."""
     run(database, "CREATE TABLE labellings (article_id bigint, model_id bigint, revision int)")
     run(
         database,
@@ -47,8 +48,10 @@ def labellings(database):
                          "GROUP BY article_id, model_id, revision) AS x GROUP BY 1 ORDER BY 1")  # fmt: skip
 
 
-class Fake:
-    """Labels that sometimes raise; the others are all of the second category."""
+class FakeLabeller:
+    """A labeller that raises for some texts, and gives the others the second category."""
+
+    engine_name = "fake f32"
 
     def __init__(self, raises=lambda _: None):
         self.raises = raises
@@ -65,7 +68,7 @@ class Fake:
         return np.tile(np.array([0.25, 0.5, 0.25], dtype=np.float32), (len(texts), 1))
 
 
-def test_everything_that_waits_is_labelled(workspace, tmp_path, champion, labellings):
+def test_all_waiting_articles_are_labelled(workspace, tmp_path, champion, labellings):
     ingest_file(workspace, tmp_path / "x.csv", articles(9) + unlabelled(300, prefix="u"))
     started, pages = [], []
     report = queue.label_queue(workspace, page_size=64, on_start=started.append, on_page=pages.append)
@@ -74,37 +77,35 @@ def test_everything_that_waits_is_labelled(workspace, tmp_path, champion, labell
     assert pages == [64, 64, 64, 64, 44]
     assert report.articles_per_second > 0
     assert labellings() == [(1, 300)]
-    found = query(
+    rows = query(
         workspace.database,
         "SELECT label, origin, confidence, model FROM article_labels WHERE origin = 'prediction'",
     )
-    assert len(found) == 300
-    assert {row[0] for row in found} <= set(CATEGORIES)
-    assert {row[3] for row in found} == {"m1"}
+    assert len(rows) == 300
+    assert {row[0] for row in rows} <= set(CATEGORIES)
+    assert {row[3] for row in rows} == {"m1"}
     assert value(workspace.database, "SELECT count(*) FROM article_labels WHERE origin = 'annotation'") == 9
 
 
 def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_path, champion):
-    from classifier.inference.labeller import Labeller
-
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
     queue.label_queue(workspace, page_size=7, engine="openvino")
-    found = query(
+    rows = query(
         workspace.database,
         "SELECT text, category, confidence, probabilities FROM predictions JOIN articles ON id = article_id",
     )
     files = registry.open_artefact(champion)
-    labeller = Labeller.of(files, engines.choose_engine(files, engine="openvino"))
-    expected = labeller.probabilities([row[0] for row in found])
-    stored = np.array([row[3] for row in found], dtype=np.float32)
+    labeller = FineTunedClassifier(files.load()).labeller("openvino")
+    expected = labeller.probabilities([row[0] for row in rows])
+    stored = np.array([row[3] for row in rows], dtype=np.float32)
     np.testing.assert_array_equal(stored, expected)
     np.testing.assert_allclose(stored.sum(axis=1), 1, atol=1e-5)
-    assert [row[1] for row in found] == [champion.categories[best] for best in expected.argmax(axis=1)]
-    np.testing.assert_array_equal(np.array([row[2] for row in found], dtype=np.float32), expected.max(axis=1))
-    assert len({row[1] for row in found}) > 1, "the model tells the texts apart"
+    assert [row[1] for row in rows] == [champion.categories[best] for best in expected.argmax(axis=1)]
+    np.testing.assert_array_equal(np.array([row[2] for row in rows], dtype=np.float32), expected.max(axis=1))
+    assert len({row[1] for row in rows}) > 1, "the model distinguishes the texts"
 
 
-def test_a_limit_is_kept_and_the_rest_waits(workspace, tmp_path, champion):
+def test_a_limit_is_kept_and_the_other_articles_wait(workspace, tmp_path, champion):
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
     report = queue.label_queue(workspace, limit=20, page_size=8)
     assert (report.labelled, report.waiting) == (20, 30)
@@ -116,16 +117,16 @@ def test_two_workers_share_the_queue_and_label_each_article_once(workspace, tmp_
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(400))
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(queue.label_queue, workspace, page_size=10) for _ in range(2)]
-        reports = [one.result(timeout=HANG_S) for one in runs]
+        reports = [future.result(timeout=HANG_S) for future in runs]
     assert sum(report.labelled for report in reports) == 400
     assert labellings() == [(1, 400)]
 
 
-def test_two_workers_have_pages_of_their_own_at_the_same_time(workspace, tmp_path, champion, labellings):
+def test_two_workers_label_different_pages_at_the_same_time(workspace, tmp_path, champion, labellings):
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(400))
     meeting = Barrier(2, timeout=HANG_S)
 
-    class Meeting(Fake):
+    class Meeting(FakeLabeller):
         def run(self, texts):
             if not self.calls:
                 meeting.wait()  # each is in the model with its first page
@@ -135,12 +136,12 @@ def test_two_workers_have_pages_of_their_own_at_the_same_time(workspace, tmp_pat
         runs = [
             pool.submit(worker.label_pages, workspace.database, champion, Meeting(), page_size=10) for _ in range(2)
         ]
-        assert sum(one.result(timeout=HANG_S).labelled for one in runs) == 400
+        assert sum(future.result(timeout=HANG_S).labelled for future in runs) == 400
     assert labellings() == [(1, 400)]
 
 
 class TestPipeline:
-    """While one page is in the model, the next is claimed and tokenised and the one before is written."""
+    """While one page is in the model, the next is claimed and tokenized, and the previous one is written."""
 
     def test_the_next_page_is_claimed_and_the_last_one_written_while_one_is_in_the_model(
         self, workspace, tmp_path, champion, labellings
@@ -148,7 +149,7 @@ class TestPipeline:
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(30))
         third_prepared = Event()
 
-        class Patient(Fake):
+        class WaitingLabeller(FakeLabeller):
             def prepare(self, texts):
                 if texts[0].endswith("a20"):
                     third_prepared.set()
@@ -160,68 +161,68 @@ class TestPipeline:
                     wait_for(lambda: value(workspace.database, "SELECT count(*) FROM predictions") == 10)
                 return super().run(texts)
 
-        done = worker.label_pages(workspace.database, champion, Patient(), page_size=10)
-        assert (done.labelled, labellings()) == (30, [(1, 30)])
+        report = worker.label_pages(workspace.database, champion, WaitingLabeller(), page_size=10)
+        assert (report.labelled, labellings()) == (30, [(1, 30)])
 
     @pytest.mark.parametrize("error", [OSError("no device"), KeyboardInterrupt()])
     def test_an_error_in_the_model_frees_every_page_that_is_not_written(self, workspace, tmp_path, champion, error):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
-        labels = Fake(lambda text: error if text.endswith("a25") else None)
+        labels = FakeLabeller(lambda text: error if text.endswith("a25") else None)
         with pytest.raises(type(error)):
             worker.label_pages(workspace.database, champion, labels, page_size=10)
         assert value(workspace.database, "SELECT count(*) FROM predictions") == 20
         with workspace.database.begin() as connection:
             assert len(labelling_queue.claim(connection, champion.id, 50, labelling_queue.Selection())[0]) == 30
 
-    def test_an_error_of_a_claim_ends_the_worker_after_the_pages_before_it(self, workspace, tmp_path, champion):
+    def test_an_error_in_a_claim_ends_the_worker_after_the_earlier_pages(self, workspace, tmp_path, champion):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(30))
 
-        class Forgetful(Fake):
+        class FailingLabeller(FakeLabeller):
             def prepare(self, texts):
                 if texts[0].endswith("a20"):
                     raise MemoryError
                 return texts
 
         with pytest.raises(MemoryError):
-            worker.label_pages(workspace.database, champion, Forgetful(), page_size=10)
+            worker.label_pages(workspace.database, champion, FailingLabeller(), page_size=10)
         assert value(workspace.database, "SELECT count(*) FROM predictions") == 20
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 10
 
-    def test_an_error_of_a_write_frees_the_pages_behind_it(self, workspace, tmp_path, champion, monkeypatch):
+    def test_an_error_in_a_write_frees_the_later_pages(self, workspace, tmp_path, champion, monkeypatch):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
-        whole, pages = prediction_rows.write, []
+        write_predictions, pages = prediction_rows.write, []
 
         def fail(*arguments):
             pages.append(arguments)
             if len(pages) == 2:
                 raise OSError("the disk is full")
-            whole(*arguments)
+            write_predictions(*arguments)
 
         monkeypatch.setattr(prediction_rows, "write", fail)
         with pytest.raises(OSError, match="disk"):
-            worker.label_pages(workspace.database, champion, Fake(), page_size=10)
+            worker.label_pages(workspace.database, champion, FakeLabeller(), page_size=10)
         assert value(workspace.database, "SELECT count(*) FROM predictions") == 10
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 40
 
     def test_a_limit_holds_for_pages_that_are_claimed_ahead(self, workspace, tmp_path, champion):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
-        labels = Fake()
+        labels = FakeLabeller()
         assert worker.label_pages(workspace.database, champion, labels, page_size=10, limit=25).labelled == 25
         assert labels.calls == [10, 10, 5]
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 25
 
-    def test_pages_get_smaller_where_the_model_is_slow(self, workspace, champion):
-        claims = Claims(workspace.database, champion, Fake(), page_size=1000)
+    def test_pages_are_smaller_if_the_model_is_slow(self, workspace, champion):
+        claims = Claims(workspace.database, champion, FakeLabeller(), page_size=1000)
         assert claims._size() == 256
-        claims.note(256, 0.5)
+        claims.record_speed(256, 0.5)
         assert claims._size() == 1000
-        claims.note(1000, 100)
+        claims.record_speed(1000, 100)
         assert claims._size() == 300, "half a minute of it"
 
     def test_a_rate_is_kept_by_waiting_between_claims(self, workspace, tmp_path, champion, monkeypatch):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
         monkeypatch.setattr(claims_module.time, "monotonic", lambda: 100.0)
-        claims = Claims(workspace.database, champion, Fake(), page_size=1000, max_rate=4)
+        claims = Claims(workspace.database, champion, FakeLabeller(), page_size=1000, max_rate=4)
         waits = []
         monkeypatch.setattr(claims._stopped, "wait", waits.append)
         pages = [claims.next() for _ in range(3)]
@@ -233,40 +234,40 @@ class TestPipeline:
 
 class TestSelection:
     @pytest.fixture
-    def some(self, workspace, tmp_path, champion):  # noqa: ARG002 - it is there
-        """Thirty articles of the champion's backlog that is not enqueued, and ten new ones of another source."""
+    def by_source(self, workspace, tmp_path, champion):  # noqa: ARG002 - it is there
+        """Ingest thirty articles of the champion's backlog, not enqueued, and ten new articles of another source."""
         ingest_file(workspace, tmp_path / "old.csv", unlabelled(30))
         run(workspace.database, "DELETE FROM labelling_queue")
         ingest_file(workspace, tmp_path / "new.csv", unlabelled(10, prefix="new", seed=3))
         run(workspace.database, "UPDATE articles SET published_at = '2026-01-01' WHERE external_id LIKE 'new%5'")
         return lambda: dict(query(workspace.database, LABELLED_BY_SOURCE))
 
-    def test_new_articles_go_before_a_backlog_that_is_not_even_looked_at(self, workspace, some):
+    def test_new_articles_are_labelled_before_the_backlog_is_enqueued(self, workspace, by_source):
         assert queue.label_queue(workspace, limit=10).labelled == 10
-        assert some() == {"new": 10}
+        assert by_source() == {"new": 10}
         assert value(workspace.database, "SELECT backfilled_to FROM models") == 0
         totals = []
         assert queue.label_queue(workspace, on_start=totals.append).labelled == 30
         assert totals == [0, 30]
-        assert some() == {"new": 10, "old": 30}
+        assert by_source() == {"new": 10, "old": 30}
 
-    def test_new_articles_alone(self, workspace, some):
+    def test_new_articles_alone(self, workspace, by_source):
         assert queue.label_queue(workspace, selection=Selection(backfill=False)).labelled == 10
-        assert some() == {"new": 10}
+        assert by_source() == {"new": 10}
 
-    def test_the_backfill_alone(self, workspace, some):
+    def test_the_backfill_alone(self, workspace, by_source):
         assert queue.label_queue(workspace, selection=Selection(new=False)).labelled == 30
-        assert some() == {"old": 30}
+        assert by_source() == {"old": 30}
 
-    def test_articles_of_one_source(self, workspace, some):
+    def test_articles_of_one_source(self, workspace, by_source):
         report = queue.label_queue(workspace, selection=Selection(source="old"), page_size=7)
-        assert (report.labelled, some(), report.waiting) == (30, {"old": 30}, 10)
+        assert (report.labelled, by_source(), report.waiting) == (30, {"old": 30}, 10)
 
-    def test_articles_since_a_day(self, workspace, some):
+    def test_articles_since_a_day(self, workspace, by_source):
         report = queue.label_queue(workspace, selection=Selection(since=datetime(2026, 6, 1, tzinfo=UTC)), page_size=7)
-        assert (report.labelled, some(), report.waiting) == (39, {"new": 9, "old": 30}, 1)
+        assert (report.labelled, by_source(), report.waiting) == (39, {"new": 9, "old": 30}, 1)
 
-    def test_is_told_on_the_command_line(self, workspace, some, classifier):
+    def test_is_set_by_options_of_the_command(self, workspace, by_source, classifier):
         environment = {
             "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),
             "CLASSIFIER_HOME": str(workspace.settings.home),
@@ -275,7 +276,7 @@ class TestSelection:
         done = classifier("label", *options, **environment)
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout)["labelled"] == 9
-        assert some() == {"new": 9}
+        assert by_source() == {"new": 9}
         assert json.loads(classifier("label", "--backfill", "--json", **environment).stdout)["labelled"] == 30
         assert json.loads(classifier("label", "--json", **environment).stdout)["labelled"] == 1
 
@@ -284,30 +285,30 @@ LABELLED_BY_SOURCE = "SELECT source, count(*) FROM predictions JOIN articles ON 
 
 
 class TestFault:
-    """What may pass is tried again, with longer and longer waits, and is never blamed on an article."""
+    """Transient failures are retried with growing waits, and never blamed on an article."""
 
     @pytest.fixture
     def waits(self, workspace, tmp_path, champion, monkeypatch):  # noqa: ARG002 - it is there
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
-        found = []
-        monkeypatch.setattr(queue.time, "sleep", found.append)
-        return found
+        seconds = []
+        monkeypatch.setattr(queue.time, "sleep", seconds.append)
+        return seconds
 
     @pytest.fixture
     def labels(self, monkeypatch):
         def use(raises):
-            monkeypatch.setattr(queue.Labeller, "of", lambda *_, **__: Fake(raises))
+            monkeypatch.setattr(FineTunedClassifier, "labeller", lambda *_, **__: FakeLabeller(raises))
 
         return use
 
-    def test_is_tried_again_from_where_it_was(self, workspace, waits, labels, labellings):
+    def test_is_retried_from_the_last_committed_page(self, workspace, waits, labels, labellings):
         faults = [OSError("gone"), MemoryError(), OSError("gone")]
         labels(lambda text: faults.pop() if text.endswith("a25") and faults else None)
         report = queue.label_queue(workspace, page_size=10)
         assert (report.labelled, report.dead_letters, waits) == (50, 0, [1, 2, 4])
         assert labellings() == [(1, 50)]
 
-    def test_that_stays_is_raised_in_the_end(self, workspace, waits, labels):
+    def test_that_persists_is_raised_after_the_last_retry(self, workspace, waits, labels):
         labels(lambda text: OSError("gone") if text.endswith("a25") else None)
         with pytest.raises(OSError, match="gone"):
             queue.label_queue(workspace, page_size=10)
@@ -320,37 +321,36 @@ class TestFault:
 
         def end(text):
             if text.endswith("a25") and not ended:
-                ended.append(query(workspace.database, END_THE_OTHERS))
+                ended.append(query(workspace.database, END_OTHER_CONNECTIONS))
 
         labels(end)
-        assert queue.label_queue(workspace, page_size=10).labelled >= 40, "what was committed is not counted twice"
+        assert queue.label_queue(workspace, page_size=10).labelled >= 40, "committed articles are not counted twice"
         assert waits == [1]
         assert labellings() == [(1, 50)]
 
     @pytest.mark.usefixtures("waits")
-    def test_a_limit_counts_what_was_committed_before_it(self, workspace, labels):
+    def test_a_limit_includes_articles_committed_before_the_failure(self, workspace, labels):
         faults = [OSError("gone")]
         labels(lambda text: faults.pop() if text.endswith("a15") and faults else None)
         assert queue.label_queue(workspace, page_size=10, limit=30).labelled == 30
         assert value(workspace.database, "SELECT count(*) FROM predictions") == 30
 
 
-END_THE_OTHERS = (
+END_OTHER_CONNECTIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace, tmp_path, champion, labellings):
-    """`kill -9` at four random moments, before or after any of the statements, then a run to the end."""
+def test_a_killed_worker_loses_no_article_and_labels_none_twice(workspace, tmp_path, champion, labellings):
+    """The worker gets `kill -9` at four random moments, between any two statements; then one run completes."""
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(2500))
     environment = {
         "CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False),
         "CLASSIFIER_HOME": str(workspace.settings.home),
     }
     generator = random.Random(os.getpid())
-    done = "SELECT count(*) FROM predictions"
     for number in range(4):
         # 500 pages of five articles are more than 2,000 steps
         kill_at = generator.randint(100, 500)
@@ -362,7 +362,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace, tmp_path, 
         assert 0 < labelled < 2500
     report = queue.label_queue(workspace)
     assert report.waiting == 0
-    assert value(workspace.database, done) == 2500
+    assert value(workspace.database, "SELECT count(*) FROM predictions") == 2500
     assert labellings() == [(1, 2500)]
 
 
@@ -376,10 +376,10 @@ class TestBrokenArticle:
         return rows
 
     @pytest.mark.usefixtures("waiting")
-    def test_becomes_a_dead_letter_and_its_neighbours_are_labelled(self, workspace, champion):
-        labels = Fake(lambda text: RuntimeError(f"cannot\nread {text}") if "poison" in text else None)
-        done = worker.label_pages(workspace.database, champion, labels, page_size=16)
-        assert (done.labelled, done.dead, done.replaced) == (17, 3, False)
+    def test_becomes_a_dead_letter_and_the_others_are_labelled(self, workspace, champion):
+        labels = FakeLabeller(lambda text: RuntimeError(f"cannot\nread {text}") if "poison" in text else None)
+        report = worker.label_pages(workspace.database, champion, labels, page_size=16)
+        assert (report.labelled, report.dead, report.replaced) == (17, 3, False)
         dead = query(
             workspace.database,
             "SELECT external_id, dead_letters.revision, reason "
@@ -389,8 +389,8 @@ class TestBrokenArticle:
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 0
         assert value(workspace.database, "SELECT count(*) FROM predictions WHERE category = 'sport'") == 17
 
-    def test_is_tried_again_when_its_text_changes(self, workspace, tmp_path, champion, waiting):
-        labels = Fake(lambda text: RuntimeError("no") if "poison" in text else None)
+    def test_is_queued_again_when_its_text_changes(self, workspace, tmp_path, champion, waiting):
+        labels = FakeLabeller(lambda text: RuntimeError("no") if "poison" in text else None)
         worker.label_pages(workspace.database, champion, labels)
         waiting[3]["text"] = "harmless"
         ingest_file(workspace, tmp_path / "x.csv", waiting)
@@ -401,33 +401,33 @@ class TestBrokenArticle:
 
     @pytest.mark.usefixtures("waiting")
     def test_is_found_when_it_breaks_the_tokenizer(self, workspace, champion):
-        class Choking(Fake):
+        class FailingTokenizer(FakeLabeller):
             def prepare(self, texts):
                 if any("poison" in text for text in texts):
-                    raise ValueError("cannot be tokenised")
+                    raise ValueError("cannot be tokenized")
                 return texts
 
-        done = worker.label_pages(workspace.database, champion, Choking(), page_size=16)
-        assert (done.labelled, done.dead) == (17, 3)
+        report = worker.label_pages(workspace.database, champion, FailingTokenizer(), page_size=16)
+        assert (report.labelled, report.dead) == (17, 3)
 
     @pytest.mark.usefixtures("waiting")
     def test_is_not_quoted_in_the_reason(self, workspace, champion):
-        labels = Fake(lambda text: ValueError(f"bad {text!r}") if "poison" in text else None)
+        labels = FakeLabeller(lambda text: ValueError(f"bad {text!r}") if "poison" in text else None)
         worker.label_pages(workspace.database, champion, labels)
         reasons = {letter.reason for letter in dead_letters.list_dead_letters(workspace)}
-        assert reasons == {"ValueError: (what it says quotes the text)"}
+        assert reasons == {"ValueError: (the message quotes the text)"}
 
     @pytest.mark.usefixtures("waiting")
-    def test_is_not_what_a_lack_of_memory_for_long_texts_makes_of_it(self, workspace, champion):
-        """An engine may call it something else than MemoryError: a harmless text as long fails as well."""
-        labels = Fake(lambda text: RuntimeError("out of memory") if len(text) >= 8 else None)
+    def test_is_not_blamed_if_long_texts_exhaust_the_memory(self, workspace, champion):
+        """An engine may raise another error than MemoryError; then a harmless text of the same length fails too."""
+        labels = FakeLabeller(lambda text: RuntimeError("out of memory") if len(text) >= 8 else None)
         with pytest.raises(RuntimeError, match="memory"):
             worker.label_pages(workspace.database, champion, labels)
         assert value(workspace.database, "SELECT count(*) FROM dead_letters") == 0
 
     @pytest.mark.usefixtures("waiting")
-    def test_is_listed_and_tried_again_when_asked(self, workspace, champion, classifier):
-        broken = Fake(lambda text: RuntimeError("no") if "poison" in text else None)
+    def test_is_listed_and_queued_again_by_the_command(self, workspace, champion, classifier):
+        broken = FakeLabeller(lambda text: RuntimeError("no") if "poison" in text else None)
         worker.label_pages(workspace.database, champion, broken)
         address = {"CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False)}
         listed = json.loads(classifier("dead-letters", "--json", **address).stdout)
@@ -438,19 +438,19 @@ class TestBrokenArticle:
         shown = classifier("dead-letters", "list", "--model", "champion", **address).stdout
         assert "RuntimeError: no" in shown
         assert "poison" not in shown
-        nobody = classifier("dead-letters", "retry", "--model", "nobody", **address)
-        assert (nobody.returncode, nobody.stderr) == (2, "error: nobody: no such model; see: classifier models\n")
+        unknown = classifier("dead-letters", "retry", "--model", "m9", **address)
+        assert (unknown.returncode, unknown.stderr) == (2, "error: m9: no such model; see: classifier models\n")
         others = classifier("dead-letters", "retry", "--source", "other", "--json", **address)
         assert json.loads(others.stdout) == {"dead_letters": 0, "enqueued": 0}
         retried = classifier("dead-letters", "retry", "--json", **address)
         assert json.loads(retried.stdout) == {"dead_letters": 3, "enqueued": 3}
-        assert worker.label_pages(workspace.database, champion, Fake()).labelled == 3
+        assert worker.label_pages(workspace.database, champion, FakeLabeller()).labelled == 3
         assert classifier("dead-letters", **address).stdout == "Dead letters: none\n"
 
     @pytest.mark.usefixtures("waiting")
-    def test_of_a_former_model_does_not_wait_again_once_the_champion_has_labelled_it(self, workspace, champion):
+    def test_of_a_former_model_is_not_queued_again_if_the_champion_has_labelled_it(self, workspace, champion):
         worker.label_pages(
-            workspace.database, champion, Fake(lambda text: RuntimeError("no") if "poison" in text else None)
+            workspace.database, champion, FakeLabeller(lambda text: RuntimeError("no") if "poison" in text else None)
         )
         make_champion(workspace, "m2", 7)
         queue.label_queue(workspace)
@@ -458,47 +458,49 @@ class TestBrokenArticle:
 
     @pytest.mark.usefixtures("waiting")
     def test_counts_towards_the_limit(self, workspace, champion):
-        labels = Fake(lambda text: RuntimeError("no") if "poison" in text else None)
-        done = worker.label_pages(workspace.database, champion, labels, page_size=3, limit=12)
-        assert (done.labelled, done.dead) == (10, 2)
+        labels = FakeLabeller(lambda text: RuntimeError("no") if "poison" in text else None)
+        report = worker.label_pages(workspace.database, champion, labels, page_size=3, limit=12)
+        assert (report.labelled, report.dead) == (10, 2)
 
     @pytest.mark.usefixtures("waiting")
     @pytest.mark.parametrize("error", [MemoryError(), OSError("no device"), KeyboardInterrupt()])
-    def test_is_not_what_a_fault_of_the_machine_makes_of_it(self, workspace, champion, error):
+    def test_is_not_blamed_for_a_fault_of_the_machine(self, workspace, champion, error):
         before = dump(workspace.database)
         with pytest.raises(type(error)):
-            worker.label_pages(workspace.database, champion, Fake(lambda text: error if "poison 12" in text else None))
+            worker.label_pages(
+                workspace.database, champion, FakeLabeller(lambda text: error if "poison 12" in text else None)
+            )
         assert dump(workspace.database) == before
 
     @pytest.mark.usefixtures("waiting")
-    def test_is_not_what_a_broken_model_makes_of_all_of_them(self, workspace, champion):
-        """A model that labels nothing at all would otherwise bury the whole queue."""
+    def test_is_not_blamed_if_the_model_fails_for_every_text(self, workspace, champion):
+        """Otherwise such a model would turn the complete queue into dead letters."""
         before = dump(workspace.database)
         with pytest.raises(RuntimeError, match="no kernel"):
-            worker.label_pages(workspace.database, champion, Fake(lambda _: RuntimeError("no kernel")))
+            worker.label_pages(workspace.database, champion, FakeLabeller(lambda _: RuntimeError("no kernel")))
         assert dump(workspace.database) == before
         assert value(workspace.database, "SELECT count(*) FROM dead_letters") == 0
 
 
 @pytest.mark.slow
-def test_of_ten_thousand_articles_one_breaks_the_engine(workspace, tmp_path, champion, monkeypatch):
-    """A real model, whose engine raises wherever the article's word pieces are in its batch."""
+def test_one_of_ten_thousand_articles_breaks_the_engine(workspace, tmp_path, champion, monkeypatch):
+    """The engine of a real model raises for every batch with the article's word pieces."""
     rows = unlabelled(10_000)
     rows[7_777]["text"] = "shares goal chip shares goal chip"
     ingest_file(workspace, tmp_path / "x.csv", rows)
     files = registry.open_artefact(champion)
     (poison,) = files.tokenization().pieces([rows[7_777]["text"]])
-    chosen = engines.choose_engine(files, engine="openvino")
+    chosen = engines.choose_engine(files.load(), engine="openvino")
 
-    class Breaking:
-        name, precision, device = chosen.name, chosen.precision, chosen.device
+    class FailingEngine:
+        name, dtype, device, shape = chosen.name, chosen.dtype, chosen.device, chosen.shape
 
         def probabilities(self, tokens, mask):
             if (tokens[:, : len(poison)] == poison).all(axis=1).any():
                 raise RuntimeError("the kernel failed")
             return chosen.probabilities(tokens, mask)
 
-    monkeypatch.setattr(engines, "choose_engine", lambda *_, **__: Breaking())
+    monkeypatch.setattr(engines, "choose_engine", lambda *_, **__: FailingEngine())
     report = queue.label_queue(workspace)
     assert (report.labelled, report.dead_letters, report.waiting) == (9_999, 1, 0)
     (letter,) = dead_letters.list_dead_letters(workspace)
@@ -508,7 +510,7 @@ def test_of_ten_thousand_articles_one_breaks_the_engine(workspace, tmp_path, cha
 
 class TestNewChampion:
     @pytest.mark.usefixtures("champion")
-    def test_takes_over_in_the_middle_of_a_run(self, workspace, tmp_path, labellings):
+    def test_takes_over_during_a_run(self, workspace, tmp_path, labellings):
         ingest_file(workspace, tmp_path / "x.csv", articles(9) + unlabelled(200, prefix="u"))
         pages = []
 
@@ -526,7 +528,7 @@ class TestNewChampion:
         assert labellings() == [(1, 200 + by_former)]
 
     @pytest.mark.usefixtures("champion")
-    def test_takes_over_when_nothing_waits_any_more(self, workspace, tmp_path):
+    def test_takes_over_after_the_last_page(self, workspace, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(20))
         report = queue.label_queue(
             workspace, on_page=lambda _: workspace.models.joinpath("m2").exists() or make_champion(workspace, "m2", 7)
@@ -534,7 +536,7 @@ class TestNewChampion:
         assert (report.model, report.labelled) == ("m2", 40)
 
     @pytest.mark.usefixtures("champion")
-    def test_takes_over_while_several_workers_are_at_it(self, workspace, tmp_path):
+    def test_takes_over_while_several_workers_label(self, workspace, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(300))
         with ThreadPoolExecutor(3) as pool:
             slowly = {"page_size": 5, "on_page": lambda _: time.sleep(0.1)}
@@ -542,12 +544,12 @@ class TestNewChampion:
             while value(workspace.database, "SELECT count(*) FROM predictions") < 50:
                 time.sleep(0.01)
             make_champion(workspace, "m2", 7)
-            for one in runs:
-                assert one.result(timeout=HANG_S).model == "m2"
+            for future in runs:
+                assert future.result(timeout=HANG_S).model == "m2"
         assert query(workspace.database, "SELECT model, count(*) FROM article_labels GROUP BY 1") == [("m2", 300)]
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 0
 
-    def test_that_is_taken_back_gives_the_former_labels_back_at_once(self, workspace, tmp_path, champion):
+    def test_that_is_rolled_back_restores_the_former_labels_at_once(self, workspace, tmp_path, champion):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(50))
         labels = "SELECT article_id, label, confidence, model FROM article_labels ORDER BY 1"
         queue.label_queue(workspace)
@@ -564,8 +566,8 @@ class TestNewChampion:
     def test_stops_a_worker_of_the_former_one(self, workspace, tmp_path, champion):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(5))
         make_champion(workspace, "m2", 7)
-        done = worker.label_pages(workspace.database, champion, Fake())
-        assert (done.labelled, done.replaced) == (0, True)
+        report = worker.label_pages(workspace.database, champion, FakeLabeller())
+        assert (report.labelled, report.replaced) == (0, True)
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 5
 
 
@@ -583,27 +585,27 @@ def test_an_article_that_changes_while_it_is_in_the_model_is_labelled_again(work
                 while not value(workspace.database, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
                     assert time.monotonic() < wait
 
-        labels = Fake(change)
+        labels = FakeLabeller(change)
         first = worker.label_pages(workspace.database, champion, labels, limit=30)
         ingesting[0].result(timeout=HANG_S)
         assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a4'") is None
         second = worker.label_pages(workspace.database, champion, labels)
     assert (first.labelled, second.labelled) == (30, 1)
-    found = query(
+    rows = query(
         workspace.database,
         "SELECT predictions.revision FROM predictions JOIN articles ON id = article_id WHERE external_id = 'a4'",
     )
-    assert found == [(2,)]
+    assert rows == [(2,)]
 
 
-def test_without_a_champion_there_is_nothing_to_label_with(workspace, tmp_path):
+def test_without_a_champion_labelling_is_refused(workspace, tmp_path):
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
     with pytest.raises(NoChampionError, match="classifier train, evaluate, promote"):
         queue.label_queue(workspace)
     assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 3
 
 
-def test_with_a_champion_whose_files_changed_nothing_is_labelled(workspace, tmp_path, champion):
+def test_a_champion_whose_files_changed_labels_nothing(workspace, tmp_path, champion):
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
     path = workspace.models / "m1" / "config.json"
     path.write_text(path.read_text().replace("sport", "spurt"))
@@ -612,7 +614,7 @@ def test_with_a_champion_whose_files_changed_nothing_is_labelled(workspace, tmp_
     assert value(workspace.database, "SELECT count(*) FROM predictions") == 0
 
 
-def test_the_champion_is_read_from_the_database_as_it_was_registered(workspace, champion):
+def test_the_champion_read_from_the_database_equals_the_registered_model(workspace, champion):
     with workspace.database.connect() as connection:
-        found = model_rows.champion(connection)
-    assert (found.name, found.categories, found.status) == ("m1", CATEGORIES, "champion")
+        read = model_rows.champion(connection)
+    assert (read.name, read.categories, read.status) == ("m1", CATEGORIES, "champion")

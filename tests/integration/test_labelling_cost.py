@@ -1,4 +1,4 @@
-"""What labelling reads follows the rows that it labels, not those that are there."""
+"""The rows that labelling reads grow with the rows that it labels, not with the size of the tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABELLED = (
 
 @pytest.fixture
 def history(database):
-    """Twenty thousand labelled articles, which all wait again, and the model that labelled them."""
+    """Add twenty thousand labelled articles that are all queued again; return the model that labelled them."""
     with database.begin() as connection:
         model = add_model(connection, "m")
         model_rows.make_champion(connection, model)
@@ -36,7 +36,7 @@ def history(database):
 
 
 def scanned(database, statement, **values):
-    """Return the tables that a statement's plan reads from end to end."""
+    """Return the tables that a statement's plan reads completely."""
 
     def nodes(plan):
         yield plan
@@ -63,7 +63,7 @@ def scanned(database, statement, **values):
     ],
 )  # fmt: skip
 def test_no_statement_of_a_page_or_of_the_status_reads_a_whole_table(database, history, name, values):
-    small = {"models", "annotations", "dead_letters"}  # empty here, or of a few rows
+    small = {"models", "annotations", "dead_letters"}  # they have few rows here
     assert scanned(database, queries.sql(name).replace("%", "%%"), **values) <= small
 
 
@@ -72,8 +72,8 @@ def test_an_articles_label_is_looked_up(database, history, where):
     assert scanned(database, f"SELECT * FROM article_labels WHERE {where}") <= {"models", "annotations"}
 
 
-def test_the_queue_is_vacuumed_by_the_rows_that_went(database):
-    """However many are in it: a claim reads past every dead row before its first live one."""
+def test_the_queue_is_vacuumed_after_a_fixed_number_of_deleted_rows(database):
+    """A claim reads every dead row before the first live one, whatever the size of the queue."""
     options = value(database, "SELECT reloptions FROM pg_class WHERE relname = 'labelling_queue'")
     assert {"autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=10000"} <= set(options)
 
@@ -82,10 +82,10 @@ class TestStatus:
     @pytest.mark.usefixtures("history")
     def test_counts_a_share_of_many_articles(self, workspace, monkeypatch):
         monkeypatch.setattr(status, "MAX_COUNTED", 10_000)
-        found = status.read_status(workspace)
-        assert found.counted == 0.5
-        assert found.labels["prediction"] == pytest.approx(20_000, rel=0.3)
-        assert found.splits["train"] == (found.labels["prediction"], 0)
+        report = status.read_status(workspace)
+        assert report.counted == 0.5
+        assert report.labels["prediction"] == pytest.approx(20_000, rel=0.3)
+        assert report.splits["train"] == (report.labels["prediction"], 0)
         assert status.read_status(workspace, exact=True).labels == {"prediction": 20_000}
 
     def test_counts_few_articles_one_by_one(self, workspace):
@@ -97,14 +97,14 @@ class TestStatus:
             connection.execute(text(LABELLED + " WHERE id % 4 = 2"), {"model": model})
             enqueue(connection, ids[4:7])
             enqueue(connection, ids[7:], priority=1)
-        found = status.read_status(workspace)
-        assert found.splits == {"train": (4, 1), "test": (4, 0)}
-        assert found.labels == {"annotation": 1, "prediction": 2, "none": 5}
-        assert (found.backlog.new, found.backlog.backfill, found.waiting) == (3, 1, 4)
-        assert found.backlog.unseen == max(ids), "the backlog of a new champion has not been looked at"
+        report = status.read_status(workspace)
+        assert report.splits == {"train": (4, 1), "test": (4, 0)}
+        assert report.labels == {"annotation": 1, "prediction": 2, "none": 5}
+        assert (report.backlog.new, report.backlog.backfill, report.waiting) == (3, 1, 4)
+        assert report.backlog.unseen == max(ids), "the backlog of a new champion is not enqueued yet"
 
     @pytest.mark.usefixtures("history")
-    def test_tells_the_rate_and_the_time_left_from_the_last_predictions(self, workspace):
+    def test_estimates_the_rate_and_the_remaining_time_from_the_last_predictions(self, workspace):
         run(workspace.database, "UPDATE predictions SET predicted_at = now() - interval '1 hour'")
         assert status.read_status(workspace).backlog.rate is None
         run(
@@ -120,13 +120,13 @@ class TestStatus:
     @pytest.mark.usefixtures("history")
     def test_shows_the_backlog_on_the_command_line(self, workspace, classifier):
         address = {"CLASSIFIER_DATABASE_URL": workspace.database.url.render_as_string(hide_password=False)}
-        found = json.loads(classifier("status", "--json", **address).stdout)
-        assert (found["waiting"], found["backlog"]["new"]) == (20_000, 20_000)
+        report = json.loads(classifier("status", "--json", **address).stdout)
+        assert (report["waiting"], report["backlog"]["new"]) == (20_000, 20_000)
         assert "new articles" in classifier("status", "--exact", **address).stdout
 
 
-def test_a_categorys_name_comes_back_as_it_was(connection):
-    """Predictions are copied as binary, around names of any length and letters."""
+def test_a_categorys_name_is_read_as_it_was_written(connection):
+    """Predictions are copied in binary form, with names of any length and alphabet."""
     import numpy as np
 
     from classifier.articles import Model, QueuedArticle
@@ -136,16 +136,16 @@ def test_a_categorys_name_comes_back_as_it_was(connection):
     model = Model(add_model(connection, "m"), "m", "", "", "", names)
     probabilities = np.random.default_rng(0).dirichlet(np.ones(4), 4).astype(np.float32)
     probabilities[np.arange(4), np.arange(4)] += 1
-    prediction_rows.write(connection, model, [QueuedArticle(one, 3, "") for one in ids], probabilities)
+    prediction_rows.write(connection, model, [QueuedArticle(article_id, 3, "") for article_id in ids], probabilities)
     rows = connection.execute(text("SELECT * FROM predictions ORDER BY article_id")).all()
     assert [(row.article_id, row.model_id, row.revision, row.category) for row in rows] == [
-        (one, model.id, 3, name) for one, name in zip(ids, names, strict=True)
+        (article_id, model.id, 3, name) for article_id, name in zip(ids, names, strict=True)
     ]
     np.testing.assert_array_equal(np.array([row.probabilities for row in rows], np.float32), probabilities)
     np.testing.assert_array_equal(np.array([row.confidence for row in rows], np.float32), probabilities.max(axis=1))
 
 
-def test_a_page_that_is_labelled_again_replaces_what_was_there(connection):
+def test_a_page_that_is_labelled_again_replaces_its_predictions(connection):
     import numpy as np
 
     from classifier.articles import Model, QueuedArticle
@@ -153,7 +153,7 @@ def test_a_page_that_is_labelled_again_replaces_what_was_there(connection):
     ids = add_articles(connection, [(f"{n}", f"text {n}", "train") for n in range(3)])
     model = Model(add_model(connection, "m"), "m", "", "", "", ("a", "b"))
     for revision, best in ((1, [1, 0]), (2, [0, 1])):
-        page = [QueuedArticle(one, revision, "") for one in ids[revision - 1 :]]
+        page = [QueuedArticle(article_id, revision, "") for article_id in ids[revision - 1 :]]
         prediction_rows.write(connection, model, page, np.tile(np.float32(best), (len(page), 1)))
     rows = connection.execute(text("SELECT revision, category FROM predictions ORDER BY article_id")).all()
     assert rows == [(1, "a"), (2, "b"), (2, "b")]

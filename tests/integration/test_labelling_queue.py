@@ -1,4 +1,4 @@
-"""What ingest, labellers and a new champion's backlog do to the queue at the same time."""
+"""Ingest, labelling and a new champion's backlog change the queue at the same time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.synthetic import (
 )
 from tests.support.waiting import HANG_S
 
-STRETCH, ALL = 4, Selection()
+CHUNK_SIZE, ALL = 4, Selection()
 
 
 def claim_page(connection, size, *, model=1, selection=ALL, after=labelling_queue.START):
@@ -36,22 +36,22 @@ def claim_page(connection, size, *, model=1, selection=ALL, after=labelling_queu
 
 def predict(connection, model, ids, revision=1):
     """Write a prediction of category "a" for each article."""
-    articles = [QueuedArticle(one, revision, "") for one in ids]
+    articles = [QueuedArticle(article_id, revision, "") for article_id in ids]
     prediction_rows.write(
         connection, Model(model, "", "", "", "", ("a", "b")), articles, np.tile(np.float32([1, 0]), (len(ids), 1))
     )
 
 
-def enqueue_backlog(database, model, stretch=STRETCH):
-    """Enqueue all of a champion's backlog, trying again where somebody else is at it."""
+def enqueue_backlog(database, model, size=CHUNK_SIZE):
+    """Enqueue all of a champion's backlog; retry while another process enqueues it."""
     deadline = time.monotonic() + HANG_S
     while True:
         with database.begin() as connection:
             if model_rows.backfilled_to(connection, model) is None:
                 return
-            if labelling_queue.enqueue_backfill_chunk(connection, model, stretch) is None:
+            if labelling_queue.enqueue_backfill_chunk(connection, model, size) is None:
                 time.sleep(0.01)
-        assert time.monotonic() < deadline, "the backlog is not to be had"
+        assert time.monotonic() < deadline, "the backlog cannot be enqueued"
 
 
 def test_a_page_holds_new_articles_before_the_backlog_in_the_order_of_their_ids(connection):
@@ -63,7 +63,7 @@ def test_a_page_holds_new_articles_before_the_backlog_in_the_order_of_their_ids(
     assert claim_page(connection, 4) == []
 
 
-def test_a_claim_that_is_rolled_back_leaves_the_queue_as_it_was(database):
+def test_a_claim_that_is_rolled_back_leaves_the_queue_unchanged(database):
     with database.begin() as connection:
         enqueue(connection, add_articles(connection, [("1", "text", "train")]))
     with database.connect() as connection:
@@ -173,11 +173,11 @@ class TestBacklog:
         reached = []
         for commits in (True, True, False, True):
             with database.connect() as connection:
-                labelling_queue.enqueue_backfill_chunk(connection, model, STRETCH)
+                labelling_queue.enqueue_backfill_chunk(connection, model, CHUNK_SIZE)
                 reached.append(model_rows.backfilled_to(connection, model))
                 if commits:
                     connection.commit()
-        assert reached[2] == reached[3], "the stretch that was lost is done again, and no other"
+        assert reached[2] == reached[3], "only the chunk that was rolled back is enqueued again"
         enqueue_backlog(database, model)
         assert waiting(database) == expected
 
@@ -188,7 +188,7 @@ class TestBacklog:
         assert waiting(database) == expected
 
     def test_is_left_for_later_while_a_page_of_a_former_champion_is_open(self, database, champion):
-        """Its articles look claimed, and have to be labelled again."""
+        """Its articles are claimed, and must be labelled again."""
         model, expected = champion
         with database.begin() as connection:
             former = model_rows.by_name(connection, "old")
@@ -200,15 +200,15 @@ class TestBacklog:
         assert waiting(database) == expected
         assert page[0].id in expected
 
-    def test_leaves_what_a_page_of_the_champion_itself_holds(self, database, champion):
-        """It would be labelled twice."""
+    def test_leaves_out_the_articles_of_an_open_page_of_the_champion(self, database, champion):
+        """They would be labelled twice."""
         model, expected = champion
         with database.begin() as connection:
             page = claim_page(connection, 1, model=model)
             with database.begin() as other:
                 assert labelling_queue.enqueue_backfill_chunk(other, model, 100) is not None
             predict(connection, model, [article.id for article in page])
-        assert waiting(database) == [one for one in expected if one != page[0].id]
+        assert waiting(database) == [article_id for article_id in expected if article_id != page[0].id]
 
     def test_leaves_the_queue_to_an_ingest_that_adds_to_it(self, database, champion):
         with database.begin() as connection:
@@ -216,14 +216,14 @@ class TestBacklog:
             with database.begin() as other:
                 assert labelling_queue.enqueue_backfill_chunk(other, champion[0], 100) is None
 
-    def test_of_a_model_that_is_not_champion_any_more_is_not_enqueued(self, database, champion):
+    def test_of_a_model_that_is_no_longer_champion_is_not_enqueued(self, database, champion):
         with database.begin() as connection:
             model_rows.make_champion(connection, model_rows.by_name(connection, "old").id)
             assert labelling_queue.enqueue_backfill_chunk(connection, champion[0], 100) is None
         assert len(waiting(database)) == 2
 
     def test_does_not_deadlock_with_an_ingest(self, workspace, database, champion, tmp_path):
-        """The ingest holds a row of the queue that the backlog wants, and then wants one that the backlog holds."""
+        """The ingest holds a row of the queue that the backlog needs, and then needs one that the backlog holds."""
         model, expected = champion
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(2))
         annotated = [{"id": "a1", "text": "the same", "category": "sport"}]
@@ -249,17 +249,17 @@ class TestBacklog:
 
 
 def waiting(database):
-    return [one for (one,) in query(database, "SELECT article_id FROM labelling_queue ORDER BY 1")]
+    return [article_id for (article_id,) in query(database, "SELECT article_id FROM labelling_queue ORDER BY 1")]
 
 
-def test_a_page_of_large_texts_is_refused_before_they_are_read_and_says_how_many_fit(database, monkeypatch):
+def test_a_page_of_large_texts_is_refused_before_they_are_read_with_the_number_that_fits(database, monkeypatch):
     monkeypatch.setattr(labelling_queue, "PAGE_BYTES", 1_000)
     with database.begin() as connection:
         rows = [(f"{n}", f"é{n} " * (100 if n else 1_000), "train") for n in range(5)]
         enqueue(connection, add_articles(connection, rows))
     for size, fitting in ((5, 1), (1, None), (4, 2), (2, None), (2, None)):
         with database.connect() as connection:
-            if fitting is None:  # one that is too large by itself is a page of its own
+            if fitting is None:  # a text that is too large is a page of its own
                 assert len(claim_page(connection, size)) == size
                 connection.commit()
             else:

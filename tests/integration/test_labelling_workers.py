@@ -1,4 +1,4 @@
-"""Several labelling processes on one machine share the work, and bear the loss of one."""
+"""Several labelling processes on one machine share the work, and tolerate the loss of one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.integration.test_labelling import labellings  # noqa: F401 - a fixtur
 from tests.support.synthetic import ingest_file, make_champion, query, unlabelled, value
 from tests.support.waiting import HANG_S
 
-HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-"""What a shell starts in the background, tests perhaps, ignores interrupts, and so would all that it starts."""
+HANDLE_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+"""A process that a shell starts in the background ignores interrupts, and so do its children."""
 
-PROGRAM = f"{HEAR}from classifier.cli.app import main; main()"
+PROGRAM = f"{HANDLE_INTERRUPTS}from classifier.cli.app import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM, "label", "--workers", "2", "--json"]
 
 
@@ -39,9 +39,9 @@ def environment(workspace):
 
 @pytest.fixture
 def working(workspace, tmp_path, environment):
-    """Start the command with two slow workers; return it, and what lets them go on, once something is labelled.
+    """Start the command with two slow workers; yield it, and a function that lets them continue.
 
-    A lock on the predictions keeps them from writing any until then, however late the test looks.
+    A lock on the predictions stops them after the first articles, however late the test reads the table.
     """
     make_champion(workspace, "m1", 0)
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(400))
@@ -78,9 +78,9 @@ def test_without_a_champion_no_worker_is_started(workspace):
 
 def test_the_limit_and_the_rate_are_shared():
     shares = list(worker_processes._shares(3, 10, 6.0))
-    assert [(one["limit"], one["max_rate"]) for one in shares] == [(4, 2.0), (3, 2.0), (3, 2.0)]
-    assert [one["limit"] for one in worker_processes._shares(3, 2, None)] == [1, 1]
-    assert [one["limit"] for one in worker_processes._shares(2, None, None)] == [None, None]
+    assert [(share["limit"], share["max_rate"]) for share in shares] == [(4, 2.0), (3, 2.0), (3, 2.0)]
+    assert [share["limit"] for share in worker_processes._shares(3, 2, None)] == [1, 1]
+    assert [share["limit"] for share in worker_processes._shares(2, None, None)] == [None, None]
 
 
 def test_the_cores_are_shared(monkeypatch):
@@ -94,23 +94,23 @@ def test_the_cores_are_shared(monkeypatch):
 def test_each_article_is_labelled_once(workspace, tmp_path, environment, labellings):  # noqa: F811
     make_champion(workspace, "m1", 0)
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(400))
-    done = subprocess.run(
+    result = subprocess.run(
         [*COMMAND, "--page-size", "20"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
     assert (report["labelled"], report["waiting"], report["workers"], report["failed"]) == (400, 0, 2, 0)
     assert labellings() == [(1, 400)]
 
 
 @pytest.mark.slow
-def test_one_that_is_killed_takes_nothing_with_it_and_the_others_go_on(workspace, labellings, working):  # noqa: F811
+def test_if_a_worker_is_killed_the_others_label_its_articles(workspace, labellings, working):  # noqa: F811
     process, release = working
     workers(process)[0].send_signal(signal.SIGKILL)
     release()
     out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
-    assert "ended with exit code -9; the others go on" in err
+    assert "ended with exit code -9; the other workers continue" in err
     assert (json.loads(out)["failed"], json.loads(out)["waiting"]) == (1, 0)
     assert value(workspace.database, "SELECT count(*) FROM predictions") == 400
     assert labellings()[0][0] == 1
@@ -119,7 +119,7 @@ def test_one_that_is_killed_takes_nothing_with_it_and_the_others_go_on(workspace
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_stops_all_of_them_and_frees_their_pages(workspace, working, number):
+def test_an_interrupt_stops_all_workers_and_frees_their_pages(workspace, working, number):
     process, release = working
     children = workers(process)
     process.send_signal(number)

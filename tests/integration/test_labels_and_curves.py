@@ -52,7 +52,7 @@ class TestLabels:
 
     @pytest.mark.usefixtures("labelled")
     def test_of_many_a_share_is_counted_and_the_figures_are_scaled_up(self, workspace, monkeypatch):
-        monkeypatch.setattr(label_counts, "WRITTEN", 5)
+        monkeypatch.setattr(label_counts, "MAX_COUNTED_PREDICTIONS", 5)
         run(workspace.database, "ANALYZE")
         found = label_counts.count_labels(workspace)
         assert found.written_share == pytest.approx(0.25)

@@ -1,4 +1,4 @@
-"""A server that crashes in a transaction is a database that does not answer: ours, and a source's."""
+"""If a server crashes in a transaction, the error is a database that does not answer: ours, or a source's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import HANG_S
 
 @pytest.fixture
 def server(tmp_path):
-    """Return a server's URL, and what makes it crash: a shutdown that writes nothing and warns nobody."""
+    """Yield a server's URL, and a function that crashes it: a shutdown without a checkpoint or a warning."""
     folder = tmp_path / "postgres"
     url = embedded_postgres.start(folder, "articles")["articles"]
     pid = int((folder / "postmaster.pid").read_text(encoding="ascii").split()[0])
@@ -58,11 +58,11 @@ def test_our_database(server, then):
 def test_a_source(server):
     url, crash = server
 
-    def ask():
+    def query():
         with database_queries._connected("cms", url, 60) as connection:
             connection.execute(text("SELECT 1"))
             crash()
             connection.execute(text("SELECT 1"))
 
     with pytest.raises(SourceUnavailableError, match="'cms': its database does not answer"):
-        ask()
+        query()

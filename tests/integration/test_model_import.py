@@ -60,7 +60,7 @@ def test_both_engines_predict_pytorchs_categories_and_probabilities(workspace, p
         files = registry.open_artefact(registry.find(connection, imported.model))
     checkpoint = files.checkpoint()
     loaded = OpenVinoEngine(checkpoint) if engine == "openvino" else KerasEngine(checkpoint, 3)
-    probabilities = Labeller.of(files, loaded).probabilities(list(TEXTS))
+    probabilities = Labeller.of(files.load(), loaded).probabilities(list(TEXTS))
     np.testing.assert_array_equal(probabilities.argmax(axis=1), expected.argmax(axis=1))
     np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-4)
     assert np.ptp(expected, axis=0).max() > 0.1, "the texts have different probabilities"

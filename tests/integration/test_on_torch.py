@@ -1,4 +1,4 @@
-"""What is PyTorch's own is tested in a process whose Keras computes with PyTorch."""
+"""The modules for PyTorch are tested in a process whose Keras uses PyTorch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_what_is_pytorchs_own_computes_what_keras_does():
-    """The tests of `tests/on_torch`; those for a GPU are skipped where there is none."""
+def test_the_functions_of_pytorch_compute_what_keras_computes():
+    """Run the tests of `tests/on_torch`; those for a GPU are skipped without one."""
     pytest.importorskip("torch", reason="computes with PyTorch: install the extra 'torch'")
-    # Keras converts its variables to NumPy in a way that NumPy warns of
+    # NumPy warns about the way in which Keras converts variables
     command = [sys.executable, "-m", "pytest", "--noconftest", "-W", "ignore", "-q", "tests/on_torch"]
     environment = {**os.environ, "KERAS_BACKEND": "torch"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-5000:]
-    assert " passed" in done.stdout
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-5000:]
+    assert " passed" in result.stdout

@@ -269,6 +269,6 @@ class TestUseCase:
         model = registered("m1", 0)
         evaluation.evaluate(workspace)
         shutil.rmtree(model.artefact)
-        with pytest.raises(ArtefactError, match="no such file"):
+        with pytest.raises(ArtefactError, match="not found"):
             promote.promote_if_better(workspace, margins=LENIENT)
         assert value(workspace.database, "SELECT status FROM models") == "candidate"

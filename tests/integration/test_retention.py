@@ -56,7 +56,9 @@ def model(workspace):
         with workspace.database.begin() as connection:
             parts = {part: annotated_articles.load_split(connection, part) for part in ("train", "validation")}
             files = make_artefact(
-                workspace.models / name, seed=seed, beside={data_snapshot.FILE: data_snapshot.encode_snapshot(parts)}
+                workspace.models / name,
+                seed=seed,
+                extra_files={data_snapshot.FILE: data_snapshot.encode_snapshot(parts)},
             )
             model = registry.register(connection, name, files, {"data": {"snapshot": data_snapshot.FILE}})
             if verdict:

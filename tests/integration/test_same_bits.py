@@ -1,4 +1,4 @@
-"""Real articles get the same bits whatever page, order or process they come in."""
+"""Real articles get the same bits in any page, order or process."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.inference import engines
-from classifier.inference.labeller import BUCKETS, Labeller
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
+from classifier.inference.labeller import BUCKETS
 from classifier.model import hardware
 from tests.support.tiny_models import make_artefact
 
@@ -29,17 +29,17 @@ ARTICLES = 120
 
 @pytest.fixture(scope="module")
 def texts():
-    """BBC and C50 articles, some of them shortened to a sentence or so: every width is there."""
+    """Return BBC and C50 articles, some of them shortened to about a sentence, so that all widths occur."""
     with (DATA / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
-        found = [row["text"] for row in csv.DictReader(file)][: ARTICLES // 2]
+        texts = [row["text"] for row in csv.DictReader(file)][: ARTICLES // 2]
     with gzip.open(DATA / "c50_test.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        found += [row["text"] for row in csv.DictReader(file)][: ARTICLES // 2]
-    return [text if number % 2 else text[: 40 * number] for number, text in enumerate(found, start=1)]
+        texts += [row["text"] for row in csv.DictReader(file)][: ARTICLES // 2]
+    return [text if number % 2 else text[: 40 * number] for number, text in enumerate(texts, start=1)]
 
 
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory, texts):
-    """A small model that knows the articles' own words, and has a temperature."""
+    """Write a small model with the articles' words and a temperature."""
     words = [word for word, _ in Counter(re.findall(r"[a-z]+", " ".join(texts).lower())).most_common(3000)]
     return make_artefact(
         tmp_path_factory.mktemp("models") / "model",
@@ -48,7 +48,7 @@ def artefact(tmp_path_factory, texts):
         hidden_dim=256,
         positions=512,
         words=words,
-        details={"confidence": {"temperature": {"value": 1.7}}},
+        details={"calibration": {"temperature": {"value": 1.7}}},
     )
 
 
@@ -59,7 +59,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["f32", pytest.param("bf16", marks=needs_bfloat16)])
 def labeller(request, artefact, home):
-    return Labeller.of(artefact, engines.choose_engine(artefact, engine="openvino", precision=request.param), home=home)
+    return FineTunedClassifier(artefact.load()).labeller("openvino", dtype=request.param, home=home)
 
 
 @pytest.fixture(scope="module")
@@ -67,40 +67,40 @@ def together(labeller, texts):
     return labeller.probabilities(texts)
 
 
-def test_the_articles_are_of_many_widths_and_get_unlike_probabilities(labeller, texts, together):
+def test_the_articles_have_many_widths_and_different_probabilities(labeller, texts, together):
     widths = {batch.tokens.shape[1] for batch in labeller.prepare(texts).batches}
     assert len(widths) > len(BUCKETS) / 2
     assert len(np.unique(together, axis=0)) == len(set(texts))
 
 
-def test_repeated(labeller, texts, together):
+def test_repeated_texts_get_the_same_bits(labeller, texts, together):
     np.testing.assert_array_equal(labeller.probabilities(texts), together)
     twice = labeller.probabilities([*texts, *texts])
     np.testing.assert_array_equal(twice, np.concatenate([together, together]))
 
 
-def test_shuffled(labeller, texts, together):
+def test_shuffled_texts_get_the_same_bits(labeller, texts, together):
     order = np.random.default_rng(1).permutation(len(texts))
     np.testing.assert_array_equal(labeller.probabilities([texts[row] for row in order]), together[order])
 
 
 @pytest.mark.parametrize("size", [1, 13, 64])
-def test_split_into_other_pages(labeller, texts, together, size):
+def test_texts_in_other_pages_get_the_same_bits(labeller, texts, together, size):
     pages = [labeller.probabilities(texts[start : start + size]) for start in range(0, len(texts), size)]
     np.testing.assert_array_equal(np.concatenate(pages), together)
 
 
-def test_in_another_process(labeller, artefact, home, texts, together, tmp_path):
-    """A worker of its own, which finds the batch sizes that this one measured."""
+def test_texts_in_another_process_get_the_same_bits(labeller, artefact, home, texts, together, tmp_path):
+    """The other process reads the batch sizes that this process measured."""
     (tmp_path / "texts").write_text("\0".join(texts), encoding="utf-8")
     program = (
-        "import sys, numpy; from pathlib import Path; from classifier.inference import engines, labeller as labellers; "
-        "from classifier.model import artefact; found = artefact.read_artefact(Path(sys.argv[1])); "
-        "chosen = engines.choose_engine(found, engine='openvino', precision=sys.argv[2]); "
-        "labeller = labellers.Labeller.of(found, chosen, home=Path(sys.argv[3])); "
+        "import sys, numpy; from pathlib import Path; from classifier.model import artefact; "
+        "from classifier.inference.fine_tuned_classifier import FineTunedClassifier; "
+        "classifier = FineTunedClassifier(artefact.read_artefact(Path(sys.argv[1])).load()); "
+        "labeller = classifier.labeller('openvino', dtype=sys.argv[2], home=Path(sys.argv[3])); "
         "texts = Path(sys.argv[4], 'texts').read_text(encoding='utf-8').split(chr(0)); "
-        "numpy.save(Path(sys.argv[4], 'found.npy'), labeller.probabilities(texts[::-1]))"
+        "numpy.save(Path(sys.argv[4], 'probabilities.npy'), labeller.probabilities(texts[::-1]))"
     )
-    arguments = [str(artefact.directory), labeller.engine.precision, str(home), str(tmp_path)]
+    arguments = [str(artefact.directory), labeller.engine.dtype, str(home), str(tmp_path)]
     subprocess.run([sys.executable, "-c", program, *arguments], check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "found.npy")[::-1], together)
+    np.testing.assert_array_equal(np.load(tmp_path / "probabilities.npy")[::-1], together)

@@ -1,4 +1,4 @@
-"""PyTorch's `transformers` opens our artefacts as they are and computes what we compute."""
+"""`transformers` on PyTorch opens our artefacts unchanged and computes the same probabilities."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def expected(classifier, batch):
 
 
 def test_openvino_gives_pytorchs_probabilities(artefact, batch, expected):
-    found = OpenVinoEngine(artefact.checkpoint()).probabilities(*batch)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    probabilities = OpenVinoEngine(artefact.checkpoint()).probabilities(*batch)
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
 
 
 def test_keras_gives_pytorchs_probabilities(artefact, batch, expected):
-    found = KerasEngine(artefact.checkpoint(), 3).probabilities(*batch)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    probabilities = KerasEngine(artefact.checkpoint(), 3).probabilities(*batch)
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
 
 
 def test_categories_are_the_models_labels(artefact, classifier):
@@ -80,22 +80,22 @@ def test_weights_pass_through_keras_unchanged(artefact):
     checkpoint = artefact.checkpoint()
     network = Network(checkpoint.shape, 3)
     network.load(checkpoint)
-    found = network.weights()
-    assert found.keys() == checkpoint.weights.keys()
+    weights = network.weights()
+    assert weights.keys() == checkpoint.weights.keys()
     for name, tensor in checkpoint.weights.items():
-        assert found[name].dtype == np.float32
-        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+        assert weights[name].dtype == np.float32
+        np.testing.assert_array_equal(weights[name], tensor, err_msg=name)
 
 
-def test_what_training_drops_scatters_the_logits_as_in_pytorch(artefact, classifier):
-    """One article 20,000 times: a dropout more, or at another rate, would scatter them more."""
+def test_dropout_varies_the_logits_as_much_as_in_pytorch(artefact, classifier):
+    """One article 20,000 times; one more dropout, or another rate, would change the standard deviation."""
     tokens, mask = (np.repeat(array, 20_000, axis=0) for array in pad(artefact.tokenization().pieces(TEXTS[:1]), 8))
     checkpoint = artefact.checkpoint()
     network = Network(checkpoint.shape, 3, dropout=classifier.config.dropout)
     network.load(checkpoint)
-    found = np.asarray(network._model({"token_ids": tokens, "padding_mask": mask}, training=True))
+    logits = np.asarray(network._model({"token_ids": tokens, "padding_mask": mask}, training=True))
     torch.manual_seed(0)
     with torch.no_grad():
         expected = classifier.train()(torch.from_numpy(tokens).long(), torch.from_numpy(mask).long()).logits.numpy()
     classifier.eval()
-    np.testing.assert_allclose(found.std(axis=0), expected.std(axis=0), rtol=0.03)
+    np.testing.assert_allclose(logits.std(axis=0), expected.std(axis=0), rtol=0.03)

@@ -90,7 +90,7 @@ class TestSkipping:
 
         train_articles, validation_articles = training_data.read_training_data(workspace)
         content = data_snapshot.encode_snapshot({"train": train_articles, "validation": validation_articles})
-        files = make_artefact(workspace.models / "m1", beside={data_snapshot.FILE: content})
+        files = make_artefact(workspace.models / "m1", extra_files={data_snapshot.FILE: content})
         with workspace.database.begin() as connection:
             registry.register(connection, "m1", files, {"data": {"sha256": "0"}})
         run(workspace.database, "UPDATE models SET status = 'rejected'")

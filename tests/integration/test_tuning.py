@@ -184,8 +184,10 @@ def test_masking_is_searched_only_if_the_vocabulary_has_a_mask():
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
-def test_a_trial_that_died_before_its_first_heartbeat_is_given_up_and_a_running_one_is_not(workspace):
-    study = studies.open_study(workspace.database, "s", first={}, attributes={"of": "the test"}, heartbeat_s=1, grace_s=60)
+def test_a_trial_without_a_first_heartbeat_is_given_up_and_a_running_one_is_not(workspace):
+    study = studies.open_study(
+        workspace.database, "s", first={}, attributes={"of": "the test"}, heartbeat_s=1, grace_s=60
+    )
     study.ask()
     alive = study.ask()
     alive.set_user_attr("begun", alive.number)
@@ -198,7 +200,7 @@ def test_a_trial_that_died_before_its_first_heartbeat_is_given_up_and_a_running_
 def test_a_trial_that_another_worker_took_over_does_not_end_its_first_worker(workspace, caplog):
     from optuna.trial import TrialState
 
-    study = studies.open_study(workspace.database, "s", first={}, attributes={}, heartheartbeat_s=1, grace_s=60)
+    study = studies.open_study(workspace.database, "s", first={}, attributes={}, heartbeat_s=1, grace_s=60)
 
     def taken_over(trial):
         study.tell(trial.number, state=TrialState.FAIL)
@@ -218,7 +220,7 @@ def test_a_repeated_trial_waits_while_its_first_worker_still_trains(workspace, t
     """A worker that was given up without a heartbeat may be alive while another worker repeats its trial."""
     first = tuned(1)
     (directory,) = tuned.directories
-    study = studies.open_study(workspace.database, first.study, first={}, attributes={}, heartheartbeat_s=1, grace_s=60)
+    study = studies.open_study(workspace.database, first.study, first={}, attributes={}, heartbeat_s=1, grace_s=60)
     study.enqueue_trial(study.best_params)
     with ThreadPoolExecutor(1) as pool:
         with folder_lock.hold_folder(directory):
@@ -257,7 +259,7 @@ def test_a_search_keeps_the_session_options_of_the_database_url(database_url):
     own = {"options": "-c work_mem=8MB -c timezone=CET", "application_name": "newsroom"}
     url = database_url.update_query_dict(own).render_as_string(hide_password=False)
     database = connections.connect(url)
-    studies.open_study(database, "s", first={}, attributes={}, heartheartbeat_s=1, grace_s=60)
+    studies.open_study(database, "s", first={}, attributes={}, heartbeat_s=1, grace_s=60)
     storage = studies._storage(database)
     with storage.engine.connect() as opened, database.connect() as ours:
         shown = [opened.exec_driver_sql(f"SHOW {name}").scalar_one() for name in ("work_mem", "application_name")]

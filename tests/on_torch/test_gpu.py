@@ -37,55 +37,55 @@ def unrecorded(monkeypatch):
         torch.manual_seed(seed)
         return self._function(*(cuda_graphs._tensor(array).cuda() for array in arrays))
 
-    return lambda: monkeypatch.setattr(cuda_graphs.Replayed, "__call__", call)
+    return lambda: monkeypatch.setattr(cuda_graphs.ReplayedFunction, "__call__", call)
 
 
 def test_bfloat16_is_chosen_on_a_gpu_that_multiplies_it():
     assert backend.sees_gpu()
-    wanted = "mixed_bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "mixed_float16"
-    assert backend.best_precision() == wanted
+    expected = "mixed_bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "mixed_float16"
+    assert backend.best_dtype() == expected
     assert backend.device() == f"{torch.cuda.get_device_name()} with torch"
 
 
-@pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-4), ("mixed_bfloat16", 2e-2)])
-def test_answers_are_those_of_transformers_on_the_cpu(precision, atol):
-    ours = network(precision=precision)
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-4), ("mixed_bfloat16", 2e-2)])
+def test_answers_are_those_of_transformers_on_the_cpu(dtype, atol):
+    ours = network(dtype=dtype)
     for rows, width in ((16, 128), (3, 16), (16, 128), (32, 512)):  # one of them twice: recorded, then replayed
         tokens, mask, *_ = batch(1, rows=rows, width=width)
         expected = torch_models.their_probabilities(ours, tokens, mask)
         np.testing.assert_allclose(ours.probabilities(tokens, mask), expected, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_a_replayed_training_takes_the_steps_of_an_unrecorded_one(precision, unrecorded):
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_a_replayed_training_takes_the_steps_of_an_unrecorded_one(dtype, unrecorded):
     widths = [128, 64, 128, 512, 64, 128]
-    recorded = network(precision=precision)
+    recorded = network(dtype=dtype)
     losses = [recorded.fit_batch(*batch(number, width=width)) for number, width in enumerate(widths)]
     unrecorded()
-    usual = network(precision=precision)
+    usual = network(dtype=dtype)
     expected = [usual.fit_batch(*batch(number, width=width)) for number, width in enumerate(widths)]
-    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-5 if precision == "float32" else 1e-2)
+    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-5 if dtype == "float32" else 1e-2)
 
 
 def test_a_training_learns():
-    fitted = network(precision="mixed_bfloat16")
+    fitted = network(dtype="mixed_bfloat16")
     losses = [fitted.fit_batch(*batch(1)) for _ in range(40)]
     assert losses[-1] < losses[0] / 2
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9, "label_smoothing": 0.1}])
-def test_a_training_that_goes_on_ends_in_the_same_bits(precision, options):
-    whole = network(precision=precision, **options)
+def test_a_training_that_goes_on_ends_in_the_same_bits(dtype, options):
+    uninterrupted = network(dtype=dtype, **options)
     for number in range(6):
-        whole.fit_batch(*batch(number))
-    first = network(precision=precision, **options)
+        uninterrupted.fit_batch(*batch(number))
+    first = network(dtype=dtype, **options)
     for number in range(3):
         first.fit_batch(*batch(number))
-    second = network(precision=precision, seed=2, **options)
-    second.load_state(first.state(), parts=1)
+    second = network(dtype=dtype, seed=2, **options)
+    second.load_state(first.state(), accumulation_steps=1)
     for number in range(3, 6):
         second.fit_batch(*batch(number))
-    expected, found = whole.state(), second.state()
-    for name, one in expected.items():
-        np.testing.assert_array_equal(found[name], one, err_msg=name)
+    expected, result = uninterrupted.state(), second.state()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(result[name], values, err_msg=name)

@@ -20,9 +20,9 @@ batch = partial(torch_models.batch, SHAPE)
 prepared = partial(torch_models.prepared, SHAPE, learning_rate=0.01)
 
 
-@pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-6), ("mixed_bfloat16", 5e-3)])
-def test_answers_are_those_of_transformers(precision, atol):
-    network = Network(SHAPE, CATEGORIES, precision=precision)
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-6), ("mixed_bfloat16", 5e-3)])
+def test_answers_are_those_of_transformers(dtype, atol):
+    network = Network(SHAPE, CATEGORIES, dtype=dtype)
     for rows, width in ((5, 16), (1, 1), (2, 64)):
         tokens, mask, *_ = batch(1, rows, width)
         expected = their_probabilities(network, tokens, mask)
@@ -37,9 +37,9 @@ def test_a_step_is_that_of_keras(options):
         network._model.output_dropout.rate = 0.0
     for number in range(4):
         assert ours.fit_batch(*batch(number)) == pytest.approx(keras.fit_batch(*batch(number)), abs=1e-4)
-    found, expected = ours.weights(), keras.weights()
+    result, expected = ours.weights(), keras.weights()
     for name, tensor in expected.items():
-        np.testing.assert_allclose(found[name], tensor, rtol=0, atol=1e-3, err_msg=name)
+        np.testing.assert_allclose(result[name], tensor, rtol=0, atol=1e-3, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -63,26 +63,26 @@ def test_what_training_drops_scatters_the_logits_as_in_transformers(rates):
     tokens, mask = (torch.from_numpy(np.repeat(array[:1], 20_000, axis=0)).long() for array in batch(1)[:2])
     torch.manual_seed(0)
     with torch.no_grad():
-        _, found = steps.Forward(network._model)(tokens, mask, training=True)
+        _, result = steps.Forward(network._model)(tokens, mask, training=True)
         expected = theirs(network, **rates).train()(tokens, mask).logits
     assert expected.std(axis=0).min() > 0
-    np.testing.assert_allclose(found.std(axis=0), expected.std(axis=0), rtol=0.03)
+    np.testing.assert_allclose(result.std(axis=0), expected.std(axis=0), rtol=0.03)
 
 
-@pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9}, {"parts": 2}])
+@pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9}, {"accumulation_steps": 2}])
 def test_a_training_that_goes_on_drops_what_it_would_have_and_ends_in_the_same_bits(options):
-    whole, first = prepared(**options), prepared(**options)
+    uninterrupted, first = prepared(**options), prepared(**options)
     for number in range(6):
-        whole.fit_batch(*batch(number))
+        uninterrupted.fit_batch(*batch(number))
     for number in range(2):
         first.fit_batch(*batch(number))
     second = prepared(seed=2, **options)
-    second.load_state(first.state(), parts=options.get("parts", 1))
+    second.load_state(first.state(), accumulation_steps=options.get("accumulation_steps", 1))
     for number in range(2, 6):
         second.fit_batch(*batch(number))
-    expected, found = whole.state(), second.state()
-    for name, one in expected.items():
-        np.testing.assert_array_equal(found[name], one, err_msg=name)
+    expected, result = uninterrupted.state(), second.state()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(result[name], values, err_msg=name)
 
 
 def test_no_two_steps_drop_the_same():

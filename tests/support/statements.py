@@ -84,7 +84,7 @@ class Database:
         known = [bytes(fingerprint) for fingerprint in self.connection.scalars(present)]
         return known + [number.to_bytes(32, "big") for number in range(1, count - len(known) + 1)]
 
-    def pair(self) -> statements.Pair:
+    def pair(self) -> statements.TablePair:
         """Return the articles as an external table, with a table of labels for half of them."""
         pair = definition.find_table(self.connection, EXTERNAL_TABLE)
         definition.create_labels(self.connection, pair)

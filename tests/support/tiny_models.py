@@ -1,6 +1,6 @@
-"""Models of two layers and width 8 with random weights and a few words, made on the spot.
+"""Models of two layers and width 8 with random weights and a few words.
 
-Nothing is downloaded and nothing is learnt: they are for what must hold whatever the weights are.
+Nothing is downloaded or trained: they are for tests that hold for any weights.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from tokenizers.models import WordPiece
 from classifier.model import artefact, checkpoint
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import EncoderShape, Weights
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.text_chunking import Chunking
+from classifier.model.tokenization import Tokenization
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = ("the", "team", "goal", "match", "bank", "shares", "market", "chip", "soft", "##ware", "phone", "s")
@@ -57,25 +60,23 @@ def make_artefact(
     max_length: int | None = None,
     words: Sequence[str] = WORDS,
     details: Mapping[str, Any] | None = None,
-    beside: Mapping[str, bytes] | None = None,
+    extra_files: Mapping[str, bytes] | None = None,
     chunking: Chunking | None = None,
     seed: int = 0,
 ) -> Artefact:
-    """Write a model whose head's weights are large, so that texts get unlike probabilities."""
+    """Write a model whose head has large weights, so that texts get different probabilities."""
     with tempfile.TemporaryDirectory() as aside:
         sizes = {"layers": layers, "dim": dim, "heads": heads, "hidden_dim": hidden_dim, "positions": positions}
         encoder = checkpoint.read_checkpoint(make_encoder(Path(aside), words=words, seed=seed, **sizes))
         head = _random(dict(checkpoint.head_tensors(encoder.shape, len(categories))), seed + 1, scale=2.0)
+        tokenization = Tokenization.read(encoder.directory, max_length or positions, chunking)
+        network = replace(encoder, weights={**encoder.weights, **head})
         return artefact.write_artefact(
             directory,
-            shape=encoder.shape,
-            weights={**encoder.weights, **head},
-            categories=categories,
-            max_length=max_length or positions,
+            FineTunedModel(network, tokenization, categories),
             tokenizer=encoder.directory,
             details=details or {},
-            beside=beside,
-            chunking=chunking,
+            extra_files=extra_files,
         )
 
 
@@ -159,7 +160,7 @@ def _bert_tensors(sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
 
 
 def _random(tensors: Mapping[str, tuple[int, ...]], seed: int, *, scale: float = 1.0) -> Weights:
-    """Draw matrices that keep their input's size, times `scale`; the scales of layer norms are around 1."""
+    """Draw matrices that keep the size of their input, times `scale`; the scales of layer norms are around 1."""
     generator = np.random.default_rng(seed)
     weights: Weights = {}
     for name, shape in tensors.items():

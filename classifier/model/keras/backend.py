@@ -1,101 +1,67 @@
-"""What Keras computes with and on: its backend, the GPU, the number format.
+"""Keras' backend: its name, its GPU, and the dtype that it computes in.
 
-Import it before Keras, which reads `KERAS_BACKEND` when it is imported; TensorFlow is the default.
+Import this module before Keras, which reads `KERAS_BACKEND` when it is imported. The default is TensorFlow.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+from classifier.model.hardware import cpu_name, keras_backend, multiplies_bfloat16
+
+os.environ["KERAS_BACKEND"] = keras_backend()
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # by default it takes all of a GPU's memory at once
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # and JAX three quarters of it
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it PyTorch's products may differ in their bits
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow has its kernels for new processors only
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it the bits of PyTorch's products may differ
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # by default TensorFlow uses oneDNN on new processors only
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banner is not an error
 
 import keras  # noqa: TID253  # see `network`
 
-from classifier.model.hardware import cpu_name, multiplies_bfloat16
+Dtype = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+"""Keras' names for the dtype of a network: with the mixed ones, weights stay float32."""
 
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
+def best_dtype() -> Dtype:
+    """Return the dtype that the machine multiplies fastest without loss of accuracy.
 
-def best_precision() -> Precision:
-    """Choose the number format that the machine multiplies fastest without losing accuracy.
-
-    bfloat16 on a CPU that multiplies it and on GPUs since Ampere (compute capability 8), float16 on the Volta
-    and Turing ones before, float32 otherwise.
+    It is bfloat16 on a CPU that multiplies it and on GPUs of compute capability 8 (Ampere) or later, float16 on GPUs of
+    capability 7 (Volta, Turing), and float32 otherwise.
     """
     if sees_gpu():
-        capability = _capability()
+        capability = _compute_capability()
         return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16" if capability >= (7, 0) else "float32"
     return "mixed_bfloat16" if multiplies_bfloat16() else "float32"
 
 
 def backend() -> str:
-    """Return what Keras computes with: tensorflow, torch or jax."""
+    """Return the name of Keras' backend: tensorflow or torch."""
     return str(keras.backend.backend())
 
 
 def sees_gpu() -> bool:
-    """Say whether Keras' backend can use a GPU."""
+    """Return whether Keras' backend can use a GPU."""
     if backend() == "torch":
         import torch
 
         return bool(torch.cuda.is_available())
-    if backend() == "jax":
-        import jax
-
-        return bool(jax.default_backend() == "gpu")
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))
 
 
 def device() -> str:
-    """Return the name of what Keras' backend computes on, and the backend's."""
+    """Return the name of the processor or GPU that Keras computes on, and of the backend."""
     return f"{_gpu_name() if sees_gpu() else cpu_name()} with {backend()}"
 
 
-def _gpu_name() -> str:
-    if backend() == "torch":
-        import torch
-
-        return str(torch.cuda.get_device_name())
-    if backend() == "jax":
-        import jax
-
-        return str(jax.devices()[0].device_kind)
-    import tensorflow as tf
-
-    gpu = tf.config.list_physical_devices("GPU")[0]
-    return str(tf.config.experimental.get_device_details(gpu).get("device_name", "a GPU"))
-
-
 def is_tensorflow_on_cpu() -> bool:
-    """Say whether what is tuned for TensorFlow on a CPU holds."""
+    """Return whether the layers and optimizers of `on_tensorflow` apply."""
     return backend() == "tensorflow" and not sees_gpu()
 
 
-def _capability() -> tuple[int, int]:
-    """Return the first GPU's compute capability; of JAX, which does not say in one form, that of Ampere."""
-    found: tuple[int, int] = (8, 0)
-    if backend() == "torch":
-        import torch
-
-        found = torch.cuda.get_device_capability()
-    elif backend() == "tensorflow":
-        import tensorflow as tf
-
-        gpu = tf.config.list_physical_devices("GPU")[0]
-        found = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
-    return found
-
-
-def make_repeatable() -> None:
-    """Have a GPU add up in one order, so that a seed gives the same weights again. A CPU does by itself."""
+def make_deterministic() -> None:
+    """Make a GPU add up in a fixed order, so that a seed gives the same weights again. A CPU does so anyway."""
     if backend() == "tensorflow" and sees_gpu():
         import tensorflow as tf
 
@@ -104,4 +70,31 @@ def make_repeatable() -> None:
         import torch
 
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # it would show who reads it, for 2 ms a step
+        # filling new memory would only help to find code that reads it before writing
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def _gpu_name() -> str:
+    if backend() == "torch":
+        import torch
+
+        return str(torch.cuda.get_device_name())
+    return str(_tensorflow_gpu_details().get("device_name", "a GPU"))
+
+
+def _compute_capability() -> tuple[int, int]:
+    capability: tuple[int, int]
+    if backend() == "torch":
+        import torch
+
+        capability = torch.cuda.get_device_capability()
+    else:
+        capability = _tensorflow_gpu_details().get("compute_capability", (0, 0))
+    return capability
+
+
+def _tensorflow_gpu_details() -> dict[str, Any]:
+    import tensorflow as tf
+
+    details: dict[str, Any] = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+    return details

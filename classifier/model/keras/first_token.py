@@ -1,7 +1,7 @@
-"""The encoder's last layer, as far as the head reads it: its first token alone.
+"""The encoder's last layer, limited to what the head reads: the first token's state.
 
-Of that layer the other tokens are keys and values and no more, so their queries, their feed-forward layer and what
-dropout draws for them are left out: some 5/6 of one layer, in fitting and in answering, on each of Keras' backends.
+The last layer's other tokens serve as keys and values only. So their queries, their feed-forward layer and their
+dropout are left out, in training and in prediction, on each of Keras' backends.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import keras_hub  # noqa: TID253  # one of the modules that do
 
 
 class FirstTokenEncoder(keras_hub.layers.TransformerEncoder):  # type: ignore[misc]  # it has no types
-    """keras-hub's layer with the same weights, norms last, that computes one of its tokens."""
+    """keras-hub's layer with the same weights and its norms last, for the first token alone."""
 
     def call(self, inputs: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
         """Return the first token's state, shape (articles, 1, dim), of `inputs`, shape (articles, length, dim).
 
-        `padding_mask` says which tokens count, shape (articles, length).
+        `padding_mask` marks the tokens that are not padding, shape (articles, length).
         """
         first = inputs[:, :1]
         keys = None if padding_mask is None else padding_mask[:, None]
@@ -28,6 +28,6 @@ class FirstTokenEncoder(keras_hub.layers.TransformerEncoder):  # type: ignore[mi
         return self._feedforward_layer_norm(narrow + x)
 
 
-def use(model: Any) -> None:
-    """Let the last layer of the model's encoder compute no more than the head reads."""
+def limit_last_layer(model: Any) -> None:
+    """Make the encoder's last layer compute the first token alone."""
     model.backbone.transformer_layers[-1].__class__ = FirstTokenEncoder

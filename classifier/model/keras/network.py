@@ -1,11 +1,8 @@
 """The DistilBERT text classifier as a Keras network.
 
-With `backend`, `first_token` and `optimiser` beside it, and a package each of what is TensorFlow's and PyTorch's own,
-it is all that names Keras.
-
-The network is keras-hub's `DistilBertTextClassifier`, whose head is the one of `transformers`
-(dense and ReLU on the first token, dropout, logits), so every weight maps one to one to a tensor of
-`model.safetensors`. It runs on each of Keras' backends.
+The network is keras-hub's `DistilBertTextClassifier`. Its head is that of `transformers`: dense and ReLU on the first
+token, dropout, logits. So each weight corresponds to one tensor of `model.safetensors`. It runs on each of Keras'
+backends. Only the modules of this package import Keras, TensorFlow or PyTorch.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from classifier.model.keras.backend import Precision, backend, is_tensorflow_on_cpu, make_repeatable
+from classifier.model.keras.backend import Dtype, backend, is_tensorflow_on_cpu, make_deterministic
 
 import keras  # isort: skip  # noqa: TID253  # this module is one of those that do
 import keras_hub  # isort: skip  # noqa: TID253
@@ -29,13 +26,20 @@ from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
 from classifier.model.keras import first_token, optimizers, training_state
 from classifier.model.keras.on_tensorflow import attention, byte_dropout, split_step, tracing
 
+HEAD_DROPOUT = 0.2
+"""Dropout before the last layer, as in `transformers`."""
+
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """How the weights follow the gradient: AdamW, linear warm-up, cosine decay, clipped by norm.
+    """AdamW with linear warm-up, cosine decay and gradients that are clipped by their global norm.
 
-    A step's gradient is the mean of `parts` calls of `fit_batch`. The four after it are those of a recipe;
-    their defaults do nothing.
+    Attributes:
+        accumulation_steps: Calls of `fit_batch` whose mean gradient makes one optimizer step.
+        frozen_layers: Layers from the bottom that are not trained, with the embeddings; 0 trains all.
+        layer_decay: Factor of the learning rate from each layer to the one below.
+        label_smoothing: Share of the target that is divided among all categories.
+        ema_decay: Momentum of the weights' moving average an optimizer step; 0 keeps none.
     """
 
     learning_rate: float
@@ -43,7 +47,7 @@ class OptimizerConfig:
     warmup_steps: int
     total_steps: int
     clip_norm: float
-    parts: int = 1
+    accumulation_steps: int = 1
     frozen_layers: int = 0
     layer_decay: float = 1.0
     label_smoothing: float = 0.0
@@ -51,7 +55,7 @@ class OptimizerConfig:
 
 
 class Network:
-    """A DistilBERT with a classification head, that can be fitted and asked."""
+    """A DistilBERT with a classification head: it is trained by `fit_batch` and predicts by `probabilities`."""
 
     def __init__(
         self,
@@ -59,125 +63,128 @@ class Network:
         categories: int,
         *,
         dropout: float = 0.1,
-        precision: Precision = "float32",
+        dtype: Dtype = "float32",
         seed: int = 0,
     ) -> None:
         keras.utils.set_random_seed(seed)
         self.shape = shape
-        self._model = _build(shape, categories, dropout, precision)
-        answers = {"hidden": self._model.pooled_dense.input, "logits": self._model.output}
-        self._answers = keras.Model(self._model.input, answers)  # one graph for both, since to trace one takes seconds
-        _drop_as_transformers(self._model)
-        first_token.use(self._model)
-        self._answer: Callable[[TokenIds, PaddingMask], dict[str, NDArray[np.float32]]] = self._answer_of_keras
+        self._model = _build(shape, categories, dropout, dtype)
+        outputs = {"hidden": self._model.pooled_dense.input, "logits": self._model.output}
+        self._outputs = keras.Model(self._model.input, outputs)  # one graph for both, since tracing one takes seconds
+        _remove_attention_output_dropout(self._model)
+        first_token.limit_last_layer(self._model)
+        self._predict: Callable[[TokenIds, PaddingMask], dict[str, NDArray[np.float32]]] = self._predict_with_keras
         if is_tensorflow_on_cpu():
-            byte_dropout.use(self._model)
-            attention.use(self._model)
-            split_step.use(self._model)
-            tracing.answers(self._answers)
+            byte_dropout.replace_dropout(self._model)
+            attention.replace_attention(self._model)
+            split_step.split_training_steps(self._model)
+            tracing.trace_prediction(self._outputs)
         elif backend() == "torch":
             from classifier.model.keras.on_torch import steps
 
-            self._answer = steps.answers(self._model)
+            self._predict = steps.prediction_function(self._model)
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Take the checkpoint's weights; a head that it does not have keeps its initial ones."""
+        """Load the checkpoint's weights; if it has no head, the head keeps its initial weights."""
         for name, variable in _variables(self._model):
             if name in checkpoint.weights:
                 variable.assign(_to_keras(name, checkpoint.weights[name], variable.shape))
 
     def weights(self) -> Weights:
-        """Return every weight under the name and in the layout of `transformers`, as float32."""
+        """Return all weights with the names and layouts of `transformers`, as float32."""
         return {name: _from_keras(name, variable.numpy()) for name, variable in _variables(self._model)}
 
     def snapshot(self) -> list[Any]:
-        """Return a copy of the weights that `restore` takes back."""
+        """Return a copy of the weights, for `restore`."""
         return list(self._model.get_weights())
 
     def restore(self, snapshot: list[Any]) -> None:
-        """Put back the weights of a snapshot."""
+        """Set the weights to those of a snapshot."""
         self._model.set_weights(snapshot)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return a copy of all that fitting changes: weights, optimiser, random numbers, running loss."""
+        """Return a copy of all that training changes: weights, optimizer, random seeds, running loss."""
         return training_state.state(self._model)
 
-    def load_state(self, state: Mapping[str, NDArray[Any]], *, parts: int) -> None:
-        """Put back what `state` returned, of a network that computed its steps in `parts`.
+    def load_state(self, state: Mapping[str, NDArray[Any]], *, accumulation_steps: int) -> None:
+        """Load what `state` returned for a network that used so many accumulation steps.
 
         Raises:
-            ValueError: it is the state of another network.
+            ValueError: the state belongs to another network.
         """
-        training_state.load_state(self._model, state, parts_then=parts, parts_now=self._parts)
+        training_state.load_state(
+            self._model,
+            state,
+            saved_accumulation_steps=accumulation_steps,
+            accumulation_steps=self._config.accumulation_steps,
+        )
 
-    def prepare(self, optimisation: OptimizerConfig) -> None:
-        """Attach the optimiser and the loss. Needed before `fit_batch`."""
-        make_repeatable()
-        self._freeze(optimisation.frozen_layers)
-        self._averages = optimisation.ema_decay > 0
-        self._parts = optimisation.parts
+    def prepare(self, config: OptimizerConfig) -> None:
+        """Attach the optimizer and the loss. Call it before `fit_batch`."""
+        make_deterministic()
+        self._freeze(config.frozen_layers)
+        self._config, steps_per_update = config, config.accumulation_steps
         schedule = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0,
-            warmup_target=optimisation.learning_rate,
-            warmup_steps=optimisation.warmup_steps,
-            decay_steps=max(1, optimisation.total_steps - optimisation.warmup_steps),
+            warmup_target=config.learning_rate,
+            warmup_steps=config.warmup_steps,
+            decay_steps=max(1, config.total_steps - config.warmup_steps),
         )
-        optimizer = optimizers.adamw(self._rates(optimisation.layer_decay))(
-            learning_rate=schedule if optimisation.parts == 1 else _OfWholeSteps(schedule, optimisation.parts),
-            weight_decay=optimisation.weight_decay,
-            global_clipnorm=optimisation.clip_norm,
-            gradient_accumulation_steps=optimisation.parts if optimisation.parts > 1 else None,
-            use_ema=self._averages,
-            # Keras moves the average at every part of a step
-            ema_momentum=optimisation.ema_decay ** (1 / optimisation.parts),
+        optimizer = optimizers.fastest_adamw(self._learning_rate_factors(config.layer_decay))(
+            learning_rate=schedule if steps_per_update == 1 else _AccumulationSchedule(schedule, steps_per_update),
+            weight_decay=config.weight_decay,
+            global_clipnorm=config.clip_norm,
+            gradient_accumulation_steps=steps_per_update if steps_per_update > 1 else None,
+            use_ema=config.ema_decay > 0,
+            ema_momentum=config.ema_decay ** (1 / steps_per_update),  # Keras moves the average at every call
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        self._model.compile(optimizer=optimizer, loss=optimizers.loss(optimisation.label_smoothing))
-        self._step: Callable[[TokenIds, PaddingMask, CategoryIndices, Probabilities], float] = self._step_of_keras
+        self._model.compile(optimizer=optimizer, loss=optimizers.loss(config.label_smoothing))
+        self._step: Callable[[TokenIds, PaddingMask, CategoryIndices, Probabilities], float] = self._step_with_keras
         if is_tensorflow_on_cpu():
-            tracing.steps(self._model)
+            tracing.trace_training(self._model)
         elif backend() == "torch":
             from classifier.model.keras.on_torch import steps
 
-            self._step = steps.steps(self._model, optimisation.label_smoothing)
+            self._step = steps.training_function(self._model, config.label_smoothing)
 
     def _freeze(self, layers: int) -> None:
-        """Keep the weights of the embeddings and of so many layers from the bottom."""
+        """Exclude the embeddings and the lowest `layers` layers from training."""
         if layers > self.shape.n_layers:
-            raise SettingsError(f"frozen layers {layers}: the encoder has {self.shape.n_layers}")
+            raise SettingsError(f"frozen layers {layers}: must be at most {self.shape.n_layers}, the encoder's layers")
         if layers:
             backbone = self._model.backbone
             for layer in (backbone.embeddings, backbone.embeddings_layer_norm, *backbone.transformer_layers[:layers]):
                 layer.trainable = False
 
-    def _rates(self, decay: float) -> dict[str, float]:
-        """Return, by each variable's path, the share of the learning rate that it gets: 1 for the head's."""
+    def _learning_rate_factors(self, decay: float) -> dict[str, float]:
+        """Return the factor of the learning rate for each variable's path: 1 for the head's."""
         top = self.shape.n_layers + 1
         return {variable.path: decay ** (top - _depth(name, top)) for name, variable in _variables(self._model)}
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Be the network of the averaged weights, where the optimiser keeps an average, for as long as this lasts."""
-        if not self._averages:
+        """Use the moving average of the weights until the context ends, if the optimizer keeps one."""
+        if not self._config.ema_decay:
             yield
             return
-        with optimizers.averaged(self._model):
+        with optimizers.averaged_weights(self._model):
             yield
 
     def fit_batch(
         self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, sample_weight: Probabilities
     ) -> float:
-        """Take one optimiser step and return its mean loss.
+        """Train on a batch and return its mean loss.
 
-        `sample_weight` weighs each article's loss, shape (articles,); 0 marks a row of padding.
+        `sample_weight` is the weight of each article's loss, shape (articles,); 0 marks a row of padding.
 
         Raises:
-            StepTooLargeError: it does not fit into memory. The network is of no use any more.
+            StepTooLargeError: the batch does not fit into memory. The network must not be used any more.
         """
         with training_state.memory_errors():
             return self._step(tokens, mask, targets, sample_weight)
 
-    def _step_of_keras(
+    def _step_with_keras(
         self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, sample_weight: Probabilities
     ) -> float:
         inputs = {"token_ids": tokens, "padding_mask": mask}
@@ -185,50 +192,51 @@ class Network:
         return float(logs["loss"])
 
     def hidden(self, tokens: TokenIds, mask: PaddingMask) -> NDArray[np.float32]:
-        """Return what the head is given: the first token of the encoder's last layer, shape (articles, dim).
+        """Return the head's input: the first token's state in the encoder's last layer, shape (articles, dim).
 
         Raises:
-            StepTooLargeError: it does not fit into memory.
+            StepTooLargeError: the batch does not fit into memory.
         """
         with training_state.memory_errors():
-            return self._answer(tokens, mask)["hidden"]
+            return self._predict(tokens, mask)["hidden"]
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
         """Return the softmax of the logits in float32, shape (articles, categories).
 
         Raises:
-            StepTooLargeError: it does not fit into memory.
+            StepTooLargeError: the batch does not fit into memory.
         """
         with training_state.memory_errors():
-            return softmax(self._answer(tokens, mask)["logits"])
+            return softmax(self._predict(tokens, mask)["logits"])
 
-    def _answer_of_keras(self, tokens: TokenIds, mask: PaddingMask) -> dict[str, NDArray[np.float32]]:
-        found = self._answers.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
-        return {name: np.asarray(one, dtype=np.float32) for name, one in found.items()}
+    def _predict_with_keras(self, tokens: TokenIds, mask: PaddingMask) -> dict[str, NDArray[np.float32]]:
+        outputs = self._outputs.predict_on_batch({"token_ids": tokens, "padding_mask": mask})
+        return {name: np.asarray(values, dtype=np.float32) for name, values in outputs.items()}
 
 
-def forget() -> None:
-    """Let go of the memory of networks that nobody uses any more, and of their compiled graphs."""
+def clear_session() -> None:
+    """Free the memory and the compiled graphs of networks that are no longer referenced."""
     keras.backend.clear_session()
 
 
-class _OfWholeSteps(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule for an optimiser that counts the parts of its steps."""
+class _AccumulationSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule by optimizer steps, for an optimizer that counts the calls that accumulate gradients."""
 
-    def __init__(self, schedule: Any, parts: int) -> None:
-        self._schedule, self._parts = schedule, parts
+    def __init__(self, schedule: Any, accumulation_steps: int) -> None:
+        self._schedule, self._accumulation_steps = schedule, accumulation_steps
 
     def __call__(self, step: Any) -> Any:
-        return self._schedule(step // self._parts)
+        return self._schedule(step // self._accumulation_steps)
 
 
 def softmax(logits: Probabilities) -> Probabilities:
-    """Turn logits into probabilities along the last axis, in the logits' own precision."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+    """Return probabilities along the last axis, in the logits' own dtype. Each row depends on that row alone."""
+    from scipy import special
+
+    return np.asarray(special.softmax(logits, axis=-1))
 
 
-def _build(shape: EncoderShape, categories: int, dropout: float, precision: Precision) -> Any:
+def _build(shape: EncoderShape, categories: int, dropout: float, dtype: Dtype) -> Any:
     backbone = keras_hub.models.DistilBertBackbone(
         vocabulary_size=shape.vocab_size,
         num_layers=shape.n_layers,
@@ -237,15 +245,15 @@ def _build(shape: EncoderShape, categories: int, dropout: float, precision: Prec
         intermediate_dim=shape.hidden_dim,
         dropout=dropout,
         max_sequence_length=shape.max_position_embeddings,
-        dtype=precision,
+        dtype=dtype,
     )
     for layer in backbone.transformer_layers:
         layer._feedforward_intermediate_dense.activation = gelu
-    return keras_hub.models.DistilBertTextClassifier(backbone=backbone, num_classes=categories, dropout=0.2)
+    return keras_hub.models.DistilBertTextClassifier(backbone=backbone, num_classes=categories, dropout=HEAD_DROPOUT)
 
 
-def _drop_as_transformers(model: Any) -> None:
-    """Drop nothing of an attention's output, as `transformers` and the pretraining do not; keras-hub does."""
+def _remove_attention_output_dropout(model: Any) -> None:
+    """Set the dropout of attention outputs to 0, as in `transformers` and in pretraining. keras-hub applies one."""
     for layer in model.backbone.transformer_layers:
         layer._self_attention_dropout.rate = 0.0
 
@@ -253,8 +261,8 @@ def _drop_as_transformers(model: Any) -> None:
 def gelu(x: Any) -> Any:
     """Apply the exact Gaussian error linear unit (Hendrycks and Gimpel, 2016).
 
-    It is what keras-hub uses, compiled into one loop where the backend is TensorFlow: uncompiled, its
-    dozen of element-wise steps and their gradients are a quarter of a training step in bfloat16 on a CPU.
+    It is the function of keras-hub, compiled into one loop on TensorFlow. Without that, its dozen element-wise steps
+    and their gradients take a quarter of a training step in bfloat16 on a CPU.
     """
     if backend() == "tensorflow":
         return _compiled_gelu()(x)
@@ -291,7 +299,7 @@ def _variables(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _depth(name: str, top: int) -> int:
-    """Return 0 for the embeddings' tensors, a layer's number from 1, and `top` for the head's."""
+    """Return a tensor's layer: 0 for the embeddings, 1 and up for the encoder's layers, `top` for the head."""
     if name.startswith("distilbert.embeddings."):
         return 0
     prefix = "distilbert.transformer.layer."
@@ -309,8 +317,8 @@ def _is_linear(name: str) -> bool:
 
 
 def _to_keras(name: str, tensor: Any, shape: tuple[int, ...]) -> Any:
-    # A linear layer is (outputs, inputs) in PyTorch and (inputs, outputs) in Keras, which also splits
-    # the attention's side by heads.
+    # A linear layer is (outputs, inputs) in PyTorch and (inputs, outputs) in Keras, where attention's layers are also
+    # split by heads.
     return (tensor.T if _is_linear(name) else tensor).reshape(shape)
 
 
@@ -323,5 +331,5 @@ def _from_keras(name: str, tensor: Any) -> Any:
 
 
 def _attention_matrix(name: str, tensor: Any) -> tuple[int, int]:
-    """Return (inputs, outputs): heads come first in the output projection and last in the others."""
+    """Return the shape (inputs, outputs); heads come first in the output projection and last in the others."""
     return (-1, tensor.shape[-1]) if "out_lin" in name else (tensor.shape[0], -1)

@@ -1,6 +1,6 @@
-"""What Keras lacks of optimisation: learning rates by layer, a smoothed loss, averaged weights to validate.
+"""AdamW with a learning rate for each layer, a smoothed loss, and validation with averaged weights.
 
-It runs on each of Keras' backends.
+Keras has none of them. They run on each of Keras' backends.
 """
 
 from __future__ import annotations
@@ -13,33 +13,34 @@ import keras  # noqa: TID253  # one of the modules that do
 import numpy as np
 
 from classifier.model.keras.backend import backend, is_tensorflow_on_cpu
-from classifier.model.keras.on_tensorflow import adamw as on_tensorflow
+from classifier.model.keras.on_tensorflow.adamw import fused_adamw
 
 
-def adamw(rates: Mapping[str, float]) -> Any:
-    """Return the class of the fastest AdamW at hand with a learning rate for each variable, as `by_layer` has it."""
+def fastest_adamw(rates: Mapping[str, float]) -> Any:
+    """Return the fastest class for this machine that does what `layerwise_adamw`'s does."""
     if is_tensorflow_on_cpu():
-        return on_tensorflow.adamw(rates)
+        return fused_adamw(rates)
     if backend() == "torch":
         from classifier.model.keras.on_torch import adamw
 
-        return adamw.adamw(rates)
-    return by_layer(rates)
+        return adamw.fused_adamw(rates)
+    return layerwise_adamw(rates)
 
 
-def by_layer(rates: Mapping[str, float]) -> Any:
-    """Return the class of an AdamW whose learning rate for a variable, and so its decay, is times `rates[path]`.
+def layerwise_adamw(rates: Mapping[str, float]) -> Any:
+    """Return a class of AdamW that multiplies a variable's learning rate, and so its decay, by `rates[path]`.
 
-    Keras' own where all rates are 1: it is faster. Scaling gradients would do nothing: Adam divides by their size.
+    If all rates are 1, it is Keras' own class, which is faster. Scaled gradients would have no effect, because Adam
+    divides by their size.
     """
     if set(rates.values()) == {1.0}:
         return keras.optimizers.AdamW
 
-    class ByLayer(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras has no types
+    class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras has no types
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            # TensorFlow's own variable comes here, which does not know its path
-            known = self._trainable_variables[self._get_variable_index(variable)]
-            super().update_step(gradient, variable, learning_rate * rates[known.path])
+            # here `variable` is TensorFlow's own, which does not know its path
+            keras_variable = self._trainable_variables[self._get_variable_index(variable)]
+            super().update_step(gradient, variable, learning_rate * rates[keras_variable.path])
 
         def _apply_weight_decay(self, variables: Any) -> None:
             for variable in variables:
@@ -47,28 +48,28 @@ def by_layer(rates: Mapping[str, float]) -> Any:
                     rate = keras.ops.cast(self.learning_rate, variable.dtype) * rates[variable.path]
                     variable.assign(variable - variable * self.weight_decay * rate)
 
-    return ByLayer
+    return LayerwiseAdamW
 
 
 def loss(label_smoothing: float) -> Any:
-    """Return the cross-entropy of logits and category positions, one value an article until it is weighed.
+    """Return the cross-entropy of logits and category positions: one value an article, before weighting.
 
-    With smoothing s, the target is 1 - s for the category and s divided among all of them.
+    With smoothing s, the target is 1 - s for the category, and s is divided evenly among all categories.
     """
     if not label_smoothing:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def smoothed(targets: Any, logits: Any) -> Any:
-        wanted = keras.ops.one_hot(keras.ops.cast(targets, "int32"), logits.shape[-1])
-        wanted = wanted * (1.0 - label_smoothing) + label_smoothing / logits.shape[-1]
-        return keras.ops.categorical_crossentropy(wanted, keras.ops.cast(logits, "float32"), from_logits=True)
+        probabilities = keras.ops.one_hot(keras.ops.cast(targets, "int32"), logits.shape[-1])
+        probabilities = probabilities * (1.0 - label_smoothing) + label_smoothing / logits.shape[-1]
+        return keras.ops.categorical_crossentropy(probabilities, keras.ops.cast(logits, "float32"), from_logits=True)
 
     return smoothed
 
 
 @contextmanager
-def averaged(model: Any) -> Iterator[None]:
-    """Give the model the moving average of its weights, where it keeps one, for as long as this lasts."""
+def averaged_weights(model: Any) -> Iterator[None]:
+    """Replace the model's weights by their moving average until the context ends."""
     variables = model.trainable_variables
     last = [np.array(variable.numpy()) for variable in variables]
     model.optimizer.finalize_variable_values(variables)

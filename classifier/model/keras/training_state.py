@@ -1,6 +1,6 @@
-"""What changes in a Keras model while it is fitted, and what happens when it does not fit into memory.
+"""The state of a Keras model that is being trained, and one error for exhausted memory.
 
-Nothing here names Keras: it works on a compiled model that `network` made.
+This module does not import Keras: it works on a compiled model of `network`.
 """
 
 from __future__ import annotations
@@ -15,41 +15,45 @@ from numpy.typing import NDArray
 from classifier.exceptions import StepTooLargeError
 
 _ACCUMULATED = "gradient_accumulator"
-"""In the path of the variables in which Keras adds a step's gradients up."""
+"""Part of the path of the variables in which Keras accumulates a step's gradients."""
 
 _OUT_OF_MEMORY = frozenset({"MemoryError", "ResourceExhaustedError", "OutOfMemoryError"})
-"""Classes of Python, TensorFlow and PyTorch."""
+"""Exception classes of Python, TensorFlow and PyTorch."""
 
 
 def state(model: Any) -> dict[str, NDArray[Any]]:
-    """Return a copy of all that fitting changes: weights, optimiser, random numbers, running loss."""
-    return {name: np.array(variable.numpy(), order="C") for name, variable in _changing(model)}
+    """Return a copy of all that training changes: weights, optimizer, random seeds, running loss."""
+    return {name: np.array(variable.numpy(), order="C") for name, variable in _changing_variables(model)}
 
 
-def load_state(model: Any, saved: Mapping[str, NDArray[Any]], *, parts_then: int, parts_now: int) -> None:
-    """Put back what `state` returned, of a model that computed its steps in `parts_then` calls.
+def load_state(
+    model: Any, saved: Mapping[str, NDArray[Any]], *, saved_accumulation_steps: int, accumulation_steps: int
+) -> None:
+    """Load what `state` returned for a model that used `saved_accumulation_steps`.
 
     Raises:
-        ValueError: it is the state of another model.
+        ValueError: the state belongs to another model.
     """
-    same = parts_then == parts_now
-    # between two steps the sums of gradients are zero, so those of other parts are not needed
-    changing = [pair for pair in _changing(model) if same or _ACCUMULATED not in pair[0]]
-    for name, variable in changing:
+    same_steps = saved_accumulation_steps == accumulation_steps
+    # Between two optimizer steps the accumulated gradients are zero, so they are not needed for other steps.
+    variables = [pair for pair in _changing_variables(model) if same_steps or _ACCUMULATED not in pair[0]]
+    for name, variable in variables:
         if name not in saved or saved[name].shape != tuple(variable.shape):
             raise ValueError(f"{name} of shape {tuple(variable.shape)} is not in the state")
-    for name, variable in changing:
-        counts_calls = variable.path.endswith("/iteration") and not same
-        variable.assign(saved[name] // parts_then * parts_now if counts_calls else saved[name])
+    for name, variable in variables:
+        value = saved[name]
+        if variable.path.endswith("/iteration") and not same_steps:  # counts calls, not optimizer steps
+            value = value // saved_accumulation_steps * accumulation_steps
+        variable.assign(value)
 
 
-def _changing(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what fitting changes, by names that do not depend on how many models there were before."""
+def _changing_variables(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the variables that training changes, with names that do not depend on earlier models of the process."""
     optimizer = model.optimizer
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
     groups = {
-        "network": model.variables,  # the seeds of dropout among them
+        "network": model.variables,  # including the seeds of dropout
         "optimizer": [variable for variable in optimizer.variables if _ACCUMULATED not in variable.path],
         _ACCUMULATED: [variable for variable in optimizer.variables if _ACCUMULATED in variable.path],
         "metric": model.metrics_variables,
@@ -60,10 +64,10 @@ def _changing(model: Any) -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Give the backends' and Python's errors of exhausted memory one name.
+    """Translate the out-of-memory errors of Python and the backends.
 
     Raises:
-        StepTooLargeError: there was one.
+        StepTooLargeError: the memory was exhausted.
     """
     try:
         yield

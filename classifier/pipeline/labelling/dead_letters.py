@@ -1,4 +1,4 @@
-"""List the articles that a model could not label, and try them again after a fix."""
+"""List the articles that a model could not label, and queue them again after a fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from classifier.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An article that a model could not label, never with its text."""
+    """An article that a model could not label, without its text."""
 
     article_id: int
     source: str
@@ -25,9 +25,9 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class RetriedDeadLetters:
-    """How many dead letters were forgotten, and how many articles wait for a label because of it.
+    """The numbers of dead letters that were deleted, and of articles that were enqueued.
 
-    Articles that the champion or a human has labelled meanwhile do not wait again.
+    Articles that the champion or a human has labelled since are not enqueued.
     """
 
     dead_letters: int
@@ -38,7 +38,7 @@ class RetriedDeadLetters:
 def list_dead_letters(
     workspace: Workspace, *, source: str | None = None, model: str | None = None, limit: int | None = None
 ) -> list[DeadLetter]:
-    """List the dead letters of articles' present texts, newest first.
+    """Return the dead letters of articles' present texts, newest first.
 
     Raises:
         ModelNotFoundError: there is no such model.
@@ -53,7 +53,7 @@ def list_dead_letters(
 def retry_dead_letters(
     workspace: Workspace, *, source: str | None = None, model: str | None = None
 ) -> RetriedDeadLetters:
-    """Put dead letters' articles back into the queue, all or none.
+    """Put the articles of dead letters back into the queue, in one transaction.
 
     Raises:
         ModelNotFoundError: there is no such model.

@@ -1,4 +1,4 @@
-"""Label a table or query of somebody else's database with the champion, into a table beside it."""
+"""Label a table or query of an external database with the champion, into a table in that database."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from classifier.articles import Model
 from classifier.exceptions import SettingsError
 from classifier.external_table import definition
 from classifier.external_table.definition import ExternalTable
-from classifier.external_table.statements import Pair
+from classifier.external_table.statements import TablePair
 from classifier.external_table.worker import ExternalConnection, ExternalTableWorker
 from classifier.inference import engines
-from classifier.inference.labeller import Labeller
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model.artefact import Artefact
 from classifier.pipeline.use_case import use_case
 from classifier.store import external_databases
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ExternalTableReport:
-    """What one run did. `out` holds the labels; `seconds` and the rate leave out loading the model."""
+    """The result of one run. `out` is the table of labels; `seconds` and the rate exclude loading the model."""
 
     out: str
     model: str
@@ -36,7 +36,7 @@ class ExternalTableReport:
 
     @property
     def rows_per_second(self) -> float:
-        """The rate, 0 where nothing was labelled."""
+        """The rate; 0 if nothing was labelled."""
         return self.labelled / self.seconds if self.seconds and self.labelled else 0.0
 
 
@@ -44,7 +44,7 @@ class ExternalTableReport:
 def label_external_table(
     workspace: Workspace,
     address: str,
-    wanted: ExternalTable,
+    table: ExternalTable,
     *,
     refresh: bool = False,
     limit: int | None = None,
@@ -53,64 +53,65 @@ def label_external_table(
     on_start: Callable[[int], None] = lambda _: None,
     on_page: Callable[[int], None] = lambda _: None,
 ) -> ExternalTableReport:
-    """Label every row that has no label of the champion, going on with the new one if it changes meanwhile.
+    """Label every row that has no label of the champion; if the champion changes, continue with the new one.
 
-    `address` is the URL of the database. With `refresh` all rows are read, for texts that have changed
-    since. Rows that come in behind the page at work are left to the next run. `on_start` is told how many
-    rows there are to look at, `on_page` how many each committed page had.
+    `address` is the URL of the database. With `refresh`, all rows are read, to find texts that have changed. The next
+    run labels rows that are inserted before the current page. `on_start` receives the number of rows to read, `on_page`
+    the number of rows of each committed page.
 
     Raises:
         NoChampionError: no model has been promoted yet.
         ArtefactError: the champion's files are not the registered ones.
         SettingsError: the URL cannot be used.
-        SourceUnavailableError: their database does not answer.
-        TableError: the table, its key or its text cannot be used, or the table of labels has another form.
+        SourceUnavailableError: the external database does not answer.
+        TableError: the table, its key or its text cannot be used, or the table of labels has other columns.
     """
-    champion, files = _champion(workspace)  # before anything is created
-    theirs = _open(workspace, address, wanted)
-    pair = _prepare(theirs, wanted)
+    champion, files = _open_champion(workspace)  # before a table is created
+    external = _connect(workspace, address, table)
+    pair = _prepare(external, table)
     labelled = dead = 0
     seconds = 0.0
     while True:
-        chosen = engines.choose_engine(files, engine=engine)
-        labeller = Labeller.of(files, chosen, home=workspace.settings.home)
-        worker = ExternalTableWorker(workspace.database, theirs, pair, champion, labeller, refresh, page_size)
-        on_start(worker.waiting())
-        rest = None if limit is None else limit - labelled - dead
-        done = worker.work(limit=rest, on_page=on_page)
-        labelled, dead, seconds = labelled + done.labelled, dead + done.dead, seconds + done.seconds
-        if not done.replaced:
-            name = f"{chosen.name} {chosen.precision}"
-            return ExternalTableReport(pair.labels.fullname, champion.name, labelled, dead, seconds, name)
-        log.info("%s is no longer the champion: going on with the new one", champion.name)
-        champion, files = _champion(workspace)
+        labeller = FineTunedClassifier(files.load()).labeller(engine, home=workspace.settings.home)
+        worker = ExternalTableWorker(workspace.database, external, pair, champion, labeller, refresh, page_size)
+        on_start(worker.count_waiting())
+        remaining = None if limit is None else limit - labelled - dead
+        progress = worker.work(limit=remaining, on_page=on_page)
+        labelled, dead = labelled + progress.labelled, dead + progress.dead
+        seconds += progress.seconds
+        if not progress.replaced:
+            return ExternalTableReport(
+                pair.labels.fullname, champion.name, labelled, dead, seconds, labeller.engine_name
+            )
+        log.info("%s is no longer the champion: continuing with the new champion", champion.name)
+        champion, files = _open_champion(workspace)
 
 
-def _champion(workspace: Workspace) -> tuple[Model, Artefact]:
+def _open_champion(workspace: Workspace) -> tuple[Model, Artefact]:
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
     return champion, registry.open_artefact(champion)
 
 
-def _open(workspace: Workspace, address: str, wanted: ExternalTable) -> ExternalConnection:
+def _connect(workspace: Workspace, address: str, table: ExternalTable) -> ExternalConnection:
     timeout_s = workspace.settings.statement_timeout_s
     try:
         database = external_databases.open_engine(address, statement_timeout_s=timeout_s, pool_pre_ping=True)
     except external_databases.OPEN_ERRORS as error:
         raise SettingsError(f"--url: the database cannot be opened ({external_databases.first_line(error)})") from error
     if database.dialect.name != "sqlite":
-        # what is read after a page was taken has to be what is there then
+        # rows that are read after a page was claimed must be as they are then
         database = database.execution_options(isolation_level="READ COMMITTED")
-    return ExternalConnection(database, wanted.name)
+    return ExternalConnection(database, table.name)
 
 
-def _prepare(theirs: ExternalConnection, wanted: ExternalTable) -> Pair:
-    """Check all that can be wrong, then make the table of labels."""
-    with theirs.transaction() as connection:
-        pair = definition.find_table(connection, wanted)
-    readonly = {"postgresql_readonly": True} if theirs.database.dialect.name == "postgresql" else {}
-    with theirs.transaction(**readonly) as connection:
-        definition.check_key(connection, wanted, pair)
-    with theirs.transaction() as connection:
+def _prepare(external: ExternalConnection, table: ExternalTable) -> TablePair:
+    """Check the table and its key, then create the table of labels."""
+    with external.transaction() as connection:
+        pair = definition.find_table(connection, table)
+    readonly = {"postgresql_readonly": True} if external.database.dialect.name == "postgresql" else {}
+    with external.transaction(**readonly) as connection:
+        definition.check_key(connection, table, pair)
+    with external.transaction() as connection:
         definition.create_labels(connection, pair)
     return pair

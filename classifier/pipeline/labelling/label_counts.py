@@ -1,4 +1,4 @@
-"""Count the labels: how many were written on each day, and how many articles each category has."""
+"""Count the labels that were written on each day, and the articles of each category."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from classifier.workspace import Workspace
 
 DAYS = 30
 
-WRITTEN = 500_000
-"""Predictions that are counted one by one; of more of them, as many are counted in blocks drawn at random."""
+MAX_COUNTED_PREDICTIONS = 500_000
+"""Up to so many predictions are all counted. Of more, about that many are counted, in blocks drawn at random."""
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryCount:
-    """How many articles show a category, and how many of them because a human annotated them."""
+    """The articles whose label is a category, and how many of them a human annotated."""
 
     name: str
     articles: int
@@ -27,10 +27,14 @@ class CategoryCount:
 
 @dataclass(frozen=True, slots=True)
 class LabelCounts:
-    """What was labelled. `days` has every one of the last days (UTC), the oldest first, with none left out.
+    """Labels by day and by category.
 
-    `written_share` and `counted` are the shares of the predictions and of the articles that were counted; below 1
-    the figures are estimates.
+    Attributes:
+        days: Predictions written on each of the last days (UTC), the oldest first; every day is included.
+        written_share: Share of the predictions that was counted; below 1, `days` is an estimate.
+        categories: The largest category first.
+        unlabelled: Articles without a label.
+        counted: Share of the articles that was counted; below 1, the figures of categories are estimates.
     """
 
     days: tuple[tuple[date, int], ...]
@@ -41,26 +45,26 @@ class LabelCounts:
 
     @property
     def labelled(self) -> int:
-        """The articles that have a label."""
+        """The number of articles with a label."""
         return sum(category.articles for category in self.categories)
 
 
 @use_case
 def count_labels(workspace: Workspace, *, days: int = DAYS) -> LabelCounts:
-    """Count, the largest category first."""
+    """Count the labels of the last `days` days, and of all articles."""
     today = datetime.now(UTC).date()
     first = today - timedelta(days=days - 1)
     with workspace.database.connect() as connection:
-        share = label_statistics.sample_share(connection, WRITTEN, table="predictions")
+        share = label_statistics.sample_share(connection, MAX_COUNTED_PREDICTIONS, table="predictions")
         written = label_statistics.count_by_day(connection, datetime.combine(first, time(), UTC), share=share)
         counted = label_statistics.sample_share(connection, MAX_COUNTED)
-        found = label_statistics.count_by_category(connection, share=counted)
-    unlabelled, _ = found.pop(None, (0, 0))
-    categories = [CategoryCount(name or "", *counts) for name, counts in found.items()]
+        by_category = label_statistics.count_by_category(connection, share=counted)
+    unlabelled, _ = by_category.pop(None, (0, 0))
+    categories = [CategoryCount(name or "", *counts) for name, counts in by_category.items()]
     return LabelCounts(
         days=tuple((day, written.get(day, 0)) for day in (first + timedelta(days=n) for n in range(days))),
         written_share=share,
-        categories=tuple(sorted(categories, key=lambda one: (-one.articles, one.name))),
+        categories=tuple(sorted(categories, key=lambda category: (-category.articles, category.name))),
         unlabelled=unlabelled,
         counted=counted,
     )

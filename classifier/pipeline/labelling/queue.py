@@ -1,4 +1,4 @@
-"""Label what waits for a label with the champion."""
+"""Label the articles of the labelling queue with the champion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from classifier import registry
 from classifier.articles import Model
 from classifier.exceptions import ArtefactError
 from classifier.inference import bisection, engines
-from classifier.inference.labeller import Labeller
 from classifier.labelling import worker
 from classifier.labelling.worker import PAGE_SIZE
 from classifier.pipeline.use_case import use_case
@@ -24,16 +23,16 @@ from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-RETRIES = 5
-"""How often in a row a fault of the machine is tried again, after 1, 2, 4, 8 and 16 seconds."""
+MAX_RETRIES = 5
+"""Retries in a row after a transient failure; they wait 1, 2, 4, 8 and 16 seconds."""
 
-FAULTS = (*bisection.FAULTS, OperationalError, InterfaceError, ArtefactError)
-"""What may pass: no memory, no device, a database that restarts, a model's folder that is not mounted."""
+TRANSIENT_ERRORS = (*bisection.FAULTS, OperationalError, InterfaceError, ArtefactError)
+"""Failures that may be transient: memory, a device, a restart of the database, a folder that is not mounted."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabellingReport:
-    """What one run of a labeller did. `seconds` and the rate leave out loading the model."""
+    """The result of one run. `seconds` and the rate exclude loading the model."""
 
     model: str
     labelled: int
@@ -44,13 +43,13 @@ class LabellingReport:
 
     @property
     def articles_per_second(self) -> float:
-        """The rate, 0 where nothing was labelled."""
+        """The rate; 0 if nothing was labelled."""
         return self.labelled / self.seconds if self.seconds and self.labelled else 0.0
 
 
 @dataclass(slots=True)
 class _Run:
-    """What has been committed so far, whatever came between."""
+    """The articles committed so far, over all retries and champions."""
 
     limit: int | None
     on_start: Callable[[int], None]
@@ -59,20 +58,20 @@ class _Run:
     dead: int = 0
     seconds: float = 0.0
     total: int = 0
-    faults: int = 0
+    failures: int = 0
     engine: str | None = None
 
     @property
-    def rest(self) -> int | None:
-        """What the limit leaves."""
+    def remaining(self) -> int | None:
+        """The articles that the limit still allows."""
         return None if self.limit is None else self.limit - self.labelled - self.dead
 
-    def page(self, labelled: int, dead: int) -> None:
-        self.labelled, self.dead, self.faults = self.labelled + labelled, self.dead + dead, 0
+    def add_page(self, labelled: int, dead: int) -> None:
+        self.labelled, self.dead, self.failures = self.labelled + labelled, self.dead + dead, 0
         self.on_page(labelled + dead)
 
-    def expect(self, more: int) -> None:
-        self.total += more
+    def add_waiting(self, articles: int) -> None:
+        self.total += articles
         self.on_start(self.total)
 
 
@@ -88,11 +87,11 @@ def label_queue(
     on_start: Callable[[int], None] = lambda _: None,
     on_page: Callable[[int], None] = lambda _: None,
 ) -> LabellingReport:
-    """Label until nothing waits, going on with the new champion if it changes meanwhile.
+    """Label until nothing waits; if the champion changes, continue with the new one.
 
-    `max_rate` is articles a second. `on_start` is told how many articles there are to label in all, again when
-    there turn out to be more; `on_page` how many each committed page had. Once it has begun, a fault of the
-    machine is tried again `RETRIES` times.
+    `max_rate` is in articles a second. `on_start` receives the number of articles to label, again whenever it grows;
+    `on_page` receives the number of articles of each committed page. Once the first labeller is loaded, transient
+    failures are retried `MAX_RETRIES` times in a row.
 
     Raises:
         NoChampionError: no model has been promoted yet.
@@ -104,51 +103,49 @@ def label_queue(
         try:
             champion, replaced = _label(workspace, state, engine, options)
             waiting = _waiting(workspace)
-        except FAULTS as error:
+        except TRANSIENT_ERRORS as error:
             _wait_or_raise(state, error)
             continue
         if not replaced:
             return LabellingReport(
                 champion.name, state.labelled, state.dead, waiting, state.seconds, state.engine or ""
             )
-        log.info("%s is no longer the champion: going on with the new one", champion.name)
+        log.info("%s is no longer the champion: continuing with the new champion", champion.name)
 
 
 def _label(
     workspace: Workspace, state: _Run, engine: engines.EngineName, options: Mapping[str, Any]
 ) -> tuple[Model, bool]:
-    """Label with the present champion; return it, and whether another one has taken its place."""
+    """Label with the present champion; return it, and whether another model has replaced it as champion."""
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
-    files = registry.open_artefact(champion)
-    chosen = engines.choose_engine(files, engine=engine)
-    labeller = Labeller.of(files, chosen, home=workspace.settings.home)
-    state.engine = f"{chosen.name} {chosen.precision}"
+    labeller = registry.open_classifier(champion).labeller(engine, home=workspace.settings.home)
+    state.engine = labeller.engine_name
     state.total = state.labelled + state.dead
-    state.expect(_waiting(workspace))
+    state.add_waiting(_waiting(workspace))
     began = time.monotonic()
     try:
-        worked = worker.label_pages(
+        report = worker.label_pages(
             workspace.database,
             champion,
             labeller,
-            limit=state.rest,
-            on_page=state.page,
-            on_enqueued=state.expect,
+            limit=state.remaining,
+            on_page=state.add_page,
+            on_enqueued=state.add_waiting,
             **options,
         )
     finally:
         state.seconds += time.monotonic() - began
-    return champion, worked.replaced
+    return champion, report.replaced
 
 
 def _wait_or_raise(state: _Run, error: Exception) -> None:
-    """Wait before the next try; what fails before anything began is the user's to mend, and is raised."""
-    if state.engine is None or state.faults == RETRIES:
+    """Wait before a retry; raise the error if no labeller was loaded yet, because then the user must act."""
+    if state.engine is None or state.failures == MAX_RETRIES:
         raise error
-    seconds = 2**state.faults
-    state.faults += 1
-    log.warning("%s: trying again in %d s (%d of %d)", type(error).__name__, seconds, state.faults, RETRIES)
+    seconds = 2**state.failures
+    state.failures += 1
+    log.warning("%s: retrying in %d s (%d of %d)", type(error).__name__, seconds, state.failures, MAX_RETRIES)
     time.sleep(seconds)
 
 

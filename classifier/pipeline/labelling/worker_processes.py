@@ -1,6 +1,6 @@
 """Label with several processes on one machine, which share its cores and the queue.
 
-A worker that dies takes nothing with it: its pages roll back, and the others go on and label them.
+If a worker dies, its pages roll back, and the other workers label them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from classifier.workspace import Workspace, open_workspace
 
 log = logging.getLogger(__name__)
 
-_PATIENCE_S = 30.0  # how long a worker that was told to stop may take: the batch that is in the model
+_STOP_TIMEOUT_S = 30.0  # until a worker is killed; it must first finish the batch in the model
 
 
 @dataclass(frozen=True, slots=True)
 class ParallelLabellingReport(LabellingReport):
-    """What the workers did together; `failed` of them ended before their time.
+    """The work of all workers; `failed` of them ended without a report.
 
-    `seconds` is the time of all of it, loading the model too.
+    `seconds` includes loading the model.
     """
 
     workers: int
@@ -62,9 +62,9 @@ def label_in_processes(
     on_start: Callable[[int], None] = lambda _: None,
     on_page: Callable[[int], None] = lambda _: None,
 ) -> ParallelLabellingReport:
-    """Label with so many workers, each with its share of the cores, the limit and the rate.
+    """Label with several workers, each with its share of the cores, the limit and the rate.
 
-    `options` are those of `classifier.pipeline.labelling.queue.label_queue`. Interrupted, all of them stop.
+    `options` are those of `classifier.pipeline.labelling.queue.label_queue`. On an interrupt, all workers stop.
 
     Raises:
         NoChampionError: no model has been promoted yet.
@@ -73,25 +73,25 @@ def label_in_processes(
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
         waiting = sum(labelling_queue.count_waiting(connection).values())
-    registry.open_artefact(champion)
+    registry.open_artefact(champion)  # raises before the workers start, rather than in each of them
     on_start(waiting)
     began = time.monotonic()
     with _stopped_by_signals():
-        crew = [
+        started = [
             _start(workspace.settings, number, workers, {**options, **share})
             for number, share in enumerate(_shares(workers, options.get("limit"), options.get("max_rate")))
         ]
         try:
-            _watch(crew, on_page)
+            _receive_until_end(started, on_page)
         finally:
-            _stop(crew)
+            _stop(started)
     with workspace.database.connect() as connection:
         waiting = sum(labelling_queue.count_waiting(connection).values())
-    return _summed(champion.name, crew, waiting, time.monotonic() - began)
+    return _total(champion.name, started, waiting, time.monotonic() - began)
 
 
 def _shares(workers: int, limit: int | None, rate: float | None) -> Iterator[dict[str, Any]]:
-    """Yield each worker's limit and rate; with a limit below the number of workers, there are fewer."""
+    """Yield each worker's limit and rate; if the limit is below the number of workers, there are fewer workers."""
     for number in range(workers if limit is None else min(workers, limit)):
         share = None if limit is None else limit // workers + (number < limit % workers)
         yield {"limit": share, "max_rate": rate and rate / workers}
@@ -99,16 +99,16 @@ def _shares(workers: int, limit: int | None, rate: float | None) -> Iterator[dic
 
 def _start(settings: Settings, number: int, workers: int, options: dict[str, Any]) -> _Worker:
     context = multiprocessing.get_context("spawn")  # a forked child would share connections and threads' locks
-    ours, theirs = context.Pipe(duplex=False)
-    arguments = (settings, theirs, _cores(number, workers), options)
+    receiver, sender = context.Pipe(duplex=False)
+    arguments = (settings, sender, _cores(number, workers), options)
     process = context.Process(target=_work, args=arguments, name=f"worker {number}", daemon=True)
     process.start()
-    theirs.close()  # so that its end is seen here
-    return _Worker(process, ours)
+    sender.close()  # so that the receiver sees the end of the worker
+    return _Worker(process, receiver)
 
 
 def _cores(number: int, workers: int) -> list[int]:
-    """Return the cores of a worker: an engine takes as many threads as it has."""
+    """Return the cores of a worker; an engine uses one thread for each."""
     if not hasattr(os, "sched_getaffinity"):
         return []
     cores = sorted(os.sched_getaffinity(0))
@@ -116,9 +116,9 @@ def _cores(number: int, workers: int) -> list[int]:
     return [cores[(number * share + offset) % len(cores)] for offset in range(share)]
 
 
-def _watch(crew: list[_Worker], on_page: Callable[[int], None]) -> None:
-    """Take the workers' messages until all have ended."""
-    open_pipes = {worker.pipe: worker for worker in crew}
+def _receive_until_end(workers: list[_Worker], on_page: Callable[[int], None]) -> None:
+    """Receive the workers' messages until all have ended."""
+    open_pipes = {worker.pipe: worker for worker in workers}
     while open_pipes:
         for pipe in pipes.wait(list(open_pipes)):
             worker = open_pipes[pipe]  # type: ignore[index]
@@ -127,7 +127,7 @@ def _watch(crew: list[_Worker], on_page: Callable[[int], None]) -> None:
             except EOFError:
                 del open_pipes[worker.pipe]
                 worker.process.join()
-                _tell(worker)
+                _log_failure(worker)
                 continue
             if isinstance(message, LabellingReport):
                 worker.report = message
@@ -136,27 +136,29 @@ def _watch(crew: list[_Worker], on_page: Callable[[int], None]) -> None:
                 on_page(message)
 
 
-def _tell(worker: _Worker) -> None:
+def _log_failure(worker: _Worker) -> None:
     if worker.report is None:
-        log.error("%s ended with exit code %s; the others go on", worker.process.name, worker.process.exitcode)
+        log.error(
+            "%s ended with exit code %s; the other workers continue", worker.process.name, worker.process.exitcode
+        )
 
 
-def _stop(crew: list[_Worker]) -> None:
-    """Stop what still runs; open pages roll back."""
-    for worker in crew:
+def _stop(workers: list[_Worker]) -> None:
+    """Stop the workers that still run; their open pages roll back."""
+    for worker in workers:
         if worker.process.is_alive():
             worker.process.terminate()
-    deadline = time.monotonic() + _PATIENCE_S
-    for worker in crew:
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    for worker in workers:
         worker.process.join(max(0.0, deadline - time.monotonic()))
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join()
 
 
-def _summed(champion: str, crew: list[_Worker], waiting: int, seconds: float) -> ParallelLabellingReport:
-    reports = [worker.report for worker in crew if worker.report is not None]
-    lost = sum(worker.committed for worker in crew if worker.report is None)
+def _total(champion: str, workers: list[_Worker], waiting: int, seconds: float) -> ParallelLabellingReport:
+    reports = [worker.report for worker in workers if worker.report is not None]
+    lost = sum(worker.committed for worker in workers if worker.report is None)
     return ParallelLabellingReport(
         model=reports[-1].model if reports else champion,
         labelled=sum(report.labelled for report in reports) + lost,
@@ -164,14 +166,14 @@ def _summed(champion: str, crew: list[_Worker], waiting: int, seconds: float) ->
         waiting=waiting,
         seconds=seconds,
         engine=reports[-1].engine if reports else "",
-        workers=len(crew),
-        failed=len(crew) - len(reports),
+        workers=len(workers),
+        failed=len(workers) - len(reports),
     )
 
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Take SIGTERM for an orderly end, so that the workers are stopped too."""
+    """Exit on SIGTERM, so that the workers are stopped too."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -187,8 +189,8 @@ def _exit(number: int, _frame: object) -> None:
 
 
 def _work(settings: Settings, pipe: Pipe, cores: list[int], options: dict[str, Any]) -> None:
-    """Label in this process, and send how many articles each page had, at the end the report."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the first process stops the others
+    """Label in this process; send the number of articles of each page, and at the end the report."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the parent stops the workers
     signal.signal(signal.SIGTERM, _exit)
     if cores:
         os.sched_setaffinity(0, cores)
@@ -196,7 +198,7 @@ def _work(settings: Settings, pipe: Pipe, cores: list[int], options: dict[str, A
     def send(message: int | LabellingReport) -> None:
         try:
             pipe.send(message)
-        except OSError:  # the first process is gone: nobody wants this any more
+        except OSError:  # the parent is gone
             sys.exit(1)
 
     send(queue.label_queue(open_workspace(settings), on_page=send, **options))

@@ -66,7 +66,9 @@ def promote_if_better(
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
     if model.status == "champion":
-        return Decision(model.name, promoted=False, reason=registry.AS_IT_IS, previous=model.name, verdict="promoted")
+        return Decision(
+            model.name, promoted=False, reason=registry.ALREADY_CHAMPION, previous=model.name, verdict="promoted"
+        )
     if question is not None:
         return _decide_on(workspace, model, question, margins, decided_by, more or {})
     while True:
@@ -89,6 +91,7 @@ def _decide_on(
         champion = model_rows.champion(connection)
         holds = _holds(connection, question, model, champion)
     if holds:
+        registry.open_artefact(model)  # the gate, which checks a model's files, is not applied again here
         margins = margins or Margins().with_changes(workspace.settings.gate)
         judged = gate_result.read_gate_result(workspace, model.name, margins=margins)
         holds = judged.judgement.verdict == question.verdict
@@ -108,7 +111,6 @@ def _decide(workspace: Workspace, judged: GateResult, decided_by: str, more: Map
         model = registry.find(connection, judged.model)
         if champion != model and not _holds(connection, judged, model, champion):
             return None
-        registry.open_artefact(model)
         return registry.decide(
             connection,
             model,

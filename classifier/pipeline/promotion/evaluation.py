@@ -20,9 +20,6 @@ from classifier.evaluation.metrics import Metrics, compute_metrics
 from classifier.evaluation.test_articles import Predictions
 from classifier.exceptions import TrainingDataError
 from classifier.inference import engines
-from classifier.inference.labeller import Labeller
-from classifier.model import checkpoint
-from classifier.model.checkpoint import EncoderShape
 from classifier.pipeline.promotion import evaluation_results, model_outputs, training_exposure
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.promotion.model_outputs import ModelOutputs
@@ -138,9 +135,7 @@ def evaluate(
     model, data = _read(workspace, name)
     if target_precision is not None and not data.validation:
         raise TrainingDataError("the validation split has no annotated article to choose a threshold on")
-    files = registry.open_artefact(model)
-    chosen = engines.choose_engine(files, engine=engine)
-    labeller = Labeller.of(files, chosen, home=workspace.settings.home)
+    labeller = registry.open_classifier(model).labeller(engine, home=workspace.settings.home)
     threshold = None
     if target_precision is not None:
         unseen = ensembling.refit_on_train(labeller, data.train)
@@ -149,10 +144,9 @@ def evaluate(
         threshold = calibration.choose_threshold(unseen, data.validation, target_precision, clusters)
         model = replace(model, threshold=threshold.value)
         data = replace(data, target_precision=target_precision)
-    shape = EncoderShape.from_config(checkpoint.read_config(files.directory))
     log.info("evaluating %s on %d articles", model.name, len(data.test))
-    outputs = _answer(data, model_outputs.compute_outputs(workspace.database, model, labeller, shape, data.test))
-    result, report = _figures(model, data, outputs, f"{chosen.name} {chosen.precision}")
+    outputs = _answer(data, model_outputs.compute_outputs(workspace.database, model, labeller, data.test))
+    result, report = _figures(model, data, outputs, labeller.engine_name)
     while (present := _store(workspace, model, result, data, outputs, report, threshold)) != model:
         model = present  # another evaluation has chosen another threshold meanwhile
         with workspace.database.connect() as connection:

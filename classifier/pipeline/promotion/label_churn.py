@@ -18,7 +18,6 @@ from classifier import registry
 from classifier.articles import AnnotatedArticle, Model, Texts
 from classifier.evaluation.metrics import share_interval
 from classifier.inference import engines
-from classifier.inference.labeller import Labeller
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.store import churn_samples, model_rows
@@ -127,10 +126,10 @@ def _some(count: int, size: int, *, seed: int) -> list[int]:
 
 def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) -> tuple[list[str], float]:
     """Return the model's categories, and the seconds that they took without loading it."""
-    files = registry.open_artefact(model)
     if not len(articles):
+        registry.open_artefact(model)
         return [], 0.0
-    labeller = Labeller.of(files, engines.choose_engine(files, engine=engine))
+    labeller = registry.open_classifier(model).labeller(engine)
     started = time.perf_counter()
     best = labeller.probabilities(Texts(articles)).argmax(axis=1)
     return [model.categories[index] for index in best], time.perf_counter() - started

@@ -23,9 +23,8 @@ from sqlalchemy import Engine
 
 from classifier.articles import AnnotatedArticle, Model, Probabilities
 from classifier.inference import compute_cost
-from classifier.inference.labeller import PAGE_CHARACTERS, Labeller
-from classifier.model.checkpoint import EncoderShape
-from classifier.model.slices import slices
+from classifier.inference.labeller import PAGE_CHARACTERS, TEXT_OVERHEAD, Labeller
+from classifier.model.text_slices import slice_texts
 from classifier.store import evaluations
 from classifier.store.evaluations import ArticlePrediction
 from classifier.training.spooled_articles import facts
@@ -53,7 +52,7 @@ class ModelOutputs:
 
 
 def compute_outputs(
-    database: Engine, model: Model, labeller: Labeller, shape: EncoderShape, articles: Sequence[AnnotatedArticle]
+    database: Engine, model: Model, labeller: Labeller, articles: Sequence[AnnotatedArticle]
 ) -> ModelOutputs:
     """Answer the articles, but for those that the model has answered before with the same engine."""
     engine = _described(labeller)
@@ -65,7 +64,7 @@ def compute_outputs(
         hashes = {article_id: text_hash for article_id, text_hash, _ in facts(chunk)}
         with database.connect() as connection:
             answers = evaluations.stored_outputs(connection, model.id, engine, hashes)
-        computed = _compute(labeller, shape, chunk, answers.keys())
+        computed = _compute(labeller, chunk, answers.keys())
         if computed:
             with database.begin() as connection:
                 evaluations.add_partial_outputs(connection, model.id, engine, computed)
@@ -82,18 +81,18 @@ def compute_outputs(
 
 
 def _compute(
-    labeller: Labeller, shape: EncoderShape, articles: Sequence[AnnotatedArticle], known: Container[bytes]
+    labeller: Labeller, articles: Sequence[AnnotatedArticle], known: Container[bytes]
 ) -> dict[bytes, ArticlePrediction]:
     """Answer the articles whose texts are not known, each distinct text once; few texts are in memory at a time."""
     places = {text_hash: place for place, (_, text_hash, _) in enumerate(facts(articles)) if text_hash not in known}
     texts = (articles[place].text for place in places.values())
     hashes, answers = iter(places), dict[bytes, ArticlePrediction]()
-    for some in slices(texts, PAGE_CHARACTERS, of_each=1024):
+    for some in slice_texts(texts, PAGE_CHARACTERS, overhead=TEXT_OVERHEAD):
         started = time.perf_counter()
         prepared = labeller.prepare(some)
         probabilities = labeller.run(prepared)
         seconds = (time.perf_counter() - started) / len(some)
-        gflops = compute_cost.gflops(prepared, shape, len(labeller.categories)).tolist()
+        gflops = compute_cost.gflops(prepared, labeller.engine.shape, len(labeller.categories)).tolist()
         answers |= {
             next(hashes): ArticlePrediction(row, each, seconds) for row, each in zip(probabilities, gflops, strict=True)
         }
@@ -102,9 +101,8 @@ def _compute(
 
 def _described(labeller: Labeller) -> str:
     """Name all that decides the bits of an answer, beside the model's own files."""
-    engine = labeller.engine
     versions = " ".join(f"{name} {_version(name)}" for name in _PACKAGES)
-    return f"{engine.name} {engine.precision}; {engine.device}; {labeller.sizes}; {versions}"
+    return f"{labeller.engine_name}; {labeller.engine.device}; {labeller.sizes}; {versions}"
 
 
 def _version(package: str) -> str:

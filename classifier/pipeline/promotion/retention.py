@@ -35,7 +35,7 @@ def apply_retention(workspace: Workspace) -> RetentionReport | None:
     keep = workspace.settings.keep_models
     if keep < 0:
         return None
-    half_written = artefact.sweep(workspace.models, days=HALF_WRITTEN_DAYS)
+    half_written = artefact.delete_unfinished(workspace.models, days=HALF_WRITTEN_DAYS)
     pruned = pruning.prune(workspace, keep=keep, keep_champions=KEPT_CHAMPIONS, yes=True)
     megabytes = round(sum(one.megabytes for one in pruned), 1)
     return RetentionReport(len(pruned), sum(one.labels for one in pruned), megabytes, len(half_written))

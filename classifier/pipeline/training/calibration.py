@@ -18,12 +18,9 @@ from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities
 from classifier.evaluation import abstention, reliability, test_articles
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.test_articles import Predictions
-from classifier.inference import engines
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.model import temperature_scaling
-from classifier.model.checkpoint import Checkpoint
-from classifier.model.ensemble import Ensemble
-from classifier.model.tokenization import Tokenization
 from classifier.store import evaluations
 from classifier.training.spooled_articles import categories_of, facts
 
@@ -34,43 +31,34 @@ Clusters = NDArray[np.int64]
 
 
 def calibrate(
-    checkpoint: Checkpoint,
-    tokenization: Tokenization,
-    categories: tuple[str, ...],
+    classifier: FineTunedClassifier,
     validation: Sequence[AnnotatedArticle],
     *,
     target_precision: float,
     clusters: Clusters,
-    ensemble: Ensemble | None = None,
 ) -> dict[str, Any]:
     """Fit the temperature for the engine that labels on this machine, with the ensemble, and choose a threshold.
 
     Args:
-        checkpoint: The trained network.
-        tokenization: The network's tokenization.
-        categories: The network's categories.
+        classifier: The trained model, with its ensemble.
         validation: Articles to calibrate on.
         target_precision: Precision that labels above the threshold must reach.
         clusters: The validation articles' clusters, as returned by `clusters_of`.
-        ensemble: Linear classifier that predicts with the network.
 
     Returns:
         What the manifest and the model's row store; empty if no validation article has one of the categories.
     """
-    labeller = Labeller(
-        tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories, ensemble=ensemble
-    )
-    probabilities, truth = outputs_of(labeller, validation)
+    probabilities, truth = outputs_of(classifier.labeller(), validation)
     is_known = truth >= 0
     if not is_known.any():
         log.info("no validation article has one of the model's categories: %s", summarize({}))
         return {}
     temperature = temperature_scaling.fit_temperature(probabilities[is_known], truth[is_known])
-    calibrated = temperature_scaling.apply(probabilities, temperature)
+    calibrated = temperature_scaling.apply_temperature(probabilities, temperature)
     threshold = _threshold(calibrated, truth, target_precision, clusters)
     measures = {"value": temperature, "articles": int(is_known.sum())}
     for when, outputs in (("before", probabilities[is_known]), ("after", calibrated[is_known])):
-        measures[f"ece_{when}"] = _calibration_error(outputs, truth[is_known], categories)
+        measures[f"ece_{when}"] = _calibration_error(outputs, truth[is_known], classifier.model.categories)
         measures[f"nll_{when}"] = temperature_scaling.negative_log_likelihood(outputs, truth[is_known])
     calibration = {"temperature": measures, "threshold": threshold.as_json()}
     log.info("%s", summarize(calibration))

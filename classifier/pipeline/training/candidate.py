@@ -13,10 +13,9 @@ from classifier import registry
 from classifier.articles import Texts
 from classifier.inference import agreement
 from classifier.inference.agreement import Agreement
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact
-from classifier.model.artefact import Artefact
-from classifier.model.checkpoint import Checkpoint
-from classifier.model.ensemble import Ensemble
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.pipeline.training import calibration, ensembling, preparation, session, starting_point, training_data
 from classifier.pipeline.training.preparation import PreparedTraining
 from classifier.pipeline.training.session import TrainingSession
@@ -55,14 +54,12 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class _Classifier:
-    """The trained network with what was chosen for it on the validation split, ready to be written."""
+class _Candidate:
+    """The trained model with what was measured of it on the validation split, ready to be written."""
 
-    checkpoint: Checkpoint
+    model: FineTunedModel
     fitted: FittedModel
     agreement: dict[str, Any]
-    calibration: dict[str, Any]
-    ensemble: Ensemble | None
 
 
 @use_case
@@ -100,73 +97,72 @@ def train(
         prepared = preparation.prepare(start, recipe, train, validation)
         with session.open_session(workspace, prepared) as training:
             fitted = session.fit(training, prepared, on_progress)
-            classifier = _calibrate(workspace, prepared, fitted, target_precision)
-            trained = _register(workspace, prepared, training, classifier)
+            candidate = _calibrate(workspace, prepared, fitted, target_precision)
+            trained = _register(workspace, prepared, training, candidate)
             training.checkpoints.discard()
         return trained
 
 
 def _calibrate(
     workspace: Workspace, prepared: PreparedTraining, fitted: FittedModel, target_precision: float
-) -> _Classifier:
+) -> _Candidate:
     """Check the engine that would label, and choose ensemble, temperature and threshold on the validation split."""
-    checkpoint = replace(prepared.pretrained, weights=fitted.weights)
-    tokenization, categories = prepared.tokenization, prepared.categories
     train, validation = prepared.train, prepared.validation
-    agreed = agreement.check_agreement(checkpoint, tokenization, categories, Texts(validation))
+    checkpoint = replace(prepared.pretrained, weights=fitted.weights)
+    classifier = FineTunedClassifier(FineTunedModel(checkpoint, prepared.tokenization, prepared.categories))
+    agreed = agreement.check_agreement(classifier, Texts(validation))
     ensemble, kind = None, prepared.recipe.ensemble
     if kind != "none":
-        ensemble = ensembling.fit_ensemble(checkpoint, tokenization, categories, train, validation, kind)
+        ensemble = ensembling.fit_ensemble(classifier, train, validation, kind)
     with workspace.database.connect() as connection:
         clusters = calibration.clusters_of(connection, validation)
     calibrated = calibration.calibrate(
-        checkpoint,
-        tokenization,
-        categories,
-        validation,
-        target_precision=target_precision,
-        clusters=clusters,
-        ensemble=ensemble,
+        classifier.with_ensemble(ensemble), validation, target_precision=target_precision, clusters=clusters
     )
     if ensemble:
         ensemble = ensembling.refit_with_validation(ensemble, train, validation)
-    return _Classifier(checkpoint, fitted, agreed, calibrated, ensemble)
+    return _Candidate(replace(classifier.model, calibration=calibrated, ensemble=ensemble), fitted, agreed)
 
 
 def _register(
-    workspace: Workspace, prepared: PreparedTraining, training: TrainingSession, classifier: _Classifier
+    workspace: Workspace, prepared: PreparedTraining, training: TrainingSession, candidate: _Candidate
 ) -> Trained:
     """Write the artefact and its row, unless an attempt that was killed has already written them."""
     name = training.checkpoints.model_name(registry.new_name())
-    fitted = classifier.fitted
+    model, fitted = candidate.model, candidate.fitted
     snapshot = data_snapshot.encode_snapshot(prepared.parts)
-    details = _details(prepared, classifier, snapshot)
+    details = _details(prepared, candidate, snapshot)
     if (workspace.models / name).exists():
         files = artefact.read_artefact(workspace.models / name)
     else:
-        attachments = {data_snapshot.FILE: snapshot, **training.curve_files(name, fitted)}
-        files = _write_artefact(workspace, name, prepared, classifier, details, attachments)
+        files = artefact.write_artefact(
+            workspace.models / name,
+            model,
+            tokenizer=prepared.tokenizer,
+            details={"name": name, **details},
+            extra_files={data_snapshot.FILE: snapshot, **training.curve_files(name, fitted)},
+        )
     with workspace.database.begin() as connection:
-        model = model_rows.by_name(connection, name) or registry.register(connection, name, files, details)
-    training.recorder.finish(model_id=model.id)
+        row = model_rows.by_name(connection, name) or registry.register(connection, name, files, details)
+    training.recorder.finish(model_id=row.id)
     return Trained(
-        model=model.name,
-        artefact=model.artefact,
+        model=row.name,
+        artefact=row.artefact,
         train_articles=len(prepared.train),
         validation_articles=len(prepared.validation),
-        categories=prepared.categories,
+        categories=model.categories,
         best_epoch=fitted.best_epoch,
         validation_macro_f1=fitted.history[fitted.best_epoch - 1].macro_f1,
         dtype=fitted.dtype,
         seconds=round(fitted.seconds, 1),
-        engine=str(Agreement(**classifier.agreement)),
+        engine=str(Agreement(**candidate.agreement)),
         resumed_from_step=fitted.resumed_from,
-        calibration=calibration.summarize(files.confidence),
-        ensemble=ensembling.summarize(classifier.ensemble) if classifier.ensemble else "",
+        calibration=calibration.summarize(files.calibration),
+        ensemble=ensembling.summarize(model.ensemble) if model.ensemble else "",
     )
 
 
-def _details(prepared: PreparedTraining, classifier: _Classifier, snapshot: bytes) -> dict[str, Any]:
+def _details(prepared: PreparedTraining, candidate: _Candidate, snapshot: bytes) -> dict[str, Any]:
     """Return what the manifest and the database store about how the model was produced."""
     train, validation = prepared.train, prepared.validation
     return {
@@ -182,29 +178,7 @@ def _details(prepared: PreparedTraining, classifier: _Classifier, snapshot: byte
             "snapshot": data_snapshot.FILE,
             "snapshot_sha256": hashlib.sha256(snapshot).hexdigest(),
         },
-        "training": classifier.fitted.summary(),
+        "training": candidate.fitted.summary(),
         **provenance.describe_provenance(),
-        "engine": classifier.agreement,
+        "engine": candidate.agreement,
     }
-
-
-def _write_artefact(
-    workspace: Workspace,
-    name: str,
-    prepared: PreparedTraining,
-    classifier: _Classifier,
-    details: dict[str, Any],
-    attachments: dict[str, bytes],
-) -> Artefact:
-    return artefact.write_artefact(
-        workspace.models / name,
-        shape=classifier.checkpoint.shape,
-        weights=classifier.checkpoint.weights,
-        categories=prepared.categories,
-        max_length=prepared.tokenization.max_length,
-        tokenizer=prepared.tokenizer,
-        details={"name": name, **details, "confidence": classifier.calibration},
-        beside=attachments,
-        chunking=prepared.tokenization.chunking,
-        blended=classifier.ensemble,
-    )

@@ -9,13 +9,11 @@ from dataclasses import replace
 
 from classifier.articles import AnnotatedArticle, Texts
 from classifier.exceptions import TrainingDataError
-from classifier.inference import engines
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.model import ensemble, linear
-from classifier.model.checkpoint import Checkpoint
 from classifier.model.ensemble import Ensemble
 from classifier.model.linear import LinearClassifier
-from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import calibration
 from classifier.training.spooled_articles import SpooledArticles, categories_of
 
@@ -23,9 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def fit_ensemble(
-    checkpoint: Checkpoint,
-    tokenization: Tokenization,
-    categories: tuple[str, ...],
+    classifier: FineTunedClassifier,
     train: Sequence[AnnotatedArticle],
     validation: Sequence[AnnotatedArticle],
     kind: str = "linear",
@@ -38,21 +34,20 @@ def fit_ensemble(
     """
     started_at = time.monotonic()
     try:
-        classifier = _fit_linear(kind, train)
+        linear_classifier = _fit_linear(kind, train)
     except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
         log.warning("no ensemble: the linear classifier has no term to learn (%s); the network predicts alone", error)
         return None
-    labeller = Labeller(tokenization, engines.for_checkpoint(checkpoint, len(categories)), categories)
-    probabilities, truth = calibration.outputs_of(labeller, validation)
+    probabilities, truth = calibration.outputs_of(classifier.labeller(), validation)
     is_known = truth >= 0
-    if is_known.sum() < ensemble.MIN_WEIGHT:
+    if is_known.sum() < ensemble.MIN_ARTICLES:
         log.warning(
-            "no ensemble: it needs at least %d validation articles; the network predicts alone", ensemble.MIN_WEIGHT
+            "no ensemble: it needs at least %d validation articles; the network predicts alone", ensemble.MIN_ARTICLES
         )
         return None
-    scores = classifier.scores(Texts(validation))
+    scores = linear_classifier.scores(Texts(validation))
     weights = ensemble.fit_weights(probabilities[is_known], scores[is_known], truth[is_known])
-    fitted = Ensemble(classifier, weights)
+    fitted = Ensemble(linear_classifier, weights)
     log.info("%s; fitted in %.1f s", summarize(fitted), time.monotonic() - started_at)
     return fitted
 

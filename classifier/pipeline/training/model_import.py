@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from classifier import registry
 from classifier.articles import Split, Texts
 from classifier.exceptions import SettingsError
 from classifier.inference import agreement
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact, checkpoint, encoders, foreign_tokenizer, hub_model
-from classifier.model.hub_model import HubModel
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import calibration
 from classifier.pipeline.use_case import use_case
@@ -70,16 +71,19 @@ def import_model(
     cache = workspace.settings.tokenizers_directory
     imported = hub_model.read_hub_model(directory, cache=cache, categories=names, max_length=max_length)
     tokenization = Tokenization.read(imported.tokenizer, imported.max_length)
-    details = _details(workspace, source, directory, imported, tokenization)
-    calibrated = _calibrate(workspace, imported, tokenization, target_precision)
+    classifier = FineTunedClassifier(FineTunedModel(imported.checkpoint, tokenization, imported.categories))
+    reference = foreign_tokenizer.transformers_tokenizer(directory, imported.max_length)
+    details = {
+        "imported": {"source": source, "weights_sha256": _sha256(directory)},
+        **provenance.describe_provenance(),
+        "engine": agreement.check_agreement(classifier, _texts(workspace), reference=reference),
+    }
+    calibrated = _calibrate(workspace, classifier, target_precision)
     files = artefact.write_artefact(
         workspace.models / name,
-        shape=imported.weights.shape,
-        weights=imported.weights.weights,
-        categories=imported.categories,
-        max_length=imported.max_length,
+        replace(classifier.model, calibration=calibrated),
         tokenizer=imported.tokenizer,
-        details={"name": name, **details, "confidence": calibrated},
+        details={"name": name, **details},
     )
     with workspace.database.begin() as connection:
         model = registry.register(connection, name, files, details)
@@ -94,37 +98,11 @@ def import_model(
     )
 
 
-def _details(
-    workspace: Workspace, source: str, directory: Path, imported: HubModel, tokenization: Tokenization
-) -> dict[str, Any]:
-    """Return what the manifest and the database store about the import, after checking the engine."""
-    return {
-        "imported": {"source": source, "weights_sha256": _sha256(directory)},
-        **provenance.describe_provenance(),
-        "engine": agreement.check_agreement(
-            imported.weights,
-            tokenization,
-            imported.categories,
-            _texts(workspace),
-            reference=foreign_tokenizer.reference(directory, imported.max_length),
-        ),
-    }
-
-
-def _calibrate(
-    workspace: Workspace, imported: HubModel, tokenization: Tokenization, target_precision: float
-) -> dict[str, Any]:
+def _calibrate(workspace: Workspace, classifier: FineTunedClassifier, target_precision: float) -> dict[str, Any]:
     with workspace.database.connect() as connection:
         validation = spool(annotated_articles.stream_split(connection, "validation"), workspace.settings.home)
         clusters = calibration.clusters_of(connection, validation)
-    return calibration.calibrate(
-        imported.weights,
-        tokenization,
-        imported.categories,
-        validation,
-        target_precision=target_precision,
-        clusters=clusters,
-    )
+    return calibration.calibrate(classifier, validation, target_precision=target_precision, clusters=clusters)
 
 
 def _texts(workspace: Workspace) -> Iterable[str]:

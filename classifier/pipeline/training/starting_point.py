@@ -39,7 +39,7 @@ class StartingPoint:
         """Return the weights. Those of a model include its head, with rows matched to the categories by name."""
         if self.files is None:
             return checkpoint.read_checkpoint(self.directory)
-        return warm_start.checkpoint(self.files, categories, seed=seed)
+        return warm_start.initial_checkpoint(self.files, categories, seed=seed)
 
     def tokenizer(self) -> Path:
         """Return the tokenizer's folder; an encoder's tokenizer is built if necessary.
@@ -49,7 +49,11 @@ class StartingPoint:
         Raises:
             EncoderError: the encoder's tokenizer cannot be built.
         """
-        return foreign_tokenizer.resolve(self.directory, self.tokenizers) if self.files is None else self.directory
+        return (
+            foreign_tokenizer.resolve_tokenizer(self.directory, self.tokenizers)
+            if self.files is None
+            else self.directory
+        )
 
 
 @dataclass(frozen=True, slots=True)

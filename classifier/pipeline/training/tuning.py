@@ -128,8 +128,8 @@ def tune(
                 workspace.database,
                 name,
                 first=first,
-                described=search.description(),
-                beat_s=HEARTBEAT_S,
+                attributes=search.description(),
+                heartbeat_s=HEARTBEAT_S,
                 grace_s=TIMEOUT_S,
             )
             on_start(trials)
@@ -215,7 +215,7 @@ def _fit_trial(trial: Trial, search: _Search, recipe: Recipe) -> FittedModel:
             saved.discard()
             raise
         finally:
-            network.forget()
+            network.clear_session()
         saved.discard()
     return fitted
 

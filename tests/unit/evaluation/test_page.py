@@ -172,7 +172,9 @@ class TestConfidence:
         raw = np.full((200, 4), 0.1)
         raw[np.arange(200), np.arange(200) % 4] = 0.7
         found = answers(truth(200))
-        warm = Predictions(found.categories, temperature_scaling.apply(raw.astype(np.float32), 3.0).astype(np.float64))
+        warm = Predictions(
+            found.categories, temperature_scaling.apply_temperature(raw.astype(np.float32), 3.0).astype(np.float64)
+        )
         built = results.build_results(sample(truth(200)), warm, truth(200), temperature=3.0)["calibration"]
         assert built["before"]["bins"][0]["confidence"] == pytest.approx(0.7, abs=1e-5)
         assert built["bins"][0]["confidence"] < 0.5

@@ -1,4 +1,4 @@
-"""The statements of a user's own table, in the words of databases that no test runs."""
+"""The statements of an external table, in the dialect of a database that no test runs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from classifier.cli.external_table import address
 from classifier.exceptions import SettingsError
 from classifier.external_table import statements
 from classifier.external_table.definition import labels_table
-from classifier.external_table.statements import Label, Pair, Span, TextRow
+from classifier.external_table.statements import Label, Span, TablePair, TextRow
 
 
 class Recorder:
-    """A connection that writes down what it is told, in MySQL's words."""
+    """A connection that records its statements in MySQL's dialect."""
 
     dialect = mysql.dialect()
 
     def __init__(self):
-        self.said = []
+        self.statements = []
 
     def execute(self, statement, *_, **__):
         options = {} if _ else {"literal_binds": True}
-        self.said.append(" ".join(str(statement.compile(dialect=self.dialect, compile_kwargs=options)).split()))
+        self.statements.append(" ".join(str(statement.compile(dialect=self.dialect, compile_kwargs=options)).split()))
         return self
 
     scalars = execute
@@ -40,19 +40,19 @@ class Recorder:
 def pair():
     key = Column("id", String(20), primary_key=True)
     source = table("news", column("id", String(20)), column("body"))
-    return Pair(source, source.c.id, source.c.body, labels_table("news_labels", None, key))
+    return TablePair(source, source.c.id, source.c.body, labels_table("news_labels", None, key))
 
 
-def test_labels_are_a_table_of_mysql_too(pair):
-    said = " ".join(str(CreateTable(pair.labels, if_not_exists=True).compile(dialect=mysql.dialect())).split())
-    assert said == (
+def test_the_table_of_labels_can_be_created_in_mysql(pair):
+    statement = " ".join(str(CreateTable(pair.labels, if_not_exists=True).compile(dialect=mysql.dialect())).split())
+    assert statement == (
         "CREATE TABLE IF NOT EXISTS news_labels ( id VARCHAR(20) NOT NULL, model TEXT NOT NULL, category TEXT, "
         "confidence REAL, probabilities JSON, text_hash VARCHAR(64), labelled_at DATETIME(6) NOT NULL, error TEXT, "
         "PRIMARY KEY (id) )"
     )
 
 
-def test_a_page_is_read_and_written_in_mysql_too(pair):
+def test_a_page_can_be_read_and_written_in_mysql(pair):
     recorder, span = Recorder(), Span("m1", after="k1")
     statements.next_keys(recorder, pair, span, 5)
     statements.read_rows(recorder, pair, ["k2", "k3"], span)
@@ -62,7 +62,7 @@ def test_a_page_is_read_and_written_in_mysql_too(pair):
         "FROM news LEFT OUTER JOIN news_labels ON news_labels.id = news.id WHERE news.id IS NOT NULL "
         "AND news.id > 'k1' AND (news_labels.id IS NULL OR news_labels.model != 'm1')"
     )
-    assert recorder.said == [
+    assert recorder.statements == [
         f"SELECT news.id {joined} ORDER BY news.id LIMIT 5",
         (
             "SELECT news.id, news.body, news_labels.model, news_labels.text_hash, news_labels.labelled_at "
@@ -79,7 +79,7 @@ def test_a_page_is_read_and_written_in_mysql_too(pair):
     ]
 
 
-def test_an_address_may_stand_in_a_variable(monkeypatch):
+def test_a_url_may_be_in_an_environment_variable(monkeypatch):
     monkeypatch.setenv("CMS_URL", "sqlite:///cms.db")
     assert address("CMS_URL") == address("sqlite:///cms.db") == "sqlite:///cms.db"
     with pytest.raises(SettingsError, match="has no CMS_URI; set it"):
@@ -94,5 +94,5 @@ def test_every_string_has_a_hash(value):
     assert len(statements.text_hash(value)) == 64
 
 
-def test_what_is_no_string_has_none():
+def test_a_value_that_is_not_a_string_has_no_hash():
     assert statements.text_hash(None) is statements.text_hash(b"x") is statements.text_hash(7) is None

@@ -1,4 +1,4 @@
-"""Batch sizes are measured once a machine and model, and then stay."""
+"""Batch sizes are measured once a machine and model, and then kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDTHS = (64, 128)
 
 
 class Clock:
-    """Time goes on only when an engine computes, a thread."""
+    """A clock for each thread that advances only when an engine computes."""
 
     def __init__(self):
         self._local = threading.local()
@@ -34,17 +34,17 @@ class Clock:
 
 
 class TimedEngine:
-    """Takes `fixed` seconds a batch and `each` a word piece."""
+    """An engine that takes `fixed` seconds a batch and `each` a word piece."""
 
     name, device = "timed", "a processor"
-    precision = "f32"
+    dtype, shape = "f32", SHAPE
 
     def __init__(self, fixed=0.0, each=1e-5):
         self.fixed, self.each, self.shapes = fixed, each, []
 
     def probabilities(self, tokens, mask):
         self.shapes.append(mask.shape)
-        time.sleep(0.002)  # lets other workers go on meanwhile
+        time.sleep(0.002)  # lets other workers run meanwhile
         batch_sizes.time.pass_by(self.fixed + self.each * tokens.size)
         return np.full((len(tokens), 2), 0.5, dtype=np.float32)
 
@@ -60,43 +60,43 @@ def test_a_bucket_takes_the_size_of_the_next_measured_width():
     assert BatchSizes.fixed(1024).rows(100) == 10
 
 
-def test_what_a_bucket_leaves_takes_a_smaller_batch_where_that_changes_no_bits():
+def test_the_last_batch_of_a_bucket_has_fewer_rows_if_that_changes_no_bits():
     assert [BatchSizes.fixed(1024).rows_for(100, texts) for texts in (1, 9, 10)] == [10, 10, 10]
-    short = BatchSizes(((0, 1024),), short=True)
-    assert [short.rows_for(100, texts) for texts in (1, 3, 4, 6, 9, 10)] == [3, 3, 5, 8, 10, 10]
-    assert [short.rows_for(512, texts) for texts in (1, 2)] == [1, 2]
+    fewer = BatchSizes(((0, 1024),), allows_fewer_rows=True)
+    assert [fewer.rows_for(100, texts) for texts in (1, 3, 4, 6, 9, 10)] == [3, 3, 5, 8, 10, 10]
+    assert [fewer.rows_for(512, texts) for texts in (1, 2)] == [1, 2]
 
 
 class UnsteadyEngine(TimedEngine):
-    """Its rows' bits depend on how many there are, in batches of one width."""
+    """An engine whose rows' bits depend on the number of rows, in batches of one width."""
 
     def probabilities(self, tokens, mask):
-        found = super().probabilities(tokens, mask)
-        return found + np.float32(1e-7) * len(tokens) if tokens.shape[1] == 48 else found
+        result = super().probabilities(tokens, mask)
+        return result + np.float32(1e-7) * len(tokens) if tokens.shape[1] == 48 else result
 
 
-def test_small_batches_are_taken_only_where_they_were_seen_to_give_the_same_bits():
-    assert batch_sizes.measure(TimedEngine(), 100, (16, 48, 64)).short
-    assert not batch_sizes.measure(UnsteadyEngine(), 100, (16, 48, 64)).short
-    assert batch_sizes.measure(UnsteadyEngine(), 100, (16, 64)).short, "no text is that long"
+def test_fewer_rows_are_allowed_only_if_they_gave_the_same_bits():
+    assert batch_sizes.measure(TimedEngine(), (16, 48, 64)).allows_fewer_rows
+    assert not batch_sizes.measure(UnsteadyEngine(), (16, 48, 64)).allows_fewer_rows
+    assert batch_sizes.measure(UnsteadyEngine(), (16, 64)).allows_fewer_rows, "no text is that long"
 
 
-def test_sizes_that_differ_by_less_than_timing_can_tell_count_as_the_same():
+def test_sizes_that_differ_by_less_than_the_tolerance_count_as_equal():
     """Four articles a batch cost 1 % less than two."""
     assert batch_sizes.calibrate(TimedEngine(fixed=5.2e-4), 512).rows(512) == 2
 
 
-def test_where_a_batch_has_a_price_large_ones_are_chosen_else_small_ones():
+def test_large_batches_are_chosen_if_each_batch_has_a_fixed_cost_else_small_ones():
     assert batch_sizes.calibrate(TimedEngine(fixed=0.005), 512).rows(512) == 8
     assert batch_sizes.calibrate(TimedEngine(), 64).rows(64) == 8
 
 
-def test_where_the_largest_batch_is_the_cheapest_larger_ones_are_tried_up_to_a_bound():
-    """As on a GPU, to which a thousand word pieces are no more work than one."""
+def test_if_the_largest_batch_is_the_cheapest_larger_ones_are_tried_up_to_a_maximum():
+    """As on a GPU, where a thousand word pieces cost no more than one."""
     assert batch_sizes.calibrate(TimedEngine(fixed=0.02), 512).rows(512) == 16
     gpu = TimedEngine(fixed=1.0, each=1e-9)
-    assert batch_sizes.calibrate(gpu, 512).rows(512) == batch_sizes.LARGEST // 512
-    assert max(rows * width for rows, width in gpu.shapes) == batch_sizes.LARGEST
+    assert batch_sizes.calibrate(gpu, 512).rows(512) == batch_sizes.MAX_TOKENS // 512
+    assert max(rows * width for rows, width in gpu.shapes) == batch_sizes.MAX_TOKENS
 
 
 def test_no_batch_is_wider_than_the_model():
@@ -107,25 +107,26 @@ def test_no_batch_is_wider_than_the_model():
     assert {width for _, width in engine.shapes} == {40}
 
 
-def test_what_was_measured_is_kept(tmp_path):
-    first = batch_sizes.of_machine(tmp_path / "home", TimedEngine(fixed=0.005), SHAPE, WIDTHS)
+def test_measured_sizes_are_kept(tmp_path):
+    first = batch_sizes.read_or_measure(tmp_path / "home", TimedEngine(fixed=0.005), WIDTHS)
     again = TimedEngine()
-    assert batch_sizes.of_machine(tmp_path / "home", again, SHAPE, WIDTHS) == first
+    assert batch_sizes.read_or_measure(tmp_path / "home", again, WIDTHS) == first
     assert again.shapes == []
 
 
-def test_each_model_shape_precision_and_processor_is_measured(tmp_path):
+def test_each_model_shape_dtype_and_processor_is_measured(tmp_path):
     engine = TimedEngine()
 
     def measures(shape=SHAPE):
         engine.shapes.clear()
-        batch_sizes.of_machine(tmp_path, engine, shape, WIDTHS)
+        engine.shape = shape
+        batch_sizes.read_or_measure(tmp_path, engine, WIDTHS)
         return bool(engine.shapes)
 
     assert measures()
     assert not measures(EncoderShape(999, 2, 2, 8, 16, 128)), "the vocabulary costs nothing"
     assert measures(EncoderShape(100, 3, 2, 8, 16, 128))
-    engine.precision = "bf16"
+    engine.dtype = "bf16"
     assert measures()
     engine.device = "another"
     assert measures()
@@ -133,7 +134,7 @@ def test_each_model_shape_precision_and_processor_is_measured(tmp_path):
 
 
 def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
-    """Each would measure something else; a lock on a file holds between threads as between processes."""
+    """Each engine would measure other sizes; a file lock works between threads as between processes."""
     engines = [TimedEngine(fixed=fixed) for fixed in (0.0, 0.01, 0.5, 9.0)]
     assert len({batch_sizes.calibrate(engine, 128) for engine in engines}) > 1
     start = Barrier(len(engines))
@@ -141,7 +142,7 @@ def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
     def work(engine):
         engine.shapes.clear()
         start.wait()
-        return batch_sizes.of_machine(tmp_path, engine, SHAPE, WIDTHS)
+        return batch_sizes.read_or_measure(tmp_path, engine, WIDTHS)
 
     with ThreadPoolExecutor(len(engines)) as pool:
         assert len(set(pool.map(work, engines))) == 1
@@ -152,10 +153,10 @@ def test_workers_that_start_at_once_end_with_the_same_sizes(tmp_path):
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content):
     (tmp_path / batch_sizes.FILE).write_text(content)
     with pytest.raises(SettingsError, match=rf"{batch_sizes.FILE}: not .*delete it"):
-        batch_sizes.of_machine(tmp_path, TimedEngine(), SHAPE, WIDTHS)
+        batch_sizes.read_or_measure(tmp_path, TimedEngine(), WIDTHS)
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "home").touch()
     with pytest.raises(SettingsError, match=f"{batch_sizes.FILE}: cannot be written"):
-        batch_sizes.of_machine(tmp_path / "home", TimedEngine(), SHAPE, WIDTHS)
+        batch_sizes.read_or_measure(tmp_path / "home", TimedEngine(), WIDTHS)

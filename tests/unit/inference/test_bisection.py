@@ -33,11 +33,11 @@ def rows(*texts):
     return [Row(text) for text in texts]
 
 
-def test_what_breaks_the_model_is_found_and_its_neighbours_are_labelled():
-    found = bisection.label(Poisoned(), rows("x", "poison", "y", "unreadable", "poison two"))
-    assert [one.text for one in found.articles] == ["x", "y"]
-    assert found.probabilities.tolist() == [[0.25, 0.75]] * 2
-    assert [(one.article.text, one.reason) for one in found.broken] == [
+def test_articles_that_break_the_model_are_found_and_the_others_are_labelled():
+    result = bisection.label_articles(Poisoned(), rows("x", "poison", "y", "unreadable", "poison two"))
+    assert [failed.text for failed in result.articles] == ["x", "y"]
+    assert result.probabilities.tolist() == [[0.25, 0.75]] * 2
+    assert [(failed.article.text, failed.reason) for failed in result.failed] == [
         ("poison", "RuntimeError: cannot read ?"),
         ("unreadable", "ValueError: no such character"),
         ("poison two", "RuntimeError: cannot read ?"),
@@ -51,13 +51,13 @@ def test_a_reason_never_quotes_the_text():
                 raise RuntimeError(f"cannot read {texts[0]!r}")
             return super().run(texts)
 
-    (one,) = bisection.label(Quoting(), rows("a secret about poison")).broken
-    assert one.reason == "RuntimeError: (what it says quotes the text)"
+    (failed,) = bisection.label_articles(Quoting(), rows("a secret about poison")).failed
+    assert failed.reason == "RuntimeError: (the message quotes the text)"
 
 
 def test_what_cannot_be_tokenised_is_left_to_the_bisection():
-    assert bisection.prepare(Poisoned(), rows("x", "unreadable")) is None
-    assert bisection.prepare(Poisoned(), rows("x")) == ["x"]
+    assert bisection.prepare_articles(Poisoned(), rows("x", "unreadable")) is None
+    assert bisection.prepare_articles(Poisoned(), rows("x")) == ["x"]
 
 
 @pytest.mark.parametrize("fault", [MemoryError(), OSError(), RuntimeError("the model is broken")])
@@ -67,4 +67,4 @@ def test_what_is_wrong_with_every_text_is_raised(fault):
             raise fault
 
     with pytest.raises(type(fault)):
-        bisection.label(Broken(), rows("x", "y", "z"))
+        bisection.label_articles(Broken(), rows("x", "y", "z"))

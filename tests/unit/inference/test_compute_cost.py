@@ -1,4 +1,4 @@
-"""What is computed for a text follows from shapes alone."""
+"""The compute cost of a text follows from shapes alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from classifier.inference import compute_cost
 from classifier.inference.batch_sizes import BatchSizes
-from classifier.inference.labeller import Batch, Labeller, Prepared
+from classifier.inference.labeller import Labeller, Prepared, TokenBatch
 from classifier.model.checkpoint import EncoderShape
 from classifier.model.text_chunking import Chunking
 from classifier.model.tokenization import Tokenization
@@ -17,9 +17,9 @@ BASE = EncoderShape(30_522, 6, 12, 768, 3072, 512)  # distilbert-base-uncased
 
 
 def prepared(*widths):
-    """One text a width, in a batch of four rows of which the others are padding."""
+    """Return one text a width, each in a batch with three padding rows."""
     batches = tuple(
-        Batch(np.zeros((4, width), np.int32), np.zeros((4, width), np.int32), np.array([row]))
+        TokenBatch(np.zeros((4, width), np.int32), np.zeros((4, width), np.int32), np.array([row]))
         for row, width in enumerate(widths)
     )
     rows = np.arange(len(widths))
@@ -34,7 +34,7 @@ def test_a_text_of_256_tokens_by_hand():
     assert compute_cost.gflops(prepared(256), BASE, 5) == pytest.approx([(5 * layer + last + head) / 1e9], rel=1e-12)
 
 
-def test_padding_rows_and_neighbours_do_not_count():
+def test_padding_rows_and_other_texts_do_not_count():
     alone = [compute_cost.gflops(prepared(width), BASE, 5)[0] for width in (64, 128, 256)]
     assert compute_cost.gflops(prepared(64, 128, 256), BASE, 5).tolist() == alone
 
@@ -49,6 +49,6 @@ def test_a_long_text_counts_with_each_of_its_chunks(tmp_path):
         labeller = Labeller(tokenization, None, ("a", "b"), BatchSizes.fixed(64))
         return compute_cost.gflops(labeller.prepare([*texts, texts[0]]), shape, 2)
 
-    cut, whole = gflops(None), gflops(Chunking(stride=14, most=4))
+    cut, whole = gflops(None), gflops(Chunking(stride=14, max_chunks=4))
     assert cut[0] == cut[1] == cut[2] == whole[1]
     assert whole[0] == whole[2] == pytest.approx(4 * cut[0])

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from classifier.exceptions import SettingsError
 from classifier.inference import engines, keras_engine
 from classifier.inference.keras_engine import KerasEngine
 from classifier.inference.openvino_engine import OpenVinoEngine
@@ -62,7 +63,7 @@ def test_bfloat16_stays_near_float32(tmp_path):
     checkpoint = make_artefact(tmp_path / "model", dim=64, heads=4, hidden_dim=256).checkpoint()
     tokens, mask = random_batch(articles=32, tokens=64)
     exact = OpenVinoEngine(checkpoint).probabilities(tokens, mask)
-    rounded = OpenVinoEngine(checkpoint, precision="bf16").probabilities(tokens, mask)
+    rounded = OpenVinoEngine(checkpoint, dtype="bf16").probabilities(tokens, mask)
     assert 0 < np.abs(rounded - exact).max() < 0.03
     np.testing.assert_allclose(rounded.sum(axis=1), 1.0, rtol=0, atol=1e-6)
 
@@ -89,8 +90,8 @@ def test_without_a_gpu_openvino_is_chosen_and_the_reason_logged(tmp_path, monkey
     monkeypatch.setattr(hardware, "may_have_gpu", lambda: False)
     monkeypatch.setattr(hardware, "multiplies_bfloat16", lambda: False)
     with caplog.at_level(logging.INFO, logger="classifier"):
-        chosen = engines.choose_engine(make_artefact(tmp_path / "model"))
-    assert (chosen.name, chosen.precision) == ("openvino", "f32")
+        chosen = engines.choose_engine(make_artefact(tmp_path / "model").load())
+    assert (chosen.name, chosen.dtype) == ("openvino", "f32")
     assert caplog.messages == ["labelling with openvino in f32: there is no GPU"]
     assert caplog.records[0].reason == "there is no GPU"
 
@@ -98,36 +99,43 @@ def test_without_a_gpu_openvino_is_chosen_and_the_reason_logged(tmp_path, monkey
 @needs_bfloat16
 def test_bfloat16_is_chosen_where_the_processor_multiplies_it(tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, "may_have_gpu", lambda: False)
-    assert engines.choose_engine(make_artefact(tmp_path / "model")).precision == "bf16"
+    assert engines.choose_engine(make_artefact(tmp_path / "model").load()).dtype == "bf16"
 
 
 @pytest.mark.parametrize(("seen", "expected"), [(True, "keras"), (False, "openvino")])
 def test_with_a_gpu_device_tensorflow_is_asked(tmp_path, monkeypatch, seen, expected):
     monkeypatch.setattr(hardware, "may_have_gpu", lambda: True)
     monkeypatch.setattr(keras_engine, "sees_gpu", lambda: seen)
-    assert engines.choose_engine(make_artefact(tmp_path / "model"), precision="f32").name == expected
+    assert engines.choose_engine(make_artefact(tmp_path / "model").load(), dtype="f32").name == expected
 
 
 @pytest.mark.parametrize("name", ["openvino", "keras"])
-def test_the_engine_and_precision_asked_for_are_taken(tmp_path, name):
-    chosen = engines.choose_engine(make_artefact(tmp_path / "model"), engine=name, precision="f32")
-    assert (chosen.name, chosen.precision) == (name, "f32")
+def test_the_requested_engine_and_dtype_are_used(tmp_path, name):
+    chosen = engines.choose_engine(make_artefact(tmp_path / "model").load(), engine=name, dtype="f32")
+    assert (chosen.name, chosen.dtype) == (name, "f32")
 
 
-def test_a_gpus_memory_is_taken_as_it_is_needed():
-    wanted = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    program = f"import os, classifier.model.keras.backend; print(*map(os.environ.get, {[*wanted]}))"
-    env = {name: value for name, value in os.environ.items() if name not in wanted}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [*wanted.values()]
+def test_a_gpus_memory_is_allocated_on_demand():
+    name = "TF_FORCE_GPU_ALLOW_GROWTH"
+    program = f"import os, classifier.model.keras.backend; print(os.environ['{name}'])"
+    env = {key: value for key, value in os.environ.items() if key != name}
+    result = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["true"]
+
+
+def test_a_keras_backend_that_is_not_supported_is_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(SettingsError, match=r"^KERAS_BACKEND 'jax': must be one of tensorflow, torch$"):
+        hardware.keras_backend()
 
 
 def test_labelling_on_a_cpu_imports_no_framework(tmp_path):
     artefact = make_artefact(tmp_path / "model")
     program = (
-        "import sys; from pathlib import Path; from classifier.inference import engines, labeller; "
-        "from classifier.model import artefact; found = artefact.read_artefact(Path(sys.argv[1])); "
-        "labeller.Labeller.of(found, engines.choose_engine(found, engine='openvino')).probabilities(['the team']); "
+        "import sys; from pathlib import Path; from classifier.model import artefact; "
+        "from classifier.inference.fine_tuned_classifier import FineTunedClassifier; "
+        "model = artefact.read_artefact(Path(sys.argv[1])).load(); "
+        "FineTunedClassifier(model).labeller('openvino').probabilities(['the team']); "
         "sys.exit(', '.join({'keras', 'tensorflow', 'torch', 'transformers'} & set(sys.modules)) or 0)"
     )
     subprocess.run([sys.executable, "-c", program, str(artefact.directory)], check=True)

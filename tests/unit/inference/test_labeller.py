@@ -1,4 +1,4 @@
-"""A page's results are in its order, and each depends on its own text alone."""
+"""A page's probabilities are in its order, and each text's depend on that text alone."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ needs_bfloat16 = pytest.mark.skipif(
 
 
 class CountingEngine:
-    """Answers with a row's sum of ids and number of tokens; remembers what it was asked."""
+    """An engine that returns a row's sum of ids and number of tokens, and records its batches."""
 
     name = "counting"
-    precision = "f32"
+    dtype = "f32"
 
     def __init__(self):
-        self.asked = []
+        self.batches = []
 
     def probabilities(self, tokens, mask):
-        self.asked.append((tokens, mask))
+        self.batches.append((tokens, mask))
         return np.stack([tokens.sum(axis=1), mask.sum(axis=1)], axis=1).astype(np.float32)
 
     @property
     def shapes(self):
-        return [tokens.shape for tokens, _ in self.asked]
+        return [tokens.shape for tokens, _ in self.batches]
 
 
 @pytest.fixture(scope="module")
@@ -73,55 +73,55 @@ def test_results_are_in_the_order_of_the_texts(tokenization, texts):
     np.testing.assert_array_equal(labeller.probabilities(texts), expected)
 
 
-def test_no_texts_give_no_rows_and_ask_nothing(labeller):
+def test_no_texts_give_no_rows_and_compute_nothing(labeller):
     assert labeller.probabilities([]).shape == (0, 2)
     assert labeller.probabilities([]).dtype == np.float32
-    assert labeller.engine.asked == []
+    assert labeller.engine.batches == []
 
 
-def test_repeats_are_computed_once(labeller):
-    found = labeller.probabilities(["the team", "bank", "the team", "the team", "bank"])
-    ((_, mask),) = labeller.engine.asked
+def test_repeated_texts_are_computed_once(labeller):
+    probabilities = labeller.probabilities(["the team", "bank", "the team", "the team", "bank"])
+    ((_, mask),) = labeller.engine.batches
     assert (mask.sum(axis=1) > 1).sum() == 2
-    np.testing.assert_array_equal(found[[0, 2, 3]], np.repeat(found[:1], 3, axis=0))
-    np.testing.assert_array_equal(found[1], found[4])
+    np.testing.assert_array_equal(probabilities[[0, 2, 3]], np.repeat(probabilities[:1], 3, axis=0))
+    np.testing.assert_array_equal(probabilities[1], probabilities[4])
 
 
 def test_a_texts_batch_has_the_shape_of_its_bucket(labeller):
     lengths = {30: (8, 32), 31: (5, 48), 62: (4, 64), 63: (3, 80), 94: (2, 96), 95: (2, 100), 500: (2, 100)}
     for words, shape in lengths.items():
-        labeller.engine.asked.clear()
+        labeller.engine.batches.clear()
         labeller.probabilities(["bank " * words])
         assert labeller.engine.shapes == [shape], words
 
 
 def test_rows_beyond_the_texts_are_padding_with_one_open_position(labeller):
     labeller.probabilities(["bank"])
-    ((tokens, mask),) = labeller.engine.asked
+    ((tokens, mask),) = labeller.engine.batches
     assert tokens[1:].sum() == 0
     np.testing.assert_array_equal(mask[1:].sum(axis=1), 1)
 
 
-def test_tokenising_asks_the_engine_nothing(labeller):
+def test_preparing_a_page_computes_nothing(labeller):
     prepared = labeller.prepare(["the team", "bank " * 50])
-    assert labeller.engine.asked == []
+    assert labeller.engine.batches == []
     np.testing.assert_array_equal(labeller.run(prepared), labeller.probabilities(["the team", "bank " * 50]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_no_number_is_no_probability(labeller, monkeypatch, value):
+def test_a_probability_that_is_no_number_is_an_error(labeller, monkeypatch, value):
     def broken(tokens, mask):
-        found = np.full((len(tokens), 2), 0.5, dtype=np.float32)
-        found[(tokens == WORDS.index("bank") + 5).any(axis=1), 1] = value
-        return found
+        result = np.full((len(tokens), 2), 0.5, dtype=np.float32)
+        result[(tokens == WORDS.index("bank") + 5).any(axis=1), 1] = value
+        return result
 
     monkeypatch.setattr(labeller.engine, "probabilities", broken)
     assert labeller.probabilities(["the team", "goal"]).shape == (2, 2)
-    with pytest.raises(FloatingPointError, match="1 of 2 distinct texts have probabilities that are no number"):
+    with pytest.raises(FloatingPointError, match="1 of 2 distinct texts have NaN or infinite probabilities"):
         labeller.probabilities(["the team", "bank", "bank"])
 
 
-CHUNKING = Chunking(stride=60, most=4)  # of the 98 word pieces that are text
+CHUNKING = Chunking(stride=60, max_chunks=4)  # of the 98 word pieces that are text
 
 
 def in_chunks(labeller):
@@ -134,12 +134,12 @@ def in_chunks(labeller):
 def test_chunks_of_a_text_are_batched_each_by_its_own_length_and_repeats_computed_once(labeller):
     text = "bank " * 200
     in_chunks(labeller).probabilities([text, "the team", text])
-    lengths = sorted(int(count) for _, mask in labeller.engine.asked for count in mask.sum(axis=1) if count > 1)
+    lengths = sorted(int(count) for _, mask in labeller.engine.batches for count in mask.sum(axis=1) if count > 1)
     assert lengths == [4, 82, 100, 100]
     assert labeller.engine.shapes == [(16, 16), (2, 96), (2, 100)]
 
 
-def test_in_chunks_short_texts_get_the_bits_that_they_get_cut_off_and_long_ones_do_not(artefact):
+def test_only_texts_longer_than_the_model_get_other_bits_in_chunks(artefact):
     texts = random_texts(40, longest=250)
     cut = Labeller(
         Tokenization.read(artefact.directory, 100), OpenVinoEngine(artefact.checkpoint()), artefact.categories
@@ -150,12 +150,12 @@ def test_in_chunks_short_texts_get_the_bits_that_they_get_cut_off_and_long_ones_
     np.testing.assert_array_equal(same, ~long)
 
 
-def test_a_text_is_blamed_for_any_of_its_chunks_and_alone(labeller, monkeypatch):
+def test_a_text_fails_alone_if_one_of_its_chunks_breaks_the_engine(labeller, monkeypatch):
     monkeypatch.setattr(labeller.engine, "probabilities", broken_by_bank)
     texts = [Row("team " * words + last) for words, last in ((5, "goal"), (150, "bank"), (150, "goal"), (290, "bank"))]
-    found = bisection.label(in_chunks(labeller), texts)
-    assert [one.article for one in found.broken] == [texts[1]], "the last one's bank is behind its last chunk"
-    assert found.articles == [texts[0], *texts[2:]]
+    result = bisection.label_articles(in_chunks(labeller), texts)
+    assert [one.article for one in result.failed] == [texts[1]], "the last one's bank is behind its last chunk"
+    assert result.articles == [texts[0], *texts[2:]]
 
 
 def broken_by_bank(tokens, mask):
@@ -170,10 +170,10 @@ class Row:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["cut off", "in chunks"])
-@pytest.mark.parametrize("precision", ["f32", pytest.param("bf16", marks=needs_bfloat16)])
-def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, precision, chunked):
+@pytest.mark.parametrize("dtype", ["f32", pytest.param("bf16", marks=needs_bfloat16)])
+def test_a_text_gets_the_same_bits_whatever_texts_are_labelled_with_it(artefact, dtype, chunked):
     texts = random_texts(120, longest=590 if chunked else 190)
-    labeller = Labeller.of(artefact, OpenVinoEngine(artefact.checkpoint(), precision=precision))
+    labeller = Labeller.of(artefact.load(), OpenVinoEngine(artefact.checkpoint(), dtype=dtype))
     labeller = in_chunks(labeller) if chunked else labeller
     together = labeller.probabilities(texts)
     assert len(np.unique(together, axis=0)) > 100
@@ -188,5 +188,5 @@ def test_a_text_gets_the_same_bits_whoever_its_neighbours_are(artefact, precisio
     others = random_texts(30, longest=590 if chunked else 190, seed=2)
     np.testing.assert_array_equal(labeller.probabilities(others + texts)[len(others) :], together)
 
-    again = replace(labeller, engine=OpenVinoEngine(artefact.checkpoint(), precision=precision, threads=1))
+    again = replace(labeller, engine=OpenVinoEngine(artefact.checkpoint(), dtype=dtype, threads=1))
     np.testing.assert_array_equal(again.probabilities(texts[:20]), together[:20])

@@ -1,4 +1,4 @@
-"""However many and however long the texts are, few of them are in memory at a time."""
+"""Few texts are in memory at a time, whatever their number and length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.tiny_models import WORDS, make_artefact
 @pytest.fixture(scope="module")
 def labeller(tmp_path_factory):
     artefact = make_artefact(tmp_path_factory.mktemp("models") / "model")
-    engine = OpenVinoEngine(artefact.checkpoint(), precision="f32")
+    engine = OpenVinoEngine(artefact.checkpoint(), dtype="f32")
     return Labeller(artefact.tokenization(), engine, artefact.categories, sizes=BatchSizes.fixed(256))
 
 
@@ -32,9 +32,9 @@ def test_texts_are_labelled_in_pages_of_bounded_size_to_the_same_bits(labeller, 
     sizes = []
     prepare = Labeller.prepare
 
-    def counted(self, some):
-        sizes.append(sum(map(len, some)))
-        return prepare(self, some)
+    def counted(self, page):
+        sizes.append(sum(map(len, page)))
+        return prepare(self, page)
 
     monkeypatch.setattr(Labeller, "prepare", counted)
     np.testing.assert_array_equal(labeller.probabilities(iter(everything)), together)

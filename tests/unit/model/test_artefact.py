@@ -1,4 +1,4 @@
-"""An artefact is whole or not there, is never overwritten, and shows when a file of it changed."""
+"""An artefact is complete or absent, is never overwritten, and a changed file is detected."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def refusal(directory, **arguments):
 
 
 def test_an_artefact_reads_back_as_written(model):
-    found = artefact.read_artefact(model.directory, manifest_sha256=model.manifest_sha256)
-    assert found == model
-    assert found.categories == CATEGORIES
-    assert found.manifest["name"] == "tuesday"
-    assert sorted(found.manifest["sha256"]) == sorted(FILES)
-    assert found.checkpoint().weights["classifier.weight"].shape == (3, 8)
-    assert found.tokenization().max_length == 48
+    actual = artefact.read_artefact(model.directory, manifest_sha256=model.manifest_sha256)
+    assert actual == model
+    assert actual.categories == CATEGORIES
+    assert actual.manifest["name"] == "tuesday"
+    assert sorted(actual.manifest["sha256"]) == sorted(FILES)
+    assert actual.checkpoint().weights["classifier.weight"].shape == (3, 8)
+    assert actual.tokenization().max_length == 48
 
 
 def test_texts_are_cut_at_the_models_length(model):
@@ -45,7 +45,7 @@ def test_texts_are_cut_at_the_models_length(model):
     assert len(pieces) == 48
 
 
-def test_nothing_is_left_beside_the_artefact(model):
+def test_no_temporary_files_remain_next_to_the_artefact(model):
     assert list(model.directory.parent.iterdir()) == [model.directory]
     assert sorted(path.name for path in model.directory.iterdir()) == sorted((*FILES, "classifier.json"))
 
@@ -58,17 +58,17 @@ def test_other_users_may_read_all_of_it(model):
 
 def test_the_artefact_appears_complete(tmp_path, monkeypatch):
     """When the manifest is hashed and written, the place is still empty and the files are all aside."""
-    place, seen = tmp_path / "model", []
+    target, seen = tmp_path / "model", []
     write = checkpoint.write_checkpoint
 
     def look(directory, *arguments, **named):
-        seen.append((directory, place.exists()))
+        seen.append((directory, target.exists()))
         write(directory, *arguments, **named)
 
     monkeypatch.setattr(checkpoint, "write_checkpoint", look)
-    make_artefact(place)
-    assert seen[-1][0].parent == place.parent
-    assert seen[-1][0] != place
+    make_artefact(target)
+    assert seen[-1][0].parent == target.parent
+    assert seen[-1][0] != target
     assert seen[-1][1] is False
 
 
@@ -82,22 +82,14 @@ def test_an_artefact_is_never_overwritten(model):
 @pytest.mark.parametrize("step", ["save_file", "copy_tokenizer"])
 @pytest.mark.parametrize("fault", [OSError("no space left"), KeyboardInterrupt()])
 def test_a_crash_leaves_nothing(model, tmp_path, monkeypatch, step, fault):
-    found = model.checkpoint()
+    loaded = model.load()
 
     def crash(*_, **__):
         raise fault
 
     monkeypatch.setattr(checkpoint, step, crash)
     with pytest.raises((ArtefactError, KeyboardInterrupt)):
-        artefact.write_artefact(
-            tmp_path / "other" / "model",
-            shape=found.shape,
-            weights=found.weights,
-            categories=CATEGORIES,
-            max_length=48,
-            tokenizer=model.directory,
-            details={},
-        )
+        artefact.write_artefact(tmp_path / "other" / "model", loaded, tokenizer=model.directory, details={})
     assert list((tmp_path / "other").iterdir()) == []
 
 
@@ -112,7 +104,7 @@ def test_a_changed_file_is_named(model, name):
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(model, name):
     (model.directory / name).unlink()
-    assert f"{name}: no such file" in refusal(model.directory)
+    assert f"{name}: not found" in refusal(model.directory)
 
 
 def test_a_missing_manifest_means_not_complete(model):
@@ -139,33 +131,25 @@ def test_a_manifest_that_is_no_json_is_named(model, content):
 @pytest.mark.parametrize("content", [[], {}, {"format": 4}])
 def test_a_manifest_of_another_format_is_refused(model, content):
     (model.directory / "classifier.json").write_text(json.dumps(content))
-    assert "not a manifest of format 1 to 3" in refusal(model.directory)
+    assert "not a manifest of format 1;" in refusal(model.directory)
 
 
-def test_a_model_that_reads_in_chunks_says_so_and_is_of_no_format_that_older_versions_open(tmp_path):
-    found = make_artefact(tmp_path / "model", max_length=16, chunking=Chunking(stride=10, most=3))
-    assert found.manifest["format"] == 2
-    assert found.manifest["long_articles"] == {
-        "mode": "chunk",
-        "stride": 10,
-        "most": 3,
-        "pooling": "mean logit by length",
-    }
-    assert found.tokenization().chunking == Chunking(10, 3)
+def test_a_model_that_reads_in_chunks_reads_in_the_same_chunks_once_it_is_opened_again(tmp_path):
+    files = make_artefact(tmp_path / "model", max_length=16, chunking=Chunking(stride=10, max_chunks=3))
+    assert files.manifest["chunking"] == {"stride": 10, "max_chunks": 3}
+    assert artefact.read_artefact(files.directory).tokenization().chunking == Chunking(10, 3)
 
 
-def test_a_model_of_before_there_were_chunks_cuts_off(model):
-    manifest = {key: value for key, value in model.manifest.items() if key != "long_articles"}
-    assert model.manifest.keys() - manifest.keys() == {"long_articles"}
-    (model.directory / "classifier.json").write_text(json.dumps(manifest))
-    assert artefact.read_artefact(model.directory).tokenization().chunking is None
-
-
-def test_a_way_with_long_articles_that_is_not_known_is_refused(model):
-    manifest = {**model.manifest, "long_articles": {"mode": "summarise"}}
-    (model.directory / "classifier.json").write_text(json.dumps(manifest))
-    with pytest.raises(ArtefactError, match="long articles 'summarise'"):
+@pytest.mark.parametrize("entry", [{"mode": "summarise"}, {"stride": 10}, "truncate"])
+def test_an_unknown_chunking_is_refused(model, entry):
+    (model.directory / "classifier.json").write_text(json.dumps({**model.manifest, "chunking": entry}))
+    with pytest.raises(ArtefactError, match=r"chunking .*: unknown; another version"):
         artefact.read_artefact(model.directory).tokenization()
+
+
+def test_what_was_written_is_what_is_read(model):
+    again = artefact.read_artefact(model.directory)
+    assert again == model
 
 
 @pytest.mark.parametrize("room", ["none", "all but a byte"])
@@ -201,18 +185,9 @@ def test_a_folder_that_another_process_publishes_or_removes_during_the_sweep_is_
 
     (tmp_path / ".20260101-020000-abcd.part").mkdir()
     monkeypatch.setattr(Path, "is_dir", leave_afterwards)
-    assert artefact.sweep(tmp_path, days=0) == []
+    assert artefact.delete_unfinished(tmp_path, days=0) == []
 
 
 def make_artefact_in(directory, like):
-    """Write the same model again, with nothing to be made first."""
-    found = like.checkpoint()
-    return artefact.write_artefact(
-        directory,
-        shape=found.shape,
-        weights=found.weights,
-        categories=like.categories,
-        max_length=48,
-        tokenizer=like.directory,
-        details={},
-    )
+    """Write a model again."""
+    return artefact.write_artefact(directory, like.load(), tokenizer=like.directory, details={})

@@ -1,4 +1,4 @@
-"""A checkpoint reads back as it was written, and what is wrong with a file is said in one line."""
+"""A checkpoint is read as it was written, and an invalid file is reported in one line."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def refusal(directory, **arguments):
 
 
 def test_weights_read_back_as_written(tmp_path, encoder):
-    found = checkpoint.read_checkpoint(encoder)
+    result = checkpoint.read_checkpoint(encoder)
     (tmp_path / "copy").mkdir()
-    checkpoint.write_checkpoint(tmp_path / "copy", found.shape, found.weights, extra={})
+    checkpoint.write_checkpoint(tmp_path / "copy", result.shape, result.weights, extra={})
     again = checkpoint.read_checkpoint(tmp_path / "copy")
-    assert again.shape == found.shape
-    assert again.weights.keys() == found.weights.keys()
-    for name, tensor in found.weights.items():
+    assert again.shape == result.shape
+    assert again.weights.keys() == result.weights.keys()
+    for name, tensor in result.weights.items():
         np.testing.assert_array_equal(again.weights[name], tensor)
 
 
@@ -71,21 +71,21 @@ def test_a_bare_encoders_names_lack_the_prefix(encoder):
             weights[name.removeprefix("distilbert.")] = weights.pop(name)
 
     change_weights(encoder, strip)
-    found = checkpoint.read_checkpoint(encoder).weights
-    assert found.keys() == expected.keys()
-    np.testing.assert_array_equal(found[QUERY], expected[QUERY])
+    result = checkpoint.read_checkpoint(encoder).weights
+    assert result.keys() == expected.keys()
+    np.testing.assert_array_equal(result[QUERY], expected[QUERY])
 
 
 @pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16])
 def test_sixteen_bit_weights_become_float32(encoder, kind):
     change_weights(encoder, lambda weights: weights.update({QUERY: np.full((8, 8), 0.5, kind)}))
-    found = checkpoint.read_checkpoint(encoder).weights[QUERY]
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, 0.5)
+    result = checkpoint.read_checkpoint(encoder).weights[QUERY]
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, 0.5)
 
 
 def test_a_missing_configuration_is_named(tmp_path):
-    assert "config.json: no such file" in refusal(tmp_path)
+    assert "config.json: not found" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b""])
@@ -101,7 +101,7 @@ def test_a_configuration_that_is_no_object_is_named(encoder):
 
 def test_a_bert_is_refused_with_the_way_out(tmp_path):
     message = refusal(make_bert(tmp_path / "bert"))
-    assert "model_type is 'bert', not 'distilbert'" in message
+    assert "model_type is 'bert'; it must be 'distilbert'" in message
     assert "classifier encoder import" in message
 
 
@@ -109,7 +109,7 @@ def test_a_missing_size_is_named(encoder):
     config = json.loads((encoder / "config.json").read_text())
     del config["n_heads"]
     (encoder / "config.json").write_text(json.dumps(config))
-    assert "config.json has no 'n_heads'" in refusal(encoder)
+    assert "config.json: 'n_heads' not found" in refusal(encoder)
 
 
 def test_another_activation_is_refused(encoder):
@@ -125,41 +125,41 @@ def test_a_size_that_is_no_positive_number_is_refused(encoder, size):
 
 def test_heads_that_do_not_divide_the_width_are_refused(encoder):
     change_config(encoder, n_heads=3)
-    assert "dim 8 cannot be split among 3 heads" in refusal(encoder)
+    assert "dim 8 must be divisible by n_heads 3" in refusal(encoder)
 
 
 def test_missing_weights_are_named(encoder):
     (encoder / "model.safetensors").unlink()
-    assert "model.safetensors: no such file" in refusal(encoder)
+    assert "model.safetensors: not found" in refusal(encoder)
 
 
 def test_a_missing_tensor_is_named(encoder):
     change_weights(encoder, lambda weights: weights.pop(QUERY))
-    assert f"tensor {QUERY!r} is missing" in refusal(encoder)
+    assert f"tensor {QUERY!r} not found" in refusal(encoder)
 
 
 def test_a_missing_head_is_named(encoder):
-    assert "tensor 'pre_classifier.weight' is missing" in refusal(encoder, categories=3)
+    assert "tensor 'pre_classifier.weight' not found" in refusal(encoder, categories=3)
 
 
 def test_a_tensor_of_another_shape_is_named(encoder):
     change_config(encoder, dim=4)
     message = refusal(encoder)
-    assert "word_embeddings.weight' has shape (17, 8), config.json says (17, 4)" in message
+    assert "word_embeddings.weight' has shape (17, 8); by config.json it must be (17, 4)" in message
 
 
 def test_a_head_for_another_number_of_categories_is_named(tmp_path):
     directory = make_artefact(tmp_path / "model").directory
-    assert "'classifier.weight' has shape (3, 8), config.json says (4, 8)" in refusal(directory, categories=4)
+    assert "'classifier.weight' has shape (3, 8); by config.json it must be (4, 8)" in refusal(directory, categories=4)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -1])
-def test_weights_cut_short_are_refused(encoder, kept):
+def test_truncated_weights_are_refused(encoder, kept):
     path = encoder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    assert "cannot be read as safetensors" in refusal(encoder)
+    assert "cannot read safetensors" in refusal(encoder)
 
 
 def test_a_tokenizer_is_needed_to_copy_one(tmp_path):
-    with pytest.raises(EncoderError, match=r"no tokenizer\.json"):
+    with pytest.raises(EncoderError, match=r"tokenizer\.json not found"):
         checkpoint.copy_tokenizer(tmp_path, tmp_path)

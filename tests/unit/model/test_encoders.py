@@ -1,4 +1,4 @@
-"""A BERT at token type 0 becomes a DistilBERT with the same hidden states, whole or not at all."""
+"""A BERT at token type 0 becomes a DistilBERT with the same hidden states, atomically."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_hidden_states_are_the_berts(tmp_path, bert):
     mask = (torch.arange(32)[None] < torch.tensor([[2], [9], [31], [32]])).long()
     with torch.no_grad():
         expected = theirs(tokens, attention_mask=mask).last_hidden_state
-        found = ours.eval()(tokens, attention_mask=mask).last_hidden_state
+        result = ours.eval()(tokens, attention_mask=mask).last_hidden_state
     assert expected.abs().max() > 0.5
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-5)
 
 
 def test_an_import_can_be_read_with_its_tokenizer(tmp_path, bert):
@@ -57,7 +57,7 @@ def test_an_import_can_be_read_with_its_tokenizer(tmp_path, bert):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["encoder"]
 
 
-def test_names_with_the_bert_prefix_are_known(tmp_path, bert):
+def test_names_may_have_the_bert_prefix(tmp_path, bert):
     encoders.import_bert(bert, tmp_path / "one")
     weights = load_file(bert / "model.safetensors")
     save_file({f"bert.{name}": tensor for name, tensor in weights.items()}, bert / "model.safetensors")
@@ -71,8 +71,8 @@ def test_sixteen_bit_weights_are_added_up_in_float32(tmp_path, bert):
     encoders.import_bert(bert, tmp_path / "encoder")
     name = "embeddings.position_embeddings.weight"
     types = weights["embeddings.token_type_embeddings.weight"].astype(np.float32)
-    found = checkpoint.read_checkpoint(tmp_path / "encoder").weights[f"distilbert.{name}"]
-    np.testing.assert_array_equal(found, weights[name].astype(np.float32) + types[0])
+    result = checkpoint.read_checkpoint(tmp_path / "encoder").weights[f"distilbert.{name}"]
+    np.testing.assert_array_equal(result, weights[name].astype(np.float32) + types[0])
 
 
 def test_another_hash_is_refused(tmp_path, bert):
@@ -88,7 +88,7 @@ def test_an_existing_target_is_left_alone(tmp_path, bert):
 
 def test_a_source_that_is_no_bert_is_refused(tmp_path):
     source = make_encoder(tmp_path / "source")
-    assert "model_type is 'distilbert', not 'bert'" in refusal(source, tmp_path / "encoder")
+    assert "model_type is 'distilbert'; it must be 'bert'" in refusal(source, tmp_path / "encoder")
 
 
 @pytest.mark.parametrize(
@@ -96,19 +96,19 @@ def test_a_source_that_is_no_bert_is_refused(tmp_path):
 )
 def test_a_bert_that_computes_something_else_is_refused(tmp_path, config):
     source = make_bert(tmp_path / "bert", config=config)
-    assert "only a BERT with" in refusal(source, tmp_path / "encoder")
+    assert "for a DistilBERT" in refusal(source, tmp_path / "encoder")
 
 
 def test_a_missing_size_is_named(tmp_path, bert):
     (bert / "config.json").write_text('{"model_type": "bert"}')
-    assert "config.json has no 'vocab_size'" in refusal(bert, tmp_path / "encoder")
+    assert "'vocab_size' not found in config.json" in refusal(bert, tmp_path / "encoder")
 
 
 @pytest.mark.parametrize("kept", [0, 100, -1])
-def test_weights_cut_short_are_refused(tmp_path, bert, kept):
+def test_truncated_weights_are_refused(tmp_path, bert, kept):
     path = bert / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    assert "cannot be read as safetensors" in refusal(bert, tmp_path / "encoder")
+    assert "cannot read safetensors" in refusal(bert, tmp_path / "encoder")
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_a_missing_tensor_is_named(tmp_path, bert, name):
     weights = load_file(bert / "model.safetensors")
     del weights[name]
     save_file(weights, bert / "model.safetensors")
-    assert f"tensor {name!r} is missing" in refusal(bert, tmp_path / "encoder")
+    assert f"tensor {name!r} not found" in refusal(bert, tmp_path / "encoder")
 
 
 def test_a_missing_tokenizer_leaves_nothing_half_written(tmp_path, bert):
     (bert / "tokenizer.json").unlink()
-    assert "no tokenizer.json" in refusal(bert, tmp_path / "encoder")
+    assert "tokenizer.json not found" in refusal(bert, tmp_path / "encoder")
 
 
 def test_a_crash_leaves_nothing_half_written(tmp_path, bert, monkeypatch):
@@ -142,16 +142,16 @@ def test_a_local_directory_is_the_encoder(tmp_path, bert):
 
 @pytest.mark.parametrize("name", ["./nowhere", "/no/such/encoder", "~/nowhere-at-all", "a/b/c"])
 def test_a_missing_directory_is_not_looked_for_on_the_hub(tmp_path, name):
-    with pytest.raises(EncoderError, match="no such directory"):
+    with pytest.raises(EncoderError, match="directory not found"):
         encoders.locate_encoder(name, cache=tmp_path)
 
 
-def test_an_unknown_encoder_is_one_line(tmp_path, monkeypatch):
+def test_an_unknown_encoder_is_reported_in_one_line(tmp_path, monkeypatch):
     def unreachable(*_, **__):
         raise OSError("no network\nfor several reasons")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
     with pytest.raises(
-        EncoderError, match=r"^acme/encoder: neither .* \(no network\); name a directory with --encoder"
+        EncoderError, match=r"^acme/encoder: no local directory, .* \(no network\); name a directory with --encoder"
     ):
         encoders.locate_encoder("acme/encoder", cache=tmp_path)

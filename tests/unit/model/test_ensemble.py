@@ -1,4 +1,4 @@
-"""A network and a linear classifier answer together, each as much as it was right where neither was trained."""
+"""An ensemble weights a network and a linear classifier by their accuracy on articles that neither was trained on."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def accuracy(answers, truth):
 
 
 def test_the_weights_that_were_put_in_are_found():
-    found = ensemble.fit_weights(*two_views(20000))
-    assert (found.network, found.linear) == pytest.approx((1.5, 0.7), rel=0.06)
+    result = ensemble.fit_weights(*two_views(20000))
+    assert (result.network, result.linear) == pytest.approx((1.5, 0.7), rel=0.06)
 
 
-def test_together_they_are_right_more_often_than_either():
+def test_the_ensemble_is_more_accurate_than_either_member():
     probabilities, scores, truth = two_views()
-    found = ensemble.fit_weights(probabilities[:1000], scores[:1000], truth[:1000]).apply(probabilities, scores)
-    assert accuracy(found[1000:], truth[1000:]) > 0.02 + max(
+    result = ensemble.fit_weights(probabilities[:1000], scores[:1000], truth[:1000]).apply(probabilities, scores)
+    assert accuracy(result[1000:], truth[1000:]) > 0.02 + max(
         accuracy(probabilities[1000:], truth[1000:]), accuracy(scores[1000:], truth[1000:])
     )
 
@@ -54,10 +54,10 @@ def test_one_that_is_always_wrong_is_not_turned_round():
 
 def test_answers_are_probabilities_also_where_the_network_excludes_a_category():
     certain = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32)
-    found = EnsembleWeights(1.0, 2.0).apply(certain, np.array([[3.0, -3.0], [-1.0, 1.0]]))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
-    np.testing.assert_array_equal(found.argmax(axis=1), [1, 0])
+    result = EnsembleWeights(1.0, 2.0).apply(certain, np.array([[3.0, -3.0], [-1.0, 1.0]]))
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(result.argmax(axis=1), [1, 0])
 
 
 def test_what_is_not_a_number_stays_so():
@@ -65,7 +65,7 @@ def test_what_is_not_a_number_stays_so():
     assert np.isnan(EnsembleWeights(1.0, 1.0).apply(broken, np.zeros((1, 2)))).any()
 
 
-def test_a_rows_bits_do_not_depend_on_its_neighbours():
+def test_a_rows_bits_do_not_depend_on_other_rows():
     probabilities, scores, _ = two_views(300)
     weights = EnsembleWeights(0.8, 1.1)
     together = weights.apply(probabilities, scores)
@@ -75,14 +75,14 @@ def test_a_rows_bits_do_not_depend_on_its_neighbours():
         np.testing.assert_array_equal(np.concatenate(parts), together)
 
 
-def test_a_blend_that_has_all_of_a_few_articles_right_is_not_made_certain():
+def test_an_ensemble_without_an_error_on_a_few_articles_does_not_become_certain():
     right = np.tile(np.array([[0.9, 0.1], [0.1, 0.9]], dtype=np.float32), (50, 1))
     scores = np.tile(np.array([[1.0, -1.0], [-1.0, 1.0]]), (50, 1))
-    found = ensemble.fit_weights(right, scores, np.tile([0, 1], 50)).apply(right, scores)
-    assert 0.97 < found.max() < 0.9999
+    result = ensemble.fit_weights(right, scores, np.tile([0, 1], 50)).apply(right, scores)
+    assert 0.97 < result.max() < 0.9999
 
 
-def test_another_kind_of_blend_is_refused():
+def test_an_unknown_kind_of_ensemble_is_refused():
     assert ensemble.from_manifest({}) is None
-    with pytest.raises(ArtefactError, match="ensemble with 'trees': another version"):
+    with pytest.raises(ArtefactError, match="ensemble with 'trees': unknown; another version"):
         ensemble.from_manifest({"ensemble": {"with": "trees"}})

@@ -49,7 +49,7 @@ GERMAN = {"do_lower_case": False, "strip_accents": False, "model_max_length": 51
 def strings(count=1000, *, seed=0):
     """Draw strings of one or two scripts, with special tokens among them."""
     generator = np.random.default_rng(seed)
-    found = []
+    result = []
     for _ in range(count):
         ranges = [SCRIPTS[n] for n in generator.integers(0, len(SCRIPTS), 2)] + [(0x20, 0x7F)]
         parts = []
@@ -57,16 +57,16 @@ def strings(count=1000, *, seed=0):
             low, high = ranges[generator.integers(0, 3)]
             word = "".join(chr(c) for c in generator.integers(low, high, generator.integers(1, 7)))
             parts.append(str(generator.choice(LITERALS)) if generator.random() < 0.1 else word)
-        found.append(str(generator.choice(["", " "])).join(parts))
-    return found
+        result.append(str(generator.choice(["", " "])).join(parts))
+    return result
 
 
 def vocabulary():
-    """Return pieces for most characters that occur, with and without accents, whole and inside a word."""
+    """Return pieces for most characters that occur, with and without accents, at the start of and inside a word."""
     characters = sorted({c for text in strings() for c in text if not c.isspace()})
     plain = {p for c in characters for p in unicodedata.normalize("NFD", c.lower())}
-    known = sorted({*plain, *characters} - set("qQ\u4e10\u0439"))
-    return [*known, *(f"##{c}" for c in known)]
+    vocabulary = sorted({*plain, *characters} - set("qQ\u4e10\u0439"))
+    return [*vocabulary, *(f"##{c}" for c in vocabulary)]
 
 
 def write(directory: Path, *, tokenizer_json=True, lowercase=True, **options):
@@ -117,7 +117,7 @@ def ours(directory, texts, max_length):
 def test_a_thousand_strings_of_many_scripts_have_the_ids_that_transformers_gives(tmp_path, options, tokenizer_json):
     source = write(tmp_path / "model", tokenizer_json=tokenizer_json, **options)
     texts = strings()
-    resolved = foreign_tokenizer.resolve(source, tmp_path / "cache")
+    resolved = foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache")
     for max_length in (16, 512):
         expected = theirs(source, texts, max_length)
         assert ours(resolved, texts, max_length) == expected
@@ -128,7 +128,7 @@ def test_a_thousand_strings_of_many_scripts_have_the_ids_that_transformers_gives
 @pytest.mark.parametrize("options", [{}, CASED], ids=str)
 def test_tokenizer_config_decides_where_tokenizer_json_says_otherwise(tmp_path, lowercase, options):
     source = write(tmp_path / "model", lowercase=lowercase, **options)
-    resolved = foreign_tokenizer.resolve(source, tmp_path / "cache")
+    resolved = foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache")
     assert ours(resolved, strings(), 64) == theirs(source, strings(), 64)
 
 
@@ -148,7 +148,7 @@ def test_an_artefact_keeps_the_truncation_side_and_opens_in_transformers_with_th
     source = make_artefact(tmp_path / "model").directory
     path = source / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "truncation_side": "left"}))
-    resolved = foreign_tokenizer.resolve(source, tmp_path / "cache")
+    resolved = foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache")
     target = tmp_path / "artefact"
     target.mkdir()
     checkpoint.copy_tokenizer(resolved, target)
@@ -171,35 +171,35 @@ def test_what_was_written_before_keeps_its_pieces(tmp_path):
 
 def test_it_is_built_once_and_again_when_a_file_changes(tmp_path):
     source = write(tmp_path / "model")
-    first = foreign_tokenizer.resolve(source, tmp_path / "cache")
+    first = foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache")
     written = (first / "tokenizer.json").stat().st_mtime_ns
-    assert foreign_tokenizer.resolve(source, tmp_path / "cache") == first
+    assert foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache") == first
     assert (first / "tokenizer.json").stat().st_mtime_ns == written
     assert (first / "vocab.txt").read_bytes() == (source / "vocab.txt").read_bytes()
     (source / "tokenizer_config.json").write_text(json.dumps(CASED))
-    assert foreign_tokenizer.resolve(source, tmp_path / "cache") != first
+    assert foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache") != first
     assert {path.name for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")} == set()
 
 
-def test_a_tokenizer_that_nobody_can_read_is_refused_in_a_line(tmp_path):
+def test_an_unreadable_tokenizer_is_refused_in_one_line(tmp_path):
     source = write(tmp_path / "model")
     (source / "tokenizer.json").write_text("{")
     with pytest.raises(EncoderError, match="transformers cannot read its tokenizer") as raised:
-        foreign_tokenizer.resolve(source, tmp_path / "cache")
+        foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache")
     assert "\n" not in str(raised.value)
 
 
 def test_code_of_the_models_own_is_not_run(tmp_path):
     source = write(tmp_path / "model", auto_map={"AutoTokenizer": ["tokenization_own.Own", None]})
     (source / "tokenization_own.py").write_text("raise SystemExit('ran')")
-    foreign_tokenizer.resolve(source, tmp_path / "cache")
+    foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache")
 
 
 def test_word_pieces_that_are_not_those_of_transformers_are_refused(tmp_path):
     source = write(tmp_path / "model", **CASED)
     wrong = Tokenization.read(source, 64)  # its tokenizer.json lowers case
-    given = foreign_tokenizer.reference(source, 64)
+    reference = foreign_tokenizer.transformers_tokenizer(source, 64)
     with pytest.raises(EngineDisagreesError, match=r"^tokenizer: \d+ of \d+ texts have other word pieces"):
-        agreement.check_pieces(wrong, given, foreign_tokenizer.PROBES)
-    right = Tokenization.read(foreign_tokenizer.resolve(source, tmp_path / "cache"), 64)
-    agreement.check_pieces(right, given, [*foreign_tokenizer.PROBES, *strings(50)])
+        agreement.check_pieces(wrong, reference, foreign_tokenizer.PROBES)
+    right = Tokenization.read(foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache"), 64)
+    agreement.check_pieces(right, reference, [*foreign_tokenizer.PROBES, *strings(50)])

@@ -1,4 +1,4 @@
-"""A classifier from elsewhere is taken only if it can be ours; otherwise one line says why not."""
+"""A classifier is imported only if it is supported; otherwise one line gives the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.tiny_models import CATEGORIES, make_artefact, make_bert, writ
 
 @pytest.fixture
 def folder(tmp_path):
-    """A classifier as `transformers` would save it: ours, without the manifest."""
+    """Write a classifier as `transformers` would save it: an artefact without the manifest."""
     directory = make_artefact(tmp_path / "model").directory
     (directory / "classifier.json").unlink()
     return directory
@@ -46,9 +46,9 @@ def test_categories_can_be_named_where_the_model_does_not(folder):
     assert read(folder, categories=["x", "y", "z"]).categories == ("x", "y", "z")
 
 
-@pytest.mark.parametrize(("wanted", "taken"), [(None, 64), (16, 16), (600, 64)])
-def test_texts_are_cut_where_the_model_ends_at_the_latest(folder, wanted, taken):
-    assert read(folder, max_length=wanted).max_length == taken
+@pytest.mark.parametrize(("requested", "used"), [(None, 64), (16, 16), (600, 64)])
+def test_texts_are_cut_where_the_model_ends_at_the_latest(folder, requested, used):
+    assert read(folder, max_length=requested).max_length == used
 
 
 NAMELESS = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
@@ -57,23 +57,23 @@ NAMELESS = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"model_type": "roberta"}, "model_type is 'roberta', not 'distilbert'; no other can be imported"),
+        ({"model_type": "roberta"}, "model_type is 'roberta'; it must be 'distilbert' to be imported"),
         (
             {"architectures": ["DistilBertForTokenClassification"]},
-            "architecture 'DistilBertForTokenClassification', not",
+            "architecture is 'DistilBertForTokenClassification'; it must be",
         ),
-        ({"problem_type": "multi_label_classification"}, "a text has to be of one category"),
+        ({"problem_type": "multi_label_classification"}, "a text must have one category"),
         ({"activation": "relu"}, "only the exact 'gelu' is supported"),
-        ({"id2label": NAMELESS}, "no names but LABEL_0 and so on; name them with --categories"),
-        ({"id2label": ...}, "no id2label"),
-        ({"id2label": {"0": "a", "2": "b"}}, "no id2label that names outputs 0, 1"),
-        ({"id2label": {"0": "a"}}, "no id2label"),
+        ({"id2label": NAMELESS}, "only the default names LABEL_0 and so on; name them with --categories"),
+        ({"id2label": ...}, "id2label of config.json must name"),
+        ({"id2label": {"0": "a", "2": "b"}}, "id2label of config.json must name the outputs 0, 1"),
+        ({"id2label": {"0": "a"}}, "id2label of config.json must name"),
         ({"id2label": {"0": "a", "1": "a", "2": "b"}}, "two or more different names"),
         ({"id2label": {"0": "a", "1": "b"}}, "'classifier.weight' has shape"),
-        ({"dim": ...}, "config.json has no 'dim'"),
+        ({"dim": ...}, "config.json: 'dim' not found"),
     ],
 )
-def test_a_model_that_cannot_be_ours_is_refused(folder, changes, reason):
+def test_an_unsupported_model_is_refused(folder, changes, reason):
     configure(folder, **changes)
     with pytest.raises(EncoderError) as raised:
         read(folder)
@@ -87,10 +87,10 @@ def test_a_bert_is_refused(tmp_path):
 
 def test_pickled_weights_are_refused_unopened(folder):
     (folder / "model.safetensors").unlink()
-    with pytest.raises(EncoderError, match=r"model\.safetensors: no such file"):
+    with pytest.raises(EncoderError, match=r"model\.safetensors: not found"):
         read(folder)
     (folder / "pytorch_model.bin").write_bytes(b"anything")
-    with pytest.raises(EncoderError, match=r"pickled \(pytorch_model\.bin\), and unpickling runs what is in the file"):
+    with pytest.raises(EncoderError, match=r"pickled \(pytorch_model\.bin\), and unpickling runs code in the file"):
         read(folder)
 
 
@@ -100,5 +100,5 @@ def test_a_missing_tokenizer_or_another_models_is_refused(folder):
         read(folder)
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").unlink()
-    with pytest.raises(EncoderError, match=r"tokenizer\.json: no such file, and no vocab\.txt either"):
+    with pytest.raises(EncoderError, match=r"tokenizer\.json not found, nor vocab\.txt"):
         read(folder)

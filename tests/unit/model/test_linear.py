@@ -1,4 +1,4 @@
-"""A linear classifier on TF-IDF: what scikit-learn's own pipeline answers, and what its files bring back."""
+"""A linear classifier on TF-IDF predicts what scikit-learn's pipeline predicts, also after it was saved."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def test_its_best_scores_are_what_scikit_learns_pipeline_predicts(categories):
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2), LinearSVC(random_state=0)
     ).fit(texts, truth)
     asked = made_up(3, 200)[0]
-    found = linear.fit_linear(texts, truth)
-    assert [found.categories[best] for best in found.scores(asked).argmax(axis=1)] == list(reference.predict(asked))
+    result = linear.fit_linear(texts, truth)
+    assert [result.categories[best] for best in result.scores(asked).argmax(axis=1)] == list(reference.predict(asked))
     distances = reference.decision_function(asked)
-    np.testing.assert_allclose(found.scores(asked)[:, 1], distances if categories == 2 else distances[:, 1])
+    np.testing.assert_allclose(result.scores(asked)[:, 1], distances if categories == 2 else distances[:, 1])
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_its_best_scores_are_what_scikit_learns_pipeline_predicts(categories):
     [("goal; match; team", "goal - match - team"), ("Goal Match team", "goal match team")],
     ids=["punctuation", "capitals"],
 )
-def test_a_style_is_told_where_the_words_are_the_same(hers, his):
+def test_styles_are_distinguished_if_the_words_are_the_same(hers, his):
     texts, truth = [hers, his] * 20, ["her", "him"] * 20
     by_style, by_words = linear.fit_linear(texts, truth, "style"), linear.fit_linear(texts, truth)
     assert [by_style.categories[best] for best in by_style.scores([hers, his]).argmax(axis=1)] == ["her", "him"]
@@ -60,36 +60,36 @@ def test_a_style_is_told_where_the_words_are_the_same(hers, his):
 @pytest.mark.parametrize("categories", [2, 3])
 def test_its_files_bring_it_back(categories, kind):
     texts, truth = made_up(categories)
-    found = linear.fit_linear([*texts, *["Zürich über Zürich"] * 2], [*truth, *truth[:2]], kind)
-    again = linear.from_files(found.to_files(), found.categories, kind)
-    np.testing.assert_allclose(again.scores(texts), found.scores(texts), atol=1e-6)
+    result = linear.fit_linear([*texts, *["Zürich über Zürich"] * 2], [*truth, *truth[:2]], kind)
+    again = linear.from_files(result.to_files(), result.categories, kind)
+    np.testing.assert_allclose(again.scores(texts), result.scores(texts), atol=1e-6)
     assert again.scores(["zürich"]).tolist() != again.scores([""]).tolist()
-    assert linear.from_files(again.to_files(), found.categories, kind).to_files() == again.to_files()
+    assert linear.from_files(again.to_files(), result.categories, kind).to_files() == again.to_files()
 
 
 @pytest.mark.parametrize("kind", linear.KINDS)
-def test_a_texts_scores_do_not_depend_on_its_neighbours(kind):
+def test_a_texts_scores_do_not_depend_on_other_texts(kind):
     texts, truth = made_up(3, 90)
-    found = linear.fit_linear(texts, truth, kind)
-    together = found.scores(texts)
+    result = linear.fit_linear(texts, truth, kind)
+    together = result.scores(texts)
     for size in (1, 7, 64):
-        parts = [found.scores(texts[start : start + size]) for start in range(0, len(texts), size)]
+        parts = [result.scores(texts[start : start + size]) for start in range(0, len(texts), size)]
         np.testing.assert_array_equal(np.concatenate(parts), together)
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (lambda files: {linear.TERMS_FILE: files[linear.TERMS_FILE]}, "KeyError"),
         (lambda files: {**files, linear.TERMS_FILE: b"[1, "}, "JSONDecodeError"),
         (lambda files: {**files, linear.WEIGHTS_FILE: b"short"}, "SafetensorError"),
-        (lambda files: {**files, linear.TERMS_FILE: json.dumps(["one"]).encode()}, "not of 1 terms"),
+        (lambda files: {**files, linear.TERMS_FILE: json.dumps(["one"]).encode()}, "must have 1 terms"),
     ],
     ids=["no weights", "terms cut short", "weights cut short", "other terms"],
 )
-def test_files_that_are_none_are_named(damage, said):
+def test_files_that_are_none_are_named(damage, message):
     files = linear.fit_linear(*made_up(3)).to_files()
-    with pytest.raises(ArtefactError, match=said):
+    with pytest.raises(ArtefactError, match=message):
         linear.from_files(damage(files), ("business", "sport", "tech"))
 
 
@@ -103,21 +103,21 @@ def test_files_of_another_kind_are_refused():
 def test_a_distorted_text_has_its_frequent_words_its_shape_and_nothing_else():
     text = "The bank's 25 branches -- of Zürich_Nord -- lost $1.5m, the Bank said."
     kept = frozenset({"the", "of", "said"})
-    assert linear.distorted(text, kept) == "The ****'* ## ******** -- of ******_**** -- **** $#.#*, the **** said."
+    assert linear.distort(text, kept) == "The ****'* ## ******** -- of ******_**** -- **** $#.#*, the **** said."
 
 
-def test_what_is_frequent_is_learnt_from_the_texts_and_travels_with_the_files():
+def test_frequent_words_are_counted_in_the_texts_and_saved_with_the_files():
     texts = [f"the the the word{number} and {number}" for number in range(30)]
-    found = linear.fit_linear(texts, ["her", "him"] * 15, "style")
-    assert found.frequent[0] == "the"
-    assert "7" not in found.frequent
-    assert linear.from_files(found.to_files(), ("her", "him"), "style").frequent == found.frequent
+    result = linear.fit_linear(texts, ["her", "him"] * 15, "style")
+    assert result.frequent[0] == "the"
+    assert "7" not in result.frequent
+    assert linear.from_files(result.to_files(), ("her", "him"), "style").frequent == result.frequent
 
 
 def test_a_style_counts_words_and_marks_characters_and_what_is_left_of_a_distorted_text(monkeypatch):
-    monkeypatch.setattr(linear, "_FREQUENT", 1)
-    found = linear.fit_linear(["The Bank; the Fed", "the Fed, the Bank"] * 10, ["her", "him"] * 10, "style")
-    words, characters, distorted = ({*one.get_feature_names_out()} for one in found.vectorizers)
+    monkeypatch.setattr(linear, "_FREQUENT_WORDS", 1)
+    result = linear.fit_linear(["The Bank; the Fed", "the Fed, the Bank"] * 10, ["her", "him"] * 10, "style")
+    words, characters, distorted = ({*one.get_feature_names_out()} for one in result.vectorizers)
     assert {"The", "the", "Bank", ";", "Bank ;"} <= words
     assert "bank" not in words
     assert {"Ba", "k; t"} <= characters
@@ -129,7 +129,7 @@ def test_a_style_counts_words_and_marks_characters_and_what_is_left_of_a_distort
 @pytest.fixture
 def sparse(monkeypatch):
     """Train as where the coefficients are too many for a dense array."""
-    monkeypatch.setattr(linear, "DENSE", 0)
+    monkeypatch.setattr(linear, "MAX_DENSE_COEFFICIENTS", 0)
 
 
 @pytest.mark.parametrize("kind", linear.KINDS)
@@ -137,60 +137,60 @@ def sparse(monkeypatch):
 def test_one_category_after_the_other_gives_the_same_answers(monkeypatch, kind):
     texts, truth = made_up(3, 300)
     asked = made_up(3, 400)[0][300:]
-    found = linear.fit_linear(texts, truth, kind)
-    monkeypatch.setattr(linear, "DENSE", 64_000_000)
+    result = linear.fit_linear(texts, truth, kind)
+    monkeypatch.setattr(linear, "MAX_DENSE_COEFFICIENTS", 64_000_000)
     together = linear.fit_linear(texts, truth, kind)
-    assert found.coefficients.dtype == np.float32
-    assert found.predict(asked) == together.predict(asked)
+    assert result.coefficients.dtype == np.float32
+    assert result.predict(asked) == together.predict(asked)
     bound = (
-        linear.PRUNED * len(found.vectorizers) ** 0.5 + 0.01
+        linear.MAX_SCORE_CHANGE * len(result.vectorizers) ** 0.5 + 0.01
     )  # of what is dropped, and of the solver's own tolerance
-    assert np.abs(found.scores(asked) - together.scores(asked)).max() < bound
+    assert np.abs(result.scores(asked) - together.scores(asked)).max() < bound
 
 
 @pytest.mark.usefixtures("sparse")
 def test_what_is_sparse_is_written_so_and_read_back_to_the_same_bits(monkeypatch):
     texts, truth = made_up(3, 90)
     texts = [f"{text} {name}{number % 9}" for number, (text, name) in enumerate(zip(texts, truth, strict=True))]
-    monkeypatch.setattr(linear, "PRUNED", 2.0)
-    found = linear.fit_linear(texts, truth)
-    files = found.to_files()
+    monkeypatch.setattr(linear, "MAX_SCORE_CHANGE", 2.0)
+    result = linear.fit_linear(texts, truth)
+    files = result.to_files()
     assert {"data", "indices", "indptr"} <= load(files[linear.WEIGHTS_FILE]).keys()
-    again = linear.from_files(files, found.categories)
-    np.testing.assert_array_equal(again.scores(texts), found.scores(texts))
+    again = linear.from_files(files, result.categories)
+    np.testing.assert_array_equal(again.scores(texts), result.scores(texts))
     assert again.to_files() == files
-    monkeypatch.setattr(linear, "DENSE", 64_000_000)
-    dense = linear.from_files(files, found.categories)
+    monkeypatch.setattr(linear, "MAX_DENSE_COEFFICIENTS", 64_000_000)
+    dense = linear.from_files(files, result.categories)
     assert isinstance(dense.coefficients, np.ndarray)
-    np.testing.assert_array_equal(dense.scores(texts), found.scores(texts))
-    for damage in ({"indptr": np.arange(3)}, {"indices": np.full(found.coefficients.nnz, 7, dtype=np.int32)}):
+    np.testing.assert_array_equal(dense.scores(texts), result.scores(texts))
+    for damage in ({"indptr": np.arange(3)}, {"indices": np.full(result.coefficients.nnz, 7, dtype=np.int32)}):
         weights = {**load(files[linear.WEIGHTS_FILE]), **damage}
         with pytest.raises(ArtefactError, match="not a linear classifier"):
-            linear.from_files({**files, linear.WEIGHTS_FILE: save(weights)}, found.categories)
+            linear.from_files({**files, linear.WEIGHTS_FILE: save(weights)}, result.categories)
 
 
 @pytest.mark.parametrize("kind", linear.KINDS)
 def test_with_very_many_categories_the_most_frequent_terms_count(monkeypatch, kind):
     texts, truth = made_up(3, 90)
     everything = linear.fit_linear(texts, truth, kind)
-    monkeypatch.setattr(linear, "LARGEST", 3 * 3 * 15)
-    found = linear.fit_linear(texts, truth, kind)
-    assert found.coefficients.shape[0] == 45
+    monkeypatch.setattr(linear, "MAX_COEFFICIENTS", 3 * 3 * 15)
+    result = linear.fit_linear(texts, truth, kind)
+    assert result.coefficients.shape[0] == 45
     assert everything.coefficients.shape[0] > 45
-    assert linear.from_files(found.to_files(), found.categories, kind).to_files() == found.to_files()
+    assert linear.from_files(result.to_files(), result.categories, kind).to_files() == result.to_files()
 
 
 def test_the_files_of_before_are_dense_and_still_are_where_few_coefficients_are_zero():
-    found = linear.fit_linear(*made_up(3))
-    weights = load(found.to_files()[linear.WEIGHTS_FILE])
-    assert weights["coefficients"].shape == found.coefficients.shape
+    result = linear.fit_linear(*made_up(3))
+    weights = load(result.to_files()[linear.WEIGHTS_FILE])
+    assert weights["coefficients"].shape == result.coefficients.shape
 
 
 def test_texts_are_counted_some_at_a_time_to_the_same_bits(monkeypatch):
     texts, truth = made_up(3, 90)
-    found = linear.fit_linear(texts, truth)
-    together = found.scores(texts)
-    monkeypatch.setattr(linear, "_CHARACTERS", 2_000)
-    np.testing.assert_array_equal(found.scores(iter(texts)), together)
-    assert found.predict(texts) == [found.categories[column] for column in together.argmax(axis=1)]
-    assert found.scores([]).shape == (0, 3)
+    result = linear.fit_linear(texts, truth)
+    together = result.scores(texts)
+    monkeypatch.setattr(linear, "_SLICE_CHARACTERS", 2_000)
+    np.testing.assert_array_equal(result.scores(iter(texts)), together)
+    assert result.predict(texts) == [result.categories[column] for column in together.argmax(axis=1)]
+    assert result.scores([]).shape == (0, 3)

@@ -41,14 +41,14 @@ def test_chunks_begin_a_stride_apart_and_cover_the_text_up_to_the_last_one(
     chunking = Chunking(max_length - 2 - overlap, most)
     tokenization = Tokenization.read(tokenizer, max_length, chunking)
     texts = [" ".join(str(number) for number in range(length)) for length in lengths]
-    found = tokenization.chunks(texts)
-    assert len(found.pieces) == len(found.owners)
-    assert found.weights.tolist() == [len(ids) for ids in found.pieces]
-    rows = [ids.tolist() for ids in found.pieces]
+    result = tokenization.chunks(texts)
+    assert len(result.pieces) == len(result.owners)
+    assert result.weights.tolist() == [len(ids) for ids in result.pieces]
+    rows = [ids.tolist() for ids in result.pieces]
     if texts:
         assert rows[0] == tokenization.pieces(texts)[0].tolist()
     for article, length in enumerate(lengths):
-        mine = [ids for ids, owner in zip(rows, found.owners, strict=True) if owner == article]
+        mine = [ids for ids, owner in zip(rows, result.owners, strict=True) if owner == article]
         assert 1 <= len(mine) <= most
         assert all(len(ids) <= max_length and ids[0] == 2 and ids[-1] == 3 for ids in mine)
         words = [[piece - 5 for piece in ids[1:-1]] for ids in mine]
@@ -97,16 +97,6 @@ def test_a_probability_that_was_rounded_to_nothing_is_small_and_what_is_no_numbe
 def test_no_articles_have_no_probabilities():
     empty = np.empty((0, 3), dtype=np.float32)
     assert text_chunking.pool(empty, np.empty(0, dtype=np.int64), np.empty(0)).shape == (0, 3)
-
-
-def test_a_model_of_before_pools_as_it_did_then(tokenizer):
-    said = {"long_articles": {"mode": "chunk", "stride": 6, "most": 4, "pooling": "mean logit"}}
-    chunking = text_chunking.from_manifest(said)
-    assert chunking is not None
-    assert {"long_articles": text_chunking.to_manifest(chunking)} == said
-    chunks = Tokenization.read(tokenizer, 8, chunking).chunks(["0 1 2 3 4 5 6 7", "8"])
-    assert [len(ids) for ids in chunks.pieces] == [8, 4, 3]
-    assert chunks.weights.tolist() == [1, 1, 1]
 
 
 def test_a_chunk_counts_by_its_length_in_training_too():

@@ -1,4 +1,4 @@
-"""Texts are tokenised in bounded slices, and of a long one the beginning alone, to the ids of the whole."""
+"""Texts are tokenized in bounded slices, and only the beginning of a long text, with the ids of the complete text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def directory(tmp_path_factory):
     return directory
 
 
-def whole(tokenization):
+def uncut_tokenization(tokenization):
     """The same tokenizer, which is given all of each text."""
     return replace(tokenization, margin=None)
 
@@ -50,8 +50,8 @@ def rows(pieces):
 @pytest.fixture
 def short_beginnings(monkeypatch):
     """Let a text be cut after so few characters that it has to be tried again."""
-    monkeypatch.setattr(tokenizing, "_CHARACTERS", 1)
-    monkeypatch.setattr(tokenizing, "SLICE", 700)
+    monkeypatch.setattr(tokenizing, "_CHARACTERS_PER_PIECE", 1)
+    monkeypatch.setattr(tokenizing, "SLICE_CHARACTERS", 700)
 
 
 @given(texts=st.lists(ODD, max_size=4), length=st.integers(8, 20))
@@ -59,17 +59,17 @@ def short_beginnings(monkeypatch):
 @example(texts=["\u200b" * 3_000 + "team goal"], length=8)
 @example(texts=["中文" * 2_000, "!" * 900, "a\u0301" * 900], length=20)
 @pytest.mark.usefixtures("short_beginnings")
-def test_the_beginning_of_a_text_gives_the_ids_of_the_whole(directory, texts, length):
+def test_the_beginning_of_a_text_gives_the_ids_of_the_complete_text(directory, texts, length):
     tokenization = Tokenization.read(directory, length)
-    assert rows(tokenization.pieces(texts)) == rows(whole(tokenization).pieces(texts))
+    assert rows(tokenization.pieces(texts)) == rows(uncut_tokenization(tokenization).pieces(texts))
 
 
 @given(texts=st.lists(ODD, max_size=4), overlap=st.integers(0, 5), most=st.integers(1, 6))
 @example(texts=["a " * 3_000], overlap=2, most=3)
 @pytest.mark.usefixtures("short_beginnings")
-def test_it_gives_the_chunks_of_the_whole_too(directory, texts, overlap, most):
+def test_the_beginning_of_a_text_gives_the_chunks_of_the_complete_text(directory, texts, overlap, most):
     tokenization = Tokenization.read(directory, 12, Chunking(10 - overlap, most))
-    cut, uncut = tokenization.chunks(texts), whole(tokenization).chunks(texts)
+    cut, uncut = tokenization.chunks(texts), uncut_tokenization(tokenization).chunks(texts)
     assert rows(cut.pieces) == rows(uncut.pieces)
     assert cut.owners.tolist() == uncut.owners.tolist()
     assert cut.weights.tolist() == uncut.weights.tolist()
@@ -84,10 +84,10 @@ def test_so_do_cased_tokenizers_and_those_that_keep_accents(tmp_path_factory, di
     tokenizer.enable_truncation(10)
     tokenization = Tokenization(tokenizer, 10, margin=tokenizing._margin(tokenizer))
     assert tokenization.margin is not None
-    assert rows(tokenization.pieces(texts)) == rows(whole(tokenization).pieces(texts))
+    assert rows(tokenization.pieces(texts)) == rows(uncut_tokenization(tokenization).pieces(texts))
 
 
-def test_a_tokenizer_that_is_not_known_to_look_at_words_alone_is_given_whole_texts(directory):
+def test_an_unknown_tokenizer_receives_complete_texts(directory):
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     tokenizer.enable_truncation(10, direction="left")
     assert tokenizing._margin(tokenizer) is None
@@ -112,7 +112,7 @@ class Counting:
         return getattr(self.tokenizer, name)
 
 
-def test_texts_are_tokenised_in_slices_of_bounded_size_into_four_bytes_a_piece(directory):
+def test_texts_are_tokenized_in_slices_of_bounded_size_into_four_bytes_a_piece(directory):
     read = Tokenization.read(directory, 16)
     tokenizer = Counting(read.tokenizer)
     tokenization = replace(read, tokenizer=tokenizer)
@@ -124,16 +124,16 @@ def test_texts_are_tokenised_in_slices_of_bounded_size_into_four_bytes_a_piece(d
             taken += 1
             yield "team goal " * 100_000
 
-    slices = tokenization.slices(texts())
+    slices = tokenization.iter_chunks(texts())
     first = next(slices)
     assert taken <= 3, "texts are read as they are needed"
-    assert max(tokenizer.given) < 10_000, "of each text the beginning alone"
-    rest = list(slices)
+    assert max(tokenizer.given) < 10_000, "only the beginning of each text"
+    others = list(slices)
     assert first.pieces.ids.dtype == np.int32
-    assert sum(len(some.pieces) for some in (first, *rest)) == 50
+    assert sum(len(part.pieces) for part in (first, *others)) == 50
     short = ["team goal " * 20] * 50_000
     tokenizer.given.clear()
-    found = tokenization.chunks(short)
-    assert max(tokenizer.given) <= tokenizing.SLICE
-    assert found.owners.tolist() == list(range(50_000))
-    assert found.pieces.ids.nbytes == 4 * 16 * 50_000
+    result = tokenization.chunks(short)
+    assert max(tokenizer.given) <= tokenizing.SLICE_CHARACTERS
+    assert result.owners.tolist() == list(range(50_000))
+    assert result.pieces.ids.nbytes == 4 * 16 * 50_000

@@ -24,24 +24,26 @@ def head(artefact):
 
 
 def test_the_same_categories_keep_every_weight(artefact, head):
-    found = warm_start.checkpoint(artefact, ("business", "sport", "tech"), seed=0).weights
-    assert found.keys() == head.keys()
-    assert all((found[name] == head[name]).all() for name in head)
+    result = warm_start.initial_checkpoint(artefact, ("business", "sport", "tech"), seed=0).weights
+    assert result.keys() == head.keys()
+    assert all((result[name] == head[name]).all() for name in head)
 
 
 def test_rows_follow_their_categories_and_new_ones_begin_small(artefact, head, caplog):
     caplog.set_level(logging.INFO)
-    found = warm_start.checkpoint(artefact, ("art", "business", "tech"), seed=0).weights
-    np.testing.assert_array_equal(found[KERNEL][1:], head[KERNEL][[0, 2]])
-    np.testing.assert_array_equal(found[BIAS], [0.0, *head[BIAS][[0, 2]]])
-    assert 0 < np.abs(found[KERNEL][0]).max() < 0.1
-    assert found[KERNEL].dtype == np.float32
-    assert all((found[name] == head[name]).all() for name in head if name not in {KERNEL, BIAS})
-    assert "2 of 3 categories known; new: ['art']; gone: ['sport']" in caplog.text
+    result = warm_start.initial_checkpoint(artefact, ("art", "business", "tech"), seed=0).weights
+    np.testing.assert_array_equal(result[KERNEL][1:], head[KERNEL][[0, 2]])
+    np.testing.assert_array_equal(result[BIAS], [0.0, *head[BIAS][[0, 2]]])
+    assert 0 < np.abs(result[KERNEL][0]).max() < 0.1
+    assert result[KERNEL].dtype == np.float32
+    assert all((result[name] == head[name]).all() for name in head if name not in {KERNEL, BIAS})
+    assert "2 of 3 categories; new: ['art']; left out: ['sport']" in caplog.text
 
 
 def test_new_rows_depend_on_the_seed_alone(artefact):
     categories = ("art", "sport")
-    once, again, other = (warm_start.checkpoint(artefact, categories, seed=seed).weights[KERNEL] for seed in (1, 1, 2))
+    once, again, other = (
+        warm_start.initial_checkpoint(artefact, categories, seed=seed).weights[KERNEL] for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(once, again)
     assert (once[0] != other[0]).all()

@@ -63,7 +63,7 @@ def test_frozen_layers_keep_their_weights_bit_by_bit(fitted):
 
 
 def test_more_frozen_layers_than_the_encoder_has_are_refused(fitted):
-    with pytest.raises(SettingsError, match="frozen layers 3: the encoder has 2"):
+    with pytest.raises(SettingsError, match="frozen layers 3: must be at most 2"):
         fitted(replace(PLAIN, frozen_layers=3))
 
 

@@ -1,8 +1,7 @@
 """AdamW with one kernel a variable, for TensorFlow on a CPU.
 
-Keras' goes over gradient, moments and weights an operation at a time, which no cache holds of an encoder: some twenty
-passes through memory at every step, and five thousand operations to trace before the first. TensorFlow has one kernel
-for what Adam does to a variable.
+Keras' AdamW passes over gradient, moments and weights once an operation, some twenty times a step, and an encoder's do
+not fit into the cache. TensorFlow has one kernel for Adam's update of a variable.
 """
 
 from __future__ import annotations
@@ -13,18 +12,19 @@ from typing import Any
 import keras  # noqa: TID253  # one of the modules that do
 
 
-def adamw(rates: Mapping[str, float]) -> Any:
-    """Return the class of an AdamW whose learning rate for a variable, and so its decay, is times `rates[path]`.
+def fused_adamw(rates: Mapping[str, float]) -> Any:
+    """Return a class of AdamW that multiplies a variable's learning rate, and so its decay, by `rates[path]`.
 
-    It needs a `global_clipnorm`. Its steps and its own variables are those of Keras' AdamW but for rounding.
+    It requires a `global_clipnorm`. Its steps and its variables equal those of Keras' AdamW up to rounding.
     """
 
-    class Fused(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras has no types
+    class TensorFlowAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras has no types
         def _clip_gradients(self, grads: Sequence[Any]) -> Any:
             import tensorflow as tf
 
-            # an embedding's gradient comes as its words' rows: those of one word are added up before they are measured
-            return tf.clip_by_global_norm([tf.convert_to_tensor(one) for one in grads], self.global_clipnorm)[0]
+            # an embedding's gradient consists of rows; the rows of one word are added before the norm is computed
+            dense = [tf.convert_to_tensor(gradient) for gradient in grads]
+            return tf.clip_by_global_norm(dense, self.global_clipnorm)[0]
 
         def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
             decay = self.learning_rate * self.weight_decay
@@ -36,7 +36,7 @@ def adamw(rates: Mapping[str, float]) -> Any:
             import tensorflow as tf
 
             step = tf.cast(keras.ops.convert_to_tensor(self.iterations), tf.float32) + 1
-            of_all = {
+            shared = {
                 "beta1_power": tf.pow(self.beta_1, step), "beta1": self.beta_1,
                 "beta2_power": tf.pow(self.beta_2, step), "beta2": self.beta_2,
                 "epsilon": self.epsilon,
@@ -46,7 +46,7 @@ def adamw(rates: Mapping[str, float]) -> Any:
                 m, v = self._momentums[index], self._velocities[index]
                 tf.raw_ops.ResourceApplyAdam(
                     var=variable.value.handle, m=m.value.handle, v=v.value.handle,
-                    lr=learning_rate * rates[variable.path], grad=gradient, **of_all,
+                    lr=learning_rate * rates[variable.path], grad=gradient, **shared,
                 )  # fmt: skip
 
-    return Fused
+    return TensorFlowAdamW

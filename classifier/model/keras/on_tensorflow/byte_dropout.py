@@ -1,8 +1,7 @@
-"""Dropout that draws a byte a number, a quarter of the random bits that Keras' draws, for TensorFlow on a CPU.
+"""Dropout that draws one random byte a number, a quarter of the bits that Keras draws, for TensorFlow on a CPU.
 
-There, random numbers are most of what dropout costs, and dropout a quarter of a step in bfloat16. A byte
-gives the rate in steps of 1/256: 26/256 = 0.1016 for 0.1. What is kept is scaled up by just that, so that the
-mean stays exact. (Keras' own compares in the input's format: in bfloat16 it drops 0.1017 and scales for 0.1.)
+Random numbers are most of dropout's cost on a CPU. A byte allows rates in steps of 1/256: 26/256 = 0.1016 for 0.1. The
+kept numbers are scaled by exactly that rate, so the mean is exact.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ LEVELS = 256
 
 
 class ByteDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has no types
-    """Keras' layer with another source of random numbers; its seeds advance in the same way."""
+    """Keras' layer with another source of random numbers. Its seeds advance in the same way."""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Drop a share of the inputs while training, and scale up the others."""
+        """Drop a share of the inputs in training, and scale the others."""
         if not training or not dropped_levels(self.rate) or self.noise_shape is not None:
             return super().call(inputs, training=training)
         import tensorflow as tf
@@ -28,18 +27,18 @@ class ByteDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras has no t
 
 
 def dropped_levels(rate: float) -> int:
-    """Return which share of the bytes is dropped, in 1/256; 0 where bytes cannot tell."""
+    """Return the share of bytes that are dropped, in 1/256; 0 if bytes cannot express the rate."""
     dropped = round(LEVELS * rate)
     return dropped if 0 < dropped < LEVELS else 0
 
 
 def kept_scale(rate: float) -> float:
-    """Return by how much what is kept is scaled up."""
+    """Return the factor of the numbers that are kept."""
     return LEVELS / (LEVELS - dropped_levels(rate))
 
 
 def kept(shape: Any, rate: float, seed: Any) -> Any:
-    """Return which numbers of this shape are kept, as the seed decides."""
+    """Return a mask of this shape of the numbers that are kept, determined by the seed."""
     import tensorflow as tf
 
     drawn = _random_bytes(tf.reduce_prod(shape), seed)
@@ -47,7 +46,7 @@ def kept(shape: Any, rate: float, seed: Any) -> Any:
 
 
 def _random_bytes(count: Any, seed: Any) -> Any:
-    """Return so many uniform bytes, shape (count,), that the seed alone decides."""
+    """Return uniform random bytes, shape (count,), determined by the seed."""
     import tensorflow as tf
 
     words = tf.random.stateless_uniform(
@@ -56,8 +55,8 @@ def _random_bytes(count: Any, seed: Any) -> Any:
     return tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:count]
 
 
-def use(model: Any) -> None:
-    """Let every dropout of the model draw bytes."""
+def replace_dropout(model: Any) -> None:
+    """Replace every dropout layer of the model."""
     for layer in model._flatten_layers():  # noqa: SLF001 - the attention's are not among `layers`
         if type(layer) is keras.layers.Dropout:
             layer.__class__ = ByteDropout

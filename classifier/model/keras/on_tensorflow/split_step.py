@@ -1,9 +1,9 @@
-"""A training step in two halves that are computed side by side, for TensorFlow on a CPU of two cores or more.
+"""A training step in two halves that are computed in parallel, for TensorFlow on a CPU with two cores or more.
 
-Within an operation TensorFlow shares the work out among threads, and waits for all of them before the next one: in an
-encoder of a few million weights most operations are too small for that. Two halves of the batch are a graph of two
-branches, neither of which waits for the other until the loss. The loss is the batch's, so a gradient differs by
-rounding alone, and by the random numbers of dropout.
+TensorFlow divides each operation among threads and waits for all of them before the next operation. In an encoder of a
+few million weights, most operations are too small for that. The two halves of a batch are two branches of a graph that
+do not wait for each other before the loss. The loss is that of the batch, so gradients differ only by rounding and by
+the random numbers of dropout.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from classifier.model.hardware import available_cores
 
 
 class SplitStep(keras_hub.models.DistilBertTextClassifier):  # type: ignore[misc]  # it has no types
-    """The classifier, whose calls in training are two."""
+    """The classifier, which computes a training batch in two halves."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Return the logits of a batch, shape (articles, categories)."""
@@ -30,7 +30,7 @@ class SplitStep(keras_hub.models.DistilBertTextClassifier):  # type: ignore[misc
         return tf.concat([super(SplitStep, self).call(rows, training=True) for rows in (first, second)], axis=0)
 
 
-def use(model: Any) -> None:
-    """Let the model compute its training steps in halves where there are two cores for them."""
+def split_training_steps(model: Any) -> None:
+    """Make the model compute its training steps in halves, if there are two cores."""
     if available_cores() > 1:
         model.__class__ = SplitStep

@@ -1,7 +1,7 @@
-"""One graph of TensorFlow's for batches of all shapes.
+"""One TensorFlow graph for batches of all shapes.
 
-Keras traces a step anew for the first shape, for the first other width and for the first other number of rows, and
-each trace of a DistilBERT takes as long as some dozens of steps on two cores.
+Keras traces a step again for the first other width, and for the first other number of rows. Each trace of a DistilBERT
+takes as long as dozens of steps on two cores.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 
-def steps(model: Any) -> None:
-    """Give a model with its optimiser the function that Keras would make to fit it, traced for all shapes at once."""
+def trace_training(model: Any) -> None:
+    """Set the training function of a model with its optimizer, traced once for all shapes."""
     import tensorflow as tf
 
     model.optimizer.build(model.trainable_variables)
     batch = (_inputs(), tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32))
-    model.train_function = _of_first(model, model.train_step, batch)
+    model.train_function = _on_first_batch(model, model.train_step, batch)
 
 
-def answers(model: Any) -> None:
-    """Give a model the function that Keras would make to ask it, traced for all shapes at once."""
-    model.predict_function = _of_first(model, model.predict_step, (_inputs(),))
+def trace_prediction(model: Any) -> None:
+    """Set the prediction function of a model, traced once for all shapes."""
+    model.predict_function = _on_first_batch(model, model.predict_step, (_inputs(),))
 
 
 def _inputs() -> dict[str, Any]:
@@ -31,8 +31,8 @@ def _inputs() -> dict[str, Any]:
     return {"token_ids": ids, "padding_mask": ids}
 
 
-def _of_first(model: Any, step: Callable[[Any], Any], signature: Any) -> Callable[[Iterator[Any]], Any]:
-    """Return a function of an iterator of one batch, as Keras' own are."""
+def _on_first_batch(model: Any, step: Callable[[Any], Any], signature: Any) -> Callable[[Iterator[Any]], Any]:
+    """Return a function of an iterator with one batch, as Keras expects it."""
     import tensorflow as tf
 
     traced = tf.function(step, input_signature=[signature], autograph=False)

@@ -1,4 +1,4 @@
-"""What is PyTorch's own: the network in its own functions, recorded for a GPU, and its AdamW.
+"""The network in PyTorch's own functions, recorded as CUDA graphs on a GPU, and a fused AdamW.
 
-Imported where Keras' backend is `torch` alone.
+It is imported only if Keras' backend is `torch`.
 """

@@ -1,7 +1,7 @@
 """AdamW with one kernel for many variables.
 
-Keras' goes over gradient, moments and weights an operation at a time, and clips and decays them a variable at a time:
-some five hundred calls at every step, and a GPU that waits for them.
+Keras' AdamW passes over gradient, moments and weights once an operation, and clips and decays one variable at a time.
+That is some five hundred calls a step, which a GPU waits for.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import torch
 from torch.optim.adamw import adamw as update
 
 
-def adamw(rates: Mapping[str, float]) -> Any:
-    """Return the class of an AdamW whose learning rate for a variable, and so its decay, is times `rates[path]`.
+def fused_adamw(rates: Mapping[str, float]) -> Any:
+    """Return a class of AdamW that multiplies a variable's learning rate, and so its decay, by `rates[path]`.
 
-    It needs a `global_clipnorm`. Its steps and its own variables are those of Keras' AdamW but for rounding, and for
-    epsilon, which PyTorch adds to the second moment's root once that is corrected for its bias, and Keras before.
+    It requires a `global_clipnorm`. Its steps and its variables equal those of Keras' AdamW up to rounding and epsilon:
+    PyTorch adds epsilon to the second moment's root after the bias correction, and Keras before.
     """
 
-    class Fused(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras has no types
+    class TorchAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras has no types
         def _clip_gradients(self, grads: Sequence[Any]) -> Any:
-            return grads  # in the update
+            return grads  # they are clipped in the update
 
         def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
-            """Leave it to the update."""
+            """Do nothing: the update applies the decay."""
 
         def _backend_update_step(self, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
-            # PyTorch divides gradients by a scale, for those who have scaled their loss up
+            # PyTorch divides gradients by a scale, which is meant for a scaled loss, and clips them here
             scale = (torch.nn.utils.get_total_norm(grads) / self.global_clipnorm).clamp(min=1.0)
             done = keras.ops.convert_to_tensor(self.iterations).float()
-            for (rate, decay), members in self._alike(grads, variables).items():
+            for (rate, decay), members in self._groups(grads, variables).items():
                 weights, gradients, first, second = (list(column) for column in zip(*members, strict=True))
                 update(
                     weights, gradients, first, second, [], list(done.repeat(len(members)).unbind()),
@@ -41,8 +41,8 @@ def adamw(rates: Mapping[str, float]) -> Any:
                     amsgrad=False, maximize=False, fused=True, grad_scale=scale,
                 )  # fmt: skip
 
-        def _alike(self, grads: Sequence[Any], variables: Sequence[Any]) -> dict[Any, list[tuple[Any, ...]]]:
-            """Return weights, gradients and both moments of the variables, by their rate and weight decay."""
+        def _groups(self, grads: Sequence[Any], variables: Sequence[Any]) -> dict[Any, list[tuple[Any, ...]]]:
+            """Return the variables' weights, gradients and moments, grouped by rate and weight decay."""
             groups = defaultdict(list)
             for gradient, variable in zip(grads, variables, strict=True):
                 index = self._get_variable_index(variable)
@@ -51,4 +51,4 @@ def adamw(rates: Mapping[str, float]) -> Any:
                 groups[rates[variable.path], decay].append((variable.value, gradient, *moments))
             return groups
 
-    return Fused
+    return TorchAdamW

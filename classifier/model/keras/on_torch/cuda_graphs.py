@@ -1,9 +1,7 @@
-"""A function of PyTorch's, recorded on a GPU for each shape of its inputs, and replayed.
+"""A PyTorch function that is recorded on a GPU for each shape of its inputs, and replayed.
 
-A DistilBERT's step is some hundreds of kernels, and a GPU is done with most of them before Python has asked for the
-next one. A recording (a CUDA graph) is asked for as a whole: on an H200 the loss and gradients of 16 articles of 128
-word pieces take 4 ms so, and to record them, which computes them once and goes through them once more, a tenth of a
-second.
+A DistilBERT's step has some hundreds of kernels, and a GPU finishes most of them before Python has launched the next.
+A recording (a CUDA graph) is launched as a whole.
 """
 
 from __future__ import annotations
@@ -18,11 +16,11 @@ from torch import Tensor
 Function = Callable[..., Sequence[Tensor]]
 
 
-class Replayed:
-    """Calls `function` with tensors of the arrays that it is given; on a GPU by replaying it.
+class ReplayedFunction:
+    """Calls a function with tensors of the given arrays; on a GPU, it replays a recording.
 
-    What it returns lasts until the next call. Whatever the function reads besides, as weights, has to stay where it is
-    in memory.
+    The returned tensors are valid until the next call. Other tensors that the function reads, such as weights, must
+    keep their addresses.
     """
 
     def __init__(self, function: Function) -> None:
@@ -30,47 +28,47 @@ class Replayed:
         self._recorded: dict[tuple[tuple[int, ...], ...], _Recording] = {}
 
     def __call__(self, *arrays: NDArray[Any], seed: int | None = None) -> Sequence[Tensor]:
-        """Return the function's tensors for arrays of whole numbers or float32; what it draws comes from the seed."""
+        """Return the function's tensors for arrays of integers or float32; `seed` determines its random numbers."""
         inputs = [_tensor(array) for array in arrays]
         call = self._recording(inputs) if torch.cuda.is_available() else self._function
         if seed is not None:
-            torch.manual_seed(seed)  # after the recording, which draws too
+            torch.manual_seed(seed)  # after the recording, which draws random numbers too
         return call(*inputs)
 
     def _recording(self, inputs: Sequence[Tensor]) -> _Recording:
-        shapes = tuple(tuple(one.shape) for one in inputs)
+        shapes = tuple(tuple(tensor.shape) for tensor in inputs)
         if shapes not in self._recorded:
-            pool = next((known.pool for known in self._recorded.values()), None)
+            pool = next((recording.pool for recording in self._recorded.values()), None)
             self._recorded[shapes] = _Recording(self._function, inputs, pool)
         return self._recorded[shapes]
 
 
 class _Recording:
-    """The function for one shape: the places that its inputs are copied to, and where its outputs lie afterwards.
+    """The recording for one shape: the buffers that its inputs are copied to, and its outputs.
 
-    `pool` is the memory of the others, which can be the same, since one is replayed at a time.
+    `pool` is the memory of the other recordings. They can share it, because one is replayed at a time.
     """
 
     def __init__(self, function: Function, inputs: Sequence[Tensor], pool: Any) -> None:
-        self._inputs = [one.cuda() for one in inputs]
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):  # kernels are loaded at their first call, which cannot be recorded
+        self._inputs = [tensor.cuda() for tensor in inputs]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):  # the first call loads the kernels, which cannot be recorded
             function(*self._inputs)
-        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, pool=pool):
             self._outputs = function(*self._inputs)
         self.pool = self._graph.pool()
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
-        for place, one in zip(self._inputs, inputs, strict=True):
-            place.copy_(one)
+        for buffer, tensor in zip(self._inputs, inputs, strict=True):
+            buffer.copy_(tensor)
         self._graph.replay()
         return self._outputs
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
-    """Return the array in float32, or in the 64-bit whole numbers that PyTorch takes for indices."""
+    """Return the array as float32, or as the 64-bit integers that PyTorch uses for indices."""
     tensor = torch.from_numpy(array)
     return tensor.float() if tensor.is_floating_point() else tensor.long()

@@ -1,8 +1,8 @@
-"""A classifier's answers and training steps in PyTorch's own functions.
+"""A classifier's prediction and training steps in PyTorch's own functions.
 
-On PyTorch, Keras computes one layer after the other as it meets it, and Python takes longer for each of them than a GPU
-does: on two cores 20 ms an answer of six layers, however small they are, where the functions below take 3. They use the
-same weights, with PyTorch's fused attention, and on a GPU they are recorded for each shape and replayed (`graphs`).
+On PyTorch, Keras runs one layer after the other, and Python takes longer for each than a GPU does. The functions here
+use the same weights and PyTorch's fused attention. On a GPU they are recorded for each shape and replayed: see
+`cuda_graphs`.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
-from classifier.model.keras.on_torch.cuda_graphs import Replayed
+from classifier.model.keras.on_torch.cuda_graphs import ReplayedFunction
 
-Answers = Callable[[TokenIds, PaddingMask], dict[str, NDArray[np.float32]]]
+Prediction = Callable[[TokenIds, PaddingMask], dict[str, NDArray[np.float32]]]
 Step = Callable[[TokenIds, PaddingMask, CategoryIndices, Probabilities], float]
 
 
-def answers(model: Any) -> Answers:
-    """Return a function of tokens and mask, (articles, length), that gives the model's `hidden` and `logits`."""
+def prediction_function(model: Any) -> Prediction:
+    """Return a function of tokens and mask, (articles, length), that returns the model's `hidden` and `logits`."""
     forward = Forward(model)
 
-    def both(tokens: Tensor, mask: Tensor) -> Sequence[Tensor]:
+    def outputs(tokens: Tensor, mask: Tensor) -> Sequence[Tensor]:
         with torch.no_grad():
             hidden, logits = forward(tokens, mask, training=False)
         return hidden.float(), logits
 
-    replayed = Replayed(both)
+    replayed = ReplayedFunction(outputs)
 
-    def answer(tokens: TokenIds, mask: PaddingMask) -> dict[str, NDArray[np.float32]]:
+    def predict(tokens: TokenIds, mask: PaddingMask) -> dict[str, NDArray[np.float32]]:
         hidden, logits = replayed(tokens, mask)
         return {"hidden": hidden.cpu().numpy(), "logits": logits.cpu().numpy()}
 
-    return answer
+    return predict
 
 
-def steps(model: Any, label_smoothing: float) -> Step:
-    """Return a function of tokens, mask, targets and sample_weight that takes a step of the model's optimiser.
+def training_function(model: Any, label_smoothing: float) -> Step:
+    """Return a function of tokens, mask, targets and sample weights that trains on a batch.
 
-    It gives the step's mean loss.
+    The function returns the batch's mean loss.
     """
     forward, optimizer = Forward(model), model.optimizer
     trained = model.trainable_variables
@@ -55,10 +55,10 @@ def steps(model: Any, label_smoothing: float) -> Step:
         each = F.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing)
         loss = (each * sample_weight).mean()
         scaled = optimizer.scale_loss(loss)  # for float16
-        return loss.detach(), *torch.autograd.grad(scaled, [one.value for one in trained])
+        return loss.detach(), *torch.autograd.grad(scaled, [variable.value for variable in trained])
 
-    replayed = Replayed(loss_and_gradients)
-    # The state of these seeds is saved with a training, so one that goes on drops what it would have.
+    replayed = ReplayedFunction(loss_and_gradients)
+    # A training saves the state of these seeds, so a resumed training drops the same numbers.
     seeds = model.output_dropout.seed_generator
 
     def step(tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, sample_weight: Probabilities) -> float:
@@ -71,21 +71,21 @@ def steps(model: Any, label_smoothing: float) -> Step:
 
 
 class Forward:
-    """The network of a keras-hub `DistilBertTextClassifier`, with that model's weights, dropout and number format."""
+    """The network of a keras-hub `DistilBertTextClassifier`, with that model's weights, dropout and dtype."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._format = getattr(torch, model.backbone.compute_dtype)
+        self._dtype = getattr(torch, model.backbone.compute_dtype)
 
     def __call__(self, tokens: Tensor, mask: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-        """Return what the head is given, (articles, dim), and the logits in float32, (articles, categories).
+        """Return the head's input, (articles, dim), and the logits in float32, (articles, categories).
 
         `tokens` and `mask` are (articles, length).
         """
         backbone = self._model.backbone
-        words, places = backbone.embeddings.token_embedding, backbone.embeddings.position_embedding
-        x = F.embedding(tokens, words.embeddings.value) + places.position_embeddings.value[: tokens.shape[1]]
-        x = self._norm(backbone.embeddings_layer_norm, x.to(self._format))
+        words, positions = backbone.embeddings.token_embedding, backbone.embeddings.position_embedding
+        x = F.embedding(tokens, words.embeddings.value) + positions.position_embeddings.value[: tokens.shape[1]]
+        x = self._norm(backbone.embeddings_layer_norm, x.to(self._dtype))
         x = F.dropout(x, backbone.embeddings_dropout.rate, training)
         keep = mask.bool()[:, None, None]
         *lower, last = backbone.transformer_layers
@@ -98,15 +98,16 @@ class Forward:
         return hidden, torch.addmm(head.bias.value, pooled.float(), head.kernel.value)
 
     def _layer(self, layer: Any, x: Tensor, attended: Tensor, keep: Tensor, training: bool) -> Tensor:
-        """Return the layer's states of `x`, (articles, some, dim); `attended` are (articles, length, dim)."""
+        """Return the states of the queries `x`, (articles, queries, dim); `attended` is (articles, length, dim)."""
         attention = layer._self_attention_layer
         queries = self._by_head(attention.query_dense, x)
         keys, values = (self._by_head(dense, attended) for dense in (attention.key_dense, attention.value_dense))
         dropped = attention.dropout if training else 0.0
-        found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=keep, dropout_p=dropped)
+        attention_output = F.scaled_dot_product_attention(queries, keys, values, attn_mask=keep, dropout_p=dropped)
         output = attention.output_dense
-        together = self._affine(found.transpose(1, 2).flatten(2), output.kernel.value.flatten(0, 1), output.bias.value)
-        x = self._norm(layer._self_attention_layer_norm, together + x)
+        joined = attention_output.transpose(1, 2).flatten(2)
+        projected = self._affine(joined, output.kernel.value.flatten(0, 1), output.bias.value)
+        x = self._norm(layer._self_attention_layer_norm, projected + x)
         wide = F.gelu(self._dense(layer._feedforward_intermediate_dense, x))
         narrow = self._dense(layer._feedforward_output_dense, wide)
         narrow = F.dropout(narrow, layer._feedforward_dropout.rate, training)
@@ -122,8 +123,8 @@ class Forward:
         return self._affine(x, dense.kernel.value, dense.bias.value)
 
     def _affine(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-        return F.linear(x, kernel.to(self._format).T, bias.to(self._format))
+        return F.linear(x, kernel.to(self._dtype).T, bias.to(self._dtype))
 
     def _norm(self, norm: Any, x: Tensor) -> Tensor:
-        scale, shift = norm.gamma.value.to(self._format), norm.beta.value.to(self._format)
+        scale, shift = norm.gamma.value.to(self._dtype), norm.beta.value.to(self._dtype)
         return F.layer_norm(x, scale.shape, scale, shift, norm.epsilon)

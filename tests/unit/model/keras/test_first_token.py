@@ -21,14 +21,14 @@ def networks(tmp_path, monkeypatch):
 
     def pair(layers):
         encoder = checkpoint.read_checkpoint(make_encoder(tmp_path / "tiny", layers=layers))
-        found = []
-        for use in (lambda _: None, first_token.use):
-            monkeypatch.setattr(first_token, "use", use)
+        result = []
+        for use in (lambda _: None, first_token.limit_last_layer):
+            monkeypatch.setattr(first_token, "limit_last_layer", use)
             network = Network(encoder.shape, 3, dropout=0.0)
             network.load(encoder)
             network.prepare(PLAIN)
-            found.append(network)
-        return found
+            result.append(network)
+        return result
 
     return pair
 
@@ -42,22 +42,22 @@ def batch(seed=0):
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_answers_are_those_of_the_whole_layer(networks, layers):
-    whole, first = networks(layers)
-    np.testing.assert_allclose(first.hidden(*batch()), whole.hidden(*batch()), atol=1e-5)
-    np.testing.assert_allclose(first.probabilities(*batch()), whole.probabilities(*batch()), atol=1e-6)
+    complete, first = networks(layers)
+    np.testing.assert_allclose(first.hidden(*batch()), complete.hidden(*batch()), atol=1e-5)
+    np.testing.assert_allclose(first.probabilities(*batch()), complete.probabilities(*batch()), atol=1e-6)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_steps_end_in_the_weights_of_the_whole_layer(networks, layers):
     targets, ones = np.arange(ROWS) % 3, np.ones(ROWS, dtype=np.float32)
-    (losses, expected), (ours, found) = (
+    (losses, expected), (ours, result) = (
         ([network.fit_batch(*batch(seed), targets, ones) for seed in range(3)], network.weights())
         for network in networks(layers)
     )
     np.testing.assert_allclose(ours, losses, rtol=1e-5)
     for name, weight in expected.items():
         if "k_lin.bias" not in name:  # its gradient is nothing but rounding, which Adam makes a step of
-            np.testing.assert_allclose(found[name], weight, atol=2e-4, err_msg=name)
+            np.testing.assert_allclose(result[name], weight, atol=2e-4, err_msg=name)
 
 
 def test_a_token_that_nobody_reads_is_not_computed(networks):

@@ -19,12 +19,12 @@ def layers():
 
     import keras  # isort: skip
 
-    from classifier.model.keras.on_tensorflow.attention import WrittenOutAttention
+    from classifier.model.keras.on_tensorflow.attention import ExplicitGradientAttention
     from classifier.model.keras.on_tensorflow.byte_dropout import ByteDropout
 
     def pair(dtype="float32", rate=0.1):
-        found = []
-        for kind in (keras.layers.MultiHeadAttention, WrittenOutAttention):
+        result = []
+        for kind in (keras.layers.MultiHeadAttention, ExplicitGradientAttention):
             layer = keras.layers.MultiHeadAttention(2, WIDTH // 2, dropout=rate, seed=5, dtype=dtype)
             layer.build((None, LENGTH, WIDTH), (None, LENGTH, WIDTH))
             layer.set_weights([
@@ -32,8 +32,8 @@ def layers():
             ])
             layer._dropout_layer.__class__ = ByteDropout
             layer.__class__ = kind
-            found.append(layer)
-        return found
+            result.append(layer)
+        return result
 
     return pair
 
@@ -51,15 +51,15 @@ def called(layers):
         mask = np.ones((ARTICLES, 1, LENGTH), dtype=np.int32)
         mask[1, :, 15:] = 0
         mask[2, :, 1:] = 0
-        wanted = random.normal(size=(ARTICLES, LENGTH, WIDTH)).astype(np.float32)
-        found = []
+        target = random.normal(size=(ARTICLES, LENGTH, WIDTH)).astype(np.float32)
+        result = []
         for layer in layers(dtype, rate):
             with tf.GradientTape() as tape:
                 tape.watch(states)
                 output = layer(states, states, attention_mask=tf.constant(mask), training=training)
-            gradients = tape.gradient(output, [states, *layer.trainable_variables], tf.cast(wanted, output.dtype))
-            found.append([tf.cast(one, tf.float32).numpy() for one in (output, *gradients)])
-        return found
+            gradients = tape.gradient(output, [states, *layer.trainable_variables], tf.cast(target, output.dtype))
+            result.append([tf.cast(one, tf.float32).numpy() for one in (output, *gradients)])
+        return result
 
     return call
 
@@ -67,22 +67,22 @@ def called(layers):
 @pytest.mark.parametrize("rate", [0.1, 0.5])
 def test_output_and_gradients_are_those_of_keras(called, rate):
     theirs, ours = called(rate=rate)
-    for expected, found in zip(theirs, ours, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    for expected, result in zip(theirs, ours, strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_in_bfloat16_they_differ_by_rounding(called):
     exact, _ = called()
     theirs, ours = called("mixed_bfloat16")
-    for expected, rounded, found in zip(exact, theirs, ours, strict=True):
-        assert np.abs(found - expected).max() < 1.5 * np.abs(rounded - expected).max() + 0.01
+    for expected, rounded, result in zip(exact, theirs, ours, strict=True):
+        assert np.abs(result - expected).max() < 1.5 * np.abs(rounded - expected).max() + 0.01
 
 
 @pytest.mark.parametrize(("rate", "training"), [(0.1, False), (0.0, True)])
 def test_where_nothing_is_dropped_it_is_keras_to_the_bit(called, rate, training):
     theirs, ours = called(rate=rate, training=training)
-    for expected, found in zip(theirs, ours, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for expected, result in zip(theirs, ours, strict=True):
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_scores_are_returned_to_who_asks(layers):
@@ -109,8 +109,8 @@ def test_what_is_padding_has_no_weight_and_gets_no_gradient(layers):
 def test_every_attention_of_all_tokens_is_written_out():
     from classifier.model.checkpoint import EncoderShape
     from classifier.model.keras.network import Network
-    from classifier.model.keras.on_tensorflow.attention import WrittenOutAttention
+    from classifier.model.keras.on_tensorflow.attention import ExplicitGradientAttention
 
     network = Network(EncoderShape(17, 3, 2, 8, 16, 16), 3)
     layers = [layer._self_attention_layer for layer in network._model.backbone.transformer_layers]
-    assert [isinstance(layer, WrittenOutAttention) for layer in layers] == [True, True, False]
+    assert [isinstance(layer, ExplicitGradientAttention) for layer in layers] == [True, True, False]

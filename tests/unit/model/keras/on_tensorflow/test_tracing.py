@@ -16,9 +16,9 @@ pytestmark = pytest.mark.skipif(not backend.is_tensorflow_on_cpu(), reason="Kera
 
 def make_network(directory):
     encoder = checkpoint.read_checkpoint(make_encoder(directory))
-    found = Network(encoder.shape, 3, dropout=0.0)
-    found.load(encoder)
-    return found
+    result = Network(encoder.shape, 3, dropout=0.0)
+    result.load(encoder)
+    return result
 
 
 def batch(rows, width):
@@ -45,5 +45,5 @@ def test_the_graph_gives_the_probabilities_of_keras_own_function(tmp_path):
     network = make_network(tmp_path / "tiny")
     tokens, mask, *_ = batch(4, 32)
     ours = network.probabilities(tokens, mask)
-    network._answers.predict_function = None
+    network._outputs.predict_function = None
     np.testing.assert_allclose(network.probabilities(tokens, mask), ours, atol=1e-6)
