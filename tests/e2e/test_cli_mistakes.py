@@ -345,7 +345,10 @@ def _(world):
     return "models", "import", world.encoder()
 
 
-@case("models import: categories without names", r"3 categories have only the default names LABEL_0 and so on; .*--categories")
+@case(
+    "models import: categories without names",
+    r"3 categories have only the default names LABEL_0 and so on; .*--categories",
+)
 def _(world):
     folder = world.model()
     config = folder / "config.json"
