@@ -37,7 +37,7 @@ def _show(found: DriftReport) -> None:
     title = f"{found.model}: {found.articles:,} articles{since}, {found.audited:,} of its labels audited"
     table = Table("check", "outcome", "found", title=title, title_justify="left", title_style="bold")
     for one in found.checks:
-        table.add_row(one.name, one.outcome, one.said)
+        table.add_row(one.name, one.outcome, one.message)
     render.STDOUT.print(table)
     for line in found.alarms:
         render.warn(line)

@@ -149,9 +149,9 @@ def _show_decision(decision: Decision, as_json: bool) -> None:
 
 def _show_judgement(judged: GateResult) -> None:
     beside = f"beside {judged.champion}" if judged.champion else "as a first model"
-    title = f"{judged.model} {beside}, {judged.test_articles:,} test articles: {judged.judgement.verdict}"
+    title = f"{judged.model} {beside}, {judged.test_articles:,} test articles: {judged.gate.verdict}"
     table = Table("rule", "outcome", "found", title=title, title_justify="left", title_style="bold")
-    for finding in judged.judgement.findings:
+    for finding in judged.gate.rule_results:
         table.add_row(finding.rule, finding.outcome, finding.reason)
     render.STDOUT.print(table)
 

@@ -45,8 +45,8 @@ def judge(place: Workspace, model: str, params: Mapping[str, Any]) -> dict[str, 
         "model": model,
         "champion": judged.champion,
         "evaluation_ids": list(judged.evaluation_ids),
-        "verdict": judged.judgement.verdict,
-        "reasons": list(judged.judgement.reasons),
+        "verdict": judged.gate.verdict,
+        "reasons": list(judged.gate.reasons),
         "churn": churn.as_json(),
         "question": question(judged, churn),
     }
@@ -112,9 +112,9 @@ def question(judged: GateResult, churn: Churn) -> str:
     headline = f"**{_plain(judged.model)}** {_plain(beside)}, on {judged.test_articles:,} test articles"
     minutes = churn.backfill_seconds / 60
     lines = [
-        f"{headline}: **{judged.judgement.verdict}**.",
+        f"{headline}: **{judged.gate.verdict}**.",
         "",
-        *(f"- {one.outcome}: {_plain(one.reason)}" for one in judged.judgement.findings),
+        *(f"- {one.outcome}: {_plain(one.reason)}" for one in judged.gate.rule_results),
         "",
         _changes(churn),
         *(f"- {_plain(one.before)} → {_plain(one.after)}: {one.articles:,}" for one in churn.flows[:10]),

@@ -19,7 +19,7 @@ from tests.support.tiny_models import CATEGORIES, make_artefact
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow]
 
-SUPERIOR = {"policy": "superior", "baseline": 1, "calibration": 1, "enough_rows": 10_000, "alpha": 0.05}
+SUPERIOR = {"policy": "superior", "baseline": 1, "calibration": 1, "min_articles": 10_000, "alpha": 0.05}
 
 
 @pytest.fixture

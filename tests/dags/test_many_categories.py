@@ -17,7 +17,7 @@ from classifier.evaluation.metrics import compute_metrics
 from classifier.evaluation.test_articles import Predictions
 from classifier.store import promotions, reads, writes
 from tests.dags.test_page import FORMS, routes
-from tests.support.factories import sample
+from tests.support.factories import make_articles
 from tests.support.synthetic import add_articles, annotate, query, run
 from tests.support.tiny_models import make_artefact
 from tests.support.waiting import HANG_S, wait_for
@@ -41,7 +41,7 @@ def metrics(categories=NAMES):
     probabilities[np.arange(len(truth)), [places[one] for one in predicted]] = 0.9
     # intervals are no matter here, and of a thousand categories they take a minute
     built = results.build_results(
-        sample(truth[:60], sources=sources[:60]), Predictions(categories, probabilities[:60]), predicted[:60]
+        make_articles(truth[:60], sources=sources[:60]), Predictions(categories, probabilities[:60]), predicted[:60]
     )
     whole = compute_metrics(list(truth), list(predicted)).as_json()
     slices = [{**built["slices"][0], "name": one} for one in sources] if len(categories) == MANY else built["slices"]

@@ -10,7 +10,7 @@ from html import unescape
 
 import pytest
 
-from classifier.evaluation.drift_checks import Check
+from classifier.evaluation.drift_checks import DriftCheck
 from classifier.pipeline.monitoring.drift_history import PastCheck
 from classifier.pipeline.review import conflicts, review_queue
 from classifier.store import writes
@@ -185,8 +185,8 @@ class TestWatching:
         "CAST(:findings AS jsonb), ARRAY['length'] FROM models"
     )
     FINDINGS = json.dumps([
-        asdict(Check("length", "alarm", "distance <b>0.4</b>", "mend the source")),
-        asdict(Check("audit", "not judged", "0 of 30")),
+        asdict(DriftCheck("length", "alarm", "distance <b>0.4</b>", "mend the source")),
+        asdict(DriftCheck("audit", "not judged", "0 of 30")),
     ])
 
     @pytest.fixture

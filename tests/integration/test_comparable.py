@@ -21,8 +21,8 @@ from classifier.pipeline.promotion.training_exposure import TrainingExposure
 from classifier.store import writes
 from classifier.training import data_snapshot
 from tests.support.evaluated_models import add_evaluated, test_articles
-from tests.support.factories import answers as answers_of
-from tests.support.factories import sample
+from tests.support.factories import make_articles
+from tests.support.factories import make_predictions as answers_of
 from tests.support.synthetic import COLUMNS, LENIENT, annotate, articles, query, take_in, value
 from tests.support.tiny_models import make_artefact
 
@@ -104,9 +104,9 @@ def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_
     calls = between_measurements(monkeypatch, change, 1)
     judged = gate_result.apply_gate(workspace, "m2")
     assert calls == ["m2", "m1", "m2"], "the first one was measured before the change"
-    macro_f1 = judged.judgement.findings[0].statistics
+    macro_f1 = judged.gate.rule_results[0].statistics
     assert macro_f1["candidate"] == macro_f1["other"], "the weights are the same"
-    speed = next(one for one in judged.judgement.findings if one.rule == "speed")
+    speed = next(one for one in judged.gate.rule_results if one.rule == "speed")
     assert (speed.outcome, speed.statistics["ratio"]) == ("pass", 1.0)
     assert judged.test_articles == 31
     of_both = query(
@@ -138,13 +138,13 @@ HASHES = tuple(bytes([number]) for number in range(4))
 @pytest.mark.parametrize(
     "other",
     [
-        {"sample": replace(sample(RIGHT), ids=np.array([1, 2, 3, 5]))},
-        {"sample": sample(np.array(["a", "b", "c", "a"]))},
+        {"sample": replace(make_articles(RIGHT), ids=np.array([1, 2, 3, 5]))},
+        {"sample": make_articles(np.array(["a", "b", "c", "a"]))},
         {"text_hashes": (*HASHES[:3], b"another text")},
     ],
 )
 def test_another_article_text_or_annotation_is_no_pair(other):
-    mine = EvaluationResults("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
+    mine = EvaluationResults("m2", None, make_articles(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
     theirs = replace(mine, model="m1", **other)
     with pytest.raises(NotComparableError, match="m2 and m1"):
         evaluation_results.compare_models(mine, theirs, NOTHING)
@@ -152,11 +152,11 @@ def test_another_article_text_or_annotation_is_no_pair(other):
 
 def test_articles_that_a_model_was_trained_on_are_left_out_for_both(monkeypatch):
     monkeypatch.setattr(EvaluationResults, "gflops", 1.0)
-    mine = EvaluationResults("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
+    mine = EvaluationResults("m2", None, make_articles(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
     found = evaluation_results.compare_models(
         mine, replace(mine, model="m1"), TrainingExposure(frozenset({2}), ("m1",))
     )
-    assert found.sample.ids.tolist() == [1, 3, 4]
+    assert found.test_articles.ids.tolist() == [1, 3, 4]
     assert [isinstance(one, Predictions) and len(one.probabilities) for one in (found.candidate, found.champion)] == [
         3,
         3,
@@ -228,7 +228,7 @@ class TestTrainedOn:
         assert (found.left_out, found.metrics.articles) == (0, 2)
         judged = gate_result.apply_gate(workspace, "m2")
         assert judged.test_articles == 1
-        assert judged.judgement.findings[-1].reason.startswith("1 test articles left out")
+        assert judged.gate.rule_results[-1].reason.startswith("1 test articles left out")
 
     def test_a_model_that_knows_all_test_articles_is_not_evaluated(self, workspace, twins):
         add(workspace, "m1", trained_on=[twins[1], stored_article(workspace, "own")])
@@ -248,7 +248,7 @@ class TestQuestion:
             assert decisions.promote_if_better(workspace, name).promoted
         add_evaluated(workspace, "m2")
         judged = gate_result.apply_gate(workspace, "m2")
-        return PromotionQuestion(judged.evaluation_ids, judged.champion, judged.judgement.verdict)
+        return PromotionQuestion(judged.evaluation_ids, judged.champion, judged.gate.verdict)
 
     def champion(self, workspace):
         return value(workspace.database, "SELECT name FROM models WHERE status = 'champion'")

@@ -139,7 +139,7 @@ class TestGate:
         kept = query(
             workspace.database,
             "SELECT verdict, decided_by, statistics->>'verdict', statistics->'margins'->>'policy', "
-            "statistics->'churn'->>'changed', statistics->'findings'->0->>'rule' FROM promotions ORDER BY id",
+            "statistics->'churn'->>'changed', statistics->'rule_results'->0->>'rule' FROM promotions ORDER BY id",
         )
         assert kept[1] == ("held", "somebody", "hold", "non-inferior", "3", "macro-F1")
 
@@ -157,7 +157,7 @@ class TestGate:
         test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
         judged = gate_result.apply_gate(workspace)
-        assert (judged.judgement.verdict, judged.champion, judged.test_articles) == ("promote", None, 300)
+        assert (judged.gate.verdict, judged.champion, judged.test_articles) == ("promote", None, 300)
         assert value(workspace.database, "SELECT count(*) FROM promotions") == 0
 
     def test_a_model_that_was_not_evaluated_is_refused(self, workspace):

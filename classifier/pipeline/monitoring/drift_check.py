@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from classifier import registry
 from classifier.articles import Model
 from classifier.evaluation import drift_checks
-from classifier.evaluation.drift_checks import Articles, AuditedLabels, Check, Limits
+from classifier.evaluation.drift_checks import AuditedLabels, DriftCheck, DriftLimits, LabelledArticles
 from classifier.pipeline.promotion import evaluation_results, training_exposure
 from classifier.pipeline.promotion.evaluation_results import EvaluationResults
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
@@ -42,7 +42,7 @@ class DriftReport:
     audited: int
     confidence: float | None
     abstained: float | None
-    checks: tuple[Check, ...]
+    checks: tuple[DriftCheck, ...]
     alarms: tuple[str, ...]
 
 
@@ -55,7 +55,7 @@ def check_drift(workspace: Workspace) -> DriftReport:
         NotEvaluatedError: the champion has no evaluation to compare with.
     """
     settings = workspace.settings
-    limits = Limits(settings.drift_max_distance, settings.drift_max_accuracy_loss, settings.drift_min_articles)
+    limits = DriftLimits(settings.drift_max_distance, settings.drift_max_accuracy_loss, settings.drift_min_articles)
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
         evaluated = evaluation_results.newest_results(connection, champion)
@@ -95,12 +95,12 @@ def audited(connection: Connection, model: Model) -> AuditedLabels:
     )
 
 
-def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[Articles, datetime | None]:
+def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[LabelledArticles, datetime | None]:
     """Return the articles that came last, and when the first of them came; of each text, its length is kept."""
     since, size = _days_ago(settings.drift_days), settings.drift_articles
     found = drift_runs.newest(connection, model.id, since=since, size=size)
     rows = [(row.category, row.confidence, len(row.text.split()), row.ingested_at) for row in found]
-    now = Articles(
+    now = LabelledArticles(
         np.array([row[0] for row in rows], dtype=np.str_),
         np.array([row[1] for row in rows], dtype=np.float64),
         np.array([row[2] for row in rows], dtype=np.int64),
@@ -112,19 +112,19 @@ def _days_ago(days: float) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
 
 
-def _test_articles(evaluated: EvaluationResults, exposure: TrainingExposure) -> Articles:
+def _test_articles(evaluated: EvaluationResults, exposure: TrainingExposure) -> LabelledArticles:
     """Return the test articles without those that the model was trained on, of which it is too sure.
 
     Its accuracy leaves them out, too. If it was trained on all of them, nothing else is left to compare with.
     """
-    rows = np.array([one not in exposure.articles for one in evaluated.sample.ids.tolist()], dtype=bool)
+    rows = np.array([one not in exposure.articles for one in evaluated.test_articles.ids.tolist()], dtype=bool)
     if not rows.any():
         rows[:] = True
-    found = evaluated.answers.of(rows)
-    return Articles(found.predicted, found.confidence, evaluated.sample.words[rows])
+    found = evaluated.predictions.of(rows)
+    return LabelledArticles(found.predicted, found.confidence, evaluated.test_articles.words[rows])
 
 
-def _figures(model: Model, now: Articles, found: Sequence[Check]) -> dict[str, Any]:
+def _figures(model: Model, now: LabelledArticles, found: Sequence[DriftCheck]) -> dict[str, Any]:
     """Return what can be drawn over time; None for what was not judged."""
     by_name = {one.name: one.figures for one in found}
     below = now.confidence.astype(np.float32) < np.float32(model.threshold or 0)  # as the database compares them
@@ -135,11 +135,11 @@ def _figures(model: Model, now: Articles, found: Sequence[Check]) -> dict[str, A
         "confidence": float(now.confidence.mean()) if len(now) else None,
         "abstained": float(below.mean()) if len(now) else None,
         "estimated_accuracy": by_name["estimated accuracy"].get("estimate"),
-        "audited_accuracy": by_name["audit"].get("right"),
+        "audited_accuracy": by_name["audit"].get("measured"),
     }
 
 
-def _keep(connection: Connection, model: Model, found: Sequence[Check], values: dict[str, Any]) -> None:
+def _keep(connection: Connection, model: Model, found: Sequence[DriftCheck], values: dict[str, Any]) -> None:
     drift_runs.add(
         connection,
         {
@@ -151,7 +151,7 @@ def _keep(connection: Connection, model: Model, found: Sequence[Check], values: 
     )
 
 
-def _line(connection: Connection, model: Model, check: Check) -> str:
+def _line(connection: Connection, model: Model, check: DriftCheck) -> str:
     """Say in a line what gives alarm, how far it is, since when, and what to do."""
     since = drift_runs.alarm_since(connection, model.id, check.name)
-    return f"{check.name}: {check.said}; since {since:%Y-%m-%d %H:%M}. What to do: {check.advice}"
+    return f"{check.name}: {check.message}; since {since:%Y-%m-%d %H:%M}. What to do: {check.advice}"

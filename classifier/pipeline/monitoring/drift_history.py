@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.evaluation.drift_checks import Check
+from classifier.evaluation.drift_checks import DriftCheck
 from classifier.pipeline.use_case import use_case
 from classifier.store import drift_runs
 from classifier.workspace import Workspace
@@ -41,7 +41,7 @@ class PastCheck:
 class CheckOverTime:
     """A check of a look, and since when it has given alarm; None where it gives none."""
 
-    check: Check
+    check: DriftCheck
     since: datetime | None
 
 
@@ -65,12 +65,14 @@ def read_history(workspace: Workspace, *, days: float = DAYS) -> DriftHistory:
         champion = registry.champion(connection)
         rows = drift_runs.over_time(connection, since=datetime.now(UTC) - timedelta(days=days))
         newest = drift_runs.last(connection)
-        findings = tuple(_finding(connection, champion.id, Check(**one)) for one in newest.findings) if newest else ()
+        findings = (
+            tuple(_finding(connection, champion.id, DriftCheck(**one)) for one in newest.findings) if newest else ()
+        )
     looks = tuple(PastCheck(*(getattr(row, one.name) for one in fields(PastCheck))) for row in rows)
     last = next((one for one in reversed(looks) if one.model == champion.name), None)
     return DriftHistory(looks, last, findings if last else ())
 
 
-def _finding(connection: Connection, model_id: int, check: Check) -> CheckOverTime:
+def _finding(connection: Connection, model_id: int, check: DriftCheck) -> CheckOverTime:
     alarm = check.outcome == "alarm"
     return CheckOverTime(check, drift_runs.alarm_since(connection, model_id, check.name) if alarm else None)

@@ -91,7 +91,7 @@ def _decide_on(
     if holds:
         margins = margins or Margins().with_changes(workspace.settings.gate)
         judged = gate_result.read_gate_result(workspace, model.name, margins=margins)
-        holds = judged.judgement.verdict == question.verdict
+        holds = judged.gate.verdict == question.verdict
     decision = _decide(workspace, judged, decided_by, more) if holds else None
     if decision is None:
         raise OutdatedQuestionError(
@@ -112,8 +112,8 @@ def _decide(workspace: Workspace, judged: GateResult, decided_by: str, more: Map
         return registry.decide(
             connection,
             model,
-            DECIDED[judged.judgement.verdict],
-            "; ".join(judged.judgement.reasons),
+            DECIDED[judged.gate.verdict],
+            "; ".join(judged.gate.reasons),
             decided_by=decided_by,
             statistics={**judged.as_json(), **more},
         )

@@ -194,7 +194,7 @@ def _target_precision(connection: Connection, model: Model) -> float | None:
 
 def _answer(data: _Data, measured: ModelOutputs) -> _Outputs:
     # the baseline stops nowhere early, so it may learn from the validation split too
-    guessed, seconds = baseline.predict(
+    guessed, seconds = baseline.predict_baseline(
         Texts(data.train, data.validation),
         [*data.train.categories, *data.validation.categories],
         Texts(data.test),
@@ -208,7 +208,7 @@ def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple
     test = data.test.take(kept)
     guessed = np.array([outputs.baseline[place] for place in kept])
     found = Predictions(model.categories, outputs.model.probabilities[kept])
-    sample = evaluation_results.sample(test, [data.facts[place] for place in kept])
+    sample = evaluation_results.to_test_articles(test, [data.facts[place] for place in kept])
     report = results.build_results(
         sample,
         found,
@@ -224,7 +224,7 @@ def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple
         engine,
         data.train_seconds,
         outputs.baseline_seconds,
-        results.headline(report),
+        results.confidence_figures(report),
         len(data.test) - len(kept),
         outputs.model.reused,
         comparison.mcnemar(sample, found.predicted, guessed).p_two_sided,
@@ -278,11 +278,11 @@ def _store(
         )
         evaluations.delete_unfinished_answers(connection, model.id)
         # under the lock, so that the file is of the newest evaluation
-        _write_beside(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
+        _write_json(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
     return model
 
 
-def _write_beside(artefact: Path, content: dict[str, object]) -> None:
+def _write_json(artefact: Path, content: dict[str, object]) -> None:
     # Beside the artefact and not in it: an artefact never changes.
     path = artefact.with_name(f"{artefact.name}.evaluation.json")
     atomic_files.write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

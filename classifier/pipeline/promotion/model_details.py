@@ -76,5 +76,5 @@ def describe_model(workspace: Workspace, name: str | None = None) -> ModelDetail
 
 
 def _figures(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
-    sureness = results.headline(row.metrics.get("report", {}))
+    sureness = results.confidence_figures(row.metrics.get("report", {}))
     return {"evaluated_at": row.evaluated_at, "data_sha256": row.data_sha256, **row.metrics, "confidence": sureness}

@@ -97,7 +97,7 @@ def clusters_of(connection: Connection, articles: Sequence[AnnotatedArticle]) ->
     """Return the number of each article's cluster of near-duplicates; they are correct or wrong together."""
     ids = [article_id for article_id, _, _ in facts(articles)]
     found = {row.id: row.cluster_id for row in evaluations.articles_by_id(connection, ids)}
-    return test_articles.clusters(np.array(ids, dtype=np.int64), [found.get(one) for one in ids])
+    return test_articles.number_clusters(np.array(ids, dtype=np.int64), [found.get(one) for one in ids])
 
 
 def _threshold(probabilities: Probabilities, truth: CategoryIndices, wanted: float, clusters: Clusters) -> Threshold:
@@ -108,4 +108,4 @@ def _threshold(probabilities: Probabilities, truth: CategoryIndices, wanted: flo
 def _error(probabilities: Probabilities, truth: CategoryIndices, categories: tuple[str, ...]) -> float:
     answers = Predictions(categories, probabilities.astype(np.float64))
     totals = reliability.contributions(np.asarray(categories)[truth], answers).sum(axis=0)
-    return float(reliability.error(totals))
+    return float(reliability.calibration_error(totals))

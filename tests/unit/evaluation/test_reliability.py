@@ -7,7 +7,7 @@ import pytest
 
 from classifier.evaluation import reliability
 from classifier.evaluation.test_articles import Predictions
-from tests.support.factories import sample
+from tests.support.factories import make_articles
 
 ANSWERS = Predictions(("a", "b"), np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]]))
 TRUTH = np.array(["a", "b", "b", "b"])
@@ -16,7 +16,7 @@ TRUTH = np.array(["a", "b", "b", "b"])
 def test_the_error_is_the_gap_between_confidence_and_accuracy_bin_by_bin():
     totals = reliability.contributions(TRUTH, ANSWERS).sum(axis=0)
     # two articles of confidence 0.9, half of them right; two of 0.6, both right
-    assert reliability.error(totals) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
+    assert reliability.calibration_error(totals) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
 
 
 def test_the_brier_score_is_scikit_learns():
@@ -33,7 +33,7 @@ def test_a_category_that_the_model_does_not_know_counts_as_certainty_missed():
 
 
 def test_bins_hold_every_article_once():
-    found = reliability.bins(sample(TRUTH), ANSWERS)
+    found = reliability.bins(make_articles(TRUTH), ANSWERS)
     assert [(one.articles, one.confidence, one.accuracy) for one in found] == [
         (2, pytest.approx(0.6), 1.0),
         (2, pytest.approx(0.9), 0.5),
