@@ -150,8 +150,8 @@ def test_a_rollback_by_keyboard_changes_the_champion(airflow, filled):
         page.keyboard.type("it was better on trade")
         shoot(page, "rollback")
         page.keyboard.press("Enter")
-        inside.locator(".said").wait_for()
-        assert "The champion is changed" in inside.locator(".said").inner_text()
+        inside.locator(".message").wait_for()
+        assert "The champion has changed" in inside.locator(".message").inner_text()
     decided = history.read_history(airflow.workspace)[0]
     assert (decided.model, decided.verdict) == (filled[0], "rolled back")
     assert (decided.reason, decided.decided_by) == ("it was better on trade", "admin, Airflow's UI")
@@ -189,7 +189,7 @@ def test_a_promotion_is_a_run_whose_tab_shows_candidate_curves_and_verdict(airfl
         inside.locator("select[name=model]").select_option(filled[1])
         inside.locator("form[action$=promote] input[name=reason]").fill("a second look")
         inside.get_by_role("button", name="Have it judged").click()
-        inside.locator(".said").wait_for()
+        inside.locator(".message").wait_for()
         (run,) = (one for one in airflow.client.unfinished("retrain_classifier") if one.id.startswith("manual"))
         assert airflow.finished(run).state == "success"
         inside = airflow.tab(page, run)
@@ -205,8 +205,8 @@ def test_a_promotion_is_a_run_whose_tab_shows_candidate_curves_and_verdict(airfl
     ("answer", "verdict", "reason", "by"),
     [
         ("Approve", "promoted", "", "admin, retrain_classifier"),
-        ("Reject", "held", "turned down by admin", "admin, retrain_classifier"),
-        (None, "held", "nobody answered in time", "nobody, retrain_classifier"),
+        ("Reject", "held", "declined by admin", "admin, retrain_classifier"),
+        (None, "held", "no user responded in time", "no user, retrain_classifier"),
     ],
     ids=["approved", "rejected", "timed out"],
 )

@@ -55,9 +55,9 @@ def test_a_first_model_has_no_labels_to_change(approvals):
 @pytest.mark.parametrize(
     ("answer", "by", "reason"),
     [
-        ({"responded_by_user": {"id": "7", "name": "ann"}}, "ann, retrain_classifier", "turned down by ann"),
-        ({"responded_by_user": None}, "nobody, retrain_classifier", "nobody answered in time"),
-        (None, "nobody, retrain_classifier", "nobody answered in time"),
+        ({"responded_by_user": {"id": "7", "name": "ann"}}, "ann, retrain_classifier", "declined by ann"),
+        ({"responded_by_user": None}, "no user, retrain_classifier", "no user responded in time"),
+        (None, "no user, retrain_classifier", "no user responded in time"),
     ],
 )
 def test_whoever_turns_a_model_down_is_kept(approvals, monkeypatch, answer, by, reason):

@@ -59,7 +59,7 @@ def test_a_tag_keeps_only_what_metrics_systems_take(metrics):
 
     with loopback.statsd() as heard:
         metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=heard.port, statsd_influxdb_enabled=True)
-        signals.ingested({"name": "the wire, in=English"}, COUNTS)
+        signals.send_ingest({"name": "the wire, in=English"}, COUNTS)
         heard.wait_for("airflow.classifier.ingest.duplicates,source=the_wire__in_English")
     assert heard.values["airflow.classifier.ingest.new,source=the_wire__in_English"] == [3]
 
@@ -71,7 +71,7 @@ def test_opentelemetry_is_sent_the_same(metrics):
 
     with loopback.serving(loopback.page(b"")) as site:
         metrics(otel_on=True, otel_host="127.0.0.1", otel_port=urlsplit(site.url).port)
-        signals.judged("hold")
+        signals.send_verdict("hold")
         flush_otel_metrics()  # as Airflow does at the end of a task's process
         get_meter_provider().shutdown()
         atexit.unregister(flush_otel_metrics)
@@ -84,7 +84,7 @@ def test_nothing_is_read_for_metrics_that_are_off(metrics, caplog, monkeypatch):
 
     metrics(statsd_on=False)
     monkeypatch.setattr(workspace, "workspace", lambda: pytest.fail("the database was opened"))
-    signals.standing()
+    signals.send_status()
     assert not caplog.records
 
 
@@ -93,7 +93,7 @@ def test_no_task_fails_where_nobody_hears_its_metrics(metrics, host):
     from classifier_airflow import metrics as signals
 
     metrics(statsd_on=True, statsd_host=host, statsd_port=9)
-    signals.judged("need more annotations")
+    signals.send_verdict("need more annotations")
 
 
 def test_a_database_that_fails_a_signal_is_one_line(metrics, caplog, monkeypatch):
@@ -105,16 +105,16 @@ def test_a_database_that_fails_a_signal_is_one_line(metrics, caplog, monkeypatch
 
     metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=9)
     monkeypatch.setattr(workspace, "workspace", fail)
-    signals.standing()
+    signals.send_status()
     assert [one.getMessage() for one in caplog.records] == [
-        "a signal was not sent: DataError: (builtins.ValueError) too long"
+        "cannot send a metric: DataError: (builtins.ValueError) too long"
     ]
 
 
 def test_an_alert_says_what_failed_what_to_do_and_where_to_look(told):
     from classifier_airflow import alerts
 
-    alerts.failed(failure(SourceError("https://ada:pw@wire/feed?key=pw: no answer")))
+    alerts.alert_failure(failure(SourceError("https://ada:pw@wire/feed?key=pw: no answer")))
     (alert,) = told()
     assert (alert["title"], alert["type"]) == ("ingest_articles: verdict failed", "failure")
     assert alert["message"] == (
@@ -125,7 +125,7 @@ def test_an_alert_says_what_failed_what_to_do_and_where_to_look(told):
 def test_an_error_that_is_not_ours_is_not_quoted(told):
     from classifier_airflow import alerts
 
-    alerts.failed(failure(DataError("INSERT", {"text": "a private text"}, ValueError("a private text"))))
+    alerts.alert_failure(failure(DataError("INSERT", {"text": "a private text"}, ValueError("a private text"))))
     (alert,) = told()
     assert alert["message"].startswith("DataError: see the task's log.")
     assert "private" not in str(alert)
@@ -140,7 +140,7 @@ def test_without_a_connection_nobody_is_told(monkeypatch, caplog):
         raise AirflowNotFoundException
 
     monkeypatch.setattr(BaseHook, "get_connection", none)
-    alerts.failed(failure(SourceError("gone")))
+    alerts.alert_failure(failure(SourceError("gone")))
     assert not caplog.records
 
 
@@ -148,9 +148,9 @@ def test_without_the_provider_an_alert_is_one_line(told, monkeypatch, caplog):
     from classifier_airflow import alerts
 
     monkeypatch.setitem(sys.modules, "airflow.providers.apprise.hooks.apprise", None)
-    alerts.failed(failure(SourceError("gone")))
+    alerts.alert_failure(failure(SourceError("gone")))
     (line,) = (one.getMessage() for one in caplog.records if one.name == "classifier_airflow.best_effort")
-    assert line.startswith("an alert was not sent: ModuleNotFoundError: import of airflow.providers.apprise")
+    assert line.startswith("cannot send an alert: ModuleNotFoundError: import of airflow.providers.apprise")
     assert told() == []
 
 
@@ -159,7 +159,7 @@ def test_only_a_model_that_was_held_is_worth_an_alert(told, monkeypatch):
 
     monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {"ti": failure(None)["task_instance"]})
     for verdict in ("promote", "need more annotations", "hold"):
-        alerts.held({"verdict": verdict, "model": "m", "reasons": ["macro-F1 is worse"]})
+        alerts.alert_held_model({"verdict": verdict, "model": "m", "reasons": ["macro-F1 is worse"]})
     (alert,) = told()
     assert alert["title"] == "ingest_articles: m was held"
     assert alert["message"].startswith("macro-F1 is worse")
@@ -170,7 +170,7 @@ def test_lineage_is_not_looked_for_where_nobody_wants_it(monkeypatch):
 
     monkeypatch.setattr(workspace, "workspace", lambda: pytest.fail("the database was opened"))
     monkeypatch.setattr(builtins, "__import__", _forbidding("airflow.sdk.lineage", builtins.__import__))
-    lineage.ingested()
+    lineage.report_ingest()
 
 
 def _forbidding(name, original):

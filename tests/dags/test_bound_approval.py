@@ -59,7 +59,7 @@ def retrain(dagbag, default_params, workspace, monkeypatch):
     parts = {"conn_type": "postgres", "host": url.query["host"], "login": url.username, "schema": url.database}
     monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
     monkeypatch.setenv("CLASSIFIER_HOME", str(workspace.settings.home))
-    original = promotion_tasks.judge
+    original = promotion_tasks.apply_gate
 
     def run(meanwhile=lambda: None, **params):
         verdicts = []
@@ -70,7 +70,7 @@ def retrain(dagbag, default_params, workspace, monkeypatch):
             meanwhile()
             return found
 
-        monkeypatch.setattr(promotion_tasks, "judge", judge)
+        monkeypatch.setattr(promotion_tasks, "apply_gate", judge)
         name = "retrain_classifier"
         given = {**default_params[name], "candidate": "m2", "require_approval": True, "gate": SUPERIOR, **params}
         dag_run = dagbag.dags[name].test(run_conf=given, mark_success_pattern="approve.*")
@@ -107,7 +107,7 @@ def test_a_question_shows_the_labels_that_change_beside_the_champion_of_its_verd
 
     evaluation.evaluate(workspace, "m2")
     monkeypatch.setattr(label_churn, "measure_churn", rolled_back_before)
-    asked = promotion_tasks.judge(workspace, "m2", {"gate": SUPERIOR, "churn_sample": 5})
+    asked = promotion_tasks.apply_gate(workspace, "m2", {"gate": SUPERIOR, "churn_sample": 5})
     assert (asked["champion"], asked["churn"]["champion"], asked["verdict"]) == ("m0", "m0", "promote")
 
 

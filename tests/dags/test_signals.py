@@ -188,5 +188,5 @@ def test_a_service_that_does_not_answer_is_one_line_and_fails_nothing_else(run, 
     assert failed.state == "failed"
     verdict = next(one for one in airflow.client.tasks(failed) if one.name == "verdict")
     said = airflow.client.log(failed, verdict)
-    (line,) = (one for one in said if one.startswith("an alert was not sent"))
-    assert line.startswith("an alert was not sent: AlertError: None of the services of the connection took the alert")
+    (line,) = (one for one in said if one.startswith("cannot send an alert"))
+    assert line.startswith("cannot send an alert: AlertError: No service of the connection accepted the alert")

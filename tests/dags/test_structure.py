@@ -97,7 +97,7 @@ def test_every_task_alerts_people_but_those_whose_verdict_does(dagbag):
         return found if isinstance(found, (list, tuple)) else [found]
 
     tasks = [task for dag in dagbag.dags.values() for task in dag.tasks]
-    assert [task.task_id for task in tasks if alerts.failed not in callbacks(task)] == ["ingest"]
+    assert [task.task_id for task in tasks if alerts.alert_failure not in callbacks(task)] == ["ingest"]
 
 
 @pytest.mark.parametrize("name", EDGES)
