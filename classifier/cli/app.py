@@ -29,6 +29,7 @@ from classifier.cli import (
     promotion,
     rejected_rows,
     render,
+    render_models,
     review,
     sources,
     splits,
@@ -160,7 +161,7 @@ def evaluate(
 
     wanted = checked_precision(target_precision)
     report = evaluation.evaluate(_workspace(), model, engine=engine_name(engine), target_precision=wanted)
-    render.evaluation(report, json)
+    render_models.print_evaluation(report, json)
 
 
 @app.command()

@@ -119,8 +119,8 @@ def write_question(result: GateResult, churn: Churn) -> str:
         _describe_churn(churn),
         *(f"- {_escape(flow.before)} → {_escape(flow.after)}: {flow.articles:,}" for flow in churn.flows[:10]),
         "",
-        f"Labelling {churn.backlog:,} articles again takes about {minutes:,.0f} minutes. Without a response, the champion "
-        "does not change.",
+        f"Labelling {churn.backlog:,} articles again takes about {minutes:,.0f} minutes. "
+        + "Without a response, the champion does not change.",
     ]
     return "\n".join(lines)
 

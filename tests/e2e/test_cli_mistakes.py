@@ -402,7 +402,7 @@ def _(world):
     return ("evaluate",)
 
 
-@case("evaluate: an engine of another name", r"engine 'tensorrt': one of auto, openvino, keras")
+@case("evaluate: an engine of another name", r"engine 'tensorrt': unknown; choose from auto, openvino, keras")
 def _(world):
     return "evaluate", "--engine", "tensorrt"
 
@@ -420,7 +420,7 @@ def _(world):
     return "evaluate", "--target-precision", "0.9"
 
 
-@case("train: certainty is wanted", r"--target-precision 1: has to be at least 0 and less than 1")
+@case("train: certainty is wanted", r"--target-precision 1: must be at least 0 and less than 1")
 def _(world):
     return "train", "--target-precision", "1"
 
@@ -557,7 +557,7 @@ def _(world):
     return ("label",)
 
 
-@case("label: an engine of another name", r"engine 'x': one of auto, openvino, keras")
+@case("label: an engine of another name", r"engine 'x': unknown; choose from auto, openvino, keras")
 def _(world):
     return "label", "--engine", "x"
 
@@ -584,7 +584,7 @@ def _(world):
     return world.label_table()
 
 
-@case("label-table: an engine of another name", r"engine 'x': one of auto, openvino, keras")
+@case("label-table: an engine of another name", r"engine 'x': unknown; choose from auto, openvino, keras")
 def _(world):
     return world.label_table("--engine", "x")
 
