@@ -111,6 +111,7 @@ def write_question(result: GateResult, churn: Churn) -> str:
     compared = f"compared with the champion {result.champion}" if result.champion else "as a first model"
     headline = f"**{_escape(result.model)}** {_escape(compared)}, on {result.test_articles:,} test articles"
     minutes = churn.backfill_seconds / 60
+    backfill = f"Labelling {churn.backlog:,} articles again takes about {minutes:,.0f} minutes."
     lines = [
         f"{headline}: **{result.gate.verdict}**.",
         "",
@@ -119,8 +120,7 @@ def write_question(result: GateResult, churn: Churn) -> str:
         _describe_churn(churn),
         *(f"- {_escape(flow.before)} → {_escape(flow.after)}: {flow.articles:,}" for flow in churn.flows[:10]),
         "",
-        f"Labelling {churn.backlog:,} articles again takes about {minutes:,.0f} minutes. "
-        + "Without a response, the champion does not change.",
+        f"{backfill} Without a response, the champion does not change.",
     ]
     return "\n".join(lines)
 

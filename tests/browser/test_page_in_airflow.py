@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(airflow_ui.CHROMIUM is None, reason="no chromium here"),
 ]
 
-PARTS = ("Overview", "Models", "Review", "Watching", "Problems")
+PARTS = ("Overview", "Models", "Review", "Drift", "Problems")
 
 PICTURES = os.environ.get("CLASSIFIER_TEST_PICTURES")
 """Folder that pictures are written to, where they are wanted."""
@@ -162,7 +162,7 @@ def test_an_article_is_annotated_by_keyboard(airflow, filled):
     with airflow.logged_in() as page:
         inside = airflow.classifier(page)
         inside.get_by_role("link", name="Review", exact=True).click()
-        inside.get_by_role("link", name="Review them").click()
+        inside.get_by_role("link", name="Review articles").click()
         first = inside.locator("#which").inner_text()
         shoot(page, "review-in-airflow")
         airflow_ui.press(inside, "s")
@@ -173,7 +173,7 @@ def test_an_article_is_annotated_by_keyboard(airflow, filled):
         airflow_ui.press(inside, "2")
         inside.get_by_text("9 wait").wait_for()
         airflow_ui.press(inside, "b")
-        inside.get_by_text("You said sport").wait_for()
+        inside.get_by_text("You annotated it as sport").wait_for()
     by_people = "SELECT category, annotator, comment FROM annotations WHERE annotator NOT LIKE 'source:%'"
     (said,) = query(airflow.workspace.database, by_people)
     assert said == ("sport", "admin", "2s and bs are letters here")
@@ -188,7 +188,7 @@ def test_a_promotion_is_a_run_whose_tab_shows_candidate_curves_and_verdict(airfl
         inside.locator("summary", has_text="Promote").click()
         inside.locator("select[name=model]").select_option(filled[1])
         inside.locator("form[action$=promote] input[name=reason]").fill("a second look")
-        inside.get_by_role("button", name="Have it judged").click()
+        inside.get_by_role("button", name="Apply the gate").click()
         inside.locator(".message").wait_for()
         (run,) = (one for one in airflow.client.unfinished("retrain_classifier") if one.id.startswith("manual"))
         assert airflow.finished(run).state == "success"
@@ -245,7 +245,7 @@ def test_no_secret_gets_anywhere(airflow, filled):
     airflow.tried(run, "ingest", len(planted_secrets.SOURCES))
     pages = [
         airflow.read(f"/classifier/{path}")
-        for path in ("", "models", "review", "watching", f"runs/ingest_articles/{quote(run.id)}")
+        for path in ("", "models", "review", "drift", f"runs/ingest_articles/{quote(run.id)}")
     ]
     pages += [airflow.read(f"/api/v2/connections/{planted_secrets.CONNECTION}"), *airflow.logs(run)]
     airflow.client.end(run, "the databases will not answer")

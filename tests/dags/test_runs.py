@@ -73,7 +73,7 @@ def test_labelling_without_a_champion_is_skipped(run):
     assert run("label_articles") == {"workers": "success", "label": "skipped"}
 
 
-def test_watching_without_a_champion_is_skipped(run):
+def test_the_drift_check_is_skipped_without_a_champion(run):
     assert run("watch_classifier") == {"check_drift": "skipped", "alarm": "skipped"}
 
 
@@ -266,15 +266,15 @@ def test_a_runs_tab_reads_what_its_tasks_returned(value, articles_connection):
     def tabs(dag):
         with create_session() as session:
             ids = session.scalars(select(DagRun.run_id).where(DagRun.dag_id == dag).order_by(DagRun.id)).all()
-        return [runs.read(place, dag, run_id) for run_id in ids]
+        return [runs.read_run(place, dag, run_id) for run_id in ids]
 
     labelled = tabs("label_articles")[-1]
     predictions = value("SELECT count(*) FROM predictions")
-    assert (labelled.total("label", "labelled"), len(labelled.named("label"))) == (predictions, 2)
+    assert (labelled.total("label", "labelled"), len(labelled.tasks_of("label"))) == (predictions, 2)
     assert labelled.rate > 0
-    trained = next(one for one in tabs("retrain_classifier") if one.shown)
-    assert trained.shown.model.name == trained.of("train").returned
-    assert trained.shown.curves.macro_f1
-    assert trained.shown.stored.verdict == "promote"
-    assert any(one.total("ingest", "new") == 120 for one in tabs("ingest_articles"))
-    assert runs.read(place, "label_articles", "no such run") is None
+    trained = next(run for run in tabs("retrain_classifier") if run.model_view)
+    assert trained.model_view.model.name == trained.task("train").returned
+    assert trained.model_view.curves.macro_f1
+    assert trained.model_view.report.verdict == "promote"
+    assert any(run.total("ingest", "new") == 120 for run in tabs("ingest_articles"))
+    assert runs.read_run(place, "label_articles", "no such run") is None

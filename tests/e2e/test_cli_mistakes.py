@@ -471,19 +471,19 @@ def _(world):
     return ("report",)
 
 
-@case("report: a file in a folder that is not there", r"nowhere: no such folder; name another file with --out")
+@case("report: a file in a folder that is not there", r"nowhere: folder not found; choose another file with --out")
 def _(world):
     world.model()
     return "report", "m1", "--out", "nowhere/x.html"
 
 
-@case("gate: a policy of another name", r"gate: policy 'best': one of non-inferior, superior")
+@case("gate: a policy of another name", r"gate: policy 'best': unknown; choose from non-inferior, superior")
 def _(world):
     world.model()
     return "gate", "--policy", "best"
 
 
-@case("gate: a margin that is not there", r"gate: no margin 'f1'; they are policy, alpha")
+@case("gate: a margin that is not there", r"gate: unknown margin 'f1'; choose from policy, alpha")
 def _(world):
     world.model()
     world.environment["CLASSIFIER_GATE"] = '{"f1": 0.1}'
@@ -515,12 +515,12 @@ def _(world):
     return "rollback", "--to", "m2"
 
 
-@case("prune: a negative number", r"keep-models -1: has to be at least 0")
+@case("prune: a negative number", r"keep-models -1: must be at least 0")
 def _(world):
     return "prune", "--keep-models", "-1"
 
 
-@case("prune: a negative number of champions", r"keep-champions -1: has to be at least 0")
+@case("prune: a negative number of champions", r"keep-champions -1: must be at least 0")
 def _(world):
     return "prune", "--keep-models", "1", "--keep-champions", "-1"
 

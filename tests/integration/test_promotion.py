@@ -150,7 +150,7 @@ class TestGate:
         add_evaluated(workspace, "m2")
         decision = promote.promote_if_better(workspace)
         assert decision.verdict == "undecided"
-        assert "further test annotations would probably tell" in decision.reason
+        assert "further test annotations would probably decide" in decision.reason
         assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
 
     def test_judging_decides_nothing(self, workspace):

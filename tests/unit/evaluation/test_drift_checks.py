@@ -57,7 +57,7 @@ def test_a_difference_within_the_limit_gives_no_alarm_however_significant_it_is(
 
 
 def test_a_loss_that_may_be_chance_gives_no_alarm():
-    """A loss of four points: half of the articles have confidence 1, and with 100 articles that share varies by five."""
+    """A loss of four points: half of the articles have confidence 1; with 100 articles, this share varies by five."""
 
     def by_halves(count, share):
         return replace(articles(count), confidence=np.where(np.arange(count) < share * count, 1.0, 0.2))
@@ -142,7 +142,7 @@ def test_a_real_shift_among_many_categories_gives_one():
 
 
 def test_confidence_that_is_skewed_gives_a_false_alarm_one_time_in_a_hundred_at_most():
-    """One article in thirty has a low confidence: by chance few of fifty test articles, and more of the next articles."""
+    """One article in thirty has a low confidence: by chance few of fifty test articles, and more of the next ones."""
     alarms = 0
     for seed in range(100):
         generator = np.random.default_rng(seed)
