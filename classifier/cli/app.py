@@ -30,6 +30,7 @@ from classifier.cli import (
     rejected_rows,
     render,
     render_models,
+    render_status,
     review,
     sources,
     splits,
@@ -226,7 +227,7 @@ def status(
     """Show splits, labels, the backlog with its rate and the time left, the champion and the last ingests."""
     from classifier.pipeline.monitoring import status
 
-    render.status(status.read_status(_workspace(), exact=exact), json)
+    render_status.print_status(status.read_status(_workspace(), exact=exact), json)
 
 
 @app.command()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from classifier.pipeline.ingest.declared_sources import CheckedSource
     from classifier.pipeline.ingest.rejected_rows import RejectedRowDetails
     from classifier.pipeline.labelling.dead_letters import DeadLetter
-    from classifier.pipeline.monitoring.status import Backlog, ModelStatus, RunStatus, Status, TrainingStatus
+    from classifier.pipeline.monitoring.status import ModelStatus, RunStatus
     from classifier.pipeline.review.conflicts import Conflict
-    from classifier.pipeline.review.review_queue import ReviewStatus
     from classifier.review.sheet import InvalidRow
     from classifier.training.recipes.files import DescribedRecipe
 
@@ -31,12 +30,7 @@ MAX_ROWS = 50
 MAX_NAMES = 20
 """Names in one cell."""
 
-SILENT_S = 120
-"""Seconds without a heartbeat after which a training may have been killed."""
-
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
-
-T = TypeVar("T")
 
 
 def show(report: Any, as_json: bool, *, title: str | None = None, **more: Any) -> None:
@@ -53,24 +47,24 @@ def show(report: Any, as_json: bool, *, title: str | None = None, **more: Any) -
 
 
 def print_list(
-    rows: Sequence[T],
-    as_json: bool,
-    *,
-    title: str,
-    columns: Sequence[str],
-    cells: Callable[[T], Iterable[str]],
-    empty: str = "none",
+    rows: Sequence[Any], as_json: bool, title: str, columns: Mapping[str, str], *, empty: str = "none"
 ) -> None:
-    """Print a table with a row for each entry; if there is none, print why."""
+    """Print a table with a row for each entry, or why there is none; `columns` are titles with names of attributes."""
     if as_json:
-        print_json([asdict(row) for row in rows])  # type: ignore[call-overload]
+        print_json([asdict(row) for row in rows])
     elif not rows:
         STDOUT.print(f"{title}: {empty}")
     else:
         table = make_table(title, *columns)
         for row in rows:
-            table.add_row(*map(escape, cells(row)))
+            table.add_row(*(escape(_format_attribute(row, name)) for name in columns.values()))
         print_wide(table)
+
+
+def _format_attribute(row: Any, name: str) -> str:
+    """Return an attribute as text; an id has no separators, so that users can copy it."""
+    value = getattr(row, name)
+    return str(value) if name.endswith("_id") else format_value(value)
 
 
 def warn(line: str) -> None:
@@ -78,83 +72,13 @@ def warn(line: str) -> None:
     STDOUT.print(Text(f"WARNING: {line}", style="bold red"))
 
 
-def status(report: Status, as_json: bool) -> None:
-    """Print the state of the articles, the backlog, the champion, the trainings and the last runs."""
-    if as_json:
-        backlog = {"new_seconds": report.backlog.new_seconds, "seconds": report.backlog.seconds}
-        print_json({**asdict(report), "waiting": report.waiting, "backlog": {**asdict(report.backlog), **backlog}})
-        return
-    _print_articles(report)
-    _print_backlog(report.backlog)
-    models([report.champion] if report.champion else [], as_json=False, title="Champion")
-    if watched := report.watched:
-        alarms = f"alarm: {', '.join(watched.alarms)}; see: classifier drift" if watched.alarms else "no alarm"
-        STDOUT.print(f"Drift check {format_value(watched.ran_at)}: {alarms}")
-    for training in report.trainings:
-        STDOUT.print(_describe_training(training))
-    if report.review:
-        review_status(report.review, as_json=False)
-    runs(report.runs, as_json=False)
-
-
-def _print_articles(report: Status) -> None:
-    note = "" if report.counted == 1 else f", estimated from {report.counted:.1%} of them"
-    table = make_table(f"Articles{note}", "split", "articles", "annotated")
-    for name, (total, annotated) in sorted(report.splits.items()):
-        table.add_row(name, f"{total:,}", f"{annotated:,}")
-    STDOUT.print(table)
-    table = make_table("Labels", "", "articles")
-    for name, count in sorted(report.labels.items()):
-        table.add_row({"none": "no label yet"}.get(name, f"by {name}"), f"{count:,}")
-    table.add_row("dead letters", f"{report.dead_letters:,}")
-    table.add_row("rejected rows", f"{report.rejected_rows:,}")
-    STDOUT.print(table)
-
-
-def _print_backlog(backlog: Backlog) -> None:
-    table = make_table("Backlog", "", "waiting", "time left")
-    table.add_row("new articles", f"{backlog.new:,}", _format_duration(backlog.new_seconds))
-    table.add_row("backfill", f"{backlog.backfill:,}", "")
-    table.add_row("backfill, not checked yet", f"≤ {backlog.unseen:,}" if backlog.unseen else "0", "")
-    table.add_row("all", "", _format_duration(backlog.seconds))
-    STDOUT.print(table)
-    if backlog.rate:
-        STDOUT.print(f"Recent rate: {backlog.rate:,.1f} articles a second.")
-
-
-def _describe_training(training: TrainingStatus) -> str:
-    """Return the progress of a training in a line."""
-    loss = "" if training.loss is None else f", loss {training.loss:.4f}"
-    score = "" if training.macro_f1 is None else f", validation macro-F1 {training.macro_f1:.4f}"
-    left = "" if training.seconds_left is None else f", {_format_minutes(training.seconds_left)} left"
-    silent = ""
-    if training.silent_s >= SILENT_S:
-        silent = f" (last heartbeat {_format_minutes(training.silent_s)} ago; run the same command to resume)"
-    steps = f"epoch {training.epoch} of {training.epochs}, step {training.step:,} of {training.steps:,}"
-    return f"Training: {steps}{loss}{score}{left}{silent}"
-
-
-def review_status(report: ReviewStatus, as_json: bool) -> None:
-    """Print the articles that wait for review, and the audited accuracy of the champion's labels."""
-    if as_json:
-        print_json(asdict(report))
-        return
-    waiting = ", ".join(f"{count:,} {reason}" for reason, count in report.waiting.items()) or "nothing"
-    STDOUT.print(f"Waiting for review: {waiting}. Conflicts: {report.conflicts:,}.")
-    audit = report.audit
-    if audit and audit.accuracy is not None:
-        low, high = audit.interval
-        accuracy = f"{audit.accuracy:.1%} accuracy ({low:.1%} to {high:.1%})"
-        STDOUT.print(f"Audit of {audit.model}: {accuracy}; {audit.correct:,} of {audit.seen:,} random labels correct.")
-
-
-def conflicts(found: Sequence[Conflict], as_json: bool) -> None:
+def conflicts(rows: Sequence[Conflict], as_json: bool) -> None:
     """Print the annotations of articles on which annotators disagree, one on each line."""
-    if as_json or not found:
-        print_list(found, as_json, title="Conflicts", columns=(), cells=lambda _: ())
+    if as_json or not rows:
+        print_list(rows, as_json, "Conflicts", {})
         return
     table = make_table("Conflicts", "article", "source", "id", "counts", "annotator", "category", "when", "comment")
-    for conflict in found:
+    for conflict in rows:
         identity = (str(conflict.article_id), conflict.source, conflict.external_id, conflict.counts or "-")
         for opinion in conflict.opinions:
             when = format_value(opinion.annotated_at)
@@ -171,38 +95,16 @@ def invalid_rows(rows: Sequence[InvalidRow]) -> None:
 
 def dead_letters(letters: Sequence[DeadLetter], as_json: bool) -> None:
     """Print the articles that a model could not label, with the reasons."""
-    print_list(
-        letters,
-        as_json,
-        title="Dead letters",
-        columns=("article", "source", "id", "model", "when", "reason"),
-        cells=lambda letter: (
-            str(letter.article_id),
-            letter.source,
-            letter.external_id,
-            letter.model,
-            format_value(letter.failed_at),
-            letter.reason,
-        ),
-    )
+    columns = {"article": "article_id", "source": "source", "id": "external_id", "model": "model"}
+    print_list(letters, as_json, "Dead letters", {**columns, "when": "failed_at", "reason": "reason"})
 
 
-def runs(found: Sequence[RunStatus], as_json: bool) -> None:
+def runs(rows: Sequence[RunStatus], as_json: bool) -> None:
     """Print ingest runs with their counts, and the errors of those that failed below the table."""
-    print_list(
-        found,
-        as_json,
-        title="Ingests",
-        columns=("source", "status", "began", *COUNTS),
-        cells=lambda run: (
-            run.source,
-            run.status,
-            format_value(run.started_at),
-            *(format_value(getattr(run, name)) for name in COUNTS),
-        ),
-        empty="none yet; run: classifier ingest FILES, or classifier sources ingest",
-    )
-    for run in () if as_json else found:
+    columns = {"source": "source", "status": "status", "began": "started_at", **{name: name for name in COUNTS}}
+    empty = "none yet; run: classifier ingest FILES, or classifier sources ingest"
+    print_list(rows, as_json, "Ingests", columns, empty=empty)
+    for run in () if as_json else rows:
         if run.error:
             # most errors of a file begin with its path, which is also the source's name
             STDOUT.print(f"{run.source}: {run.error.removeprefix(f'{run.source}: ')}", markup=False)
@@ -226,48 +128,27 @@ def checked_sources(sources: Sequence[CheckedSource], as_json: bool) -> None:
 
 def rejected(rows: Sequence[RejectedRowDetails], as_json: bool) -> None:
     """Print rejected rows with their reasons; the rows themselves, which may be long, only as JSON."""
-    print_list(
-        rows,
-        as_json,
-        title="Rejected rows",
-        columns=("source", "file", "position", "reason"),
-        cells=lambda row: (row.source, row.unit or "-", row.position, row.reason),
-    )
+    columns = {"source": "source", "file": "unit", "position": "position", "reason": "reason"}
+    print_list(rows, as_json, "Rejected rows", columns)
 
 
-def recipes(found: Sequence[DescribedRecipe], as_json: bool) -> None:
+def recipes(rows: Sequence[DescribedRecipe], as_json: bool) -> None:
     """Print the recipes, their purpose, and the values by which they differ."""
     if as_json:
-        print_json([{"description": described.description, **asdict(described.recipe)} for described in found])
+        print_json([{"description": row.description, **asdict(row.recipe)} for row in rows])
         return
     fields = ("epochs", "batch_size", "learning_rate", "max_length", "patience")
-    print_list(
-        found,
-        as_json,
-        title="Recipes",
-        columns=("name", *(name.replace("_", " ") for name in fields), "for"),
-        cells=lambda described: (
-            described.name,
-            *(f"{getattr(described.recipe, name):g}" for name in fields),
-            described.description,
-        ),
-    )
+    table = make_table("Recipes", "name", *(name.replace("_", " ") for name in fields), "for")
+    for row in rows:
+        table.add_row(row.name, *(f"{getattr(row.recipe, name):g}" for name in fields), row.description)
+    print_wide(table)
 
 
-def models(found: Sequence[ModelStatus], as_json: bool, *, title: str = "Models") -> None:
+def models(rows: Sequence[ModelStatus], as_json: bool, *, title: str = "Models") -> None:
     """Print a list of models with their figures."""
-    print_list(
-        found,
-        as_json,
-        title=title,
-        columns=("name", "status", "accuracy", "macro-F1", "abstains below", "promoted"),
-        cells=lambda model: (
-            model.name,
-            model.status,
-            *map(format_value, (model.accuracy, model.macro_f1, model.threshold, model.promoted_at)),
-        ),
-        empty="none yet; run: classifier train",
-    )
+    figures = {"accuracy": "accuracy", "macro-F1": "macro_f1", "abstains below": "threshold", "promoted": "promoted_at"}
+    columns = {"name": "name", "status": "status", **figures}
+    print_list(rows, as_json, title, columns, empty="none yet; run: classifier train")
 
 
 def print_json(values: Any) -> None:
@@ -304,14 +185,6 @@ def format_value(value: Any) -> str:
             return ", ".join(map(str, value[:MAX_NAMES])) + more
         case _:
             return str(value)
-
-
-def _format_duration(seconds: float | None) -> str:
-    return "-" if seconds is None else str(timedelta(seconds=round(seconds)))
-
-
-def _format_minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
 
 
 def _to_plain(value: Any) -> Any:

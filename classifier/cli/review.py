@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from classifier.cli import render
+from classifier.cli import render, render_status
 from classifier.cli.common import Json, workspace
 from classifier.exceptions import ReviewError
 
@@ -102,4 +102,4 @@ def status(json: Json = False) -> None:
     """Show what waits, and how right the champion's labels were of the articles drawn at random."""
     from classifier.pipeline.review import review_queue
 
-    render.review_status(review_queue.status(workspace()), json)
+    render_status.print_review_status(review_queue.status(workspace()), json)

@@ -83,21 +83,23 @@ def run(airflow):
 
 def metrics(heard, prefix):
     """Return the last value of each of the classifier's metrics with a prefix."""
-    found = {name.removeprefix("airflow.classifier."): values[-1] for name, values in heard.values.items()}
-    return {name: value for name, value in found.items() if name.startswith(prefix)}
+    last = {name.removeprefix("airflow.classifier."): values[-1] for name, values in heard.values.items()}
+    return {name: value for name, value in last.items() if name.startswith(prefix)}
 
 
 def lineage(folder, dag, task):
-    """The events of a task in OpenLineage's file: its kind, and what it names as read and as written."""
+    """Return the events of a task in OpenLineage's file: its type, and the names of its inputs and outputs."""
     events = [json.loads(line) for line in (folder / "lineage.json").read_text().splitlines()]
     return {
-        event["eventType"]: tuple({one["name"] for one in event.get(side, [])} for side in ("inputs", "outputs"))
+        event["eventType"]: tuple(
+            {dataset["name"] for dataset in event.get(side, [])} for side in ("inputs", "outputs")
+        )
         for event in events
         if event["job"]["name"] == f"{dag}.{task}"
     }
 
 
-def test_an_ingest_counts_what_came_and_what_waits(run, heard, folder):
+def test_an_ingest_counts_its_rows_and_the_backlog(run, heard, folder):
     write_csv(folder / "annotated.csv", articles(300))
     write_csv(folder / "incoming.csv", [row for row in unlabelled(900, seed=1, prefix="i") if "bank" in row["text"]])
     options = {"id": "id", "category": "category"}
@@ -129,11 +131,11 @@ def test_a_labelling_counts_its_articles_and_sends_its_rate(run, heard):
     assert metrics(heard, "backlog.")["backlog.new"] == 0
 
 
-def test_a_drift_is_sent_as_figures_and_told_to_people(run, heard, alerts):
-    """The test articles are of three topics, and what came since is of one."""
+def test_drift_is_sent_as_figures_and_as_an_alert(run, heard, alerts):
+    """The test articles are of three topics, and the new articles of one."""
     already = len(alerts.posted)
     assert run("watch_classifier").state == "failed"
-    assert metrics(heard, "watch.")["watch.category_drift"] > 0.2
+    assert metrics(heard, "drift.")["drift.category_drift"] > 0.2
     assert metrics(heard, "drift.")["drift.alarms"] >= 1
     (alert,) = map(json.loads, alerts.posted[already:])
     assert (alert["title"], alert["type"]) == ("watch_classifier: alarm", "warning")

@@ -153,5 +153,5 @@ def _check_same(candidate: EvaluationResults, champion: EvaluationResults) -> No
     if not same_articles(candidate, champion):
         raise NotComparableError(
             f"{candidate.model} and {champion.model}: the test articles or their annotations changed between the two "
-            "evaluations; run the command again when nobody is annotating"
+            "evaluations; run the command again when no annotations arrive"
         )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from classifier.cli import render, render_models, splits
+from classifier.cli import render, render_models, render_status, splits
 from classifier.evaluation.metrics import compute_metrics
 from classifier.pipeline.ingest.splits_report import Sizes, SplitsReport
 from classifier.pipeline.monitoring.status import Backlog, ModelStatus, Status, TrainingStatus, WatchStatus
@@ -98,7 +98,7 @@ def test_the_verdict_says_if_a_lead_may_be_chance(evaluated):
 def test_a_status_is_a_table_or_json(capsys, champion):
     backlog = Backlog(new=40, backfill=1500, unseen=9000, rate=2.0)
     report = Status({"train": (1000, 900)}, {"none": 7, "prediction": 3}, 1.0, backlog, 2, 1, champion, [])
-    render.status(report, as_json=False)
+    render_status.print_status(report, as_json=False)
     output = capsys.readouterr().out
     for part in (
         "1,000",
@@ -111,7 +111,7 @@ def test_a_status_is_a_table_or_json(capsys, champion):
         "2026-03-01 12:30" if champion else "none yet",
     ):
         assert part in output
-    render.status(report, as_json=True)
+    render_status.print_status(report, as_json=True)
     result = json.loads(capsys.readouterr().out)
     assert result["splits"] == {"train": [1000, 900]}
     assert (result["waiting"], result["backlog"]["new_seconds"]) == (1540, 20.0)
@@ -136,7 +136,7 @@ def test_models_are_listed_or_the_output_says_that_there_are_none(capsys):
 def test_a_running_training_is_a_line_of_the_status(capsys, loss, score, silent, rest):
     training = TrainingStatus("k", 1, MOMENT, 2, 4, 1200, 2000, loss, score, 60.0, 90.0, silent)
     nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
-    render.status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [training]), as_json=False)
+    render_status.print_status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [training]), as_json=False)
     expected = f"Training: epoch 2 of 4, step 1,200 of 2,000, {rest}"
     assert expected in capsys.readouterr().out.splitlines()
 
@@ -147,7 +147,7 @@ def test_a_running_training_is_a_line_of_the_status(capsys, loss, score, silent,
 def test_the_status_shows_the_alarms_of_the_last_drift_check(capsys, alarms, rest):
     nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
     watched = WatchStatus(MOMENT, alarms)
-    render.status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], watched), as_json=False)
+    render_status.print_status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], watched), as_json=False)
     assert f"Drift check 2026-03-01 12:30: {rest}" in capsys.readouterr().out.splitlines()
 
 
