@@ -70,8 +70,8 @@ def promote_if_better(
     if question is not None:
         return _decide_on(workspace, model, question, margins, decided_by, more or {})
     while True:
-        judged = gate_result.apply_gate(workspace, model.name, margins=margins)
-        decision = _decide(workspace, judged, decided_by, more or {})
+        result = gate_result.apply_gate(workspace, model.name, margins=margins)
+        decision = _decide(workspace, result, decided_by, more or {})
         if decision is not None:
             return decision
 
@@ -90,9 +90,9 @@ def _decide_on(
         holds = _holds(connection, question, model, champion)
     if holds:
         margins = margins or Margins().with_changes(workspace.settings.gate)
-        judged = gate_result.read_gate_result(workspace, model.name, margins=margins)
-        holds = judged.gate.verdict == question.verdict
-    decision = _decide(workspace, judged, decided_by, more) if holds else None
+        result = gate_result.read_gate_result(workspace, model.name, margins=margins)
+        holds = result.gate.verdict == question.verdict
+    decision = _decide(workspace, result, decided_by, more) if holds else None
     if decision is None:
         raise OutdatedQuestionError(
             f"{model.name}: the question is outdated ({question.verdict!r}, compared with "
@@ -102,32 +102,30 @@ def _decide_on(
     return decision
 
 
-def _decide(workspace: Workspace, judged: GateResult, decided_by: str, more: Mapping[str, Any]) -> Decision | None:
+def _decide(workspace: Workspace, result: GateResult, decided_by: str, more: Mapping[str, Any]) -> Decision | None:
     with workspace.database.begin() as connection:
         writes.lock_champion(connection)
         champion = reads.champion(connection)
-        model = registry.find(connection, judged.model)
-        if champion != model and not _holds(connection, judged, model, champion):
+        model = registry.find(connection, result.model)
+        if champion != model and not _holds(connection, result, model, champion):
             return None
         registry.open_artefact(model)
         return registry.decide(
             connection,
             model,
-            DECIDED[judged.gate.verdict],
-            "; ".join(judged.gate.reasons),
+            DECIDED[result.gate.verdict],
+            "; ".join(result.gate.reasons),
             decided_by=decided_by,
-            statistics={**judged.as_json(), **more},
+            statistics={**result.as_json(), **more},
         )
 
 
-def _holds(
-    connection: Connection, judged: GateResult | PromotionQuestion, model: Model, champion: Model | None
-) -> bool:
-    """Return whether the champion and both newest evaluations are still those of the gate's result."""
+def _holds(connection: Connection, asked: GateResult | PromotionQuestion, model: Model, champion: Model | None) -> bool:
+    """Return whether the champion and both newest evaluations are still those of the result or question."""
     pair = [model] if champion is None else [model, champion]
     newest = [reads.newest_evaluation(connection, member.id) for member in pair]
     ids = tuple(evaluation.id for evaluation in newest if evaluation is not None)
-    return (champion.name if champion else None) == judged.champion and ids == judged.evaluation_ids
+    return (champion.name if champion else None) == asked.champion and ids == asked.evaluation_ids
 
 
 @use_case
