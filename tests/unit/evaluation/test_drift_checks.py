@@ -71,14 +71,14 @@ def test_a_loss_that_may_be_chance_gives_no_alarm():
 def test_a_new_category_counts():
     now = articles(1000, seed=1)
     predicted = np.where(np.arange(1000) < 300, "new", now.predicted)
-    found = drift_checks.check_category_mix(articles(1000), replace(now, predicted=predicted), LIMITS)
-    assert found.outcome == "alarm"
-    assert "new 0.0% then and 30.0% now" in found.message
+    check = drift_checks.check_category_mix(articles(1000), replace(now, predicted=predicted), LIMITS)
+    assert check.outcome == "alarm"
+    assert "new 0.0% then and 30.0% now" in check.message
 
 
 def test_few_articles_are_not_judged():
-    found = outcomes(articles(99))
-    assert set(found.values()) == {"not judged"}
+    by_name = outcomes(articles(99))
+    assert set(by_name.values()) == {"not judged"}
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_a_real_shift_among_many_categories_gives_one():
     names = np.array([f"c{number}" for number in range(300)])
     then = generator.choice(names, 500)
     now = np.where(generator.random(500) < 0.5, generator.choice(names[:10], 500), generator.choice(names, 500))
-    found = drift_checks.check_category_mix(
+    check = drift_checks.check_category_mix(
         replace(articles(500), predicted=then), replace(articles(500), predicted=now), LIMITS
     )
-    assert found.outcome == "alarm"
-    assert found.figures["distance"] < found.figures["measured"], "chance is part of what was measured"
-    assert 0 < found.figures["by_chance"] < found.figures["measured"]
+    assert check.outcome == "alarm"
+    assert check.figures["distance"] < check.figures["measured"], "chance is part of what was measured"
+    assert 0 < check.figures["by_chance"] < check.figures["measured"]
 
 
 def test_confidence_that_is_skewed_gives_a_false_alarm_one_time_in_a_hundred_at_most():
@@ -156,9 +156,9 @@ def test_confidence_that_is_skewed_gives_a_false_alarm_one_time_in_a_hundred_at_
 
 def test_the_estimate_is_the_test_accuracy_less_what_confidence_lost():
     then, now = articles(1000), articles(1000, seed=1, beta=(8, 1))
-    found = drift_checks.check_estimated_accuracy(then, 0.97, now, LIMITS)
+    check = drift_checks.check_estimated_accuracy(then, 0.97, now, LIMITS)
     lost = then.confidence.mean() - now.confidence.mean()
-    assert found.figures["estimate"] == pytest.approx(0.97 - lost)
+    assert check.figures["estimate"] == pytest.approx(0.97 - lost)
 
 
 def test_the_estimate_follows_the_accuracy_if_confidence_is_calibrated():
@@ -174,8 +174,8 @@ def test_the_estimate_follows_the_accuracy_if_confidence_is_calibrated():
 class TestDrift:
     def test_the_distance_is_0_for_the_same_shares_and_1_if_no_kind_is_in_both(self):
         assert drift.compare_counts(np.array([30, 10]), np.array([300, 100])).distance == pytest.approx(0, abs=1e-7)
-        found = drift.compare_counts(np.array([30, 0]), np.array([0, 30]))
-        assert (found.distance, found.p) == (pytest.approx(1), 1 / (drift.PERMUTATIONS + 1))
+        distance = drift.compare_counts(np.array([30, 0]), np.array([0, 30]))
+        assert (distance.distance, distance.p) == (pytest.approx(1), 1 / (drift.PERMUTATIONS + 1))
 
     def test_a_single_kind_is_no_difference(self):
         assert drift.compare_counts(np.array([30, 0]), np.array([7, 0])) == drift.Drift(0.0, 0.0, 1.0)

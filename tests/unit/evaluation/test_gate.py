@@ -53,19 +53,19 @@ class TestAgainstAChampion:
         assert {"macro-F1", "accuracy"} <= set(failed_rules(verdict))
 
     def test_with_few_articles_a_model_as_good_needs_a_number_of_further_annotations(self):
-        right = make_truth(200)
-        champion = wrong_on(right, np.arange(0, 200, 19))
-        candidate = wrong_on(right, np.arange(7, 200, 19))
-        verdict = gate.apply_rules(make_comparison(right, candidate, champion), MARGINS)
+        truth = make_truth(200)
+        champion = wrong_on(truth, np.arange(0, 200, 19))
+        candidate = wrong_on(truth, np.arange(7, 200, 19))
+        verdict = gate.apply_rules(make_comparison(truth, candidate, champion), MARGINS)
         assert verdict.verdict == "need more annotations"
         assert 500 < verdict.needed < 20_000
         assert f"{verdict.needed:,} further test annotations would probably decide" in verdict.reasons[0]
 
     def test_a_model_that_would_need_too_many_annotations_is_held(self):
-        right = make_truth(200)
-        candidate = wrong_on(right, np.arange(7, 200, 19))
-        champion = wrong_on(right, np.arange(0, 200, 19))
-        verdict = gate.apply_rules(make_comparison(right, candidate, champion), replace(MARGINS, max_annotations=100))
+        truth = make_truth(200)
+        candidate = wrong_on(truth, np.arange(7, 200, 19))
+        champion = wrong_on(truth, np.arange(0, 200, 19))
+        verdict = gate.apply_rules(make_comparison(truth, candidate, champion), replace(MARGINS, max_annotations=100))
         assert verdict.verdict == "hold"
 
     def test_a_category_that_got_worse_holds_a_model_of_the_same_overall_accuracy(self):
@@ -90,12 +90,12 @@ class TestAgainstAChampion:
         assert f"accuracy on {dimension} " in verdict.reasons[0]
 
     def test_a_category_and_a_slice_of_few_articles_are_not_judged(self):
-        right = np.concatenate([TRUTH, np.repeat("rare", 30)])
+        truth = np.concatenate([TRUTH, np.repeat("rare", 30)])
         names = (*NAMES, "rare")
         champion = make_predictions(np.concatenate([CHAMPION, np.repeat("rare", 30)]), names=names)
         candidate = make_predictions(np.concatenate([CHAMPION, np.repeat("rare", 29), ["a"]]), names=names)
-        sources = np.where(right == "rare", "small", "large")
-        verdict = gate.apply_rules(make_comparison(right, candidate, champion, sources=sources), MARGINS)
+        sources = np.where(truth == "rare", "small", "large")
+        verdict = gate.apply_rules(make_comparison(truth, candidate, champion, sources=sources), MARGINS)
         assert set(result_of(verdict, "categories").statistics) == set(NAMES)
         assert set(result_of(verdict, "slices").statistics) == {"source large"}
 
@@ -146,10 +146,10 @@ class TestAgainstAChampion:
 
     def test_near_duplicates_count_once(self):
         """Ten copies of each article prove no more than one copy."""
-        right = make_truth(400)
-        champion, candidate = wrong_on(right, np.arange(0, 400, 25)), wrong_on(right, np.arange(7, 400, 25))
-        once = gate.apply_rules(make_comparison(right, candidate, champion), MARGINS)
-        tenfold = [np.repeat(categories, 10) for categories in (right, candidate, champion)]
+        truth = make_truth(400)
+        champion, candidate = wrong_on(truth, np.arange(0, 400, 25)), wrong_on(truth, np.arange(7, 400, 25))
+        once = gate.apply_rules(make_comparison(truth, candidate, champion), MARGINS)
+        tenfold = [np.repeat(categories, 10) for categories in (truth, candidate, champion)]
         copied = gate.apply_rules(make_comparison(*tenfold, clusters=np.repeat(np.arange(400), 10)), MARGINS)
         lower = [result_of(verdict, "macro-F1").statistics["at_least"] for verdict in (once, copied)]
         assert copied.verdict != "promote"
@@ -158,8 +158,8 @@ class TestAgainstAChampion:
 
 class TestAFirstModel:
     def test_a_good_model_is_promoted_even_with_few_articles(self):
-        right = make_truth(24)
-        verdict = gate.apply_rules(make_comparison(right, right, None), MARGINS)
+        truth = make_truth(24)
+        verdict = gate.apply_rules(make_comparison(truth, truth, None), MARGINS)
         assert verdict.verdict == "promote"
         assert verdict.reasons[0].startswith("first model: macro-F1 1.0000")
 
@@ -170,8 +170,8 @@ class TestAFirstModel:
         assert set(failed_rules(verdict)) == {"floor", "guessing"}
 
     def test_a_model_that_may_be_below_the_floor_needs_more_annotations(self):
-        right = make_truth(20)
-        verdict = gate.apply_rules(make_comparison(right, wrong_on(right, np.arange(0, 20, 3)), None), MARGINS)
+        truth = make_truth(20)
+        verdict = gate.apply_rules(make_comparison(truth, wrong_on(truth, np.arange(0, 20, 3)), None), MARGINS)
         assert verdict.verdict == "need more annotations"
         assert verdict.needed > 0
 
@@ -182,21 +182,21 @@ class TestAFirstModel:
 
 class TestStatistics:
     def test_mcnemar_by_hand(self):
-        right = make_truth(100)
-        first, second = wrong_on(right, np.arange(9)), wrong_on(right, [50])
-        test = comparison.mcnemar(make_articles(right), first, second)
+        truth = make_truth(100)
+        first, second = wrong_on(truth, np.arange(9)), wrong_on(truth, [50])
+        test = comparison.mcnemar(make_articles(truth), first, second)
         assert (test.only_first, test.only_second) == (1, 9)
         assert test.p_worse == pytest.approx((1 + 10) / 2**10)  # of ten coins, none or one heads
         assert test.p_two_sided == pytest.approx(2 * (1 + 10) / 2**10)
 
     def test_models_with_the_same_predictions_do_not_differ(self):
-        right = make_truth(8)
-        assert comparison.mcnemar(make_articles(right), right, right).p_worse == 1.0
+        truth = make_truth(8)
+        assert comparison.mcnemar(make_articles(truth), truth, truth).p_worse == 1.0
 
     def test_the_standard_deviation_of_an_accuracy_difference_equals_the_textbook_formula(self):
-        right = make_truth(1000)
-        first, second = wrong_on(right, np.arange(30)), wrong_on(right, np.arange(30, 50))
-        difference = comparison.accuracy(make_articles(right), first, second, np.full(1000, True), resamples=4000)
+        truth = make_truth(1000)
+        first, second = wrong_on(truth, np.arange(30)), wrong_on(truth, np.arange(30, 50))
+        difference = comparison.accuracy(make_articles(truth), first, second, np.full(1000, True), resamples=4000)
         assert difference.value == pytest.approx(-0.01)
         textbook = np.sqrt((0.05 - 0.01**2) / 1000)
         assert difference.resampled.std() == pytest.approx(textbook, rel=0.05)

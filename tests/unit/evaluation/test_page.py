@@ -25,16 +25,16 @@ from tests.support.factories import NAMES, make_articles, make_comparison, make_
 EVIL = '"><script>alert(1)</script>&'
 
 
-def subject(name, right, found, *, names=NAMES, temperature=1.0, threshold=None, **columns):
+def subject(name, truth, predictions, *, names=NAMES, temperature=1.0, threshold=None, **columns):
     """Evaluate synthetic predictions as the pipeline does, with a round trip through JSON."""
-    given = make_articles(right, **columns)
+    articles = make_articles(truth, **columns)
     metrics = {
-        **compute_metrics(list(right), list(found.predicted)).as_json(),
-        "baseline": compute_metrics(list(right), list(right)).as_json(),
+        **compute_metrics(list(truth), list(predictions.predicted)).as_json(),
+        "baseline": compute_metrics(list(truth), list(truth)).as_json(),
         "engine": "openvino f32",
         "articles_per_second": 61.5,
         "report": results.build_results(
-            given, found, right, temperature=temperature, threshold=threshold, target_precision=0.99
+            articles, predictions, truth, temperature=temperature, threshold=threshold, target_precision=0.99
         ),
     }
     return Subject(name, json.loads(json.dumps(metrics)))
@@ -42,15 +42,15 @@ def subject(name, right, found, *, names=NAMES, temperature=1.0, threshold=None,
 
 @pytest.fixture(scope="module")
 def pages():
-    right = make_truth(200)
+    truth = make_truth(200)
     candidate = subject(
-        "m2", right, make_predictions(wrong_on(right, np.arange(0, 200, 19))), months=np.full(200, "2026-01")
+        "m2", truth, make_predictions(wrong_on(truth, np.arange(0, 200, 19))), months=np.full(200, "2026-01")
     )
     champion = subject(
-        "m1", right, make_predictions(wrong_on(right, np.arange(0, 200, 9))), months=np.full(200, "2026-01")
+        "m1", truth, make_predictions(wrong_on(truth, np.arange(0, 200, 9))), months=np.full(200, "2026-01")
     )
     verdict = gate.apply_rules(
-        make_comparison(right, right, wrong_on(right, np.arange(0, 200, 9))), Margins(resamples=500)
+        make_comparison(truth, truth, wrong_on(truth, np.arange(0, 200, 9))), Margins(resamples=500)
     )
     return html.render_page(candidate, None), html.render_page(
         candidate, champion, rule_results=verdict.as_json()["rule_results"], verdict=verdict.verdict
@@ -104,10 +104,10 @@ def test_a_page_has_the_figures_with_their_intervals(pages):
 
 @pytest.mark.parametrize("left_out", [(0, 3), (3, 0), (3, 3)])
 def test_a_page_says_that_each_models_figures_exclude_its_training_articles(pages, left_out):
-    right = make_truth(200)
-    found = subject("m2", right, make_predictions(wrong_on(right, np.arange(0, 200, 19))))
+    truth = make_truth(200)
+    candidate = subject("m2", truth, make_predictions(wrong_on(truth, np.arange(0, 200, 19))))
     first, second = (
-        Subject(name, {**found.metrics, "left_out": count}) for name, count in zip("ab", left_out, strict=True)
+        Subject(name, {**candidate.metrics, "left_out": count}) for name, count in zip("ab", left_out, strict=True)
     )
     page = html.render_page(first, second)
     assert "the same articles except, for each of the two, those that it was trained on." in page
@@ -116,9 +116,9 @@ def test_a_page_says_that_each_models_figures_exclude_its_training_articles(page
 
 def test_names_cannot_break_out_of_the_page():
     names = (EVIL, "b")
-    right = np.array([EVIL, "b"] * 30)
-    found = make_predictions(np.array(["b", "b"] * 30), names=names)
-    page = html.render_page(subject(EVIL, right, found, sources=np.full(60, EVIL)), None)
+    truth = np.array([EVIL, "b"] * 30)
+    predictions = make_predictions(np.array(["b", "b"] * 30), names=names)
+    page = html.render_page(subject(EVIL, truth, predictions, sources=np.full(60, EVIL)), None)
     assert "<script" not in page
     assert "&#34;&gt;&lt;script&gt;" in page
     assert "script" not in read(page).names
@@ -133,33 +133,33 @@ def test_names_cannot_break_out_of_a_chart():
 
 
 def test_mistakes_are_named_by_id_the_most_confident_first():
-    right = make_truth(8)
-    found = make_predictions(wrong_on(right, [2, 5]), confidence=np.linspace(0.6, 0.95, 8))
-    mistakes = results.build_results(make_articles(right), found, right)["mistakes"]
-    assert [(one["article"], one["annotated"], one["predicted"]) for one in mistakes] == [(6, "b", "c"), (3, "c", "d")]
+    truth = make_truth(8)
+    predictions = make_predictions(wrong_on(truth, [2, 5]), confidence=np.linspace(0.6, 0.95, 8))
+    mistakes = results.build_results(make_articles(truth), predictions, truth)["mistakes"]
+    assert [(row["article"], row["annotated"], row["predicted"]) for row in mistakes] == [(6, "b", "c"), (3, "c", "d")]
 
 
 def test_accuracy_against_coverage_begins_with_the_most_confident():
-    right = make_truth(20)
-    found = make_predictions(wrong_on(right, np.arange(10)), confidence=np.linspace(0.4, 0.9, 20))
+    truth = make_truth(20)
+    predictions = make_predictions(wrong_on(truth, np.arange(10)), confidence=np.linspace(0.4, 0.9, 20))
     points = {
-        one["coverage"]: one["accuracy"]
-        for one in results.build_results(make_articles(right), found, right)["coverage"]
+        point["coverage"]: point["accuracy"]
+        for point in results.build_results(make_articles(truth), predictions, truth)["coverage"]
     }
     assert (points[0.5], points[1.0]) == (1.0, 0.5)
 
 
 def test_every_article_is_in_one_slice_of_each_dimension():
-    given = make_articles(
+    articles = make_articles(
         make_truth(6), sources=["x", "y"] * 3, words=[0, 49, 50, 999, 1000, 5000], months=["2026-01", ""] * 3
     )
-    found = list(slices(given))
+    parts = list(slices(articles))
     for dimension in ("source", "length", "month"):
-        assert sum(one.rows for one in found if one.dimension == dimension).tolist() == [1] * 6
-    lengths = [(one.name, int(one.rows.sum())) for one in found if one.dimension == "length"]
+        assert sum(part.rows for part in parts if part.dimension == dimension).tolist() == [1] * 6
+    lengths = [(part.name, int(part.rows.sum())) for part in parts if part.dimension == "length"]
     assert lengths[0] == ("0 to 49 words", 2)
     assert lengths[-1] == ("1000 words and more", 2)
-    assert "unknown" in {one.name for one in found if one.dimension == "month"}
+    assert "unknown" in {part.name for part in parts if part.dimension == "month"}
 
 
 class TestConfidence:
@@ -167,29 +167,31 @@ class TestConfidence:
 
     @pytest.fixture
     def calibrated(self):
-        right = make_truth(200)
+        truth = make_truth(200)
         confidence = np.linspace(0.5, 0.9, 200)
         return subject(
             "m2",
-            right,
-            make_predictions(wrong_on(right, range(40)), confidence=confidence),
+            truth,
+            make_predictions(wrong_on(truth, range(40)), confidence=confidence),
             temperature=2.0,
             threshold=0.6,
         )
 
     def test_the_page_shows_the_calibration_before_and_after(self, calibrated):
-        found = calibrated.report["calibration"]
+        calibration = calibrated.report["calibration"]
         page = html.render_page(calibrated, None)
-        assert f"from {found['before']['ece']:.4f} to {found['ece']:.4f}" in page
-        assert page.count('class="uncalibrated"') == len(found["before"]["bins"])
+        assert f"from {calibration['before']['ece']:.4f} to {calibration['ece']:.4f}" in page
+        assert page.count('class="uncalibrated"') == len(calibration["before"]["bins"])
         assert "The temperature is 2.000, fitted on the validation split" in page
         read(page)
 
     def test_without_the_temperature_the_probabilities_are_those_that_it_was_applied_to(self):
         raw = np.full((200, 4), 0.1)
         raw[np.arange(200), np.arange(200) % 4] = 0.7
-        found = make_predictions(make_truth(200))
-        warm = Predictions(found.categories, temperature_scaling.apply(raw.astype(np.float32), 3.0).astype(np.float64))
+        predictions = make_predictions(make_truth(200))
+        warm = Predictions(
+            predictions.categories, temperature_scaling.apply(raw.astype(np.float32), 3.0).astype(np.float64)
+        )
         built = results.build_results(make_articles(make_truth(200)), warm, make_truth(200), temperature=3.0)[
             "calibration"
         ]
@@ -197,9 +199,9 @@ class TestConfidence:
         assert built["bins"][0]["confidence"] < 0.5
 
     def test_precision_and_coverage_are_of_the_labels_above_the_threshold(self, calibrated):
-        found = calibrated.report["abstention"]
-        assert found["coverage"] == pytest.approx(0.75, abs=0.01)
-        assert found["precision"] == 1.0
+        abstention = calibrated.report["abstention"]
+        assert abstention["coverage"] == pytest.approx(0.75, abs=0.01)
+        assert abstention["precision"] == 1.0
         page = html.render_page(calibrated, None)
         assert "of these articles, and 100 % of these labels are correct" in page
         assert "the target is 99 %" in page
@@ -211,8 +213,8 @@ class TestConfidence:
         assert 'class="uncalibrated"' not in pages[0]
 
     def test_the_page_says_if_the_model_abstains_from_all_articles(self):
-        right = make_truth(60)
-        page = html.render_page(subject("m", right, make_predictions(right, confidence=0.5), threshold=0.99), None)
+        truth = make_truth(60)
+        page = html.render_page(subject("m", truth, make_predictions(truth, confidence=0.5), threshold=0.99), None)
         assert "it abstains from all of these articles" in page
 
 
@@ -229,30 +231,30 @@ class TestManyCategories:
         return json.loads(json.dumps({**whole, "baseline": whole}))
 
     def test_the_pairs_that_are_confused_most_replace_a_million_cells(self):
-        found = self.many(self.NAMES, 500)
-        page = html.confusion(found)
+        metrics = self.many(self.NAMES, 500)
+        page = html.confusion(metrics)
         assert page.count("<td") == 3 * html.MAX_PAIRS
         assert len(page) < 10_000
         assert "And 470 more" in page
-        assert found["confusion"] == []
+        assert metrics["confusion"] == []
 
     def test_a_matrix_that_an_earlier_version_kept_whole_shows_the_same(self):
-        found = self.many(self.NAMES, 500)
+        metrics = self.many(self.NAMES, 500)
         matrix = np.zeros((1_000, 1_000), int)
-        for true, guess, count in found["confused"]:
+        for true, guess, count in metrics["confused"]:
             matrix[true, guess] = count
-        earlier = {**found, "confusion": matrix.tolist()}
+        earlier = {**metrics, "confusion": matrix.tolist()}
         del earlier["confused"]
-        assert html.confusion(earlier) == html.confusion(found)
+        assert html.confusion(earlier) == html.confusion(metrics)
 
     @pytest.mark.parametrize(("categories", "cells"), [(8, 64), (30, 900), (31, 3 * 4)])
     def test_a_matrix_is_whole_up_to_thirty_categories(self, categories, cells):
         assert html.confusion(self.many(self.NAMES[:categories], 4)).count("<td") == cells
 
     def test_the_categories_with_the_lowest_f1_stand_first_and_those_without_articles_last(self):
-        found = self.many(self.NAMES, 500)
-        found["by_category"]["only predicted"] = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
-        categories = html.lowest_f1(found["by_category"])
+        metrics = self.many(self.NAMES, 500)
+        metrics["by_category"]["only predicted"] = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+        categories = html.lowest_f1(metrics["by_category"])
         shown = [name for name, _ in categories]
         assert len(shown) == html.MAX_CATEGORIES
         assert shown[0] == "c0999", "it was predicted for all the mistakes"
