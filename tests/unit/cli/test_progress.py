@@ -1,4 +1,4 @@
-"""Progress is for people at a terminal: nothing else ever sees it."""
+"""Progress is shown at a terminal only."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def terminal(monkeypatch):
 
 def test_a_terminal_shows_the_progress(terminal):
     use_all()
-    said = terminal.getvalue()
+    output = terminal.getvalue()
     for part in ("1,234", "rows", "labelling", "4/10", "epoch 2, loss 0.250, validation macro-F1 0.9000", "10/10"):
-        assert part in said
+        assert part in output
 
 
 def test_quiet_hides_the_progress(terminal):
