@@ -199,9 +199,9 @@ class TestPermissions:
         assert answer.status_code == 303
 
     @pytest.mark.usefixtures("two")
-    def test_buttons_that_would_be_refused_are_not_shown(self, ask):
+    def test_buttons_of_refused_actions_are_not_shown(self, ask):
         assert "<form" not in ask("/models", "viewer").text
-        assert "Your role may look" in ask("/models", "viewer").text
+        assert "Your role may see the models" in ask("/models", "viewer").text
         assert ask("/models", "user").text.count("<form") == 2
 
 
@@ -232,7 +232,7 @@ class TestWhatIsShown:
     def test_the_overview_shows_champion_backlog_and_labels(self, ask):
         page = ask("/").text
         assert re.search(r'class="name"><a href="/classifier/models/m2">m2</a>', page)
-        assert "nothing waits" in page
+        assert "no article is waiting" in page
         assert "40 labelled, 0 not" in page
         assert 'data-live="/classifier/sections/backlog"' in page
 
