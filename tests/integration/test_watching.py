@@ -78,7 +78,7 @@ def test_an_alarm_says_what_how_far_since_when_and_what_to_do(place):
     (line,) = second.alarms
     assert line.startswith("category mix: Jensen-Shannon distance 0.")
     assert "% then and " in line
-    assert "0.2 is borne; since 2026-01-02 03:04. What to do: look at the newest articles" in line
+    assert "the limit is 0.2; since 2026-01-02 03:04. What to do: read the newest articles" in line
     assert "\n" not in line
 
 
