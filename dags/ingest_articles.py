@@ -60,31 +60,31 @@ def ingest_articles():
     @task
     def choose(params=None) -> list[dict[str, str]]:
         """List what this run reads: sources by their name, files by their path."""
-        from classifier_airflow.ingest_tasks import chosen
+        from classifier_airflow.ingest_tasks import choose_sources
 
-        return chosen(files=params["files"], group=params["group"], rejected=params["rejected"])
+        return choose_sources(files=params["files"], group=params["group"], rejected=params["rejected"])
 
     # the verdict alerts people, once for all sources
     @task(map_index_template="{{ source_name }}", on_failure_callback=log_failure)
     def ingest(source: dict[str, str], params=None) -> dict[str, int | str]:
         """Take one source in, and return the counts."""
         from classifier_airflow import lineage, metrics
-        from classifier_airflow.ingest_tasks import name_of, take_in
+        from classifier_airflow.ingest_tasks import ingest_source, source_name
 
-        name = name_of(source)
+        name = source_name(source)
         get_current_context()["source_name"] = name
-        counts = take_in(source, params)
-        metrics.ingested(source, counts)
-        lineage.ingested()
+        counts = ingest_source(source, params)
+        metrics.send_ingest(source, counts)
+        lineage.report_ingest()
         return {"source": name, **counts}
 
     @task(outlets=[ARTICLES], trigger_rule=TriggerRule.ALL_DONE)
     def announce(taken):
         """Tell whoever waits for articles, if there are any that are new or changed."""
         from airflow.sdk.exceptions import AirflowSkipException
-        from classifier_airflow.ingest_tasks import total
+        from classifier_airflow.ingest_tasks import add_up_counts
 
-        counts = total(taken)
+        counts = add_up_counts(taken)
         if not counts.get("new", 0) + counts.get("changed", 0):
             raise AirflowSkipException("nothing is new")
         yield Metadata(ARTICLES, counts)
@@ -95,7 +95,7 @@ def ingest_articles():
         from classifier_airflow import metrics
         from classifier_airflow.ingest_tasks import fail_if_any_failed
 
-        metrics.standing()
+        metrics.send_status()
         fail_if_any_failed(sources, taken)
 
     sources = choose()

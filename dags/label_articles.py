@@ -83,13 +83,13 @@ def label_articles():
                 page_size=params["page_size"],
                 engine=params["engine"],
                 max_rate=rate and rate / params["workers"],
-                on_page=metrics.labelling(place),
+                on_page=metrics.count_labelled(place),
             )
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
-        metrics.labelled(report)
-        metrics.standing()
-        lineage.labelled(report)
+        metrics.send_labelling(report)
+        metrics.send_status()
+        lineage.report_labelling(report)
         return {
             "labelled": report.labelled,
             "dead_letters": report.dead_letters,

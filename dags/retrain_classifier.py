@@ -52,8 +52,8 @@ from datetime import timedelta
 from airflow.sdk import Metadata, Param, TriggerRule, dag, task, teardown
 from classifier_airflow.assets import CHAMPION
 from classifier_airflow.gpu_pod import with_gpu
-from classifier_airflow.promotion_tasks import ANSWER, Approval
-from classifier_airflow.task_defaults import DEFAULT_ARGS, GPU_POOL, GPU_QUEUE, MEASURING_TIMEOUT
+from classifier_airflow.promotion_tasks import RESPONSE, Approval
+from classifier_airflow.task_defaults import DEFAULT_ARGS, EVALUATION_TIMEOUT, GPU_POOL, GPU_QUEUE
 from pendulum import datetime
 
 from classifier.training.recipes import hyper_parameters
@@ -83,12 +83,12 @@ def train(params=None) -> str:
     )
     if isinstance(report, candidate.SkippedTraining):
         raise AirflowSkipException(report.reason)
-    metrics.trained(report)
-    lineage.trained(report)
+    metrics.send_training(report)
+    lineage.report_training(report)
     return report.model
 
 
-@task(execution_timeout=MEASURING_TIMEOUT)
+@task(execution_timeout=EVALUATION_TIMEOUT)
 def evaluate(model: str) -> dict[str, float | bool | str]:
     """Evaluate the candidate on the test split, and return its metrics and the baseline's."""
     from classifier_airflow import metrics
@@ -106,18 +106,18 @@ def evaluate(model: str) -> dict[str, float | bool | str]:
         "beats_baseline": report.beats_baseline,
         "verdict": report.verdict,
     }
-    metrics.evaluated(figures)
+    metrics.send_evaluation(figures)
     return figures
 
 
-@task(execution_timeout=MEASURING_TIMEOUT)
+@task(execution_timeout=EVALUATION_TIMEOUT)
 def judge(model: str, params=None) -> dict:
     """Apply the gate, measure label churn on a sample, and return what an approver has to see."""
     from classifier_airflow import metrics, promotion_tasks
     from classifier_airflow.workspace import workspace
 
-    gate_result = promotion_tasks.judge(workspace(), model, params)
-    metrics.judged(gate_result["verdict"])
+    gate_result = promotion_tasks.apply_gate(workspace(), model, params)
+    metrics.send_verdict(gate_result["verdict"])
     return gate_result
 
 
@@ -127,19 +127,19 @@ def ask(gate_result: dict, params=None) -> str:
     return "approve" if params["require_approval"] and gate_result["verdict"] == "promote" else "promote"
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=MEASURING_TIMEOUT)
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=EVALUATION_TIMEOUT)
 def promote(model: str, gate_result: dict, params=None, ti=None, dag_run=None) -> bool:
     """Decide, and return whether the candidate is now the champion."""
     from classifier_airflow import alerts, metrics, promotion_tasks
     from classifier_airflow.workspace import workspace
 
-    answer = ti.xcom_pull(task_ids="approve", key=ANSWER)
+    answer = ti.xcom_pull(task_ids="approve", key=RESPONSE)
     promoted = promotion_tasks.promote(
         workspace(), model, gate_result, params, answer, asked_by=dag_run.triggering_user_name
     )
-    metrics.standing()
+    metrics.send_status()
     if not promoted:
-        alerts.held(gate_result)
+        alerts.alert_held_model(gate_result)
     return promoted
 
 
@@ -164,7 +164,7 @@ def decline(ti=None):
     from classifier_airflow import promotion_tasks
     from classifier_airflow.workspace import workspace
 
-    promotion_tasks.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=ANSWER))
+    promotion_tasks.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=RESPONSE))
 
 
 @teardown

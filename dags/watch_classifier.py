@@ -48,7 +48,7 @@ def watch_classifier():
             found = drift_check.check_drift(workspace())
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
-        metrics.drift_checked()
+        metrics.send_drift()
         return {
             "model": found.model,
             "articles": found.articles,

@@ -1,7 +1,7 @@
-"""Put the classifier's page into Airflow's UI, and a tab on each run of its DAGs.
+"""Add the classifier's pages to Airflow's UI, and a tab to each run of its DAGs.
 
-Every process of Airflow imports this file, and only the API server serves the page: so the page itself is
-imported when it is first asked for.
+Every process of Airflow imports this file, but only the API server serves the pages. So the application is imported at
+the first request.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ PREFIX = "/classifier"
 
 
 @cache
-def page() -> Any:
-    """Return the page's application."""
+def application() -> Any:
+    """Return the application that serves the pages."""
     from classifier_ui.app import create
 
     return create()
 
 
 async def serve(scope: Any, receive: Any, send: Any) -> None:
-    """Answer a request, in the form of ASGI."""
-    await page()(scope, receive, send)
+    """Serve an ASGI request."""
+    await application()(scope, receive, send)
 
 
 BASE = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/") + PREFIX
 
 
 class ClassifierPlugin(AirflowPlugin):
-    """The page and its places in Airflow's UI."""
+    """The pages and their entries in Airflow's UI."""
 
     name = "classifier"
     fastapi_apps = [{"app": serve, "url_prefix": PREFIX, "name": "classifier"}]  # noqa: RUF012 - Airflow reads it
     external_views = [  # noqa: RUF012
-        # without the slash at the end, Airflow's own page would answer
+        # without the slash at the end, Airflow's own page would be served
         {
             "name": "Classifier",
             "href": f"{BASE}/",

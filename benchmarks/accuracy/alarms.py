@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.support import common
 from classifier.evaluation import drift, drift_checks
-from classifier.evaluation.drift_checks import Articles, AuditedLabels, Limits
+from classifier.evaluation.drift_checks import AuditedLabels, DriftLimits, LabelledArticles
 
-LIMITS = Limits(drift=0.2, accuracy=0.03, least=1)
+LIMITS = DriftLimits(drift=0.2, accuracy=0.03, min_articles=1)
 CATEGORIES = (2, 10, 100, 300, 1_000)
 TEST_ARTICLES = (500, 5_000)
 NEW_ARTICLES = (100, 500, 5_000)
@@ -61,7 +61,9 @@ def audits() -> Iterator[dict[str, Any]]:
         wrong = np.arange(count + 1)
         chances = binom.pmf(wrong, count, 1 - confidence)
         found = [
-            drift_checks.audit(AuditedLabels(np.full(count, confidence), np.arange(count) >= number), LIMITS).outcome
+            drift_checks.check_audit(
+                AuditedLabels(np.full(count, confidence), np.arange(count) >= number), LIMITS
+            ).outcome
             == "alarm"
             for number in wrong
         ]
@@ -116,7 +118,7 @@ def alarms(
     distance = float(jensenshannon(then, now, base=2))
     if distance <= LIMITS.drift:  # neither gives alarm, and permutations take time
         return 0.0, 0.0, distance
-    found = drift.between(then, now)
+    found = drift.compare_counts(then, now)
     p = chi2_contingency(np.vstack([then, now])[:, (then + now) > 0]).pvalue
     alarm = found.beyond_chance > LIMITS.drift and found.p <= drift_checks.ALPHA
     return float(alarm), float(p <= drift_checks.ALPHA), distance
@@ -132,9 +134,9 @@ def numbers(trials: int) -> Iterator[dict[str, Any]]:
             outcomes.append([
                 check.outcome == "alarm"
                 for check in (
-                    drift_checks.length(then, now, LIMITS),
-                    drift_checks.confidence(then, now, LIMITS),
-                    drift_checks.estimated_accuracy(then, 0.97, now, LIMITS),
+                    drift_checks.check_length(then, now, LIMITS),
+                    drift_checks.check_confidence(then, now, LIMITS),
+                    drift_checks.check_estimated_accuracy(then, 0.97, now, LIMITS),
                 )
             ])
         for name, rate in zip(("length", "confidence", "estimated accuracy"), np.mean(outcomes, axis=0), strict=True):
@@ -146,11 +148,11 @@ def numbers(trials: int) -> Iterator[dict[str, Any]]:
             }
 
 
-def sample(generator: np.random.Generator, size: int) -> Articles:
+def sample(generator: np.random.Generator, size: int) -> LabelledArticles:
     """Draw articles: lengths with a long tail, and confidence that is near 1 but for a thirtieth."""
     confidence = np.where(generator.random(size) < 1 / 30, 0.1, generator.beta(60, 1, size))
     words = generator.lognormal(5, 0.8, size).astype(np.int64)
-    return Articles(np.full(size, "a"), confidence, words)
+    return LabelledArticles(np.full(size, "a"), confidence, words)
 
 
 if __name__ == "__main__":

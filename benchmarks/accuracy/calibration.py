@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.support import common
 from classifier.evaluation import abstention, bootstrap, comparison, drift_checks, reliability
-from classifier.evaluation.drift_checks import Articles
+from classifier.evaluation.drift_checks import LabelledArticles
 from classifier.evaluation.test_articles import Predictions, TestArticles
 from classifier.model import temperature_scaling
 
@@ -72,7 +72,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             sides[name, when] = sample, found
             run |= {f"{name}_{key}_{when}": value for key, value in errors(sample, found).items()}
     gained = comparison.calibration_error(test[0], sides["test", "after"][1], sides["test", "before"][1])
-    run["test_ece_gained_interval"] = [round(one, 5) for one in bootstrap.interval(gained.resampled)]
+    run["test_ece_gained_interval"] = [round(one, 5) for one in bootstrap.percentile_interval(gained.resampled)]
     run["test_accuracy"], run["test_accuracy_estimated"] = estimate(
         sides["validation", "after"], sides["test", "after"]
     )
@@ -83,11 +83,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def estimate(validation: Side, test: Side) -> tuple[float, float]:
     """Return the accuracy on the test articles, and what `classifier drift` would tell of it from confidence."""
-    sides = [Articles(found.predicted, found.confidence, sample.words) for sample, found in (validation, test)]
+    sides = [LabelledArticles(found.predicted, found.confidence, sample.words) for sample, found in (validation, test)]
     right = [float((found.predicted == sample.truth).mean()) for sample, found in (validation, test)]
-    told = drift_checks.estimated_accuracy(sides[0], right[0], sides[1], drift_checks.Limits(1, 1, 1)).figures[
-        "estimate"
-    ]
+    told = drift_checks.check_estimated_accuracy(
+        sides[0], right[0], sides[1], drift_checks.DriftLimits(1, 1, 1)
+    ).figures["estimate"]
     return round(right[1], 5), round(told, 5)
 
 
@@ -111,7 +111,7 @@ def answer(
     files = registry.open_artefact(model)
     labeller = FineTunedClassifier(replace(files.load(), calibration={}, ensemble=None)).labeller()
     found = [
-        (evaluation_results.sample(split, rows), labeller.probabilities([article.text for article in split]))
+        (evaluation_results.to_test_articles(split, rows), labeller.probabilities([article.text for article in split]))
         for split, rows in zip(splits, facts, strict=True)
     ]
     return model.name, files.categories, found[0], found[1]
@@ -123,10 +123,12 @@ def errors(sample: TestArticles, found: Predictions) -> dict[str, Any]:
     columns = np.array([found.categories.index(name) for name in sample.truth[known]])
     loss = temperature_scaling.negative_log_likelihood(found.probabilities[known].astype(np.float32), columns)
     contributions = reliability.contributions(sample.truth, found)
-    resampled = reliability.error(bootstrap.sums(contributions, sample.clusters, resamples=RESAMPLES))
+    resampled = reliability.calibration_error(
+        bootstrap.resample_sums(contributions, sample.clusters, resamples=RESAMPLES)
+    )
     return {
-        "ece": round(float(reliability.error(contributions.sum(axis=0))), 5),
-        "ece_interval": [round(one, 5) for one in bootstrap.interval(resampled)],
+        "ece": round(float(reliability.calibration_error(contributions.sum(axis=0))), 5),
+        "ece_interval": [round(one, 5) for one in bootstrap.percentile_interval(resampled)],
         "log_loss": round(loss, 5),
         "brier": round(float(reliability.mean_brier(contributions.sum(axis=0))), 5),
         "confidence": round(float(found.confidence.mean()), 5),

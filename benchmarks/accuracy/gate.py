@@ -112,7 +112,7 @@ def simulate(shares: np.ndarray, points: float, articles: int, trials: int) -> d
     for _ in range(trials):
         found = contest(drawn, articles, len(shares), generator)
         assert found.champion is not None
-        truth = found.sample.truth
+        truth = found.test_articles.truth
         naive += macro_f1(truth, found.candidate.predicted) >= macro_f1(truth, found.champion.predicted)
         verdicts.append(gate.apply_rules(found, margins).verdict)
         # what is not even shown to be no worse is not shown to be better

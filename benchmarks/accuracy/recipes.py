@@ -188,7 +188,7 @@ def as_published(
         return compute_metrics(truth, [categories[column] for column in labeller.probabilities(texts).argmax(axis=1)])
 
     rest = [*validation, *train]
-    guessed, seconds = baseline.predict([one.text for one in rest], [one.category for one in rest], texts)
+    guessed, seconds = baseline.predict_baseline([one.text for one in rest], [one.category for one in rest], texts)
     measured = {
         "": of(replace(network, ensemble=ensemble)),
         "baseline_": compute_metrics(truth, guessed),

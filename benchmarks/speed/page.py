@@ -28,7 +28,7 @@ import httpx
 from benchmarks.speed import rollback
 from benchmarks.support import common
 
-MIX = {"/": 10, "/sections/backlog": 6, "/models": 2, "/models/m2": 1, "/problems": 1, "/watching": 1, "/review": 1}
+MIX = {"/": 10, "/sections/backlog": 6, "/models": 2, "/models/m2": 1, "/problems": 1, "/drift": 1, "/review": 1}
 """How often each is asked for: most look at the overview, which asks for its live part again."""
 
 

@@ -29,6 +29,8 @@ from classifier.cli import (
     promotion,
     rejected_rows,
     render,
+    render_models,
+    render_status,
     review,
     sources,
     splits,
@@ -160,7 +162,7 @@ def evaluate(
 
     wanted = checked_precision(target_precision)
     report = evaluation.evaluate(_workspace(), model, engine=engine_name(engine), target_precision=wanted)
-    render.evaluation(report, json)
+    render_models.print_evaluation(report, json)
 
 
 @app.command()
@@ -225,7 +227,7 @@ def status(
     """Show splits, labels, the backlog with its rate and the time left, the champion and the last ingests."""
     from classifier.pipeline.monitoring import status
 
-    render.status(status.read_status(_workspace(), exact=exact), json)
+    render_status.print_status(status.read_status(_workspace(), exact=exact), json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What every group of commands needs."""
+"""Options and checks that several commands share."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from classifier.exceptions import SettingsError
 from classifier.workspace import Workspace, open_workspace
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")]
-Engine = Annotated[str, typer.Option(help="What computes: auto, openvino or keras.")]
+Engine = Annotated[str, typer.Option(help="Inference engine: auto, openvino or keras.")]
 TargetPrecision = Annotated[
     float | None,
     typer.Option(
-        help="Precision wanted of labels; where the model is not sure enough, it abstains. 0: it never does.",
+        help="Target precision of the labels: the model abstains if its confidence is too low. 0: it never abstains.",
         show_default="CLASSIFIER_TARGET_PRECISION",
     ),
 ]
 
 
 def workspace() -> Workspace:
-    """Open the database that the settings name."""
+    """Return the workspace with the database that the settings name."""
     return open_workspace(settings.load())
 
 
-def checked_precision(wanted: float | None) -> float | None:
-    """Return a target precision.
+def checked_precision(target: float | None) -> float | None:
+    """Return a target precision that was checked.
 
     Raises:
-        SettingsError: it is no share below 1.
+        SettingsError: it is not a share below 1.
     """
-    if wanted is not None and not 0 <= wanted < 1:
-        raise SettingsError(f"--target-precision {wanted:g}: has to be at least 0 and less than 1, such as 0.99")
-    return wanted
+    if target is not None and not 0 <= target < 1:
+        raise SettingsError(f"--target-precision {target:g}: must be at least 0 and less than 1, such as 0.99")
+    return target
 
 
 def engine_name(name: str) -> Any:
     """Return the name of an engine, or of "auto".
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: the engine is unknown.
     """
     if name not in {"auto", "openvino", "keras"}:
-        raise SettingsError(f"engine {name!r}: one of auto, openvino, keras")
+        raise SettingsError(f"engine {name!r}: unknown; choose from auto, openvino, keras")
     return name

@@ -38,7 +38,7 @@ def _show(report: DriftReport) -> None:
     title = f"{report.model}: {report.articles:,} articles{since}, {report.audited:,} of its labels audited"
     table = Table("check", "outcome", "result", title=title, title_justify="left", title_style="bold")
     for check in report.checks:
-        table.add_row(check.name, check.outcome, check.said)
+        table.add_row(check.name, check.outcome, check.message)
     render.STDOUT.print(table)
     for line in report.alarms:
         render.warn(line)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from classifier.cli import render
+from classifier.cli import render, render_models
 from classifier.cli.common import Json, TargetPrecision, checked_precision
 from classifier.cli.common import workspace as _workspace
 
@@ -32,7 +32,7 @@ def show(
     """Show a model's training, its metrics, and the decisions about it."""
     from classifier.pipeline.promotion import model_details
 
-    render.model(model_details.describe_model(_workspace(), model), json)
+    render_models.print_model(model_details.describe_model(_workspace(), model), json)
 
 
 @app.command("import")

@@ -1,4 +1,4 @@
-"""Progress on standard error, that vanishes when it is no terminal."""
+"""Progress bars on standard error, which are hidden unless it is a terminal."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ STDERR = Console(stderr=True)
 
 
 @contextmanager
-def counter(what: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Count up, where the total is not known."""
-    columns = (TextColumn("{task.completed:,.0f}"), TextColumn(what), TimeElapsedColumn())
+def counter(unit: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Yield a function that advances a counter without a total."""
+    columns = (TextColumn("{task.completed:,.0f}"), TextColumn(unit), TimeElapsedColumn())
     with _progress(columns, quiet=quiet) as shown:
-        task = shown.add_task(what, total=None)
+        task = shown.add_task(unit, total=None)
         yield lambda count: shown.advance(task, count)
 
 
 @contextmanager
-def bar(what: str, *, quiet: bool) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+def bar(title: str, *, quiet: bool) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
     """Yield two functions: one that sets the total and one that advances."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with _progress(columns, quiet=quiet) as shown:
-        task = shown.add_task(what, total=None)
+        task = shown.add_task(title, total=None)
         yield lambda total: shown.update(task, total=total), lambda count: shown.advance(task, count)
 
 
 @contextmanager
 def training(*, quiet: bool) -> Iterator[Callable[[TrainingProgress], None]]:
-    """Show a training's step, loss, last validation score and the time left."""
+    """Yield a function that shows a training's step, loss, last validation score and time left."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with _progress(columns, quiet=quiet) as shown:
         task = shown.add_task("training", total=None)
 
-        def on_progress(now: TrainingProgress) -> None:
-            score = "" if now.validation is None else f", validation macro-F1 {now.validation:.4f}"
-            description = f"epoch {now.epoch}, loss {now.loss:.3f}{score}"
-            shown.update(task, total=now.steps, completed=now.step, description=description)
+        def on_progress(progress: TrainingProgress) -> None:
+            score = "" if progress.validation is None else f", validation macro-F1 {progress.validation:.4f}"
+            description = f"epoch {progress.epoch}, loss {progress.loss:.3f}{score}"
+            shown.update(task, total=progress.steps, completed=progress.step, description=description)
 
         yield on_progress
 

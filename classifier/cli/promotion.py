@@ -1,4 +1,4 @@
-"""The commands about who is champion: report, gate, promote, promotions, rollback, prune."""
+"""The commands about the champion: report, gate, promote, promotions, rollback, prune."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ if TYPE_CHECKING:
     from classifier.registry import Decision
     from classifier.workspace import Workspace
 
-Model = Annotated[str | None, typer.Option(help="A model's name; the newest by default.")]
-Policy = Annotated[str | None, typer.Option(help="non-inferior or superior; CLASSIFIER_GATE's by default.")]
+Model = Annotated[str | None, typer.Option(help="A model's name; the newest model by default.")]
+Policy = Annotated[str | None, typer.Option(help="non-inferior or superior; the policy of CLASSIFIER_GATE by default.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
+    """Add the commands to an application."""
     for command in (report, gate, promote, promotions, rollback, prune):
         app.command()(command)
 
 
 def report(
-    model: Annotated[str | None, typer.Argument(help='A model\'s name or "champion"; the newest by default.')] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write; beside the model by default.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help='A model\'s name or "champion"; the newest model by default.')
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; next to the model by default.")] = None,
     json: Json = False,
 ) -> None:
-    """Write a model's evaluation as an HTML page, beside the champion where both answered the same articles."""
+    """Write a model's evaluation as an HTML page, with the champion if both predicted the same articles."""
     from classifier.pipeline.promotion import html_report
 
     render.show(html_report.write_report(workspace(), model, out=out), json, title="Report")
@@ -46,94 +48,101 @@ def report(
 def gate(
     model: Model = None,
     policy: Policy = None,
-    sample: Annotated[int, typer.Option(min=0, help="Articles to label as a trial; 0 for none.")] = 500,
+    sample: Annotated[int, typer.Option(min=0, help="Number of articles to label as a trial; 0 labels none.")] = 500,
     json: Json = False,
 ) -> None:
-    """Say whether a model would be promoted, and what that would change. Decides nothing."""
+    """Print whether a model would be promoted, and which labels would change. Nothing is decided."""
     from classifier.pipeline.promotion import gate_result, label_churn
 
-    place = workspace()
-    judged = gate_result.apply_gate(place, model, margins=_margins(place, policy))
-    found = label_churn.measure_churn(place, judged.model, size=sample) if sample else None
+    opened = workspace()
+    result = gate_result.apply_gate(opened, model, margins=_margins(opened, policy))
+    churn = label_churn.measure_churn(opened, result.model, size=sample) if sample else None
     if json:
-        render.print_json({**judged.as_json(), "churn": found.as_json() if found else None})
+        render.print_json({**result.as_json(), "churn": churn.as_json() if churn else None})
         return
-    _show_judgement(judged)
-    if found:
-        _show_churn(found)
+    _show_gate_result(result)
+    if churn:
+        _show_churn(churn)
 
 
 def promote(
     model: Model = None,
     policy: Policy = None,
     target_precision: Annotated[
-        float | None, typer.Option(help="Choose its threshold anew first: see `classifier evaluate`.")
+        float | None, typer.Option(help="First re-tune its threshold for this precision; see `classifier evaluate`.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a model champion if the gate lets it: see `classifier gate`."""
+    """Promote a model to champion if it passes the gate; see `classifier gate`."""
     from classifier.pipeline.promotion import decisions, evaluation
 
-    wanted, place = checked_precision(target_precision), workspace()
-    if wanted is not None:
-        evaluation.evaluate(place, model, target_precision=wanted)
-    decision = decisions.promote_if_better(place, model, margins=_margins(place, policy), decided_by=_who("promote"))
+    target, opened = checked_precision(target_precision), workspace()
+    if target is not None:
+        evaluation.evaluate(opened, model, target_precision=target)
+    decision = decisions.promote_if_better(
+        opened, model, margins=_margins(opened, policy), decided_by=_user_name("promote")
+    )
     _show_decision(decision, json)
 
 
 def promotions(
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20, json: Json = False
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of decisions to list, the newest first.")] = 20,
+    json: Json = False,
 ) -> None:
-    """List who became champion when, by whose decision, and why."""
+    """List the decisions on models, with their time, user and reason."""
     from classifier.pipeline.promotion import history
 
-    found = history.read_history(workspace(), limit=limit)
+    past = history.read_history(workspace(), limit=limit)
     if json:
-        render.print_json([asdict(one) for one in found])
+        render.print_json([asdict(decision) for decision in past])
         return
-    _show_history(found)
+    _show_history(past)
 
 
 def rollback(
-    to: Annotated[str | None, typer.Option(help="A former champion's name; the one before by default.")] = None,
-    reason: Annotated[str, typer.Option(help="Why, for those who ask later.")] = "",
+    to: Annotated[str | None, typer.Option(help="A former champion's name; the previous champion by default.")] = None,
+    reason: Annotated[str, typer.Option(help="The reason, which is stored with the decision.")] = "",
     json: Json = False,
 ) -> None:
-    """Make the champion before this one champion again: its labels show at once."""
+    """Make the previous champion champion again; its labels show at once."""
     from classifier.pipeline.promotion import decisions
 
-    decision = decisions.roll_back(workspace(), to, reason=reason, decided_by=_who("rollback"))
+    decision = decisions.roll_back(workspace(), to, reason=reason, decided_by=_user_name("rollback"))
     _show_decision(decision, json)
 
 
 def prune(
-    keep_models: Annotated[int, typer.Option(help="Former champions and models turned down to keep, the newest.")],
+    keep_models: Annotated[
+        int, typer.Option(help="Number of former champions and rejected models to keep, the newest.")
+    ],
     keep_champions: Annotated[
         int | None,
-        typer.Option(help="Of those that were champion before this one, as many stay in any case; by default 3."),
+        typer.Option(help="Number of the last champions to keep in any case; 3 by default."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would go.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete; by default, the command only lists what it would delete.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Delete old models' labels and files. Never the champion's; by default, nor those of the three before it."""
+    """Delete the labels and files of old models, but never those of the champion and the last champions before it."""
     from classifier.pipeline.promotion import pruning, retention
 
     champions = retention.KEPT_CHAMPIONS if keep_champions is None else keep_champions
-    found = pruning.prune(workspace(), keep=keep_models, keep_champions=champions, yes=yes)
+    pruned = pruning.prune(workspace(), keep=keep_models, keep_champions=champions, yes=yes)
     if json:
-        render.print_json({"deleted": yes, "models": [asdict(one) for one in found]})
+        render.print_json({"deleted": yes, "models": [asdict(model) for model in pruned]})
         return
-    _show_pruned(found, deleted=yes)
+    _show_pruned(pruned, deleted=yes)
 
 
-def _margins(place: Workspace, policy: str | None) -> Margins:
+def _margins(opened: Workspace, policy: str | None) -> Margins:
     from classifier.evaluation.margins import Margins
 
-    margins = Margins().with_changes(place.settings.gate)
+    margins = Margins().with_changes(opened.settings.gate)
     return margins.with_changes({"policy": policy}) if policy else margins
 
 
-def _who(command: str) -> str:
+def _user_name(command: str) -> str:
     try:
         return f"{getpass.getuser()}, classifier {command}"
     except (KeyError, OSError):  # a user without a name, as in a container
@@ -147,51 +156,53 @@ def _show_decision(decision: Decision, as_json: bool) -> None:
     render.show(values, as_json, title="Decision")
 
 
-def _show_judgement(judged: GateResult) -> None:
-    beside = f"beside {judged.champion}" if judged.champion else "as a first model"
-    title = f"{judged.model} {beside}, {judged.test_articles:,} test articles: {judged.judgement.verdict}"
-    table = Table("rule", "outcome", "found", title=title, title_justify="left", title_style="bold")
-    for finding in judged.judgement.findings:
-        table.add_row(finding.rule, finding.outcome, finding.reason)
+def _show_gate_result(result: GateResult) -> None:
+    compared = f"compared with {result.champion}" if result.champion else "as a first model"
+    title = f"{result.model} {compared}, {result.test_articles:,} test articles: {result.gate.verdict}"
+    table = Table("rule", "outcome", "reason", title=title, title_justify="left", title_style="bold")
+    for rule in result.gate.rule_results:
+        table.add_row(rule.rule, rule.outcome, rule.reason)
     render.STDOUT.print(table)
 
 
-def _show_churn(found: Churn) -> None:
-    if found.champion:
-        low, high = found.share_interval
+def _show_churn(churn: Churn) -> None:
+    if churn.champion:
+        low, high = churn.share_interval
         render.STDOUT.print(
-            f"Of {found.sample:,} sampled labels {found.changed:,} would change: {found.share:.1%} "
+            f"Of {churn.sample:,} sampled labels {churn.changed:,} would change: {churn.share:.1%} "
             f"({low:.1%} to {high:.1%})."
         )
-    for flow in found.flows[: render.MAX_ROWS]:
+    for flow in churn.flows[: render.MAX_ROWS]:
         ids = ", ".join(map(str, flow.examples))
         render.STDOUT.print(f"  {flow.before} -> {flow.after}: {flow.articles:,}, such as {ids}")
-    if (more := len(found.flows) - render.MAX_ROWS) > 0:
+    if (more := len(churn.flows) - render.MAX_ROWS) > 0:
         render.STDOUT.print(f"  and {more:,} smaller changes; --json has all.")
     render.STDOUT.print(
-        f"Labelling {found.backlog:,} articles anew takes about {found.backfill_seconds / 60:,.1f} minutes "
-        f"at {found.articles_per_second:,.1f} articles a second."
+        f"Labelling {churn.backlog:,} articles again takes about {churn.backfill_seconds / 60:,.1f} minutes "
+        f"at {churn.articles_per_second:,.1f} articles a second."
     )
 
 
-def _show_history(found: list[PastDecision]) -> None:
-    if not found:
+def _show_history(decisions: list[PastDecision]) -> None:
+    if not decisions:
         render.STDOUT.print("Promotions: none yet; run: classifier promote")
         return
-    table = Table("when", "model", "verdict", "champion then", "by", "why", title="Promotions", title_justify="left")
-    for one in found:
-        cells = (one.model, one.verdict, one.previous or "-", one.decided_by, one.reason)
-        table.add_row(f"{one.decided_at:%Y-%m-%d %H:%M}", *cells)
+    table = Table(
+        "when", "model", "verdict", "previous champion", "by", "reason", title="Promotions", title_justify="left"
+    )
+    for past in decisions:
+        cells = (past.model, past.verdict, past.previous or "-", past.decided_by, past.reason)
+        table.add_row(f"{past.decided_at:%Y-%m-%d %H:%M}", *cells)
     render.STDOUT.print(table)
 
 
-def _show_pruned(found: list[PrunedModels], *, deleted: bool) -> None:
-    if not found:
+def _show_pruned(models: list[PrunedModels], *, deleted: bool) -> None:
+    if not models:
         render.STDOUT.print("Nothing to prune.")
         return
     table = Table("model", "status", "labels", "MB", title="Pruned" if deleted else "Would be pruned")
-    for one in found:
-        table.add_row(one.model, one.status, f"{one.labels:,}", f"{one.megabytes:,.1f}")
+    for model in models:
+        table.add_row(model.model, model.status, f"{model.labels:,}", f"{model.megabytes:,.1f}")
     render.STDOUT.print(table)
     if not deleted:
         render.STDOUT.print("Nothing was deleted; --yes deletes.")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from classifier.cli import render
+from classifier.cli import render, render_status
 from classifier.cli.common import Json, workspace
 from classifier.exceptions import ReviewError
 
@@ -63,7 +63,7 @@ def import_(
         render.print_json(asdict(report))
     else:
         render.show({**counts, "set_aside": len(report.set_aside)}, as_json=False, title="Imported")
-        render.set_aside(report.set_aside)
+        render.invalid_rows(report.set_aside)
     if report.set_aside:
         named = [f"line {one.line}: {one.reason}" for one in report.set_aside[:SHOWN]]
         rest = ["and more"] if len(report.set_aside) > SHOWN else []
@@ -102,4 +102,4 @@ def status(json: Json = False) -> None:
     """Show what waits, and how right the champion's labels were of the articles drawn at random."""
     from classifier.pipeline.review import review_queue
 
-    render.reviewing(review_queue.status(workspace()), json)
+    render_status.print_review_status(review_queue.status(workspace()), json)

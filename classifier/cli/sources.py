@@ -38,7 +38,7 @@ def check(names: Names = None, file: File = None, group: Group = None, json: Jso
     chosen = declared_sources.choose_sources(declared(file), names or (), group)
     place = workspace()
     found = [declared_sources.check_source(place, source, database_of) for source in chosen]
-    render.checked(found, json)
+    render.checked_sources(found, json)
     _fail_if_any({one.name: one.problem for one in found if one.problem}, len(found))
 
 

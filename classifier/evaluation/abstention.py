@@ -1,20 +1,20 @@
-"""Below which confidence a model abstains, so that what it does say is as precise as is wanted.
+"""Choose the confidence below which a model abstains, so that its labels reach a target precision.
 
-Precision is the share of correct labels among those that the model does not abstain from.
+Precision is the share of correct labels among the articles that the model labels.
 
-The threshold comes from validation articles alone, and the promise holds for the one that is chosen: it is broken at
-most 5 times in 100. Thresholds are tested in a fixed sequence, from high to low, and the first failure ends it (Bauer,
-1991; Angelopoulos et al., "Learn then Test", 2021, section 3), so each test has the full level of 5 %. A test is
-exact: so few mistakes have a binomial probability of 5 % or less if the precision is below the wanted one (Clopper and
-Pearson, 1934). The sequence depends on numbers of articles and never on the annotations: it has the numbers at which
-one more mistake is tolerated, from `BEGIN` of the articles. If it began with fewer, one early mistake would end it.
+The threshold is chosen on validation articles alone. Its precision is below the target in at most 5 of 100 choices.
+Thresholds are tested in a fixed sequence from high to low, and the first failure ends it (Bauer, 1991; Angelopoulos et
+al., "Learn then Test", 2021, section 3). So each test has the full level of 5 %. A test is exact: so few mistakes have
+a binomial probability of at most 5 % if the precision is below the target (Clopper and Pearson, 1934). The sequence
+depends on the number of articles and never on the annotations. It contains the numbers of articles at which one more
+mistake is tolerated, from `MIN_FIRST_COVERAGE` of the articles on. With fewer articles, one early mistake would end it.
 
-Where the first test fails, the best of ten thresholds is taken, by bounds that hold for all ten together (Bonferroni),
-and `reached` is false.
+If the first test fails, the best of `COVERAGE_STEPS` thresholds is chosen, by bounds that hold for all of them together
+(Bonferroni), and `reached` is false.
 
-What the promise assumes: articles are independent, so of near-duplicates one counts. The epoch and the temperature were
-chosen on the same articles, which is a little optimistic: the test split measures what was reached.
-benchmarks/accuracy/calibration.py measures how often a promise is broken.
+Assumptions: articles are independent, so only one of near-duplicates counts. The epoch and the temperature were chosen
+on the same articles, which is slightly optimistic; the test split measures the precision that is reached.
+benchmarks/accuracy/calibration.py measures how often the precision is below the target.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-"""How sure a promise is."""
+"""Probability that the precision is at least its lower bound."""
 
-BEGIN = 0.3
-"""Share of the articles that the first threshold labels at least: 0.1 to 0.5 were simulated, this one covers most."""
+MIN_FIRST_COVERAGE = 0.3
+"""Smallest share of the articles that the first threshold labels. Of 0.1 to 0.5, 0.3 covers most in simulations."""
 
-SHARES = 10
-"""Coverages that are looked at where the target precision is not shown: a tenth of the articles, two tenths …"""
+COVERAGE_STEPS = 10
+"""Number of thresholds to choose from if the target is not reached: they label a tenth of the articles, two tenths …"""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The confidence `value` below which a model abstains, 0 for never, and what it reached on validation articles.
+    """The confidence `value` below which a model abstains (0: never), and the precision on validation articles.
 
-    `precision` was measured on the share `coverage` of the articles, of which near-duplicates count once, and is
-    `at_least` so much.
+    `precision` was measured on the share `coverage` of the articles, in which near-duplicates count once. `at_least` is
+    its lower bound.
     """
 
     value: float
@@ -53,12 +53,12 @@ class Threshold:
 
     @property
     def reached(self) -> bool:
-        """Whether the bound is as high as the precision that was wanted."""
+        """Whether the lower bound reaches the target precision."""
         return self.at_least >= self.target_precision
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Threshold:
-        """Read back what `as_json` returned."""
+        """Return the threshold that `as_json` wrote."""
         return cls(**{name: value for name, value in stored.items() if name != "reached"})
 
     def as_json(self) -> dict[str, Any]:
@@ -66,83 +66,83 @@ class Threshold:
         return {**asdict(self), "reached": self.reached}
 
     def __str__(self) -> str:
-        """Say it in a line."""
-        said = "abstains from nothing" if not self.value else f"abstains below a confidence of {self.value:.4f}"
-        found = (
-            f"{said}: at least {self.at_least:.4f} precise on the {self.coverage:.1%} of {self.articles:,} validation "
-            f"articles that it labels"
+        """Return a line for users."""
+        action = f"abstains below a confidence of {self.value:.4f}" if self.value else "never abstains"
+        line = (
+            f"{action}: precision at least {self.at_least:.4f} on the {self.coverage:.1%} of {self.articles:,} "
+            "validation articles that the model labels"
         )
         if self.reached:
-            return f"{found}, {self.target_precision:g} was wanted"
-        return f"{found}; the {self.target_precision:g} that was wanted cannot be shown with so many articles"
+            return f"{line}; the target is {self.target_precision:g}"
+        return f"{line}; so few articles cannot show the target of {self.target_precision:g}"
 
 
 def choose_threshold(
     confidence: NDArray[np.float32],
-    right: NDArray[np.bool_],
-    wanted: float,
+    correct: NDArray[np.bool_],
+    target: float,
     *,
     clusters: NDArray[np.int64] | None = None,
 ) -> Threshold:
-    """Choose the lowest threshold whose precision is shown to be as wanted, or else the best one.
+    """Return the lowest threshold whose precision is shown to reach the target, or else the best one.
 
-    `confidence` and `right` have an entry a validation article, of which there has to be one. `clusters` are numbers of
-    near-duplicates, of which the first counts.
+    `confidence` and `correct` have an entry for each validation article; there must be at least one. `clusters` are
+    numbers of near-duplicate clusters, of which the first article counts.
     """
     if clusters is not None:
         first = np.sort(np.unique(clusters, return_index=True)[1])
-        confidence, right = confidence[first], right[first]
+        confidence, correct = confidence[first], correct[first]
     order = np.argsort(-confidence, kind="stable")
-    ordered, hits = confidence[order], np.cumsum(right[order], dtype=np.int64)
+    ordered, hits = confidence[order], np.cumsum(correct[order], dtype=np.int64)
     ends = np.flatnonzero(np.append(ordered[1:] < ordered[:-1], True))  # articles of the same confidence stay together
-    passed = _passed(hits, ends, wanted)
-    place, bound = (passed, wanted) if wanted and passed is not None else _best(hits, ends, everything=not wanted)
+    passed = _last_passed(hits, ends, target)
+    last, bound = (passed, target) if target and passed is not None else _best(hits, ends, label_all=not target)
     return Threshold(
-        value=0.0 if place + 1 == len(ordered) else float(ordered[place]),
-        target_precision=wanted,
+        value=0.0 if last + 1 == len(ordered) else float(ordered[last]),
+        target_precision=target,
         at_least=bound,
-        precision=float(hits[place] / (place + 1)),
-        coverage=float((place + 1) / len(ordered)),
+        precision=float(hits[last] / (last + 1)),
+        coverage=float((last + 1) / len(ordered)),
         articles=len(ordered),
     )
 
 
-def tolerated(counts: NDArray[np.int64], wanted: float) -> NDArray[np.int64]:
-    """Return with how many mistakes so many articles still show the precision; -1 where none is few enough."""
+def max_mistakes(counts: NDArray[np.int64], target: float) -> NDArray[np.int64]:
+    """Return the largest number of mistakes with which each number of articles shows the precision; -1 for none."""
     from scipy.stats import binom
 
-    # the smallest number whose probability, or that of fewer, reaches 5 %, is one too many
-    found: NDArray[np.int64] = binom.ppf(1 - CONFIDENCE, counts, 1 - wanted).astype(np.int64) - 1
-    return found
+    # the smallest number of mistakes whose cumulative probability reaches 5 % is one too many
+    mistakes: NDArray[np.int64] = binom.ppf(1 - CONFIDENCE, counts, 1 - target).astype(np.int64) - 1
+    return mistakes
 
 
 def lower_bound(
     hits: NDArray[np.int64], counts: NDArray[np.int64], confidence: float = CONFIDENCE
 ) -> NDArray[np.float64]:
-    """Return what shares are at least, with a confidence each (Clopper and Pearson, 1934)."""
+    """Return the lower bound of each share, with a confidence for each (Clopper and Pearson, 1934)."""
     from scipy.stats import beta
 
     with np.errstate(invalid="ignore"):
-        found: NDArray[np.float64] = np.nan_to_num(beta.ppf(1 - confidence, hits, counts - hits + 1))
-    return found
+        bounds: NDArray[np.float64] = np.nan_to_num(beta.ppf(1 - confidence, hits, counts - hits + 1))
+    return bounds
 
 
-def _passed(hits: NDArray[np.int64], ends: NDArray[np.int64], wanted: float) -> int | None:
-    """Return the place of the last threshold of the sequence that is shown to be as wanted; None where none is."""
+def _last_passed(hits: NDArray[np.int64], ends: NDArray[np.int64], target: float) -> int | None:
+    """Return the index of the last article above the last threshold of the sequence that passes; None if none does."""
     counts = np.arange(1, len(hits) + 1)
-    allowed = tolerated(counts, wanted)
+    allowed = max_mistakes(counts, target)
     steps = np.flatnonzero(np.diff(allowed, prepend=-1) > 0)
-    steps = np.append(steps[steps + 1 >= BEGIN * len(hits)], len(hits) - 1)
-    places = np.unique(ends[np.searchsorted(ends, steps)])
-    fails = np.flatnonzero((counts - hits)[places] > allowed[places])
-    number = int(fails[0]) if len(fails) else len(places)
-    return int(places[number - 1]) if number else None
+    steps = np.append(steps[steps + 1 >= MIN_FIRST_COVERAGE * len(hits)], len(hits) - 1)
+    tested = np.unique(ends[np.searchsorted(ends, steps)])
+    failures = np.flatnonzero((counts - hits)[tested] > allowed[tested])
+    passed = int(failures[0]) if len(failures) else len(tested)
+    return int(tested[passed - 1]) if passed else None
 
 
-def _best(hits: NDArray[np.int64], ends: NDArray[np.int64], *, everything: bool) -> tuple[int, float]:
-    """Return the place with the highest bound, and the bound; with `everything`, only the last place is looked at."""
-    shares = np.ceil(np.linspace(0, 1, SHARES + 1)[1:] * len(hits)).astype(np.int64) - 1
-    places = np.unique(ends[np.searchsorted(ends, shares[-1:] if everything else shares)])
-    bounds = lower_bound(hits[places], places + 1, 1 - (1 - CONFIDENCE) / len(places))
+def _best(hits: NDArray[np.int64], ends: NDArray[np.int64], *, label_all: bool) -> tuple[int, float]:
+    """Return the index with the highest lower bound, and the bound; with `label_all`, of the last article alone."""
+    steps = np.ceil(np.linspace(0, 1, COVERAGE_STEPS + 1)[1:] * len(hits)).astype(np.int64) - 1
+    tested = np.unique(ends[np.searchsorted(ends, steps[-1:] if label_all else steps)])
+    bounds = lower_bound(hits[tested], tested + 1, 1 - (1 - CONFIDENCE) / len(tested))
     best = int(np.flatnonzero(bounds == bounds.max())[-1])
-    return int(places[best]), float(bounds[best])
+    return int(tested[best]), float(bounds[best])

@@ -1,7 +1,6 @@
-"""The honest baseline: a linear classifier on TF-IDF, trained in seconds.
+"""The baseline: a linear classifier on TF-IDF (`model/linear.py`), trained in seconds.
 
-A transformer that does not beat it is not worth its electricity, so every evaluation stands beside
-it (`model/linear.py` says what it is).
+A transformer that does not beat it is not worth its electricity, so every evaluation reports both.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The baseline's figures, and how long it took to train."""
+    """The baseline's figures, and the seconds that its training took."""
 
     metrics: Metrics
     train_seconds: float
@@ -30,22 +29,24 @@ class Baseline:
 def evaluate_baseline(
     train_texts: TextSource, train_categories: Sequence[str], texts: TextSource, categories: Sequence[str]
 ) -> Baseline:
-    """Train the baseline on the first two and measure it on the others."""
-    predicted, seconds = predict(train_texts, train_categories, texts)
+    """Train the baseline on `train_texts`, and return its figures on `texts`."""
+    predicted, seconds = predict_baseline(train_texts, train_categories, texts)
     return Baseline(compute_metrics(categories, predicted), seconds)
 
 
-def predict(train_texts: TextSource, train_categories: Sequence[str], texts: TextSource) -> tuple[list[str], float]:
-    """Train the baseline on the first two; return its categories of the third, and the seconds it trained.
+def predict_baseline(
+    train_texts: TextSource, train_categories: Sequence[str], texts: TextSource
+) -> tuple[list[str], float]:
+    """Train the baseline on `train_texts`; return its predictions for `texts`, and the seconds of training.
 
-    Where there is nothing to learn, because no term occurs in two texts or all are of one category, it
-    names the most frequent category.
+    If it cannot learn, because no term occurs in two texts or there is a single category, it always predicts the most
+    frequent category.
     """
     started = time.monotonic()
     try:
         model = linear.fit_linear(train_texts, train_categories)
         seconds = round(time.monotonic() - started, 3)
-    except ValueError as error:  # scikit-learn has no other for an empty vocabulary or a single category
-        log.warning("the baseline names the most frequent category only: %s", error)
+    except ValueError as error:  # scikit-learn raises this for an empty vocabulary or a single category
+        log.warning("the baseline always predicts the most frequent category: %s", error)
         return [Counter(train_categories).most_common(1)[0][0]] * len(texts), 0.0
     return model.predict(texts), seconds

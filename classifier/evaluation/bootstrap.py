@@ -1,11 +1,11 @@
-"""How much a figure would vary with other test articles: the bootstrap by clusters of near-duplicates.
+"""How much a figure varies with other test articles: the bootstrap by clusters of near-duplicates.
 
-Near-duplicates are right or wrong together, so whole clusters are drawn, not articles. Every figure here is
-a function of sums over articles. A resample needs only to know how often each *kind* of cluster was drawn,
-and clusters that add the same to every sum are of one kind. So a multinomial draw over some hundred kinds is
-exactly the bootstrap of thousands of articles, in milliseconds.
+The predictions on near-duplicates are correct or wrong together, so whole clusters are resampled, not articles. Every
+figure is a function of sums over articles. So a resample needs only how often each *kind* of cluster was drawn, where
+clusters that add the same to every sum are of one kind. A multinomial draw over a few hundred kinds is exactly the
+bootstrap of thousands of articles, and takes milliseconds.
 
-With a thousand categories an article adds to seven of seven thousand columns. So what articles add is kept in
+With a thousand categories, an article adds to seven of seven thousand columns. So the contributions of articles are
 sparse rows, and the sums come in blocks of resamples: memory is bounded whatever the number of categories.
 """
 
@@ -23,39 +23,41 @@ if TYPE_CHECKING:  # SciPy takes long to import: only when it is needed
 Floats = NDArray[np.float64]
 
 Contributions: TypeAlias = "Floats | csr_array"
-"""What each article, or each kind of cluster, adds to each sum: (rows, columns)."""
+"""What each article, or each kind of cluster, adds to each sum; shape (rows, columns)."""
 
 _CELLS = 4_000_000
-"""Numbers drawn or summed at once, to bound memory."""
+"""Numbers drawn or summed at once; this bounds memory."""
 
 
-def sums(
+def resample_sums(
     contributions: Contributions,
     clusters: NDArray[np.int64],
     *,
     resamples: int,
     seed: int = 0,
-    imagined: tuple[Contributions, Floats] | None = None,
+    pseudo_counts: tuple[Contributions, Floats] | None = None,
 ) -> Floats:
-    """Return the contributions' sums in each resample, (resamples, columns)."""
-    return np.vstack(list(blocks(contributions, clusters, resamples=resamples, seed=seed, imagined=imagined)))
+    """Return the sums of the contributions in each resample, shape (resamples, columns)."""
+    return np.vstack(
+        list(resample_blocks(contributions, clusters, resamples=resamples, seed=seed, pseudo_counts=pseudo_counts))
+    )
 
 
-def blocks(
+def resample_blocks(
     contributions: Contributions,
     clusters: NDArray[np.int64],
     *,
     resamples: int,
     seed: int = 0,
-    imagined: tuple[Contributions, Floats] | None = None,
+    pseudo_counts: tuple[Contributions, Floats] | None = None,
 ) -> Iterator[Floats]:
-    """Yield the contributions' sums, (resamples, columns), some resamples at a time.
+    """Yield the sums of the contributions for some resamples at a time, shape (resamples, columns).
 
-    `imagined` are further kinds of clusters that may be drawn, (kinds, columns), and how many of each.
+    `pseudo_counts` are further kinds of clusters that may be drawn, shape (kinds, columns), and the number of each.
     """
     kinds, counts = _kinds(_by_cluster(contributions, clusters))
-    if imagined is not None:
-        kinds, counts = _stack(kinds, imagined[0]), np.concatenate([counts, imagined[1]])
+    if pseudo_counts is not None:
+        kinds, counts = _stack(kinds, pseudo_counts[0]), np.concatenate([counts, pseudo_counts[1]])
     total = round(counts.sum())
     generator = np.random.default_rng(seed)
     step = max(1, _CELLS // max(kinds.shape))
@@ -64,57 +66,58 @@ def blocks(
         yield np.ascontiguousarray(drawn.astype(np.float64) @ kinds)
 
 
-def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval that holds `level` of the resampled values."""
+def percentile_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
+    """Return the percentile interval that contains the share `level` of the resampled values."""
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def outcomes(
+def count_outcomes(
     truth: NDArray[np.int64],
-    guesses: Sequence[NDArray[np.int64]],
+    predictions: Sequence[NDArray[np.int64]],
     categories: int,
     *,
     hits: Sequence[NDArray[np.bool_]] | None = None,
 ) -> csr_array:
-    """Return what each article adds to each category: one to its own, and of each guess to predictions and to hits.
+    """Return what each article adds to each category: to its articles, then for each model to predictions and hits.
 
-    Shape (articles, categories * (1 + 2 * guesses)), in this order. Without `hits`, a guess hits that names the truth.
+    Shape (articles, categories * (1 + 2 * models)), in this order. By default, a prediction of the true category is a
+    hit.
     """
     from scipy.sparse import csr_array
 
-    hits = [guess == truth for guess in guesses] if hits is None else hits
+    hits = [predicted == truth for predicted in predictions] if hits is None else hits
     articles = np.arange(len(truth))
     rows, columns = [articles], [truth]
-    for place, (guess, hit) in enumerate(zip(guesses, hits, strict=True)):
-        first = categories * (1 + 2 * place)
+    for number, (predicted, hit) in enumerate(zip(predictions, hits, strict=True)):
+        first = categories * (1 + 2 * number)
         rows += [articles, articles[hit]]
-        columns += [first + guess, first + categories + truth[hit]]
-    places = (np.concatenate(rows), np.concatenate(columns))
-    shape = (len(truth), categories * (1 + 2 * len(guesses)))
-    return csr_array((np.ones(len(places[0])), places), shape=shape)
+        columns += [first + predicted, first + categories + truth[hit]]
+    cells = (np.concatenate(rows), np.concatenate(columns))
+    shape = (len(truth), categories * (1 + 2 * len(predictions)))
+    return csr_array((np.ones(len(cells[0])), cells), shape=shape)
 
 
-def f1(truth: Floats, guessed: Floats, hits: Floats) -> Floats:
-    """Return F1 from sums, category by category; not a number where a category occurs nowhere."""
+def f1(truth: Floats, predicted: Floats, hits: Floats) -> Floats:
+    """Return the F1 of each category from sums; NaN for a category that occurs nowhere."""
     with np.errstate(invalid="ignore"):
-        found: Floats = 2 * hits / (truth + guessed)
-    return found
+        scores: Floats = 2 * hits / (truth + predicted)
+    return scores
 
 
-def macro_f1(truth: Floats, guessed: Floats, hits: Floats) -> Floats:
+def macro_f1(truth: Floats, predicted: Floats, hits: Floats) -> Floats:
     """Return the mean F1 of the categories that occur in `truth`, along the last axis."""
-    there = truth > 0
-    scores = np.where(there, np.nan_to_num(f1(truth, guessed, hits)), 0)
-    found: Floats = scores.sum(axis=-1) / there.sum(axis=-1)
-    return found
+    occurs = truth > 0
+    scores = np.where(occurs, np.nan_to_num(f1(truth, predicted, hits)), 0)
+    mean: Floats = scores.sum(axis=-1) / occurs.sum(axis=-1)
+    return mean
 
 
 def _kinds(totals: Contributions) -> tuple[Contributions, Floats]:
-    """Return the distinct rows and how many there are of each.
+    """Return the distinct rows and the number of each.
 
-    Rows are told apart by a random projection, which is many times faster than sorting them. Equal rows that
-    rounding tells apart do no harm, and unequal ones do not fall together.
+    A random projection distinguishes rows, many times faster than sorting them. Equal rows may be counted separately
+    because of rounding, which does no harm; different rows are never counted together.
     """
     projected = totals @ np.random.default_rng(0).normal(size=totals.shape[1])
     _, first, counts = np.unique(projected, return_index=True, return_counts=True)
@@ -126,14 +129,14 @@ def _by_cluster(contributions: Contributions, clusters: NDArray[np.int64]) -> Co
     if not isinstance(contributions, np.ndarray):
         from scipy.sparse import csr_array
 
-        places = (inverse, np.arange(len(inverse)))
-        totals = csr_array((np.ones(len(inverse)), places)) @ contributions
-        totals.sort_indices()  # equal rows are then projected to the same bits
+        cells = (inverse, np.arange(len(inverse)))
+        totals = csr_array((np.ones(len(inverse)), cells)) @ contributions
+        totals.sort_indices()  # so that equal rows have the same projection, bit for bit
         return totals
     order = np.argsort(inverse, kind="stable")
     starts = np.flatnonzero(np.diff(inverse[order], prepend=-1))
-    found: Floats = np.add.reduceat(contributions[order], starts, axis=0)
-    return found
+    sums: Floats = np.add.reduceat(contributions[order], starts, axis=0)
+    return sums
 
 
 def _stack(first: Contributions, second: Contributions) -> Contributions:

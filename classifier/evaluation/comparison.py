@@ -1,4 +1,4 @@
-"""Two models and the baseline on the same articles: the differences, and how far chance carries them."""
+"""Compare two models and the baseline on the same articles: the differences, and how much chance varies them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALIBRATION_RESAMPLES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much better the first is than the second: as measured, and in each resample of the articles."""
+    """How much better the first is than the second: as measured, and in each bootstrap resample."""
 
     first: float
     second: float
@@ -34,33 +34,33 @@ class Difference:
         return self.first - self.second
 
     def lower(self, alpha: float) -> float:
-        """Return what the difference is at least, with confidence 1 - alpha.
+        """Return the lower bound of the difference, with confidence 1 - alpha.
 
-        The percentile or, where that is less, the normal bound: of few articles that differ, percentiles are
-        coarse and too near.
+        This is the smaller of the percentile and the normal bound: if few articles differ, percentiles are coarse and
+        too narrow.
         """
-        return min(float(np.nanquantile(self.resampled, alpha)), self.value - self._reach(alpha))
+        return min(float(np.nanquantile(self.resampled, alpha)), self.value - self._half_width(alpha))
 
     def upper(self, alpha: float) -> float:
-        """Return what the difference is at most, with confidence 1 - alpha."""
-        return max(float(np.nanquantile(self.resampled, 1 - alpha)), self.value + self._reach(alpha))
+        """Return the upper bound of the difference, with confidence 1 - alpha."""
+        return max(float(np.nanquantile(self.resampled, 1 - alpha)), self.value + self._half_width(alpha))
 
-    def _reach(self, alpha: float) -> float:
+    def _half_width(self, alpha: float) -> float:
         from scipy.stats import norm
 
         return float(norm.ppf(1 - alpha)) * float(np.nanstd(self.resampled))
 
     def worse(self, margin: float, alpha: float) -> bool:
-        """Say whether it is below the margin as measured, and below nothing beyond chance."""
+        """Return whether the measured drop exceeds the margin, and is beyond chance."""
         return self.value < -margin and self.upper(alpha) < 0
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedScores:
-    """Macro-F1 of several answers, and how the F1 of categories differs between the first and the last of them.
+    """Macro-F1 of several predictions, and the F1 of categories in the first and the last of them.
 
-    All is as measured, row 0, and as resampled together. `compared` are the categories of which there is a
-    difference; `f1` has their F1 as measured, (2, compared).
+    Row 0 is measured, and the other rows are resampled together. `compared` are the categories with enough articles;
+    `f1` has their measured F1, shape (2, compared).
     """
 
     categories: tuple[str, ...]
@@ -71,106 +71,111 @@ class ComparedScores:
     differences: Floats
 
     def macro_f1(self, first: int, second: int) -> Difference:
-        """Return the difference in macro-F1 between two of the answers."""
-        one, other = self.macro[first], self.macro[second]
-        return Difference(float(one[0]), float(other[0]), one[1:] - other[1:])
+        """Return the difference in macro-F1 between two of the predictions."""
+        ours, theirs = self.macro[first], self.macro[second]
+        return Difference(float(ours[0]), float(theirs[0]), ours[1:] - theirs[1:])
 
     def category(self, name: str) -> Difference:
-        """Return the difference in a category's F1 between the first answers and the last."""
+        """Return the difference in a category's F1 between the first predictions and the last."""
         column = self.compared.index(name)
         first, last = self.f1[:, column]
         return Difference(float(first), float(last), self.differences[:, column])
 
 
-def scores(
-    sample: TestArticles, predicted: Sequence[Strings], *, resamples: int, enough_rows: int | None = None
+def compare_scores(
+    articles: TestArticles, predicted: Sequence[Strings], *, resamples: int, min_articles: int | None = None
 ) -> ComparedScores:
-    """Compute macro-F1 of several predictions on the same resamples, and compare categories of enough articles.
+    """Return macro-F1 of several predictions on the same resamples, and compare categories of enough articles.
 
-    Without `enough_rows`, no category is compared.
+    If `min_articles` is None, no category is compared.
 
-    Two imagined articles may be drawn, too: one that the first predictions alone have right, and one that all
-    others have right. They stand for the disagreement that a small sample has not shown yet, as Agresti and
-    Min (2005) add to paired proportions; without them, 200 articles let 13 % through instead of 5 %.
+    Two pseudo-counts may be drawn too: an article on which only the first predictions are correct, and one on which all
+    others are. They represent the disagreement that few articles have not shown yet, as Agresti and Min (2005) add it
+    to paired proportions. Without them, 13 % instead of 5 % would pass at 200 articles.
     """
-    names, codes = np.unique(np.concatenate([sample.truth, *predicted]), return_inverse=True)
-    truth, *guesses = np.split(codes.astype(np.int64), len(predicted) + 1)
-    contributions = bootstrap.outcomes(truth, guesses, len(names))
+    names, codes = np.unique(np.concatenate([articles.truth, *predicted]), return_inverse=True)
+    truth, *predictions = np.split(codes.astype(np.int64), len(predicted) + 1)
+    contributions = bootstrap.count_outcomes(truth, predictions, len(names))
     support = np.bincount(truth, minlength=len(names))
-    imagined = _pseudo_counts(support, len(predicted))
-    compared = np.flatnonzero(support >= (enough_rows or len(sample) + 1))
+    pseudo_counts = _pseudo_counts(support, len(predicted))
+    compared = np.flatnonzero(support >= (min_articles or len(articles) + 1))
     macro = np.empty((len(predicted), 1 + resamples))
     differences = np.empty((resamples, len(compared)))
     measured = contributions.sum(axis=0)[None]
     macro[:, 0] = [bootstrap.macro_f1(measured[:, : len(names)], *pair)[0] for pair in _pairs(measured, len(names))]
     start = 0
-    for sums in bootstrap.blocks(contributions, sample.clusters, resamples=resamples, imagined=imagined):
-        rows, there, pairs = slice(start, start + len(sums)), sums[:, : len(names)], _pairs(sums, len(names))
-        macro[:, slice(1 + rows.start, 1 + rows.stop)] = [bootstrap.macro_f1(there, *pair) for pair in pairs]
-        differences[rows] = _f1(there, pairs[0], compared) - _f1(there, pairs[-1], compared)
+    for sums in bootstrap.resample_blocks(
+        contributions, articles.clusters, resamples=resamples, pseudo_counts=pseudo_counts
+    ):
+        rows, counts, pairs = slice(start, start + len(sums)), sums[:, : len(names)], _pairs(sums, len(names))
+        macro[:, slice(1 + rows.start, 1 + rows.stop)] = [bootstrap.macro_f1(counts, *pair) for pair in pairs]
+        differences[rows] = _f1(counts, pairs[0], compared) - _f1(counts, pairs[-1], compared)
         start = rows.stop
-    of_both = [_f1(measured[:, : len(names)], _pairs(measured, len(names))[side], compared)[0] for side in (0, -1)]
+    measured_f1 = [_f1(measured[:, : len(names)], _pairs(measured, len(names))[side], compared)[0] for side in (0, -1)]
     return ComparedScores(
         tuple(str(name) for name in names),
         support,
         tuple(macro),
         tuple(str(name) for name in names[compared]),
-        np.vstack(of_both),
+        np.vstack(measured_f1),
         differences,
     )
 
 
 def _pairs(sums: Floats, size: int) -> list[tuple[Floats, Floats]]:
-    """Return each answer's predictions and hits, category by category, from the sums of `resampling.outcomes`."""
+    """Return the predictions and hits of each model by category, from the sums of `bootstrap.count_outcomes`."""
     parts = np.split(sums[:, size:], sums.shape[1] // size - 1, axis=1)
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def _f1(there: Floats, pair: tuple[Floats, Floats], columns: NDArray[np.int64]) -> Floats:
-    return bootstrap.f1(there[:, columns], pair[0][:, columns], pair[1][:, columns])
+def _f1(counts: Floats, pair: tuple[Floats, Floats], columns: NDArray[np.int64]) -> Floats:
+    return bootstrap.f1(counts[:, columns], pair[0][:, columns], pair[1][:, columns])
 
 
 def _pseudo_counts(support: NDArray[np.int64], predictions: int) -> tuple[csr_array, Floats]:
-    """Return the two imagined articles, spread over the categories by their size, and how much there is of each.
+    """Return the two pseudo-counts, spread over the categories by their size, and the weight of each part.
 
-    A wrong answer names the next category that occurs.
+    A wrong prediction names the next category that occurs.
     """
     from scipy.sparse import vstack
 
-    there = np.flatnonzero(support)
-    right, wrong = (there, np.full(len(there), True)), (np.roll(there, -1), np.full(len(there), False))
-    stories = [right, *[wrong] * (predictions - 1)], [wrong, *[right] * (predictions - 1)]
+    present = np.flatnonzero(support)
+    correct = present, np.full(len(present), True)
+    wrong = np.roll(present, -1), np.full(len(present), False)
+    cases = [correct, *[wrong] * (predictions - 1)], [wrong, *[correct] * (predictions - 1)]
     both = [
-        bootstrap.outcomes(there, [guess for guess, _ in told], len(support), hits=[hit for _, hit in told])
-        for told in stories
+        bootstrap.count_outcomes(
+            present, [predicted for predicted, _ in case], len(support), hits=[hits for _, hits in case]
+        )
+        for case in cases
     ]
-    share = support[there] / support.sum()
+    share = support[present] / support.sum()
     return vstack(both, format="csr"), np.concatenate([share, share])
 
 
 def accuracy(
-    sample: TestArticles, first: Strings, second: Strings, rows: NDArray[np.bool_], *, resamples: int
+    articles: TestArticles, first: Strings, second: Strings, rows: NDArray[np.bool_], *, resamples: int
 ) -> Difference:
     """Return the difference in accuracy on some of the articles."""
-    right = np.column_stack([first == sample.truth, second == sample.truth, np.ones(len(sample))])
-    columns = right[rows].astype(np.float64)
-    sums = bootstrap.sums(columns, sample.clusters[rows], resamples=resamples)
-    one, other, count = columns.sum(axis=0)
-    return Difference(one / count, other / count, (sums[:, 0] - sums[:, 1]) / sums[:, 2])
+    correct = np.column_stack([first == articles.truth, second == articles.truth, np.ones(len(articles))])
+    columns = correct[rows].astype(np.float64)
+    sums = bootstrap.resample_sums(columns, articles.clusters[rows], resamples=resamples)
+    ours, theirs, count = columns.sum(axis=0)
+    return Difference(ours / count, theirs / count, (sums[:, 0] - sums[:, 1]) / sums[:, 2])
 
 
-def calibration_error(sample: TestArticles, first: Predictions, second: Predictions) -> Difference:
-    """Return how much smaller the first one's expected calibration error is."""
-    both = [reliability.contributions(sample.truth, answers) for answers in (first, second)]
-    sums = bootstrap.sums(np.hstack(both), sample.clusters, resamples=CALIBRATION_RESAMPLES)
-    one, other = (reliability.error(part) for part in np.split(sums, 2, axis=1))
-    measured = [float(reliability.error(part.sum(axis=0))) for part in both]
-    return Difference(-measured[0], -measured[1], other - one)
+def calibration_error(articles: TestArticles, first: Predictions, second: Predictions) -> Difference:
+    """Return how much smaller the expected calibration error of the first is."""
+    both = [reliability.contributions(articles.truth, predictions) for predictions in (first, second)]
+    sums = bootstrap.resample_sums(np.hstack(both), articles.clusters, resamples=CALIBRATION_RESAMPLES)
+    ours, theirs = (reliability.calibration_error(part) for part in np.split(sums, 2, axis=1))
+    measured = [float(reliability.calibration_error(part.sum(axis=0))) for part in both]
+    return Difference(-measured[0], -measured[1], theirs - ours)
 
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """Articles that only one of two models has right, and the exact one-sided p that the first is the worse."""
+    """Articles on which only one of two models is correct, and exact p-values: that the first is worse, two-sided."""
 
     only_first: int
     only_second: int
@@ -178,12 +183,12 @@ class McNemar:
     p_two_sided: float
 
 
-def mcnemar(sample: TestArticles, first: Strings, second: Strings) -> McNemar:
-    """Test whether two models err equally often: exactly, on the articles where one alone is right."""
+def mcnemar(articles: TestArticles, first: Strings, second: Strings) -> McNemar:
+    """Return McNemar's exact test of equal accuracy, on the articles on which only one model is correct."""
     from scipy.stats import binomtest
 
-    one, other = first == sample.truth, second == sample.truth
-    only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
+    ours, theirs = first == articles.truth, second == articles.truth
+    only_first, only_second = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     total = only_first + only_second
     if not total:
         return McNemar(0, 0, 1.0, 1.0)
@@ -192,14 +197,14 @@ def mcnemar(sample: TestArticles, first: Strings, second: Strings) -> McNemar:
 
 
 def articles_needed(articles: int, deviation: float, gap: float, *, alpha: float, power: float) -> int | None:
-    """Estimate how many articles decide, if the measured difference, `gap` above the bound, is the true one.
+    """Return how many articles would decide if the measured difference, `gap` above the bound, is the true one.
 
-    The standard deviation of a difference shrinks with the root of the number of articles. None where no
-    number does.
+    The standard deviation of a difference shrinks with the square root of the number of articles. The result is None
+    if no number of articles would decide.
     """
     from scipy.stats import norm
 
     if gap <= 0:
         return None
-    reach = float(norm.ppf(1 - alpha) + norm.ppf(power)) * deviation / gap
-    return math.ceil(articles * reach**2)
+    width = float(norm.ppf(1 - alpha) + norm.ppf(power)) * deviation / gap
+    return math.ceil(articles * width**2)

@@ -1,12 +1,12 @@
-"""Whether a candidate has earned its promotion: every rule, and the verdict that they give.
+"""Decide whether a candidate may be promoted: apply every rule, and derive the verdict from their outcomes.
 
-The rule that decides is macro-F1: the lower bound of its difference to the champion's, by a paired bootstrap
-over clusters of near-duplicates, has to lie above minus the margin. That is a test of non-inferiority, so a
-model that is worse by the margin gets through with probability `alpha` at most, whatever the number of test
-articles; with few of them, a model that is as good does not get through either, and the verdict says how
-many more would do. The other rules are there to stop: each asks for a drop beyond its margin *and* beyond
-chance, so that many rules together rarely hold a model that is as good. Those on parts share `alpha`
-between them (Bonferroni).
+The rule on macro-F1 decides. By a paired bootstrap over clusters of near-duplicates, the lower bound of the difference
+to the champion must lie above minus the margin. This is a test of non-inferiority: a model that is worse by the margin
+passes with a probability of at most `alpha`, whatever the number of test articles. With few articles, a model as good
+as the champion does not pass either, and the verdict says how many more annotations would decide.
+
+The other rules only stop a candidate. Each needs a drop beyond its margin *and* beyond chance, so that many rules
+together rarely stop a model that is as good. The rules on parts share `alpha` among the parts (Bonferroni).
 """
 
 from __future__ import annotations
@@ -24,60 +24,64 @@ Verdict = Literal["promote", "hold", "need more annotations"]
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """The verdict, and every finding with its reason in words."""
+    """The verdict, and the result of every rule with its reason in words."""
 
     verdict: Verdict
-    findings: tuple[RuleResult, ...]
+    rule_results: tuple[RuleResult, ...]
     margins: Margins
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What speaks against promotion; where nothing does, what was looked at first."""
-        against = tuple(one.reason for one in self.findings if one.outcome in {"fail", "unsure"})
-        return against or tuple(one.reason for one in self.findings if one.outcome == "pass")[:2]
+        """The reasons against promotion; if there are none, the reasons of the first two rules that passed."""
+        against = tuple(result.reason for result in self.rule_results if result.outcome in {"fail", "unsure"})
+        return against or tuple(result.reason for result in self.rule_results if result.outcome == "pass")[:2]
 
     @property
     def needed(self) -> int | None:
-        """Further test annotations, where they would decide."""
-        return next((one.needed for one in self.findings if one.outcome == "unsure"), None)
+        """Further test annotations that would probably decide; None if the result is clear."""
+        return next((result.needed for result in self.rule_results if result.outcome == "unsure"), None)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {**asdict(self), "reasons": self.reasons, "needed": self.needed}
 
 
-def apply_rules(contest: Comparison, margins: Margins) -> GateVerdict:
-    """Apply every rule."""
-    findings = tuple(_against_champion(contest, margins) if contest.champion else _first(contest, margins))
-    outcomes = {one.outcome for one in findings}
+def apply_rules(compared: Comparison, margins: Margins) -> GateVerdict:
+    """Apply every rule to a candidate and the champion, or to a first model alone."""
+    results = tuple(_against_champion(compared, margins) if compared.champion else _first_model(compared, margins))
+    outcomes = {result.outcome for result in results}
     verdict: Verdict = "promote"
     if "fail" in outcomes:
         verdict = "hold"
     elif "unsure" in outcomes:
         verdict = "need more annotations"
-    return GateVerdict(verdict, findings, margins)
+    return GateVerdict(verdict, results, margins)
 
 
-def _first(contest: Comparison, margins: Margins) -> Iterator[RuleResult]:
-    sample, predicted = contest.sample, contest.candidate.predicted
-    scores = comparison.scores(sample, [predicted, contest.baseline], resamples=margins.resamples)
-    yield gate_rules.floor(scores, len(sample), margins)
-    yield gate_rules.better_than_guessing(sample, predicted, margins)
-    yield gate_rules.baseline(scores, margins)
-    yield gate_rules.training_data(contest.left_out, contest.unknown)
+def _first_model(compared: Comparison, margins: Margins) -> Iterator[RuleResult]:
+    articles, predicted = compared.test_articles, compared.candidate.predicted
+    scores = comparison.compare_scores(articles, [predicted, compared.baseline], resamples=margins.resamples)
+    yield gate_rules.check_floor(scores, len(articles), margins)
+    yield gate_rules.check_above_guessing(articles, predicted, margins)
+    yield gate_rules.check_baseline(scores, margins)
+    yield gate_rules.check_training_data(compared.left_out, compared.unknown)
 
 
-def _against_champion(contest: Comparison, margins: Margins) -> Iterator[RuleResult]:
-    assert contest.champion is not None
-    sample = contest.sample
-    candidate, champion = contest.candidate.predicted, contest.champion.predicted
-    scores = comparison.scores(
-        sample, [candidate, contest.baseline, champion], resamples=margins.resamples, enough_rows=margins.enough_rows
+def _against_champion(compared: Comparison, margins: Margins) -> Iterator[RuleResult]:
+    assert compared.champion is not None
+    articles = compared.test_articles
+    candidate, champion = compared.candidate.predicted, compared.champion.predicted
+    scores = comparison.compare_scores(
+        articles,
+        [candidate, compared.baseline, champion],
+        resamples=margins.resamples,
+        min_articles=margins.min_articles,
     )
-    yield gate_rules.macro_f1(scores.macro_f1(gate_rules.CANDIDATE, gate_rules.CHAMPION), len(sample), margins)
-    yield gate_rules.mcnemar(sample, candidate, champion, margins)
-    yield from gate_rules.parts(sample, scores, candidate, champion, margins)
-    yield gate_rules.calibration(sample, contest.candidate, contest.champion, margins)
-    yield gate_rules.speed(contest.candidate_gflops, contest.champion_gflops, margins)
-    yield gate_rules.baseline(scores, margins)
-    yield gate_rules.training_data(contest.left_out, contest.unknown)
+    macro_f1 = scores.macro_f1(gate_rules.CANDIDATE, gate_rules.CHAMPION)
+    yield gate_rules.check_macro_f1(macro_f1, len(articles), margins)
+    yield gate_rules.check_accuracy(articles, candidate, champion, margins)
+    yield from gate_rules.check_parts(articles, scores, candidate, champion, margins)
+    yield gate_rules.check_calibration(articles, compared.candidate, compared.champion, margins)
+    yield gate_rules.check_speed(compared.candidate_gflops, compared.champion_gflops, margins)
+    yield gate_rules.check_baseline(scores, margins)
+    yield gate_rules.check_training_data(compared.left_out, compared.unknown)

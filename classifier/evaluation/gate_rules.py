@@ -1,4 +1,4 @@
-"""The rules of the gate: each judges one thing and says in words what it found."""
+"""The rules of the gate: each checks one property and gives its reason in words."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from classifier.evaluation.test_articles import Predictions, Strings, TestArticl
 Outcome = Literal["pass", "fail", "unsure", "not judged"]
 
 MAX_PARTS = 50
-"""Categories, and slices, whose statistics are kept with a decision: those with the lowest difference."""
+"""Categories, and slices, whose statistics are stored with a decision: those with the lowest difference."""
 
 MAX_NAMED = 10
 """Categories, and slices, that a reason names."""
 
 CANDIDATE, BASELINE, CHAMPION = range(3)
-"""The order in which answers are resampled together."""
+"""The order in which predictions are resampled together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Who is judged, on what: the champion is None for a first model.
+    """The predictions of a candidate, the champion and the baseline on the same articles.
 
-    The `gflops` that a model computes for an article on average are None where that is not known. `left_out` articles
-    are not in the sample, since a model was trained on them; of the models of `unknown` that is not known.
+    The champion is None for a first model. `gflops` is the mean number of GFLOP that a model computes for an article,
+    None if unknown. `left_out` articles do not count, because a model was trained on them; the training data of the
+    models in `unknown` are unknown.
     """
 
-    sample: TestArticles
+    test_articles: TestArticles
     candidate: Predictions
     champion: Predictions | None
     baseline: Strings
@@ -46,7 +47,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """What a rule found. `needed` are further test annotations, where they would decide."""
+    """The result of a rule. `needed` is the number of further test annotations that would decide, if it is unsure."""
 
     rule: str
     outcome: Outcome
@@ -55,178 +56,175 @@ class RuleResult:
     needed: int | None = None
 
 
-def macro_f1(found: Difference, articles: int, margins: Margins) -> RuleResult:
-    """Judge what decides: whether the lower bound of the difference lies above minus the margin."""
+def check_macro_f1(difference: Difference, articles: int, margins: Margins) -> RuleResult:
+    """Pass if the lower bound of the difference in macro-F1 lies above minus the margin."""
     bound = 0.0 if margins.policy == "superior" else -margins.macro_f1
-    lower = found.lower(margins.alpha)
-    said = (
-        f"macro-F1 {found.first:.4f} against the champion's {found.second:.4f}: {_points(found.value)}, "
-        f"with {1 - margins.alpha:.0%} confidence at least {_points(lower)}; "
+    lower = difference.lower(margins.alpha)
+    reason = (
+        f"macro-F1 {difference.first:.4f}, champion {difference.second:.4f}: {_points(difference.value)}, "
+        f"at least {_points(lower)} with {1 - margins.alpha:.0%} confidence; "
+        f"the policy {margins.policy} requires more than {_points(bound)}"
     )
-    asked = f"above {_points(bound)} was asked for ({margins.policy})"
-    statistics = {**_statistics(found, margins.alpha), "bound": bound}
-    # Two models that answer alike everywhere are equal, and not better.
+    statistics = {**_statistics(difference, margins.alpha), "bound": bound}
+    # two models with the same predictions are equal, and neither is better
     if lower > bound:
-        return RuleResult("macro-F1", "pass", said + asked, statistics)
-    return _undecided("macro-F1", said + asked, statistics, found, bound, articles, margins)
+        return RuleResult("macro-F1", "pass", reason, statistics)
+    return _fail_or_need_annotations(RuleResult("macro-F1", "fail", reason, statistics), difference, articles, margins)
 
 
-def _undecided(
-    rule: str,
-    said: str,
-    statistics: Mapping[str, Any],
-    found: Difference,
-    bound: float,
-    articles: int,
-    margins: Margins,
+def _fail_or_need_annotations(
+    failed: RuleResult, difference: Difference, articles: int, margins: Margins
 ) -> RuleResult:
-    """Tell a model that is not good enough from one of which too little is known."""
-    deviation = float(np.nanstd(found.resampled))
-    total = comparison.articles_needed(
-        articles, deviation, found.value - bound, alpha=margins.alpha, power=margins.power
-    )
+    """Return the failure, or an unsure result if more annotations would probably show that the model passes."""
+    gap = difference.value - failed.statistics["bound"]
+    deviation = float(np.nanstd(difference.resampled))
+    total = comparison.articles_needed(articles, deviation, gap, alpha=margins.alpha, power=margins.power)
     if total is None or total <= articles:
-        return RuleResult(rule, "fail", said, statistics)
+        return failed
     more = total - articles
-    if more > margins.most_annotations:
-        return RuleResult(
-            rule, "fail", f"{said}; some {more:,} further test annotations would be needed to tell", statistics
-        )
-    return RuleResult(
-        rule, "unsure", f"{said}; some {more:,} further test annotations would probably tell", statistics, more
-    )
+    if more > margins.max_annotations:
+        reason = f"{failed.reason}; about {more:,} further test annotations would be needed to decide"
+        return RuleResult(failed.rule, "fail", reason, failed.statistics)
+    reason = f"{failed.reason}; about {more:,} further test annotations would probably decide"
+    return RuleResult(failed.rule, "unsure", reason, failed.statistics, more)
 
 
-def mcnemar(sample: TestArticles, candidate: Strings, champion: Strings, margins: Margins) -> RuleResult:
-    """Judge accuracy: a drop beyond the margin that McNemar's test does not put down to chance fails."""
-    found = comparison.mcnemar(sample, candidate, champion)
-    drop = (found.only_second - found.only_first) / len(sample)
+def check_accuracy(articles: TestArticles, candidate: Strings, champion: Strings, margins: Margins) -> RuleResult:
+    """Fail if accuracy drops by more than the margin, and McNemar's test shows that this is not chance."""
+    test = comparison.mcnemar(articles, candidate, champion)
+    drop = (test.only_second - test.only_first) / len(articles)
     bound = 0.0 if margins.policy == "superior" else margins.accuracy
-    said = (
-        f"{found.only_first} articles only the candidate has right, {found.only_second} only the champion "
-        f"({_points(-drop)} of accuracy; McNemar's exact p {found.p_two_sided:.3f})"
+    reason = (
+        f"only the candidate is correct on {test.only_first} articles, only the champion on {test.only_second} "
+        f"({_points(-drop)} of accuracy; McNemar's exact p {test.p_two_sided:.3f})"
     )
-    fails = drop > bound and found.p_worse <= margins.alpha
-    return RuleResult("accuracy", "fail" if fails else "pass", said, asdict(found))
+    fails = drop > bound and test.p_worse <= margins.alpha
+    return RuleResult("accuracy", "fail" if fails else "pass", reason, asdict(test))
 
 
-def parts(
-    sample: TestArticles, scores: ComparedScores, candidate: Strings, champion: Strings, margins: Margins
+def check_parts(
+    articles: TestArticles, scores: ComparedScores, candidate: Strings, champion: Strings, margins: Margins
 ) -> Iterator[RuleResult]:
-    """Judge every category and every slice of enough rows; their chances of a false alarm add up to alpha."""
-    # a slice that holds everything is no part of it
-    parts = [one for one in slices(sample) if margins.enough_rows <= one.rows.sum() < len(sample)]
+    """Check every category and every slice with enough articles; their false-alarm probabilities add up to alpha."""
+    # a slice that holds every article is not a part
+    parts = [part for part in slices(articles) if margins.min_articles <= part.rows.sum() < len(articles)]
     alpha = margins.alpha / max(1, len(scores.compared) + len(parts))
     differences = {name: scores.category(name) for name in scores.compared}
-    yield _part("categories", "F1 of category", differences, margins.category_f1, alpha)
+    yield _check_part("categories", "F1 of category", differences, margins.category_f1, alpha)
     differences = {
-        f"{one.dimension} {one.name}": comparison.accuracy(
-            sample, candidate, champion, one.rows, resamples=margins.resamples
+        f"{part.dimension} {part.name}": comparison.accuracy(
+            articles, candidate, champion, part.rows, resamples=margins.resamples
         )
-        for one in parts
+        for part in parts
     }
-    yield _part("slices", "accuracy on", differences, margins.slice_accuracy, alpha)
+    yield _check_part("slices", "accuracy on", differences, margins.slice_accuracy, alpha)
 
 
-def _part(rule: str, what: str, found: Mapping[str, Difference], margin: float, alpha: float) -> RuleResult:
-    lowest = sorted(found, key=lambda name: found[name].value)[:MAX_PARTS]
-    statistics = {name: _statistics(found[name], alpha) for name in lowest}
-    if not found:
+def _check_part(
+    rule: str, metric: str, differences: Mapping[str, Difference], margin: float, alpha: float
+) -> RuleResult:
+    lowest = sorted(differences, key=lambda name: differences[name].value)[:MAX_PARTS]
+    statistics = {name: _statistics(differences[name], alpha) for name in lowest}
+    if not differences:
         return RuleResult(rule, "not judged", f"{rule}: none has enough test articles", statistics)
-    worse = [name for name, one in found.items() if one.worse(margin, alpha)]
+    worse = [name for name, difference in differences.items() if difference.worse(margin, alpha)]
     if not worse:
-        said = f"{rule}: none of {len(found)} is worse by more than {_points(margin, sign=False)} and beyond chance"
-        return RuleResult(rule, "pass", said, statistics)
-    named = sorted(worse, key=lambda name: found[name].value)[:MAX_NAMED]
-    drops = "; ".join(f"{what} {name}: {_points(found[name].value)}" for name in named)
+        reason = f"{rule}: none of {len(differences)} is worse by more than {_points(margin, sign=False)} beyond chance"
+        return RuleResult(rule, "pass", reason, statistics)
+    named = sorted(worse, key=lambda name: differences[name].value)[:MAX_NAMED]
+    drops = "; ".join(f"{metric} {name}: {_points(differences[name].value)}" for name in named)
     if more := len(worse) - len(named):
         drops += f"; and {more:,} more"
     return RuleResult(rule, "fail", f"{drops}; the margin is {_points(margin, sign=False)}", statistics)
 
 
-def calibration(sample: TestArticles, candidate: Predictions, champion: Predictions, margins: Margins) -> RuleResult:
-    """Judge whether the candidate's confidence is as good as the champion's."""
-    found = comparison.calibration_error(sample, candidate, champion)
-    scores = {
-        name: float(reliability.brier(sample.truth, answers).mean())
-        for name, answers in (("brier", candidate), ("champion_brier", champion))
+def check_calibration(
+    articles: TestArticles, candidate: Predictions, champion: Predictions, margins: Margins
+) -> RuleResult:
+    """Fail if the candidate's expected calibration error is larger than the champion's."""
+    difference = comparison.calibration_error(articles, candidate, champion)
+    brier_scores = {
+        name: float(reliability.brier(articles.truth, predictions).mean())
+        for name, predictions in (("brier", candidate), ("champion_brier", champion))
     }
-    said = f"expected calibration error {-found.first:.4f} against the champion's {-found.second:.4f}"
-    worse = found.worse(margins.calibration, margins.alpha)
-    return RuleResult("calibration", "fail" if worse else "pass", said, {**_statistics(found, margins.alpha), **scores})
+    reason = f"expected calibration error {-difference.first:.4f}, champion {-difference.second:.4f}"
+    worse = difference.worse(margins.calibration, margins.alpha)
+    statistics = {**_statistics(difference, margins.alpha), **brier_scores}
+    return RuleResult("calibration", "fail" if worse else "pass", reason, statistics)
 
 
-def speed(candidate: float | None, champion: float | None, margins: Margins) -> RuleResult:
-    """Judge the speed from the GFLOP for an article, and not from time: a busy machine must not hold a model."""
+def check_speed(candidate: float | None, champion: float | None, margins: Margins) -> RuleResult:
+    """Fail if an article needs too many GFLOP. Seconds are not compared, because the machine may be busy."""
     if not candidate or not champion:
-        return RuleResult(
-            "speed", "not judged", "speed: an evaluation of an older version does not say what was computed"
-        )
+        reason = "speed: an evaluation of an older version did not count the computations"
+        return RuleResult("speed", "not judged", reason)
     ratio = champion / candidate
-    said = (
-        f"computes {candidate:.3g} GFLOP for an article, the champion {champion:.3g}: {ratio:.0%} of its speed; "
-        f"at least {1 - margins.speed:.0%} is asked for"
+    reason = (
+        f"{candidate:.3g} GFLOP for an article, champion {champion:.3g}: {ratio:.0%} of its speed; "
+        f"at least {1 - margins.speed:.0%} is required"
     )
-    return RuleResult("speed", "fail" if ratio < 1 - margins.speed else "pass", said, {"ratio": ratio})
+    return RuleResult("speed", "fail" if ratio < 1 - margins.speed else "pass", reason, {"ratio": ratio})
 
 
-def training_data(left_out: int, unknown: tuple[str, ...]) -> RuleResult:
-    """Say how many test articles do not count, since a model was trained on them; this holds nobody."""
-    said = f"{left_out:,} test articles left out: a model was trained on them or on their near-duplicates"
+def check_training_data(left_out: int, unknown: tuple[str, ...]) -> RuleResult:
+    """Return how many test articles do not count, because a model was trained on them; this never fails."""
+    reason = f"{left_out:,} test articles left out: a model was trained on them or on their near-duplicates"
     statistics = {"left_out": left_out, "unknown": unknown}
     if not unknown:
-        return RuleResult("training data", "pass", said, statistics)
-    said += f"; not known what {', '.join(unknown)} was trained on, for want of a snapshot"
-    return RuleResult("training data", "not judged", said, statistics)
+        return RuleResult("training data", "pass", reason, statistics)
+    reason += f"; the training data of {', '.join(unknown)} are unknown, because there is no snapshot"
+    return RuleResult("training data", "not judged", reason, statistics)
 
 
-def baseline(scores: ComparedScores, margins: Margins) -> RuleResult:
-    """Judge macro-F1 beside the baseline's."""
-    found = scores.macro_f1(CANDIDATE, BASELINE)
-    said = (
-        f"macro-F1 {found.first:.4f} against the baseline's {found.second:.4f}: {_points(found.value)}, "
-        f"where {_points(-margins.baseline)} is borne"
+def check_baseline(scores: ComparedScores, margins: Margins) -> RuleResult:
+    """Fail if macro-F1 is below the baseline's by more than the margin."""
+    difference = scores.macro_f1(CANDIDATE, BASELINE)
+    reason = (
+        f"macro-F1 {difference.first:.4f}, baseline {difference.second:.4f}: {_points(difference.value)}; "
+        f"at least {_points(-margins.baseline)} is required"
     )
-    fails = found.worse(margins.baseline, margins.alpha)
-    return RuleResult("baseline", "fail" if fails else "pass", said, _statistics(found, margins.alpha))
+    fails = difference.worse(margins.baseline, margins.alpha)
+    return RuleResult("baseline", "fail" if fails else "pass", reason, _statistics(difference, margins.alpha))
 
 
-def floor(scores: ComparedScores, articles: int, margins: Margins) -> RuleResult:
-    """Judge a first model's macro-F1, which nothing can be compared with."""
+def check_floor(scores: ComparedScores, articles: int, margins: Margins) -> RuleResult:
+    """Pass if the lower bound of a first model's macro-F1 reaches the floor."""
     macro = scores.macro[CANDIDATE]
-    found = Difference(float(macro[0]), 0.0, macro[1:])
-    lower = found.lower(margins.alpha)
-    said = (
-        f"first model: macro-F1 {found.first:.4f}, with {1 - margins.alpha:.0%} confidence at least {lower:.4f}; "
+    difference = Difference(float(macro[0]), 0.0, macro[1:])
+    lower = difference.lower(margins.alpha)
+    reason = (
+        f"first model: macro-F1 {difference.first:.4f}, at least {lower:.4f} with {1 - margins.alpha:.0%} confidence; "
         f"the floor is {margins.floor_macro_f1:.4f}"
     )
-    statistics = _statistics(found, margins.alpha)
+    statistics = {**_statistics(difference, margins.alpha), "bound": margins.floor_macro_f1}
     if lower >= margins.floor_macro_f1:
-        return RuleResult("floor", "pass", said, statistics)
-    return _undecided("floor", said, statistics, found, margins.floor_macro_f1, articles, margins)
+        return RuleResult("floor", "pass", reason, statistics)
+    return _fail_or_need_annotations(RuleResult("floor", "fail", reason, statistics), difference, articles, margins)
 
 
-def better_than_guessing(sample: TestArticles, predicted: Strings, margins: Margins) -> RuleResult:
-    """Judge whether a first model does better than naming the most frequent category, by an exact binomial test."""
+def check_above_guessing(articles: TestArticles, predicted: Strings, margins: Margins) -> RuleResult:
+    """Pass if a first model beats always naming the most frequent category, by an exact binomial test."""
     from scipy.stats import binomtest
 
-    right = int((predicted == sample.truth).sum())
-    share = float(np.unique(sample.truth, return_counts=True)[1].max() / len(sample))
-    p = float(binomtest(right, len(sample), share, alternative="greater").pvalue) if share < 1 else 1.0
-    said = f"{right / len(sample):.1%} right, where naming the most frequent category always is {share:.1%}"
-    return RuleResult("guessing", "pass" if p <= margins.alpha else "fail", said, {"p": p, "share": share})
+    correct = int((predicted == articles.truth).sum())
+    share = float(np.unique(articles.truth, return_counts=True)[1].max() / len(articles))
+    p = float(binomtest(correct, len(articles), share, alternative="greater").pvalue) if share < 1 else 1.0
+    reason = (
+        f"{correct / len(articles):.1%} accuracy; always naming the most frequent category has {share:.1%} accuracy"
+    )
+    return RuleResult("guessing", "pass" if p <= margins.alpha else "fail", reason, {"p": p, "share": share})
 
 
-def _statistics(found: Difference, alpha: float) -> dict[str, float]:
+def _statistics(difference: Difference, alpha: float) -> dict[str, float]:
     return {
-        "candidate": abs(found.first),
-        "other": abs(found.second),
-        "difference": found.value,
-        "at_least": found.lower(alpha),
-        "at_most": found.upper(alpha),
+        "candidate": abs(difference.first),
+        "other": abs(difference.second),
+        "difference": difference.value,
+        "at_least": difference.lower(alpha),
+        "at_most": difference.upper(alpha),
     }
 
 
 def _points(share: float, *, sign: bool = True) -> str:
-    """Write a difference in points."""
+    """Return a difference of shares in percentage points."""
     return f"{100 * share:+.2f} points" if sign else f"{100 * share:.2f} points"

@@ -1,4 +1,4 @@
-"""How good a set of predictions is."""
+"""Accuracy, F1 and confusion of a set of predictions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-WHOLE_MATRIX = 30
-"""Categories up to which a confusion matrix is kept whole; a thousand would make a million cells."""
+MAX_MATRIX_CATEGORIES = 30
+"""Largest number of categories whose confusion matrix is stored; a thousand would make a million cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryScore:
-    """One category against all others; `support` counts the articles that are of it."""
+    """The scores of one category against all others; `support` is its number of articles."""
 
     precision: float
     recall: float
@@ -41,26 +41,26 @@ class Metrics:
     def as_json(self) -> dict[str, Any]:
         """Return plain lists, dictionaries and numbers.
 
-        `confused` has the mistakes as (true category, predicted one, articles), the most frequent first, by their
-        places in `categories`. `confusion` is empty for more than `WHOLE_MATRIX` categories.
+        `confused` lists the mistakes as (true category, predicted category, articles), the most frequent first;
+        categories are indices into `categories`. `confusion` is empty for more than `MAX_MATRIX_CATEGORIES` categories.
         """
-        whole = self.confusion if len(self.categories) <= WHOLE_MATRIX else ()
-        return {**asdict(replace(self, confusion=whole)), "confused": confused(self.confusion)}
+        matrix = self.confusion if len(self.categories) <= MAX_MATRIX_CATEGORIES else ()
+        return {**asdict(replace(self, confusion=matrix)), "confused": list_confusions(self.confusion)}
 
 
-def confused(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+def list_confusions(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
     """Return the mistakes of a confusion matrix, the most frequent first."""
-    found = [
-        (true, guess, count)
+    mistakes = [
+        (true, predicted, count)
         for true, row in enumerate(confusion)
-        for guess, count in enumerate(row)
-        if count and true != guess
+        for predicted, count in enumerate(row)
+        if count and true != predicted
     ]
-    return sorted(found, key=lambda one: (-one[2], one[:2]))
+    return sorted(mistakes, key=lambda mistake: (-mistake[2], mistake[:2]))
 
 
 def compute_metrics(truth: Sequence[str], predicted: Sequence[str]) -> Metrics:
-    """Compare predicted categories with the true ones, article by article.
+    """Return the figures of predicted categories, compared with the true ones article by article.
 
     A category that the model does not know counts as a mistake on each of its articles.
     """
@@ -84,13 +84,13 @@ def compute_metrics(truth: Sequence[str], predicted: Sequence[str]) -> Metrics:
 
 
 def share_interval(hits: int, size: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share."""
+    """Return Wilson's 95 % interval of a share; from 0 to 1 if the size is 0."""
     from scipy.stats import binomtest
 
     if not size:
         return 0.0, 1.0
-    found = binomtest(hits, size).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(hits, size).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def macro_f1(truth: ArrayLike, predicted: ArrayLike) -> float:

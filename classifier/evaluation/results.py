@@ -1,4 +1,4 @@
-"""All that is to be said of one model on the test articles, as plain JSON."""
+"""The results of a model's evaluation on the test articles, as plain JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.evaluation import bootstrap, reliability
 from classifier.evaluation.bootstrap import Floats
@@ -15,15 +16,15 @@ from classifier.evaluation.test_articles import Predictions, Strings, TestArticl
 from classifier.model import temperature_scaling
 
 RESAMPLES = 2_000
-"""For intervals that are read, not decided by."""
+"""Bootstrap resamples of the intervals that are shown; the gate draws its own."""
 
-MISTAKES = 25
+MAX_MISTAKES = 25
 COVERAGES = tuple(n / 20 for n in range(1, 21))
 
 
 def build_results(
-    sample: TestArticles,
-    answers: Predictions,
+    articles: TestArticles,
+    predictions: Predictions,
     baseline: Strings,
     *,
     temperature: float = temperature_scaling.UNCALIBRATED,
@@ -32,125 +33,129 @@ def build_results(
 ) -> dict[str, Any]:
     """Return intervals, calibration, accuracy against coverage, slices and the most confident mistakes.
 
-    The answers are at the temperature, and what they were without it is said beside; below the threshold, which was
-    chosen for a target precision, the model abstains. Every interval holds 95 % of the resamples by cluster of
-    near-duplicates.
+    The probabilities are scaled by the temperature; `before` has the calibration without it. The model abstains below
+    the threshold, which was chosen for the target precision. Every interval contains 95 % of the resamples by cluster
+    of near-duplicates.
     """
-    sums = bootstrap.sums(reliability.contributions(sample.truth, answers), sample.clusters, resamples=RESAMPLES)
+    contributions = reliability.contributions(articles.truth, predictions)
+    sums = bootstrap.resample_sums(contributions, articles.clusters, resamples=RESAMPLES)
     return {
         "intervals": {
-            **_scores(sample, answers.predicted),
-            "ece": bootstrap.interval(reliability.error(sums)),
-            "brier": bootstrap.interval(reliability.mean_brier(sums)),
+            **_score_intervals(articles, predictions.predicted),
+            "ece": bootstrap.percentile_interval(reliability.calibration_error(sums)),
+            "brier": bootstrap.percentile_interval(reliability.mean_brier(sums)),
         },
-        "baseline_intervals": _scores(sample, baseline),
-        "clusters": len(np.unique(sample.clusters)),
+        "baseline_intervals": _score_intervals(articles, baseline),
+        "clusters": len(np.unique(articles.clusters)),
         "calibration": {
-            **_calibration(sample, answers),
+            **_calibration(articles, predictions),
             "temperature": temperature,
-            "before": _calibration(sample, _as_it_was(answers, temperature)),
+            "before": _calibration(articles, _without_temperature(predictions, temperature)),
         },
-        "coverage": _coverage(sample, answers),
-        "abstention": None if threshold is None else _abstention(sample, answers, threshold, target_precision),
-        "slices": _slices(sample, answers.predicted, baseline),
-        "mistakes": _mistakes(sample, answers),
+        "coverage": _coverage(articles, predictions),
+        "abstention": None if threshold is None else _abstention(articles, predictions, threshold, target_precision),
+        "slices": _slices(articles, predictions.predicted, baseline),
+        "mistakes": _mistakes(articles, predictions),
     }
 
 
-def headline(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of a report that say how far its model's confidence is to be trusted, those that it has."""
-    found = report.get("calibration", {})
-    names = {"temperature": found.get("temperature"), "ece": found.get("ece"), "brier": found.get("brier")}
-    figures = {**names, "ece_before": found.get("before", {}).get("ece"), **(report.get("abstention") or {})}
+def confidence_figures(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of a report that show how reliable its model's confidence is, without empty values."""
+    calibration = report.get("calibration", {})
+    figures = {name: calibration.get(name) for name in ("temperature", "ece", "brier")}
+    figures |= {"ece_before": calibration.get("before", {}).get("ece"), **(report.get("abstention") or {})}
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def _as_it_was(answers: Predictions, temperature: float) -> Predictions:
-    """Return the answers without the temperature."""
-    raw = temperature_scaling.apply_temperature(answers.probabilities.astype(np.float32, copy=False), 1 / temperature)
-    return Predictions(answers.categories, raw)
+def _without_temperature(predictions: Predictions, temperature: float) -> Predictions:
+    raw = temperature_scaling.apply_temperature(
+        predictions.probabilities.astype(np.float32, copy=False), 1 / temperature
+    )
+    return Predictions(predictions.categories, raw)
 
 
-def _calibration(sample: TestArticles, answers: Predictions) -> dict[str, Any]:
-    totals = reliability.contributions(sample.truth, answers).sum(axis=0)
+def _calibration(articles: TestArticles, predictions: Predictions) -> dict[str, Any]:
+    totals = reliability.contributions(articles.truth, predictions).sum(axis=0)
     return {
-        "ece": float(reliability.error(totals)),
+        "ece": float(reliability.calibration_error(totals)),
         "brier": float(reliability.mean_brier(totals)),
-        "bins": [asdict(one) for one in reliability.bins(sample, answers)],
+        "bins": [asdict(bin_) for bin_ in reliability.bins(articles, predictions)],
     }
 
 
-def _abstention(sample: TestArticles, answers: Predictions, threshold: float, wanted: float | None) -> dict[str, Any]:
-    """Return how many of the articles it does not abstain from, and how precise it is on them."""
-    said = answers.confidence.astype(np.float32) >= np.float32(threshold)  # as the database compares them
-    right = answers.predicted[said] == sample.truth[said]
+def _abstention(
+    articles: TestArticles, predictions: Predictions, threshold: float, target: float | None
+) -> dict[str, Any]:
+    """Return the share of articles that the model labels, and the precision on them."""
+    labelled = predictions.confidence.astype(np.float32) >= np.float32(threshold)  # as the database compares them
+    correct = predictions.predicted[labelled] == articles.truth[labelled]
     return {
         "threshold": threshold,
-        "target_precision": wanted,
-        "coverage": float(said.mean()),
-        "precision": float(right.mean()) if len(right) else None,
-        "precision_interval": _share(right, sample.clusters[said]) if len(right) else None,
+        "target_precision": target,
+        "coverage": float(labelled.mean()),
+        "precision": float(correct.mean()) if len(correct) else None,
+        "precision_interval": _share_interval(correct, articles.clusters[labelled]) if len(correct) else None,
     }
 
 
-def _scores(sample: TestArticles, predicted: Strings) -> dict[str, tuple[float, float]]:
+def _score_intervals(articles: TestArticles, predicted: Strings) -> dict[str, tuple[float, float]]:
     """Return the intervals of accuracy and macro-F1."""
-    names, codes = np.unique(np.concatenate([sample.truth, predicted]), return_inverse=True)
-    truth, guess = np.split(codes.astype(np.int64), 2)
-    contributions = bootstrap.outcomes(truth, [guess], len(names))
+    names, codes = np.unique(np.concatenate([articles.truth, predicted]), return_inverse=True)
+    truth, guesses = np.split(codes.astype(np.int64), 2)
+    contributions = bootstrap.count_outcomes(truth, [guesses], len(names))
     accuracy, macro_f1 = [], []
-    for sums in bootstrap.blocks(contributions, sample.clusters, resamples=RESAMPLES):
-        there, guessed, hits = np.split(sums, 3, axis=1)
-        accuracy.append(hits.sum(axis=1) / there.sum(axis=1))
-        macro_f1.append(bootstrap.macro_f1(there, guessed, hits))
+    for sums in bootstrap.resample_blocks(contributions, articles.clusters, resamples=RESAMPLES):
+        counts, predictions, hits = np.split(sums, 3, axis=1)
+        accuracy.append(hits.sum(axis=1) / counts.sum(axis=1))
+        macro_f1.append(bootstrap.macro_f1(counts, predictions, hits))
     figures = {"accuracy": accuracy, "macro_f1": macro_f1}
-    return {name: bootstrap.interval(np.concatenate(parts)) for name, parts in figures.items()}
+    return {name: bootstrap.percentile_interval(np.concatenate(parts)) for name, parts in figures.items()}
 
 
-def _coverage(sample: TestArticles, answers: Predictions) -> list[dict[str, float]]:
-    """Return the accuracy of the most confident share of the articles, a share each."""
-    confidence = answers.confidence
+def _coverage(articles: TestArticles, predictions: Predictions) -> list[dict[str, float]]:
+    """Return the accuracy on the most confident articles, for each share of them."""
+    confidence = predictions.confidence
     order = np.argsort(-confidence, kind="stable")
-    right = np.cumsum((answers.predicted == sample.truth)[order])
-    found = []
+    correct = np.cumsum((predictions.predicted == articles.truth)[order])
+    points = []
     for share in COVERAGES:
-        count = max(1, round(share * len(sample)))
-        accuracy = float(right[count - 1] / count)
-        found.append({"coverage": share, "accuracy": accuracy, "confidence": float(confidence[order[count - 1]])})
-    return found
+        count = max(1, round(share * len(articles)))
+        accuracy = float(correct[count - 1] / count)
+        points.append({"coverage": share, "accuracy": accuracy, "confidence": float(confidence[order[count - 1]])})
+    return points
 
 
-def _slices(sample: TestArticles, predicted: Strings, baseline: Strings) -> list[dict[str, Any]]:
-    right, theirs = (predicted == sample.truth), (baseline == sample.truth)
+def _slices(articles: TestArticles, predicted: Strings, baseline: Strings) -> list[dict[str, Any]]:
+    correct, baseline_correct = (predicted == articles.truth), (baseline == articles.truth)
     return [
         {
-            "dimension": one.dimension,
-            "name": one.name,
-            "articles": int(one.rows.sum()),
-            "accuracy": float(right[one.rows].mean()),
-            "interval": _share(right[one.rows], sample.clusters[one.rows]),
-            "baseline": float(theirs[one.rows].mean()),
+            "dimension": part.dimension,
+            "name": part.name,
+            "articles": int(part.rows.sum()),
+            "accuracy": float(correct[part.rows].mean()),
+            "interval": _share_interval(correct[part.rows], articles.clusters[part.rows]),
+            "baseline": float(baseline_correct[part.rows].mean()),
         }
-        for one in slices(sample)
+        for part in slices(articles)
     ]
 
 
-def _share(right: Any, clusters: Any) -> tuple[float, float]:
-    columns: Floats = np.column_stack([right, np.ones(len(right))]).astype(np.float64)
-    sums = bootstrap.sums(columns, clusters, resamples=RESAMPLES)
-    return bootstrap.interval(sums[:, 0] / sums[:, 1])
+def _share_interval(correct: NDArray[np.bool_], clusters: NDArray[np.int64]) -> tuple[float, float]:
+    columns: Floats = np.column_stack([correct, np.ones(len(correct))]).astype(np.float64)
+    sums = bootstrap.resample_sums(columns, clusters, resamples=RESAMPLES)
+    return bootstrap.percentile_interval(sums[:, 0] / sums[:, 1])
 
 
-def _mistakes(sample: TestArticles, answers: Predictions) -> list[dict[str, Any]]:
-    """Return the most confident mistakes by the articles' ids: never the text."""
-    predicted, confidence = answers.predicted, answers.confidence
-    wrong = np.flatnonzero(predicted != sample.truth)
+def _mistakes(articles: TestArticles, predictions: Predictions) -> list[dict[str, Any]]:
+    """Return the most confident mistakes by the articles' ids, never by text."""
+    predicted, confidence = predictions.predicted, predictions.confidence
+    wrong = np.flatnonzero(predicted != articles.truth)
     return [
         {
-            "article": int(sample.ids[row]),
-            "annotated": str(sample.truth[row]),
+            "article": int(articles.ids[row]),
+            "annotated": str(articles.truth[row]),
             "predicted": str(predicted[row]),
             "confidence": float(confidence[row]),
         }
-        for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+        for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_MISTAKES]
     ]

@@ -1,4 +1,4 @@
-"""Parts of the test articles that a good average could hide a failure in: by source, length and month."""
+"""Parts of the test articles by source, length and month, in which a good average could hide a failure."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from numpy.typing import NDArray
 from classifier.evaluation.test_articles import Strings, TestArticles
 
 LENGTHS = (0, 50, 150, 400, 1000)
-"""Words from which a slice of the length begins: brief, short, a news story, long, very long."""
+"""First number of words of each slice by length: very short, short, a news story, long, very long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The articles that have `name` in a dimension, as a mask over the sample."""
+    """The articles that have the value `name` in a dimension, as a mask over the test articles."""
 
     dimension: str
     name: str
     rows: NDArray[np.bool_]
 
 
-def slices(sample: TestArticles) -> Iterator[Slice]:
-    """Yield the slices of each dimension by name; those of length by length."""
-    yield from _of("source", sample.sources)
-    places = np.searchsorted(LENGTHS, sample.words, side="right") - 1
-    for place in np.unique(places):
-        yield Slice("length", _length(int(place)), places == place)
-    yield from _of("month", sample.months)
+def slices(articles: TestArticles) -> Iterator[Slice]:
+    """Yield the slices of each dimension by name, and those by length from short to long."""
+    yield from _by_value("source", articles.sources)
+    indices = np.searchsorted(LENGTHS, articles.words, side="right") - 1
+    for index in np.unique(indices):
+        yield Slice("length", _length(int(index)), indices == index)
+    yield from _by_value("month", articles.months)
 
 
-def _of(dimension: str, values: Strings) -> Iterator[Slice]:
+def _by_value(dimension: str, values: Strings) -> Iterator[Slice]:
     for value in np.unique(values):
-        yield Slice(dimension, str(value) or "not known", values == value)
+        yield Slice(dimension, str(value) or "unknown", values == value)
 
 
-def _length(place: int) -> str:
-    if place + 1 == len(LENGTHS):
-        return f"{LENGTHS[place]} words and more"
-    return f"{LENGTHS[place]} to {LENGTHS[place + 1] - 1} words"
+def _length(index: int) -> str:
+    if index + 1 == len(LENGTHS):
+        return f"{LENGTHS[index]} words and more"
+    return f"{LENGTHS[index]} to {LENGTHS[index + 1] - 1} words"

@@ -1,4 +1,4 @@
-"""Test articles and what was answered on them, as columns: what every figure is computed from."""
+"""Test articles and the predictions on them, as columns. Every figure is computed from these."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Strings = NDArray[np.str_]
 
 @dataclass(frozen=True, slots=True)
 class TestArticles:
-    """Test articles, one entry an article in each column.
+    """Test articles; each column has an entry for each article.
 
-    `truth` are the annotated categories; articles of a cluster are near-duplicates. `months` are written
-    2026-01, empty where the time of publication is not known.
+    `truth` are the annotated categories; articles of a cluster are near-duplicates. A month has the form 2026-01, and
+    is empty if the time of publication is unknown.
     """
 
     ids: NDArray[np.int64]
@@ -31,39 +31,39 @@ class TestArticles:
         return len(self.ids)
 
     def of(self, rows: NDArray[np.bool_]) -> TestArticles:
-        """Return some of the articles."""
+        """Return the articles of some rows."""
         return TestArticles(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """A model's probabilities on a sample, shape (articles, categories)."""
+    """A model's probabilities on articles, shape (articles, categories)."""
 
     categories: tuple[str, ...]
     probabilities: NDArray[np.floating]
 
     def of(self, rows: NDArray[np.bool_]) -> Predictions:
-        """Return what is answered on some of the articles."""
+        """Return the predictions of some rows."""
         return Predictions(self.categories, self.probabilities[rows])
 
     @property
     def predicted(self) -> Strings:
-        """The category of the highest probability, an article each."""
-        found: Strings = np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
-        return found
+        """The category with the highest probability for each article."""
+        predicted: Strings = np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
+        return predicted
 
     @property
     def confidence(self) -> NDArray[np.float64]:
-        """The highest probability, an article each."""
-        found: NDArray[np.float64] = self.probabilities.max(axis=1).astype(np.float64)
-        return found
+        """The highest probability for each article."""
+        confidence: NDArray[np.float64] = self.probabilities.max(axis=1).astype(np.float64)
+        return confidence
 
 
-def clusters(ids: NDArray[np.int64], found: Sequence[int | None]) -> NDArray[np.int64]:
-    """Number the clusters from 0; an article of which none is known is its own."""
+def number_clusters(ids: NDArray[np.int64], clusters: Sequence[int | None]) -> NDArray[np.int64]:
+    """Return a number from 0 for each article's cluster; an article without a cluster has a number of its own."""
     keys = [
-        ("article", int(one)) if cluster is None else ("cluster", cluster)
-        for one, cluster in zip(ids, found, strict=True)
+        ("article", int(article)) if cluster is None else ("cluster", cluster)
+        for article, cluster in zip(ids, clusters, strict=True)
     ]
     numbers: dict[tuple[str, int], int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)

@@ -1,1 +1,1 @@
-"""What only Airflow needs: how the DAGs find the database, retry, fail and announce."""
+"""What the DAGs need from Airflow: the database connection, retries, alerts, metrics and lineage."""

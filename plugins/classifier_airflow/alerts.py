@@ -1,8 +1,8 @@
-"""Tell people what failed, drifted or was held, by Slack, mail or whatever else Apprise knows.
+"""Send alerts about failed tasks, drift and held models, by Slack, email or any other service that Apprise supports.
 
-Where to is the Airflow connection `classifier_alerts`, of type `apprise`; without it nobody is told. An alert says what
-happened, what to do and where to look. It has no article text and no secret: of errors that are not ours only the kind
-is told, since a database's may quote values.
+The Airflow connection `classifier_alerts`, of type `apprise`, names the services; if it does not exist, no alert is
+sent. An alert says what happened, what to do and where to look. It contains no article text and no secret: of an error
+that is not the classifier's own, it names only the type, since a database error may quote values.
 """
 
 from __future__ import annotations
@@ -16,39 +16,42 @@ from classifier_airflow.best_effort import best_effort, first_line
 
 CONNECTION_ID = "classifier_alerts"
 
-NOT_SENT = "an alert was not sent"
+NOT_SENT = "cannot send an alert"
 
 WHEN_IT_FAILS = re.compile(r"\*\*When it fails\*\*\s*(.+?)(?:\n\n|\Z)", re.DOTALL)
-"""The paragraph of a DAG's runbook."""
+"""The paragraph of a DAG's runbook that an alert quotes."""
 
-IN_ADDRESS = re.compile(r"(?<=://)[^\s/@]*@|(?<=[^\s]\?)[^\s'\"]*=[^\s'\"]*")
-"""What may be secret in an address: who asks, and what follows the question mark."""
+SECRET_IN_URL = re.compile(r"(?<=://)[^\s/@]*@|(?<=[^\s]\?)[^\s'\"]*=[^\s'\"]*")
+"""The parts of a URL that may be secret: the user with the password, and the query."""
 
 
 class AlertError(ClassifierError):
-    """None of the services of the connection took the alert; the lines above say why."""
+    """No service of the connection accepted the alert; see the log lines above."""
 
 
 @best_effort(NOT_SENT)
-def failed(context: Any) -> None:
-    """Tell that a task has failed for good, or that watching found something: an `on_failure_callback`."""
+def alert_failure(context: Any) -> None:
+    """Send an alert that a task failed for good, or that a drift check gave alarm: a failure callback."""
     instance, error = context["task_instance"], context.get("exception")
     alarm = isinstance(error, AlarmError)
-    what = "alarm" if alarm else f"{instance.task_id} failed"
-    todo = "" if alarm else _when_it_fails(context)  # an alarm says itself what to do
-    _send(f"{instance.dag_id}: {what}", [_said(error), todo], instance, "warning" if alarm else "failure")
+    event = "alarm" if alarm else f"{instance.task_id} failed"
+    advice = "" if alarm else _when_it_fails(context)  # an alarm contains its own advice
+    _send(f"{instance.dag_id}: {event}", [_describe(error), advice], instance, "warning" if alarm else "failure")
 
 
 @best_effort(NOT_SENT)
-def held(judged: Mapping[str, Any]) -> None:
-    """Tell that the gate held a model, and why; an undecided one is not worth an alert."""
+def alert_held_model(gate_result: Mapping[str, Any]) -> None:
+    """Send an alert that the gate held a model, with the reasons; an undecided model needs no alert."""
     from airflow.sdk import get_current_context
 
-    if judged["verdict"] != "hold":
+    if gate_result["verdict"] != "hold":
         return
     instance = get_current_context()["ti"]
-    lines = [*judged["reasons"], "The champion stays. The classifier's page shows both models' figures."]
-    _send(f"{instance.dag_id}: {judged['model']} was held", lines, instance, "warning")
+    lines = [
+        *gate_result["reasons"],
+        "The champion does not change. The classifier's pages show the figures of both models.",
+    ]
+    _send(f"{instance.dag_id}: {gate_result['model']} was held", lines, instance, "warning")
 
 
 def _send(title: str, lines: list[str], instance: Any, kind: Literal["failure", "warning"]) -> None:
@@ -66,19 +69,19 @@ def _send(title: str, lines: list[str], instance: Any, kind: Literal["failure", 
     services = Apprise()
     AppriseHook(CONNECTION_ID).set_config_from_conn(connection, services)
     body = "\n\n".join(line for line in [*lines, instance.log_url] if line)
-    # the hook's own `notify` says nothing where nothing arrived
+    # the hook's own `notify` does not report that no service accepted the alert
     if not services.notify(body, title=title, notify_type=NotifyType(kind)):
         raise AlertError
 
 
-def _said(error: object) -> str:
+def _describe(error: object) -> str:
     if isinstance(error, AlarmError):
         return str(error).replace(" | ", "\n\n")
     if isinstance(error, ClassifierError):
-        return IN_ADDRESS.sub("***", first_line(error))
+        return SECRET_IN_URL.sub("***", first_line(error))
     return f"{type(error).__name__}: see the task's log."
 
 
 def _when_it_fails(context: Any) -> str:
-    found = WHEN_IT_FAILS.search(getattr(context.get("dag"), "doc_md", None) or "")
-    return f"When it fails, {' '.join(found[1].split())}" if found else ""
+    paragraph = WHEN_IT_FAILS.search(getattr(context.get("dag"), "doc_md", None) or "")
+    return f"When it fails, {' '.join(paragraph[1].split())}" if paragraph else ""

@@ -1,4 +1,4 @@
-"""What ties the DAGs together: who announces one of these starts whoever waits for it."""
+"""The assets that connect the DAGs: a DAG that updates an asset starts the DAGs that are scheduled on it."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ ARTICLES = Asset(name="articles", uri="articles://articles", group="classifier")
 """New or changed articles are in the database."""
 
 CHAMPION = Asset(name="champion-model", uri="model://champion", group="classifier")
-"""Another model has been promoted."""
+"""A model has been promoted."""

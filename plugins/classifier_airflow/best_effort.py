@@ -1,4 +1,4 @@
-"""What is done beside a task's work, such as telling others of it, and must never fail the task."""
+"""Run secondary work of a task, such as sending metrics, so that its errors never fail the task."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 
-def best_effort(what: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Have what a function raises logged in one line, which says `what` was not done, instead of raised."""
+def best_effort(message: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Return a decorator that logs a function's error in one line with the message, instead of raising it."""
 
-    def borne(function: Callable[P, None]) -> Callable[P, None]:
+    def decorate(function: Callable[P, None]) -> Callable[P, None]:
         @wraps(function)
-        def tried(*args: P.args, **kwargs: P.kwargs) -> None:
+        def attempt(*args: P.args, **kwargs: P.kwargs) -> None:
             try:
                 function(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the task's work is worth more
-                log.warning("%s: %s: %s", what, type(error).__name__, first_line(error))
+            except Exception as error:  # noqa: BLE001 - no error may fail the task's main work
+                log.warning("%s: %s: %s", message, type(error).__name__, first_line(error))
 
-        return tried
+        return attempt
 
-    return borne
+    return decorate
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, without what a database adds in further lines: statements and their values."""
+    """Return the first line of an error's message; a database adds statements and their values in further lines."""
     return next(iter(str(error).splitlines()), "")[:500]

@@ -1,4 +1,4 @@
-"""What a task's pod needs besides what all pods have, where Airflow's KubernetesExecutor runs the tasks."""
+"""The pod of a task that needs a GPU, for Airflow's KubernetesExecutor."""
 
 from __future__ import annotations
 
@@ -16,40 +16,41 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAIN_CONTAINER = "base"
-"""The container of a pod in which the executor runs the task: what is given here has to have its name."""
+"""Name of the container in which the executor runs the task; the container below must have this name."""
 
 
 def with_gpu() -> dict[str, Any] | None:
     """Return the `executor_config` of a task that needs a GPU; None unless `CLASSIFIER_GPU_POD` is set.
 
-    Other executors ignore it. Without the Kubernetes client it is None, too, so that the DAG is parsed all the same.
+    Other executors ignore it. If the Kubernetes client is not installed, the result is None too, so that Airflow can
+    parse the DAG.
     """
-    wanted = settings.load().gpu_pod
-    if wanted is None:
+    gpu_pod = settings.load().gpu_pod
+    if gpu_pod is None:
         return None
     if find_spec("kubernetes") is None:
         log.warning("CLASSIFIER_GPU_POD is set, but the extra `kubernetes` is not installed: no pod will have a GPU")
         return None
-    return {"pod_override": _pod(wanted)}
+    return {"pod_override": _pod(gpu_pod)}
 
 
-def _pod(wanted: GpuPod) -> k8s.V1Pod:
+def _pod(gpu_pod: GpuPod) -> k8s.V1Pod:
     """Return the difference to the pod template.
 
-    What is set here replaces what is set there, all resources together; volumes and variables are added up.
+    Values here replace those of the template; the resources are replaced as a whole. Volumes and variables are merged.
     """
     from kubernetes.client import models as k8s
 
     container = k8s.V1Container(
         name=MAIN_CONTAINER,
-        image=wanted.image,
+        image=gpu_pod.image,
         resources=k8s.V1ResourceRequirements(
-            requests=wanted.requests or None, limits={**wanted.limits, wanted.gpu: str(wanted.gpus)}
+            requests=gpu_pod.requests or None, limits={**gpu_pod.limits, gpu_pod.gpu: str(gpu_pod.gpus)}
         ),
     )
     spec = k8s.V1PodSpec(
         containers=[container],
-        node_selector=wanted.node_selector or None,
-        tolerations=[k8s.V1Toleration(**one.model_dump()) for one in wanted.tolerations] or None,
+        node_selector=gpu_pod.node_selector or None,
+        tolerations=[k8s.V1Toleration(**toleration.model_dump()) for toleration in gpu_pod.tolerations] or None,
     )
     return k8s.V1Pod(metadata=k8s.V1ObjectMeta(), spec=spec)

@@ -1,4 +1,4 @@
-"""What the tasks of `ingest_articles` do: choose sources, take one in, say which failed."""
+"""The work of the tasks of `ingest_articles`: choose sources, ingest a source, report failed sources."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REJECTED = "rejected rows"
-"""What a run that reads again what was rejected lists as its source."""
+"""Name of the source of a run that reads rejected rows again."""
 
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
 
 
-def chosen(*, files: str | None, group: str | None, rejected: bool = False) -> list[dict[str, str]]:
-    """Return what a run reads: the files alone where some are named; else sources, and the inbox with them.
+def choose_sources(*, files: str | None, group: str | None, rejected: bool = False) -> list[dict[str, str]]:
+    """Return what a run reads: only the files if files are named; else the due sources and the inbox.
 
-    With `rejected`, what rows were rejected of and nothing else. Skips the task where there is nothing to read.
+    With `rejected`, only the sources of rejected rows are read. If there is nothing to read, the task is skipped.
     """
     from airflow.sdk.exceptions import AirflowSkipException
 
@@ -36,50 +36,50 @@ def chosen(*, files: str | None, group: str | None, rejected: bool = False) -> l
         return [{"again": REJECTED}]
     if files:
         return [{"files": files}]
-    place = workspace.workspace()
-    found = declared(place.settings)
+    opened = workspace.workspace()
+    declared = load_declared(opened.settings)
     due = (
-        declared_sources.choose_sources(found, group=group)
+        declared_sources.choose_sources(declared, group=group)
         if group
-        else declared_sources.due_sources(place, found.values())
+        else declared_sources.due_sources(opened, declared.values())
     )
     named = [{"name": source.name} for source in due]
     if group:
         return named
     try:
-        return [*named, {"inbox": workspace.inbox_or_skip(place.settings)}]
+        return [*named, {"inbox": workspace.inbox_or_skip(opened.settings)}]
     except AirflowSkipException:
         if named:
             return named
         raise
 
 
-def name_of(source: Mapping[str, str]) -> str:
-    """Return what a source that a run reads is called: the only value that it has."""
+def source_name(source: Mapping[str, str]) -> str:
+    """Return the name of a source that a run reads, which is its only value."""
     return next(iter(source.values()))
 
 
-def take_in(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, int]:
-    """Take in a declared source, or files as the parameters say, and return the counts.
+def ingest_source(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, int]:
+    """Ingest a declared source, or files with the run's parameters, and return the counts.
 
-    Files that are named are read; of the inbox, which is looked at every hour, only what is new or has changed.
+    Named files are always read. The inbox is checked every hour, and only its new or changed files are read.
     """
     from classifier.pipeline.ingest import declared_sources
 
-    place = workspace.workspace()
+    opened = workspace.workspace()
     if "again" in source:
-        return _read_rejected_again(place)
+        return _retry_rejected(opened)
     if "name" in source:
-        found = declared_sources.choose_sources(declared(place.settings), [source["name"]])[0]
-        return asdict(declared_sources.ingest_source(place, found, database_of))
+        declared = declared_sources.choose_sources(load_declared(opened.settings), [source["name"]])[0]
+        return asdict(declared_sources.ingest_source(opened, declared, database_url_of))
 
     from classifier.pipeline.ingest import inbox, units
 
     options = _options(params)
     if "inbox" in source:
-        return asdict(inbox.ingest_inbox(place, source["inbox"], options))
+        return asdict(inbox.ingest_inbox(opened, source["inbox"], options))
     report = units.ingest_files(
-        place,
+        opened,
         source["files"],
         options.columns,
         source=options.source,
@@ -90,7 +90,7 @@ def take_in(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, i
 
 
 def _options(params: Mapping[str, Any]) -> Options:
-    """Return how a run's parameters say that files are read."""
+    """Return the options for reading files, from the run's parameters."""
     from classifier.ingest.columns import Columns
     from classifier.ingest.splits import Proportions
     from classifier.pipeline.ingest.units import Options
@@ -100,57 +100,59 @@ def _options(params: Mapping[str, Any]) -> Options:
     return Options(columns, params["source_name"], shares, params["max_rejected"], "utf-8")
 
 
-def _read_rejected_again(place: Workspace) -> dict[str, int]:
-    """Try the rejected rows again, and return the counts; what is gone from its source counts as new, too.
+def _retry_rejected(opened: Workspace) -> dict[str, int]:
+    """Retry the rejected rows, and return the counts; rows that their source no longer contains count as new too.
 
     Raises:
-        SourceError: some of their sources cannot be read.
+        SourceError: cannot read one of their sources.
     """
     from classifier.exceptions import SourceError
     from classifier.pipeline.ingest import rejected_rows
 
-    report = rejected_rows.retry_rejected(place, declared(place.settings), database_of)
+    report = rejected_rows.retry_rejected(opened, load_declared(opened.settings), database_url_of)
     if report.problems:
         raise SourceError("; ".join(report.problems))
     return dict.fromkeys(COUNTS, 0) | {"read": report.tried, "new": report.mended, "rejected": report.still_bad}
 
 
-def total(taken: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
-    """Add up the counts of the sources that were taken in."""
-    found = [counts for counts in taken or () if counts]
-    return {name: sum(counts[name] for counts in found) for name in COUNTS}
+def add_up_counts(ingested: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
+    """Return the sum of the counts of the ingested sources."""
+    present = [counts for counts in ingested or () if counts]
+    return {name: sum(counts[name] for counts in present) for name in COUNTS}
 
 
-def fail_if_any_failed(sources: Iterable[Mapping[str, str]] | None, taken: Iterable[Mapping[str, Any]] | None) -> None:
-    """Raise an error that names the sources without a result, with what their last run says.
+def fail_if_any_failed(
+    sources: Iterable[Mapping[str, str]] | None, ingested: Iterable[Mapping[str, Any]] | None
+) -> None:
+    """Raise an error that names the sources without a result, with the error of their last run.
 
     Raises:
-        SourceError: there are some.
+        SourceError: a source failed.
     """
     from classifier.exceptions import SourceError
 
-    names = [name_of(source) for source in sources or ()]
-    came = {counts["source"] for counts in taken or () if counts}
-    failed = [name for name in names if name not in came]
+    names = [source_name(source) for source in sources or ()]
+    succeeded = {counts["source"] for counts in ingested or () if counts}
+    failed = [name for name in names if name not in succeeded]
     if failed:
         lines = "; ".join(f"{name}: {_reason(name)}" for name in failed)
         raise SourceError(f"{len(failed)} of {len(names)} sources failed: {lines}")
 
 
-def declared(settings: Settings) -> dict[str, DeclaredSource]:
-    """Return the declared sources; none where no file declares any, or, as with the inbox, none is there yet."""
+def load_declared(settings: Settings) -> dict[str, DeclaredSource]:
+    """Return the declared sources; none if no file is configured, or it does not exist yet."""
     from classifier.ingest import source_declarations
 
     if settings.sources is None:
         return {}
     if not settings.sources.exists():
-        log.warning("no sources are declared: %s is not there", settings.sources)
+        log.warning("no sources are declared: %s not found", settings.sources)
         return {}
     return source_declarations.load_sources(settings.sources)
 
 
-def database_of(source: SqlSource) -> str:
-    """Return the URL of a query's database: its Airflow connection's, or one of the environment."""
+def database_url_of(source: SqlSource) -> str:
+    """Return the URL of a query's database, from its Airflow connection or from the environment."""
     from airflow.sdk import BaseHook
 
     from classifier.cli.sources import database_of as of_environment
@@ -167,4 +169,4 @@ def _reason(name: str) -> str:
     from classifier.pipeline.monitoring import status
 
     runs = status.last_runs(workspace.workspace(), name)
-    return runs[0].error or runs[0].status if runs else "it did not begin; see its task's log"
+    return runs[0].error or runs[0].status if runs else "the task did not begin; see its log"

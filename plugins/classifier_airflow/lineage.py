@@ -1,7 +1,7 @@
-"""Tell OpenLineage which tables and models a task read and wrote, where its provider is installed and switched on.
+"""Report to OpenLineage which tables and models a task read and wrote, if its provider is installed and enabled.
 
-So a line leads from articles and annotations to a model's folder, and from there to the predictions. The names are
-OpenLineage's own for Postgres and files: another tool that works on the same database continues the line.
+The lineage leads from articles and annotations to a model's folder, and from there to the predictions. The names are
+OpenLineage's own for Postgres and files, so the lineage of other tools on the same database connects to it.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ if TYPE_CHECKING:
     from classifier.pipeline.labelling.queue import LabellingReport
     from classifier.pipeline.training.candidate import Trained
 
-LEARNT_FROM = ("articles", "annotations")
+TRAINING_TABLES = ("articles", "annotations")
 
 
-@best_effort("the lineage was not told")
-def ingested() -> None:
-    """Tell that articles were taken in."""
-    _tell(written=LEARNT_FROM)
+@best_effort("cannot report the lineage")
+def report_ingest() -> None:
+    """Report that articles were ingested."""
+    _report(written=TRAINING_TABLES)
 
 
-@best_effort("the lineage was not told")
-def trained(report: Trained) -> None:
-    """Tell what a model was made of."""
-    _tell(read=LEARNT_FROM, written=[Path(report.artefact)])
+@best_effort("cannot report the lineage")
+def report_training(report: Trained) -> None:
+    """Report what a model was trained on."""
+    _report(read=TRAINING_TABLES, written=[Path(report.artefact)])
 
 
-@best_effort("the lineage was not told")
-def labelled(report: LabellingReport) -> None:
-    """Tell which model predicted."""
-    _tell(read=["articles"], model=report.model, written=["predictions"])
+@best_effort("cannot report the lineage")
+def report_labelling(report: LabellingReport) -> None:
+    """Report which model wrote predictions."""
+    _report(read=["articles"], model=report.model, written=["predictions"])
 
 
-def _tell(*, read: Iterable[str] = (), written: Iterable[str | Path] = (), model: str | None = None) -> None:
-    """Leave word of tables and models' folders with the running task; `model` is the name of one that was read."""
+def _report(*, read: Iterable[str] = (), written: Iterable[str | Path] = (), model: str | None = None) -> None:
+    """Add tables and models' folders to the running task; `model` is the name of a model that was read."""
     collector = _collector()
     if collector is None:
         return
     from classifier.pipeline.promotion import model_details
     from classifier_airflow.workspace import workspace
 
-    place = workspace()
-    folders = [Path(model_details.describe_model(place, model).artefact)] if model else []
-    for one in (*read, *folders):
-        collector.add_input_asset(place, uri=_address(place.database, one))
-    for one in written:
-        collector.add_output_asset(place, uri=_address(place.database, one))
+    opened = workspace()
+    folders = [Path(model_details.describe_model(opened, model).artefact)] if model else []
+    for asset in (*read, *folders):
+        collector.add_input_asset(opened, uri=_uri(opened.database, asset))
+    for asset in written:
+        collector.add_output_asset(opened, uri=_uri(opened.database, asset))
 
 
 def _collector() -> Any:
-    """Return what gathers lineage in this process, None where nobody wants it: to make one takes seconds."""
+    """Return the lineage collector of this process; None if OpenLineage is off, since creating one takes seconds."""
     try:
         from airflow.providers.openlineage import conf
     except ImportError:
@@ -68,12 +68,12 @@ def _collector() -> Any:
     return get_hook_lineage_collector()
 
 
-def _address(database: Engine, what: str | Path) -> str:
-    """Return the address that the providers of Postgres and of files make OpenLineage's names of."""
-    if isinstance(what, Path):
-        return what.resolve().as_uri()
+def _uri(database: Engine, asset: str | Path) -> str:
+    """Return the URI from which the providers of Postgres and of files derive OpenLineage's names."""
+    if isinstance(asset, Path):
+        return asset.resolve().as_uri()
     from sqlalchemy import inspect
 
     url = database.url
     host = url.host or "localhost"  # on a socket, the host is a folder of this machine
-    return f"postgres://{host}:{url.port or 5432}/{url.database}/{inspect(database).default_schema_name}/{what}"
+    return f"postgres://{host}:{url.port or 5432}/{url.database}/{inspect(database).default_schema_name}/{asset}"

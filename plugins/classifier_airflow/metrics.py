@@ -1,7 +1,7 @@
-"""Gauges and counters of the classifier, for whatever Airflow sends its own to: StatsD, Datadog or OpenTelemetry.
+"""Gauges and counters of the classifier, sent to the same system as Airflow's own: StatsD, Datadog or OpenTelemetry.
 
-docs/operations.md lists them. A signal never fails a task: what goes wrong with it is one line of the task's log. Where
-Airflow's metrics are off, nothing is read for them either. Names make sense without tags, which plain StatsD drops.
+docs/operations.md lists them. A metric never fails a task: an error is one line of the task's log. If Airflow's metrics
+are off, no data are read for them either. The names are clear without tags, since plain StatsD drops tags.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 SWITCHES = ("statsd_on", "statsd_datadog_enabled", "otel_on")
-"""Options of Airflow's section [metrics], each of which switches metrics on."""
+"""Options of Airflow's section [metrics]; each of them enables metrics."""
 
 DRIFT_FIGURES = (
     "category_drift", "length_drift", "confidence_drift", "mean_confidence", "abstained",
@@ -31,26 +31,26 @@ DRIFT_FIGURES = (
 
 
 def metric(function: Callable[P, None]) -> Callable[P, None]:
-    """Make a function do nothing where metrics are off, and never raise."""
+    """Return a function that does nothing if metrics are off, and never raises."""
 
-    @best_effort("a signal was not sent")
+    @best_effort("cannot send a metric")
     @wraps(function)
-    def where_wanted(*args: P.args, **kwargs: P.kwargs) -> None:
-        if _on():
+    def if_enabled(*args: P.args, **kwargs: P.kwargs) -> None:
+        if _are_enabled():
             function(*args, **kwargs)
 
-    return where_wanted
+    return if_enabled
 
 
-def _on() -> bool:
+def _are_enabled() -> bool:
     from airflow.sdk.configuration import conf
 
     return any(conf.getboolean("metrics", name, fallback=False) for name in SWITCHES)
 
 
 @metric
-def ingested(source: Mapping[str, str], counts: Mapping[str, int]) -> None:
-    """Count what a source brought. Files that were named have one tag together: their paths would be too many."""
+def send_ingest(source: Mapping[str, str], counts: Mapping[str, int]) -> None:
+    """Count the rows and articles of a source. Named files share one tag, because there would be too many paths."""
     from classifier_airflow.ingest_tasks import COUNTS
 
     tags = {"source": source.get("name") or next(iter(source))}
@@ -58,10 +58,10 @@ def ingested(source: Mapping[str, str], counts: Mapping[str, int]) -> None:
         _count(f"ingest.{name}", counts[name], tags)
 
 
-def labelling(
-    place: Workspace, *, every_s: float = 30, clock: Callable[[], float] = time.monotonic
+def count_labelled(
+    workspace: Workspace, *, every_s: float = 30, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[int], None]:
-    """Return a function that counts each committed page, and every so many seconds sends what still waits."""
+    """Return a function that counts the articles of each committed batch, and regularly sends the backlog."""
     from classifier.pipeline.monitoring import status
 
     last = clock()
@@ -72,63 +72,63 @@ def labelling(
         _count("labelling.articles", articles)
         if clock() - last >= every_s:
             last = clock()
-            _send_backlog(status.read_live_status(place)[0])
+            _send_backlog(status.read_live_status(workspace)[0])
 
     return on_page
 
 
 @metric
-def labelled(report: LabellingReport) -> None:
+def send_labelling(report: LabellingReport) -> None:
     """Count the articles that one worker could not label."""
     _count("labelling.dead_letters", report.dead_letters)
 
 
 @metric
-def trained(report: Trained) -> None:
-    """Send how long a training took, on how much, and what it reached on the validation split."""
+def send_training(report: Trained) -> None:
+    """Send a training's seconds, its number of articles and its score on the validation split."""
     _gauge("training.seconds", report.seconds)
     _gauge("training.articles", report.train_articles)
     _gauge("training.validation_macro_f1", report.validation_macro_f1)
 
 
 @metric
-def evaluated(figures: Mapping[str, Any]) -> None:
+def send_evaluation(figures: Mapping[str, Any]) -> None:
     """Send a candidate's figures on the test split, and the baseline's."""
     for name in ("accuracy", "macro_f1", "baseline_accuracy", "baseline_macro_f1"):
         _gauge(f"candidate.{name}", figures[name])
 
 
 @metric
-def judged(verdict: str) -> None:
+def send_verdict(verdict: str) -> None:
     """Count a verdict of the gate."""
     _count(f"gate.{verdict.replace(' ', '_')}", 1)
 
 
 @metric
-def drift_checked() -> None:
-    """Send what was found when the champion was watched last; what there was too little to judge by is left out."""
+def send_drift() -> None:
+    """Send the figures of the last drift check, except those with too few articles to judge."""
     from classifier.pipeline.monitoring import drift_history
     from classifier_airflow.workspace import workspace
 
-    found = drift_history.read_history(workspace())
+    history = drift_history.read_history(workspace())
     for name in DRIFT_FIGURES:
-        if (value := getattr(found.last, name, None)) is not None:
+        if (value := getattr(history.last, name, None)) is not None:
             _gauge(f"drift.{name}", value)
-    _gauge("drift.alarms", sum(one.check.outcome == "alarm" for one in found.checks))
+    _gauge("drift.alarms", sum(result.check.outcome == "alarm" for result in history.checks))
 
 
 @metric
-def standing() -> None:
-    """Send what waits, what went wrong, and the champion's figures on the test split."""
+def send_status() -> None:
+    """Send the backlog, the dead letters, the rejected rows, and the champion's figures on the test split."""
     from classifier.pipeline.monitoring import status
     from classifier_airflow.workspace import workspace
 
-    now = status.read_status(workspace())
-    _send_backlog(now.backlog)
-    _gauge("dead_letters", now.dead_letters)
-    _gauge("rejected_rows", now.rejected_rows)
+    current = status.read_status(workspace())
+    _send_backlog(current.backlog)
+    _gauge("dead_letters", current.dead_letters)
+    _gauge("rejected_rows", current.rejected_rows)
     for name in ("accuracy", "macro_f1"):
-        if (value := getattr(now.champion, name, None)) is not None:
+        if (value := getattr(current.champion, name, None)) is not None:
             _gauge(f"champion.{name}", value)
 
 
@@ -151,7 +151,7 @@ def _gauge(name: str, value: float) -> None:
 
 
 def _clean(tags: Mapping[str, str]) -> dict[str, str]:
-    """Replace what no metrics system takes in a tag: with InfluxDB's kind of StatsD, the whole signal would be lost."""
+    """Replace characters that a metrics system refuses in a tag: InfluxDB's StatsD would drop the whole metric."""
     from airflow.sdk.observability.stats import normalize_name_for_stats
 
     return {name: normalize_name_for_stats(value, log_warning=False) for name, value in tags.items()}

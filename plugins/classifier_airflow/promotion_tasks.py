@@ -1,4 +1,4 @@
-"""What the tasks of `retrain_classifier` do about a promotion: judge, put the question, decide."""
+"""The work of the promotion tasks of `retrain_classifier`: apply the gate, ask the approver, decide."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ if TYPE_CHECKING:
     from classifier.workspace import Workspace
 
 
-ANSWER = "answer"
-"""XCom key of who answered an approval."""
+RESPONSE = "response"
+"""XCom key of the user who responded to an approval."""
 
 
 class Approval(ApprovalOperator):
-    """An approval that leaves word of who answered also where that was a no: Airflow then drops the result."""
+    """An approval that stores the user who responded, even if the response is no, when Airflow drops the result."""
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Take the answer."""
+        """Store the response."""
         if "error" not in event:
             user = event.get("responded_by_user")
-            context["ti"].xcom_push(key=ANSWER, value={"responded_by_user": dict(user) if user else None})
+            context["ti"].xcom_push(key=RESPONSE, value={"responded_by_user": dict(user) if user else None})
         return super().execute_complete(context, event)
 
 
-def judge(place: Workspace, model: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model, the gate's verdict and on what, the churn, and the question for the approver, in Markdown.
+def apply_gate(workspace: Workspace, model: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model, the gate's verdict, the label churn, and the question for the approver in Markdown.
 
-    Verdict and churn are beside the same champion: if it changes between the two, both are computed again.
+    Verdict and churn are computed against the same champion: if it changes between the two, both are computed again.
     """
     from classifier.pipeline.promotion import gate_result, label_churn
 
     while True:
-        judged = gate_result.apply_gate(place, model, margins=margins(place, params))
-        churn = label_churn.measure_churn(place, model, size=params["churn_sample"])
-        if churn.champion in {judged.champion, model}:
+        result = gate_result.apply_gate(workspace, model, margins=margins_of(workspace, params))
+        churn = label_churn.measure_churn(workspace, model, size=params["churn_sample"])
+        if churn.champion in {result.champion, model}:
             break
     return {
         "model": model,
-        "champion": judged.champion,
-        "evaluation_ids": list(judged.evaluation_ids),
-        "verdict": judged.judgement.verdict,
-        "reasons": list(judged.judgement.reasons),
+        "champion": result.champion,
+        "evaluation_ids": list(result.evaluation_ids),
+        "verdict": result.gate.verdict,
+        "reasons": list(result.gate.reasons),
         "churn": churn.as_json(),
-        "question": question(judged, churn),
+        "question": write_question(result, churn),
     }
 
 
 def promote(
-    place: Workspace,
+    workspace: Workspace,
     model: str,
-    judged: Mapping[str, Any],
+    result: Mapping[str, Any],
     params: Mapping[str, Any],
-    answer: Mapping[str, Any] | None,
+    response: Mapping[str, Any] | None,
     *,
     asked_by: str | None = None,
 ) -> bool:
-    """Decide; return whether the model is champion now.
+    """Decide on a model by the gate's result, and return whether the model is champion now.
 
-    The churn is kept beside the findings, with who approved, and who asked for a named candidate and why. If an
-    approval is required, the decision is on what `judged` says, also where there was nothing to approve.
+    The decision stores the churn, the approver, and the user who asked for a named candidate with their reason. If an
+    approval is required, the decision is on `result`, even if there was nothing to approve.
 
     Raises:
         OutdatedQuestionError: an approval is required, and the champion, an evaluation or the verdict has changed.
@@ -73,58 +73,59 @@ def promote(
 
     question = None
     if params["require_approval"]:
-        question = decisions.PromotionQuestion(tuple(judged["evaluation_ids"]), judged["champion"], judged["verdict"])
+        question = decisions.PromotionQuestion(tuple(result["evaluation_ids"]), result["champion"], result["verdict"])
     asked = {"asked": {"by": asked_by, "reason": params["reason"]}} if params["candidate"] else {}
     decision = decisions.promote_if_better(
-        place,
+        workspace,
         model,
-        margins=margins(place, params),
-        decided_by=f"{_who(answer)}, retrain_classifier" if answer else "retrain_classifier",
-        more={"churn": judged["churn"], **asked},
+        margins=margins_of(workspace, params),
+        decided_by=f"{_user_name(response)}, retrain_classifier" if response else "retrain_classifier",
+        more={"churn": result["churn"], **asked},
         question=question,
     )
     return decision.promoted or decision.previous == model
 
 
-def decline(place: Workspace, model: str | None, answer: Mapping[str, Any] | None) -> None:
-    """Keep who turned the model down; skip where nothing was trained, so that there was nothing to decide."""
+def decline(workspace: Workspace, model: str | None, response: Mapping[str, Any] | None) -> None:
+    """Store the user who declined the model; skip the task if nothing was trained."""
     from airflow.sdk.exceptions import AirflowSkipException
 
     from classifier.pipeline.promotion import decisions
 
     if model is None:
         raise AirflowSkipException("nothing was trained, so there was nothing to decide")
-    who = _who(answer)
-    reason = "nobody answered in time" if who == NOBODY else f"turned down by {who}"
-    decisions.decline(place, model, reason=reason, decided_by=f"{who}, retrain_classifier")
+    user = _user_name(response)
+    reason = "no user responded in time" if user == NO_USER else f"declined by {user}"
+    decisions.decline(workspace, model, reason=reason, decided_by=f"{user}, retrain_classifier")
 
 
-def margins(place: Workspace, params: Mapping[str, Any]) -> Margins:
-    """Return the settings' margins with the run's changes."""
+def margins_of(workspace: Workspace, params: Mapping[str, Any]) -> Margins:
+    """Return the margins of the settings, with the changes of the run's parameters."""
     from classifier.evaluation.margins import Margins
 
-    return Margins().with_changes(place.settings.gate).with_changes(params["gate"])
+    return Margins().with_changes(workspace.settings.gate).with_changes(params["gate"])
 
 
-def question(judged: GateResult, churn: Churn) -> str:
-    """Return the verdict, the findings, and what would change, in Markdown; names cannot break out of it."""
-    beside = f"beside the champion {judged.champion}" if judged.champion else "as a first model"
-    headline = f"**{_plain(judged.model)}** {_plain(beside)}, on {judged.test_articles:,} test articles"
+def write_question(result: GateResult, churn: Churn) -> str:
+    """Return the verdict, the results of the rules and the label churn in Markdown, in which every name is escaped."""
+    compared = f"compared with the champion {result.champion}" if result.champion else "as a first model"
+    headline = f"**{_escape(result.model)}** {_escape(compared)}, on {result.test_articles:,} test articles"
     minutes = churn.backfill_seconds / 60
+    backfill = f"Labelling {churn.backlog:,} articles again takes about {minutes:,.0f} minutes."
     lines = [
-        f"{headline}: **{judged.judgement.verdict}**.",
+        f"{headline}: **{result.gate.verdict}**.",
         "",
-        *(f"- {one.outcome}: {_plain(one.reason)}" for one in judged.judgement.findings),
+        *(f"- {rule.outcome}: {_escape(rule.reason)}" for rule in result.gate.rule_results),
         "",
-        _changes(churn),
-        *(f"- {_plain(one.before)} → {_plain(one.after)}: {one.articles:,}" for one in churn.flows[:10]),
+        _describe_churn(churn),
+        *(f"- {_escape(flow.before)} → {_escape(flow.after)}: {flow.articles:,}" for flow in churn.flows[:10]),
         "",
-        f"Labelling {churn.backlog:,} articles anew takes about {minutes:,.0f} minutes. No answer keeps the champion.",
+        f"{backfill} Without a response, the champion does not change.",
     ]
     return "\n".join(lines)
 
 
-def _changes(churn: Churn) -> str:
+def _describe_churn(churn: Churn) -> str:
     if churn.champion is None:
         return "There is no champion whose labels would change."
     low, high = churn.share_interval
@@ -132,14 +133,14 @@ def _changes(churn: Churn) -> str:
     return f"Of {churn.sample:,} sampled labels {churn.changed:,} would change: {share}."
 
 
-NOBODY = "nobody"
+NO_USER = "no user"
 
 
-def _who(answer: Mapping[str, Any] | None) -> str:
-    user = (answer or {}).get("responded_by_user") or {}
-    return str(user.get("name") or user.get("id") or NOBODY)
+def _user_name(response: Mapping[str, Any] | None) -> str:
+    user = (response or {}).get("responded_by_user") or {}
+    return str(user.get("name") or user.get("id") or NO_USER)
 
 
-def _plain(text: str) -> str:
-    """Escape what Markdown would read as more than text."""
-    return "".join(f"\\{one}" if one in "\\`*_[]<>|#" else one for one in text)
+def _escape(text: str) -> str:
+    """Return a text in which Markdown's special characters are escaped."""
+    return "".join(f"\\{character}" if character in "\\`*_[]<>|#" else character for character in text)

@@ -1,4 +1,4 @@
-"""How every task behaves: retries with back-off, time-outs, and what is written when it fails."""
+"""The defaults of every task: retries with back-off, timeouts, and what happens when it fails."""
 
 from __future__ import annotations
 
@@ -21,28 +21,30 @@ from classifier_airflow import alerts
 log = logging.getLogger(__name__)
 
 GPU_POOL = "gpu"
-"""Pool that training waits in, so that a machine's GPU trains one model at a time."""
+"""Pool of the training task, so that a machine's GPU trains one model at a time."""
 
 GPU_QUEUE = "gpu"
-"""Celery queue that only workers with a GPU take from; other executors ignore it."""
+"""Celery queue that only workers with a GPU consume; other executors ignore it."""
 
-MEASURING_TIMEOUT = timedelta(hours=4)
-"""For what measures models on the test articles. A retry continues where the attempt before it ended."""
+EVALUATION_TIMEOUT = timedelta(hours=4)
+"""Timeout of tasks that evaluate models on the test articles. A retry resumes where the attempt before it ended."""
 
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(DatabaseUnavailableError, RetryAction.RETRY, reason="the database may come back"),
         RetryRule(StatementTimeoutError, RetryAction.RETRY, reason="the database may be less busy later"),
         RetryRule(SourceUnavailableError, RetryAction.RETRY, reason="the source may answer later"),
-        RetryRule(TrainingInProgressError, RetryAction.RETRY, reason="the attempt before may be about to end"),
-        RetryRule(NotComparableError, RetryAction.RETRY, reason="no annotations may come in between the next time"),
-        RetryRule(UserError, RetryAction.FAIL, reason="it fails the same way until somebody mends it"),
+        RetryRule(TrainingInProgressError, RetryAction.RETRY, reason="the previous attempt may end soon"),
+        RetryRule(
+            NotComparableError, RetryAction.RETRY, reason="the annotations may not change during the next attempt"
+        ),
+        RetryRule(UserError, RetryAction.FAIL, reason="it fails in the same way until a user fixes the cause"),
     ]
 )
 
 
 def log_failure(context: Any) -> None:
-    """Log in one line what failed, for whoever is paged."""
+    """Log the failure in one line."""
     instance = context["task_instance"]
     log.error(
         "%s.%s failed in run %s, try %s: %s",
@@ -62,5 +64,5 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": RETRY_POLICY,
     "execution_timeout": timedelta(hours=1),
-    "on_failure_callback": [log_failure, alerts.failed],
+    "on_failure_callback": [log_failure, alerts.alert_failure],
 }

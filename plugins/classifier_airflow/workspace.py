@@ -1,4 +1,4 @@
-"""Where a task finds the database: the connection `articles`, else the settings of the environment."""
+"""Open the workspace of a task: the database of the connection `articles`, else that of the environment's settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AIRFLOW_ONLY = {
 
 
 def workspace() -> Workspace:
-    """Open the database that the connection `articles` names."""
+    """Return the workspace with the database of the connection `articles`."""
     from classifier import settings
     from classifier.workspace import open_workspace
 
@@ -34,7 +34,7 @@ def workspace() -> Workspace:
 
 
 def database_url() -> str | None:
-    """Return the URL of the connection `articles`, None where Airflow has none of that name."""
+    """Return the URL of the connection `articles`; None if Airflow has no such connection."""
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -45,12 +45,12 @@ def database_url() -> str | None:
 
 
 def url_of(connection: Connection) -> str:
-    """Return the URL of an Airflow connection to Postgres, with those of its extras that are options of libpq.
+    """Return the URL of an Airflow connection to Postgres, with the extras that are options of libpq.
 
-    A host that is a path is a socket. An extra overrides the field of the same meaning, as in Airflow's own hook.
+    If the host is a path, it is a socket. An extra overrides the field of the same meaning, as in Airflow's own hook.
 
     Raises:
-        SettingsError: the extras are not a JSON object; `sslmode` may be among them.
+        SettingsError: the extras are not a JSON object; `sslmode` could be among them.
     """
     from sqlalchemy import URL
 
@@ -68,17 +68,17 @@ def url_of(connection: Connection) -> str:
 
 
 def _libpq_options(connection: Connection) -> dict[str, str]:
-    """Return the extras that libpq knows, as strings; log the names of those that nothing knows."""
+    """Return the extras that libpq knows, as strings; log the names of unknown extras."""
     extras = _extras(connection)
     query = extras.get("sqlalchemy_query")
-    given = {**(query if isinstance(query, Mapping) else {}), **extras}
+    values = {**(query if isinstance(query, Mapping) else {}), **extras}
     options = {
         name: str(int(value)) if isinstance(value, bool) else str(value)
-        for name, value in given.items()
+        for name, value in values.items()
         if isinstance(value, str | int | float) and value != "" and _is_libpq_option(name)
     }
-    if unknown := sorted(name for name in given if name not in _AIRFLOW_ONLY and not _is_libpq_option(name)):
-        # a misspelt sslmode would be one of them
+    if unknown := sorted(name for name in values if name not in _AIRFLOW_ONLY and not _is_libpq_option(name)):
+        # a misspelt sslmode would be among them
         log.warning("connection %s: unknown extras are ignored: %s", connection.conn_id, ", ".join(unknown))
     return options
 
@@ -86,9 +86,9 @@ def _libpq_options(connection: Connection) -> dict[str, str]:
 def _extras(connection: Connection) -> dict[str, Any]:
     from classifier.exceptions import SettingsError
 
-    extras = connection.extra_dejson  # empty if it is no JSON, which Airflow only logs
-    given = (connection.extra or "").strip()
-    if not isinstance(extras, dict) or (given and not extras and given.replace(" ", "") not in {"{}", "null"}):
+    extras = connection.extra_dejson  # empty if it is not JSON, which Airflow only logs
+    text = (connection.extra or "").strip()
+    if not isinstance(extras, dict) or (text and not extras and text.replace(" ", "") not in {"{}", "null"}):
         raise SettingsError(
             f'connection {connection.conn_id}: its extra is not a JSON object; write {{"sslmode": "require"}}'
         )
@@ -96,7 +96,7 @@ def _extras(connection: Connection) -> dict[str, Any]:
 
 
 def _is_libpq_option(name: str) -> bool:
-    """Return whether libpq, which is asked, knows an option of this name."""
+    """Return whether libpq knows an option of this name, according to its own parser."""
     import psycopg2
     from psycopg2.extensions import parse_dsn
 
@@ -107,14 +107,14 @@ def _is_libpq_option(name: str) -> bool:
 
 
 def inbox_or_skip(settings: Settings) -> str:
-    """Return the inbox, or skip the task where none is set or nothing has arrived in it."""
+    """Return the inbox; skip the task if no inbox is set, or the inbox is empty."""
     from airflow.sdk.exceptions import AirflowSkipException
 
     from classifier.exceptions import SourceError
     from classifier.ingest.readers import expand
 
     if settings.inbox is None:
-        raise AirflowSkipException("no files are named, and CLASSIFIER_INBOX is not set")
+        raise AirflowSkipException("no files are named, and CLASSIFIER_INBOX is not set; nothing to ingest")
     inbox = f"{settings.inbox}/*" if Path(settings.inbox).is_dir() else settings.inbox
     try:
         expand(inbox)
@@ -123,17 +123,18 @@ def inbox_or_skip(settings: Settings) -> str:
     return inbox
 
 
-def log_training(every_s: float = 15) -> Callable[[TrainingProgress], None]:
-    """Return a function that writes a training's progress to the task's log now and then."""
+def log_training(every_s: float = 15) -> Callable[[Progress], None]:
+    """Return a function that writes a training's progress to the task's log at most every `every_s` seconds."""
     last = 0.0
 
-    def on_progress(now: TrainingProgress) -> None:
+    def on_progress(progress: Progress) -> None:
         nonlocal last
-        if now.seconds - last < every_s and now.step < now.steps:
+        if progress.seconds - last < every_s and progress.step < progress.steps:
             return
-        last = now.seconds
-        score = "" if now.validation is None else f", validation macro-F1 {now.validation:.4f}"
-        left = "" if now.seconds_left is None else f", {now.seconds_left:.0f} s left"
-        log.info("step %d of %d, epoch %d, loss %.4f%s%s", now.step, now.steps, now.epoch, now.loss, score, left)
+        last = progress.seconds
+        score = "" if progress.validation is None else f", validation macro-F1 {progress.validation:.4f}"
+        left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
+        steps = f"step {progress.step} of {progress.steps}, epoch {progress.epoch}"
+        log.info("%s, loss %.4f%s%s", steps, progress.loss, score, left)
 
     return on_progress

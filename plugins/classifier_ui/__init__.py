@@ -1,1 +1,1 @@
-"""The classifier's page in Airflow's UI: what the use cases know, for people, and the few things to do about it."""
+"""The classifier's pages in Airflow's UI: results of the use cases, and the few actions that users may take."""

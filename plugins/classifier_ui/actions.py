@@ -1,8 +1,8 @@
-"""What can be done on the page. Each is a use case, or a run of the DAG whose workers can do it.
+"""The actions that a user can take on the pages. Each is a use case, or a run of the DAG whose workers can do it.
 
-Rolling back and dead letters are a statement or a few. Measuring a model and reading files again take minutes,
-and what only workers have: the engine, the models' folder to write to, the sources. So they are runs, seen and
-logged as any other.
+A rollback and a retry of dead letters are a few statements. An evaluation and an ingest take minutes. They also need
+what only workers have: the engine, write access to the models' folder, the sources. So they are DAG runs, which Airflow
+shows and logs like any other.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from classifier.pipeline.labelling import dead_letters
 from classifier.pipeline.promotion import decisions, model_details
 from classifier_ui import permissions, reading_cache, workspaces
 from classifier_ui.permissions import INGEST, RETRAIN
-from classifier_ui.routes import board as board_of
-from classifier_ui.routes import show
+from classifier_ui.routes import cache_of, render_page
 from classifier_ui.sections import PAGES
 
 router = APIRouter(dependencies=[Depends(permissions.same_origin)])
@@ -42,18 +41,18 @@ async def roll_back(request: Request, user: GetUserDep, to: Name, reason: Reason
             workspaces.acting(), to, reason=reason.strip(), decided_by=f"{user.get_name()}, Airflow's UI"
         )
 
-    return await _do(request, user, action, page="models", done="rolled-back")
+    return await _run_action(request, user, action, path="models", done="rolled-back")
 
 
 @router.post("/promote", dependencies=[Depends(permissions.PROMOTE)])
 async def promote_model(request: Request, user: GetUserDep, model: Name, reason: Reason) -> Response:
-    """Have a model measured and judged, and promoted if the gate lets it."""
+    """Start a run that evaluates a model, applies the gate, and promotes the model if the gate passes it."""
 
     def action() -> None:
         name = model_details.describe_model(workspaces.acting(), model).name
         _trigger(RETRAIN, user, {"candidate": name, "reason": reason.strip(), "min_new_annotations": 0})
 
-    return await _do(request, user, action, page="models", done="promoting")
+    return await _run_action(request, user, action, path="models", done="promoting")
 
 
 @router.post("/dead-letters", dependencies=[Depends(permissions.LABEL_AGAIN)])
@@ -63,28 +62,28 @@ async def retry_dead_letters(request: Request, user: GetUserDep) -> Response:
     def action() -> None:
         dead_letters.retry_dead_letters(workspaces.acting())
 
-    return await _do(request, user, action, page="problems", done="retried")
+    return await _run_action(request, user, action, path="problems", done="retried")
 
 
 @router.post("/rejected-rows", dependencies=[Depends(permissions.INGEST_AGAIN)])
 async def retry_rejected(request: Request, user: GetUserDep) -> Response:
-    """Have the sources of rejected rows read again."""
+    """Start a run that reads the sources of rejected rows again."""
 
     def action() -> None:
         _trigger(INGEST, user, {"rejected": True})
 
-    return await _do(request, user, action, page="problems", done="reading")
+    return await _run_action(request, user, action, path="problems", done="reading")
 
 
-async def _do(request: Request, user: Any, action: Callable[[], None], *, page: str, done: str) -> Response:
-    """Do it, and go back to the page; where it cannot be done, say why on it."""
+async def _run_action(request: Request, user: Any, action: Callable[[], None], *, path: str, done: str) -> Response:
+    """Run an action and redirect to its page; if the action fails, show the page with the reason."""
     try:
-        await board_of(request).act(action)
+        await cache_of(request).act(action)
     except (UserError, AirflowException, SQLAlchemyError) as error:
-        said = str(error) if isinstance(error, AirflowException) else reading_cache.said(error)
-        found = next(one for one in PAGES if one.path == page)
-        return HTMLResponse(await show(request, user, found, said=said, bad=True), 409)
-    return RedirectResponse(f"{request.scope['root_path']}/{page}?done={done}", 303)
+        message = str(error) if isinstance(error, AirflowException) else reading_cache.describe_error(error)
+        page = next(page for page in PAGES if page.path == path)
+        return HTMLResponse(await render_page(request, user, page, message=message, is_error=True), 409)
+    return RedirectResponse(f"{request.scope['root_path']}/{path}?done={done}", 303)
 
 
 def _trigger(dag: str, user: Any, conf: dict[str, Any]) -> None:

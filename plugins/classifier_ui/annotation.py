@@ -1,4 +1,4 @@
-"""The page on which people read one article after the other and say what it is. It works without JavaScript."""
+"""The page on which users read one article after the other and annotate it. It works without JavaScript."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from classifier.names import normalize_category
 from classifier.pipeline.review import annotation
 from classifier.pipeline.review.annotation import ReviewQuestion
 from classifier_ui import permissions, reading_cache, templating, workspaces
-from classifier_ui.routes import board as board_of
+from classifier_ui.routes import cache_of
 from classifier_ui.sections import conflicts, review
 
 SKIP, BACK, COMMENT = "s", "b", "c"
 
 KEYS = "".join(key for key in f"{string.digits[1:]}0{string.ascii_lowercase}" if key not in {SKIP, BACK, COMMENT})
-"""The keys of the categories, in their order; where there are more categories, the rest have none."""
+"""The keys of the categories, in their order; of more categories, the last ones have no key."""
 
 REASONS = {
     "uncertain": "two categories are nearly as likely",
-    "diverse": "it is unlike the others that were chosen",
+    "diverse": "it differs from the other chosen articles",
     "rare": "its category has few annotations",
-    "rewritten": "its text has become another one since people annotated it",
-    "audit": "drawn at random, so that right labels can be counted: what the model thinks is not shown",
+    "rewritten": "its text has changed since it was annotated",
+    "audit": "it was drawn at random, to measure the accuracy of the labels; the model's label is hidden",
 }
 """Why an article was chosen, in words."""
 
 CHANGED = (review.SECTION.name, conflicts.SECTION.name)
-"""The sections that an answer changes. The others are dear to read, and people answer every few seconds."""
+"""The sections that an annotation changes. The others are slow to read, and users annotate every few seconds."""
 
-MAX_LENGTH = 2**63 - 1
-Article = Annotated[int, Path(ge=1, le=MAX_LENGTH)]
-After = Annotated[int | None, Query(ge=0, le=MAX_LENGTH)]
+MAX_ID = 2**63 - 1
+Article = Annotated[int, Path(ge=1, le=MAX_ID)]
+After = Annotated[int | None, Query(ge=0, le=MAX_ID)]
 
 MAX_BUTTONS = 60
-"""Categories up to which each has a button; of more, one is chosen from a list that is filtered by typing."""
+"""Categories up to which each has a button; of more, the user chooses from a list and filters it by typing."""
 
 READ = Depends(permissions.READ_REVIEW)
 router = APIRouter(prefix="/review", default_response_class=HTMLResponse, dependencies=[READ])
@@ -52,28 +52,28 @@ posted = APIRouter(
 )
 
 
-class PostedAnswer(BaseModel):
-    """What the form sends: the article with the revision that was read, and what it is said to be.
+class AnnotationForm(BaseModel):
+    """What the form sends: the article, the revision that the user read, and the category.
 
     The category is that of the button that was pressed, or `typed`.
     """
 
-    article: int = Field(ge=1, le=MAX_LENGTH)
-    revision: int = Field(ge=1, le=MAX_LENGTH)
+    article: int = Field(ge=1, le=MAX_ID)
+    revision: int = Field(ge=1, le=MAX_ID)
     category: str = Field("", max_length=200)
     typed: str = Field("", max_length=200)
     comment: str = Field("", max_length=2000)
 
     @model_validator(mode="after")
-    def _has_a_category(self) -> PostedAnswer:
+    def _has_a_category(self) -> AnnotationForm:
         if not (self.category or self.typed):
             raise ValueError("choose a category")
         return self
 
 
 @router.get("/next")
-async def following(request: Request, user: GetUserDep, after: After = None) -> HTMLResponse:
-    """Show the article that waits after another one."""
+async def show_next(request: Request, user: GetUserDep, after: After = None) -> HTMLResponse:
+    """Show the next waiting article after another one."""
     name = user.get_name()
     return await _show(
         request, user, lambda: annotation.next_question(workspaces.reading(), name, after=after), before=after or None
@@ -81,56 +81,58 @@ async def following(request: Request, user: GetUserDep, after: After = None) -> 
 
 
 @router.get("/articles/{article}")
-async def article(request: Request, user: GetUserDep, article: Article) -> HTMLResponse:
-    """Show an article that was asked for, to say something else of it or to settle a conflict."""
-    return await _again(request, user, article)
+async def show_article(request: Request, user: GetUserDep, article: Article) -> HTMLResponse:
+    """Show an article by its id, so that the user can annotate it again or resolve a conflict."""
+    return await _show_article(request, user, article)
 
 
 @posted.post("/annotate")
-async def take_in(request: Request, user: GetUserDep, said: Annotated[PostedAnswer, Form()]) -> Response:
-    """Take in what the user says of an article, and go on to the next."""
-    return await _take(request, user, annotation.answer, said, f"next?after={said.article}")
+async def annotate(request: Request, user: GetUserDep, form: Annotated[AnnotationForm, Form()]) -> Response:
+    """Save the user's annotation of an article, and redirect to the next one."""
+    return await _save(request, user, annotation.answer, form, f"/next?after={form.article}")
 
 
 @posted.post("/decide")
-async def decide(request: Request, user: GetUserDep, said: Annotated[PostedAnswer, Form()]) -> Response:
-    """Settle a conflict, and go back to the list."""
-    return await _take(request, user, annotation.decide, said, "?done=decided")
+async def decide(request: Request, user: GetUserDep, form: Annotated[AnnotationForm, Form()]) -> Response:
+    """Resolve a conflict, and redirect to the list."""
+    return await _save(request, user, annotation.decide, form, "?done=decided")
 
 
-async def _take(request: Request, user: Any, take: Callable[..., None], said: PostedAnswer, to: str) -> Response:
-    """Take an answer in; where it cannot be taken, show the article as it is now and say why."""
+async def _save(request: Request, user: Any, save: Callable[..., None], form: AnnotationForm, to: str) -> Response:
+    """Save an annotation; if it cannot be saved, show the article as it is now, with the reason."""
 
     def action() -> None:
-        category = said.category or _known(said, user.get_name())
-        answer = (said.article, said.revision, category)
-        take(workspaces.acting(), *answer, annotator=user.get_name(), comment=said.comment)
+        category = form.category or _existing_category(form, user.get_name())
+        values = (form.article, form.revision, category)
+        save(workspaces.acting(), *values, annotator=user.get_name(), comment=form.comment)
 
     try:
-        await board_of(request).act(action, forget=CHANGED)
+        await cache_of(request).act(action, forget=CHANGED)
     except (UserError, SQLAlchemyError) as error:
-        return await _again(request, user, said.article, said=f"Not taken in: {reading_cache.said(error)}.", status=409)
-    place = to if to.startswith("?") else f"/{to}"
-    return RedirectResponse(f"{request.scope['root_path']}/review{place}", 303)
+        message = f"The annotation was not saved: {reading_cache.describe_error(error)}."
+        return await _show_article(request, user, form.article, message=message, status=409)
+    return RedirectResponse(f"{request.scope['root_path']}/review{to}", 303)
 
 
-def _known(said: PostedAnswer, name: str) -> str:
-    """Return the category that was typed, in the form in which annotations keep it.
+def _existing_category(form: AnnotationForm, user_name: str) -> str:
+    """Return the typed category, in the form in which annotations store it.
 
     Raises:
-        ReviewError: there is none of that name; a slip must not make a new one.
+        ReviewError: there is no such category; a typing mistake must not create one.
     """
-    typed = normalize_category(said.typed)
-    categories = annotation.question(workspaces.acting(), said.article, name).categories
+    typed = normalize_category(form.typed)
+    categories = annotation.question(workspaces.acting(), form.article, user_name).categories
     if typed not in map(normalize_category, categories):  # a model's own name may be in another form
-        raise ReviewError(f"there is no category {typed!r}; choose one of the list")
+        raise ReviewError(f"category {typed!r}: unknown; choose one from the list")
     return typed
 
 
-async def _again(request: Request, user: Any, article: int, *, said: str = "", status: int = 200) -> HTMLResponse:
+async def _show_article(
+    request: Request, user: Any, article: int, *, message: str = "", status: int = 200
+) -> HTMLResponse:
     name = user.get_name()
     return await _show(
-        request, user, lambda: annotation.question(workspaces.reading(), article, name), said=said, status=status
+        request, user, lambda: annotation.question(workspaces.reading(), article, name), message=message, status=status
     )
 
 
@@ -140,13 +142,13 @@ async def _show(
     read: Callable[[], ReviewQuestion | None],
     *,
     before: int | None = None,
-    said: str = "",
+    message: str = "",
     status: int = 200,
 ) -> HTMLResponse:
-    reading = await board_of(request).now(read)
+    reading = await cache_of(request).read_now(read)
     rights = await run_in_threadpool(permissions.rights, request, user)
     question: ReviewQuestion | None = reading.value
-    content = await templating.in_thread(
+    content = await templating.render_in_thread(
         "annotate.html",
         root=request.scope["root_path"],
         reading=reading,
@@ -156,15 +158,18 @@ async def _show(
         before=before,
         reasons=REASONS,
         rights=rights,
-        said=said,
+        message=message,
     )
     return HTMLResponse(content, status)
 
 
 def _choices(question: ReviewQuestion) -> list[tuple[str, str]]:
-    """Return the categories that have a button, each with its key; of many, those that the article is said to have."""
+    """Return the categories that have a button, each with its key.
+
+    If there are many categories, only those that the model or an annotator chose for the article have a button.
+    """
     names = list(question.categories)
     if len(names) > MAX_BUTTONS:
-        said = [question.asked.suggested, question.said, *(one.category for one in question.opinions)]
-        names = [name for name in dict.fromkeys(said) if name]
-    return [(name, KEYS[place : place + 1]) for place, name in enumerate(names)]
+        chosen = [question.asked.suggested, question.said, *(opinion.category for opinion in question.opinions)]
+        names = [name for name in dict.fromkeys(chosen) if name]
+    return [(name, KEYS[index : index + 1]) for index, name in enumerate(names)]

@@ -1,4 +1,4 @@
-"""The application that Airflow's API server mounts. Every route asks who may see what it shows; see `access`."""
+"""The application that Airflow's API server mounts. Every route checks the user's permissions; see `permissions`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from classifier_ui import actions, annotation, permissions, routes, templating
 from classifier_ui.reading_cache import Cache
 
 HEADERS = {
-    # nothing but our own files; no script, style or handler within a page; in no frame but Airflow's own
+    # only our own files; no script, style or handler within a page; no frame but Airflow's own
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -22,45 +22,45 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-SAID = {
-    401: "You are not logged in to Airflow, or no longer. Log in there, then come back.",
+MESSAGES = {
+    401: "You are not logged in to Airflow. Log in there, then come back.",
     403: "Your role in Airflow does not allow this.",
-    404: "There is no such page.",
+    404: "Page not found.",
 }
 
 
 def create() -> FastAPI:
-    """Return the application, with a board of its own."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every look at the tables' version
+    """Return the application, with a cache of its own."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check of the tables' version
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(permissions.may_read)])
-    app.state.board = Cache()
-    for one in (routes.router, actions.router, annotation.router, annotation.posted):
-        app.include_router(one)
-    app.middleware("http")(_with_headers)
-    app.exception_handler(HTTPException)(_refusal)
-    app.exception_handler(RequestValidationError)(_bad_form)
+    app.state.cache = Cache()
+    for router in (routes.router, actions.router, annotation.router, annotation.posted):
+        app.include_router(router)
+    app.middleware("http")(_add_headers)
+    app.exception_handler(HTTPException)(_show_http_error)
+    app.exception_handler(RequestValidationError)(_show_invalid_form)
     return app
 
 
-async def _with_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+async def _add_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await answer(request)
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response
 
 
-def _refusal(request: Request, error: Exception) -> HTMLResponse:
+def _show_http_error(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, HTTPException)
-    told = SAID.get(error.status_code, "")
+    message = MESSAGES.get(error.status_code, "")
     detail = "" if error.detail in {"Forbidden", "Not authenticated", "Not Found"} else str(error.detail)
-    return _sorry(request, error.status_code, f"{told} {detail}".strip())
+    return _show_error(request, error.status_code, f"{message} {detail}".strip())
 
 
-def _bad_form(request: Request, error: Exception) -> HTMLResponse:
+def _show_invalid_form(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return _sorry(request, 422, f"{first['loc'][-1]}: {first['msg']}")
+    return _show_error(request, 422, f"{first['loc'][-1]}: {first['msg']}")
 
 
-def _sorry(request: Request, code: int, said: str) -> HTMLResponse:
-    return HTMLResponse(templating.render("sorry.html", root=request.scope["root_path"], said=said), code)
+def _show_error(request: Request, status: int, message: str) -> HTMLResponse:
+    return HTMLResponse(templating.render("error.html", root=request.scope["root_path"], message=message), status)

@@ -1,6 +1,6 @@
-"""Who may do what: Airflow's own permissions on the DAGs that do the same.
+"""Permissions of each route: Airflow's own permissions on the DAGs that do the same.
 
-`docs/permissions.md` lists every route with who may use it; a test checks it.
+`docs/permissions.md` lists every route with the roles that may use it; a test checks it.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from airflow.configuration import conf
 from fastapi import HTTPException, Request
 
 INGEST, RETRAIN, LABEL = "ingest_articles", "retrain_classifier", "label_articles"
-REVIEW, WATCH = "review_articles", "watch_classifier"
+REVIEW, DRIFT = "review_articles", "watch_classifier"
 
 Rule = Callable[[Request, BaseUser], None]
-"""Raises the answer 403 to a user who may not."""
+"""Raises HTTP error 403 if the user lacks the permission."""
 
 READ: Rule = requires_access_dag("GET", param_dag_id=RETRAIN)
-"""Seeing the models and their evaluations, and any page at all: users who may see the DAG that makes the models."""
+"""Reading the models, their evaluations and every page: users who may read the DAG that trains the models."""
 
 READ_REVIEW: Rule = requires_access_dag("GET", param_dag_id=REVIEW)
-"""Reading articles that wait for review: users who may see the DAG that asks for them."""
+"""Reading articles that wait for review: users who may read the DAG that queues them."""
 
 STATIC = "static"
-"""Name of the route of style sheets and scripts."""
+"""Name of the route that serves style sheets and scripts."""
 
 OF_A_RUN = (None, DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
-"""What a run's tab shows: the DAG, the run, its tasks, and what they returned."""
+"""Entities that a run's tab shows: the DAG, the run, its tasks, and their return values."""
 
 ROLL_BACK: Rule = requires_access_dag("PUT", param_dag_id=RETRAIN)
-"""Changing the champion at once: whoever may edit that DAG."""
+"""Changing the champion at once: users who may edit that DAG."""
 
 PROMOTE: Rule = requires_access_dag("POST", DagAccessEntity.RUN, RETRAIN)
-"""Having a model judged, and promoted if the gate lets it: whoever may start that DAG."""
+"""Applying the gate to a model, and promoting it if it passes: users who may start that DAG."""
 
 LABEL_AGAIN: Rule = requires_access_dag("POST", DagAccessEntity.RUN, LABEL)
-"""Trying dead letters again: whoever may start the labelling."""
+"""Retrying dead letters: users who may start the labelling."""
 
 INGEST_AGAIN: Rule = requires_access_dag("POST", DagAccessEntity.RUN, INGEST)
-"""Trying rejected rows again: whoever may start the ingest."""
+"""Retrying rejected rows: users who may start the ingest."""
 
 ANNOTATE: Rule = requires_access_dag("POST", DagAccessEntity.RUN, REVIEW)
-"""Annotating articles and settling conflicts: whoever may start the DAG that asks for them."""
+"""Annotating articles and resolving conflicts: users who may start the DAG that queues them."""
 
 
 ACTIONS: dict[str, Rule] = {
@@ -58,9 +58,9 @@ ACTIONS: dict[str, Rule] = {
 
 
 def may_read(request: Request, user: GetUserDep) -> None:
-    """Refuse a user who may not see what an address shows: a run of a DAG, or the classifier's pages.
+    """Raise an error if the user may not read what a route shows: a run of a DAG, or the classifier's pages.
 
-    Style sheets and scripts are for every user: a run's tab has them, too.
+    Every user may read style sheets and scripts, since a run's tab uses them too.
 
     Raises:
         HTTPException: 403.
@@ -74,12 +74,12 @@ def may_read(request: Request, user: GetUserDep) -> None:
 
 
 def visible(request: Request, user: BaseUser, dags: Iterable[str]) -> frozenset[str]:
-    """Return the DAGs that the user may see, and so the results of. Asks Airflow's database."""
+    """Return the DAGs that the user may read, and so their results. This queries Airflow's database."""
     return frozenset(dag for dag in set(dags) if _may(requires_access_dag("GET", param_dag_id=dag), request, user))
 
 
 def rights(request: Request, user: BaseUser) -> frozenset[str]:
-    """Return what the user may do, to show no button that would be refused. Asks Airflow's database."""
+    """Return the actions that the user may take, so that no other button is shown. This queries Airflow's database."""
     return frozenset(name for name, rule in ACTIONS.items() if _may(rule, request, user))
 
 
@@ -92,15 +92,15 @@ def _may(rule: Rule, request: Request, user: BaseUser) -> bool:
 
 
 def same_origin(request: Request) -> None:
-    """Refuse what another site's page has sent in the user's name, with his cookie.
+    """Raise an error if a page of another site has sent the request with the user's cookie.
 
-    Browsers say so in `Sec-Fetch-Site`; older ones and other programs have to name the origin.
+    Browsers name the origin in `Sec-Fetch-Site`; older browsers and other programs must send `Origin`.
 
     Raises:
-        HTTPException: 403, it came from elsewhere or does not say from where.
+        HTTPException: 403, the origin is another site or is missing.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     ours = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="") or "").netloc} - {""}
     if site == "same-origin" or (site is None and origin and urlsplit(origin).netloc in ours):
         return
-    raise HTTPException(403, "this was sent from another site; do it on the page itself")
+    raise HTTPException(403, "The request came from another site; use the page itself.")

@@ -1,8 +1,8 @@
-"""Keep what the sections have read, so that the page answers at once however slow the database is.
+"""Cache what the sections have read, so that a page answers at once even if the database is slow.
 
-Reading happens in a few threads of its own, never in those of the API server, and once at a time for each
-section. A request gets what was read last while it is read anew, and waits only where nothing was read yet, and
-not long. So neither many readers nor a database that hangs take anything from Airflow.
+The cache has a few reader threads of its own, and never uses the threads of Airflow's API server. Only one thread
+reads a section at a time. While a section is read again, requests get its last value. A request waits only if nothing
+was read before, and for a limited time. So neither many readers nor a database that hangs can slow Airflow down.
 """
 
 from __future__ import annotations
@@ -24,27 +24,28 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-THREADS = 4
-ACTING = 2
-TIMEOUT_S = 3.0
-"""How long a request waits for what was never read before."""
+READER_THREADS = 4
+ACTION_THREADS = 2
 
-ACT_S = 60.0
-"""How long a request waits for what it does to be done."""
+READ_TIMEOUT_S = 3.0
+"""How long a request waits for a section that was never read before."""
+
+ACTION_TIMEOUT_S = 60.0
+"""How long a request waits for its action to end."""
 
 MAX_ENTRIES = 32
-"""Readings that are kept, and that may be under way. A model's evaluation of a thousand categories takes 3 MB."""
+"""Largest number of cached values, and of values that are being read. An evaluation of 1,000 categories takes 3 MB."""
 
-SLOW = "the database does not answer in time; this page tries again by itself"
+SLOW = "the database does not answer in time; this page retries automatically"
 
 
 class NotDoneYetError(UserError):
-    """This takes longer than a page waits. It goes on: look again in a while."""
+    """This action takes longer than a page waits. It continues; reload the page later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a section shows: a value, or why there is none. With both, the value is older than it should be.
+    """What a section shows: a value, or an error. With both, the value is older than it should be.
 
     `at` is a time of `time.time`, when the value was read.
     """
@@ -55,13 +56,13 @@ class Reading:
 
 
 @dataclass(slots=True)
-class _Kept:
+class _Entry:
     reading: Reading | None = None
     tried_at: float = 0.0
     task: Future[Any] | None = None
 
-    def settle(self) -> None:
-        """Take over what the thread has read."""
+    def collect(self) -> None:
+        """Take the result of the reader thread, if it has ended."""
         if self.task is None or not self.task.done():
             return
         task, self.task = self.task, None
@@ -69,80 +70,80 @@ class _Kept:
         if error is None:
             self.reading = Reading(task.result(), at=time.time())
         else:
-            self.reading = replace(self.reading or Reading(), error=said(error))
+            self.reading = replace(self.reading or Reading(), error=describe_error(error))
 
 
 class Cache:
-    """What was read, by key. All but the reading itself happens in the event loop's thread."""
+    """The last reading of each key. Everything except the reading itself runs in the event loop's thread."""
 
-    def __init__(self, *, patience_s: float = TIMEOUT_S) -> None:
-        self._patience_s = patience_s
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
-        self._readers = ThreadPoolExecutor(THREADS, thread_name_prefix="classifier-page")
-        self._actors = ThreadPoolExecutor(ACTING, thread_name_prefix="classifier-page-acts")
+    def __init__(self, *, timeout_s: float = READ_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="classifier-page")
+        self._actors = ThreadPoolExecutor(ACTION_THREADS, thread_name_prefix="classifier-page-acts")
 
     async def get(self, key: Hashable, read: Callable[[], Any], *, fresh_s: float) -> Reading:
-        """Return what was read in the last seconds; else read it, and return what there is."""
-        kept = self._entry(key)
-        kept.settle()
-        if kept.task is None and time.monotonic() - kept.tried_at >= fresh_s:
-            if sum(one.task is not None for one in self._kept.values()) >= MAX_ENTRIES:
-                return kept.reading or Reading(error=SLOW)
-            kept.task, kept.tried_at = self._readers.submit(read), time.monotonic()
-        if kept.reading is None and kept.task is not None:
-            left = kept.tried_at + self._patience_s - time.monotonic()
-            await asyncio.wait([_awaitable(kept.task)], timeout=max(0.0, left))
-            kept.settle()
-        return kept.reading or Reading(error=SLOW)
+        """Return the cached value if it is younger than `fresh_s`; else read it again, and return the last value."""
+        entry = self._entry(key)
+        entry.collect()
+        if entry.task is None and time.monotonic() - entry.tried_at >= fresh_s:
+            if sum(other.task is not None for other in self._entries.values()) >= MAX_ENTRIES:
+                return entry.reading or Reading(error=SLOW)
+            entry.task, entry.tried_at = self._readers.submit(read), time.monotonic()
+        if entry.reading is None and entry.task is not None:
+            seconds_left = entry.tried_at + self._timeout_s - time.monotonic()
+            await asyncio.wait([_awaitable(entry.task)], timeout=max(0.0, seconds_left))
+            entry.collect()
+        return entry.reading or Reading(error=SLOW)
 
-    async def now(self, read: Callable[[], Any]) -> Reading:
-        """Read what must not be old, and keep nothing of it; a request waits for it no longer than for a section."""
+    async def read_now(self, read: Callable[[], Any]) -> Reading:
+        """Read a value that must be current, without caching it; a request waits for it as for a section."""
         key = object()
         reading = await self.get(key, read, fresh_s=float("inf"))
-        kept = self._kept.get(key)
-        if kept is not None and kept.task is None:  # one under way is kept, to be counted
-            del self._kept[key]
+        entry = self._entries.get(key)
+        if entry is not None and entry.task is None:  # an unfinished reading stays, so that it is counted
+            del self._entries[key]
         return reading
 
     async def act(self, action: Callable[[], T], *, forget: Collection[Hashable] | None = None) -> T:
-        """Do something in a thread of its own, and forget what was read: all of it, or what it changes.
+        """Run an action in a thread of its own, then drop the keys that it changes, or every key.
 
         Raises:
-            NotDoneYetError: it takes too long to be waited for; it goes on.
+            NotDoneYetError: the action exceeds the timeout; it continues.
         """
         task = _awaitable(self._actors.submit(action))
         try:
-            return await asyncio.wait_for(asyncio.shield(task), ACT_S)
+            return await asyncio.wait_for(asyncio.shield(task), ACTION_TIMEOUT_S)
         except TimeoutError as error:
             raise NotDoneYetError from error
         finally:
-            for key in list(self._kept) if forget is None else forget:
-                self._kept.pop(key, None)
+            for key in list(self._entries) if forget is None else forget:
+                self._entries.pop(key, None)
 
-    def _entry(self, key: Hashable) -> _Kept:
-        entry = self._kept.setdefault(key, _Kept(tried_at=-float("inf")))
-        self._kept.move_to_end(key)
-        while len(self._kept) > MAX_ENTRIES:
-            self._kept.popitem(last=False)
+    def _entry(self, key: Hashable) -> _Entry:
+        entry = self._entries.setdefault(key, _Entry(tried_at=-float("inf")))
+        self._entries.move_to_end(key)
+        while len(self._entries) > MAX_ENTRIES:
+            self._entries.popitem(last=False)
         return entry
 
 
 def _awaitable(task: Future[T]) -> asyncio.Future[T]:
-    """Wrap a thread's task to wait for; that nobody waited to its end is no news."""
-    found = asyncio.wrap_future(task)
-    found.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return found
+    """Return a future for a thread's task; asyncio does not warn if no request waits for its end."""
+    future = asyncio.wrap_future(task)
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
 
 
-def said(error: BaseException) -> str:
-    """Return one line for people: a user's mistake as it is, anything else without what it may quote of rows."""
+def describe_error(error: BaseException) -> str:
+    """Return one line for users: the message of a user's mistake, and no message that may quote rows."""
     if isinstance(error, StatementTimeoutError):
         log.warning("%s", error)
         return SLOW
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, SQLAlchemyError):
-        log.warning("the page's reading failed: %s", type(getattr(error, "orig", None) or error).__name__)
+        log.warning("cannot read from the database: %s", type(getattr(error, "orig", None) or error).__name__)
         return SLOW
-    log.error("the page's reading failed", exc_info=error)
-    return f"this cannot be shown ({type(error).__name__}); the API server's log says more"
+    log.error("cannot read a section", exc_info=error)
+    return f"this cannot be shown ({type(error).__name__}); see the API server's log"

@@ -1,9 +1,9 @@
-"""What a run of a DAG did, from what its tasks returned to Airflow."""
+"""The results of a DAG run, from the values that its tasks returned to Airflow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,14 +16,14 @@ from sqlalchemy import select
 from classifier.workspace import Workspace
 from classifier_ui.permissions import INGEST, LABEL, RETRAIN
 from classifier_ui.sections import evaluation
-from classifier_ui.sections.evaluation import Shown
+from classifier_ui.sections.evaluation import ModelView
 
-RETURNED = "return_value"
+RETURN_VALUE = "return_value"
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A task of a run; `index` is -1 unless it is mapped, `returned` None where it returned nothing yet."""
+class TaskResult:
+    """A task of a run; `index` is -1 unless it is mapped, `returned` is None if it has returned nothing yet."""
 
     name: str
     index: int
@@ -34,57 +34,54 @@ class Task:
 
     @property
     def counts(self) -> Mapping[str, Any]:
-        """What it returned, where that is counts."""
+        """The counts that it returned; empty if it returned something else."""
         return self.returned if isinstance(self.returned, Mapping) else {}
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A run with its tasks, by name and index."""
+class RunView:
+    """A run with its tasks, by name and index, and the model that it trains."""
 
     dag: str
     id: str
     state: str
-    tasks: tuple[Task, ...]
-    shown: Shown | None = None
+    tasks: tuple[TaskResult, ...]
+    model_view: ModelView | None = None
 
-    def named(self, name: str) -> list[Task]:
-        """Return the tasks of a name: several where it is mapped."""
+    def tasks_of(self, name: str) -> list[TaskResult]:
+        """Return the tasks of a name: several if it is mapped."""
         return [task for task in self.tasks if task.name == name]
 
-    def of(self, name: str) -> Task | None:
-        """Return the one task of a name."""
-        return next(iter(self.named(name)), None)
+    def task(self, name: str) -> TaskResult | None:
+        """Return the only task of a name."""
+        return next(iter(self.tasks_of(name)), None)
 
-    def total(self, task: str, count: str) -> float:
-        """Add up a count that mapped tasks returned."""
-        return sum(float(one.counts.get(count, 0)) for one in self.named(task))
+    def total(self, name: str, count: str) -> float:
+        """Return the sum of a count over mapped tasks."""
+        return sum(float(task.counts.get(count, 0)) for task in self.tasks_of(name))
 
     @property
     def rate(self) -> float | None:
-        """The articles a second that the run's labellers made together, each by its own seconds."""
-        done = [one.counts for one in self.named("label") if one.counts.get("seconds")]
-        return sum(one["labelled"] / one["seconds"] for one in done) or None
+        """The articles a second that the run's workers labelled together, each by its own seconds."""
+        counts = [task.counts for task in self.tasks_of("label") if task.counts.get("seconds")]
+        return sum(count["labelled"] / count["seconds"] for count in counts) or None
 
 
-def read(workspace: Workspace, dag: str, run_id: str) -> Run | None:
-    """Return a run of the classifier's DAGs, with its candidate where it trained one; None where there is none."""
-    found = _run(dag, run_id) if dag in {INGEST, RETRAIN, LABEL} else None
-    if found is None or dag != RETRAIN:
-        return found
-    train = found.of("train")
-    if train is None:
-        return found
-    shown = None
+def read_run(workspace: Workspace, dag: str, run_id: str) -> RunView | None:
+    """Return a run of the classifier's DAGs, with the candidate that it trained; None if there is no such run."""
+    run = _read_run(dag, run_id) if dag in {INGEST, RETRAIN, LABEL} else None
+    train = run.task("train") if run is not None and dag == RETRAIN else None
+    if run is None or train is None:
+        return run
     if isinstance(train.returned, str):
-        shown = evaluation.of_model(workspace, train.returned)
-    elif train.state == "running":
-        shown = evaluation.under_way(workspace)
-    return Run(found.dag, found.id, found.state, found.tasks, shown)
+        return replace(run, model_view=evaluation.read_model(workspace, train.returned))
+    if train.state == "running":
+        return replace(run, model_view=evaluation.read_running_training(workspace))
+    return run
 
 
-def _run(dag: str, run_id: str) -> Run | None:
-    # not scoped: the thread is no request's, and keeps no session
+def _read_run(dag: str, run_id: str) -> RunView | None:
+    # not scoped: this thread belongs to no request, and keeps no session
     with create_session(scoped=False) as session:
         state = session.scalar(select(DagRun.state).where(DagRun.dag_id == dag, DagRun.run_id == run_id))
         if state is None:
@@ -93,19 +90,19 @@ def _run(dag: str, run_id: str) -> Run | None:
         instances = session.scalars(select(TaskInstance).where(*of_run)).all()
         values = session.execute(
             select(XComModel.task_id, XComModel.map_index, XComModel.value).where(
-                XComModel.dag_id == dag, XComModel.run_id == run_id, XComModel.key == RETURNED
+                XComModel.dag_id == dag, XComModel.run_id == run_id, XComModel.key == RETURN_VALUE
             )
         )
         returned = {(row.task_id, row.map_index): row.value for row in values}
-        tasks = [_task(one, returned.get((one.task_id, one.map_index))) for one in instances]
-    return Run(dag, run_id, str(state), tuple(sorted(tasks, key=lambda one: (one.name, one.index))))
+        tasks = [_task_result(task, returned.get((task.task_id, task.map_index))) for task in instances]
+    return RunView(dag, run_id, str(state), tuple(sorted(tasks, key=lambda task: (task.name, task.index))))
 
 
-def _task(instance: Any, returned: Any) -> Task:
+def _task_result(instance: Any, returned: Any) -> TaskResult:
     ended = instance.end_date or datetime.now(UTC)
     seconds = (ended - instance.start_date).total_seconds() if instance.start_date else None
     label = instance.rendered_map_index or (
         f"{instance.task_id} {instance.map_index}" if instance.map_index >= 0 else ""
     )
     state = None if instance.state is None else str(instance.state)
-    return Task(instance.task_id, instance.map_index, label or instance.task_id, state, seconds, returned)
+    return TaskResult(instance.task_id, instance.map_index, label or instance.task_id, state, seconds, returned)

@@ -1,4 +1,4 @@
-"""The databases that the page uses: one engine to read with, in a hurry, and one to act with."""
+"""The databases that the pages use: one engine for reading, with short timeouts, and one for actions."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from classifier.workspace import Workspace, open_workspace
 from classifier_ui import reading_cache
 
 _opening = Lock()
-"""Several threads may be the first to ask, and there is to be one pool of connections."""
+"""Several threads may open the workspace first, and there must be one pool of connections."""
 
 
 def reading() -> Workspace:
-    """Return the database with as many connections as there are readers, and statements that end soon."""
+    """Return the workspace for reading: a connection for each reader thread, and a short statement timeout."""
     with _opening:
         return _reading()
 
 
 def acting() -> Workspace:
-    """Return it for what changes something, which may take as long as on the command line."""
+    """Return the workspace for actions, whose statements may take as long as on the command line."""
     with _opening:
         return _acting()
 
 
 def close() -> None:
-    """Close what is open; the next reading opens it anew."""
+    """Close the open workspaces; the next reading opens them again."""
     with _opening:
         for opened in (_reading, _acting):
             if opened.cache_info().currsize:
@@ -38,11 +38,11 @@ def close() -> None:
 
 @cache
 def _reading() -> Workspace:
-    found = settings.load()
-    hurried = found.model_copy(update={"statement_timeout_s": found.page_timeout_s})
-    return open_workspace(hurried, database_url=workspace.database_url(), max_connections=reading_cache.THREADS)
+    configured = settings.load()
+    with_timeout = configured.model_copy(update={"statement_timeout_s": configured.page_timeout_s})
+    return open_workspace(with_timeout, database_url=workspace.database_url(), max_connections=reading_cache.READER_THREADS)
 
 
 @cache
 def _acting() -> Workspace:
-    return open_workspace(settings.load(), database_url=workspace.database_url(), max_connections=reading_cache.ACTING)
+    return open_workspace(settings.load(), database_url=workspace.database_url(), max_connections=reading_cache.ACTION_THREADS)

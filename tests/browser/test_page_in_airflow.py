@@ -1,4 +1,4 @@
-"""The classifier's page in a whole Airflow and a real browser, as somebody uses it. The tests tell one story."""
+"""The classifier's pages in a whole Airflow and a real browser. The tests build on each other."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ pytestmark = [
     pytest.mark.skipif(airflow_ui.CHROMIUM is None, reason="no chromium here"),
 ]
 
-PARTS = ("Overview", "Models", "Review", "Watching", "Problems")
+PAGES = ("Overview", "Models", "Review", "Drift", "Problems")
 
 PICTURES = os.environ.get("CLASSIFIER_TEST_PICTURES")
-"""Folder that pictures are written to, where they are wanted."""
+"""Folder to which screenshots are written, if it is set."""
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def airflow(home, encoder):
-    with airflow_ui.started(home, encoder=encoder) as found:
-        yield found
+    with airflow_ui.started(home, encoder=encoder) as started:
+        yield started
 
 
 def shoot(page, name):
@@ -59,17 +59,17 @@ def shoot(page, name):
 
 @pytest.fixture(scope="module")
 def filled(airflow, encoder, tmp_path_factory):
-    """Two models, of which the second is champion, have labelled what was not annotated."""
-    folder, place = tmp_path_factory.mktemp("files"), airflow.workspace
-    ingest_file(place, folder / "annotated.csv", articles(300))
-    ingest_file(place, folder / "incoming.csv", unlabelled(120, seed=1, prefix="i"))
+    """Two models, of which the second is champion, have labelled the articles without annotations."""
+    folder, workspace = tmp_path_factory.mktemp("files"), airflow.workspace
+    ingest_file(workspace, folder / "annotated.csv", articles(300))
+    ingest_file(workspace, folder / "incoming.csv", unlabelled(120, seed=1, prefix="i"))
     names = []
     for epochs in (1, 3):
-        recipe = files.load_recipe("r8", epochs=epochs, learning_rate=0.01, dtype="float32")
-        names.append(candidate.train(place, recipe, encoder_name=str(encoder), min_new_annotations=0).model)
-        evaluation.evaluate(place, names[-1])
-        assert decisions.promote_if_better(place, names[-1], margins=LENIENT).promoted
-        queue.label_queue(place)
+        recipe = files.load_recipe("r8", epochs=epochs, learning_rate=0.01, precision="float32")
+        names.append(candidate.train(workspace, recipe, encoder_name=str(encoder), min_new_annotations=0).model)
+        evaluation.evaluate(workspace, names[-1])
+        assert decisions.promote_if_better(workspace, names[-1], margins=LENIENT).promoted
+        queue.label_queue(workspace)
     return names
 
 
@@ -87,10 +87,10 @@ def test_the_page_is_in_the_navigation(airflow):
         assert airflow_ui.frame(page).locator("#champion").is_visible()
 
 
-def test_it_shows_the_champion_and_what_is_at_work_without_breaking_its_own_policy(airflow, filled):
+def test_the_overview_shows_the_champion_and_the_backlog_without_violating_its_own_policy(airflow, filled):
     with airflow.logged_in() as page:
-        said = []
-        page.on("console", lambda message: said.append(message.text))
+        messages = []
+        page.on("console", lambda message: messages.append(message.text))
         inside = airflow.classifier(page)
         for _ in range(60):  # what the empty page has read is kept for a minute
             if "420 labelled" in inside.locator("#labels").inner_text():
@@ -103,10 +103,10 @@ def test_it_shows_the_champion_and_what_is_at_work_without_breaking_its_own_poli
         shoot(page, "page")
         before = inside.locator(".updated").inner_text()
         inside.locator(".updated").filter(has_not_text=before).wait_for()
-        assert not [line for line in said if "Content Security" in line]
+        assert not [line for line in messages if "Content Security" in line]
 
 
-def test_it_follows_airflows_theme(airflow, filled):
+def test_the_pages_follow_airflows_theme(airflow, filled):
     with airflow.logged_in(theme="dark") as page:
         inside = airflow.classifier(page)
         colour = inside.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
@@ -115,28 +115,28 @@ def test_it_follows_airflows_theme(airflow, filled):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_part_fits_a_telephone(airflow, filled, theme):
+def test_every_page_fits_a_telephone(airflow, filled, theme):
     with airflow.logged_in(theme=theme, width=400, height=900) as page:
-        for part in PARTS:
-            inside = airflow.classifier(page, part)
+        for title in PAGES:
+            inside = airflow.classifier(page, title)
             inside.locator("section, .empty").first.wait_for()
             wide = inside.locator("html").evaluate("root => root.scrollWidth - root.clientWidth")
-            assert wide <= 0, part
-            shoot(page, "page-narrow" if (part, theme) == ("Overview", "light") else f"narrow-{part.lower()}-{theme}")
+            assert wide <= 0, title
+            shoot(page, "page-narrow" if (title, theme) == ("Overview", "light") else f"narrow-{title.lower()}-{theme}")
 
 
-def test_the_parts_are_reached_by_keyboard_and_focus_is_seen(airflow, filled):
+def test_the_pages_are_reached_by_keyboard_and_the_focus_is_visible(airflow, filled):
     with airflow.logged_in() as page:
         inside = airflow.classifier(page)
         inside.locator("body").evaluate("body => { body.tabIndex = -1; body.focus() }")
         page.keyboard.press("Tab")
         assert inside.locator(":focus").inner_text() == "Skip to the content"
-        for part in PARTS:
+        for title in PAGES:
             page.keyboard.press("Tab")
-            assert inside.locator(":focus").inner_text() == part
+            assert inside.locator(":focus").inner_text() == title
             assert inside.locator(":focus").evaluate("link => getComputedStyle(link).outlineStyle") == "solid"
         page.keyboard.press("Enter")
-        inside.locator("nav [aria-current]", has_text=PARTS[-1]).wait_for()
+        inside.locator("nav [aria-current]", has_text=PAGES[-1]).wait_for()
 
 
 def test_a_rollback_by_keyboard_changes_the_champion(airflow, filled):
@@ -150,8 +150,8 @@ def test_a_rollback_by_keyboard_changes_the_champion(airflow, filled):
         page.keyboard.type("it was better on trade")
         shoot(page, "rollback")
         page.keyboard.press("Enter")
-        inside.locator(".said").wait_for()
-        assert "The champion is changed" in inside.locator(".said").inner_text()
+        inside.locator(".message").wait_for()
+        assert "The champion has changed" in inside.locator(".message").inner_text()
     decided = history.read_history(airflow.workspace)[0]
     assert (decided.model, decided.verdict) == (filled[0], "rolled back")
     assert (decided.reason, decided.decided_by) == ("it was better on trade", "admin, Airflow's UI")
@@ -162,7 +162,7 @@ def test_an_article_is_annotated_by_keyboard(airflow, filled):
     with airflow.logged_in() as page:
         inside = airflow.classifier(page)
         inside.get_by_role("link", name="Review", exact=True).click()
-        inside.get_by_role("link", name="Review them").click()
+        inside.get_by_role("link", name="Review articles").click()
         first = inside.locator("#which").inner_text()
         shoot(page, "review-in-airflow")
         airflow_ui.press(inside, "s")
@@ -171,26 +171,26 @@ def test_an_article_is_annotated_by_keyboard(airflow, filled):
         page.keyboard.type("2s and bs are letters here")
         page.keyboard.press("Escape")
         airflow_ui.press(inside, "2")
-        inside.get_by_text("9 wait").wait_for()
+        inside.get_by_text("9 waiting").wait_for()
         airflow_ui.press(inside, "b")
-        inside.get_by_text("You said sport").wait_for()
+        inside.get_by_text("You annotated it as sport").wait_for()
     by_people = "SELECT category, annotator, comment FROM annotations WHERE annotator NOT LIKE 'source:%'"
-    (said,) = query(airflow.workspace.database, by_people)
-    assert said == ("sport", "admin", "2s and bs are letters here")
+    (annotation,) = query(airflow.workspace.database, by_people)
+    assert annotation == ("sport", "admin", "2s and bs are letters here")
 
 
 def test_a_promotion_is_a_run_whose_tab_shows_candidate_curves_and_verdict(airflow, filled):
     airflow.client.unpause("retrain_classifier")
     for run in airflow.client.unfinished("retrain_classifier"):
-        airflow.finished(run)  # what the schedule had due at once: nothing is new, so it skips
+        airflow.finished(run)  # the scheduled run: there are no new annotations, so it skips
     with airflow.logged_in() as page:
         inside = airflow.classifier(page, "Models")
         inside.locator("summary", has_text="Promote").click()
         inside.locator("select[name=model]").select_option(filled[1])
         inside.locator("form[action$=promote] input[name=reason]").fill("a second look")
-        inside.get_by_role("button", name="Have it judged").click()
-        inside.locator(".said").wait_for()
-        (run,) = (one for one in airflow.client.unfinished("retrain_classifier") if one.id.startswith("manual"))
+        inside.get_by_role("button", name="Apply the gate").click()
+        inside.locator(".message").wait_for()
+        (run,) = (run for run in airflow.client.unfinished("retrain_classifier") if run.id.startswith("manual"))
         assert airflow.finished(run).state == "success"
         inside = airflow.tab(page, run)
         assert inside.locator("h1").inner_text() == filled[1]
@@ -205,16 +205,16 @@ def test_a_promotion_is_a_run_whose_tab_shows_candidate_curves_and_verdict(airfl
     ("answer", "verdict", "reason", "by"),
     [
         ("Approve", "promoted", "", "admin, retrain_classifier"),
-        ("Reject", "held", "turned down by admin", "admin, retrain_classifier"),
-        (None, "held", "nobody answered in time", "nobody, retrain_classifier"),
+        ("Reject", "held", "declined by admin", "admin, retrain_classifier"),
+        (None, "held", "no user responded in time", "no user, retrain_classifier"),
     ],
     ids=["approved", "rejected", "timed out"],
 )
-def test_a_promotion_that_needs_approval_goes_by_the_answer(airflow, filled, answer, verdict, reason, by):
+def test_a_promotion_that_needs_approval_follows_the_response(airflow, filled, answer, verdict, reason, by):
     champion = model_details.describe_model(airflow.workspace, "champion").name
     candidate = next(name for name in filled if name != champion)
-    wanted = {"candidate": candidate, "require_approval": True, "gate": asdict(LENIENT)}
-    run = airflow.client.trigger("retrain_classifier", wanted)
+    conf = {"candidate": candidate, "require_approval": True, "gate": asdict(LENIENT)}
+    run = airflow.client.trigger("retrain_classifier", conf)
     assert airflow.settled(run, "approve", answer).state == "success", airflow.why(run)
     decided = history.read_history(airflow.workspace)[0]
     assert (decided.model, decided.verdict, decided.decided_by) == (candidate, verdict, by)
@@ -235,8 +235,8 @@ def test_a_labelling_runs_tab_shows_rate_rows_and_failures(airflow, filled, tmp_
         shoot(page, "run-label")
 
 
-def test_no_secret_gets_anywhere(airflow, filled):
-    """After all that the tests above did, and sources whose databases do not answer or refuse."""
+def test_no_secret_is_leaked(airflow, filled):
+    """After the tests above, and with sources whose databases do not answer or refuse the login."""
     connection = {"connection_id": planted_secrets.CONNECTION, "conn_type": "postgres", "host": "127.0.0.1", "port": 1}
     password = airflow.secrets["a source's connection"]
     airflow.client._call("POST", "/api/v2/connections", json=connection | {"login": "reader", "password": password})
@@ -245,7 +245,7 @@ def test_no_secret_gets_anywhere(airflow, filled):
     airflow.tried(run, "ingest", len(planted_secrets.SOURCES))
     pages = [
         airflow.read(f"/classifier/{path}")
-        for path in ("", "models", "review", "watching", f"runs/ingest_articles/{quote(run.id)}")
+        for path in ("", "models", "review", "drift", f"runs/ingest_articles/{quote(run.id)}")
     ]
     pages += [airflow.read(f"/api/v2/connections/{planted_secrets.CONNECTION}"), *airflow.logs(run)]
     airflow.client.end(run, "the databases will not answer")
@@ -254,6 +254,6 @@ def test_no_secret_gets_anywhere(airflow, filled):
     assert any("ingest_articles" in name and name.endswith(".log") for name in written)
     assert b"by_connection" in written["the database airflow"]
     shown = written | {f"page {number}": page.encode() for number, page in enumerate(pages)}
-    leaks = [(purpose, name) for name, said in shown.items() for purpose, secret in airflow.secrets.items()
-             if secret.encode() in said]  # fmt: skip
+    leaks = [(purpose, name) for name, content in shown.items() for purpose, secret in airflow.secrets.items()
+             if secret.encode() in content]  # fmt: skip
     assert leaks == []

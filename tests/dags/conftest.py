@@ -95,20 +95,20 @@ def page_app(airflow):
     """
     client, _ = airflow
     mounted = next(route.app for route in client.app.routes if getattr(route, "path", None) == "/classifier")
-    return mounted.__globals__["page"]()
+    return mounted.__globals__["application"]()
 
 
 @pytest.fixture
 def ask(airflow, page_app, monkeypatch, request):
-    """Ask the page as somebody; it finds the test's database, and has read nothing yet."""
+    """Send requests as a user of a role; the pages use the test's database, and their cache is empty."""
     from classifier_ui import reading_cache, workspaces
 
     client, tokens = airflow
 
     def forget():
         workspaces.close()
-        # tests wait for a busy machine, not for the few seconds that people do
-        page_app.state.board = reading_cache.Cache(patience_s=HANG_S)
+        # a test waits longer than the few seconds of a request, since the machine may be busy
+        page_app.state.cache = reading_cache.Cache(timeout_s=HANG_S)
 
     def ask_page(path="/", role="viewer", *, method="GET", headers=OURS, **more):
         cookies = {"Cookie": f"_token={tokens[role]}"} if role != "nobody" else {}

@@ -1,4 +1,4 @@
-"""What an approval shows, and what is kept of an answer."""
+"""What an approval shows, and what is stored of a response."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 @pytest.fixture
 def approvals(dagbag):
-    """The plugin's module, which is found once Airflow has set its paths."""
+    """Return the plugin's module, which can be imported after Airflow has set its paths."""
     from classifier_airflow import promotion_tasks
 
     return promotion_tasks
 
 
-def judged(champion="m1"):
-    findings = (RuleResult("macro-F1", "pass", "macro-F1 0.9412 against the champion's 0.9300: +1.12 points"),)
-    return GateResult("m2", champion, GateVerdict("promote", findings, Margins()), (2, 1), 2189)
+def gate_result(champion="m1"):
+    results = (RuleResult("macro-F1", "pass", "macro-F1 0.9412, champion 0.9300: +1.12 points"),)
+    return GateResult("m2", champion, GateVerdict("promote", results, Margins()), (2, 1), 2189)
 
 
 def churn(champion="m1", before="sport"):
@@ -32,38 +32,38 @@ def churn(champion="m1", before="sport"):
 
 
 def test_the_question_shows_the_verdict_the_differences_the_churn_and_the_time(approvals):
-    shown = approvals.question(judged(), churn())
+    shown = approvals.write_question(gate_result(), churn())
     for part in (
-        "**m2** beside the champion m1, on 2,189 test articles: **promote**.",
-        "- pass: macro-F1 0.9412 against the champion's 0.9300: +1.12 points",
+        "**m2** compared with the champion m1, on 2,189 test articles: **promote**.",
+        "- pass: macro-F1 0.9412, champion 0.9300: +1.12 points",
         "Of 500 sampled labels 12 would change: 2.4% (1.4% to 4.1%).",
         "- sport → tech: 7",
-        "Labelling 120,000 articles anew takes about 40 minutes.",
+        "Labelling 120,000 articles again takes about 40 minutes.",
     ):
         assert part in shown
 
 
-def test_a_categorys_name_is_no_markup(approvals):
-    shown = approvals.question(judged(), churn(before="[x](http://x) <b>*"))
+def test_a_categorys_name_is_not_markup(approvals):
+    shown = approvals.write_question(gate_result(), churn(before="[x](http://x) <b>*"))
     assert r"\[x\](http://x) \<b\>\*" in shown
 
 
 def test_a_first_model_has_no_labels_to_change(approvals):
-    assert "no champion whose labels would change" in approvals.question(judged(None), churn(None))
+    assert "no champion whose labels would change" in approvals.write_question(gate_result(None), churn(None))
 
 
 @pytest.mark.parametrize(
-    ("answer", "by", "reason"),
+    ("response", "user", "reason"),
     [
-        ({"responded_by_user": {"id": "7", "name": "ann"}}, "ann, retrain_classifier", "turned down by ann"),
-        ({"responded_by_user": None}, "nobody, retrain_classifier", "nobody answered in time"),
-        (None, "nobody, retrain_classifier", "nobody answered in time"),
+        ({"responded_by_user": {"id": "7", "name": "ann"}}, "ann, retrain_classifier", "declined by ann"),
+        ({"responded_by_user": None}, "no user, retrain_classifier", "no user responded in time"),
+        (None, "no user, retrain_classifier", "no user responded in time"),
     ],
 )
-def test_whoever_turns_a_model_down_is_kept(approvals, monkeypatch, answer, by, reason):
+def test_the_user_who_declines_a_model_is_stored(approvals, monkeypatch, response, user, reason):
     from classifier.pipeline.promotion import decisions
 
-    kept = []
-    monkeypatch.setattr(decisions, "decline", lambda *arguments, **options: kept.append((arguments, options)))
-    approvals.decline("place", "m2", answer)
-    assert kept == [(("place", "m2"), {"reason": reason, "decided_by": by})]
+    stored = []
+    monkeypatch.setattr(decisions, "decline", lambda *arguments, **options: stored.append((arguments, options)))
+    approvals.decline("workspace", "m2", response)
+    assert stored == [(("workspace", "m2"), {"reason": reason, "decided_by": user})]

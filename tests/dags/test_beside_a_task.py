@@ -1,4 +1,4 @@
-"""What is done beside a task's work harms it in no case, and tells no more than it may."""
+"""Metrics, alerts and lineage never fail a task, and never reveal secrets."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ COUNTS = dict.fromkeys(("files", "read", "new", "changed", "unchanged", "rejecte
 
 
 @pytest.fixture
-def metrics(monkeypatch):
-    """Switch metrics on, as the process of a task does that finds these options."""
+def enable_metrics(monkeypatch):
+    """Enable metrics, as the process of a task does with these options."""
     from airflow.sdk.observability import stats
     from airflow.sdk.observability.metrics import stats_utils
 
@@ -39,99 +39,97 @@ def metrics(monkeypatch):
 def failure(error):
     instance = SimpleNamespace(dag_id="ingest_articles", task_id="verdict", log_url="http://airflow/dags/x")
     dag = SimpleNamespace(
-        doc_md="# Ingest\n\n**When it fails** mend the source,\nthen clear it.\n\n**Affects** nobody."
+        doc_md="# Ingest\n\n**When it fails** fix the source,\nthen clear it.\n\n**Affects** no user."
     )
     return {"task_instance": instance, "exception": error, "dag": dag}
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """What people were told, at a web hook that the connection names."""
+def alerts_sent(monkeypatch):
+    """The alerts that arrive at the web hook of the connection."""
     with loopback.serving(loopback.page(b"ok")) as site:
         config = {"path": site.url.replace("http:", "json:")}
         parts = {"conn_type": "apprise", "extra": {"config": config}}
         monkeypatch.setenv("AIRFLOW_CONN_CLASSIFIER_ALERTS", json.dumps(parts))
-        yield lambda: [json.loads(one) for one in site.posted]
+        yield lambda: [json.loads(body) for body in site.posted]
 
 
-def test_a_tag_keeps_only_what_metrics_systems_take(metrics):
-    from classifier_airflow import metrics as signals
+def test_a_tag_keeps_only_characters_that_metrics_systems_accept(enable_metrics):
+    from classifier_airflow import metrics
 
     with loopback.statsd() as heard:
-        metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=heard.port, statsd_influxdb_enabled=True)
-        signals.ingested({"name": "the wire, in=English"}, COUNTS)
+        enable_metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=heard.port, statsd_influxdb_enabled=True)
+        metrics.send_ingest({"name": "the wire, in=English"}, COUNTS)
         heard.wait_for("airflow.classifier.ingest.duplicates,source=the_wire__in_English")
     assert heard.values["airflow.classifier.ingest.new,source=the_wire__in_English"] == [3]
 
 
-def test_opentelemetry_is_sent_the_same(metrics):
+def test_opentelemetry_gets_the_same_metrics(enable_metrics):
     from airflow.sdk._shared.observability.metrics.otel_logger import flush_otel_metrics
-    from classifier_airflow import metrics as signals
+    from classifier_airflow import metrics
     from opentelemetry.metrics import get_meter_provider
 
     with loopback.serving(loopback.page(b"")) as site:
-        metrics(otel_on=True, otel_host="127.0.0.1", otel_port=urlsplit(site.url).port)
-        signals.judged("hold")
+        enable_metrics(otel_on=True, otel_host="127.0.0.1", otel_port=urlsplit(site.url).port)
+        metrics.send_verdict("hold")
         flush_otel_metrics()  # as Airflow does at the end of a task's process
         get_meter_provider().shutdown()
         atexit.unregister(flush_otel_metrics)
     assert any(b"airflow.classifier.gate.hold" in body for body in site.posted)
 
 
-def test_nothing_is_read_for_metrics_that_are_off(metrics, caplog, monkeypatch):
-    from classifier_airflow import metrics as signals
-    from classifier_airflow import workspace
+def test_nothing_is_read_for_metrics_that_are_off(enable_metrics, caplog, monkeypatch):
+    from classifier_airflow import metrics, workspace
 
-    metrics(statsd_on=False)
+    enable_metrics(statsd_on=False)
     monkeypatch.setattr(workspace, "workspace", lambda: pytest.fail("the database was opened"))
-    signals.standing()
+    metrics.send_status()
     assert not caplog.records
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "127.0.0.1"])
-def test_no_task_fails_where_nobody_hears_its_metrics(metrics, host):
-    from classifier_airflow import metrics as signals
+def test_no_task_fails_if_its_metrics_server_is_unreachable(enable_metrics, host):
+    from classifier_airflow import metrics
 
-    metrics(statsd_on=True, statsd_host=host, statsd_port=9)
-    signals.judged("need more annotations")
+    enable_metrics(statsd_on=True, statsd_host=host, statsd_port=9)
+    metrics.send_verdict("need more annotations")
 
 
-def test_a_database_that_fails_a_signal_is_one_line(metrics, caplog, monkeypatch):
-    from classifier_airflow import metrics as signals
-    from classifier_airflow import workspace
+def test_a_metric_that_fails_is_one_line_of_the_log(enable_metrics, caplog, monkeypatch):
+    from classifier_airflow import metrics, workspace
 
     def fail():
         raise DataError("INSERT INTO articles", {"text": "a private text"}, ValueError("too long"))
 
-    metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=9)
+    enable_metrics(statsd_on=True, statsd_host="127.0.0.1", statsd_port=9)
     monkeypatch.setattr(workspace, "workspace", fail)
-    signals.standing()
-    assert [one.getMessage() for one in caplog.records] == [
-        "a signal was not sent: DataError: (builtins.ValueError) too long"
+    metrics.send_status()
+    assert [record.getMessage() for record in caplog.records] == [
+        "cannot send a metric: DataError: (builtins.ValueError) too long"
     ]
 
 
-def test_an_alert_says_what_failed_what_to_do_and_where_to_look(told):
+def test_an_alert_says_what_failed_what_to_do_and_where_to_look(alerts_sent):
     from classifier_airflow import alerts
 
-    alerts.failed(failure(SourceError("https://ada:pw@wire/feed?key=pw: no answer")))
-    (alert,) = told()
+    alerts.alert_failure(failure(SourceError("https://ada:pw@wire/feed?key=pw: no answer")))
+    (alert,) = alerts_sent()
     assert (alert["title"], alert["type"]) == ("ingest_articles: verdict failed", "failure")
     assert alert["message"] == (
-        "https://***wire/feed?*** no answer\n\nWhen it fails, mend the source, then clear it.\n\nhttp://airflow/dags/x"
+        "https://***wire/feed?*** no answer\n\nWhen it fails, fix the source, then clear it.\n\nhttp://airflow/dags/x"
     )
 
 
-def test_an_error_that_is_not_ours_is_not_quoted(told):
+def test_an_error_that_is_not_ours_is_not_quoted(alerts_sent):
     from classifier_airflow import alerts
 
-    alerts.failed(failure(DataError("INSERT", {"text": "a private text"}, ValueError("a private text"))))
-    (alert,) = told()
+    alerts.alert_failure(failure(DataError("INSERT", {"text": "a private text"}, ValueError("a private text"))))
+    (alert,) = alerts_sent()
     assert alert["message"].startswith("DataError: see the task's log.")
     assert "private" not in str(alert)
 
 
-def test_without_a_connection_nobody_is_told(monkeypatch, caplog):
+def test_without_a_connection_no_alert_is_sent(monkeypatch, caplog):
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
     from classifier_airflow import alerts
@@ -140,49 +138,49 @@ def test_without_a_connection_nobody_is_told(monkeypatch, caplog):
         raise AirflowNotFoundException
 
     monkeypatch.setattr(BaseHook, "get_connection", none)
-    alerts.failed(failure(SourceError("gone")))
+    alerts.alert_failure(failure(SourceError("gone")))
     assert not caplog.records
 
 
-def test_without_the_provider_an_alert_is_one_line(told, monkeypatch, caplog):
+def test_without_the_provider_an_alert_is_one_line_of_the_log(alerts_sent, monkeypatch, caplog):
     from classifier_airflow import alerts
 
     monkeypatch.setitem(sys.modules, "airflow.providers.apprise.hooks.apprise", None)
-    alerts.failed(failure(SourceError("gone")))
-    (line,) = (one.getMessage() for one in caplog.records if one.name == "classifier_airflow.best_effort")
-    assert line.startswith("an alert was not sent: ModuleNotFoundError: import of airflow.providers.apprise")
-    assert told() == []
+    alerts.alert_failure(failure(SourceError("gone")))
+    (line,) = (record.getMessage() for record in caplog.records if record.name == "classifier_airflow.best_effort")
+    assert line.startswith("cannot send an alert: ModuleNotFoundError: import of airflow.providers.apprise")
+    assert alerts_sent() == []
 
 
-def test_only_a_model_that_was_held_is_worth_an_alert(told, monkeypatch):
+def test_only_a_held_model_gives_an_alert(alerts_sent, monkeypatch):
     from classifier_airflow import alerts
 
     monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {"ti": failure(None)["task_instance"]})
     for verdict in ("promote", "need more annotations", "hold"):
-        alerts.held({"verdict": verdict, "model": "m", "reasons": ["macro-F1 is worse"]})
-    (alert,) = told()
+        alerts.alert_held_model({"verdict": verdict, "model": "m", "reasons": ["macro-F1 is worse"]})
+    (alert,) = alerts_sent()
     assert alert["title"] == "ingest_articles: m was held"
     assert alert["message"].startswith("macro-F1 is worse")
 
 
-def test_lineage_is_not_looked_for_where_nobody_wants_it(monkeypatch):
+def test_no_lineage_is_collected_if_openlineage_is_off(monkeypatch):
     from classifier_airflow import lineage, workspace
 
     monkeypatch.setattr(workspace, "workspace", lambda: pytest.fail("the database was opened"))
     monkeypatch.setattr(builtins, "__import__", _forbidding("airflow.sdk.lineage", builtins.__import__))
-    lineage.ingested()
+    lineage.report_ingest()
 
 
 def _forbidding(name, original):
-    def importing(wanted, *arguments, **options):
-        assert wanted != name
-        return original(wanted, *arguments, **options)
+    def importing(module, *arguments, **options):
+        assert module != name
+        return original(module, *arguments, **options)
 
     return importing
 
 
-@pytest.mark.parametrize(("left", "said"), [(None, ""), (90.4, ", 90 s left")])
-def test_a_training_tells_the_task_log_where_it_stands(caplog, left, said):
+@pytest.mark.parametrize(("left", "text"), [(None, ""), (90.4, ", 90 s left")])
+def test_a_training_logs_its_progress(caplog, left, text):
     from classifier_airflow import workspace
 
     from classifier.training.fit import TrainingProgress
@@ -190,7 +188,7 @@ def test_a_training_tells_the_task_log_where_it_stands(caplog, left, said):
     caplog.set_level("INFO", "classifier_airflow.workspace")
     on_progress = workspace.log_training(every_s=15)
     for step, seconds in ((1, 16.0), (2, 17.0), (3, 31.5)):
-        on_progress(TrainingProgress(step, 100, 1, 0.51234, None, seconds, left))
-    assert [one.getMessage() for one in caplog.records] == [
-        f"step {step} of 100, epoch 1, loss 0.5123{said}" for step in (1, 3)
+        on_progress(Progress(step, 100, 1, 0.51234, None, seconds, left))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"step {step} of 100, epoch 1, loss 0.5123{text}" for step in (1, 3)
     ]

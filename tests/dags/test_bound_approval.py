@@ -1,4 +1,4 @@
-"""With an approval required, `retrain_classifier` decides on what it judged, whatever changes meanwhile."""
+"""If an approval is required, `retrain_classifier` decides on the gate's result, whatever changes meanwhile."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.tiny_models import CATEGORIES, make_artefact
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow]
 
-SUPERIOR = {"policy": "superior", "baseline": 1, "calibration": 1, "enough_rows": 10_000, "alpha": 0.05}
+SUPERIOR = {"policy": "superior", "baseline": 1, "calibration": 1, "min_articles": 10_000, "alpha": 0.05}
 
 
 @pytest.fixture
 def models(workspace, tmp_path):
-    """m0 is right least often and m1 most often; m2 has m1's weights. m1 is champion after m0."""
+    """m0 is the least accurate and m1 the most accurate model; m2 has m1's weights. m1 is champion after m0."""
     rows = [{**row, "split": ("train", "test")[number % 2]} for number, row in enumerate(articles(240))]
     ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
     worst, best = _worst_and_best(workspace, tmp_path)
@@ -39,7 +39,7 @@ def models(workspace, tmp_path):
 
 
 def _worst_and_best(workspace, tmp_path):
-    """Return the orders of the categories in which random weights are right least and most often."""
+    """Return the orders of the categories in which random weights are least and most accurate."""
     files = make_artefact(tmp_path / "tried")
     with workspace.database.connect() as connection:
         test = annotated_articles.load_split(connection, "test")
@@ -51,29 +51,29 @@ def _worst_and_best(workspace, tmp_path):
 
 @pytest.fixture
 def retrain(dagbag, default_params, workspace, monkeypatch):
-    """Run the DAG for m2, changing something after `judge`; return the tasks' states and what `judge` said."""
+    """Run the DAG for m2 with a change after `judge`; return the tasks' states and the verdicts of `judge`."""
     from classifier_airflow import promotion_tasks
 
     url = workspace.database.url
     parts = {"conn_type": "postgres", "host": url.query["host"], "login": url.username, "schema": url.database}
     monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
     monkeypatch.setenv("CLASSIFIER_HOME", str(workspace.settings.home))
-    original = promotion_tasks.judge
+    original = promotion_tasks.apply_gate
 
     def run(meanwhile=lambda: None, **params):
         verdicts = []
 
-        def judge(*given):
-            found = original(*given)
-            verdicts.append(found["verdict"])
+        def judge(*arguments):
+            result = original(*arguments)
+            verdicts.append(result["verdict"])
             meanwhile()
-            return found
+            return result
 
-        monkeypatch.setattr(promotion_tasks, "judge", judge)
+        monkeypatch.setattr(promotion_tasks, "apply_gate", judge)
         name = "retrain_classifier"
-        given = {**default_params[name], "candidate": "m2", "require_approval": True, "gate": SUPERIOR, **params}
-        dag_run = dagbag.dags[name].test(run_conf=given, mark_success_pattern="approve.*")
-        return {one.task_id: str(one.state) for one in dag_run.get_task_instances()}, verdicts
+        conf = {**default_params[name], "candidate": "m2", "require_approval": True, "gate": SUPERIOR, **params}
+        dag_run = dagbag.dags[name].test(run_conf=conf, mark_success_pattern="approve.*")
+        return {task.task_id: str(task.state) for task in dag_run.get_task_instances()}, verdicts
 
     return run
 
@@ -83,35 +83,35 @@ def champion(workspace):
 
 
 @pytest.mark.usefixtures("models")
-def test_a_verdict_that_turns_to_promote_after_the_question_was_skipped_promotes_nobody(workspace, retrain, caplog):
+def test_a_verdict_that_changes_to_promote_after_a_skipped_question_promotes_no_model(workspace, retrain, caplog):
     states, verdicts = retrain(lambda: decisions.roll_back(workspace))
     assert verdicts == ["hold"]
     assert (states["ask"], states["approve"], states["promote"]) == ("success", "skipped", "failed")
     assert champion(workspace) == "m0"
     assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
-    assert "m2: what was asked, 'hold' beside m1, does not hold any more" in caplog.text
+    assert "m2: the question is outdated ('hold', compared with m1)" in caplog.text
 
 
 @pytest.mark.usefixtures("models", "dagbag")
-def test_a_question_shows_the_labels_that_change_beside_the_champion_of_its_verdict(workspace, monkeypatch):
+def test_a_question_shows_the_label_churn_against_the_champion_of_its_verdict(workspace, monkeypatch):
     from classifier_airflow import promotion_tasks
 
     original, calls = label_churn.measure_churn, []
 
-    def rolled_back_before(*given, **options):
-        calls.append(given)
+    def rolled_back_before(*arguments, **options):
+        calls.append(arguments)
         if len(calls) == 1:
             decisions.roll_back(workspace)
-        return original(*given, **options)
+        return original(*arguments, **options)
 
     evaluation.evaluate(workspace, "m2")
     monkeypatch.setattr(label_churn, "measure_churn", rolled_back_before)
-    asked = promotion_tasks.judge(workspace, "m2", {"gate": SUPERIOR, "churn_sample": 5})
-    assert (asked["champion"], asked["churn"]["champion"], asked["verdict"]) == ("m0", "m0", "promote")
+    result = promotion_tasks.apply_gate(workspace, "m2", {"gate": SUPERIOR, "churn_sample": 5})
+    assert (result["champion"], result["churn"]["champion"], result["verdict"]) == ("m0", "m0", "promote")
 
 
 @pytest.mark.usefixtures("models")
-def test_an_approval_is_of_the_champion_that_was_shown(workspace, retrain):
+def test_an_approval_does_not_hold_for_another_champion(workspace, retrain):
     decisions.roll_back(workspace)
     states, verdicts = retrain(lambda: decisions.roll_back(workspace, "m1"))
     assert verdicts == ["promote"]
@@ -119,10 +119,10 @@ def test_an_approval_is_of_the_champion_that_was_shown(workspace, retrain):
 
 
 @pytest.mark.usefixtures("models")
-def test_what_was_approved_and_still_holds_is_promoted(workspace, retrain):
+def test_an_approved_model_is_promoted_if_nothing_changed(workspace, retrain):
     decisions.roll_back(workspace)
     states, verdicts = retrain()
     assert verdicts == ["promote"]
     assert (states["approve"], states["promote"], champion(workspace)) == ("success", "success", "m2")
-    kept = query(workspace.database, "SELECT statistics->>'champion' FROM promotions ORDER BY id DESC LIMIT 1")
-    assert kept == [("m0",)]
+    stored = query(workspace.database, "SELECT statistics->>'champion' FROM promotions ORDER BY id DESC LIMIT 1")
+    assert stored == [("m0",)]

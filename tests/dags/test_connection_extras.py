@@ -1,4 +1,4 @@
-"""What the Airflow connection `articles` asks for beside the server's address reaches the driver."""
+"""The extras of the Airflow connection `articles` reach the driver."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ LIBPQ = {
 def url_of(extra, **fields):
     from classifier_airflow.workspace import url_of
 
-    given = {"conn_type": "postgres", "host": "db.example", "login": "ada", "schema": "articles", "port": 5432}
-    return url_of(Connection(conn_id="articles", extra=json.dumps(extra) if extra else extra, **{**given, **fields}))
+    defaults = {"conn_type": "postgres", "host": "db.example", "login": "ada", "schema": "articles", "port": 5432}
+    return url_of(Connection(conn_id="articles", extra=json.dumps(extra) if extra else extra, **{**defaults, **fields}))
 
 
 def arguments_of(engine):
-    """Return what the driver is called with."""
-    found = {}
+    """Return the arguments of the driver."""
+    received = {}
 
     def connect(*_, **arguments):
-        found.update(arguments)
+        received.update(arguments)
         raise engine.dialect.dbapi.OperationalError("not opened by this test")
 
     engine.dialect.connect = connect
     with pytest.raises(Exception, match="not opened by this test"):
         engine.connect()
-    return found
+    return received
 
 
 def as_strings(options):
@@ -57,17 +57,15 @@ def test_every_extra_that_libpq_knows_is_in_the_url():
     assert dict(make_url(url_of(LIBPQ)).query) == as_strings(LIBPQ)
 
 
-@pytest.mark.parametrize("max_connections", [None, 4])
-def test_every_extra_reaches_the_driver_of_the_articles_database(max_connections):
-    arguments = arguments_of(
-        connections.connect(url_of(LIBPQ), statement_timeout_s=60, max_connections=max_connections)
-    )
-    wanted = as_strings(LIBPQ)
-    assert arguments.pop("options") == f"{wanted.pop('options')} -c statement_timeout=60000 -c timezone=UTC"
-    if max_connections is not None:  # the page bounds its own wait
+@pytest.mark.parametrize("at_most", [None, 4])
+def test_every_extra_reaches_the_driver_of_the_articles_database(at_most):
+    arguments = arguments_of(connections.connect(url_of(LIBPQ), statement_timeout_s=60, at_most=at_most))
+    expected = as_strings(LIBPQ)
+    assert arguments.pop("options") == f"{expected.pop('options')} -c statement_timeout=60000 -c timezone=UTC"
+    if at_most is not None:  # the pages have a timeout of their own
         assert arguments["connect_timeout"] == 10
-        del wanted["connect_timeout"]
-    assert {name: arguments.get(name) for name in wanted} == wanted
+        del expected["connect_timeout"]
+    assert {name: arguments.get(name) for name in expected} == expected
 
 
 def test_every_extra_reaches_the_driver_of_another_database():
@@ -100,14 +98,14 @@ def test_extras_of_airflow_alone_are_left_out_and_misspelt_ones_are_named_in_the
 
 
 @pytest.mark.parametrize("extra", ["sslmode=require", '["sslmode"]', '{"sslmode": "require"'])
-def test_extras_that_cannot_be_read_are_refused_rather_than_dropped(extra):
+def test_invalid_extras_are_refused_and_not_dropped(extra):
     from classifier_airflow.workspace import url_of
 
     with pytest.raises(SettingsError, match="connection articles: its extra is not a JSON object"):
         url_of(Connection(conn_id="articles", conn_type="postgres", host="h", extra=extra))
 
 
-def test_tls_that_the_connection_asks_for_is_not_done_without(tmp_path, monkeypatch):
+def test_a_connection_that_requires_tls_is_refused_without_it(tmp_path, monkeypatch):
     """The embedded Postgres has no TLS, so `sslmode=require` must be refused."""
     from classifier_airflow import workspace
 

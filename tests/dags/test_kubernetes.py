@@ -1,4 +1,4 @@
-"""On Kubernetes the training's pod has a GPU and else is like the others: built by the provider's own classes."""
+"""On Kubernetes the training's pod has a GPU and otherwise equals the others; the provider's own classes build it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 VALUES = yaml.safe_load((ROOT / "docs" / "kubernetes" / "values.yaml").read_text(encoding="utf-8"))
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-ENVIRONMENT = {one["name"]: one["value"] for one in VALUES["env"]}
-EVERYWHERE = {one["envName"] for one in VALUES["secret"]} | set(ENVIRONMENT)
+ENVIRONMENT = {variable["name"]: variable["value"] for variable in VALUES["env"]}
+EVERYWHERE = {secret["envName"] for secret in VALUES["secret"]} | set(ENVIRONMENT)
 
 
 @pytest.fixture
 def pods(dagbag):
-    """The plugin's module, which is found once Airflow has set its paths."""
+    """Return the plugin's module, which can be imported after Airflow has set its paths."""
     from classifier_airflow import gpu_pod
 
     return gpu_pod
@@ -37,7 +37,7 @@ def _empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def template():
-    """What the chart makes of the values: the pod that every task starts from."""
+    """Return the pod template that the chart makes of the values."""
     from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
 
     container = {
@@ -96,13 +96,13 @@ def test_the_training_pod_runs_its_task_with_the_volumes_and_variables_of_all(po
     assert container.resources.limits == {"nvidia.com/gpu": "1"}
 
 
-def test_the_pod_survives_being_kept_in_airflows_database(pods, monkeypatch):
+def test_the_pod_survives_serialization_in_airflows_database(pods, monkeypatch):
     from airflow.serialization.serialized_objects import BaseSerialization
 
     monkeypatch.setenv("CLASSIFIER_GPU_POD", ENVIRONMENT["CLASSIFIER_GPU_POD"])
     config = pods.with_gpu()
-    kept = json.loads(json.dumps(BaseSerialization.serialize(config)))
-    assert BaseSerialization.deserialize(kept) == config
+    stored = json.loads(json.dumps(BaseSerialization.serialize(config)))
+    assert BaseSerialization.deserialize(stored) == config
 
 
 def test_without_the_setting_or_the_client_there_is_no_pod_and_the_dag_is_parsed(pods, monkeypatch, caplog):
@@ -114,16 +114,16 @@ def test_without_the_setting_or_the_client_there_is_no_pod_and_the_dag_is_parsed
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ('{"nodeselektor": {}}', "CLASSIFIER_GPU_POD: nodeselektor: Extra inputs are not permitted"),
         ('{"tolerations": [{"effect": "no"}]}', "CLASSIFIER_GPU_POD: tolerations: 0: effect: Input should be"),
         ("one", "CLASSIFIER_GPU_POD: Input should be a valid dictionary"),
     ],
 )
-def test_a_mistake_in_the_setting_is_named(pods, monkeypatch, value, said):
+def test_a_mistake_in_the_setting_is_named(pods, monkeypatch, value, message):
     monkeypatch.setenv("CLASSIFIER_GPU_POD", value)
-    with pytest.raises(SettingsError, match="^" + said):
+    with pytest.raises(SettingsError, match="^" + message):
         pods.with_gpu()
 
 
@@ -145,8 +145,8 @@ def test_the_task_that_trains_asks_for_the_pod_and_no_other_task_does(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_values_say_what_the_stack_on_one_machine_says():
-    """Settings that stand in both are equal; what is missing here is what the chart or Kubernetes sets."""
+def test_the_values_equal_those_of_the_stack_on_one_machine():
+    """Settings in both files are equal; the chart or Kubernetes sets those that are missing here."""
     shared = COMPOSE["x-airflow-environment"]
     for name, value in shared.items():
         if name.startswith(("CLASSIFIER_", "HF_", "TF_")) and name in ENVIRONMENT:
@@ -160,13 +160,13 @@ def test_the_values_say_what_the_stack_on_one_machine_says():
     assert ours <= EVERYWHERE
 
 
-def test_only_the_job_that_migrates_is_given_the_owners_password():
+def test_only_the_migration_job_gets_the_owners_password():
     job, init = VALUES["migrateDatabaseJob"], COMPOSE["services"]["init"]
     assert not job["applyCustomEnv"]
-    given = {one["name"] for one in job["env"]}
+    variables = {variable["name"] for variable in job["env"]}
     passwords = {name for name in init["environment"] if name.endswith("_PASSWORD")}
-    assert given >= passwords | {"CLASSIFIER_DATABASE_URL"}
-    assert "articles-owner" not in {one["secretName"] for one in VALUES["secret"]}
+    assert variables >= passwords | {"CLASSIFIER_DATABASE_URL"}
+    assert "articles-owner" not in {secret["secretName"] for secret in VALUES["secret"]}
 
 
 def test_the_values_name_the_images_of_this_version_and_no_secret():

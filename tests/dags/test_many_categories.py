@@ -1,4 +1,4 @@
-"""With a thousand categories every page stays small, and no page keeps Airflow's API server from its work."""
+"""With a thousand categories every page stays small, and no page blocks Airflow's API server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from classifier.evaluation.metrics import compute_metrics
 from classifier.evaluation.test_articles import Predictions
 from classifier.store import evaluations, model_rows, promotions
 from tests.dags.test_page import FORMS, routes
-from tests.support.factories import sample
+from tests.support.factories import make_articles
 from tests.support.synthetic import add_articles, annotate, query, run
 from tests.support.tiny_models import make_artefact
 from tests.support.waiting import HANG_S, wait_for
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 MANY = 1_000
 NAMES = tuple(f"category {number:04d} with a name of an ordinary length" for number in range(MANY))
 LARGEST = 1_000_000
-"""Bytes that a page may have."""
+"""Largest size of a page in bytes."""
 
 
 def metrics(categories=NAMES):
@@ -39,9 +39,9 @@ def metrics(categories=NAMES):
     places = {name: place for place, name in enumerate(categories)}
     probabilities = np.full((len(truth), len(categories)), 0.1 / (len(categories) - 1))
     probabilities[np.arange(len(truth)), [places[one] for one in predicted]] = 0.9
-    # intervals are no matter here, and of a thousand categories they take a minute
+    # the intervals do not matter here, and take a minute for a thousand categories
     built = results.build_results(
-        sample(truth[:60], sources=sources[:60]), Predictions(categories, probabilities[:60]), predicted[:60]
+        make_articles(truth[:60], sources=sources[:60]), Predictions(categories, probabilities[:60]), predicted[:60]
     )
     whole = compute_metrics(list(truth), list(predicted)).as_json()
     slices = [{**built["slices"][0], "name": one} for one in sources] if len(categories) == MANY else built["slices"]
@@ -90,9 +90,7 @@ def many(workspace, evaluated):
 
 class TestSize:
     @pytest.mark.usefixtures("many")
-    @pytest.mark.parametrize(
-        "path", ["/", "/models", "/models/m2", "/review", "/review/next", "/watching", "/problems"]
-    )
+    @pytest.mark.parametrize("path", ["/", "/models", "/models/m2", "/review", "/review/next", "/drift", "/problems"])
     def test_every_page_is_small(self, ask, path):
         page = ask(path, "user")
         assert page.status_code == 200
@@ -101,12 +99,12 @@ class TestSize:
         assert len(re.findall(r"<t[dh]\b", page.text)) < 2_500
 
     @pytest.mark.usefixtures("many")
-    def test_a_models_page_shows_the_most_confused_pairs_and_says_what_it_leaves_out(self, ask):
+    def test_a_models_page_shows_the_most_confused_pairs_and_counts_the_others(self, ask):
         page = ask("/models/m2").text
-        assert "Of 1,000 categories, the pairs that are confused most" in page
+        assert "The pairs that are confused most, of 1,000 categories" in page
         assert "And 970 more; the most frequent first." in page
         assert "And 950 more; the lowest F1 first." in page
-        assert "And 2,960 more; those with the most articles are shown." in page
+        assert "And 2,960 more; the slices with the most articles are shown." in page
 
     @pytest.mark.usefixtures("many")
     def test_one_of_a_thousand_categories_is_chosen_by_typing_without_a_script(self, ask, workspace):
@@ -143,7 +141,9 @@ class TestEventLoop:
         return found
 
     @pytest.mark.usefixtures("workspace")
-    def test_no_route_renders_or_asks_for_permissions_in_it(self, page_app, ask, airflow, threads, monkeypatch):
+    def test_no_route_renders_or_checks_permissions_in_the_event_loop(
+        self, page_app, ask, airflow, threads, monkeypatch
+    ):
         from unittest.mock import Mock
 
         from classifier_ui import actions
@@ -157,7 +157,7 @@ class TestEventLoop:
         assert loop not in threads
 
     @pytest.mark.usefixtures("workspace")
-    def test_pages_that_take_for_ever_leave_airflow_and_its_threads_alone(self, ask, airflow, monkeypatch):
+    def test_pages_that_never_end_do_not_block_airflow_or_its_threads(self, ask, airflow, monkeypatch):
         from classifier_ui import templating
 
         client, _ = airflow
@@ -184,21 +184,21 @@ class TestEventLoop:
         assert max(most) == templating.RENDERERS
 
     @pytest.mark.usefixtures("airflow")
-    def test_of_a_rendering_that_fails_the_error_is_told_and_the_next_is_rendered(self):
+    def test_a_failed_rendering_raises_its_error_and_the_next_one_works(self):
         from classifier_ui import templating
         from jinja2 import TemplateNotFound
 
         async def story():
             for _ in range(templating.RENDERERS + 1):
                 with pytest.raises(TemplateNotFound):
-                    await templating.in_thread("no such template")
-            return await templating.in_thread("sorry.html", root="", said="hello")
+                    await templating.render_in_thread("no such template")
+            return await templating.render_in_thread("error.html", root="", message="hello")
 
         assert "hello" in asyncio.run(story())
 
 
 @pytest.mark.usefixtures("airflow")
-def test_of_few_categories_the_whole_matrix_is_shown_and_nothing_is_left_out():
+def test_with_few_categories_the_whole_matrix_is_shown():
     from classifier.evaluation.page import html
 
     few = metrics(NAMES[:8])

@@ -1,4 +1,4 @@
-"""The classifier's page in a real Airflow: who may do what, what it shows, and that it harms nobody."""
+"""The classifier's pages in a real Airflow: permissions, contents, and isolation from Airflow itself."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def routes(app):
 
 
 def answers(app, ask):
-    """What everybody gets on every route."""
+    """Yield the response of every route for every role."""
     for method, route, path in routes(app):
         found = {role: ask(path, role, method=method, data=FORMS if method == "POST" else None) for role in ROLES}
         yield method, route, found
@@ -71,7 +71,7 @@ def permissions():
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from classifier_ui import permissions
 
-    dags = (permissions.RETRAIN, permissions.LABEL, permissions.INGEST, permissions.REVIEW, permissions.WATCH)
+    dags = (permissions.RETRAIN, permissions.LABEL, permissions.INGEST, permissions.REVIEW, permissions.DRIFT)
     yield from (("GET", None, dag) for dag in dags)
     yield from (("GET", entity, PLACES["dag"]) for entity in permissions.OF_A_RUN if entity)
     yield ("PUT", None, permissions.RETRAIN)
@@ -112,7 +112,7 @@ def word(answer):
 
 class TestPermissions:
     @pytest.mark.usefixtures("workspace")
-    def test_every_route_asks_who_it_is_and_the_documented_table_is_true(self, page_app, ask, refuse, monkeypatch):
+    def test_every_route_checks_the_user_and_the_documented_table_is_true(self, page_app, ask, refuse, monkeypatch):
         from classifier_ui import actions
 
         monkeypatch.setattr(actions, "trigger_dag", Mock())
@@ -154,7 +154,7 @@ class TestPermissions:
         assert {ask(f"/runs/{one}/manual__1", "admin").status_code for one in others} == {403}
 
     @pytest.mark.usefixtures("two")
-    def test_a_section_is_neither_read_for_nor_shown_to_users_who_may_not_see_its_dag(self, page_app, ask, refuse):
+    def test_a_section_is_neither_read_nor_shown_for_users_who_may_not_read_its_dag(self, page_app, ask, refuse):
         from classifier_ui.sections import PAGES
 
         for page in PAGES:
@@ -163,14 +163,14 @@ class TestPermissions:
                     continue
                 refuse(("GET", None, section.dag))
                 text = ask(f"/{page.path}", "admin").text
-                assert f"may not see {section.dag}" in text
-                assert section.name not in page_app.state.board._kept
+                assert f"may not read {section.dag}" in text
+                assert section.name not in page_app.state.cache._entries
                 refuse()
-                assert f"may not see {section.dag}" not in ask(f"/{page.path}", "admin").text
-                assert section.name in page_app.state.board._kept
-                page_app.state.board._kept.clear()
+                assert f"may not read {section.dag}" not in ask(f"/{page.path}", "admin").text
+                assert section.name in page_app.state.cache._entries
+                page_app.state.cache._entries.clear()
 
-    def test_nothing_is_mounted_beside_the_routes_and_what_changes_is_posted(self, page_app):
+    def test_the_application_has_only_routes_and_changes_need_a_post(self, page_app):
         from fastapi.routing import APIRoute
 
         assert all(isinstance(route, APIRoute) for route in page_app.routes)
@@ -188,7 +188,7 @@ class TestPermissions:
             {"Origin": "null"},
         ],
     )
-    def test_another_sites_page_changes_nothing_in_ones_name(self, page_app, ask, headers):
+    def test_a_page_of_another_site_cannot_change_anything(self, page_app, ask, headers):
         for method, _, path in routes(page_app):
             if method == "POST":
                 assert ask(path, "admin", method=method, headers=headers, data=FORMS).status_code == 403
@@ -199,9 +199,9 @@ class TestPermissions:
         assert answer.status_code == 303
 
     @pytest.mark.usefixtures("two")
-    def test_buttons_that_would_be_refused_are_not_shown(self, ask):
+    def test_buttons_of_refused_actions_are_not_shown(self, ask):
         assert "<form" not in ask("/models", "viewer").text
-        assert "Your role may look" in ask("/models", "viewer").text
+        assert "Your role may see the models" in ask("/models", "viewer").text
         assert ask("/models", "user").text.count("<form") == 2
 
 
@@ -224,14 +224,15 @@ class TestWhatIsShown:
                 assert "unsafe" not in policy
                 assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|https?://", answer.text), route
                 assert set(re.findall(r'(?:src|<link rel="stylesheet" href)="([^"?]+)', answer.text)) <= {
-                    f"/classifier/static/{name}" for name in ("page.css", "report.css", "page.js", "theme.js")
+                    f"/classifier/static/{name}"
+                    for name in ("page.css", "charts.css", "evaluation.css", "page.js", "theme.js")
                 }
 
     @pytest.mark.usefixtures("two")
     def test_the_overview_shows_champion_backlog_and_labels(self, ask):
         page = ask("/").text
         assert re.search(r'class="name"><a href="/classifier/models/m2">m2</a>', page)
-        assert "nothing waits" in page
+        assert "no article is waiting" in page
         assert "40 labelled, 0 not" in page
         assert 'data-live="/classifier/sections/backlog"' in page
 
@@ -242,17 +243,17 @@ class TestWhatIsShown:
             ("/", "There is no champion yet"),
             ("/", "There are no articles yet"),
             ("/models", "Start the DAG <code>retrain_classifier</code>"),
-            ("/problems", "every row of every source was taken in"),
+            ("/problems", "every row of every source was ingested"),
             ("/models/m9", "no such model"),
-            ("/runs/label_articles/none", "Nothing to see here"),
-            ("/runs/another_dag/none", "Nothing to see here"),
+            ("/runs/label_articles/none", "This tab shows only the runs of"),
+            ("/runs/another_dag/none", "This tab shows only the runs of"),
         ],
     )
-    def test_where_nothing_is_there_yet_it_says_what_to_do(self, ask, path, says):
+    def test_an_empty_page_says_what_to_do(self, ask, path, says):
         assert says in ask(path).text
 
     @pytest.mark.usefixtures("workspace")
-    def test_a_page_that_is_not_there_says_so(self, ask):
+    def test_an_unknown_page_is_not_found(self, ask):
         assert ask("/sections/models").status_code == 404
         assert ask("/static/../app.py").status_code == 404
         assert ask("/nothing").status_code == 404
@@ -271,11 +272,11 @@ class TestWhatIsDone:
         assert decided.decided_by == "ada the user, Airflow's UI"
         assert "m1</a>" in ask("/", "user").text, "nothing older is shown"
         after = ask("/models?done=rolled-back", "user").text
-        assert "The champion is changed" in after
+        assert "The champion has changed" in after
         assert "&lt;b&gt;trade&lt;/b&gt;" in after
 
     @pytest.mark.usefixtures("two")
-    def test_what_cannot_be_done_is_said_in_one_line_and_changes_nothing(self, ask, workspace):
+    def test_a_failed_action_shows_one_line_and_changes_nothing(self, ask, workspace):
         before = history.read_history(workspace)
         answer = ask("/rollback", "user", method="POST", data={"to": "m2", "reason": "again"})
         assert answer.status_code == 409
@@ -299,12 +300,12 @@ class TestWhatIsDone:
         assert reading["conf"] == {"rejected": True}
         assert promoting["triggering_user_name"] == "ada the user"
 
-    def test_what_the_page_asks_a_run_for_are_parameters_of_its_dag(self, dagbag):
+    def test_the_conf_of_a_triggered_run_has_parameters_of_its_dag(self, dagbag):
         assert {"candidate", "reason", "min_new_annotations"} <= set(dagbag.dags["retrain_classifier"].params)
         assert "rejected" in dagbag.dags["ingest_articles"].params
 
     @pytest.mark.usefixtures("two")
-    def test_dead_letters_are_tried_again(self, ask, workspace):
+    def test_dead_letters_are_retried(self, ask, workspace):
         run(
             workspace.database,
             "INSERT INTO dead_letters (article_id, model_id, revision, reason) "
@@ -319,20 +320,20 @@ class TestWhatIsDone:
 class TestABadDatabase:
     @pytest.fixture
     def silent(self):
-        """A server that takes connections and never says a word."""
+        """A server that accepts connections and never answers."""
         with socket.socket() as server:
             server.bind(("127.0.0.1", 0))
             server.listen(64)
             yield server.getsockname()[1]
 
     @pytest.mark.usefixtures("two")
-    def test_one_that_hangs_does_not_hang_the_api_server(self, ask, airflow, workspace):
+    def test_a_database_that_hangs_does_not_hang_the_api_server(self, ask, airflow, workspace):
         client, _ = airflow
         threads = threading.active_count()
         with ThreadPoolExecutor(30) as many:
             with workspace.database.begin() as connection:
                 connection.exec_driver_sql("LOCK TABLE models IN ACCESS EXCLUSIVE MODE")
-                pages = [many.submit(ask, path) for path in ("/", "/models", "/watching") * 10]
+                pages = [many.submit(ask, path) for path in ("/", "/models", "/drift") * 10]
                 wait_for(lambda: value(workspace.database, "SELECT count(*) FROM pg_locks WHERE NOT granted") >= 3)
                 assert client.get("/api/v2/version").status_code == 200
                 assert not any(one.done() for one in pages), "Airflow answered while the pages waited"
@@ -340,10 +341,10 @@ class TestABadDatabase:
             found = [one.result(HANG_S) for one in pages]
         assert all("m2</a>" in one.text for one in found)
 
-    def test_one_that_says_nothing_is_waited_for_a_while_and_no_longer(self, ask, page_app, silent, monkeypatch):
+    def test_a_request_waits_for_a_silent_database_for_a_limited_time(self, ask, page_app, silent, monkeypatch):
         from classifier_ui.reading_cache import Cache
 
-        page_app.state.board = Cache(patience_s=0.5)
+        page_app.state.cache = Cache(timeout_s=0.5)
         monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "5")
         parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": silent, "login": "x", "schema": "x"}
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
@@ -351,7 +352,7 @@ class TestABadDatabase:
             found = list(many.map(ask, ("/", "/models", "/problems") * 10))
         assert all("the database does not answer" in one.text for one in found)
 
-    def test_one_that_is_down_is_named_without_its_password(self, ask, monkeypatch):
+    def test_a_database_that_is_down_is_named_without_its_password(self, ask, monkeypatch):
         from classifier_ui import workspaces
 
         parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": "x", "schema": "x"}
@@ -384,17 +385,17 @@ class TestABadDatabase:
         assert "run: classifier db upgrade" in ask("/").text
 
 
-async def read_again(board):
+async def wait_for_reader(cache):
     """Wait for the thread that reads the entry "k"."""
     import asyncio
 
-    while not board._kept["k"].task.done():
+    while not cache._entries["k"].task.done():
         await asyncio.sleep(0.01)
 
 
 @pytest.mark.usefixtures("airflow")
-class TestBoard:
-    def test_what_is_stale_is_shown_while_it_is_read_anew_by_one(self):
+class TestCache:
+    def test_a_stale_value_is_shown_while_one_thread_reads_it_again(self):
         import asyncio
 
         from classifier_ui.reading_cache import Cache
@@ -408,17 +409,17 @@ class TestBoard:
             return len(reads)
 
         async def story():
-            board = Cache(patience_s=HANG_S)
-            first = await board.get("k", read, fresh_s=0)
-            during = [await board.get("k", read, fresh_s=0) for _ in range(5)]
+            cache = Cache(timeout_s=HANG_S)
+            first = await cache.get("k", read, fresh_s=0)
+            during = [await cache.get("k", read, fresh_s=0) for _ in range(5)]
             free.set()
-            await read_again(board)
-            return first, during, await board.get("k", read, fresh_s=60)
+            await wait_for_reader(cache)
+            return first, during, await cache.get("k", read, fresh_s=60)
 
         first, during, after = asyncio.run(story())
         assert (first.value, {one.value for one in during}, after.value, len(reads)) == (1, {1}, 2, 2)
 
-    def test_an_error_leaves_the_last_value_and_says_so(self):
+    def test_an_error_leaves_the_last_value_with_the_error(self):
         import asyncio
 
         from classifier_ui.reading_cache import Cache
@@ -428,16 +429,16 @@ class TestBoard:
         answers = [lambda: 7, lambda: (_ for _ in ()).throw(NoChampionError("gone"))]
 
         async def story():
-            board = Cache(patience_s=HANG_S)
-            await board.get("k", answers[0], fresh_s=0)
-            await board.get("k", answers[1], fresh_s=0)
-            await read_again(board)
-            return await board.get("k", answers[0], fresh_s=60)
+            cache = Cache(timeout_s=HANG_S)
+            await cache.get("k", answers[0], fresh_s=0)
+            await cache.get("k", answers[1], fresh_s=0)
+            await wait_for_reader(cache)
+            return await cache.get("k", answers[0], fresh_s=60)
 
         found = asyncio.run(story())
         assert (found.value, found.error) == (7, "gone")
 
-    def test_who_comes_while_a_slow_reading_is_under_way_does_not_wait_again(self, monkeypatch):
+    def test_a_request_during_a_slow_reading_does_not_wait_again(self, monkeypatch):
         import asyncio
 
         from classifier_ui.reading_cache import SLOW, Cache
@@ -451,8 +452,8 @@ class TestBoard:
         monkeypatch.setattr(asyncio, "wait", waits)
 
         async def story():
-            board = Cache(patience_s=0.1)
-            found = [await board.get("k", lambda: free.wait(HANG_S), fresh_s=60) for _ in range(2)]
+            cache = Cache(timeout_s=0.1)
+            found = [await cache.get("k", lambda: free.wait(HANG_S), fresh_s=60) for _ in range(2)]
             free.set()
             return found
 
@@ -460,20 +461,20 @@ class TestBoard:
         assert waited[0] > 0
         assert waited[1] == 0
 
-    def test_what_was_read_is_kept_of_so_many_pages_and_no_more(self):
+    def test_the_cache_has_a_largest_number_of_entries(self):
         import asyncio
 
         from classifier_ui.reading_cache import MAX_ENTRIES, Cache
 
         async def story():
-            board = Cache(patience_s=HANG_S)
+            cache = Cache(timeout_s=HANG_S)
             for number in range(2 * MAX_ENTRIES):
-                await board.get(("model", number), lambda: "megabytes", fresh_s=60)
-            return len(board._kept)
+                await cache.get(("model", number), lambda: "megabytes", fresh_s=60)
+            return len(cache._entries)
 
         assert asyncio.run(story()) == MAX_ENTRIES <= 32
 
-    def test_what_must_not_be_old_is_read_each_time_kept_nowhere_and_not_waited_for_long(self):
+    def test_a_current_value_is_read_each_time_not_cached_and_has_a_timeout(self):
         import asyncio
 
         from classifier_ui.reading_cache import SLOW, Cache
@@ -481,27 +482,27 @@ class TestBoard:
         counted, free = iter(range(9)), threading.Event()
 
         async def story():
-            board = Cache(patience_s=HANG_S)
-            values = [(await board.now(lambda: next(counted))).value for _ in range(3)]
-            kept = len(board._kept)
-            slow = await Cache(patience_s=0.1).now(lambda: free.wait(HANG_S))
+            cache = Cache(timeout_s=HANG_S)
+            values = [(await cache.read_now(lambda: next(counted))).value for _ in range(3)]
+            kept = len(cache._entries)
+            slow = await Cache(timeout_s=0.1).read_now(lambda: free.wait(HANG_S))
             free.set()
             return values, kept, slow.error
 
         assert asyncio.run(story()) == ([0, 1, 2], 0, SLOW)
 
-    def test_an_action_forgets_only_what_it_changes_where_it_says_so(self):
+    def test_an_action_drops_only_the_keys_that_it_changes_if_it_names_them(self):
         import asyncio
 
         from classifier_ui.reading_cache import Cache
 
         async def story():
-            board, found = Cache(patience_s=HANG_S), []
+            cache, found = Cache(timeout_s=HANG_S), []
             for forget in (("review",), None):
                 for key in ("review", "labels"):
-                    await board.get(key, lambda: 1, fresh_s=60)
-                await board.act(lambda: None, forget=forget)
-                found.append(list(board._kept))
+                    await cache.get(key, lambda: 1, fresh_s=60)
+                await cache.act(lambda: None, forget=forget)
+                found.append(list(cache._entries))
             return found
 
         assert asyncio.run(story()) == [["labels"], []]
@@ -514,7 +515,7 @@ def test_the_plugin_is_light_for_the_processes_that_serve_no_page():
     assert not any(re.search(r"classifier_ui|fastapi|sqlalchemy|from classifier", line) for line in top)
 
 
-def test_airflow_takes_only_the_plugin_file_for_a_plugin(airflow):
+def test_airflow_loads_only_the_plugin_file_as_a_plugin(airflow):
     from airflow import plugins_manager
 
     plugins, errors = plugins_manager._get_plugins()

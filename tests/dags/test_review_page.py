@@ -1,4 +1,4 @@
-"""The review and the watching on the classifier's page, as people use them without a script."""
+"""The review and the drift checks on the classifier's pages, as users use them without JavaScript."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from html import unescape
 
 import pytest
 
-from classifier.evaluation.drift_checks import Check
+from classifier.evaluation.drift_checks import DriftCheck
 from classifier.pipeline.monitoring.drift_history import DriftRun
 from classifier.pipeline.review import conflicts, review_queue
 from classifier.store import model_rows
@@ -25,7 +25,7 @@ EVIL = '"><script>alert(1)</script>&'
 
 @pytest.fixture
 def asked(workspace):
-    """Ten labelled articles with an evil text, of which all wait for review, the first two also for the audit."""
+    """Ten labelled articles with a hostile text: all wait for review, the first two also for the audit."""
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{n}{EVIL}", f"text {n} {EVIL} here", "train") for n in range(10)])
         label(connection, ids)
@@ -41,14 +41,14 @@ def asked(workspace):
 
 
 def form(page, button):
-    """What a browser would send when the button of that category is pressed."""
+    """Return what a browser would send if the button of that category is pressed."""
     address = re.search(r'<form method="post" action="/classifier([^"]+)"', page)[1]
     fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
     assert f'<button name="category" value="{button}"' in page
     return address, {**fields, "category": button, "comment": ""}
 
 
-def said(workspace):
+def annotations(workspace):
     return query(
         workspace.database, "SELECT article_id, category, annotator, is_resolution FROM annotations ORDER BY id"
     )
@@ -56,7 +56,7 @@ def said(workspace):
 
 class TestReview:
     @pytest.mark.usefixtures("asked")
-    def test_says_what_waits_and_leads_to_it(self, ask):
+    def test_the_page_counts_the_waiting_articles_and_links_to_them(self, ask):
         page = ask("/review").text
         assert re.search(r"Waiting for review</dt><dd>10\s", page)
         assert "2 audit" in page
@@ -65,19 +65,19 @@ class TestReview:
 
     def test_one_article_after_the_other_is_annotated_in_the_users_name(self, ask, asked, workspace):
         answer = ask("/review/next?after=0", "user")
-        for one in asked[:3]:
+        for article in asked[:3]:
             address, fields = form(answer.text, "b")
-            assert fields["article"] == str(one)
+            assert fields["article"] == str(article)
             answer = ask(address, "user", method="POST", data=fields)
             assert answer.status_code == 303
             answer = ask(answer.headers["location"].removeprefix("/classifier"), "user")
-        assert said(workspace) == [(one, "b", "ada the user", False) for one in asked[:3]]
-        assert "7 wait" in answer.text
-        assert f'href="/classifier/review/articles/{asked[2]}"' in answer.text, "back to what was said last"
-        assert "You said <strong>b</strong>" in ask(f"/review/articles/{asked[2]}", "user").text
+        assert annotations(workspace) == [(article, "b", "ada the user", False) for article in asked[:3]]
+        assert "7 waiting" in answer.text
+        assert f'href="/classifier/review/articles/{asked[2]}"' in answer.text, "back to the last annotated article"
+        assert "You annotated it as <strong>b</strong>" in ask(f"/review/articles/{asked[2]}", "user").text
         assert re.search(r"Waiting for review</dt><dd>7\s", ask("/review").text), "nothing older is shown"
 
-    def test_the_suggestion_is_shown_but_not_of_what_chance_drew(self, ask, asked):
+    def test_the_suggestion_is_shown_except_for_articles_drawn_at_random(self, ask, asked):
         for one in asked:
             page = ask(f"/review/next?after={one - 1}", "user").text
             assert f'name="article" value="{one}"' in page
@@ -90,17 +90,17 @@ class TestReview:
         assert EVIL in unescape(page)
         assert "<script>" not in page
 
-    def test_an_answer_to_a_text_that_changed_is_refused_and_the_new_one_shown(self, ask, asked, workspace):
+    def test_an_annotation_of_a_text_that_changed_is_refused_and_the_new_text_shown(self, ask, asked, workspace):
         address, fields = form(ask("/review/next?after=0", "user").text, "b")
         run(workspace.database, "UPDATE articles SET revision = 2, text = 'corrected' WHERE id = :id", id=asked[0])
         answer = ask(address, "user", method="POST", data=fields)
         assert answer.status_code == 409
-        assert f"Not taken in: the text of article {asked[0]} has changed since." in answer.text
+        assert f"The annotation was not saved: the text of article {asked[0]} has changed since." in answer.text
         assert "corrected" in answer.text
         assert 'name="revision" value="2"' in answer.text
-        assert said(workspace) == []
+        assert annotations(workspace) == []
 
-    def test_what_was_rewritten_is_asked_again_with_what_the_reader_said_before(self, ask, asked, workspace):
+    def test_a_rewritten_article_is_queued_again_and_shows_the_users_earlier_annotation(self, ask, asked, workspace):
         address, fields = form(ask("/review/next?after=0", "user").text, "b")
         assert ask(address, "user", method="POST", data=fields).status_code == 303
         rewritten = "UPDATE articles SET revision = 2, content_revision = 2, text = 'new' WHERE id = :id"
@@ -108,18 +108,18 @@ class TestReview:
         run(workspace.database, "UPDATE predictions SET revision = 2 WHERE article_id = :id", id=asked[0])
         assert review_queue.fill_queue(workspace, number=20, audit=0).added == {"rewritten": 1}
         page = ask("/review/next?after=0", "user").text
-        assert "its text has become another one" in page
-        assert "Of an earlier text you said <strong>b</strong>" in page
-        assert "Of an earlier text" not in ask("/review/next?after=0", "admin").text
+        assert "its text has changed since it was annotated" in page
+        assert "You annotated an earlier version of the text as <strong>b</strong>" in page
+        assert "an earlier version" not in ask("/review/next?after=0", "admin").text
 
     @pytest.mark.usefixtures("asked")
     @pytest.mark.parametrize("field", [{"category": "c"}, {"comment": "x\0"}, {"article": "999999"}])
-    def test_what_is_not_to_be_taken_is_refused_in_words(self, ask, workspace, field):
+    def test_an_invalid_annotation_is_refused_with_a_message(self, ask, workspace, field):
         address, fields = form(ask("/review/next?after=0", "user").text, "b")
         answer = ask(address, "user", method="POST", data={**fields, **field})
         assert answer.status_code == 409
-        assert "Not taken in" in answer.text
-        assert said(workspace) == []
+        assert "The annotation was not saved" in answer.text
+        assert annotations(workspace) == []
 
     @pytest.mark.usefixtures("asked")
     @pytest.mark.parametrize("typed", ["e\u0301", "\u200b\u00e9\u200b", " \u00e9\u00a0"])
@@ -129,22 +129,22 @@ class TestReview:
         address, fields = form(ask("/review/next?after=0", "user").text, "a")
         answer = ask(address, "user", method="POST", data={**fields, "category": "", "typed": typed})
         assert answer.status_code == 303
-        assert [row[1] for row in said(workspace)] == ["\u00e9"]
+        assert [row[1] for row in annotations(workspace)] == ["\u00e9"]
 
     @pytest.mark.usefixtures("asked")
-    def test_who_may_only_look_reads_but_has_no_buttons(self, ask):
+    def test_a_viewer_can_read_but_has_no_buttons(self, ask):
         page = ask("/review/next", "viewer").text
         assert "<form" not in page
-        assert "not annotate" in page
+        assert "but not annotate them" in page
 
     @pytest.mark.usefixtures("airflow")
-    def test_every_category_has_a_key_of_its_own_that_no_command_has(self):
+    def test_every_category_has_its_own_key_different_from_the_commands(self):
         from classifier_ui.annotation import BACK, COMMENT, KEYS, SKIP
 
         assert KEYS.startswith("1234567890")
         assert len({*KEYS, SKIP, BACK, COMMENT}) == len(KEYS) + 3
 
-    def test_a_conflict_is_listed_read_and_decided(self, ask, asked, workspace):
+    def test_a_conflict_is_listed_read_and_resolved(self, ask, asked, workspace):
         for name, category in (("user", "a"), ("admin", "b")):
             page = ask(f"/review/articles/{asked[0]}", name).text
             address, fields = form(page, category)
@@ -157,75 +157,75 @@ class TestReview:
         answer = ask(address, "user", method="POST", data=fields)
         assert answer.headers["location"] == "/classifier/review?done=decided"
         assert conflicts.list_conflicts(workspace) == []
-        assert said(workspace)[-1] == (asked[0], "b", "ada the user", True)
-        assert "The conflict is settled" in ask("/review?done=decided", "user").text
+        assert annotations(workspace)[-1] == (asked[0], "b", "ada the user", True)
+        assert "The conflict is resolved" in ask("/review?done=decided", "user").text
 
     @pytest.mark.usefixtures("workspace")
     def test_without_a_champion_it_says_what_to_do(self, ask):
-        assert "There is no champion yet, whose labels" in ask("/review").text
+        assert "There is no champion yet, so there are no labels to review" in ask("/review").text
         assert "no model has been promoted yet" in ask("/review/next").text
 
     @pytest.mark.usefixtures("asked")
-    def test_when_all_is_done_it_says_what_comes_next(self, ask, workspace):
+    def test_an_empty_queue_says_what_comes_next(self, ask, workspace):
         everything = (
             "INSERT INTO annotations (article_id, revision, category, annotator) "
             "SELECT id, revision, 'a', 'ann' FROM articles"
         )
         run(workspace.database, everything)
-        assert "Nothing waits any more" in ask("/review/next", "user").text
-        assert "start it to ask at once" in ask("/review", "user").text
+        assert "No article is waiting" in ask("/review/next", "user").text
+        assert "start it to queue" in ask("/review", "user").text
         assert re.search(r"of 2 labels drawn at random", ask("/review").text)
 
 
-class TestWatching:
-    FOUND = (
+class TestDrift:
+    INSERT = (
         "INSERT INTO drift_runs (model_id, ran_at, articles, audited, estimated_accuracy, category_drift, "
         "length_drift, abstained, checks, alarms) "
         "SELECT max(id), now() - make_interval(days => :ago), 300, 0, 0.9, 0.1, :length, 0.25, "
         "CAST(:findings AS jsonb), ARRAY['length'] FROM models"
     )
     FINDINGS = json.dumps([
-        asdict(Check("length", "alarm", "distance <b>0.4</b>", "mend the source")),
-        asdict(Check("audit", "not judged", "0 of 30")),
+        asdict(DriftCheck("length", "alarm", "distance <b>0.4</b>", "fix the source")),
+        asdict(DriftCheck("audit", "not judged", "0 of 30")),
     ])
 
     @pytest.fixture
-    def watched(self, workspace):
+    def checked(self, workspace):
         test_articles(workspace, 30)
         model = add_evaluated(workspace, "m1", wrong=range(3), confidence=0.9)
         with workspace.database.begin() as connection:
             model_rows.make_champion(connection, model.id)
         for ago, length in ((40, 0.1), (2, 0.3), (1, 0.4)):
-            run(workspace.database, self.FOUND, ago=ago, length=length, findings=self.FINDINGS)
+            run(workspace.database, self.INSERT, ago=ago, length=length, findings=self.FINDINGS)
 
-    @pytest.mark.usefixtures("watched")
-    def test_shows_figures_over_time_and_alarms_with_what_to_do(self, ask):
-        page = ask("/watching").text
+    @pytest.mark.usefixtures("checked")
+    def test_the_page_shows_figures_over_time_and_alarms_with_advice(self, ask):
+        page = ask("/drift").text
         assert re.search(r"Estimated accuracy</dt><dd>0.9000", page)
         assert re.search(r"Abstained</dt><dd>25.0 %", page)
         assert "distance &lt;b&gt;0.4&lt;/b&gt;" in page
-        assert "<strong>What to do:</strong> mend the source." in page
-        assert page.count("What to do") == 1, "what gives no alarm needs nothing"
+        assert "<strong>What to do:</strong> fix the source." in page
+        assert page.count("What to do") == 1, "a check without an alarm has no advice"
         assert page.count("<svg") == 2
-        assert re.search(r'<path[^>]*class="line champion"[^>]*><title>length</title>', page)
+        assert re.search(r'<polyline[^>]*class="line second"[^>]*><title>length</title>', page)
 
     @pytest.mark.usefixtures("workspace")
     def test_without_a_champion_it_says_what_to_do(self, ask):
-        assert "no champion yet that could be watched" in ask("/watching").text
+        assert "There is no champion yet to check" in ask("/drift").text
 
     @pytest.mark.usefixtures("asked")
-    def test_what_was_never_watched_says_what_does_it(self, ask):
-        page = ask("/watching").text
+    def test_without_a_check_the_page_names_the_dag(self, ask):
+        page = ask("/drift").text
         assert "<code>watch_classifier</code>" in page
         assert "<svg" not in page
 
     @pytest.mark.usefixtures("airflow")
-    def test_the_last_look_stands_at_the_right_end_whatever_it_judged(self):
+    def test_the_axis_ends_on_the_day_of_the_last_check_even_without_figures(self):
         from classifier_ui import charts
 
         nothing = [None] * 7
         now = datetime(2026, 5, 20, tzinfo=UTC)
-        looks = [DriftRun("m", now - timedelta(days=one), None, 9, 0, *nothing) for one in (8, 0)]
-        drawn = str(charts.drift(looks, 0.2))
+        checks = [DriftRun("m", now - timedelta(days=days), None, 9, 0, *nothing) for days in (8, 0)]
+        drawn = str(charts.drift(checks, 0.2))
         assert ">20 May<" in drawn
-        assert "<path" not in drawn
+        assert "<polyline" not in drawn

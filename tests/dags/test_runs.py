@@ -20,7 +20,7 @@ TOPICS = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Annotated articles of two topics, and some that nobody has annotated."""
+    """Annotated articles of two topics, and some without annotations."""
     folder = tmp_path_factory.mktemp("files")
     choose = random.Random(0)
 
@@ -61,11 +61,11 @@ def run(dagbag, default_params, articles_connection, tmp_path_factory, monkeypat
 def value(articles_url):
     engine = create_engine(articles_url)
 
-    def found(query):
+    def read(query):
         with engine.connect() as connection:
             return connection.execute(text(query)).scalar_one()
 
-    yield found
+    yield read
     engine.dispose()
 
 
@@ -73,11 +73,11 @@ def test_labelling_without_a_champion_is_skipped(run):
     assert run("label_articles") == {"workers": "success", "label": "skipped"}
 
 
-def test_watching_without_a_champion_is_skipped(run):
+def test_the_drift_check_is_skipped_without_a_champion(run):
     assert run("watch_classifier") == {"check_drift": "skipped", "alarm": "skipped"}
 
 
-def test_nothing_is_asked_without_a_champion(run):
+def test_no_review_is_queued_without_a_champion(run):
     assert run("review_articles") == {"fill": "skipped"}
 
 
@@ -112,7 +112,7 @@ def test_articles_without_annotation_wait_for_a_label(run, files, value):
     assert value("SELECT count(*) FROM labelling_queue") == 10
 
 
-def test_of_the_inbox_only_what_has_changed_is_read_again(run, tmp_path, value, monkeypatch):
+def test_only_changed_files_of_the_inbox_are_read_again(run, tmp_path, value, monkeypatch):
     monkeypatch.setenv("CLASSIFIER_INBOX", str(tmp_path))
     (tmp_path / "a.csv").write_text("id,text\ninbox-1,an article of the inbox\n")
     files = "SELECT files FROM ingest_runs ORDER BY id DESC LIMIT 1"
@@ -176,7 +176,7 @@ def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder,
 
 
 @pytest.mark.slow
-def test_nothing_new_since_the_last_model_skips_the_whole_run_and_says_why(run, encoder, value, caplog):
+def test_without_new_annotations_the_whole_run_is_skipped_with_a_reason(run, encoder, value, caplog):
     states = run("retrain_classifier", encoder=str(encoder))
     assert states == dict.fromkeys(PROMOTED, "skipped") | {"prune": "success"}
     assert "0 new annotations since" in caplog.text
@@ -191,8 +191,8 @@ def test_two_workers_label_everything_that_waits(run, value):
 
 
 @pytest.mark.slow
-def test_an_alarm_fails_the_run_says_why_and_is_kept(run, value, monkeypatch, caplog):
-    """The test articles are of two topics by halves, and so are the incoming ones, but for these."""
+def test_an_alarm_fails_the_run_with_a_reason_and_is_stored(run, value, monkeypatch, caplog):
+    """Half of the test articles are of each topic, like the incoming articles except these."""
     monkeypatch.setenv("CLASSIFIER_DRIFT_MIN_ARTICLES", "10")
     assert run("watch_classifier") == {"check_drift": "success", "alarm": "success"}
     monkeypatch.setenv("CLASSIFIER_DRIFT_MAX_DISTANCE", "0.000001")
@@ -261,20 +261,20 @@ def test_a_runs_tab_reads_what_its_tasks_returned(value, articles_connection):
     from classifier_ui import runs
     from sqlalchemy import select
 
-    place = workspace()
+    opened = workspace()
 
     def tabs(dag):
         with create_session() as session:
             ids = session.scalars(select(DagRun.run_id).where(DagRun.dag_id == dag).order_by(DagRun.id)).all()
-        return [runs.read(place, dag, run_id) for run_id in ids]
+        return [runs.read_run(opened, dag, run_id) for run_id in ids]
 
     labelled = tabs("label_articles")[-1]
     predictions = value("SELECT count(*) FROM predictions")
-    assert (labelled.total("label", "labelled"), len(labelled.named("label"))) == (predictions, 2)
+    assert (labelled.total("label", "labelled"), len(labelled.tasks_of("label"))) == (predictions, 2)
     assert labelled.rate > 0
-    trained = next(one for one in tabs("retrain_classifier") if one.shown)
-    assert trained.shown.model.name == trained.of("train").returned
-    assert trained.shown.curves.macro_f1
-    assert trained.shown.stored.verdict == "promote"
-    assert any(one.total("ingest", "new") == 120 for one in tabs("ingest_articles"))
-    assert runs.read(place, "label_articles", "no such run") is None
+    trained = next(run for run in tabs("retrain_classifier") if run.model_view)
+    assert trained.model_view.model.name == trained.task("train").returned
+    assert trained.model_view.curves.macro_f1
+    assert trained.model_view.report.verdict == "promote"
+    assert any(run.total("ingest", "new") == 120 for run in tabs("ingest_articles"))
+    assert runs.read_run(opened, "label_articles", "no such run") is None

@@ -1,4 +1,4 @@
-"""What a whole Airflow tells others while its DAGs run: metrics, alerts and lineage. The tests tell one story.
+"""Metrics, alerts and lineage that a whole Airflow sends while its DAGs run. The tests build on each other.
 
 The tasks run in processes of their own, as they do in production, and not in the scheduler.
 """
@@ -22,14 +22,14 @@ SECRET = "hunter2"
 
 @pytest.fixture(scope="module")
 def heard():
-    """What StatsD was told."""
+    """The metrics that StatsD received."""
     with loopback.statsd() as listening:
         yield listening
 
 
 @pytest.fixture(scope="module")
-def told():
-    """What people were told, at a web hook."""
+def alerts():
+    """The alerts that a web hook received."""
     with loopback.serving(loopback.page(b"ok")) as site:
         yield site
 
@@ -46,7 +46,7 @@ def encoder(folder):
 
 
 @pytest.fixture(scope="module")
-def airflow(folder, encoder, heard, told):
+def airflow(folder, encoder, heard, alerts):
     options = {
         "metrics": {
             "statsd_on": "True",
@@ -60,7 +60,7 @@ def airflow(folder, encoder, heard, told):
         },
     }
     with running(folder / "home", encoder=encoder, options=options) as found:
-        hook = told.url.replace("http://", f"json://reporter:{SECRET}@")
+        hook = alerts.url.replace("http://", f"json://reporter:{SECRET}@")
         extra = json.dumps({"config": {"path": hook}})
         connection = {"connection_id": "classifier_alerts", "conn_type": "apprise", "extra": extra}
         found.client._call("POST", "/api/v2/connections", json=connection)
@@ -82,22 +82,24 @@ def run(airflow):
 
 
 def metrics(heard, prefix):
-    """The last value of each of the classifier's metrics that begins so."""
-    found = {name.removeprefix("airflow.classifier."): values[-1] for name, values in heard.values.items()}
-    return {name: value for name, value in found.items() if name.startswith(prefix)}
+    """Return the last value of each of the classifier's metrics with a prefix."""
+    last = {name.removeprefix("airflow.classifier."): values[-1] for name, values in heard.values.items()}
+    return {name: value for name, value in last.items() if name.startswith(prefix)}
 
 
 def lineage(folder, dag, task):
-    """The events of a task in OpenLineage's file: its kind, and what it names as read and as written."""
+    """Return the events of a task in OpenLineage's file: its type, and the names of its inputs and outputs."""
     events = [json.loads(line) for line in (folder / "lineage.json").read_text().splitlines()]
     return {
-        event["eventType"]: tuple({one["name"] for one in event.get(side, [])} for side in ("inputs", "outputs"))
+        event["eventType"]: tuple(
+            {dataset["name"] for dataset in event.get(side, [])} for side in ("inputs", "outputs")
+        )
         for event in events
         if event["job"]["name"] == f"{dag}.{task}"
     }
 
 
-def test_an_ingest_counts_what_came_and_what_waits(run, heard, folder):
+def test_an_ingest_counts_its_rows_and_the_backlog(run, heard, folder):
     write_csv(folder / "annotated.csv", articles(300))
     write_csv(folder / "incoming.csv", [row for row in unlabelled(900, seed=1, prefix="i") if "bank" in row["text"]])
     options = {"id": "id", "category": "category"}
@@ -129,29 +131,29 @@ def test_a_labelling_counts_its_articles_and_sends_its_rate(run, heard):
     assert metrics(heard, "backlog.")["backlog.new"] == 0
 
 
-def test_a_drift_is_sent_as_figures_and_told_to_people(run, heard, told):
-    """The test articles are of three topics, and what came since is of one."""
-    already = len(told.posted)
+def test_drift_is_sent_as_figures_and_as_an_alert(run, heard, alerts):
+    """The test articles are of three topics, and the new articles of one."""
+    already = len(alerts.posted)
     assert run("watch_classifier").state == "failed"
-    assert metrics(heard, "watch.")["watch.category_drift"] > 0.2
+    assert metrics(heard, "drift.")["drift.category_drift"] > 0.2
     assert metrics(heard, "drift.")["drift.alarms"] >= 1
-    (alert,) = map(json.loads, told.posted[already:])
+    (alert,) = map(json.loads, alerts.posted[already:])
     assert (alert["title"], alert["type"]) == ("watch_classifier: alarm", "warning")
     assert "category mix" in alert["message"]
     assert "What to do" in alert["message"]
 
 
-def test_a_failure_is_told_once_with_its_reason_its_link_and_no_secret(run, airflow, told):
-    already = len(told.posted)
+def test_a_failure_gives_one_alert_with_its_reason_its_link_and_no_secret(run, airflow, alerts):
+    already = len(alerts.posted)
     failed = run("ingest_articles", files=f"https://ada:{SECRET}@nowhere/*.csv?key={SECRET}")
     assert failed.state == "failed"
-    (alert,) = map(json.loads, told.posted[already:])
+    (alert,) = map(json.loads, alerts.posted[already:])
     assert (alert["title"], alert["type"]) == ("ingest_articles: verdict failed", "failure")
     assert "1 of 1 sources failed" in alert["message"]
     assert "When it fails, the last task names the sources" in alert["message"]
     link = re.search(r"http://\S+", alert["message"])[0]
     assert link.startswith(f"{airflow.place.address}/dags/ingest_articles/runs/")
-    assert SECRET not in told.posted[-1].decode()
+    assert SECRET not in alerts.posted[-1].decode()
 
 
 def test_lineage_leads_from_articles_to_a_model_and_to_its_predictions(folder):
@@ -165,28 +167,28 @@ def test_lineage_leads_from_articles_to_a_model_and_to_its_predictions(folder):
     assert labelled["COMPLETE"] == ({"articles.public.articles", model}, {"articles.public.predictions"})
 
 
-def test_a_model_that_the_gate_holds_is_told_with_the_reason(run, heard, told):
-    already = len(told.posted)
+def test_a_held_model_gives_an_alert_with_the_reason(run, heard, alerts):
+    already = len(alerts.posted)
     # c50's head starts at random: from the linear probe, as r8's does, a model is good before it is trained
     hardly_trained = {"recipe": "c50", "hyper_parameters": {"epochs": 1, "learning_rate": 1e-9, "dtype": "float32"}}
     assert run("retrain_classifier", min_new_annotations=0, **hardly_trained).state == "success"
     assert metrics(heard, "gate.hold") == {"gate.hold": 1}
-    (alert,) = map(json.loads, told.posted[already:])
+    (alert,) = map(json.loads, alerts.posted[already:])
     assert re.fullmatch(r"retrain_classifier: \S+ was held", alert["title"])
     assert "macro-F1" in alert["message"]
-    assert "The champion stays." in alert["message"]
+    assert "The champion does not change." in alert["message"]
 
 
-def test_no_alert_has_an_articles_text(told):
-    said = b"".join(told.posted).decode()
-    assert not [row["text"] for row in articles(300) if row["text"] in said]
+def test_no_alert_contains_an_articles_text(alerts):
+    sent = b"".join(alerts.posted).decode()
+    assert not [row["text"] for row in articles(300) if row["text"] in sent]
 
 
-def test_a_service_that_does_not_answer_is_one_line_and_fails_nothing_else(run, airflow, told):
-    told.answer = loopback.page(b"", code=500)
+def test_a_service_that_does_not_answer_is_one_line_and_fails_nothing_else(run, airflow, alerts):
+    alerts.answer = loopback.page(b"", code=500)
     failed = run("ingest_articles", files="/nowhere/*.csv")
     assert failed.state == "failed"
-    verdict = next(one for one in airflow.client.tasks(failed) if one.name == "verdict")
-    said = airflow.client.log(failed, verdict)
-    (line,) = (one for one in said if one.startswith("an alert was not sent"))
-    assert line.startswith("an alert was not sent: AlertError: None of the services of the connection took the alert")
+    verdict = next(task for task in airflow.client.tasks(failed) if task.name == "verdict")
+    log = airflow.client.log(failed, verdict)
+    (line,) = (line for line in log if line.startswith("cannot send an alert"))
+    assert line.startswith("cannot send an alert: AlertError: No service of the connection accepted the alert")

@@ -1,4 +1,4 @@
-"""What the DAGs are made of: parsed, not run."""
+"""The structure of the DAGs, which are parsed and not run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_dag_file_imports(dagbag):
     assert dagbag.import_errors == {}
 
 
-def test_there_are_the_dags_of_the_design_and_no_others(dagbag):
+def test_the_dags_are_those_of_the_design(dagbag):
     assert set(dagbag.dags) == set(EDGES)
 
 
@@ -91,27 +91,27 @@ def test_every_task_retries_with_back_off_and_has_a_time_out(dagbag, name):
         assert task.on_failure_callback
 
 
-def test_a_retraining_may_take_as_long_as_all_its_tasks_and_the_answer_of_people(dagbag):
-    """At a run's own limit Airflow skips what is left of it, and tells nobody."""
+def test_the_timeout_of_a_retraining_covers_all_its_tasks_and_the_approval(dagbag):
+    """At a run's own timeout, Airflow skips its remaining tasks without an alert."""
     dag = dagbag.dags["retrain_classifier"]
     limits = [getattr(task, "response_timeout", None) or task.execution_timeout for task in dag.tasks]
     assert sum(limits, timedelta()) == timedelta(hours=34), "as its file says"
     assert dag.dagrun_timeout > sum(limits, timedelta())
 
 
-def test_every_task_alerts_people_but_those_whose_verdict_does(dagbag):
+def test_every_task_sends_an_alert_except_those_whose_verdict_does(dagbag):
     from classifier_airflow import alerts
 
     def callbacks(task):
-        found = task.on_failure_callback
-        return found if isinstance(found, (list, tuple)) else [found]
+        callback = task.on_failure_callback
+        return callback if isinstance(callback, (list, tuple)) else [callback]
 
     tasks = [task for dag in dagbag.dags.values() for task in dag.tasks]
-    assert [task.task_id for task in tasks if alerts.failed not in callbacks(task)] == ["ingest"]
+    assert [task.task_id for task in tasks if alerts.alert_failure not in callbacks(task)] == ["ingest"]
 
 
 @pytest.mark.parametrize("name", EDGES)
-def test_nothing_is_caught_up(dagbag, name):
+def test_no_dag_catches_up(dagbag, name):
     assert dagbag.dags[name].catchup is False
 
 
@@ -138,7 +138,7 @@ def test_an_asset_is_announced_by_the_last_task(dagbag, dag, task, asset):
     assert [outlet.name for outlet in dagbag.dags[dag].get_task(task).outlets] == [asset]
 
 
-def test_a_users_mistake_is_not_retried_but_what_may_pass_is(dagbag):
+def test_a_users_mistake_is_not_retried_but_a_transient_failure_is(dagbag):
     from airflow.sdk import RetryAction
     from classifier_airflow.task_defaults import RETRY_POLICY
 
@@ -161,9 +161,9 @@ def test_a_users_mistake_is_not_retried_but_what_may_pass_is(dagbag):
 
 
 def test_the_dag_files_are_light():
-    """No heavy library is among what they import, and beside airflow.sdk itself they import little.
+    """They import no heavy library, and few modules besides airflow.sdk itself.
 
-    Each module costs a millisecond or two, so this is less than a second.
+    Each module costs a millisecond or two, so the limit is less than a second.
     """
     report = json.loads(subprocess.check_output([sys.executable, "-c", LIGHT, str(ROOT)]).splitlines()[-1])
     assert report["heavy"] == []
@@ -176,7 +176,7 @@ import airflow.sdk
 from pendulum import datetime
 root = pathlib.Path(sys.argv[1])
 sys.path.insert(0, str(root / "plugins"))
-# what is resolved lazily is part of airflow.sdk, and is paid whatever the DAG
+# lazily resolved names are part of airflow.sdk, which every DAG imports
 from airflow.sdk import (Asset, AssetOrTimeSchedule, CronTriggerTimetable, ExceptionRetryPolicy, Metadata, Param,
                          RetryAction, RetryRule, dag, task)
 before = set(sys.modules)

@@ -415,7 +415,7 @@ def _(world):
     return ("evaluate",)
 
 
-@case("evaluate: an engine of another name", r"engine 'tensorrt': one of auto, openvino, keras")
+@case("evaluate: an engine of another name", r"engine 'tensorrt': unknown; choose from auto, openvino, keras")
 def _(world):
     return "evaluate", "--engine", "tensorrt"
 
@@ -433,7 +433,7 @@ def _(world):
     return "evaluate", "--target-precision", "0.9"
 
 
-@case("train: certainty is wanted", r"--target-precision 1: has to be at least 0 and less than 1")
+@case("train: certainty is wanted", r"--target-precision 1: must be at least 0 and less than 1")
 def _(world):
     return "train", "--target-precision", "1"
 
@@ -484,19 +484,19 @@ def _(world):
     return ("report",)
 
 
-@case("report: a file in a folder that is not there", r"nowhere: no such folder; name another file with --out")
+@case("report: a file in a folder that is not there", r"nowhere: folder not found; choose another file with --out")
 def _(world):
     world.model()
     return "report", "m1", "--out", "nowhere/x.html"
 
 
-@case("gate: a policy of another name", r"gate: policy 'best': one of non-inferior, superior")
+@case("gate: a policy of another name", r"gate: policy 'best': unknown; choose from non-inferior, superior")
 def _(world):
     world.model()
     return "gate", "--policy", "best"
 
 
-@case("gate: a margin that is not there", r"gate: no margin 'f1'; they are policy, alpha")
+@case("gate: a margin that is not there", r"gate: unknown margin 'f1'; choose from policy, alpha")
 def _(world):
     world.model()
     world.environment["CLASSIFIER_GATE"] = '{"f1": 0.1}'
@@ -528,12 +528,12 @@ def _(world):
     return "rollback", "--to", "m2"
 
 
-@case("prune: a negative number", r"keep-models -1: has to be at least 0")
+@case("prune: a negative number", r"keep-models -1: must be at least 0")
 def _(world):
     return "prune", "--keep-models", "-1"
 
 
-@case("prune: a negative number of champions", r"keep-champions -1: has to be at least 0")
+@case("prune: a negative number of champions", r"keep-champions -1: must be at least 0")
 def _(world):
     return "prune", "--keep-models", "1", "--keep-champions", "-1"
 
@@ -570,7 +570,7 @@ def _(world):
     return ("label",)
 
 
-@case("label: an engine of another name", r"engine 'x': one of auto, openvino, keras")
+@case("label: an engine of another name", r"engine 'x': unknown; choose from auto, openvino, keras")
 def _(world):
     return "label", "--engine", "x"
 
@@ -597,7 +597,7 @@ def _(world):
     return world.label_table()
 
 
-@case("label-table: an engine of another name", r"engine 'x': one of auto, openvino, keras")
+@case("label-table: an engine of another name", r"engine 'x': unknown; choose from auto, openvino, keras")
 def _(world):
     return world.label_table("--engine", "x")
 

@@ -21,8 +21,7 @@ from classifier.pipeline.promotion.training_exposure import TrainingExposure
 from classifier.store import model_rows
 from classifier.training import data_snapshot
 from tests.support.evaluated_models import add_evaluated, test_articles
-from tests.support.factories import answers as answers_of
-from tests.support.factories import sample
+from tests.support.factories import make_articles, make_predictions
 from tests.support.synthetic import COLUMNS, LENIENT, annotate, articles, ingest_file, query, value
 from tests.support.tiny_models import make_artefact
 
@@ -62,31 +61,31 @@ def stored_article(workspace, external_id):
 
 
 def dispute(workspace, number):
-    """Let two people disagree on a test article."""
+    """Annotate a test article with two different categories."""
     ids = query(workspace.database, "SELECT id FROM articles WHERE split = 'test' ORDER BY id")
     with workspace.database.begin() as connection:
         for person, category in (("ann", "sport"), ("ben", "tech")):
             annotate(connection, ids[number][0], category, person)
 
 
-def between_measurements(monkeypatch, change, times):
-    """Make a change after a measurement, so many times."""
+def between_evaluations(monkeypatch, change, times):
+    """Make a change after each of the first evaluations."""
     original, calls = evaluation.evaluate, []
 
-    def measured(workspace, name):
-        found = original(workspace, name)
+    def evaluated(workspace, name):
+        report = original(workspace, name)
         calls.append(name)
         if len(calls) <= times:
             change(len(calls))
-        return found
+        return report
 
-    monkeypatch.setattr(evaluation, "evaluate", measured)
+    monkeypatch.setattr(evaluation, "evaluate", evaluated)
     return calls
 
 
 @pytest.mark.usefixtures("test_split")
-def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_path, monkeypatch):
-    """One article becomes disputed and another is annotated: as many as before, and none in its place."""
+def test_articles_that_change_between_two_evaluations_are_evaluated_again(workspace, tmp_path, monkeypatch):
+    """One article becomes disputed and another is annotated, so that the number of articles stays the same."""
     for name in ("m1", "m2"):
         add(workspace, name)
         evaluation.evaluate(workspace, name)
@@ -101,12 +100,12 @@ def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_
         dispute(workspace, 0)
         ingest_file(workspace, tmp_path / "n2.csv", more[1:], SPLITS)
 
-    calls = between_measurements(monkeypatch, change, 1)
+    calls = between_evaluations(monkeypatch, change, 1)
     judged = gate_result.apply_gate(workspace, "m2")
-    assert calls == ["m2", "m1", "m2"], "the first one was measured before the change"
-    macro_f1 = judged.judgement.findings[0].statistics
+    assert calls == ["m2", "m1", "m2"], "the first model was evaluated before the change"
+    macro_f1 = judged.gate.rule_results[0].statistics
     assert macro_f1["candidate"] == macro_f1["other"], "the weights are the same"
-    speed = next(one for one in judged.judgement.findings if one.rule == "speed")
+    speed = next(one for one in judged.gate.rule_results if one.rule == "speed")
     assert (speed.outcome, speed.statistics["ratio"]) == ("pass", 1.0)
     assert judged.test_articles == 31
     of_both = query(
@@ -119,13 +118,13 @@ def test_what_changes_between_two_measurements_is_measured_again(workspace, tmp_
 
 
 @pytest.mark.usefixtures("test_split")
-def test_what_changes_at_each_measurement_is_refused_in_a_line(workspace, monkeypatch):
+def test_articles_that_change_at_each_evaluation_are_refused_in_a_line(workspace, monkeypatch):
     for name in ("m1", "m2"):
         add(workspace, name)
         evaluation.evaluate(workspace, name)
     assert decisions.promote_if_better(workspace, "m1", margins=LENIENT).promoted
     dispute(workspace, 0)
-    between_measurements(monkeypatch, lambda number: dispute(workspace, number), 99)
+    between_evaluations(monkeypatch, lambda number: dispute(workspace, number), 99)
     with pytest.raises(NotComparableError, match="m2 and m1: the test articles or their annotations changed"):
         decisions.promote_if_better(workspace, "m2", margins=LENIENT)
     assert value(workspace.database, "SELECT name FROM models WHERE status = 'champion'") == "m1"
@@ -138,13 +137,13 @@ HASHES = tuple(bytes([number]) for number in range(4))
 @pytest.mark.parametrize(
     "other",
     [
-        {"sample": replace(sample(RIGHT), ids=np.array([1, 2, 3, 5]))},
-        {"sample": sample(np.array(["a", "b", "c", "a"]))},
+        {"test_articles": replace(make_articles(RIGHT), ids=np.array([1, 2, 3, 5]))},
+        {"test_articles": make_articles(np.array(["a", "b", "c", "a"]))},
         {"text_hashes": (*HASHES[:3], b"another text")},
     ],
 )
-def test_another_article_text_or_annotation_is_no_pair(other):
-    mine = EvaluationResults("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
+def test_evaluations_with_another_article_text_or_annotation_are_not_compared(other):
+    mine = EvaluationResults("m2", None, make_articles(RIGHT), make_predictions(RIGHT), RIGHT, HASHES)
     theirs = replace(mine, model="m1", **other)
     with pytest.raises(NotComparableError, match="m2 and m1"):
         evaluation_results.compare_models(mine, theirs, NOTHING)
@@ -152,22 +151,22 @@ def test_another_article_text_or_annotation_is_no_pair(other):
 
 def test_articles_that_a_model_was_trained_on_are_left_out_for_both(monkeypatch):
     monkeypatch.setattr(EvaluationResults, "gflops", 1.0)
-    mine = EvaluationResults("m2", None, sample(RIGHT), answers_of(RIGHT), RIGHT, HASHES)
+    mine = EvaluationResults("m2", None, make_articles(RIGHT), make_predictions(RIGHT), RIGHT, HASHES)
     found = evaluation_results.compare_models(
         mine, replace(mine, model="m1"), TrainingExposure(frozenset({2}), ("m1",))
     )
-    assert found.sample.ids.tolist() == [1, 3, 4]
+    assert found.test_articles.ids.tolist() == [1, 3, 4]
     assert [isinstance(one, Predictions) and len(one.probabilities) for one in (found.candidate, found.champion)] == [
         3,
         3,
     ]
     assert (found.left_out, found.unknown, len(found.baseline)) == (1, ("m1",), 3)
-    with pytest.raises(TrainingDataError, match="each of the 4 test articles, or a near-duplicate of it"):
+    with pytest.raises(TrainingDataError, match="each of the 4 test articles or a near-duplicate"):
         evaluation_results.compare_models(mine, None, TrainingExposure(frozenset({1, 2, 3, 4}), ()))
 
 
 class TestTrainedOn:
-    """A source brings a twin of an old train article in its own test split, after a model was trained."""
+    """After a training, a source puts a near-duplicate of an old train article into its own test split."""
 
     @pytest.fixture
     def twins(self, workspace, tmp_path):
@@ -189,37 +188,37 @@ class TestTrainedOn:
                 connection, models, {one: bytes(text_hash) for one, text_hash in rows}
             )
 
-    def test_a_near_duplicate_of_a_training_text_is_known(self, workspace, twins):
+    def test_a_near_duplicate_of_a_training_text_is_exposed(self, workspace, twins):
         ids, old = twins
         model = add(workspace, "m1", trained_on=[old])
         assert self.exposed(workspace, model) == TrainingExposure(frozenset({ids["twin"]}), ())
 
-    def test_so_it_is_after_the_training_text_has_changed(self, workspace, twins, tmp_path):
+    def test_a_near_duplicate_is_exposed_even_after_the_training_text_has_changed(self, workspace, twins, tmp_path):
         ids, old = twins
         model = add(workspace, "m1", trained_on=[old])
         row = {"id": "old", "text": "quite another text", "category": "business", "split": "train"}
         ingest_file(workspace, tmp_path / "old.csv", [row], SPLITS)
         assert self.exposed(workspace, model).articles == {ids["twin"]}
 
-    def test_a_snapshot_of_an_older_version_tells_it_while_the_text_is_the_same(self, workspace, twins):
+    def test_a_snapshot_of_an_older_version_exposes_it_while_the_text_is_unchanged(self, workspace, twins):
         ids, old = twins
         model = add(workspace, "m1", trained_on=[old], without=["fingerprint"])
         assert self.exposed(workspace, model).articles == {ids["twin"]}
 
-    def test_the_same_text_is_known_by_its_hash_alone(self, workspace, twins):
+    def test_the_same_text_is_exposed_by_its_hash_alone(self, workspace, twins):
         ids, _ = twins
         same = AnnotatedArticle(999_999, f"{LONG} again", text_hash(f"{LONG} again"), "business")
         model = add(workspace, "m1", trained_on=[same], without=["fingerprint"])
         assert self.exposed(workspace, model).articles == {ids["twin"]}
 
-    def test_a_model_knows_what_the_model_it_started_from_was_trained_on(self, workspace, twins):
+    def test_the_training_data_of_the_starting_model_count_too(self, workspace, twins):
         ids, old = twins
         add(workspace, "m0", trained_on=[old])
         add(workspace, "m1", training={"from": "m0"})
         model = add(workspace, "m2", trained_on=[], training={"from": "m1"})
         assert self.exposed(workspace, model) == TrainingExposure(frozenset({ids["twin"]}), ("m1",))
 
-    def test_neither_is_judged_on_it_and_the_gate_says_so(self, workspace, twins):
+    def test_neither_model_is_judged_on_it_and_the_gate_says_so(self, workspace, twins):
         _, old = twins
         champion = add(workspace, "m1", trained_on=[old])
         assert evaluation.evaluate(workspace, "m1").left_out == 1
@@ -230,16 +229,16 @@ class TestTrainedOn:
         assert (found.left_out, found.metrics.articles) == (0, 2)
         judged = gate_result.apply_gate(workspace, "m2")
         assert judged.test_articles == 1
-        assert judged.judgement.findings[-1].reason.startswith("1 test articles left out")
+        assert judged.gate.rule_results[-1].reason.startswith("1 test articles left out")
 
-    def test_a_model_that_knows_all_test_articles_is_not_evaluated(self, workspace, twins):
+    def test_a_model_that_was_trained_on_all_test_articles_is_not_evaluated(self, workspace, twins):
         add(workspace, "m1", trained_on=[twins[1], stored_article(workspace, "own")])
-        with pytest.raises(TrainingDataError, match="m1: was trained on each of the 2 test articles"):
+        with pytest.raises(TrainingDataError, match="m1: the model was trained on each of the 2 test articles"):
             evaluation.evaluate(workspace)
 
 
 class TestQuestion:
-    """A decision that a person was asked about is on what was asked, or there is none."""
+    """A decision after an approval is on the question that was asked, or there is none."""
 
     @pytest.fixture
     def asked(self, workspace):
@@ -250,38 +249,38 @@ class TestQuestion:
             assert decisions.promote_if_better(workspace, name).promoted
         add_evaluated(workspace, "m2")
         judged = gate_result.apply_gate(workspace, "m2")
-        return PromotionQuestion(judged.evaluation_ids, judged.champion, judged.judgement.verdict)
+        return PromotionQuestion(judged.evaluation_ids, judged.champion, judged.gate.verdict)
 
     def champion(self, workspace):
         return value(workspace.database, "SELECT name FROM models WHERE status = 'champion'")
 
-    def test_that_still_holds_is_decided_on_although_annotations_came_since(self, workspace, asked):
+    def test_a_question_that_still_holds_is_decided_despite_new_annotations(self, workspace, asked):
         with workspace.database.begin() as connection:
             annotate(connection, value(workspace.database, "SELECT min(id) FROM articles"), "b", "ann")
         decision = decisions.promote_if_better(workspace, "m2", question=asked)
         assert (decision.promoted, decision.previous) == (True, "m1")
         assert decision.statistics["evaluation_ids"] == asked.evaluation_ids
-        assert value(workspace.database, "SELECT count(*) FROM evaluations") == 3, "nothing was measured again"
+        assert value(workspace.database, "SELECT count(*) FROM evaluations") == 3, "no model was evaluated again"
 
-    def test_of_another_champion_decides_nothing(self, workspace, asked):
+    def test_a_question_about_another_champion_decides_nothing(self, workspace, asked):
         decisions.roll_back(workspace)
-        with pytest.raises(OutdatedQuestionError, match="what was asked, 'promote' beside m1, does not hold"):
+        with pytest.raises(OutdatedQuestionError, match="the question is outdated \\('promote', compared with m1\\)"):
             decisions.promote_if_better(workspace, "m2", question=asked)
         assert self.champion(workspace) == "m0"
         assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
 
-    def test_of_another_verdict_decides_nothing(self, workspace, asked):
-        with pytest.raises(OutdatedQuestionError, match="what was asked, 'hold' beside m1, does not hold"):
+    def test_a_question_about_another_verdict_decides_nothing(self, workspace, asked):
+        with pytest.raises(OutdatedQuestionError, match="the question is outdated \\('hold', compared with m1\\)"):
             decisions.promote_if_better(workspace, "m2", question=replace(asked, verdict="hold"))
         assert self.champion(workspace) == "m1"
 
-    def test_of_an_older_evaluation_decides_nothing(self, workspace, asked):
+    def test_a_question_about_an_older_evaluation_decides_nothing(self, workspace, asked):
         older = (asked.evaluation_ids[0] - 1, asked.evaluation_ids[1])
-        with pytest.raises(OutdatedQuestionError, match="an evaluation or the verdict is another now"):
+        with pytest.raises(OutdatedQuestionError, match="an evaluation or the verdict has changed"):
             decisions.promote_if_better(workspace, "m2", question=replace(asked, evaluation_ids=older))
         assert self.champion(workspace) == "m1"
 
-    def test_of_which_the_champion_changes_at_the_last_moment_decides_nothing(self, workspace, asked, monkeypatch):
+    def test_a_champion_that_changes_at_the_last_moment_decides_nothing(self, workspace, asked, monkeypatch):
         original = gate_result.read_gate_result
 
         def then_rolled_back(*given, **options):
@@ -295,7 +294,7 @@ class TestQuestion:
         assert self.champion(workspace) == "m0"
 
 
-def test_a_promotion_is_judged_again_if_a_model_was_measured_again_meanwhile(workspace, monkeypatch):
+def test_the_gate_is_applied_again_if_a_model_was_evaluated_meanwhile(workspace, monkeypatch):
     test_articles(workspace, 300)
     for name in ("m1", "m2"):
         add_evaluated(workspace, name)

@@ -1,4 +1,4 @@
-"""What the page in Airflow shows of labels and trainings is what is there, and an estimate says so."""
+"""The pages in Airflow show the labels and trainings of the database, and mark estimates."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ def labelled(workspace, tmp_path):
 
 class TestLabels:
     @pytest.mark.usefixtures("labelled")
-    def test_articles_are_counted_by_the_label_that_readers_see(self, workspace):
+    def test_articles_are_counted_by_the_label_that_users_see(self, workspace):
         corrected = value(workspace.database, "SELECT max(id) FROM articles")
         with workspace.database.begin() as opened:
             annotate(opened, corrected, "tech")
-        found = label_counts.count_labels(workspace)
-        shown = {row.name: row.articles for row in found.categories}
+        counts = label_counts.count_labels(workspace)
+        shown = {row.name: row.articles for row in counts.categories}
         expected = "SELECT count(*) FROM article_labels WHERE label = :name"
         assert shown == {name: value(workspace.database, expected, name=name) for name in shown}
-        assert (found.labelled, found.unlabelled, found.counted) == (50, 0, 1.0)
-        assert sum(row.annotated for row in found.categories) == 31
+        assert (counts.labelled, counts.unlabelled, counts.counted) == (50, 0, 1.0)
+        assert sum(row.annotated for row in counts.categories) == 31
 
     @pytest.mark.usefixtures("labelled")
-    def test_each_of_the_last_days_is_there_with_what_was_written(self, workspace):
+    def test_each_of_the_last_days_has_its_number_of_labels(self, workspace):
         run(
             workspace.database,
             "UPDATE predictions SET predicted_at = now() - interval '40 days' WHERE article_id % 2 = 0",
         )
-        found = label_counts.count_labels(workspace)
-        days = dict(found.days)
+        counts = label_counts.count_labels(workspace)
+        days = dict(counts.days)
         today = datetime.now(UTC).date()
         assert (len(days), days[today], sum(days.values())) == (30, 10, 10)
         assert list(days) == sorted(days)
 
     @pytest.mark.usefixtures("labelled")
-    def test_of_many_a_share_is_counted_and_the_figures_are_scaled_up(self, workspace, monkeypatch):
-        monkeypatch.setattr(label_counts, "MAX_COUNTED_PREDICTIONS", 5)
+    def test_of_many_labels_a_share_is_counted_and_scaled_up(self, workspace, monkeypatch):
+        monkeypatch.setattr(label_counts, "WRITTEN", 5)
         run(workspace.database, "ANALYZE")
-        found = label_counts.count_labels(workspace)
-        assert found.written_share == pytest.approx(0.25)
-        assert found.counted == 1.0
-        assert isinstance(found.days[0][0], date)
+        counts = label_counts.count_labels(workspace)
+        assert counts.written_share == pytest.approx(0.25)
+        assert counts.counted == 1.0
+        assert isinstance(counts.days[0][0], date)
 
-    def test_without_anything_there_are_no_labels(self, workspace):
-        found = label_counts.count_labels(workspace)
-        assert (found.labelled, found.unlabelled, found.categories) == (0, 0, ())
+    def test_an_empty_database_has_no_labels(self, workspace):
+        counts = label_counts.count_labels(workspace)
+        assert (counts.labelled, counts.unlabelled, counts.categories) == (0, 0, ())
 
 
 class TestCurves:
@@ -79,29 +79,29 @@ class TestCurves:
         assert learning_curves.of_running_training(workspace).macro_f1 == ((1.0, 0.8),)
         with workspace.database.begin() as connection:
             training_runs.finish(connection, "k", run_id, model_id=model.id)
-        found = learning_curves.of_model(workspace, "m1")
-        assert found.accuracy == ((1.0, 0.9),)
-        assert len(found.loss) <= learning_curves.MAX_POINTS
+        curves = learning_curves.of_model(workspace, "m1")
+        assert curves.accuracy == ((1.0, 0.9),)
+        assert len(curves.loss) <= learning_curves.MAX_POINTS
         assert learning_curves.of_running_training(workspace) == learning_curves.Curves()
 
-    def test_without_a_recorded_run_they_are_what_the_training_kept_of_each_epoch(self, workspace):
+    def test_without_a_recorded_run_the_curves_come_from_the_epochs_of_the_training(self, workspace):
         files = make_artefact(workspace.models / "m1")
         history = [{"epoch": n, "loss": 1.0 / n, "accuracy": 0.5, "macro_f1": 0.4, "seconds": n} for n in (1, 2)]
         with workspace.database.begin() as connection:
             registry.register(connection, "m1", files, {"training": {"history": history}})
             registry.register(connection, "imported", files, {})
-        found = learning_curves.of_model(workspace, "m1")
-        assert (found.unit, found.loss) == ("epoch", ((1.0, 1.0), (2.0, 0.5)))
+        curves = learning_curves.of_model(workspace, "m1")
+        assert (curves.unit, curves.loss) == ("epoch", ((1.0, 1.0), (2.0, 0.5)))
         assert learning_curves.of_model(workspace, "imported").loss == ()
 
 
-def test_a_stored_evaluation_stands_beside_the_champions_only_on_the_same_articles(workspace, tmp_path):
+def test_a_stored_report_includes_the_champion_only_for_the_same_articles(workspace, tmp_path):
     ingest_file(workspace, tmp_path / "a.csv", articles(90))
     for name, seed in (("m1", 0), ("m2", 1)):
         make_champion(workspace, name, seed)
         evaluation.evaluate(workspace, name)
-    found = html_report.read_report(workspace, "m1")
-    assert (found.model.name, found.champion.name, found.verdict) == ("m1", "m2", "")
+    report = html_report.read_report(workspace, "m1")
+    assert (report.model.name, report.champion.name, report.verdict) == ("m1", "m2", "")
     assert html_report.read_report(workspace, "m2").champion is None
     run(
         workspace.database,
@@ -110,7 +110,7 @@ def test_a_stored_evaluation_stands_beside_the_champions_only_on_the_same_articl
     assert html_report.read_report(workspace, "m1").champion is None
 
 
-def test_an_evaluation_whose_version_kept_less_has_no_report(workspace):
+def test_an_evaluation_of_an_older_version_has_no_report(workspace):
     test_articles(workspace, 4)
     add_evaluated(workspace, "old")
     assert html_report.read_report(workspace, "old").model is None

@@ -1,4 +1,4 @@
-"""Evaluations keep each chunk of answers: a kill costs one chunk, and two at once end well."""
+"""Evaluations commit each chunk of outputs: a kill loses one chunk, and simultaneous evaluations succeed."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ COMMAND = (
 HELD = 99
 """Key of the lock that an evaluation waits for before its third chunk."""
 
-ANSWERS = (
+OUTPUTS = (
     "SELECT article_id, probabilities, gflops FROM evaluation_predictions "
     "WHERE evaluation_id = (SELECT max(id) FROM evaluations) ORDER BY article_id"
 )
 
 
 class KilledError(BaseException):
-    """Stands for the end of the process."""
+    """Simulate the end of the process."""
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def killed(workspace, model, monkeypatch):
     assert value(workspace.database, "SELECT count(*) FROM evaluation_progress") == 16
 
 
-def test_an_evaluation_that_is_killed_computes_only_what_is_left(workspace, model, prepared):
+def test_an_evaluation_after_a_kill_computes_only_the_remaining_chunks(workspace, model, prepared):
     """The process waits for a lock before it writes its third chunk, and is then killed."""
     run(
         workspace.database,
@@ -114,15 +114,15 @@ def test_an_evaluation_that_is_killed_computes_only_what_is_left(workspace, mode
     assert value(workspace.database, "SELECT count(*) FROM evaluation_progress") == 16
 
     assert evaluation.evaluate(workspace).reused == 16
-    assert prepared == [8, 6], "two of four chunks were left"
-    broken = query(workspace.database, ANSWERS)
+    assert prepared == [8, 6], "two of four chunks remained"
+    resumed = query(workspace.database, OUTPUTS)
     assert value(workspace.database, "SELECT count(*) FROM evaluation_progress") == 0
     add(workspace, "m2")
     assert evaluation.evaluate(workspace, "m2").reused == 0
-    assert query(workspace.database, ANSWERS) == broken, "the same bits as in one attempt"
+    assert query(workspace.database, OUTPUTS) == resumed, "the same bits as in one attempt"
 
 
-def test_a_text_that_changed_after_the_kill_is_answered_anew(workspace, killed, prepared, tmp_path):
+def test_a_text_that_changed_after_the_kill_is_computed_again(workspace, killed, prepared, tmp_path):
     changed = [{**ROWS[1], "text": "the phone and the chip"}]
     ingest_file(workspace, tmp_path / "x.csv", changed, replace(COLUMNS, split="split"))
     assert evaluation.evaluate(workspace).reused == 15
@@ -135,15 +135,15 @@ def test_an_annotation_that_changed_after_the_kill_counts(workspace, killed):
     with workspace.database.begin() as connection:
         annotate(connection, article, "business")
     again = evaluation.evaluate(workspace)
-    first, second = (found.metrics.by_category["business"].support for found in (reused, again))
+    first, second = (report.metrics.by_category["business"].support for report in (reused, again))
     assert second == first + 1
 
 
-def test_another_engine_does_not_take_the_answers(workspace, killed):
+def test_another_engine_does_not_reuse_the_outputs(workspace, killed):
     assert evaluation.evaluate(workspace, engine="keras").reused == 0
 
 
-def test_measuring_again_computes_what_is_new(workspace, model, prepared, tmp_path):
+def test_a_second_evaluation_computes_only_new_articles(workspace, model, prepared, tmp_path):
     evaluation.evaluate(workspace)
     prepared.clear()
     more = [{**row, "split": "test"} for row in articles(3, seed=3, prefix="more")]
@@ -153,10 +153,10 @@ def test_measuring_again_computes_what_is_new(workspace, model, prepared, tmp_pa
     assert value(workspace.database, "SELECT count(*) FROM evaluation_predictions") == 30 + 33
 
 
-def test_evaluations_of_one_model_at_once_end_well_and_the_file_is_of_the_newest(workspace, model):
+def test_simultaneous_evaluations_of_one_model_succeed_and_the_file_has_the_newest(workspace, model):
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda _: evaluation.evaluate(workspace), range(6)))
-    assert len({one.metrics.accuracy for one in found}) == 1
+        reports = list(pool.map(lambda _: evaluation.evaluate(workspace), range(6)))
+    assert len({report.metrics.accuracy for report in reports}) == 1
     newest = value(workspace.database, "SELECT metrics FROM evaluations ORDER BY id DESC LIMIT 1")
     written = json.loads((workspace.models / "m1.evaluation.json").read_text())
     assert {name: written[name] for name in newest} == newest
@@ -164,30 +164,30 @@ def test_evaluations_of_one_model_at_once_end_well_and_the_file_is_of_the_newest
     assert [path.name for path in workspace.models.glob(".*")] == []
 
 
-def test_answers_are_written_and_read_in_slices_to_the_bit(workspace, model, monkeypatch):
+def test_outputs_are_written_and_read_in_slices_bit_for_bit(workspace, model, monkeypatch):
     evaluation.evaluate(workspace)
     with workspace.database.connect() as connection:
-        whole = evaluations.probabilities(connection, 1, 3)
-    monkeypatch.setattr(evaluations, "_MAX_PROBABILITIES", 7)
+        expected = evaluations.probabilities(connection, 1, 3)
+    monkeypatch.setattr(evaluations, "_CELLS", 7)
     evaluation.evaluate(workspace)
     with workspace.database.connect() as connection:
-        np.testing.assert_array_equal(evaluations.probabilities(connection, 2, 3), whole)
-    stored = [row for _, row, _ in query(workspace.database, ANSWERS)]
-    np.testing.assert_array_equal(np.array(stored, np.float32), whole)
+        np.testing.assert_array_equal(evaluations.probabilities(connection, 2, 3), expected)
+    stored = [row for _, row, _ in query(workspace.database, OUTPUTS)]
+    np.testing.assert_array_equal(np.array(stored, np.float32), expected)
 
 
-def test_the_threshold_of_a_report_is_the_one_that_the_model_has(workspace, model, monkeypatch, tmp_path):
-    """Another evaluation chooses a threshold while this one measures."""
+def test_the_threshold_of_a_report_is_that_of_the_model(workspace, model, monkeypatch, tmp_path):
+    """Another evaluation chooses a threshold while this one computes."""
     validation = [{**row, "split": "validation"} for row in articles(9, seed=5, prefix="v")]
     ingest_file(workspace, tmp_path / "v.csv", validation, replace(COLUMNS, split="split"))
     original = model_outputs.compute_outputs
     calls = []
 
-    def meanwhile(*given):
-        calls.append(given)
+    def meanwhile(*arguments):
+        calls.append(arguments)
         if len(calls) == 1:
             evaluation.evaluate(workspace, target_precision=0.9)
-        return original(*given)
+        return original(*arguments)
 
     monkeypatch.setattr(model_outputs, "compute_outputs", meanwhile)
     evaluation.evaluate(workspace)
@@ -198,4 +198,4 @@ def test_the_threshold_of_a_report_is_the_one_that_the_model_has(workspace, mode
     )
     assert len(stored) == 2
     assert all(reported == chosen is not None for reported, chosen, _ in stored)
-    assert {wanted for *_, wanted in stored} == {"0.9"}
+    assert {target for *_, target in stored} == {"0.9"}

@@ -1,4 +1,4 @@
-"""A model becomes champion when it has earned it, one at a time, and every decision is kept."""
+"""A model that passes the gate becomes champion, one at a time, and every decision is stored."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TestDecision:
         assert decide(connection, "m1", "held").reason == "it is the champion already"
         assert connection.scalar(text("SELECT count(*) FROM promotions")) == 1
 
-    def test_a_former_champion_can_come_back_and_stays_one_where_it_is_held(self, connection):
+    def test_a_former_champion_can_be_promoted_again_and_stays_one_if_it_is_held(self, connection):
         for name in ("m1", "m2"):
             add_model(connection, name)
             decide(connection, name)
@@ -94,21 +94,21 @@ class TestDecision:
 
 
 class TestFind:
-    def test_without_a_name_the_newest_is_meant(self, connection):
+    def test_without_a_name_the_newest_model_is_found(self, connection):
         with pytest.raises(ModelNotFoundError, match="no model yet"):
             registry.find(connection, None)
         for name in ("z", "a"):
             add_model(connection, name)
         assert registry.find(connection, None).name == "a"
 
-    def test_what_is_not_there_is_named(self, connection):
+    def test_an_unknown_model_is_named(self, connection):
         with pytest.raises(ModelNotFoundError, match="nobody: no such model"):
             registry.find(connection, "nobody")
         with pytest.raises(NoChampionError):
             registry.find(connection, "champion")
 
 
-def test_of_promotions_at_once_each_is_judged_beside_the_champion_that_it_replaces(workspace):
+def test_simultaneous_promotions_are_each_compared_with_the_champion_that_they_replace(workspace):
     """Each of six candidates is as good as the others, so each is champion in its turn."""
     names = [f"m{number}" for number in range(6)]
     test_articles(workspace, 300)
@@ -128,22 +128,22 @@ def test_of_promotions_at_once_each_is_judged_beside_the_champion_that_it_replac
 
 
 class TestGate:
-    """On stored answers: what the gate says becomes a decision, and is kept."""
+    """On stored predictions: the gate's verdict becomes a decision, and is stored."""
 
     def test_a_model_that_is_worse_is_held_with_the_reasons_and_the_statistics(self, workspace):
         test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
         assert promote.promote_if_better(workspace).promoted
         add_evaluated(workspace, "m2", wrong=range(0, 300, 7))
-        decision = promote.promote_if_better(workspace, decided_by="somebody", more={"churn": {"changed": 3}})
+        decision = promote.promote_if_better(workspace, decided_by="ann", more={"churn": {"changed": 3}})
         assert (decision.verdict, decision.previous) == ("held", "m1")
-        assert "macro-F1 0.8567 against the champion's 1.0000: -14.33 points" in decision.reason
+        assert "macro-F1 0.8567, champion 1.0000: -14.33 points" in decision.reason
         kept = query(
             workspace.database,
             "SELECT verdict, decided_by, statistics->>'verdict', statistics->'margins'->>'policy', "
-            "statistics->'churn'->>'changed', statistics->'findings'->0->>'rule' FROM promotions ORDER BY id",
+            "statistics->'churn'->>'changed', statistics->'rule_results'->0->>'rule' FROM promotions ORDER BY id",
         )
-        assert kept[1] == ("held", "somebody", "hold", "non-inferior", "3", "macro-F1")
+        assert kept[1] == ("held", "ann", "hold", "non-inferior", "3", "macro-F1")
 
     def test_too_few_articles_leave_a_candidate_undecided_until_there_are_more(self, workspace):
         test_articles(workspace, 100)
@@ -152,14 +152,14 @@ class TestGate:
         add_evaluated(workspace, "m2")
         decision = promote.promote_if_better(workspace)
         assert decision.verdict == "undecided"
-        assert "further test annotations would probably tell" in decision.reason
+        assert "further test annotations would probably decide" in decision.reason
         assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
 
-    def test_judging_decides_nothing(self, workspace):
+    def test_applying_the_gate_decides_nothing(self, workspace):
         test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
         judged = gate_result.apply_gate(workspace)
-        assert (judged.judgement.verdict, judged.champion, judged.test_articles) == ("promote", None, 300)
+        assert (judged.gate.verdict, judged.champion, judged.test_articles) == ("promote", None, 300)
         assert value(workspace.database, "SELECT count(*) FROM promotions") == 0
 
     def test_a_model_that_was_not_evaluated_is_refused(self, workspace):
@@ -168,7 +168,7 @@ class TestGate:
         with pytest.raises(NotEvaluatedError, match="classifier evaluate --model m1"):
             promote.promote_if_better(workspace)
 
-    def test_a_person_may_decline_what_the_gate_would_promote(self, workspace):
+    def test_a_user_may_decline_a_model_that_the_gate_would_promote(self, workspace):
         test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
         decision = promote.decline(workspace, "m1", reason="the desk is closed", decided_by="ann")
@@ -186,7 +186,7 @@ class TestGate:
 
 
 class TestUseCase:
-    """With real artefacts, measured by OpenVINO on annotated articles."""
+    """With real artefacts, evaluated by OpenVINO on annotated articles."""
 
     @pytest.fixture
     def registered(self, workspace, tmp_path):
@@ -199,7 +199,7 @@ class TestUseCase:
         ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
         return one
 
-    def test_evaluation_stores_the_figures_and_writes_them_beside_the_artefact(self, workspace, registered):
+    def test_evaluation_stores_the_figures_and_writes_them_next_to_the_artefact(self, workspace, registered):
         model = registered("m1", 0)
         result = evaluation.evaluate(workspace)
         stored = query(
@@ -210,7 +210,7 @@ class TestUseCase:
         registry.open_artefact(model)  # it has not changed
         assert result.baseline.accuracy == 1.0
 
-    def test_a_champion_that_was_measured_on_other_articles_is_measured_again(self, workspace, registered, tmp_path):
+    def test_a_champion_that_was_evaluated_on_other_articles_is_evaluated_again(self, workspace, registered, tmp_path):
         registered("m1", 0)
         evaluation.evaluate(workspace)
         assert promote.promote_if_better(workspace, margins=LENIENT).promoted
@@ -219,17 +219,17 @@ class TestUseCase:
         registered("m2", 1)
         evaluation.evaluate(workspace)
         decision = promote.promote_if_better(workspace, margins=LENIENT)
-        assert "champion's" in decision.reason
-        measured = query(
+        assert ", champion " in decision.reason
+        evaluations = query(
             workspace.database,
             "SELECT name, articles FROM evaluations JOIN models ON model_id = models.id ORDER BY evaluations.id",
         )
-        assert measured == [("m1", 30), ("m2", 36), ("m1", 36)]
+        assert evaluations == [("m1", 30), ("m2", 36), ("m1", 36)]
 
-    def test_a_former_champion_that_was_measured_on_other_articles_is_measured_again(
+    def test_a_former_champion_that_was_evaluated_on_other_articles_is_evaluated_again(
         self, workspace, registered, tmp_path
     ):
-        """Rolling back works however many articles came since."""
+        """It can be promoted again however many articles arrived since."""
         registered("m1", 0)
         evaluation.evaluate(workspace)
         promote.promote_if_better(workspace, margins=LENIENT)

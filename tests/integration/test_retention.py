@@ -1,4 +1,4 @@
-"""What pruning keeps: all that a rollback, the gate, the next training and whoever uses a model just now need."""
+"""Pruning keeps what a rollback, the gate, the next training and a process that uses a model need."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def annotated(workspace, tmp_path):
 
 @pytest.fixture
 def model(workspace):
-    """Register a model as a training on all that is annotated leaves it, and decide on it."""
+    """Register a model like a training on all annotated articles, and decide on it."""
 
-    def one(name, verdict=None, *, seed=0):
+    def add(name, verdict=None, *, seed=0):
         with workspace.database.begin() as connection:
             parts = {part: annotated_articles.load_split(connection, part) for part in ("train", "validation")}
             files = make_artefact(
@@ -65,7 +65,7 @@ def model(workspace):
                 registry.decide(connection, model, verdict, "because", decided_by="test", statistics={})
         return model
 
-    return one
+    return add
 
 
 def newly_annotated(workspace):
@@ -76,13 +76,13 @@ def newly_annotated(workspace):
         ]
 
 
-def names(found):
-    return [one.model for one in found]
+def names(pruned):
+    return [model.model for model in pruned]
 
 
 @pytest.mark.usefixtures("annotated")
 class TestTheNextTraining:
-    """Pruning must not keep it from starting, nor from noticing that nothing is new."""
+    """After a prune, a training can start, and can see that there are no new annotations."""
 
     def test_six_undecided_candidates_that_were_pruned_do_not_stop_it(self, workspace, model):
         model("m1", "promoted")
@@ -109,11 +109,11 @@ class TestTheNextTraining:
 
     @pytest.mark.parametrize("lost", ["model.safetensors", "snapshot.parquet", None])
     def test_it_trains_where_the_files_to_compare_with_are_gone_and_says_so(self, workspace, model, lost, caplog):
-        found = model("m1", "promoted")
+        champion = model("m1", "promoted")
         if lost:
             (workspace.models / "m1" / lost).unlink()
         else:
-            shutil.rmtree(found.artefact)
+            shutil.rmtree(champion.artefact)
         assert starting_point.skip_training(workspace, (newly_annotated(workspace),), 1) is None
         assert "m1: cannot read the snapshot of its training data" in caplog.text
 
@@ -130,40 +130,40 @@ class TestWhatIsKept:
     @pytest.mark.usefixtures("nights")
     def test_former_champions_are_not_pushed_out_by_models_that_were_held(self, workspace):
         pruned = names(pruning.prune(workspace, keep=2, keep_champions=2, yes=True))
-        assert [one for one in pruned if one.startswith("m")] == ["m0"]
+        assert [name for name in pruned if name.startswith("m")] == ["m0"]
         assert [decisions.roll_back(workspace).model for _ in range(2)] == ["m2", "m1"]
         with pytest.raises(RollbackError, match="no champion before m1"):
             decisions.roll_back(workspace)
 
     @pytest.mark.usefixtures("nights")
     def test_every_night_ends_with_as_many_models_as_the_setting_says(self, workspace, model):
-        place = Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": 2}))
+        with_setting = Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": 2}))
         model("undecided on", None)
-        retention.apply_retention(place)
+        retention.apply_retention(with_setting)
         kept = {path.name for path in workspace.models.iterdir()}
         assert kept == {"m3", "m2", "m1", "m0", "r30", "r31", "r32", "undecided on"}, "r32 is the last decided on"
-        assert retention.apply_retention(place).models == 0
+        assert retention.apply_retention(with_setting).models == 0
 
     @pytest.mark.usefixtures("nights")
     def test_the_command_keeps_as_many_champions_as_every_night_does(self, workspace, monkeypatch):
         monkeypatch.setattr(promotion, "workspace", lambda: workspace)
         result = CliRunner().invoke(app, ["prune", "--keep-models", "0", "--yes", "--json"])
-        pruned = {one["model"] for one in json.loads(result.stdout)["models"]}
+        pruned = {model["model"] for model in json.loads(result.stdout)["models"]}
         assert pruned
         assert pruned.isdisjoint({"m0", "m1", "m2", "m3"})
-        told = CliRunner().invoke(app, ["prune", "--help"]).stdout
-        assert f"by default {retention.KEPT_CHAMPIONS}." in re.sub(r"[\s│|]+", " ", told)
+        text = CliRunner().invoke(app, ["prune", "--help"]).stdout
+        assert f"{retention.KEPT_CHAMPIONS} by default." in re.sub(r"[\s│|]+", " ", text)
 
     @pytest.mark.usefixtures("nights")
     def test_the_setting_can_keep_every_model(self, workspace):
-        place = Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": -1}))
-        assert retention.apply_retention(place) is None
+        with_setting = Workspace(workspace.database, workspace.settings.model_copy(update={"keep_models": -1}))
+        assert retention.apply_retention(with_setting) is None
         assert value(workspace.database, "SELECT count(*) FROM models WHERE status = 'pruned'") == 0
 
     def test_it_is_on_by_default(self, workspace):
         assert workspace.settings.keep_models > 0
 
-    def test_what_was_written_beside_a_pruned_model_goes_with_it(self, workspace, model):
+    def test_files_next_to_a_pruned_model_are_deleted_too(self, workspace, model):
         model("r0", "held")
         model("m1", "promoted")
         for name in ("r0", "m1"):
@@ -203,7 +203,7 @@ class TestWhatIsKept:
 
 
 class TestModelsInUse:
-    def test_a_model_that_is_being_read_is_left_for_the_next_time(self, workspace, model, caplog):
+    def test_a_model_in_use_is_left_for_the_next_prune(self, workspace, model, caplog):
         caplog.set_level(logging.INFO)
         for name in ("r0", "r1"):
             model(name, "held")
@@ -216,36 +216,36 @@ class TestModelsInUse:
             assert "r0: in use" in caplog.text
         assert names(pruning.prune(workspace, keep=0, yes=True)) == ["r0"]
 
-    def test_a_lock_that_is_lost_with_its_connection_spoils_no_result(self, workspace, model):
-        found = model("r0", "held")
-        with model_in_use(workspace, found):
+    def test_a_lock_that_is_lost_with_its_connection_does_not_fail_the_use_case(self, workspace, model):
+        row = model("r0", "held")
+        with model_in_use(workspace, row):
             held = f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE classid = {advisory_locks.MODEL_FILES}"
             assert query(workspace.database, held) == [(True,)]
-        with model_in_use(workspace, found):
+        with model_in_use(workspace, row):
             assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 1
         assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
     @pytest.mark.usefixtures("annotated")
-    @pytest.mark.parametrize("use_case", [evaluation, gate_result, label_churn])
-    def test_measuring_a_model_keeps_it(self, workspace, model, use_case, monkeypatch):
+    @pytest.mark.parametrize("use_case", [evaluation.evaluate, gate_result.apply_gate, label_churn.measure_churn])
+    def test_an_evaluation_keeps_its_model(self, workspace, model, use_case, monkeypatch):
         model("r0", "held")
         evaluation.evaluate(workspace, "r0")
         model("m1", "promoted")
         evaluation.evaluate(workspace, "m1")
-        found, opened = [], registry.open_artefact
+        pruned, opened = [], registry.open_artefact
 
-        def prune_meanwhile(one):
-            found.append(names(pruning.prune(workspace, keep=0, yes=True)))
-            return opened(one)
+        def prune_meanwhile(row):
+            pruned.append(names(pruning.prune(workspace, keep=0, yes=True)))
+            return opened(row)
 
         monkeypatch.setattr(registry, "open_artefact", prune_meanwhile)
-        use_case.run(workspace, "r0")
-        assert found
-        assert not any(found)
+        use_case(workspace, "r0")
+        assert pruned
+        assert not any(pruned)
 
     @pytest.mark.slow
     @pytest.mark.usefixtures("annotated")
-    def test_a_training_that_goes_on_from_a_model_keeps_it_to_its_end(self, workspace, model):
+    def test_a_training_that_starts_from_a_model_keeps_it_to_its_end(self, workspace, model):
         model("r0", "held")
         model("m1", "promoted")
         pruned = []
@@ -263,8 +263,8 @@ class TestModelsInUse:
     @pytest.mark.parametrize(
         "use",
         [
-            lambda place: candidate.train(place, RECIPE, start_from="r0"),
-            lambda place: tuning.tune(place, RECIPE, trials=1, start_from="r0"),
+            lambda workspace: candidate.train(workspace, RECIPE, start_from="r0"),
+            lambda workspace: tuning.tune(workspace, RECIPE, trials=1, start_from="r0"),
         ],
         ids=["train", "tune"],
     )
@@ -275,8 +275,8 @@ class TestModelsInUse:
         model("m1", "promoted")
         read, pruned = training_data.read_training_data, []
 
-        def prune_meanwhile(place):
-            read(place)
+        def prune_meanwhile(opened):
+            read(opened)
             pruned.append(names(pruning.prune(workspace, keep=0, yes=True)))
             raise TrainingDataError("stop here")
 
@@ -299,7 +299,7 @@ class TestModelsInUse:
         assert starting_point.find_starting_point(workspace, None, "r0").model == "r0"
         assert pruned == [[]]
 
-    def test_labels_of_a_page_that_is_open_are_not_pruned_away_below_it(self, workspace, model, tmp_path):
+    def test_labels_of_a_batch_that_a_worker_has_claimed_are_not_pruned(self, workspace, model, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(4))
         worker_of = model("r0", "held")
         model("m1", "promoted")
@@ -313,7 +313,7 @@ class TestModelsInUse:
 
 
 class TestAPrunedModelThatIsNamed:
-    """Whoever names it is told that it was pruned, not to restore it from a backup."""
+    """The error says that the model was pruned, and not that it must be restored from a backup."""
 
     @pytest.fixture
     def pruned(self, workspace, model):
@@ -327,12 +327,12 @@ class TestAPrunedModelThatIsNamed:
     @pytest.mark.parametrize(
         "use",
         [
-            lambda place: evaluation.evaluate(place, "r0"),
-            lambda place: gate_result.apply_gate(place, "r0"),
-            lambda place: label_churn.measure_churn(place, "r0"),
-            lambda place: decisions.promote_if_better(place, "r0", margins=LENIENT),
-            lambda place: starting_point.find_starting_point(place, None, "r0"),
-            lambda place: candidate.train(place, RECIPE, start_from="r0"),
+            lambda workspace: evaluation.evaluate(workspace, "r0"),
+            lambda workspace: gate_result.apply_gate(workspace, "r0"),
+            lambda workspace: label_churn.measure_churn(workspace, "r0"),
+            lambda workspace: decisions.promote_if_better(workspace, "r0", margins=LENIENT),
+            lambda workspace: starting_point.find_starting_point(workspace, None, "r0"),
+            lambda workspace: candidate.train(workspace, RECIPE, start_from="r0"),
         ],
         ids=["evaluate", "gate", "churn", "promote", "start", "train"],
     )
@@ -343,11 +343,11 @@ class TestAPrunedModelThatIsNamed:
             use(workspace)
 
     @pytest.mark.usefixtures("annotated", "pruned")
-    def test_its_report_is_still_to_be_had(self, workspace):
+    def test_its_report_can_still_be_written(self, workspace):
         assert "r0" in Path(html_report.write_report(workspace, "r0").page).read_text(encoding="utf-8")
 
     @pytest.mark.usefixtures("annotated", "pruned")
-    def test_without_a_name_the_newest_that_is_there_is_meant(self, workspace):
+    def test_without_a_name_the_newest_model_that_is_not_pruned_is_found(self, workspace):
         assert evaluation.evaluate(workspace).model == "m1"
 
 
@@ -357,16 +357,16 @@ def test_labels_are_deleted_only_of_models_that_have_labelled(workspace, model, 
     for name in ("m1", "m2", "m3"):
         model(name, "promoted")
         queue.label_queue(workspace)
-    found = pruning.prune(workspace, keep=0)
-    assert [(one.model, one.labels) for one in found] == [("r0", 0), ("m1", 7)]
-    assert [(one.model, one.labels) for one in pruning.prune(workspace, keep=0, yes=True)] == [("r0", 0), ("m1", 7)]
+    listed = pruning.prune(workspace, keep=0)
+    assert [(row.model, row.labels) for row in listed] == [("r0", 0), ("m1", 7)]
+    assert [(row.model, row.labels) for row in pruning.prune(workspace, keep=0, yes=True)] == [("r0", 0), ("m1", 7)]
     assert query(workspace.database, "SELECT DISTINCT name FROM predictions JOIN models ON models.id = model_id") in (
         [("m2",), ("m3",)], [("m3",), ("m2",)]
     )  # fmt: skip
 
 
 def test_an_encoder_is_no_model_and_stays(workspace, model, tmp_path):
-    """Downloads, searches and saved states lie elsewhere than models, and are not looked at."""
+    """Downloads, tuning studies and saved states are in other folders than models."""
     kept = [make_encoder(workspace.settings.home / "hub" / "encoder"), workspace.settings.checkpoints_directory / "k"]
     kept[1].mkdir(parents=True)
     model("r0", "held")

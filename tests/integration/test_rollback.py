@@ -1,4 +1,4 @@
-"""Going back shows the former champion's labels at once, rewrites nothing, and loses no article on the way."""
+"""A rollback shows the former champion's labels at once, rewrites nothing, and loses no article."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.waiting import HANG_S, wait_for
 def champion(workspace):
     """Make a model of random weights champion, as the gate would."""
 
-    def one(name, seed, *, promoted=True):
+    def add(name, seed, *, promoted=True):
         files = make_artefact(workspace.models / name, seed=seed)
         with workspace.database.begin() as connection:
             model = registry.register(connection, name, files, {})
@@ -31,7 +31,7 @@ def champion(workspace):
                 registry.decide(connection, model, "promoted", "because", decided_by="test", statistics={})
         return model
 
-    return one
+    return add
 
 
 @pytest.fixture
@@ -74,19 +74,19 @@ class TestRollback:
         decisions.roll_back(workspace, "m2")
         assert labels(workspace) == second
         assert dump(workspace.database, "predictions") == before
-        found = history.read_history(workspace)
-        assert [(one.model, one.verdict, one.previous) for one in found[:2]] == [
+        past = history.read_history(workspace)
+        assert [(decision.model, decision.verdict, decision.previous) for decision in past[:2]] == [
             ("m2", "rolled back", "m1"), ("m1", "rolled back", "m2"),
         ]  # fmt: skip
-        assert (found[1].reason, found[1].decided_by) == ("the sports desk complained", "ann")
-        assert found[0].decided_at > found[1].decided_at
+        assert (past[1].reason, past[1].decided_by) == ("the sports desk complained", "ann")
+        assert past[0].decided_at > past[1].decided_at
 
     @pytest.mark.usefixtures("two")
-    def test_articles_that_came_meanwhile_are_the_backlog_of_whoever_lacks_them(self, workspace, tmp_path):
+    def test_new_articles_are_the_backlog_of_the_model_that_has_not_labelled_them(self, workspace, tmp_path):
         ingest_file(workspace, tmp_path / "new.csv", unlabelled(6, prefix="n", seed=2))
         queue.label_queue(workspace)
         decisions.roll_back(workspace)
-        assert sum(one is None for _, one, _ in labels(workspace)) == 6
+        assert sum(label is None for _, label, _ in labels(workspace)) == 6
         assert queue.label_queue(workspace).labelled == 6
         ingest_file(workspace, tmp_path / "newer.csv", unlabelled(3, prefix="m", seed=3))
         queue.label_queue(workspace)
@@ -102,10 +102,10 @@ class TestRollback:
         ingest_file(workspace, tmp_path / "x.csv", rows)
         queue.label_queue(workspace)
         decisions.roll_back(workspace)
-        assert [one for _, one, _ in labels(workspace)].count(None) == 1
+        assert [label for _, label, _ in labels(workspace)].count(None) == 1
         assert queue.label_queue(workspace).labelled == 1
 
-    def test_what_waited_for_the_new_champion_only_is_not_labelled_twice(self, workspace, champion, tmp_path):
+    def test_articles_that_waited_only_for_the_new_champion_are_not_labelled_twice(self, workspace, champion, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(40))
         champion("m1", 0)
         queue.label_queue(workspace)
@@ -114,10 +114,10 @@ class TestRollback:
         ingest_file(workspace, tmp_path / "new.csv", unlabelled(2, prefix="n", seed=2))
         assert waiting(workspace) == 34
         decisions.roll_back(workspace)
-        assert waiting(workspace) == 2, "those that came meanwhile, and nothing of the other's backlog"
+        assert waiting(workspace) == 2, "the new articles, and none of the other model's backlog"
         assert queue.label_queue(workspace).labelled == 2
 
-    def test_going_back_twice_goes_back_further(self, workspace, champion):
+    def test_a_second_rollback_goes_back_further(self, workspace, champion):
         for number in range(3):
             champion(f"m{number}", number)
         assert decisions.roll_back(workspace).model == "m1"
@@ -126,14 +126,14 @@ class TestRollback:
             decisions.roll_back(workspace)
         assert decisions.roll_back(workspace, "m2").model == "m2"
 
-    def test_after_another_promotion_it_goes_back_to_the_one_it_replaced(self, workspace, champion):
+    def test_after_another_promotion_a_rollback_returns_to_the_replaced_model(self, workspace, champion):
         champion("m0", 0)
         champion("m1", 1)
         decisions.roll_back(workspace)
         champion("m2", 2)
         assert decisions.roll_back(workspace).model == "m0"
 
-    def test_going_back_again_and_again_never_returns_to_a_model_that_was_promoted_twice(self, workspace, champion):
+    def test_repeated_rollbacks_never_return_to_a_model_that_was_promoted_twice(self, workspace, champion):
         champion("m0", 0)
         first = champion("m1", 1)
         champion("m2", 2)
@@ -142,7 +142,7 @@ class TestRollback:
         with pytest.raises(RollbackError, match="no champion before m0"):
             decisions.roll_back(workspace)
 
-    def test_going_forward_again_keeps_the_way_back(self, workspace, champion):
+    def test_a_rollback_to_a_newer_model_keeps_the_order_of_rollbacks(self, workspace, champion):
         for number in range(4):
             champion(f"m{number}", number)
         decisions.roll_back(workspace, "m1")
@@ -159,13 +159,13 @@ class TestRollback:
         decisions.roll_back(workspace, "m1")
         assert [decisions.roll_back(workspace).model for _ in range(2)] == ["m2", "m0"]
 
-    def test_a_model_that_was_pruned_is_passed_over(self, workspace, champion):
+    def test_a_pruned_model_is_skipped(self, workspace, champion):
         models = [champion(f"m{number}", number) for number in range(4)]
         with workspace.database.begin() as connection:
             model_rows.set_status(connection, models[2].id, "pruned")
         assert [decisions.roll_back(workspace).model for _ in range(2)] == ["m1", "m0"]
 
-    def test_the_same_model_before_and_after_a_pruned_one_is_not_gone_back_to(self, workspace, champion):
+    def test_a_rollback_never_returns_to_the_same_model_before_a_pruned_one(self, workspace, champion):
         first, second = champion("m0", 0), champion("m1", 1)
         promote_again(workspace, first)
         with workspace.database.begin() as connection:
@@ -173,7 +173,7 @@ class TestRollback:
         with pytest.raises(RollbackError, match="no champion before m0"):
             decisions.roll_back(workspace)
 
-    def test_the_model_that_the_next_rollback_goes_to_is_not_pruned(self, workspace, champion):
+    def test_the_model_of_the_next_rollback_is_not_pruned(self, workspace, champion):
         first = champion("m0", 0)
         for number in range(1, 4):
             champion(f"m{number}", number)
@@ -183,8 +183,8 @@ class TestRollback:
         assert decisions.roll_back(workspace).model == "m2"
 
     @pytest.mark.usefixtures("two")
-    def test_what_waits_for_a_champion_made_meanwhile_gets_its_label(self, workspace):
-        """The clean-up after going back to m1 is held at its first stretch, when m2 is made champion again."""
+    def test_articles_that_wait_for_a_champion_promoted_meanwhile_get_its_label(self, workspace):
+        """The clean-up after the rollback to m1 waits at its first batch while m2 becomes champion again."""
         database = workspace.database
         decisions.roll_back(workspace)
         run(database, "DELETE FROM predictions WHERE model_id = (SELECT id FROM models WHERE name = 'm2')")
@@ -205,7 +205,7 @@ class TestRollback:
         assert {model for *_, model in labels(workspace)} == {"m2"}
 
     @pytest.mark.parametrize(
-        ("to", "error", "said"),
+        ("to", "error", "message"),
         [
             ("m2", RollbackError, "m2: it is the champion already"),
             ("m3", RollbackError, "m3: never was champion; run: classifier promote --model m3"),
@@ -214,20 +214,20 @@ class TestRollback:
         ],
     )
     @pytest.mark.usefixtures("two")
-    def test_to_whom_it_cannot_go_back_is_told(self, workspace, champion, to, error, said):
+    def test_an_impossible_rollback_is_refused(self, workspace, champion, to, error, message):
         champion("m3", 3, promoted=False)
         with workspace.database.begin() as connection:
             model_rows.set_status(connection, add_model(connection, "m4"), "pruned")
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             decisions.roll_back(workspace, to)
         assert {model for *_, model in labels(workspace)} == {"m2"}
 
-    def test_without_a_champion_there_is_nothing_to_go_back_from(self, workspace):
+    def test_without_a_champion_there_is_no_rollback(self, workspace):
         with pytest.raises(NoChampionError):
             decisions.roll_back(workspace)
 
     @pytest.mark.usefixtures("two")
-    def test_a_model_whose_files_are_gone_could_label_nothing_and_is_refused(self, workspace):
+    def test_a_model_whose_files_are_missing_is_refused(self, workspace):
         (workspace.models / "m1" / "model.safetensors").unlink()
         with pytest.raises(ArtefactError, match=r"model\.safetensors"):
             decisions.roll_back(workspace)
@@ -242,7 +242,7 @@ class TestRollback:
         assert decisions.roll_back(workspace).model == "m1"
 
     @pytest.mark.usefixtures("two")
-    def test_one_that_is_killed_after_it_has_gone_back_all_the_same(self, workspace):
+    def test_a_process_that_is_killed_after_the_commit_has_rolled_back(self, workspace):
         killed = kill_at(workspace, "decisions.roll_back(workspace)", "WITH stretch AS MATERIALIZED")
         assert killed.returncode == -9
         assert {model for *_, model in labels(workspace)} == {"m1"}
@@ -268,7 +268,7 @@ exec(action)
 
 
 def kill_at(workspace, action, begins):
-    """Run the action in a process that kills itself before the statement that begins so."""
+    """Run the action in a process that kills itself before the first statement that begins with a text."""
     url = workspace.database.url.render_as_string(hide_password=False)
     command = [sys.executable, "-c", KILLED, url, str(workspace.settings.home), begins, action]
     return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, check=False)
@@ -277,7 +277,7 @@ def kill_at(workspace, action, begins):
 class TestPrune:
     @pytest.fixture
     def five(self, workspace, champion, tmp_path):
-        """m0 to m3 were champion and m4 is; each labelled ten articles. r was rejected, c waits."""
+        """m0 to m3 were champion and m4 is; each labelled ten articles. r was rejected, c is a candidate."""
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(10))
         for number in range(5):
             champion(f"m{number}", number)
@@ -286,19 +286,19 @@ class TestPrune:
         with workspace.database.begin() as connection:
             model_rows.set_status(connection, champion("r", 7, promoted=False).id, "rejected")
 
-    def names(self, found):
-        return [one.model for one in found]
+    def names(self, pruned):
+        return [model.model for model in pruned]
 
     @pytest.mark.usefixtures("five")
     def test_without_yes_nothing_is_deleted(self, workspace):
         before = dump(workspace.database, "models", "predictions")
-        found = pruning.prune(workspace, keep=0)
-        assert [(one.model, one.labels) for one in found] == [("m0", 10), ("m1", 10), ("m2", 10), ("r", 0)]
+        pruned = pruning.prune(workspace, keep=0)
+        assert [(model.model, model.labels) for model in pruned] == [("m0", 10), ("m1", 10), ("m2", 10), ("r", 0)]
         assert dump(workspace.database, "models", "predictions") == before
         assert (workspace.models / "m0").exists()
 
     @pytest.mark.usefixtures("five")
-    def test_the_champion_the_one_before_it_and_candidates_stay_and_so_do_the_newest(self, workspace):
+    def test_the_champion_the_previous_champion_candidates_and_the_newest_are_kept(self, workspace):
         assert self.names(pruning.prune(workspace, keep=0, yes=True)) == ["m0", "m1", "m2", "r"]
         left = {path.name for path in workspace.models.iterdir() if path.is_dir()}
         assert left == {"m3", "m4", "c"}
@@ -309,14 +309,14 @@ class TestPrune:
         assert decisions.roll_back(workspace).model == "m3"
 
     @pytest.mark.usefixtures("five")
-    def test_the_newest_are_kept_as_many_as_are_asked_for(self, workspace):
+    def test_the_given_number_of_newest_models_is_kept(self, workspace):
         assert self.names(pruning.prune(workspace, keep=2)) == ["m0", "m1"]
         assert self.names(pruning.prune(workspace, keep=9)) == []
-        with pytest.raises(SettingsError, match="keep-models -1: has to be at least 0"):
+        with pytest.raises(SettingsError, match="keep-models -1: must be at least 0"):
             pruning.prune(workspace, keep=-1)
 
     @pytest.mark.usefixtures("five")
-    def test_after_a_rollback_the_way_forward_is_kept_too(self, workspace):
+    def test_after_a_rollback_the_replaced_model_is_kept_too(self, workspace):
         decisions.roll_back(workspace)
         assert self.names(pruning.prune(workspace, keep=0)) == [
             "m0",
@@ -333,7 +333,7 @@ class TestPrune:
             assert self.names(pruning.prune(workspace, keep=0)) == ["u1"] * number
 
     @pytest.mark.usefixtures("five")
-    def test_one_that_is_killed_is_finished_by_the_next(self, workspace):
+    def test_the_next_prune_finishes_a_killed_one(self, workspace):
         killed = kill_at(workspace, "pruning.prune(workspace, keep=0, yes=True)", "WITH labelled AS")
         assert killed.returncode == -9
         assert value(workspace.database, "SELECT count(*) FROM models WHERE status = 'pruned'") == 4
@@ -347,20 +347,20 @@ class TestPrune:
 
 class TestChurn:
     @pytest.mark.usefixtures("two")
-    def test_what_would_change_is_what_changes(self, workspace):
+    def test_the_measured_churn_is_the_change_of_a_promotion(self, workspace):
         decisions.roll_back(workspace)
-        first = {article: one for article, one, _ in labels(workspace)}
-        found = label_churn.measure_churn(workspace, "m2")
+        first = {article: label for article, label, _ in labels(workspace)}
+        churn = label_churn.measure_churn(workspace, "m2")
         decisions.roll_back(workspace, "m2")
-        second = {article: one for article, one, _ in labels(workspace)}
+        second = {article: label for article, label, _ in labels(workspace)}
         changes = [article for article in first if first[article] != second[article]]
-        assert (found.sample, found.changed, found.champion, found.backlog) == (40, len(changes), "m1", 40)
-        assert sum(flow.articles for flow in found.flows) == len(changes) > 0
-        for flow in found.flows:
-            assert all((first[one], second[one]) == (flow.before, flow.after) for one in flow.examples)
-        low, high = found.share_interval
-        assert low < found.share < high
-        assert found.backfill_seconds == pytest.approx(40 / found.articles_per_second)
+        assert (churn.sample, churn.changed, churn.champion, churn.backlog) == (40, len(changes), "m1", 40)
+        assert sum(flow.articles for flow in churn.flows) == len(changes) > 0
+        for flow in churn.flows:
+            assert all((first[id_], second[id_]) == (flow.before, flow.after) for id_ in flow.examples)
+        low, high = churn.share_interval
+        assert low < churn.share < high
+        assert churn.backfill_seconds == pytest.approx(40 / churn.articles_per_second)
 
     @pytest.mark.usefixtures("two")
     def test_nothing_is_stored(self, workspace, champion):
@@ -370,18 +370,18 @@ class TestChurn:
         assert dump(workspace.database, "models", "predictions", "labelling_queue") == before
 
     @pytest.mark.usefixtures("two")
-    def test_a_sample_is_as_large_as_was_asked_for(self, workspace, champion):
+    def test_a_sample_has_the_given_size(self, workspace, champion):
         champion("m3", 9, promoted=False)
         once, again = (label_churn.measure_churn(workspace, size=12) for _ in range(2))
         assert (once.sample, once.flows) == (12, again.flows)
 
-    def test_a_first_model_changes_nothing_and_has_everything_to_label(self, workspace, champion, tmp_path):
+    def test_a_first_model_changes_no_label_and_has_every_article_to_label(self, workspace, champion, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(15))
         champion("m1", 0, promoted=False)
-        found = label_churn.measure_churn(workspace)
-        assert (found.champion, found.changed, found.backlog, found.sample) == (None, 0, 15, 15)
+        churn = label_churn.measure_churn(workspace)
+        assert (churn.champion, churn.changed, churn.backlog, churn.sample) == (None, 0, 15, 15)
 
     def test_an_empty_database_has_no_churn(self, workspace, champion):
         champion("m1", 0, promoted=False)
-        found = label_churn.measure_churn(workspace)
-        assert (found.sample, found.backlog, found.backfill_seconds) == (0, 0, 0.0)
+        churn = label_churn.measure_churn(workspace)
+        assert (churn.sample, churn.backlog, churn.backfill_seconds) == (0, 0, 0.0)

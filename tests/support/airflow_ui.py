@@ -1,4 +1,4 @@
-"""A whole Airflow and a browser that is logged in to it."""
+"""A whole Airflow, and a browser that is logged in to it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from tests.support.waiting import HANG_S
 CHROMIUM = shutil.which("chromium")
 
 READING_S = 6.0
-"""How long a person reads a question at least."""
+"""Seconds after which a question is answered."""
 
 LOADED = """() => document.readyState === "complete"
     || new Promise((done) => addEventListener("load", () => done(true)))"""
-"""JavaScript that returns once a page has all its parts, those that keys are bound by too."""
+"""JavaScript that returns when a page has loaded everything, including the script that binds keys."""
 
 
 @dataclass
 class Started(Running):
     """A running Airflow and a browser.
 
-    It opens the articles by the pipeline's role. `secrets` are all that it was given or made, by what they are for.
+    It opens the articles' database with the pipeline's role. `secrets` are all of its secrets by their purpose.
     """
 
     browser: Browser
@@ -44,7 +44,7 @@ class Started(Running):
 
     @contextmanager
     def logged_in(self, *, theme: str = "light", width: int = 1280, height: int = 860) -> Iterator[Page]:
-        """Open a window as the administrator; the theme is the one that he chose in Airflow."""
+        """Open a window as the administrator, who has chosen the theme in Airflow."""
         context = self.browser.new_context(viewport={"width": width, "height": height}, color_scheme="light")
         context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
         context.set_default_timeout(1000 * HANG_S)
@@ -58,10 +58,10 @@ class Started(Running):
         context.close()
 
     def classifier(self, page: Page, title: str = "Overview") -> FrameLocator:
-        """Open the classifier's page in Airflow, and one of its parts."""
+        """Open one of the classifier's pages in Airflow."""
         page.goto(f"{self.place.address}/plugin/classifier")
         inside = frame(page)
-        # The overview's link looks the same before and after; Airflow's own page moves on its own account.
+        # the overview's link looks the same before and after; Airflow's own page navigates independently
         with page.expect_event("framenavigated", lambda moved: moved != page.main_frame):
             inside.get_by_role("link", name=title, exact=True).click()
         inside.locator("nav [aria-current]", has_text=title).wait_for()
@@ -74,17 +74,17 @@ class Started(Running):
         return frame(page)
 
     def settled(self, run: rest_client.DagRun, task: str, option: str | None) -> rest_client.DagRun:
-        """Answer the question that a task asks, or let its time pass, and wait for the run's end.
+        """Answer the question that a task asks, or let it time out, and wait for the run's end.
 
-        An answer can reach the scheduler before the end of the process that asked does: it then takes the attempt for
-        lost, and asks again. So the answer is given as a person gives it, some seconds after the question.
+        If an answer reaches the scheduler before the asking process ends, the scheduler considers the attempt lost and
+        asks again. So the answer is given some seconds after the question, as a user would.
         """
         asked, answered = time.monotonic(), 0
         end = time.monotonic() + HANG_S
         while (now := self.client.run(run)).state not in rest_client.FINISHED:
             assert time.monotonic() < end, f"{now} did not end: {self.client.tasks(run)}"
             asking = [
-                one.attempt for one in self.client.tasks(run) if (one.name, one.state) == (task, "awaiting_input")
+                row.attempt for row in self.client.tasks(run) if (row.name, row.state) == (task, "awaiting_input")
             ]
             if not asking or asking[0] == answered:
                 asked = time.monotonic()
@@ -103,7 +103,7 @@ class Started(Running):
         self.client._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
     def let_time_pass(self, run: rest_client.DagRun, task: str) -> None:
-        """Bring the question's time to its end: twelve hours are long for a test."""
+        """Let the question time out at once, instead of after twelve hours."""
         moved = text("UPDATE task_instance SET trigger_timeout = now() WHERE run_id = :run AND task_id = :task")
         engine = create_engine(self.place.airflow_url)
         with engine.begin() as opened:
@@ -114,23 +114,23 @@ class Started(Running):
         """Wait until each of a mapped task's instances has failed once."""
         end = time.monotonic() + within_s
         states = {"up_for_retry", "failed"}
-        while sum(one.name == task and one.state in states for one in self.client.tasks(run)) < count:
+        while sum(row.name == task and row.state in states for row in self.client.tasks(run)) < count:
             assert time.monotonic() < end, f"{run}: {self.client.tasks(run)}"
             time.sleep(1)
 
     def read(self, path: str) -> str:
-        """Return what is shown at an address to who is logged in."""
+        """Return the content of a path for the logged-in user."""
         return self.client._call("GET", path).text
 
     def logs(self, run: rest_client.DagRun) -> list[str]:
-        """Return the first logs of a run's tasks as Airflow shows them, errors and all."""
-        return [self._log(run, one, 1) for one in self.client.tasks(run) if one.attempt]
+        """Return the logs of the first attempt of a run's tasks, as Airflow shows them."""
+        return [self._log(run, task, 1) for task in self.client.tasks(run) if task.attempt]
 
     def why(self, run: rest_client.DagRun) -> str:
-        """Return how a run's tasks stand, and the ends of the logs of those that were tried in vain."""
+        """Return the states of a run's tasks, and the ends of the logs of failed attempts."""
         tasks = self.client.tasks(run)
-        tried = [(one, attempt) for one in tasks for attempt in range(1, one.attempt + (one.state != "success"))]
-        ends = [f"{one.name}, try {attempt}: {self._log(run, one, attempt)[-3000:]}" for one, attempt in tried]
+        failed = [(task, attempt) for task in tasks for attempt in range(1, task.attempt + (task.state != "success"))]
+        ends = [f"{task.name}, try {attempt}: {self._log(run, task, attempt)[-3000:]}" for task, attempt in failed]
         return "\n\n".join([str(tasks), *ends])
 
     def _log(self, run: rest_client.DagRun, task: rest_client.Task, attempt: int) -> str:
@@ -139,41 +139,41 @@ class Started(Running):
 
 
 def frame(page: Page) -> FrameLocator:
-    """Return the classifier's part of a page of Airflow."""
+    """Return the classifier's frame in a page of Airflow."""
     page.wait_for_selector("iframe[title=Classifier]")
-    found = page.frame_locator("iframe[title=Classifier]")
-    found.locator("main").wait_for()
-    return found
+    inside = page.frame_locator("iframe[title=Classifier]")
+    inside.locator("main").wait_for()
+    return inside
 
 
 def press(inside: FrameLocator, key: str) -> None:
-    """Press a key on the classifier's part of a page, once it listens to keys."""
+    """Press a key in the classifier's frame, after it has bound its keys."""
     inside.locator("body").evaluate(LOADED)
     inside.owner.page.keyboard.press(key)
 
 
 @contextmanager
 def started(home: Path, *, encoder: Path) -> Iterator[Started]:
-    """Start a whole Airflow, whose databases ask for passwords, and a browser."""
-    given = planted_secrets.passwords()
+    """Start a whole Airflow, whose databases need passwords, and a browser."""
+    passwords = planted_secrets.passwords()
     with (
-        local_airflow.running(home, encoder=encoder, prepare=lambda place: _guarded(place, given)) as found,
+        local_airflow.running(home, encoder=encoder, prepare=lambda place: _add_passwords(place, passwords)) as running,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        known = given | planted_secrets.made_by_airflow(found.place)
-        yield Started(found.place, found.workspace, found.client, browser, known)
+        secrets = passwords | planted_secrets.made_by_airflow(running.place)
+        yield Started(running.place, running.workspace, running.client, browser, secrets)
         browser.close()
 
 
-def _guarded(place: AirflowHome, given: dict[str, str]) -> AirflowHome:
-    """Return the place with addresses of the pipeline's role and with passwords, and sources that need some."""
+def _add_passwords(place: AirflowHome, passwords: dict[str, str]) -> AirflowHome:
+    """Return the Airflow home with URLs of the pipeline's role and passwords; declare sources that need passwords."""
     owners = Workspace(connections.connect(place.articles_url), Settings(home=place.home, _env_file=None))
-    working = roles.create_roles(owners)[0].name
+    pipeline_role = roles.create_roles(owners)[0].name
     owners.database.dispose()
-    planted_secrets.declare_sources(place.airflow_home, given)
-    articles_url = _with(place.articles_url, username=working, password=given["the articles' database"])
-    airflow_url = _with(place.airflow_url, password=given["Airflow's database"])
+    planted_secrets.declare_sources(place.airflow_home, passwords)
+    articles_url = _with(place.articles_url, username=pipeline_role, password=passwords["the articles' database"])
+    airflow_url = _with(place.airflow_url, password=passwords["Airflow's database"])
     return replace(place, articles_url=articles_url, airflow_url=airflow_url)
 
 

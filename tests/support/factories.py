@@ -1,4 +1,4 @@
-"""Made-up test articles and answers for the gate and the report."""
+"""Synthetic test articles and predictions for the gate and the evaluation page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from classifier.evaluation.test_articles import Predictions, TestArticles
 NAMES = ("a", "b", "c", "d")
 
 
-def sample(truth, *, sources=None, words=None, months=None, clusters=None):
+def make_articles(truth, *, sources=None, words=None, months=None, clusters=None):
     count = len(truth)
     return TestArticles(
         ids=np.arange(1, count + 1),
@@ -22,9 +22,9 @@ def sample(truth, *, sources=None, words=None, months=None, clusters=None):
     )
 
 
-def answers(predicted, *, confidence=0.9, names=NAMES):
-    """Give the predicted category the confidence, and the others the rest."""
-    columns = np.array([names.index(one) for one in predicted])
+def make_predictions(predicted, *, confidence=0.9, names=NAMES):
+    """Return predictions with a confidence in the predicted category, and the rest shared by the others."""
+    columns = np.array([names.index(name) for name in predicted])
     probabilities = np.repeat(
         ((1 - np.broadcast_to(confidence, len(columns))) / (len(names) - 1))[:, None], len(names), 1
     )
@@ -32,21 +32,27 @@ def answers(predicted, *, confidence=0.9, names=NAMES):
     return Predictions(names, probabilities)
 
 
-def truth(count):
+def make_truth(count):
     return np.array(NAMES)[np.arange(count) % len(NAMES)]
 
 
-def wrong_on(right, rows):
-    """Return the categories with another one in some rows."""
-    found = right.copy()
-    found[rows] = [NAMES[(NAMES.index(one) + 1) % len(NAMES)] for one in right[rows]]
-    return found
+def wrong_on(truth, rows):
+    """Return the categories with a wrong one in some rows."""
+    predicted = truth.copy()
+    predicted[rows] = [NAMES[(NAMES.index(name) + 1) % len(NAMES)] for name in truth[rows]]
+    return predicted
 
 
-def contest(right, candidate, champion, **more):
-    """Let two models and a baseline that is like the champion answer; either may be Answers."""
-    given = {name: more.pop(name) for name in list(more) if name in {"sources", "words", "months", "clusters"}}
-    predicted = candidate if champion is None else champion
-    baseline = more.pop("baseline", predicted.predicted if isinstance(predicted, Predictions) else predicted)
-    sides = [one if one is None or isinstance(one, Predictions) else answers(one) for one in (candidate, champion)]
-    return Comparison(sample(right, **given), *sides, baseline, **more)
+def make_comparison(truth, candidate, champion, **more):
+    """Compare two models and a baseline that predicts like the champion.
+
+    A model is given by its predicted categories or by its `Predictions`.
+    """
+    columns = {name: more.pop(name) for name in list(more) if name in {"sources", "words", "months", "clusters"}}
+    other = candidate if champion is None else champion
+    baseline = more.pop("baseline", other.predicted if isinstance(other, Predictions) else other)
+    models = [
+        model if model is None or isinstance(model, Predictions) else make_predictions(model)
+        for model in (candidate, champion)
+    ]
+    return Comparison(make_articles(truth, **columns), *models, baseline, **more)

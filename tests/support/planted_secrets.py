@@ -1,4 +1,4 @@
-"""Secrets that are told from anything else, the sources that use them, and where they may have got to."""
+"""Recognizable secrets, the sources that use them, and the places where they could leak."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ CONNECTION = "cms"
 SOURCES = ("by_variable", "by_connection", "refused")
 _PURPOSES = ("the articles' database", "Airflow's database", "a source's variable", "a source's connection")
 _KEPT = {"airflow.cfg", "passwords.json", ".env"}
-"""The files whose purpose is to keep secrets."""
+"""Files whose purpose is to store secrets."""
 
 
 def passwords() -> dict[str, str]:
-    """Draw a password for each purpose."""
+    """Return a random password for each purpose."""
     return {purpose: f"planted{secrets.token_hex(12)}" for purpose in _PURPOSES}
 
 
-def declare_sources(folder: Path, given: dict[str, str]) -> None:
-    """Declare queries of databases that do not answer, or refuse, in Airflow's folder; its tasks read `.env` there."""
+def declare_sources(folder: Path, passwords: dict[str, str]) -> None:
+    """Declare queries of databases that do not answer or refuse the login, and write the `.env` that tasks read."""
     folder.mkdir(parents=True, exist_ok=True)
     query = "query = 'SELECT id, body FROM stories'\ncolumns = {text = 'body', id = 'id'}\ngroup = 'secret'\n"
     databases = ("url_from = 'CMS_URL'", f"connection = '{CONNECTION}'", "url_from = 'OWN_URL'")
     declared = (
-        f"[sources.{name}]\nkind = 'sql'\n{place}\n{query}" for name, place in zip(SOURCES, databases, strict=True)
+        f"[sources.{name}]\nkind = 'sql'\n{database}\n{query}"
+        for name, database in zip(SOURCES, databases, strict=True)
     )
     (folder / "sources.toml").write_text("\n".join(declared), encoding="utf-8")
-    password = given["a source's variable"]
+    password = passwords["a source's variable"]
     own = f"postgresql://postgres:{password}@/articles?host={folder.parent / 'postgres'}"
     lines = (
         f"CLASSIFIER_SOURCES={folder / 'sources.toml'}",
@@ -47,17 +48,17 @@ def declare_sources(folder: Path, given: dict[str, str]) -> None:
 
 
 def made_by_airflow(place: AirflowHome) -> dict[str, str]:
-    """Return the keys that Airflow drew for itself, and the administrator's password."""
+    """Return the keys that Airflow generated, and the administrator's password."""
     config = configparser.ConfigParser(interpolation=None)
     config.read(place.airflow_home / "airflow.cfg", encoding="utf-8")
     keys = (("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret"))
-    found = {f"{section}.{key}": config.get(section, key, fallback="") for section, key in keys}
-    assert all(found.values()), found.keys()
-    return found | {"the administrator": standalone.password(place.passwords)}
+    generated = {f"{section}.{key}": config.get(section, key, fallback="") for section, key in keys}
+    assert all(generated.values()), generated.keys()
+    return generated | {"the administrator": standalone.password(place.passwords)}
 
 
 def places(place: AirflowHome) -> Iterator[tuple[str, bytes]]:
-    """Yield all that was written or is shown to other users of the machine: files, databases, command lines."""
+    """Yield everything that was written or that other users of the machine can see: files, databases, command lines."""
     for path in sorted(place.home.rglob("*")):
         if path.is_file() and path.name not in _KEPT and place.home / "postgres" not in path.parents:
             yield str(path), path.read_bytes()

@@ -1,22 +1,30 @@
-"""The page of an evaluation: the model, beside the champion where both answered the same articles."""
+"""The page of an evaluation: the model, and the champion if both predicted the same articles.
+
+The templates write the page. This module chooses what a reader can look through: of many categories or slices, the
+ones that matter.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from classifier.evaluation.metrics import WHOLE_MATRIX, confused
-from classifier.evaluation.page import charts
-from classifier.evaluation.page.charts import Dot, percent
-from classifier.evaluation.page.markup import Child, Markup, join, table, tag
+from jinja2 import Environment
+from markupsafe import Markup
 
-STYLE = Markup((Path(__file__).with_name("style.css")).read_text(encoding="utf-8"))
+from classifier import charts, templating
+from classifier.charts import Axis, Dot, Drawing
+from classifier.evaluation.metrics import MAX_MATRIX_CATEGORIES, list_confusions
 
+TEMPLATES = Path(__file__).with_name("templates")
+
+STYLE_SHEETS = (charts.STYLE_SHEET, Path(__file__).with_name("style.css"))
 
 MAX_PAIRS = 30
-"""Pairs of categories that are shown where there are too many for a matrix."""
+"""Pairs of categories that are shown if there are too many categories for a matrix."""
 
 MAX_CATEGORIES = 50
 """Rows of the table of categories; of more categories, those with the lowest F1 are shown."""
@@ -34,114 +42,83 @@ class Subject:
 
     @property
     def report(self) -> Mapping[str, Any]:
-        """The part that `evaluation.report` built."""
-        found: Mapping[str, Any] = self.metrics["report"]
-        return found
+        """The part that `results.build_results` built."""
+        report: Mapping[str, Any] = self.metrics["report"]
+        return report
+
+    @property
+    def left_out(self) -> int:
+        """Test articles that do not count, because the model was trained on them."""
+        return int(self.metrics.get("left_out", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class SliceChart:
+    """The accuracy on the slices of a dimension; `hidden` slices are too small to be drawn."""
+
+    dimension: str
+    drawing: Drawing
+    hidden: int
 
 
 def render_page(
-    candidate: Subject, champion: Subject | None, *, findings: Sequence[Mapping[str, Any]] = (), verdict: str = ""
+    candidate: Subject, champion: Subject | None, *, rule_results: Sequence[Mapping[str, Any]] = (), verdict: str = ""
 ) -> str:
-    """Return the page; `findings` and `verdict` are the gate's, where it was asked."""
-    title = f"Evaluation of {candidate.name}"
-    parts = [_head(candidate, champion), sections(candidate, champion, findings=findings, verdict=verdict)]
-    head = tag(
-        "head",
-        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        tag("title", title),
-        tag("style", STYLE),
-    )
-    return "<!doctype html>\n" + tag("html", head, tag("body", parts), lang="en") + "\n"
+    """Return the whole page; `rule_results` and `verdict` are the gate's, if it was applied."""
+    return _render("evaluation_page.html", style=_style(), **_context(candidate, champion, rule_results, verdict))
 
 
 def sections(
-    candidate: Subject, champion: Subject | None, *, findings: Sequence[Mapping[str, Any]] = (), verdict: str = ""
+    candidate: Subject, champion: Subject | None, *, rule_results: Sequence[Mapping[str, Any]] = (), verdict: str = ""
 ) -> Markup:
-    """Return what the page has below its title, to stand in another page that has the same style sheet."""
-    parts = [
-        _headline(candidate, champion),
-        _gate(findings, verdict),
-        _categories(candidate, champion),
-        tag("section", tag("h2", "Confusion"), confusion(candidate.metrics)),
-        _confidence(candidate, champion),
-        _slices(candidate, champion),
-        _mistakes(candidate),
-    ]
-    return join(parts)
+    """Return the page's content without its title, for another page that has the same style sheets."""
+    return _markup("evaluation_sections.html", **_context(candidate, champion, rule_results, verdict))
 
 
-def _head(candidate: Subject, champion: Subject | None) -> Markup:
-    articles, clusters = candidate.metrics["articles"], candidate.report["clusters"]
-    beside = f", beside the champion {champion.name} on {_which(candidate, champion)}" if champion else ""
-    said = (
-        f"{articles:,} test articles in {clusters:,} clusters of near-duplicates{beside}. Intervals hold 95 % "
-        "of the resamples by cluster."
-    )
-    return tag("header", tag("h1", candidate.name), tag("p", said, class_="faint"))
+def confusion(metrics: Mapping[str, Any]) -> Markup:
+    """Return an evaluation's confusion matrix; of many categories, the pairs that are confused most."""
+    return _markup("evaluation_confusion.html", metrics=metrics)
 
 
-def _which(candidate: Subject, champion: Subject) -> str:
-    """Say which articles the two were measured on: the figures of each leave out those that it was trained on."""
-    if candidate.metrics.get("left_out", 0) or champion.metrics.get("left_out", 0):
-        return "the same articles except, for each of the two, those that it was trained on"
-    return "the same articles"
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(**values)
 
 
-def _headline(candidate: Subject, champion: Subject | None) -> Markup:
-    models = [candidate, *([champion] if champion else [])]
-    names = ["", "model", *(["champion"] if champion else []), "TF-IDF + LinearSVC"]
-    rows: list[list[Child]] = []
-    for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro-F1")):
-        cells = [_with_interval(one.metrics[key], one.report["intervals"][key]) for one in models]
-        base = candidate.metrics["baseline"][key], candidate.report["baseline_intervals"][key]
-        rows.append([name, *cells, _with_interval(*base)])
-    for key, name in (("ece", "expected calibration error"), ("brier", "Brier score")):
-        cells = [_with_interval(one.report["calibration"][key], one.report["intervals"][key]) for one in models]
-        rows.append([name, *cells, "-"])
-    speeds = [f"{one.metrics['articles_per_second']:,.1f} ({one.metrics['engine']})" for one in models]
-    rows.append(["articles a second", *speeds, "-"])
-    if any(left_out := [one.metrics.get("left_out", 0) for one in models]):
-        rows.append(["test articles left out, which it was trained on", *map(str, left_out), "-"])
-    return tag("section", tag("h2", "Figures"), table(names, rows))
+def _markup(template: str, **values: Any) -> Markup:
+    return Markup(_render(template, **values))  # noqa: S704 - the template escaped every value
 
 
-def _gate(findings: Sequence[Mapping[str, Any]], verdict: str) -> Markup | None:
-    if not findings:
-        return None
-    rows = [
-        [one["rule"], tag("td", one["outcome"], class_=one["outcome"]), tag("td", one["reason"], class_="words")]
-        for one in findings
-    ]
-    return tag("section", tag("h2", f"The gate: {verdict}"), table(["rule", "outcome", ""], rows))
+@cache
+def _environment() -> Environment:
+    environment = templating.create_environment([TEMPLATES])
+    environment.globals |= {"MAX_PAIRS": MAX_PAIRS, "WHOLE_MATRIX": MAX_MATRIX_CATEGORIES}
+    environment.filters |= {"confusions": _confusions, "heat": _heat}
+    return environment
 
 
-def _categories(candidate: Subject, champion: Subject | None) -> Markup:
-    mine, base = candidate.metrics["by_category"], candidate.metrics["baseline"]["by_category"]
-    theirs = champion.metrics["by_category"] if champion else {}
-    head = [
-        "category",
-        "articles",
-        "precision",
-        "recall",
-        "F1",
-        *(["champion's F1"] if champion else []),
-        "baseline's F1",
-    ]
-    rows = [
-        [
-            name,
-            f"{score['support']:,}",
-            *(f"{score[key]:.4f}" for key in ("precision", "recall", "f1")),
-            *([_f1(theirs, name)] if champion else []),
-            _f1(base, name),
-        ]
-        for name, score in _worst(mine)
-    ]
-    left_out = _left_out(len(mine) - len(rows), "the lowest F1 first")
-    return tag("section", tag("h2", "Categories"), table(head, rows), left_out)
+@cache
+def _style() -> Markup:
+    return Markup("".join(path.read_text(encoding="utf-8") for path in STYLE_SHEETS))  # noqa: S704 - our own files
 
 
-def _worst(scores: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+def _context(
+    candidate: Subject, champion: Subject | None, rule_results: Sequence[Mapping[str, Any]], verdict: str
+) -> dict[str, Any]:
+    return {
+        "candidate": candidate,
+        "champion": champion,
+        "models": [candidate, champion] if champion else [candidate],
+        "rule_results": rule_results,
+        "verdict": verdict,
+        "metrics": candidate.metrics,
+        "categories": lowest_f1(candidate.metrics["by_category"]),
+        "reliability": _reliability(candidate),
+        "coverage": _coverage(candidate, champion),
+        "slice_charts": slice_charts(candidate, champion),
+    }
+
+
+def lowest_f1(scores: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the categories by name; if they are too many, those with test articles and the lowest F1."""
     if len(scores) <= MAX_CATEGORIES:
         return sorted(scores.items())
@@ -153,148 +130,69 @@ def _worst(scores: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[s
     return sorted(scores.items(), key=order)[:MAX_CATEGORIES]
 
 
-def _left_out(number: int, order: str) -> Markup | None:
-    """Say how many rows are not shown; None where all are."""
-    return tag("p", f"And {number:,} more; {order}.", class_="faint") if number > 0 else None
+def slice_charts(candidate: Subject, champion: Subject | None) -> list[SliceChart]:
+    """Return a chart for each dimension: the candidate, the champion and the baseline on its largest slices."""
+    slices = candidate.report["slices"]
+    of_champion = {_key(slice_): slice_ for slice_ in champion.report["slices"]} if champion else {}
+    result = []
+    for dimension in dict.fromkeys(slice_["dimension"] for slice_ in slices):
+        members = [slice_ for slice_ in slices if slice_["dimension"] == dimension]
+        shown = _largest(members)
+        rows = [
+            (f"{slice_['name']} ({slice_['articles']:,})", _dots(slice_, of_champion.get(_key(slice_))))
+            for slice_ in shown
+        ]
+        drawing = charts.dots(rows, title=f"Accuracy by {dimension}")
+        result.append(SliceChart(dimension, drawing, len(members) - len(shown)))
+    return result
 
 
-def confusion(metrics: Mapping[str, Any]) -> Markup:
-    """Return an evaluation's confusion matrix, or of many categories the pairs that are confused most."""
-    names, counts = metrics["categories"], metrics["confusion"]
-    if len(names) > WHOLE_MATRIX:
-        return _most_confused(metrics)
-    rows = []
-    for name, row in zip(names, counts, strict=True):
-        total = max(1, sum(row))
-        cells = [tag("td", f"{n:,}" if n else "", class_=_heat(n / total)) for n in row]
-        rows.append([tag("th", name, scope="row"), *cells])
-    said = "Rows are what was annotated, columns what was predicted; the colour is the share of the row."
-    return join([tag("p", said, class_="faint"), table(["", *names], rows)])
+def _key(slice_: Mapping[str, Any]) -> tuple[str, str]:
+    return slice_["dimension"], slice_["name"]
 
 
-def _most_confused(metrics: Mapping[str, Any]) -> Markup:
-    names, scores = metrics["categories"], metrics["by_category"]
-    found = metrics.get("confused") or confused(metrics["confusion"])  # earlier versions kept the matrix alone
-    rows: list[list[Child]] = []
-    for true, guess, count in found[:MAX_PAIRS]:
-        total = max(1, scores[names[true]]["support"])
-        share = tag("td", charts.percent(count / total), class_=_heat(min(1.0, count / total)))
-        rows.append([tag("th", names[true], scope="row"), names[guess], f"{count:,}", share])
-    said = (
-        f"Of {len(names):,} categories, the pairs that are confused most; the share is that of the articles that were "
-        "annotated so."
-    )
-    head = ["annotated", "predicted", "articles", "share"]
-    left_out = _left_out(len(found) - len(rows), "the most frequent first")
-    return join([tag("p", said, class_="faint"), table(head, rows), left_out])
+def _largest(slices: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the slices in their order; if they are too many, those with the most articles."""
+    kept = sorted(range(len(slices)), key=lambda index: -slices[index]["articles"])[:MAX_SLICES]
+    return [slices[index] for index in sorted(kept)]
+
+
+def _dots(slice_: Mapping[str, Any], of_champion: Mapping[str, Any] | None) -> list[Dot]:
+    dots = [_dot("this model", slice_, "first")]
+    if of_champion:
+        dots.append(_dot("champion", of_champion, "second"))
+    baseline = slice_["baseline"]
+    return [*dots, Dot("baseline", baseline, baseline, baseline, "third")]
+
+
+def _dot(name: str, slice_: Mapping[str, Any], colour: str) -> Dot:
+    low, high = slice_["interval"]
+    return Dot(name, slice_["accuracy"], low, high, colour)
+
+
+def _reliability(candidate: Subject) -> Drawing:
+    calibration = candidate.report["calibration"]
+    uncalibrated = {"uncalibrated": calibration["before"]["bins"]} if calibration["temperature"] != 1 else {}
+    return charts.reliability({**uncalibrated, "first": calibration["bins"]}, title="Reliability of the model")
+
+
+def _coverage(candidate: Subject, champion: Subject | None) -> Drawing:
+    models = {"this model": candidate, **({"champion": champion} if champion else {})}
+    series = {
+        name: [(point["coverage"], point["accuracy"]) for point in model.report["coverage"]]
+        for name, model in models.items()
+    }
+    accuracy = [accuracy for points in series.values() for _, accuracy in points]
+    x = Axis.of_shares("share of articles, the most confident first")
+    return charts.lines(series, x, Axis.of_shares("accuracy", accuracy), title="Accuracy against coverage")
+
+
+def _confusions(metrics: Mapping[str, Any]) -> Sequence[tuple[int, int, int]]:
+    """Return every kind of mistake; earlier versions stored the matrix alone."""
+    mistakes: Sequence[tuple[int, int, int]] = metrics.get("confused") or list_confusions(metrics["confusion"])
+    return mistakes
 
 
 def _heat(share: float) -> str:
-    return f"heat{round(10 * share)}"
-
-
-def _confidence(candidate: Subject, champion: Subject | None) -> Markup:
-    lines = {"candidate": candidate.report["coverage"]}
-    if champion:
-        lines["champion"] = champion.report["coverage"]
-    calibration = candidate.report["calibration"]
-    calibrated = calibration.get("temperature", 1) != 1
-    bins = {"before": calibration["before"]["bins"]} if calibrated else {}
-    bins["candidate"] = calibration["bins"]
-    figures = (
-        (
-            charts.reliability(bins, title="Reliability of the model"),
-            "A dot a bin of confidence, larger with more articles. Below the diagonal the model is too sure."
-            + (" Hollow: what it was without the temperature." if calibrated else ""),
-        ),
-        (
-            charts.coverage(lines, title="Accuracy against coverage"),
-            "What accuracy is left if the least sure are set aside.",
-        ),
-    )
-    drawn = [tag("figure", drawing, tag("figcaption", said)) for drawing, said in figures]
-    key = tag("p", _keys(["candidate", *(["champion"] if champion else [])]))
-    said = [tag("p", line) for line in (_temperature(candidate), _abstention(candidate)) if line]
-    return tag("section", tag("h2", "Confidence"), said, tag("div", drawn, class_="charts"), key)
-
-
-def _temperature(one: Subject) -> str:
-    found = one.report["calibration"]
-    if found.get("temperature", 1) == 1:
-        return ""
-    return (
-        f"Temperature {found['temperature']:.3f}, fitted on the validation split. On these articles it takes the "
-        f"expected calibration error from {found['before']['ece']:.4f} to {found['ece']:.4f}, and the Brier score from "
-        f"{found['before']['brier']:.4f} to {found['brier']:.4f}."
-    )
-
-
-def _abstention(one: Subject) -> str:
-    found = one.report.get("abstention")
-    if not found:
-        return ""
-    if not found["threshold"]:
-        return "It abstains from nothing."
-    if found["precision"] is None:
-        return f"It abstains below a confidence of {found['threshold']:.4f}: from every one of these articles."
-    low, high = found["precision_interval"]
-    wanted = f", where {percent(found['target_precision'])} was wanted" if found["target_precision"] else ""
-    return (
-        f"It abstains below a confidence of {found['threshold']:.4f}, which was chosen on the validation split. On the "
-        f"{percent(found['coverage'])} of these articles that are above, {percent(found['precision'])} of its labels "
-        f"are right ({percent(low)} to {percent(high)}){wanted}."
-    )
-
-
-def _slices(candidate: Subject, champion: Subject | None) -> Iterator[Markup]:
-    theirs = {(one["dimension"], one["name"]): one for one in champion.report["slices"]} if champion else {}
-    found = candidate.report["slices"]
-    for dimension in dict.fromkeys(one["dimension"] for one in found):
-        rows = []
-        parts = [one for one in found if one["dimension"] == dimension]
-        shown = _largest(parts)
-        for one in shown:
-            dots = [_dot(one, "candidate")]
-            if other := theirs.get((dimension, one["name"])):
-                dots.append(_dot(other, "champion"))
-            dots.append(Dot(one["baseline"], one["baseline"], one["baseline"], "baseline"))
-            rows.append((f"{one['name']} ({one['articles']:,})", dots))
-        series = ["candidate", *(["champion"] if champion else []), "baseline"]
-        drawing = charts.dots(rows, title=f"Accuracy by {dimension}")
-        left_out = _left_out(len(parts) - len(shown), "those with the most articles are shown")
-        yield tag("section", tag("h2", f"Accuracy by {dimension}"), drawing, tag("p", _keys(series)), left_out)
-
-
-def _largest(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the slices in their order; if they are too many, those with the most articles."""
-    kept = sorted(range(len(parts)), key=lambda place: -parts[place]["articles"])[:MAX_SLICES]
-    return [parts[place] for place in sorted(kept)]
-
-
-def _dot(one: Mapping[str, Any], series: str) -> Dot:
-    low, high = one["interval"]
-    return Dot(one["accuracy"], low, high, series)
-
-
-def _mistakes(candidate: Subject) -> Markup | None:
-    found = candidate.report["mistakes"]
-    if not found:
-        return None
-    rows = [[str(one["article"]), one["annotated"], one["predicted"], f"{one['confidence']:.4f}"] for one in found]
-    said = "By the article's id in the table articles. A sure mistake is often a wrong annotation."
-    head = ["article", "annotated", "predicted", "confidence"]
-    title = tag("h2", "The most confident mistakes")
-    return tag("section", title, tag("p", said, class_="faint"), table(head, rows))
-
-
-def _keys(names: Sequence[str]) -> list[Markup]:
-    called = {"candidate": "this model", "champion": "champion", "baseline": "baseline"}
-    return [tag("span", tag("span", class_=f"key {name}"), called[name]) for name in names]
-
-
-def _f1(scores: Mapping[str, Any], name: str) -> str:
-    return f"{scores[name]['f1']:.4f}" if name in scores else "-"
-
-
-def _with_interval(value: float, interval: Sequence[float]) -> list[Child]:
-    return [f"{value:.4f} ", tag("span", f"{interval[0]:.4f} to {interval[1]:.4f}", class_="faint")]
+    """Return the class of a cell's colour."""
+    return f"heat{round(10 * min(1.0, share))}"

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from classifier import registry
 from classifier.articles import Model
 from classifier.evaluation import drift_checks
-from classifier.evaluation.drift_checks import Articles, AuditedLabels, Check, Limits
+from classifier.evaluation.drift_checks import AuditedLabels, DriftCheck, DriftLimits, LabelledArticles
 from classifier.pipeline.promotion import evaluation_results, training_exposure
 from classifier.pipeline.promotion.evaluation_results import EvaluationResults
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
@@ -42,7 +42,7 @@ class DriftReport:
     audited: int
     mean_confidence: float | None
     abstained: float | None
-    checks: tuple[Check, ...]
+    checks: tuple[DriftCheck, ...]
     alarms: tuple[str, ...]
 
 
@@ -55,7 +55,7 @@ def check_drift(workspace: Workspace) -> DriftReport:
         NotEvaluatedError: the champion has no evaluation to compare with.
     """
     settings = workspace.settings
-    limits = Limits(settings.drift_max_distance, settings.drift_max_accuracy_loss, settings.drift_min_articles)
+    limits = DriftLimits(settings.drift_max_distance, settings.drift_max_accuracy_loss, settings.drift_min_articles)
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
         evaluated = evaluation_results.newest_results(connection, champion)
@@ -98,12 +98,12 @@ def audited(connection: Connection, model: Model) -> AuditedLabels:
     )
 
 
-def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[Articles, datetime | None]:
+def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[LabelledArticles, datetime | None]:
     """Return the newest articles, with the lengths of their texts, and when the oldest of them was ingested."""
     since, size = _days_ago(settings.drift_days), settings.drift_articles
     labelled = drift_runs.newest_labelled(connection, model.id, since=since, size=size)
     rows = [(row.category, row.confidence, len(row.text.split()), row.ingested_at) for row in labelled]
-    articles = Articles(
+    articles = LabelledArticles(
         np.array([row[0] for row in rows], dtype=np.str_),
         np.array([row[1] for row in rows], dtype=np.float64),
         np.array([row[2] for row in rows], dtype=np.int64),
@@ -115,19 +115,19 @@ def _days_ago(days: float) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
 
 
-def _test_articles(evaluated: EvaluationResults, exposure: TrainingExposure) -> Articles:
+def _test_articles(evaluated: EvaluationResults, exposure: TrainingExposure) -> LabelledArticles:
     """Return the test articles that the model was not trained on: on others it is too confident.
 
     Its accuracy excludes them, too. If it was trained on all test articles, all are returned.
     """
-    rows = np.array([id_ not in exposure.articles for id_ in evaluated.sample.ids.tolist()], dtype=bool)
+    rows = np.array([id_ not in exposure.articles for id_ in evaluated.test_articles.ids.tolist()], dtype=bool)
     if not rows.any():
         rows[:] = True
-    predictions = evaluated.answers.of(rows)
-    return Articles(predictions.predicted, predictions.confidence, evaluated.sample.words[rows])
+    predictions = evaluated.predictions.of(rows)
+    return LabelledArticles(predictions.predicted, predictions.confidence, evaluated.test_articles.words[rows])
 
 
-def _metrics(model: Model, now: Articles, checks: Sequence[Check]) -> dict[str, Any]:
+def _metrics(model: Model, now: LabelledArticles, checks: Sequence[DriftCheck]) -> dict[str, Any]:
     """Return the metrics that are plotted over time; None for checks with too few articles."""
     by_name = {check.name: check.figures for check in checks}
     below = now.confidence.astype(np.float32) < np.float32(
@@ -140,11 +140,11 @@ def _metrics(model: Model, now: Articles, checks: Sequence[Check]) -> dict[str, 
         "mean_confidence": float(now.confidence.mean()) if len(now) else None,
         "abstained": float(below.mean()) if len(now) else None,
         "estimated_accuracy": by_name["estimated accuracy"].get("estimate"),
-        "audited_accuracy": by_name["audit"].get("right"),
+        "audited_accuracy": by_name["audit"].get("measured"),
     }
 
 
-def _store(connection: Connection, model: Model, checks: Sequence[Check], values: dict[str, Any]) -> None:
+def _store(connection: Connection, model: Model, checks: Sequence[DriftCheck], values: dict[str, Any]) -> None:
     drift_runs.add(
         connection,
         {
@@ -156,7 +156,7 @@ def _store(connection: Connection, model: Model, checks: Sequence[Check], values
     )
 
 
-def _alarm_line(connection: Connection, model: Model, check: Check) -> str:
+def _alarm_line(connection: Connection, model: Model, check: DriftCheck) -> str:
     """Return one line about an alarm: the check, its result, when the alarm began, and what to do."""
     since = drift_runs.alarm_since(connection, model.id, check.name)
-    return f"{check.name}: {check.said}; since {since:%Y-%m-%d %H:%M}. What to do: {check.advice}"
+    return f"{check.name}: {check.message}; since {since:%Y-%m-%d %H:%M}. What to do: {check.advice}"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.evaluation.drift_checks import Check
+from classifier.evaluation.drift_checks import DriftCheck
 from classifier.pipeline.use_case import use_case
 from classifier.store import drift_runs
 from classifier.workspace import Workspace
@@ -42,7 +42,7 @@ class DriftRun:
 class LastCheck:
     """A check of the champion's last drift run, and when its alarm began; None if it raises no alarm."""
 
-    check: Check
+    check: DriftCheck
     since: datetime | None
 
 
@@ -67,12 +67,12 @@ def read_history(workspace: Workspace, *, days: float = DAYS) -> DriftHistory:
         rows = drift_runs.history(connection, since=datetime.now(UTC) - timedelta(days=days))
         newest = drift_runs.last_of_champion(connection)
         stored = newest.checks if newest else ()
-        checks = tuple(_with_alarm_start(connection, champion.id, Check(**values)) for values in stored)
+        checks = tuple(_with_alarm_start(connection, champion.id, DriftCheck(**values)) for values in stored)
     runs = tuple(DriftRun(*(getattr(row, field.name) for field in fields(DriftRun))) for row in rows)
     last = next((run for run in reversed(runs) if run.model == champion.name), None)
     return DriftHistory(runs, last, checks if last else ())
 
 
-def _with_alarm_start(connection: Connection, model_id: int, check: Check) -> LastCheck:
+def _with_alarm_start(connection: Connection, model_id: int, check: DriftCheck) -> LastCheck:
     raised = check.outcome == "alarm"
     return LastCheck(check, drift_runs.alarm_since(connection, model_id, check.name) if raised else None)

@@ -25,12 +25,12 @@ DECIDED: Mapping[Verdict, registry.Verdict] = {
     "hold": "held",
     "need more annotations": "undecided",
 }
-"""What each verdict of the gate makes of a model; an undecided one stays a candidate."""
+"""The decision for each verdict of the gate; an undecided model stays a candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromotionQuestion:
-    """What a person was asked about: the evaluations, the champion then, and the gate's verdict on them."""
+    """The question that an approver was asked: the evaluations, the champion at that time, and the gate's verdict."""
 
     evaluation_ids: tuple[int, ...]
     champion: str | None
@@ -38,7 +38,7 @@ class PromotionQuestion:
 
 
 BATCH_SIZE = 10_000
-"""Rows of the queue looked at in one transaction."""
+"""Rows of the queue that one transaction reads."""
 
 
 @use_case
@@ -51,17 +51,17 @@ def promote_if_better(
     more: Mapping[str, Any] | None = None,
     question: PromotionQuestion | None = None,
 ) -> Decision:
-    """Promote a model (the newest by default) if the gate lets it; `more` is kept with its findings.
+    """Promote a model (the newest by default) if it passes the gate; `more` is stored with the gate's statistics.
 
-    The gate computes for seconds, before the transaction that decides. If another model became champion
-    meanwhile, or either was evaluated again, it judges again. With a question that a person was asked, the decision
-    is on what was asked, or there is none.
+    The gate computes for seconds before the transaction that decides. If the champion changes meanwhile, or either
+    model is evaluated again, the gate is applied again. If an approver was asked a question, the decision answers that
+    question, or an error is raised.
 
     Raises:
         ModelNotFoundError: there is no such model.
-        NotEvaluatedError: the candidate has not been evaluated.
-        NotComparableError: candidate and champion cannot be measured on the same articles.
-        OutdatedQuestionError: the champion, an evaluation or the verdict is another than was asked about.
+        NotEvaluatedError: the candidate is not evaluated.
+        NotComparableError: cannot evaluate candidate and champion on the same articles.
+        OutdatedQuestionError: the champion, an evaluation or the verdict has changed since the question.
     """
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
@@ -72,8 +72,8 @@ def promote_if_better(
     if question is not None:
         return _decide_on(workspace, model, question, margins, decided_by, more or {})
     while True:
-        judged = gate_result.apply_gate(workspace, model.name, margins=margins)
-        decision = _decide(workspace, judged, decided_by, more or {})
+        result = gate_result.apply_gate(workspace, model.name, margins=margins)
+        decision = _decide(workspace, result, decided_by, more or {})
         if decision is not None:
             return decision
 
@@ -86,54 +86,53 @@ def _decide_on(
     decided_by: str,
     more: Mapping[str, Any],
 ) -> Decision:
-    """Decide on what was asked, by the evaluations as they are stored: annotations that came since do not count."""
+    """Decide on a question by the stored evaluations, so that newer annotations do not count."""
     with workspace.database.connect() as connection:
         champion = model_rows.champion(connection)
         holds = _holds(connection, question, model, champion)
     if holds:
         registry.open_artefact(model)  # the gate, which checks a model's files, is not applied again here
         margins = margins or Margins().with_changes(workspace.settings.gate)
-        judged = gate_result.read_gate_result(workspace, model.name, margins=margins)
-        holds = judged.judgement.verdict == question.verdict
-    decision = _decide(workspace, judged, decided_by, more) if holds else None
+        result = gate_result.read_gate_result(workspace, model.name, margins=margins)
+        holds = result.gate.verdict == question.verdict
+    decision = _decide(workspace, result, decided_by, more) if holds else None
     if decision is None:
         raise OutdatedQuestionError(
-            f"{model.name}: what was asked, {question.verdict!r} beside {question.champion or 'no champion'}, does not "
-            "hold any more: the champion, an evaluation or the verdict is another now; judge it again and ask anew"
+            f"{model.name}: the question is outdated ({question.verdict!r}, compared with "
+            f"{question.champion or 'no champion'}): the champion, an evaluation or the verdict has changed; run "
+            "retrain_classifier again for this model"
         )
     return decision
 
 
-def _decide(workspace: Workspace, judged: GateResult, decided_by: str, more: Mapping[str, Any]) -> Decision | None:
+def _decide(workspace: Workspace, result: GateResult, decided_by: str, more: Mapping[str, Any]) -> Decision | None:
     with workspace.database.begin() as connection:
         model_rows.lock_champion(connection)
         champion = model_rows.champion(connection)
-        model = registry.find(connection, judged.model)
-        if champion != model and not _holds(connection, judged, model, champion):
+        model = registry.find(connection, result.model)
+        if champion != model and not _holds(connection, result, model, champion):
             return None
         return registry.decide(
             connection,
             model,
-            DECIDED[judged.judgement.verdict],
-            "; ".join(judged.judgement.reasons),
+            DECIDED[result.gate.verdict],
+            "; ".join(result.gate.reasons),
             decided_by=decided_by,
-            statistics={**judged.as_json(), **more},
+            statistics={**result.as_json(), **more},
         )
 
 
-def _holds(
-    connection: Connection, judged: GateResult | PromotionQuestion, model: Model, champion: Model | None
-) -> bool:
-    """Return whether the champion, and both newest evaluations, still are those that were judged."""
+def _holds(connection: Connection, asked: GateResult | PromotionQuestion, model: Model, champion: Model | None) -> bool:
+    """Return whether the champion and both newest evaluations are still those of the result or question."""
     pair = [model] if champion is None else [model, champion]
-    newest = [evaluations.newest(connection, one.id) for one in pair]
-    ids = tuple(found.id for found in newest if found is not None)
-    return (champion.name if champion else None) == judged.champion and ids == judged.evaluation_ids
+    newest = [evaluations.newest(connection, member.id) for member in pair]
+    ids = tuple(evaluation.id for evaluation in newest if evaluation is not None)
+    return (champion.name if champion else None) == asked.champion and ids == asked.evaluation_ids
 
 
 @use_case
 def decline(workspace: Workspace, name: str, *, reason: str, decided_by: str) -> Decision:
-    """Turn a candidate down whatever the gate says, and keep who did and why.
+    """Reject a candidate whatever the gate's verdict, and store the user and the reason.
 
     Raises:
         ModelNotFoundError: there is no such model.
@@ -148,27 +147,28 @@ def decline(workspace: Workspace, name: str, *, reason: str, decided_by: str) ->
 def roll_back(
     workspace: Workspace, to: str | None = None, *, reason: str = "", decided_by: str = "classifier rollback"
 ) -> Decision:
-    """Make a former champion champion again (by default the one before), in one transaction.
+    """Make a former champion (by default the previous one) champion again, in one transaction.
 
-    Its labels show at once, since the view follows the champion and labels are kept. What it has not labelled,
-    because it came meanwhile, is its backlog, which the next labelling enqueues. What waits only for the
-    other model's label is taken off the queue afterwards; if that is cut short, it is labelled once more.
+    Its labels show at once, since the view follows the champion and labels are kept. Articles that arrived since are
+    its backlog, which the next labelling enqueues. Afterwards, articles that wait only for the other model's label are
+    removed from the queue. If this is interrupted, they are labelled once more.
 
     Raises:
-        NoChampionError: nothing has been promoted yet.
-        RollbackError: there is none to go back to, or the named one cannot be.
-        ArtefactError: its files are not the registered ones, so it could label nothing.
+        NoChampionError: no model has been promoted yet.
+        RollbackError: there is no former champion, or the named model was never champion.
+        ArtefactError: its files differ from the registered ones, so it could not label.
     """
     with workspace.database.begin() as connection:
-        decision = registry.roll_back(connection, to, reason or "no reason was given", decided_by=decided_by)
+        decision = registry.roll_back(connection, to, reason or "no reason given", decided_by=decided_by)
     _drop_labelled(workspace)
     return decision
 
 
 def _drop_labelled(workspace: Workspace) -> None:
-    """Take off the queue what the champion has labelled, a stretch in each transaction.
+    """Remove articles from the queue that the champion has labelled, a batch in each transaction.
 
-    Each transaction holds the lock on who is champion: what waits for a champion that is promoted meanwhile stays.
+    Each transaction holds the champion's lock. So if another model is promoted meanwhile, the articles that wait for it
+    stay in the queue.
     """
     after: int | None = 0
     while after is not None:

@@ -1,4 +1,4 @@
-"""Measure a model on the test split, with the very artefact and engine that will label."""
+"""Evaluate a model on the test split, with the same artefact and engine that label."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from classifier.workspace import Workspace
 log = logging.getLogger(__name__)
 
 MAX_P = 0.05
-"""With a larger p-value, a difference from the baseline may be chance."""
+"""Largest p-value of a significant difference from the baseline."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """A model's figures beside the baseline's, on the same articles.
+    """The figures of a model and of the baseline on the same articles.
 
-    `train_seconds` is None for a model that was not trained here. `confidence` says how far that is to be trusted.
-    `left_out` test articles do not count: the model was trained on them, or on near-duplicates of them. `reused`
-    answers are those of an earlier attempt, or evaluation. `baseline_p` is the exact p-value of McNemar's test for
-    equal accuracy, None where it was not computed.
+    `train_seconds` is None for an imported model. `confidence` has the figures of the model's confidence. `left_out`
+    test articles do not count, because the model was trained on them or on near-duplicates of them. `reused` outputs
+    are from an earlier attempt or evaluation. `baseline_p` is the exact p-value of McNemar's test of equal accuracy,
+    None if it was not computed.
     """
 
     model: str
@@ -60,12 +60,12 @@ class EvaluationReport:
 
     @property
     def beats_baseline(self) -> bool:
-        """Whether the model is the more accurate of the two."""
+        """Whether the model is more accurate than the baseline."""
         return self.metrics.accuracy > self.baseline.accuracy
 
     @property
     def verdict(self) -> str:
-        """Which of the two is ahead, in a sentence, and whether chance alone may have made the difference."""
+        """A sentence that says which of the two is ahead, and whether the difference may be chance."""
         difference = abs(self.metrics.accuracy - self.baseline.accuracy) * 100
         p = self.baseline_p
         chance = "" if p is None or p <= MAX_P else f", which may be chance (McNemar's exact test: p = {p:.2f})"
@@ -82,8 +82,7 @@ class EvaluationReport:
 class _Data:
     """The annotated articles of each split; `facts` are the test articles' rows.
 
-    `exposure` says which of the test articles the model was trained on. `target_precision` is what its threshold was
-    chosen for.
+    `exposure` has the test articles that the model was trained on. `target_precision` is that of its threshold.
     """
 
     test: SpooledArticles
@@ -96,13 +95,13 @@ class _Data:
 
     @property
     def kept(self) -> list[int]:
-        """The places of the test articles that count."""
-        return [place for place, article_id in enumerate(self.test.ids) if article_id not in self.exposure.articles]
+        """The indices of the test articles that count."""
+        return [index for index, article_id in enumerate(self.test.ids) if article_id not in self.exposure.articles]
 
 
 @dataclass(frozen=True, slots=True)
 class _Outputs:
-    """What the model and the baseline answered on the test articles."""
+    """The outputs of the model and the predictions of the baseline on the test articles."""
 
     model: ModelOutputs
     baseline: Sequence[str]
@@ -118,19 +117,19 @@ def evaluate(
     engine: engines.EngineName = "auto",
     target_precision: float | None = None,
 ) -> EvaluationReport:
-    """Evaluate a model (the newest by default, or "champion") and store its figures and answers.
+    """Evaluate a model (the newest by default, or "champion"), and store its figures and predictions.
 
-    If an attempt is killed, the next one continues after the answers that it has finished. Test articles that the
-    model was trained on, or near-duplicates of them, do not count in the figures; what it answers on them is stored.
+    If an attempt is killed, the next one resumes after its last finished chunk. Test articles that the model was
+    trained on, or near-duplicates of them, do not count in the figures, but the predictions on them are stored.
 
-    The figures go into the database and, as `NAME.evaluation.json`, beside the model's own directory. With
-    `target_precision`, the model's threshold is chosen anew on the validation split first; of the champion, readers
-    then see at once what it abstains from.
+    The figures are stored in the database, and in `NAME.evaluation.json` next to the model's directory. With
+    `target_precision`, the model's threshold is first re-tuned on the validation split. If the model is the champion,
+    the new threshold takes effect at once.
 
     Raises:
         ModelNotFoundError: there is no such model.
-        ArtefactError: its files are not the registered ones.
-        TrainingDataError: the test split has no annotated article, or the validation split, to choose a threshold.
+        ArtefactError: its files differ from the registered ones.
+        TrainingDataError: the test split, or the validation split for a threshold, has no annotated article.
     """
     model, data = _read(workspace, name)
     if target_precision is not None and not data.validation:
@@ -148,7 +147,7 @@ def evaluate(
     outputs = _answer(data, model_outputs.compute_outputs(workspace.database, model, labeller, data.test))
     result, report = _figures(model, data, outputs, labeller.engine_name)
     while (present := _store(workspace, model, result, data, outputs, report, threshold)) != model:
-        model = present  # another evaluation has chosen another threshold meanwhile
+        model = present  # meanwhile another evaluation has chosen a threshold
         with workspace.database.connect() as connection:
             data = replace(data, target_precision=_target_precision(connection, model))
         result, report = _figures(model, data, outputs, result.engine)
@@ -168,62 +167,62 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
         exposure = training_exposure.find_exposure(
             connection, [model], dict(zip(test.ids, test.text_hashes, strict=True))
         )
-        wanted = _target_precision(connection, model)
+        target = _target_precision(connection, model)
     if not test:
         raise TrainingDataError("the test split has no annotated article to evaluate on")
     if not (train or validation):
-        raise TrainingDataError("no annotated article outside the test split for the baseline to learn from")
+        raise TrainingDataError("no annotated article outside the test split to train the baseline on")
     if len(exposure.articles) == len(test):
         raise TrainingDataError(
-            f"{model.name}: was trained on each of the {len(test)} test articles, or on near-duplicates of them; "
+            f"{model.name}: the model was trained on each of the {len(test)} test articles or a near-duplicate; "
             "annotate other articles of the test split"
         )
-    return model, _Data(test, rows, train, validation, exposure, seconds, wanted)
+    return model, _Data(test, rows, train, validation, exposure, seconds, target)
 
 
 def _target_precision(connection: Connection, model: Model) -> float | None:
-    found: float | None = (
+    target: float | None = (
         (model_rows.calibration(connection, model.id) or {}).get("threshold", {}).get("target_precision")
     )
-    return found
+    return target
 
 
-def _answer(data: _Data, measured: ModelOutputs) -> _Outputs:
-    # the baseline stops nowhere early, so it may learn from the validation split too
-    guessed, seconds = baseline.predict(
+def _answer(data: _Data, outputs: ModelOutputs) -> _Outputs:
+    # the baseline has no early stopping, so it is trained on the validation split too
+    predicted, seconds = baseline.predict_baseline(
         Texts(data.train, data.validation),
         [*data.train.categories, *data.validation.categories],
         Texts(data.test),
     )
-    return _Outputs(measured, guessed, seconds)
+    return _Outputs(outputs, predicted, seconds)
 
 
 def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple[EvaluationReport, dict[str, Any]]:
-    """Compute the figures, and the report, on the articles that count."""
+    """Return the figures and the report on the articles that count."""
     kept = data.kept
     test = data.test.take(kept)
-    guessed = np.array([outputs.baseline[place] for place in kept])
-    found = Predictions(model.categories, outputs.model.probabilities[kept])
-    sample = evaluation_results.sample(test, [data.facts[place] for place in kept])
+    baseline_predicted = np.array([outputs.baseline[index] for index in kept])
+    predictions = Predictions(model.categories, outputs.model.probabilities[kept])
+    articles = evaluation_results.to_test_articles(test, [data.facts[index] for index in kept])
     report = results.build_results(
-        sample,
-        found,
-        guessed,
+        articles,
+        predictions,
+        baseline_predicted,
         temperature=model.temperature,
         threshold=model.threshold,
         target_precision=data.target_precision,
     )
     result = EvaluationReport(
         model.name,
-        compute_metrics(test.categories, found.predicted.tolist()),
-        compute_metrics(test.categories, guessed.tolist()),
+        compute_metrics(test.categories, predictions.predicted.tolist()),
+        compute_metrics(test.categories, baseline_predicted.tolist()),
         engine,
         data.train_seconds,
         outputs.baseline_seconds,
-        results.headline(report),
+        results.confidence_figures(report),
         len(data.test) - len(kept),
         outputs.model.reused,
-        comparison.mcnemar(sample, found.predicted, guessed).p_two_sided,
+        comparison.mcnemar(articles, predictions.predicted, baseline_predicted).p_two_sided,
     )
     return result, report
 
@@ -237,8 +236,8 @@ def _store(
     report: Mapping[str, Any],
     threshold: Threshold | None,
 ) -> Model:
-    """Store the evaluation and return the model; store nothing where the model now abstains at another threshold."""
-    data_sha256 = data_snapshot.sha256(data.test)  # two evaluations compare only where this is the same
+    """Store the evaluation and return the model; store nothing if the model's threshold has changed."""
+    data_sha256 = data_snapshot.sha256(data.test)  # two evaluations are comparable only if this is the same
     metrics = {
         **result.metrics.as_json(),
         "baseline": result.baseline.as_json(),
@@ -268,17 +267,17 @@ def _store(
         elif (present := registry.find(connection, model.name)).threshold != model.threshold:
             return replace(model, threshold=present.threshold)
         key = evaluations.add(connection, model.id, "test", values)
-        found = outputs.model
+        stored = outputs.model
         evaluation_results.save_results(
-            connection, key, data.test, data.facts, outputs.baseline, found.probabilities, found.gflops.tolist()
+            connection, key, data.test, data.facts, outputs.baseline, stored.probabilities, stored.gflops.tolist()
         )
         evaluations.delete_partial_outputs(connection, model.id)
-        # under the lock, so that the file is of the newest evaluation
-        _write_beside(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
+        # under the lock, so that the file has the newest evaluation
+        _write_json(Path(model.artefact), {"model": model.name, "data_sha256": data_sha256, **metrics})
     return model
 
 
-def _write_beside(artefact: Path, content: dict[str, object]) -> None:
-    # Beside the artefact and not in it: an artefact never changes.
+def _write_json(artefact: Path, content: dict[str, object]) -> None:
+    # next to the artefact and not in it, because an artefact never changes
     path = artefact.with_name(f"{artefact.name}.evaluation.json")
     atomic_files.write(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

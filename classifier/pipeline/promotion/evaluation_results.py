@@ -1,8 +1,8 @@
-"""What models answered on the test articles: kept with each evaluation, and read again to compare.
+"""The predictions of models on the test articles: stored with each evaluation, and read again for comparisons.
 
-Two models' answers are a pair where the article, its text and its annotation are the same. Two evaluations of which
-one article differs are not compared at all: which articles differ is not left to chance. An article that people
-disagree on, for instance, goes from the test split.
+Two models' predictions are comparable if the article, its text and its annotation are the same. If two evaluations
+differ in a single article, they are not compared at all, because the articles that differ are no random sample. For
+instance, an article on which annotators disagree leaves the test split.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row
 
 from classifier.articles import AnnotatedArticle, Model, Probabilities
 from classifier.evaluation.gate_rules import Comparison
-from classifier.evaluation.test_articles import Predictions, Strings, TestArticles, clusters
+from classifier.evaluation.test_articles import Predictions, Strings, TestArticles, number_clusters
 from classifier.exceptions import NotComparableError, NotEvaluatedError, TrainingDataError
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
 from classifier.store import evaluations
@@ -25,34 +25,34 @@ from classifier.training import spooled_articles
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResults:
-    """One evaluation: the articles, the model's answers and the baseline's."""
+    """One evaluation: the articles, and the predictions of the model and the baseline."""
 
     model: str
     evaluation: Row[*tuple[Any, ...]]
-    sample: TestArticles
-    answers: Predictions
+    test_articles: TestArticles
+    predictions: Predictions
     baseline: Strings
     text_hashes: tuple[bytes, ...]
 
     @property
     def gflops(self) -> float | None:
-        """What is computed for an article on average; None of a version that did not count it."""
-        found: float | None = self.evaluation.metrics.get("gflops_per_article")
-        return found
+        """Mean GFLOP for an article; None for an evaluation of an older version, which did not count them."""
+        gflops: float | None = self.evaluation.metrics.get("gflops_per_article")
+        return gflops
 
     @property
     def articles(self) -> dict[int, bytes]:
         """The articles' ids with the hashes of their texts."""
-        return dict(zip(self.sample.ids.tolist(), self.text_hashes, strict=True))
+        return dict(zip(self.test_articles.ids.tolist(), self.text_hashes, strict=True))
 
 
-def sample(test: Sequence[AnnotatedArticle], facts: Sequence[Row[*tuple[Any, ...]]]) -> TestArticles:
-    """Make columns of test articles and what `evaluations.articles_by_id` says of them, both by id."""
+def to_test_articles(test: Sequence[AnnotatedArticle], facts: Sequence[Row[*tuple[Any, ...]]]) -> TestArticles:
+    """Return the columns of test articles and their rows of `evaluations.articles_by_id`, both by id."""
     ids = np.array([article_id for article_id, _, _ in spooled_articles.facts(test)], dtype=np.int64)
     return TestArticles(
         ids=ids,
         truth=np.array(spooled_articles.categories_of(test)),
-        clusters=clusters(ids, [row.cluster_id for row in facts]),
+        clusters=number_clusters(ids, [row.cluster_id for row in facts]),
         sources=np.array([row.source for row in facts]),
         words=np.array([len(article.text.split()) for article in test], dtype=np.int64),
         months=np.array([row.month or "" for row in facts]),
@@ -68,7 +68,7 @@ def save_results(
     probabilities: Probabilities,
     gflops: Sequence[float | None],
 ) -> None:
-    """Store every article's answers with the evaluation, in its transaction, and what was computed for each."""
+    """Store the predictions on every article with the evaluation, in its transaction."""
     columns: dict[str, Sequence[Any]] = {
         "ids": [article_id for article_id, _, _ in spooled_articles.facts(test)],
         "hashes": [text_hash for _, text_hash, _ in spooled_articles.facts(test)],
@@ -85,17 +85,17 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
     """Read a model's last evaluation on the test split.
 
     Raises:
-        NotEvaluatedError: there is none, or it is of a version that did not keep the answers.
+        NotEvaluatedError: there is none, or an older version did not store the predictions.
     """
     evaluation = evaluations.newest(connection, model.id)
     rows = evaluations.evaluated_articles(connection, evaluation.id) if evaluation is not None else []
     if evaluation is None or not rows:
         raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate --model {model.name}")
     ids = np.array([row.article_id for row in rows], dtype=np.int64)
-    found = TestArticles(
+    test_articles = TestArticles(
         ids=ids,
         truth=np.array([row.annotated_category for row in rows]),
-        clusters=clusters(ids, [row.cluster_id for row in rows]),
+        clusters=number_clusters(ids, [row.cluster_id for row in rows]),
         sources=np.array([row.source for row in rows]),
         words=np.array([row.words for row in rows], dtype=np.int64),
         months=np.array([row.month for row in rows]),
@@ -104,7 +104,7 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
     return EvaluationResults(
         model.name,
         evaluation,
-        found,
+        test_articles,
         Predictions(model.categories, probabilities),
         np.array([row.baseline_category for row in rows]),
         tuple(bytes(row.text_hash) for row in rows),
@@ -114,24 +114,24 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
 def compare_models(
     candidate: EvaluationResults, champion: EvaluationResults | None, exposure: TrainingExposure
 ) -> Comparison:
-    """Put two evaluations of the same articles beside each other, but for those that a model was trained on.
+    """Return two evaluations of the same articles as a comparison, without the articles that a model was trained on.
 
     Raises:
-        NotComparableError: they are not of the same articles, texts and annotations.
+        NotComparableError: their articles, texts or annotations differ.
         TrainingDataError: no article is left.
     """
     if champion is not None:
         _check_same(candidate, champion)
-    rows = np.array([one not in exposure.articles for one in candidate.sample.ids.tolist()], dtype=bool)
+    rows = np.array([id_ not in exposure.articles for id_ in candidate.test_articles.ids.tolist()], dtype=bool)
     if not rows.any():
         raise TrainingDataError(
-            f"{candidate.model}: each of the {len(rows)} test articles, or a near-duplicate of it, was trained on; "
+            f"{candidate.model}: a model was trained on each of the {len(rows)} test articles or a near-duplicate; "
             "annotate other articles of the test split"
         )
     return Comparison(
-        candidate.sample.of(rows),
-        candidate.answers.of(rows),
-        champion.answers.of(rows) if champion else None,
+        candidate.test_articles.of(rows),
+        candidate.predictions.of(rows),
+        champion.predictions.of(rows) if champion else None,
         candidate.baseline[rows],
         candidate.gflops,
         champion.gflops if champion else None,
@@ -144,8 +144,8 @@ def same_articles(first: EvaluationResults, second: EvaluationResults) -> bool:
     """Return whether two evaluations are of the same articles, with the same texts and annotations."""
     return (
         first.text_hashes == second.text_hashes
-        and np.array_equal(first.sample.ids, second.sample.ids)
-        and np.array_equal(first.sample.truth, second.sample.truth)
+        and np.array_equal(first.test_articles.ids, second.test_articles.ids)
+        and np.array_equal(first.test_articles.truth, second.test_articles.truth)
     )
 
 
@@ -153,5 +153,5 @@ def _check_same(candidate: EvaluationResults, champion: EvaluationResults) -> No
     if not same_articles(candidate, champion):
         raise NotComparableError(
             f"{candidate.model} and {champion.model}: the test articles or their annotations changed between the two "
-            "evaluations; run it again when no annotations are coming in"
+            "evaluations; run the command again when no annotations arrive"
         )

@@ -1,4 +1,4 @@
-"""Put a candidate beside the champion, on the same test articles, and say whether it has earned promotion."""
+"""Apply the gate to a candidate: compare it with the champion on the same test articles."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from classifier.training import data_snapshot
 from classifier.workspace import Workspace
 
 ATTEMPTS = 3
-"""Measurements of both models, while test articles or annotations keep changing between them."""
+"""Largest number of evaluations of both models while test articles or annotations change between the two."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The gate's judgement of a model; `champion` is whom it was compared with, None for a first model.
+    """The gate's verdict on a model; `champion` is the model that it was compared with, None for a first model.
 
-    `evaluation_ids` are the model's and the champion's, and `test_articles` those that counted.
+    `evaluation_ids` are the model's and the champion's; `test_articles` is the number of articles that counted.
     """
 
     model: str
     champion: str | None
-    judgement: GateVerdict
+    gate: GateVerdict
     evaluation_ids: tuple[int, ...]
     test_articles: int
 
@@ -43,23 +43,23 @@ class GateResult:
             "champion": self.champion,
             "evaluation_ids": self.evaluation_ids,
             "test_articles": self.test_articles,
-            **self.judgement.as_json(),
+            **self.gate.as_json(),
         }
 
 
 @use_case
 @uses_model
 def apply_gate(workspace: Workspace, name: str | None = None, *, margins: Margins | None = None) -> GateResult:
-    """Judge a model (the newest by default); without margins, by those of the settings. Nothing is decided.
+    """Apply the gate to a model (the newest by default), with the margins of the settings by default. Decide nothing.
 
-    A model that was not measured on the test articles as they are now is evaluated again first, so annotations
-    that came since count. If they change again between the two evaluations, both are measured again.
+    If a model was not evaluated on the current test articles, it is evaluated again first, so that new annotations
+    count. If the articles change again between the two evaluations, both models are evaluated again.
 
     Raises:
         ModelNotFoundError: there is no such model.
         NotEvaluatedError: it has not been evaluated.
-        NotComparableError: the articles changed at each of several attempts.
-        TrainingDataError: a model was trained on all of them.
+        NotComparableError: the articles changed during every attempt.
+        TrainingDataError: a model was trained on all of the test articles.
     """
     margins = margins or Margins().with_changes(workspace.settings.gate)
     with workspace.database.connect() as connection:
@@ -68,55 +68,55 @@ def apply_gate(workspace: Workspace, name: str | None = None, *, margins: Margin
         if evaluations.newest(connection, model.id) is None:
             raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate --model {model.name}")
     if champion is not None and champion.id == model.id:
-        champion = None  # what it would be as a first model
+        champion = None  # judge it like a first model
     pair = [model] if champion is None else [model, champion]
-    for one in pair:
-        registry.open_artefact(one)  # its files must be what they were when it was evaluated
+    for member in pair:
+        registry.open_artefact(member)  # its files must be those that were evaluated
     for _ in range(ATTEMPTS):
-        _measure_again(workspace, pair)
+        _evaluate_again(workspace, pair)
         with workspace.database.connect() as connection:
-            answered = [evaluation_results.newest_results(connection, one) for one in pair]
-        if evaluation_results.same_articles(answered[0], answered[-1]):
+            results = [evaluation_results.newest_results(connection, member) for member in pair]
+        if evaluation_results.same_articles(results[0], results[-1]):
             break
-    return _judge(workspace, pair, answered, margins)
+    return _apply(workspace, pair, results, margins)
 
 
 @use_case
 def read_gate_result(workspace: Workspace, name: str, *, margins: Margins) -> GateResult:
-    """Judge a model and the champion by their newest evaluations as they are stored; nothing is measured.
+    """Apply the gate to the newest stored evaluations of a model and the champion; evaluate nothing.
 
     Raises:
         ModelNotFoundError: there is no such model.
-        NotEvaluatedError: it, or the champion, has not been evaluated.
-        NotComparableError: the two evaluations are not of the same articles.
+        NotEvaluatedError: it or the champion is not evaluated.
+        NotComparableError: the two evaluations have different articles.
     """
     with workspace.database.connect() as connection:
         model, champion = registry.find(connection, name), model_rows.champion(connection)
         pair = [model] if champion is None or champion.id == model.id else [model, champion]
-        answered = [evaluation_results.newest_results(connection, one) for one in pair]
-    return _judge(workspace, pair, answered, margins)
+        results = [evaluation_results.newest_results(connection, member) for member in pair]
+    return _apply(workspace, pair, results, margins)
 
 
-def _judge(workspace: Workspace, pair: list[Model], answered: list[EvaluationResults], margins: Margins) -> GateResult:
+def _apply(workspace: Workspace, pair: list[Model], results: list[EvaluationResults], margins: Margins) -> GateResult:
     with workspace.database.connect() as connection:
-        exposure = training_exposure.find_exposure(connection, pair, answered[0].articles)
-    contest = evaluation_results.compare_models(answered[0], answered[1] if answered[1:] else None, exposure)
+        exposure = training_exposure.find_exposure(connection, pair, results[0].articles)
+    compared = evaluation_results.compare_models(results[0], results[1] if results[1:] else None, exposure)
     return GateResult(
         pair[0].name,
         pair[1].name if pair[1:] else None,
-        gate.apply_rules(contest, margins),
-        tuple(one.evaluation.id for one in answered),
-        len(contest.sample),
+        gate.apply_rules(compared, margins),
+        tuple(result.evaluation.id for result in results),
+        len(compared.test_articles),
     )
 
 
-def _measure_again(workspace: Workspace, models: list[Model]) -> None:
+def _evaluate_again(workspace: Workspace, models: list[Model]) -> None:
     with workspace.database.connect() as connection:
         now = data_snapshot.sha256(annotated_articles.stream_split(connection, "test"))
         stale = []
         for model in models:
-            found = evaluations.newest(connection, model.id)
-            if found is None or found.data_sha256 != now or not evaluations.has_predictions(connection, found.id):
+            newest = evaluations.newest(connection, model.id)
+            if newest is None or newest.data_sha256 != now or not evaluations.has_predictions(connection, newest.id):
                 stale.append(model.name)
     for name in stale:
         evaluation.evaluate(workspace, name)

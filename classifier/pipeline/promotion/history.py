@@ -1,4 +1,4 @@
-"""Who became champion when, by whose decision, and why."""
+"""The history of decisions on models: promotions, rejections and rollbacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from classifier.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class PastDecision:
-    """A decision: promoted, held, undecided or rolled back; `previous` was champion until then."""
+    """A decision: promoted, held, undecided or rolled back; `previous` was the champion until then."""
 
     model: str
     verdict: str
@@ -26,7 +26,7 @@ class PastDecision:
 
 @use_case
 def read_history(workspace: Workspace, *, limit: int | None = None) -> list[PastDecision]:
-    """List the decisions, newest first."""
+    """Return the decisions, newest first."""
     with workspace.database.connect() as connection:
         return [
             PastDecision(

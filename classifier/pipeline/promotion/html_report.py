@@ -1,4 +1,4 @@
-"""Write a model's evaluation as an HTML page, beside the champion where both answered the same articles."""
+"""Write a model's evaluation as an HTML page, with the champion if both predicted the same articles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from classifier.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport:
-    """Where the page is, and who stands in it."""
+    """The path of the page, and the models that it shows."""
 
     page: str
     model: str
@@ -35,22 +35,22 @@ class WrittenReport:
 
 @use_case
 def write_report(workspace: Workspace, name: str | None = None, *, out: Path | None = None) -> WrittenReport:
-    """Write the page of a model's last evaluation (the newest model by default), beside the model without `out`.
+    """Write the page of a model's last evaluation (the newest model by default) to `out`, by default next to the model.
 
-    Nothing is measured again: it shows what was stored.
+    Nothing is evaluated again: the page shows the stored figures.
 
     Raises:
         ModelNotFoundError: there is no such model.
         NotEvaluatedError: it has not been evaluated.
-        SettingsError: the file cannot be written.
+        SettingsError: cannot write the file.
     """
     if out is not None and not out.parent.is_dir():
-        raise SettingsError(f"{out.parent}: no such folder; name another file with --out")
+        raise SettingsError(f"{out.parent}: folder not found; choose another file with --out")
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
         candidate = evaluation_results.newest_results(connection, model)
         other = model_rows.champion(connection)
-        champion = _beside(connection, candidate, other) if other and other.id != model.id else None
+        champion = _comparable_champion(connection, candidate, other) if other and other.id != model.id else None
         pair = [model, other] if other and champion else [model]
         exposure = training_exposure.find_exposure(connection, pair, candidate.articles)
     artefact = Path(model.artefact)
@@ -58,40 +58,42 @@ def write_report(workspace: Workspace, name: str | None = None, *, out: Path | N
     try:
         atomic_files.write(path, _page(workspace, candidate, champion, exposure).encode())
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be written: {error.strerror}; name another file with --out") from error
+        raise SettingsError(f"{path}: cannot write: {error.strerror}; choose another file with --out") from error
     return WrittenReport(str(path), model.name, champion.model if champion else None)
 
 
-def _beside(connection: Connection, candidate: EvaluationResults, champion: Model) -> EvaluationResults | None:
-    """Return the champion's newest evaluation if both answered the same articles.
+def _comparable_champion(
+    connection: Connection, candidate: EvaluationResults, champion: Model
+) -> EvaluationResults | None:
+    """Return the champion's newest evaluation if both models predicted the same articles.
 
-    The figures of each leave out the articles that it was trained on, so they may be of fewer.
+    The figures of each model exclude the articles that it was trained on, so they may cover fewer articles.
     """
     try:
-        found = evaluation_results.newest_results(connection, champion)
+        results = evaluation_results.newest_results(connection, champion)
     except NotEvaluatedError:
         return None
-    return found if evaluation_results.same_articles(candidate, found) else None
+    return results if evaluation_results.same_articles(candidate, results) else None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReport:
-    """What is known of a model's evaluation without computing anything.
+    """The stored evaluation of a model, without any computation.
 
-    `model` is None where it has not been evaluated, `champion` where it is the champion itself or answered other
-    articles; the figures of each leave out the articles that it was trained on. `findings` and `verdict` are the
-    gate's, of the last time that it was asked.
+    `model` is None if it is not evaluated. `champion` is None if the model is the champion, or if the two predicted
+    different articles. The figures of each exclude the articles that it was trained on. `rule_results` and `verdict`
+    are those of the last time that the gate was applied.
     """
 
     model: Subject | None
     champion: Subject | None
-    findings: tuple[Mapping[str, Any], ...]
+    rule_results: tuple[Mapping[str, Any], ...]
     verdict: str
 
 
 @use_case
 def read_report(workspace: Workspace, name: str) -> StoredReport:
-    """Return a model's last evaluation on the test split, and the champion's where both can be compared.
+    """Return a model's last evaluation on the test split, and the champion's if the two can be compared.
 
     Raises:
         ModelNotFoundError: there is no such model.
@@ -100,19 +102,19 @@ def read_report(workspace: Workspace, name: str) -> StoredReport:
         model, champion = registry.find(connection, name), model_rows.champion(connection)
         mine = evaluations.newest(connection, model.id)
         theirs = evaluations.newest(connection, champion.id) if champion and champion.id != model.id else None
-        asked = [row.statistics for row in promotions.of_model(connection, model.id) if row.statistics]
+        gate_statistics = [row.statistics for row in promotions.of_model(connection, model.id) if row.statistics]
     comparable = mine is not None and theirs is not None and mine.data_sha256 == theirs.data_sha256
-    last = asked[-1] if asked else {}
+    last = gate_statistics[-1] if gate_statistics else {}
     return StoredReport(
         _subject(model, mine),
         _subject(champion, theirs) if champion and comparable else None,
-        tuple(last.get("findings", ())),
+        tuple(last.get("rule_results", ())),
         last.get("verdict", ""),
     )
 
 
 def _subject(model: Model, evaluation: Row[*tuple[Any, ...]] | None) -> Subject | None:
-    """Return an evaluation, None where there is none or it is of a version that kept less."""
+    """Return an evaluation; None if there is none, or it is from an older version without a report."""
     return Subject(model.name, evaluation.metrics) if evaluation and "report" in evaluation.metrics else None
 
 
@@ -120,12 +122,10 @@ def _page(
     workspace: Workspace, candidate: EvaluationResults, champion: EvaluationResults | None, exposure: TrainingExposure
 ) -> str:
     margins = Margins().with_changes(workspace.settings.gate)
-    judgement = (
-        apply_rules(evaluation_results.compare_models(candidate, champion, exposure), margins) if champion else None
-    )
+    gate = apply_rules(evaluation_results.compare_models(candidate, champion, exposure), margins) if champion else None
     return html.render_page(
         Subject(candidate.model, candidate.evaluation.metrics),
         Subject(champion.model, champion.evaluation.metrics) if champion else None,
-        findings=judgement.as_json()["findings"] if judgement else (),
-        verdict=judgement.verdict if judgement else "",
+        rule_results=gate.as_json()["rule_results"] if gate else (),
+        verdict=gate.verdict if gate else "",
     )

@@ -1,6 +1,6 @@
-"""What promoting a candidate would change: a sample of the database, labelled by it before anybody sees it.
+"""Label churn: which labels a promotion would change, measured on a sample that the candidate labels as a trial.
 
-The sample is drawn by random ids, since ORDER BY random() reads every article of a database of any size.
+The sample is drawn by random ids, since ORDER BY random() would read every article of the database.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from classifier.workspace import Workspace
 SAMPLE = 500
 EXAMPLES = 5
 OVERSAMPLING = 8
-"""Ids drawn for each article wanted: some are missing, annotated, or not labelled yet."""
+"""Ids drawn for each article of the sample: some are missing, annotated, or not labelled yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Labels of the sample that would change from one category to another, with some articles' ids."""
+    """Labels of the sample that would change from one category to another, with the ids of some articles."""
 
     before: str
     after: str
@@ -43,10 +43,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """What would change: `changed` of `sample` labels, with a 95 % interval of the share.
+    """The labels that would change: `changed` of `sample`, with a 95 % interval of the share.
 
-    `backlog` articles would be labelled anew, which takes about `backfill_seconds` in one worker. Without a
-    champion there is nothing to change, and `sample` only measures the rate.
+    `backlog` articles would be labelled again, which takes one worker about `backfill_seconds`. If there is no
+    champion, no label would change, and the sample only measures the rate.
     """
 
     model: str
@@ -70,11 +70,11 @@ class Churn:
 def measure_churn(
     workspace: Workspace, name: str | None = None, *, size: int = SAMPLE, engine: engines.EngineName = "auto"
 ) -> Churn:
-    """Label a sample with a model (the newest by default) and compare with the champion's labels. Stores nothing.
+    """Label a sample with a model (the newest by default), and compare it with the champion's labels. Store nothing.
 
     Raises:
         ModelNotFoundError: there is no such model.
-        ArtefactError: its files are not the registered ones.
+        ArtefactError: its files differ from the registered ones.
     """
     with workspace.database.connect() as connection:
         model, champion = registry.find(connection, name), model_rows.champion(connection)
@@ -82,11 +82,11 @@ def measure_churn(
         drawn = _draw(population, size, seed=model.id)
         rows = _sample(workspace, connection, drawn, champion)
     if len(rows) > size:
-        rows = rows.take(_some(len(rows), size, seed=model.id))
+        rows = rows.take(_choose(len(rows), size, seed=model.id))
     categories, seconds = _label(model, rows, engine)
     rate = len(rows) / seconds if seconds else 0.0
     before = rows.categories if champion else categories
-    changed = sum(one != other for one, other in zip(before, categories, strict=True))
+    changed = sum(old != new for old, new in zip(before, categories, strict=True))
     return Churn(
         model=model.name,
         champion=champion.name if champion else None,
@@ -102,26 +102,26 @@ def measure_churn(
 
 
 def _draw(population: ChurnCandidate, size: int, *, seed: int) -> list[int]:
-    """Draw ids, all of them where there are not many more than wanted."""
+    """Return random ids; all ids if there are few."""
     span = population.last - population.first + 1
     if span <= OVERSAMPLING * size:
         return list(range(population.first, population.last + 1))
     drawn = np.random.default_rng(seed).integers(population.first, population.last + 1, size=OVERSAMPLING * size)
-    return [int(one) for one in np.unique(drawn)]
+    return [int(id_) for id_ in np.unique(drawn)]
 
 
 def _sample(
     workspace: Workspace, connection: Connection, ids: Sequence[int], champion: Model | None
 ) -> SpooledArticles:
-    """Return those of the drawn articles that count, with the champion's categories; their texts are in a file."""
+    """Return the drawn articles that count, with the champion's categories; their texts are in a file."""
     rows = churn_samples.stream_articles(connection, ids, champion.id if champion else None)
-    found = (AnnotatedArticle(row.id, row.text, b"", row.category if champion else "") for row in rows)
-    return spool(found, workspace.settings.home)
+    articles = (AnnotatedArticle(row.id, row.text, b"", row.category if champion else "") for row in rows)
+    return spool(articles, workspace.settings.home)
 
 
-def _some(count: int, size: int, *, seed: int) -> list[int]:
+def _choose(count: int, size: int, *, seed: int) -> list[int]:
     chosen = np.random.default_rng(seed).choice(count, size=size, replace=False)
-    return [int(one) for one in sorted(chosen)]
+    return [int(index) for index in sorted(chosen)]
 
 
 def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) -> tuple[list[str], float]:
@@ -137,9 +137,9 @@ def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) 
 
 def _flows(ids: Sequence[int], before: Sequence[str], after: Sequence[str]) -> tuple[Flow, ...]:
     """Return the changes, the most frequent first."""
-    found: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for article, one, other in zip(ids, before, after, strict=True):
-        if one != other:
-            found[one, other].append(article)
-    flows = [Flow(one, other, len(which), tuple(which[:EXAMPLES])) for (one, other), which in found.items()]
+    changes: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for article, old, new in zip(ids, before, after, strict=True):
+        if old != new:
+            changes[old, new].append(article)
+    flows = [Flow(old, new, len(articles), tuple(articles[:EXAMPLES])) for (old, new), articles in changes.items()]
     return tuple(sorted(flows, key=lambda flow: (-flow.articles, flow.before, flow.after)))

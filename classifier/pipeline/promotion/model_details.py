@@ -1,4 +1,4 @@
-"""Say all that is known of a model: how it came about, what it reached, what was decided."""
+"""The details of a model: its training, its evaluation and its decisions."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ModelDecision:
 
 @dataclass(frozen=True, slots=True)
 class ModelDetails:
-    """A model with its training, as it was stored, its last evaluation on the test split, and decisions.
+    """A model with its stored training, its last evaluation on the test split, and its decisions.
 
-    `confidence` is what its temperature and threshold were chosen on; without a threshold it abstains from nothing.
-    `evaluation` has the model's figures, under `baseline` the baseline's, and under `confidence` how far the model's
-    is to be trusted.
+    `confidence` says how its temperature and threshold were chosen; a model without a threshold never abstains.
+    `evaluation` has the model's figures, under `baseline` the baseline's, and under `confidence` how reliable the
+    model's confidence is.
     """
 
     name: str
@@ -50,11 +50,11 @@ class ModelDetails:
 
 @use_case
 def describe_model(workspace: Workspace, name: str | None = None) -> ModelDetails:
-    """Describe a model: the newest by default, or "champion".
+    """Return the details of a model: the newest by default, or "champion".
 
     Raises:
         ModelNotFoundError: there is no such model.
-        NoChampionError: nothing has been promoted yet.
+        NoChampionError: no model has been promoted yet.
     """
     with workspace.database.connect() as connection:
         model = registry.find(connection, name)
@@ -76,5 +76,5 @@ def describe_model(workspace: Workspace, name: str | None = None) -> ModelDetail
 
 
 def _figures(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
-    sureness = results.headline(row.metrics.get("report", {}))
-    return {"evaluated_at": row.evaluated_at, "data_sha256": row.data_sha256, **row.metrics, "confidence": sureness}
+    confidence = results.confidence_figures(row.metrics.get("report", {}))
+    return {"evaluated_at": row.evaluated_at, "data_sha256": row.data_sha256, **row.metrics, "confidence": confidence}

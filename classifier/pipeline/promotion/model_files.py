@@ -1,7 +1,7 @@
-"""Use a model's files without `prune` deleting them meanwhile.
+"""Keep `prune` from deleting a model's files while they are in use.
 
-An evaluation or a training from a model reads its files for minutes or hours. It holds the model's lock on a
-connection of its own, and `prune` leaves out what is locked. If that connection is lost, so is the lock.
+An evaluation, or a training that starts from a model, reads its files for minutes or hours. It holds the model's lock
+on a connection of its own, and `prune` skips locked models. If that connection is lost, the lock is released.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @contextmanager
 def model_in_use(workspace: Workspace, model: Model) -> Iterator[None]:
-    """Hold the model's lock. `prune` sets the status under the same lock, so it is looked at after that.
+    """Hold the model's lock. `prune` sets the status under the same lock, so the status is checked afterwards.
 
     Raises:
         ModelNotFoundError: the model was pruned.
     """
     with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not model_locks.try_share(connection, model.id):
-            raise ModelNotFoundError(f"{model.name}: is being pruned just now; see: classifier models")
+            raise ModelNotFoundError(f"{model.name}: another process is pruning this model; see: classifier models")
         try:
             registry.refuse_pruned(registry.find(connection, model.name))
             yield
         finally:
-            with suppress(DBAPIError):  # of a lost connection, the lock is gone with it
+            with suppress(DBAPIError):  # a lost connection has already released the lock
                 model_locks.release_shared(connection, model.id)
 
 
 def uses_model(function: F) -> F:
-    """Decorate a use case whose first argument names a model: find the model, and hold its lock to the end."""
+    """Return a use case that finds the model that its first argument names, and holds its lock until it returns."""
 
     @wraps(function)
     def locked(workspace: Workspace, name: str | None = None, **options: Any) -> Any:

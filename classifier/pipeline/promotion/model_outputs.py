@@ -1,12 +1,12 @@
-"""What a model answers on the test articles, chunk by chunk, so that an attempt that is killed costs one chunk.
+"""Compute a model's outputs on the test articles in chunks, so that a killed attempt loses at most one chunk.
 
-Each chunk's answers are committed by the text's hash as soon as they are there, beside what computed them. The next
-attempt takes what it finds, and computes the rest: a text that has changed has another hash, and another engine,
-version or number format has answers of its own. Annotations are not looked at: those at the end count. Two evaluations
-of one model at once share what either has finished. The rows go in the transaction that stores the evaluation.
+The outputs of each chunk are committed by text hash as soon as they are computed, with the engine that computed them.
+The next attempt reuses them and computes the rest: a changed text has a new hash, and each engine, version or dtype has
+outputs of its own. Annotations do not matter here; those at the end of the evaluation count. Two simultaneous
+evaluations of one model share their outputs. The transaction that stores the evaluation deletes these rows.
 
-The answers of the model's newest evaluation are taken, too. So measuring again, because some annotations came, costs
-what is new, and candidate and champion can be measured on the same articles although others come every hour.
+The outputs of the model's newest evaluation are reused too. So an evaluation after a few new annotations computes only
+the new articles, and candidate and champion can be evaluated on the same articles although others arrive every hour.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from classifier.training.spooled_articles import facts
 log = logging.getLogger(__name__)
 
 CHUNK = 512
-"""Articles: some minutes where they are long and the machine is slow, and enough for full batches."""
+"""Articles in a chunk: enough for full batches, and at most a few minutes of long articles on a slow machine."""
 
 _PACKAGES = ("article-classifier", "openvino", "keras", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOutputs:
-    """Probabilities, (articles, categories), the seconds that they took in all attempts, and each article's GFLOP.
+    """Probabilities, shape (articles, categories), their seconds over all attempts, and each article's GFLOP.
 
-    `engine` names what computed them, and `reused` counts the articles that had been answered before.
+    `engine` describes the engine that computed them; `reused` is the number of articles computed before.
     """
 
     probabilities: Probabilities
@@ -54,7 +54,7 @@ class ModelOutputs:
 def compute_outputs(
     database: Engine, model: Model, labeller: Labeller, articles: Sequence[AnnotatedArticle]
 ) -> ModelOutputs:
-    """Answer the articles, but for those that the model has answered before with the same engine."""
+    """Return the outputs on the articles; reuse those that the model has computed before with the same engine."""
     engine = _described(labeller)
     probabilities = np.empty((len(articles), len(labeller.categories)), dtype=np.float32)
     gflops, seconds = np.empty(len(articles)), np.empty(len(articles))
@@ -71,19 +71,19 @@ def compute_outputs(
         answers |= computed
         new |= computed.keys()
         rows = slice(start, start + len(chunk))
-        found = [answers[text_hash] for text_hash in hashes.values()]
-        probabilities[rows] = [answer.probabilities for answer in found]
-        gflops[rows] = [answer.gflops for answer in found]
-        seconds[rows] = [answer.seconds for answer in found]
+        outputs = [answers[text_hash] for text_hash in hashes.values()]
+        probabilities[rows] = [output.probabilities for output in outputs]
+        gflops[rows] = [output.gflops for output in outputs]
+        seconds[rows] = [output.seconds for output in outputs]
     reused = sum(text_hash not in new for _, text_hash, _ in facts(articles))
-    log.info("%s: %d of %d articles had been answered before", model.name, reused, len(articles))
+    log.info("%s: outputs of %d of %d articles were reused", model.name, reused, len(articles))
     return ModelOutputs(probabilities, float(seconds.sum()), gflops, engine, reused)
 
 
 def _compute(
     labeller: Labeller, articles: Sequence[AnnotatedArticle], known: Container[bytes]
 ) -> dict[bytes, ArticlePrediction]:
-    """Answer the articles whose texts are not known, each distinct text once; few texts are in memory at a time."""
+    """Return the outputs on texts that are not `known`, each distinct text once; few texts are in memory at a time."""
     places = {text_hash: place for place, (_, text_hash, _) in enumerate(facts(articles)) if text_hash not in known}
     texts = (articles[place].text for place in places.values())
     hashes, answers = iter(places), dict[bytes, ArticlePrediction]()
@@ -100,7 +100,8 @@ def _compute(
 
 
 def _described(labeller: Labeller) -> str:
-    """Name all that decides the bits of an answer, beside the model's own files."""
+    """Return everything that determines the bits of an output, except the model's own files."""
+    engine = labeller.engine
     versions = " ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     return f"{labeller.engine_name}; {labeller.engine.device}; {labeller.sizes}; {versions}"
 

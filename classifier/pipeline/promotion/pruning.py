@@ -1,8 +1,8 @@
-"""Retention: delete what former champions and models that were turned down left, their labels and their files.
+"""Delete the labels and files of former champions and rejected models.
 
-What stays of a pruned model is its row, its evaluations and the decisions on it. The status is set first, so
-nobody goes back to a model that is half gone; a prune that is cut short is finished by the next one. A model that
-is being read, or of which a worker has a page open, is left for the next time.
+The row of a pruned model, its evaluations and its decisions are kept. The status is set first, so that no rollback can
+choose a model that is partly deleted; the next prune finishes an interrupted one. A model in use, or with a batch that
+a worker is labelling, is left for the next prune.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from classifier.workspace import Workspace
 log = logging.getLogger(__name__)
 
 BATCH_SIZE = 50_000
-"""Ids of articles whose labels are deleted in one transaction."""
+"""Range of article ids whose labels are deleted in one transaction."""
 
 EXTRA_FILES = (".evaluation.json", ".evaluation.html")
-"""What evaluations and reports write beside a model's folder, after its name."""
+"""Endings of the files that evaluations and reports write next to a model's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrunedModels:
-    """A model that was pruned, or would be: its labels, and whether its files are there."""
+    """A model that was or would be pruned, its number of labels and the size of its files."""
 
     model: str
     status: str
@@ -42,17 +42,18 @@ class PrunedModels:
 
 @use_case
 def prune(workspace: Workspace, *, keep: int, keep_champions: int = 0, yes: bool = False) -> list[PrunedModels]:
-    """Prune all but the newest `keep` former champions and models turned down; without `yes`, only say which.
+    """Prune all former champions and rejected models except the newest `keep`; without `yes`, only return them.
 
-    Never the champion, the `keep_champions` before it, the one that a rollback goes back to, the one replaced last,
-    the one that the next training's data are compared with, or a candidate that waits for its decision.
+    The following models are never pruned: the champion, the `keep_champions` before it, the model that a rollback would
+    choose, the model replaced last, the model that the next training's data are compared with, and candidates that wait
+    for a decision.
 
     Raises:
         SettingsError: `keep` or `keep_champions` is negative.
     """
     for name, number in (("keep-models", keep), ("keep-champions", keep_champions)):
         if number < 0:
-            raise SettingsError(f"{name} {number}: has to be at least 0")
+            raise SettingsError(f"{name} {number}: must be at least 0")
     with workspace.database.begin() as connection:
         model_rows.lock_champion(connection)
         models = promotions.prunable(connection, keep=keep, keep_champions=keep_champions)
@@ -66,9 +67,9 @@ def prune(workspace: Workspace, *, keep: int, keep_champions: int = 0, yes: bool
 
 
 def _set_pruned(connection: Connection, model: Model) -> bool:
-    """Set the status, so that no one begins to use the model; return False if someone does already."""
+    """Set the status, so that no process begins to use the model; return False if a process uses it already."""
     if not (model_locks.try_own(connection, model.id) and labelling_queue.try_lock_pages(connection, model.id)):
-        log.warning("%s: in use, so it is left for the next prune", model.name)
+        log.warning("%s: in use; the next prune deletes it", model.name)
         return False
     model_rows.set_status(connection, model.id, "pruned")
     return True
@@ -76,20 +77,20 @@ def _set_pruned(connection: Connection, model: Model) -> bool:
 
 def _count(workspace: Workspace, model: Model) -> int:
     labels = 0
-    for first, last in _stretches(workspace, model):
+    for first, last in _id_ranges(workspace, model):
         with workspace.database.connect() as connection:
             labels += prediction_rows.count(connection, model.id, first, last)
     return labels
 
 
 def _delete(workspace: Workspace, model: Model) -> int:
-    """Delete a model's labels and files; return how many labels. Two at once may delete one model."""
+    """Delete a model's labels and files, and return the number of labels. Two processes may do this at once."""
     labels = 0
-    for first, last in _stretches(workspace, model):
+    for first, last in _id_ranges(workspace, model):
         with workspace.database.begin() as connection:
             labels += prediction_rows.delete(connection, model.id, first, last)
     directory = Path(model.artefact)
-    # classifier.json goes first: without it, what is left is no model to anybody
+    # classifier.json is deleted first: without it, the remaining files are not a model
     (directory / "classifier.json").unlink(missing_ok=True)
     while directory.exists():
         try:
@@ -103,8 +104,8 @@ def _delete(workspace: Workspace, model: Model) -> int:
     return labels
 
 
-def _stretches(workspace: Workspace, model: Model) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last article id of each part of the labels that a model may have given."""
+def _id_ranges(workspace: Workspace, model: Model) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last article id of each range in which the model may have labelled articles."""
     with workspace.database.connect() as connection:
         if not model_rows.was_champion(connection, model.id):
             return

@@ -1,9 +1,9 @@
-"""Which test articles a model knows from its training, by its snapshot.
+"""Which test articles a model was trained on, according to its snapshot.
 
-A split is decided once for a cluster of near-duplicates, but a source that brings splits of its own can put a twin
-of an old train article into the test split. Later trainings leave the train article out; a model that was trained
-before that has seen it. So what counts against a model is its own snapshot, and those of the models that it started
-from: the same text, or a text of the same cluster.
+A split is decided once for a cluster of near-duplicates, but a source that brings its own splits can put a
+near-duplicate of an old train article into the test split. Later trainings leave the train article out, but a model
+that was trained before has seen it. So a test article is excluded if its text, or a text of the same cluster, is in the
+model's snapshot or in that of a model that it started from.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainingExposure:
-    """Ids of the test articles that a model was trained on, themselves or a near-duplicate of them.
+    """Ids of the test articles that a model was trained on, or on a near-duplicate of.
 
-    `unknown` are models without a snapshot: imported, pruned, or trained before there were snapshots.
+    `unknown` are models without a snapshot: imported, pruned, or trained by an older version.
     """
 
     articles: frozenset[int]
@@ -35,40 +35,40 @@ class TrainingExposure:
 
 
 def find_exposure(connection: Connection, models: Sequence[Model], articles: Mapping[int, bytes]) -> TrainingExposure:
-    """Return which of the articles, ids with the hashes of their texts, one of the models knows from training."""
+    """Return on which of the articles (ids with the hashes of their texts) one of the models was trained."""
     hashes: set[bytes] = set()
     fingerprints: set[bytes] = set()
     unknown = []
-    for model in _with_starts(connection, models):
+    for model in _with_starting_points(connection, models):
         texts = data_snapshot.read_texts(Path(model.artefact))
         if texts is None:
             unknown.append(model.name)
             continue
         hashes |= texts.hashes
         fingerprints |= _fingerprints(connection, texts)
-    known = {one for one, text_hash in articles.items() if text_hash in hashes}
-    known |= near_duplicate_clusters.articles_near(connection, list(articles), fingerprints)
+    exposed = {article_id for article_id, text_hash in articles.items() if text_hash in hashes}
+    exposed |= near_duplicate_clusters.articles_near(connection, list(articles), fingerprints)
     if unknown:
-        log.info("not known what was trained on, for want of a snapshot: %s", ", ".join(unknown))
-    return TrainingExposure(frozenset(known), tuple(unknown))
+        log.info("unknown training data, because there is no snapshot: %s", ", ".join(unknown))
+    return TrainingExposure(frozenset(exposed), tuple(unknown))
 
 
-def _with_starts(connection: Connection, models: Sequence[Model]) -> Iterator[Model]:
-    """Yield each model once, and those that they started from."""
-    left, met = list(models), set()
-    while left:
-        model = left.pop(0)
-        if model.id in met:
+def _with_starting_points(connection: Connection, models: Sequence[Model]) -> Iterator[Model]:
+    """Yield each model, and the models that they started from, once."""
+    remaining, seen = list(models), set()
+    while remaining:
+        model = remaining.pop(0)
+        if model.id in seen:
             continue
-        met.add(model.id)
+        seen.add(model.id)
         yield model
-        start = model_rows.training(connection, model.id).get("from")
-        if start and (found := model_rows.by_name(connection, start)):
-            left.append(found)
+        name = model_rows.training(connection, model.id).get("from")
+        if name and (start := model_rows.by_name(connection, name)):
+            remaining.append(start)
 
 
 def _fingerprints(connection: Connection, texts: SnapshotTexts) -> set[bytes]:
-    """Return the texts' fingerprints; a snapshot of an older version has those of texts that are still the same."""
+    """Return the texts' fingerprints; for a snapshot of an older version, only those of unchanged texts."""
     if texts.fingerprints is not None:
         return set(texts.fingerprints)
     return near_duplicate_clusters.unchanged_fingerprints(connection, texts.ids, texts.text_hashes)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from classifier import registry
 from classifier.articles import Model
 from classifier.evaluation.metrics import share_interval
-from classifier.evaluation.test_articles import clusters
+from classifier.evaluation.test_articles import number_clusters
 from classifier.pipeline.use_case import use_case
 from classifier.review import selection
 from classifier.review.selection import Pool, Reason
@@ -171,7 +171,7 @@ def _chosen(connection: Connection, model: Model, rows: reviews.ReviewRows, numb
 def _pool(model: Model, rows: reviews.ReviewRows) -> Pool:
     ids = np.array([row.id for row in rows], dtype=np.int64)
     probabilities = np.array([row.probabilities for row in rows], dtype=np.float32)
-    return Pool(model.categories, probabilities, clusters(ids, [row.cluster_id for row in rows]))
+    return Pool(model.categories, probabilities, number_clusters(ids, [row.cluster_id for row in rows]))
 
 
 def _enqueue(

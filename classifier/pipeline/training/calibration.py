@@ -92,7 +92,7 @@ def clusters_of(connection: Connection, articles: Sequence[AnnotatedArticle]) ->
     """Return each article's cluster of near-duplicates, whose predictions are correct or wrong together."""
     ids = [article_id for article_id, _, _ in facts(articles)]
     cluster_ids = {row.id: row.cluster_id for row in evaluations.articles_by_id(connection, ids)}
-    return test_articles.clusters(np.array(ids, dtype=np.int64), [cluster_ids.get(article_id) for article_id in ids])
+    return test_articles.number_clusters(np.array(ids, dtype=np.int64), [cluster_ids.get(article_id) for article_id in ids])
 
 
 def _threshold(
@@ -105,4 +105,4 @@ def _threshold(
 def _calibration_error(probabilities: Probabilities, truth: CategoryIndices, categories: tuple[str, ...]) -> float:
     predictions = Predictions(categories, probabilities.astype(np.float64))
     totals = reliability.contributions(np.asarray(categories)[truth], predictions).sum(axis=0)
-    return float(reliability.error(totals))
+    return float(reliability.calibration_error(totals))

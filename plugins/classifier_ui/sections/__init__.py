@@ -1,7 +1,7 @@
-"""The parts of the pages. A section reads through a use case, and has a template of its name.
+"""The sections of the pages. A section calls a use case, and has a template of the same name.
 
-To add one: a module beside these with a `SECTION`, a template `templates/sections/NAME.html`, and its place in
-`PAGES`. A new page is a new line there, and appears in the navigation by itself.
+To add a section, write a module with a `SECTION` and a template `templates/sections/NAME.html`, and add it to `PAGES`.
+To add a page, add a line to `PAGES`; the navigation shows it automatically.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from classifier_ui.sections.section import Section
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A page of sections; `path` is its address below the plugin's."""
+class SectionPage:
+    """A page of sections; `path` is its URL below the plugin's."""
 
     path: str
     title: str
@@ -33,11 +33,11 @@ class Page:
 
 
 PAGES = (
-    Page("", "Overview", (champion.SECTION, backlog.SECTION, labels.SECTION, evaluation.SECTION)),
-    Page("models", "Models", (models.SECTION,)),
-    Page("review", "Review", (review.SECTION, conflicts.SECTION)),
-    Page("watching", "Watching", (drift.SECTION,)),
-    Page("problems", "Problems", (dead_letters.SECTION, rejected.SECTION)),
+    SectionPage("", "Overview", (champion.SECTION, backlog.SECTION, labels.SECTION, evaluation.SECTION)),
+    SectionPage("models", "Models", (models.SECTION,)),
+    SectionPage("review", "Review", (review.SECTION, conflicts.SECTION)),
+    SectionPage("drift", "Drift", (drift.SECTION,)),
+    SectionPage("problems", "Problems", (dead_letters.SECTION, rejected.SECTION)),
 )
 
 SECTIONS = {section.name: section for page in PAGES for section in page.sections}

@@ -1,4 +1,4 @@
-"""What waits for a label, how fast it goes, and which trainings are under way."""
+"""The articles that wait for a label, the labelling rate, and the running trainings."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from classifier.pipeline.monitoring import status
 from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
-SECTION = Section("backlog", "At work", status.read_live_status, permissions.LABEL, fresh_s=5, live=True)
+SECTION = Section("backlog", "In progress", status.read_live_status, permissions.LABEL, fresh_s=5, live=True)

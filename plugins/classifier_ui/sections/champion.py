@@ -1,4 +1,4 @@
-"""Who is champion, how good it is, and since when."""
+"""The champion, its figures, and the decision that promoted it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from classifier.exceptions import NoChampionError
 from classifier.pipeline.promotion import model_details
-from classifier.pipeline.promotion.model_details import ModelDecision
+from classifier.pipeline.promotion.model_details import ModelDecision, ModelDetails
 from classifier.workspace import Workspace
 from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
 
 @dataclass(frozen=True, slots=True)
-class Champion:
-    """The champion; `figures` are of its last evaluation, `since` is the decision that made it champion."""
+class ModelHeadline:
+    """A model; `figures` are from its last evaluation, `since` is the decision that made it champion."""
 
     name: str
     categories: int
@@ -25,24 +25,24 @@ class Champion:
     since: ModelDecision | None
 
 
-def read(workspace: Workspace) -> Champion | None:
-    """Return the champion, None while there is none."""
+def read(workspace: Workspace) -> ModelHeadline | None:
+    """Return the champion; None if there is none yet."""
     try:
-        found = model_details.describe_model(workspace, "champion")
+        model = model_details.describe_model(workspace, "champion")
     except NoChampionError:
         return None
-    return of(found)
+    return headline_of(model)
 
 
-def of(found: model_details.ModelDetails) -> Champion:
-    """Return what is shown first of a model."""
-    crowned = [one for one in found.decisions if one.verdict in {"promoted", "rolled back"}]
-    return Champion(
-        found.name,
-        len(found.categories),
-        found.training.get("data", {}).get("articles"),
-        found.evaluation if found.evaluation and "report" in found.evaluation else None,
-        crowned[-1] if crowned else None,
+def headline_of(model: ModelDetails) -> ModelHeadline:
+    """Return what a page shows first of a model."""
+    promotions = [decision for decision in model.decisions if decision.verdict in {"promoted", "rolled back"}]
+    return ModelHeadline(
+        model.name,
+        len(model.categories),
+        model.training.get("data", {}).get("articles"),
+        model.evaluation if model.evaluation and "report" in model.evaluation else None,
+        promotions[-1] if promotions else None,
     )
 
 

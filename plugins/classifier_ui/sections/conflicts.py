@@ -1,4 +1,4 @@
-"""The articles that people disagree on."""
+"""The articles on which annotators disagree."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ SHOWN = 50
 
 
 def read(workspace: Workspace) -> list[DeadLetter]:
-    """Return the newest, one more than are shown."""
+    """Return the newest dead letters, one more than the page shows."""
     return dead_letters.list_dead_letters(workspace, limit=SHOWN + 1)
 
 

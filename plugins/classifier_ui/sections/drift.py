@@ -1,4 +1,4 @@
-"""Whether the champion is still among articles such as it was evaluated on, and as right as it says."""
+"""Whether the newest articles resemble those that the champion was evaluated on, and its confidence is accurate."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from classifier_ui.sections.section import Section
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
-    """What was found over time, and what the champion's confidence is; `limit` is the drift that is borne."""
+class DriftView:
+    """The drift checks over time, and the champion's confidence; `limit` is the largest drift without an alarm.
+
+    `chosen_threshold` says how the threshold was chosen; it is empty for a model that never abstains.
+    """
 
     champion: str
     temperature: float
     threshold: float | None
-    chosen: Mapping[str, Any]
-    found: DriftHistory
+    chosen_threshold: Mapping[str, Any]
+    history: DriftHistory
     limit: float
 
 
-def read(workspace: Workspace) -> Watching | None:
-    """Return it, None while there is no champion."""
+def read(workspace: Workspace) -> DriftView | None:
+    """Return the champion's drift checks; None if there is no champion yet."""
     try:
-        champion, found = model_details.describe_model(workspace, "champion"), drift_history.read_history(workspace)
+        champion, history = model_details.describe_model(workspace, "champion"), drift_history.read_history(workspace)
     except NoChampionError:
         return None
     chosen = (champion.confidence or {}).get("threshold", {})
     limit = workspace.settings.drift_max_distance
-    return Watching(champion.name, champion.temperature, champion.threshold, chosen, found, limit)
+    return DriftView(champion.name, champion.temperature, champion.threshold, chosen, history, limit)
 
 
-SECTION = Section("watching", "Watching", read, permissions.WATCH, fresh_s=30)
+SECTION = Section("drift", "Drift", read, permissions.DRIFT, fresh_s=30)

@@ -1,4 +1,4 @@
-"""Where a model errs, and how it learnt; of the champion, of any model, and of the one that is being trained."""
+"""The mistakes of a model and its learning curves: of the champion, of any model, and of a running training."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from classifier.pipeline.training import learning_curves
 from classifier.pipeline.training.learning_curves import Curves
 from classifier.workspace import Workspace
 from classifier_ui import permissions
-from classifier_ui.sections.champion import Champion, of
+from classifier_ui.sections.champion import ModelHeadline, headline_of
 from classifier_ui.sections.section import Section
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A model with its curves and its evaluation; `model` is None for the training that is under way."""
+class ModelView:
+    """A model with its curves and its evaluation; `model` is None while it is being trained."""
 
     model: ModelDetails | None
-    headline: Champion | None
+    headline: ModelHeadline | None
     curves: Curves
-    stored: StoredReport | None
+    report: StoredReport | None
 
 
-def read(workspace: Workspace) -> Shown | None:
-    """Return the champion's, None while there is no champion."""
+def read(workspace: Workspace) -> ModelView | None:
+    """Return the champion; None if there is none yet."""
     try:
-        return of_model(workspace, "champion")
+        return read_model(workspace, "champion")
     except NoChampionError:
         return None
 
 
-def of_model(workspace: Workspace, name: str) -> Shown:
-    """Return a model's.
+def read_model(workspace: Workspace, name: str) -> ModelView:
+    """Return a model.
 
     Raises:
         ModelNotFoundError: there is no such model.
     """
     model = model_details.describe_model(workspace, name)
-    stored = html_report.read_report(workspace, model.name)
-    return Shown(model, of(model), learning_curves.of_model(workspace, model.name), stored)
+    report = html_report.read_report(workspace, model.name)
+    return ModelView(model, headline_of(model), learning_curves.of_model(workspace, model.name), report)
 
 
-def under_way(workspace: Workspace) -> Shown:
+def read_running_training(workspace: Workspace) -> ModelView:
     """Return the curves of the training that has not ended."""
-    return Shown(None, None, learning_curves.of_running_training(workspace), None)
+    return ModelView(None, None, learning_curves.of_running_training(workspace), None)
 
 
-SECTION = Section("evaluation", "How it errs and how it learnt", read, permissions.RETRAIN, fresh_s=30)
+SECTION = Section("evaluation", "Mistakes and learning curves", read, permissions.RETRAIN, fresh_s=30)

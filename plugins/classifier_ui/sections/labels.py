@@ -1,4 +1,4 @@
-"""How many labels were written on each day, and how many articles each category has."""
+"""The number of labels written each day, and of articles in each category."""
 
 from __future__ import annotations
 

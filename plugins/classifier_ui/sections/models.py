@@ -1,4 +1,4 @@
-"""Every model with its scores and what was decided about it."""
+"""Every model with its scores and decisions."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ DECISIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Models:
-    """The models and the decisions, newest first; `last` is a model's last decision, by its name."""
+class ModelList:
+    """The models and the decisions, newest first."""
 
     models: list[ModelStatus]
     decisions: list[PastDecision]
 
     @property
     def last(self) -> dict[str, PastDecision]:
-        """Each model's last decision."""
-        return {one.model: one for one in reversed(self.decisions)}
+        """Each model's last decision, by the model's name."""
+        return {decision.model: decision for decision in reversed(self.decisions)}
 
     @property
     def former(self) -> list[str]:
-        """The models that can be gone back to, the one that was champion last first."""
+        """The models that a rollback can promote, the previous champion first."""
         retired = {model.name for model in self.models if model.status == "retired"}
-        seen = [one.previous for one in self.decisions if one.previous in retired]
-        return list(dict.fromkeys([*seen, *sorted(retired, reverse=True)]))
+        replaced = [decision.previous for decision in self.decisions if decision.previous in retired]
+        return list(dict.fromkeys([*replaced, *sorted(retired, reverse=True)]))
 
     @property
     def promotable(self) -> list[str]:
-        """The models that the gate can be asked about."""
+        """The models to which the gate can be applied."""
         return [model.name for model in self.models if model.status in {"candidate", "rejected", "retired"}]
 
 
-def read(workspace: Workspace) -> Models:
-    """Return them."""
-    return Models(status.models(workspace), history.read_history(workspace, limit=DECISIONS))
+def read(workspace: Workspace) -> ModelList:
+    """Return the models and the newest decisions."""
+    return ModelList(status.models(workspace), history.read_history(workspace, limit=DECISIONS))
 
 
 SECTION = Section("models", "Models", read, permissions.RETRAIN, fresh_s=10)

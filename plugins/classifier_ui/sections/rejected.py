@@ -1,4 +1,4 @@
-"""The rows of sources that could not become articles."""
+"""The rows that validation rejected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN = 50
 
 
 def read(workspace: Workspace) -> list[RejectedRowDetails]:
-    """Return the newest, one more than are shown."""
+    """Return the newest rejected rows, one more than the page shows."""
     return rejected_rows.list_rejected(workspace, limit=SHOWN + 1)
 
 

@@ -1,4 +1,4 @@
-"""What waits for people to read, and how right they found the champion's labels."""
+"""The articles that wait for review, and the audited accuracy of the champion's labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a section is."""
+"""The type of a section."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from classifier.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a page: `read` runs in a thread and returns what the template gets as `data`.
+    """A part of a page: `read` runs in a thread, and the template gets its result as `data`.
 
-    It shows results of `dag`, to users who may see that DAG. It may be `fresh_s` old before it is read again; a `live`
-    one is fetched that often while the page is open.
+    It shows results of `dag` to users who may read that DAG. Its data may be `fresh_s` old before they are read again;
+    while the page is open, a `live` section is fetched that often.
     """
 
     name: str

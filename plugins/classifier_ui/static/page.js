@@ -1,28 +1,28 @@
-// Fetch the live sections anew while somebody looks, keep a form from being sent twice, and let keys press buttons.
+// Refresh the live sections while the page is visible, send each form only once, and let keys press buttons.
 "use strict";
 (() => {
-  const fetchPart = async (section) => {
+  const fetchSection = async (section) => {
     const content = section.querySelector(".content");
     try {
-      const answer = await fetch(section.dataset.live, { credentials: "same-origin" });
-      if (answer.status === 401 || answer.status === 403) {
+      const response = await fetch(section.dataset.live, { credentials: "same-origin" });
+      if (response.status === 401 || response.status === 403) {
         section.removeAttribute("data-live");
-        throw new Error("not logged in any more: reload the page");
+        throw new Error("you are logged out; reload the page");
       }
-      if (!answer.ok) throw new Error(`no answer (${answer.status})`);
-      content.innerHTML = await answer.text();
+      if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+      content.innerHTML = await response.text();
     } catch (error) {
       const updated = content.querySelector(".updated");
-      if (updated) updated.textContent = `Not up to date: ${error.message}.`;
+      if (updated) updated.textContent = `Outdated: ${error.message}.`;
     }
   };
 
   const follow = (section) => {
-    const again = async () => {
-      if (!document.hidden) await fetchPart(section);
-      if (section.dataset.live) setTimeout(again, 1000 * Number(section.dataset.every));
+    const refresh = async () => {
+      if (!document.hidden) await fetchSection(section);
+      if (section.dataset.live) setTimeout(refresh, 1000 * Number(section.dataset.every));
     };
-    setTimeout(again, 1000 * Number(section.dataset.every));
+    setTimeout(refresh, 1000 * Number(section.dataset.every));
   };
   document.querySelectorAll("[data-live]").forEach(follow);
 
@@ -35,7 +35,7 @@
 
   document.querySelectorAll("form").forEach((form) =>
     form.addEventListener("submit", () => {
-      // not before it is sent: what a disabled button says is not
+      // only after the form is sent: the value of a disabled button is not sent
       setTimeout(() => {
         form.querySelectorAll("button").forEach((button) => {
           button.disabled = true;
@@ -43,23 +43,23 @@
       });
     }),
   );
-  // back from the browser's cache, a form can be sent again
+  // if the user comes back from the browser's cache, the form can be sent again
   window.addEventListener("pageshow", () =>
     document.querySelectorAll("form button").forEach((button) => {
       button.disabled = false;
     }),
   );
 
-  const keyed = [...document.querySelectorAll("[data-key]")].filter((one) => one.dataset.key);
+  const keyed = [...document.querySelectorAll("[data-key]")].filter((element) => element.dataset.key);
   document.addEventListener("keydown", (event) => {
     const writing = event.target.closest("input, select, textarea");
     if (writing && event.key === "Escape") writing.blur();
     if (writing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-    const found = keyed.find((one) => one.dataset.key === event.key.toLowerCase());
-    if (!found) return;
+    const target = keyed.find((element) => element.dataset.key === event.key.toLowerCase());
+    if (!target) return;
     event.preventDefault();
-    if (found.matches("textarea")) found.focus();
-    else found.click();
+    if (target.matches("textarea")) target.focus();
+    else target.click();
   });
-  if (keyed.length) window.focus(); // within Airflow's page, keys go to its own document otherwise
+  if (keyed.length) window.focus(); // otherwise keys go to the document of Airflow's page
 })();

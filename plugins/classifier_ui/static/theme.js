@@ -1,4 +1,4 @@
-// Follow Airflow's own theme: it is on the root element of the page that this one is framed in.
+// Follow Airflow's theme, which is set on the root element of the page that frames this one.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -11,7 +11,7 @@
   };
   const outer = frame();
   const follow = () => {
-    const theme = ["dark", "light"].find((one) => outer.classList.contains(one) || outer.dataset.theme === one);
+    const theme = ["dark", "light"].find((name) => outer.classList.contains(name) || outer.dataset.theme === name);
     if (theme) root.dataset.theme = theme;
   };
   if (!outer) return;

@@ -1,4 +1,4 @@
-"""TrainingProgress is for people at a terminal: nothing else ever sees it."""
+"""Progress is shown at a terminal only."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def terminal(monkeypatch):
     return file
 
 
-def test_a_terminal_sees_it(terminal):
+def test_a_terminal_shows_the_progress(terminal):
     use_all()
-    said = terminal.getvalue()
+    output = terminal.getvalue()
     for part in ("1,234", "rows", "labelling", "4/10", "epoch 2, loss 0.250, validation macro-F1 0.9000", "10/10"):
-        assert part in said
+        assert part in output
 
 
-def test_it_is_quiet_when_asked_to_be(terminal):
+def test_quiet_hides_the_progress(terminal):
     use_all(quiet=True)
     assert not terminal.getvalue()
 
 
-def test_a_file_or_a_pipe_sees_nothing(capfd):
+def test_a_file_or_a_pipe_gets_no_progress(capfd):
     use_all()
     assert capfd.readouterr() == ("", "")

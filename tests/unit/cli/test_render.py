@@ -1,4 +1,4 @@
-"""Reports are tables for people and one line of JSON for programs, whatever the names in them."""
+"""Reports are tables for users and one line of JSON for programs, whatever names they contain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from classifier.cli import render, splits
+from classifier.cli import render, render_models, render_status, splits
 from classifier.evaluation.metrics import compute_metrics
 from classifier.pipeline.ingest.splits_report import Sizes, SplitsReport
 from classifier.pipeline.monitoring.status import Backlog, DriftStatus, ModelStatus, Status, TrainingStatus
@@ -38,18 +38,18 @@ def evaluated():
 
 
 def test_an_evaluation_shows_what_both_trainings_took(capsys, evaluated):
-    render.evaluation(evaluated, as_json=False)
+    render_models.print_evaluation(evaluated, as_json=False)
     assert re.search(r"seconds to train .* 612\.5 .* 0\.2500", capsys.readouterr().out)
 
 
 def test_a_report_is_a_line_a_field(capsys):
     render.show(Report(), as_json=False, title="Title", rate=3.5)
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for part in ("Title", "m1", "12,345", "0.9877", "1,234.5", "-", "True", "rate", "3.5000"):
-        assert part in said
+        assert part in output
 
 
-def test_json_is_one_line_with_every_value_as_it_is(capsys):
+def test_json_is_one_line_with_every_value_unchanged(capsys):
     render.show(Report(), as_json=True, rate=3.5)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
@@ -61,27 +61,27 @@ def test_json_is_one_line_with_every_value_as_it_is(capsys):
 
 def test_a_category_is_shown_as_it_is_written(capsys, evaluated):
     """Square brackets and colons are Rich's markup: "[/news]" alone would be an error."""
-    render.evaluation(evaluated, as_json=False)
-    said = capsys.readouterr().out
-    assert all(name in said for name in NAMES)
+    render_models.print_evaluation(evaluated, as_json=False)
+    output = capsys.readouterr().out
+    assert all(name in output for name in NAMES)
     render.show({"categories": NAMES}, as_json=False)
-    said = capsys.readouterr().out
-    assert all(name in said for name in NAMES)
+    output = capsys.readouterr().out
+    assert all(name in output for name in NAMES)
 
 
-def test_an_evaluation_says_who_is_ahead(capsys, evaluated):
-    render.evaluation(evaluated, as_json=False)
+def test_an_evaluation_says_whether_the_model_beats_the_baseline(capsys, evaluated):
+    render_models.print_evaluation(evaluated, as_json=False)
     assert "The model is ahead of the baseline by 100.00 points" in capsys.readouterr().out
     behind = EvaluationReport("m1", evaluated.baseline, evaluated.metrics, "")
-    render.evaluation(behind, as_json=False)
-    said = capsys.readouterr().out
-    assert "WARNING: The model does not beat the baseline, which is ahead by 100.00 points" in said
+    render_models.print_evaluation(behind, as_json=False)
+    output = capsys.readouterr().out
+    assert "WARNING: The model does not beat the baseline, which is ahead by 100.00 points" in output
     assert "equally accurate" in EvaluationReport("m1", evaluated.metrics, evaluated.metrics, "").verdict
-    render.evaluation(evaluated, as_json=True)
+    render_models.print_evaluation(evaluated, as_json=True)
     assert json.loads(capsys.readouterr().out)["beats_baseline"] is True
 
 
-def test_a_lead_that_may_be_chance_is_called_so(evaluated):
+def test_the_verdict_says_if_a_lead_may_be_chance(evaluated):
     ahead, behind = (
         EvaluationReport("m1", *pair, "", baseline_p=p).verdict
         for pair, p in (
@@ -98,8 +98,8 @@ def test_a_lead_that_may_be_chance_is_called_so(evaluated):
 def test_a_status_is_a_table_or_json(capsys, champion):
     backlog = Backlog(new=40, backfill=1500, unseen=9000, rate=2.0)
     report = Status({"train": (1000, 900)}, {"none": 7, "prediction": 3}, 1.0, backlog, 2, 1, champion, [])
-    render.status(report, as_json=False)
-    said = capsys.readouterr().out
+    render_status.print_status(report, as_json=False)
+    output = capsys.readouterr().out
     for part in (
         "1,000",
         "no label yet",
@@ -107,18 +107,18 @@ def test_a_status_is_a_table_or_json(capsys, champion):
         "dead letters",
         "0:00:20",
         "≤ 9,000",
-        "2.0 articles a second",
+        "Recent rate: 2.0 articles a second",
         "2026-03-01 12:30" if champion else "none yet",
     ):
-        assert part in said
-    render.status(report, as_json=True)
-    found = json.loads(capsys.readouterr().out)
-    assert found["splits"] == {"train": [1000, 900]}
-    assert (found["waiting"], found["backlog"]["new_seconds"]) == (1540, 20.0)
-    assert (found["champion"] or {}).get("created_at") == (MOMENT.isoformat() if champion else None)
+        assert part in output
+    render_status.print_status(report, as_json=True)
+    result = json.loads(capsys.readouterr().out)
+    assert result["splits"] == {"train": [1000, 900]}
+    assert (result["waiting"], result["backlog"]["new_seconds"]) == (1540, 20.0)
+    assert (result["champion"] or {}).get("created_at") == (MOMENT.isoformat() if champion else None)
 
 
-def test_models_are_listed_or_said_to_be_none(capsys):
+def test_models_are_listed_or_the_output_says_that_there_are_none(capsys):
     render.models([], as_json=False)
     assert "none yet; run: classifier train" in capsys.readouterr().out
     render.models([ModelStatus("m1", "candidate", MOMENT, None, None, None, None)], as_json=True)
@@ -130,13 +130,13 @@ def test_models_are_listed_or_said_to_be_none(capsys):
     [
         (0.51234, None, 3.0, "loss 0.5123, 90 s left"),
         (0.5, 0.91, 3.0, "loss 0.5000, validation macro-F1 0.9100, 90 s left"),
-        (None, None, 7200.0, "90 s left (last heard of 120 min ago; the same command goes on)"),
+        (None, None, 7200.0, "90 s left (last heartbeat 120 min ago; run the same command to resume)"),
     ],
 )
-def test_a_training_under_way_is_a_line_of_the_status(capsys, loss, score, silent, rest):
+def test_a_running_training_is_a_line_of_the_status(capsys, loss, score, silent, rest):
     training = TrainingStatus("k", 1, MOMENT, 2, 4, 1200, 2000, loss, score, 60.0, 90.0, silent)
     nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
-    render.status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [training]), as_json=False)
+    render_status.print_status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [training]), as_json=False)
     expected = f"Training: epoch 2 of 4, step 1,200 of 2,000, {rest}"
     assert expected in capsys.readouterr().out.splitlines()
 
@@ -144,15 +144,15 @@ def test_a_training_under_way_is_a_line_of_the_status(capsys, loss, score, silen
 @pytest.mark.parametrize(
     ("alarms", "rest"), [([], "no alarm"), (["length", "audit"], "alarm: length, audit; see: classifier drift")]
 )
-def test_the_status_says_what_was_found_when_the_champion_was_watched_last(capsys, alarms, rest):
+def test_the_status_shows_the_alarms_of_the_last_drift_check(capsys, alarms, rest):
     nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
     watched = DriftStatus(MOMENT, alarms)
-    render.status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], watched), as_json=False)
+    render_status.print_status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], watched), as_json=False)
     assert f"Drift check 2026-03-01 12:30: {rest}" in capsys.readouterr().out.splitlines()
 
 
 class TestManyCategories:
-    """Of a thousand, a table shows some and says how many it leaves out; JSON has all."""
+    """Of a thousand categories, a table shows some and counts the others; JSON has all."""
 
     NAMES = tuple(f"c{number:04d}" for number in range(1_000))
 
@@ -162,22 +162,22 @@ class TestManyCategories:
         return EvaluationReport("m1", mine, mine, "openvino f32", 612.5, 0.25)
 
     def test_an_evaluation_shows_those_with_the_lowest_f1(self, capsys, many):
-        render.evaluation(many, as_json=False)
-        said = capsys.readouterr().out
-        assert said.count("F1 c") == render.MAX_ROWS
-        assert "and 950 more categories" in said
+        render_models.print_evaluation(many, as_json=False)
+        output = capsys.readouterr().out
+        assert output.count("F1 c") == render.MAX_ROWS
+        assert "and 950 more categories" in output
 
     def test_a_model_is_described_in_a_screen_or_two(self, capsys):
         of_training = {"data": {"by_category": dict.fromkeys(self.NAMES, 7)}}
-        found = ModelDetails(
+        result = ModelDetails(
             "m1", "candidate", "/m1", "0", self.NAMES, 1.0, None, None, of_training, None, ()
         )  # fmt: skip
-        render.model(found, as_json=False)
-        said = capsys.readouterr().out
-        assert len(said.splitlines()) < 100
-        assert "and 980 more" in said
-        assert "and 950 more; --json has all" in said
-        render.model(found, as_json=True)
+        render_models.print_model(result, as_json=False)
+        output = capsys.readouterr().out
+        assert len(output.splitlines()) < 100
+        assert "and 980 more" in output
+        assert "and 950 more; --json has all" in output
+        render_models.print_model(result, as_json=True)
         assert len(json.loads(capsys.readouterr().out)["categories"]) == 1_000
 
     def test_the_splits_report_shows_the_largest(self, capsys):
@@ -186,7 +186,7 @@ class TestManyCategories:
             Sizes(name, {"train": number, "validation": 1, "test": 1}, drift) for number, name in enumerate(self.NAMES)
         ]
         splits._show(SplitsReport(sizes[0], tuple(sizes), drift, {}, 0))
-        said = capsys.readouterr().out
-        assert "And 950 smaller categories" in said
-        assert "c0999" in said
-        assert "c0001" not in said
+        output = capsys.readouterr().out
+        assert "And 950 smaller categories" in output
+        assert "c0999" in output
+        assert "c0001" not in output

@@ -1,4 +1,4 @@
-"""The baseline learns what words tell, and has an answer whatever it is given."""
+"""The baseline learns from words, and always returns a prediction."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ TEXTS = [f"{word} number {n}" for n in range(15) for word in ("team", "bank")]
 CATEGORIES = ["sport", "business"] * 15
 
 
-def test_words_that_tell_categories_apart_are_learnt():
-    found = baseline.evaluate_baseline(TEXTS, CATEGORIES, ["the team", "a bank"], ["sport", "business"]).metrics
-    assert found.accuracy == 1.0
+def test_the_baseline_learns_words_that_distinguish_categories():
+    metrics = baseline.evaluate_baseline(TEXTS, CATEGORIES, ["the team", "a bank"], ["sport", "business"]).metrics
+    assert metrics.accuracy == 1.0
 
 
 def test_a_handful_of_articles_is_enough():
-    found = baseline.evaluate_baseline(
+    metrics = baseline.evaluate_baseline(
         ["team", "bank"], ["sport", "business"], ["team team", "bank"], ["sport", "business"]
     ).metrics
-    assert found.accuracy == 1.0
+    assert metrics.accuracy == 1.0
 
 
 def test_the_same_articles_give_the_same_figures():
@@ -32,17 +32,17 @@ def test_the_same_articles_give_the_same_figures():
     [[f"unique{n}" for n in range(30)], ["a b c", "! ?"] * 15, ["👍"] * 30],
     ids=["no term twice", "no word of two letters", "no word"],
 )
-def test_texts_without_terms_leave_it_the_most_frequent_category(texts):
-    found = baseline.evaluate_baseline(texts, ["sport"] * 20 + ["tech"] * 10, ["x y", "z"], ["sport", "tech"]).metrics
-    assert found.accuracy == 0.5
-    assert found.by_category["sport"].recall == 1.0
+def test_texts_without_terms_get_the_most_frequent_category(texts):
+    metrics = baseline.evaluate_baseline(texts, ["sport"] * 20 + ["tech"] * 10, ["x y", "z"], ["sport", "tech"]).metrics
+    assert metrics.accuracy == 0.5
+    assert metrics.by_category["sport"].recall == 1.0
 
 
-def test_one_category_is_named_always():
+def test_a_single_category_is_always_predicted():
     assert (
         baseline.evaluate_baseline(["team", "goal"], ["sport", "sport"], ["bank"], ["business"]).metrics.accuracy == 0.0
     )
 
 
-def test_the_time_that_it_trains_is_told():
+def test_the_training_time_is_measured():
     assert 0 < baseline.evaluate_baseline(TEXTS, CATEGORIES, TEXTS, CATEGORIES).train_seconds < 60

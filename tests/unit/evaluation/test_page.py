@@ -1,38 +1,40 @@
-"""The page shows what was stored, escapes all of it, and needs nothing but itself."""
+"""The page shows the stored figures, escapes every value, and loads nothing else."""
 
 from __future__ import annotations
 
 import json
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
+from classifier import charts
+from classifier.charts import Dot
 from classifier.evaluation import gate, results
 from classifier.evaluation.margins import Margins
 from classifier.evaluation.metrics import compute_metrics
 from classifier.evaluation.page import html
 from classifier.evaluation.page.html import Subject
-from classifier.evaluation.page.markup import Markup, tag
 from classifier.evaluation.slices import slices
 from classifier.evaluation.test_articles import Predictions
 from classifier.model import temperature_scaling
-from tests.support.factories import NAMES, answers, contest, sample, truth, wrong_on
+from tests.support.factories import NAMES, make_articles, make_comparison, make_predictions, make_truth, wrong_on
 
 EVIL = '"><script>alert(1)</script>&'
 
 
-def subject(name, right, found, *, names=NAMES, temperature=1.0, threshold=None, **columns):
-    """Evaluate made-up answers as the pipeline does, with a trip through JSON."""
-    given = sample(right, **columns)
+def subject(name, truth, predictions, *, names=NAMES, temperature=1.0, threshold=None, **columns):
+    """Evaluate synthetic predictions as the pipeline does, with a round trip through JSON."""
+    articles = make_articles(truth, **columns)
     metrics = {
-        **compute_metrics(list(right), list(found.predicted)).as_json(),
-        "baseline": compute_metrics(list(right), list(right)).as_json(),
+        **compute_metrics(list(truth), list(predictions.predicted)).as_json(),
+        "baseline": compute_metrics(list(truth), list(truth)).as_json(),
         "engine": "openvino f32",
         "articles_per_second": 61.5,
         "report": results.build_results(
-            given, found, right, temperature=temperature, threshold=threshold, target_precision=0.99
+            articles, predictions, truth, temperature=temperature, threshold=threshold, target_precision=0.99
         ),
     }
     return Subject(name, json.loads(json.dumps(metrics)))
@@ -40,12 +42,18 @@ def subject(name, right, found, *, names=NAMES, temperature=1.0, threshold=None,
 
 @pytest.fixture(scope="module")
 def pages():
-    right = truth(200)
-    candidate = subject("m2", right, answers(wrong_on(right, np.arange(0, 200, 19))), months=np.full(200, "2026-01"))
-    champion = subject("m1", right, answers(wrong_on(right, np.arange(0, 200, 9))), months=np.full(200, "2026-01"))
-    judgement = gate.apply_rules(contest(right, right, wrong_on(right, np.arange(0, 200, 9))), Margins(resamples=500))
+    truth = make_truth(200)
+    candidate = subject(
+        "m2", truth, make_predictions(wrong_on(truth, np.arange(0, 200, 19))), months=np.full(200, "2026-01")
+    )
+    champion = subject(
+        "m1", truth, make_predictions(wrong_on(truth, np.arange(0, 200, 9))), months=np.full(200, "2026-01")
+    )
+    verdict = gate.apply_rules(
+        make_comparison(truth, truth, wrong_on(truth, np.arange(0, 200, 9))), Margins(resamples=500)
+    )
     return html.render_page(candidate, None), html.render_page(
-        candidate, champion, findings=judgement.as_json()["findings"], verdict=judgement.verdict
+        candidate, champion, rule_results=verdict.as_json()["rule_results"], verdict=verdict.verdict
     )
 
 
@@ -83,123 +91,136 @@ def test_a_page_fetches_nothing_and_runs_nothing(pages):
         assert not re.search(r"url\(|@import|https?://", page)
 
 
-def test_it_has_the_figures_with_their_intervals(pages):
-    alone, beside = pages
+def test_a_page_has_the_figures_with_their_intervals(pages):
+    alone, compared = pages
     assert "200 test articles in 200 clusters" in alone
     assert re.search(r"accuracy</td><td>0\.9450 <span class=\"faint\">0\.9\d+ to 0\.9\d+</span>", alone)
     assert "Expected calibration error" not in alone
     assert "expected calibration error" in alone
     assert alone.split("</style>")[1].count("champion") == 0
-    for part in ("beside the champion m1", "The gate: ", "champion&#x27;s F1", "Accuracy by month", "macro-F1"):
-        assert part in beside
+    for part in ("compared with the champion m1", "Gate: ", "champion&#39;s F1", "Accuracy by month", "macro-F1"):
+        assert part in compared
 
 
 @pytest.mark.parametrize("left_out", [(0, 3), (3, 0), (3, 3)])
-def test_a_page_says_that_each_models_figures_leave_out_what_it_was_trained_on(pages, left_out):
-    right = truth(200)
-    found = subject("m2", right, answers(wrong_on(right, np.arange(0, 200, 19))))
+def test_a_page_says_that_each_models_figures_exclude_its_training_articles(pages, left_out):
+    truth = make_truth(200)
+    candidate = subject("m2", truth, make_predictions(wrong_on(truth, np.arange(0, 200, 19))))
     first, second = (
-        Subject(name, {**found.metrics, "left_out": count}) for name, count in zip("ab", left_out, strict=True)
+        Subject(name, {**candidate.metrics, "left_out": count}) for name, count in zip("ab", left_out, strict=True)
     )
     page = html.render_page(first, second)
     assert "the same articles except, for each of the two, those that it was trained on." in page
-    assert "beside the champion m1 on the same articles." in pages[1]
+    assert "compared with the champion m1 on the same articles." in pages[1]
 
 
 def test_names_cannot_break_out_of_the_page():
     names = (EVIL, "b")
-    right = np.array([EVIL, "b"] * 30)
-    found = answers(np.array(["b", "b"] * 30), names=names)
-    page = html.render_page(subject(EVIL, right, found, sources=np.full(60, EVIL)), None)
+    truth = np.array([EVIL, "b"] * 30)
+    predictions = make_predictions(np.array(["b", "b"] * 30), names=names)
+    page = html.render_page(subject(EVIL, truth, predictions, sources=np.full(60, EVIL)), None)
     assert "<script" not in page
-    assert "&quot;&gt;&lt;script&gt;" in page
+    assert "&#34;&gt;&lt;script&gt;" in page
     assert "script" not in read(page).names
 
 
-def test_markup_is_left_and_text_is_escaped():
-    made = tag("p", "a < b", tag("b", "c"), None, ["&"], title='say "<"', class_="x")
-    assert made == '<p title="say &quot;&lt;&quot;" class="x">a &lt; b<b>c</b>&amp;</p>'
-    assert isinstance(made, Markup)
+def test_names_cannot_break_out_of_a_chart():
+    drawing = charts.dots([(EVIL, [Dot(EVIL, 0.5, 0.4, 0.6, "first")])], title=EVIL)
+    assert "<script" not in drawing.markup()
+    root = ET.fromstring(drawing.markup())
+    assert root.get("aria-label") == EVIL
+    assert [title.text for title in root.iter("title")] == [EVIL, f"{EVIL}: 50 % (40 % to 60 %)"]
 
 
-def test_mistakes_are_named_by_id_the_surest_first():
-    right = truth(8)
-    found = answers(wrong_on(right, [2, 5]), confidence=np.linspace(0.6, 0.95, 8))
-    mistakes = results.build_results(sample(right), found, right)["mistakes"]
-    assert [(one["article"], one["annotated"], one["predicted"]) for one in mistakes] == [(6, "b", "c"), (3, "c", "d")]
+def test_mistakes_are_named_by_id_the_most_confident_first():
+    truth = make_truth(8)
+    predictions = make_predictions(wrong_on(truth, [2, 5]), confidence=np.linspace(0.6, 0.95, 8))
+    mistakes = results.build_results(make_articles(truth), predictions, truth)["mistakes"]
+    assert [(row["article"], row["annotated"], row["predicted"]) for row in mistakes] == [(6, "b", "c"), (3, "c", "d")]
 
 
-def test_accuracy_against_coverage_begins_with_the_surest():
-    right = truth(20)
-    found = answers(wrong_on(right, np.arange(10)), confidence=np.linspace(0.4, 0.9, 20))
+def test_accuracy_against_coverage_begins_with_the_most_confident():
+    truth = make_truth(20)
+    predictions = make_predictions(wrong_on(truth, np.arange(10)), confidence=np.linspace(0.4, 0.9, 20))
     points = {
-        one["coverage"]: one["accuracy"] for one in results.build_results(sample(right), found, right)["coverage"]
+        point["coverage"]: point["accuracy"]
+        for point in results.build_results(make_articles(truth), predictions, truth)["coverage"]
     }
     assert (points[0.5], points[1.0]) == (1.0, 0.5)
 
 
 def test_every_article_is_in_one_slice_of_each_dimension():
-    given = sample(truth(6), sources=["x", "y"] * 3, words=[0, 49, 50, 999, 1000, 5000], months=["2026-01", ""] * 3)
-    found = list(slices(given))
+    articles = make_articles(
+        make_truth(6), sources=["x", "y"] * 3, words=[0, 49, 50, 999, 1000, 5000], months=["2026-01", ""] * 3
+    )
+    parts = list(slices(articles))
     for dimension in ("source", "length", "month"):
-        assert sum(one.rows for one in found if one.dimension == dimension).tolist() == [1] * 6
-    lengths = [(one.name, int(one.rows.sum())) for one in found if one.dimension == "length"]
+        assert sum(part.rows for part in parts if part.dimension == dimension).tolist() == [1] * 6
+    lengths = [(part.name, int(part.rows.sum())) for part in parts if part.dimension == "length"]
     assert lengths[0] == ("0 to 49 words", 2)
     assert lengths[-1] == ("1000 words and more", 2)
-    assert "not known" in {one.name for one in found if one.dimension == "month"}
+    assert "unknown" in {part.name for part in parts if part.dimension == "month"}
 
 
 class TestConfidence:
-    """What a temperature changed and what a threshold reaches, on the test articles."""
+    """The effect of a temperature and of a threshold on the test articles."""
 
     @pytest.fixture
     def calibrated(self):
-        right = truth(200)
+        truth = make_truth(200)
         confidence = np.linspace(0.5, 0.9, 200)
         return subject(
-            "m2", right, answers(wrong_on(right, range(40)), confidence=confidence), temperature=2.0, threshold=0.6
+            "m2",
+            truth,
+            make_predictions(wrong_on(truth, range(40)), confidence=confidence),
+            temperature=2.0,
+            threshold=0.6,
         )
 
-    def test_the_page_shows_it_before_and_after(self, calibrated):
-        found = calibrated.report["calibration"]
+    def test_the_page_shows_the_calibration_before_and_after(self, calibrated):
+        calibration = calibrated.report["calibration"]
         page = html.render_page(calibrated, None)
-        assert f"from {found['before']['ece']:.4f} to {found['ece']:.4f}" in page
-        assert page.count('class="before"') == len(found["before"]["bins"])
-        assert "Temperature 2.000, fitted on the validation split" in page
+        assert f"from {calibration['before']['ece']:.4f} to {calibration['ece']:.4f}" in page
+        assert page.count('class="uncalibrated"') == len(calibration["before"]["bins"])
+        assert "The temperature is 2.000, fitted on the validation split" in page
         read(page)
 
     def test_without_the_temperature_the_probabilities_are_those_that_it_was_applied_to(self):
         raw = np.full((200, 4), 0.1)
         raw[np.arange(200), np.arange(200) % 4] = 0.7
-        found = answers(truth(200))
+        predictions = make_predictions(make_truth(200))
         warm = Predictions(
-            found.categories, temperature_scaling.apply_temperature(raw.astype(np.float32), 3.0).astype(np.float64)
+            predictions.categories,
+            temperature_scaling.apply_temperature(raw.astype(np.float32), 3.0).astype(np.float64),
         )
-        built = results.build_results(sample(truth(200)), warm, truth(200), temperature=3.0)["calibration"]
+        built = results.build_results(make_articles(make_truth(200)), warm, make_truth(200), temperature=3.0)[
+            "calibration"
+        ]
         assert built["before"]["bins"][0]["confidence"] == pytest.approx(0.7, abs=1e-5)
         assert built["bins"][0]["confidence"] < 0.5
 
     def test_precision_and_coverage_are_of_the_labels_above_the_threshold(self, calibrated):
-        found = calibrated.report["abstention"]
-        assert found["coverage"] == pytest.approx(0.75, abs=0.01)
-        assert found["precision"] == 1.0
+        abstention = calibrated.report["abstention"]
+        assert abstention["coverage"] == pytest.approx(0.75, abs=0.01)
+        assert abstention["precision"] == 1.0
         page = html.render_page(calibrated, None)
-        assert "of these articles that are above, 100 % of its labels" in page
-        assert "where 99 % was wanted" in page
+        assert "of these articles, and 100 % of these labels are correct" in page
+        assert "the target is 99 %" in page
 
     def test_a_model_that_is_not_calibrated_and_never_abstains_has_neither(self, pages):
-        assert "Temperature" not in pages[0]
-        assert "abstains" not in pages[0]
-        assert 'class="before"' not in pages[0]
+        assert "temperature" not in pages[0]
+        assert "abstains below" not in pages[0]
+        assert "never abstains" not in pages[0]
+        assert 'class="uncalibrated"' not in pages[0]
 
-    def test_a_threshold_above_all_is_said_to_be_that(self):
-        right = truth(60)
-        page = html.render_page(subject("m", right, answers(right, confidence=0.5), threshold=0.99), None)
-        assert "from every one of these articles" in page
+    def test_the_page_says_if_the_model_abstains_from_all_articles(self):
+        truth = make_truth(60)
+        page = html.render_page(subject("m", truth, make_predictions(truth, confidence=0.5), threshold=0.99), None)
+        assert "it abstains from all of these articles" in page
 
 
 class TestManyCategories:
-    """Beyond what a person can look through, a page shows the part that matters and says how much it leaves out."""
+    """If there is more than a user can look through, a page shows the part that matters and counts the rest."""
 
     NAMES = tuple(f"c{number:04d}" for number in range(1_000))
 
@@ -210,38 +231,37 @@ class TestManyCategories:
         whole = compute_metrics(list(truth), list(predicted)).as_json()
         return json.loads(json.dumps({**whole, "baseline": whole}))
 
-    def test_the_pairs_that_are_confused_most_stand_in_place_of_a_million_cells(self):
-        found = self.many(self.NAMES, 500)
-        page = html.confusion(found)
+    def test_the_pairs_that_are_confused_most_replace_a_million_cells(self):
+        metrics = self.many(self.NAMES, 500)
+        page = html.confusion(metrics)
         assert page.count("<td") == 3 * html.MAX_PAIRS
         assert len(page) < 10_000
         assert "And 470 more" in page
-        assert found["confusion"] == []
+        assert metrics["confusion"] == []
 
     def test_a_matrix_that_an_earlier_version_kept_whole_shows_the_same(self):
-        found = self.many(self.NAMES, 500)
+        metrics = self.many(self.NAMES, 500)
         matrix = np.zeros((1_000, 1_000), int)
-        for true, guess, count in found["confused"]:
+        for true, guess, count in metrics["confused"]:
             matrix[true, guess] = count
-        earlier = {**found, "confusion": matrix.tolist()}
+        earlier = {**metrics, "confusion": matrix.tolist()}
         del earlier["confused"]
-        assert html.confusion(earlier) == html.confusion(found)
+        assert html.confusion(earlier) == html.confusion(metrics)
 
     @pytest.mark.parametrize(("categories", "cells"), [(8, 64), (30, 900), (31, 3 * 4)])
     def test_a_matrix_is_whole_up_to_thirty_categories(self, categories, cells):
         assert html.confusion(self.many(self.NAMES[:categories], 4)).count("<td") == cells
 
     def test_the_categories_with_the_lowest_f1_stand_first_and_those_without_articles_last(self):
-        found = self.many(self.NAMES, 500)
-        found["by_category"]["only predicted"] = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
-        page = html._categories(Subject("m", found), None)
-        shown = re.findall(r"<tr><td>([^<]+)</td>", page)
+        metrics = self.many(self.NAMES, 500)
+        metrics["by_category"]["only predicted"] = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+        categories = html.lowest_f1(metrics["by_category"])
+        shown = [name for name, _ in categories]
         assert len(shown) == html.MAX_CATEGORIES
         assert shown[0] == "c0999", "it was predicted for all the mistakes"
         assert "only predicted" not in shown
-        assert "And 951 more; the lowest F1 first." in page
 
-    def test_of_many_slices_the_largest_are_drawn(self):
+    def test_only_the_largest_of_many_slices_are_drawn(self):
         parts = [
             {
                 "dimension": "source",
@@ -253,7 +273,8 @@ class TestManyCategories:
             }
             for n in range(1_000)
         ]
-        (section,) = html._slices(Subject("m", {"report": {"slices": parts}}), None)
-        assert section.count('text-anchor="end"') == html.MAX_SLICES
-        assert "s999 (999)" in section
-        assert "And 960 more" in section
+        (chart,) = html.slice_charts(Subject("m", {"report": {"slices": parts}}), None)
+        svg = chart.drawing.markup()
+        assert svg.count('text-anchor="end"') == html.MAX_SLICES
+        assert "s999 (999)" in svg
+        assert chart.hidden == 960

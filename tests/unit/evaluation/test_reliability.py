@@ -7,7 +7,7 @@ import pytest
 
 from classifier.evaluation import reliability
 from classifier.evaluation.test_articles import Predictions
-from tests.support.factories import sample
+from tests.support.factories import make_articles
 
 ANSWERS = Predictions(("a", "b"), np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]]))
 TRUTH = np.array(["a", "b", "b", "b"])
@@ -16,10 +16,10 @@ TRUTH = np.array(["a", "b", "b", "b"])
 def test_the_error_is_the_gap_between_confidence_and_accuracy_bin_by_bin():
     totals = reliability.contributions(TRUTH, ANSWERS).sum(axis=0)
     # two articles of confidence 0.9, half of them right; two of 0.6, both right
-    assert reliability.error(totals) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
+    assert reliability.calibration_error(totals) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
 
 
-def test_the_brier_score_is_scikit_learns():
+def test_the_brier_score_agrees_with_scikit_learn():
     from sklearn.metrics import brier_score_loss
 
     ours = reliability.brier(TRUTH, ANSWERS).mean()
@@ -27,18 +27,18 @@ def test_the_brier_score_is_scikit_learns():
     assert reliability.mean_brier(reliability.contributions(TRUTH, ANSWERS).sum(axis=0)) == pytest.approx(ours)
 
 
-def test_a_category_that_the_model_does_not_know_counts_as_certainty_missed():
+def test_an_unknown_category_adds_one_to_the_brier_score():
     known = Predictions(("a", "b"), np.array([[1.0, 0.0]]))
     assert reliability.brier(np.array(["new"]), known)[0] == pytest.approx(2.0)
 
 
-def test_bins_hold_every_article_once():
-    found = reliability.bins(sample(TRUTH), ANSWERS)
-    assert [(one.articles, one.confidence, one.accuracy) for one in found] == [
+def test_every_article_is_in_one_bin():
+    bins = reliability.bins(make_articles(TRUTH), ANSWERS)
+    assert [(bin_.articles, bin_.confidence, bin_.accuracy) for bin_ in bins] == [
         (2, pytest.approx(0.6), 1.0),
         (2, pytest.approx(0.9), 0.5),
     ]
-    assert all(one.low < one.confidence <= one.high for one in found)
+    assert all(bin_.low < bin_.confidence <= bin_.high for bin_ in bins)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0])

@@ -1,16 +1,17 @@
-"""Learning curves are an SVG that a browser displays."""
+"""Learning curves are an SVG document that a browser shows."""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+from classifier import charts
 from classifier.training.curves import svg
 from classifier.training.training_state import EpochResult
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def drawn(losses, scores):
+def draw(losses, scores):
     history = [EpochResult(number, 0.1, accuracy, f1, 1.0) for number, (accuracy, f1) in enumerate(scores, start=1)]
     return ET.fromstring(svg(losses, history, title="m & <1>"))
 
@@ -19,19 +20,27 @@ def points(line):
     return [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
 
 
-def test_the_loss_falls_and_the_scores_rise_inside_their_frames():
-    picture = drawn([(10, 2.0), (20, 1.0), (30, 0.5)], [(0.5, 0.4), (0.9, 0.8)])
-    loss, accuracy, f1 = (points(line) for line in picture.iter(f"{SVG}polyline"))
+def test_the_loss_falls_and_the_scores_rise_inside_their_axes():
+    document = draw([(10, 2.0), (20, 1.0), (30, 0.5)], [(0.5, 0.4), (0.9, 0.8)])
+    loss, f1, accuracy = (points(line) for line in document.iter(f"{SVG}polyline"))
     assert [y for _, y in loss] == sorted(y for _, y in loss), "downwards is larger in a picture"
     assert accuracy[0][1] > accuracy[1][1]
     assert f1[0][1] > accuracy[0][1]
-    left, right = [frame for frame in picture.iter(f"{SVG}rect") if frame.get("stroke")]
-    for frame, line in ((left, loss), (right, accuracy), (right, f1)):
-        x, y, width, height = (float(frame.get(name)) for name in ("x", "y", "width", "height"))
-        assert all(x <= across <= x + width and y <= down <= y + height for across, down in line)
-    assert picture.find(f"{SVG}text").text == "m & <1>"
+    for line in (loss, accuracy, f1):
+        assert all(charts.LEFT <= x <= charts.WIDTH - charts.RIGHT for x, _ in line)
+        assert all(charts.TOP <= y <= charts.HEIGHT - charts.BOTTOM for _, y in line)
 
 
-def test_one_point_or_no_point_is_drawn_too():
-    assert list(drawn([], []).iter(f"{SVG}polyline")) == []
-    assert len(list(drawn([(1, 0.5)], [(1.0, 1.0)]).iter(f"{SVG}polyline"))) == 3
+def test_the_charts_stand_beside_each_other_below_the_escaped_title():
+    document = draw([(10, 2.0)], [(0.5, 0.4)])
+    left, right = document.findall(f"{SVG}svg")
+    assert float(left.get("x")) + float(left.get("width")) == float(right.get("x"))
+    width, height = (float(number) for number in document.get("viewBox").split()[2:])
+    assert float(right.get("x")) + float(right.get("width")) == width
+    assert float(right.get("y")) + float(right.get("height")) == height
+    assert document.find(f"{SVG}text").text == "m & <1>"
+
+
+def test_one_point_or_none_is_a_document_too():
+    assert list(draw([], []).iter(f"{SVG}polyline")) == []
+    assert len(list(draw([(1, 0.5)], [(1.0, 1.0)]).iter(f"{SVG}polyline"))) == 3
