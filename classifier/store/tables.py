@@ -64,9 +64,7 @@ articles = Table(
     Column("text", Text, nullable=False),
     Column("text_hash", LargeBinary, nullable=False, comment="sha256 of the text"),
     Column("fingerprint", LargeBinary, nullable=False, comment="sha256 of the text, case and white space folded"),
-    Column(
-        "revision", Integer, nullable=False, server_default="1", comment="increases by 1 with each change of the text"
-    ),
+    Column("revision", Integer, nullable=False, server_default="1", comment="incremented when the text changes"),
     Column("split", Text, nullable=False, comment="decided once, when the article is inserted"),
     Column("published_at", DateTime(timezone=True)),
     _now("ingested_at"),
@@ -115,13 +113,7 @@ clusters = Table(
 cluster_bands = Table(
     "cluster_bands",
     metadata,
-    Column(
-        "band",
-        BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="hash of one band of a text's MinHash signature",
-    ),
+    Column("band", BigInteger, primary_key=True, autoincrement=False, comment="hash of a band of a MinHash signature"),
     Column("cluster_id", BigInteger, nullable=False),
 )
 
@@ -145,9 +137,7 @@ annotations = Table(
     _identity(),
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), nullable=False),
     Column("category", Text, nullable=False),
-    Column(
-        "annotator", Text, nullable=False, comment="a person's name, or source:NAME if the source gave the category"
-    ),
+    Column("annotator", Text, nullable=False, comment="a person's name, or source:NAME for a source"),
     _now("annotated_at"),
     Column("comment", Text),
     Column(
@@ -176,9 +166,7 @@ models = Table(
     Column("training", JSONB, nullable=False, comment="recipe, data, versions and history of the training"),
     _now("created_at"),
     Column("promoted_at", DateTime(timezone=True)),
-    Column(
-        "backfilled_to", BigInteger, comment="articles up to this id have been enqueued for this champion; null: all"
-    ),
+    Column("backfilled_to", BigInteger, comment="last article examined by the backfill; null: finished"),
     Column("pruned_at", DateTime(timezone=True)),
     Column("temperature", Double, nullable=False, server_default="1", comment="1: not calibrated"),
     Column("threshold", REAL, comment="confidence below which the model abstains; null: it never abstains"),
@@ -305,17 +293,11 @@ ingest_runs = Table(
     Column("files", Integer, nullable=False, server_default="0", comment="number of files, feeds or queries read"),
     Column("read", BigInteger, nullable=False, server_default="0", comment="rows read"),
     Column("new", BigInteger, nullable=False, server_default="0", comment="rows inserted"),
-    Column(
-        "changed", BigInteger, nullable=False, server_default="0", comment="rows of known articles with another text"
-    ),
+    Column("changed", BigInteger, nullable=False, server_default="0", comment="rows with another text than before"),
     Column("unchanged", BigInteger, nullable=False, server_default="0"),
     Column("rejected", BigInteger, nullable=False, server_default="0"),
     Column(
-        "duplicates",
-        BigInteger,
-        nullable=False,
-        server_default="0",
-        comment="rows superseded by a later row of the same article",
+        "duplicates", BigInteger, nullable=False, server_default="0", comment="superseded by a later row of the article"
     ),
     Column("error", Text, comment="one line; null: it did not fail"),
     _now("started_at"),
@@ -380,9 +362,7 @@ training_runs = Table(
     "training_runs",
     metadata,
     _identity(),
-    Column(
-        "training_key", Text, nullable=False, comment="hash of recipe and data; a training with the same key resumes"
-    ),
+    Column("training_key", Text, nullable=False, comment="hash of recipe and data; the same key resumes"),
     Column("status", Text, nullable=False, server_default="running"),
     Column("attempts", Integer, nullable=False, server_default="1"),
     Column("steps", Integer, nullable=False, comment="total, over all epochs"),

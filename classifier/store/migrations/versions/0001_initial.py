@@ -66,11 +66,7 @@ def _articles() -> None:
             "fingerprint", sa.LargeBinary(), nullable=False, comment="sha256 of the text, case and white space folded"
         ),
         sa.Column(
-            "revision",
-            sa.Integer(),
-            server_default="1",
-            nullable=False,
-            comment="increases by 1 with each change of the text",
+            "revision", sa.Integer(), server_default="1", nullable=False, comment="incremented when the text changes"
         ),
         sa.Column("split", sa.Text(), nullable=False, comment="decided once, when the article is inserted"),
         sa.Column("published_at", sa.DateTime(timezone=True)),
@@ -137,7 +133,7 @@ def _cluster_bands() -> None:
             sa.BigInteger(),
             autoincrement=False,
             nullable=False,
-            comment="hash of one band of a text's MinHash signature",
+            comment="hash of a band of a MinHash signature",
         ),
         sa.Column("cluster_id", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("band", name=op.f("pk_cluster_bands")),
@@ -168,12 +164,7 @@ def _annotations() -> None:
         _identity(),
         sa.Column("article_id", sa.BigInteger(), nullable=False),
         sa.Column("category", sa.Text(), nullable=False),
-        sa.Column(
-            "annotator",
-            sa.Text(),
-            nullable=False,
-            comment="a person's name, or source:NAME if the source gave the category",
-        ),
+        sa.Column("annotator", sa.Text(), nullable=False, comment="a person's name, or source:NAME for a source"),
         _now("annotated_at"),
         sa.Column("comment", sa.Text()),
         sa.Column(
@@ -222,11 +213,7 @@ def _models() -> None:
         ),
         _now("created_at"),
         sa.Column("promoted_at", sa.DateTime(timezone=True)),
-        sa.Column(
-            "backfilled_to",
-            sa.BigInteger(),
-            comment="articles up to this id have been enqueued for this champion; null: all",
-        ),
+        sa.Column("backfilled_to", sa.BigInteger(), comment="last article examined by the backfill; null: finished"),
         sa.Column("pruned_at", sa.DateTime(timezone=True)),
         sa.Column("temperature", sa.Double(), server_default="1", nullable=False, comment="1: not calibrated"),
         sa.Column("threshold", sa.REAL(), comment="confidence below which the model abstains; null: it never abstains"),
@@ -438,11 +425,7 @@ def _ingest_runs() -> None:
         sa.Column("read", sa.BigInteger(), server_default="0", nullable=False, comment="rows read"),
         sa.Column("new", sa.BigInteger(), server_default="0", nullable=False, comment="rows inserted"),
         sa.Column(
-            "changed",
-            sa.BigInteger(),
-            server_default="0",
-            nullable=False,
-            comment="rows of known articles with another text",
+            "changed", sa.BigInteger(), server_default="0", nullable=False, comment="rows with another text than before"
         ),
         sa.Column("unchanged", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("rejected", sa.BigInteger(), server_default="0", nullable=False),
@@ -451,7 +434,7 @@ def _ingest_runs() -> None:
             sa.BigInteger(),
             server_default="0",
             nullable=False,
-            comment="rows superseded by a later row of the same article",
+            comment="superseded by a later row of the article",
         ),
         sa.Column("error", sa.Text(), comment="one line; null: it did not fail"),
         _now("started_at"),
@@ -533,12 +516,7 @@ def _training_runs() -> None:
     op.create_table(
         "training_runs",
         _identity(),
-        sa.Column(
-            "training_key",
-            sa.Text(),
-            nullable=False,
-            comment="hash of recipe and data; a training with the same key resumes",
-        ),
+        sa.Column("training_key", sa.Text(), nullable=False, comment="hash of recipe and data; the same key resumes"),
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="1", nullable=False),
         sa.Column("steps", sa.Integer(), nullable=False, comment="total, over all epochs"),
