@@ -74,13 +74,9 @@ articles = Table(
         Integer,
         nullable=False,
         server_default="1",
-        comment="revision of the last change of content; annotations of earlier revisions are not in force",
+        comment="revision of the last change of content",
     ),
-    Column(
-        "content_sketch",
-        LargeBinary,
-        comment="sketch of the text at content_revision; null: no small change has followed",
-    ),
+    Column("content_sketch", LargeBinary, comment="of the text at content_revision, if small changes followed"),
     UniqueConstraint("source", "external_id"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
     Index(None, "fingerprint"),
@@ -121,13 +117,7 @@ cluster_bridges = Table(
     "cluster_bridges",
     metadata,
     Column("fingerprint", LargeBinary, primary_key=True, comment="of a text that is near texts of several clusters"),
-    Column(
-        "cluster_id",
-        BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="a further cluster of the text, besides splits.cluster_id",
-    ),
+    Column("cluster_id", BigInteger, primary_key=True, autoincrement=False, comment="a further cluster of the text"),
     Index(None, "cluster_id"),
 )
 
@@ -145,7 +135,7 @@ annotations = Table(
         Boolean,
         nullable=False,
         server_default="false",
-        comment="supersedes what people annotated before",
+        comment="supersedes people's earlier annotations",
     ),
     Column("revision", Integer, nullable=False, comment="of the article when it was annotated"),
     Index(None, "article_id", "id"),
@@ -249,7 +239,7 @@ predictions = Table(
         DateTime(timezone=True),
         nullable=False,
         server_default=text("statement_timestamp()"),
-        comment="when the row was written, which can be minutes after the transaction began",
+        comment="time of writing, not of the transaction",
     ),
     Index(None, "predicted_at"),
 )
@@ -258,12 +248,7 @@ labelling_queue = Table(
     "labelling_queue",
     metadata,
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
-    Column(
-        "priority",
-        SmallInteger,
-        nullable=False,
-        comment="0 new or changed article, 1 backfill for a new champion; lower is labelled first",
-    ),
+    Column("priority", SmallInteger, nullable=False, comment="0 new or changed, 1 backfill; lower is first"),
     _now("enqueued_at"),
     Index(None, "priority", "article_id"),
 )
@@ -296,9 +281,7 @@ ingest_runs = Table(
     Column("changed", BigInteger, nullable=False, server_default="0", comment="rows with another text than before"),
     Column("unchanged", BigInteger, nullable=False, server_default="0"),
     Column("rejected", BigInteger, nullable=False, server_default="0"),
-    Column(
-        "duplicates", BigInteger, nullable=False, server_default="0", comment="superseded by a later row of the article"
-    ),
+    Column("duplicates", BigInteger, nullable=False, server_default="0", comment="rows superseded by later rows"),
     Column("error", Text, comment="one line; null: it did not fail"),
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
@@ -311,12 +294,7 @@ source_state = Table(
     metadata,
     Column("source", Text, primary_key=True, comment="name of a declared source"),
     Column("unit", Text, primary_key=True, comment="path of a file, address of a feed, or query"),
-    Column(
-        "config_sha256",
-        LargeBinary,
-        nullable=False,
-        comment="of the options it was read with; if they change, it is read again",
-    ),
+    Column("config_sha256", LargeBinary, nullable=False, comment="of the options it was read with"),
     Column("size", BigInteger),
     Column("modified_at", DateTime(timezone=True)),
     Column("sha256", LargeBinary, comment="of the file or of the feed's document"),

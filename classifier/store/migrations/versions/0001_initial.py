@@ -77,12 +77,10 @@ def _articles() -> None:
             sa.Integer(),
             server_default="1",
             nullable=False,
-            comment="revision of the last change of content; annotations of earlier revisions are not in force",
+            comment="revision of the last change of content",
         ),
         sa.Column(
-            "content_sketch",
-            sa.LargeBinary(),
-            comment="sketch of the text at content_revision; null: no small change has followed",
+            "content_sketch", sa.LargeBinary(), comment="of the text at content_revision, if small changes followed"
         ),
         sa.CheckConstraint("split IN ('train', 'validation', 'test')", name=op.f("ck_articles_split")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_articles")),
@@ -147,11 +145,7 @@ def _cluster_bridges() -> None:
             "fingerprint", sa.LargeBinary(), nullable=False, comment="of a text that is near texts of several clusters"
         ),
         sa.Column(
-            "cluster_id",
-            sa.BigInteger(),
-            autoincrement=False,
-            nullable=False,
-            comment="a further cluster of the text, besides splits.cluster_id",
+            "cluster_id", sa.BigInteger(), autoincrement=False, nullable=False, comment="a further cluster of the text"
         ),
         sa.PrimaryKeyConstraint("fingerprint", "cluster_id", name=op.f("pk_cluster_bridges")),
     )
@@ -172,7 +166,7 @@ def _annotations() -> None:
             sa.Boolean(),
             server_default="false",
             nullable=False,
-            comment="supersedes what people annotated before",
+            comment="supersedes people's earlier annotations",
         ),
         sa.Column("revision", sa.Integer(), nullable=False, comment="of the article when it was annotated"),
         sa.CheckConstraint("category <> ''", name=op.f("ck_annotations_category")),
@@ -351,7 +345,7 @@ def _predictions() -> None:
             sa.DateTime(timezone=True),
             server_default=sa.text("statement_timestamp()"),
             nullable=False,
-            comment="when the row was written, which can be minutes after the transaction began",
+            comment="time of writing, not of the transaction",
         ),
         sa.ForeignKeyConstraint(
             ["article_id"], ["articles.id"], name=op.f("fk_predictions_article_id_articles"), ondelete="CASCADE"
@@ -366,10 +360,7 @@ def _labelling_queue() -> None:
         "labelling_queue",
         sa.Column("article_id", sa.BigInteger(), nullable=False),
         sa.Column(
-            "priority",
-            sa.SmallInteger(),
-            nullable=False,
-            comment="0 new or changed article, 1 backfill for a new champion; lower is labelled first",
+            "priority", sa.SmallInteger(), nullable=False, comment="0 new or changed, 1 backfill; lower is first"
         ),
         _now("enqueued_at"),
         sa.ForeignKeyConstraint(
@@ -430,11 +421,7 @@ def _ingest_runs() -> None:
         sa.Column("unchanged", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("rejected", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column(
-            "duplicates",
-            sa.BigInteger(),
-            server_default="0",
-            nullable=False,
-            comment="superseded by a later row of the article",
+            "duplicates", sa.BigInteger(), server_default="0", nullable=False, comment="rows superseded by later rows"
         ),
         sa.Column("error", sa.Text(), comment="one line; null: it did not fail"),
         _now("started_at"),
@@ -450,12 +437,7 @@ def _source_state() -> None:
         "source_state",
         sa.Column("source", sa.Text(), nullable=False, comment="name of a declared source"),
         sa.Column("unit", sa.Text(), nullable=False, comment="path of a file, address of a feed, or query"),
-        sa.Column(
-            "config_sha256",
-            sa.LargeBinary(),
-            nullable=False,
-            comment="of the options it was read with; if they change, it is read again",
-        ),
+        sa.Column("config_sha256", sa.LargeBinary(), nullable=False, comment="of the options it was read with"),
         sa.Column("size", sa.BigInteger()),
         sa.Column("modified_at", sa.DateTime(timezone=True)),
         sa.Column("sha256", sa.LargeBinary(), comment="of the file or of the feed's document"),
