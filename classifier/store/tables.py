@@ -64,9 +64,7 @@ articles = Table(
     Column("text", Text, nullable=False),
     Column("text_hash", LargeBinary, nullable=False, comment="sha256 of the text"),
     Column("fingerprint", LargeBinary, nullable=False, comment="sha256 of the text, case and white space folded"),
-    Column(
-        "revision", Integer, nullable=False, server_default="1", comment="increases by 1 with each change of the text"
-    ),
+    Column("revision", Integer, nullable=False, server_default="1", comment="incremented when the text changes"),
     Column("split", Text, nullable=False, comment="decided once, when the article is inserted"),
     Column("published_at", DateTime(timezone=True)),
     _now("ingested_at"),
@@ -76,13 +74,9 @@ articles = Table(
         Integer,
         nullable=False,
         server_default="1",
-        comment="revision of the last change of content; annotations of earlier revisions are not in force",
+        comment="revision of the last change of content",
     ),
-    Column(
-        "content_sketch",
-        LargeBinary,
-        comment="sketch of the text at content_revision; null: no small change has followed",
-    ),
+    Column("content_sketch", LargeBinary, comment="of the text at content_revision, if small changes followed"),
     UniqueConstraint("source", "external_id"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
     Index(None, "fingerprint"),
@@ -115,13 +109,7 @@ clusters = Table(
 cluster_bands = Table(
     "cluster_bands",
     metadata,
-    Column(
-        "band",
-        BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="hash of one band of a text's MinHash signature",
-    ),
+    Column("band", BigInteger, primary_key=True, autoincrement=False, comment="hash of a band of a MinHash signature"),
     Column("cluster_id", BigInteger, nullable=False),
 )
 
@@ -129,13 +117,7 @@ cluster_bridges = Table(
     "cluster_bridges",
     metadata,
     Column("fingerprint", LargeBinary, primary_key=True, comment="of a text that is near texts of several clusters"),
-    Column(
-        "cluster_id",
-        BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="a further cluster of the text, besides splits.cluster_id",
-    ),
+    Column("cluster_id", BigInteger, primary_key=True, autoincrement=False, comment="a further cluster of the text"),
     Index(None, "cluster_id"),
 )
 
@@ -145,9 +127,7 @@ annotations = Table(
     _identity(),
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), nullable=False),
     Column("category", Text, nullable=False),
-    Column(
-        "annotator", Text, nullable=False, comment="a person's name, or source:NAME if the source gave the category"
-    ),
+    Column("annotator", Text, nullable=False, comment="a person's name, or source:NAME for a source"),
     _now("annotated_at"),
     Column("comment", Text),
     Column(
@@ -155,7 +135,7 @@ annotations = Table(
         Boolean,
         nullable=False,
         server_default="false",
-        comment="supersedes what people annotated before",
+        comment="supersedes people's earlier annotations",
     ),
     Column("revision", Integer, nullable=False, comment="of the article when it was annotated"),
     Index(None, "article_id", "id"),
@@ -176,9 +156,7 @@ models = Table(
     Column("training", JSONB, nullable=False, comment="recipe, data, versions and history of the training"),
     _now("created_at"),
     Column("promoted_at", DateTime(timezone=True)),
-    Column(
-        "backfilled_to", BigInteger, comment="articles up to this id have been enqueued for this champion; null: all"
-    ),
+    Column("backfilled_to", BigInteger, comment="last article examined by the backfill; null: finished"),
     Column("pruned_at", DateTime(timezone=True)),
     Column("temperature", Double, nullable=False, server_default="1", comment="1: not calibrated"),
     Column("threshold", REAL, comment="confidence below which the model abstains; null: it never abstains"),
@@ -261,7 +239,7 @@ predictions = Table(
         DateTime(timezone=True),
         nullable=False,
         server_default=text("statement_timestamp()"),
-        comment="when the row was written, which can be minutes after the transaction began",
+        comment="time of writing, not of the transaction",
     ),
     Index(None, "predicted_at"),
 )
@@ -270,12 +248,7 @@ labelling_queue = Table(
     "labelling_queue",
     metadata,
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
-    Column(
-        "priority",
-        SmallInteger,
-        nullable=False,
-        comment="0 new or changed article, 1 backfill for a new champion; lower is labelled first",
-    ),
+    Column("priority", SmallInteger, nullable=False, comment="0 new or changed, 1 backfill; lower is first"),
     _now("enqueued_at"),
     Index(None, "priority", "article_id"),
 )
@@ -305,18 +278,10 @@ ingest_runs = Table(
     Column("files", Integer, nullable=False, server_default="0", comment="number of files, feeds or queries read"),
     Column("read", BigInteger, nullable=False, server_default="0", comment="rows read"),
     Column("new", BigInteger, nullable=False, server_default="0", comment="rows inserted"),
-    Column(
-        "changed", BigInteger, nullable=False, server_default="0", comment="rows of known articles with another text"
-    ),
+    Column("changed", BigInteger, nullable=False, server_default="0", comment="rows with another text than before"),
     Column("unchanged", BigInteger, nullable=False, server_default="0"),
     Column("rejected", BigInteger, nullable=False, server_default="0"),
-    Column(
-        "duplicates",
-        BigInteger,
-        nullable=False,
-        server_default="0",
-        comment="rows superseded by a later row of the same article",
-    ),
+    Column("duplicates", BigInteger, nullable=False, server_default="0", comment="rows superseded by later rows"),
     Column("error", Text, comment="one line; null: it did not fail"),
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
@@ -329,12 +294,7 @@ source_state = Table(
     metadata,
     Column("source", Text, primary_key=True, comment="name of a declared source"),
     Column("unit", Text, primary_key=True, comment="path of a file, address of a feed, or query"),
-    Column(
-        "config_sha256",
-        LargeBinary,
-        nullable=False,
-        comment="of the options it was read with; if they change, it is read again",
-    ),
+    Column("config_sha256", LargeBinary, nullable=False, comment="of the options it was read with"),
     Column("size", BigInteger),
     Column("modified_at", DateTime(timezone=True)),
     Column("sha256", LargeBinary, comment="of the file or of the feed's document"),
@@ -380,9 +340,7 @@ training_runs = Table(
     "training_runs",
     metadata,
     _identity(),
-    Column(
-        "training_key", Text, nullable=False, comment="hash of recipe and data; a training with the same key resumes"
-    ),
+    Column("training_key", Text, nullable=False, comment="hash of recipe and data; the same key resumes"),
     Column("status", Text, nullable=False, server_default="running"),
     Column("attempts", Integer, nullable=False, server_default="1"),
     Column("steps", Integer, nullable=False, comment="total, over all epochs"),

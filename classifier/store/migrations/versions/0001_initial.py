@@ -66,11 +66,7 @@ def _articles() -> None:
             "fingerprint", sa.LargeBinary(), nullable=False, comment="sha256 of the text, case and white space folded"
         ),
         sa.Column(
-            "revision",
-            sa.Integer(),
-            server_default="1",
-            nullable=False,
-            comment="increases by 1 with each change of the text",
+            "revision", sa.Integer(), server_default="1", nullable=False, comment="incremented when the text changes"
         ),
         sa.Column("split", sa.Text(), nullable=False, comment="decided once, when the article is inserted"),
         sa.Column("published_at", sa.DateTime(timezone=True)),
@@ -81,12 +77,10 @@ def _articles() -> None:
             sa.Integer(),
             server_default="1",
             nullable=False,
-            comment="revision of the last change of content; annotations of earlier revisions are not in force",
+            comment="revision of the last change of content",
         ),
         sa.Column(
-            "content_sketch",
-            sa.LargeBinary(),
-            comment="sketch of the text at content_revision; null: no small change has followed",
+            "content_sketch", sa.LargeBinary(), comment="of the text at content_revision, if small changes followed"
         ),
         sa.CheckConstraint("split IN ('train', 'validation', 'test')", name=op.f("ck_articles_split")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_articles")),
@@ -137,7 +131,7 @@ def _cluster_bands() -> None:
             sa.BigInteger(),
             autoincrement=False,
             nullable=False,
-            comment="hash of one band of a text's MinHash signature",
+            comment="hash of a band of a MinHash signature",
         ),
         sa.Column("cluster_id", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("band", name=op.f("pk_cluster_bands")),
@@ -151,11 +145,7 @@ def _cluster_bridges() -> None:
             "fingerprint", sa.LargeBinary(), nullable=False, comment="of a text that is near texts of several clusters"
         ),
         sa.Column(
-            "cluster_id",
-            sa.BigInteger(),
-            autoincrement=False,
-            nullable=False,
-            comment="a further cluster of the text, besides splits.cluster_id",
+            "cluster_id", sa.BigInteger(), autoincrement=False, nullable=False, comment="a further cluster of the text"
         ),
         sa.PrimaryKeyConstraint("fingerprint", "cluster_id", name=op.f("pk_cluster_bridges")),
     )
@@ -168,12 +158,7 @@ def _annotations() -> None:
         _identity(),
         sa.Column("article_id", sa.BigInteger(), nullable=False),
         sa.Column("category", sa.Text(), nullable=False),
-        sa.Column(
-            "annotator",
-            sa.Text(),
-            nullable=False,
-            comment="a person's name, or source:NAME if the source gave the category",
-        ),
+        sa.Column("annotator", sa.Text(), nullable=False, comment="a person's name, or source:NAME for a source"),
         _now("annotated_at"),
         sa.Column("comment", sa.Text()),
         sa.Column(
@@ -181,7 +166,7 @@ def _annotations() -> None:
             sa.Boolean(),
             server_default="false",
             nullable=False,
-            comment="supersedes what people annotated before",
+            comment="supersedes people's earlier annotations",
         ),
         sa.Column("revision", sa.Integer(), nullable=False, comment="of the article when it was annotated"),
         sa.CheckConstraint("category <> ''", name=op.f("ck_annotations_category")),
@@ -222,11 +207,7 @@ def _models() -> None:
         ),
         _now("created_at"),
         sa.Column("promoted_at", sa.DateTime(timezone=True)),
-        sa.Column(
-            "backfilled_to",
-            sa.BigInteger(),
-            comment="articles up to this id have been enqueued for this champion; null: all",
-        ),
+        sa.Column("backfilled_to", sa.BigInteger(), comment="last article examined by the backfill; null: finished"),
         sa.Column("pruned_at", sa.DateTime(timezone=True)),
         sa.Column("temperature", sa.Double(), server_default="1", nullable=False, comment="1: not calibrated"),
         sa.Column("threshold", sa.REAL(), comment="confidence below which the model abstains; null: it never abstains"),
@@ -364,7 +345,7 @@ def _predictions() -> None:
             sa.DateTime(timezone=True),
             server_default=sa.text("statement_timestamp()"),
             nullable=False,
-            comment="when the row was written, which can be minutes after the transaction began",
+            comment="time of writing, not of the transaction",
         ),
         sa.ForeignKeyConstraint(
             ["article_id"], ["articles.id"], name=op.f("fk_predictions_article_id_articles"), ondelete="CASCADE"
@@ -379,10 +360,7 @@ def _labelling_queue() -> None:
         "labelling_queue",
         sa.Column("article_id", sa.BigInteger(), nullable=False),
         sa.Column(
-            "priority",
-            sa.SmallInteger(),
-            nullable=False,
-            comment="0 new or changed article, 1 backfill for a new champion; lower is labelled first",
+            "priority", sa.SmallInteger(), nullable=False, comment="0 new or changed, 1 backfill; lower is first"
         ),
         _now("enqueued_at"),
         sa.ForeignKeyConstraint(
@@ -438,20 +416,12 @@ def _ingest_runs() -> None:
         sa.Column("read", sa.BigInteger(), server_default="0", nullable=False, comment="rows read"),
         sa.Column("new", sa.BigInteger(), server_default="0", nullable=False, comment="rows inserted"),
         sa.Column(
-            "changed",
-            sa.BigInteger(),
-            server_default="0",
-            nullable=False,
-            comment="rows of known articles with another text",
+            "changed", sa.BigInteger(), server_default="0", nullable=False, comment="rows with another text than before"
         ),
         sa.Column("unchanged", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("rejected", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column(
-            "duplicates",
-            sa.BigInteger(),
-            server_default="0",
-            nullable=False,
-            comment="rows superseded by a later row of the same article",
+            "duplicates", sa.BigInteger(), server_default="0", nullable=False, comment="rows superseded by later rows"
         ),
         sa.Column("error", sa.Text(), comment="one line; null: it did not fail"),
         _now("started_at"),
@@ -467,12 +437,7 @@ def _source_state() -> None:
         "source_state",
         sa.Column("source", sa.Text(), nullable=False, comment="name of a declared source"),
         sa.Column("unit", sa.Text(), nullable=False, comment="path of a file, address of a feed, or query"),
-        sa.Column(
-            "config_sha256",
-            sa.LargeBinary(),
-            nullable=False,
-            comment="of the options it was read with; if they change, it is read again",
-        ),
+        sa.Column("config_sha256", sa.LargeBinary(), nullable=False, comment="of the options it was read with"),
         sa.Column("size", sa.BigInteger()),
         sa.Column("modified_at", sa.DateTime(timezone=True)),
         sa.Column("sha256", sa.LargeBinary(), comment="of the file or of the feed's document"),
@@ -533,12 +498,7 @@ def _training_runs() -> None:
     op.create_table(
         "training_runs",
         _identity(),
-        sa.Column(
-            "training_key",
-            sa.Text(),
-            nullable=False,
-            comment="hash of recipe and data; a training with the same key resumes",
-        ),
+        sa.Column("training_key", sa.Text(), nullable=False, comment="hash of recipe and data; the same key resumes"),
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="1", nullable=False),
         sa.Column("steps", sa.Integer(), nullable=False, comment="total, over all epochs"),
