@@ -145,6 +145,13 @@ def recipes(rows: Sequence[DescribedRecipe], as_json: bool) -> None:
     print_wide(table)
 
 
+def hyper_parameters(rows: Sequence[HyperParameter], as_json: bool) -> None:
+    """Print the hyper-parameters of a recipe with their defaults, allowed values and meaning."""
+    print_list(
+        rows, as_json, "Hyper-parameters", {"key": "key", "default": "default", "allowed": "allowed", "meaning": "help"}
+    )
+
+
 def models(rows: Sequence[ModelStatus], as_json: bool, *, title: str = "Models") -> None:
     """Print a list of models with their figures."""
     figures = {"accuracy": "accuracy", "macro-F1": "macro_f1", "abstains below": "threshold", "promoted": "promoted_at"}

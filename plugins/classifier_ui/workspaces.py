@@ -40,9 +40,13 @@ def close() -> None:
 def _reading() -> Workspace:
     configured = settings.load()
     with_timeout = configured.model_copy(update={"statement_timeout_s": configured.page_timeout_s})
-    return open_workspace(with_timeout, database_url=workspace.database_url(), max_connections=reading_cache.READER_THREADS)
+    return open_workspace(
+        with_timeout, database_url=workspace.database_url(), max_connections=reading_cache.READER_THREADS
+    )
 
 
 @cache
 def _acting() -> Workspace:
-    return open_workspace(settings.load(), database_url=workspace.database_url(), max_connections=reading_cache.ACTION_THREADS)
+    return open_workspace(
+        settings.load(), database_url=workspace.database_url(), max_connections=reading_cache.ACTION_THREADS
+    )

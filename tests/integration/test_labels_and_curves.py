@@ -52,7 +52,7 @@ class TestLabels:
 
     @pytest.mark.usefixtures("labelled")
     def test_of_many_labels_a_share_is_counted_and_scaled_up(self, workspace, monkeypatch):
-        monkeypatch.setattr(label_counts, "WRITTEN", 5)
+        monkeypatch.setattr(label_counts, "MAX_COUNTED_PREDICTIONS", 5)
         run(workspace.database, "ANALYZE")
         counts = label_counts.count_labels(workspace)
         assert counts.written_share == pytest.approx(0.25)

@@ -92,7 +92,9 @@ def clusters_of(connection: Connection, articles: Sequence[AnnotatedArticle]) ->
     """Return each article's cluster of near-duplicates, whose predictions are correct or wrong together."""
     ids = [article_id for article_id, _, _ in facts(articles)]
     cluster_ids = {row.id: row.cluster_id for row in evaluations.articles_by_id(connection, ids)}
-    return test_articles.number_clusters(np.array(ids, dtype=np.int64), [cluster_ids.get(article_id) for article_id in ids])
+    return test_articles.number_clusters(
+        np.array(ids, dtype=np.int64), [cluster_ids.get(article_id) for article_id in ids]
+    )
 
 
 def _threshold(
