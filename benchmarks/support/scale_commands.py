@@ -281,7 +281,7 @@ def review_next(workspace: Workspace) -> None:
 def review_disputed(workspace: Workspace) -> None:
     """Read what the page shows of an article that people disagree on."""
     first = conflicts.list_conflicts(workspace)[0].article_id
-    annotation.question(workspace, first, "ann")
+    annotation.read_question(workspace, first, "ann")
 
 
 READINGS: dict[str, Callable[[Workspace], Any]] = {

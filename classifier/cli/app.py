@@ -126,7 +126,7 @@ def ingest(
 
     columns = Columns(text, category, id, split, published_at, source)
     shares = Proportions.parse(proportions)
-    if not decoding.known(encoding):
+    if not decoding.is_known_encoding(encoding):
         raise SettingsError(f'encoding {encoding!r}: is not known; write one such as cp1252, or "auto"')
     with progress.counter("rows", quiet=json) as on_rows:
         report = units.ingest_files(

@@ -39,8 +39,8 @@ def retry(source: Source = None, file: sources.File = None, json: Json = False) 
     from classifier.pipeline.ingest import rejected_rows
 
     there = file or settings.load().sources or Path("sources.toml")
-    declared = sources.declared(file) if file or there.exists() else {}
-    report = rejected_rows.retry_rejected(workspace(), declared, sources.database_of, source=source)
+    declared = sources.load_declared(file) if file or there.exists() else {}
+    report = rejected_rows.retry_rejected(workspace(), declared, sources.resolve_database_url, source=source)
     render.show(report, json, title="Retried")
     if report.problems:
         raise SourceError("; ".join(report.problems))

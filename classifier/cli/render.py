@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from classifier.pipeline.ingest.declared_sources import CheckedSource
+    from classifier.pipeline.ingest.declared_sources import SourceCheck
     from classifier.pipeline.ingest.rejected_rows import RejectedRowDetails
     from classifier.pipeline.labelling.dead_letters import DeadLetter
     from classifier.pipeline.monitoring.status import Backlog, ModelStatus, RunStatus, Status, TrainingStatus
@@ -226,7 +226,7 @@ def runs(found: Sequence[RunStatus], as_json: bool) -> None:
             STDOUT.print(f"{run.source}: {run.error.removeprefix(f'{run.source}: ')}", markup=False)
 
 
-def checked(found: Sequence[CheckedSource], as_json: bool) -> None:
+def checked(found: Sequence[SourceCheck], as_json: bool) -> None:
     """Print what a run of each source would take, and what is wrong with what it would not."""
     if as_json:
         print_json([asdict(one) for one in found])

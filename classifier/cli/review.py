@@ -102,4 +102,4 @@ def status(json: Json = False) -> None:
     """Show what waits, and how right the champion's labels were of the articles drawn at random."""
     from classifier.pipeline.review import review_queue
 
-    render.reviewing(review_queue.status(workspace()), json)
+    render.reviewing(review_queue.read_status(workspace()), json)

@@ -35,9 +35,9 @@ def check(names: Names = None, file: File = None, group: Group = None, json: Jso
     """
     from classifier.pipeline.ingest import declared_sources
 
-    chosen = declared_sources.choose_sources(declared(file), names or (), group)
+    chosen = declared_sources.choose_sources(load_declared(file), names or (), group)
     place = workspace()
-    found = [declared_sources.check_source(place, source, database_of) for source in chosen]
+    found = [declared_sources.check_source(place, source, resolve_database_url) for source in chosen]
     render.checked(found, json)
     _fail_if_any({one.name: one.problem for one in found if one.problem}, len(found))
 
@@ -51,7 +51,7 @@ def ingest(names: Names = None, file: File = None, group: Group = None, json: Js
     from classifier.pipeline.ingest import declared_sources
     from classifier.pipeline.monitoring import status
 
-    chosen = declared_sources.choose_sources(declared(file), names or (), group)
+    chosen = declared_sources.choose_sources(load_declared(file), names or (), group)
     place = workspace()
     with progress.counter("rows", quiet=json) as on_rows:
         problems = {source.name: _problem(place, source, on_rows) for source in chosen}
@@ -60,14 +60,14 @@ def ingest(names: Names = None, file: File = None, group: Group = None, json: Js
     _fail_if_any({name: problem for name, problem in problems.items() if problem}, len(chosen))
 
 
-def declared(file: Path | None) -> dict[str, DeclaredSource]:
+def load_declared(file: Path | None) -> dict[str, DeclaredSource]:
     """Read the declaring file."""
     from classifier.ingest import source_declarations
 
     return source_declarations.load_sources(file or settings.load().sources or Path("sources.toml"))
 
 
-def database_of(source: SqlSource) -> str:
+def resolve_database_url(source: SqlSource) -> str:
     """Return the URL of a query's database: its own, or one of the environment, where Airflow's connections are too.
 
     Raises:
@@ -86,7 +86,7 @@ def _problem(place: Workspace, source: DeclaredSource, on_rows: Callable[[int], 
     from classifier.pipeline.ingest import declared_sources
 
     try:
-        declared_sources.ingest_source(place, source, database_of, on_rows=on_rows)
+        declared_sources.ingest_source(place, source, resolve_database_url, on_rows=on_rows)
     except DatabaseUnavailableError:
         raise
     except UserError as error:

@@ -14,7 +14,7 @@ from classifier.cli import render
 from classifier.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from classifier.pipeline.ingest.splits_report import Sizes, SplitsReport
+    from classifier.pipeline.ingest.splits_report import SplitSizes, SplitsReport
 
 app = typer.Typer(help="The splits: train, validation and test.", no_args_is_help=True)
 
@@ -57,7 +57,7 @@ def _show(found: SplitsReport) -> None:
     render.STDOUT.print(f"Near-duplicates across splits, among what is read: {found.near_duplicates_across:,}")
 
 
-def _row(table: Table, found: SplitsReport, name: str, sizes: Sizes) -> None:
+def _row(table: Table, found: SplitsReport, name: str, sizes: SplitSizes) -> None:
     counts = [f"{sizes.articles[split]:,}" for split in SPLITS]
     shares = [
         f"{sizes.drift[split] + found.aim[split]:.1%} ({sizes.drift[split] * 100:+.1f} points)" for split in SPLITS

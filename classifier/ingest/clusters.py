@@ -27,7 +27,7 @@ class NewText:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ClusterMember:
     """A text with the cluster that gave it its split."""
 
     fingerprint: bytes
@@ -36,33 +36,33 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class ClusterAssignments:
     """What is to be written: `bridges` are the texts' further clusters, `bands` are new ones."""
 
-    members: list[Member] = field(default_factory=list)
+    members: list[ClusterMember] = field(default_factory=list)
     clusters: dict[int, Split] = field(default_factory=dict)
     bridges: list[tuple[bytes, int]] = field(default_factory=list)
     bands: dict[int, int] = field(default_factory=dict)
 
 
-def place(
+def assign_clusters(
     texts: Iterable[NewText], known: Mapping[int, int], splits: Mapping[int, Split], deal: Callable[[bytes], Split]
-) -> Placement:
+) -> ClusterAssignments:
     """Return where the texts belong, in their order.
 
     `known` has the cluster of every band that was there before, `splits` the split of those clusters;
     `deal` decides the split of a cluster that is founded, by its first text's fingerprint.
     """
-    placed, homes, split_of = Placement(), dict(known), dict(splits)
+    placed, homes, split_of = ClusterAssignments(), dict(known), dict(splits)
     for text in texts:
         touched = {homes[band] for band in text.bands if band in homes}
         if not touched:
-            cluster_id = founded_by(text.fingerprint)
+            cluster_id = founder_cluster_id(text.fingerprint)
             split_of[cluster_id] = placed.clusters[cluster_id] = text.wish or deal(text.fingerprint)
             touched = {cluster_id}
         # the id is there so that the set's own order makes no difference
         first, *bridged = sorted(touched, key=lambda one: (SPLITS.index(split_of[one]), one))
-        placed.members.append(Member(text.fingerprint, split_of[first], first))
+        placed.members.append(ClusterMember(text.fingerprint, split_of[first], first))
         placed.bridges.extend((text.fingerprint, other) for other in bridged)
         for band in text.bands:
             if band not in homes:
@@ -70,7 +70,7 @@ def place(
     return placed
 
 
-def founded_by(fingerprint: bytes) -> int:
+def founder_cluster_id(fingerprint: bytes) -> int:
     """Return the id of the cluster that a text founds: the fingerprint's first 8 bytes.
 
     So the same texts in the same order make the same database. Two founders in a hundred million share

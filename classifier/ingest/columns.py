@@ -63,32 +63,32 @@ class RawChunk:
     rejected: list[RejectedRow]
 
 
-def require(path: SourceFile | str, columns: Columns, present: Sequence[str]) -> None:
+def require_columns(path: SourceFile | str, columns: Columns, present: Sequence[str]) -> None:
     """Raise `SourceError` unless each wanted column is present once."""
     for name in columns.wanted:
         if present.count(name) != 1:
             problem = "no column" if name not in present else "more than one column"
-            raise SourceError(f"{path}: {problem} {name!r}; its columns are {named(present)}")
+            raise SourceError(f"{path}: {problem} {name!r}; its columns are {format_column_names(present)}")
 
 
-def named(present: Sequence[str]) -> str:
+def format_column_names(present: Sequence[str]) -> str:
     """Return the names of columns for an error's message."""
     shown = ", ".join(repr(name[:60]) for name in present[:_COLUMNS_NAMED_IN_AN_ERROR])
     more = len(present) - _COLUMNS_NAMED_IN_AN_ERROR
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def chunked(path: SourceFile, records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[RawChunk]:
+def chunk_file(path: SourceFile, records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[RawChunk]:
     """Yield the records in chunks of at most `chunk_rows`; raise `SourceError` where there are none."""
     empty = True
-    for chunk in chunks(records, chunk_rows):
+    for chunk in chunk_records(records, chunk_rows):
         empty = False
         yield chunk
     if empty:
         raise SourceError(f"{path}: no rows; an empty source is taken for a mistake")
 
 
-def chunks(records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[RawChunk]:
+def chunk_records(records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[RawChunk]:
     """Yield the records in chunks of at most `chunk_rows`, and nothing where there are none."""
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
@@ -101,12 +101,12 @@ def chunks(records: Iterable[Row | RejectedRow], chunk_rows: int) -> Iterator[Ra
             rows.append(record)
             size += sum(map(sys.getsizeof, record))
         if len(rows) + len(rejected) >= chunk_rows or size > CHUNK_BYTES:
-            yield RawChunk(frame(rows), rejected)
+            yield RawChunk(to_frame(rows), rejected)
             rows, rejected, size = [], [], 0
     if rows or rejected:
-        yield RawChunk(frame(rows), rejected)
+        yield RawChunk(to_frame(rows), rejected)
 
 
-def frame(rows: Sequence[Row]) -> pd.DataFrame:
+def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """Return the rows as a frame of Python strings."""
     return pd.DataFrame(list(rows), columns=[*FIELDS, "position"], dtype=object)

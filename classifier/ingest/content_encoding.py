@@ -20,7 +20,7 @@ class ContentEncodingError(Exception):
     """An answer is packed in a way that is not read, is damaged, or is too large."""
 
 
-def unpacked(content_encoding: str, blocks: Iterable[bytes], limit: int) -> bytes:
+def unpack(content_encoding: str, blocks: Iterable[bytes], limit: int) -> bytes:
     """Return the body that the blocks hold.
 
     Raises:

@@ -20,9 +20,9 @@ from typing import TextIO
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest.columns import Columns, RawChunk, Row, chunked, require
-from classifier.ingest.rejected_rows import rejected
-from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, too_long
+from classifier.ingest.columns import Columns, RawChunk, Row, chunk_file, require_columns
+from classifier.ingest.rejected_rows import reject_row
+from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
 
 MAX_LINES_OF_A_BAD_ROW = 100
 
@@ -53,7 +53,7 @@ class _Lines:
         self._number += 1
         self._size += len(line)
         if self._size >= MAX_RECORD:
-            raise too_long(self._path, self._number - len(self.record))
+            raise record_too_long(self._path, self._number - len(self.record))
         self.record.append(line)
         return line
 
@@ -64,7 +64,7 @@ class _Lines:
 
 def read_csv(path: SourceFile, columns: Columns, chunk_rows: int, delimiter: str, encoding: str) -> Iterator[RawChunk]:
     """Yield the file's rows in chunks of at most `chunk_rows`."""
-    yield from chunked(path, _rows(path, columns, read_records(path, delimiter, encoding)), chunk_rows)
+    yield from chunk_file(path, _rows(path, columns, read_records(path, delimiter, encoding)), chunk_rows)
 
 
 def read_records(path: SourceFile, delimiter: str, encoding: str = "utf-8") -> Iterator[Record]:
@@ -86,7 +86,7 @@ def read_records(path: SourceFile, delimiter: str, encoding: str = "utf-8") -> I
 def _rows(path: SourceFile, columns: Columns, records: Iterator[Record]) -> Iterator[Row | RejectedRow]:
     """Yield each row's values in the order of `FIELDS`."""
     header = header_of(path, records)
-    require(path, columns, header)
+    require_columns(path, columns, header)
     # a None is put behind each row's cells, and index -1 is a column that the file has not
     pick = itemgetter(*(header.index(name) if name is not None else -1 for name in columns.names))
     for line, cells in records:
@@ -95,7 +95,7 @@ def _rows(path: SourceFile, columns: Columns, records: Iterator[Record]) -> Iter
         elif len(cells) == len(header):
             yield (*pick([*cells, None]), f"line {line}")
         elif cells:  # a blank line has none
-            yield rejected(path, f"line {line}", f"columns: {len(cells)}, where the header has {len(header)}", cells)
+            yield reject_row(path, f"line {line}", f"columns: {len(cells)}, where the header has {len(header)}", cells)
 
 
 def header_of(path: SourceFile, records: Iterator[Record]) -> list[str]:
@@ -133,4 +133,4 @@ def _bad_record(path: SourceFile, line: int, record: list[str], error: csv.Error
         reason += f"; lines {line} to {line + len(record) - 1} were read as one row"
     if len(record) > MAX_LINES_OF_A_BAD_ROW:
         raise SourceError(f"{path}, line {line}: {reason}")
-    return rejected(path, f"line {line}", reason, "".join(record))
+    return reject_row(path, f"line {line}", reason, "".join(record))

@@ -31,11 +31,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError, SourceUnavailableError
 from classifier.ingest import timestamps
-from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunks, require
-from classifier.ingest.rejected_rows import rejected
+from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_records, require_columns
+from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
 from classifier.ingest.source_declarations import SqlSource
-from classifier.ingest.time_limits import each_within
+from classifier.ingest.time_limits import iterate_within
 from classifier.ingest.validation import MAX_CLOCK_SKEW
 from classifier.store import external_databases
 
@@ -63,11 +63,11 @@ class DatabaseQuery:
         """
         self.reached = self._after  # a second reading starts where the first did
         # statement time-outs are the server's own, and a server that hangs keeps none
-        yield from each_within(self._source.timeout_s, lambda: self._read(chunk_rows), self._too_slow)
+        yield from iterate_within(self._source.timeout_s, lambda: self._read(chunk_rows), self._too_slow)
 
     def _read(self, chunk_rows: int) -> Iterator[RawChunk]:
         with _connected(self._source.name, self._url, self._source.timeout_s) as connection:
-            yield from chunks(self._rows(connection), chunk_rows)
+            yield from chunk_records(self._rows(connection), chunk_rows)
 
     def _too_slow(self) -> SourceUnavailableError:
         problem = f"its database does not answer within {self._source.timeout_s:g} s"
@@ -77,7 +77,7 @@ class DatabaseQuery:
         options = connection.execution_options(stream_results=True, yield_per=_FETCHED)
         result = options.execute(self._statement(), {} if self._after is None else {"after": self._from()})
         names = list(result.keys())
-        require(f"source {self._source.name!r}", self._source.columns, names)
+        require_columns(f"source {self._source.name!r}", self._source.columns, names)
         if self._source.watermark not in {None, *names}:
             raise SourceError(f"source {self._source.name!r}: no column {self._source.watermark!r}, its watermark")
         for number, record in enumerate(result, 1):
@@ -91,7 +91,7 @@ class DatabaseQuery:
             self._advance(record)
             text, category, identity, split, published_at, source = _values(record, columns)
         except _BadRowError as error:
-            return rejected(self._source.name, position, str(error), [str(value) for value in record.values()])
+            return reject_row(self._source.name, position, str(error), [str(value) for value in record.values()])
         return text, category, identity, split, published_at, source, position
 
     def _advance(self, record: dict[str, Any]) -> None:
@@ -124,7 +124,7 @@ class DatabaseQuery:
         return rows.order_by(asc(mark))
 
 
-def to_json(value: Watermark | None) -> dict[str, str] | None:
+def watermark_to_json(value: Watermark | None) -> dict[str, str] | None:
     """Return a watermark as the database keeps it."""
     if value is None:
         return None
@@ -133,7 +133,7 @@ def to_json(value: Watermark | None) -> dict[str, str] | None:
     return {"kind": kind, "value": value.isoformat() if isinstance(value, date) else str(value)}
 
 
-def from_json(value: dict[str, str] | None) -> Watermark | None:
+def watermark_from_json(value: dict[str, str] | None) -> Watermark | None:
     """Return the watermark that `to_json` wrote."""
     found: Watermark | None = None if value is None else _READ_TYPES[value["kind"]](value["value"])
     return found
@@ -146,7 +146,7 @@ class _BadRowError(Exception):
 def _moment(value: object) -> datetime | None:
     """Return the moment that a watermark stands for, None where it is a number or the like."""
     if isinstance(value, str):
-        return timestamps.parse(value)
+        return timestamps.parse_timestamp(value)
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     return datetime(value.year, value.month, value.day, tzinfo=UTC) if isinstance(value, date) else None

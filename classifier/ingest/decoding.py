@@ -27,7 +27,7 @@ _SYMBOL_IN_A_WORD = re.compile(
 )
 """What another code page's letters become, read as cp1252."""
 
-MIXED = 0.2
+MIN_UTF8_SHARE = 0.2
 """Of the lines that are not ASCII; from this share of valid ones on, the file is UTF-8 with bad rows."""
 
 _SAMPLE = 2**15
@@ -39,7 +39,7 @@ def is_utf8(encoding: str) -> bool:
     return codecs.lookup(encoding).name == "utf-8"
 
 
-def known(encoding: str) -> bool:
+def is_known_encoding(encoding: str) -> bool:
     """Say whether a name is that of a text encoding, or "auto"."""
     try:
         return encoding == "auto" or bool(codecs.lookup(encoding)._is_text_encoding)  # noqa: SLF001
@@ -47,7 +47,7 @@ def known(encoding: str) -> bool:
         return False
 
 
-def recognised(name: str, blocks: Iterable[bytes]) -> str:
+def detect_encoding(name: str, blocks: Iterable[bytes]) -> str:
     """Return the encoding of a file's bytes.
 
     Raises:
@@ -68,7 +68,7 @@ def recognised(name: str, blocks: Iterable[bytes]) -> str:
 
 def _guessed(name: str, block: bytes) -> str:
     lines = list(_telling(block))
-    if sum(map(_is_valid, lines)) >= MIXED * len(lines):
+    if sum(map(_is_valid, lines)) >= MIN_UTF8_SHARE * len(lines):
         return "utf-8"
     sample = b"\n".join(lines)[:_SAMPLE]
     matches = from_bytes(sample)
@@ -108,7 +108,7 @@ def _is_latin(text: str) -> bool:
     return latin * 2 >= len(letters)
 
 
-class Transcoded(io.RawIOBase):
+class Utf8Stream(io.RawIOBase):
     """A file's bytes as UTF-8. What the encoding does not have stays a byte that is no UTF-8: a bad row."""
 
     def __init__(self, name: str, file: BinaryIO, encoding: str) -> None:

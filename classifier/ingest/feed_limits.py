@@ -27,7 +27,7 @@ _REFERENCE = re.compile(rb"&(\w+);")
 _MANY_ATTRIBUTES = re.compile(rb"<\w(?:[^<>=]*=){%d}" % (MAX_ATTRIBUTES + 1))
 
 
-def problem(body: bytes, content_type: str) -> str | None:
+def find_excess(body: bytes, content_type: str) -> str | None:
     """Return what is excessive about a document, None if nothing is."""
     try:
         data: bytes = convert_to_utf8({"content-type": content_type}, body, {})

@@ -17,10 +17,10 @@ import feedparser
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest import feed_limits, html_text, timestamps
-from classifier.ingest.columns import Columns, RawChunk, Row, chunks
+from classifier.ingest.columns import Columns, RawChunk, Row, chunk_records
 from classifier.ingest.http_documents import Document
-from classifier.ingest.rejected_rows import rejected
-from classifier.ingest.validation import LIMITS
+from classifier.ingest.rejected_rows import reject_row
+from classifier.ingest.validation import MAX_LENGTHS
 from classifier.names import shortened
 
 _ENDS = (b"</rss>", b"</feed>", b"</rdf:rdf>", b"</rdf>")
@@ -32,7 +32,7 @@ def read_feed(document: Document, columns: Columns, *, chunk_rows: int = 5000) -
     Raises:
         SourceError: it is no feed, or not a whole one, or one that is made to be expensive.
     """
-    if excess := feed_limits.problem(document.body, document.content_type):
+    if excess := feed_limits.find_excess(document.body, document.content_type):
         raise SourceError(f"{document.url}: the feed is not read ({excess})")
     feed = feedparser.parse(
         io.BytesIO(document.body),  # as a stream: feedparser would take a string for an address or a file's name
@@ -45,7 +45,7 @@ def read_feed(document: Document, columns: Columns, *, chunk_rows: int = 5000) -
         raise SourceError(f"{document.url}: not a feed{_because(problem)}; is the address that of the feed itself?")
     if problem is not None and not document.body.rstrip().lower().endswith(_ENDS):
         raise SourceError(f"{document.url}: the feed is cut off{_because(problem)}")
-    yield from chunks(_rows(document, feed.entries, columns), chunk_rows)
+    yield from chunk_records(_rows(document, feed.entries, columns), chunk_rows)
 
 
 def _because(problem: Exception | None) -> str:
@@ -57,9 +57,11 @@ def _rows(document: Document, entries: list[Any], columns: Columns) -> Iterator[
         identity = entry.get("id") or entry.get("link")
         if not identity:
             reason = "the entry has neither an id (guid) nor a link"
-            yield rejected(document.url, f"entry {number}", reason, str(entry.get("title", "")))
+            yield reject_row(document.url, f"entry {number}", reason, str(entry.get("title", "")))
             continue
-        fields = _fields(entry, identity if len(identity) <= LIMITS["id"] else shortened(identity, LIMITS["id"]))
+        fields = _fields(
+            entry, identity if len(identity) <= MAX_LENGTHS["id"] else shortened(identity, MAX_LENGTHS["id"])
+        )
         text, category, key, split, published_at, source = (
             fields[name] if name is not None else None for name in columns.names
         )
@@ -98,6 +100,6 @@ def _moment(entry: Any, name: str) -> str:
     # not entry.get: it would give the time of publication for a missing time of change, with a warning
     value: str = dict.get(entry, name) or ""
     parsed = dict.get(entry, f"{name}_parsed")
-    if timestamps.parse(value.strip()) is None and parsed is not None:
+    if timestamps.parse_timestamp(value.strip()) is None and parsed is not None:
         return datetime.fromtimestamp(timegm(parsed), UTC).isoformat()
     return value

@@ -136,7 +136,7 @@ def _proxy(location: httpx.URL) -> httpcore.Proxy | None:
 def _document(url: str, location: httpx.URL, response: httpcore.Response) -> Document:
     _check(url, response)
     packing = ",".join(_headers(response, "content-encoding"))
-    body = content_encoding.unpacked(packing, response.iter_stream(), MAX_BYTES)
+    body = content_encoding.unpack(packing, response.iter_stream(), MAX_BYTES)
     return Document(
         str(location),
         body,

@@ -15,10 +15,10 @@ from typing import BinaryIO
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunked, named
-from classifier.ingest.rejected_rows import rejected
+from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_file, format_column_names
+from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
-from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, too_long
+from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
 
 MAX_LINE = 8 * 2**20
 """Bytes. A longer line is set aside unparsed: in Python's objects it may take thirty times as much."""
@@ -39,7 +39,7 @@ def read_json_lines(path: SourceFile, columns: Columns, chunk_rows: int, encodin
     keys: dict[str, None] = {}
     with open_text(path, encoding) as file:
         first = True
-        for chunk in chunked(path, _rows(path, columns, _lines(path, file), keys), chunk_rows):
+        for chunk in chunk_file(path, _rows(path, columns, _lines(path, file), keys), chunk_rows):
             if first:
                 _check_keys(path, columns, list(keys))
                 first = False
@@ -52,7 +52,7 @@ def _lines(path: SourceFile, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     while line := file.readline(MAX_RECORD):
         number += 1
         if len(line) == MAX_RECORD:
-            raise too_long(path, number)
+            raise record_too_long(path, number)
         if not line.isspace():
             yield number, line
 
@@ -70,7 +70,7 @@ def _rows(
             text, category, identity, split, published_at, source = _values(item, columns)
             yield text, category, identity, split, published_at, source, position
         except _BadLineError as error:
-            yield rejected(path, position, str(error), line.decode("utf-8", "surrogateescape"))
+            yield reject_row(path, position, str(error), line.decode("utf-8", "surrogateescape"))
 
 
 def _parsed(line: bytes) -> dict[str, object]:
@@ -108,6 +108,6 @@ def _check_keys(path: SourceFile, columns: Columns, keys: list[str]) -> None:
     for name in columns.wanted:
         if name not in keys:
             raise SourceError(
-                f"{path}: none of the first rows has {name!r}; their keys are {named(keys)}"
+                f"{path}: none of the first rows has {name!r}; their keys are {format_column_names(keys)}"
                 " (write null where a value is missing)"
             )

@@ -32,9 +32,9 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
 
 
-def bands(texts: Sequence[str]) -> tuple[Bands, NDArray[np.bool_]]:
+def compute_bands(texts: Sequence[str]) -> tuple[Bands, NDArray[np.bool_]]:
     """Return the texts' bands, and which texts have any: those of at least `shingles.WORDS` words."""
-    parts = [_bands(batch) for batch in shingles.batches(texts)]
+    parts = [_bands(batch) for batch in shingles.batch_texts(texts)]
     if not parts:
         return np.zeros((0, BANDS), np.int64), np.zeros(0, np.bool_)
     return np.concatenate([part for part, _ in parts]), np.concatenate([found for _, found in parts])
@@ -42,7 +42,7 @@ def bands(texts: Sequence[str]) -> tuple[Bands, NDArray[np.bool_]]:
 
 def _bands(texts: Sequence[str]) -> tuple[Bands, NDArray[np.bool_]]:
     assert RMinHash.ALGORITHM_VERSION == ALGORITHM, "this rensa makes other signatures than those in the database"
-    hashes, counts = shingles.hashes(texts)
+    hashes, counts = shingles.hash_shingles(texts)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint64)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, BANDS * ROWS, _SEED)
     signatures = np.array(matrix.to_rows(), np.uint64).reshape(len(texts), BANDS, ROWS)

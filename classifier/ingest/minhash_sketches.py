@@ -27,13 +27,13 @@ does not matter.
 _STORED = np.dtype("<u8")
 
 
-def sketches(texts: Sequence[str]) -> list[bytes]:
+def compute_sketches(texts: Sequence[str]) -> list[bytes]:
     """Return the sketch of each text; that of a text of fewer than `shingles.WORDS` words is empty."""
-    return [sketch for batch in shingles.batches(texts) for sketch in _sketches(batch)]
+    return [sketch for batch in shingles.batch_texts(texts) for sketch in _sketches(batch)]
 
 
 def _sketches(texts: Sequence[str]) -> list[bytes]:
-    hashes, counts = shingles.hashes(texts)
+    hashes, counts = shingles.hash_shingles(texts)
     return [np.unique(part)[:SIZE].astype(_STORED).tobytes() for part in np.split(hashes, np.cumsum(counts)[:-1])]
 
 

@@ -15,7 +15,7 @@ import fsspec
 from upath import UPath
 
 from classifier.exceptions import SourceError
-from classifier.ingest.text_files import SourceFile, faults_named
+from classifier.ingest.text_files import SourceFile, name_file_in_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ _WEB = {"http", "https", "ftp", "reference"}
 """Clients that go wherever a server or a file sends them, also into the worker's own network."""
 
 
-def is_address(pattern: str) -> bool:
+def is_url(pattern: str) -> bool:
     """Say whether a path names a store, as s3://bucket/name does."""
     return "://" in pattern
 
@@ -101,14 +101,14 @@ def expand(pattern: str) -> list[SourceFile]:
         raise SourceError(f"{pattern}: cannot be read ({_line(error)})") from error
 
 
-def address(file: SourceFile) -> str:
+def file_url(file: SourceFile) -> str:
     """Return a file's address, the same from whichever folder it was named."""
     return str(file.absolute()) if isinstance(file, Path) else str(file)
 
 
-def stamp(file: SourceFile) -> FileStamp:
+def read_stamp(file: SourceFile) -> FileStamp:
     """Return a file's size and the time it was changed."""
-    with faults_named(file):
+    with name_file_in_errors(file):
         if isinstance(file, StoredFile):
             return file.stamp()
         assert isinstance(file, Path)
@@ -116,10 +116,10 @@ def stamp(file: SourceFile) -> FileStamp:
         return FileStamp(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
-def sha256(file: SourceFile) -> bytes:
+def hash_file(file: SourceFile) -> bytes:
     """Return the SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
-    with faults_named(file), file.open("rb") as opened:
+    with name_file_in_errors(file), file.open("rb") as opened:
         while block := opened.read(2**20):
             digest.update(block)
     return digest.digest()

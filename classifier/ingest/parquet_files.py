@@ -18,10 +18,10 @@ from pyarrow.parquet import ParquetFile
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest import parquet_pages
-from classifier.ingest.columns import CHUNK_BYTES, FIELDS, Columns, RawChunk, Row, chunked, require
-from classifier.ingest.rejected_rows import rejected
+from classifier.ingest.columns import CHUNK_BYTES, FIELDS, Columns, RawChunk, Row, chunk_file, require_columns
+from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
-from classifier.ingest.text_files import Expansion, SourceFile, faults_named
+from classifier.ingest.text_files import ExpansionLimit, SourceFile, name_file_in_errors
 
 _BUFFER = 2**20  # without one, pyarrow reads a row group's column whole
 
@@ -31,23 +31,23 @@ MAX_CELL = 8 * 2**20
 
 def read_parquet(path: SourceFile, columns: Columns, chunk_rows: int) -> Iterator[RawChunk]:
     """Yield the file's rows in chunks of at most `chunk_rows`."""
-    with faults_named(path), path.open("rb") as opened:
+    with name_file_in_errors(path), path.open("rb") as opened:
         packed_size = opened.seek(0, SEEK_END)
         try:
             # pyarrow opens a path of this machine better than Python does
             with ParquetFile(path if isinstance(path, Path) else opened, pre_buffer=False, buffer_size=_BUFFER) as file:
                 _check(path, columns, file.schema_arrow)
-                size = parquet_pages.row_bytes(path, opened, file.metadata, columns.wanted)
+                size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, columns.wanted)
                 batch_rows = max(1, min(chunk_rows, int(CHUNK_BYTES / max(size, 1.0))))
-                rows = _rows(path, file, columns, batch_rows, Expansion(path, packed_size))
-                yield from chunked(path, rows, chunk_rows)
+                rows = _rows(path, file, columns, batch_rows, ExpansionLimit(path, packed_size))
+                yield from chunk_file(path, rows, chunk_rows)
         except pa.ArrowException as error:
             problem = str(error).partition("\n")[0]
             raise SourceError(f"{path}: not a Parquet file that can be read ({problem})") from error
 
 
 def _check(path: SourceFile, columns: Columns, schema: pa.Schema) -> None:
-    require(path, columns, schema.names)
+    require_columns(path, columns, schema.names)
     for field, name in zip(FIELDS, columns.names, strict=True):
         if name is None:
             continue
@@ -58,7 +58,7 @@ def _check(path: SourceFile, columns: Columns, schema: pa.Schema) -> None:
 
 
 def _rows(
-    path: SourceFile, file: ParquetFile, columns: Columns, batch_rows: int, expansion: Expansion
+    path: SourceFile, file: ParquetFile, columns: Columns, batch_rows: int, expansion: ExpansionLimit
 ) -> Iterator[Row | RejectedRow]:
     """Yield each row's values in the order of `FIELDS`."""
     number = 0
@@ -71,7 +71,7 @@ def _rows(
         for index, cells in enumerate(zip(*values, strict=True)):
             number += 1
             if index in faults:
-                yield rejected(path, f"row {number}", faults[index], [cell or "" for cell in cells])
+                yield reject_row(path, f"row {number}", faults[index], [cell or "" for cell in cells])
                 continue
             text, category, identity, split, published_at, source = cells
             yield text, category, identity, split, published_at, source, f"row {number}"

@@ -26,7 +26,7 @@ _UNCOMPRESSED_SIZE, _COMPRESSED_SIZE, _DATA_PAGE, _DATA_PAGE_V2 = 2, 3, 5, 8
 _MAX_DEPTH = 8
 
 
-def row_bytes(path: SourceFile, file: IO[Any], metadata: FileMetaData, columns: list[str]) -> float:
+def estimate_row_bytes(path: SourceFile, file: IO[Any], metadata: FileMetaData, columns: list[str]) -> float:
     """Return an upper estimate of what one row's values of the columns take, in bytes.
 
     Raises:

@@ -9,26 +9,26 @@ from pathlib import Path, PurePosixPath
 from classifier.exceptions import SourceError
 from classifier.ingest import csv_files, json_lines, object_store, parquet_files, zip_files
 from classifier.ingest.columns import Columns, RawChunk
-from classifier.ingest.text_files import SourceFile, faults_named
+from classifier.ingest.text_files import SourceFile, name_file_in_errors
 
-__all__ = ["Columns", "RawChunk", "SourceFile", "expand", "read_file"]
+__all__ = ["Columns", "RawChunk", "SourceFile", "expand_pattern", "read_file"]
 
 FORMATS = ".csv, .tsv, .tab, .jsonl and .ndjson (each also with .gz or .zst), .parquet, and .zip of these"
 
 _TEXT_KINDS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".jsonl": None, ".ndjson": None}
 
 
-def expand(pattern: str) -> list[SourceFile]:
+def expand_pattern(pattern: str) -> list[SourceFile]:
     """Return the files that a path, an address of an object store, or a glob of either stands for, sorted."""
-    files = matching(pattern)
+    files = find_files(pattern)
     if not files:
         raise SourceError(f"{pattern}: no such file")
     return files
 
 
-def matching(pattern: str) -> list[SourceFile]:
+def find_files(pattern: str) -> list[SourceFile]:
     """Return the files that `expand` finds, none where there are none."""
-    return object_store.expand(pattern) if object_store.is_address(pattern) else _local(pattern)
+    return object_store.expand(pattern) if object_store.is_url(pattern) else _local(pattern)
 
 
 def read_file(
@@ -76,7 +76,7 @@ def _kind(name: str) -> str | None:
 
 def _local(pattern: str) -> list[SourceFile]:
     path = Path(pattern)
-    with faults_named(path):
+    with name_file_in_errors(path):
         if path.is_dir():
             raise SourceError(f"{pattern}: is a directory; name its files, for example {path / '*.csv'}")
         # a name may hold brackets and yet be no glob; Path.glob would take no absolute pattern

@@ -12,7 +12,7 @@ ROW_LIMIT = 20_000
 """Characters of a rejected row that are kept."""
 
 
-def rejected(path: SourceFile | str, position: str, reason: str, row: str | Sequence[str]) -> RejectedRow:
+def reject_row(path: SourceFile | str, position: str, reason: str, row: str | Sequence[str]) -> RejectedRow:
     """Return a row that could not be read; its source is the file until validation names it."""
     return RejectedRow(path if isinstance(path, str) else path.name, position, reason, row_json(row))
 

@@ -30,7 +30,7 @@ _IN_WORD = bytes(byte >= 128 or chr(byte) in string.digits + string.ascii_letter
 """1 for what is part of a word: ASCII letters and digits, and every byte of what is not ASCII."""
 
 
-def batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+def batch_texts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     """Yield the texts in batches of about the same length, a very long text alone.
 
     `hashes` of a batch takes some 20 bytes a character on the way.
@@ -45,7 +45,7 @@ def batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[start:]
 
 
-def hashes(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
+def hash_shingles(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
     """Return the hash of each shingle of the texts, one text after the other, and how many each text has.
 
     A text of fewer words than `WORDS` has none. Case, white space and ASCII punctuation make no difference.

@@ -55,7 +55,7 @@ class EntryMapping(ColumnMapping):
         return value
 
 
-class Source(BaseModel):
+class BaseSource(BaseModel):
     """What every kind of source has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -110,7 +110,7 @@ class Source(BaseModel):
         return value
 
 
-class FilesSource(Source):
+class FilesSource(BaseSource):
     """Files of this machine or of an object store."""
 
     kind: Literal["files"]
@@ -120,12 +120,12 @@ class FilesSource(Source):
     @field_validator("encoding")
     @classmethod
     def _is_encoding(cls, value: str) -> str:
-        if not decoding.known(value):
+        if not decoding.is_known_encoding(value):
             raise ValueError(f'{value!r} is not an encoding; write one such as cp1252, or "auto"')
         return value
 
 
-class FeedSource(Source):
+class FeedSource(BaseSource):
     """An RSS or Atom feed."""
 
     kind: Literal["feed"]
@@ -149,7 +149,7 @@ class FeedSource(Source):
         return value
 
 
-class SqlSource(Source):
+class SqlSource(BaseSource):
     """A query of any database that SQLAlchemy opens."""
 
     kind: Literal["sql"]

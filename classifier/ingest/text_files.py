@@ -49,7 +49,7 @@ class SourceFile(Protocol):
         """Say whether it is a directory."""
 
 
-class Expansion:
+class ExpansionLimit:
     """Counts what a file unpacks to, and raises `SourceError` where that is too much for its packed size."""
 
     def __init__(self, path: SourceFile, packed_size: int = 0) -> None:
@@ -71,7 +71,7 @@ class _Counted(io.RawIOBase):
 
     def __init__(self, path: SourceFile, stream: Any, packed: IO[Any]) -> None:
         self._stream, self._packed = stream, packed
-        self._expansion = Expansion(path)
+        self._expansion = ExpansionLimit(path)
 
     def readable(self) -> bool:
         return True
@@ -88,7 +88,7 @@ class _Counted(io.RawIOBase):
 
 
 @contextmanager
-def faults_named(path: SourceFile) -> Iterator[None]:
+def name_file_in_errors(path: SourceFile) -> Iterator[None]:
     """Turn what goes wrong while a file is read into a `SourceError` that names the file."""
     try:
         yield
@@ -107,31 +107,31 @@ def open_text(path: SourceFile, encoding: str = "utf-8") -> Iterator[BinaryIO]:
 
     `encoding` is a codec's name, or "auto" to have it recognised from the whole file.
     """
-    with faults_named(path):
+    with name_file_in_errors(path):
         if encoding == "auto":
-            encoding = encoding_of(path)
-        with unpacked(path) as plain:
+            encoding = detect_file_encoding(path)
+        with open_unpacked(path) as plain:
             if decoding.is_utf8(encoding):
                 _skip_mark(path, plain)
                 yield plain
             else:
-                with io.BufferedReader(decoding.Transcoded(str(path), plain, encoding), _BUFFER) as file:
+                with io.BufferedReader(decoding.Utf8Stream(str(path), plain, encoding), _BUFFER) as file:
                     _skip_mark(path, file)
                     yield file
 
 
-def encoding_of(path: SourceFile) -> str:
+def detect_file_encoding(path: SourceFile) -> str:
     """Return the encoding that a file is recognised to have.
 
     Raises:
         SourceError: it is not UTF-8, and nothing else is likely.
     """
-    with faults_named(path), unpacked(path) as file:
-        return decoding.recognised(str(path), iter(lambda: file.read(2**20), b""))
+    with name_file_in_errors(path), open_unpacked(path) as file:
+        return decoding.detect_encoding(str(path), iter(lambda: file.read(2**20), b""))
 
 
 @contextmanager
-def unpacked(path: SourceFile) -> Iterator[io.BufferedReader[Any]]:
+def open_unpacked(path: SourceFile) -> Iterator[io.BufferedReader[Any]]:
     """Open the bytes that a file, packed or not, holds."""
     # GzipFile's own readline is Python code: a buffer around it reads lines several times faster
     with (
@@ -142,7 +142,7 @@ def unpacked(path: SourceFile) -> Iterator[io.BufferedReader[Any]]:
         yield file
 
 
-def too_long(path: SourceFile, line: int) -> SourceError:
+def record_too_long(path: SourceFile, line: int) -> SourceError:
     """Return the error for a line, or a quoted value, that is longer than `MAX_RECORD`."""
     size = MAX_RECORD // 2**20
     return SourceError(

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _END = object()
 
 
-def each_within(seconds: float, start: Callable[[], Iterator[T]], late: Callable[[], Exception]) -> Iterator[T]:
+def iterate_within(seconds: float, start: Callable[[], Iterator[T]], late: Callable[[], Exception]) -> Iterator[T]:
     """Yield what `start()` yields; raise `late()` if an item takes longer than so many seconds.
 
     The work is done in one thread, whose blocking calls nothing can interrupt: when time is up the thread is left to

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 _EMAIL_DATE = re.compile(r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}")
 
 
-def parse(value: str, zone: tzinfo = UTC) -> datetime | None:
+def parse_timestamp(value: str, zone: tzinfo = UTC) -> datetime | None:
     """Return the moment in UTC, None where the value is none.
 
     ISO 8601 is read, and RFC 5322, which RSS feeds use. A moment without an offset is one of `zone`.

@@ -22,7 +22,7 @@ from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_c
 MAX_CLOCK_SKEW = timedelta(days=1)
 """How far in the future a moment may lie: a zone that is not named makes half a day, and an embargo some hours."""
 
-LIMITS = {"id": 400, "source": 200, "category": MAX_CATEGORY_LENGTH}
+MAX_LENGTHS = {"id": 400, "source": 200, "category": MAX_CATEGORY_LENGTH}
 """Characters. An id and a source together fit in one entry of a Postgres index, 2,704 bytes."""
 
 ROW_COLUMNS = (
@@ -38,7 +38,7 @@ _Fault = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class ValidatedChunk:
     """Valid rows, with the columns `ROW_COLUMNS`, and the rows that were set aside.
 
     `text_hash` and `fingerprint` are SHA-256 of the text and of the folded text; `category`,
@@ -51,14 +51,14 @@ class Chunk:
     renamed: Mapping[str, str]
 
 
-def validate(
+def validate_chunk(
     chunk: RawChunk,
     *,
     default_source: str,
     max_text_bytes: int = 1_000_000,
     zone: tzinfo = UTC,
     now: datetime | None = None,
-) -> Chunk:
+) -> ValidatedChunk:
     """Return the rows that can be stored, and the others with the first thing wrong with each.
 
     `default_source` names the source of rows that do not name one. A row of a file without an id
@@ -68,7 +68,7 @@ def validate(
     values = {name: raw[name] if name in {"text", "position"} else _stripped(raw[name]) for name in raw}
     stripped = values["category"]
     values["category"] = [value and normalize_category(value) for value in stripped]
-    moments = [timestamps.parse(value, zone) if value else None for value in values["published_at"]]
+    moments = [timestamps.parse_timestamp(value, zone) if value else None for value in values["published_at"]]
     faults: dict[int, str] = {}
     for index, reason in _faults(values, moments, max_text_bytes, (now or datetime.now(UTC)) + MAX_CLOCK_SKEW):
         faults.setdefault(index, reason)
@@ -80,7 +80,7 @@ def validate(
         for index in valid
         if (came := stripped[index]) and (stored := values["category"][index]) and came != stored
     }
-    return Chunk(_rows(values, moments, valid, default_source), tuple(rejected), renamed)
+    return ValidatedChunk(_rows(values, moments, valid, default_source), tuple(rejected), renamed)
 
 
 def _stripped(values: Iterable[str | None]) -> list[str | None]:
@@ -96,7 +96,7 @@ def _faults(values: _Values, moments: list[datetime | None], max_text_bytes: int
         if value and (control := control_character(value)):
             yield index, f"category has the control character {control}"
     yield from ((index, "id is empty") for index, value in enumerate(values["id"]) if value == "")
-    for field, limit in LIMITS.items():
+    for field, limit in MAX_LENGTHS.items():
         yield from (
             (index, f"{field} is longer than {limit} characters")
             for index, value in enumerate(values[field])
@@ -114,11 +114,11 @@ def _faults(values: _Values, moments: list[datetime | None], max_text_bytes: int
 
 def _character_faults(field: str, values: list[str | None]) -> Iterator[_Fault]:
     for index, value in enumerate(values):
-        if value and (problem := unstorable(value)):
+        if value and (problem := find_unstorable(value)):
             yield index, f"{field} has {problem}"
 
 
-def unstorable(value: str) -> str | None:
+def find_unstorable(value: str) -> str | None:
     """Return what in the value no Postgres text can hold, None where there is nothing."""
     if "\0" in value:
         return "a NUL character"
@@ -141,7 +141,7 @@ def _text_faults(texts: list[str | None], max_bytes: int) -> Iterator[_Fault]:
 
 def _rejected(raw: _Values, values: _Values, index: int, reason: str, default_source: str) -> RejectedRow:
     own = values["source"][index]
-    source = own if own and len(own) <= LIMITS["source"] and not unstorable(own) else default_source
+    source = own if own and len(own) <= MAX_LENGTHS["source"] and not find_unstorable(own) else default_source
     row = {field: raw[field][index] for field in _MOST_TELLING_FIRST}
     return RejectedRow(source, str(raw["position"][index]), reason, row_json(row))
 

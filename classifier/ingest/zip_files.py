@@ -10,7 +10,7 @@ from typing import IO, Any
 from classifier.exceptions import SourceError
 from classifier.ingest import text_files
 from classifier.ingest.columns import RawChunk
-from classifier.ingest.text_files import SourceFile, faults_named
+from classifier.ingest.text_files import SourceFile, name_file_in_errors
 from classifier.names import shortened
 
 _MAX_NAME_BYTES = 400
@@ -32,7 +32,7 @@ def read_zip(
     path: SourceFile, readable: Callable[[str], bool], read_member: Callable[[SourceFile], Iterator[RawChunk]]
 ) -> Iterator[RawChunk]:
     """Yield the rows of every member that is readable by its name; positions begin with the member's name."""
-    with faults_named(path), path.open("rb") as file, _opened(file) as archive:
+    with name_file_in_errors(path), path.open("rb") as file, _opened(file) as archive:
         archive.filename = str(path)  # an object store's file has no name of its own, and errors quote it
         names = sorted(name for name in archive.namelist() if _counts(name))
         chosen = [name for name in names if readable(name)]

@@ -23,18 +23,18 @@ from classifier.articles import Probabilities
 from classifier.ingest.fingerprints import fold
 
 Reason = Literal["uncertain", "diverse", "rare", "rewritten", "audit"]
-Rows = NDArray[np.int64]
+RowIndices = NDArray[np.int64]
 """Positions in a pool."""
 
-RARE, DIVERSE = 0.2, 0.5
+RARE_SHARE, DIVERSE_SHARE = 0.2, 0.5
 """Shares of what is chosen; the rest is uncertain."""
 
-SHORTLIST = 10
+SHORTLIST_FACTOR = 10
 """Texts that are read for each article chosen (Zhdanov, 2019, has 10 to 50)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class ReviewPool:
     """Predicted articles that may be chosen.
 
     `probabilities` has a row an article and a column a category; `clusters` are of near-duplicates, shape
@@ -43,7 +43,7 @@ class Pool:
 
     categories: tuple[str, ...]
     probabilities: Probabilities
-    clusters: Rows
+    clusters: RowIndices
 
     @property
     def margins(self) -> NDArray[np.float32]:
@@ -54,20 +54,20 @@ class Pool:
         found: NDArray[np.float32] = first_two[:, 1] - first_two[:, 0]
         return found
 
-    def __getitem__(self, rows: Rows) -> Pool:
+    def __getitem__(self, rows: RowIndices) -> ReviewPool:
         """Return some of the articles."""
-        return Pool(self.categories, self.probabilities[rows], self.clusters[rows])
+        return ReviewPool(self.categories, self.probabilities[rows], self.clusters[rows])
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ArticleChoice:
     """An article of a pool, and what it was chosen for."""
 
     row: int
     reason: Reason
 
 
-def shortlist(pool: Pool, number: int, annotated: Mapping[str, int]) -> Rows:
+def shortlist(pool: ReviewPool, number: int, annotated: Mapping[str, int]) -> RowIndices:
     """Return the rows that `number` articles are to be chosen from, so that no other text need be read.
 
     The least certain article of each cluster, as far as those are among the least certain of all or among the
@@ -76,34 +76,34 @@ def shortlist(pool: Pool, number: int, annotated: Mapping[str, int]) -> Rows:
     order = np.argsort(pool.margins, kind="stable")
     _, first = np.unique(pool.clusters[order], return_index=True)
     apart = order[np.sort(first)]
-    rare = _rare(pool[apart], round(RARE * number), annotated)
-    kept = np.union1d(np.arange(min(len(apart), SHORTLIST * number)), rare)
+    rare = _rare(pool[apart], round(RARE_SHARE * number), annotated)
+    kept = np.union1d(np.arange(min(len(apart), SHORTLIST_FACTOR * number)), rare)
     return apart[kept.astype(np.int64)]
 
 
 def choose_articles(
-    pool: Pool, texts: Sequence[str], number: int, annotated: Mapping[str, int], *, seed: int | None = None
-) -> list[Choice]:
+    pool: ReviewPool, texts: Sequence[str], number: int, annotated: Mapping[str, int], *, seed: int | None = None
+) -> list[ArticleChoice]:
     """Choose up to `number` articles from a shortlist, of which these are the texts.
 
     `annotated` says how many articles of each category have been annotated.
     """
     generator = np.random.default_rng(seed)
     free = np.ones(len(texts), np.bool_)
-    chosen: list[Choice] = []
+    chosen: list[ArticleChoice] = []
 
-    def take(rows: Rows, reason: Reason) -> None:
+    def take(rows: RowIndices, reason: Reason) -> None:
         free[rows] = False
-        chosen.extend(Choice(int(row), reason) for row in rows)
+        chosen.extend(ArticleChoice(int(row), reason) for row in rows)
 
-    take(_rare(pool, round(RARE * number), annotated), "rare")
-    take(_diverse(pool, texts, free, round(DIVERSE * number), generator), "diverse")
+    take(_rare(pool, round(RARE_SHARE * number), annotated), "rare")
+    take(_diverse(pool, texts, free, round(DIVERSE_SHARE * number), generator), "diverse")
     order = np.argsort(pool.margins, kind="stable")
     take(order[free[order]][: max(number - len(chosen), 0)], "uncertain")
     return chosen
 
 
-def _rare(pool: Pool, number: int, annotated: Mapping[str, int]) -> Rows:
+def _rare(pool: ReviewPool, number: int, annotated: Mapping[str, int]) -> RowIndices:
     """Return the most probable articles of the categories with the fewest annotations, filled up evenly."""
     counts = np.array([annotated.get(name, 0) for name in pool.categories])
     best = pool.probabilities.argmax(axis=1)
@@ -124,8 +124,8 @@ def _likeliest(probabilities: NDArray[np.float32], predicted: NDArray[np.bool_])
 
 
 def _diverse(
-    pool: Pool, texts: Sequence[str], free: NDArray[np.bool_], number: int, generator: np.random.Generator
-) -> Rows:
+    pool: ReviewPool, texts: Sequence[str], free: NDArray[np.bool_], number: int, generator: np.random.Generator
+) -> RowIndices:
     """Draw rows that are free by the squared distance to what has been drawn.
 
     The gradient of the last layer, were the prediction right, is the outer product of `error` and `words`. So

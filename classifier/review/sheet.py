@@ -17,19 +17,19 @@ from pathlib import Path
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest import csv_files
-from classifier.ingest.columns import named
-from classifier.ingest.validation import LIMITS, unstorable
+from classifier.ingest.columns import format_column_names
+from classifier.ingest.validation import MAX_LENGTHS, find_unstorable
 from classifier.names import control_character, normalize_category
 
 COLUMNS = (
     "id", "revision", "source", "external_id", "text", "suggested", "confidence", "reason",
     "category", "annotator", "comment",
 )  # fmt: skip
-NEEDED = ("id", "revision", "category", "annotator")
-LONGEST = {"category": LIMITS["category"], "annotator": 200, "comment": 2000}
+REQUIRED_COLUMNS = ("id", "revision", "category", "annotator")
+MAX_LENGTHS = {"category": MAX_LENGTHS["category"], "annotator": 200, "comment": 2000}
 """Characters."""
 
-OF_SOURCES = "source:"
+SOURCE_ANNOTATOR_PREFIX = "source:"
 """What the annotators of sources' own categories begin with."""
 
 _FORMULA = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
@@ -78,16 +78,16 @@ def encode_sheet(articles: Iterable[SheetQuestion]) -> bytes:
     for one in articles:
         confidence = "" if one.confidence is None else f"{one.confidence:.4f}"
         cells = (one.source, one.external_id, one.text, one.suggested or "", confidence, one.reason)
-        writer.writerow([str(one.id), str(one.revision), *map(guard, cells), "", "", ""])
+        writer.writerow([str(one.id), str(one.revision), *map(escape_formula, cells), "", "", ""])
     return file.getvalue().encode("utf-8-sig")
 
 
-def guard(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula."""
     return f"'{cell}" if cell.startswith(_GUARDED) else cell
 
 
-def unguard(cell: str) -> str:
+def unescape_formula(cell: str) -> str:
     """Return what `guard` was given; what people type is left as it is."""
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_GUARDED) else cell
 
@@ -102,10 +102,10 @@ def read_sheet(path: Path, *, annotator: str | None = None) -> Iterator[SheetAns
     """
     records = csv_files.read_records(path, ",")
     header = csv_files.header_of(path, records)
-    for name in NEEDED:
+    for name in REQUIRED_COLUMNS:
         if header.count(name) != 1:
             raise SourceError(
-                f"{path}: the column {name!r} has to be there once; its columns are {named(header)}; "
+                f"{path}: the column {name!r} has to be there once; its columns are {format_column_names(header)}; "
                 "a review's sheet has commas between the columns and their names in the first line"
             )
     seen: dict[tuple[int, str], int] = {}
@@ -121,12 +121,12 @@ def read_sheet(path: Path, *, annotator: str | None = None) -> Iterator[SheetAns
 def _row(
     line: int, cells: Mapping[str, str], annotator: str | None, seen: dict[tuple[int, str], int]
 ) -> SheetAnswer | InvalidRow | None:
-    values = {name: unguard(cells.get(name, "").strip()) for name in (*NEEDED, "comment")}
+    values = {name: unescape_formula(cells.get(name, "").strip()) for name in (*REQUIRED_COLUMNS, "comment")}
     values["category"] = normalize_category(values["category"])
     if not values["category"]:
         return None
     values["annotator"] = values["annotator"] or annotator or ""
-    if reason := problem(values):
+    if reason := find_problem(values):
         return InvalidRow(line, reason)
     article_id, revision = int(values["id"]), int(values["revision"])
     first = seen.setdefault((article_id, values["annotator"]), line)
@@ -135,13 +135,13 @@ def _row(
     return SheetAnswer(line, article_id, revision, values["category"], values["annotator"], values["comment"] or None)
 
 
-def problem(values: Mapping[str, str]) -> str | None:
+def find_problem(values: Mapping[str, str]) -> str | None:
     """Return the first thing wrong with an answer's values, those that forbid quoting them first.
 
     They are those of the needed columns, and comment.
     """
     for name, value in values.items():
-        found = unstorable(value)
+        found = find_unstorable(value)
         if found is None and name == "category" and (control := control_character(value)):
             found = f"the control character {control}"
         if found:
@@ -149,11 +149,11 @@ def problem(values: Mapping[str, str]) -> str | None:
     for name in ("id", "revision"):
         if not (values[name].isascii() and values[name].isdigit() and len(values[name]) < 19):
             return f"{name} {values[name][:40]!r} is not a whole number"
-    for name, limit in LONGEST.items():
+    for name, limit in MAX_LENGTHS.items():
         if len(values[name]) > limit:
             return f"{name} is longer than {limit} characters"
     if not values["annotator"]:
         return "annotator is empty"
-    if values["annotator"].startswith(OF_SOURCES):
+    if values["annotator"].startswith(SOURCE_ANNOTATOR_PREFIX):
         return f"annotator {values['annotator'][:40]!r} is a source's; a person has to be named"
     return None

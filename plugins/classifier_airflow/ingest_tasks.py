@@ -11,7 +11,7 @@ from classifier_airflow import workspace
 
 if TYPE_CHECKING:
     from classifier.ingest.source_declarations import DeclaredSource, SqlSource
-    from classifier.pipeline.ingest.units import Options
+    from classifier.pipeline.ingest.units import IngestOptions
     from classifier.settings import Settings
     from classifier.workspace import Workspace
 
@@ -89,15 +89,15 @@ def take_in(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, i
     return asdict(report)
 
 
-def _options(params: Mapping[str, Any]) -> Options:
+def _options(params: Mapping[str, Any]) -> IngestOptions:
     """Return how a run's parameters say that files are read."""
     from classifier.ingest.columns import Columns
     from classifier.ingest.splits import Proportions
-    from classifier.pipeline.ingest.units import Options
+    from classifier.pipeline.ingest.units import IngestOptions
 
     columns = Columns(*(params[name] for name in ("text", "category", "id", "split", "published_at", "source")))
     shares = Proportions.parse(params["proportions"])
-    return Options(columns, params["source_name"], shares, params["max_rejected"], "utf-8")
+    return IngestOptions(columns, params["source_name"], shares, params["max_rejected"], "utf-8")
 
 
 def _read_rejected_again(place: Workspace) -> dict[str, int]:
@@ -153,7 +153,7 @@ def database_of(source: SqlSource) -> str:
     """Return the URL of a query's database: its Airflow connection's, or one of the environment."""
     from airflow.sdk import BaseHook
 
-    from classifier.cli.sources import database_of as of_environment
+    from classifier.cli.sources import resolve_database_url as of_environment
 
     if source.connection is None:
         return of_environment(source)

@@ -111,13 +111,13 @@ def inbox_or_skip(settings: Settings) -> str:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from classifier.exceptions import SourceError
-    from classifier.ingest.readers import expand
+    from classifier.ingest.readers import expand_pattern
 
     if settings.inbox is None:
         raise AirflowSkipException("no files are named, and CLASSIFIER_INBOX is not set")
     inbox = f"{settings.inbox}/*" if Path(settings.inbox).is_dir() else settings.inbox
     try:
-        expand(inbox)
+        expand_pattern(inbox)
     except SourceError as error:
         raise AirflowSkipException(str(error)) from error
     return inbox

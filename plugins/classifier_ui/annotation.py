@@ -89,13 +89,13 @@ async def article(request: Request, user: GetUserDep, article: Article) -> HTMLR
 @posted.post("/annotate")
 async def take_in(request: Request, user: GetUserDep, said: Annotated[PostedAnswer, Form()]) -> Response:
     """Take in what the user says of an article, and go on to the next."""
-    return await _take(request, user, annotation.answer, said, f"next?after={said.article}")
+    return await _take(request, user, annotation.save_answer, said, f"next?after={said.article}")
 
 
 @posted.post("/decide")
 async def decide(request: Request, user: GetUserDep, said: Annotated[PostedAnswer, Form()]) -> Response:
     """Settle a conflict, and go back to the list."""
-    return await _take(request, user, annotation.decide, said, "?done=decided")
+    return await _take(request, user, annotation.resolve, said, "?done=decided")
 
 
 async def _take(request: Request, user: Any, take: Callable[..., None], said: PostedAnswer, to: str) -> Response:
@@ -121,7 +121,7 @@ def _known(said: PostedAnswer, name: str) -> str:
         ReviewError: there is none of that name; a slip must not make a new one.
     """
     typed = normalize_category(said.typed)
-    categories = annotation.question(workspaces.acting(), said.article, name).categories
+    categories = annotation.read_question(workspaces.acting(), said.article, name).categories
     if typed not in map(normalize_category, categories):  # a model's own name may be in another form
         raise ReviewError(f"there is no category {typed!r}; choose one of the list")
     return typed
@@ -130,7 +130,7 @@ def _known(said: PostedAnswer, name: str) -> str:
 async def _again(request: Request, user: Any, article: int, *, said: str = "", status: int = 200) -> HTMLResponse:
     name = user.get_name()
     return await _show(
-        request, user, lambda: annotation.question(workspaces.reading(), article, name), said=said, status=status
+        request, user, lambda: annotation.read_question(workspaces.reading(), article, name), said=said, status=status
     )
 
 

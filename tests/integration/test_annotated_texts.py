@@ -171,7 +171,7 @@ class TestAskedAgain:
         with workspace.database.begin() as connection:
             label(connection, [1], "m1")
         assert review_queue.fill_queue(workspace, number=5, audit=0).waiting == 1
-        annotation.answer(workspace, 1, 1, "a", annotator="ann")
+        annotation.save_answer(workspace, 1, 1, "a", annotator="ann")
         bring(OTHER)
         run(workspace.database, "UPDATE predictions SET revision = 2")
 
@@ -184,10 +184,10 @@ class TestAskedAgain:
         assert (question.asked.revision, question.asked.text, question.asked.reason) == (2, OTHER, "rewritten")
         assert (question.said, question.said_before) == (None, "a")
         assert annotation.next_question(workspace, "bob").said_before is None, "another's answer might sway them"
-        annotation.answer(workspace, 1, 2, "a", annotator="ann")
+        annotation.save_answer(workspace, 1, 2, "a", annotator="ann")
         assert in_force(workspace) == [(2, "a", "ann")]
         assert annotation.next_question(workspace, "ann") is None
-        again = annotation.question(workspace, 1, "ann")
+        again = annotation.read_question(workspace, 1, "ann")
         assert (again.said, again.said_before) == ("a", None)
 
     @pytest.mark.usefixtures("asked")
@@ -267,7 +267,7 @@ class TestAtTheSameMoment:
                 labelling_queue.lock(connection)
                 changing = pool.submit(bring, OTHER)
                 wait_for(lambda: waits(workspace), within_s=60)
-                annotation.answer(workspace, 1, 1, "a", annotator="ann")
+                annotation.save_answer(workspace, 1, 1, "a", annotator="ann")
             report = changing.result(timeout=60)
         assert (report.changed, report.enqueued) == (1, 1), "it waits for a label"
         assert query(workspace.database, "SELECT revision, category FROM annotations") == [(1, "a")]
@@ -304,7 +304,7 @@ class TestAtTheSameMoment:
         with workspace.database.connect() as connection:
             (row,) = reviews.waiting(connection, 1)
             bring(OTHER)
-            asked = sheets.asked(row, reviews.articles(connection, [1])[1])
+            asked = sheets.make_question(row, reviews.articles(connection, [1])[1])
         assert (asked.revision, asked.text, asked.suggested) == (2, OTHER, None)
 
     @pytest.mark.usefixtures("asked")
@@ -327,7 +327,7 @@ class TestAtTheSameMoment:
 
 def accepted(workspace, answers):
     with workspace.database.begin() as connection:
-        return sheets.accept(connection, answers)
+        return sheets.insert_answers(connection, answers)
 
 
 def waits(workspace):

@@ -11,11 +11,11 @@ import pytest
 from classifier.exceptions import SourceError
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import inbox
-from classifier.pipeline.ingest.units import Ingested, Options
+from classifier.pipeline.ingest.units import IngestOptions, IngestReport
 from classifier.store import ingest_runs
 from tests.support.synthetic import COLUMNS, articles, dump, query, take_in, value, write_csv
 
-OPTIONS = Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
+OPTIONS = IngestOptions(COLUMNS, None, Proportions(), 0.05, "utf-8")
 OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -44,10 +44,10 @@ def drop(path, rows, *, at=OLD):
 def test_files_that_were_read_are_not_even_opened_again(workspace, ingest, folder, monkeypatch):
     drop(folder / "a.csv", articles(5))
     drop(folder / "b.csv", articles(5, prefix="b"))
-    assert ingest() == Ingested(files=2, read=10, new=10, annotations=10)
+    assert ingest() == IngestReport(files=2, read=10, new=10, annotations=10)
     before = dump(workspace.database)
-    monkeypatch.setattr("classifier.ingest.object_store.sha256", None)
-    assert ingest() == Ingested()
+    monkeypatch.setattr("classifier.ingest.object_store.hash_file", None)
+    assert ingest() == IngestReport()
     assert dump(workspace.database) == before
     assert query(workspace.database, "SELECT status, files FROM ingest_runs ORDER BY id") == [
         ("succeeded", 2),
@@ -59,7 +59,7 @@ def test_files_that_were_only_touched_are_not_read_again(ingest, folder):
     path = drop(folder / "a.csv", articles(5))
     ingest()
     os.utime(path, (OLD + 99, OLD + 99))
-    assert ingest() == Ingested()
+    assert ingest() == IngestReport()
 
 
 def test_files_that_arrive_or_change_are_read_alone(ingest, folder):
@@ -68,7 +68,7 @@ def test_files_that_arrive_or_change_are_read_alone(ingest, folder):
     ingest()
     drop(folder / "b.csv", articles(6, prefix="b"), at=OLD + 9)
     drop(folder / "c.csv", articles(2, prefix="c"))
-    assert ingest() == Ingested(files=2, read=8, new=3, unchanged=5, annotations=3)
+    assert ingest() == IngestReport(files=2, read=8, new=3, unchanged=5, annotations=3)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_files_are_read_again_with_other_options(ingest, folder, other):
 def test_options_that_change_no_row_read_nothing_again(ingest, folder):
     drop(folder / "a.csv", articles(5))
     ingest()
-    assert ingest(replace(OPTIONS, max_rejected=1, proportions=Proportions(1, 0, 0))) == Ingested()
+    assert ingest(replace(OPTIONS, max_rejected=1, proportions=Proportions(1, 0, 0))) == IngestReport()
 
 
 def test_a_crash_between_reading_and_remembering_loses_nothing(workspace, ingest, folder, monkeypatch):
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(ingest, folder):
         ingest()
     (folder / "a.csv").unlink()
     (folder / "b.csv").unlink()
-    assert ingest() == Ingested(), "c.csv was read by the first run"
+    assert ingest() == IngestReport(), "c.csv was read by the first run"
 
 
 def test_one_that_changes_while_it_is_read_is_left_for_the_next_run(workspace, ingest, folder):
@@ -137,4 +137,4 @@ def test_files_that_are_named_by_hand_are_always_read(workspace, ingest, folder)
     path = drop(folder / "a.csv", articles(5))
     ingest()
     for _ in range(2):
-        assert take_in(workspace, path) == Ingested(files=1, read=5, unchanged=5)
+        assert take_in(workspace, path) == IngestReport(files=1, read=5, unchanged=5)

@@ -13,7 +13,7 @@ from classifier.exceptions import SourceError, TooManyRejectedError
 from classifier.ingest import readers
 from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
-from classifier.pipeline.ingest.units import Ingested
+from classifier.pipeline.ingest.units import IngestReport
 from tests.support.synthetic import COLUMNS, articles, dump, query, run, take_in, unlabelled, value, write_csv
 from tests.support.waiting import HANG_S
 
@@ -37,7 +37,7 @@ AWKWARD = {
 def test_a_file_becomes_articles_annotations_and_a_queue(workspace, tmp_path):
     rows = articles(40) + unlabelled(10, prefix="u")
     report = take_in(workspace, tmp_path / "news.csv", rows)
-    assert report == Ingested(files=1, read=50, new=50, annotations=40, enqueued=10)
+    assert report == IngestReport(files=1, read=50, new=50, annotations=40, enqueued=10)
     assert query(workspace.database, "SELECT count(*), min(source), max(revision) FROM articles") == [(50, "news", 1)]
     assert query(workspace.database, "SELECT DISTINCT annotator FROM annotations") == [("source:news",)]
     waiting = query(
@@ -59,7 +59,7 @@ def test_the_same_file_again_changes_not_a_single_row(workspace, tmp_path):
         80, 60, 20, 1,
     ]  # fmt: skip
     report = take_in(workspace, tmp_path / "news.csv")
-    assert report == Ingested(files=1, read=81, rejected=1, unchanged=80)
+    assert report == IngestReport(files=1, read=81, rejected=1, unchanged=80)
     assert dump(workspace.database) == before
 
 
@@ -149,7 +149,7 @@ class TestChangedText:
         before = query(workspace.database, "SELECT id, split FROM articles ORDER BY id")
         predicted[4]["text"] = "another text"
         report = take_in(workspace, tmp_path / "news.csv", predicted)
-        assert report == Ingested(files=1, read=30, changed=1, unchanged=29, enqueued=1)
+        assert report == IngestReport(files=1, read=30, changed=1, unchanged=29, enqueued=1)
         found = query(workspace.database, "SELECT id, revision, text FROM articles WHERE external_id = 'a4'")
         assert found[0][1:] == (2, "another text")
         assert query(workspace.database, "SELECT article_id, priority FROM labelling_queue") == [(found[0][0], 0)]
@@ -213,7 +213,7 @@ def test_a_source_that_brings_its_own_splits_keeps_them(workspace, tmp_path):
 def test_the_last_row_of_an_id_wins(workspace, tmp_path):
     rows = [{"id": "1", "text": f"version {number}", "category": f"c{number}"} for number in range(5)]
     report = take_in(workspace, tmp_path / "x.csv", rows)
-    assert report == Ingested(files=1, read=5, duplicates=4, new=1, annotations=1)
+    assert report == IngestReport(files=1, read=5, duplicates=4, new=1, annotations=1)
     assert query(workspace.database, "SELECT text, revision FROM articles") == [("version 4", 1)]
     assert query(workspace.database, "SELECT category FROM annotations") == [("c4",)]
 
@@ -307,7 +307,7 @@ def test_overlapping_files_at_once_neither_deadlock_nor_double(workspace, tmp_pa
                 for name in ("a.csv", "b.csv", "b.csv", "a.csv")
             ]
             reports = [one.result(timeout=HANG_S) for one in runs]
-        total = sum(reports, Ingested())
+        total = sum(reports, IngestReport())
         assert (total.new, total.changed) == ((0, 600) if round_number else (600, 0))
         found = query(
             workspace.database,

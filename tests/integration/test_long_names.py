@@ -12,9 +12,9 @@ from classifier.exceptions import SourceError, UserError
 from classifier.ingest import source_declarations
 from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
-from classifier.ingest.validation import LIMITS
+from classifier.ingest.validation import MAX_LENGTHS
 from classifier.pipeline.ingest import declared_sources, inbox, rejected_rows, units
-from classifier.pipeline.ingest.units import Options
+from classifier.pipeline.ingest.units import IngestOptions
 from classifier.pipeline.monitoring import status
 from tests.support.loopback import page, serving
 from tests.support.synthetic import COLUMNS, articles, query, take_in, value, write_csv
@@ -49,7 +49,11 @@ def test_a_bad_row_of_a_zip_member_with_a_long_name_is_kept(workspace, tmp_path)
 
 
 def test_values_at_their_limits_fit_whatever_their_characters(workspace, tmp_path):
-    limits = {"id": noise(LIMITS["id"]), "source": noise(LIMITS["source"]), "category": noise(LIMITS["category"])}
+    limits = {
+        "id": noise(MAX_LENGTHS["id"]),
+        "source": noise(MAX_LENGTHS["source"]),
+        "category": noise(MAX_LENGTHS["category"]),
+    }
     rows = [{"text": "good", **limits}, {"text": "", **limits}]
     take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, source="source"), max_rejected=1)
     assert query(workspace.database, "SELECT external_id, source FROM articles") == [(limits["id"], limits["source"])]
@@ -79,7 +83,7 @@ def deep(tmp_path):
 
 
 def test_a_path_that_is_too_long_to_be_kept_is_refused_in_one_line(workspace, tmp_path, deep):
-    options = Options(COLUMNS, "news", Proportions(), 0.05, "utf-8")
+    options = IngestOptions(COLUMNS, "news", Proportions(), 0.05, "utf-8")
     for attempt in (
         lambda: take_in(workspace, deep),
         lambda: inbox.ingest_inbox(workspace, str(deep), options),

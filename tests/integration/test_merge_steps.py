@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, text
 
 from classifier.ingest import readers
-from classifier.pipeline.ingest.units import Ingested
+from classifier.pipeline.ingest.units import IngestReport
 from classifier.store import staging, writes
 from classifier.store.queries import sql
 from tests.support.synthetic import query, run, take_in, value
@@ -82,7 +82,7 @@ def test_an_article_that_a_file_changes_and_changes_back_is_unchanged(workspace,
     take_in(workspace, tmp_path / "x.csv", [first])
     rows = [{**first, "text": "second", "category": "tech"}, *filler, first]
     report = take_in(workspace, tmp_path / "x.csv", rows)
-    assert report == Ingested(files=1, read=22, duplicates=1, new=20, unchanged=1, enqueued=20)
+    assert report == IngestReport(files=1, read=22, duplicates=1, new=20, unchanged=1, enqueued=20)
     assert query(workspace.database, "SELECT text, revision FROM articles WHERE external_id = 'a'") == [("first", 1)]
 
 

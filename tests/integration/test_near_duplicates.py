@@ -58,7 +58,7 @@ def seed_dealt(split):
 
 
 def shares_a_band(first, second):
-    bands, _ = minhash_bands.bands([first, second])
+    bands, _ = minhash_bands.compute_bands([first, second])
     return (bands[0] == bands[1]).any()
 
 

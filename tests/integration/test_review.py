@@ -165,7 +165,7 @@ class TestFill:
                     "SELECT id, revision, 'a', 'source:s' FROM articles WHERE id % 2 = 0"
                 )
             )
-        monkeypatch.setattr(review_queue, "LOOKED_AT", 5000)
+        monkeypatch.setattr(review_queue, "MAX_CANDIDATES", 5000)
         run(workspace.database, "ANALYZE articles")
         assert 3000 < review_queue.fill_queue(workspace, number=300, audit=50).looked_at < 7000
         with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -354,7 +354,7 @@ class TestAudit:
             return other[predicted[row["id"]]] if row["id"] in wrong else predicted[row["id"]]
 
         sheet(said)
-        found = review_queue.audited(workspace)
+        found = review_queue.audit_model(workspace)
         assert (found.model, found.drawn, found.seen, found.correct) == ("m1", 40, 34, 30)
         assert found.accuracy == pytest.approx(30 / 34)
         assert found.interval[0] < found.accuracy < found.interval[1]
@@ -371,10 +371,10 @@ class TestAudit:
                 {"id": second},
             )
             week = connection.execute(text("SELECT now() - interval '7 days'")).scalar_one()
-        assert (review_queue.audited(workspace).drawn, review_queue.audited(workspace).seen) == (10, 9)
+        assert (review_queue.audit_model(workspace).drawn, review_queue.audit_model(workspace).seen) == (10, 9)
         assert (
-            review_queue.audited(workspace, since=week).drawn,
-            review_queue.audited(workspace, since=week).seen,
+            review_queue.audit_model(workspace, since=week).drawn,
+            review_queue.audit_model(workspace, since=week).seen,
         ) == (9, 8)
 
     def test_draws_also_what_the_model_chose_and_humans_have_annotated(self, workspace, labelled, sheet):
@@ -383,9 +383,9 @@ class TestAudit:
         sheet("a")
         review_queue.fill_queue(workspace, number=0, audit=90)
         assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
-        assert review_queue.audited(workspace).seen == 30
+        assert review_queue.audit_model(workspace).seen == 30
 
     @pytest.mark.usefixtures("labelled")
     def test_a_model_that_nobody_audited_has_no_accuracy(self, workspace):
-        found = review_queue.audited(workspace, "m1")
+        found = review_queue.audit_model(workspace, "m1")
         assert (found.drawn, found.accuracy, found.interval) == (0, None, (0.0, 1.0))

@@ -15,7 +15,7 @@ import pytest
 from classifier.exceptions import SourceError, TooManyRejectedError
 from classifier.ingest import source_declarations
 from classifier.pipeline.ingest import declared_sources, rejected_rows
-from classifier.pipeline.ingest.units import Ingested
+from classifier.pipeline.ingest.units import IngestReport
 from classifier.pipeline.monitoring import status
 from tests.support import killing
 from tests.support.loopback import cached, page, serving
@@ -60,17 +60,17 @@ def runs(workspace, *columns):
 class TestFiles:
     def test_that_were_read_are_not_even_opened_again(self, workspace, ingest, tmp_path, monkeypatch):
         drop(tmp_path / "in" / "a.csv", articles(5))
-        assert ingest() == Ingested(files=1, read=5, new=5, annotations=5)
+        assert ingest() == IngestReport(files=1, read=5, new=5, annotations=5)
         before = dump(workspace.database)
-        monkeypatch.setattr("classifier.ingest.object_store.sha256", None)
-        assert ingest() == Ingested()
+        monkeypatch.setattr("classifier.ingest.object_store.hash_file", None)
+        assert ingest() == IngestReport()
         assert dump(workspace.database) == before
 
     def test_that_were_only_touched_are_not_read_again(self, ingest, tmp_path):
         path = drop(tmp_path / "in" / "a.csv", articles(5))
         ingest()
         os.utime(path, (OLD + 99, OLD + 99))
-        assert ingest() == Ingested()
+        assert ingest() == IngestReport()
 
     def test_that_were_changed_within_a_tick_of_the_clock_are_read_again(self, ingest, tmp_path):
         now = time.time()
@@ -86,7 +86,7 @@ class TestFiles:
         ingest()
         drop(tmp_path / "in" / "b.csv", articles(6, prefix="b"))
         drop(tmp_path / "in" / "c.csv", articles(2, prefix="c"))
-        assert ingest() == Ingested(files=2, read=8, new=3, unchanged=5, annotations=3)
+        assert ingest() == IngestReport(files=2, read=8, new=3, unchanged=5, annotations=3)
 
     def test_are_read_again_when_their_mapping_changes(self, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(5))
@@ -117,7 +117,7 @@ class TestFiles:
         assert ingest().new == 5
 
     def test_a_glob_that_finds_nothing_yet_is_no_failure_but_a_missing_folder_is(self, ingest):
-        assert ingest() == Ingested()
+        assert ingest() == IngestReport()
         with pytest.raises(SourceError, match="no such file"):
             ingest(FILES.replace("in/*", "inn/*"))
 
@@ -196,16 +196,16 @@ class TestFeeds:
 
     def test_polled_twice_are_fetched_once(self, workspace, ingest):
         with serving(cached(self.FEED, ETag='"1"')) as site:
-            assert ingest(self.declared(site)) == Ingested(files=1, read=10, new=10, enqueued=10)
+            assert ingest(self.declared(site)) == IngestReport(files=1, read=10, new=10, enqueued=10)
             before = dump(workspace.database)
-            assert ingest(self.declared(site)) == Ingested()
+            assert ingest(self.declared(site)) == IngestReport()
             assert site.asked[1]["If-None-Match"] == '"1"'
         assert dump(workspace.database) == before
 
     def test_of_a_server_without_etags_change_nothing_the_second_time(self, workspace, ingest):
         with serving(page(self.FEED)) as site:
             ingest(self.declared(site))
-            assert ingest(self.declared(site)) == Ingested()
+            assert ingest(self.declared(site)) == IngestReport()
         assert runs(workspace, "status", "new") == [("succeeded", 10), ("succeeded", 0)]
 
     def test_with_a_bad_entry_take_the_others_in(self, ingest):
@@ -224,7 +224,7 @@ class TestFeeds:
             with pytest.raises(SourceError):
                 ingest(self.declared(site))
             site.answer = cached(self.FEED, ETag='"1"')
-            assert ingest(self.declared(site)) == Ingested()
+            assert ingest(self.declared(site)) == IngestReport()
 
 
 class TestQueries:
@@ -251,7 +251,7 @@ class TestQueries:
         stories(*[(n, f"story {n}", n) for n in range(50)])
         assert ingest(declared).new == 50
         stories((50, "story 50", 50))
-        assert ingest(declared) == Ingested(files=1, read=2, new=1, unchanged=1, enqueued=1)
+        assert ingest(declared) == IngestReport(files=1, read=2, new=1, unchanged=1, enqueued=1)
 
     def test_that_fail_move_no_watermark(self, ingest, stories, declared, workspace):
         stories((1, "one", 1))

@@ -75,7 +75,7 @@ def test_of_an_ingest_its_run_has_the_same_line_and_the_other_files_are_tried(da
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         write_csv(tmp_path / "in" / f"{name}.csv", articles(3, prefix=name))
-    options = units.Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
+    options = units.IngestOptions(COLUMNS, None, Proportions(), 0.05, "utf-8")
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(StatementTimeoutError) as caught:

@@ -42,7 +42,7 @@ def paired(workspace, tmp_path):
 
 def twins(first, second):
     """Count the articles of the first that share a band with one of the second."""
-    bands = [minhash_bands.bands([article.text for article in some])[0] for some in (first, second)]
+    bands = [minhash_bands.compute_bands([article.text for article in some])[0] for some in (first, second)]
     return int(np.isin(bands[0], bands[1]).any(axis=1).sum())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from classifier import names
-from classifier.ingest.validation import Chunk
+from classifier.ingest.validation import ValidatedChunk
 from classifier.store import reads, reviews
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class CategoryNames:
         self._names: set[str] = set()
         self._renamed: dict[str, str] = {}
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: ValidatedChunk) -> None:
         """Note the categories of a chunk's rows."""
         if len(self._names) < MAX_NAMES:
             self._names.update(filter(None, chunk.rows["category"]))

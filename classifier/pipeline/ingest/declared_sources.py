@@ -11,8 +11,8 @@ from classifier.exceptions import SourceError, UserError
 from classifier.ingest import readers, text_files
 from classifier.ingest.source_declarations import DeclaredSource, FilesSource
 from classifier.pipeline.ingest import run_records
-from classifier.pipeline.ingest.unit_discovery import Resolve, UnitDiscovery
-from classifier.pipeline.ingest.units import Ingested, Reading, Unit, ingest_units
+from classifier.pipeline.ingest.unit_discovery import ResolveUrl, UnitDiscovery
+from classifier.pipeline.ingest.units import FileReader, IngestReport, IngestUnit, ingest_units
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.workspace import Workspace
@@ -28,7 +28,7 @@ _PERIODS: Mapping[str, Callable[[datetime], object]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedSource:
+class SourceCheck:
     """What a run of a source would read: `units` files, feeds or queries, and of them so many rows.
 
     `more` says that there are more rows than were looked at. `reasons` counts what is wrong with the bad
@@ -90,11 +90,11 @@ def _is_due(group: str, last: datetime | None, now: datetime) -> bool:
 def ingest_source(
     workspace: Workspace,
     source: DeclaredSource,
-    resolve: Resolve,
+    resolve: ResolveUrl,
     *,
     again: Collection[str] | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
-) -> Ingested:
+) -> IngestReport:
     """Take in what of a source has not been read yet; `again` names units that are read all the same.
 
     Each file is taken in whole or not at all; one that fails does not stop the others.
@@ -110,8 +110,8 @@ def ingest_source(
 
 @use_case
 def check_source(
-    workspace: Workspace, source: DeclaredSource, resolve: Resolve, *, rows: int = CHECKED_ROWS
-) -> CheckedSource:
+    workspace: Workspace, source: DeclaredSource, resolve: ResolveUrl, *, rows: int = CHECKED_ROWS
+) -> SourceCheck:
     """Read what a run would read, and say what it would take; nothing is written."""
     run = run_records.IngestRun(workspace.database, workspace.settings.split_key, 0, source.name)
     sample = _Sample(source, rows)
@@ -143,7 +143,7 @@ class _Sample:
     def full(self) -> bool:
         return self._rows + self._rejected >= self._limit
 
-    def look_at(self, unit: Unit) -> None:
+    def look_at(self, unit: IngestUnit) -> None:
         self._units += 1
         self._encodings |= _encoding(self._source, unit)
         for chunk in unit.chunks():
@@ -153,8 +153,8 @@ class _Sample:
             if self.full:
                 return
 
-    def report(self, problem: str | None) -> CheckedSource:
-        return CheckedSource(
+    def report(self, problem: str | None) -> SourceCheck:
+        return SourceCheck(
             name=self._source.name,
             kind=self._source.kind,
             group=self._source.group,
@@ -168,9 +168,9 @@ class _Sample:
         )
 
 
-def _encoding(source: DeclaredSource, unit: Unit) -> set[str]:
-    if not isinstance(source, FilesSource) or not isinstance(unit.read, Reading):
+def _encoding(source: DeclaredSource, unit: IngestUnit) -> set[str]:
+    if not isinstance(source, FilesSource) or not isinstance(unit.read, FileReader):
         return set()
     if not readers.is_text(unit.read.path):
         return set()
-    return {text_files.encoding_of(unit.read.path) if source.encoding == "auto" else source.encoding}
+    return {text_files.detect_file_encoding(unit.read.path) if source.encoding == "auto" else source.encoding}

@@ -37,11 +37,11 @@ class FileStates:
         The state is saved in the transaction of the file's rows, so a crash before that loses nothing. With `anyway`
         the file counts as unread.
         """
-        stamp = object_store.stamp(file)
-        seen = None if anyway else self._seen(object_store.address(file))
+        stamp = object_store.read_stamp(file)
+        seen = None if anyway else self._seen(object_store.file_url(file))
         if seen is not None and _untouched(seen, stamp):
             return None
-        values = {"size": stamp.size, "modified_at": stamp.modified_at, "sha256": object_store.sha256(file)}
+        values = {"size": stamp.size, "modified_at": stamp.modified_at, "sha256": object_store.hash_file(file)}
         if seen is None or bytes(seen.sha256) != values["sha256"]:
             return partial(self._save_unchanged, file, stamp, values)
         if not self.dry:
@@ -57,13 +57,13 @@ class FileStates:
     def _save_unchanged(
         self, file: SourceFile, stamp: object_store.FileStamp, values: Mapping[str, Any], connection: Connection
     ) -> None:
-        if object_store.stamp(file) != stamp:
+        if object_store.read_stamp(file) != stamp:
             raise SourceError(f"{file}: was changed while it was read; it is read again by the next run")
         self._save(file, values, connection)
 
     def _save(self, file: SourceFile, values: Mapping[str, Any], connection: Connection) -> None:
         state = {"config_sha256": self.digest, **values}
-        ingest_runs.save_source_state(connection, self.run.source, object_store.address(file), state)
+        ingest_runs.save_source_state(connection, self.run.source, object_store.file_url(file), state)
 
 
 def _untouched(seen: Any, stamp: object_store.FileStamp) -> bool:

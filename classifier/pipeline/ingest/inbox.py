@@ -8,15 +8,22 @@ from classifier.exceptions import SourceError
 from classifier.ingest import readers
 from classifier.pipeline.ingest import run_records
 from classifier.pipeline.ingest.file_states import FileStates
-from classifier.pipeline.ingest.units import Ingested, Options, Problem, Unit, file_unit, ingest_units
+from classifier.pipeline.ingest.units import (
+    IngestOptions,
+    IngestReport,
+    IngestUnit,
+    Problem,
+    ingest_units,
+    make_file_unit,
+)
 from classifier.pipeline.use_case import use_case
 from classifier.workspace import Workspace
 
 
 @use_case
 def ingest_inbox(
-    workspace: Workspace, pattern: str, options: Options, *, on_rows: Callable[[int], None] = lambda _: None
-) -> Ingested:
+    workspace: Workspace, pattern: str, options: IngestOptions, *, on_rows: Callable[[int], None] = lambda _: None
+) -> IngestReport:
     """Ingest the unread files of a path or glob. Each is ingested atomically; one that fails does not stop the others.
 
     A file is unread if it is new, if it has changed, or if it was read with other options.
@@ -33,15 +40,15 @@ def ingest_inbox(
 def _unread(
     run: run_records.IngestRun,
     pattern: str,
-    options: Options,
+    options: IngestOptions,
     problems: list[Problem],
     on_rows: Callable[[int], None],
-) -> Iterator[Unit]:
+) -> Iterator[IngestUnit]:
     states = FileStates(run, options.digest)
-    for path in readers.expand(pattern):
+    for path in readers.expand_pattern(pattern):
         try:
             save_state = states.unread(path)
             if save_state is not None:
-                yield file_unit(run, path, options, on_rows, remember=save_state)
+                yield make_file_unit(run, path, options, on_rows, remember=save_state)
         except SourceError as error:
             problems.append(error)

@@ -11,7 +11,7 @@ from classifier.ingest import minhash_sketches
 from classifier.store import text_changes
 
 
-def note_small_changes(connection: Connection) -> None:
+def record_small_changes(connection: Connection) -> None:
     """Compare each staged text with the one that its article began with, and note where they differ little.
 
     What is not noted counts as another text: its annotations are out of force, and people are asked again.
@@ -21,8 +21,8 @@ def note_small_changes(connection: Connection) -> None:
 
 
 def _note(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
-    new = minhash_sketches.sketches([row.text for row in rows])
-    formers = iter(minhash_sketches.sketches([row.former for row in rows if row.content_sketch is None]))
+    new = minhash_sketches.compute_sketches([row.text for row in rows])
+    formers = iter(minhash_sketches.compute_sketches([row.former for row in rows if row.content_sketch is None]))
     old = [next(formers) if row.content_sketch is None else bytes(row.content_sketch) for row in rows]
     small = [index for index in range(len(rows)) if minhash_sketches.is_small_change(old[index], new[index])]
     if small:

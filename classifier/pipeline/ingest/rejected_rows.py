@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from classifier.exceptions import SourceError, StatementTimeoutError
-from classifier.ingest.columns import FIELDS, RawChunk, frame
-from classifier.ingest.readers import expand
+from classifier.ingest.columns import FIELDS, RawChunk, to_frame
+from classifier.ingest.readers import expand_pattern
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource
 from classifier.pipeline.ingest import declared_sources, run_records
-from classifier.pipeline.ingest.unit_discovery import Resolve
-from classifier.pipeline.ingest.units import Options, Unit, file_unit
+from classifier.pipeline.ingest.unit_discovery import ResolveUrl
+from classifier.pipeline.ingest.units import IngestOptions, IngestUnit, make_file_unit
 from classifier.pipeline.use_case import use_case
 from classifier.store import reads
 from classifier.workspace import Workspace
@@ -56,7 +56,7 @@ def list_rejected(
 
 @use_case
 def retry_rejected(
-    workspace: Workspace, declared: Mapping[str, DeclaredSource], resolve: Resolve, *, source: str | None = None
+    workspace: Workspace, declared: Mapping[str, DeclaredSource], resolve: ResolveUrl, *, source: str | None = None
 ) -> RetriedRows:
     """Read again whatever rows were rejected of, as it is declared now.
 
@@ -84,7 +84,7 @@ def _rejected(workspace: Workspace, source: str | None) -> list[Any]:
 
 
 def _read_again(
-    workspace: Workspace, name: str, rows: list[Any], declared: Mapping[str, DeclaredSource], resolve: Resolve
+    workspace: Workspace, name: str, rows: list[Any], declared: Mapping[str, DeclaredSource], resolve: ResolveUrl
 ) -> None:
     units = {row.unit for row in rows}
     if name in declared:
@@ -101,8 +101,8 @@ def _read_files_again(workspace: Workspace, name: str, units: Collection[str], o
     """Read again files that were named on the command line, as they were read then."""
     with run_records.record_run(workspace, name, "files", options) as run:
         for unit in sorted(units):
-            for path in expand(unit):
-                file_unit(run, path, Options.from_json(options)).ingest()
+            for path in expand_pattern(unit):
+                make_file_unit(run, path, IngestOptions.from_json(options)).ingest()
 
 
 def _try_kept(workspace: Workspace, source: DeclaredSource, rows: list[Any]) -> None:
@@ -112,9 +112,9 @@ def _try_kept(workspace: Workspace, source: DeclaredSource, rows: list[Any]) -> 
     if not kept:
         return
     rows_again = [(*_cells(values, source), row.position) for row, values in kept]
-    chunk = RawChunk(frame(rows_again), [])
+    chunk = RawChunk(to_frame(rows_again), [])
     with run_records.record_run(workspace, source.name, source.kind) as run:
-        unit = Unit(
+        unit = IngestUnit(
             run, rows[0].unit, source.name, lambda: iter([chunk]), 1, source.shares, zone=source.zone, whole=False
         )
         unit.ingest()

@@ -13,26 +13,26 @@ from sqlalchemy import Connection
 
 from classifier.articles import Split
 from classifier.ingest import clusters, minhash_bands, splits
-from classifier.ingest.clusters import NewText, Placement
+from classifier.ingest.clusters import ClusterAssignments, NewText
 from classifier.ingest.splits import Proportions
 from classifier.store import near_duplicate_clusters, staging
 
 _ADOPTED_AT_ONCE = 500  # texts, each perhaps of a megabyte
 
-Text = tuple[bytes, Split | None, str]
+UnassignedText = tuple[bytes, Split | None, str]
 """A text's fingerprint, the split that is wished for it, and the text."""
 
 
-def sign(texts: list[Text]) -> list[NewText]:
+def sign_texts(texts: list[UnassignedText]) -> list[NewText]:
     """Return the texts with their bands. It needs no database, so it can be done while a COPY runs."""
-    bands, found = minhash_bands.bands([text for _, _, text in texts])
+    bands, found = minhash_bands.compute_bands([text for _, _, text in texts])
     return [
         NewText(fingerprint, tuple(row) if any_bands else (), wish)
         for (fingerprint, wish, _), row, any_bands in zip(texts, bands.tolist(), found.tolist(), strict=True)
     ]
 
 
-class Signer:
+class TextSigner:
     """Stages the texts that have no split with their bands, so that nothing is left to compute under the lock.
 
     The texts of one `add` are signed in a thread until the next one, or the end of the `with`, stages them. So
@@ -71,7 +71,7 @@ class Signer:
 
 
 def _signed(rows: DataFrame) -> DataFrame:
-    bands, found = minhash_bands.bands(rows["text"].tolist())
+    bands, found = minhash_bands.compute_bands(rows["text"].tolist())
     kept = [row.tobytes() if any_bands else None for row, any_bands in zip(bands, found, strict=True)]
     return rows.assign(bands=Series(kept, rows.index, dtype=object))
 
@@ -88,7 +88,7 @@ class SplitAssigner:
     def decide_staged(self) -> None:
         """Decide the splits of what is staged, after those of texts that came before there were clusters."""
         while texts := near_duplicate_clusters.undecide_unclustered(self.connection, _ADOPTED_AT_ONCE):
-            self.place(sign([(fingerprint, split, text or "") for fingerprint, split, text in texts]))
+            self.place(sign_texts([(fingerprint, split, text or "") for fingerprint, split, text in texts]))
         for step in staging.steps(self.connection, "staged_texts"):
             self.place(self._undecided(staging.texts(self.connection, step)))
 
@@ -115,12 +115,12 @@ class SplitAssigner:
         """Decide the splits of texts that have none."""
         known = near_duplicate_clusters.homes(self.connection, [band for text in texts for band in text.bands])
         split_of = near_duplicate_clusters.cluster_splits(self.connection, known.values())
-        self._write(clusters.place(texts, known, split_of, self._deal))
+        self._write(clusters.assign_clusters(texts, known, split_of, self._deal))
 
     def _deal(self, fingerprint: bytes) -> Split:
         return splits.assign_split(fingerprint, key=self.key, proportions=self.proportions)
 
-    def _write(self, placed: Placement) -> None:
+    def _write(self, placed: ClusterAssignments) -> None:
         near_duplicate_clusters.insert_clusters(self.connection, list(placed.clusters), list(placed.clusters.values()))
         members = placed.members
         near_duplicate_clusters.insert_splits(

@@ -21,7 +21,7 @@ _TEXTS = 64  # in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class SplitSizes:
     """A category's articles by split; `category` is None for those without an annotation.
 
     `drift` is each split's share less the share that is aimed at: 0.02 is two points too many.
@@ -42,8 +42,8 @@ class SplitsReport:
     where the validation split has none, and not from what the database says of them. It must be 0.
     """
 
-    total: Sizes
-    categories: tuple[Sizes, ...]
+    total: SplitSizes
+    categories: tuple[SplitSizes, ...]
     aim: dict[Split, float]
     left_out: dict[Split, int]
     near_duplicates_across: int
@@ -71,10 +71,10 @@ def report_splits(workspace: Workspace, proportions: Proportions | None = None) 
     )
 
 
-def _sizes(category: str | None, articles: dict[Split, int], aim: Mapping[Split, float]) -> Sizes:
+def _sizes(category: str | None, articles: dict[Split, int], aim: Mapping[Split, float]) -> SplitSizes:
     total = sum(articles.values())
     drift = {split: round(articles[split] / total - aim[split], 4) if total else 0.0 for split in SPLITS}
-    return Sizes(category, articles, drift)
+    return SplitSizes(category, articles, drift)
 
 
 def _near_duplicates(
@@ -114,7 +114,7 @@ def _identity(articles: SpooledArticles) -> tuple[minhash_bands.Bands, list[byte
 
 
 def _identity_of(texts: Sequence[str]) -> tuple[minhash_bands.Bands, list[bytes]]:
-    bands, found = minhash_bands.bands(texts)
+    bands, found = minhash_bands.compute_bands(texts)
     prints = [fingerprint(text) for text in texts]
     own = np.array([int.from_bytes(one[:8], "big", signed=True) for one in prints], np.int64)
     bands[~found] = own[~found, np.newaxis]

@@ -17,17 +17,17 @@ from sqlalchemy import Connection
 
 from classifier.exceptions import SourceError
 from classifier.ingest import feeds, http_documents, object_store, readers
-from classifier.ingest.database_queries import DatabaseQuery, from_json, to_json
+from classifier.ingest.database_queries import DatabaseQuery, watermark_from_json, watermark_to_json
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource, FilesSource, SqlSource
 from classifier.ingest.text_files import SourceFile
 from classifier.pipeline.ingest.file_states import FileStates
 from classifier.pipeline.ingest.run_records import IngestRun
-from classifier.pipeline.ingest.units import Problem, Reading, Unit
+from classifier.pipeline.ingest.units import FileReader, IngestUnit, Problem
 from classifier.store import ingest_runs, reads
 
 log = logging.getLogger(__name__)
 
-Resolve = Callable[[SqlSource], str]
+ResolveUrl = Callable[[SqlSource], str]
 """Returns the URL of a query's database."""
 
 
@@ -40,13 +40,13 @@ class UnitDiscovery:
 
     run: IngestRun
     source: DeclaredSource
-    resolve: Resolve
+    resolve: ResolveUrl
     on_rows: Callable[[int], None] = lambda _: None
     again: Collection[str] | None = None
     dry: bool = False
     problems: list[Problem] = field(default_factory=list)
 
-    def units(self) -> Iterator[Unit]:
+    def units(self) -> Iterator[IngestUnit]:
         """Yield them; what has been read is skipped here, at its own cost.
 
         Raises:
@@ -60,10 +60,10 @@ class UnitDiscovery:
             case SqlSource():
                 yield self._query(self.source)
 
-    def _files(self, source: FilesSource) -> Iterator[Unit]:
+    def _files(self, source: FilesSource) -> Iterator[IngestUnit]:
         states = FileStates(self.run, source.digest, self.dry)
-        for file in files_of(source):
-            name = object_store.address(file)
+        for file in list_source_files(source):
+            name = object_store.file_url(file)
             if self.again is not None and name not in self.again:
                 continue
             try:
@@ -72,9 +72,9 @@ class UnitDiscovery:
                 self.problems.append(error)
                 continue
             if remember is not None:
-                yield self._unit(name, Reading(file, source.columns, source.encoding), remember, whole=True)
+                yield self._unit(name, FileReader(file, source.columns, source.encoding), remember, whole=True)
 
-    def _feed(self, source: FeedSource) -> Iterator[Unit]:
+    def _feed(self, source: FeedSource) -> Iterator[IngestUnit]:
         seen = self._seen(source.url)
         known = {"etag": seen.etag, "last_modified": seen.last_modified} if seen else {}
         document = http_documents.fetch(
@@ -90,21 +90,21 @@ class UnitDiscovery:
         remember = partial(self._remember, source.url, values)
         yield self._unit(source.url, lambda: feeds.read_feed(document, source.columns), remember, whole=False)
 
-    def _query(self, source: SqlSource) -> Unit:
+    def _query(self, source: SqlSource) -> IngestUnit:
         name = f"query of {source.name}"
         seen = self._seen(name)
         query = DatabaseQuery(
-            source, self.resolve(source), from_json(seen.watermark) if seen else None, datetime.now(UTC)
+            source, self.resolve(source), watermark_from_json(seen.watermark) if seen else None, datetime.now(UTC)
         )
 
         def remember(connection: Connection) -> None:
-            self._remember(name, {"watermark": to_json(query.reached)}, connection)
+            self._remember(name, {"watermark": watermark_to_json(query.reached)}, connection)
 
         return self._unit(name, query.read, remember, whole=seen is None or source.watermark is None)
 
-    def _unit(self, name: str, read: Any, remember: Callable[[Connection], None], *, whole: bool) -> Unit:
+    def _unit(self, name: str, read: Any, remember: Callable[[Connection], None], *, whole: bool) -> IngestUnit:
         declared = self.source
-        return Unit(
+        return IngestUnit(
             run=self.run,
             name=name,
             source=declared.name,
@@ -138,17 +138,17 @@ class UnitDiscovery:
             self._remember(name, values, connection)
 
 
-def files_of(source: FilesSource) -> list[SourceFile]:
+def list_source_files(source: FilesSource) -> list[SourceFile]:
     """Return the files of a source; a glob whose folder is there may have none yet.
 
     Raises:
         SourceError: there is no such file, or no such folder.
     """
-    if found := readers.matching(source.files):
+    if found := readers.find_files(source.files):
         return found
     parts = Path(source.files).parts
     plain = [part for part in parts if not glob.has_magic(part)]
     is_glob = len(plain) < len(parts)
-    if is_glob and (object_store.is_address(source.files) or Path(*takewhile(plain.__contains__, parts)).is_dir()):
+    if is_glob and (object_store.is_url(source.files) or Path(*takewhile(plain.__contains__, parts)).is_dir()):
         return []
-    return readers.expand(source.files)  # which says what is missing
+    return readers.expand_pattern(source.files)  # which says what is missing

@@ -18,11 +18,11 @@ from classifier.ingest.columns import Columns, RawChunk
 from classifier.ingest.prefetch import prefetch_one
 from classifier.ingest.splits import Proportions
 from classifier.ingest.text_files import SourceFile
-from classifier.ingest.validation import LIMITS, Chunk, validate
+from classifier.ingest.validation import MAX_LENGTHS, ValidatedChunk, validate_chunk
 from classifier.names import shortened
 from classifier.pipeline.ingest import kept_annotations, run_records
 from classifier.pipeline.ingest.category_names import CategoryNames
-from classifier.pipeline.ingest.split_assignment import Signer, SplitAssigner
+from classifier.pipeline.ingest.split_assignment import SplitAssigner, TextSigner
 from classifier.pipeline.use_case import use_case
 from classifier.store import connections, ingest_runs, near_duplicate_clusters, staging, writes
 from classifier.workspace import Workspace
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MAX_REJECTED = 0.05
 """The share of a unit's rows that may be bad before none of them is taken in."""
 
-MAX_ADDRESS_BYTES = 1700
+MAX_UNIT_NAME_BYTES = 1700
 """With a source's name an address fits in one entry of a Postgres index, 2,704 bytes."""
 
 
@@ -41,7 +41,7 @@ Problem = SourceError | StatementTimeoutError
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
+class IngestReport:
     """What was read, and what it changed.
 
     `read` counts rows; `rejected` of them were bad and `duplicates` were superseded by a later row of the
@@ -58,9 +58,9 @@ class Ingested:
     annotations: int = 0
     enqueued: int = 0
 
-    def __add__(self, other: Ingested) -> Ingested:
+    def __add__(self, other: IngestReport) -> IngestReport:
         """Add up two reports."""
-        return Ingested(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return IngestReport(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 @use_case
@@ -74,7 +74,7 @@ def ingest_files(
     max_rejected: float = MAX_REJECTED,
     encoding: str = "utf-8",
     on_rows: Callable[[int], None] = lambda _: None,
-) -> Ingested:
+) -> IngestReport:
     """Ingest the files of a path or glob; a file is taken in whole or not at all.
 
     `source` names the files' source; without one each file is its own, named by its stem. `on_rows` is
@@ -84,16 +84,16 @@ def ingest_files(
         SourceError: a file cannot be read; the files before it are in.
         TooManyRejectedError: more than `max_rejected` of a file's rows are bad.
     """
-    options = Options(columns, source, proportions or Proportions(), max_rejected, encoding)
-    total = Ingested()
+    options = IngestOptions(columns, source, proportions or Proportions(), max_rejected, encoding)
+    total = IngestReport()
     with run_records.record_run(workspace, source or pattern, "files", options.to_json()) as recorded:
-        for path in readers.expand(pattern):
-            total += file_unit(recorded, path, options, on_rows).ingest()
+        for path in readers.expand_pattern(pattern):
+            total += make_file_unit(recorded, path, options, on_rows).ingest()
     return total
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class IngestOptions:
     """How files are read that no source declares; kept with their run, so that they can be read again."""
 
     columns: Columns
@@ -113,37 +113,37 @@ class Options:
         return sha256(json.dumps(how).encode()).digest()
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Options:
+    def from_json(cls, values: Mapping[str, Any]) -> IngestOptions:
         """Return what `to_json` wrote."""
         columns, shares = Columns(**values["columns"]), Proportions(**values["proportions"])
         return cls(columns, values["source"], shares, values["max_rejected"], values["encoding"])
 
 
-def file_unit(
+def make_file_unit(
     run: run_records.IngestRun,
     path: SourceFile,
-    options: Options,
+    options: IngestOptions,
     on_rows: Callable[[int], None] = lambda _: None,
     *,
     remember: Callable[[Connection], None] = lambda _: None,
-) -> Unit:
+) -> IngestUnit:
     """Return a file as a unit to take in.
 
     Raises:
         SourceError: the source's name, or the file's address, is too long to be kept.
     """
-    source = options.source or stem(path)
-    if len(source) > LIMITS["source"]:
+    source = options.source or file_stem(path)
+    if len(source) > MAX_LENGTHS["source"]:
         given = "its name" if options.source is None else f"the source's name {source[:40]!r}…"
         raise SourceError(
-            f"{shortened(str(path), 300)}: {given} is longer than {LIMITS['source']} characters; "
+            f"{shortened(str(path), 300)}: {given} is longer than {MAX_LENGTHS['source']} characters; "
             "name the source with --source-name"
         )
-    return Unit(
+    return IngestUnit(
         run=run,
-        name=object_store.address(path),
+        name=object_store.file_url(path),
         source=source,
-        read=Reading(path, options.columns, options.encoding),
+        read=FileReader(path, options.columns, options.encoding),
         max_rejected=options.max_rejected,
         proportions=options.proportions,
         remember=remember,
@@ -151,13 +151,13 @@ def file_unit(
     )
 
 
-def stem(path: SourceFile) -> str:
+def file_stem(path: SourceFile) -> str:
     """Return a file's name without its endings: "bbc" for bbc.csv.gz."""
     return path.name.split(".")[0] or path.name
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FileReader:
     """A file, and how it is read."""
 
     path: SourceFile
@@ -170,7 +170,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class IngestUnit:
     """What is taken in whole or not at all.
 
     `name` is its address. `whole` says that a reading shows all of it, as a file's does and a feed's does
@@ -190,15 +190,15 @@ class Unit:
     remember: Callable[[Connection], None] = lambda _: None
     on_rows: Callable[[int], None] = lambda _: None
 
-    def ingest(self) -> Ingested:
+    def ingest(self) -> IngestReport:
         """Take it in.
 
         Raises:
             TooManyRejectedError: too many of its rows are bad; they are kept with their reasons.
         """
-        if len(self.name.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_BYTES:
+        if len(self.name.encode("utf-8", "surrogatepass")) > MAX_UNIT_NAME_BYTES:
             raise SourceError(
-                f"{shortened(self.name, 300)}: its address is longer than {MAX_ADDRESS_BYTES} bytes, and what was read "
+                f"{shortened(self.name, 300)}: its address is longer than {MAX_UNIT_NAME_BYTES} bytes, and what was read "
                 "cannot be kept under it; move it"
             )
         with self.run.database.begin() as connection:
@@ -222,12 +222,12 @@ class Unit:
         log.info("ingested %s", self.name, extra={"rows": read, "rejected": rejected})
         return done
 
-    def _merge(self, connection: Connection, read: int, rejected: int, staged: int) -> Ingested:
+    def _merge(self, connection: Connection, read: int, rejected: int, staged: int) -> IngestReport:
         """Merge what is staged, and write down in the same transaction what that did."""
         SplitAssigner(connection, self.run.split_key, self.proportions).decide_staged()
-        kept_annotations.note_small_changes(connection)
+        kept_annotations.record_small_changes(connection)
         merged = writes.merge_articles(connection)
-        done = Ingested(
+        done = IngestReport(
             files=1,
             read=read,
             rejected=rejected,
@@ -251,7 +251,7 @@ class Unit:
     def _stage(self, connection: Connection, categories: CategoryNames) -> tuple[int, int, int]:
         """COPY every row into the staging tables, good or bad; return the counts of all, bad and good ones."""
         rejected = staged = 0
-        with Signer(connection) as signer:
+        with TextSigner(connection) as signer:
             for chunk in prefetch_one(self.chunks()):
                 if len(chunk.rows):
                     rows = chunk.rows.rename(columns={"split": "own_split"})
@@ -263,20 +263,20 @@ class Unit:
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
         return staged + rejected, rejected, staged
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[ValidatedChunk]:
         """Read it and validate it, a chunk at a time."""
         for raw in self.read():
-            yield validate(raw, default_source=self.source, zone=self.zone)
+            yield validate_chunk(raw, default_source=self.source, zone=self.zone)
 
 
-def ingest_units(units: Iterable[Unit], problems: list[Problem]) -> Ingested:
+def ingest_units(units: Iterable[IngestUnit], problems: list[Problem]) -> IngestReport:
     """Ingest units; one that fails does not stop the others. What lists the units may add to the problems.
 
     Raises:
         SourceError: there were problems; the other units are in.
         StatementTimeoutError: there were problems, and one of them is a statement that took too long.
     """
-    total = Ingested()
+    total = IngestReport()
     for unit in units:
         try:
             with connections.translated(unit.run.database):

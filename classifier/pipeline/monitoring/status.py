@@ -154,7 +154,7 @@ def read_status(workspace: Workspace, *, exact: bool = False) -> Status:
             runs=_runs(reads.last_runs(connection)),
             trainings=_trainings(training_runs.under_way(connection)),
             watched=WatchStatus(watched.ran_at, watched.alarms) if watched else None,
-            review=review_queue.state(connection),
+            review=review_queue.load_status(connection),
         )
 
 

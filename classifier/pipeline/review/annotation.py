@@ -56,20 +56,20 @@ def next_question(workspace: Workspace, annotator: str, *, after: int | None = N
         first = ids[crc32(annotator.encode()) % len(ids)] if after is None else ids[0]
         chosen = next((one for one in ids if after is not None and one > after), first)
         article = reviews.articles(connection, [chosen])[chosen]
-        asked = sheets.asked(waiting[chosen], article)
+        asked = sheets.make_question(waiting[chosen], article)
         said, said_before = _said(connection, chosen, annotator)
         return ReviewQuestion(asked, _categories(connection), len(waiting), said, said_before=said_before)
 
 
 @use_case
-def question(workspace: Workspace, article_id: int, annotator: str) -> ReviewQuestion:
+def read_question(workspace: Workspace, article_id: int, annotator: str) -> ReviewQuestion:
     """Return an article that has been asked for, to say something else of it or to settle a conflict.
 
     Raises:
         ReviewError: there is no such article, or it was never asked for and people do not disagree on it.
     """
     with workspace.database.connect() as connection:
-        disputed = {one.article_id: one.opinions for one in conflicts.read_conflict(connection, article_id=article_id)}
+        disputed = {one.article_id: one.opinions for one in conflicts.read_conflicts(connection, article_id=article_id)}
         if article_id not in disputed and article_id not in reviews.queued(connection, [article_id]):
             raise ReviewError(f"article {article_id} was never asked for")
         champion = reads.champion(connection)
@@ -77,7 +77,7 @@ def question(workspace: Workspace, article_id: int, annotator: str) -> ReviewQue
         article = reviews.articles(connection, [article_id])[article_id]
         said, said_before = _said(connection, article_id, annotator)
         return ReviewQuestion(
-            sheets.asked(waiting[article_id], article) if article_id in waiting else _read_before(article),
+            sheets.make_question(waiting[article_id], article) if article_id in waiting else _read_before(article),
             _categories(connection),
             len(waiting),
             said,
@@ -87,7 +87,7 @@ def question(workspace: Workspace, article_id: int, annotator: str) -> ReviewQue
 
 
 @use_case
-def answer(
+def save_answer(
     workspace: Workspace, article_id: int, revision: int, category: str, *, annotator: str, comment: str = ""
 ) -> None:
     """Take in what a person says of a revision of an article; the same again changes nothing.
@@ -97,13 +97,13 @@ def answer(
     """
     given = _answer(article_id, revision, category, annotator, comment)
     with workspace.database.begin() as connection:
-        _, refused = sheets.accept(connection, [given])
+        _, refused = sheets.insert_answers(connection, [given])
     if refused:
         raise ReviewError(refused[given.line].reason)
 
 
 @use_case
-def decide(
+def resolve(
     workspace: Workspace, article_id: int, revision: int, category: str, *, annotator: str, comment: str = ""
 ) -> None:
     """Settle what people have said of a revision of an article.
@@ -125,7 +125,7 @@ def _answer(article_id: int, revision: int, category: str, annotator: str, comme
         "annotator": annotator,
         "comment": comment.strip(),
     }
-    if problem := sheet.problem(values):
+    if problem := sheet.find_problem(values):
         raise ReviewError(problem)
     return SheetAnswer(1, article_id, revision, values["category"], annotator, values["comment"] or None)
 

@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 
 from classifier.exceptions import ReviewError
 from classifier.names import normalize_category
-from classifier.pipeline.review.sheets import changed, known_categories, unknown
+from classifier.pipeline.review.sheets import changed_message, known_categories, unknown_category_message
 from classifier.pipeline.use_case import use_case
-from classifier.review.sheet import OF_SOURCES
+from classifier.review.sheet import SOURCE_ANNOTATOR_PREFIX
 from classifier.store import reviews
 from classifier.workspace import Workspace
 
@@ -56,17 +56,17 @@ class Resolution:
 def list_conflicts(workspace: Workspace, *, settled: bool = False) -> list[Conflict]:
     """List the articles that people disagree on; with `settled` also where only the source says otherwise."""
     with workspace.database.connect() as connection:
-        return read_conflict(connection, settled=settled)
+        return read_conflicts(connection, settled=settled)
 
 
-def read_conflict(connection: Connection, *, settled: bool = False, article_id: int | None = None) -> list[Conflict]:
+def read_conflicts(connection: Connection, *, settled: bool = False, article_id: int | None = None) -> list[Conflict]:
     """Read what `listed` lists; with `article_id`, of that article alone."""
     rows = reviews.disagreements(connection, settled=settled, article_id=article_id)
     found = []
     for _, group in groupby(rows, key=lambda row: row.article_id):
         said = list(group)
         opinions = tuple(Opinion(row.annotator, row.category, row.comment, row.annotated_at) for row in said)
-        by_people = [one.category for one in opinions if not one.annotator.startswith(OF_SOURCES)]
+        by_people = [one.category for one in opinions if not one.annotator.startswith(SOURCE_ANNOTATOR_PREFIX)]
         first = said[0]
         counts = None if first.open else by_people[-1]
         found.append(Conflict(first.article_id, first.source, first.external_id, opinions, counts))
@@ -90,7 +90,7 @@ def resolve_conflict(
     Raises:
         ReviewError: no person has annotated it, its text has changed, or there is no such category or annotator.
     """
-    if not annotator.strip() or annotator.startswith(OF_SOURCES):
+    if not annotator.strip() or annotator.startswith(SOURCE_ANNOTATOR_PREFIX):
         raise ReviewError(f"annotator {annotator[:40]!r}: a person has to be named")
     category = normalize_category(category)
     with workspace.database.begin() as connection:
@@ -98,7 +98,7 @@ def resolve_conflict(
         if not reviews.has_opinion(connection, article_id):
             raise ReviewError(f"article {article_id}: no person has annotated it; see: classifier review conflicts")
         if not known_categories(connection, [category]):
-            raise ReviewError(unknown(category, sorted(reviews.categories(connection))))
+            raise ReviewError(unknown_category_message(category, sorted(reviews.categories(connection))))
         if not reviews.decide(connection, article_id, category, annotator.strip(), comment, revision):
-            raise ReviewError(changed(article_id))
+            raise ReviewError(changed_message(article_id))
     return Resolution(article_id, category, annotator.strip())

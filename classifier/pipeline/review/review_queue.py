@@ -17,16 +17,16 @@ from classifier.evaluation.metrics import share_interval
 from classifier.evaluation.test_articles import clusters
 from classifier.pipeline.use_case import use_case
 from classifier.review import selection
-from classifier.review.selection import Pool, Reason
+from classifier.review.selection import Reason, ReviewPool
 from classifier.store import reads, reviews
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-NUMBER, AUDIT = 100, 20
+DEFAULT_NUMBER, DEFAULT_AUDIT = 100, 20
 """Articles that are to wait: chosen by the model, and drawn at random."""
 
-LOOKED_AT = 20_000
+MAX_CANDIDATES = 20_000
 """Articles of which the predictions are read; of a larger database about so many, in blocks drawn at random."""
 
 
@@ -67,7 +67,7 @@ class ReviewStatus:
 
 
 @use_case
-def fill_queue(workspace: Workspace, *, number: int = NUMBER, audit: int = AUDIT) -> FilledQueue:
+def fill_queue(workspace: Workspace, *, number: int = DEFAULT_NUMBER, audit: int = DEFAULT_AUDIT) -> FilledQueue:
     """Fill the queue up to `number` articles that the champion chooses and `audit` ones drawn at random.
 
     Of the `number` first come those that people have annotated and whose text has become another one. The model
@@ -84,7 +84,7 @@ def fill_queue(workspace: Workspace, *, number: int = NUMBER, audit: int = AUDIT
         audits = sum("audit" in row.reasons for row in waiting)
         chosen = sum(row.reasons != ["audit"] for row in waiting)
         rewritten = _ask_again(connection, champion, number - chosen)
-        rows = reviews.pool(connection, champion.id, share=reads.share_to_count(connection, LOOKED_AT))
+        rows = reviews.pool(connection, champion.id, share=reads.share_to_count(connection, MAX_CANDIDATES))
         number -= chosen + sum(rewritten.values())
         picked = [*_drawn(len(rows), audit - audits), *_chosen(connection, champion, rows, number)]
         added = rewritten | _enqueue(connection, champion, rows, picked)
@@ -94,7 +94,7 @@ def fill_queue(workspace: Workspace, *, number: int = NUMBER, audit: int = AUDIT
 
 
 @use_case
-def audited(workspace: Workspace, name: str | None = None, *, since: datetime | None = None) -> AuditResult:
+def audit_model(workspace: Workspace, name: str | None = None, *, since: datetime | None = None) -> AuditResult:
     """Say how many of a model's labels (the champion's by default), drawn since a time, turned out to be right.
 
     Raises:
@@ -107,13 +107,13 @@ def audited(workspace: Workspace, name: str | None = None, *, since: datetime | 
 
 
 @use_case
-def status(workspace: Workspace) -> ReviewStatus:
+def read_status(workspace: Workspace) -> ReviewStatus:
     """Say what waits for review, and what came of it."""
     with workspace.database.connect() as connection:
-        return state(connection)
+        return load_status(connection)
 
 
-def state(connection: Connection) -> ReviewStatus:
+def load_status(connection: Connection) -> ReviewStatus:
     """Read where the review stands. An article that waits for two reasons counts for each."""
     champion = reads.champion(connection)
     rows = reviews.waiting(connection, champion.id) if champion else []
@@ -166,10 +166,10 @@ def _chosen(connection: Connection, model: Model, rows: reviews.Rows, number: in
     return [(left[one.row], one.reason) for one in found]
 
 
-def _pool(model: Model, rows: reviews.Rows) -> Pool:
+def _pool(model: Model, rows: reviews.Rows) -> ReviewPool:
     ids = np.array([row.id for row in rows], dtype=np.int64)
     probabilities = np.array([row.probabilities for row in rows], dtype=np.float32)
-    return Pool(model.categories, probabilities, clusters(ids, [row.cluster_id for row in rows]))
+    return ReviewPool(model.categories, probabilities, clusters(ids, [row.cluster_id for row in rows]))
 
 
 def _enqueue(connection: Connection, model: Model, rows: reviews.Rows, picked: Sequence[_Picked]) -> dict[str, int]:

@@ -74,7 +74,7 @@ def export_sheet(workspace: Workspace, path: Path, *, limit: int | None = None) 
         articles = reviews.articles(connection, [row.article_id for row in waiting])
     if not waiting:
         raise ReviewError("nothing waits for review; run: classifier review fill")
-    found = [asked(row, articles[row.article_id]) for row in waiting]
+    found = [make_question(row, articles[row.article_id]) for row in waiting]
     try:
         atomic_files.write(path, sheet.encode_sheet(found))
     except OSError as error:
@@ -99,7 +99,7 @@ def import_sheet(
     answers = [row for row in rows if isinstance(row, SheetAnswer)]
     with workspace.database.begin() as connection:
         _warn_of_look_alikes(connection, names)
-        new, refused = accept(connection, answers, names)
+        new, refused = insert_answers(connection, answers, names)
         conflicts = reviews.conflicts(connection)
     aside = [row for row in rows if isinstance(row, InvalidRow)]
     aside += [InvalidRow(line, f"{one.reason}{one.in_a_sheet}") for line, one in refused.items()]
@@ -108,7 +108,7 @@ def import_sheet(
     return ImportedSheet(new, len(answers) - len(refused) - new, rows.count(None), by_line, conflicts)
 
 
-def accept(
+def insert_answers(
     connection: Connection, answers: Sequence[SheetAnswer], new_categories: Collection[str] = ()
 ) -> tuple[int, dict[int, RefusedAnswer]]:
     """Insert the answers that can be taken in, in one transaction at a time.
@@ -130,7 +130,7 @@ def accept(
     return new, refused | {good[index].line: _changed_since(good[index].article_id) for index in late}
 
 
-def asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> SheetQuestion:
+def make_question(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> SheetQuestion:
     """Return what a human is shown of an article that waits.
 
     The article was read after the queue, so its text may be newer: the revision is that of the text shown.
@@ -164,12 +164,12 @@ def _refused(
             refused[answer.line] = _changed_since(answer.article_id)
         elif answer.category not in known:
             advice = "; a new one has to be named with --new-category"
-            refused[answer.line] = RefusedAnswer(unknown(answer.category, near), advice)
+            refused[answer.line] = RefusedAnswer(unknown_category_message(answer.category, near), advice)
     return refused
 
 
 def _changed_since(article_id: int) -> RefusedAnswer:
-    return RefusedAnswer(changed(article_id), "; export it again")
+    return RefusedAnswer(changed_message(article_id), "; export it again")
 
 
 def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
@@ -191,12 +191,12 @@ def _warn_of_look_alikes(connection: Connection, names: Collection[str]) -> None
         log.warning("--new-category: %s look alike and are different categories", " and ".join(map(repr, group)))
 
 
-def changed(article_id: int) -> str:
+def changed_message(article_id: int) -> str:
     """Say that an answer is to another text."""
     return f"the text of article {article_id} has changed since"
 
 
-def unknown(category: str, known: Sequence[str]) -> str:
+def unknown_category_message(category: str, known: Sequence[str]) -> str:
     """Say that there is no such category, and which may be meant."""
     by_folded = {name.casefold(): name for name in known}
     near = get_close_matches(category.casefold(), by_folded, n=1)

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from classifier.exceptions import SourceError, SourceUnavailableError
-from classifier.ingest.database_queries import DatabaseQuery, from_json, to_json
+from classifier.ingest.database_queries import DatabaseQuery, watermark_from_json, watermark_to_json
 from classifier.ingest.source_declarations import SqlSource
-from classifier.ingest.validation import validate
+from classifier.ingest.validation import validate_chunk
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 QUERY = "SELECT id, body, updated_at FROM stories"
@@ -39,7 +39,7 @@ def stories(tmp_path):
 
 
 def taken(query):
-    chunks = [validate(raw, default_source="cms", now=NOW) for raw in query.read()]
+    chunks = [validate_chunk(raw, default_source="cms", now=NOW) for raw in query.read()]
     rows = [(row["external_id"], row["text"]) for chunk in chunks for row in chunk.rows.to_dict("records")]
     return rows, [(bad.position, bad.reason) for chunk in chunks for bad in chunk.rejected]
 
@@ -165,12 +165,12 @@ def test_a_watermark_that_changes_its_type_is_refused(stories):
     ],
 )
 def test_a_watermark_survives_the_database(mark):
-    assert from_json(to_json(mark)) == mark
+    assert watermark_from_json(watermark_to_json(mark)) == mark
 
 
 def test_a_watermark_that_cannot_be_kept_is_refused():
     with pytest.raises(SourceError, match="type bytes cannot be kept"):
-        to_json(b"x")
+        watermark_to_json(b"x")
 
 
 class TestPostgres:

@@ -18,9 +18,9 @@ from pyarrow import parquet
 from classifier.exceptions import SourceError
 from classifier.ingest import decoding, object_store
 from classifier.ingest.columns import Columns
-from classifier.ingest.readers import expand, read_file
-from classifier.ingest.text_files import encoding_of
-from classifier.ingest.validation import validate
+from classifier.ingest.readers import expand_pattern, read_file
+from classifier.ingest.text_files import detect_file_encoding
+from classifier.ingest.validation import validate_chunk
 
 ID = Columns(id="id")
 
@@ -48,7 +48,7 @@ def texts(path, columns=Columns(), **options):  # noqa: B008
 
 def taken(path, columns=Columns(), **options):  # noqa: B008
     """Return the valid texts and the reasons of the rejected rows."""
-    chunks = [validate(raw, default_source="s") for raw in read_file(path, columns, **options)]
+    chunks = [validate_chunk(raw, default_source="s") for raw in read_file(path, columns, **options)]
     return (
         [text for chunk in chunks for text in chunk.rows["text"]],
         [(bad.position, bad.reason) for chunk in chunks for bad in chunk.rejected],
@@ -82,7 +82,7 @@ class TestEncodings:
 
     def test_the_first_foreign_byte_may_come_late(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\n" + b"plain words\n" * 300_000 + "déjà vu à l’été\n".encode("cp1252"))
-        assert encoding_of(tmp_path / "a.csv") == "cp1252"
+        assert detect_file_encoding(tmp_path / "a.csv") == "cp1252"
 
     def test_in_a_mixed_file_the_rows_that_are_not_utf8_are_set_aside(self, tmp_path):
         lines = [*["déjà vu, naïve façade".encode()] * 20, "été".encode("latin-1")]
@@ -121,7 +121,7 @@ class TestEncodings:
     @settings(max_examples=100, deadline=None)
     @given(text=st.text(max_size=300), size=st.integers(1, 50))
     def test_transcoding_gives_the_same_bytes_however_it_is_read(self, text, size):
-        file = decoding.Transcoded("x", io.BytesIO(text.encode("utf-16")), "utf-16")
+        file = decoding.Utf8Stream("x", io.BytesIO(text.encode("utf-16")), "utf-16")
         with io.BufferedReader(file, size) as reader:
             assert reader.read() == text.encode()
 
@@ -221,7 +221,7 @@ class TestObjectStores:
         return store
 
     def test_a_glob_finds_files_of_every_depth(self):
-        assert [str(file) for file in expand("memory://news/**/*.csv*")] == [
+        assert [str(file) for file in expand_pattern("memory://news/**/*.csv*")] == [
             "memory://news/a.csv",
             "memory://news/deep/b.csv.gz",
         ]
@@ -230,24 +230,24 @@ class TestObjectStores:
         ("name", "text"), [("a.csv", "one"), ("deep/b.csv.gz", "two"), ("c.parquet", "three"), ("d.zip", "four")]
     )
     def test_every_kind_of_file_is_read(self, name, text):
-        (file,) = expand(f"memory://news/{name}")
+        (file,) = expand_pattern(f"memory://news/{name}")
         assert texts(file) == [text]
 
     def test_a_file_has_a_stamp_and_a_hash(self):
-        (file,) = expand("memory://news/a.csv")
-        found = object_store.stamp(file)
+        (file,) = expand_pattern("memory://news/a.csv")
+        found = object_store.read_stamp(file)
         assert found.size == 9
         assert found.modified_at.tzinfo
-        assert object_store.sha256(file) == object_store.sha256(expand("memory://news/a.csv")[0])
+        assert object_store.hash_file(file) == object_store.hash_file(expand_pattern("memory://news/a.csv")[0])
 
     @pytest.mark.parametrize("pattern", ["memory://news/none.csv", "memory://nowhere/*.csv"])
     def test_what_is_not_there_is_said(self, pattern):
         with pytest.raises(SourceError, match="no such file"):
-            expand(pattern)
+            expand_pattern(pattern)
 
     def test_a_store_without_its_library_names_the_extra(self):
         with pytest.raises(SourceError, match=r"Install .* article-classifier\[object-stores\]"):
-            expand("s3://bucket/*.csv" if _lacks("s3fs") else "oci://bucket/*.csv")
+            expand_pattern("s3://bucket/*.csv" if _lacks("s3fs") else "oci://bucket/*.csv")
 
     @pytest.mark.parametrize(
         "pattern",
@@ -258,14 +258,14 @@ class TestObjectStores:
     )  # fmt: skip
     def test_files_are_not_fetched_from_the_web(self, pattern):
         with pytest.raises(SourceError, match=r"files are not fetched over \w+; download it first"):
-            expand(pattern)
+            expand_pattern(pattern)
 
     def test_an_unknown_store_is_one_line(self):
         with pytest.raises(SourceError, match="cannot be read"):
-            expand("nonsense://bucket/*.csv")
+            expand_pattern("nonsense://bucket/*.csv")
 
     def test_whatever_a_client_raises_is_one_line(self, store, monkeypatch):
-        (file,) = expand("memory://news/a.csv")
+        (file,) = expand_pattern("memory://news/a.csv")
 
         class NoCredentialsError(Exception):
             pass
@@ -293,5 +293,5 @@ def _zip_bytes():
 
 def test_a_local_stamp_is_in_utc(tmp_path):
     (tmp_path / "a").write_bytes(b"xyz")
-    assert object_store.stamp(tmp_path / "a").size == 3
-    assert object_store.stamp(Path(tmp_path / "a")).modified_at.utcoffset().total_seconds() == 0
+    assert object_store.read_stamp(tmp_path / "a").size == 3
+    assert object_store.read_stamp(Path(tmp_path / "a")).modified_at.utcoffset().total_seconds() == 0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from classifier.exceptions import SourceError, SourceUnavailableError
 from classifier.ingest import feeds, http_documents
 from classifier.ingest.columns import Columns
-from classifier.ingest.validation import validate
+from classifier.ingest.validation import validate_chunk
 from tests.support.loopback import cached, page, serving
 from tests.support.waiting import HANG_S
 
@@ -43,7 +43,7 @@ def document(body, content_type="application/rss+xml"):
 def valid(body, columns=COLUMNS, zone=UTC, **options):
     """Return the valid rows, and the rejected ones."""
     chunks = [
-        validate(raw, default_source="bbc", zone=zone, now=NOW)
+        validate_chunk(raw, default_source="bbc", zone=zone, now=NOW)
         for raw in feeds.read_feed(document(body), columns, **options)
     ]
     return (

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from classifier.exceptions import SourceError
 from classifier.ingest import feeds, http_documents, json_lines, parquet_files, parquet_pages, readers, zip_files
 from classifier.ingest.columns import Columns
-from classifier.ingest.validation import validate
+from classifier.ingest.validation import validate_chunk
 from tests.support.memory import measured
 
 TOO_MUCH = "unpacks to more than 200 times its size; if that is meant, unpack it first"
@@ -24,9 +24,9 @@ def taken(path, category=None):
     """Read a file to its end; return how many rows are good, and the reasons of the bad ones or of its refusal."""
     good, reasons = 0, []
     try:
-        for file in readers.expand(path):
+        for file in readers.expand_pattern(path):
             for raw in readers.read_file(file, Columns(category=category)):
-                chunk = validate(raw, default_source="x")
+                chunk = validate_chunk(raw, default_source="x")
                 good += len(chunk.rows)
                 reasons += [row.reason for row in chunk.rejected]
     except SourceError as error:
@@ -81,7 +81,7 @@ class TestParquet:
             parquet.write_table(table, path, row_group_size=1000, write_statistics=True, **options)
             assert taken(str(path)) == [3000, []]
             with parquet.ParquetFile(path) as file, path.open("rb") as opened:
-                size = parquet_pages.row_bytes(path, opened, file.metadata, ["text"])
+                size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, ["text"])
             assert 40 < size < (100_000 if options["use_dictionary"] else 200)
 
     def test_a_value_that_is_too_long_costs_its_row_alone(self, tmp_path, monkeypatch):

@@ -76,7 +76,7 @@ class TestPacking:
     def test_members_of_nothing_do_not_go_on_for_ever(self):
         blocks = (gzip.compress(b"", mtime=0) * 1000 for _ in range(2000))
         with pytest.raises(content_encoding.ContentEncodingError, match="more than 1 MiB"):
-            content_encoding.unpacked("gzip", blocks, 2**20)
+            content_encoding.unpack("gzip", blocks, 2**20)
 
     @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "\xa4" * 3])
     def test_an_encoding_that_is_not_read_is_named(self, encoding):
@@ -102,12 +102,12 @@ class TestPacking:
     )
     def test_what_is_packed_once_is_read_however_it_comes_in(self, encoding, packed, size):
         blocks = (packed[start : start + size] for start in range(0, len(packed), size))
-        assert content_encoding.unpacked(encoding, blocks, 2000) == BODY
+        assert content_encoding.unpack(encoding, blocks, 2000) == BODY
 
     @pytest.mark.parametrize("data", [gzip.compress(BODY)[:-9], gzip.compress(BODY)[:5], b"junk"])
     def test_what_is_damaged_is_refused(self, data):
         with pytest.raises(content_encoding.ContentEncodingError):
-            content_encoding.unpacked("gzip", [data], 2000)
+            content_encoding.unpack("gzip", [data], 2000)
 
     def test_the_body_of_a_redirect_is_not_read(self):
         def answer(handler):

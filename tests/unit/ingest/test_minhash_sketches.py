@@ -16,12 +16,12 @@ TEXTS = st.lists(st.sampled_from("abcde"), max_size=30).map(" ".join)
 
 
 def jaccard(first, second):
-    one, other = ({*shingles.hashes([text])[0].tolist()} for text in (first, second))
+    one, other = ({*shingles.hash_shingles([text])[0].tolist()} for text in (first, second))
     return len(one & other) / len(one | other) if one | other else 0.0
 
 
 def similarity(first, second):
-    return minhash_sketches.similarity(*minhash_sketches.sketches([first, second]))
+    return minhash_sketches.similarity(*minhash_sketches.compute_sketches([first, second]))
 
 
 @given(TEXTS, TEXTS)
@@ -37,22 +37,22 @@ def test_of_long_texts_the_similarity_is_estimated(changed):
     other = [f"x{index}" if generator.randrange(100) < changed else word for index, word in enumerate(words)]
     first, second = " ".join(words), " ".join(other)
     assert similarity(first, second) == pytest.approx(jaccard(first, second), abs=0.09)  # four standard errors
-    assert len(minhash_sketches.sketches([first])[0]) == 8 * minhash_sketches.SIZE
+    assert len(minhash_sketches.compute_sketches([first])[0]) == 8 * minhash_sketches.SIZE
 
 
 def test_of_texts_without_a_shingle_none_is_like_another():
-    assert minhash_sketches.sketches(["", "two words"]) == [b"", b""]
+    assert minhash_sketches.compute_sketches(["", "two words"]) == [b"", b""]
     assert similarity("two words", "two words") == 0
 
 
 def test_a_text_has_the_same_sketch_whatever_stands_beside_it():
     texts = ["one two three four", "", "five six", "seven eight nine ten eleven"]
-    assert minhash_sketches.sketches(texts) == [minhash_sketches.sketches([text])[0] for text in texts]
-    assert minhash_sketches.sketches([]) == []
+    assert minhash_sketches.compute_sketches(texts) == [minhash_sketches.compute_sketches([text])[0] for text in texts]
+    assert minhash_sketches.compute_sketches([]) == []
 
 
 def test_a_sketch_is_kept_so_its_bytes_must_not_change():
-    (sketch,) = minhash_sketches.sketches(["The bank raises its rates."])
+    (sketch,) = minhash_sketches.compute_sketches(["The bank raises its rates."])
     assert np.frombuffer(sketch, "<u8").tolist() == KEPT
 
 
@@ -64,4 +64,7 @@ def test_a_change_is_small_while_seven_shingles_in_ten_are_shared(words, changed
     after = list(before)
     for number in range(changed):
         after[(number + 1) * words // (changed + 1)] = f"new{number}"
-    assert minhash_sketches.is_small_change(*minhash_sketches.sketches([" ".join(before), " ".join(after)])) is small
+    assert (
+        minhash_sketches.is_small_change(*minhash_sketches.compute_sketches([" ".join(before), " ".join(after)]))
+        is small
+    )

@@ -21,7 +21,7 @@ def article(seed: int, words: int = 300) -> list[str]:
 
 
 def shared(first: str, second: str) -> bool:
-    bands, found = minhash_bands.bands([first, second])
+    bands, found = minhash_bands.compute_bands([first, second])
     return bool(found.all() and (bands[0] == bands[1]).any())
 
 
@@ -38,46 +38,46 @@ def test_folding_knows_every_kind_of_white_space(text):
 @given(st.lists(st.sampled_from(["one", "two", "drei", "vier", "fünf", "六"]), max_size=40))
 def test_shingles_are_equal_exactly_where_their_words_are(words):
     windows = list(zip(words, words[1:], words[2:], strict=False))
-    hashes = shingles.hashes([" ".join(words)])[0].tolist()
+    hashes = shingles.hash_shingles([" ".join(words)])[0].tolist()
     assert len(hashes) == len(windows)
     assert len(set(zip(hashes, windows, strict=True))) == len(set(hashes)) == len(set(windows))
 
 
 @given(st.lists(st.text(alphabet="ab é-"), max_size=12))
 def test_shingles_do_not_reach_from_one_text_into_the_next(texts):
-    together, counts = shingles.hashes(texts)
-    alone = [shingles.hashes([text])[0] for text in texts]
+    together, counts = shingles.hash_shingles(texts)
+    alone = [shingles.hash_shingles([text])[0] for text in texts]
     assert counts.tolist() == [len(one) for one in alone]
     assert together.tolist() == [value for one in alone for value in one.tolist()]
 
 
 def test_case_white_space_and_punctuation_make_no_other_shingles():
-    plain = shingles.hashes(["the bank said on monday that shares fell"])[0]
-    assert (shingles.hashes([' "The bank," said -\n on MONDAY:that   shares fell. '])[0] == plain).all()
+    plain = shingles.hash_shingles(["the bank said on monday that shares fell"])[0]
+    assert (shingles.hash_shingles([' "The bank," said -\n on MONDAY:that   shares fell. '])[0] == plain).all()
 
 
 @pytest.mark.parametrize("text", ["", " ", "one", "one two", "... one --- two !"])
 def test_a_text_of_fewer_words_than_a_shingle_has_no_bands(text):
-    bands, found = minhash_bands.bands([text, "one two three"])
+    bands, found = minhash_bands.compute_bands([text, "one two three"])
     assert bands.shape == (2, minhash_bands.BANDS)
     assert found.tolist() == [False, True]
 
 
 def test_no_texts_have_no_bands():
-    bands, found = minhash_bands.bands([])
+    bands, found = minhash_bands.compute_bands([])
     assert bands.shape == (0, minhash_bands.BANDS)
     assert found.shape == (0,)
 
 
 def test_a_texts_bands_do_not_depend_on_its_neighbours():
     texts = [" ".join(article(seed, 5 + seed)) for seed in range(600)] + ["", "long " * 60_000, "too short"]
-    together, _ = minhash_bands.bands(texts)
-    assert (together == np.concatenate([minhash_bands.bands([text])[0] for text in texts])).all()
+    together, _ = minhash_bands.compute_bands(texts)
+    assert (together == np.concatenate([minhash_bands.compute_bands([text])[0] for text in texts])).all()
 
 
 def test_the_bands_that_databases_hold_never_change():
     """A failure means that texts already in a database would no longer be recognised."""
-    bands, _ = minhash_bands.bands(["The quick brown fox jumps over the lazy dog, again and again: été 2024."])
+    bands, _ = minhash_bands.compute_bands(["The quick brown fox jumps over the lazy dog, again and again: été 2024."])
     assert bands[0].tolist() == GOLDEN
 
 
@@ -90,12 +90,12 @@ def test_one_changed_word_in_a_hundred_makes_a_near_duplicate(seed):
 
 
 def test_different_articles_share_no_band():
-    bands, _ = minhash_bands.bands([" ".join(article(seed)) for seed in range(2000)])
+    bands, _ = minhash_bands.compute_bands([" ".join(article(seed)) for seed in range(2000)])
     assert len(np.unique(bands)) == bands.size
 
 
 def test_the_numbers_of_a_band_count_only_in_their_place():
-    bands, _ = minhash_bands.bands(["same same same same"])
+    bands, _ = minhash_bands.compute_bands(["same same same same"])
     assert len(set(bands[0].tolist())) == minhash_bands.BANDS
 
 
@@ -104,7 +104,7 @@ def new(name: str, *bands: int, wish=None) -> NewText:
 
 
 def splits_of(texts, deals, known=None, splits=None):
-    placed = clusters.place(texts, known or {}, splits or {}, lambda one: deals[one.rstrip(b"\0").decode()])
+    placed = clusters.assign_clusters(texts, known or {}, splits or {}, lambda one: deals[one.rstrip(b"\0").decode()])
     return placed, {one.fingerprint.rstrip(b"\0").decode(): one.split for one in placed.members}
 
 

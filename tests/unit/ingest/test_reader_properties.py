@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from classifier.exceptions import SourceError
 from classifier.ingest.fingerprints import fold
 from classifier.ingest.readers import Columns, read_file
-from classifier.ingest.validation import validate
+from classifier.ingest.validation import validate_chunk
 
 COLUMNS = Columns(category="category", id="id", split="split", published_at="published_at")
 HEADER = ["id", "text", "category", "split", "published_at"]
@@ -49,7 +49,7 @@ def taken(path: Path, data: bytes, columns: Columns, chunk_rows: int = 5000) -> 
     valid = rejected = 0
     for raw in read_file(path, columns, chunk_rows=chunk_rows):
         assert 0 < len(raw.frame) + len(raw.rejected) <= chunk_rows
-        chunk = validate(raw, default_source="feed")
+        chunk = validate_chunk(raw, default_source="feed")
         assert len(raw.frame) + len(raw.rejected) == len(chunk.rows) + len(chunk.rejected)
         for row in chunk.rows.itertuples():
             stored = "".join(filter(None, (row.source, row.external_id, row.text, row.category, row.split)))

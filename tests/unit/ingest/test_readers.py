@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from classifier.exceptions import SourceError
 from classifier.ingest import columns, csv_files, readers
-from classifier.ingest.readers import Columns, expand, read_file
+from classifier.ingest.readers import Columns, expand_pattern, read_file
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 ALL = Columns("text", "category", "id", "split", "published_at", "source")
@@ -426,37 +426,37 @@ class TestUnreadableFiles:
 class TestExpand:
     def test_a_path_is_itself(self, tmp_path):
         path = write(tmp_path / "a.csv", "x")
-        assert expand(str(path)) == [path]
+        assert expand_pattern(str(path)) == [path]
 
     def test_a_glob_is_its_files_sorted_without_directories(self, tmp_path):
         (tmp_path / "b.csv").mkdir()
         found = [write(tmp_path / name, "x") for name in ("c.csv", "a.csv", "d.tsv")]
-        assert expand(str(tmp_path / "*.csv")) == [found[1], found[0]]
+        assert expand_pattern(str(tmp_path / "*.csv")) == [found[1], found[0]]
 
     def test_the_order_is_not_the_file_system_s(self, tmp_path, monkeypatch):
         found = [str(write(tmp_path / name, "x")) for name in ("c.csv", "a.csv", "b.csv")]
         monkeypatch.setattr(readers.glob, "glob", lambda *_args, **_options: found)
-        assert [path.name for path in expand("*.csv")] == ["a.csv", "b.csv", "c.csv"]
+        assert [path.name for path in expand_pattern("*.csv")] == ["a.csv", "b.csv", "c.csv"]
 
     def test_two_stars_reach_into_folders(self, tmp_path):
         (tmp_path / "x" / "y").mkdir(parents=True)
         path = write(tmp_path / "x" / "y" / "a.csv", "x")
-        assert expand(str(tmp_path / "**" / "*.csv")) == [path]
+        assert expand_pattern(str(tmp_path / "**" / "*.csv")) == [path]
 
     def test_a_name_with_brackets_is_a_path_where_it_exists(self, tmp_path):
         path = write(tmp_path / "a[1].csv", "x")
-        assert expand(str(path)) == [path]
+        assert expand_pattern(str(path)) == [path]
 
     @pytest.mark.parametrize("name", ["missing.csv", "*.csv", "missing/**/*.csv", "[", "x" * 300])
     def test_no_match_is_an_error_that_names_the_pattern(self, tmp_path, name):
         pattern = str(tmp_path / name)
         with pytest.raises(SourceError) as caught:
-            expand(pattern)
+            expand_pattern(pattern)
         assert str(caught.value).startswith(pattern + ": ")
 
     def test_a_directory_is_an_error_that_says_what_to_do(self, tmp_path):
         with pytest.raises(SourceError, match=r"is a directory; name its files, for example .*/\*\.csv"):
-            expand(str(tmp_path))
+            expand_pattern(str(tmp_path))
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real articles of ../shared/data are not here")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from classifier.articles import RejectedRow
-from classifier.ingest.columns import FIELDS, RawChunk, frame
+from classifier.ingest.columns import FIELDS, RawChunk, to_frame
 from classifier.ingest.fingerprints import fold
 from classifier.ingest.readers import Columns, read_file
 from classifier.ingest.rejected_rows import ROW_LIMIT, row_json
-from classifier.ingest.validation import LIMITS, ROW_COLUMNS, validate
+from classifier.ingest.validation import MAX_LENGTHS, ROW_COLUMNS, validate_chunk
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
@@ -25,18 +25,18 @@ def chunk(*rows, rejected=()):
     defaults = dict.fromkeys(FIELDS, "")
     filled = [{**defaults, "id": f"id {n}", **row} for n, row in enumerate(rows)]
     return RawChunk(
-        frame([(*(row[field] for field in FIELDS), f"line {n + 2}") for n, row in enumerate(filled)]), list(rejected)
+        to_frame([(*(row[field] for field in FIELDS), f"line {n + 2}") for n, row in enumerate(filled)]), list(rejected)
     )
 
 
 def one(**values):
     """The only row of a file, validated."""
-    (row,) = validate(chunk({"text": "some words", **values}), default_source="feed").rows.to_dict("records")
+    (row,) = validate_chunk(chunk({"text": "some words", **values}), default_source="feed").rows.to_dict("records")
     return row
 
 
 def reason(**values):
-    result = validate(chunk({"text": "some words", **values}), default_source="feed")
+    result = validate_chunk(chunk({"text": "some words", **values}), default_source="feed")
     assert result.rows.empty
     (row,) = result.rejected
     return row.reason
@@ -44,10 +44,10 @@ def reason(**values):
 
 class TestValidRows:
     def test_they_have_exactly_the_columns_of_the_store(self):
-        assert tuple(validate(chunk({"text": "x"}), default_source="feed").rows.columns) == ROW_COLUMNS
+        assert tuple(validate_chunk(chunk({"text": "x"}), default_source="feed").rows.columns) == ROW_COLUMNS
 
     def test_a_chunk_without_valid_rows_has_the_columns_too(self):
-        assert tuple(validate(chunk(), default_source="feed").rows.columns) == ROW_COLUMNS
+        assert tuple(validate_chunk(chunk(), default_source="feed").rows.columns) == ROW_COLUMNS
 
     @pytest.mark.parametrize("text", ["x", "  kept  ", "a\r\nb", "é漢😀", "\ufeffx", "a\u2028b", "nan", "None"])
     def test_the_text_and_its_hash_are_exact(self, text):
@@ -83,26 +83,26 @@ class TestValidRows:
 
     @pytest.mark.parametrize("field", ["category", "split", "published_at"])
     def test_what_is_missing_is_none_and_not_nan(self, field):
-        rows = validate(chunk({"text": "x"}, {"text": "y"}), default_source="feed").rows
+        rows = validate_chunk(chunk({"text": "x"}, {"text": "y"}), default_source="feed").rows
         assert rows[field].tolist() == [None, None]
 
     def test_a_file_without_ids_gets_them_from_the_text(self):
         assert one(id=None, text="x")["external_id"] == sha256(b"x").hexdigest()[:32]
 
     def test_the_position_stays_with_its_row(self):
-        rows = validate(chunk({"text": "a"}, {"text": ""}, {"text": "c"}), default_source="feed").rows
+        rows = validate_chunk(chunk({"text": "a"}, {"text": ""}, {"text": "c"}), default_source="feed").rows
         assert rows["position"].tolist() == ["line 2", "line 4"]
 
     @pytest.mark.parametrize("field", ["id", "source", "category"])
     def test_a_value_as_long_as_allowed_is_taken(self, field):
-        assert one(**{field: "é" * LIMITS[field]})
+        assert one(**{field: "é" * MAX_LENGTHS[field]})
 
     def test_the_longest_id_and_source_fit_in_an_entry_of_a_postgres_index(self):
-        assert (LIMITS["id"] + LIMITS["source"]) * 4 < 2704
+        assert (MAX_LENGTHS["id"] + MAX_LENGTHS["source"]) * 4 < 2704
 
     @pytest.mark.parametrize("text", ["x" * 10, "é" * 5, "😀é" + "xxxx"])
     def test_a_text_as_long_as_allowed_is_taken(self, text):
-        assert len(validate(chunk({"text": text}), default_source="feed", max_text_bytes=10).rows) == 1
+        assert len(validate_chunk(chunk({"text": text}), default_source="feed", max_text_bytes=10).rows) == 1
 
 
 class TestMoments:
@@ -173,7 +173,7 @@ class TestRejections:
 
     @pytest.mark.parametrize("text", ["x" * 11, "é" * 6, "😀" * 3])
     def test_a_text_longer_than_allowed_says_how_long_it_is(self, text):
-        (row,) = validate(chunk({"text": text}), default_source="feed", max_text_bytes=10).rejected
+        (row,) = validate_chunk(chunk({"text": text}), default_source="feed", max_text_bytes=10).rejected
         assert row.reason == f"text is {len(text.encode())} bytes long; at most 10 are taken"
 
     def test_ten_megabytes_are_too_long_without_being_told_so(self):
@@ -183,19 +183,19 @@ class TestRejections:
         assert reason(text="", id="", split="dev") == "text is empty"
 
     def test_a_bad_row_leaves_its_neighbours_alone(self):
-        result = validate(chunk({"text": "a"}, {"text": "\0"}, {"text": "c"}), default_source="feed")
+        result = validate_chunk(chunk({"text": "a"}, {"text": "\0"}, {"text": "c"}), default_source="feed")
         assert result.rows["text"].tolist() == ["a", "c"]
         assert [(row.position, row.source) for row in result.rejected] == [("line 3", "feed")]
 
     def test_a_rejected_row_keeps_its_own_source_where_that_is_usable(self):
         rows = [{"text": "", "source": source} for source in (" reuters ", "", "a\0b", "x" * 201)]
-        assert [row.source for row in validate(chunk(*rows), default_source="feed").rejected] == [
+        assert [row.source for row in validate_chunk(chunk(*rows), default_source="feed").rejected] == [
             "reuters", "feed", "feed", "feed",
         ]  # fmt: skip
 
     def test_rows_that_could_not_be_read_are_passed_on_under_the_default_source(self):
         unread = RejectedRow("a.csv", "line 2", "columns: 3, where the header has 2", "[]")
-        result = validate(chunk({"text": "x"}, rejected=[unread]), default_source="feed")
+        result = validate_chunk(chunk({"text": "x"}, rejected=[unread]), default_source="feed")
         assert result.rejected == (RejectedRow("feed", "line 2", unread.reason, "[]"),)
 
     @pytest.mark.parametrize(
@@ -205,20 +205,20 @@ class TestRejections:
         assert "secret" not in reason(**values)
 
     def test_nothing_of_the_text_is_printed_or_logged(self, capfd, caplog):
-        validate(chunk({"text": "secret\0"}, {"text": "secret"}), default_source="feed")
+        validate_chunk(chunk({"text": "secret\0"}, {"text": "secret"}), default_source="feed")
         assert not any(capfd.readouterr())
         assert not caplog.records
 
 
 class TestRowJson:
     def test_it_is_the_row_without_the_columns_that_are_not_there(self):
-        result = validate(chunk({"text": " ", "id": " 7 ", "category": None}), default_source="feed")
+        result = validate_chunk(chunk({"text": " ", "id": " 7 ", "category": None}), default_source="feed")
         assert json.loads(result.rejected[0].row) == {
             "id": " 7 ", "split": "", "published_at": "", "source": "", "text": " ",
         }  # fmt: skip
 
     def test_what_identifies_a_row_survives_the_cut(self):
-        (row,) = validate(chunk({"text": "x" * 2_000_000, "id": "17"}), default_source="feed").rejected
+        (row,) = validate_chunk(chunk({"text": "x" * 2_000_000, "id": "17"}), default_source="feed").rejected
         assert row.row.startswith('{"id": "17"')
         assert len(row.row) == ROW_LIMIT
 
@@ -261,7 +261,8 @@ class TestFold:
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real articles of ../shared/data are not here")
 def test_real_articles_are_all_valid_and_their_duplicates_are_found():
     (result,) = [
-        validate(raw, default_source="bbc") for raw in read_file(DATA / "bbc-text.csv", Columns(category="category"))
+        validate_chunk(raw, default_source="bbc")
+        for raw in read_file(DATA / "bbc-text.csv", Columns(category="category"))
     ]
     assert not result.rejected
     assert len(result.rows) == 2225

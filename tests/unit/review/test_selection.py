@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from classifier.review import selection
-from classifier.review.selection import Pool
+from classifier.review.selection import ReviewPool
 
 CATEGORIES = ("business", "sport", "tech")
 
 
 def pool(probabilities, clusters=None):
     rows = np.array(probabilities, np.float32)
-    return Pool(CATEGORIES, rows, np.arange(len(rows)) if clusters is None else np.array(clusters))
+    return ReviewPool(CATEGORIES, rows, np.arange(len(rows)) if clusters is None else np.array(clusters))
 
 
 def sure(category, size):
@@ -87,5 +87,5 @@ def test_only_the_texts_of_a_shortlist_are_read():
 
 
 def test_a_model_of_one_category_is_never_in_doubt_and_does_not_fail():
-    some = Pool(("only",), np.ones((5, 1), np.float32), np.arange(5))
+    some = ReviewPool(("only",), np.ones((5, 1), np.float32), np.arange(5))
     assert len(selection.choose_articles(some, ["a b"] * 5, 3, {}, seed=0)) == 3

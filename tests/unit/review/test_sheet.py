@@ -35,7 +35,7 @@ def test_no_cell_is_a_formula_and_each_is_read_as_it_was(text, identity, categor
     (row,) = written([article])
     for name, value in (("text", text), ("external_id", identity), ("suggested", category)):
         assert not row[name].startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d")), name
-        assert sheet.unguard(row[name]) == value
+        assert sheet.unescape_formula(row[name]) == value
 
 
 def test_what_might_sway_is_left_out():
