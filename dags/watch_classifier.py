@@ -12,7 +12,7 @@ settings: `CLASSIFIER_DRIFT_DAYS`, `_ARTICLES`, `_MIN_ARTICLES`, `_MAX_DISTANCE`
 **When it fails** in the task `alarm`, its last line says for each alarm what it is, how far it is from what it was,
 since when, and what to do. Nothing has been changed, and labelling goes on. It stays red every day until the articles
 are again as they were, a new champion was evaluated on such as come now, or the limit is set wider. When `check_drift`
-itself fails, its last line says why; a champion without an evaluation needs `classifier evaluate --model champion`.
+itself fails, its last line says why; a champion without an evaluation needs `classifier evaluate champion`.
 
 **Affects** nobody.
 """

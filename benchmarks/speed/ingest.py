@@ -115,7 +115,7 @@ def ours(url: str, path: Path) -> float:
 
     workspace = Workspace(connect(url, statement_timeout_s=3600), Settings(home=path.parent, _env_file=None))
     start = time.perf_counter()
-    units.ingest_files(workspace, str(path), Columns("text", "category", "id"))
+    units.ingest_files(workspace, str(path), units.IngestOptions(Columns("text", "category", "id")))
     return time.perf_counter() - start
 
 

@@ -89,7 +89,7 @@ def commands(place: Place) -> Iterator[tuple[str, list[str]]]:
     yield "splits report", ["splits", "report"]
     yield "train, where too little is new since the last time", ["train", "--min-new-annotations", str(10**9)]
     yield "evaluate", ["evaluate"]
-    yield "evaluate the champion", ["evaluate", "--model", "champion"]
+    yield "evaluate the champion", ["evaluate", "champion"]
     yield "gate", ["gate"]
     yield "report", ["report"]
     yield "drift", ["drift"]

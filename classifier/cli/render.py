@@ -147,7 +147,7 @@ def reviewing(report: ReviewStatus, as_json: bool) -> None:
     audit = report.audit
     if audit and audit.accuracy is not None:
         low, high = audit.interval
-        found = f"{audit.correct:,} of {audit.seen:,} labels right: {audit.accuracy:.1%} ({low:.1%} to {high:.1%})"
+        found = f"{audit.correct:,} of {audit.reviewed:,} labels right: {audit.accuracy:.1%} ({low:.1%} to {high:.1%})"
         STDOUT.print(f"Audit of {audit.model}, drawn at random: {found}.")
 
 
@@ -159,17 +159,22 @@ def conflicts(found: Sequence[Conflict], as_json: bool) -> None:
     if not found:
         STDOUT.print("Conflicts: none")
         return
-    table = _table("Conflicts", "article", "source", "id", "counts", "annotator", "category", "when", "comment")
+    table = _table("Conflicts", "article", "source", "id", "category now", "annotator", "category", "when", "comment")
     for one in found:
         for opinion in one.opinions:
-            identity = (str(one.article_id), escape(one.source), escape(one.external_id), escape(one.counts or "-"))
+            identity = (
+                str(one.article_id),
+                escape(one.source),
+                escape(one.external_id),
+                escape(one.effective_category or "-"),
+            )
             said = (opinion.annotator, opinion.category, _text(opinion.annotated_at), opinion.comment or "")
             table.add_row(*identity, *map(escape, said))
     _print_wide(table)
 
 
-def set_aside(found: Sequence[InvalidRow]) -> None:
-    """Print the rows of a sheet that were not taken in."""
+def invalid_rows(found: Sequence[InvalidRow]) -> None:
+    """Print the rows of a sheet that were not imported."""
     for one in found:
         STDOUT.print(f"line {one.line}: {one.reason}", markup=False)
 

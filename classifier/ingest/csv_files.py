@@ -95,7 +95,7 @@ def _rows(path: SourceFile, columns: Columns, records: Iterator[Record]) -> Iter
         elif len(cells) == len(header):
             yield (*pick([*cells, None]), f"line {line}")
         elif cells:  # a blank line has none
-            yield reject_row(path, f"line {line}", f"columns: {len(cells)}, where the header has {len(header)}", cells)
+            yield reject_row(path, f"line {line}", f"{len(cells)} columns, but the header has {len(header)}", cells)
 
 
 def header_of(path: SourceFile, records: Iterator[Record]) -> list[str]:

@@ -52,7 +52,7 @@ class DatabaseQuery:
     def __init__(self, source: SqlSource, url: str, after: Watermark | None, now: datetime) -> None:
         self._source, self._url, self._now = source, url, now
         self._after = after
-        self.reached = after
+        self.highest_watermark = after
 
     def read(self, *, chunk_rows: int = 5000) -> Iterator[RawChunk]:
         """Yield the rows in chunks of at most `chunk_rows`.
@@ -61,7 +61,7 @@ class DatabaseQuery:
             SourceUnavailableError: the database does not answer, or not within the source's `timeout_s`.
             SourceError: it refuses the query, or the query lacks a column.
         """
-        self.reached = self._after  # a second reading starts where the first did
+        self.highest_watermark = self._after  # a second reading starts where the first did
         # statement time-outs are the server's own, and a server that hangs keeps none
         yield from iterate_within(self._source.timeout_s, lambda: self._read(chunk_rows), self._too_slow)
 
@@ -101,10 +101,10 @@ class DatabaseQuery:
         if (moment := _moment(value)) and moment > self._now + MAX_CLOCK_SKEW:
             raise _BadRowError(f"{self._source.watermark} {str(value)[:40]} lies in the future")
         try:
-            if value is not None and (self.reached is None or value > self.reached):
-                self.reached = value
+            if value is not None and (self.highest_watermark is None or value > self.highest_watermark):
+                self.highest_watermark = value
         except TypeError as error:
-            kinds = f"{type(value).__name__} after {type(self.reached).__name__}"
+            kinds = f"{type(value).__name__} after {type(self.highest_watermark).__name__}"
             raise SourceError(f"source {self._source.name!r}: the type of its watermark changes: {kinds}") from error
 
     def _from(self) -> Watermark | None:

@@ -65,7 +65,7 @@ def _rows(
         position = f"line {number}"
         try:
             item = _parsed(line)
-            names = item if len(keys) < _MAX_KEYS else [name for name in columns.wanted if name in item]
+            names = item if len(keys) < _MAX_KEYS else [name for name in columns.required if name in item]
             keys.update(dict.fromkeys(names))
             text, category, identity, split, published_at, source = _values(item, columns)
             yield text, category, identity, split, published_at, source, position
@@ -105,7 +105,7 @@ def _values(item: dict[str, object], columns: Columns) -> list[str | None]:
 def _check_keys(path: SourceFile, columns: Columns, keys: list[str]) -> None:
     if not keys:
         raise SourceError(f"{path}: no line is a JSON object; JSON Lines holds one object on each line")
-    for name in columns.wanted:
+    for name in columns.required:
         if name not in keys:
             raise SourceError(
                 f"{path}: none of the first rows has {name!r}; their keys are {format_column_names(keys)}"

@@ -37,7 +37,7 @@ def read_parquet(path: SourceFile, columns: Columns, chunk_rows: int) -> Iterato
             # pyarrow opens a path of this machine better than Python does
             with ParquetFile(path if isinstance(path, Path) else opened, pre_buffer=False, buffer_size=_BUFFER) as file:
                 _check(path, columns, file.schema_arrow)
-                size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, columns.wanted)
+                size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, columns.required)
                 batch_rows = max(1, min(chunk_rows, int(CHUNK_BYTES / max(size, 1.0))))
                 rows = _rows(path, file, columns, batch_rows, ExpansionLimit(path, packed_size))
                 yield from chunk_file(path, rows, chunk_rows)
@@ -62,7 +62,7 @@ def _rows(
 ) -> Iterator[Row | RejectedRow]:
     """Yield each row's values in the order of `FIELDS`."""
     number = 0
-    for batch in file.iter_batches(batch_rows, columns=columns.wanted, use_threads=False):
+    for batch in file.iter_batches(batch_rows, columns=columns.required, use_threads=False):
         expansion.add(batch.nbytes)
         arrays = [_storable(batch.column(name)) if name is not None else None for name in columns.names]
         faults = _oversized(arrays)

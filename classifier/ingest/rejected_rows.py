@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from classifier.articles import RejectedRow
 from classifier.ingest.text_files import SourceFile
 
-ROW_LIMIT = 20_000
+MAX_ROW_LENGTH = 20_000
 """Characters of a rejected row that are kept."""
 
 
@@ -18,7 +18,7 @@ def reject_row(path: SourceFile | str, position: str, reason: str, row: str | Se
 
 
 def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
-    """Return a row as JSON, cut at `ROW_LIMIT` characters.
+    """Return a row as JSON, cut at `MAX_ROW_LENGTH` characters.
 
     Lone surrogates and bytes that are not UTF-8 become escapes, and NUL becomes U+2400: Postgres
     can store neither.
@@ -29,10 +29,10 @@ def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
         case Mapping():
             value = {name: _storable(cell) for name, cell in row.items() if cell is not None}
         case _:
-            value = [_storable(cell) for cell in row[:ROW_LIMIT]]
-    return json.dumps(value, ensure_ascii=False)[:ROW_LIMIT]
+            value = [_storable(cell) for cell in row[:MAX_ROW_LENGTH]]
+    return json.dumps(value, ensure_ascii=False)[:MAX_ROW_LENGTH]
 
 
 def _storable(value: str) -> str:
     # cut first: ten megabytes need not be escaped to keep twenty thousand characters
-    return value[:ROW_LIMIT].replace("\0", "\u2400").encode("utf-8", "backslashreplace").decode("utf-8")
+    return value[:MAX_ROW_LENGTH].replace("\0", "\u2400").encode("utf-8", "backslashreplace").decode("utf-8")

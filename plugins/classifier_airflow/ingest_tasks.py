@@ -78,15 +78,7 @@ def take_in(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, i
     options = _options(params)
     if "inbox" in source:
         return asdict(inbox.ingest_inbox(place, source["inbox"], options))
-    report = units.ingest_files(
-        place,
-        source["files"],
-        options.columns,
-        source=options.source,
-        proportions=options.proportions,
-        max_rejected=options.max_rejected,
-    )
-    return asdict(report)
+    return asdict(units.ingest_files(place, source["files"], options))
 
 
 def _options(params: Mapping[str, Any]) -> IngestOptions:
@@ -97,7 +89,7 @@ def _options(params: Mapping[str, Any]) -> IngestOptions:
 
     columns = Columns(*(params[name] for name in ("text", "category", "id", "split", "published_at", "source")))
     shares = Proportions.parse(params["proportions"])
-    return IngestOptions(columns, params["source_name"], shares, params["max_rejected"], "utf-8")
+    return IngestOptions(columns, params["source_name"], shares, params["max_rejected"])
 
 
 def _read_rejected_again(place: Workspace) -> dict[str, int]:
@@ -112,7 +104,11 @@ def _read_rejected_again(place: Workspace) -> dict[str, int]:
     report = rejected_rows.retry_rejected(place, declared(place.settings), database_of)
     if report.problems:
         raise SourceError("; ".join(report.problems))
-    return dict.fromkeys(COUNTS, 0) | {"read": report.tried, "new": report.mended, "rejected": report.still_bad}
+    return dict.fromkeys(COUNTS, 0) | {
+        "read": report.retried,
+        "new": report.resolved,
+        "rejected": report.still_rejected,
+    }
 
 
 def total(taken: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:

@@ -165,6 +165,6 @@ def _choices(question: ReviewQuestion) -> list[tuple[str, str]]:
     """Return the categories that have a button, each with its key; of many, those that the article is said to have."""
     names = list(question.categories)
     if len(names) > MAX_BUTTONS:
-        said = [question.asked.suggested, question.said, *(one.category for one in question.opinions)]
+        said = [question.article.suggested, question.own_answer, *(one.category for one in question.opinions)]
         names = [name for name in dict.fromkeys(said) if name]
     return [(name, KEYS[place : place + 1]) for place, name in enumerate(names)]

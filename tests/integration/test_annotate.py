@@ -37,28 +37,28 @@ class TestReading:
     def test_articles_follow_each_other_and_begin_again_behind_the_last(self, workspace, ids):
         read, after = [], 0
         for _ in range(13):
-            after = annotation.next_question(workspace, "ann", after=after).asked.id
+            after = annotation.next_question(workspace, "ann", after=after).article.id
             read.append(after)
         assert read == [*ids, ids[0]]
 
     def test_people_at_work_together_begin_in_different_places(self, workspace, ids):
-        begun = {annotation.next_question(workspace, name).asked.id for name in ("ann", "bob", "cleo", "dan", "eve")}
+        begun = {annotation.next_question(workspace, name).article.id for name in ("ann", "bob", "cleo", "dan", "eve")}
         assert len(begun) > 2
         assert begun <= {*ids}
 
     def test_no_suggestion_is_shown_of_what_chance_drew(self, workspace, ids):
-        shown = {one: annotation.next_question(workspace, "ann", after=one - 1).asked for one in ids}
+        shown = {one: annotation.next_question(workspace, "ann", after=one - 1).article for one in ids}
         assert {shown[one].suggested for one in ids[:4]} == {None}
         assert {shown[one].confidence for one in ids[:4]} == {None}
         assert {shown[one].suggested for one in ids[4:]} <= {"a", "b"}
 
     def test_what_no_longer_waits_is_not_asked_but_can_be_read_again(self, workspace, ids):
         annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann")
-        assert annotation.next_question(workspace, "ann", after=0).asked.id == ids[1]
+        assert annotation.next_question(workspace, "ann", after=0).article.id == ids[1]
         again = annotation.read_question(workspace, ids[0], "ann")
-        assert (again.asked.text, again.asked.reason, again.asked.suggested) == ("text number 0 here", "", None)
-        assert (again.said, again.waiting) == ("a", 11)
-        assert annotation.read_question(workspace, ids[0], "bob").said is None, "another's answer might sway him"
+        assert (again.article.text, again.article.reason, again.article.suggested) == ("text number 0 here", "", None)
+        assert (again.own_answer, again.waiting) == ("a", 11)
+        assert annotation.read_question(workspace, ids[0], "bob").own_answer is None, "another's answer might sway him"
 
     def test_where_nothing_waits_there_is_nothing_to_read(self, workspace, ids):
         for one in ids:
@@ -86,7 +86,7 @@ class TestAnswering:
     def test_who_erred_says_something_else_and_that_counts(self, workspace, ids):
         for category in ("a", "b"):
             annotation.save_answer(workspace, ids[0], 1, category, annotator="ann")
-        assert annotation.read_question(workspace, ids[0], "ann").said == "b"
+        assert annotation.read_question(workspace, ids[0], "ann").own_answer == "b"
         assert conflicts.list_conflicts(workspace) == []
 
     def test_an_answer_to_a_text_that_changed_is_refused(self, workspace, ids):
@@ -98,9 +98,9 @@ class TestAnswering:
     @pytest.mark.parametrize(
         ("given", "why"),
         [
-            ({"category": "c"}, "category 'c' is not known$"),
-            ({"category": "A"}, "is 'a' meant"),
-            ({"annotator": "source:s"}, "a person has to be named"),
+            ({"category": "c"}, "category 'c' is unknown$"),
+            ({"category": "A"}, "did you mean 'a'"),
+            ({"annotator": "source:s"}, "must be the name of a person"),
             ({"annotator": ""}, "annotator is empty"),
             ({"comment": "x\0"}, "comment has"),
             ({"comment": "x" * 2001}, "longer than 2000"),

@@ -181,14 +181,14 @@ class TestAskedAgain:
         report = review_queue.fill_queue(workspace, number=5, audit=0)
         assert (report.added, report.waiting) == ({"rewritten": 1}, 1)
         question = annotation.next_question(workspace, "ann")
-        assert (question.asked.revision, question.asked.text, question.asked.reason) == (2, OTHER, "rewritten")
-        assert (question.said, question.said_before) == (None, "a")
-        assert annotation.next_question(workspace, "bob").said_before is None, "another's answer might sway them"
+        assert (question.article.revision, question.article.text, question.article.reason) == (2, OTHER, "rewritten")
+        assert (question.own_answer, question.former_answer) == (None, "a")
+        assert annotation.next_question(workspace, "bob").former_answer is None, "another's answer might sway them"
         annotation.save_answer(workspace, 1, 2, "a", annotator="ann")
         assert in_force(workspace) == [(2, "a", "ann")]
         assert annotation.next_question(workspace, "ann") is None
         again = annotation.read_question(workspace, 1, "ann")
-        assert (again.said, again.said_before) == ("a", None)
+        assert (again.own_answer, again.former_answer) == ("a", None)
 
     @pytest.mark.usefixtures("asked")
     def test_once_and_not_where_nothing_more_is_to_wait(self, workspace):

@@ -49,7 +49,7 @@ def test_a_file_has_one_category_where_a_reader_sees_one_and_a_warning_names_the
 
 def test_a_category_is_compared_with_those_that_the_database_has(workspace, tmp_path, caplog):
     take_in(workspace, tmp_path / "x.csv", rows("Sport", "Tech", "Sci\u200dence"))
-    assert "differ by case" not in caplog.text
+    assert "differ only by case" not in caplog.text
     take_in(workspace, tmp_path / "y.csv", rows("sport", "Business", "Science"))
     assert "'Sport' and 'sport'" in caplog.text
     assert r"'Science' and 'Sci\u200dence'" in caplog.text
@@ -61,7 +61,7 @@ def test_categories_of_the_champion_are_compared_too(workspace, tmp_path, caplog
     with workspace.database.connect() as connection:
         known = min(reviews.categories(connection))
     take_in(workspace, tmp_path / "x.csv", rows(known.swapcase()))
-    assert "differ by case" in caplog.text
+    assert "differ only by case" in caplog.text
 
 
 def test_a_file_of_ordinary_categories_warns_of_nothing(workspace, tmp_path, caplog):
@@ -125,7 +125,7 @@ class TestReview:
         path = tmp_path / "sheet.csv"
         path.write_text(f"id,revision,category,annotator\n{article},1,\u200béconomie,ann\n")
         report = sheets.import_sheet(workspace, path, new_categories=["éConomie\u200b".lower()])
-        assert (report.new, report.set_aside) == (1, ())
+        assert (report.new, report.invalid) == (1, ())
         assert stored(workspace) == {"Économie", "économie"}
         assert "'Économie' and 'économie' look alike" in caplog.text
 

@@ -10,10 +10,11 @@ from sqlalchemy import create_engine, text
 
 from classifier.exceptions import SourceError, SourceUnavailableError
 from classifier.ingest import source_declarations
-from classifier.pipeline.ingest import declared_sources
+from classifier.pipeline.ingest import declared_sources, units
+from classifier.pipeline.ingest.units import IngestOptions
 from classifier.store import near_duplicate_clusters, writes
 from tests.support.loopback import frozen
-from tests.support.synthetic import COLUMNS, articles, query, run, take_in, unlabelled, value
+from tests.support.synthetic import COLUMNS, articles, query, run, take_in, unlabelled, value, write_csv
 from tests.support.waiting import wait_for
 
 SPLIT_LOCKS = (
@@ -109,7 +110,12 @@ def test_the_server_does_not_end_an_ingest_because_it_idles_while_its_source_is_
 def test_no_lock_on_splits_is_held_while_a_file_is_read(workspace, tmp_path):
     held = []
     rows = [*articles(50), {"id": "", "text": "bad", "category": ""}]
-    take_in(workspace, tmp_path / "x.csv", rows, on_rows=lambda _: held.append(value(workspace.database, SPLIT_LOCKS)))
+    path = write_csv(tmp_path / "x.csv", rows)
+
+    def count_locks(_):
+        held.append(value(workspace.database, SPLIT_LOCKS))
+
+    units.ingest_files(workspace, str(path), IngestOptions(COLUMNS), on_rows=count_locks)
     assert held == [0]
 
 
@@ -122,13 +128,8 @@ def test_ingests_that_reject_the_same_row_do_not_wait_for_each_other_while_they_
             other = pool.submit(take_in, workspace, tmp_path / "x.csv", source="other", columns=COLUMNS_WITH_SOURCE)
             nested.append(other.result(timeout=300))
 
-    take_in(
-        workspace,
-        tmp_path / "x.csv",
-        [{**row, "from": "shared"} for row in rows],
-        COLUMNS_WITH_SOURCE,
-        on_rows=ingest_the_same,
-    )
+    path = write_csv(tmp_path / "x.csv", [{**row, "from": "shared"} for row in rows])
+    units.ingest_files(workspace, str(path), IngestOptions(COLUMNS_WITH_SOURCE), on_rows=ingest_the_same)
     assert [report.rejected for report in nested] == [1]
     assert value(workspace.database, "SELECT count(*) FROM rejected_rows") == 1
 

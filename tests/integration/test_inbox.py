@@ -15,7 +15,7 @@ from classifier.pipeline.ingest.units import IngestOptions, IngestReport
 from classifier.store import ingest_runs
 from tests.support.synthetic import COLUMNS, articles, dump, query, take_in, value, write_csv
 
-OPTIONS = IngestOptions(COLUMNS, None, Proportions(), 0.05, "utf-8")
+OPTIONS = IngestOptions(COLUMNS)
 OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -97,7 +97,7 @@ def test_a_crash_between_reading_and_remembering_loses_nothing(workspace, ingest
     def die(*_):
         raise KilledError
 
-    for moment in ("remember", "add_to_run"):
+    for moment in ("save_source_state", "add_to_run"):
         with monkeypatch.context() as patch:
             patch.setattr(ingest_runs, moment, die)
             with pytest.raises(KilledError):
@@ -110,7 +110,7 @@ def test_a_crash_between_reading_and_remembering_loses_nothing(workspace, ingest
 def test_a_file_that_is_refused_is_tried_again(ingest, folder):
     drop(folder / "a.csv", [*articles(5), {"id": "", "text": "bad", "category": ""}])
     for _ in range(2):
-        with pytest.raises(SourceError, match="1 of 6 rows are bad"):
+        with pytest.raises(SourceError, match="1 of 6 rows are invalid"):
             ingest()
     assert ingest(replace(OPTIONS, max_rejected=1)).new == 5
 
@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(ingest, folder):
     (folder / "a.csv").symlink_to(folder / "gone.csv")
     (folder / "b.csv").write_text("other\n1\n")
     drop(folder / "c.csv", articles(5))
-    with pytest.raises(SourceError, match=r"2 of its files were not taken in: .*a\.csv: cannot be read .*b\.csv: no"):
+    with pytest.raises(SourceError, match=r"2 of its files were not ingested: .*a\.csv: cannot be read .*b\.csv: no"):
         ingest()
     (folder / "a.csv").unlink()
     (folder / "b.csv").unlink()
@@ -128,7 +128,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(ingest, folder):
 
 def test_one_that_changes_while_it_is_read_is_left_for_the_next_run(workspace, ingest, folder):
     path = drop(folder / "a.csv", articles(5))
-    with pytest.raises(SourceError, match="was changed while it was read"):
+    with pytest.raises(SourceError, match="changed while it was read"):
         ingest(on_rows=lambda _: path.write_text("id,text,category\n"))
     assert value(workspace.database, "SELECT count(*) FROM articles") == 0
 

@@ -13,6 +13,7 @@ from classifier.exceptions import SourceError, TooManyRejectedError
 from classifier.ingest import readers
 from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
+from classifier.pipeline.ingest import units
 from classifier.pipeline.ingest.units import IngestReport
 from tests.support.synthetic import COLUMNS, articles, dump, query, run, take_in, unlabelled, value, write_csv
 from tests.support.waiting import HANG_S
@@ -244,7 +245,7 @@ class TestBadRows:
         take_in(workspace, tmp_path / "x.csv", articles(5))
         before = dump(workspace.database)
         rows = [*articles(30, seed=1), *self.BAD]
-        with pytest.raises(TooManyRejectedError, match=r"x.csv: 2 of 32 rows are bad, more than 5%"):
+        with pytest.raises(TooManyRejectedError, match=r"x.csv: 2 of 32 rows are invalid, more than 5%"):
             take_in(workspace, tmp_path / "x.csv", rows)
         after = dump(workspace.database)
         assert len(after.pop("rejected_rows")) == 2
@@ -282,7 +283,7 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(workspace, tmp_path, small
     before = dump(workspace.database)
     seen = []
     with pytest.raises(SourceError, match="cut off"):
-        take_in(workspace, tmp_path / "x.csv.gz", on_rows=seen.append)
+        units.ingest_files(workspace, str(tmp_path / "x.csv.gz"), units.IngestOptions(COLUMNS), on_rows=seen.append)
     assert len(seen) > 3, "some chunks were read before it broke"
     assert dump(workspace.database) == before
 

@@ -29,7 +29,7 @@ def take_in(url, path, home):
     """Take a file in as the command does, and return how many articles are new."""
     columns.CHUNK_BYTES = readers.parquet_files.CHUNK_BYTES = 4 * 2**20  # so that few texts fill every stage
     workspace = Workspace(connections.connect(url), Settings(home=home, _env_file=None))
-    report = units.ingest_files(workspace, path, Columns("text", "category", "id"))
+    report = units.ingest_files(workspace, path, units.IngestOptions(Columns("text", "category", "id")))
     workspace.database.dispose()
     return report.new
 

@@ -246,7 +246,12 @@ def test_files_that_are_taken_in_at_once_see_each_others_near_duplicates(workspa
             writer.writeheader()
             writer.writerows(rows)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda name: units.ingest_files(workspace, str(tmp_path / f"{name}.csv"), COLUMNS), "abcd"))
+        list(
+            pool.map(
+                lambda name: units.ingest_files(workspace, str(tmp_path / f"{name}.csv"), units.IngestOptions(COLUMNS)),
+                "abcd",
+            )
+        )
     found = split_of(workspace)
     assert all(len({found[f"{name}{number}"] for name in "abcd"}) == 1 for number in range(80))
 
@@ -284,7 +289,7 @@ def test_the_report_counts_by_category_and_finds_a_leak_that_the_database_does_n
         ("y", {"train": 0, "validation": 0, "test": 1}),
         (None, {"train": 0, "validation": 1, "test": 0}),
     ]
-    assert found.total.drift == {"train": 0.0, "validation": 0.0, "test": 0.0}
+    assert found.total.deviation == {"train": 0.0, "validation": 0.0, "test": 0.0}
     assert (found.left_out, found.near_duplicates_across) == ({"train": 0, "validation": 0, "test": 0}, 0)
     take_in(workspace, tmp_path / "b.csv", [row("d", changed(base, 1), split="train")], WITH_SPLIT, source="s")
     found = splits_report.report_splits(workspace)
@@ -322,7 +327,7 @@ def test_bbcs_repeated_texts_never_cross_splits_not_even_with_a_changed_word(wor
             assert found[one["id"]] == found[one["id"].removeprefix("changed")]
     report = splits_report.report_splits(workspace)
     assert report.near_duplicates_across == 0
-    assert all(abs(drift) < 0.03 for drift in report.total.drift.values())
+    assert all(abs(points) < 0.03 for points in report.total.deviation.values())
 
 
 @needs_data

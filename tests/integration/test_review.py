@@ -77,7 +77,7 @@ class TestFill:
         report = review_queue.fill_queue(workspace, number=60, audit=90)
         assert queue(workspace) == labelled["train"]
         assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
-        assert (report.model, report.looked_at, report.added["audit"], report.waiting) == ("m1", 90, 90, 90)
+        assert (report.model, report.candidates, report.added["audit"], report.waiting) == ("m1", 90, 90, 90)
 
     @pytest.mark.usefixtures("labelled")
     def test_up_to_a_number_so_that_nothing_piles_up(self, workspace):
@@ -167,7 +167,7 @@ class TestFill:
             )
         monkeypatch.setattr(review_queue, "MAX_CANDIDATES", 5000)
         run(workspace.database, "ANALYZE articles")
-        assert 3000 < review_queue.fill_queue(workspace, number=300, audit=50).looked_at < 7000
+        assert 3000 < review_queue.fill_queue(workspace, number=300, audit=50).candidates < 7000
         with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
         ids = f"{{{','.join(map(str, range(1, 20000, 40)))}}}"
@@ -184,7 +184,7 @@ class TestSheets:
         review_queue.fill_queue(workspace, number=20, audit=0)
         chosen = queue(workspace)
         _, report = sheet("a")
-        assert (report.new, report.unchanged, report.empty, report.set_aside) == (20, 0, 0, ())
+        assert (report.new, report.unchanged, report.empty, report.invalid) == (20, 0, 0, ())
         assert used(workspace, "train") == dict.fromkeys(chosen, "a")
         assert used(workspace, "test") == used(workspace, "validation") == {}
         assert status.read_status(workspace).review.waiting == {}
@@ -241,11 +241,11 @@ class TestSheets:
         (tmp_path / "x.csv").write_text("\n".join(lines))
         report = sheets.import_sheet(workspace, tmp_path / "x.csv")
         assert (report.new, used(workspace, "train")) == (1, {first: "a"})
-        assert [(one.line, one.reason) for one in report.set_aside] == [
+        assert [(one.line, one.reason) for one in report.invalid] == [
             (3, f"the text of article {second} has changed since; export it again"),
-            (4, "category 'B' is not known; is 'b' meant?; a new one has to be named with --new-category"),
-            (5, f"article {never} was never asked for"),
-            (6, "article 1000000000 was never asked for"),
+            (4, "category 'B' is unknown (did you mean 'b'?); name a new category with --new-category"),
+            (5, f"article {never} was never in the review queue"),
+            (6, "article 1000000000 was never in the review queue"),
         ]
         report = sheets.import_sheet(workspace, tmp_path / "x.csv", new_categories=["B"])
         assert (report.new, report.unchanged) == (1, 1)
@@ -269,7 +269,7 @@ class TestConflicts:
 
     def test_are_kept_shown_and_not_trained_on(self, workspace, disputed):
         (found,) = conflicts.list_conflicts(workspace)
-        assert (found.article_id, found.counts) == (disputed, None)
+        assert (found.article_id, found.effective_category) == (disputed, None)
         assert [(one.annotator, one.category) for one in found.opinions] == [("ann", "a"), ("bob", "b")]
         assert used(workspace, "train") == {}
         assert status.read_status(workspace).review.conflicts == 1
@@ -292,7 +292,7 @@ class TestConflicts:
     @pytest.mark.parametrize(
         ("category", "annotator", "problem"),
         [
-            ("A", "eve", "category 'A' is not known; is 'a' meant?"),
+            ("A", "eve", "category 'A' is unknown (did you mean 'a'?)"),
             ("a", " ", "a person"),
             ("a", "source:s", "a person"),
         ],
@@ -335,7 +335,7 @@ class TestAPersonAndASource:
     def test_the_difference_is_kept_and_shown_where_it_is_asked_for(self, workspace):
         assert conflicts.list_conflicts(workspace) == []
         (found,) = conflicts.list_conflicts(workspace, settled=True)
-        assert found.counts == "business"
+        assert found.effective_category == "business"
         assert {(one.annotator, one.category) for one in found.opinions} == {("ann", "business"), ("source:x", "tech")}
 
 
@@ -355,7 +355,7 @@ class TestAudit:
 
         sheet(said)
         found = review_queue.audit_model(workspace)
-        assert (found.model, found.drawn, found.seen, found.correct) == ("m1", 40, 34, 30)
+        assert (found.model, found.drawn, found.reviewed, found.correct) == ("m1", 40, 34, 30)
         assert found.accuracy == pytest.approx(30 / 34)
         assert found.interval[0] < found.accuracy < found.interval[1]
 
@@ -371,10 +371,10 @@ class TestAudit:
                 {"id": second},
             )
             week = connection.execute(text("SELECT now() - interval '7 days'")).scalar_one()
-        assert (review_queue.audit_model(workspace).drawn, review_queue.audit_model(workspace).seen) == (10, 9)
+        assert (review_queue.audit_model(workspace).drawn, review_queue.audit_model(workspace).reviewed) == (10, 9)
         assert (
             review_queue.audit_model(workspace, since=week).drawn,
-            review_queue.audit_model(workspace, since=week).seen,
+            review_queue.audit_model(workspace, since=week).reviewed,
         ) == (9, 8)
 
     def test_draws_also_what_the_model_chose_and_humans_have_annotated(self, workspace, labelled, sheet):
@@ -383,7 +383,7 @@ class TestAudit:
         sheet("a")
         review_queue.fill_queue(workspace, number=0, audit=90)
         assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
-        assert review_queue.audit_model(workspace).seen == 30
+        assert review_queue.audit_model(workspace).reviewed == 30
 
     @pytest.mark.usefixtures("labelled")
     def test_a_model_that_nobody_audited_has_no_accuracy(self, workspace):

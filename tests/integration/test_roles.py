@@ -150,7 +150,7 @@ def test_the_main_path_needs_no_more_than_the_pipelines_role(pipeline, worked):
         writer.writerows(sheet)
     assert sheets.import_sheet(pipeline, folder / "sheet.csv").new == 1
     question = annotation.next_question(pipeline, "ben")
-    asked = question.asked
+    asked = question.article
     annotation.save_answer(pipeline, asked.id, asked.revision, "tech", annotator="ben")
 
     theirs = create_engine(f"sqlite:///{folder}/cms.db")

@@ -110,7 +110,7 @@ class TestFiles:
 
     def test_one_that_changes_while_it_is_read_is_left_for_the_next_run(self, workspace, ingest, tmp_path):
         path = drop(tmp_path / "in" / "a.csv", articles(5))
-        with pytest.raises(SourceError, match="was changed while it was read"):
+        with pytest.raises(SourceError, match="changed while it was read"):
             ingest(on_rows=lambda _: path.write_text("id,text,category\n"))
         assert value(workspace.database, "SELECT count(*) FROM articles") == 0
         drop(path, articles(5))
@@ -158,7 +158,7 @@ class TestRuns:
 
     def test_that_refuse_too_many_bad_rows_count_them_and_take_nothing_in(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(8), *[{"id": "", "text": "x", "category": ""}] * 2])
-        with pytest.raises(TooManyRejectedError, match="2 of 10 rows are bad"):
+        with pytest.raises(TooManyRejectedError, match="2 of 10 rows are invalid"):
             ingest()
         assert runs(workspace) == [("failed", 1, 10, 0, 0, 0, 2, 0)]
         assert value(workspace.database, "SELECT count(*) FROM articles") == 0
@@ -334,9 +334,9 @@ class TestDue:
     def test_choosing_names_what_is_not_declared(self, declare):
         found = declare(self.DECLARED)
         assert [one.name for one in declared_sources.choose_sources(found, group="daily")] == ["daily"]
-        with pytest.raises(SourceError, match="source 'x': is not declared; there are hourly, daily"):
+        with pytest.raises(SourceError, match="source 'x': unknown; choose from hourly, daily"):
             declared_sources.choose_sources(found, ["x"])
-        with pytest.raises(SourceError, match="group 'x': no source is of it; there are by-hand, daily"):
+        with pytest.raises(SourceError, match="group 'x': unknown; choose from by-hand, daily"):
             declared_sources.choose_sources(found, group="x")
 
 
@@ -348,7 +348,7 @@ class TestRetrying:
         ingest()
         drop(tmp_path / "in" / "a.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
         report = rejected_rows.retry_rejected(workspace, declare(), lambda _: "")
-        assert (report.tried, report.mended, report.still_bad) == (1, 1, 0)
+        assert (report.retried, report.resolved, report.still_rejected) == (1, 1, 0)
         assert rejected_rows.list_rejected(workspace) == []
         assert value(workspace.database, "SELECT text FROM articles WHERE external_id = 'mended'") == "without id"
 
@@ -358,14 +358,14 @@ class TestRetrying:
         drop(tmp_path / "in" / "a.csv", rows)
         ingest()
         report = rejected_rows.retry_rejected(workspace, declare(FILES.replace("id = 'id'", "id = 'nr'")), lambda _: "")
-        assert report.mended == 1
+        assert report.resolved == 1
 
     def test_what_is_still_bad_stays(self, workspace, declare, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         before = rejected_rows.list_rejected(workspace)
         report = rejected_rows.retry_rejected(workspace, declare(), lambda _: "")
-        assert (report.tried, report.mended, report.still_bad) == (1, 0, 1)
+        assert (report.retried, report.resolved, report.still_rejected) == (1, 0, 1)
         assert rejected_rows.list_rejected(workspace) == before
 
     def test_an_ordinary_ingest_of_the_mended_file_clears_the_list_too(self, workspace, ingest, tmp_path):
@@ -379,7 +379,7 @@ class TestRetrying:
         take_in(workspace, tmp_path / "x.csv", [*articles(40), *self.BAD], source="mine")
         write_csv(tmp_path / "x.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
         report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
-        assert report.mended == 1
+        assert report.resolved == 1
         assert value(workspace.database, "SELECT source FROM articles WHERE external_id = 'mended'") == "mine"
 
     def test_an_entry_that_the_feed_shows_no_more_is_tried_as_it_was_kept(self, workspace, declare, ingest):
@@ -392,21 +392,21 @@ class TestRetrying:
             site.answer = page(TestFeeds.FEED)
             mended = declare(declared + "columns = {id = 'id', published_at = 'updated_at'}\n")
             before = rejected_rows.retry_rejected(workspace, declare(declared), lambda _: "")
-            assert before.still_bad == 1
+            assert before.still_rejected == 1
             kept = {**mended}
             source = kept["bbc"].model_copy(
                 update={"config_sha256": kept["bbc"].mapping.model_copy(update={"published_at": None})}
             )
             report = rejected_rows.retry_rejected(workspace, {"bbc": source}, lambda _: "")
-        assert report.mended == 1
+        assert report.resolved == 1
         assert value(workspace.database, "SELECT count(*) FROM articles") == 11
 
     def test_a_source_that_is_declared_no_more_is_named(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
-        assert report.problems == ("source 'news': is not declared any more, so its 1 rows cannot be read again",)
-        assert report.still_bad == 1
+        assert report.problems == ("source 'news': no longer declared, so its 1 rows cannot be read again",)
+        assert report.still_rejected == 1
 
 
 @pytest.mark.slow

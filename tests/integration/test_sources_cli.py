@@ -81,14 +81,14 @@ def test_rejected_rows_are_listed_and_retried(command, declared, tmp_path):
     write_csv(tmp_path / "good.csv", [*articles(30), {"id": "n", "text": "named", "category": ""}])
     code, out, _ = command("rejected", "retry", "--json")
     assert code == 0
-    assert json.loads(out) == {"tried": 1, "mended": 1, "still_bad": 0, "problems": []}
+    assert json.loads(out) == {"retried": 1, "resolved": 1, "still_rejected": 0, "problems": []}
     assert "Rejected rows: none" in command("rejected")[1]
 
 
 def test_a_retry_without_any_declaration_works_for_files_of_the_command_line(command, tmp_path):
     write_csv(tmp_path / "x.csv", [*articles(30), {"id": "", "text": "nameless", "category": ""}])
     assert command("ingest", "x.csv", "--id", "id")[0] == 0
-    assert json.loads(command("rejected", "retry", "--json")[1])["still_bad"] == 1
+    assert json.loads(command("rejected", "retry", "--json")[1])["still_rejected"] == 1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_retry_without_any_declaration_works_for_files_of_the_command_line(com
         (["sources", "check"], "sources.toml: cannot be read (No such file or directory); see sources.example.toml"),
         (["sources", "ingest", "--file", "none.toml"], "none.toml: cannot be read"),
         (["rejected", "retry", "--file", "none.toml"], "none.toml: cannot be read"),
-        (["ingest", "x.csv", "--encoding", "utf-9"], "encoding 'utf-9': is not known; write one such as cp1252"),
+        (["ingest", "x.csv", "--encoding", "utf-9"], "encoding 'utf-9': unknown; write, for example, cp1252"),
     ],
 )
 def test_a_mistake_is_one_line(command, arguments, line):
@@ -109,7 +109,7 @@ def test_a_mistake_is_one_line(command, arguments, line):
 
 def test_an_unknown_name_lists_those_that_are_declared(command, declared):
     _, _, err = command("sources", "ingest", "god")
-    assert "source 'god': is not declared; there are good, bad" in err
+    assert "source 'god': unknown; choose from good, bad" in err
 
 
 def test_a_querys_database_is_named_by_the_environment(command, tmp_path, monkeypatch):
@@ -124,8 +124,8 @@ def test_a_querys_database_is_named_by_the_environment(command, tmp_path, monkey
         "[sources.air]\nkind = 'sql'\nconnection = 'air'\nquery = 'SELECT * FROM stories'\n"
     )
     _, _, err = command("sources", "ingest")
-    assert "cms: source 'cms': the environment has no CMS_URL; set it to the database's URL" in err
-    assert "the environment has no AIRFLOW_CONN_AIR" in err
+    assert "cms: source 'cms': environment variable CMS_URL not found; set it to the database's URL" in err
+    assert "environment variable AIRFLOW_CONN_AIR not found" in err
     monkeypatch.setenv("CMS_URL", f"sqlite:///{tmp_path}/cms.db")
     (tmp_path / ".env").write_text(f"AIRFLOW_CONN_AIR=sqlite:///{tmp_path}/cms.db\n")
     code, out, _ = command("sources", "ingest", "--json")

@@ -24,13 +24,13 @@ def test_the_report_is_one_line_of_json(report):
     assert found["near_duplicates_across"] == 0
     assert sum(found["total"]["articles"].values()) == 60
     assert [one["category"] for one in found["categories"]] == ["business", "sport", "tech"]
-    assert found["aim"] == {"train": 0.5, "validation": 0.25, "test": 0.25}
+    assert found["target"] == {"train": 0.5, "validation": 0.25, "test": 0.25}
 
 
 def test_the_report_is_a_table_for_people(report):
     shown = report().stdout
     assert "business" in shown
-    assert "Near-duplicates across splits, among what is read: 0" in shown
+    assert "Near-duplicates across splits, among the articles read: 0" in shown
 
 
 def test_proportions_that_cannot_be_are_the_users_mistake(report):

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import func, select, text
 
 from classifier.exceptions import SourceError, SourceUnavailableError, StatementTimeoutError, TableError
-from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import inbox, rejected_rows, splits_report, units
 from classifier.settings import Settings
 from classifier.store import external_databases
@@ -75,13 +74,13 @@ def test_of_an_ingest_its_run_has_the_same_line_and_the_other_files_are_tried(da
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         write_csv(tmp_path / "in" / f"{name}.csv", articles(3, prefix=name))
-    options = units.IngestOptions(COLUMNS, None, Proportions(), 0.05, "utf-8")
+    options = units.IngestOptions(COLUMNS)
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(StatementTimeoutError) as caught:
             inbox.ingest_inbox(workspace, f"{tmp_path}/in/*", options)
     line = str(caught.value)
-    assert line.startswith("2 of its files were not taken in: ")
+    assert line.startswith("2 of its files were not ingested: ")
     assert line.count("took longer than its limit of 0.25 s") == 2
     assert value(database, "SELECT error FROM ingest_runs") == line
 
@@ -93,7 +92,7 @@ def test_of_rejected_rows_that_are_tried_again_the_other_sources_are_tried_too(w
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
         found = rejected_rows.retry_rejected(Workspace(hurried, workspace.settings), {}, lambda source: source.url)
-    assert found.mended == 0
+    assert found.resolved == 0
     assert ["took longer than its limit" in line for line in found.problems] == [True, True]
 
 
@@ -106,6 +105,6 @@ def test_of_rejected_rows_that_are_tried_again_the_other_sources_are_tried_too(w
     ],
 )
 def test_of_several_problems_one_that_may_pass_makes_the_ingest_be_tried_again(kinds, expected):
-    with pytest.raises(expected, match="2 of its files were not taken in: first; second") as caught:
+    with pytest.raises(expected, match="2 of its files were not ingested: first; second") as caught:
         units.ingest_units([], [kind(said) for kind, said in zip(kinds, ("first", "second"), strict=True)])
     assert type(caught.value) is expected

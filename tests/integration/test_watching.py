@@ -155,7 +155,7 @@ def test_without_a_champion_or_its_evaluation_there_is_nothing_to_watch(workspac
         drift_check.check_drift(workspace)
     with workspace.database.begin() as connection:
         writes.make_champion(connection, add_model(connection, "m1"))
-    with pytest.raises(NotEvaluatedError, match="classifier evaluate --model m1"):
+    with pytest.raises(NotEvaluatedError, match="classifier evaluate m1"):
         drift_check.check_drift(workspace)
 
 

@@ -58,7 +58,7 @@ def take_in(workspace, path: Path, rows: Sequence[Mapping[str, str]] | None = No
     """Write the rows to the path, where any are given, and ingest it."""
     if rows is not None:
         write_csv(path, rows)
-    return units.ingest_files(workspace, str(path), columns, **more)
+    return units.ingest_files(workspace, str(path), units.IngestOptions(columns, **more))
 
 
 def query(database: Engine, statement: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -48,7 +48,7 @@ def test_rows_come_in_the_order_of_the_watermark(stories):
     url = stories((2, "two", "2024-02-01"), (1, "one", "2024-01-01"))
     query = DatabaseQuery(source(watermark="updated_at"), url, None, NOW)
     assert taken(query) == ([("1", "one"), ("2", "two")], [])
-    assert query.reached == "2024-02-01"
+    assert query.highest_watermark == "2024-02-01"
 
 
 def test_only_what_is_at_the_watermark_or_above_is_read_again_and_what_has_none(stories):
@@ -63,7 +63,7 @@ def test_only_what_is_at_the_watermark_or_above_is_read_again_and_what_has_none(
 def test_nothing_new_moves_no_watermark(stories):
     query = DatabaseQuery(source(watermark="updated_at"), stories((1, "one", 1)), 7, NOW)
     assert taken(query) == ([], [])
-    assert query.reached == 7
+    assert query.highest_watermark == 7
 
 
 def test_a_second_reading_starts_where_the_first_did(stories):
@@ -74,14 +74,14 @@ def test_a_second_reading_starts_where_the_first_did(stories):
 def test_without_a_watermark_everything_is_read(stories):
     query = DatabaseQuery(source(), stories((1, "one", 1)), None, NOW)
     assert taken(query) == ([("1", "one")], [])
-    assert query.reached is None
+    assert query.highest_watermark is None
 
 
 def test_a_row_from_the_future_is_set_aside_and_moves_no_watermark(stories):
     url = stories((1, "one", "2024-01-01 10:00:00"), (2, "two", "2999-01-01 10:00:00"))
     query = DatabaseQuery(source(watermark="updated_at"), url, None, NOW)
     assert taken(query) == ([("1", "one")], [("id 2", "updated_at 2999-01-01 10:00:00 lies in the future")])
-    assert query.reached == "2024-01-01 10:00:00"
+    assert query.highest_watermark == "2024-01-01 10:00:00"
 
 
 def test_values_that_are_no_text_are_set_aside(stories):
@@ -187,7 +187,7 @@ class TestPostgres:
     def test_many_rows_are_streamed(self, url):
         query = DatabaseQuery(source(watermark="updated_at"), url, None, NOW)
         assert len(taken(query)[0]) == 1200
-        assert query.reached == datetime(2024, 1, 1, 20, tzinfo=UTC)
+        assert query.highest_watermark == datetime(2024, 1, 1, 20, tzinfo=UTC)
 
     def test_the_overlap_reads_what_a_slow_transaction_may_have_added(self, url):
         after = datetime(2024, 1, 1, 20, tzinfo=UTC)
@@ -205,4 +205,4 @@ class TestPostgres:
         query = "SELECT id::text, body, updated_at AT TIME ZONE 'Europe/Athens' AS updated_at FROM stories WHERE id < 3"
         query = DatabaseQuery(source(query=query, watermark="updated_at"), url, None, NOW)
         assert len(taken(query)[0]) == 2
-        assert query.reached == datetime(2024, 1, 1, 2, 2)  # noqa: DTZ001
+        assert query.highest_watermark == datetime(2024, 1, 1, 2, 2)  # noqa: DTZ001

@@ -176,9 +176,9 @@ class TestDelimitedRejections:
     @pytest.mark.parametrize(
         ("line", "reason"),
         [
-            ("2,b,c", "columns: 3, where the header has 2"),
-            ("2", "columns: 1, where the header has 2"),
-            (",,,", "columns: 4, where the header has 2"),
+            ("2,b,c", "3 columns, but the header has 2"),
+            ("2", "1 columns, but the header has 2"),
+            (",,,", "4 columns, but the header has 2"),
             ('2,"b"c', "a quote inside a quoted value is not doubled, or a quote is missing"),
             ('2,"he said "hello", twice"', "a quote inside a quoted value is not doubled, or a quote is missing"),
         ],

@@ -14,7 +14,7 @@ from classifier.articles import RejectedRow
 from classifier.ingest.columns import FIELDS, RawChunk, to_frame
 from classifier.ingest.fingerprints import fold
 from classifier.ingest.readers import Columns, read_file
-from classifier.ingest.rejected_rows import ROW_LIMIT, row_json
+from classifier.ingest.rejected_rows import MAX_ROW_LENGTH, row_json
 from classifier.ingest.validation import MAX_LENGTHS, ROW_COLUMNS, validate_chunk
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -194,7 +194,7 @@ class TestRejections:
         ]  # fmt: skip
 
     def test_rows_that_could_not_be_read_are_passed_on_under_the_default_source(self):
-        unread = RejectedRow("a.csv", "line 2", "columns: 3, where the header has 2", "[]")
+        unread = RejectedRow("a.csv", "line 2", "3 columns, but the header has 2", "[]")
         result = validate_chunk(chunk({"text": "x"}, rejected=[unread]), default_source="feed")
         assert result.rejected == (RejectedRow("feed", "line 2", unread.reason, "[]"),)
 
@@ -220,7 +220,7 @@ class TestRowJson:
     def test_what_identifies_a_row_survives_the_cut(self):
         (row,) = validate_chunk(chunk({"text": "x" * 2_000_000, "id": "17"}), default_source="feed").rejected
         assert row.row.startswith('{"id": "17"')
-        assert len(row.row) == ROW_LIMIT
+        assert len(row.row) == MAX_ROW_LENGTH
 
     @pytest.mark.parametrize(
         "value",
@@ -229,7 +229,7 @@ class TestRowJson:
     @pytest.mark.parametrize("wrap", [str, lambda v: [v, v], lambda v: {"text": v}, lambda v: [v[:1]] * 5000])
     def test_postgres_can_store_it(self, value, wrap):
         row = row_json(wrap(value))
-        assert len(row) <= ROW_LIMIT
+        assert len(row) <= MAX_ROW_LENGTH
         assert "\0" not in row
         assert "\\u0000" not in row
         row.encode()

@@ -79,14 +79,17 @@ def test_a_row_that_names_nobody_is_whose_the_sheet_is(filled):
     ("row", "reason"),
     [
         (("7", "1", "sport", "", ""), "annotator is empty"),
-        (("7", "1", "sport", "source:news", ""), "annotator 'source:news' is a source's; a person has to be named"),
+        (
+            ("7", "1", "sport", "source:news", ""),
+            "annotator 'source:news' belongs to a source; must be the name of a person",
+        ),
         (("seven", "1", "sport", "ann", ""), "id 'seven' is not a whole number"),
         (("7", "", "sport", "ann", ""), "revision '' is not a whole number"),
         (("9" * 30, "1", "sport", "ann", ""), f"id '{'9' * 30}' is not a whole number"),
         (("7", "1", "s" * 201, "ann", ""), "category is longer than 200 characters"),
         (("7", "1", "sp\0rt", "ann", ""), "category has a NUL character"),
         (("7", "1", "sp\tort", "ann", ""), "category has the control character U+0009"),
-        (("7", "1", "sport", "ann"), "columns: 4, where the header has 5"),
+        (("7", "1", "sport", "ann"), "4 columns, but the header has 5"),
         (("7", "1", '"sp"ort', "ann", ""), "a quote inside a quoted value is not doubled, or a quote is missing"),
     ],
 )
@@ -106,12 +109,12 @@ def test_bytes_that_are_not_utf_8_are_set_aside(filled):
 def test_an_article_stands_once_an_annotator(filled):
     twice, other = ("7", "1", "tech", "ann", ""), ("7", "1", "tech", "bob", "")
     found = filled(("7", "1", "sport", "ann", ""), twice, other)
-    assert found[1] == InvalidRow(3, "article 7 stands twice by 'ann', first on line 2")
+    assert found[1] == InvalidRow(3, "article 7 has two answers by 'ann', the first on line 2")
     assert [answer.annotator for answer in (found[0], found[2])] == ["ann", "bob"]
 
 
 def test_a_file_with_other_columns_is_refused(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("id;revision;category;annotator\n7;1;sport;ann\n")
-    with pytest.raises(SourceError, match="the column 'id' has to be there once; its columns are 'id;revision"):
+    with pytest.raises(SourceError, match="the column 'id' must be there exactly once; its columns are 'id;revision"):
         list(sheet.read_sheet(path))
