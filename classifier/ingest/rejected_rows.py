@@ -1,4 +1,4 @@
-"""Describe the rows that are not taken in, in a form that every database can keep."""
+"""Describe rejected rows in a form that every database can store."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from classifier.articles import RejectedRow
 from classifier.ingest.text_files import SourceFile
 
 MAX_ROW_LENGTH = 20_000
-"""Characters of a rejected row that are kept."""
+"""Characters of a rejected row that are stored."""
 
 
 def reject_row(path: SourceFile | str, position: str, reason: str, row: str | Sequence[str]) -> RejectedRow:
-    """Return a row that could not be read; its source is the file until validation names it."""
+    """Return a row that cannot be read. Its source is the file, until validation sets it."""
     return RejectedRow(path if isinstance(path, str) else path.name, position, reason, row_json(row))
 
 
@@ -34,5 +34,5 @@ def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
 
 
 def _storable(value: str) -> str:
-    # cut first: ten megabytes need not be escaped to keep twenty thousand characters
+    # cut before escaping, because a value may have ten megabytes
     return value[:MAX_ROW_LENGTH].replace("\0", "\u2400").encode("utf-8", "backslashreplace").decode("utf-8")

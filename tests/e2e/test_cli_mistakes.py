@@ -116,7 +116,7 @@ def _(world):
     return "ingest", str(world.folder)
 
 
-@case("ingest: another kind of file", r"x\.xlsx: not a known kind of file; what can be read is \.csv")
+@case("ingest: another kind of file", r"x\.xlsx: unknown kind of file; supported are \.csv")
 def _(world):
     return "ingest", world.bytes(b"PK", "x.xlsx")
 
@@ -173,7 +173,7 @@ def _(world):
     return "ingest", world.bytes(packed[:-500], "x.csv.gz")
 
 
-@case("ingest: two shares", r"split proportions '0\.8,0\.2': not three numbers")
+@case("ingest: two shares", r"split proportions '0\.8,0\.2': must be three numbers")
 def _(world):
     return "ingest", world.csv(*articles(3)), "--proportions", "0.8,0.2"
 

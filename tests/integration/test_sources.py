@@ -135,7 +135,7 @@ class TestFiles:
         report = ingest(FILES.replace("category = 'category'", "published_at = 'at'"))
         assert (report.new, report.rejected) == (29, 1)
         (row,) = rejected_rows.list_rejected(workspace)
-        assert (row.position, row.reason) == ("line 5", "published_at '2999-01-01' lies in the future")
+        assert (row.position, row.reason) == ("line 5", "published_at '2999-01-01' is in the future")
 
 
 class TestRuns:
@@ -395,7 +395,7 @@ class TestRetrying:
             assert before.still_rejected == 1
             kept = {**mended}
             source = kept["bbc"].model_copy(
-                update={"config_sha256": kept["bbc"].mapping.model_copy(update={"published_at": None})}
+                update={"mapping": kept["bbc"].mapping.model_copy(update={"published_at": None})}
             )
             report = rejected_rows.retry_rejected(workspace, {"bbc": source}, lambda _: "")
         assert report.resolved == 1

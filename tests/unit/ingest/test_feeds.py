@@ -76,9 +76,9 @@ class TestFetching:
     @pytest.mark.parametrize(
         ("code", "error", "line"),
         [
-            (404, SourceError, "the server answers 404 Not Found; is the address right?"),
+            (404, SourceError, "the server answers 404 Not Found; check the URL"),
             (403, SourceError, "the server answers 403 Forbidden"),
-            (410, SourceError, "the server answers 410 Gone; take the source out"),
+            (410, SourceError, "the server answers 410 Gone; remove the source"),
             (429, SourceError, "the server answers 429 Too Many Requests; poll it less often"),
             (500, SourceUnavailableError, "the server answers 500 Internal Server Error"),
             (503, SourceUnavailableError, "the server answers 503 Service Unavailable"),
@@ -94,13 +94,13 @@ class TestFetching:
     def test_a_server_that_is_not_there(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
-            with pytest.raises(SourceUnavailableError, match="no answer"):
+            with pytest.raises(SourceUnavailableError, match="no response"):
                 http_documents.fetch(f"http://127.0.0.1:{taken.getsockname()[1]}/", allow_private=True)
 
     def test_a_server_that_says_nothing(self):
         done = threading.Event()
         with serving(lambda _: done.wait(HANG_S)) as site:  # so whatever comes back is the time-out
-            with pytest.raises(SourceUnavailableError, match="no answer in time"):
+            with pytest.raises(SourceUnavailableError, match="no response in time"):
                 http_documents.fetch(site.url, timeout_s=0.2, allow_private=True)
             done.set()
 
@@ -116,7 +116,7 @@ class TestFetching:
             except OSError:
                 pass
 
-        with serving(drip) as site, pytest.raises(SourceUnavailableError, match="no answer in time"):
+        with serving(drip) as site, pytest.raises(SourceUnavailableError, match="no response in time"):
             http_documents.fetch(site.url, timeout_s=0.1, allow_private=True)
 
     def test_an_answer_that_breaks_off(self):
@@ -126,7 +126,7 @@ class TestFetching:
             handler.end_headers()
             handler.wfile.write(b"<rss")
 
-        with serving(cut) as site, pytest.raises(SourceUnavailableError, match="no answer"):
+        with serving(cut) as site, pytest.raises(SourceUnavailableError, match="no response"):
             http_documents.fetch(site.url, allow_private=True)
 
     def test_an_answer_that_is_too_large(self, monkeypatch):

@@ -46,7 +46,7 @@ class TestPacking:
     def test_an_answer_that_is_packed_twice_is_refused_and_takes_no_memory(self, encoding):
         with serving(page(bomb(2), Content_Encoding=encoding)) as site:
             used = measured(fetched, site.url)
-        assert used.result == f"{site.url}: cannot be fetched (it is packed 2 times; one content encoding is taken)"
+        assert used.result == f"{site.url}: cannot be fetched (it has 2 content encodings; only one is supported)"
         assert used.mib < 40
 
     def test_two_headers_are_two_encodings(self):
@@ -84,7 +84,7 @@ class TestPacking:
             fetch(site.url)
         assert (
             str(raised.value)
-            == f"{site.url}: cannot be fetched (it is packed as {encoding!r}; gzip, deflate are taken)"
+            == f"{site.url}: cannot be fetched (content encoding {encoding!r} is unknown; supported are gzip, deflate)"
         )
 
     @pytest.mark.parametrize("size", [1, 7, 10_000])
@@ -146,7 +146,9 @@ class TestTimeOut:
     def test_it_covers_headers_that_drip(self):
         with serving(drip) as site, pytest.raises(SourceUnavailableError) as raised:
             fetch(site.url, timeout_s=0.5)
-        assert str(raised.value) == (f"{site.url}: no answer in time (timeout_s = 0.5); raise timeout_s, or try later")
+        assert str(raised.value) == (
+            f"{site.url}: no response in time (timeout_s = 0.5); raise timeout_s, or try later"
+        )
 
     def test_it_covers_interim_answers_that_never_end(self):
         def answer(handler):
@@ -156,7 +158,7 @@ class TestTimeOut:
             fetch(site.url, timeout_s=0.5)
 
     def test_it_covers_tls(self):
-        with silent() as port, pytest.raises(SourceUnavailableError, match=r"no answer in time \(timeout_s = 0.3\)"):
+        with silent() as port, pytest.raises(SourceUnavailableError, match=r"no response in time \(timeout_s = 0.3\)"):
             fetch(f"https://127.0.0.1:{port}/", timeout_s=0.3)
 
     def test_it_covers_all_redirects_together(self):
@@ -179,7 +181,7 @@ class TestTimeOut:
             raise socket.gaierror
 
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        with pytest.raises(SourceUnavailableError, match=r"no answer in time \(timeout_s = 0.2\)"):
+        with pytest.raises(SourceUnavailableError, match=r"no response in time \(timeout_s = 0.2\)"):
             fetch("http://slow.example/", timeout_s=0.2)
         done.set()
 
@@ -232,7 +234,7 @@ def names(monkeypatch):
     return answers
 
 
-REFUSED = "which is not a public address; if it is a server of yours, set allow_private = true for the source"
+REFUSED = "which is not a public address; if this is your own server, set allow_private = true for the source"
 
 
 class TestWhereItLeads:

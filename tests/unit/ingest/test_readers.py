@@ -326,7 +326,7 @@ class TestParquet:
     def test_a_cut_off_file_is_an_error(self, tmp_path):
         path = as_parquet(tmp_path / "a.parquet")
         path.write_bytes(path.read_bytes()[:-20])
-        with pytest.raises(SourceError, match="not a Parquet file"):
+        with pytest.raises(SourceError, match="cannot be read as Parquet"):
             list(read_file(path, Columns()))
 
     def test_damaged_pages_are_an_error(self, tmp_path):
@@ -346,7 +346,7 @@ class TestUnreadableFiles:
             ("a.csv", b"", "a.csv: the file is empty"),
             ("a.jsonl", b"", "a.jsonl: the file is empty"),
             ("a.csv.gz", b"", "a.csv.gz: the file is empty"),
-            ("a.parquet", b"", "not a Parquet file"),
+            ("a.parquet", b"", "cannot be read as Parquet"),
             ("a.csv", b"text\n", "a.csv: no rows"),
             ("a.csv", b"text", "a.csv: no rows"),
             ("a.csv", b"\xef\xbb\xbf", "no column 'text'"),
@@ -364,12 +364,12 @@ class TestUnreadableFiles:
             ("a.jsonl", b"\x00\x01\x02", "no line is a JSON object"),
             ("a.csv", b"\x00\x01\x02", r"no column 'text'; its columns are '\\x00\\x01\\x02'"),
             ("a.csv", b"\x80\x81", r"no column 'text'; its columns are '\\udc80\\udc81'"),
-            ("a.parquet", b"text\nx\n", "not a Parquet file"),
-            ("a.txt", b"text", "not a known kind of file; what can be read is .csv"),
-            ("a.json", b"[]", "not a known kind of file"),
-            ("a", b"text", "not a known kind of file"),
-            ("a.gz", b"text", "not a known kind of file"),
-            ("a.parquet.gz", b"text", "not a known kind of file"),
+            ("a.parquet", b"text\nx\n", "cannot be read as Parquet"),
+            ("a.txt", b"text", "unknown kind of file; supported are .csv"),
+            ("a.json", b"[]", "unknown kind of file"),
+            ("a", b"text", "unknown kind of file"),
+            ("a.gz", b"text", "unknown kind of file"),
+            ("a.parquet.gz", b"text", "unknown kind of file"),
         ],
     )
     def test_the_error_says_what_is_wrong_and_where(self, tmp_path, name, content, message):

@@ -74,8 +74,8 @@ def test_another_mapping_is_another_hash_and_another_group_is_not(declare):
         (FILES + "encoding = 'utf-9'", "key 'encoding': 'utf-9' is not an encoding"),
         (FILES + "encoding = 'zip'", "key 'encoding': 'zip' is not an encoding"),
         (FILES + "proportions = [0.5, 0.1, 0.1]", "key 'proportions': split proportions 0.5, 0.1, 0.1"),
-        (FEED.replace("https", "ftp"), "key 'url': is not an http:// or https:// address"),
-        (FEED.replace("https", "file"), "key 'url': is not an http:// or https:// address"),
+        (FEED.replace("https", "ftp"), "key 'url': is not an http:// or https:// URL"),
+        (FEED.replace("https", "file"), "key 'url': is not an http:// or https:// URL"),
         (FEED.replace("example.org", "[::1"), "key 'url': is not a URL"),
         (FEED.replace("example.org", "me:secret@example.org"), "key 'url': must not hold a user name or password"),
         (

@@ -174,10 +174,10 @@ class TestRejections:
     @pytest.mark.parametrize("text", ["x" * 11, "é" * 6, "😀" * 3])
     def test_a_text_longer_than_allowed_says_how_long_it_is(self, text):
         (row,) = validate_chunk(chunk({"text": text}), default_source="feed", max_text_bytes=10).rejected
-        assert row.reason == f"text is {len(text.encode())} bytes long; at most 10 are taken"
+        assert row.reason == f"text has {len(text.encode())} bytes, more than the maximum of 10"
 
     def test_ten_megabytes_are_too_long_without_being_told_so(self):
-        assert reason(text="x" * 10_000_000) == "text is 10,000,000 bytes long; at most 1,000,000 are taken"
+        assert reason(text="x" * 10_000_000) == "text has 10,000,000 bytes, more than the maximum of 1,000,000"
 
     def test_a_row_with_two_faults_is_rejected_once(self):
         assert reason(text="", id="", split="dev") == "text is empty"
