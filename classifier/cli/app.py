@@ -209,7 +209,6 @@ def label(
     With several workers, each gets its share of `--limit` and `--max-rate`. If a worker dies, the others continue, and
     the exit code is 1.
     """
-    from classifier.pipeline.labelling import queue, worker_processes
     from classifier.store.labelling_queue import Selection
 
     options: dict[str, Any] = {
@@ -219,16 +218,21 @@ def label(
         "selection": Selection(backfill is not True, backfill is not False, source, since and _to_utc(since)),
         "max_rate": max_rate,
     }
-    with progress.bar("labelling", quiet=json) as (on_start, on_page):
-        callbacks: dict[str, Any] = {"on_start": on_start, "on_page": on_page}
-        report: Any = (
-            queue.label_queue(open_workspace(), **options, **callbacks)
-            if workers == 1
-            else worker_processes.label_in_processes(open_workspace(), workers, options, **callbacks)
-        )
+    report = _label_queue(workers, options, quiet=json)
     render.show(report, json, title="Labelled", rate=round(report.articles_per_second, 1))
     if workers > 1 and report.failed:
         raise typer.Exit(1)
+
+
+def _label_queue(workers: int, options: dict[str, Any], *, quiet: bool) -> Any:
+    """Label in this process, or in several worker processes, with a progress bar."""
+    from classifier.pipeline.labelling import queue, worker_processes
+
+    with progress.bar("labelling", quiet=quiet) as (on_start, on_page):
+        callbacks: dict[str, Any] = {"on_start": on_start, "on_page": on_page}
+        if workers == 1:
+            return queue.label_queue(open_workspace(), **options, **callbacks)
+        return worker_processes.label_in_processes(open_workspace(), workers, options, **callbacks)
 
 
 def status(
