@@ -52,7 +52,7 @@ def ingest(workspace, source):
     return declared_sources.ingest_source(workspace, source, lambda found: found.url)
 
 
-def test_a_database_that_accepts_and_never_answers_is_given_up_in_one_line(workspace, tmp_path):
+def test_a_database_that_never_answers_fails_with_one_line(workspace, tmp_path):
     with frozen() as server:
         source = declared(tmp_path, f"postgresql://u@127.0.0.1:{server.port}/cms", timeout_s=0.5)
         with pytest.raises(
@@ -63,7 +63,7 @@ def test_a_database_that_accepts_and_never_answers_is_given_up_in_one_line(works
     assert query(workspace.database, "SELECT status, new FROM ingest_runs") == [("failed", 0)]
 
 
-def test_another_ingest_completes_while_a_source_hangs_in_the_midst_of_its_rows(workspace, tmp_path, stories):
+def test_another_ingest_completes_while_a_source_hangs_among_its_rows(workspace, tmp_path, stories):
     upstream = f"{stories.query['host']}/.s.PGSQL.5432"
     with ThreadPoolExecutor(2) as pool:
         with frozen(upstream, after_bytes=1_500_000) as server:
@@ -78,7 +78,7 @@ def test_another_ingest_completes_while_a_source_hangs_in_the_midst_of_its_rows(
     assert query(workspace.database, "SELECT DISTINCT source FROM articles") == [("x",)]
 
 
-def test_a_database_that_stops_in_the_midst_of_its_rows_is_given_up_and_leaves_nothing(workspace, tmp_path, stories):
+def test_a_database_that_stops_among_its_rows_fails_and_leaves_nothing(workspace, tmp_path, stories):
     upstream = f"{stories.query['host']}/.s.PGSQL.5432"
     within = "does not answer within 10 s"
     with frozen(upstream, after_bytes=1_500_000) as server, pytest.raises(SourceUnavailableError, match=within):
@@ -89,7 +89,7 @@ def test_a_database_that_stops_in_the_midst_of_its_rows_is_given_up_and_leaves_n
         assert ingest(workspace, declared(tmp_path, through(stories, server), timeout_s=3000)).new == ROWS
 
 
-def test_the_server_does_not_end_an_ingest_because_it_idles_while_its_source_is_slow(workspace, tmp_path, monkeypatch):
+def test_the_server_does_not_end_an_ingest_that_waits_for_a_slow_source(workspace, tmp_path, monkeypatch):
     """A server's or a role's own limit on idle transactions is not the source's, which has a time-out of its own."""
     found = []
     copy = writes.copy_articles
@@ -135,7 +135,7 @@ def test_ingests_that_reject_the_same_row_do_not_wait_for_each_other_while_they_
 
 
 class TestWaitingForAnotherIngest:
-    def test_has_a_limit_and_names_who_is_merging(self, workspace):
+    def test_has_a_limit_and_names_the_merging_ingest(self, workspace):
         with workspace.database.connect() as first, workspace.database.connect() as second:
             near_duplicate_clusters.wait_for_other_ingests(first, "bbc")
             pid = first.execute(text("SELECT pg_backend_pid()")).scalar_one()
@@ -145,7 +145,7 @@ class TestWaitingForAnotherIngest:
             with pytest.raises(SourceUnavailableError, match=line):
                 near_duplicate_clusters.wait_for_other_ingests(second, "news", max_wait_s=0.05)
 
-    def test_leaves_the_limits_of_statements_as_they_were(self, workspace):
+    def test_does_not_change_the_statement_limits(self, workspace):
         limits = text("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
         with workspace.database.connect() as connection:
             before = connection.execute(limits).one()

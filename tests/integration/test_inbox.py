@@ -41,7 +41,7 @@ def drop(path, rows, *, at=OLD):
     return path
 
 
-def test_files_that_were_read_are_not_even_opened_again(workspace, ingest, folder, monkeypatch):
+def test_unchanged_files_are_not_opened_again(workspace, ingest, folder, monkeypatch):
     drop(folder / "a.csv", articles(5))
     drop(folder / "b.csv", articles(5, prefix="b"))
     assert ingest() == IngestReport(files=2, read=10, new=10, annotations=10)
@@ -55,14 +55,14 @@ def test_files_that_were_read_are_not_even_opened_again(workspace, ingest, folde
     ]
 
 
-def test_files_that_were_only_touched_are_not_read_again(ingest, folder):
+def test_files_with_a_new_time_but_the_same_bytes_are_not_ingested_again(ingest, folder):
     path = drop(folder / "a.csv", articles(5))
     ingest()
     os.utime(path, (OLD + 99, OLD + 99))
     assert ingest() == IngestReport()
 
 
-def test_files_that_arrive_or_change_are_read_alone(ingest, folder):
+def test_only_new_and_changed_files_are_read(ingest, folder):
     drop(folder / "a.csv", articles(5))
     drop(folder / "b.csv", articles(5, prefix="b"))
     ingest()
@@ -85,13 +85,13 @@ def test_files_are_read_again_with_other_options(ingest, folder, other):
     assert ingest(other).read == 5
 
 
-def test_options_that_change_no_row_read_nothing_again(ingest, folder):
+def test_options_that_change_no_row_cause_no_reading(ingest, folder):
     drop(folder / "a.csv", articles(5))
     ingest()
     assert ingest(replace(OPTIONS, max_rejected=1, proportions=Proportions(1, 0, 0))) == IngestReport()
 
 
-def test_a_crash_between_reading_and_remembering_loses_nothing(workspace, ingest, folder, monkeypatch):
+def test_a_crash_before_the_state_is_saved_loses_nothing(workspace, ingest, folder, monkeypatch):
     drop(folder / "a.csv", articles(5))
 
     def die(*_):
@@ -107,7 +107,7 @@ def test_a_crash_between_reading_and_remembering_loses_nothing(workspace, ingest
     assert ingest().new == 5
 
 
-def test_a_file_that_is_refused_is_tried_again(ingest, folder):
+def test_a_refused_file_is_retried(ingest, folder):
     drop(folder / "a.csv", [*articles(5), {"id": "", "text": "bad", "category": ""}])
     for _ in range(2):
         with pytest.raises(SourceError, match="1 of 6 rows are invalid"):
@@ -126,14 +126,14 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(ingest, folder):
     assert ingest() == IngestReport(), "c.csv was read by the first run"
 
 
-def test_one_that_changes_while_it_is_read_is_left_for_the_next_run(workspace, ingest, folder):
+def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_run(workspace, ingest, folder):
     path = drop(folder / "a.csv", articles(5))
     with pytest.raises(SourceError, match="changed while it was read"):
         ingest(on_rows=lambda _: path.write_text("id,text,category\n"))
     assert value(workspace.database, "SELECT count(*) FROM articles") == 0
 
 
-def test_files_that_are_named_by_hand_are_always_read(workspace, ingest, folder):
+def test_files_named_on_the_command_line_are_always_read(workspace, ingest, folder):
     path = drop(folder / "a.csv", articles(5))
     ingest()
     for _ in range(2):

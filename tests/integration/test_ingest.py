@@ -51,7 +51,7 @@ def test_a_file_becomes_articles_annotations_and_a_queue(workspace, tmp_path):
     ]
 
 
-def test_the_same_file_again_changes_not_a_single_row(workspace, tmp_path):
+def test_ingesting_a_file_again_changes_no_row(workspace, tmp_path):
     rows = articles(60) + unlabelled(20, prefix="u")
     rows.append({"id": "", "text": "bad", "category": ""})
     take_in(workspace, tmp_path / "news.csv", rows)
@@ -64,7 +64,7 @@ def test_the_same_file_again_changes_not_a_single_row(workspace, tmp_path):
     assert dump(workspace.database) == before
 
 
-def test_a_file_without_ids_knows_its_articles_by_their_text(workspace, tmp_path):
+def test_articles_of_a_file_without_ids_are_identified_by_their_text(workspace, tmp_path):
     columns = replace(COLUMNS, id=None)
     take_in(workspace, tmp_path / "news.csv", articles(9), columns)
     before = dump(workspace.database)
@@ -73,7 +73,7 @@ def test_a_file_without_ids_knows_its_articles_by_their_text(workspace, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "tsv", "jsonl", "parquet"])
-def test_awkward_text_survives_to_the_last_bit(workspace, tmp_path, kind):
+def test_unusual_texts_are_stored_exactly(workspace, tmp_path, kind):
     path = tmp_path / f"awkward.{kind}"
     rows = [{"id": name, "text": text} for name, text in AWKWARD.items()]
     if kind == "jsonl":
@@ -96,7 +96,7 @@ def test_awkward_text_survives_to_the_last_bit(workspace, tmp_path, kind):
     assert lengths == [(True,)]
 
 
-def test_awkward_names_and_categories_survive_too(workspace, tmp_path):
+def test_unusual_names_and_categories_are_stored_exactly(workspace, tmp_path):
     names = [name.strip() for name in AWKWARD.values()]
     visible = "Ünïcödé 世界 ﷽ é"
     categories = [name if name.isprintable() else visible for name in names]
@@ -114,7 +114,7 @@ def test_awkward_names_and_categories_survive_too(workspace, tmp_path):
     assert sorted(found) == sorted((name, name, category, f"source:{name}") for name, category in wanted)
 
 
-def test_a_published_time_is_kept(workspace, tmp_path):
+def test_the_publication_time_is_stored(workspace, tmp_path):
     rows = [
         {"id": "1", "text": "t", "at": "2024-03-31T10:00:00+02:00"},
         {"id": "2", "text": "t", "at": ""},
@@ -159,7 +159,7 @@ class TestChangedText:
         assert query(workspace.database, "SELECT id, split FROM articles ORDER BY id") == before
         assert value(workspace.database, "SELECT changed_at > ingested_at FROM articles WHERE external_id = 'a4'")
 
-    def test_is_annotated_again_by_a_source_that_names_the_same_category(self, workspace, tmp_path, predicted):
+    def test_gets_a_new_annotation_if_its_source_names_the_same_category(self, workspace, tmp_path, predicted):
         rows = [{**row, "category": "sport"} for row in predicted]
         assert take_in(workspace, tmp_path / "news.csv", rows).annotations == 30
         rows[4]["text"] = "another text"
@@ -169,7 +169,7 @@ class TestChangedText:
             ("sport", "annotation")
         ]
 
-    def test_takes_its_split_with_it(self, workspace, tmp_path):
+    def test_keeps_its_articles_split(self, workspace, tmp_path):
         """The new text has the article's split: a later copy of it does not land in another one."""
         row = {"id": "1", "text": "one text", "category": ""}
         take_in(workspace, tmp_path / "x.csv", [row], proportions=Proportions(1, 0, 0))
@@ -194,14 +194,14 @@ def test_texts_that_differ_in_case_and_white_space_share_a_split(workspace, tmp_
     assert value(workspace.database, "SELECT count(DISTINCT split) FROM articles") == 3
 
 
-def test_other_proportions_later_do_not_move_a_text_that_is_there(workspace, tmp_path):
+def test_other_proportions_do_not_move_a_stored_text(workspace, tmp_path):
     rows = unlabelled(30)
     take_in(workspace, tmp_path / "x.csv", rows, proportions=Proportions(1, 0, 0))
     take_in(workspace, tmp_path / "y.csv", rows, proportions=Proportions(0, 0, 1))
     assert query(workspace.database, "SELECT DISTINCT split FROM articles") == [("train",)]
 
 
-def test_a_source_that_brings_its_own_splits_keeps_them(workspace, tmp_path):
+def test_a_source_with_its_own_splits_keeps_them(workspace, tmp_path):
     rows = [{**row, "split": ("train", "validation", "TEST")[n % 3]} for n, row in enumerate(articles(30))]
     take_in(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
     found = dict(query(workspace.database, "SELECT external_id, split FROM articles"))
@@ -233,7 +233,7 @@ def test_the_same_id_of_two_sources_is_two_articles(workspace, tmp_path):
 class TestBadRows:
     BAD = ({"id": "", "text": "no id", "category": "c"}, {"id": "e", "text": "  ", "category": "c"})
 
-    def test_are_kept_once_with_their_reasons(self, workspace, tmp_path):
+    def test_are_stored_once_with_their_reasons(self, workspace, tmp_path):
         report = take_in(workspace, tmp_path / "x.csv", [*articles(60), *self.BAD])
         assert (report.new, report.rejected) == (60, 2)
         take_in(workspace, tmp_path / "x.csv")
@@ -241,7 +241,7 @@ class TestBadRows:
         assert [row[:3] for row in kept] == [("x", "line 62", "id is empty"), ("x", "line 63", "text is empty")]
         assert json.loads(kept[0][3])["text"] == "no id"
 
-    def test_refuse_the_whole_file_when_they_are_too_many(self, workspace, tmp_path):
+    def test_refuse_the_file_if_there_are_too_many(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", articles(5))
         before = dump(workspace.database)
         rows = [*articles(30, seed=1), *self.BAD]
@@ -252,14 +252,14 @@ class TestBadRows:
         before.pop("rejected_rows")
         assert after == before
 
-    def test_may_be_exactly_as_many_as_are_borne(self, workspace, tmp_path):
+    def test_are_accepted_up_to_the_limit(self, workspace, tmp_path):
         assert take_in(workspace, tmp_path / "x.csv", [*articles(38), *self.BAD]).new == 38
 
-    def test_can_be_borne_in_any_number(self, workspace, tmp_path):
+    def test_are_accepted_in_any_number_if_the_limit_is_one(self, workspace, tmp_path):
         assert take_in(workspace, tmp_path / "x.csv", list(self.BAD), max_rejected=1.0).rejected == 2
 
     @pytest.mark.usefixtures("small_chunks")
-    def test_in_a_later_chunk_refuse_what_earlier_chunks_brought(self, workspace, tmp_path):
+    def test_in_a_later_chunk_refuse_the_rows_of_earlier_chunks(self, workspace, tmp_path):
         with pytest.raises(TooManyRejectedError):
             take_in(workspace, tmp_path / "x.csv", [*articles(20), *self.BAD])
         assert dump(workspace.database, "articles", "splits", "labelling_queue") == {
@@ -276,7 +276,7 @@ def small_chunks(monkeypatch):
     )
 
 
-def test_a_file_that_breaks_off_leaves_nothing_behind(workspace, tmp_path, small_chunks):
+def test_a_file_that_is_cut_off_leaves_nothing_behind(workspace, tmp_path, small_chunks):
     rows = [{**row, "text": row["text"] * 20} for row in articles(1000)]
     packed = gzip.compress(write_csv(tmp_path / "x.csv", rows).read_bytes())
     (tmp_path / "x.csv.gz").write_bytes(packed[: len(packed) // 2])
@@ -288,7 +288,7 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(workspace, tmp_path, small
     assert dump(workspace.database) == before
 
 
-def test_the_files_before_a_bad_one_stay_in(workspace, tmp_path):
+def test_the_files_before_a_failed_one_stay_ingested(workspace, tmp_path):
     write_csv(tmp_path / "a.csv", articles(5))
     (tmp_path / "b.csv").write_text("id,other\n1,2\n")
     with pytest.raises(SourceError, match=r"b\.csv: no column 'text'"):
@@ -296,7 +296,7 @@ def test_the_files_before_a_bad_one_stay_in(workspace, tmp_path):
     assert value(workspace.database, "SELECT count(*) FROM articles") == 5
 
 
-def test_overlapping_files_at_once_neither_deadlock_nor_double(workspace, tmp_path):
+def test_overlapping_files_at_once_cause_no_deadlock_and_no_duplicates(workspace, tmp_path):
     """Two files share all texts and half of the ids, in opposite orders; several rounds of them."""
     ours, theirs = articles(400), articles(600)[200:]
     write_csv(tmp_path / "a.csv", ours)
@@ -323,7 +323,7 @@ def test_overlapping_files_at_once_neither_deadlock_nor_double(workspace, tmp_pa
 
 
 class TestAnnotations:
-    def test_dequeue_an_article_that_waits(self, workspace, tmp_path):
+    def test_remove_the_article_from_the_queue(self, workspace, tmp_path):
         rows = unlabelled(10)
         take_in(workspace, tmp_path / "x.csv", rows)
         rows[3]["category"] = "sport"
@@ -333,7 +333,7 @@ class TestAnnotations:
         found = query(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a3'")
         assert found == [("sport",)]
 
-    def test_by_a_person_outlive_the_same_file(self, workspace, tmp_path):
+    def test_by_a_person_survive_ingesting_the_file_again(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", articles(3))
         run(
             workspace.database,
@@ -344,7 +344,7 @@ class TestAnnotations:
         label = "SELECT label FROM article_labels WHERE external_id = 'a1'"
         assert value(workspace.database, label) == "corrected"
 
-    def test_of_the_source_count_again_when_it_changes_its_mind(self, workspace, tmp_path):
+    def test_of_a_source_follow_its_changes(self, workspace, tmp_path):
         rows = articles(3)
         take_in(workspace, tmp_path / "x.csv", rows)
         rows[1]["category"] = "politics"
@@ -352,13 +352,13 @@ class TestAnnotations:
         assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a1'") == "politics"
         assert value(workspace.database, "SELECT count(*) FROM annotations") == 4
 
-    def test_are_not_taken_back_by_a_file_without_categories(self, workspace, tmp_path):
+    def test_are_not_removed_by_a_file_without_categories(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", articles(3))
         take_in(workspace, tmp_path / "x.csv", unlabelled(3))
         assert value(workspace.database, "SELECT count(*) FROM article_labels WHERE origin = 'annotation'") == 3
 
 
-def test_the_tables_of_an_ingest_are_gone_with_it(workspace, tmp_path):
+def test_the_temporary_tables_of_an_ingest_are_dropped(workspace, tmp_path):
     """The same pooled connection serves the next ingest."""
     for number in range(3):
         take_in(workspace, tmp_path / f"{number}.csv", articles(2))

@@ -56,7 +56,7 @@ def written(path, count):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_texts_of_a_megabyte_take_bounded_memory_however_many_they_are(database_url, tmp_path, kind):
+def test_any_number_of_texts_of_a_megabyte_needs_bounded_memory(database_url, tmp_path, kind):
     url = database_url.render_as_string(hide_password=False)
     peaks = []
     for count in (30, 90):

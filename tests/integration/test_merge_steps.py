@@ -76,7 +76,7 @@ def test_the_last_row_of_a_file_wins_across_steps_and_every_count_is_exact(works
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_an_article_that_a_file_changes_and_changes_back_is_unchanged(workspace, tmp_path):
+def test_an_article_that_a_file_changes_and_restores_is_unchanged(workspace, tmp_path):
     filler = [{"id": f"f{number}", "text": f"filler {number}", "category": ""} for number in range(20)]
     first = {"id": "a", "text": "first", "category": "sport"}
     take_in(workspace, tmp_path / "x.csv", [first])
@@ -168,7 +168,7 @@ def test_every_step_finds_its_rows_by_an_index(staged, analyzed):
         assert set(scans) <= {"ingest_runs"}, f"{name}: {json.dumps(plan, indent=1)}"
 
 
-def test_statements_grow_in_number_and_not_in_size(workspace, tmp_path, monkeypatch):
+def test_more_rows_need_more_statements_but_not_larger_ones(workspace, tmp_path, monkeypatch):
     counts = []
     for step in (100, 10):
         monkeypatch.setattr(staging, "STEP", step)

@@ -95,7 +95,7 @@ def bridged_train_and_test():
     raise AssertionError
 
 
-def test_a_bridge_of_train_and_test_moves_nothing_and_is_trained_on_by_nobody(workspace, tmp_path):
+def test_a_bridge_between_train_and_test_moves_nothing_and_is_not_trained_on(workspace, tmp_path):
     train, bridge, test = bridged_train_and_test()
     take_in(workspace, tmp_path / "a.csv", [row("train", train), row("test", test)], source="s")
     take_in(workspace, tmp_path / "b.csv", [row("bridge", bridge)], source="s")
@@ -108,7 +108,7 @@ def test_a_bridge_of_train_and_test_moves_nothing_and_is_trained_on_by_nobody(wo
     assert splits_report.report_splits(workspace).left_out == {"train": 1, "validation": 0, "test": 0}
 
 
-def test_a_bridge_that_its_source_puts_into_train_stays_there_and_is_not_trained_on(workspace, tmp_path):
+def test_a_bridge_that_its_source_assigns_to_train_stays_there_and_is_not_trained_on(workspace, tmp_path):
     train, bridge, test = bridged_train_and_test()
     take_in(workspace, tmp_path / "a.csv", [row("train", train), row("test", test)], source="s")
     take_in(workspace, tmp_path / "b.csv", [row("bridge", bridge, split="train")], WITH_SPLIT, source="s")
@@ -116,7 +116,7 @@ def test_a_bridge_that_its_source_puts_into_train_stays_there_and_is_not_trained
     assert read(workspace, "train") == [train]
 
 
-def test_a_sources_own_split_is_kept_and_its_near_duplicate_of_a_test_article_not_trained_on(workspace, tmp_path):
+def test_a_sources_split_is_kept_and_a_near_duplicate_of_a_test_article_is_not_trained_on(workspace, tmp_path):
     base = " ".join(words(1))
     rows = [
         row("train", changed(base, 1), split="train"),
@@ -129,7 +129,7 @@ def test_a_sources_own_split_is_kept_and_its_near_duplicate_of_a_test_article_no
     assert read(workspace, "test") == [base]
 
 
-def test_a_text_that_changes_into_one_that_is_tested_on_stays_in_train_but_is_not_trained_on(workspace, tmp_path):
+def test_a_text_that_changes_into_a_test_text_stays_in_train_but_is_not_trained_on(workspace, tmp_path):
     train, test = (words(seed_dealt(split)) for split in ("train", "test"))
     take_in(workspace, tmp_path / "a.csv", [row("a", train), row("b", test)], source="s")
     take_in(workspace, tmp_path / "b.csv", [row("a", changed(" ".join(test), 3))], source="s")
@@ -138,7 +138,7 @@ def test_a_text_that_changes_into_one_that_is_tested_on_stays_in_train_but_is_no
     assert read(workspace, "test") == [" ".join(test)]
 
 
-def test_a_new_text_of_a_test_article_brings_its_near_duplicates_into_test(workspace, tmp_path):
+def test_near_duplicates_of_a_test_articles_new_text_join_the_test_split(workspace, tmp_path):
     test, other = words(seed_dealt("test")), words(seed_dealt("train"))
     take_in(workspace, tmp_path / "a.csv", [row("a", test)], source="s")
     take_in(workspace, tmp_path / "b.csv", [row("a", other)], source="s")
@@ -146,7 +146,7 @@ def test_a_new_text_of_a_test_article_brings_its_near_duplicates_into_test(works
     assert split_of(workspace) == {"a": "test", "b": "test"}
 
 
-def test_short_texts_are_told_apart_by_their_fingerprint(workspace, tmp_path):
+def test_short_texts_are_compared_by_their_fingerprints(workspace, tmp_path):
     rows = [row(f"s{number}", f"word{number} x") for number in range(60)]
     rows += [row(f"t{number}", f" WORD{number}  X ") for number in range(60)]
     take_in(workspace, tmp_path / "a.csv", rows, source="s")
@@ -156,14 +156,14 @@ def test_short_texts_are_told_apart_by_their_fingerprint(workspace, tmp_path):
     assert value(workspace.database, "SELECT count(*) FROM cluster_bands") == 0
 
 
-def test_fingerprints_that_end_in_zeros_are_known_again(workspace, tmp_path):
+def test_fingerprints_that_end_in_zeros_are_found_again(workspace, tmp_path):
     text = next(one for one in (f"some text of number {n}" for n in range(2000)) if fingerprint(one)[-1] == 0)
     for source in ("s", "t"):
         take_in(workspace, tmp_path / "a.csv", [row("a", text)], source=source)
     assert value(workspace.database, "SELECT count(*) FROM splits") == 1
 
 
-def test_the_same_file_twice_changes_nothing_of_the_clusters(workspace, tmp_path):
+def test_ingesting_a_file_again_changes_no_cluster(workspace, tmp_path):
     rows = [row(f"a{number}", changed(" ".join(words(number % 40)), number)) for number in range(200)]
     take_in(workspace, tmp_path / "a.csv", rows, source="s")
     before = dump(workspace.database, "splits", "clusters", "cluster_bands", "bridges", "articles")
@@ -187,7 +187,7 @@ def related(count):
     return rows
 
 
-def test_chunks_and_files_of_any_size_give_the_same_splits(workspace, tmp_path, monkeypatch):
+def test_the_sizes_of_chunks_and_files_do_not_change_the_splits(workspace, tmp_path, monkeypatch):
     rows, whole, original = related(180), None, readers.read_file
     for size in (5000, 7):
         monkeypatch.setattr(units.readers, "read_file", partial(original, chunk_rows=size))
@@ -213,7 +213,7 @@ def test_articles_without_near_duplicates_get_the_same_split_in_any_order(worksp
     assert split_of(workspace) == first
 
 
-def test_a_data_set_that_grows_tenfold_moves_no_article(workspace, tmp_path):
+def test_tenfold_growth_moves_no_article_to_another_split(workspace, tmp_path):
     rows = related(600)
     generator = random.Random(5)
     before = {}
@@ -237,7 +237,7 @@ def test_a_file_that_is_refused_leaves_no_cluster(workspace, tmp_path):
         assert value(workspace.database, f"SELECT count(*) FROM {table}") == 0
 
 
-def test_files_that_are_taken_in_at_once_see_each_others_near_duplicates(workspace, tmp_path):
+def test_files_ingested_at_once_see_each_others_near_duplicates(workspace, tmp_path):
     originals = [" ".join(words(seed)) for seed in range(80)]
     for name in "abcd":
         rows = [row(f"{name}{number}", changed(one, f"{name}{number}")) for number, one in enumerate(originals)]
@@ -256,7 +256,7 @@ def test_files_that_are_taken_in_at_once_see_each_others_near_duplicates(workspa
     assert all(len({found[f"{name}{number}"] for name in "abcd"}) == 1 for number in range(80))
 
 
-def test_texts_from_before_there_were_clusters_are_placed_by_the_next_ingest(workspace, tmp_path):
+def test_the_next_ingest_assigns_stored_texts_without_a_cluster(workspace, tmp_path):
     originals = [" ".join(words(seed)) for seed in range(60)]
     take_in(workspace, tmp_path / "a.csv", [row(f"a{n}", one) for n, one in enumerate(originals)], source="s")
     with workspace.database.connect() as connection:
@@ -275,7 +275,7 @@ def test_texts_from_before_there_were_clusters_are_placed_by_the_next_ingest(wor
     assert value(workspace.database, "SELECT count(*) FROM splits WHERE cluster_id IS NULL") == 0
 
 
-def test_the_report_counts_by_category_and_finds_a_leak_that_the_database_does_not_know(workspace, tmp_path):
+def test_the_report_counts_by_category_and_finds_a_leak_that_the_clusters_miss(workspace, tmp_path):
     base = " ".join(words(1))
     rows = [{**row(f"a{n}", words(n + 10), split="train"), "category": "x"} for n in range(8)]
     rows += [
@@ -308,7 +308,7 @@ def bbc():
 
 
 @needs_data
-def test_bbcs_repeated_texts_never_cross_splits_not_even_with_a_changed_word(workspace, tmp_path):
+def test_repeated_bbc_texts_never_cross_splits_even_with_a_changed_word(workspace, tmp_path):
     groups = defaultdict(list)
     for number, one in enumerate(bbc()):
         groups[one["text"]].append(number)
@@ -331,7 +331,7 @@ def test_bbcs_repeated_texts_never_cross_splits_not_even_with_a_changed_word(wor
 
 
 @needs_data
-def test_bbc_with_a_changed_word_in_each_repeat_from_the_start_does_not_cross(workspace, tmp_path):
+def test_bbc_texts_with_a_changed_word_in_each_repeat_do_not_cross_splits(workspace, tmp_path):
     seen, rows = defaultdict(list), []
     for number, one in enumerate(bbc()):
         copies = seen[fingerprint(one["text"])]
@@ -344,7 +344,7 @@ def test_bbc_with_a_changed_word_in_each_repeat_from_the_start_does_not_cross(wo
 
 
 @needs_data
-def test_c50s_own_splits_are_kept_and_their_near_duplicates_left_out_of_training(workspace, tmp_path):
+def test_c50_keeps_its_own_splits_and_near_duplicates_are_left_out_of_training(workspace, tmp_path):
     rows = []
     for split in ("train", "test"):
         with gzip.open(DATA / f"c50_{split}.csv.gz", "rt", encoding="utf-8", newline="") as file:
@@ -359,7 +359,7 @@ def test_c50s_own_splits_are_kept_and_their_near_duplicates_left_out_of_training
     assert 2 <= report.left_out["train"] < 250
 
 
-def test_a_statement_is_given_a_bounded_number_of_ids(workspace, tmp_path, monkeypatch):
+def test_a_statement_gets_a_bounded_number_of_ids(workspace, tmp_path, monkeypatch):
     take_in(workspace, tmp_path / "x.csv", [row(str(seed), words(seed)) for seed in range(7)])
     articles = query(workspace.database, "SELECT id, text_hash, fingerprint FROM articles ORDER BY id")
     ids, hashes, fingerprints = ([*column] for column in zip(*articles, strict=True))

@@ -73,14 +73,14 @@ def used(workspace, split):
 
 
 class TestFill:
-    def test_the_model_chooses_from_the_train_split_only_and_chance_from_all(self, workspace, labelled):
+    def test_the_model_chooses_from_the_train_split_and_the_random_sample_from_all(self, workspace, labelled):
         report = review_queue.fill_queue(workspace, number=60, audit=90)
         assert queue(workspace) == labelled["train"]
         assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
         assert (report.model, report.candidates, report.added["audit"], report.waiting) == ("m1", 90, 90, 90)
 
     @pytest.mark.usefixtures("labelled")
-    def test_up_to_a_number_so_that_nothing_piles_up(self, workspace):
+    def test_stops_at_the_size_of_the_queue(self, workspace):
         assert sum(review_queue.fill_queue(workspace, number=10, audit=5).added.values()) == 15
         assert review_queue.fill_queue(workspace, number=10, audit=5).added == {}
         added = review_queue.fill_queue(workspace, number=12, audit=5).added
@@ -88,7 +88,7 @@ class TestFill:
         assert len(queue(workspace)) == 12
 
     @pytest.mark.usefixtures("labelled")
-    def test_keeps_what_was_predicted_how_surely_by_whom_and_when(self, workspace):
+    def test_stores_the_prediction_its_confidence_its_model_and_its_time(self, workspace):
         review_queue.fill_queue(workspace, number=10, audit=5)
         same = value(
             workspace.database,
@@ -98,16 +98,16 @@ class TestFill:
         )
         assert same == 15
 
-    def test_without_a_champion_there_is_nobody_to_choose(self, workspace):
+    def test_needs_a_champion(self, workspace):
         with pytest.raises(NoChampionError):
             review_queue.fill_queue(workspace)
 
-    def test_an_empty_database_is_no_fault(self, workspace):
+    def test_of_an_empty_database_is_no_error(self, workspace):
         with workspace.database.begin() as connection:
             label(connection, [])
         assert review_queue.fill_queue(workspace).added == {}
 
-    def test_annotated_articles_and_texts_that_changed_are_not_asked_for(self, workspace, labelled):
+    def test_skips_annotated_articles_and_changed_texts(self, workspace, labelled):
         known, changed, *_ = sorted(labelled["train"])
         with workspace.database.begin() as connection:
             annotate(connection, known, "a", "source:s")
@@ -115,14 +115,14 @@ class TestFill:
         review_queue.fill_queue(workspace, number=90, audit=0)
         assert queue(workspace) == labelled["train"] - {known, changed}
 
-    def test_a_new_champions_questions_take_the_place_of_the_old_ones(self, workspace, labelled):
+    def test_replaces_the_questions_of_the_former_champion(self, workspace, labelled):
         review_queue.fill_queue(workspace, number=5, audit=0)
         with workspace.database.begin() as connection:
             label(connection, sorted(labelled["train"]), "m2", seed=1)
         report = review_queue.fill_queue(workspace, number=7, audit=0)
         assert (report.model, report.waiting) == ("m2", 7)
 
-    def test_of_near_duplicates_one_is_asked_for_and_none_of_an_annotated_or_tested_one(self, workspace, tmp_path):
+    def test_asks_for_one_near_duplicate_and_none_of_annotated_or_test_articles(self, workspace, tmp_path):
         base = " ".join(f"word{n}" for n in range(60))
 
         def near(topic, number):
@@ -145,7 +145,7 @@ class TestFill:
             assert names[:-1] == [f"alone{n}" for n in range(5)]
             assert names[-1].startswith("x")
 
-    def test_looks_at_a_share_of_many_articles_and_reads_no_whole_table(self, workspace, monkeypatch):
+    def test_samples_a_large_table_without_reading_all_of_it(self, workspace, monkeypatch):
         with workspace.database.begin() as connection:
             model = add_model(connection, "m")
             writes.make_champion(connection, model)
@@ -189,14 +189,14 @@ class TestSheets:
         assert used(workspace, "test") == used(workspace, "validation") == {}
         assert status.read_status(workspace).review.waiting == {}
 
-    def test_what_chance_drew_from_the_test_split_tests_and_never_trains(self, workspace, labelled, sheet):
+    def test_random_articles_of_the_test_split_test_the_model_and_never_train_it(self, workspace, labelled, sheet):
         review_queue.fill_queue(workspace, number=0, audit=90)
         sheet("b")
         assert used(workspace, "test").keys() == labelled["test"]
         assert used(workspace, "train").keys() == labelled["train"]
 
     @pytest.mark.usefixtures("labelled")
-    def test_the_same_sheet_again_changes_nothing(self, workspace, sheet):
+    def test_importing_a_sheet_again_changes_nothing(self, workspace, sheet):
         review_queue.fill_queue(workspace, number=20, audit=5)
         path, first = sheet("a")
         before = query(workspace.database, "SELECT * FROM annotations ORDER BY id")
@@ -205,7 +205,7 @@ class TestSheets:
         assert query(workspace.database, "SELECT * FROM annotations ORDER BY id") == before
 
     @pytest.mark.usefixtures("labelled", "sheet")
-    def test_who_said_what_when_and_why_is_kept(self, workspace, tmp_path):
+    def test_the_annotator_the_time_and_the_comment_are_stored(self, workspace, tmp_path):
         review_queue.fill_queue(workspace, number=1, audit=0)
         sheets.export_sheet(workspace, tmp_path / "x.csv")
         content = (tmp_path / "x.csv").read_text(encoding="utf-8-sig").replace('"","",""', '"b","ann","a pun"')
@@ -215,7 +215,7 @@ class TestSheets:
         assert found == [("b", "ann", "a pun", False)]
 
     @pytest.mark.usefixtures("labelled")
-    def test_no_suggestion_is_shown_of_what_chance_drew(self, workspace, tmp_path):
+    def test_randomly_drawn_articles_have_no_suggestion(self, workspace, tmp_path):
         review_queue.fill_queue(workspace, number=10, audit=20)
         sheets.export_sheet(workspace, tmp_path / "x.csv")
         rows = rows_of(tmp_path / "x.csv")
@@ -224,14 +224,14 @@ class TestSheets:
         assert all(row["text"].startswith("text number") for row in rows)
 
     @pytest.mark.usefixtures("labelled")
-    def test_a_sheet_that_is_there_is_not_written_over(self, workspace, tmp_path):
+    def test_an_existing_sheet_is_not_overwritten(self, workspace, tmp_path):
         review_queue.fill_queue(workspace, number=1, audit=0)
         (tmp_path / "x.csv").write_text("somebody's work")
         with pytest.raises(ReviewError, match="somebody's work"):
             sheets.export_sheet(workspace, tmp_path / "x.csv")
         assert (tmp_path / "x.csv").read_text() == "somebody's work"
 
-    def test_bad_rows_are_set_aside_and_the_others_go_in(self, workspace, labelled, tmp_path):
+    def test_invalid_rows_are_reported_and_the_others_are_imported(self, workspace, labelled, tmp_path):
         review_queue.fill_queue(workspace, number=5, audit=0)
         first, second, third, *_ = sorted(queue(workspace))
         never = min(labelled["test"])
@@ -251,7 +251,7 @@ class TestSheets:
         assert (report.new, report.unchanged) == (1, 1)
         assert used(workspace, "train")[third] == "B"
 
-    def test_no_such_file(self, workspace, tmp_path):
+    def test_a_missing_file_is_one_line(self, workspace, tmp_path):
         with pytest.raises(SourceError, match=r"x\.csv: .*[Nn]o such file"):
             sheets.import_sheet(workspace, tmp_path / "x.csv")
 
@@ -267,20 +267,20 @@ class TestConflicts:
             annotate(connection, article, "b", "bob")
         return article
 
-    def test_are_kept_shown_and_not_trained_on(self, workspace, disputed):
+    def test_are_stored_listed_and_not_trained_on(self, workspace, disputed):
         (found,) = conflicts.list_conflicts(workspace)
         assert (found.article_id, found.effective_category) == (disputed, None)
         assert [(one.annotator, one.category) for one in found.opinions] == [("ann", "a"), ("bob", "b")]
         assert used(workspace, "train") == {}
         assert status.read_status(workspace).review.conflicts == 1
 
-    def test_end_when_one_gives_in(self, workspace, disputed):
+    def test_end_when_the_annotators_agree(self, workspace, disputed):
         with workspace.database.begin() as connection:
             annotate(connection, disputed, "b", "ann")
         assert conflicts.list_conflicts(workspace) == []
         assert used(workspace, "train") == {disputed: "b"}
 
-    def test_end_with_a_decision_and_begin_again_with_what_is_said_later(self, workspace, disputed):
+    def test_end_with_a_decision_and_reopen_with_a_later_annotation(self, workspace, disputed):
         conflicts.resolve_conflict(workspace, disputed, "a", annotator="eve", comment="see the headline")
         assert conflicts.list_conflicts(workspace) == []
         assert used(workspace, "train") == {disputed: "a"}
@@ -297,14 +297,12 @@ class TestConflicts:
             ("a", "source:s", "a person"),
         ],
     )
-    def test_are_decided_by_a_person_for_a_category_that_there_is(
-        self, workspace, disputed, category, annotator, problem
-    ):
+    def test_are_resolved_by_a_person_with_a_known_category(self, workspace, disputed, category, annotator, problem):
         with pytest.raises(ReviewError) as caught:
             conflicts.resolve_conflict(workspace, disputed, category, annotator=annotator)
         assert problem in str(caught.value)
 
-    def test_what_nobody_has_annotated_is_not_decided(self, workspace, labelled):
+    def test_cannot_be_resolved_without_an_annotation(self, workspace, labelled):
         with pytest.raises(ReviewError, match="no person has annotated it"):
             conflicts.resolve_conflict(workspace, min(labelled["train"]), "a", annotator="eve")
 
@@ -325,14 +323,14 @@ class TestAPersonAndASource:
         take_in(workspace, tmp_path / "x.csv", rows)
 
     @pytest.mark.usefixtures("corrected")
-    def test_the_persons_annotation_counts_whichever_is_newer(self, workspace):
+    def test_the_persons_annotation_counts_even_if_it_is_older(self, workspace):
         label = "SELECT label FROM article_labels WHERE external_id = 'a1'"
         assert value(workspace.database, label) == "business"
         every = {**used(workspace, "train"), **used(workspace, "validation"), **used(workspace, "test")}
         assert sorted(every.values()) == ["business", "business", "tech"]
 
     @pytest.mark.usefixtures("corrected")
-    def test_the_difference_is_kept_and_shown_where_it_is_asked_for(self, workspace):
+    def test_the_disagreement_is_stored_and_listed_on_request(self, workspace):
         assert conflicts.list_conflicts(workspace) == []
         (found,) = conflicts.list_conflicts(workspace, settled=True)
         assert found.effective_category == "business"
@@ -341,7 +339,7 @@ class TestAPersonAndASource:
 
 class TestAudit:
     @pytest.mark.usefixtures("labelled")
-    def test_counts_what_was_drawn_seen_and_right(self, workspace, sheet):
+    def test_counts_drawn_reviewed_and_correct_labels(self, workspace, sheet):
         review_queue.fill_queue(workspace, number=20, audit=40)
         predicted = dict(query(workspace.database, "SELECT article_id::text, category FROM predictions"))
         drawn = sorted(queue(workspace, "reason = 'audit'"))
@@ -360,7 +358,7 @@ class TestAudit:
         assert found.interval[0] < found.accuracy < found.interval[1]
 
     @pytest.mark.usefixtures("labelled")
-    def test_leaves_out_what_was_drawn_before_a_time_and_what_people_disagree_on(self, workspace, sheet):
+    def test_leaves_out_labels_before_a_time_and_conflicts(self, workspace, sheet):
         review_queue.fill_queue(workspace, number=0, audit=10)
         sheet("a")
         first, second, *_ = sorted(queue(workspace, "reason = 'audit'"))
@@ -377,7 +375,7 @@ class TestAudit:
             review_queue.audit_model(workspace, since=week).reviewed,
         ) == (9, 8)
 
-    def test_draws_also_what_the_model_chose_and_humans_have_annotated(self, workspace, labelled, sheet):
+    def test_may_draw_articles_that_the_model_chose_and_people_annotated(self, workspace, labelled, sheet):
         """Without what is hard for the model, the estimate would be too good."""
         review_queue.fill_queue(workspace, number=30, audit=0)
         sheet("a")
@@ -386,6 +384,6 @@ class TestAudit:
         assert review_queue.audit_model(workspace).reviewed == 30
 
     @pytest.mark.usefixtures("labelled")
-    def test_a_model_that_nobody_audited_has_no_accuracy(self, workspace):
+    def test_of_a_model_without_reviewed_labels_has_no_accuracy(self, workspace):
         found = review_queue.audit_model(workspace, "m1")
         assert (found.drawn, found.accuracy, found.interval) == (0, None, (0.0, 1.0))

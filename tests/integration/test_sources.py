@@ -58,7 +58,7 @@ def runs(workspace, *columns):
 
 
 class TestFiles:
-    def test_that_were_read_are_not_even_opened_again(self, workspace, ingest, tmp_path, monkeypatch):
+    def test_are_not_opened_again_if_unchanged(self, workspace, ingest, tmp_path, monkeypatch):
         drop(tmp_path / "in" / "a.csv", articles(5))
         assert ingest() == IngestReport(files=1, read=5, new=5, annotations=5)
         before = dump(workspace.database)
@@ -66,13 +66,13 @@ class TestFiles:
         assert ingest() == IngestReport()
         assert dump(workspace.database) == before
 
-    def test_that_were_only_touched_are_not_read_again(self, ingest, tmp_path):
+    def test_with_a_new_time_but_the_same_bytes_are_not_ingested_again(self, ingest, tmp_path):
         path = drop(tmp_path / "in" / "a.csv", articles(5))
         ingest()
         os.utime(path, (OLD + 99, OLD + 99))
         assert ingest() == IngestReport()
 
-    def test_that_were_changed_within_a_tick_of_the_clock_are_read_again(self, ingest, tmp_path):
+    def test_that_changed_within_a_tick_of_the_clock_are_read_again(self, ingest, tmp_path):
         now = time.time()
         drop(tmp_path / "in" / "a.csv", articles(5), at=now)
         ingest()
@@ -80,7 +80,7 @@ class TestFiles:
         drop(tmp_path / "in" / "a.csv", changed, at=now)
         assert ingest().changed == 5
 
-    def test_that_arrive_or_change_are_read_alone(self, ingest, tmp_path):
+    def test_are_read_only_if_new_or_changed(self, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(5))
         drop(tmp_path / "in" / "b.csv", articles(5, prefix="b"))
         ingest()
@@ -93,7 +93,7 @@ class TestFiles:
         ingest()
         assert ingest(FILES.replace(", category = 'category'", "")).unchanged == 5
 
-    def test_one_that_is_cut_off_does_not_stop_the_others(self, workspace, ingest, tmp_path):
+    def test_that_are_cut_off_do_not_stop_the_others(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(5))
         packed = gzip.compress(b"id,text,category\n" + b"1,words,x\n" * 999)
         (tmp_path / "in" / "b.csv.gz").write_bytes(packed[:-20])
@@ -108,7 +108,7 @@ class TestFiles:
         (tmp_path / "in" / "b.csv.gz").write_bytes(packed)
         assert ingest().new == 1
 
-    def test_one_that_changes_while_it_is_read_is_left_for_the_next_run(self, workspace, ingest, tmp_path):
+    def test_that_change_while_they_are_read_are_left_for_the_next_run(self, workspace, ingest, tmp_path):
         path = drop(tmp_path / "in" / "a.csv", articles(5))
         with pytest.raises(SourceError, match="changed while it was read"):
             ingest(on_rows=lambda _: path.write_text("id,text,category\n"))
@@ -116,19 +116,19 @@ class TestFiles:
         drop(path, articles(5))
         assert ingest().new == 5
 
-    def test_a_glob_that_finds_nothing_yet_is_no_failure_but_a_missing_folder_is(self, ingest):
+    def test_may_match_nothing_yet_but_their_folder_must_exist(self, ingest):
         assert ingest() == IngestReport()
         with pytest.raises(SourceError, match="no such file"):
             ingest(FILES.replace("in/*", "inn/*"))
 
-    def test_in_another_encoding_with_times_of_a_zone(self, workspace, ingest, tmp_path):
+    def test_may_have_another_encoding_and_a_time_zone(self, workspace, ingest, tmp_path):
         (tmp_path / "in" / "a.csv").write_bytes("id,text,at\n1,déjà vu à l'été,2024-07-01 12:00\n".encode("cp1252"))
         ingest(FILES.replace("category = 'category'", "published_at = 'at'") + "timezone = 'Europe/Athens'\n")
         assert query(workspace.database, "SELECT text, published_at FROM articles") == [
             ("déjà vu à l'été", datetime(2024, 7, 1, 9, tzinfo=UTC))
         ]
 
-    def test_an_article_of_the_future_is_set_aside(self, workspace, ingest, tmp_path):
+    def test_with_an_article_from_the_future_have_its_row_rejected(self, workspace, ingest, tmp_path):
         rows = [{"id": str(n), "text": f"t{n}", "category": "", "at": "2024-01-01"} for n in range(30)]
         rows[3]["at"] = "2999-01-01"
         drop(tmp_path / "in" / "a.csv", rows)
@@ -139,7 +139,7 @@ class TestFiles:
 
 
 class TestRuns:
-    def test_count_everything(self, workspace, ingest, tmp_path):
+    def test_count_all_rows(self, workspace, ingest, tmp_path):
         ingest_rows = articles(40)
         drop(tmp_path / "in" / "a.csv", ingest_rows)
         ingest()
@@ -152,11 +152,11 @@ class TestRuns:
         ]
         assert [one.new for one in status.read_status(workspace).runs] == [1, 40]
 
-    def test_are_kept_for_files_of_the_command_line_too(self, workspace, tmp_path):
+    def test_are_recorded_for_files_of_the_command_line_too(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", articles(3))
         assert runs(workspace, "source", "kind", "status", "new") == [(f"{tmp_path}/x.csv", "files", "succeeded", 3)]
 
-    def test_that_refuse_too_many_bad_rows_count_them_and_take_nothing_in(self, workspace, ingest, tmp_path):
+    def test_with_too_many_invalid_rows_count_them_and_ingest_nothing(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(8), *[{"id": "", "text": "x", "category": ""}] * 2])
         with pytest.raises(TooManyRejectedError, match="2 of 10 rows are invalid"):
             ingest()
@@ -165,7 +165,7 @@ class TestRuns:
         assert value(workspace.database, "SELECT count(*) FROM source_state") == 0
         assert len(rejected_rows.list_rejected(workspace)) == 2
 
-    def test_that_break_keep_no_articles_text(self, workspace, ingest, tmp_path):
+    def test_that_fail_store_no_article_text(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(3))
 
         def fail(_):
@@ -194,7 +194,7 @@ class TestFeeds:
     def declared(site):
         return f"[sources.bbc]\nkind = 'feed'\nurl = '{site.url}'\nallow_private = true\n"
 
-    def test_polled_twice_are_fetched_once(self, workspace, ingest):
+    def test_are_not_fetched_again_if_unchanged(self, workspace, ingest):
         with serving(cached(self.FEED, ETag='"1"')) as site:
             assert ingest(self.declared(site)) == IngestReport(files=1, read=10, new=10, enqueued=10)
             before = dump(workspace.database)
@@ -208,16 +208,16 @@ class TestFeeds:
             assert ingest(self.declared(site)) == IngestReport()
         assert runs(workspace, "status", "new") == [("succeeded", 10), ("succeeded", 0)]
 
-    def test_with_a_bad_entry_take_the_others_in(self, ingest):
+    def test_with_an_invalid_entry_have_the_others_ingested(self, ingest):
         body = self.FEED.replace(b"<item><guid>3</guid>", b"<item>")
         with serving(page(body)) as site:
             assert ingest(self.declared(site)).new == 9
 
-    def test_with_nothing_but_bad_entries_fail(self, ingest):
+    def test_with_only_invalid_entries_fail(self, ingest):
         with serving(page(self.FEED.replace(b"guid>", b"x>"))) as site, pytest.raises(TooManyRejectedError):
             ingest(self.declared(site))
 
-    def test_that_fail_forget_nothing(self, ingest):
+    def test_that_fail_keep_their_state(self, ingest):
         with serving(cached(self.FEED, ETag='"1"')) as site:
             ingest(self.declared(site))
             site.answer = page(b"", code=500)
@@ -247,13 +247,13 @@ class TestQueries:
             "query = 'SELECT * FROM stories'\ncolumns = {text = 'body', id = 'id'}\n"
         )
 
-    def test_bring_what_is_new_since_the_last_run(self, ingest, stories, declared):
+    def test_return_only_rows_that_are_new_since_the_last_run(self, ingest, stories, declared):
         stories(*[(n, f"story {n}", n) for n in range(50)])
         assert ingest(declared).new == 50
         stories((50, "story 50", 50))
         assert ingest(declared) == IngestReport(files=1, read=2, new=1, unchanged=1, enqueued=1)
 
-    def test_that_fail_move_no_watermark(self, ingest, stories, declared, workspace):
+    def test_that_fail_do_not_raise_the_watermark(self, ingest, stories, declared, workspace):
         stories((1, "one", 1))
         ingest(declared)
         stories(*[(n, "", n) for n in range(2, 20)])
@@ -261,7 +261,7 @@ class TestQueries:
             ingest(declared)
         assert value(workspace.database, "SELECT watermark ->> 'value' FROM source_state") == "1"
 
-    def test_whose_column_vanished_fail_with_one_line(self, ingest, stories, declared, workspace, tmp_path):
+    def test_whose_column_is_missing_fail_with_one_line(self, ingest, stories, declared, workspace, tmp_path):
         stories((1, "one", 1))
         ingest(declared)
         sqlite3.connect(tmp_path / "cms.db").execute("ALTER TABLE stories RENAME COLUMN body TO gone")
@@ -271,7 +271,7 @@ class TestQueries:
 
 
 class TestChecking:
-    def test_says_what_would_be_taken_and_writes_nothing(self, workspace, declare, tmp_path):
+    def test_reports_what_would_be_ingested_and_writes_nothing(self, workspace, declare, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(8), {"id": "", "text": "x", "category": ""}])
         (source,) = declare().values()
         before = dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows")
@@ -280,13 +280,13 @@ class TestChecking:
         assert (found.reasons, found.problem, found.more) == ({"id is empty": 1}, None, False)
         assert dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows") == before
 
-    def test_leaves_out_what_has_been_read(self, workspace, declare, ingest, tmp_path):
+    def test_leaves_out_unchanged_files(self, workspace, declare, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(8))
         ingest()
         (source,) = declare().values()
         assert declared_sources.check_source(workspace, source, lambda _: "").units == 0
 
-    def test_names_a_problem_and_goes_on(self, workspace, declare, tmp_path):
+    def test_reports_a_problem_and_continues(self, workspace, declare, tmp_path):
         (tmp_path / "in" / "a.csv").write_bytes(b"")
         drop(tmp_path / "in" / "b.csv", articles(8))
         (source,) = declare().values()
@@ -294,7 +294,7 @@ class TestChecking:
         assert "the file is empty" in found.problem
         assert found.rows == 8
 
-    def test_stops_at_so_many_rows(self, workspace, declare, tmp_path):
+    def test_stops_after_the_maximum_of_rows(self, workspace, declare, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(8))
         (source,) = declare().values()
         assert declared_sources.check_source(workspace, source, lambda _: "", rows=5).more
@@ -309,7 +309,7 @@ class TestDue:
     def names(self, workspace, declare, now):
         return [source.name for source in declared_sources.due_sources(workspace, declare(self.DECLARED).values(), now)]
 
-    def test_is_what_has_not_succeeded_in_its_period(self, workspace, declare):
+    def test_are_sources_that_have_not_succeeded_in_their_period(self, workspace, declare):
         monday = datetime(2026, 3, 2, 9, tzinfo=UTC)
         assert self.names(workspace, declare, monday) == ["hourly", "daily", "weekly"]
         for name in ("hourly", "daily", "weekly"):
@@ -324,14 +324,14 @@ class TestDue:
         assert self.names(workspace, declare, monday + timedelta(hours=15)) == ["hourly", "daily"]
         assert self.names(workspace, declare, monday + timedelta(days=7)) == ["hourly", "daily", "weekly"]
 
-    def test_is_what_failed(self, workspace, declare):
+    def test_are_sources_that_failed(self, workspace, declare):
         run(
             workspace.database,
             "INSERT INTO ingest_runs (source, kind, options, status) VALUES ('daily', 'files', '{}', 'failed')",
         )
         assert "daily" in self.names(workspace, declare, datetime.now(UTC))
 
-    def test_choosing_names_what_is_not_declared(self, declare):
+    def test_unknown_sources_and_groups_are_named(self, declare):
         found = declare(self.DECLARED)
         assert [one.name for one in declared_sources.choose_sources(found, group="daily")] == ["daily"]
         with pytest.raises(SourceError, match="source 'x': unknown; choose from hourly, daily"):
@@ -343,7 +343,7 @@ class TestDue:
 class TestRetrying:
     BAD = ({"id": "", "text": "without id", "category": "x"},)
 
-    def test_a_mended_file_goes_in(self, workspace, declare, ingest, tmp_path):
+    def test_ingests_a_fixed_file(self, workspace, declare, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         drop(tmp_path / "in" / "a.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
@@ -352,7 +352,7 @@ class TestRetrying:
         assert rejected_rows.list_rejected(workspace) == []
         assert value(workspace.database, "SELECT text FROM articles WHERE external_id = 'mended'") == "without id"
 
-    def test_a_mended_declaration_is_enough(self, workspace, declare, ingest, tmp_path):
+    def test_needs_only_a_fixed_declaration(self, workspace, declare, ingest, tmp_path):
         rows = [{"id": str(n), "nr": f"n{n}", "text": f"t{n}", "category": ""} for n in range(40)]
         rows[7]["id"] = ""
         drop(tmp_path / "in" / "a.csv", rows)
@@ -360,7 +360,7 @@ class TestRetrying:
         report = rejected_rows.retry_rejected(workspace, declare(FILES.replace("id = 'id'", "id = 'nr'")), lambda _: "")
         assert report.resolved == 1
 
-    def test_what_is_still_bad_stays(self, workspace, declare, ingest, tmp_path):
+    def test_keeps_rows_that_are_still_invalid(self, workspace, declare, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         before = rejected_rows.list_rejected(workspace)
@@ -368,21 +368,21 @@ class TestRetrying:
         assert (report.retried, report.resolved, report.still_rejected) == (1, 0, 1)
         assert rejected_rows.list_rejected(workspace) == before
 
-    def test_an_ordinary_ingest_of_the_mended_file_clears_the_list_too(self, workspace, ingest, tmp_path):
+    def test_is_not_needed_if_the_fixed_file_is_ingested(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         drop(tmp_path / "in" / "a.csv", articles(40), at=OLD + 9)
         ingest()
         assert rejected_rows.list_rejected(workspace) == []
 
-    def test_files_of_the_command_line_are_read_again_as_they_were(self, workspace, tmp_path):
+    def test_reads_files_of_the_command_line_with_their_first_options(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", [*articles(40), *self.BAD], source="mine")
         write_csv(tmp_path / "x.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
         report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
         assert report.resolved == 1
         assert value(workspace.database, "SELECT source FROM articles WHERE external_id = 'mended'") == "mine"
 
-    def test_an_entry_that_the_feed_shows_no_more_is_tried_as_it_was_kept(self, workspace, declare, ingest):
+    def test_uses_the_stored_row_if_the_feed_no_longer_shows_the_entry(self, workspace, declare, ingest):
         entry = "<item><guid>old</guid><title>Title</title><pubDate>2999-01-01</pubDate></item>"
         body = TestFeeds.FEED.replace(b"</channel>", entry.encode() + b"</channel>")
         with serving(page(body)) as site:
@@ -401,7 +401,7 @@ class TestRetrying:
         assert report.resolved == 1
         assert value(workspace.database, "SELECT count(*) FROM articles") == 11
 
-    def test_a_source_that_is_declared_no_more_is_named(self, workspace, ingest, tmp_path):
+    def test_names_a_source_that_is_no_longer_declared(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
@@ -411,7 +411,7 @@ class TestRetrying:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False])
-def test_killed_at_ten_random_moments_and_started_again_it_ends_as_one_clean_run(workspace, tmp_path, declared):
+def test_ten_kills_at_random_moments_give_the_same_database_as_one_clean_run(workspace, tmp_path, declared):
     """Several files in several steps each, so that a kill falls within and between their transactions."""
     choose = random.Random(4)
     (tmp_path / "in").mkdir()

@@ -39,7 +39,7 @@ def declared(tmp_path):
     (tmp_path / "sources.toml").write_text("".join(tables))
 
 
-def test_check_prints_a_table_and_fails_where_a_source_does(command, declared):
+def test_check_prints_a_table_and_fails_if_a_source_fails(command, declared):
     code, out, err = command("sources", "check")
     assert code == 2
     assert "good: 1 rows: id is empty" in out
@@ -54,7 +54,7 @@ def test_check_in_json(command, declared):
     assert (found["name"], found["rows"], found["rejected"], found["problem"]) == ("good", 30, 1, None)
 
 
-def test_ingest_takes_the_others_in_and_reports_each(command, declared):
+def test_ingest_continues_after_a_failed_source_and_reports_each(command, declared):
     code, out, err = command("sources", "ingest", "--json")
     assert code == 2
     assert "1 of 2 sources failed: bad: " in err
@@ -85,7 +85,7 @@ def test_rejected_rows_are_listed_and_retried(command, declared, tmp_path):
     assert "Rejected rows: none" in command("rejected")[1]
 
 
-def test_a_retry_without_any_declaration_works_for_files_of_the_command_line(command, tmp_path):
+def test_files_of_the_command_line_are_retried_without_a_declaration(command, tmp_path):
     write_csv(tmp_path / "x.csv", [*articles(30), {"id": "", "text": "nameless", "category": ""}])
     assert command("ingest", "x.csv", "--id", "id")[0] == 0
     assert json.loads(command("rejected", "retry", "--json")[1])["still_rejected"] == 1
@@ -100,19 +100,19 @@ def test_a_retry_without_any_declaration_works_for_files_of_the_command_line(com
         (["ingest", "x.csv", "--encoding", "utf-9"], "encoding 'utf-9': unknown; write, for example, cp1252"),
     ],
 )
-def test_a_mistake_is_one_line(command, arguments, line):
+def test_a_user_error_is_one_line(command, arguments, line):
     code, _, err = command(*arguments)
     assert code == 2
     assert line in err
     assert err.count("\n") == 1
 
 
-def test_an_unknown_name_lists_those_that_are_declared(command, declared):
+def test_the_error_for_an_unknown_name_lists_the_declared_sources(command, declared):
     _, _, err = command("sources", "ingest", "god")
     assert "source 'god': unknown; choose from good, bad" in err
 
 
-def test_a_querys_database_is_named_by_the_environment(command, tmp_path, monkeypatch):
+def test_the_environment_has_the_url_of_a_querys_database(command, tmp_path, monkeypatch):
     import sqlite3
 
     with sqlite3.connect(tmp_path / "cms.db") as connection:

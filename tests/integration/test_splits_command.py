@@ -27,11 +27,11 @@ def test_the_report_is_one_line_of_json(report):
     assert found["target"] == {"train": 0.5, "validation": 0.25, "test": 0.25}
 
 
-def test_the_report_is_a_table_for_people(report):
+def test_the_report_is_a_table(report):
     shown = report().stdout
     assert "business" in shown
     assert "Near-duplicates across splits, among the articles read: 0" in shown
 
 
-def test_proportions_that_cannot_be_are_the_users_mistake(report):
+def test_impossible_proportions_are_a_user_error(report):
     assert isinstance(report("--proportions", "1,1,1").exception, SettingsError)

@@ -51,7 +51,7 @@ def test_rows_come_in_the_order_of_the_watermark(stories):
     assert query.highest_watermark == "2024-02-01"
 
 
-def test_only_what_is_at_the_watermark_or_above_is_read_again_and_what_has_none(stories):
+def test_only_rows_at_or_above_the_watermark_or_without_one_are_read_again(stories):
     url = stories((1, "one", 1), (2, "two", 2), (3, "three", 3), (4, "none", None))
     assert taken(DatabaseQuery(source(watermark="updated_at"), url, 2, NOW))[0] == [
         ("4", "none"),
@@ -60,13 +60,13 @@ def test_only_what_is_at_the_watermark_or_above_is_read_again_and_what_has_none(
     ]
 
 
-def test_nothing_new_moves_no_watermark(stories):
+def test_without_new_rows_the_watermark_stays(stories):
     query = DatabaseQuery(source(watermark="updated_at"), stories((1, "one", 1)), 7, NOW)
     assert taken(query) == ([], [])
     assert query.highest_watermark == 7
 
 
-def test_a_second_reading_starts_where_the_first_did(stories):
+def test_a_second_reading_starts_at_the_same_watermark(stories):
     query = DatabaseQuery(source(watermark="updated_at"), stories((1, "one", 1), (2, "two", 2)), None, NOW)
     assert taken(query) == taken(query)
 
@@ -77,14 +77,14 @@ def test_without_a_watermark_everything_is_read(stories):
     assert query.highest_watermark is None
 
 
-def test_a_row_from_the_future_is_set_aside_and_moves_no_watermark(stories):
+def test_a_row_from_the_future_is_rejected_and_does_not_raise_the_watermark(stories):
     url = stories((1, "one", "2024-01-01 10:00:00"), (2, "two", "2999-01-01 10:00:00"))
     query = DatabaseQuery(source(watermark="updated_at"), url, None, NOW)
     assert taken(query) == ([("1", "one")], [("id 2", "updated_at 2999-01-01 10:00:00 is in the future")])
     assert query.highest_watermark == "2024-01-01 10:00:00"
 
 
-def test_values_that_are_no_text_are_set_aside(stories):
+def test_values_that_are_not_text_are_rejected(stories):
     rows, bad = taken(DatabaseQuery(source(), stories((1, 5, 1), (2, "two", 1), (3, None, 1)), None, NOW))
     assert rows == [("2", "two")]
     assert set(bad) == {("id 1", "text is of type int, where a string is expected"), ("id 3", "text is empty")}
@@ -94,7 +94,7 @@ def test_values_that_are_no_text_are_set_aside(stories):
     "query",
     ["SELECT id, body, '12:30' || ' :x %' AS c FROM stories;", "SELECT id, body FROM stories WHERE body LIKE '%n%'"],
 )
-def test_colons_and_percent_signs_of_a_query_are_its_own(stories, query):
+def test_colons_and_percent_signs_of_a_query_are_not_parameters(stories, query):
     assert taken(DatabaseQuery(source(query=query), stories((1, "one", 1)), None, NOW))[0] == [("1", "one")]
 
 
@@ -113,7 +113,7 @@ def test_colons_and_percent_signs_of_a_query_are_its_own(stories, query):
         ({"query": "DELETE FROM stories"}, "source 'cms': the query fails"),
     ],
 )
-def test_what_is_wrong_with_a_query_is_one_line(stories, options, line):
+def test_an_error_of_a_query_is_one_line(stories, options, line):
     with pytest.raises(SourceError) as raised:
         taken(DatabaseQuery(source(**options), stories((1, "one", 1)), None, NOW))
     assert str(raised.value).startswith(line)
@@ -164,11 +164,11 @@ def test_a_watermark_that_changes_its_type_is_refused(stories):
         None,
     ],
 )
-def test_a_watermark_survives_the_database(mark):
+def test_a_stored_watermark_is_read_back_exactly(mark):
     assert watermark_from_json(watermark_to_json(mark)) == mark
 
 
-def test_a_watermark_that_cannot_be_kept_is_refused():
+def test_a_watermark_that_cannot_be_stored_is_refused():
     with pytest.raises(SourceError, match="type bytes cannot be stored"):
         watermark_to_json(b"x")
 

@@ -65,7 +65,7 @@ def zstandard(data):
 class TestEncodings:
     @pytest.mark.parametrize(("encoding", "text"), LANGUAGES)
     @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-    def test_are_recognised(self, tmp_path, encoding, text, kind):
+    def test_are_detected(self, tmp_path, encoding, text, kind):
         row = f'id,text\n1,"{text}"\n' if kind == "csv" else f'{{"id": 1, "text": "{text}"}}\n'
         path = tmp_path / f"a.{kind}"
         path.write_bytes(row.encode(encoding))
@@ -84,26 +84,26 @@ class TestEncodings:
         (tmp_path / "a.csv").write_bytes(b"text\n" + b"plain words\n" * 300_000 + "déjà vu à l’été\n".encode("cp1252"))
         assert detect_file_encoding(tmp_path / "a.csv") == "cp1252"
 
-    def test_in_a_mixed_file_the_rows_that_are_not_utf8_are_set_aside(self, tmp_path):
+    def test_in_a_mixed_file_the_rows_that_are_not_utf8_are_rejected(self, tmp_path):
         lines = [*["déjà vu, naïve façade".encode()] * 20, "été".encode("latin-1")]
         (tmp_path / "a.csv").write_bytes(b"\n".join([b"text", *[b'"' + line + b'"' for line in lines]]))
         good, bad = taken(tmp_path / "a.csv", encoding="auto")
         assert len(good) == 20
         assert bad == [("line 22", "text has byte 0xe9, which is not UTF-8")]
 
-    def test_a_byte_that_the_named_encoding_lacks_sets_its_row_aside(self, tmp_path):
+    def test_a_row_with_a_byte_that_the_named_encoding_lacks_is_rejected(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\nfine\nbad \x81\n")
         assert taken(tmp_path / "a.csv", encoding="cp1252") == (
             ["fine"],
             [("line 3", "text has byte 0x81, which is not UTF-8")],
         )
 
-    def test_bytes_that_are_not_of_the_named_encoding_refuse_the_file(self, tmp_path):
+    def test_a_file_that_does_not_have_the_named_encoding_is_refused(self, tmp_path):
         (tmp_path / "a.csv").write_bytes("text\nx".encode("utf-16") + b"\x00")
         with pytest.raises(SourceError, match=r"a\.csv: not utf-16, or damaged"):
             texts(tmp_path / "a.csv", encoding="utf-16")
 
-    def test_bytes_of_no_language_ask_for_a_name(self, tmp_path):
+    def test_an_undetectable_encoding_must_be_named(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\n" + bytes(range(128, 256)) * 3)
         with pytest.raises(SourceError, match="unknown encoding; name it, for example"):
             texts(tmp_path / "a.csv", encoding="auto")
@@ -127,11 +127,11 @@ class TestEncodings:
 
 
 class TestZstandard:
-    def test_is_read_as_it_is(self, tmp_path):
+    def test_is_decompressed(self, tmp_path):
         (tmp_path / "a.csv.zst").write_bytes(zstandard(b"id,text\n1,hello\n"))
         assert texts(tmp_path / "a.csv.zst") == ["hello"]
 
-    def test_of_several_frames_is_read_to_its_end(self, tmp_path):
+    def test_with_several_frames_is_read_to_its_end(self, tmp_path):
         (tmp_path / "a.jsonl.zst").write_bytes(zstandard(b'{"text": "a"}\n') + zstandard(b'{"text": "b"}\n'))
         assert texts(tmp_path / "a.jsonl.zst") == ["a", "b"]
 
@@ -152,17 +152,17 @@ def zipped(path, **members):
 
 
 class TestZip:
-    def test_of_one_file(self, tmp_path):
+    def test_with_one_member(self, tmp_path):
         path = zipped(tmp_path / "a.zip", news_csv=b"id,text\n1,hello\n")
         assert texts(path) == ["hello"]
 
-    def test_of_several_files_names_each_in_the_positions(self, tmp_path):
+    def test_with_several_members_names_each_in_the_positions(self, tmp_path):
         path = zipped(tmp_path / "a.zip", x__a_csv=b"text\none\n\xff\n", b_jsonl=b'{"text": "two"}', readme_md=b"hi")
         good, bad = taken(path)
         assert good == ["two", "one"]
         assert bad == [("x/a.csv, line 3", "text has byte 0xff, which is not UTF-8")]
 
-    def test_of_parquet_and_packed_members(self, tmp_path):
+    def test_with_parquet_and_compressed_members(self, tmp_path):
         table = io.BytesIO()
         parquet.write_table(pa.table({"text": ["from parquet"]}), table)
         path = zipped(tmp_path / "a.zip", a_parquet=table.getvalue(), b_csv_gz=gzip.compress(b"text\nfrom gzip\n"))
@@ -172,7 +172,7 @@ class TestZip:
         path = zipped(tmp_path / "a.zip", news_csv="text\ndéjà vu à l’été\n".encode("cp1252"))
         assert texts(path, encoding="auto") == ["déjà vu à l’été"]
 
-    def test_without_a_readable_file_says_what_it_holds(self, tmp_path):
+    def test_without_a_readable_member_lists_its_members(self, tmp_path):
         with pytest.raises(SourceError, match=r"no member can be read; it has readme\.md"):
             texts(zipped(tmp_path / "a.zip", readme_md=b"hi"))
 
@@ -220,7 +220,7 @@ class TestObjectStores:
         store.pipe("/news/d.zip", _zip_bytes())
         return store
 
-    def test_a_glob_finds_files_of_every_depth(self):
+    def test_a_glob_matches_files_of_every_depth(self):
         assert [str(file) for file in expand_pattern("memory://news/**/*.csv*")] == [
             "memory://news/a.csv",
             "memory://news/deep/b.csv.gz",
@@ -241,7 +241,7 @@ class TestObjectStores:
         assert object_store.hash_file(file) == object_store.hash_file(expand_pattern("memory://news/a.csv")[0])
 
     @pytest.mark.parametrize("pattern", ["memory://news/none.csv", "memory://nowhere/*.csv"])
-    def test_what_is_not_there_is_said(self, pattern):
+    def test_a_missing_file_is_one_line(self, pattern):
         with pytest.raises(SourceError, match="no such file"):
             expand_pattern(pattern)
 
@@ -264,7 +264,7 @@ class TestObjectStores:
         with pytest.raises(SourceError, match="cannot be read"):
             expand_pattern("nonsense://bucket/*.csv")
 
-    def test_whatever_a_client_raises_is_one_line(self, store, monkeypatch):
+    def test_every_error_of_a_client_is_one_line(self, store, monkeypatch):
         (file,) = expand_pattern("memory://news/a.csv")
 
         class NoCredentialsError(Exception):

@@ -62,13 +62,13 @@ class TestParquet:
         path = shared_text(tmp_path / "a.parquet", rows=60, size=900_000)
         assert taken(str(path)) == [60, []]
 
-    def test_a_page_is_measured_before_it_is_unpacked(self, tmp_path, monkeypatch):
+    def test_the_size_of_a_page_is_checked_before_it_is_decompressed(self, tmp_path, monkeypatch):
         monkeypatch.setattr(parquet_pages, "MAX_PAGE", 2 * 2**20)
         path = tmp_path / "a.parquet"
         parquet.write_table(pa.table({"text": ["x" * 5 * 2**20]}), path, use_dictionary=False)
         assert taken(str(path)) == [0, "a page has 5 MiB, more than the maximum of 2; write smaller row groups"]
 
-    def test_pages_of_every_version_encoding_and_packing_are_measured(self, tmp_path):
+    def test_pages_of_every_version_encoding_and_compression_are_checked(self, tmp_path):
         texts = [f"text {number} " * 5 for number in range(3000)]
         for number, options in enumerate(
             {"data_page_version": version, "compression": packing, "use_dictionary": shared, "data_page_size": 1000}
@@ -84,7 +84,7 @@ class TestParquet:
                 size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, ["text"])
             assert 40 < size < (100_000 if options["use_dictionary"] else 200)
 
-    def test_a_value_that_is_too_long_costs_its_row_alone(self, tmp_path, monkeypatch):
+    def test_a_value_that_is_too_long_rejects_only_its_row(self, tmp_path, monkeypatch):
         monkeypatch.setattr(parquet_files, "MAX_CELL", 1000)
         table = pa.table({"text": ["one", "x" * 1001, None, "four"], "category": ["a", None, "b", "y" * 2000]})
         parquet.write_table(table, tmp_path / "a.parquet")
@@ -114,14 +114,14 @@ class TestRows:
         assert many.mib < few.mib + 40
         assert many.mib < 250
 
-    def test_a_long_line_of_json_costs_its_row_alone_and_is_not_parsed(self, tmp_path):
+    def test_a_long_line_of_json_rejects_only_its_row_and_is_not_parsed(self, tmp_path):
         lines = [b'{"text": "one"}', b'{"text": "two", "more": [' + b"{}," * 3 * 2**20 + b"{}]}", b'{"text": "three"}']
         (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
         used = measured(taken, str(tmp_path / "a.jsonl"))
         assert used.result == [2, [f"the line has {len(lines[1]) + 1:,} bytes, more than the maximum of 8,388,608"]]
         assert used.mib < 120
 
-    def test_keys_that_differ_from_line_to_line_are_not_collected_for_ever(self, tmp_path, monkeypatch):
+    def test_the_number_of_collected_keys_is_limited(self, tmp_path, monkeypatch):
         monkeypatch.setattr(json_lines, "_MAX_KEYS", 100)
         path = tmp_path / "a.jsonl"
         path.write_text("\n".join(json.dumps({f"key {number}": 1, "text": "x"}) for number in range(1000)))
@@ -145,7 +145,7 @@ def zstandard_of(lines):
 
 
 class TestPackedFiles:
-    def test_gzip_is_not_unpacked_without_end(self, tmp_path):
+    def test_gzip_is_decompressed_up_to_a_limit(self, tmp_path):
         with gzip.open(tmp_path / "a.csv.gz", "wb") as file:
             file.write(b"text\n")
             for _ in range(1000):
@@ -154,13 +154,13 @@ class TestPackedFiles:
         assert used.result[1] == TOO_MUCH
         assert used.mib < 150
 
-    def test_zstandard_is_not_unpacked_without_end(self, tmp_path):
+    def test_zstandard_is_decompressed_up_to_a_limit(self, tmp_path):
         (tmp_path / "a.jsonl.zst").write_bytes(zstandard_of(1000))
         used = measured(taken, str(tmp_path / "a.jsonl.zst"))
         assert used.result[1] == TOO_MUCH
         assert used.mib < 150
 
-    def test_zstandard_may_not_ask_for_a_window_of_gigabytes(self, tmp_path):
+    def test_zstandard_with_a_window_of_gigabytes_is_refused(self, tmp_path):
         frame = bytearray(zstandard_of(10))
         frame[5] = (31 - 10) << 3
         (tmp_path / "a.csv.zst").write_bytes(bytes(frame))
@@ -168,7 +168,7 @@ class TestPackedFiles:
         assert "damaged or cut off zstandard data" in used.result[1]
         assert used.mib < 60
 
-    def test_a_row_without_end_is_refused_in_bounded_memory(self, tmp_path):
+    def test_an_endless_row_is_refused_in_bounded_memory(self, tmp_path):
         with gzip.open(tmp_path / "a.jsonl.gz", "wb") as file:
             for _ in range(60):
                 file.write(b"x" * 2**20)
@@ -177,7 +177,7 @@ class TestPackedFiles:
         assert used.mib < 150
 
     @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-    def test_a_zip_members_packing_that_unpacks_without_a_limit_is_refused(self, tmp_path, method):
+    def test_a_zip_member_with_an_unlimited_compression_method_is_refused(self, tmp_path, method):
         with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive, archive.open("a.csv", "w") as member:
             member.write(b"text\n")
             for _ in range(50):
@@ -186,17 +186,17 @@ class TestPackedFiles:
         assert used.result == [0, f"cannot be unpacked (method {method}); compress it with deflate"]
         assert used.mib < 30
 
-    def test_a_zip_member_is_not_unpacked_without_end(self, tmp_path):
+    def test_a_zip_member_is_decompressed_up_to_a_limit(self, tmp_path):
         with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("a.csv", b"text\n" + b"\n" * 70 * 2**20)
         assert taken(str(tmp_path / "a.zip")) == [0, TOO_MUCH]
 
-    def test_a_bomb_within_a_bomb_is_refused(self, tmp_path):
+    def test_a_bomb_inside_a_bomb_is_refused(self, tmp_path):
         with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("a.csv.gz", gzip.compress(b"text\n" + b"\n" * 2**20) * 3000)
         assert "unpacks to more than 10 times its size" in taken(str(tmp_path / "a.zip"))[1]
 
-    def test_a_zip_member_that_lies_about_its_size_is_damaged(self, tmp_path):
+    def test_a_zip_member_with_a_false_size_is_damaged(self, tmp_path):
         path = tmp_path / "a.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("a.csv", b"text\n" + b"hello\n" * 100_000)
@@ -207,7 +207,7 @@ class TestPackedFiles:
         path.write_bytes(data)
         assert "Bad CRC-32 for file" in taken(str(path))[1]
 
-    def test_a_zip_file_of_countless_members_is_refused(self, tmp_path, monkeypatch):
+    def test_a_zip_file_with_too_many_members_is_refused(self, tmp_path, monkeypatch):
         monkeypatch.setattr(zip_files, "MAX_DIRECTORY", 2**20)
         with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
             for number in range(500):
@@ -255,7 +255,7 @@ class TestFeeds:
     def test_markup_that_takes_hours_is_refused(self, kind, excess):
         assert parsed(kind, 500_000) == f"the feed is refused ({excess})"
 
-    def test_an_encoding_that_fails_in_its_own_way_is_one_line(self):
+    def test_an_encoding_with_its_own_error_is_one_line(self):
         body = b"<?xml version='1.0' encoding='undefined'?><rss version='2.0'></rss>"
         document = http_documents.Document("http://example.org/feed", body, "application/xml", None, None)
         with pytest.raises(SourceError, match="its encoding cannot be read"):

@@ -43,7 +43,7 @@ def bomb(level=1, size=2**27):
 
 class TestPacking:
     @pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,  identity,gzip", "deflate, gzip"])
-    def test_an_answer_that_is_packed_twice_is_refused_and_takes_no_memory(self, encoding):
+    def test_a_twice_compressed_response_is_refused_and_takes_no_memory(self, encoding):
         with serving(page(bomb(2), Content_Encoding=encoding)) as site:
             used = measured(fetched, site.url)
         assert used.result == f"{site.url}: cannot be fetched (it has 2 content encodings; only one is supported)"
@@ -60,26 +60,26 @@ class TestPacking:
             fetch(site.url)
 
     @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
-    def test_an_answer_is_unpacked_no_further_than_the_limit(self, encoding):
+    def test_a_response_is_decompressed_up_to_the_limit(self, encoding):
         with serving(page(bomb(size=2**28), Content_Encoding=encoding)) as site:
             used = measured(fetched, site.url)
         assert used.result == f"{site.url}: cannot be fetched (it has more than 20 MiB)"
         assert used.mib < 120
 
-    def test_an_answer_that_is_not_packed_has_the_same_limit(self):
+    def test_an_uncompressed_response_has_the_same_limit(self):
         with (
             serving(page(bytes(http_documents.MAX_BYTES + 1))) as site,
             pytest.raises(SourceError, match="more than 20 MiB"),
         ):
             fetch(site.url)
 
-    def test_members_of_nothing_do_not_go_on_for_ever(self):
+    def test_endless_empty_members_are_refused(self):
         blocks = (gzip.compress(b"", mtime=0) * 1000 for _ in range(2000))
         with pytest.raises(content_encoding.ContentEncodingError, match="more than 1 MiB"):
             content_encoding.unpack("gzip", blocks, 2**20)
 
     @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "\xa4" * 3])
-    def test_an_encoding_that_is_not_read_is_named(self, encoding):
+    def test_an_unknown_encoding_is_named(self, encoding):
         with serving(page(BODY, Content_Encoding=encoding)) as site, pytest.raises(SourceError) as raised:
             fetch(site.url)
         assert (
@@ -100,12 +100,12 @@ class TestPacking:
             ("deflate", zlib.compress(BODY)[2:-4]),
         ],
     )
-    def test_what_is_packed_once_is_read_however_it_comes_in(self, encoding, packed, size):
+    def test_a_compressed_response_is_read_in_blocks_of_any_size(self, encoding, packed, size):
         blocks = (packed[start : start + size] for start in range(0, len(packed), size))
         assert content_encoding.unpack(encoding, blocks, 2000) == BODY
 
     @pytest.mark.parametrize("data", [gzip.compress(BODY)[:-9], gzip.compress(BODY)[:5], b"junk"])
-    def test_what_is_damaged_is_refused(self, data):
+    def test_damaged_compression_is_refused(self, data):
         with pytest.raises(content_encoding.ContentEncodingError):
             content_encoding.unpack("gzip", [data], 2000)
 
@@ -150,7 +150,7 @@ class TestTimeOut:
             f"{site.url}: no response in time (timeout_s = 0.5); raise timeout_s, or try later"
         )
 
-    def test_it_covers_interim_answers_that_never_end(self):
+    def test_it_covers_endless_interim_responses(self):
         def answer(handler):
             drip(handler, b"\r\nHTTP/1.1 100 Continue\r\n")
 
@@ -197,7 +197,7 @@ class TestTimeOut:
         "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
     ],
 )  # fmt: skip
-def test_an_address_that_is_not_public(address):
+def test_a_private_address_is_not_public(address):
     assert not public_addresses.is_public(address)
 
 
@@ -205,7 +205,7 @@ def test_an_address_that_is_not_public(address):
     "address",
     ["1.1.1.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"],
 )
-def test_an_address_that_is_public(address):
+def test_a_public_address_is_public(address):
     assert public_addresses.is_public(address)
 
 
@@ -261,7 +261,7 @@ class TestWhereItLeads:
             assert inner.asked == []
 
     @pytest.mark.usefixtures("second_loopback_is_public")
-    def test_a_name_is_resolved_once_and_the_checked_address_is_asked(self, names):
+    def test_a_name_is_resolved_once_and_the_checked_address_is_used(self, names):
         """A name that resolves to an inner address the second time gets no second time."""
         names["feeds.example"] = [["127.0.0.2"], ["127.0.0.1"]]
         with serving(page(BODY), host="127.0.0.2") as outer:
@@ -274,17 +274,17 @@ class TestWhereItLeads:
             assert len(outer.asked) == 1
 
     @pytest.mark.usefixtures("second_loopback_is_public")
-    def test_of_a_names_addresses_only_public_ones_are_asked(self, names):
+    def test_only_public_addresses_of_a_name_are_used(self, names):
         names["feeds.example"] = [["127.0.0.1", "127.0.0.2"]]
         with serving(page(BODY), host="127.0.0.2") as outer:
             assert http_documents.fetch(f"http://feeds.example:{outer.url.split(':')[2]}").body == BODY
 
-    def test_a_second_address_is_asked_where_the_first_does_not_answer(self, names):
+    def test_the_second_address_is_used_if_the_first_does_not_answer(self, names):
         names["feeds.example"] = [["127.0.0.3", "127.0.0.1"]]
         with serving(page(BODY)) as site:
             assert fetch(f"http://feeds.example:{site.url.split(':')[2]}").body == BODY
 
-    def test_credentials_of_a_redirects_address_are_not_sent_nor_shown(self):
+    def test_credentials_in_the_url_of_a_redirect_are_neither_sent_nor_shown(self):
         def answer(handler):
             if handler.path == "/feed":
                 target = f"http://ada:geheim@127.0.0.1:{handler.server.server_port}/there"
@@ -300,13 +300,13 @@ class TestWhereItLeads:
         "target",
         ["file:///etc/passwd", "gopher://127.0.0.1/", "http://", "http://[::1", "//\x00/", "http://a:b:c/", "\xa4\xa4"],
     )
-    def test_a_redirect_to_nowhere_is_one_line(self, target):
+    def test_a_redirect_to_an_invalid_url_is_one_line(self, target):
         with serving(page(b"", code=302, Location=target)) as site, pytest.raises(SourceError) as raised:
             fetch(site.url)
         assert str(raised.value).startswith(site.url)
         assert "\n" not in str(raised.value)
 
-    def test_redirects_are_counted(self):
+    def test_the_number_of_redirects_is_limited(self):
         with (
             serving(page(b"", code=302, Location="/feed")) as site,
             pytest.raises(SourceError, match="more than 5 redirects"),
@@ -324,18 +324,18 @@ class TestProxies:
             monkeypatch.setenv("http_proxy", site.url.removesuffix("/feed"))
             yield site
 
-    def test_the_proxy_of_the_environment_is_asked_and_resolves_the_name(self, proxy):
+    def test_the_proxy_of_the_environment_is_used_and_resolves_the_name(self, proxy):
         assert http_documents.fetch("http://feeds.example.invalid/rss").body == BODY
         assert proxy.asked[0]["Host"] == "feeds.example.invalid"
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "localhost", "metadata.localhost.", "2852039166"])
-    def test_the_proxy_is_not_asked_for_an_address_that_is_not_public(self, proxy, host):
+    def test_the_proxy_is_not_used_for_a_private_address(self, proxy, host):
         with pytest.raises(SourceError, match="allow_private = true"):
             http_documents.fetch(f"http://{host}/latest/meta-data")
         assert proxy.asked == []
 
     @pytest.mark.usefixtures("proxy")
-    def test_a_host_that_needs_no_proxy_is_checked_as_ever(self, monkeypatch, names):
+    def test_a_host_outside_the_proxy_is_checked(self, monkeypatch, names):
         monkeypatch.setenv("no_proxy", "feeds.example")
         names["feeds.example"] = [["127.0.0.1"]]
         with pytest.raises(SourceError, match=r"feeds\.example \(127\.0\.0\.1\)"):
@@ -347,7 +347,7 @@ class TestProxies:
             http_documents.fetch("http://feeds.example/rss")
 
 
-def test_the_name_stays_the_one_that_tls_checks(names):
+def test_tls_checks_the_name_and_not_the_address(names):
     """The connection goes to an address, and TLS is begun with the name."""
     names["feeds.example"] = [["127.0.0.1"]]
     seen = []

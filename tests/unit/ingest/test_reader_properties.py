@@ -67,7 +67,7 @@ def taken(path: Path, data: bytes, columns: Columns, chunk_rows: int = 5000) -> 
 @pytest.mark.parametrize("start", [b"", b"text,id\n", b"text\tid\n1\t", b'{"text": "x"}\n'])
 @QUICK
 @given(data=scraps, chunk_rows=st.integers(1, 5))
-def test_scraps_of_a_format_raise_nothing_but_a_source_error(folder, name, start, data, chunk_rows):
+def test_fragments_of_a_format_raise_only_source_errors(folder, name, start, data, chunk_rows):
     try:
         taken(folder / name, start + data, Columns(), chunk_rows)
     except SourceError as error:
@@ -78,7 +78,7 @@ def test_scraps_of_a_format_raise_nothing_but_a_source_error(folder, name, start
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.csv.gz", "a.parquet"])
 @QUICK
 @given(data=st.binary(max_size=200))
-def test_noise_raises_nothing_but_a_source_error(folder, name, data):
+def test_noise_raises_only_source_errors(folder, name, data):
     with pytest.raises(SourceError):
         taken(folder / name, data, COLUMNS)
 
@@ -105,7 +105,7 @@ def test_each_line_of_a_json_lines_file_is_valid_or_rejected(folder, items, chun
 
 @QUICK
 @given(texts=st.lists(st.text(string.printable + "é漢😀", max_size=30), min_size=1, max_size=10))
-def test_a_text_goes_through_a_csv_unchanged(folder, texts):
+def test_a_text_is_read_from_a_csv_unchanged(folder, texts):
     file = io.StringIO(newline="")
     csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["text"], *([text] for text in texts)])
     (folder / "texts.csv").write_bytes(file.getvalue().encode())
@@ -115,5 +115,5 @@ def test_a_text_goes_through_a_csv_unchanged(folder, texts):
 
 @QUICK
 @given(text=st.text())
-def test_folding_twice_changes_nothing_more(text):
+def test_folding_is_idempotent(text):
     assert fold(fold(text)) == fold(text)

@@ -97,11 +97,11 @@ def test_a_column_that_is_not_named_is_none_in_every_row(tmp_path):
         ("b.jsonl", '{"text": "hello", "id": NaN}'),
     ],
 )
-def test_a_value_that_is_missing_in_a_column_that_is_there_is_the_empty_string(tmp_path, name, content):
+def test_a_missing_value_is_the_empty_string(tmp_path, name, content):
     assert rows(write(tmp_path / name, content), ID)[0][2] == ""
 
 
-def test_a_key_that_some_objects_leave_out_is_the_empty_string(tmp_path):
+def test_a_key_that_some_objects_omit_is_the_empty_string(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"text": "x"}\n{"text": "y", "id": "1"}\n')
     assert [row[2] for row in rows(path, ID)] == ["", "1"]
 
@@ -110,7 +110,7 @@ def test_a_key_that_some_objects_leave_out_is_the_empty_string(tmp_path):
     "text", ["  kept  ", "tab\there", "a\r\nb", "a\rb", "a\n\nb", "é漢😀", "NA", "null", "nan", "1.0"]
 )
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
-def test_a_text_arrives_exactly_as_it_was_written(tmp_path, suffix, text):
+def test_a_text_is_read_exactly_as_written(tmp_path, suffix, text):
     path = tmp_path / f"a{suffix}"
     if suffix == ".parquet":
         parquet.write_table(pa.table({"text": [text]}), path)
@@ -158,7 +158,7 @@ class TestChunks:
         path = write(tmp_path / "a.csv", "text\n" + "a,b\n" * 10)
         assert [len(chunk.rejected) for chunk in read_file(path, Columns(), chunk_rows=4)] == [4, 4, 2]
 
-    def test_long_texts_close_a_chunk_early(self, tmp_path, monkeypatch):
+    def test_long_texts_end_a_chunk_early(self, tmp_path, monkeypatch):
         monkeypatch.setattr(columns, "CHUNK_BYTES", 300)
         path = write(tmp_path / "a.csv", "text\n" + ("x" * 60 + "\n") * 6)
         assert [len(chunk.frame) for chunk in read_file(path, Columns())] == [2, 2, 2]
@@ -183,35 +183,35 @@ class TestDelimitedRejections:
             ('2,"he said "hello", twice"', "a quote inside a quoted value is not doubled, or a quote is missing"),
         ],
     )
-    def test_a_bad_row_is_set_aside_alone(self, tmp_path, line, reason):
+    def test_an_invalid_row_is_rejected_alone(self, tmp_path, line, reason):
         path = write(tmp_path / "a.csv", f"id,text\n1,before\n{line}\n3,after\n")
         assert texts(path) == ["before", "after"]
         assert [(row.position, row.reason) for row in rejections(path)] == [("line 3", reason)]
 
-    def test_a_bad_row_may_hold_bytes_that_are_not_utf8_as_well(self, tmp_path):
+    def test_an_invalid_row_may_also_have_bytes_that_are_not_utf8(self, tmp_path):
         path = write(tmp_path / "a.csv", b"id,text\n1,before\n2,\xff\xfe,c\n3,after\n")
         assert texts(path) == ["before", "after"]
         assert rejections(path)[0].row == json.dumps(["2", r"\udcff\udcfe", "c"])
 
-    def test_undecodable_bytes_in_a_column_that_is_not_read_do_no_harm(self, tmp_path):
+    def test_undecodable_bytes_in_an_unused_column_are_harmless(self, tmp_path):
         path = write(tmp_path / "a.csv", b"notes,text\n\xff,fine\n")
         assert texts(path) == ["fine"]
 
-    def test_a_row_that_swallowed_lines_names_them(self, tmp_path):
+    def test_a_row_that_contains_further_lines_names_them(self, tmp_path):
         path = write(tmp_path / "a.csv", 'id,text\n1,"open\n2,b\n3,"c"\n4,after\n')
         (row,) = rejections(path)
         assert row.position == "line 2"
         assert row.reason.endswith("; lines 2 to 4 were read as one row")
         assert texts(path) == ["after"]
 
-    def test_a_quote_that_is_never_closed_is_set_aside_with_the_little_it_took(self, tmp_path):
+    def test_an_unclosed_quote_near_the_end_rejects_only_its_lines(self, tmp_path):
         path = write(tmp_path / "a.csv", 'id,text\n1,a\n2,"open\n3,c\n')
         (row,) = rejections(path)
         assert row.reason == "a quote that opens in this row is never closed; lines 3 to 4 were read as one row"
         assert texts(path) == ["a"]
 
     @pytest.mark.parametrize("closing", ["", '9,"end"\n'])
-    def test_a_quote_that_swallowed_much_of_the_file_is_an_error(self, tmp_path, closing):
+    def test_a_quote_that_contains_much_of_the_file_is_an_error(self, tmp_path, closing):
         lines = "2,b\n" * csv_files.MAX_LINES_OF_A_BAD_ROW
         path = write(tmp_path / "a.csv", f'id,text\n1,"open\n{lines}{closing}')
         with pytest.raises(SourceError, match=r"a\.csv, line 2: .*quote.*; lines 2 to 10\d were read as one row"):
@@ -248,7 +248,7 @@ class TestJsonLinesRejections:
             (b"[" * 100_000, "not JSON: nested too deeply"),
         ],
     )
-    def test_a_bad_line_is_set_aside_alone(self, tmp_path, line, reason):
+    def test_an_invalid_line_is_rejected_alone(self, tmp_path, line, reason):
         good = b'{"id": "1", "text": "before"}\n%b\n{"id": "3", "text": "after"}\n'
         path = write(tmp_path / "a.jsonl", good % line)
         assert texts(path, ID) == ["before", "after"]
@@ -257,7 +257,7 @@ class TestJsonLinesRejections:
         assert row.reason.startswith(reason)
 
     @pytest.mark.parametrize(("value", "found"), [("7", "7"), ("7.0", "7"), ("7.5", "7.5"), ('"7"', "7")])
-    def test_a_number_is_taken_for_an_id(self, tmp_path, value, found):
+    def test_a_number_may_be_an_id(self, tmp_path, value, found):
         path = write(tmp_path / "a.jsonl", f'{{"text": "x", "id": {value}}}')
         assert rows(path, ID)[0][2] == found
 
@@ -372,7 +372,7 @@ class TestUnreadableFiles:
             ("a.parquet.gz", b"text", "unknown kind of file"),
         ],
     )
-    def test_the_error_says_what_is_wrong_and_where(self, tmp_path, name, content, message):
+    def test_the_error_names_the_file_and_the_problem(self, tmp_path, name, content, message):
         path = write(tmp_path / name, content)
         with pytest.raises(SourceError, match=message) as caught:
             list(read_file(path, Columns()))
@@ -394,7 +394,7 @@ class TestUnreadableFiles:
         with pytest.raises(SourceError, match="damaged or cut off gzip data"):
             list(read_file(tmp_path / "a.csv.gz", Columns()))
 
-    def test_a_file_that_is_not_there_is_an_error_at_once(self, tmp_path):
+    def test_a_missing_file_is_an_error_at_once(self, tmp_path):
         with pytest.raises(SourceError, match=r"a\.csv: no such file"):
             read_file(tmp_path / "a.csv", Columns())
 
@@ -433,7 +433,7 @@ class TestExpand:
         found = [write(tmp_path / name, "x") for name in ("c.csv", "a.csv", "d.tsv")]
         assert expand_pattern(str(tmp_path / "*.csv")) == [found[1], found[0]]
 
-    def test_the_order_is_not_the_file_system_s(self, tmp_path, monkeypatch):
+    def test_the_order_does_not_depend_on_the_file_system(self, tmp_path, monkeypatch):
         found = [str(write(tmp_path / name, "x")) for name in ("c.csv", "a.csv", "b.csv")]
         monkeypatch.setattr(readers.glob, "glob", lambda *_args, **_options: found)
         assert [path.name for path in expand_pattern("*.csv")] == ["a.csv", "b.csv", "c.csv"]
@@ -443,7 +443,7 @@ class TestExpand:
         path = write(tmp_path / "x" / "y" / "a.csv", "x")
         assert expand_pattern(str(tmp_path / "**" / "*.csv")) == [path]
 
-    def test_a_name_with_brackets_is_a_path_where_it_exists(self, tmp_path):
+    def test_a_name_with_brackets_is_a_path_if_it_exists(self, tmp_path):
         path = write(tmp_path / "a[1].csv", "x")
         assert expand_pattern(str(path)) == [path]
 
@@ -468,7 +468,7 @@ class TestExpand:
         ("c50_test.csv.gz", "author", 2500, 50),
     ],
 )
-def test_real_articles_are_read_whole(name, category, count, categories):
+def test_real_articles_are_read_completely(name, category, count, categories):
     chunks = list(read_file(DATA / name, Columns(category=category)))
     assert sum(len(chunk.frame) for chunk in chunks) == count
     assert not any(chunk.rejected for chunk in chunks)

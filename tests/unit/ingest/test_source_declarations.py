@@ -31,22 +31,22 @@ def test_every_kind_is_read_with_its_defaults(declare, tmp_path):
     assert found["bbc"].columns.published_at == "published_at"
 
 
-def test_files_are_named_from_the_folder_of_the_declaring_file(declare, tmp_path):
+def test_relative_files_start_at_the_folder_of_the_declaring_file(declare, tmp_path):
     assert declare(FILES)["news"].files == str(tmp_path / "in/*.csv")
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/*.csv", "/data/*.csv", "memory://x/a.csv"])
-def test_an_address_and_an_absolute_path_stay(declare, address):
+def test_a_url_and_an_absolute_path_are_unchanged(declare, address):
     assert declare(FILES.replace("in/*.csv", address))["news"].files == address
 
 
-def test_the_repositorys_example_can_be_used():
+def test_the_example_file_is_valid():
     from pathlib import Path
 
     assert set(load_sources(Path(__file__).parents[3] / "sources.example.toml")) == {"archive", "wire", "bbc", "cms"}
 
 
-def test_another_mapping_is_another_hash_and_another_group_is_not(declare):
+def test_the_hash_changes_with_the_mapping_but_not_with_the_group(declare):
     first = declare(FILES)["news"].config_sha256
     assert declare(FILES + "group = 'daily'\nmax_rejected = 0.5\n")["news"].config_sha256 == first
     assert declare(FILES + "columns = {text = 'body'}\n")["news"].config_sha256 != first
@@ -92,7 +92,7 @@ def test_another_mapping_is_another_hash_and_another_group_is_not(declare):
         ('[sources."a\\u0000b"]\nkind = "files"\nfiles = "x"', "key 'name'"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_file_source_and_key(declare, content, line):
+def test_an_error_is_one_line_with_the_file_the_source_and_the_key(declare, content, line):
     with pytest.raises(SourceError) as raised:
         declare(content)
     assert line in str(raised.value)
@@ -101,12 +101,12 @@ def test_a_mistake_is_one_line_that_names_file_source_and_key(declare, content, 
     assert "geheim" not in str(raised.value)
 
 
-def test_a_file_that_is_not_there_points_at_the_example(tmp_path):
+def test_the_error_for_a_missing_file_names_the_example(tmp_path):
     with pytest.raises(SourceError, match=r"none\.toml: cannot be read .* see sources\.example\.toml"):
         load_sources(tmp_path / "none.toml")
 
 
-def test_a_file_that_is_not_utf8_is_said_to_be_so(tmp_path):
+def test_a_file_that_is_not_utf8_is_an_error(tmp_path):
     (tmp_path / "sources.toml").write_bytes(b"# caf\xe9\n")
     with pytest.raises(SourceError, match="not UTF-8"):
         load_sources(tmp_path / "sources.toml")

@@ -78,15 +78,15 @@ class TestValidRows:
             ("published_at", "published_at", None, None),
         ],
     )
-    def test_values_beside_the_text_are_stripped_and_none_where_empty(self, column, field, given, found):
+    def test_other_values_than_the_text_are_stripped_and_none_if_empty(self, column, field, given, found):
         assert one(**{column: given})[field] == found
 
     @pytest.mark.parametrize("field", ["category", "split", "published_at"])
-    def test_what_is_missing_is_none_and_not_nan(self, field):
+    def test_a_missing_value_is_none_and_not_nan(self, field):
         rows = validate_chunk(chunk({"text": "x"}, {"text": "y"}), default_source="feed").rows
         assert rows[field].tolist() == [None, None]
 
-    def test_a_file_without_ids_gets_them_from_the_text(self):
+    def test_rows_without_ids_get_them_from_the_text(self):
         assert one(id=None, text="x")["external_id"] == sha256(b"x").hexdigest()[:32]
 
     def test_the_position_stays_with_its_row(self):
@@ -94,14 +94,14 @@ class TestValidRows:
         assert rows["position"].tolist() == ["line 2", "line 4"]
 
     @pytest.mark.parametrize("field", ["id", "source", "category"])
-    def test_a_value_as_long_as_allowed_is_taken(self, field):
+    def test_a_value_of_the_maximum_length_is_valid(self, field):
         assert one(**{field: "é" * MAX_LENGTHS[field]})
 
     def test_the_longest_id_and_source_fit_in_an_entry_of_a_postgres_index(self):
         assert (MAX_LENGTHS["id"] + MAX_LENGTHS["source"]) * 4 < 2704
 
     @pytest.mark.parametrize("text", ["x" * 10, "é" * 5, "😀é" + "xxxx"])
-    def test_a_text_as_long_as_allowed_is_taken(self, text):
+    def test_a_text_of_the_maximum_length_is_valid(self, text):
         assert len(validate_chunk(chunk({"text": text}), default_source="feed", max_text_bytes=10).rows) == 1
 
 
@@ -133,7 +133,7 @@ class TestMoments:
     def test_anything_else_is_rejected(self, given):
         assert reason(published_at=given).startswith(f"published_at {given!r} is not a date such as")
 
-    def test_a_moment_without_an_offset_does_not_depend_on_the_machine(self, monkeypatch):
+    def test_a_time_without_an_offset_does_not_depend_on_the_machine(self, monkeypatch):
         monkeypatch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
         try:
@@ -172,28 +172,28 @@ class TestRejections:
         assert reason(**values) == expected
 
     @pytest.mark.parametrize("text", ["x" * 11, "é" * 6, "😀" * 3])
-    def test_a_text_longer_than_allowed_says_how_long_it_is(self, text):
+    def test_the_reason_for_a_long_text_has_its_length(self, text):
         (row,) = validate_chunk(chunk({"text": text}), default_source="feed", max_text_bytes=10).rejected
         assert row.reason == f"text has {len(text.encode())} bytes, more than the maximum of 10"
 
-    def test_ten_megabytes_are_too_long_without_being_told_so(self):
+    def test_ten_megabytes_are_too_long_by_default(self):
         assert reason(text="x" * 10_000_000) == "text has 10,000,000 bytes, more than the maximum of 1,000,000"
 
     def test_a_row_with_two_faults_is_rejected_once(self):
         assert reason(text="", id="", split="dev") == "text is empty"
 
-    def test_a_bad_row_leaves_its_neighbours_alone(self):
+    def test_an_invalid_row_does_not_affect_the_others(self):
         result = validate_chunk(chunk({"text": "a"}, {"text": "\0"}, {"text": "c"}), default_source="feed")
         assert result.rows["text"].tolist() == ["a", "c"]
         assert [(row.position, row.source) for row in result.rejected] == [("line 3", "feed")]
 
-    def test_a_rejected_row_keeps_its_own_source_where_that_is_usable(self):
+    def test_a_rejected_row_keeps_its_own_source_if_that_is_valid(self):
         rows = [{"text": "", "source": source} for source in (" reuters ", "", "a\0b", "x" * 201)]
         assert [row.source for row in validate_chunk(chunk(*rows), default_source="feed").rejected] == [
             "reuters", "feed", "feed", "feed",
         ]  # fmt: skip
 
-    def test_rows_that_could_not_be_read_are_passed_on_under_the_default_source(self):
+    def test_unreadable_rows_get_the_default_source(self):
         unread = RejectedRow("a.csv", "line 2", "3 columns, but the header has 2", "[]")
         result = validate_chunk(chunk({"text": "x"}, rejected=[unread]), default_source="feed")
         assert result.rejected == (RejectedRow("feed", "line 2", unread.reason, "[]"),)
@@ -211,13 +211,13 @@ class TestRejections:
 
 
 class TestRowJson:
-    def test_it_is_the_row_without_the_columns_that_are_not_there(self):
+    def test_it_omits_missing_columns(self):
         result = validate_chunk(chunk({"text": " ", "id": " 7 ", "category": None}), default_source="feed")
         assert json.loads(result.rejected[0].row) == {
             "id": " 7 ", "split": "", "published_at": "", "source": "", "text": " ",
         }  # fmt: skip
 
-    def test_what_identifies_a_row_survives_the_cut(self):
+    def test_the_identifying_columns_survive_the_cut(self):
         (row,) = validate_chunk(chunk({"text": "x" * 2_000_000, "id": "17"}), default_source="feed").rejected
         assert row.row.startswith('{"id": "17"')
         assert len(row.row) == MAX_ROW_LENGTH
@@ -237,7 +237,7 @@ class TestRowJson:
     def test_bytes_that_are_not_utf8_are_escaped(self):
         assert json.loads(row_json("a\udcffb")) == r"a\udcffb"
 
-    def test_other_scripts_stay_readable(self):
+    def test_other_scripts_are_not_escaped(self):
         assert row_json(["漢é"]) == '["漢é"]'
 
 
@@ -250,11 +250,11 @@ class TestFold:
             ("\u03b1\u03c2", "\u03b1\u03c3"), ("", ""), (" ", ""),
         ],
     )  # fmt: skip
-    def test_case_and_white_space_do_not_count(self, text, folded):
+    def test_case_and_white_space_are_ignored(self, text, folded):
         assert fold(text) == folded
 
     @pytest.mark.parametrize(("a", "b"), [("a b", "ab"), ("a.", "a"), ("é", "e"), ("1", "2")])
-    def test_everything_else_does(self, a, b):
+    def test_all_other_characters_matter(self, a, b):
         assert fold(a) != fold(b)
 
 

@@ -38,12 +38,12 @@ def all_of(found):
     return set().union(*found.values())
 
 
-def test_what_the_model_doubts_is_chosen_and_what_it_is_sure_of_is_not():
+def test_uncertain_articles_are_chosen_and_certain_ones_are_not():
     doubtful = [[0.4, 0.35, 0.25], [0.3, 0.36, 0.34], [0.5, 0.49, 0.01], [0.2, 0.39, 0.41]]
     assert all_of(chosen(pool([*sure("sport", 500), *doubtful]), 4)) == {500, 501, 502, 503}
 
 
-def test_no_two_of_a_cluster_are_chosen():
+def test_no_two_articles_of_a_cluster_are_chosen():
     doubtful = np.random.default_rng(0).dirichlet(np.ones(3), 60)
     clusters = np.arange(60) // 3
     found = all_of(chosen(pool(doubtful, clusters), 30, {"business": 50, "sport": 1, "tech": 50}))
@@ -51,7 +51,7 @@ def test_no_two_of_a_cluster_are_chosen():
     assert len({clusters[row] for row in found}) == 20
 
 
-def test_a_rare_category_is_asked_for_however_sure_the_model_is():
+def test_articles_of_a_rare_category_are_chosen_even_if_they_are_certain():
     doubtful = np.tile([0.5, 0.01, 0.49], (400, 1))
     annotated = {"business": 900, "sport": 5, "tech": 800}
     found = chosen(pool([*sure("sport", 3), *doubtful]), 10, annotated)
@@ -65,7 +65,7 @@ def test_rare_categories_are_filled_up_evenly():
     assert Counter(CATEGORIES[1] if row < 50 else CATEGORIES[2] for row in found["rare"]) == {"sport": 7, "tech": 3}
 
 
-def test_diverse_articles_differ_in_their_words_where_the_model_doubts_alike():
+def test_diverse_articles_differ_in_their_words_if_they_are_equally_uncertain():
     doubtful = np.tile([0.4, 0.35, 0.25], (200, 1))
     texts = ["the same words"] * 190 + [f"unlike{n} words{n} here{n}" for n in range(10)]
     found = chosen(pool(doubtful), 22, texts=texts)
@@ -74,7 +74,7 @@ def test_diverse_articles_differ_in_their_words_where_the_model_doubts_alike():
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 40])
-def test_as_many_are_chosen_as_are_wanted_or_there_are(number):
+def test_the_requested_number_is_chosen_or_all_articles(number):
     doubtful = np.random.default_rng(1).dirichlet(np.ones(3), 30)
     assert len(all_of(chosen(pool(doubtful), number, {"sport": 9}))) == min(number, 30)
 
@@ -86,6 +86,6 @@ def test_only_the_texts_of_a_shortlist_are_read():
     assert len(np.unique(short)) == len(short)
 
 
-def test_a_model_of_one_category_is_never_in_doubt_and_does_not_fail():
+def test_a_model_of_one_category_has_no_uncertain_articles_and_does_not_fail():
     some = ReviewPool(("only",), np.ones((5, 1), np.float32), np.arange(5))
     assert len(selection.choose_articles(some, ["a b"] * 5, 3, {}, seed=0)) == 3

@@ -30,7 +30,7 @@ def written(articles):
 
 @settings(max_examples=200, deadline=None)
 @given(cells, cells, cells)
-def test_no_cell_is_a_formula_and_each_is_read_as_it_was(text, identity, category):
+def test_no_cell_is_a_formula_and_each_is_read_back_exactly(text, identity, category):
     article = SheetQuestion(7, 1, "news", identity, text, category, None, "rare")
     (row,) = written([article])
     for name, value in (("text", text), ("external_id", identity), ("suggested", category)):
@@ -38,7 +38,7 @@ def test_no_cell_is_a_formula_and_each_is_read_as_it_was(text, identity, categor
         assert sheet.unescape_formula(row[name]) == value
 
 
-def test_what_might_sway_is_left_out():
+def test_no_suggestion_is_written_if_it_could_bias():
     (row,) = written([asked(suggested=None, confidence=None, reason="audit")])
     assert (row["suggested"], row["confidence"], row["category"]) == ("", "", "")
 
@@ -61,16 +61,16 @@ def test_a_row_becomes_an_answer(filled):
     assert filled(("7", "2", "'-x", "ann", "'=why")) == [SheetAnswer(2, 7, 2, "-x", "ann", "=why")]
 
 
-def test_a_category_is_read_in_the_form_in_which_it_is_stored(filled):
+def test_a_category_is_normalized(filled):
     rows = [("7", "1", name, "ann", "") for name in ("Sport\u200b", "\ufeffSport", "E\u0301co")]
     assert [answer.category for (answer,) in map(filled, rows)] == ["Sport", "Sport", "\u00c9co"]
 
 
-def test_a_row_without_a_category_is_left_for_later(filled):
+def test_a_row_without_a_category_is_skipped(filled):
     assert filled(("7", "1", " ", "ann", "not sure"), ("8", "1", "", "", "")) == [None, None]
 
 
-def test_a_row_that_names_nobody_is_whose_the_sheet_is(filled):
+def test_a_row_without_an_annotator_gets_the_sheets_annotator(filled):
     (answer,) = filled(("7", "1", "sport", "", ""), annotator="bob")
     assert answer.annotator == "bob"
 
@@ -93,12 +93,12 @@ def test_a_row_that_names_nobody_is_whose_the_sheet_is(filled):
         (("7", "1", '"sp"ort', "ann", ""), "a quote inside a quoted value is not doubled, or a quote is missing"),
     ],
 )
-def test_a_bad_row_is_set_aside_with_its_line_and_the_next_goes_in(filled, row, reason):
+def test_an_invalid_row_is_reported_with_its_line_and_the_next_is_read(filled, row, reason):
     good = ("8", "1", "tech", "ann", "")
     assert filled(row, good) == [InvalidRow(2, reason), SheetAnswer(3, 8, 1, "tech", "ann", None)]
 
 
-def test_bytes_that_are_not_utf_8_are_set_aside(filled):
+def test_a_row_with_bytes_that_are_not_utf8_is_invalid(filled):
     found = filled(("7", "1", "économie", "ann", ""), ("8", "1", "tech", "ann", ""), encoding="cp1252")
     assert found == [
         InvalidRow(2, "category has byte 0xe9, which is not UTF-8"),
@@ -106,7 +106,7 @@ def test_bytes_that_are_not_utf_8_are_set_aside(filled):
     ]
 
 
-def test_an_article_stands_once_an_annotator(filled):
+def test_an_annotator_may_answer_each_article_once(filled):
     twice, other = ("7", "1", "tech", "ann", ""), ("7", "1", "tech", "bob", "")
     found = filled(("7", "1", "sport", "ann", ""), twice, other)
     assert found[1] == InvalidRow(3, "article 7 has two answers by 'ann', the first on line 2")

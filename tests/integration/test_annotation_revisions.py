@@ -52,7 +52,7 @@ def trained_on(workspace, split="train"):
 
 
 class TestAnotherText:
-    def test_is_annotated_by_nobody_waits_for_a_label_and_is_not_trained_on(self, workspace, bring):
+    def test_has_no_annotation_waits_for_a_label_and_is_not_trained_on(self, workspace, bring):
         bring(TEXT, "sport")
         report = bring(OTHER)
         assert (report.changed, report.annotations, report.enqueued) == (1, 0, 1)
@@ -63,7 +63,7 @@ class TestAnotherText:
             "history stays"
         )
 
-    def test_is_counted_as_not_annotated_everywhere(self, workspace, bring):
+    def test_counts_as_not_annotated_everywhere(self, workspace, bring):
         bring(TEXT, "sport")
         bring(OTHER)
         assert status.read_status(workspace).splits == {"train": (1, 0)}
@@ -71,7 +71,7 @@ class TestAnotherText:
         with workspace.database.connect() as connection:
             assert reads.sizes_by_category(connection) == {(None, "train"): 1}
 
-    def test_is_the_backlog_of_the_next_champion(self, workspace, bring):
+    def test_is_in_the_backlog_of_the_next_champion(self, workspace, bring):
         bring(TEXT, "sport")
         bring(OTHER)
         run(workspace.database, "DELETE FROM labelling_queue")
@@ -80,13 +80,13 @@ class TestAnotherText:
         with workspace.database.begin() as connection:
             assert labelling_queue.enqueue_backfill_chunk(connection, 1, 10).enqueued == 1
 
-    def test_that_its_source_annotates_is_annotated_again_with_the_same_category(self, workspace, bring):
+    def test_gets_a_new_annotation_if_its_source_names_the_same_category(self, workspace, bring):
         bring(TEXT, "sport")
         assert bring(OTHER, "sport").annotations == 1
         assert in_force(workspace) == [(2, "sport", "source:news")]
         assert trained_on(workspace) == [(OTHER, "sport")]
 
-    def test_is_what_its_source_says_and_not_what_a_person_said_of_the_text_before(self, workspace, bring):
+    def test_has_its_sources_category_and_not_the_one_that_a_person_gave_the_earlier_text(self, workspace, bring):
         bring(TEXT, "sport")
         with workspace.database.begin() as connection:
             say(connection, 1, "tech")
@@ -95,14 +95,14 @@ class TestAnotherText:
         assert shown(workspace) == [("business", "annotation")]
         assert trained_on(workspace) == [(OTHER, "business")]
 
-    def test_does_not_bring_an_old_annotation_back_when_it_becomes_the_old_one_again(self, workspace, bring):
+    def test_does_not_revive_an_old_annotation_by_becoming_the_old_text_again(self, workspace, bring):
         """Which revision was annotated is known, not which text: an annotation too few is safe."""
         bring(TEXT, "sport")
         bring(OTHER)
         bring(TEXT)
         assert in_force(workspace) == []
 
-    def test_has_no_conflict_about_the_text_before(self, workspace, bring):
+    def test_has_no_conflict_about_the_earlier_text(self, workspace, bring):
         bring(TEXT)
         with workspace.database.begin() as connection:
             say(connection, 1, "tech", "ann")
@@ -130,7 +130,7 @@ class TestSmallChange:
         [(TEXT, SMALL), (TEXT, f"{TEXT} and more"), (SHORT, "The  BANK"), (TEXT, TEXT.replace(" ", ", "))],
         ids=["typo", "addition", "case and space", "punctuation"],
     )
-    def test_leaves_annotations_in_force(self, workspace, bring, before, after):
+    def test_keeps_annotations_in_force(self, workspace, bring, before, after):
         bring(before, "sport")
         report = bring(after)
         assert (report.changed, report.annotations, report.enqueued) == (1, 0, 0)
@@ -138,7 +138,7 @@ class TestSmallChange:
         assert trained_on(workspace) == [(after, "sport")]
         assert bring(after, "sport").annotations == 0, "the source says nothing new"
 
-    def test_after_another_until_it_is_another_text_ends_it(self, workspace, bring):
+    def test_repeated_often_makes_another_text_and_ends_the_annotation(self, workspace, bring):
         """Each change is small beside the text before it, but not beside the text that was annotated."""
         words = TEXT.split()
         bring(TEXT, "sport")
@@ -151,13 +151,13 @@ class TestSmallChange:
         assert not kept[-1]
         assert kept == sorted(kept, reverse=True)
 
-    def test_of_a_text_that_was_rewritten_keeps_what_was_said_of_the_new_one(self, workspace, bring):
+    def test_of_a_rewritten_text_keeps_the_annotation_of_the_rewritten_text(self, workspace, bring):
         bring(OTHER, "business")
         bring(TEXT, "sport")
         bring(SMALL)
         assert in_force(workspace) == [(2, "sport", "source:news")]
 
-    def test_of_a_short_text_that_changes_a_word_is_another_text(self, workspace, bring):
+    def test_of_one_word_makes_a_short_text_another_text(self, workspace, bring):
         bring("bank raises rates", "business")
         bring("team raises cup")
         assert in_force(workspace) == []
@@ -176,7 +176,7 @@ class TestAskedAgain:
         run(workspace.database, "UPDATE predictions SET revision = 2")
 
     @pytest.mark.usefixtures("asked")
-    def test_because_its_text_is_another_one_with_what_was_said_before(self, workspace):
+    def test_because_its_text_is_another_one_and_with_the_former_answer(self, workspace):
         assert annotation.next_question(workspace, "ann") is None
         report = review_queue.fill_queue(workspace, number=5, audit=0)
         assert (report.added, report.waiting) == ({"rewritten": 1}, 1)
@@ -191,13 +191,13 @@ class TestAskedAgain:
         assert (again.own_answer, again.former_answer) == ("a", None)
 
     @pytest.mark.usefixtures("asked")
-    def test_once_and_not_where_nothing_more_is_to_wait(self, workspace):
+    def test_once_and_not_if_the_queue_is_full(self, workspace):
         assert review_queue.fill_queue(workspace, number=0, audit=0).added == {}
         review_queue.fill_queue(workspace, number=1, audit=0)
         assert review_queue.fill_queue(workspace, number=1, audit=0).added == {}
 
     @pytest.mark.usefixtures("asked")
-    def test_only_by_people_of_what_people_annotated(self, workspace, bring):
+    def test_only_if_a_person_annotated_it(self, workspace, bring):
         bring(TEXT, "a")
         run(workspace.database, "UPDATE predictions SET revision = 3")
         assert review_queue.fill_queue(workspace, number=1, audit=0).added == {}, (
@@ -225,7 +225,7 @@ class TestStatements:
             connection.execute(text("VACUUM ANALYZE"))
         return model
 
-    def test_find_what_was_rewritten_among_the_annotations(self, workspace, many):
+    def test_find_rewritten_texts_among_the_annotations(self, workspace, many):
         found = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=many, number=100)
         assert found <= {"annotations", "review_queue"}
         with workspace.database.connect() as connection:
@@ -239,12 +239,12 @@ class TestStatements:
             ("enqueue_backlog", {"after": 100, "size": 100, "model_id": 1}),
         ],
     )
-    def test_look_annotations_up(self, workspace, many, name, values):
+    def test_look_up_annotations(self, workspace, many, name, values):
         assert many == 1
         assert scanned(workspace.database, queries.sql(name), **values) <= {"models", "dead_letters", "labelling_queue"}
 
     @pytest.mark.usefixtures("many")
-    def test_look_a_label_up(self, workspace):
+    def test_look_up_a_label(self, workspace):
         statement = "SELECT * FROM article_labels WHERE source = 's' AND external_id = '77'"
         assert scanned(workspace.database, statement) <= {"models"}
 
@@ -260,7 +260,7 @@ class TestAtTheSameMoment:
         review_queue.fill_queue(workspace, number=1, audit=0)
 
     @pytest.mark.usefixtures("asked")
-    def test_an_answer_during_an_ingest_is_of_the_text_that_was_read(self, workspace, bring):
+    def test_an_answer_during_an_ingest_belongs_to_the_text_that_was_read(self, workspace, bring):
         """The ingest has changed the text and not committed: it waits for the lock of those who add to the queue."""
         with ThreadPoolExecutor(1) as pool:
             with workspace.database.begin() as connection:
@@ -284,7 +284,7 @@ class TestAtTheSameMoment:
         assert query(workspace.database, "SELECT * FROM annotations") == []
 
     @pytest.mark.usefixtures("asked")
-    def test_a_sheet_that_waits_for_another_is_checked_against_the_text_as_it_is_then(self, workspace, bring):
+    def test_a_sheet_that_waits_for_another_is_checked_against_the_then_present_text(self, workspace, bring):
         answers = [SheetAnswer(7, 1, 1, "a", "ann", None)]
         with ThreadPoolExecutor(1) as pool:
             with workspace.database.begin() as connection:
@@ -308,7 +308,7 @@ class TestAtTheSameMoment:
         assert (asked.revision, asked.text, asked.suggested) == (2, OTHER, None)
 
     @pytest.mark.usefixtures("asked")
-    def test_a_decision_is_of_the_text_that_was_read(self, workspace, bring):
+    def test_a_decision_belongs_to_the_text_that_was_read(self, workspace, bring):
         with workspace.database.begin() as connection:
             say(connection, 1, "a", "ann")
             say(connection, 1, "b", "bob")
@@ -334,7 +334,7 @@ def waits(workspace):
     return query(workspace.database, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 
 
-def test_every_place_shows_the_same_annotation(workspace):
+def test_all_views_and_reports_show_the_same_annotation(workspace):
     """A person's before a source's, the newest first, and none of a text that is gone."""
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{number}", f"text number {number}", "train") for number in range(4)])
@@ -359,7 +359,7 @@ def run_on(connection, statement, **values):
     connection.execute(text(statement), values)
 
 
-def test_annotations_of_a_former_version_get_the_revision_that_they_may_be_of(workspace):
+def test_the_migration_gives_old_annotations_the_revision_that_they_may_belong_to(workspace):
     database = workspace.database
     with database.connect() as connection:
         config = schema._config()

@@ -34,25 +34,25 @@ def said(workspace):
 
 
 class TestReading:
-    def test_articles_follow_each_other_and_begin_again_behind_the_last(self, workspace, ids):
+    def test_articles_follow_each_other_and_start_again_after_the_last(self, workspace, ids):
         read, after = [], 0
         for _ in range(13):
             after = annotation.next_question(workspace, "ann", after=after).article.id
             read.append(after)
         assert read == [*ids, ids[0]]
 
-    def test_people_at_work_together_begin_in_different_places(self, workspace, ids):
+    def test_annotators_start_at_different_articles(self, workspace, ids):
         begun = {annotation.next_question(workspace, name).article.id for name in ("ann", "bob", "cleo", "dan", "eve")}
         assert len(begun) > 2
         assert begun <= {*ids}
 
-    def test_no_suggestion_is_shown_of_what_chance_drew(self, workspace, ids):
+    def test_randomly_drawn_articles_have_no_suggestion(self, workspace, ids):
         shown = {one: annotation.next_question(workspace, "ann", after=one - 1).article for one in ids}
         assert {shown[one].suggested for one in ids[:4]} == {None}
         assert {shown[one].confidence for one in ids[:4]} == {None}
         assert {shown[one].suggested for one in ids[4:]} <= {"a", "b"}
 
-    def test_what_no_longer_waits_is_not_asked_but_can_be_read_again(self, workspace, ids):
+    def test_an_answered_article_is_not_asked_again_but_can_be_read(self, workspace, ids):
         annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann")
         assert annotation.next_question(workspace, "ann", after=0).article.id == ids[1]
         again = annotation.read_question(workspace, ids[0], "ann")
@@ -60,36 +60,36 @@ class TestReading:
         assert (again.own_answer, again.waiting) == ("a", 11)
         assert annotation.read_question(workspace, ids[0], "bob").own_answer is None, "another's answer might sway him"
 
-    def test_where_nothing_waits_there_is_nothing_to_read(self, workspace, ids):
+    def test_an_empty_queue_has_no_question(self, workspace, ids):
         for one in ids:
             annotation.save_answer(workspace, one, 1, "a", annotator="ann")
         assert annotation.next_question(workspace, "ann") is None
 
-    def test_without_a_champion_nothing_is_asked(self, workspace):
+    def test_no_question_is_asked_without_a_champion(self, workspace):
         with pytest.raises(NoChampionError):
             annotation.next_question(workspace, "ann")
 
-    def test_only_what_was_asked_for_can_be_read(self, workspace, ids):
+    def test_only_articles_of_the_queue_can_be_read(self, workspace, ids):
         with workspace.database.begin() as connection:
             (other,) = add_articles(connection, [("secret", "nobody asked", "test")])
         for one in (other, max(other, *ids) + 1):
-            with pytest.raises(ReviewError, match="never asked for"):
+            with pytest.raises(ReviewError, match="never in the review queue"):
                 annotation.read_question(workspace, one, "ann")
 
 
 class TestAnswering:
-    def test_an_answer_is_an_annotation_and_the_same_again_changes_nothing(self, workspace, ids):
+    def test_an_answer_is_an_annotation_and_repeating_it_changes_nothing(self, workspace, ids):
         for _ in range(2):
             annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann", comment=" a pun ")
         assert said(workspace) == [(ids[0], "a", "ann", "a pun", False)]
 
-    def test_who_erred_says_something_else_and_that_counts(self, workspace, ids):
+    def test_a_corrected_answer_replaces_the_first(self, workspace, ids):
         for category in ("a", "b"):
             annotation.save_answer(workspace, ids[0], 1, category, annotator="ann")
         assert annotation.read_question(workspace, ids[0], "ann").own_answer == "b"
         assert conflicts.list_conflicts(workspace) == []
 
-    def test_an_answer_to_a_text_that_changed_is_refused(self, workspace, ids):
+    def test_an_answer_to_a_changed_text_is_refused(self, workspace, ids):
         run(workspace.database, "UPDATE articles SET revision = 2 WHERE id = :id", id=ids[0])
         with pytest.raises(ReviewError, match=f"the text of article {ids[0]} has changed since$"):
             annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann")
@@ -106,12 +106,12 @@ class TestAnswering:
             ({"comment": "x" * 2001}, "longer than 2000"),
         ],
     )
-    def test_what_cannot_be_taken_is_refused_in_a_line(self, workspace, ids, given, why):
+    def test_an_invalid_answer_is_refused_in_one_line(self, workspace, ids, given, why):
         with pytest.raises(ReviewError, match=why):
             annotation.save_answer(workspace, ids[0], 1, **{"category": "a", "annotator": "ann", **given})
         assert said(workspace) == []
 
-    def test_a_category_that_people_have_named_can_be_chosen_by_all(self, workspace, ids):
+    def test_a_category_that_one_annotator_added_is_offered_to_all(self, workspace, ids):
         with workspace.database.begin() as connection:
             say(connection, ids[0], "weather")
             say(connection, ids[1], "of the source", "source:s")
@@ -126,14 +126,14 @@ class TestDeciding:
             annotation.save_answer(workspace, ids[0], 1, category, annotator=name)
         return ids[0]
 
-    def test_a_conflict_is_shown_with_what_everybody_said_and_settled_by_one(self, workspace, disputed):
+    def test_a_conflict_shows_all_opinions_and_one_person_resolves_it(self, workspace, disputed):
         opinions = annotation.read_question(workspace, disputed, "cleo").opinions
         assert [(one.annotator, one.category) for one in opinions] == [("ann", "a"), ("bob", "b")]
         annotation.resolve(workspace, disputed, 1, "b", annotator="cleo", comment="see the title")
         assert conflicts.list_conflicts(workspace) == []
         assert said(workspace)[-1] == (disputed, "b", "cleo", "see the title", True)
 
-    def test_a_decision_on_a_text_that_changed_is_refused(self, workspace, disputed):
+    def test_a_decision_on_a_changed_text_is_refused(self, workspace, disputed):
         run(workspace.database, "UPDATE articles SET revision = 2 WHERE id = :id", id=disputed)
         with pytest.raises(ReviewError, match="has changed since"):
             annotation.resolve(workspace, disputed, 1, "b", annotator="cleo")
