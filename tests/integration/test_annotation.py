@@ -1,4 +1,4 @@
-"""People read what waits, one article after the other, and what they say goes in as from a sheet."""
+"""Annotators read the waiting articles one by one, and their answers are saved like those of a sheet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.synthetic import annotate as say
 
 @pytest.fixture
 def ids(workspace):
-    """Twelve labelled articles that all wait for review, the first four of them for the audit, too."""
+    """Twelve labelled articles that wait for review, the first four also for the audit."""
     with workspace.database.begin() as connection:
         found = add_articles(connection, [(f"{n}", f"text number {n} here", "train") for n in range(12)])
         model = label(connection, found)
@@ -58,7 +58,7 @@ class TestReading:
         again = annotation.read_question(workspace, ids[0], "ann")
         assert (again.article.text, again.article.reason, again.article.suggested) == ("text number 0 here", "", None)
         assert (again.own_answer, again.waiting) == ("a", 11)
-        assert annotation.read_question(workspace, ids[0], "bob").own_answer is None, "another's answer might sway him"
+        assert annotation.read_question(workspace, ids[0], "bob").own_answer is None, "it could bias the annotator"
 
     def test_an_empty_queue_has_no_question(self, workspace, ids):
         for one in ids:

@@ -1,4 +1,4 @@
-"""An annotation is of a text: it holds while the text changes a little, and no longer once it is another one."""
+"""An annotation belongs to a text: it holds after small changes, and ends when the text becomes another one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHORT = "the bank"
 
 @pytest.fixture
 def bring(workspace, tmp_path):
-    """Ingest one article with a text and a category; the split is train."""
+    """Ingest one article of the train split with a text and a category."""
 
     def bring(content, category=""):
         row = {"id": "x", "text": content, "category": category, "split": "train"}
@@ -96,7 +96,7 @@ class TestAnotherText:
         assert trained_on(workspace) == [(OTHER, "business")]
 
     def test_does_not_revive_an_old_annotation_by_becoming_the_old_text_again(self, workspace, bring):
-        """Which revision was annotated is known, not which text: an annotation too few is safe."""
+        """The annotated revision is known, but not its text. A missing annotation is the safe error."""
         bring(TEXT, "sport")
         bring(OTHER)
         bring(TEXT)
@@ -139,7 +139,7 @@ class TestSmallChange:
         assert bring(after, "sport").annotations == 0, "the source says nothing new"
 
     def test_repeated_often_makes_another_text_and_ends_the_annotation(self, workspace, bring):
-        """Each change is small beside the text before it, but not beside the text that was annotated."""
+        """Each change is small compared with the text before it, but not compared with the annotated text."""
         words = TEXT.split()
         bring(TEXT, "sport")
         kept = []
@@ -166,7 +166,7 @@ class TestSmallChange:
 class TestAskedAgain:
     @pytest.fixture
     def asked(self, workspace, bring):
-        """An article that was asked for and annotated by ann; then its text became another one, which m1 labelled."""
+        """An article that ann annotated on request; then its text became another one, which m1 labelled."""
         bring(TEXT)
         with workspace.database.begin() as connection:
             label(connection, [1], "m1")
@@ -183,7 +183,7 @@ class TestAskedAgain:
         question = annotation.next_question(workspace, "ann")
         assert (question.article.revision, question.article.text, question.article.reason) == (2, OTHER, "rewritten")
         assert (question.own_answer, question.former_answer) == (None, "a")
-        assert annotation.next_question(workspace, "bob").former_answer is None, "another's answer might sway them"
+        assert annotation.next_question(workspace, "bob").former_answer is None, "it could bias the annotator"
         annotation.save_answer(workspace, 1, 2, "a", annotator="ann")
         assert in_force(workspace) == [(2, "a", "ann")]
         assert annotation.next_question(workspace, "ann") is None
@@ -208,7 +208,7 @@ class TestAskedAgain:
 class TestStatements:
     @pytest.fixture
     def many(self, workspace):
-        """Twenty thousand articles, a third annotated by a person and all labelled; the texts of twelve are gone."""
+        """Twenty thousand labelled articles, a third annotated by a person; the texts of twelve have changed."""
         run(workspace.database, ARTICLES)
         with workspace.database.begin() as connection:
             model = label(connection, []).id
@@ -250,7 +250,7 @@ class TestStatements:
 
 
 class TestAtTheSameMoment:
-    """An answer and an ingest that changes the text, on two connections of their own."""
+    """An answer, and an ingest that changes the text, on two connections."""
 
     @pytest.fixture
     def asked(self, workspace, bring):
@@ -261,7 +261,7 @@ class TestAtTheSameMoment:
 
     @pytest.mark.usefixtures("asked")
     def test_an_answer_during_an_ingest_belongs_to_the_text_that_was_read(self, workspace, bring):
-        """The ingest has changed the text and not committed: it waits for the lock of those who add to the queue."""
+        """The ingest has changed the text but not committed: it waits for the lock on the queue."""
         with ThreadPoolExecutor(1) as pool:
             with workspace.database.begin() as connection:
                 labelling_queue.lock(connection)
@@ -335,7 +335,7 @@ def waits(workspace):
 
 
 def test_all_views_and_reports_show_the_same_annotation(workspace):
-    """A person's before a source's, the newest first, and none of a text that is gone."""
+    """A person's annotation precedes a source's, the newest comes first, and those of earlier texts are ignored."""
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{number}", f"text number {number}", "train") for number in range(4)])
         said = [("tech", "ann"), ("sport", "source:s"), ("business", "ann"), ("tech", "source:s")]

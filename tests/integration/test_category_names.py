@@ -1,4 +1,4 @@
-"""Categories that a reader takes for one are one, or a warning names them, wherever they come in."""
+"""Categories that look the same to a reader are normalized to one, or a warning names them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CASES = [
     ("Markets fell", "Économie"),
     ("Shares rose", NFD),
 ]
-"""Ours after shared/cases/categories.csv."""
+"""Categories that differ visibly or invisibly."""
 
 
 def rows(*categories):
@@ -145,7 +145,7 @@ class TestReview:
 class TestImportedModels:
     @pytest.fixture
     def names(self, tmp_path):
-        """Return the categories that are read of a model's configuration, or the line with which it is refused."""
+        """Return the categories of a model's configuration, or the line of its error."""
         from tests.support.tiny_models import make_artefact
 
         directory = make_artefact(tmp_path / "model", seed=0).directory

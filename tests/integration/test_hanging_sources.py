@@ -1,4 +1,4 @@
-"""A source that hangs keeps no other ingest waiting, and is given up in one line."""
+"""A source that hangs does not block other ingests, and fails with one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS_WITH_SOURCE = replace(COLUMNS, source="from")
 
 @pytest.fixture
 def stories(empty_url):
-    """A database of somebody else's, on the server's socket."""
+    """An external database on the server's socket."""
     engine = create_engine(empty_url)
     with engine.begin() as connection:
         statement = "CREATE TABLE stories AS SELECT n AS id, 'story ' || n || repeat(' word', 40) AS body"
@@ -90,7 +90,7 @@ def test_a_database_that_stops_among_its_rows_fails_and_leaves_nothing(workspace
 
 
 def test_the_server_does_not_end_an_ingest_that_waits_for_a_slow_source(workspace, tmp_path, monkeypatch):
-    """A server's or a role's own limit on idle transactions is not the source's, which has a time-out of its own."""
+    """A limit on idle transactions of the server or the role must not end a slow ingest: the source has a timeout."""
     found = []
     copy = writes.copy_articles
 

@@ -1,4 +1,4 @@
-"""The inbox is looked at every hour: what was read there is remembered with its rows, as for declared sources."""
+"""The inbox is read every hour: the state of each file is saved with its rows, as for declared sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
 
 
 class KilledError(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def ingest(workspace, folder):
 
 
 def drop(path, rows, *, at=OLD):
-    """Write a file that looks as if it had been there for long."""
+    """Write a file with an old time of its last change."""
     write_csv(path, rows)
     os.utime(path, (at, at))
     return path

@@ -1,4 +1,4 @@
-"""A file is taken in whole or not at all, once however often it comes, and nothing in it is lost or bent."""
+"""A file is ingested atomically and idempotently, and its texts are stored exactly."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_the_publication_time_is_stored(workspace, tmp_path):
 class TestChangedText:
     @pytest.fixture
     def predicted(self, workspace, tmp_path):
-        """An article with a champion's prediction, out of the queue."""
+        """An article with a prediction of the champion, outside the queue."""
         rows = unlabelled(30)
         take_in(workspace, tmp_path / "news.csv", rows)
         run(
@@ -170,7 +170,7 @@ class TestChangedText:
         ]
 
     def test_keeps_its_articles_split(self, workspace, tmp_path):
-        """The new text has the article's split: a later copy of it does not land in another one."""
+        """The new text gets the article's split, so a later copy of the text does not get another one."""
         row = {"id": "1", "text": "one text", "category": ""}
         take_in(workspace, tmp_path / "x.csv", [row], proportions=Proportions(1, 0, 0))
         to_test = Proportions(0, 0, 1)
@@ -284,7 +284,7 @@ def test_a_file_that_is_cut_off_leaves_nothing_behind(workspace, tmp_path, small
     seen = []
     with pytest.raises(SourceError, match="cut off"):
         units.ingest_files(workspace, str(tmp_path / "x.csv.gz"), units.IngestOptions(COLUMNS), on_rows=seen.append)
-    assert len(seen) > 3, "some chunks were read before it broke"
+    assert len(seen) > 3, "some chunks were read before the end"
     assert dump(workspace.database) == before
 
 
@@ -297,7 +297,7 @@ def test_the_files_before_a_failed_one_stay_ingested(workspace, tmp_path):
 
 
 def test_overlapping_files_at_once_cause_no_deadlock_and_no_duplicates(workspace, tmp_path):
-    """Two files share all texts and half of the ids, in opposite orders; several rounds of them."""
+    """In several rounds, two files share all texts and half of the ids, in opposite orders."""
     ours, theirs = articles(400), articles(600)[200:]
     write_csv(tmp_path / "a.csv", ours)
     write_csv(tmp_path / "b.csv", list(reversed(theirs)))
@@ -317,7 +317,7 @@ def test_overlapping_files_at_once_cause_no_deadlock_and_no_duplicates(workspace
         assert found == [(600, 600, 600, round_number + 1)]
         in_force = "SELECT count(*), count(DISTINCT article_id) FROM annotations_in_force"
         assert query(workspace.database, in_force) == [(600, 600)]
-        # the next round's texts are other ones
+        # each round has other texts
         write_csv(tmp_path / "a.csv", [{**row, "text": f"{row['text']} {round_number}"} for row in ours])
         write_csv(tmp_path / "b.csv", [{**row, "text": f"{row['text']} {round_number}"} for row in reversed(theirs)])
 

@@ -1,4 +1,4 @@
-"""A file is ingested atomically, whatever its size, in statements of which each handles a bounded number of rows."""
+"""A file of any size is ingested atomically, and each statement handles a bounded number of rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def small_steps(monkeypatch):
 
 
 def random_rows(choose, count):
-    """Return rows of few ids, so that ids come again in the same step and in later ones; some are bad."""
+    """Return rows with few ids, so that ids repeat within and across steps; some rows are invalid."""
     return [
         {
             "id": f"i{choose.randrange(60)}" if choose.random() > 0.1 else "",
@@ -61,7 +61,7 @@ def test_the_last_row_of_a_file_wins_across_steps_and_every_count_is_exact(works
         assert (report.rejected, report.duplicates) == (150 - len(good), len(good) - len(last))
         assert (report.new, report.unchanged) == (len(new), len(same))
         assert report.changed == len(last) - len(new) - len(same)
-        # another text has no annotation yet, and only a row with the text that is kept annotates it
+        # another text has no annotation yet, and only a row with the stored text annotates it
         categories = {
             identity: name
             for identity, name in categories.items()
@@ -116,7 +116,7 @@ STATEMENTS = {
 }
 
 
-THERE = """
+STORED = """
 INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
 SELECT 's', n::text, 'text ' || n, sha256(n::text::bytea), sha256(n::text::bytea), 'train'
 FROM generate_series(1, 30000) AS n;
@@ -141,8 +141,8 @@ SELECT source, position, reason, row, row_hash FROM rejected_rows
 
 @pytest.fixture
 def staged(workspace):
-    """A transaction with 30,000 staged articles, of 30,000 that are there, and as many rejected rows."""
-    run(workspace.database, THERE)
+    """A transaction with 30,000 staged articles, 30,000 stored articles and 30,000 rejected rows."""
+    run(workspace.database, STORED)
     with workspace.database.begin() as connection:
         writes.stage_articles(connection)
         connection.execute(text(STAGED))
@@ -157,7 +157,7 @@ def nodes(plan):
 
 @pytest.mark.parametrize("analyzed", [False, True])
 def test_every_step_finds_its_rows_by_an_index(staged, analyzed):
-    """Without statistics, as in an ingest, and with those that autovacuum can never make of temporary tables."""
+    """Without statistics, as in an ingest, and with statistics, which autovacuum never makes for temporary tables."""
     if analyzed:
         staged.execute(text("ANALYZE"))
     for name, more in STATEMENTS.items():

@@ -1,4 +1,4 @@
-"""A split that never leaks: near-duplicates share one, for ever, and what bridges two is not trained on."""
+"""Splits never leak: near-duplicates share a split permanently, and bridges between splits are not trained on."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def read(workspace, split):
         return [article.text for article in reads.annotated_articles(connection, split)]
 
 
-def seed_dealt(split):
-    """Return a seed whose article is dealt to the split."""
-    return next(seed for seed in range(1000) if dealt(" ".join(words(seed))) == split)
+def seed_of(split):
+    """Return a seed whose article gets the split."""
+    return next(seed for seed in range(1000) if chosen_split(" ".join(words(seed))) == split)
 
 
 def shares_a_band(first, second):
@@ -77,20 +77,20 @@ def test_near_duplicates_share_a_split_within_a_file_and_across_files(workspace,
 
 
 def window(seed, start):
-    """Return 100 words of a longer text; windows 20 words apart are mostly near-duplicates, 40 apart rarely."""
+    """Return 100 words of a longer text. Windows 20 words apart are mostly near-duplicates, 40 words apart rarely."""
     return " ".join(words(seed, 200)[start : start + 100])
 
 
-def dealt(content):
+def chosen_split(content):
     return splits.assign_split(fingerprint(content), key="article-classifier", proportions=Proportions())
 
 
 def bridged_train_and_test():
-    """Return an article dealt to train, one that both are near-duplicates of, and one dealt to test."""
+    """Return an article of train, a near-duplicate of both articles, and an article of test."""
     for seed in range(5000):
         train, bridge, test = (window(seed, start) for start in (0, 20, 40))
         near = shares_a_band(train, bridge) and shares_a_band(bridge, test) and not shares_a_band(train, test)
-        if near and (dealt(train), dealt(test)) == ("train", "test"):
+        if near and (chosen_split(train), chosen_split(test)) == ("train", "test"):
             return train, bridge, test
     raise AssertionError
 
@@ -130,7 +130,7 @@ def test_a_sources_split_is_kept_and_a_near_duplicate_of_a_test_article_is_not_t
 
 
 def test_a_text_that_changes_into_a_test_text_stays_in_train_but_is_not_trained_on(workspace, tmp_path):
-    train, test = (words(seed_dealt(split)) for split in ("train", "test"))
+    train, test = (words(seed_of(split)) for split in ("train", "test"))
     take_in(workspace, tmp_path / "a.csv", [row("a", train), row("b", test)], source="s")
     take_in(workspace, tmp_path / "b.csv", [row("a", changed(" ".join(test), 3))], source="s")
     assert split_of(workspace) == {"a": "train", "b": "test"}
@@ -139,7 +139,7 @@ def test_a_text_that_changes_into_a_test_text_stays_in_train_but_is_not_trained_
 
 
 def test_near_duplicates_of_a_test_articles_new_text_join_the_test_split(workspace, tmp_path):
-    test, other = words(seed_dealt("test")), words(seed_dealt("train"))
+    test, other = words(seed_of("test")), words(seed_of("train"))
     take_in(workspace, tmp_path / "a.csv", [row("a", test)], source="s")
     take_in(workspace, tmp_path / "b.csv", [row("a", other)], source="s")
     take_in(workspace, tmp_path / "c.csv", [row("b", changed(" ".join(other), 1))], source="s")
@@ -179,7 +179,7 @@ def clusters_of(workspace):
 
 
 def related(count):
-    """Return rows of which many are near-duplicates and some bridge two others."""
+    """Return rows with many near-duplicates and some bridges."""
     rows = []
     for number in range(count):
         again, seed = divmod(number, count // 4)

@@ -1,4 +1,4 @@
-"""The review loop: what is asked, what comes back, and what it is used for."""
+"""The review: which articles are asked for, how answers return, and how they are used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CATEGORIES = ("a", "b")
 
 
 def label(connection, ids, name="m1", *, crown=True, seed=0):
-    """Register a model, let it label the articles with any probabilities, and make it champion."""
+    """Register a model, store arbitrary predictions of it, and make it champion."""
     model = Model(add_model(connection, name), name, "", "", "", CATEGORIES)
     probabilities = np.random.default_rng(seed).dirichlet(np.ones(2), len(ids)).astype(np.float32)
     writes.write_predictions(connection, model, [QueuedArticle(one, 1, "") for one in ids], probabilities)
@@ -31,7 +31,7 @@ def label(connection, ids, name="m1", *, crown=True, seed=0):
 
 @pytest.fixture
 def labelled(workspace):
-    """Ninety articles, a third of each split, labelled by a champion; return their ids by split."""
+    """Return the ids by split of ninety articles, a third in each split, labelled by a champion."""
     with workspace.database.begin() as connection:
         splits = ("train", "validation", "test")
         ids = add_articles(connection, [(f"{n}", f"text number {n} here", splits[n % 3]) for n in range(90)])
@@ -41,7 +41,7 @@ def labelled(workspace):
 
 @pytest.fixture
 def sheet(workspace, tmp_path):
-    """Fill, export, and return a function that answers rows: a category for each, or a function of the row."""
+    """Fill the queue, export a sheet, and return a function that answers its rows."""
     numbers = iter(range(99))
 
     def answer(said, annotator="ann"):
@@ -259,7 +259,7 @@ class TestSheets:
 class TestConflicts:
     @pytest.fixture
     def disputed(self, workspace, labelled):
-        """An article that ann calls a and bob b."""
+        """An article that ann annotates as a and bob as b."""
         review_queue.fill_queue(workspace, number=1, audit=0)
         (article,) = queue(workspace) & labelled["train"]
         with workspace.database.begin() as connection:
@@ -310,7 +310,7 @@ class TestConflicts:
 class TestAPersonAndASource:
     @pytest.fixture
     def corrected(self, workspace, tmp_path):
-        """The source says sport, ann business, and the source then tech."""
+        """The source annotates sport, ann business, and then the source tech."""
         rows = articles(3)
         take_in(workspace, tmp_path / "x.csv", rows)
         run(
@@ -376,7 +376,7 @@ class TestAudit:
         ) == (9, 8)
 
     def test_may_draw_articles_that_the_model_chose_and_people_annotated(self, workspace, labelled, sheet):
-        """Without what is hard for the model, the estimate would be too good."""
+        """Without the articles that are difficult for the model, the estimate would be too high."""
         review_queue.fill_queue(workspace, number=30, audit=0)
         sheet("a")
         review_queue.fill_queue(workspace, number=0, audit=90)

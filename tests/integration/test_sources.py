@@ -1,4 +1,4 @@
-"""Declared sources: what was read is remembered with the rows, and every run is exact about what it did."""
+"""Declared sources: their state is saved with the rows, and every run counts exactly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ingest(workspace, declare):
 
 
 def drop(path, rows, *, at=OLD):
-    """Write a file that looks as if it had been there for long."""
+    """Write a file with an old time of its last change."""
     write_csv(path, rows)
     os.utime(path, (at, at))
     return path
@@ -177,7 +177,9 @@ class TestRuns:
 
     def test_of_one_source_wait_for_each_other(self, workspace, declare, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(2000))
-        (source,) = declare().values()  # once: whoever reads the file while another writes it finds it empty
+        (source,) = (
+            declare().values()
+        )  # once, because a thread that reads the file while another writes it finds it empty
         with ThreadPoolExecutor(3) as pool:
             reports = list(
                 pool.map(lambda _: declared_sources.ingest_source(workspace, source, lambda found: found.url), range(3))
@@ -346,11 +348,11 @@ class TestRetrying:
     def test_ingests_a_fixed_file(self, workspace, declare, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
-        drop(tmp_path / "in" / "a.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
+        drop(tmp_path / "in" / "a.csv", [*articles(40), {**self.BAD[0], "id": "fixed"}])
         report = rejected_rows.retry_rejected(workspace, declare(), lambda _: "")
         assert (report.retried, report.resolved, report.still_rejected) == (1, 1, 0)
         assert rejected_rows.list_rejected(workspace) == []
-        assert value(workspace.database, "SELECT text FROM articles WHERE external_id = 'mended'") == "without id"
+        assert value(workspace.database, "SELECT text FROM articles WHERE external_id = 'fixed'") == "without id"
 
     def test_needs_only_a_fixed_declaration(self, workspace, declare, ingest, tmp_path):
         rows = [{"id": str(n), "nr": f"n{n}", "text": f"t{n}", "category": ""} for n in range(40)]
@@ -377,10 +379,10 @@ class TestRetrying:
 
     def test_reads_files_of_the_command_line_with_their_first_options(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", [*articles(40), *self.BAD], source="mine")
-        write_csv(tmp_path / "x.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
+        write_csv(tmp_path / "x.csv", [*articles(40), {**self.BAD[0], "id": "fixed"}])
         report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
         assert report.resolved == 1
-        assert value(workspace.database, "SELECT source FROM articles WHERE external_id = 'mended'") == "mine"
+        assert value(workspace.database, "SELECT source FROM articles WHERE external_id = 'fixed'") == "mine"
 
     def test_uses_the_stored_row_if_the_feed_no_longer_shows_the_entry(self, workspace, declare, ingest):
         entry = "<item><guid>old</guid><title>Title</title><pubDate>2999-01-01</pubDate></item>"
@@ -390,13 +392,11 @@ class TestRetrying:
             ingest(declared)
             assert len(rejected_rows.list_rejected(workspace)) == 1
             site.answer = page(TestFeeds.FEED)
-            mended = declare(declared + "columns = {id = 'id', published_at = 'updated_at'}\n")
+            fixed = declare(declared + "columns = {id = 'id', published_at = 'updated_at'}\n")
             before = rejected_rows.retry_rejected(workspace, declare(declared), lambda _: "")
             assert before.still_rejected == 1
-            kept = {**mended}
-            source = kept["bbc"].model_copy(
-                update={"mapping": kept["bbc"].mapping.model_copy(update={"published_at": None})}
-            )
+            mapping = fixed["bbc"].mapping.model_copy(update={"published_at": None})
+            source = fixed["bbc"].model_copy(update={"mapping": mapping})
             report = rejected_rows.retry_rejected(workspace, {"bbc": source}, lambda _: "")
         assert report.resolved == 1
         assert value(workspace.database, "SELECT count(*) FROM articles") == 11
@@ -412,7 +412,7 @@ class TestRetrying:
 @pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False])
 def test_ten_kills_at_random_moments_give_the_same_database_as_one_clean_run(workspace, tmp_path, declared):
-    """Several files in several steps each, so that a kill falls within and between their transactions."""
+    """Several files with several steps each, so that kills fall within and between their transactions."""
     choose = random.Random(4)
     (tmp_path / "in").mkdir()
     for number in range(8):
@@ -427,7 +427,7 @@ def test_ten_kills_at_random_moments_give_the_same_database_as_one_clean_run(wor
     def attempt(kill_at):
         return killing.ended(killing.start([*arguments, "--json"], kill_at, environment, merge_step=100))
 
-    # at least twenty steps: its first statements check the tables and open the run
+    # at least twenty steps, because the first statements only check the tables and record the run
     kills = sum(attempt(choose.randint(20, 250)) for _ in range(10))
     assert kills > 4
     assert not attempt(killing.NEVER)

@@ -1,4 +1,4 @@
-"""The commands of sources and rejected rows: what they print, and that a mistake is one line and exit code 2."""
+"""The commands of sources and rejected rows: their output, and user errors with one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.synthetic import articles, write_csv
 
 @pytest.fixture
 def command(workspace, monkeypatch, tmp_path, capsys):
-    """Run a command and return its exit code and what it printed."""
+    """Run a command, and return its exit code and its output."""
     url = workspace.database.url.render_as_string(hide_password=False)
     monkeypatch.setenv("CLASSIFIER_DATABASE_URL", url)
     monkeypatch.chdir(tmp_path)

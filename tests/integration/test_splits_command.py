@@ -1,4 +1,4 @@
-"""`classifier splits report` on the command line."""
+"""The command `classifier splits report`."""
 
 from __future__ import annotations
 

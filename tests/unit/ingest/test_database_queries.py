@@ -1,4 +1,4 @@
-"""Queries of somebody else's database: what they bring, from where on, and what goes wrong."""
+"""Queries of external databases: their rows, their watermarks and their errors."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""Files in other encodings, packed in other ways, and in object stores."""
+"""Files in other encodings, compressed files, archives and object stores."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def texts(path, columns=Columns(), **options):  # noqa: B008
     return [text for chunk in read_file(path, columns, **options) for text in chunk.frame["text"]]
 
 
-def taken(path, columns=Columns(), **options):  # noqa: B008
-    """Return the valid texts and the reasons of the rejected rows."""
+def read_valid(path, columns=Columns(), **options):  # noqa: B008
+    """Return the valid texts, and the reasons of the rejected rows."""
     chunks = [validate_chunk(raw, default_source="s") for raw in read_file(path, columns, **options)]
     return (
         [text for chunk in chunks for text in chunk.rows["text"]],
@@ -87,13 +87,13 @@ class TestEncodings:
     def test_in_a_mixed_file_the_rows_that_are_not_utf8_are_rejected(self, tmp_path):
         lines = [*["déjà vu, naïve façade".encode()] * 20, "été".encode("latin-1")]
         (tmp_path / "a.csv").write_bytes(b"\n".join([b"text", *[b'"' + line + b'"' for line in lines]]))
-        good, bad = taken(tmp_path / "a.csv", encoding="auto")
+        good, bad = read_valid(tmp_path / "a.csv", encoding="auto")
         assert len(good) == 20
         assert bad == [("line 22", "text has byte 0xe9, which is not UTF-8")]
 
     def test_a_row_with_a_byte_that_the_named_encoding_lacks_is_rejected(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\nfine\nbad \x81\n")
-        assert taken(tmp_path / "a.csv", encoding="cp1252") == (
+        assert read_valid(tmp_path / "a.csv", encoding="cp1252") == (
             ["fine"],
             [("line 3", "text has byte 0x81, which is not UTF-8")],
         )
@@ -114,7 +114,7 @@ class TestEncodings:
         path = tmp_path_factory.getbasetemp() / "noise.csv"
         path.write_bytes(b"text\n" + data)
         try:
-            taken(path, encoding=encoding)
+            read_valid(path, encoding=encoding)
         except SourceError as error:
             assert "\n" not in str(error)  # noqa: PT017
 
@@ -158,7 +158,7 @@ class TestZip:
 
     def test_with_several_members_names_each_in_the_positions(self, tmp_path):
         path = zipped(tmp_path / "a.zip", x__a_csv=b"text\none\n\xff\n", b_jsonl=b'{"text": "two"}', readme_md=b"hi")
-        good, bad = taken(path)
+        good, bad = read_valid(path)
         assert good == ["two", "one"]
         assert bad == [("x/a.csv, line 3", "text has byte 0xff, which is not UTF-8")]
 

@@ -1,4 +1,4 @@
-"""Feeds, fetched from a server on loopback and turned into rows."""
+"""Feeds: they are fetched from a local server and read as rows."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class TestFetching:
 
     def test_a_silent_server_times_out(self):
         done = threading.Event()
-        with serving(lambda _: done.wait(HANG_S)) as site:  # so whatever comes back is the time-out
+        with serving(lambda _: done.wait(HANG_S)) as site:  # so the result is the timeout
             with pytest.raises(SourceUnavailableError, match="no response in time"):
                 http_documents.fetch(site.url, timeout_s=0.2, allow_private=True)
             done.set()

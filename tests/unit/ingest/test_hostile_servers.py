@@ -1,4 +1,4 @@
-"""What a hostile server answers: packed to bursting, dripping, or leading into the network of the one who asks."""
+"""Responses of hostile servers: decompression bombs, slow responses, and redirects into private networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fetch(url, **options):
 
 
 def fetched(url):
-    """Return what a fetch comes to, as JSON holds it."""
+    """Return the result of a fetch, or its error, as JSON values."""
     try:
         document = fetch(url)
     except SourceError as error:
@@ -32,7 +32,7 @@ def fetched(url):
 
 
 def bomb(level=1, size=2**27):
-    """Pack zeros as many times as the level says, without ever holding them."""
+    """Return zeros that are compressed `level` times, without holding them in memory."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     zeros = bytes(2**20)
     data = b"".join([*(packer.compress(zeros) for _ in range(size // 2**20)), packer.flush()])
@@ -123,7 +123,7 @@ class TestPacking:
 
 
 def drip(handler, line=b"X-Again: and again\r\n"):
-    """Answer with headers that never end."""
+    """Send endless headers."""
     try:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
         while True:
@@ -137,7 +137,7 @@ def drip(handler, line=b"X-Again: and again\r\n"):
 
 @contextmanager
 def silent():
-    """Listen, and answer nothing."""
+    """Listen, and never answer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -211,14 +211,14 @@ def test_a_public_address_is_public(address):
 
 @pytest.fixture
 def second_loopback_is_public(monkeypatch):
-    """Take 127.0.0.2, where nothing else listens, for a public address."""
+    """Treat 127.0.0.2, where nothing else listens, as a public address."""
     truly = public_addresses.is_public
     monkeypatch.setattr(public_addresses, "is_public", lambda address: address == "127.0.0.2" or truly(address))
 
 
 @pytest.fixture
 def names(monkeypatch):
-    """Resolve made-up names: each answer of a name's list once, the last one for ever. `asked` counts."""
+    """Resolve synthetic names: each answer of a name's list once, then the last one. `asked` counts."""
     truly, answers, asked = socket.getaddrinfo, {}, []
 
     def getaddrinfo(host, port, *arguments, **options):
@@ -262,7 +262,7 @@ class TestWhereItLeads:
 
     @pytest.mark.usefixtures("second_loopback_is_public")
     def test_a_name_is_resolved_once_and_the_checked_address_is_used(self, names):
-        """A name that resolves to an inner address the second time gets no second time."""
+        """A name that would resolve to a private address the second time is resolved only once."""
         names["feeds.example"] = [["127.0.0.2"], ["127.0.0.1"]]
         with serving(page(BODY), host="127.0.0.2") as outer:
             port = outer.url.split(":")[2]
@@ -348,7 +348,7 @@ class TestProxies:
 
 
 def test_tls_checks_the_name_and_not_the_address(names):
-    """The connection goes to an address, and TLS is begun with the name."""
+    """The connection goes to an address, and TLS uses the name."""
     names["feeds.example"] = [["127.0.0.1"]]
     seen = []
 

@@ -1,4 +1,4 @@
-"""HTML becomes the text that a reader would see, however it is nested."""
+"""HTML of any depth becomes the text that a reader would see."""
 
 from __future__ import annotations
 

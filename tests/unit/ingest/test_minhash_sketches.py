@@ -1,4 +1,4 @@
-"""A sketch tells a small change of a text from another text."""
+"""Sketches distinguish a small change of a text from another text."""
 
 from __future__ import annotations
 

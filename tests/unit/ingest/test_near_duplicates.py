@@ -1,4 +1,4 @@
-"""Shingles, signatures and clusters: what is taken for a near-duplicate, and what becomes of it."""
+"""Shingles, bands and clusters: which texts are near-duplicates, and which splits they get."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_bands_of_a_text_do_not_depend_on_the_other_texts():
 
 
 def test_the_values_of_stored_bands_never_change():
-    """A failure means that texts already in a database would no longer be recognised."""
+    """If this fails, new texts would not match the texts in a database."""
     bands, _ = minhash_bands.compute_bands(["The quick brown fox jumps over the lazy dog, again and again: été 2024."])
     assert bands[0].tolist() == GOLDEN
 
@@ -99,12 +99,12 @@ def test_equal_values_in_different_bands_do_not_match():
     assert len(set(bands[0].tolist())) == minhash_bands.BANDS
 
 
-def new(name: str, *bands: int, wish=None) -> NewText:
-    return NewText(name.encode().ljust(32, b"\0"), bands, wish)
+def new(name: str, *bands: int, requested=None) -> NewText:
+    return NewText(name.encode().ljust(32, b"\0"), bands, requested)
 
 
-def splits_of(texts, deals, known=None, splits=None):
-    placed = clusters.assign_clusters(texts, known or {}, splits or {}, lambda one: deals[one.rstrip(b"\0").decode()])
+def splits_of(texts, chosen, known=None, splits=None):
+    placed = clusters.assign_clusters(texts, known or {}, splits or {}, lambda one: chosen[one.rstrip(b"\0").decode()])
     return placed, {one.fingerprint.rstrip(b"\0").decode(): one.split for one in placed.members}
 
 
@@ -116,7 +116,7 @@ def test_a_near_duplicate_joins_the_cluster_and_adds_its_bands():
 
 
 def test_a_cluster_keeps_its_split_whatever_split_new_members_request():
-    _, split = splits_of([new("a", 1, wish="train"), new("b", 1, wish="test")], {})
+    _, split = splits_of([new("a", 1, requested="train"), new("b", 1, requested="test")], {})
     assert split == {"a": "train", "b": "train"}
 
 
@@ -144,11 +144,11 @@ def test_texts_without_bands_are_clusters_of_their_own():
 def test_the_division_into_batches_changes_nothing(data):
     rows = data.draw(st.lists(st.lists(st.integers(0, 30), max_size=4), max_size=40))
     texts = [new(f"t{number}", *bands) for number, bands in enumerate(rows)]
-    deals = {f"t{number}": ("train", "validation", "test")[number % 3] for number in range(len(rows))}
-    whole, expected = splits_of(texts, deals)
+    chosen = {f"t{number}": ("train", "validation", "test")[number % 3] for number in range(len(rows))}
+    whole, expected = splits_of(texts, chosen)
     cut = data.draw(st.integers(0, len(texts)))
-    first, before = splits_of(texts[:cut], deals)
-    second, after = splits_of(texts[cut:], deals, first.bands, first.clusters)
+    first, before = splits_of(texts[:cut], chosen)
+    second, after = splits_of(texts[cut:], chosen, first.bands, first.clusters)
     assert before | after == expected
     assert first.bands | second.bands == whole.bands
     assert first.bridges + second.bridges == whole.bridges

@@ -1,4 +1,4 @@
-"""Whatever a file holds, every row comes out either valid or rejected, and only `SourceError` is raised."""
+"""For any content of a file, each row is either valid or rejected, and only `SourceError` is raised."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADER = ["id", "text", "category", "split", "published_at"]
 QUICK = settings(max_examples=150, deadline=None)
 
 any_text = st.text(st.characters(exclude_categories=[]), max_size=20)
-"""Surrogates and NUL included."""
+"""With surrogates and NUL."""
 
 scraps = st.lists(
     st.sampled_from([b'"', b'""', b",", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"id", b"text",
@@ -43,8 +43,8 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("generated")
 
 
-def taken(path: Path, data: bytes, columns: Columns, chunk_rows: int = 5000) -> tuple[int, int]:
-    """Return how many rows were valid and how many rejected, having checked what must hold of both."""
+def count_rows(path: Path, data: bytes, columns: Columns, chunk_rows: int = 5000) -> tuple[int, int]:
+    """Check all rows of a file, and return the numbers of valid and rejected rows."""
     path.write_bytes(data)
     valid = rejected = 0
     for raw in read_file(path, columns, chunk_rows=chunk_rows):
@@ -69,7 +69,7 @@ def taken(path: Path, data: bytes, columns: Columns, chunk_rows: int = 5000) -> 
 @given(data=scraps, chunk_rows=st.integers(1, 5))
 def test_fragments_of_a_format_raise_only_source_errors(folder, name, start, data, chunk_rows):
     try:
-        taken(folder / name, start + data, Columns(), chunk_rows)
+        count_rows(folder / name, start + data, Columns(), chunk_rows)
     except SourceError as error:
         assert "\n" not in str(error)  # noqa: PT017
         str(error).encode()
@@ -80,7 +80,7 @@ def test_fragments_of_a_format_raise_only_source_errors(folder, name, start, dat
 @given(data=st.binary(max_size=200))
 def test_noise_raises_only_source_errors(folder, name, data):
     with pytest.raises(SourceError):
-        taken(folder / name, data, COLUMNS)
+        count_rows(folder / name, data, COLUMNS)
 
 
 @QUICK
@@ -89,7 +89,7 @@ def test_each_row_of_a_csv_is_valid_or_rejected(folder, rows, chunk_rows):
     file = io.StringIO(newline="")
     csv.writer(file, quoting=csv.QUOTE_ALL).writerows([HEADER, *rows])
     data = file.getvalue().encode("utf-8", "surrogatepass")
-    assert sum(taken(folder / "rows.csv", data, COLUMNS, chunk_rows)) == len(rows)
+    assert sum(count_rows(folder / "rows.csv", data, COLUMNS, chunk_rows)) == len(rows)
 
 
 @QUICK
@@ -100,7 +100,7 @@ def test_each_row_of_a_csv_is_valid_or_rejected(folder, rows, chunk_rows):
 def test_each_line_of_a_json_lines_file_is_valid_or_rejected(folder, items, chunk_rows):
     whole = dict.fromkeys(HEADER, "")  # so that no column counts as missing from the first chunk
     lines = [json.dumps(item) for item in [whole, *items]]
-    assert sum(taken(folder / "rows.jsonl", "\n".join(lines).encode(), COLUMNS, chunk_rows)) == len(lines)
+    assert sum(count_rows(folder / "rows.jsonl", "\n".join(lines).encode(), COLUMNS, chunk_rows)) == len(lines)
 
 
 @QUICK

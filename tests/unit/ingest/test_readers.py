@@ -1,4 +1,4 @@
-"""Reading files: what each format gives, row by row, and what is said of a file that cannot be read."""
+"""Read files: the rows of each format, and the errors of files that cannot be read."""
 
 from __future__ import annotations
 
@@ -378,7 +378,7 @@ class TestUnreadableFiles:
             list(read_file(path, Columns()))
         assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
-        str(caught.value).encode()  # can be printed
+        str(caught.value).encode()  # the message can be printed
 
     @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
     @pytest.mark.parametrize("damage", [lambda d: d[:-9], lambda d: d[: len(d) // 2], lambda d: d[:-4] + b"\0\0\0\0"])

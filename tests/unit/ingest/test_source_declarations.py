@@ -1,4 +1,4 @@
-"""sources.toml: what it may say, and the one line that is said of what it may not."""
+"""Declarations in sources.toml, and the one-line errors of invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deciding the split of an article: for ever, in the proportions asked for."""
+"""The split of an article is chosen permanently, in the requested proportions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def decisions(key="key", proportions=Proportions()):  # noqa: B008
 
 
 def test_the_split_is_the_same_in_every_process_and_release():
-    # literal: a change of the hash would move articles of a running installation across the hold-out
+    # literal values: another hash would move articles of an installation between splits
     assert decisions(proportions=Proportions(0.4, 0.3, 0.3))[:12] == PINNED
 
 

@@ -1,4 +1,4 @@
-"""Validating rows: which are taken in, as what, and why the others are not."""
+"""Validate rows: the values of valid rows, and the reasons of rejected ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 def chunk(*rows, rejected=()):
-    """Rows of a file that has every column; a value that is not given is there but empty, an id is made."""
+    """Return rows of a file with every column. A missing value is empty, and a missing id is made."""
     defaults = dict.fromkeys(FIELDS, "")
     filled = [{**defaults, "id": f"id {n}", **row} for n, row in enumerate(rows)]
     return RawChunk(
@@ -30,7 +30,7 @@ def chunk(*rows, rejected=()):
 
 
 def one(**values):
-    """The only row of a file, validated."""
+    """Return the only row of a file, validated."""
     (row,) = validate_chunk(chunk({"text": "some words", **values}), default_source="feed").rows.to_dict("records")
     return row
 

@@ -1,4 +1,4 @@
-"""What is chosen for review, and for what reason."""
+"""The articles that are chosen for review, and why."""
 
 from __future__ import annotations
 
@@ -18,50 +18,51 @@ def pool(probabilities, clusters=None):
     return ReviewPool(CATEGORIES, rows, np.arange(len(rows)) if clusters is None else np.array(clusters))
 
 
-def sure(category, size):
+def certain(category, size):
     return [np.where(np.arange(3) == CATEGORIES.index(category), 0.98, 0.01)] * size
 
 
-def chosen(some, number, annotated=(), texts=None):
-    """Choose as the queue does; return the pool's rows by reason."""
-    short = selection.shortlist(some, number, dict(annotated))
-    texts = texts or [f"article {row}" for row in range(len(some.probabilities))]
-    found = selection.choose_articles(some[short], [texts[row] for row in short], number, dict(annotated), seed=0)
-    assert len({one.row for one in found}) == len(found)
+def chosen(pool, number, annotated=(), texts=None):
+    """Choose articles as the queue does, and return their rows by reason."""
+    shortlist = selection.shortlist(pool, number, dict(annotated))
+    texts = texts or [f"article {row}" for row in range(len(pool.probabilities))]
+    candidates = [texts[row] for row in shortlist]
+    choices = selection.choose_articles(pool[shortlist], candidates, number, dict(annotated), seed=0)
+    assert len({choice.row for choice in choices}) == len(choices)
     return {
-        reason: {int(short[one.row]) for one in found if one.reason == reason}
+        reason: {int(shortlist[choice.row]) for choice in choices if choice.reason == reason}
         for reason in ("rare", "diverse", "uncertain")
     }
 
 
-def all_of(found):
-    return set().union(*found.values())
+def all_of(rows_by_reason):
+    return set().union(*rows_by_reason.values())
 
 
 def test_uncertain_articles_are_chosen_and_certain_ones_are_not():
     doubtful = [[0.4, 0.35, 0.25], [0.3, 0.36, 0.34], [0.5, 0.49, 0.01], [0.2, 0.39, 0.41]]
-    assert all_of(chosen(pool([*sure("sport", 500), *doubtful]), 4)) == {500, 501, 502, 503}
+    assert all_of(chosen(pool([*certain("sport", 500), *doubtful]), 4)) == {500, 501, 502, 503}
 
 
 def test_no_two_articles_of_a_cluster_are_chosen():
     doubtful = np.random.default_rng(0).dirichlet(np.ones(3), 60)
     clusters = np.arange(60) // 3
     found = all_of(chosen(pool(doubtful, clusters), 30, {"business": 50, "sport": 1, "tech": 50}))
-    assert len(found) == 20, "all that there are"
+    assert len(found) == 20, "all articles"
     assert len({clusters[row] for row in found}) == 20
 
 
 def test_articles_of_a_rare_category_are_chosen_even_if_they_are_certain():
     doubtful = np.tile([0.5, 0.01, 0.49], (400, 1))
     annotated = {"business": 900, "sport": 5, "tech": 800}
-    found = chosen(pool([*sure("sport", 3), *doubtful]), 10, annotated)
+    found = chosen(pool([*certain("sport", 3), *doubtful]), 10, annotated)
     assert found["rare"] <= {0, 1, 2}
     assert len(found["rare"]) == 2
 
 
 def test_rare_categories_are_filled_up_evenly():
     annotated = {"business": 900, "sport": 5, "tech": 8}
-    found = chosen(pool([*sure("sport", 50), *sure("tech", 50), *sure("business", 400)]), 50, annotated)
+    found = chosen(pool([*certain("sport", 50), *certain("tech", 50), *certain("business", 400)]), 50, annotated)
     assert Counter(CATEGORIES[1] if row < 50 else CATEGORIES[2] for row in found["rare"]) == {"sport": 7, "tech": 3}
 
 

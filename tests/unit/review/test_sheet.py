@@ -1,4 +1,4 @@
-"""A sheet comes back as it went, does no harm in a spreadsheet, and says of each bad row what is wrong."""
+"""A sheet is read back exactly, is safe in a spreadsheet program, and each invalid row has a reason."""
 
 from __future__ import annotations
 
