@@ -15,21 +15,21 @@ from tests.support.synthetic import annotate as say
 def ids(workspace):
     """Twelve labelled articles that wait for review, the first four also for the audit."""
     with workspace.database.begin() as connection:
-        found = add_articles(connection, [(f"{n}", f"text number {n} here", "train") for n in range(12)])
-        model = label(connection, found)
+        ids = add_articles(connection, [(f"{n}", f"text number {n} here", "train") for n in range(12)])
+        model = label(connection, ids)
     review_queue.fill_queue(workspace, number=12, audit=0)
     run(
         workspace.database,
         "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "
         "SELECT article_id, model_id, revision, 'audit', category, confidence FROM review_queue "
         "WHERE article_id = ANY(:ids)",
-        ids=found[:4],
+        ids=ids[:4],
     )
     assert model.name == "m1"
-    return found
+    return ids
 
 
-def said(workspace):
+def read_annotations(workspace):
     return query(workspace.database, "SELECT article_id, category, annotator, comment, is_resolution FROM annotations")
 
 
@@ -47,10 +47,11 @@ class TestReading:
         assert begun <= {*ids}
 
     def test_randomly_drawn_articles_have_no_suggestion(self, workspace, ids):
-        shown = {one: annotation.next_question(workspace, "ann", after=one - 1).article for one in ids}
-        assert {shown[one].suggested for one in ids[:4]} == {None}
-        assert {shown[one].confidence for one in ids[:4]} == {None}
-        assert {shown[one].suggested for one in ids[4:]} <= {"a", "b"}
+        questions = [annotation.next_question(workspace, "ann", after=article_id - 1) for article_id in ids]
+        shown = {question.article.id: question.article for question in questions}
+        assert {shown[article_id].suggested for article_id in ids[:4]} == {None}
+        assert {shown[article_id].confidence for article_id in ids[:4]} == {None}
+        assert {shown[article_id].suggested for article_id in ids[4:]} <= {"a", "b"}
 
     def test_an_answered_article_is_not_asked_again_but_can_be_read(self, workspace, ids):
         annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann")
@@ -61,8 +62,8 @@ class TestReading:
         assert annotation.read_question(workspace, ids[0], "bob").own_answer is None, "it could bias the annotator"
 
     def test_an_empty_queue_has_no_question(self, workspace, ids):
-        for one in ids:
-            annotation.save_answer(workspace, one, 1, "a", annotator="ann")
+        for article_id in ids:
+            annotation.save_answer(workspace, article_id, 1, "a", annotator="ann")
         assert annotation.next_question(workspace, "ann") is None
 
     def test_no_question_is_asked_without_a_champion(self, workspace):
@@ -72,16 +73,16 @@ class TestReading:
     def test_only_articles_of_the_queue_can_be_read(self, workspace, ids):
         with workspace.database.begin() as connection:
             (other,) = add_articles(connection, [("secret", "nobody asked", "test")])
-        for one in (other, max(other, *ids) + 1):
+        for article_id in (other, max(other, *ids) + 1):
             with pytest.raises(ReviewError, match="never in the review queue"):
-                annotation.read_question(workspace, one, "ann")
+                annotation.read_question(workspace, article_id, "ann")
 
 
 class TestAnswering:
     def test_an_answer_is_an_annotation_and_repeating_it_changes_nothing(self, workspace, ids):
         for _ in range(2):
             annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann", comment=" a pun ")
-        assert said(workspace) == [(ids[0], "a", "ann", "a pun", False)]
+        assert read_annotations(workspace) == [(ids[0], "a", "ann", "a pun", False)]
 
     def test_a_corrected_answer_replaces_the_first(self, workspace, ids):
         for category in ("a", "b"):
@@ -93,10 +94,10 @@ class TestAnswering:
         run(workspace.database, "UPDATE articles SET revision = 2 WHERE id = :id", id=ids[0])
         with pytest.raises(ReviewError, match=f"the text of article {ids[0]} has changed since$"):
             annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann")
-        assert said(workspace) == []
+        assert read_annotations(workspace) == []
 
     @pytest.mark.parametrize(
-        ("given", "why"),
+        ("changes", "problem"),
         [
             ({"category": "c"}, "category 'c' is unknown$"),
             ({"category": "A"}, "did you mean 'a'"),
@@ -106,10 +107,10 @@ class TestAnswering:
             ({"comment": "x" * 2001}, "longer than 2000"),
         ],
     )
-    def test_an_invalid_answer_is_refused_in_one_line(self, workspace, ids, given, why):
-        with pytest.raises(ReviewError, match=why):
-            annotation.save_answer(workspace, ids[0], 1, **{"category": "a", "annotator": "ann", **given})
-        assert said(workspace) == []
+    def test_an_invalid_answer_is_refused_in_one_line(self, workspace, ids, changes, problem):
+        with pytest.raises(ReviewError, match=problem):
+            annotation.save_answer(workspace, ids[0], 1, **{"category": "a", "annotator": "ann", **changes})
+        assert read_annotations(workspace) == []
 
     def test_a_category_that_one_annotator_added_is_offered_to_all(self, workspace, ids):
         with workspace.database.begin() as connection:
@@ -128,10 +129,10 @@ class TestDeciding:
 
     def test_a_conflict_shows_all_opinions_and_one_person_resolves_it(self, workspace, disputed):
         opinions = annotation.read_question(workspace, disputed, "cleo").opinions
-        assert [(one.annotator, one.category) for one in opinions] == [("ann", "a"), ("bob", "b")]
+        assert [(opinion.annotator, opinion.category) for opinion in opinions] == [("ann", "a"), ("bob", "b")]
         annotation.resolve(workspace, disputed, 1, "b", annotator="cleo", comment="see the title")
         assert conflicts.list_conflicts(workspace) == []
-        assert said(workspace)[-1] == (disputed, "b", "cleo", "see the title", True)
+        assert read_annotations(workspace)[-1] == (disputed, "b", "cleo", "see the title", True)
 
     def test_a_decision_on_a_changed_text_is_refused(self, workspace, disputed):
         run(workspace.database, "UPDATE articles SET revision = 2 WHERE id = :id", id=disputed)

@@ -48,7 +48,7 @@ def shown(workspace):
 
 def trained_on(workspace, split="train"):
     with workspace.database.connect() as connection:
-        return [(one.text, one.category) for one in reads.annotated_articles(connection, split)]
+        return [(article.text, article.category) for article in reads.annotated_articles(connection, split)]
 
 
 class TestAnotherText:
@@ -226,8 +226,8 @@ class TestStatements:
         return model
 
     def test_find_rewritten_texts_among_the_annotations(self, workspace, many):
-        found = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=many, number=100)
-        assert found <= {"annotations", "review_queue"}
+        tables = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=many, number=100)
+        assert tables <= {"annotations", "review_queue"}
         with workspace.database.connect() as connection:
             assert [row.id for row in reviews.rewritten(connection, many, 100)] == [5001, 10002, 15000]
 
@@ -293,7 +293,7 @@ class TestAtTheSameMoment:
                 wait_for(lambda: waits(workspace), within_s=60)
                 bring(OTHER)
             new, refused = answering.result(timeout=60)
-        assert (new, {line: one.reason for line, one in refused.items()}) == (
+        assert (new, {line: answer.reason for line, answer in refused.items()}) == (
             0, {7: "the text of article 1 has changed since"},
         )  # fmt: skip
 
@@ -338,20 +338,20 @@ def test_all_views_and_reports_show_the_same_annotation(workspace):
     """A person's annotation precedes a source's, the newest comes first, and those of earlier texts are ignored."""
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{number}", f"text number {number}", "train") for number in range(4)])
-        said = [("tech", "ann"), ("sport", "source:s"), ("business", "ann"), ("tech", "source:s")]
-        for number, one in enumerate(ids):
-            for category, annotator in said[: number + 1]:
-                say(connection, one, category, annotator)
+        answers = [("tech", "ann"), ("sport", "source:s"), ("business", "ann"), ("tech", "source:s")]
+        for number, article_id in enumerate(ids):
+            for category, annotator in answers[: number + 1]:
+                say(connection, article_id, category, annotator)
         run_on(connection, "UPDATE articles SET revision = 2, content_revision = 2 WHERE id = :id", id=ids[3])
         say(connection, ids[3], "sport", "source:s")
-        found = reads.labels_by_category(connection)
-        assert found == {"tech": (2, 2), "business": (1, 1), "sport": (1, 1)}
-        assert reads.sizes_by_category(connection) == {(name, "train"): both[0] for name, both in found.items()}
-        by_article = {one.id: one.category for one in reads.annotated_articles(connection, "train")}
+        counts = reads.labels_by_category(connection)
+        assert counts == {"tech": (2, 2), "business": (1, 1), "sport": (1, 1)}
+        assert reads.sizes_by_category(connection) == {(name, "train"): both[0] for name, both in counts.items()}
+        by_article = {article.id: article.category for article in reads.annotated_articles(connection, "train")}
     shown = query(workspace.database, "SELECT article_id, label FROM article_labels WHERE origin = 'annotation'")
     assert by_article == dict(shown) == dict(zip(ids, ("tech", "tech", "business", "sport"), strict=True))
-    assert {one.name: one.articles for one in label_counts.count_labels(workspace).categories} == {
-        name: both[0] for name, both in found.items()
+    assert {category.name: category.articles for category in label_counts.count_labels(workspace).categories} == {
+        name: both[0] for name, both in counts.items()
     }
 
 
@@ -367,13 +367,13 @@ def test_the_migration_gives_old_annotations_the_revision_that_they_may_belong_t
         command.downgrade(config, "0009")
     with database.begin() as connection:
         ids = add_articles(connection, [("never changed", "one", "train"), ("changed", "two", "train")])
-        for one in ids:
+        for article_id in ids:
             for annotator, days in (("early", 3), ("late", 1)):
                 run_on(
                     connection,
                     "INSERT INTO annotations (article_id, category, annotator, annotated_at) "
                     "VALUES (:id, 'a', :annotator, now() - make_interval(days => :days))",
-                    id=one, annotator=annotator, days=days,
+                    id=article_id, annotator=annotator, days=days,
                 )  # fmt: skip
         run_on(
             connection, "UPDATE articles SET revision = 4, changed_at = now() - interval '2 days' WHERE id = :id",
@@ -381,5 +381,5 @@ def test_the_migration_gives_old_annotations_the_revision_that_they_may_belong_t
         )  # fmt: skip
     with database.connect() as connection:
         schema.upgrade(connection)
-    found = query(database, "SELECT article_id, annotator, revision FROM annotations_in_force ORDER BY id")
-    assert found == [(ids[0], "early", 1), (ids[0], "late", 1), (ids[1], "early", 3), (ids[1], "late", 4)]
+    annotations = query(database, "SELECT article_id, annotator, revision FROM annotations_in_force ORDER BY id")
+    assert annotations == [(ids[0], "early", 1), (ids[0], "late", 1), (ids[1], "early", 3), (ids[1], "late", 4)]

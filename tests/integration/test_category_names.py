@@ -38,8 +38,8 @@ def stored(workspace):
 
 
 def test_invisible_differences_of_categories_are_removed_and_visible_ones_are_warned_of(workspace, tmp_path, caplog):
-    given = [{"id": str(n), "text": text, "category": name} for n, (text, name) in enumerate(CASES)]
-    take_in(workspace, tmp_path / "x.csv", given)
+    articles = [{"id": str(n), "text": text, "category": name} for n, (text, name) in enumerate(CASES)]
+    take_in(workspace, tmp_path / "x.csv", articles)
     assert stored(workspace) == {"Sport", "sport", "Économie"}
     folded, alike = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert r"'Sport\u200b' as 'Sport'" in folded
@@ -59,8 +59,8 @@ def test_categories_are_compared_with_those_in_the_database(workspace, tmp_path,
 def test_categories_are_compared_with_those_of_the_champion(workspace, tmp_path, caplog):
     crown(workspace, "m1", 0)
     with workspace.database.connect() as connection:
-        known = min(reviews.categories(connection))
-    take_in(workspace, tmp_path / "x.csv", rows(known.swapcase()))
+        category = min(reviews.categories(connection))
+    take_in(workspace, tmp_path / "x.csv", rows(category.swapcase()))
     assert "differ only by case" in caplog.text
 
 
@@ -152,12 +152,12 @@ class TestImportedModels:
         config = json.loads((directory / "config.json").read_text())
         outputs = len(config["id2label"])
 
-        def read(*given, categories=None):
-            labels = {str(number): name for number, name in enumerate((*given, "x", "y", "z")[:outputs])}
+        def read(*names, categories=None):
+            labels = {str(number): name for number, name in enumerate((*names, "x", "y", "z")[:outputs])}
             (directory / "config.json").write_text(json.dumps({**config, "id2label": labels}))
             return hub_model.read_hub_model(
                 directory, cache=directory.parent / "tokenizers", categories=categories
-            ).categories[: len(given)]
+            ).categories[: len(names)]
 
         return read
 

@@ -49,7 +49,7 @@ def through(url, server):
 
 
 def ingest(workspace, source):
-    return declared_sources.ingest_source(workspace, source, lambda found: found.url)
+    return declared_sources.ingest_source(workspace, source, lambda declaration: declaration.url)
 
 
 def test_a_database_that_never_answers_fails_with_one_line(workspace, tmp_path):
@@ -91,11 +91,11 @@ def test_a_database_that_stops_among_its_rows_fails_and_leaves_nothing(workspace
 
 def test_the_server_does_not_end_an_ingest_that_waits_for_a_slow_source(workspace, tmp_path, monkeypatch):
     """A limit on idle transactions of the server or the role must not end a slow ingest: the source has a timeout."""
-    found = []
+    limits = []
     copy = writes.copy_articles
 
     def copied(connection, rows):
-        found.append(connection.scalar(text("SHOW idle_in_transaction_session_timeout")))
+        limits.append(connection.scalar(text("SHOW idle_in_transaction_session_timeout")))
         copy(connection, rows)
 
     monkeypatch.setattr(writes, "copy_articles", copied)
@@ -103,7 +103,7 @@ def test_the_server_does_not_end_an_ingest_that_waits_for_a_slow_source(workspac
     run(workspace.database, f'ALTER DATABASE "{name}" SET idle_in_transaction_session_timeout = 60000')
     workspace.database.dispose()
     take_in(workspace, tmp_path / "x.csv", articles(5))
-    assert found == ["0"]
+    assert limits == ["0"]
     assert value(workspace.database, "SHOW idle_in_transaction_session_timeout") == "1min"
 
 

@@ -106,12 +106,12 @@ def test_unusual_names_and_categories_are_stored_exactly(workspace, tmp_path):
     ]
     report = take_in(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, source="source"))
     assert report.new == len(names)
-    found = query(
+    stored = query(
         workspace.database,
         "SELECT source, external_id, category, annotator FROM articles JOIN annotations ON article_id = articles.id",
     )
-    wanted = zip(names, categories, strict=True)
-    assert sorted(found) == sorted((name, name, category, f"source:{name}") for name, category in wanted)
+    expected = zip(names, categories, strict=True)
+    assert sorted(stored) == sorted((name, name, category, f"source:{name}") for name, category in expected)
 
 
 def test_the_publication_time_is_stored(workspace, tmp_path):
@@ -121,10 +121,10 @@ def test_the_publication_time_is_stored(workspace, tmp_path):
         {"id": "3", "text": "t", "at": "0001-01-01"},
     ]
     take_in(workspace, tmp_path / "x.csv", rows, Columns("text", id="id", published_at="at"))
-    found = query(
+    stored = query(
         workspace.database, "SELECT (published_at AT TIME ZONE 'UTC')::text FROM articles ORDER BY external_id"
     )
-    assert found == [("2024-03-31 08:00:00",), (None,), ("0001-01-01 00:00:00",)]
+    assert stored == [("2024-03-31 08:00:00",), (None,), ("0001-01-01 00:00:00",)]
 
 
 class TestChangedText:
@@ -151,9 +151,9 @@ class TestChangedText:
         predicted[4]["text"] = "another text"
         report = take_in(workspace, tmp_path / "news.csv", predicted)
         assert report == IngestReport(files=1, read=30, changed=1, unchanged=29, enqueued=1)
-        found = query(workspace.database, "SELECT id, revision, text FROM articles WHERE external_id = 'a4'")
-        assert found[0][1:] == (2, "another text")
-        assert query(workspace.database, "SELECT article_id, priority FROM labelling_queue") == [(found[0][0], 0)]
+        stored = query(workspace.database, "SELECT id, revision, text FROM articles WHERE external_id = 'a4'")
+        assert stored[0][1:] == (2, "another text")
+        assert query(workspace.database, "SELECT article_id, priority FROM labelling_queue") == [(stored[0][0], 0)]
         unlabelled_ids = query(workspace.database, "SELECT external_id FROM article_labels WHERE label IS NULL")
         assert unlabelled_ids == [("a4",)]
         assert query(workspace.database, "SELECT id, split FROM articles ORDER BY id") == before
@@ -204,11 +204,11 @@ def test_other_proportions_do_not_move_a_stored_text(workspace, tmp_path):
 def test_a_source_with_its_own_splits_keeps_them(workspace, tmp_path):
     rows = [{**row, "split": ("train", "validation", "TEST")[n % 3]} for n, row in enumerate(articles(30))]
     take_in(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
-    found = dict(query(workspace.database, "SELECT external_id, split FROM articles"))
-    assert found == {row["id"]: row["split"].lower() for row in rows}
+    split_by_id = dict(query(workspace.database, "SELECT external_id, split FROM articles"))
+    assert split_by_id == {row["id"]: row["split"].lower() for row in rows}
     moved = [{**row, "split": "train"} for row in rows]
     take_in(workspace, tmp_path / "x.csv", moved, SPLIT_COLUMNS)
-    assert dict(query(workspace.database, "SELECT external_id, split FROM articles")) == found
+    assert dict(query(workspace.database, "SELECT external_id, split FROM articles")) == split_by_id
 
 
 def test_the_last_row_of_an_id_wins(workspace, tmp_path):
@@ -270,9 +270,9 @@ class TestBadRows:
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Read seven rows at a time."""
-    whole = readers.read_file
+    original = readers.read_file
     monkeypatch.setattr(
-        readers, "read_file", lambda path, columns, **options: whole(path, columns, **options, chunk_rows=7)
+        readers, "read_file", lambda path, columns, **options: original(path, columns, **options, chunk_rows=7)
     )
 
 
@@ -307,14 +307,14 @@ def test_overlapping_files_at_once_cause_no_deadlock_and_no_duplicates(workspace
                 pool.submit(take_in, workspace, tmp_path / name, source="news")
                 for name in ("a.csv", "b.csv", "b.csv", "a.csv")
             ]
-            reports = [one.result(timeout=HANG_S) for one in runs]
+            reports = [future.result(timeout=HANG_S) for future in runs]
         total = sum(reports, IngestReport())
         assert (total.new, total.changed) == ((0, 600) if round_number else (600, 0))
-        found = query(
+        counts = query(
             workspace.database,
             "SELECT count(*), count(DISTINCT external_id), count(DISTINCT fingerprint), max(revision) FROM articles",
         )
-        assert found == [(600, 600, 600, round_number + 1)]
+        assert counts == [(600, 600, 600, round_number + 1)]
         in_force = "SELECT count(*), count(DISTINCT article_id) FROM annotations_in_force"
         assert query(workspace.database, in_force) == [(600, 600)]
         # each round has other texts
@@ -330,8 +330,8 @@ class TestAnnotations:
         report = take_in(workspace, tmp_path / "x.csv", rows)
         assert (report.annotations, report.unchanged, report.enqueued) == (1, 10, 0)
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 9
-        found = query(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a3'")
-        assert found == [("sport",)]
+        labels = query(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a3'")
+        assert labels == [("sport",)]
 
     def test_by_a_person_survive_ingesting_the_file_again(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", articles(3))

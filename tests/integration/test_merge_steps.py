@@ -20,8 +20,8 @@ STEP = 7
 @pytest.fixture
 def small_steps(monkeypatch):
     """Read and merge seven rows at a time."""
-    whole = readers.read_file
-    monkeypatch.setattr(readers, "read_file", lambda *args, **options: whole(*args, **options, chunk_rows=STEP))
+    original = readers.read_file
+    monkeypatch.setattr(readers, "read_file", lambda *args, **options: original(*args, **options, chunk_rows=STEP))
     monkeypatch.setattr(staging, "STEP", STEP)
 
 
@@ -38,11 +38,11 @@ def random_rows(choose, count):
 
 
 def effective_annotations(database):
-    found = query(
+    rows = query(
         database,
         "SELECT external_id, category FROM effective_annotations JOIN articles ON articles.id = article_id",
     )
-    return dict(found)
+    return dict(rows)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -173,7 +173,9 @@ def test_more_rows_need_more_statements_but_not_larger_ones(workspace, tmp_path,
     for step in (100, 10):
         monkeypatch.setattr(staging, "STEP", step)
         seen = []
-        event.listen(workspace.database, "before_cursor_execute", lambda *given, seen=seen: seen.append(given[2]))
+        event.listen(
+            workspace.database, "before_cursor_execute", lambda *arguments, seen=seen: seen.append(arguments[2])
+        )
         rows = [{"id": f"{step}-{n}", "text": f"t {step} {n}", "category": "c"} for n in range(200)]
         assert take_in(workspace, tmp_path / "x.csv", rows).new == 200
         counts.append(sum(statement.startswith("WITH merged AS") for statement in seen))

@@ -38,8 +38,8 @@ def row(name, content, **more):
 
 def changed(content, seed, count=1):
     generator, other = random.Random(seed), content.split()
-    for place in generator.sample(range(len(other)), min(count, len(other))):
-        other[place] = f"changed{generator.randrange(10**6)}"
+    for index in generator.sample(range(len(other)), min(count, len(other))):
+        other[index] = f"changed{generator.randrange(10**6)}"
     return " ".join(other)
 
 
@@ -64,16 +64,19 @@ def shares_a_band(first, second):
 
 def test_near_duplicates_share_a_split_within_a_file_and_across_files(workspace, tmp_path):
     originals = [" ".join(words(seed)) for seed in range(150)]
-    rows = [row(f"a{number}", one) for number, one in enumerate(originals)]
-    rows += [row(f"b{number}", changed(one, number)) for number, one in enumerate(originals)]
+    rows = [row(f"a{number}", text) for number, text in enumerate(originals)]
+    rows += [row(f"b{number}", changed(text, number)) for number, text in enumerate(originals)]
     take_in(workspace, tmp_path / "one.csv", rows, source="s")
     take_in(
-        workspace, tmp_path / "two.csv", [row(f"c{n}", changed(one, -n)) for n, one in enumerate(originals)], source="s"
+        workspace,
+        tmp_path / "two.csv",
+        [row(f"c{n}", changed(text, -n)) for n, text in enumerate(originals)],
+        source="s",
     )
-    found = split_of(workspace)
-    assert {found["a0"], *found.values()} == {"train", "validation", "test"}
+    split_by_id = split_of(workspace)
+    assert {split_by_id["a0"], *split_by_id.values()} == {"train", "validation", "test"}
     for number in range(150):
-        assert found[f"a{number}"] == found[f"b{number}"] == found[f"c{number}"]
+        assert split_by_id[f"a{number}"] == split_by_id[f"b{number}"] == split_by_id[f"c{number}"]
 
 
 def window(seed, start):
@@ -99,8 +102,8 @@ def test_a_bridge_between_train_and_test_moves_nothing_and_is_not_trained_on(wor
     train, bridge, test = bridged_train_and_test()
     take_in(workspace, tmp_path / "a.csv", [row("train", train), row("test", test)], source="s")
     take_in(workspace, tmp_path / "b.csv", [row("bridge", bridge)], source="s")
-    found = split_of(workspace)
-    assert (found["train"], found["test"]) == ("train", "test")
+    split_by_id = split_of(workspace)
+    assert (split_by_id["train"], split_by_id["test"]) == ("train", "test")
     assert read(workspace, "train") == [train]
     assert read(workspace, "test") == [test]
     assert read(workspace, "validation") == []
@@ -150,14 +153,16 @@ def test_short_texts_are_compared_by_their_fingerprints(workspace, tmp_path):
     rows = [row(f"s{number}", f"word{number} x") for number in range(60)]
     rows += [row(f"t{number}", f" WORD{number}  X ") for number in range(60)]
     take_in(workspace, tmp_path / "a.csv", rows, source="s")
-    found = split_of(workspace)
-    assert len({found[f"s{number}"] for number in range(60)}) == 3
-    assert all(found[f"s{number}"] == found[f"t{number}"] for number in range(60))
+    split_by_id = split_of(workspace)
+    assert len({split_by_id[f"s{number}"] for number in range(60)}) == 3
+    assert all(split_by_id[f"s{number}"] == split_by_id[f"t{number}"] for number in range(60))
     assert value(workspace.database, "SELECT count(*) FROM cluster_bands") == 0
 
 
 def test_fingerprints_that_end_in_zeros_are_found_again(workspace, tmp_path):
-    text = next(one for one in (f"some text of number {n}" for n in range(2000)) if fingerprint(one)[-1] == 0)
+    text = next(
+        candidate for candidate in (f"some text of number {n}" for n in range(2000)) if fingerprint(candidate)[-1] == 0
+    )
     for source in ("s", "t"):
         take_in(workspace, tmp_path / "a.csv", [row("a", text)], source=source)
     assert value(workspace.database, "SELECT count(*) FROM splits") == 1
@@ -188,17 +193,17 @@ def related(count):
 
 
 def test_the_sizes_of_chunks_and_files_do_not_change_the_splits(workspace, tmp_path, monkeypatch):
-    rows, whole, original = related(180), None, readers.read_file
+    rows, expected, original = related(180), None, readers.read_file
     for size in (5000, 7):
         monkeypatch.setattr(units.readers, "read_file", partial(original, chunk_rows=size))
         take_in(workspace, tmp_path / "a.csv", rows, source="s")
-        whole = whole or (split_of(workspace), clusters_of(workspace))
-        assert (split_of(workspace), clusters_of(workspace)) == whole
+        expected = expected or (split_of(workspace), clusters_of(workspace))
+        assert (split_of(workspace), clusters_of(workspace)) == expected
         run(workspace.database, EMPTIED)
     for start in range(0, len(rows), 11):
         take_in(workspace, tmp_path / "a.csv", rows[start : start + 11], source="s")
-    assert (split_of(workspace), clusters_of(workspace)) == whole
-    assert whole[1]["bridges"]
+    assert (split_of(workspace), clusters_of(workspace)) == expected
+    assert expected[1]["bridges"]
 
 
 EMPTIED = "TRUNCATE articles, splits, clusters, cluster_bands, bridges CASCADE"
@@ -219,7 +224,10 @@ def test_tenfold_growth_moves_no_article_to_another_split(workspace, tmp_path):
     before = {}
     for step in range(10):
         more = rows[step * 60 : step * 60 + 60]
-        old = [{**one, "text": changed(one["text"], step)} for one in generator.sample(rows[: step * 60], step * 3)]
+        old = [
+            {**article, "text": changed(article["text"], step)}
+            for article in generator.sample(rows[: step * 60], step * 3)
+        ]
         take_in(workspace, tmp_path / f"{step}.csv", more + old, source="s", proportions=Proportions(0.5, 0.2, 0.3))
         now = split_of(workspace)
         assert {name: now[name] for name in before} == before
@@ -240,7 +248,7 @@ def test_a_file_that_is_refused_leaves_no_cluster(workspace, tmp_path):
 def test_files_ingested_at_once_see_each_others_near_duplicates(workspace, tmp_path):
     originals = [" ".join(words(seed)) for seed in range(80)]
     for name in "abcd":
-        rows = [row(f"{name}{number}", changed(one, f"{name}{number}")) for number, one in enumerate(originals)]
+        rows = [row(f"{name}{number}", changed(text, f"{name}{number}")) for number, text in enumerate(originals)]
         with (tmp_path / f"{name}.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
@@ -252,13 +260,13 @@ def test_files_ingested_at_once_see_each_others_near_duplicates(workspace, tmp_p
                 "abcd",
             )
         )
-    found = split_of(workspace)
-    assert all(len({found[f"{name}{number}"] for name in "abcd"}) == 1 for number in range(80))
+    split_by_id = split_of(workspace)
+    assert all(len({split_by_id[f"{name}{number}"] for name in "abcd"}) == 1 for number in range(80))
 
 
 def test_the_next_ingest_assigns_stored_texts_without_a_cluster(workspace, tmp_path):
     originals = [" ".join(words(seed)) for seed in range(60)]
-    take_in(workspace, tmp_path / "a.csv", [row(f"a{n}", one) for n, one in enumerate(originals)], source="s")
+    take_in(workspace, tmp_path / "a.csv", [row(f"a{n}", text) for n, text in enumerate(originals)], source="s")
     with workspace.database.connect() as connection:
         config = schema._config()
         config.attributes["connection"] = connection
@@ -267,11 +275,11 @@ def test_the_next_ingest_assigns_stored_texts_without_a_cluster(workspace, tmp_p
     assert value(workspace.database, "SELECT count(*) FROM splits WHERE cluster_id IS NULL") == 60
     before = split_of(workspace)
     take_in(
-        workspace, tmp_path / "b.csv", [row(f"b{n}", changed(one, n)) for n, one in enumerate(originals)], source="s"
+        workspace, tmp_path / "b.csv", [row(f"b{n}", changed(text, n)) for n, text in enumerate(originals)], source="s"
     )
-    found = split_of(workspace)
-    assert {name: found[name] for name in before} == before
-    assert all(found[f"a{number}"] == found[f"b{number}"] for number in range(60))
+    split_by_id = split_of(workspace)
+    assert {name: split_by_id[name] for name in before} == before
+    assert all(split_by_id[f"a{number}"] == split_by_id[f"b{number}"] for number in range(60))
     assert value(workspace.database, "SELECT count(*) FROM splits WHERE cluster_id IS NULL") == 0
 
 
@@ -283,17 +291,17 @@ def test_the_report_counts_by_category_and_finds_a_leak_that_the_clusters_miss(w
         {**row("c", words(3), split="validation"), "category": ""},
     ]
     take_in(workspace, tmp_path / "a.csv", rows, WITH_SPLIT, source="s")
-    found = splits_report.report_splits(workspace)
-    assert [(one.category, one.articles) for one in found.categories] == [
+    report = splits_report.report_splits(workspace)
+    assert [(sizes.category, sizes.articles) for sizes in report.categories] == [
         ("x", {"train": 8, "validation": 0, "test": 0}),
         ("y", {"train": 0, "validation": 0, "test": 1}),
         (None, {"train": 0, "validation": 1, "test": 0}),
     ]
-    assert found.total.deviation == {"train": 0.0, "validation": 0.0, "test": 0.0}
-    assert (found.left_out, found.near_duplicates_across) == ({"train": 0, "validation": 0, "test": 0}, 0)
+    assert report.total.deviation == {"train": 0.0, "validation": 0.0, "test": 0.0}
+    assert (report.left_out, report.near_duplicates_across) == ({"train": 0, "validation": 0, "test": 0}, 0)
     take_in(workspace, tmp_path / "b.csv", [row("d", changed(base, 1), split="train")], WITH_SPLIT, source="s")
-    found = splits_report.report_splits(workspace)
-    assert (found.left_out["train"], found.near_duplicates_across) == (1, 0)
+    report = splits_report.report_splits(workspace)
+    assert (report.left_out["train"], report.near_duplicates_across) == (1, 0)
     unnoticed = fingerprint(changed(base, 1))
     run(workspace.database, "UPDATE splits SET cluster_id = 0 WHERE fingerprint = :one", one=unnoticed)
     assert splits_report.report_splits(workspace).near_duplicates_across == 1
@@ -310,21 +318,24 @@ def bbc():
 @needs_data
 def test_repeated_bbc_texts_never_cross_splits_even_with_a_changed_word(workspace, tmp_path):
     groups = defaultdict(list)
-    for number, one in enumerate(bbc()):
-        groups[one["text"]].append(number)
+    for number, article in enumerate(bbc()):
+        groups[article["text"]].append(number)
     repeated = [group for group in groups.values() if len(group) > 1]
     assert len(repeated) == 99
-    rows = [row(str(number), one["text"], category=one["category"]) for number, one in enumerate(bbc())]
+    rows = [row(str(number), article["text"], category=article["category"]) for number, article in enumerate(bbc())]
     take_in(workspace, tmp_path / "bbc.csv", rows, source="bbc")
-    rows = [{**one, "id": f"changed{one['id']}", "text": changed(one["text"], one["id"])} for one in rows]
+    rows = [
+        {**article, "id": f"changed{article['id']}", "text": changed(article["text"], article["id"])}
+        for article in rows
+    ]
     take_in(workspace, tmp_path / "changed.csv", rows, source="bbc")
-    found = split_of(workspace)
+    split_by_id = split_of(workspace)
     for group in repeated:
-        assert len({found[f"{prefix}{number}"] for number in group for prefix in ("", "changed")}) == 1
-    bridges = {bytes(one) for (one,) in query(workspace.database, "SELECT fingerprint FROM bridges")}
-    for one in rows:
-        if fingerprint(one["text"]) not in bridges:
-            assert found[one["id"]] == found[one["id"].removeprefix("changed")]
+        assert len({split_by_id[f"{prefix}{number}"] for number in group for prefix in ("", "changed")}) == 1
+    bridges = {bytes(digest) for (digest,) in query(workspace.database, "SELECT fingerprint FROM bridges")}
+    for article in rows:
+        if fingerprint(article["text"]) not in bridges:
+            assert split_by_id[article["id"]] == split_by_id[article["id"].removeprefix("changed")]
     report = splits_report.report_splits(workspace)
     assert report.near_duplicates_across == 0
     assert all(abs(points) < 0.03 for points in report.total.deviation.values())
@@ -333,14 +344,14 @@ def test_repeated_bbc_texts_never_cross_splits_even_with_a_changed_word(workspac
 @needs_data
 def test_bbc_texts_with_a_changed_word_in_each_repeat_do_not_cross_splits(workspace, tmp_path):
     seen, rows = defaultdict(list), []
-    for number, one in enumerate(bbc()):
-        copies = seen[fingerprint(one["text"])]
+    for number, article in enumerate(bbc()):
+        copies = seen[fingerprint(article["text"])]
         copies.append(str(number))
-        content = changed(one["text"], number) if len(copies) > 1 else one["text"]
-        rows.append(row(str(number), content, category=one["category"]))
+        content = changed(article["text"], number) if len(copies) > 1 else article["text"]
+        rows.append(row(str(number), content, category=article["category"]))
     take_in(workspace, tmp_path / "bbc.csv", rows, source="bbc")
-    found = split_of(workspace)
-    assert all(len({found[one] for one in copies}) == 1 for copies in seen.values())
+    split_by_id = split_of(workspace)
+    assert all(len({split_by_id[article_id] for article_id in copies}) == 1 for copies in seen.values())
 
 
 @needs_data
@@ -349,8 +360,8 @@ def test_c50_keeps_its_own_splits_and_near_duplicates_are_left_out_of_training(w
     for split in ("train", "test"):
         with gzip.open(DATA / f"c50_{split}.csv.gz", "rt", encoding="utf-8", newline="") as file:
             rows += [
-                {**row(f"{split}{number}", one["text"], split=split), "category": one["author"]}
-                for number, one in enumerate(csv.DictReader(file))
+                {**row(f"{split}{number}", article["text"], split=split), "category": article["author"]}
+                for number, article in enumerate(csv.DictReader(file))
             ]
     take_in(workspace, tmp_path / "c50.csv", rows, WITH_SPLIT, source="c50")
     report = splits_report.report_splits(workspace)
@@ -363,13 +374,15 @@ def test_a_statement_gets_a_bounded_number_of_ids(workspace, tmp_path, monkeypat
     take_in(workspace, tmp_path / "x.csv", [row(str(seed), words(seed)) for seed in range(7)])
     articles = query(workspace.database, "SELECT id, text_hash, fingerprint FROM articles ORDER BY id")
     ids, hashes, fingerprints = ([*column] for column in zip(*articles, strict=True))
-    expected = {bytes(one) for one in fingerprints}
+    expected = {bytes(digest) for digest in fingerprints}
     monkeypatch.setattr(reads, "_IDS_AT_ONCE", 2)
     monkeypatch.setattr(near_duplicate_clusters, "_IDS_PER_STATEMENT", 2, raising=False)
     sizes = []
     with workspace.database.connect() as connection:
-        event.listen(connection, "before_cursor_execute", lambda *given: sizes.append(len(given[3]["ids"])))
-        assert near_duplicate_clusters.fingerprints_of(connection, ids, [bytes(one) for one in hashes]) == expected
+        event.listen(connection, "before_cursor_execute", lambda *arguments: sizes.append(len(arguments[3]["ids"])))
+        assert (
+            near_duplicate_clusters.fingerprints_of(connection, ids, [bytes(digest) for digest in hashes]) == expected
+        )
         assert near_duplicate_clusters.articles_near(connection, ids, expected) == set(ids)
         assert near_duplicate_clusters.articles_near(connection, ids, {bytes(fingerprints[6])}) == {ids[6]}
         assert near_duplicate_clusters.articles_near(connection, ids, {b"none"}) == set()

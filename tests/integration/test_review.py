@@ -23,7 +23,7 @@ def label(connection, ids, name="m1", *, crown=True, seed=0):
     """Register a model, store arbitrary predictions of it, and make it champion."""
     model = Model(add_model(connection, name), name, "", "", "", CATEGORIES)
     probabilities = np.random.default_rng(seed).dirichlet(np.ones(2), len(ids)).astype(np.float32)
-    writes.write_predictions(connection, model, [QueuedArticle(one, 1, "") for one in ids], probabilities)
+    writes.write_predictions(connection, model, [QueuedArticle(article_id, 1, "") for article_id in ids], probabilities)
     if crown:
         writes.make_champion(connection, model.id)
     return model
@@ -36,7 +36,7 @@ def labelled(workspace):
         splits = ("train", "validation", "test")
         ids = add_articles(connection, [(f"{n}", f"text number {n} here", splits[n % 3]) for n in range(90)])
         label(connection, ids)
-    return {split: set(ids[place::3]) for place, split in enumerate(splits)}
+    return {split: set(ids[index::3]) for index, split in enumerate(splits)}
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def sheet(workspace, tmp_path):
     """Fill the queue, export a sheet, and return a function that answers its rows."""
     numbers = iter(range(99))
 
-    def answer(said, annotator="ann"):
+    def answer(category, annotator="ann"):
         path = tmp_path / f"{next(numbers)}.csv"
         sheets.export_sheet(workspace, path)
-        category = said if callable(said) else lambda _: said
-        filled = [{**row, "category": category(row), "annotator": annotator} for row in rows_of(path)]
+        choose = category if callable(category) else lambda _: category
+        filled = [{**row, "category": choose(row), "annotator": annotator} for row in rows_of(path)]
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(filled[0]))
             writer.writeheader()
@@ -64,7 +64,9 @@ def rows_of(path):
 
 
 def queue(workspace, reason="reason <> 'audit'"):
-    return {one for (one,) in query(workspace.database, f"SELECT article_id FROM review_queue WHERE {reason}")}
+    return {
+        article_id for (article_id,) in query(workspace.database, f"SELECT article_id FROM review_queue WHERE {reason}")
+    }
 
 
 def used(workspace, split):
@@ -108,12 +110,12 @@ class TestFill:
         assert review_queue.fill_queue(workspace).added == {}
 
     def test_skips_annotated_articles_and_changed_texts(self, workspace, labelled):
-        known, changed, *_ = sorted(labelled["train"])
+        annotated, changed, *_ = sorted(labelled["train"])
         with workspace.database.begin() as connection:
-            annotate(connection, known, "a", "source:s")
+            annotate(connection, annotated, "a", "source:s")
             connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": changed})
         review_queue.fill_queue(workspace, number=90, audit=0)
-        assert queue(workspace) == labelled["train"] - {known, changed}
+        assert queue(workspace) == labelled["train"] - {annotated, changed}
 
     def test_replaces_the_questions_of_the_former_champion(self, workspace, labelled):
         review_queue.fill_queue(workspace, number=5, audit=0)
@@ -135,7 +137,7 @@ class TestFill:
         run(workspace.database, "UPDATE clusters SET split = 'train'; UPDATE articles SET split = 'train'")
         run(workspace.database, "UPDATE articles SET split = 'test' WHERE external_id = 'z2'")
         with workspace.database.begin() as connection:
-            label(connection, [one for (one,) in connection.execute(text("SELECT id FROM articles"))])
+            label(connection, [article_id for (article_id,) in connection.execute(text("SELECT id FROM articles"))])
         for _ in range(2):
             review_queue.fill_queue(workspace, number=90, audit=0)
             asked = query(
@@ -174,8 +176,8 @@ class TestFill:
         for name in ("review_pool", "review_texts", "waiting_reviews", "count_conflicts", "audited_reviews"):
             statement = queries.sql(name).replace("%", "%%")
             values = {"ids": ids, "model_id": model, "since": None, "percent": 10}
-            given = {key: one for key, one in values.items() if f":{key}" in statement}
-            assert scanned(workspace.database, statement, **given) <= {"models", "bridges", "review_queue"}, name
+            parameters = {key: value for key, value in values.items() if f":{key}" in statement}
+            assert scanned(workspace.database, statement, **parameters) <= {"models", "bridges", "review_queue"}, name
 
 
 class TestSheets:
@@ -211,8 +213,8 @@ class TestSheets:
         content = (tmp_path / "x.csv").read_text(encoding="utf-8-sig").replace('"","",""', '"b","ann","a pun"')
         (tmp_path / "x.csv").write_text(content, encoding="utf-8")
         sheets.import_sheet(workspace, tmp_path / "x.csv")
-        found = query(workspace.database, "SELECT category, annotator, comment, is_resolution FROM annotations")
-        assert found == [("b", "ann", "a pun", False)]
+        annotations = query(workspace.database, "SELECT category, annotator, comment, is_resolution FROM annotations")
+        assert annotations == [("b", "ann", "a pun", False)]
 
     @pytest.mark.usefixtures("labelled")
     def test_randomly_drawn_articles_have_no_suggestion(self, workspace, tmp_path):
@@ -237,11 +239,14 @@ class TestSheets:
         never = min(labelled["test"])
         run(workspace.database, f"UPDATE articles SET revision = 2 WHERE id = {second}")
         rows = [(first, 1, "a"), (second, 1, "a"), (third, 1, "B"), (never, 1, "a"), (10**9, 1, "a")]
-        lines = ["id,revision,category,annotator", *(f"{one},{revision},{said},ann" for one, revision, said in rows)]
+        lines = [
+            "id,revision,category,annotator",
+            *(f"{article_id},{revision},{category},ann" for article_id, revision, category in rows),
+        ]
         (tmp_path / "x.csv").write_text("\n".join(lines))
         report = sheets.import_sheet(workspace, tmp_path / "x.csv")
         assert (report.new, used(workspace, "train")) == (1, {first: "a"})
-        assert [(one.line, one.reason) for one in report.invalid] == [
+        assert [(row.line, row.reason) for row in report.invalid] == [
             (3, f"the text of article {second} has changed since; export it again"),
             (4, "category 'B' is unknown (did you mean 'b'?); name a new category with --new-category"),
             (5, f"article {never} was never in the review queue"),
@@ -268,9 +273,9 @@ class TestConflicts:
         return article
 
     def test_are_stored_listed_and_not_trained_on(self, workspace, disputed):
-        (found,) = conflicts.list_conflicts(workspace)
-        assert (found.article_id, found.effective_category) == (disputed, None)
-        assert [(one.annotator, one.category) for one in found.opinions] == [("ann", "a"), ("bob", "b")]
+        (conflict,) = conflicts.list_conflicts(workspace)
+        assert (conflict.article_id, conflict.effective_category) == (disputed, None)
+        assert [(opinion.annotator, opinion.category) for opinion in conflict.opinions] == [("ann", "a"), ("bob", "b")]
         assert used(workspace, "train") == {}
         assert status.read_status(workspace).review.conflicts == 1
 
@@ -286,8 +291,11 @@ class TestConflicts:
         assert used(workspace, "train") == {disputed: "a"}
         with workspace.database.begin() as connection:
             annotate(connection, disputed, "b", "bob")
-        (found,) = conflicts.list_conflicts(workspace)
-        assert [(one.annotator, one.comment) for one in found.opinions] == [("eve", "see the headline"), ("bob", None)]
+        (conflict,) = conflicts.list_conflicts(workspace)
+        assert [(opinion.annotator, opinion.comment) for opinion in conflict.opinions] == [
+            ("eve", "see the headline"),
+            ("bob", None),
+        ]
 
     @pytest.mark.parametrize(
         ("category", "annotator", "problem"),
@@ -332,9 +340,12 @@ class TestAPersonAndASource:
     @pytest.mark.usefixtures("corrected")
     def test_the_disagreement_is_stored_and_listed_on_request(self, workspace):
         assert conflicts.list_conflicts(workspace) == []
-        (found,) = conflicts.list_conflicts(workspace, settled=True)
-        assert found.effective_category == "business"
-        assert {(one.annotator, one.category) for one in found.opinions} == {("ann", "business"), ("source:x", "tech")}
+        (conflict,) = conflicts.list_conflicts(workspace, settled=True)
+        assert conflict.effective_category == "business"
+        assert {(opinion.annotator, opinion.category) for opinion in conflict.opinions} == {
+            ("ann", "business"),
+            ("source:x", "tech"),
+        }
 
 
 class TestAudit:
@@ -343,19 +354,19 @@ class TestAudit:
         review_queue.fill_queue(workspace, number=20, audit=40)
         predicted = dict(query(workspace.database, "SELECT article_id::text, category FROM predictions"))
         drawn = sorted(queue(workspace, "reason = 'audit'"))
-        wrong, unseen = {str(one) for one in drawn[:4]}, {str(one) for one in drawn[4:10]}
+        wrong, unseen = {str(article_id) for article_id in drawn[:4]}, {str(article_id) for article_id in drawn[4:10]}
         other = {"a": "b", "b": "a"}
 
-        def said(row):
+        def choose(row):
             if row["id"] in unseen:
                 return ""
             return other[predicted[row["id"]]] if row["id"] in wrong else predicted[row["id"]]
 
-        sheet(said)
-        found = review_queue.audit_model(workspace)
-        assert (found.model, found.drawn, found.reviewed, found.correct) == ("m1", 40, 34, 30)
-        assert found.accuracy == pytest.approx(30 / 34)
-        assert found.interval[0] < found.accuracy < found.interval[1]
+        sheet(choose)
+        audit = review_queue.audit_model(workspace)
+        assert (audit.model, audit.drawn, audit.reviewed, audit.correct) == ("m1", 40, 34, 30)
+        assert audit.accuracy == pytest.approx(30 / 34)
+        assert audit.interval[0] < audit.accuracy < audit.interval[1]
 
     @pytest.mark.usefixtures("labelled")
     def test_leaves_out_labels_before_a_time_and_conflicts(self, workspace, sheet):
@@ -385,5 +396,5 @@ class TestAudit:
 
     @pytest.mark.usefixtures("labelled")
     def test_of_a_model_without_reviewed_labels_has_no_accuracy(self, workspace):
-        found = review_queue.audit_model(workspace, "m1")
-        assert (found.drawn, found.accuracy, found.interval) == (0, None, (0.0, 1.0))
+        audit = review_queue.audit_model(workspace, "m1")
+        assert (audit.drawn, audit.accuracy, audit.interval) == (0, None, (0.0, 1.0))

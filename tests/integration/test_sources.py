@@ -38,11 +38,11 @@ def declare(tmp_path):
 
 @pytest.fixture
 def ingest(workspace, declare):
-    def one(content=FILES, **options):
+    def ingest_declared(content=FILES, **options):
         (source,) = declare(content).values()
-        return declared_sources.ingest_source(workspace, source, lambda found: found.url, **options)
+        return declared_sources.ingest_source(workspace, source, lambda declaration: declaration.url, **options)
 
-    return one
+    return ingest_declared
 
 
 def drop(path, rows, *, at=OLD):
@@ -150,7 +150,7 @@ class TestRuns:
             ("succeeded", 1, 40, 40, 0, 0, 0, 0),
             ("succeeded", 1, 43, 1, 1, 39, 1, 1),
         ]
-        assert [one.new for one in status.read_status(workspace).runs] == [1, 40]
+        assert [run.new for run in status.read_status(workspace).runs] == [1, 40]
 
     def test_are_recorded_for_files_of_the_command_line_too(self, workspace, tmp_path):
         take_in(workspace, tmp_path / "x.csv", articles(3))
@@ -182,7 +182,10 @@ class TestRuns:
         )  # once, because a thread that reads the file while another writes it finds it empty
         with ThreadPoolExecutor(3) as pool:
             reports = list(
-                pool.map(lambda _: declared_sources.ingest_source(workspace, source, lambda found: found.url), range(3))
+                pool.map(
+                    lambda _: declared_sources.ingest_source(workspace, source, lambda declaration: declaration.url),
+                    range(3),
+                )
             )
         assert sorted(report.new for report in reports) == [0, 0, 2000]
         assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
@@ -277,9 +280,9 @@ class TestChecking:
         drop(tmp_path / "in" / "a.csv", [*articles(8), {"id": "", "text": "x", "category": ""}])
         (source,) = declare().values()
         before = dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows")
-        found = declared_sources.check_source(workspace, source, lambda _: "")
-        assert (found.units, found.rows, found.rejected, found.encoding) == (1, 8, 1, "utf-8")
-        assert (found.reasons, found.problem, found.more) == ({"id is empty": 1}, None, False)
+        check = declared_sources.check_source(workspace, source, lambda _: "")
+        assert (check.units, check.rows, check.rejected, check.encoding) == (1, 8, 1, "utf-8")
+        assert (check.reasons, check.problem, check.more) == ({"id is empty": 1}, None, False)
         assert dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows") == before
 
     def test_leaves_out_unchanged_files(self, workspace, declare, ingest, tmp_path):
@@ -292,9 +295,9 @@ class TestChecking:
         (tmp_path / "in" / "a.csv").write_bytes(b"")
         drop(tmp_path / "in" / "b.csv", articles(8))
         (source,) = declare().values()
-        found = declared_sources.check_source(workspace, source, lambda _: "")
-        assert "the file is empty" in found.problem
-        assert found.rows == 8
+        check = declared_sources.check_source(workspace, source, lambda _: "")
+        assert "the file is empty" in check.problem
+        assert check.rows == 8
 
     def test_stops_after_the_maximum_of_rows(self, workspace, declare, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(8))
@@ -334,12 +337,12 @@ class TestDue:
         assert "daily" in self.names(workspace, declare, datetime.now(UTC))
 
     def test_unknown_sources_and_groups_are_named(self, declare):
-        found = declare(self.DECLARED)
-        assert [one.name for one in declared_sources.choose_sources(found, group="daily")] == ["daily"]
+        declared = declare(self.DECLARED)
+        assert [source.name for source in declared_sources.choose_sources(declared, group="daily")] == ["daily"]
         with pytest.raises(SourceError, match="source 'x': unknown; choose from hourly, daily"):
-            declared_sources.choose_sources(found, ["x"])
+            declared_sources.choose_sources(declared, ["x"])
         with pytest.raises(SourceError, match="group 'x': unknown; choose from by-hand, daily"):
-            declared_sources.choose_sources(found, group="x")
+            declared_sources.choose_sources(declared, group="x")
 
 
 class TestRetrying:

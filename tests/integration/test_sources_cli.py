@@ -50,8 +50,8 @@ def test_check_prints_a_table_and_fails_if_a_source_fails(command, declared):
 def test_check_in_json(command, declared):
     code, out, _ = command("sources", "check", "good", "--json")
     assert code == 0
-    (found,) = json.loads(out)
-    assert (found["name"], found["rows"], found["rejected"], found["problem"]) == ("good", 30, 1, None)
+    (check,) = json.loads(out)
+    assert (check["name"], check["rows"], check["rejected"], check["problem"]) == ("good", 30, 1, None)
 
 
 def test_ingest_continues_after_a_failed_source_and_reports_each(command, declared):

@@ -20,11 +20,11 @@ def report(workspace, tmp_path, monkeypatch, database_url):
 
 
 def test_the_report_is_one_line_of_json(report):
-    found = json.loads(report("--json", "--proportions", "0.5,0.25,0.25").stdout)
-    assert found["near_duplicates_across"] == 0
-    assert sum(found["total"]["articles"].values()) == 60
-    assert [one["category"] for one in found["categories"]] == ["business", "sport", "tech"]
-    assert found["target"] == {"train": 0.5, "validation": 0.25, "test": 0.25}
+    result = json.loads(report("--json", "--proportions", "0.5,0.25,0.25").stdout)
+    assert result["near_duplicates_across"] == 0
+    assert sum(result["total"]["articles"].values()) == 60
+    assert [sizes["category"] for sizes in result["categories"]] == ["business", "sport", "tech"]
+    assert result["target"] == {"train": 0.5, "validation": 0.25, "test": 0.25}
 
 
 def test_the_report_is_a_table(report):

@@ -203,7 +203,9 @@ class TestZip:
 
 def test_a_parquet_column_of_a_wrong_type_is_refused(tmp_path):
     parquet.write_table(pa.table({"text": [1, 2]}), tmp_path / "a.parquet")
-    with pytest.raises(SourceError, match=r"column 'text' holds int64, which cannot be read as text; write strings"):
+    with pytest.raises(
+        SourceError, match=r"column 'text' has the type int64, which cannot be read as text; write strings"
+    ):
         texts(tmp_path / "a.parquet")
 
 
@@ -235,9 +237,9 @@ class TestObjectStores:
 
     def test_a_file_has_a_stamp_and_a_hash(self):
         (file,) = expand_pattern("memory://news/a.csv")
-        found = object_store.read_stamp(file)
-        assert found.size == 9
-        assert found.modified_at.tzinfo
+        stamp = object_store.read_stamp(file)
+        assert stamp.size == 9
+        assert stamp.modified_at.tzinfo
         assert object_store.hash_file(file) == object_store.hash_file(expand_pattern("memory://news/a.csv")[0])
 
     @pytest.mark.parametrize("pattern", ["memory://news/none.csv", "memory://nowhere/*.csv"])

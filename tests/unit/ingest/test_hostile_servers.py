@@ -222,12 +222,12 @@ def names(monkeypatch):
     truly, answers, asked = socket.getaddrinfo, {}, []
 
     def getaddrinfo(host, port, *arguments, **options):
-        given = answers.get(host)
-        if given is None:
+        remaining = answers.get(host)
+        if remaining is None:
             return truly(host, port, *arguments, **options)
         asked.append(host)
-        found = given.pop(0) if len(given) > 1 else given[0]
-        return [truly(address, port, *arguments, **options)[0] for address in found]
+        addresses = remaining.pop(0) if len(remaining) > 1 else remaining[0]
+        return [truly(address, port, *arguments, **options)[0] for address in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     answers["asked"] = asked

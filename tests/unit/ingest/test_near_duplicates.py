@@ -21,8 +21,8 @@ def article(seed: int, words: int = 300) -> list[str]:
 
 
 def shared(first: str, second: str) -> bool:
-    bands, found = minhash_bands.compute_bands([first, second])
-    return bool(found.all() and (bands[0] == bands[1]).any())
+    bands, has_bands = minhash_bands.compute_bands([first, second])
+    return bool(has_bands.all() and (bands[0] == bands[1]).any())
 
 
 @given(st.text())
@@ -47,8 +47,8 @@ def test_shingles_are_equal_if_and_only_if_their_words_are(words):
 def test_no_shingle_spans_two_texts(texts):
     together, counts = shingles.hash_shingles(texts)
     alone = [shingles.hash_shingles([text])[0] for text in texts]
-    assert counts.tolist() == [len(one) for one in alone]
-    assert together.tolist() == [value for one in alone for value in one.tolist()]
+    assert counts.tolist() == [len(hashes) for hashes in alone]
+    assert together.tolist() == [value for hashes in alone for value in hashes.tolist()]
 
 
 def test_case_white_space_and_punctuation_do_not_change_shingles():
@@ -58,15 +58,15 @@ def test_case_white_space_and_punctuation_do_not_change_shingles():
 
 @pytest.mark.parametrize("text", ["", " ", "one", "one two", "... one --- two !"])
 def test_a_text_shorter_than_a_shingle_has_no_bands(text):
-    bands, found = minhash_bands.compute_bands([text, "one two three"])
+    bands, has_bands = minhash_bands.compute_bands([text, "one two three"])
     assert bands.shape == (2, minhash_bands.BANDS)
-    assert found.tolist() == [False, True]
+    assert has_bands.tolist() == [False, True]
 
 
 def test_an_empty_batch_has_no_bands():
-    bands, found = minhash_bands.compute_bands([])
+    bands, has_bands = minhash_bands.compute_bands([])
     assert bands.shape == (0, minhash_bands.BANDS)
-    assert found.shape == (0,)
+    assert has_bands.shape == (0,)
 
 
 def test_the_bands_of_a_text_do_not_depend_on_the_other_texts():
@@ -104,8 +104,10 @@ def new(name: str, *bands: int, requested=None) -> NewText:
 
 
 def splits_of(texts, chosen, known=None, splits=None):
-    placed = clusters.assign_clusters(texts, known or {}, splits or {}, lambda one: chosen[one.rstrip(b"\0").decode()])
-    return placed, {one.fingerprint.rstrip(b"\0").decode(): one.split for one in placed.members}
+    placed = clusters.assign_clusters(
+        texts, known or {}, splits or {}, lambda digest: chosen[digest.rstrip(b"\0").decode()]
+    )
+    return placed, {member.fingerprint.rstrip(b"\0").decode(): member.split for member in placed.members}
 
 
 def test_a_near_duplicate_joins_the_cluster_and_adds_its_bands():
@@ -145,26 +147,26 @@ def test_the_division_into_batches_changes_nothing(data):
     rows = data.draw(st.lists(st.lists(st.integers(0, 30), max_size=4), max_size=40))
     texts = [new(f"t{number}", *bands) for number, bands in enumerate(rows)]
     chosen = {f"t{number}": ("train", "validation", "test")[number % 3] for number in range(len(rows))}
-    whole, expected = splits_of(texts, chosen)
+    expected_placement, expected = splits_of(texts, chosen)
     cut = data.draw(st.integers(0, len(texts)))
     first, before = splits_of(texts[:cut], chosen)
     second, after = splits_of(texts[cut:], chosen, first.bands, first.clusters)
     assert before | after == expected
-    assert first.bands | second.bands == whole.bands
-    assert first.bridges + second.bridges == whole.bridges
+    assert first.bands | second.bands == expected_placement.bands
+    assert first.bridges + second.bridges == expected_placement.bridges
 
 
 @given(st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=3), max_size=30))
 def test_any_two_texts_that_share_a_band_share_a_cluster(rows):
     texts = [new(f"t{number}", *bands) for number, bands in enumerate(rows)]
     placed, _ = splits_of(texts, {f"t{number}": "train" for number in range(len(rows))})
-    homes = {one.fingerprint: {one.cluster_id} for one in placed.members}
+    homes = {member.fingerprint: {member.cluster_id} for member in placed.members}
     for fingerprint, cluster_id in placed.bridges:
         homes[fingerprint].add(cluster_id)
-    for one in texts:
+    for text in texts:
         for other in texts:
-            if set(one.bands) & set(other.bands):
-                assert homes[one.fingerprint] & homes[other.fingerprint]
+            if set(text.bands) & set(other.bands):
+                assert homes[text.fingerprint] & homes[other.fingerprint]
 
 
 def test_prefetching_yields_all_items_and_raises_errors_in_their_place():

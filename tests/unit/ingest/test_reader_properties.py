@@ -98,8 +98,8 @@ def test_each_row_of_a_csv_is_valid_or_rejected(folder, rows, chunk_rows):
     chunk_rows=st.integers(1, 7),
 )
 def test_each_line_of_a_json_lines_file_is_valid_or_rejected(folder, items, chunk_rows):
-    whole = dict.fromkeys(HEADER, "")  # so that no column counts as missing from the first chunk
-    lines = [json.dumps(item) for item in [whole, *items]]
+    complete = dict.fromkeys(HEADER, "")  # so that no column counts as missing from the first chunk
+    lines = [json.dumps(item) for item in [complete, *items]]
     assert sum(count_rows(folder / "rows.jsonl", "\n".join(lines).encode(), COLUMNS, chunk_rows)) == len(lines)
 
 
@@ -109,8 +109,8 @@ def test_a_text_is_read_from_a_csv_unchanged(folder, texts):
     file = io.StringIO(newline="")
     csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["text"], *([text] for text in texts)])
     (folder / "texts.csv").write_bytes(file.getvalue().encode())
-    found = [text for raw in read_file(folder / "texts.csv", Columns()) for text in raw.frame["text"]]
-    assert found == texts
+    read = [text for raw in read_file(folder / "texts.csv", Columns()) for text in raw.frame["text"]]
+    assert read == texts
 
 
 @QUICK

@@ -74,14 +74,14 @@ def as_parquet(path):
 )  # fmt: skip
 def test_every_text_format_gives_the_same_rows(tmp_path, suffix, content, end, mark):
     path = write(tmp_path / f"articles{suffix}{end}", mark + content.encode())
-    found = [(row[2], row[0], row[1]) for row in rows(path, Columns(category="category", id="id"))]
-    assert found == THREE
+    values = [(row[2], row[0], row[1]) for row in rows(path, Columns(category="category", id="id"))]
+    assert values == THREE
 
 
 def test_parquet_gives_the_same_rows(tmp_path):
     path = as_parquet(tmp_path / "articles.parquet")
-    found = [(row[2], row[0], row[1]) for row in rows(path, Columns(category="category", id="id"))]
-    assert found == THREE
+    values = [(row[2], row[0], row[1]) for row in rows(path, Columns(category="category", id="id"))]
+    assert values == THREE
 
 
 def test_a_column_that_is_not_named_is_none_in_every_row(tmp_path):
@@ -256,10 +256,10 @@ class TestJsonLinesRejections:
         assert row.position == "line 2"
         assert row.reason.startswith(reason)
 
-    @pytest.mark.parametrize(("value", "found"), [("7", "7"), ("7.0", "7"), ("7.5", "7.5"), ('"7"', "7")])
-    def test_a_number_may_be_an_id(self, tmp_path, value, found):
+    @pytest.mark.parametrize(("value", "expected"), [("7", "7"), ("7.0", "7"), ("7.5", "7.5"), ('"7"', "7")])
+    def test_a_number_may_be_an_id(self, tmp_path, value, expected):
         path = write(tmp_path / "a.jsonl", f'{{"text": "x", "id": {value}}}')
-        assert rows(path, ID)[0][2] == found
+        assert rows(path, ID)[0][2] == expected
 
     def test_a_line_too_long_for_memory_is_an_error(self, tmp_path, monkeypatch):
         from classifier.ingest import json_lines
@@ -271,7 +271,7 @@ class TestJsonLinesRejections:
 
 class TestParquet:
     @pytest.mark.parametrize(
-        ("values", "found"),
+        ("values", "expected"),
         [
             (pa.array([1, None]), ["1", ""]),
             (pa.array([1.0, None]), ["1", ""]),
@@ -284,9 +284,9 @@ class TestParquet:
             (pa.array([datetime(2024, 3, 31, 10, tzinfo=UTC), None]), ["2024-03-31 10:00:00.000000Z", ""]),
         ],
     )
-    def test_a_typed_column_becomes_strings(self, tmp_path, values, found):
+    def test_a_typed_column_becomes_strings(self, tmp_path, values, expected):
         parquet.write_table(pa.table({"text": ["x", "y"], "id": values}), tmp_path / "a.parquet")
-        assert [row[2] for row in rows(tmp_path / "a.parquet", ID)] == found
+        assert [row[2] for row in rows(tmp_path / "a.parquet", ID)] == expected
 
     def test_a_string_column_with_bytes_that_are_not_utf8_is_read(self, tmp_path):
         broken = pa.array([b"fine", b"\xff"]).view(pa.string())
@@ -296,10 +296,10 @@ class TestParquet:
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            ({"text": [1, 2], "id": ["a", "b"]}, "'text' holds int64, which cannot be read as text"),
-            ({"text": [["x"]], "id": ["a"]}, "'text' holds list"),
-            ({"text": ["x"], "id": [True]}, "'id' holds bool"),
-            ({"text": ["x"], "id": [{"a": 1}]}, "'id' holds struct"),
+            ({"text": [1, 2], "id": ["a", "b"]}, "'text' has the type int64, which cannot be read as text"),
+            ({"text": [["x"]], "id": ["a"]}, "'text' has the type list"),
+            ({"text": ["x"], "id": [True]}, "'id' has the type bool"),
+            ({"text": ["x"], "id": [{"a": 1}]}, "'id' has the type struct"),
             ({"text": ["x"]}, "no column 'id'; its columns are 'text'"),
         ],
     )
@@ -430,12 +430,12 @@ class TestExpand:
 
     def test_a_glob_is_its_files_sorted_without_directories(self, tmp_path):
         (tmp_path / "b.csv").mkdir()
-        found = [write(tmp_path / name, "x") for name in ("c.csv", "a.csv", "d.tsv")]
-        assert expand_pattern(str(tmp_path / "*.csv")) == [found[1], found[0]]
+        paths = [write(tmp_path / name, "x") for name in ("c.csv", "a.csv", "d.tsv")]
+        assert expand_pattern(str(tmp_path / "*.csv")) == [paths[1], paths[0]]
 
     def test_the_order_does_not_depend_on_the_file_system(self, tmp_path, monkeypatch):
-        found = [str(write(tmp_path / name, "x")) for name in ("c.csv", "a.csv", "b.csv")]
-        monkeypatch.setattr(readers.glob, "glob", lambda *_args, **_options: found)
+        paths = [str(write(tmp_path / name, "x")) for name in ("c.csv", "a.csv", "b.csv")]
+        monkeypatch.setattr(readers.glob, "glob", lambda *_args, **_options: paths)
         assert [path.name for path in expand_pattern("*.csv")] == ["a.csv", "b.csv", "c.csv"]
 
     def test_two_stars_reach_into_folders(self, tmp_path):

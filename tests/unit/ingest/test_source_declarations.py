@@ -22,13 +22,13 @@ def declare(tmp_path):
 
 
 def test_every_kind_is_read_with_its_defaults(declare, tmp_path):
-    found = declare(FILES + FEED + SQL + "url_from = 'CMS_URL'\n")
-    assert [type(source) for source in found.values()] == [FilesSource, FeedSource, SqlSource]
-    assert [source.group for source in found.values()] == ["hourly"] * 3
-    assert [source.min_rejected_rows for source in found.values()] == [0, 5, 5]
-    assert found["news"].encoding == "auto"
-    assert found["bbc"].columns.id == "id"
-    assert found["bbc"].columns.published_at == "published_at"
+    sources = declare(FILES + FEED + SQL + "url_from = 'CMS_URL'\n")
+    assert [type(source) for source in sources.values()] == [FilesSource, FeedSource, SqlSource]
+    assert [source.group for source in sources.values()] == ["hourly"] * 3
+    assert [source.min_rejected_rows for source in sources.values()] == [0, 5, 5]
+    assert sources["news"].encoding == "auto"
+    assert sources["bbc"].columns.id == "id"
+    assert sources["bbc"].columns.published_at == "published_at"
 
 
 def test_relative_files_start_at_the_folder_of_the_declaring_file(declare, tmp_path):

@@ -66,8 +66,8 @@ def test_a_larger_train_share_moves_no_article_out_of_train():
     "shares", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5), (0.7, 0.3, 0)]
 )
 def test_a_split_with_no_share_is_never_chosen(shares):
-    wanted = {split for split, share in zip(SPLITS, shares, strict=True) if share}
-    assert set(decisions(proportions=Proportions(*shares))) == wanted
+    possible = {split for split, share in zip(SPLITS, shares, strict=True) if share}
+    assert set(decisions(proportions=Proportions(*shares))) == possible
 
 
 def test_the_last_hash_value_never_gets_a_split_without_a_share(monkeypatch):

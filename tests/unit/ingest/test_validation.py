@@ -29,7 +29,7 @@ def chunk(*rows, rejected=()):
     )
 
 
-def one(**values):
+def validated_row(**values):
     """Return the only row of a file, validated."""
     (row,) = validate_chunk(chunk({"text": "some words", **values}), default_source="feed").rows.to_dict("records")
     return row
@@ -51,15 +51,15 @@ class TestValidRows:
 
     @pytest.mark.parametrize("text", ["x", "  kept  ", "a\r\nb", "é漢😀", "\ufeffx", "a\u2028b", "nan", "None"])
     def test_the_text_and_its_hash_are_exact(self, text):
-        row = one(text=text)
+        row = validated_row(text=text)
         assert row["text"] == text
         assert row["text_hash"] == sha256(text.encode()).digest()
 
     def test_the_fingerprint_is_the_hash_of_the_folded_text(self):
-        assert one(text="  Some\n WORDS ")["fingerprint"] == sha256(b"some words").digest()
+        assert validated_row(text="  Some\n WORDS ")["fingerprint"] == sha256(b"some words").digest()
 
     @pytest.mark.parametrize(
-        ("column", "field", "given", "found"),
+        ("column", "field", "value", "expected"),
         [
             ("category", "category", " World News ", "World News"),
             ("category", "category", "", None),
@@ -78,8 +78,8 @@ class TestValidRows:
             ("published_at", "published_at", None, None),
         ],
     )
-    def test_other_values_than_the_text_are_stripped_and_none_if_empty(self, column, field, given, found):
-        assert one(**{column: given})[field] == found
+    def test_other_values_than_the_text_are_stripped_and_none_if_empty(self, column, field, value, expected):
+        assert validated_row(**{column: value})[field] == expected
 
     @pytest.mark.parametrize("field", ["category", "split", "published_at"])
     def test_a_missing_value_is_none_and_not_nan(self, field):
@@ -87,7 +87,7 @@ class TestValidRows:
         assert rows[field].tolist() == [None, None]
 
     def test_rows_without_ids_get_them_from_the_text(self):
-        assert one(id=None, text="x")["external_id"] == sha256(b"x").hexdigest()[:32]
+        assert validated_row(id=None, text="x")["external_id"] == sha256(b"x").hexdigest()[:32]
 
     def test_the_position_stays_with_its_row(self):
         rows = validate_chunk(chunk({"text": "a"}, {"text": ""}, {"text": "c"}), default_source="feed").rows
@@ -95,7 +95,7 @@ class TestValidRows:
 
     @pytest.mark.parametrize("field", ["id", "source", "category"])
     def test_a_value_of_the_maximum_length_is_valid(self, field):
-        assert one(**{field: "é" * MAX_LENGTHS[field]})
+        assert validated_row(**{field: "é" * MAX_LENGTHS[field]})
 
     def test_the_longest_id_and_source_fit_in_an_entry_of_a_postgres_index(self):
         assert (MAX_LENGTHS["id"] + MAX_LENGTHS["source"]) * 4 < 2704
@@ -107,7 +107,7 @@ class TestValidRows:
 
 class TestMoments:
     @pytest.mark.parametrize(
-        ("given", "found"),
+        ("value", "expected"),
         [
             ("2024-03-31", datetime(2024, 3, 31, tzinfo=UTC)),
             ("20240331", datetime(2024, 3, 31, tzinfo=UTC)),
@@ -120,24 +120,26 @@ class TestMoments:
             ("31 Mar 2024 10:00:00 GMT", datetime(2024, 3, 31, 10, tzinfo=UTC)),
         ],
     )
-    def test_iso_and_rss_dates_are_read_in_utc(self, given, found):
-        moment = one(published_at=given)["published_at"]
-        assert moment == found
+    def test_iso_and_rss_dates_are_read_in_utc(self, value, expected):
+        moment = validated_row(published_at=value)["published_at"]
+        assert moment == expected
         assert moment.tzinfo is UTC
 
     @pytest.mark.parametrize(
-        "given",
+        "value",
         ["03/04/2024", "2024-13-01", "yesterday", "now", "NaT", "1700000000", "0001-01-01T00:00:00+10:00",
          "Sun, 99 Mar 2024 10:00:00 +0200", "2024", "31 Abc 2024 10:00", "<value out of range: -9>"],
     )  # fmt: skip
-    def test_anything_else_is_rejected(self, given):
-        assert reason(published_at=given).startswith(f"published_at {given!r} is not a date such as")
+    def test_anything_else_is_rejected(self, value):
+        assert reason(published_at=value).startswith(f"published_at {value!r} is not a date such as")
 
     def test_a_time_without_an_offset_does_not_depend_on_the_machine(self, monkeypatch):
         monkeypatch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
         try:
-            assert one(published_at="2024-03-31 10:00")["published_at"] == datetime(2024, 3, 31, 10, tzinfo=UTC)
+            assert validated_row(published_at="2024-03-31 10:00")["published_at"] == datetime(
+                2024, 3, 31, 10, tzinfo=UTC
+            )
         finally:
             monkeypatch.undo()
             time.tzset()

@@ -47,31 +47,35 @@ def test_uncertain_articles_are_chosen_and_certain_ones_are_not():
 def test_no_two_articles_of_a_cluster_are_chosen():
     doubtful = np.random.default_rng(0).dirichlet(np.ones(3), 60)
     clusters = np.arange(60) // 3
-    found = all_of(chosen(pool(doubtful, clusters), 30, {"business": 50, "sport": 1, "tech": 50}))
-    assert len(found) == 20, "all articles"
-    assert len({clusters[row] for row in found}) == 20
+    rows = all_of(chosen(pool(doubtful, clusters), 30, {"business": 50, "sport": 1, "tech": 50}))
+    assert len(rows) == 20, "all articles"
+    assert len({clusters[row] for row in rows}) == 20
 
 
 def test_articles_of_a_rare_category_are_chosen_even_if_they_are_certain():
     doubtful = np.tile([0.5, 0.01, 0.49], (400, 1))
     annotated = {"business": 900, "sport": 5, "tech": 800}
-    found = chosen(pool([*certain("sport", 3), *doubtful]), 10, annotated)
-    assert found["rare"] <= {0, 1, 2}
-    assert len(found["rare"]) == 2
+    rows_by_reason = chosen(pool([*certain("sport", 3), *doubtful]), 10, annotated)
+    assert rows_by_reason["rare"] <= {0, 1, 2}
+    assert len(rows_by_reason["rare"]) == 2
 
 
 def test_rare_categories_are_filled_up_evenly():
     annotated = {"business": 900, "sport": 5, "tech": 8}
-    found = chosen(pool([*certain("sport", 50), *certain("tech", 50), *certain("business", 400)]), 50, annotated)
-    assert Counter(CATEGORIES[1] if row < 50 else CATEGORIES[2] for row in found["rare"]) == {"sport": 7, "tech": 3}
+    articles = [*certain("sport", 50), *certain("tech", 50), *certain("business", 400)]
+    rows_by_reason = chosen(pool(articles), 50, annotated)
+    assert Counter(CATEGORIES[1] if row < 50 else CATEGORIES[2] for row in rows_by_reason["rare"]) == {
+        "sport": 7,
+        "tech": 3,
+    }
 
 
 def test_diverse_articles_differ_in_their_words_if_they_are_equally_uncertain():
     doubtful = np.tile([0.4, 0.35, 0.25], (200, 1))
     texts = ["the same words"] * 190 + [f"unlike{n} words{n} here{n}" for n in range(10)]
-    found = chosen(pool(doubtful), 22, texts=texts)
-    assert len({row for row in found["diverse"] if row >= 190}) >= 8
-    assert len(found["diverse"]) == 11
+    rows_by_reason = chosen(pool(doubtful), 22, texts=texts)
+    assert len({row for row in rows_by_reason["diverse"] if row >= 190}) >= 8
+    assert len(rows_by_reason["diverse"]) == 11
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 40])
@@ -88,5 +92,5 @@ def test_only_the_texts_of_a_shortlist_are_read():
 
 
 def test_a_model_of_one_category_has_no_uncertain_articles_and_does_not_fail():
-    some = ReviewPool(("only",), np.ones((5, 1), np.float32), np.arange(5))
-    assert len(selection.choose_articles(some, ["a b"] * 5, 3, {}, seed=0)) == 3
+    only_pool = ReviewPool(("only",), np.ones((5, 1), np.float32), np.arange(5))
+    assert len(selection.choose_articles(only_pool, ["a b"] * 5, 3, {}, seed=0)) == 3

@@ -99,8 +99,8 @@ def test_an_invalid_row_is_reported_with_its_line_and_the_next_is_read(filled, r
 
 
 def test_a_row_with_bytes_that_are_not_utf8_is_invalid(filled):
-    found = filled(("7", "1", "économie", "ann", ""), ("8", "1", "tech", "ann", ""), encoding="cp1252")
-    assert found == [
+    rows = filled(("7", "1", "économie", "ann", ""), ("8", "1", "tech", "ann", ""), encoding="cp1252")
+    assert rows == [
         InvalidRow(2, "category has byte 0xe9, which is not UTF-8"),
         SheetAnswer(3, 8, 1, "tech", "ann", None),
     ]
@@ -108,9 +108,9 @@ def test_a_row_with_bytes_that_are_not_utf8_is_invalid(filled):
 
 def test_an_annotator_may_answer_each_article_once(filled):
     twice, other = ("7", "1", "tech", "ann", ""), ("7", "1", "tech", "bob", "")
-    found = filled(("7", "1", "sport", "ann", ""), twice, other)
-    assert found[1] == InvalidRow(3, "article 7 has two answers by 'ann', the first on line 2")
-    assert [answer.annotator for answer in (found[0], found[2])] == ["ann", "bob"]
+    rows = filled(("7", "1", "sport", "ann", ""), twice, other)
+    assert rows[1] == InvalidRow(3, "article 7 has two answers by 'ann', the first on line 2")
+    assert [answer.annotator for answer in (rows[0], rows[2])] == ["ann", "bob"]
 
 
 def test_a_file_with_other_columns_is_refused(tmp_path):
