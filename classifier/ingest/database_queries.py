@@ -157,7 +157,7 @@ def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:
         value = record[name] if name is not None else None
         string = as_string(value) if field != "text" or isinstance(value, str | bytes) else None
         if string is None and value is not None:
-            raise _BadRowError(f"{field} is of type {type(value).__name__}, where a string is expected")
+            raise _BadRowError(f"{field} has the type {type(value).__name__}, but must be a string")
         values.append(string or "" if name is not None else None)
     return values
 

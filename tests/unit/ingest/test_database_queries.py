@@ -87,7 +87,7 @@ def test_a_row_from_the_future_is_rejected_and_does_not_raise_the_watermark(stor
 def test_values_that_are_not_text_are_rejected(stories):
     rows, bad = taken(DatabaseQuery(source(), stories((1, 5, 1), (2, "two", 1), (3, None, 1)), None, NOW))
     assert rows == [("2", "two")]
-    assert set(bad) == {("id 1", "text is of type int, where a string is expected"), ("id 3", "text is empty")}
+    assert set(bad) == {("id 1", "text has the type int, but must be a string"), ("id 3", "text is empty")}
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ class TestEntries:
         [
             (
                 "<pubDate>Fri, 01 Mar 2099 10:00:00 GMT</pubDate>",
-                "published_at 'Fri, 01 Mar 2099 10:00:00 GMT' lies in",
+                "published_at 'Fri, 01 Mar 2099 10:00:00 GMT' is in",
             ),
             ("<pubDate>some day</pubDate>", "published_at 'some day' is not a date"),
         ],

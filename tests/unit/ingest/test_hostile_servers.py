@@ -56,7 +56,7 @@ class TestPacking:
             handler.send_header("Content-Encoding", "gzip")
             handler.end_headers()
 
-        with serving(answer) as site, pytest.raises(SourceError, match="packed 2 times"):
+        with serving(answer) as site, pytest.raises(SourceError, match="2 content encodings"):
             fetch(site.url)
 
     @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])

@@ -224,7 +224,7 @@ class TestDelimitedRejections:
     @pytest.mark.parametrize("content", ['text\n"' + "x\n" * 60, "text\n" + "x" * 200])
     def test_a_row_too_long_for_memory_is_an_error(self, tmp_path, monkeypatch, content):
         monkeypatch.setattr(csv_files, "MAX_RECORD", 100)
-        with pytest.raises(SourceError, match="line 2: a row of more than"):
+        with pytest.raises(SourceError, match="line 2: a row has more than"):
             list(read_file(write(tmp_path / "a.csv", content), Columns()))
 
 
@@ -240,10 +240,10 @@ class TestJsonLinesRejections:
             (b"null", "not a JSON object"),
             (b"3", "not a JSON object"),
             (b'{"text": "\xff"}', "byte 0xff is not UTF-8"),
-            (b'{"text": 3}', "text is of type int, where a string is expected"),
-            (b'{"text": ["x"]}', "text is of type list, where a string is expected"),
-            (b'{"text": "x", "id": {"a": 1}}', "id is of type dict, where a string is expected"),
-            (b'{"text": "x", "id": true}', "id is of type bool, where a string is expected"),
+            (b'{"text": 3}', "text has the type int, but must be a string"),
+            (b'{"text": ["x"]}', "text has the type list, but must be a string"),
+            (b'{"text": "x", "id": {"a": 1}}', "id has the type dict, but must be a string"),
+            (b'{"text": "x", "id": true}', "id has the type bool, but must be a string"),
             (b'{"text": "x", "id": ' + b"1" * 5000 + b"}", "not JSON: a number is too long"),
             (b"[" * 100_000, "not JSON: nested too deeply"),
         ],
@@ -265,7 +265,7 @@ class TestJsonLinesRejections:
         from classifier.ingest import json_lines
 
         monkeypatch.setattr(json_lines, "MAX_RECORD", 100)
-        with pytest.raises(SourceError, match="line 1: a row of more than"):
+        with pytest.raises(SourceError, match="line 1: a row has more than"):
             list(read_file(write(tmp_path / "a.jsonl", '{"text": "' + "x" * 200 + '"}'), Columns()))
 
 
@@ -335,7 +335,7 @@ class TestParquet:
         data = bytearray(path.read_bytes())
         data[4:200] = b"\xff" * 196
         path.write_bytes(data)
-        with pytest.raises(SourceError, match=r"a\.parquet: .*can.* be read \(.*\)$"):
+        with pytest.raises(SourceError, match=r"a\.parquet: cannot be read.* \(.*\)$"):
             list(read_file(path, Columns()))
 
 

@@ -115,5 +115,5 @@ def test_proportions_are_parsed(value):
 
 @pytest.mark.parametrize("value", ["", "0.8", "0.8,0.2", "0.8,0.1,0.1,0", "a,b,c", "80%,10%,10%", "0.8;0.1;0.1", ",,"])
 def test_a_value_that_is_not_three_numbers_is_refused(value):
-    with pytest.raises(SettingsError, match="three numbers, for train, validation, test, such as"):
+    with pytest.raises(SettingsError, match="must be three numbers, for train, validation, test; write, for example"):
         Proportions.parse(value)
