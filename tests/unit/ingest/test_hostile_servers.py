@@ -8,12 +8,14 @@ import threading
 import zlib
 from contextlib import contextmanager
 
+import httpcore
 import pytest
 
 from classifier.exceptions import SourceError, SourceUnavailableError
 from classifier.ingest import content_encoding, http_documents, network, public_addresses
 from tests.support.loopback import page, serving
 from tests.support.memory import measured
+from tests.support.waiting import HANG_S
 
 BODY = b"<rss>" + b"x" * 1000 + b"</rss>"
 
@@ -355,10 +357,10 @@ def test_tls_checks_the_name_and_not_the_address(names):
     class Stream(network._TimedStream):
         def start_tls(self, ssl_context, server_hostname=None, timeout=None):
             seen.append((server_hostname, self.get_extra_info("server_addr")[0]))
-            return super().start_tls(ssl_context, server_hostname, timeout)
+            raise httpcore.ConnectError("the test ends here")
 
     with silent() as port, pytest.MonkeyPatch.context() as patch:
         patch.setattr(network, "_TimedStream", Stream)
-        with pytest.raises(SourceUnavailableError):
-            fetch(f"https://feeds.example:{port}/", timeout_s=0.3)
+        with pytest.raises(SourceUnavailableError, match="the test ends here"):
+            fetch(f"https://feeds.example:{port}/", timeout_s=HANG_S)
     assert seen == [("feeds.example", "127.0.0.1")]
