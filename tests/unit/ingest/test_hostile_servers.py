@@ -355,8 +355,9 @@ def test_tls_checks_the_name_and_not_the_address(names):
     seen = []
 
     class Stream(network._TimedStream):
-        def start_tls(self, ssl_context, server_hostname=None, timeout=None):
+        def start_tls(self, server_hostname=None, **_options):
             seen.append((server_hostname, self.get_extra_info("server_addr")[0]))
+            self.close()
             raise httpcore.ConnectError("the test ends here")
 
     with silent() as port, pytest.MonkeyPatch.context() as patch:
