@@ -26,6 +26,12 @@ Model = Annotated[str | None, typer.Option(help="A model's name; the newest by d
 Policy = Annotated[str | None, typer.Option(help="non-inferior or superior; CLASSIFIER_GATE's by default.")]
 
 
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (report, gate, promote, promotions, rollback, prune):
+        app.command()(command)
+
+
 def report(
     model: Annotated[str | None, typer.Argument(help='A model\'s name or "champion"; the newest by default.')] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; beside the model by default.")] = None,
