@@ -1,26 +1,28 @@
 """# Ingest articles
 
-Reads the sources that `CLASSIFIER_SOURCES` (a `sources.toml`) declares, files, feeds and queries, and the
-files of the setting `CLASSIFIER_INBOX`, into the table `articles`; what is bad goes to `rejected_rows` with
-its reason. New and changed articles wait for a label in `labelling_queue`, and the asset `articles` starts
-`label_articles`.
+Reads new articles into the table `articles`: from the sources that `CLASSIFIER_SOURCES` declares (a `sources.toml` with
+files, feeds and queries), and from the files of the inbox, `CLASSIFIER_INBOX`. Invalid rows go to `rejected_rows` with
+a reason. New and changed articles enter `labelling_queue`, and the asset `articles` triggers `label_articles`.
 
-**Runs** every hour on what is due: sources of the group `hourly`, and those of `daily` and `weekly` that
-have not succeeded today or this week; and on the inbox, of which files are read that are new, that have changed, or
-that were read with other parameters. Where nothing is due it skips. Start it by hand with `group` to take in all
-sources of a group, or with `files` to read those files, known or not, and nothing else.
+**Runs** every hour. A scheduled run reads the sources that are due: those of the group `hourly`, and those of `daily`
+and `weekly` that have not succeeded today or this week (UTC). It also reads the inbox files that are new, that have
+changed, or that were read with other parameters. If nothing is due, the run is skipped.
 
-**Again** is always safe: a file, a feed's document or a query's result is taken in whole or not at all, and
-what has been read before is skipped or changes nothing.
+**Parameters**
 
-**Rejected rows**: with `rejected`, it reads again what rows were rejected of, and nothing else. The classifier's page
-does this.
+- `group`: read all sources of this group instead of those that are due.
+- `files`: read these files, even if they were read before, and nothing else.
+- `rejected`: read the sources and files of rejected rows again, and nothing else. The classifier's page starts this.
+- All others say how to read `files` and the inbox.
 
-**When it fails** the last task names the sources that failed and why; the others are in. Mend the source,
-then clear its `ingest` task. More than 5 % of bad rows refuses the whole file: see `classifier rejected`, or
-raise `max_rejected`.
+**Again** is always safe: clear the failed tasks, or start a new run. Each file, feed document and query result is
+ingested atomically, and what has been read before changes nothing.
 
-**Affects** analysts (new rows in `article_labels`) and the next training (new annotations).
+**When it fails** the last task names the sources that failed and why. The other sources stay ingested. Fix the source,
+then clear its `ingest` task. A file is refused if more than 5 % of its rows are invalid: `classifier rejected` lists
+them, and `max_rejected` raises the limit.
+
+**Affects** analysts, who see new rows in `article_labels`, and the next training, which uses the new annotations.
 """
 
 from __future__ import annotations
@@ -42,32 +44,46 @@ COLUMN = ["null", "string"]
     doc_md=__doc__,
     tags=["classifier"],
     params={
-        "group": Param(None, type=COLUMN, description="Group of declared sources; those that are due without one."),
-        "files": Param(None, type=COLUMN, description="Path or glob, instead of declared sources and the inbox."),
-        "rejected": Param(False, type="boolean", description="Read again what rows were rejected of, nothing else."),
+        "group": Param(
+            None, type=COLUMN, description="Group of declared sources; by default, the sources that are due."
+        ),
+        "files": Param(
+            None, type=COLUMN, description="Path or glob of files to read instead of declared sources and the inbox."
+        ),
+        "rejected": Param(
+            False, type="boolean", description="Read the sources and files of rejected rows again, and nothing else."
+        ),
         "text": Param("text", type="string", description="Column of the text."),
-        "category": Param(None, type=COLUMN, description="Column of the category, kept as an annotation."),
-        "id": Param(None, type=COLUMN, description="Column of the id; without one, the text's hash."),
+        "category": Param(None, type=COLUMN, description="Column of the category, stored as an annotation."),
+        "id": Param(None, type=COLUMN, description="Column of the id; by default, the text's hash is the id."),
         "split": Param(None, type=COLUMN, description="Column of the split: train, validation or test."),
-        "published_at": Param(None, type=COLUMN, description="Column of the time of publication."),
+        "published_at": Param(None, type=COLUMN, description="Column of the publication time."),
         "source": Param(None, type=COLUMN, description="Column of the source's name."),
-        "source_name": Param(None, type=COLUMN, description="One source for all; by default each file's name."),
+        "source_name": Param(
+            None, type=COLUMN, description="Source of all rows; by default, each file's name without its suffix."
+        ),
         "proportions": Param("0.8,0.1,0.1", type="string", description="Shares of train, validation and test."),
-        "max_rejected": Param(0.05, type="number", minimum=0, maximum=1, description="Share of bad rows to bear."),
+        "max_rejected": Param(
+            0.05,
+            type="number",
+            minimum=0,
+            maximum=1,
+            description="Refuse a file if a larger share of its rows is invalid.",
+        ),
     },
 )
 def ingest_articles():
     @task
     def choose(params=None) -> list[dict[str, str]]:
-        """List what this run reads: sources by their name, files by their path."""
+        """Return what this run reads: sources by name, files by path."""
         from classifier_airflow.ingest_tasks import choose_sources
 
         return choose_sources(files=params["files"], group=params["group"], rejected=params["rejected"])
 
-    # the verdict alerts people, once for all sources
+    # a failure only logs here: the task verdict alerts people, once for all sources
     @task(map_index_template="{{ source_name }}", on_failure_callback=log_failure)
     def ingest(source: dict[str, str], params=None) -> dict[str, int | str]:
-        """Take one source in, and return the counts."""
+        """Ingest one source, and return the counts of its rows."""
         from classifier_airflow import lineage, metrics
         from classifier_airflow.ingest_tasks import ingest_source, source_name
 
@@ -79,29 +95,29 @@ def ingest_articles():
         return {"source": name, **counts}
 
     @task(outlets=[ARTICLES], trigger_rule=TriggerRule.ALL_DONE)
-    def announce(taken):
-        """Tell whoever waits for articles, if there are any that are new or changed."""
+    def announce(reports):
+        """Emit the asset `articles` if any article is new or changed."""
         from airflow.sdk.exceptions import AirflowSkipException
         from classifier_airflow.ingest_tasks import add_up_counts
 
-        counts = add_up_counts(taken)
+        counts = add_up_counts(reports)
         if not counts.get("new", 0) + counts.get("changed", 0):
             raise AirflowSkipException("nothing is new")
         yield Metadata(ARTICLES, counts)
 
     @task(trigger_rule=TriggerRule.ALL_DONE, retries=1)
-    def verdict(sources, taken):
-        """Fail if a source failed, and name it; the others are in."""
+    def verdict(sources, reports):
+        """Fail if a source failed, and name each one that did."""
         from classifier_airflow import metrics
         from classifier_airflow.ingest_tasks import fail_if_any_failed
 
         metrics.send_status()
-        fail_if_any_failed(sources, taken)
+        fail_if_any_failed(sources, reports)
 
     sources = choose()
-    taken = ingest.expand(source=sources)
-    announce(taken)
-    verdict(sources, taken)
+    reports = ingest.expand(source=sources)
+    announce(reports)
+    verdict(sources, reports)
 
 
 ingest_articles()

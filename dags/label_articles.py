@@ -1,21 +1,21 @@
 """# Label articles
 
-Labels everything that waits in `labelling_queue` with the champion, page by page: claiming a page,
-writing its predictions and taking it off the queue are one transaction.
+Labels every article in `labelling_queue` with the champion, page by page. One transaction claims a page, writes its
+predictions and removes it from the queue.
 
-**Runs** when articles arrive, when the champion changes, and every half hour in case an event was
-lost. It always takes *all* that waits, never what an event names: new and changed articles first, then
-what a new champion has to label again. Without a champion it skips.
+**Runs** when articles arrive, when the champion changes, and every half hour in case an event was lost. A run always
+labels the whole queue: new and changed articles first, then the articles that a new champion relabels. If there is no
+champion, the run is skipped.
 
-**By hand**, with parameters: `workers` share the queue; `limit` stops each of them early; `max_rate` leaves the
-database to others.
+**Parameters**: `workers` share the queue. `limit` stops each worker early. `max_rate` limits all workers together, to
+spare the database. `page_size` is the number of articles in one transaction, and `engine` the inference engine.
 
-**Again** is always safe, and so is killing a worker at any moment: its page rolls back and is free
-again. Any number of workers may run, here or by `classifier label` elsewhere.
+**Again** is always safe: clear the task, or start a new run. A worker may be killed at any moment: its page rolls back
+and is free again. Any number of workers may run at once, here or as `classifier label` elsewhere.
 
-**When it fails** the task's last line says why. An article that the model cannot label goes to
-`dead_letters` with its reason and does not fail the run. A missing or changed artefact fails it: restore
-the model's directory from a backup, then clear the task.
+**When it fails** the last line of the task's log gives the reason. An article that the model cannot label goes to
+`dead_letters` with a reason, and does not fail the run. If the champion's files are missing or changed, the task fails:
+restore the model's directory from a backup, then clear the task.
 
 **Affects** every reader of `article_labels`.
 """
@@ -41,31 +41,34 @@ from pendulum import datetime
     doc_md=__doc__,
     tags=["classifier"],
     params={
-        "workers": Param(1, type="integer", minimum=1, maximum=64, description="Labellers that share the queue."),
+        "workers": Param(1, type="integer", minimum=1, maximum=64, description="Workers that share the queue."),
         "limit": Param(
-            None, type=["null", "integer"], minimum=1, description="Articles after which each worker stops."
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            description="Articles after which each worker stops; by default, none.",
         ),
         "max_rate": Param(
             None,
             type=["null", "number"],
             exclusiveMinimum=0,
-            description="Articles a second at most, of all workers together.",
+            description="Maximum articles a second, of all workers together; by default, no maximum.",
         ),
         "page_size": Param(
-            2048, type="integer", minimum=1, maximum=10_000, description="Articles in one transaction, at most."
+            2048, type="integer", minimum=1, maximum=10_000, description="Maximum articles in one transaction."
         ),
-        "engine": Param("auto", enum=["auto", "openvino", "keras"], description="What computes."),
+        "engine": Param("auto", enum=["auto", "openvino", "keras"], description="Inference engine."),
     },
 )
 def label_articles():
     @task
     def workers(params=None) -> list[int]:
-        """Return one number a worker."""
+        """Return a number for each worker."""
         return list(range(params["workers"]))
 
     @task(execution_timeout=timedelta(hours=12), map_index_template="worker {{ worker }}")
     def label(worker: int, params=None) -> dict[str, float]:
-        """Label until nothing waits, and return how much and how fast."""
+        """Label until the queue is empty, and return the counts and the seconds."""
         from airflow.sdk import get_current_context
         from airflow.sdk.exceptions import AirflowSkipException
         from classifier_airflow import lineage, metrics
@@ -75,15 +78,15 @@ def label_articles():
         from classifier.pipeline.labelling import queue
 
         get_current_context()["worker"] = worker
-        place, rate = workspace(), params["max_rate"]
+        opened, rate = workspace(), params["max_rate"]
         try:
             report = queue.label_queue(
-                place,
+                opened,
                 limit=params["limit"],
                 page_size=params["page_size"],
                 engine=params["engine"],
                 max_rate=rate and rate / params["workers"],
-                on_page=metrics.count_labelled(place),
+                on_page=metrics.count_labelled(opened),
             )
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error

@@ -1,21 +1,24 @@
 """# Review articles
 
-Fills `review_queue` with the articles that a human's annotation teaches the champion most: uncertain, unlike one
-another, of rare categories. Besides, it draws a few at random, on which the champion's accuracy is measured.
+Fills `review_queue` with the articles whose annotation improves the champion most: uncertain ones, diverse ones, and
+ones of rare categories. It also adds a random sample, on which the champion's accuracy is measured.
 
-**Runs** every morning at five (UTC), after the night's training and labelling. Without a champion it skips.
+**Runs** daily at 05:00 UTC, after the night's training and labelling. If there is no champion, the run is skipped.
 
-**Then** people annotate on the classifier's page, under *Review*. Or somebody runs `classifier review export FILE.csv`,
-people fill in the columns category and annotator, and `classifier review import FILE.csv` takes the answers in. The
-next `retrain_classifier` learns from them.
-`classifier review status` says what waits, and how right the labels were.
+**Then** annotators answer on the classifier's page, under *Review*. Or they fill in a sheet: `classifier review export
+FILE.csv` writes it, annotators fill in the columns category and annotator, and `classifier review import FILE.csv`
+imports the answers. The next `retrain_classifier` trains on them. `classifier review status` shows what waits, and the
+champion's accuracy on the random sample.
 
-**Again** is always safe: the queue is filled up to `number` and `audit`, and what waits already counts. So nothing
-piles up where nobody reviews.
+**Parameters**: `number` and `audit` are the sizes to which the queue is filled: articles chosen by the champion, and
+randomly drawn articles.
 
-**When it fails** the task's last line says why; clear it. No other DAG waits for this one.
+**Again** is always safe: clear the task, or start a new run. Articles that already wait count towards `number` and
+`audit`, so the queue never grows beyond these sizes.
 
-**Affects** nobody until somebody reviews.
+**When it fails** the last line of the task's log gives the reason. Clear the task. No other DAG depends on this one.
+
+**Affects** only the annotators, who get new questions.
 """
 
 from __future__ import annotations
@@ -35,10 +38,18 @@ from pendulum import datetime
     tags=["classifier"],
     params={
         "number": Param(
-            100, type="integer", minimum=0, maximum=10_000, description="Articles chosen by the champion that wait."
+            100,
+            type="integer",
+            minimum=0,
+            maximum=10_000,
+            description="Articles chosen by the champion that the queue holds.",
         ),
         "audit": Param(
-            20, type="integer", minimum=0, maximum=10_000, description="Articles drawn at random that wait besides."
+            20,
+            type="integer",
+            minimum=0,
+            maximum=10_000,
+            description="Randomly drawn articles that the queue holds as well.",
         ),
     },
 )

@@ -1,20 +1,23 @@
 """# Watch the classifier
 
-Compares the articles that came last with those that the champion was evaluated on: category mix, length and
-confidence. Tells from confidence how accurate the labels are that nobody checks, and checks confidence itself against
-labels that were drawn at random and reviewed. What was found is kept in `drift_runs`.
+Compares the newest articles with the articles on which the champion was evaluated: category mix, length and confidence.
+It estimates the accuracy of unreviewed labels from their confidence, and checks the confidence against randomly drawn
+labels that people reviewed. The results are stored in `drift_runs`.
 
-**Runs** every morning at six (UTC). Without a champion it skips. Which articles are looked at, and what is borne, are
-settings: `CLASSIFIER_DRIFT_DAYS`, `_ARTICLES`, `_MIN_ARTICLES`, `_MAX_DISTANCE` and `_MAX_ACCURACY_LOSS`.
+**Runs** daily at 06:00 UTC. If there is no champion, the run is skipped.
 
-**Again** is always safe: another row in `drift_runs`.
+**Parameters**: none. Settings choose the articles and the limits: `CLASSIFIER_DRIFT_DAYS`, `CLASSIFIER_DRIFT_ARTICLES`,
+`CLASSIFIER_DRIFT_MIN_ARTICLES`, `CLASSIFIER_DRIFT_MAX_DISTANCE` and `CLASSIFIER_DRIFT_MAX_ACCURACY_LOSS`.
 
-**When it fails** in the task `alarm`, its last line says for each alarm what it is, how far it is from what it was,
-since when, and what to do. Nothing has been changed, and labelling goes on. It stays red every day until the articles
-are again as they were, a new champion was evaluated on such as come now, or the limit is set wider. When `check_drift`
-itself fails, its last line says why; a champion without an evaluation needs `classifier evaluate --model champion`.
+**Again** is always safe: clear the tasks, or start a new run. Each run adds a row to `drift_runs`, and changes nothing
+else.
 
-**Affects** nobody.
+**When it fails** in the task `alarm`, its last line names each alarm, how far the value is from the test articles'
+value, since when, and what to do. Labelling continues. The task fails every day until the articles are as before, a new
+champion was evaluated on such articles, or the limit is raised. If `check_drift` fails, its last line gives the reason.
+If the champion has no evaluation, run `classifier evaluate champion`.
+
+**Affects** only the people who get the alert.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from pendulum import datetime
 def watch_classifier():
     @task
     def check_drift() -> dict[str, str | int | float | list[str] | None]:
-        """Make every check, and return what is to be drawn and the alarms."""
+        """Run every check, and return the figures and the alarms."""
         from airflow.sdk.exceptions import AirflowSkipException
         from classifier_airflow import metrics
         from classifier_airflow.workspace import workspace
@@ -45,26 +48,26 @@ def watch_classifier():
         from classifier.pipeline.monitoring import drift_check
 
         try:
-            found = drift_check.check_drift(workspace())
+            report = drift_check.check_drift(workspace())
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
         metrics.send_drift()
         return {
-            "model": found.model,
-            "articles": found.articles,
-            "audited": found.audited,
-            "mean_confidence": found.mean_confidence,
-            "abstained": found.abstained,
-            "alarms": list(found.alarms),
+            "model": report.model,
+            "articles": report.articles,
+            "audited": report.audited,
+            "mean_confidence": report.mean_confidence,
+            "abstained": report.abstained,
+            "alarms": list(report.alarms),
         }
 
     @task(retries=1)
-    def alarm(found):
-        """Fail if a check gave alarm, and say which."""
+    def alarm(report):
+        """Fail if a check raised an alarm, and name each alarm."""
         from classifier.exceptions import AlarmError
 
-        if found["alarms"]:
-            raise AlarmError(" | ".join(found["alarms"]))
+        if report["alarms"]:
+            raise AlarmError(" | ".join(report["alarms"]))
 
     alarm(check_drift())
 

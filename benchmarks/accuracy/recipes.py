@@ -127,7 +127,7 @@ def run(recipe: str, articles: list[Article], encoder: Path, seed: int, changed:
         with workspace.database.connect() as connection:
             schema.upgrade(connection)
         columns = Columns(text="text", category="category", split="split")
-        units.ingest_files(workspace, str(path), columns, proportions=shares)
+        units.ingest_files(workspace, str(path), units.IngestOptions(columns, proportions=shares))
         hyper = hyper_parameters(recipe, seed, changed)
         trained = candidate.train(workspace, hyper, encoder_name=str(encoder))
         found = evaluation.evaluate(workspace)

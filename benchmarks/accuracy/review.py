@@ -108,7 +108,9 @@ def chosen(task: Task, model: Model, annotated: Sequence[int], number: int) -> l
     left = np.setdiff1d(np.arange(len(task.train)), annotated)
     counts = Counter(task.train[row][1] for row in annotated)
     prints = [int.from_bytes(fingerprint(task.train[row][0])[:7], "big") for row in left]
-    pool = selection.Pool(model.categories, model.probabilities(task.train[row][0] for row in left), np.array(prints))
+    pool = selection.ReviewPool(
+        model.categories, model.probabilities(task.train[row][0] for row in left), np.array(prints)
+    )
     short = selection.shortlist(pool, number, counts)
     texts = [task.train[left[row]][0] for row in short]
     found = selection.choose_articles(pool[short], texts, number, counts, seed=task.seed)
@@ -200,7 +202,7 @@ def main() -> None:
         print(f"{run['by']:7} {run['annotations']:5,}  accuracy {run['accuracy']:.4f}  macro-F1 {run['macro_f1']:.4f}")
     quarter, half = [run for run in runs if run["by"] == "queue"][-1], runs[-1]
     reached = {name: quarter[name] >= half[name] for name in ("accuracy", "macro_f1")}
-    shares = {"rare": selection.RARE, "diverse": selection.DIVERSE}
+    shares = {"rare": selection.RARE_SHARE, "diverse": selection.DIVERSE_SHARE}
     common.report(runs, options.out, shares=shares, quarter_reaches_half=reached)
 
 

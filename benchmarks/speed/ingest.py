@@ -115,7 +115,7 @@ def ours(url: str, path: Path) -> float:
 
     workspace = Workspace(connect(url, statement_timeout_s=3600), Settings(home=path.parent, _env_file=None))
     start = time.perf_counter()
-    units.ingest_files(workspace, str(path), Columns("text", "category", "id"))
+    units.ingest_files(workspace, str(path), units.IngestOptions(Columns("text", "category", "id")))
     return time.perf_counter() - start
 
 
@@ -155,11 +155,11 @@ def near_duplicates(url: str, path: Path) -> float:
         texts = chunk.frame["text"].tolist()
         prints = [fingerprint(one) for one in texts]
         start = time.process_time()
-        bands, _ = minhash_bands.bands(texts)
+        bands, _ = minhash_bands.compute_bands(texts)
         new = (clusters.NewText(one, tuple(row), None) for one, row in zip(prints, bands.tolist(), strict=True))
         # what the database would find: only what is asked for, so that the size of `homes` costs nothing
         known = {band: homes[band] for band in bands.ravel().tolist() if band in homes}
-        placed = clusters.place(new, known, {one: splits[one] for one in known.values()}, lambda _: "train")
+        placed = clusters.assign_clusters(new, known, {one: splits[one] for one in known.values()}, lambda _: "train")
         seconds += time.process_time() - start
         homes |= placed.bands
         splits |= placed.clusters

@@ -136,7 +136,9 @@ def fill(folder: Path, dataset: str, rows: list[common.Row]) -> str:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("id", "text"), *((number, content) for number, (content, _) in enumerate(rows))])
     units.ingest_files(
-        Workspace(database, Settings(home=folder, _env_file=None)), str(path), Columns("text", None, "id")
+        Workspace(database, Settings(home=folder, _env_file=None)),
+        str(path),
+        units.IngestOptions(Columns("text", None, "id")),
     )
     database.dispose()
     return url

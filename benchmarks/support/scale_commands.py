@@ -89,7 +89,7 @@ def commands(place: Place) -> Iterator[tuple[str, list[str]]]:
     yield "splits report", ["splits", "report"]
     yield "train, where too little is new since the last time", ["train", "--min-new-annotations", str(10**9)]
     yield "evaluate", ["evaluate"]
-    yield "evaluate the champion", ["evaluate", "--model", "champion"]
+    yield "evaluate the champion", ["evaluate", "champion"]
     yield "gate", ["gate"]
     yield "report", ["report"]
     yield "drift", ["drift"]
@@ -281,7 +281,7 @@ def review_next(workspace: Workspace) -> None:
 def review_disputed(workspace: Workspace) -> None:
     """Read what the page shows of an article that people disagree on."""
     first = conflicts.list_conflicts(workspace)[0].article_id
-    annotation.question(workspace, first, "ann")
+    annotation.read_question(workspace, first, "ann")
 
 
 READINGS: dict[str, Callable[[Workspace], Any]] = {

@@ -108,7 +108,7 @@ def ingest_seconds(place: Place, repeat: int) -> float:
         path = place.home / "rows.csv"
         scale_commands.write_csv(path, place.size, start, rows)
         began = time.perf_counter()
-        units.ingest_files(workspace, str(path), Columns("text", "category", "id"), source="ratio")
+        units.ingest_files(workspace, str(path), units.IngestOptions(Columns("text", "category", "id"), "ratio"))
         seconds = time.perf_counter() - began
     return seconds
 

@@ -1,7 +1,7 @@
-"""The commands.
+"""The commands of `classifier`, in the order of the workflow.
 
-Results go to standard output, as a table for people or with `--json` as one line of JSON; logs and
-progress go to standard error. Exit code 2 and one line mean that the user can mend it.
+Results go to standard output: a table, or one line of JSON with `--json`. Logs and progress go to standard error. Exit
+code 2 with one line is an error that the user can fix.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
+from typer.core import TyperGroup
 
 from classifier import settings
 from classifier.cli import (
@@ -37,30 +38,27 @@ from classifier.cli import (
     training,
 )
 from classifier.cli.common import Engine, Json, checked_precision, engine_name
-from classifier.cli.common import workspace as _workspace
+from classifier.cli.common import workspace as open_workspace
 from classifier.exceptions import SettingsError, UserError
 
+
+class WorkflowGroup(TyperGroup):
+    """A group whose help lists the commands in the order of `COMMANDS`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the order is fixed
+        """Return the names of the commands, in the order of the workflow."""
+        return [name for commands in COMMANDS.values() for name in commands]
+
+
 app = typer.Typer(
-    help="Keep a database of articles labelled: ingest, train, evaluate, promote, label.",
+    cls=WorkflowGroup,
+    help="Label the articles of a Postgres database: ingest, train, evaluate, promote, label.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,  # a bug shows a plain traceback, and never the locals with articles in them
+    pretty_exceptions_enable=False,  # a bug shows a plain traceback, never local variables with article texts
     rich_markup_mode="markdown",
 )
-encoders = typer.Typer(help="Pretrained encoders.", no_args_is_help=True)
-app.add_typer(database.app, name="db")
-app.add_typer(encoders, name="encoder")
-app.add_typer(sources.app, name="sources")
-app.add_typer(rejected_rows.app, name="rejected")
-app.add_typer(splits.app, name="splits")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(models.app, name="models")
-app.add_typer(review.app, name="review")
-app.command()(training.train)
-app.command()(training.tune)
-app.command()(training.recipes)
-app.command()(drift.drift)
-promotion.add_to(app)
+encoders = typer.Typer(help="Convert pretrained encoders.", no_args_is_help=True)
 
 
 def main() -> None:
@@ -75,23 +73,73 @@ def main() -> None:
 
 @app.callback()
 def configure(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log as it is written.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print the log to standard error.")] = False,
 ) -> None:
-    """Set logging up; the library itself never does."""
+    """Configure logging, which the library itself never does."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     handler = RichHandler(console=progress.STDERR, show_path=False, rich_tracebacks=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("classifier").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-@encoders.command("import")
-def encoder_import(
-    source: Annotated[Path, typer.Argument(help="Directory of a BERT checkpoint in Hugging Face's format.")],
-    target: Annotated[Path, typer.Argument(help="Directory to write the DistilBERT encoder to.")],
-    sha256: Annotated[str | None, typer.Option(help="Expected hash of the source's model.safetensors.")] = None,
+def demo(
+    leave: Annotated[bool, typer.Option("--exit", help="Stop Airflow at the end of the demo.")] = False,
+    port: Annotated[int, typer.Option(help="Port of Airflow's UI; 0 chooses a free port.")] = 8080,
+) -> None:
+    """Run the whole workflow on real articles in a real Airflow, starting from an empty database."""
+    from classifier.demo import story
+
+    sys.exit(story.run_demo(settings.load(), leave=leave, port=port))
+
+
+def ingest(
+    files: Annotated[str, typer.Argument(help="A path, or a glob in quotes: CSV, TSV, JSON Lines or Parquet.")],
+    text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
+    category: Annotated[str | None, typer.Option(help="Column of the category, stored as an annotation.")] = None,
+    id: Annotated[  # noqa: A002
+        str | None, typer.Option("--id", help="Column of the id; by default, the text's hash is the id.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Column of the split: train, validation or test.")] = None,
+    published_at: Annotated[str | None, typer.Option(help="Column of the publication time.")] = None,
+    source: Annotated[str | None, typer.Option(help="Column of the source's name.")] = None,
+    source_name: Annotated[
+        str | None, typer.Option(help="Source of all rows; by default, each file's name without its suffix.")
+    ] = None,
+    proportions: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "0.8,0.1,0.1",
+    max_rejected: Annotated[
+        float, typer.Option(help="Refuse a file if a larger share of its rows is invalid, from 0 to 1.")
+    ] = 0.05,
+    encoding: Annotated[str, typer.Option(help='Encoding of text files; "auto" detects it.')] = "utf-8",
     json: Json = False,
 ) -> None:
-    """Turn a BERT that has no need of token types into a DistilBERT encoder.
+    """Ingest articles from files. Running it again on the same file changes nothing.
+
+    Example: `classifier ingest bbc-text.csv --text text --category category`
+    """
+    from classifier.ingest import decoding
+    from classifier.ingest.readers import Columns
+    from classifier.ingest.splits import Proportions
+    from classifier.pipeline.ingest import units
+
+    if not decoding.is_known_encoding(encoding):
+        raise SettingsError(f'encoding {encoding!r}: unknown; write, for example, cp1252, or "auto"')
+    columns = Columns(text, category, id, split, published_at, source)
+    options = units.IngestOptions(columns, source_name, Proportions.parse(proportions), max_rejected, encoding)
+    with progress.counter("rows", quiet=json) as on_rows:
+        report = units.ingest_files(open_workspace(), files, options, on_rows=on_rows)
+    render.show(report, json, title="Ingested")
+
+
+@encoders.command("import")
+def encoder_import(
+    source: Annotated[Path, typer.Argument(help="Directory of a BERT checkpoint in Hugging Face format.")],
+    target: Annotated[Path, typer.Argument(help="Directory to write the DistilBERT encoder to.")],
+    sha256: Annotated[
+        str | None, typer.Option(help="Expected SHA-256 of the source's model.safetensors; by default not checked.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Convert a BERT checkpoint that does not need token types to a DistilBERT encoder.
 
     Example: `classifier encoder import ./all-MiniLM-L6-v2 ./var/encoders/minilm`
     """
@@ -102,144 +150,141 @@ def encoder_import(
     render.show({"encoder": str(target), **asdict(encoders.import_bert(source, target, sha256=sha256))}, json)
 
 
-@app.command()
-def ingest(
-    files: Annotated[str, typer.Argument(help="A path, or a glob in quotes: CSV, TSV, JSON Lines or Parquet.")],
-    text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
-    category: Annotated[str | None, typer.Option(help="Column of the category, kept as an annotation.")] = None,
-    id: Annotated[str | None, typer.Option("--id", help="Column of the id; without one, the text's hash.")] = None,  # noqa: A002
-    split: Annotated[str | None, typer.Option(help="Column of the split: train, validation or test.")] = None,
-    published_at: Annotated[str | None, typer.Option(help="Column of the time of publication.")] = None,
-    source: Annotated[str | None, typer.Option(help="Column of the source's name.")] = None,
-    source_name: Annotated[str | None, typer.Option(help="One source for all; by default a file's name.")] = None,
-    proportions: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "0.8,0.1,0.1",
-    max_rejected: Annotated[float, typer.Option(help="Share of bad rows above which a file is refused.")] = 0.05,
-    encoding: Annotated[str, typer.Option(help='Encoding of text files, or "auto" to have it recognised.')] = "utf-8",
-    json: Json = False,
-) -> None:
-    """Take articles in. The same file twice changes nothing.
-
-    Example: `classifier ingest bbc-text.csv --text text --category category`
-    """
-    from classifier.ingest import decoding
-    from classifier.ingest.readers import Columns
-    from classifier.ingest.splits import Proportions
-    from classifier.pipeline.ingest import units
-
-    columns = Columns(text, category, id, split, published_at, source)
-    shares = Proportions.parse(proportions)
-    if not decoding.known(encoding):
-        raise SettingsError(f'encoding {encoding!r}: is not known; write one such as cp1252, or "auto"')
-    with progress.counter("rows", quiet=json) as on_rows:
-        report = units.ingest_files(
-            _workspace(),
-            files,
-            columns,
-            source=source_name,
-            proportions=shares,
-            max_rejected=max_rejected,
-            encoding=encoding,
-            on_rows=on_rows,
-        )
-    render.show(report, json, title="Ingested")
-
-
-@app.command()
 def evaluate(
-    model: Annotated[str | None, typer.Option(help='A model\'s name or "champion"; the newest by default.')] = None,
+    model: Annotated[
+        str | None, typer.Argument(help='A model\'s name, or "champion"; by default, the newest model.')
+    ] = None,
     target_precision: Annotated[
         float | None,
         typer.Option(
-            help="Choose anew, on the validation split, below which confidence the model abstains, so that its labels "
-            "are as precise as this. 0: it never does. Without it, the threshold stays."
+            help="Re-tune the abstention threshold for this precision, from 0 to 1, on the validation split; "
+            "0 disables it. By default, the threshold stays."
         ),
     ] = None,
     engine: Engine = "auto",
     json: Json = False,
 ) -> None:
-    """Measure a model on the test split, beside the TF-IDF baseline."""
+    """Evaluate a model on the test split, and compare it with a TF-IDF baseline.
+
+    Example: `classifier evaluate champion`
+    """
     from classifier.pipeline.promotion import evaluation
 
-    wanted = checked_precision(target_precision)
-    report = evaluation.evaluate(_workspace(), model, engine=engine_name(engine), target_precision=wanted)
+    precision = checked_precision(target_precision)
+    report = evaluation.evaluate(open_workspace(), model, engine=engine_name(engine), target_precision=precision)
     render_models.print_evaluation(report, json)
 
 
-@app.command()
 def label(
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many articles.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many articles; by default, label all.")
+    ] = None,
     backfill: Annotated[
         bool | None,
         typer.Option(
             "--backfill/--no-backfill",
-            help="Only what a new champion has to label again, or only new and changed articles. "
-            "By default both, new ones first.",
+            help="Label only the articles that a new champion relabels, or only new and changed articles. By default, "
+            "both: new and changed articles first.",
         ),
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Only articles of one source.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Label only the articles of this source; by default, of all sources.")
+    ] = None,
     since: Annotated[
-        datetime | None, typer.Option(help="Only articles published since (UTC), or come, where that is not known.")
+        datetime | None,
+        typer.Option(
+            help="Label only articles published at or after this time (UTC). If the publication time is unknown, the "
+            "time of the ingest counts."
+        ),
     ] = None,
     max_rate: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Articles a second at most, so that the database is left to others."),
+        typer.Option(min=0.01, help="Maximum articles a second, to spare the database; by default, no maximum."),
     ] = None,
-    page_size: Annotated[int, typer.Option(min=1, help="Articles in one transaction, at most.")] = 2048,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine, which share its cores.")] = 1,
+    page_size: Annotated[int, typer.Option(min=1, help="Maximum articles in one transaction.")] = 2048,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes on this machine; they share its cores.")] = 1,
     engine: Engine = "auto",
     json: Json = False,
 ) -> None:
-    """Label what waits for a label. Any number may run at once; killing one loses nothing.
+    """Label the articles in the queue. Any number of commands may run at once; killing one loses nothing.
 
-    With several workers each has its share of `--limit` and `--max-rate`. If one of them dies the others go
-    on, and the exit code is 1.
+    With several workers, each gets its share of `--limit` and `--max-rate`. If a worker dies, the others continue, and
+    the exit code is 1.
     """
-    from classifier.pipeline.labelling import queue, worker_processes
     from classifier.store.labelling_queue import Selection
 
     options: dict[str, Any] = {
         "limit": limit,
         "page_size": page_size,
         "engine": engine_name(engine),
-        "selection": Selection(backfill is not True, backfill is not False, source, since and _utc(since)),
+        "selection": Selection(backfill is not True, backfill is not False, source, since and _to_utc(since)),
         "max_rate": max_rate,
     }
-    with progress.bar("labelling", quiet=json) as (on_start, on_page):
-        told: dict[str, Any] = {"on_start": on_start, "on_page": on_page}
-        report: Any = (
-            queue.label_queue(_workspace(), **options, **told)
-            if workers == 1
-            else worker_processes.label_in_processes(_workspace(), workers, options, **told)
-        )
+    report = _label_queue(workers, options, quiet=json)
     render.show(report, json, title="Labelled", rate=round(report.articles_per_second, 1))
     if workers > 1 and report.failed:
         raise typer.Exit(1)
 
 
-app.command("label-table")(external_table.label_table)
+def _label_queue(workers: int, options: dict[str, Any], *, quiet: bool) -> Any:
+    """Label in this process, or in several worker processes, with a progress bar."""
+    from classifier.pipeline.labelling import queue, worker_processes
+
+    with progress.bar("labelling", quiet=quiet) as (on_start, on_page):
+        callbacks: dict[str, Any] = {"on_start": on_start, "on_page": on_page}
+        if workers == 1:
+            return queue.label_queue(open_workspace(), **options, **callbacks)
+        return worker_processes.label_in_processes(open_workspace(), workers, options, **callbacks)
 
 
-@app.command()
 def status(
-    exact: Annotated[bool, typer.Option("--exact", help="Count every article, however many there are.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Count every article; by default, large tables are estimated.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show splits, labels, the backlog with its rate and the time left, the champion and the last ingests."""
+    """Show the splits, the labels, the backlog with its rate and remaining time, the champion and the last ingests."""
     from classifier.pipeline.monitoring import status
 
-    render_status.print_status(status.read_status(_workspace(), exact=exact), json)
+    render_status.print_status(status.read_status(open_workspace(), exact=exact), json)
 
 
-@app.command()
-def demo(
-    leave: Annotated[bool, typer.Option("--exit", help="Stop by itself at the end.")] = False,
-    port: Annotated[int, typer.Option(help="Port of the Airflow UI; 0 takes a free one.")] = 8080,
-) -> None:
-    """Show the whole workflow on real articles in a real Airflow, from nothing."""
-    from classifier.demo import story
-
-    sys.exit(story.run_demo(settings.load(), leave=leave, port=port))
-
-
-def _utc(moment: datetime) -> datetime:
+def _to_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+COMMANDS: dict[str, dict[str, Any]] = {
+    "Get started": {"demo": demo, "db": database.app},
+    "Ingest articles": {"ingest": ingest, "sources": sources.app, "rejected": rejected_rows.app, "splits": splits.app},
+    "Train models": {
+        "train": training.train,
+        "tune": training.tune,
+        "recipes": training.recipes,
+        "encoder": encoders,
+    },
+    "Evaluate and promote models": {
+        "evaluate": evaluate,
+        "report": promotion.report,
+        "gate": promotion.gate,
+        "promote": promotion.promote,
+        "rollback": promotion.rollback,
+        "promotions": promotion.promotions,
+        "models": models.app,
+        "prune": promotion.prune,
+    },
+    "Label and review articles": {
+        "label": label,
+        "dead-letters": dead_letters.app,
+        "label-table": external_table.label_table,
+        "review": review.app,
+    },
+    "Monitor": {"status": status, "drift": drift.drift},
+}
+"""The commands by the panel of the help that lists them, in the order of the workflow."""
+
+for _panel, _commands in COMMANDS.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, rich_help_panel=_panel)
+        else:
+            app.command(_name, rich_help_panel=_panel)(_command)

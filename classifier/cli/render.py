@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from classifier.pipeline.ingest.declared_sources import CheckedSource
+    from classifier.pipeline.ingest.declared_sources import SourceCheck
     from classifier.pipeline.ingest.rejected_rows import RejectedRowDetails
     from classifier.pipeline.labelling.dead_letters import DeadLetter
     from classifier.pipeline.monitoring.status import ModelStatus, RunStatus
@@ -80,7 +80,7 @@ def conflicts(rows: Sequence[Conflict], as_json: bool) -> None:
         return
     table = make_table("Conflicts", "article", "source", "id", "counts", "annotator", "category", "when", "comment")
     for conflict in rows:
-        identity = (str(conflict.article_id), conflict.source, conflict.external_id, conflict.counts or "-")
+        identity = (str(conflict.article_id), conflict.source, conflict.external_id, conflict.effective_category or "-")
         for opinion in conflict.opinions:
             when = format_value(opinion.annotated_at)
             annotation = (opinion.annotator, opinion.category, when, opinion.comment or "")
@@ -111,7 +111,7 @@ def runs(rows: Sequence[RunStatus], as_json: bool) -> None:
             STDOUT.print(f"{run.source}: {run.error.removeprefix(f'{run.source}: ')}", markup=False)
 
 
-def checked_sources(sources: Sequence[CheckedSource], as_json: bool) -> None:
+def checked_sources(sources: Sequence[SourceCheck], as_json: bool) -> None:
     """Print what a run of each source would ingest, and why it would reject rows."""
     if as_json:
         print_json([asdict(source) for source in sources])

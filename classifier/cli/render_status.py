@@ -89,7 +89,7 @@ def print_review_status(report: ReviewStatus, as_json: bool) -> None:
         low, high = audit.interval
         accuracy = f"{audit.accuracy:.1%} accuracy ({low:.1%} to {high:.1%})"
         render.STDOUT.print(
-            f"Audit of {audit.model}: {accuracy}; {audit.correct:,} of {audit.seen:,} random labels correct."
+            f"Audit of {audit.model}: {accuracy}; {audit.correct:,} of {audit.reviewed:,} random labels correct."
         )
 
 

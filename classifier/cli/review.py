@@ -1,4 +1,4 @@
-"""The commands of the review: what humans are asked, what they answer, and where they disagree."""
+"""`classifier review`: ask annotators about articles, import their answers, and resolve their conflicts."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from classifier.cli import render, render_status
 from classifier.cli.common import Json, workspace
 from classifier.exceptions import ReviewError
 
-app = typer.Typer(help="Articles worth a human's look, and what humans said of them.", no_args_is_help=True)
+app = typer.Typer(help="Have people annotate the most useful articles, and import their answers.", no_args_is_help=True)
 
-SHOWN = 5
-"""Rows set aside that the error itself names; all of them are printed above it."""
+MAX_LINES_IN_AN_ERROR = 5
+"""Invalid rows that the error line quotes; all of them are printed above it."""
 
 
 @app.command()
 def fill(
-    number: Annotated[int, typer.Option(min=0, help="Articles chosen by the champion that are to wait.")] = 100,
-    audit: Annotated[int, typer.Option(min=0, help="Articles drawn at random that are to wait besides.")] = 20,
+    number: Annotated[int, typer.Option(min=0, help="Articles chosen by the champion that the queue holds.")] = 100,
+    audit: Annotated[int, typer.Option(min=0, help="Randomly drawn articles that the queue holds as well.")] = 20,
     json: Json = False,
 ) -> None:
-    """Fill the queue: articles that are uncertain, unlike one another, or of rare categories, and a random sample."""
+    """Fill the queue with uncertain, diverse and rare articles, and with a random sample."""
     from classifier.pipeline.review import review_queue
 
     render.show(review_queue.fill_queue(workspace(), number=number, audit=audit), json, title="Review queue")
@@ -32,11 +32,13 @@ def fill(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="CSV to write; it must not be there yet.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")] = None,
+    file: Annotated[Path, typer.Argument(help="CSV file to write; it must not exist.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum articles, the oldest first; by default, all that wait.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Write what waits as a CSV with the empty columns category, annotator and comment."""
+    """Write the articles that wait for review as a CSV with empty columns category, annotator and comment."""
     from classifier.pipeline.review import sheets
 
     render.show(sheets.export_sheet(workspace(), file, limit=limit), json, title="Exported")
@@ -44,39 +46,44 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A CSV that was exported, filled in.")],
-    annotator: Annotated[str | None, typer.Option(help="Whose the rows are that name nobody.")] = None,
+    file: Annotated[Path, typer.Argument(help="The exported CSV file, filled in.")],
+    annotator: Annotated[
+        str | None, typer.Option(help="Annotator for rows without one; by default, such rows are invalid.")
+    ] = None,
     new_category: Annotated[
-        list[str] | None, typer.Option(help="A category that there is not yet; may be given again.")
+        list[str] | None,
+        typer.Option(help="Category that is not in use yet; may be repeated. By default, new categories are invalid."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Take a filled CSV in. The same again changes nothing; rows without a category are left for later.
+    """Import a filled CSV. Running it again on the same file changes nothing; rows without a category stay open.
 
-    Rows that cannot be taken in are named, with exit code 2, and the others go in: mend them and run it again.
+    Invalid rows are listed, with exit code 2; the other rows are imported. Fix the invalid rows and run it again.
     """
     from classifier.pipeline.review import sheets
 
     report = sheets.import_sheet(workspace(), file, annotator=annotator, new_categories=new_category or ())
-    counts = {name: value for name, value in asdict(report).items() if name != "set_aside"}
+    counts = {name: value for name, value in asdict(report).items() if name != "invalid"}
     if json:
         render.print_json(asdict(report))
     else:
-        render.show({**counts, "set_aside": len(report.set_aside)}, as_json=False, title="Imported")
-        render.invalid_rows(report.set_aside)
-    if report.set_aside:
-        named = [f"line {one.line}: {one.reason}" for one in report.set_aside[:SHOWN]]
-        rest = ["and more"] if len(report.set_aside) > SHOWN else []
-        problems = "; ".join([*named, *rest, "mend them and import the file again"])
-        raise ReviewError(f"{file}: {len(report.set_aside)} of {report.rows} rows were not taken in: {problems}")
+        render.show({**counts, "invalid": len(report.invalid)}, as_json=False, title="Imported")
+        render.invalid_rows(report.invalid)
+    if report.invalid:
+        lines = [f"line {row.line}: {row.reason}" for row in report.invalid[:MAX_LINES_IN_AN_ERROR]]
+        more = ["and more"] if len(report.invalid) > MAX_LINES_IN_AN_ERROR else []
+        problems = "; ".join([*lines, *more, "fix them and import the file again"])
+        raise ReviewError(f"{file}: {len(report.invalid)} of {report.rows} rows were not imported: {problems}")
 
 
 @app.command()
 def conflicts(
-    settled: Annotated[bool, typer.Option("--all", help="Also where a person and the source differ.")] = False,
+    settled: Annotated[
+        bool, typer.Option("--all", help="Also list articles on which only a person and the source disagree.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """List articles that people disagree on: nobody trains or tests on them until they agree or it is decided."""
+    """List the articles on which people disagree. They are not used for training or tests until resolved."""
     from classifier.pipeline.review import conflicts
 
     render.conflicts(conflicts.list_conflicts(workspace(), settled=settled), json)
@@ -85,21 +92,21 @@ def conflicts(
 @app.command()
 def decide(
     article: Annotated[int, typer.Argument(help="The article's id.")],
-    category: Annotated[str, typer.Argument(help="The category that counts.")],
-    annotator: Annotated[str, typer.Option(help="Who decides.")],
-    comment: Annotated[str | None, typer.Option(help="Why.")] = None,
+    category: Annotated[str, typer.Argument(help="The category that the article gets.")],
+    annotator: Annotated[str, typer.Option(help="Name of the person who decides.")],
+    comment: Annotated[str | None, typer.Option(help="Reason of the decision; by default, none.")] = None,
     json: Json = False,
 ) -> None:
-    """Settle a conflict."""
+    """Resolve a conflict."""
     from classifier.pipeline.review import conflicts
 
-    done = conflicts.resolve_conflict(workspace(), article, category, annotator=annotator, comment=comment)
-    render.show(done, json, title="Decided")
+    resolution = conflicts.resolve_conflict(workspace(), article, category, annotator=annotator, comment=comment)
+    render.show(resolution, json, title="Decided")
 
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Show what waits, and how right the champion's labels were of the articles drawn at random."""
+    """Show what waits for review, and the champion's accuracy on the randomly drawn articles."""
     from classifier.pipeline.review import review_queue
 
-    render_status.print_review_status(review_queue.status(workspace()), json)
+    render_status.print_review_status(review_queue.read_status(workspace()), json)

@@ -1,4 +1,4 @@
-"""The commands of declared sources."""
+"""`classifier sources`: check and ingest declared sources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import typer
 
 from classifier import settings
 from classifier.cli import progress, render
-from classifier.cli.common import Json, workspace
+from classifier.cli.common import Json
+from classifier.cli.common import workspace as open_workspace
 from classifier.exceptions import DatabaseUnavailableError, SourceError, UserError
 
 if TYPE_CHECKING:
@@ -18,75 +19,79 @@ if TYPE_CHECKING:
     from classifier.pipeline.monitoring.status import RunStatus
     from classifier.workspace import Workspace
 
-app = typer.Typer(help="Sources declared in sources.toml: files, feeds and queries.", no_args_is_help=True)
+app = typer.Typer(help="Check and ingest the sources that sources.toml declares.", no_args_is_help=True)
 
 File = Annotated[
-    Path | None, typer.Option("--file", help="The declaring file; CLASSIFIER_SOURCES or sources.toml without one.")
+    Path | None,
+    typer.Option("--file", help="The file that declares the sources; by default, CLASSIFIER_SOURCES or sources.toml."),
 ]
-Names = Annotated[list[str] | None, typer.Argument(help="Names of sources; all without one.", show_default=False)]
-Group = Annotated[str | None, typer.Option(help="Only the sources of a schedule group.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Names of sources; by default, all.", show_default=False)]
+Group = Annotated[str | None, typer.Option(help="Only the sources of this group; by default, of all groups.")]
 
 
 @app.command()
 def check(names: Names = None, file: File = None, group: Group = None, json: Json = False) -> None:
-    """Try each source, and say what a run would take in; nothing is written.
+    """Read each source, and show what a run would ingest. Nothing is written.
 
     Example: `classifier sources check --file sources.toml`
     """
     from classifier.pipeline.ingest import declared_sources
 
-    chosen = declared_sources.choose_sources(declared(file), names or (), group)
-    place = workspace()
-    found = [declared_sources.check_source(place, source, database_of) for source in chosen]
-    render.checked_sources(found, json)
-    _fail_if_any({one.name: one.problem for one in found if one.problem}, len(found))
+    sources = declared_sources.choose_sources(load_declared(file), names or (), group)
+    workspace = open_workspace()
+    checks = [declared_sources.check_source(workspace, source, resolve_database_url) for source in sources]
+    render.checked_sources(checks, json)
+    _fail_if_any({check.name: check.problem for check in checks if check.problem}, len(checks))
 
 
 @app.command()
 def ingest(names: Names = None, file: File = None, group: Group = None, json: Json = False) -> None:
-    """Take in what of each source has not been read yet. One that fails does not stop the others.
+    """Ingest the unread part of each source. A source that fails does not stop the others.
 
     Example: `classifier sources ingest --group daily`
     """
     from classifier.pipeline.ingest import declared_sources
     from classifier.pipeline.monitoring import status
 
-    chosen = declared_sources.choose_sources(declared(file), names or (), group)
-    place = workspace()
+    sources = declared_sources.choose_sources(load_declared(file), names or (), group)
+    workspace = open_workspace()
     with progress.counter("rows", quiet=json) as on_rows:
-        problems = {source.name: _problem(place, source, on_rows) for source in chosen}
-    found: list[RunStatus] = [run for source in chosen for run in status.last_runs(place, source.name)]
-    render.runs(found, json)
-    _fail_if_any({name: problem for name, problem in problems.items() if problem}, len(chosen))
+        problems = {source.name: _ingest_source(workspace, source, on_rows) for source in sources}
+    runs: list[RunStatus] = [run for source in sources for run in status.last_runs(workspace, source.name)]
+    render.runs(runs, json)
+    _fail_if_any({name: problem for name, problem in problems.items() if problem}, len(sources))
 
 
-def declared(file: Path | None) -> dict[str, DeclaredSource]:
-    """Read the declaring file."""
+def load_declared(file: Path | None) -> dict[str, DeclaredSource]:
+    """Return the sources that a file declares; by default, the file of the settings."""
     from classifier.ingest import source_declarations
 
     return source_declarations.load_sources(file or settings.load().sources or Path("sources.toml"))
 
 
-def database_of(source: SqlSource) -> str:
-    """Return the URL of a query's database: its own, or one of the environment, where Airflow's connections are too.
+def resolve_database_url(source: SqlSource) -> str:
+    """Return the URL of a query's database: its own, or that of its environment variable or Airflow connection.
 
     Raises:
-        SourceError: the environment has none.
+        SourceError: the environment variable is not set.
     """
     if source.url is not None:
         return source.url
     name = source.url_from or f"AIRFLOW_CONN_{(source.connection or '').upper()}"
     url = settings.variable(name)
     if not url:
-        raise SourceError(f"source {source.name!r}: the environment has no {name}; set it to the database's URL")
+        raise SourceError(
+            f"source {source.name!r}: environment variable {name} not found; set it to the database's URL"
+        )
     return url
 
 
-def _problem(place: Workspace, source: DeclaredSource, on_rows: Callable[[int], None]) -> str | None:
+def _ingest_source(workspace: Workspace, source: DeclaredSource, on_rows: Callable[[int], None]) -> str | None:
+    """Ingest a source, and return the line of its error, if any."""
     from classifier.pipeline.ingest import declared_sources
 
     try:
-        declared_sources.ingest_source(place, source, database_of, on_rows=on_rows)
+        declared_sources.ingest_source(workspace, source, resolve_database_url, on_rows=on_rows)
     except DatabaseUnavailableError:
         raise
     except UserError as error:

@@ -1,4 +1,4 @@
-"""The commands about splits."""
+"""`classifier splits`: report on the train, validation and test splits."""
 
 from __future__ import annotations
 
@@ -8,58 +8,60 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from classifier import settings
 from classifier.articles import SPLITS
 from classifier.cli import render
-from classifier.workspace import open_workspace
+from classifier.cli.common import Json, workspace
 
 if TYPE_CHECKING:
-    from classifier.pipeline.ingest.splits_report import Sizes, SplitsReport
+    from classifier.pipeline.ingest.splits_report import SplitSizes, SplitsReport
 
-app = typer.Typer(help="The splits: train, validation and test.", no_args_is_help=True)
+app = typer.Typer(help="Report on the splits: train, validation and test.", no_args_is_help=True)
 
 
 @app.callback()
 def group() -> None:
-    """Keep `report` a command of a group, though it is the only one."""
+    """Keep `report` a command of a group, although it is the only one."""
 
 
 @app.command()
 def report(
-    proportions: Annotated[str, typer.Option(help="Shares aimed at: train, validation and test.")] = "0.8,0.1,0.1",
-    json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")] = False,
+    proportions: Annotated[str, typer.Option(help="Target shares of train, validation and test.")] = "0.8,0.1,0.1",
+    json: Json = False,
 ) -> None:
-    """Show sizes by category, drift from the proportions, and near-duplicates across splits (must be 0)."""
+    """Show the sizes by category, the deviations from the target shares, and near-duplicates across splits.
+
+    There must be no near-duplicates across splits.
+    """
     from classifier.ingest.splits import Proportions
     from classifier.pipeline.ingest import splits_report
 
-    shares = Proportions.parse(proportions)
-    found = splits_report.report_splits(open_workspace(settings.load()), shares)
+    result = splits_report.report_splits(workspace(), Proportions.parse(proportions))
     if json:
-        render.print_json(asdict(found))
+        render.print_json(asdict(result))
     else:
-        _show(found)
+        _show(result)
 
 
-def _show(found: SplitsReport) -> None:
+def _show(result: SplitsReport) -> None:
     table = Table("category", *SPLITS, *(f"{split}, share" for split in SPLITS), title="Splits")
-    largest = sorted(found.categories, key=lambda sizes: -sum(sizes.articles.values()))[: render.MAX_ROWS]
-    for sizes in (sizes for sizes in found.categories if sizes in largest):
-        _row(table, found, sizes.category if sizes.category is not None else "(not annotated)", sizes)
+    largest = sorted(result.categories, key=lambda sizes: -sum(sizes.articles.values()))[: render.MAX_ROWS]
+    for sizes in (sizes for sizes in result.categories if sizes in largest):
+        _add_row(table, result, sizes.category if sizes.category is not None else "(not annotated)", sizes)
     table.add_section()
-    _row(table, found, "all", found.total)
+    _add_row(table, result, "all", result.total)
     render.STDOUT.print(table)
-    if more := len(found.categories) - len(largest):
+    if more := len(result.categories) - len(largest):
         render.STDOUT.print(f"And {more:,} smaller categories; --json has all.")
-    for split, count in found.left_out.items():
+    for split, count in result.left_out.items():
         if count:
             render.STDOUT.print(f"{count:,} articles are left out of {split}: they repeat a more guarded split.")
-    render.STDOUT.print(f"Near-duplicates across splits, among what is read: {found.near_duplicates_across:,}")
+    render.STDOUT.print(f"Near-duplicates across splits, among the articles read: {result.near_duplicates_across:,}")
 
 
-def _row(table: Table, found: SplitsReport, name: str, sizes: Sizes) -> None:
+def _add_row(table: Table, result: SplitsReport, name: str, sizes: SplitSizes) -> None:
     counts = [f"{sizes.articles[split]:,}" for split in SPLITS]
     shares = [
-        f"{sizes.drift[split] + found.aim[split]:.1%} ({sizes.drift[split] * 100:+.1f} points)" for split in SPLITS
+        f"{sizes.deviation[split] + result.target[split]:.1%} ({sizes.deviation[split] * 100:+.1f} points)"
+        for split in SPLITS
     ]
     table.add_row(name.replace("[", r"\["), *counts, *shares)

@@ -1,1 +1,1 @@
-"""Reading articles from where they are into the database."""
+"""Read articles from files, feeds and databases, validate them, and assign them to splits."""

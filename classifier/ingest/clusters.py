@@ -1,12 +1,11 @@
-"""Put new texts into clusters of near-duplicates, one after the other, and decide their splits.
+"""Assign new texts to clusters of near-duplicates, one after the other, and choose the splits of new clusters.
 
-A text that shares no band with an earlier one founds a cluster, whose split is decided once. A text that
-touches one cluster joins it. A text that touches several is a *bridge*: it belongs to all of them, so
-that whoever reads a split can leave it out, and takes the least guarded of their splits, so that it is it,
-and no other article, that is left out.
+A text that shares no band with an earlier text starts a cluster, whose split is chosen once. A text that shares a band
+with one cluster joins it. A text that shares bands with several clusters is a *bridge*: it belongs to all of them and
+takes the least guarded of their splits. So a reader of a split can leave out the bridge, and no other article.
 
-What comes first decides, so the order of the texts matters where there are near-duplicates; how they are
-cut into batches does not, because a batch is worked through text by text.
+The order of the texts matters if there are near-duplicates, because the first text decides. The division into batches
+does not matter, because the texts of a batch are assigned one by one.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from classifier.articles import SPLITS, Split
 
 @dataclass(frozen=True, slots=True)
 class NewText:
-    """A text that has no split yet; `wish` is the split that its source or its article has, if any."""
+    """A text that has no split yet. `requested_split` is the split of its source or its article, if any."""
 
     fingerprint: bytes
     bands: tuple[int, ...]
-    wish: Split | None
+    requested_split: Split | None
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ClusterMember:
     """A text with the cluster that gave it its split."""
 
     fingerprint: bytes
@@ -36,44 +35,48 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """What is to be written: `bridges` are the texts' further clusters, `bands` are new ones."""
+class ClusterAssignments:
+    """The rows to write. `clusters` and `bands` are new ones; `bridges` are further clusters of texts."""
 
-    members: list[Member] = field(default_factory=list)
+    members: list[ClusterMember] = field(default_factory=list)
     clusters: dict[int, Split] = field(default_factory=dict)
     bridges: list[tuple[bytes, int]] = field(default_factory=list)
     bands: dict[int, int] = field(default_factory=dict)
 
 
-def place(
-    texts: Iterable[NewText], known: Mapping[int, int], splits: Mapping[int, Split], deal: Callable[[bytes], Split]
-) -> Placement:
-    """Return where the texts belong, in their order.
+def assign_clusters(
+    texts: Iterable[NewText],
+    stored_bands: Mapping[int, int],
+    stored_splits: Mapping[int, Split],
+    choose_split: Callable[[bytes], Split],
+) -> ClusterAssignments:
+    """Return the clusters and splits of the texts, in their order.
 
-    `known` has the cluster of every band that was there before, `splits` the split of those clusters;
-    `deal` decides the split of a cluster that is founded, by its first text's fingerprint.
+    `stored_bands` maps each stored band to its cluster, and `stored_splits` maps these clusters to their splits.
+    `choose_split` returns the split of a new cluster for its first text's fingerprint.
     """
-    placed, homes, split_of = Placement(), dict(known), dict(splits)
+    assignments, cluster_of, split_of = ClusterAssignments(), dict(stored_bands), dict(stored_splits)
     for text in texts:
-        touched = {homes[band] for band in text.bands if band in homes}
+        touched = {cluster_of[band] for band in text.bands if band in cluster_of}
         if not touched:
-            cluster_id = founded_by(text.fingerprint)
-            split_of[cluster_id] = placed.clusters[cluster_id] = text.wish or deal(text.fingerprint)
+            cluster_id = founder_cluster_id(text.fingerprint)
+            split = text.requested_split or choose_split(text.fingerprint)
+            split_of[cluster_id] = assignments.clusters[cluster_id] = split
             touched = {cluster_id}
-        # the id is there so that the set's own order makes no difference
-        first, *bridged = sorted(touched, key=lambda one: (SPLITS.index(split_of[one]), one))
-        placed.members.append(Member(text.fingerprint, split_of[first], first))
-        placed.bridges.extend((text.fingerprint, other) for other in bridged)
+        # the id breaks ties, so that the set's own order makes no difference
+        first, *bridged = sorted(touched, key=lambda cluster: (SPLITS.index(split_of[cluster]), cluster))
+        assignments.members.append(ClusterMember(text.fingerprint, split_of[first], first))
+        assignments.bridges.extend((text.fingerprint, other) for other in bridged)
         for band in text.bands:
-            if band not in homes:
-                homes[band] = placed.bands[band] = first
-    return placed
+            if band not in cluster_of:
+                cluster_of[band] = assignments.bands[band] = first
+    return assignments
 
 
-def founded_by(fingerprint: bytes) -> int:
-    """Return the id of the cluster that a text founds: the fingerprint's first 8 bytes.
+def founder_cluster_id(fingerprint: bytes) -> int:
+    """Return the id of the cluster that a text starts: the first 8 bytes of its fingerprint.
 
-    So the same texts in the same order make the same database. Two founders in a hundred million share
-    an id with probability 3e-4; their clusters would be one, which harms nothing.
+    So the same texts in the same order give the same database. Among a hundred million clusters, two share an id with
+    probability 3e-4; they would be one cluster, which is harmless.
     """
     return int.from_bytes(fingerprint[:8], "big", signed=True)

@@ -1,7 +1,7 @@
-"""Unpack an HTTP answer while it comes in, never to more than was agreed.
+"""Decompress an HTTP response while it arrives, up to a limit.
 
-A kilobyte of gzip becomes a megabyte, and what is packed twice becomes a gigabyte: so one content encoding is taken,
-and the decompressor is asked for no more bytes than may still come.
+A kilobyte of gzip may become a megabyte, and twice compressed data a gigabyte. So only one content encoding is
+accepted, and the decompressor is never asked for more bytes than the limit leaves.
 """
 
 from __future__ import annotations
@@ -17,80 +17,80 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class ContentEncodingError(Exception):
-    """An answer is packed in a way that is not read, is damaged, or is too large."""
+    """The response has an unsupported content encoding, is damaged, or is too large."""
 
 
-def unpacked(content_encoding: str, blocks: Iterable[bytes], limit: int) -> bytes:
-    """Return the body that the blocks hold.
+def unpack(content_encoding: str, blocks: Iterable[bytes], limit: int) -> bytes:
+    """Return the decompressed body.
 
     Raises:
-        ContentEncodingError: it is packed more than once or in an unknown way, damaged, or larger than `limit` bytes.
+        ContentEncodingError: the body has several or unknown encodings, is damaged, or is larger than `limit` bytes.
     """
     encodings = [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in {"", "identity"}]
     if len(encodings) > 1:
-        raise ContentEncodingError(f"it is packed {len(encodings)} times; one content encoding is taken")
+        raise ContentEncodingError(f"it has {len(encodings)} content encodings; only one is supported")
     if encodings and encodings[0] not in _KNOWN:
-        raise ContentEncodingError(f"it is packed as {encodings[0][:40]!r}; {ACCEPTED} are taken")
+        raise ContentEncodingError(f"content encoding {encodings[0][:40]!r} is unknown; supported are {ACCEPTED}")
     body = bytearray()
-    packed = 0
-    unpack = _Unpacker(encodings[0], limit) if encodings else None
+    received = 0
+    decompressor = _Decompressor(encodings[0], limit) if encodings else None
     for block in blocks:
-        packed += len(block)
-        body += unpack.feed(block) if unpack else block
-        if max(len(body), packed) > limit:
+        received += len(block)
+        body += decompressor.feed(block) if decompressor else block
+        if max(len(body), received) > limit:
             raise ContentEncodingError(f"it has more than {limit // 2**20} MiB")
-    if unpack:
-        unpack.check_complete()
+    if decompressor:
+        decompressor.check_complete()
     return bytes(body)
 
 
-class _Unpacker:
-    """Unpacks gzip, also of several members, or deflate with or without zlib's header."""
+class _Decompressor:
+    """Decompresses gzip with one or several members, or deflate with or without a zlib header."""
 
     def __init__(self, encoding: str, limit: int) -> None:
-        self._gzip, self._left = encoding != "deflate", limit
-        self._inflate: Any = None
-        self._waiting = b""
+        self._is_gzip, self._remaining = encoding != "deflate", limit
+        self._stream: Any = None
+        self._buffer = b""
         self._members = 0
 
     def feed(self, block: bytes) -> bytes:
-        """Return what the block adds: at most one byte more than the limit allows."""
-        block, self._waiting = self._waiting + block, b""
+        """Return the bytes of the block, decompressed: at most one byte more than the limit allows."""
+        block, self._buffer = self._buffer + block, b""
         parts = []
-        while block and self._left >= 0 and not self._is_padding(block):
-            if self._inflate is None:
-                if len(block) < 2:  # the first two bytes say how to go on
-                    self._waiting = block
+        while block and self._remaining >= 0 and not self._is_padding(block):
+            if self._stream is None:
+                if len(block) < 2:  # the first two bytes tell the format
+                    self._buffer = block
                     break
-                self._inflate = self._begun(block[:2])
+                self._stream = self._open_stream(block[:2])
                 self._members += 1
-            parts.append(part := self._inflated(block))
-            self._left -= len(part)
-            block = self._inflate.unused_data if self._inflate.eof else b""
-            if self._inflate.eof:
-                self._inflate = None
+            parts.append(part := self._decompress(block))
+            self._remaining -= len(part)
+            block = self._stream.unused_data if self._stream.eof else b""
+            if self._stream.eof:
+                self._stream = None
         return b"".join(parts)
 
     def check_complete(self) -> None:
-        """Raise unless the data ended where they say that they end."""
-        if self._inflate is not None or self._waiting:
+        """Raise `ContentEncodingError` unless the compressed data is complete."""
+        if self._stream is not None or self._buffer:
             raise ContentEncodingError("it is cut off")
 
     def _is_padding(self, block: bytes) -> bool:
-        """Return whether this follows the end: only gzip has further members."""
-        if self._inflate is not None or not self._members:
+        """Return whether the block follows the end of the data: only gzip may have further members."""
+        if self._stream is not None or not self._members:
             return False
-        return not (self._gzip and _GZIP_MAGIC.startswith(block[:2]))
+        return not (self._is_gzip and _GZIP_MAGIC.startswith(block[:2]))
 
-    def _begun(self, head: bytes) -> Any:
-        if self._gzip:
+    def _open_stream(self, head: bytes) -> Any:
+        if self._is_gzip:
             return zlib.decompressobj(31)
         has_header = head[0] & 15 == zlib.DEFLATED and int.from_bytes(head, "big") % 31 == 0
-        return zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)  # some servers leave it out
+        return zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)  # some servers omit it
 
-    def _inflated(self, block: bytes) -> bytes:
+    def _decompress(self, block: bytes) -> bytes:
         try:
-            part: bytes = self._inflate.decompress(block, self._left + 1)
+            part: bytes = self._stream.decompress(block, self._remaining + 1)
         except zlib.error as error:
             raise ContentEncodingError(str(error)) from error
         return part

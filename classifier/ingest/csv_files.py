@@ -1,13 +1,10 @@
-r"""Read CSV and TSV, row by row, with Python's own parser in its strict mode.
+r"""Read CSV and TSV files row by row, with Python's own parser in strict mode.
 
-pyarrow's parser takes half the time, and was tried first. It fails the whole file over one row that
-has both a column too many and a byte that is not UTF-8, reads everything behind an unclosed quote
-as part of one text without a word, takes `"b"c` for a value, and does not say on which line a row
-starts. Here each such row is set aside alone, with its line. This parser reads about 200 MB a
-second; folding and hashing the texts afterwards takes three times as long.
+pyarrow's parser is faster, but one invalid row can fail the whole file, an unclosed quote silently swallows the rows
+after it, `"b"c` counts as a value, and rows have no line numbers. Here each such row is rejected alone, with its line.
 
-A row whose quotes are wrong ends where the parser noticed it. It may have swallowed rows, so its
-reason names every line it took; beyond `MAX_LINES_OF_A_BAD_ROW` the file itself is refused.
+A row with invalid quotes ends where the parser notices it. It may contain further rows, so its reason names every line
+of it. If it has more than `MAX_LINES_OF_A_BAD_ROW` lines, the file is refused.
 """
 
 from __future__ import annotations
@@ -20,9 +17,9 @@ from typing import TextIO
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest.columns import Columns, RawChunk, Row, chunked, require
-from classifier.ingest.rejected_rows import rejected
-from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, too_long
+from classifier.ingest.columns import Columns, RawChunk, Row, chunk_file, require_columns
+from classifier.ingest.rejected_rows import reject_row
+from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
 
 MAX_LINES_OF_A_BAD_ROW = 100
 
@@ -30,11 +27,11 @@ _REASONS = {"unexpected end of data": "a quote that opens in this row is never c
 _QUOTE_INSIDE = "a quote inside a quoted value is not doubled, or a quote is missing"
 
 Record = tuple[int, list[str] | RejectedRow]
-"""The line a record starts on, and its cells or why it has none."""
+"""The line on which a record starts, and its cells or why it is rejected."""
 
 
 class _Lines:
-    """The lines of a file; `record` is those of the row being read."""
+    """The lines of a file. `record` has the lines of the present row."""
 
     def __init__(self, path: SourceFile, file: TextIO) -> None:
         self._path = path
@@ -53,7 +50,7 @@ class _Lines:
         self._number += 1
         self._size += len(line)
         if self._size >= MAX_RECORD:
-            raise too_long(self._path, self._number - len(self.record))
+            raise record_too_long(self._path, self._number - len(self.record))
         self.record.append(line)
         return line
 
@@ -64,18 +61,18 @@ class _Lines:
 
 def read_csv(path: SourceFile, columns: Columns, chunk_rows: int, delimiter: str, encoding: str) -> Iterator[RawChunk]:
     """Yield the file's rows in chunks of at most `chunk_rows`."""
-    yield from chunked(path, _rows(path, columns, read_records(path, delimiter, encoding)), chunk_rows)
+    yield from chunk_file(path, _rows(path, columns, read_records(path, delimiter, encoding)), chunk_rows)
 
 
 def read_records(path: SourceFile, delimiter: str, encoding: str = "utf-8") -> Iterator[Record]:
-    """Yield the file's records, blank lines and all; bytes that are not UTF-8 stand as lone surrogates.
+    """Yield the file's records, with blank lines; a byte that is not UTF-8 is a lone surrogate.
 
     Raises:
-        SourceError: the file cannot be read, or a row whose quotes are wrong swallowed much of it.
+        SourceError: the file cannot be read, or a row with invalid quotes is too long.
     """
-    # the limit is the process's own; it is only ever raised, and _Lines keeps a row below it
+    # this limit is global to the process, so it is only ever raised; _Lines limits the row
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
-    # newline="" keeps the line ends inside quoted texts as they are
+    # newline="" preserves line endings inside quoted texts
     with (
         open_text(path, encoding) as file,
         TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="") as text,
@@ -86,23 +83,23 @@ def read_records(path: SourceFile, delimiter: str, encoding: str = "utf-8") -> I
 def _rows(path: SourceFile, columns: Columns, records: Iterator[Record]) -> Iterator[Row | RejectedRow]:
     """Yield each row's values in the order of `FIELDS`."""
     header = header_of(path, records)
-    require(path, columns, header)
-    # a None is put behind each row's cells, and index -1 is a column that the file has not
+    require_columns(path, columns, header)
+    # each row gets a None at its end: index -1 stands for a column that the file does not have
     pick = itemgetter(*(header.index(name) if name is not None else -1 for name in columns.names))
     for line, cells in records:
         if isinstance(cells, RejectedRow):
             yield cells
         elif len(cells) == len(header):
             yield (*pick([*cells, None]), f"line {line}")
-        elif cells:  # a blank line has none
-            yield rejected(path, f"line {line}", f"columns: {len(cells)}, where the header has {len(header)}", cells)
+        elif cells:  # a blank line has no cells
+            yield reject_row(path, f"line {line}", f"{len(cells)} columns, but the header has {len(header)}", cells)
 
 
 def header_of(path: SourceFile, records: Iterator[Record]) -> list[str]:
-    """Take the first record that is not blank, and return its cells.
+    """Consume the first record that is not blank, and return its cells.
 
     Raises:
-        SourceError: it cannot be read.
+        SourceError: the record cannot be read.
     """
     cells = next((cells for _, cells in records if cells), [])
     if isinstance(cells, RejectedRow):
@@ -111,7 +108,7 @@ def header_of(path: SourceFile, records: Iterator[Record]) -> list[str]:
 
 
 def _records(path: SourceFile, lines: _Lines, delimiter: str) -> Iterator[Record]:
-    """Yield each record, behind the line it starts on."""
+    """Yield the line on which each record starts, and the record."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
@@ -121,16 +118,16 @@ def _records(path: SourceFile, lines: _Lines, delimiter: str) -> Iterator[Record
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, _bad_record(path, line, lines.record, error)
+            yield line, _reject_record(path, line, lines.record, error)
         else:
             yield line, cells
 
 
-def _bad_record(path: SourceFile, line: int, record: list[str], error: csv.Error) -> RejectedRow:
-    """Return the row whose quotes are wrong; raise `SourceError` where it swallowed much of the file."""
+def _reject_record(path: SourceFile, line: int, record: list[str], error: csv.Error) -> RejectedRow:
+    """Return a row with invalid quotes as a rejected row; raise `SourceError` if it has too many lines."""
     reason = _REASONS.get(str(error), _QUOTE_INSIDE)
     if len(record) > 1:
         reason += f"; lines {line} to {line + len(record) - 1} were read as one row"
     if len(record) > MAX_LINES_OF_A_BAD_ROW:
         raise SourceError(f"{path}, line {line}: {reason}")
-    return rejected(path, f"line {line}", reason, "".join(record))
+    return reject_row(path, f"line {line}", reason, "".join(record))

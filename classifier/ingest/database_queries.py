@@ -1,9 +1,8 @@
-"""Read the rows that a query of somebody else's database brings, from a watermark on.
+"""Read the rows of a query of an external database, from a watermark on.
 
-The query is asked for the rows at the watermark again, and for those of the last `overlap_s` before it:
-a transaction that took long commits rows older than some that were read already. What has been read
-before changes nothing. A row from the future is set aside and moves no watermark: one wrong clock would
-keep all that comes after it from being read.
+The query also returns the rows at the watermark and in the `overlap_s` seconds before it, because a long transaction
+commits rows that are older than rows read before. Reading a row twice changes nothing. A row from the future is
+rejected and does not raise the watermark: otherwise one wrong clock would hide all rows until that time.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError, SourceUnavailableError
 from classifier.ingest import timestamps
-from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunks, require
-from classifier.ingest.rejected_rows import rejected
+from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_records, require_columns
+from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
 from classifier.ingest.source_declarations import SqlSource
-from classifier.ingest.time_limits import each_within
+from classifier.ingest.time_limits import iterate_within
 from classifier.ingest.validation import MAX_CLOCK_SKEW
 from classifier.store import external_databases
 
@@ -43,71 +42,71 @@ Watermark = str | int | float | datetime | date | Decimal
 
 _READ_TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Decimal": Decimal, "str": str,
                "datetime": datetime.fromisoformat, "date": date.fromisoformat}  # fmt: skip
-_FETCHED = 50  # rows at once, each perhaps of megabytes
+_FETCH_SIZE = 50  # rows at once, each perhaps of megabytes
 
 
 class DatabaseQuery:
-    """A declared query on an opened address; `reached` is the highest watermark among the rows read."""
+    """A declared query of a database. `highest_watermark` is the highest one among the rows that were read."""
 
     def __init__(self, source: SqlSource, url: str, after: Watermark | None, now: datetime) -> None:
         self._source, self._url, self._now = source, url, now
         self._after = after
-        self.reached = after
+        self.highest_watermark = after
 
     def read(self, *, chunk_rows: int = 5000) -> Iterator[RawChunk]:
         """Yield the rows in chunks of at most `chunk_rows`.
 
         Raises:
-            SourceUnavailableError: the database does not answer, or not within the source's `timeout_s`.
-            SourceError: it refuses the query, or the query lacks a column.
+            SourceUnavailableError: the database does not answer within the source's `timeout_s`.
+            SourceError: the database refuses the query, or the query lacks a column.
         """
-        self.reached = self._after  # a second reading starts where the first did
-        # statement time-outs are the server's own, and a server that hangs keeps none
-        yield from each_within(self._source.timeout_s, lambda: self._read(chunk_rows), self._too_slow)
+        self.highest_watermark = self._after  # so that a second reading starts at the same watermark
+        # a server that hangs does not enforce its statement timeout
+        yield from iterate_within(self._source.timeout_s, lambda: self._read(chunk_rows), self._timeout_error)
 
     def _read(self, chunk_rows: int) -> Iterator[RawChunk]:
-        with _connected(self._source.name, self._url, self._source.timeout_s) as connection:
-            yield from chunks(self._rows(connection), chunk_rows)
+        with _connect(self._source.name, self._url, self._source.timeout_s) as connection:
+            yield from chunk_records(self._rows(connection), chunk_rows)
 
-    def _too_slow(self) -> SourceUnavailableError:
+    def _timeout_error(self) -> SourceUnavailableError:
         problem = f"its database does not answer within {self._source.timeout_s:g} s"
         return SourceUnavailableError(f"source {self._source.name!r}: {problem}; raise timeout_s, or try later")
 
     def _rows(self, connection: Connection) -> Iterator[Row | RejectedRow]:
-        options = connection.execution_options(stream_results=True, yield_per=_FETCHED)
-        result = options.execute(self._statement(), {} if self._after is None else {"after": self._from()})
+        options = connection.execution_options(stream_results=True, yield_per=_FETCH_SIZE)
+        result = options.execute(self._statement(), {} if self._after is None else {"after": self._lower_bound()})
         names = list(result.keys())
-        require(f"source {self._source.name!r}", self._source.columns, names)
+        require_columns(f"source {self._source.name!r}", self._source.columns, names)
         if self._source.watermark not in {None, *names}:
-            raise SourceError(f"source {self._source.name!r}: no column {self._source.watermark!r}, its watermark")
+            raise SourceError(f"source {self._source.name!r}: no column {self._source.watermark!r} for the watermark")
         for number, record in enumerate(result, 1):
-            yield self._row(number, dict(zip(names, record, strict=True)))
+            yield self._parse_row(number, dict(zip(names, record, strict=True)))
 
-    def _row(self, number: int, record: dict[str, Any]) -> Row | RejectedRow:
+    def _parse_row(self, number: int, record: dict[str, Any]) -> Row | RejectedRow:
         columns = self._source.columns
         key = as_string(record[columns.id]) if columns.id else None
         position = f"id {key}"[:500] if key else f"row {number}"
         try:
-            self._advance(record)
+            self._raise_watermark(record)
             text, category, identity, split, published_at, source = _values(record, columns)
         except _BadRowError as error:
-            return rejected(self._source.name, position, str(error), [str(value) for value in record.values()])
+            return reject_row(self._source.name, position, str(error), [str(value) for value in record.values()])
         return text, category, identity, split, published_at, source, position
 
-    def _advance(self, record: dict[str, Any]) -> None:
+    def _raise_watermark(self, record: dict[str, Any]) -> None:
         if self._source.watermark is None:
             return
         value = record[self._source.watermark]
         if (moment := _moment(value)) and moment > self._now + MAX_CLOCK_SKEW:
-            raise _BadRowError(f"{self._source.watermark} {str(value)[:40]} lies in the future")
+            raise _BadRowError(f"{self._source.watermark} {str(value)[:40]} is in the future")
         try:
-            if value is not None and (self.reached is None or value > self.reached):
-                self.reached = value
+            if value is not None and (self.highest_watermark is None or value > self.highest_watermark):
+                self.highest_watermark = value
         except TypeError as error:
-            kinds = f"{type(value).__name__} after {type(self.reached).__name__}"
-            raise SourceError(f"source {self._source.name!r}: the type of its watermark changes: {kinds}") from error
+            types = f"{type(self.highest_watermark).__name__}, then {type(value).__name__}"
+            raise SourceError(f"source {self._source.name!r}: the type of its watermark changes: {types}") from error
 
-    def _from(self) -> Watermark | None:
+    def _lower_bound(self) -> Watermark | None:
         if isinstance(self._after, datetime):
             return self._after - timedelta(seconds=self._source.overlap_s)
         return self._after
@@ -119,34 +118,34 @@ class DatabaseQuery:
         mark: ColumnElement[Any] = column(self._source.watermark)
         rows: Select[Any] = select(literal_column("*")).select_from(query.columns(mark).subquery("source"))
         if self._after is not None:
-            # rows without a mark cannot be told apart, and are read each time
+            # a row without a watermark may be new, so it is read each time
             rows = rows.where((mark >= bindparam("after")) | mark.is_(None))
         return rows.order_by(asc(mark))
 
 
-def to_json(value: Watermark | None) -> dict[str, str] | None:
-    """Return a watermark as the database keeps it."""
+def watermark_to_json(value: Watermark | None) -> dict[str, str] | None:
+    """Return a watermark as the database stores it."""
     if value is None:
         return None
     if (kind := type(value).__name__) not in _READ_TYPES:
-        raise SourceError(f"a watermark of type {kind} cannot be kept; choose a column of times or numbers")
+        raise SourceError(f"a watermark of type {kind} cannot be stored; choose a column of times or numbers")
     return {"kind": kind, "value": value.isoformat() if isinstance(value, date) else str(value)}
 
 
-def from_json(value: dict[str, str] | None) -> Watermark | None:
-    """Return the watermark that `to_json` wrote."""
-    found: Watermark | None = None if value is None else _READ_TYPES[value["kind"]](value["value"])
-    return found
+def watermark_from_json(value: dict[str, str] | None) -> Watermark | None:
+    """Return the watermark that `watermark_to_json` wrote."""
+    watermark: Watermark | None = None if value is None else _READ_TYPES[value["kind"]](value["value"])
+    return watermark
 
 
 class _BadRowError(Exception):
-    """A row cannot be used."""
+    """A row is invalid."""
 
 
 def _moment(value: object) -> datetime | None:
-    """Return the moment that a watermark stands for, None where it is a number or the like."""
+    """Return the time that a watermark stands for, or None if it is not a time."""
     if isinstance(value, str):
-        return timestamps.parse(value)
+        return timestamps.parse_timestamp(value)
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     return datetime(value.year, value.month, value.day, tzinfo=UTC) if isinstance(value, date) else None
@@ -158,16 +157,16 @@ def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:
         value = record[name] if name is not None else None
         string = as_string(value) if field != "text" or isinstance(value, str | bytes) else None
         if string is None and value is not None:
-            raise _BadRowError(f"{field} is of type {type(value).__name__}, where a string is expected")
+            raise _BadRowError(f"{field} has the type {type(value).__name__}, but must be a string")
         values.append(string or "" if name is not None else None)
     return values
 
 
 @contextmanager
-def _connected(name: str, address: str, timeout_s: float) -> Iterator[Connection]:
-    """Open a database for reading, and say in one line what is wrong with it or with what it is asked."""
+def _connect(name: str, url: str, timeout_s: float) -> Iterator[Connection]:
+    """Open a database for reading. Its errors, and those of the query, become one line."""
     try:
-        engine = external_databases.open_engine(address, statement_timeout_s=timeout_s, poolclass=NullPool)
+        engine = external_databases.open_engine(url, statement_timeout_s=timeout_s, poolclass=NullPool)
     except external_databases.OPEN_ERRORS as error:
         raise SourceError(
             f"source {name!r}: its database cannot be opened ({external_databases.first_line(error)})"

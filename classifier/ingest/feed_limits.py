@@ -1,8 +1,7 @@
 """Refuse a feed that would take hours or gigabytes to parse.
 
-feedparser keeps a document's own entities, and its second parser, which reads what is not well-formed, expands them
-without a limit: 100 kilobytes become a gigabyte.
-Its time grows with the tags, and with the square of a tag's attributes.
+feedparser's second parser, for documents that are not well-formed, expands the document's own entities without a limit:
+100 kilobytes may become a gigabyte. Its time grows with the number of tags, and with the square of a tag's attributes.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from collections import Counter
 from feedparser.encodings import convert_to_utf8
 
 MAX_EXPANDED = 20 * 2**20
-"""Bytes that a document's own entities may add."""
+"""Bytes that the document's own entities may add."""
 
 MAX_MARKUP = 500_000
-"""Tags and references, those of HTML inside the entries too; a feed of a thousand long articles has a fifth."""
+"""Tags and references, including the HTML inside entries. A feed of a thousand long articles has a fifth of this."""
 
 MAX_ATTRIBUTES = 300
-"""Of one tag."""
+"""Attributes of one tag."""
 
 _FIRST_TAG = re.compile(rb"<\w")
 _ENTITY = re.compile(rb"<!ENTITY\s+(\w+)\s+[\"']([^\"']*)")
@@ -27,11 +26,11 @@ _REFERENCE = re.compile(rb"&(\w+);")
 _MANY_ATTRIBUTES = re.compile(rb"<\w(?:[^<>=]*=){%d}" % (MAX_ATTRIBUTES + 1))
 
 
-def problem(body: bytes, content_type: str) -> str | None:
-    """Return what is excessive about a document, None if nothing is."""
+def find_excess(body: bytes, content_type: str) -> str | None:
+    """Return the limit that a document exceeds, as a message, or None."""
     try:
         data: bytes = convert_to_utf8({"content-type": content_type}, body, {})
-    except UnicodeError:  # codecs such as idna raise what feedparser does not expect
+    except UnicodeError:  # feedparser does not expect the errors of codecs such as idna
         return "its encoding cannot be read"
     if (count := data.count(b"<") + data.count(b"&")) > MAX_MARKUP:
         return f"it has {count:,} tags and references; at most {MAX_MARKUP:,} are read"
@@ -43,7 +42,7 @@ def problem(body: bytes, content_type: str) -> str | None:
 
 
 def _expanded(data: bytes) -> int:
-    """Return the bytes that the entities of its document type add; feedparser takes none that refer to others."""
+    """Return the bytes that the entities of the document add; feedparser ignores entities that refer to others."""
     start = _FIRST_TAG.search(data)
     sizes: dict[bytes, int] = {}
     for name, value in _ENTITY.findall(data[: start.start()] if start else data):

@@ -1,7 +1,7 @@
 """Read the entries of an RSS or Atom feed as rows.
 
-feedparser reads also what is no well-formed XML. What is malformed but whole is taken, as many real feeds
-are; what was cut off is refused, since its last entry would be half a text.
+feedparser also reads XML that is not well-formed. A malformed but complete feed is accepted, because many real feeds
+are malformed. A feed that is cut off is refused, because the text of its last entry would be incomplete.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import feedparser
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest import feed_limits, html_text, timestamps
-from classifier.ingest.columns import Columns, RawChunk, Row, chunks
+from classifier.ingest.columns import Columns, RawChunk, Row, chunk_records
 from classifier.ingest.http_documents import Document
-from classifier.ingest.rejected_rows import rejected
-from classifier.ingest.validation import LIMITS
+from classifier.ingest.rejected_rows import reject_row
+from classifier.ingest.validation import MAX_LENGTHS
 from classifier.names import shorten_name
 
 _ENDS = (b"</rss>", b"</feed>", b"</rdf:rdf>", b"</rdf>")
@@ -30,22 +30,24 @@ def read_feed(document: Document, columns: Columns, *, chunk_rows: int = 5000) -
     """Yield the document's entries in chunks of at most `chunk_rows`.
 
     Raises:
-        SourceError: it is no feed, or not a whole one, or one that is made to be expensive.
+        SourceError: the document is not a feed, is cut off, or would be too expensive to parse.
     """
-    if excess := feed_limits.problem(document.body, document.content_type):
-        raise SourceError(f"{document.url}: the feed is not read ({excess})")
+    if excess := feed_limits.find_excess(document.body, document.content_type):
+        raise SourceError(f"{document.url}: the feed is refused ({excess})")
     feed = feedparser.parse(
-        io.BytesIO(document.body),  # as a stream: feedparser would take a string for an address or a file's name
+        io.BytesIO(document.body),  # a stream, because feedparser treats a string as a URL or a file name
         response_headers={"content-type": document.content_type},
-        resolve_relative_uris=False,  # an id stays what the feed says, wherever the feed moves
-        sanitize_html=False,  # nothing but the text is taken
+        resolve_relative_uris=False,  # ids must not change when the feed moves
+        sanitize_html=False,  # only the text is used
     )
     problem = feed.get("bozo_exception") if feed.get("bozo") else None
     if not feed.get("version"):
-        raise SourceError(f"{document.url}: not a feed{_because(problem)}; is the address that of the feed itself?")
+        raise SourceError(
+            f"{document.url}: not a feed{_because(problem)}; check that the URL is that of the feed itself"
+        )
     if problem is not None and not document.body.rstrip().lower().endswith(_ENDS):
         raise SourceError(f"{document.url}: the feed is cut off{_because(problem)}")
-    yield from chunks(_rows(document, feed.entries, columns), chunk_rows)
+    yield from chunk_records(_rows(document, feed.entries, columns), chunk_rows)
 
 
 def _because(problem: Exception | None) -> str:
@@ -57,13 +59,15 @@ def _rows(document: Document, entries: list[Any], columns: Columns) -> Iterator[
         identity = entry.get("id") or entry.get("link")
         if not identity:
             reason = "the entry has neither an id (guid) nor a link"
-            yield rejected(document.url, f"entry {number}", reason, str(entry.get("title", "")))
+            yield reject_row(document.url, f"entry {number}", reason, str(entry.get("title", "")))
             continue
-        fields = _fields(entry, identity if len(identity) <= LIMITS["id"] else shorten_name(identity, LIMITS["id"]))
+        fields = _fields(
+            entry, identity if len(identity) <= MAX_LENGTHS["id"] else shorten_name(identity, MAX_LENGTHS["id"])
+        )
         text, category, key, split, published_at, source = (
             fields[name] if name is not None else None for name in columns.names
         )
-        # the id, not the number, which changes with each poll: the same bad entry is kept once
+        # the id, not the number, which changes with each poll: so the same bad entry is stored once
         yield text, category, key, split, published_at, source, f"id {key or fields['id']}"[:500]
 
 
@@ -86,7 +90,7 @@ def _fields(entry: Any, identity: str) -> dict[str, str]:
 
 
 def _plain(detail: Any) -> str:
-    """Return a part of an entry as text: its HTML, if it is HTML, as a reader would see it."""
+    """Return a part of an entry as text; HTML becomes the text that a reader would see."""
     value: str = (detail or {}).get("value") or ""
     if (detail or {}).get("type", "text/plain") == "text/plain":
         return value.strip()
@@ -94,10 +98,10 @@ def _plain(detail: Any) -> str:
 
 
 def _moment(entry: Any, name: str) -> str:
-    """Return a moment as it stands, or as feedparser, which knows odd forms, understood it."""
-    # not entry.get: it would give the time of publication for a missing time of change, with a warning
+    """Return a time as the feed writes it, or as feedparser parsed it if it has an unusual format."""
+    # not entry.get: it returns the publication time for a missing update time, with a warning
     value: str = dict.get(entry, name) or ""
     parsed = dict.get(entry, f"{name}_parsed")
-    if timestamps.parse(value.strip()) is None and parsed is not None:
+    if timestamps.parse_timestamp(value.strip()) is None and parsed is not None:
         return datetime.fromtimestamp(timegm(parsed), UTC).isoformat()
     return value

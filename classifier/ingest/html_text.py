@@ -1,7 +1,7 @@
-"""Turn HTML into the text that a reader would see.
+"""Convert HTML to the text that a reader would see.
 
-inscriptis lays out lists and tables, and needs the whole tree. libxml2 refuses a tree deeper than 256 elements and
-drops what stands below, so deeper HTML is read element by element, without a tree: each block becomes a paragraph.
+inscriptis lays out lists and tables, and needs the whole tree. libxml2 drops the elements below a depth of 256. So
+deeper HTML is read element by element, without a tree: each block becomes a paragraph.
 """
 
 from __future__ import annotations

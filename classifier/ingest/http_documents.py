@@ -1,9 +1,8 @@
-"""Fetch a document over HTTP: only when it has changed, never for longer or more than was agreed.
+"""Fetch a document over HTTP if it has changed, within limits of time and size.
 
-Redirects are followed here, hop by hop and without their bodies. Each hop goes to a public address, unless the source
-is allowed private ones. Where the environment names a proxy (`HTTPS_PROXY`, `NO_PROXY` …), it is used, and it is the
-proxy that resolves names: it has to refuse inner addresses itself. An address that stands in the URL as a number, or
-localhost, is refused here all the same.
+Redirects are followed hop by hop, without their bodies. Each hop must lead to a public address, unless the source
+allows private ones. If the environment names a proxy (`HTTPS_PROXY`, `NO_PROXY` …), the proxy resolves names, so the
+proxy must refuse private addresses. An IP address in the URL, or localhost, is checked here in any case.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from classifier.ingest import content_encoding
 from classifier.ingest.network import CheckedBackend, Deadline, NotPublicError, check_numeric
 
 MAX_BYTES = 20 * 2**20
-"""Of the unpacked document; feeds are a few hundred kilobytes."""
+"""Of the decompressed document; a typical feed has a few hundred kilobytes."""
 
 MAX_REDIRECTS = 5
 
@@ -35,7 +34,7 @@ _ACCEPT = (
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a server answered, and what to ask it with the next time."""
+    """A server's response, with the validators (etag, last_modified) for the next request."""
 
     url: str
     body: bytes
@@ -52,59 +51,59 @@ def fetch(
     timeout_s: float = 20,
     allow_private: bool = False,
 ) -> Document | None:
-    """Return the document at an address, None where it is still the one of the etag or time given.
+    """Return the document at a URL, or None if it has not changed since the given etag or time.
 
-    `timeout_s` is for the whole of it: names, connections, TLS, redirects, headers and body. With `allow_private`
-    addresses count that are not public.
+    `timeout_s` covers everything: names, connections, TLS, redirects, headers and body. `allow_private` also allows
+    addresses that are not public.
 
     Raises:
-        SourceUnavailableError: no answer, one that takes too long, or a fault of the server.
-        SourceError: the server refuses, answers more than `MAX_BYTES`, or leads to an address that is not public.
+        SourceUnavailableError: no response, no response in time, or an error of the server.
+        SourceError: the server refuses, sends more than `MAX_BYTES`, or leads to an address that is not public.
     """
-    asked = {"If-None-Match": etag, "If-Modified-Since": last_modified}
-    headers = {name: value for name, value in asked.items() if value}
+    validators = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+    headers = {name: value for name, value in validators.items() if value}
     headers |= {"User-Agent": _user_agent(), "Accept": _ACCEPT, "Accept-Encoding": content_encoding.ACCEPTED}
     try:
-        return _followed(url, headers, Deadline(timeout_s), allow_private)
+        return _follow_redirects(url, headers, Deadline(timeout_s), allow_private)
     except NotPublicError as error:
         raise SourceError(
-            f"{url}: leads to {error}; if it is a server of yours, set allow_private = true for the source"
+            f"{url}: leads to {error}; if this is your own server, set allow_private = true for the source"
         ) from error
     except httpcore.TimeoutException as error:
         raise SourceUnavailableError(
-            f"{url}: no answer in time (timeout_s = {timeout_s:g}); raise timeout_s, or try later"
+            f"{url}: no response in time (timeout_s = {timeout_s:g}); raise timeout_s, or try later"
         ) from error
     except (httpx.InvalidURL, httpcore.UnsupportedProtocol, content_encoding.ContentEncodingError) as error:
         raise SourceError(f"{url}: cannot be fetched ({error})") from error
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
-        raise SourceUnavailableError(f"{url}: no answer ({str(error)[:200] or type(error).__name__})") from error
+        raise SourceUnavailableError(f"{url}: no response ({str(error)[:200] or type(error).__name__})") from error
 
 
-def _followed(url: str, headers: dict[str, str], deadline: Deadline, allow_private: bool) -> Document | None:
-    location = _location(httpx.URL(url))
+def _follow_redirects(url: str, headers: dict[str, str], deadline: Deadline, allow_private: bool) -> Document | None:
+    location = _check_url(httpx.URL(url))
     for _ in range(MAX_REDIRECTS + 1):
-        with _answered(location, headers, deadline, allow_private) as response:
+        with _request(location, headers, deadline, allow_private) as response:
             if response.status == _NOT_MODIFIED:
                 return None
             target = _header(response, "location")
             if response.status not in _REDIRECTS or target is None:
-                return _document(url, location, response)
-        location = _location(location.join(target))
+                return _read_document(url, location, response)
+        location = _check_url(location.join(target))
     raise SourceError(f"{url}: cannot be fetched (more than {MAX_REDIRECTS} redirects)")
 
 
-def _location(url: httpx.URL) -> httpx.URL:
-    """Return an address to ask, without a name and password, which are never sent."""
+def _check_url(url: httpx.URL) -> httpx.URL:
+    """Return a URL to request, without user name and password, which are never sent."""
     if url.scheme not in {"http", "https"} or not url.host:
-        raise httpcore.UnsupportedProtocol("it leads to an address that is not http:// or https://")
+        raise httpcore.UnsupportedProtocol("it leads to a URL that is not http:// or https://")
     return url.copy_with(userinfo=b"", fragment=None)
 
 
 @contextmanager
-def _answered(
+def _request(
     location: httpx.URL, headers: dict[str, str], deadline: Deadline, allow_private: bool
 ) -> Iterator[httpcore.Response]:
-    proxy = _proxy(location)
+    proxy = _find_proxy(location)
     if proxy is not None and not allow_private:
         check_numeric(location.host)
     backend = CheckedBackend(deadline, allow_private=allow_private or proxy is not None)
@@ -120,23 +119,25 @@ def _answered(
         yield response
 
 
-def _proxy(location: httpx.URL) -> httpcore.Proxy | None:
-    """Return the proxy that the environment names for an address."""
+def _find_proxy(location: httpx.URL) -> httpcore.Proxy | None:
+    """Return the proxy that the environment names for a URL."""
     proxies = urllib.request.getproxies()
-    address = proxies.get(location.scheme) or proxies.get("all")
-    if not address or urllib.request.proxy_bypass(location.host):
+    proxy_url = proxies.get(location.scheme) or proxies.get("all")
+    if not proxy_url or urllib.request.proxy_bypass(location.host):
         return None
-    url = httpx.URL(address if "://" in address else f"http://{address}")
+    url = httpx.URL(proxy_url if "://" in proxy_url else f"http://{proxy_url}")
     if url.scheme not in {"http", "https"}:
-        raise httpcore.UnsupportedProtocol(f"the environment names a proxy of {url.scheme}://; http:// is used")
+        raise httpcore.UnsupportedProtocol(
+            f"the environment names a proxy of {url.scheme}://; it must be http:// or https://"
+        )
     auth = (url.username, url.password) if url.username or url.password else None
     return httpcore.Proxy(httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/"), auth=auth)
 
 
-def _document(url: str, location: httpx.URL, response: httpcore.Response) -> Document:
-    _check(url, response)
-    packing = ",".join(_headers(response, "content-encoding"))
-    body = content_encoding.unpacked(packing, response.iter_stream(), MAX_BYTES)
+def _read_document(url: str, location: httpx.URL, response: httpcore.Response) -> Document:
+    _check_status(url, response)
+    encoding = ",".join(_headers(response, "content-encoding"))
+    body = content_encoding.unpack(encoding, response.iter_stream(), MAX_BYTES)
     return Document(
         str(location),
         body,
@@ -146,7 +147,7 @@ def _document(url: str, location: httpx.URL, response: httpcore.Response) -> Doc
     )
 
 
-def _check(url: str, response: httpcore.Response) -> None:
+def _check_status(url: str, response: httpcore.Response) -> None:
     code = response.status
     reason = response.extensions.get("reason_phrase", b"").decode("ascii", "ignore")
     answer = f"{url}: the server answers {code} {reason[:80]}".rstrip()
@@ -155,13 +156,13 @@ def _check(url: str, response: httpcore.Response) -> None:
     if code == _TOO_MANY_REQUESTS:
         raise SourceError(f"{answer}; poll it less often")
     if code == _GONE:
-        raise SourceError(f"{answer}; take the source out")
+        raise SourceError(f"{answer}; remove the source")
     if code != _OK:
-        raise SourceError(f"{answer}; is the address right?")
+        raise SourceError(f"{answer}; check the URL")
 
 
 def _headers(response: httpcore.Response, name: str) -> list[str]:
-    """Return the values of a header, as many as the answer has."""
+    """Return all values of a header."""
     return [value.decode("latin-1") for key, value in response.headers if key.lower() == name.encode()]
 
 
@@ -172,5 +173,5 @@ def _header(response: httpcore.Response, name: str) -> str | None:
 def _user_agent() -> str:
     try:
         return f"article-classifier/{version('article-classifier')}"
-    except PackageNotFoundError:  # run from a checkout that is not installed
+    except PackageNotFoundError:  # the checkout is not installed
         return "article-classifier"

@@ -1,10 +1,10 @@
 """Read JSON Lines, line by line, with Python's own parser.
 
-pyarrow's reader gives up a file over one bad line and over one value of another type; here such a
-line is set aside alone. Parsing is a small part of the time that validation takes.
+pyarrow's reader fails a whole file over one invalid line or one value of another type; here such a line is rejected
+alone. Parsing takes little time compared with validation.
 
-A JSON object may leave out a key, so a column counts as missing where none of the first chunk's
-objects has it: a mistyped name is noticed before anything is taken in.
+A JSON object may omit a key. So a column counts as missing if no object of the first chunk has it: a mistyped name is
+noticed before anything is ingested.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import BinaryIO
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunked, named
-from classifier.ingest.rejected_rows import rejected
+from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_file, format_column_names
+from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
-from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, too_long
+from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
 
 MAX_LINE = 8 * 2**20
-"""Bytes. A longer line is set aside unparsed: in Python's objects it may take thirty times as much."""
+"""Bytes. A longer line is rejected without parsing, because Python objects may take thirty times as much memory."""
 
 _MAX_KEYS = 10_000
-"""So many keys are remembered for the message about a missing one."""
+"""Keys that are collected for the message about a missing key."""
 
-# pandas writes a missing value as NaN, which is no JSON
+# pandas writes a missing value as NaN, which is not valid JSON
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
 
@@ -39,7 +39,7 @@ def read_json_lines(path: SourceFile, columns: Columns, chunk_rows: int, encodin
     keys: dict[str, None] = {}
     with open_text(path, encoding) as file:
         first = True
-        for chunk in chunked(path, _rows(path, columns, _lines(path, file), keys), chunk_rows):
+        for chunk in chunk_file(path, _rows(path, columns, _lines(path, file), keys), chunk_rows):
             if first:
                 _check_keys(path, columns, list(keys))
                 first = False
@@ -47,12 +47,12 @@ def read_json_lines(path: SourceFile, columns: Columns, chunk_rows: int, encodin
 
 
 def _lines(path: SourceFile, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield each line that is not blank, behind its number."""
+    """Yield the number and the bytes of each line that is not blank."""
     number = 0
     while line := file.readline(MAX_RECORD):
         number += 1
         if len(line) == MAX_RECORD:
-            raise too_long(path, number)
+            raise record_too_long(path, number)
         if not line.isspace():
             yield number, line
 
@@ -64,25 +64,25 @@ def _rows(
     for number, line in lines:
         position = f"line {number}"
         try:
-            item = _parsed(line)
-            names = item if len(keys) < _MAX_KEYS else [name for name in columns.wanted if name in item]
+            item = _parse_line(line)
+            names = item if len(keys) < _MAX_KEYS else [name for name in columns.required if name in item]
             keys.update(dict.fromkeys(names))
             text, category, identity, split, published_at, source = _values(item, columns)
             yield text, category, identity, split, published_at, source, position
         except _BadLineError as error:
-            yield rejected(path, position, str(error), line.decode("utf-8", "surrogateescape"))
+            yield reject_row(path, position, str(error), line.decode("utf-8", "surrogateescape"))
 
 
-def _parsed(line: bytes) -> dict[str, object]:
+def _parse_line(line: bytes) -> dict[str, object]:
     if len(line) > MAX_LINE:
-        raise _BadLineError(f"the line is {len(line):,} bytes long; at most {MAX_LINE:,} are read")
+        raise _BadLineError(f"the line has {len(line):,} bytes, more than the maximum of {MAX_LINE:,}")
     try:
         item = _DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise _BadLineError(f"byte 0x{line[error.start]:02x} is not UTF-8") from error
     except RecursionError as error:
         raise _BadLineError("not JSON: nested too deeply") from error
-    except ValueError as error:  # also a number of thousands of digits
+    except ValueError as error:  # also for a number with thousands of digits
         problem = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
         raise _BadLineError(f"not JSON: {problem}") from error
     if not isinstance(item, dict):
@@ -91,23 +91,23 @@ def _parsed(line: bytes) -> dict[str, object]:
 
 
 def _values(item: dict[str, object], columns: Columns) -> list[str | None]:
-    """Return the object's values in the order of `FIELDS`: None without a column, "" without a value."""
+    """Return the values in the order of `FIELDS`: None if there is no such column, "" if the value is missing."""
     values: list[str | None] = []
     for field, name in zip(FIELDS, columns.names, strict=True):
         value = item.get(name) if name is not None else None
         string = as_string(value) if field != "text" or isinstance(value, str) else None
         if string is None and value is not None:
-            raise _BadLineError(f"{field} is of type {type(value).__name__}, where a string is expected")
+            raise _BadLineError(f"{field} has the type {type(value).__name__}, but must be a string")
         values.append(string or "" if name is not None else None)
     return values
 
 
 def _check_keys(path: SourceFile, columns: Columns, keys: list[str]) -> None:
     if not keys:
-        raise SourceError(f"{path}: no line is a JSON object; JSON Lines holds one object on each line")
-    for name in columns.wanted:
+        raise SourceError(f"{path}: no line is a JSON object; JSON Lines has one object on each line")
+    for name in columns.required:
         if name not in keys:
             raise SourceError(
-                f"{path}: none of the first rows has {name!r}; their keys are {named(keys)}"
+                f"{path}: none of the first rows has {name!r}; their keys are {format_column_names(keys)}"
                 " (write null where a value is missing)"
             )

@@ -1,4 +1,4 @@
-"""Files of object stores (s3://, gs://, abfs://), through fsspec; and what tells whether a file is another."""
+"""Read files of object stores (s3://, gs://, abfs://) through fsspec, and tell whether a file has changed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import fsspec
 from upath import UPath
 
 from classifier.exceptions import SourceError
-from classifier.ingest.text_files import SourceFile, faults_named
+from classifier.ingest.text_files import SourceFile, name_file_in_errors
 
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What a file's directory says of it; None where the store keeps no time."""
+    """A file's size and the time of its last change, None if the store has no times."""
 
     size: int
     modified_at: datetime | None
 
 
 class StoredFile:
-    """A file of an object store; whatever its client raises becomes an `OSError`."""
+    """A file of an object store; every error of the store's client becomes an `OSError`."""
 
     def __init__(self, path: UPath) -> None:
         self._path = path
@@ -37,31 +37,31 @@ class StoredFile:
 
     @property
     def name(self) -> str:
-        """The last part of its path."""
+        """The last part of the path."""
         return self._path.name
 
     @property
     def suffix(self) -> str:
-        """The ending of its name, with the dot."""
+        """The suffix of the name, with its dot."""
         return self._path.suffix
 
     def open(self, mode: Literal["rb"], /) -> IO[Any]:
-        """Open it for reading, whatever the mode."""
+        """Open the file for reading."""
         with _as_oserror():
             return io.BufferedReader(_Translated(self._path.fs.open(self._path.path, mode)), 2**20)
 
     def exists(self) -> bool:
-        """Say whether it is there."""
+        """Return whether the file exists."""
         with _as_oserror():
             return bool(self._path.fs.exists(self._path.path))
 
     def is_dir(self) -> bool:
-        """Say whether it is a folder."""
+        """Return whether this is a folder."""
         with _as_oserror():
             return bool(self._path.fs.isdir(self._path.path))
 
     def stamp(self) -> FileStamp:
-        """Return its size and time."""
+        """Return the file's size and time."""
         with _as_oserror():
             size = int(self._path.fs.info(self._path.path)["size"])
             try:
@@ -71,23 +71,23 @@ class StoredFile:
         return FileStamp(size, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
-_WEB = {"http", "https", "ftp", "reference"}
-"""Clients that go wherever a server or a file sends them, also into the worker's own network."""
+_WEB_SCHEMES = {"http", "https", "ftp", "reference"}
+"""Clients of these schemes follow a server or a file anywhere, even into the worker's own network."""
 
 
-def is_address(pattern: str) -> bool:
-    """Say whether a path names a store, as s3://bucket/name does."""
+def is_url(pattern: str) -> bool:
+    """Return whether a path is a URL, such as s3://bucket/name."""
     return "://" in pattern
 
 
 def expand(pattern: str) -> list[SourceFile]:
-    """Return the files of a store that an address or a glob stands for, sorted.
+    """Return the files of a store that match a URL or a glob, sorted.
 
     Raises:
-        SourceError: the store cannot be read, or the address is of the web.
+        SourceError: the store cannot be read, or the URL leads to the web.
     """
-    for link in pattern.split("::"):  # fsspec chains addresses, as in simplecache::https://host/a.csv
-        if link.partition("://")[0].lower() in _WEB:
+    for link in pattern.split("::"):  # fsspec chains URLs, as in simplecache::https://host/a.csv
+        if link.partition("://")[0].lower() in _WEB_SCHEMES:
             raise SourceError(f"{pattern}: files are not fetched over {link.partition(':')[0]}; download it first")
     try:
         with _as_oserror():
@@ -101,32 +101,32 @@ def expand(pattern: str) -> list[SourceFile]:
         raise SourceError(f"{pattern}: cannot be read ({_line(error)})") from error
 
 
-def address(file: SourceFile) -> str:
-    """Return a file's address, the same from whichever folder it was named."""
+def file_url(file: SourceFile) -> str:
+    """Return a file's absolute path or URL."""
     return str(file.absolute()) if isinstance(file, Path) else str(file)
 
 
-def stamp(file: SourceFile) -> FileStamp:
-    """Return a file's size and the time it was changed."""
-    with faults_named(file):
+def read_stamp(file: SourceFile) -> FileStamp:
+    """Return a file's size and the time of its last change."""
+    with name_file_in_errors(file):
         if isinstance(file, StoredFile):
             return file.stamp()
         assert isinstance(file, Path)
-        found = file.stat()
-        return FileStamp(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+        status = file.stat()
+        return FileStamp(status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
-def sha256(file: SourceFile) -> bytes:
+def hash_file(file: SourceFile) -> bytes:
     """Return the SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
-    with faults_named(file), file.open("rb") as opened:
+    with name_file_in_errors(file), file.open("rb") as opened:
         while block := opened.read(2**20):
             digest.update(block)
     return digest.digest()
 
 
 class _Translated(io.RawIOBase):
-    """A client's open file; what is read from it raises nothing but `OSError`."""
+    """A client's open file; reading it raises no error but `OSError`."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -160,7 +160,7 @@ def _translated(function: Callable[..., Any], *arguments: Any) -> Any:
 
 @contextmanager
 def _as_oserror() -> Iterator[None]:
-    """Each store's client has errors of its own; the user is told one line whichever it is."""
+    """Turn every error of a store's client into an `OSError` with one line."""
     try:
         yield
     except (OSError, ImportError, SourceError):

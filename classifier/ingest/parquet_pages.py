@@ -1,8 +1,8 @@
-"""Bound what a Parquet file's pages decode to, from their headers, before anything is decoded.
+"""Estimate from page headers how large a Parquet file's pages are when decoded, before anything is decoded.
 
-A page of a few kilobytes may hold one value that a million rows refer to (a dictionary, or DELTA_BYTE_ARRAY, which
-stores what a value shares with the one before only once), and the sizes in the footer need not be true. pyarrow shows
-no page headers, so they are read here: each is a struct in Thrift's compact protocol, before its page's bytes
+A page of a few kilobytes may hold one value that a million rows refer to: in a dictionary, or in DELTA_BYTE_ARRAY,
+which stores a prefix shared with the previous value only once. The sizes in the footer may be false. pyarrow does not
+expose page headers, so they are read here: each is a struct in Thrift's compact protocol before the bytes of its page
 (https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift).
 """
 
@@ -17,8 +17,8 @@ from classifier.exceptions import SourceError
 from classifier.ingest.text_files import SourceFile
 
 MAX_PAGE = 512 * 2**20
-"""Bytes of an unpacked page, which is decoded whole. Writers make pages of a megabyte, but look only after every
-thousand values: pyarrow makes one page of 400 texts of a megabyte, and takes about twice its size to read it."""
+"""Bytes of an uncompressed page, which is decoded at once. Writers aim at a megabyte, but check the size only every
+thousand values: pyarrow writes 400 texts of a megabyte as one page, and needs about twice its size to read it."""
 
 _MAX_HEADER = 2**20
 _DICTIONARY_PAGE, _DELTA_BYTE_ARRAY = 2, 7
@@ -26,8 +26,8 @@ _UNCOMPRESSED_SIZE, _COMPRESSED_SIZE, _DATA_PAGE, _DATA_PAGE_V2 = 2, 3, 5, 8
 _MAX_DEPTH = 8
 
 
-def row_bytes(path: SourceFile, file: IO[Any], metadata: FileMetaData, columns: list[str]) -> float:
-    """Return an upper estimate of what one row's values of the columns take, in bytes.
+def estimate_row_bytes(path: SourceFile, file: IO[Any], metadata: FileMetaData, columns: list[str]) -> float:
+    """Return an upper estimate of the bytes of one row's values in the columns.
 
     Raises:
         SourceError: a page is larger than `MAX_PAGE`, or its header is damaged.
@@ -36,21 +36,21 @@ def row_bytes(path: SourceFile, file: IO[Any], metadata: FileMetaData, columns: 
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         chunks = [group.column(number) for number in range(group.num_columns)]
-        wanted = [chunk for chunk in chunks if chunk.path_in_schema in columns]
-        wanted.sort(key=_start)  # forwards: a packed file cannot go back
-        largest = max(largest, sum(_value_bytes(path, file, chunk) for chunk in wanted))
+        selected = [chunk for chunk in chunks if chunk.path_in_schema in columns]
+        selected.sort(key=_find_start)  # forwards, because a compressed file cannot seek back
+        largest = max(largest, sum(_estimate_value_bytes(path, file, chunk) for chunk in selected))
     return largest
 
 
-def _value_bytes(path: SourceFile, file: IO[Any], chunk: Any) -> float:
-    """Return the largest mean size of a value over a column chunk's pages; where values are shared, the page's size."""
+def _estimate_value_bytes(path: SourceFile, file: IO[Any], chunk: Any) -> float:
+    """Return the largest mean value size of a column chunk's pages; if values are shared, the size of the page."""
     largest = 0.0
-    for page in _page_headers(path, file, chunk):
+    for page in _read_page_headers(path, file, chunk):
         size = int(page.get(_UNCOMPRESSED_SIZE, 0))
         if size > MAX_PAGE:
             limit = MAX_PAGE // 2**20
             raise SourceError(
-                f"{path}: a page of {size // 2**20:,} MiB; at most {limit} are read: write row groups of fewer rows"
+                f"{path}: a page has {size // 2**20:,} MiB, more than the maximum of {limit}; write smaller row groups"
             )
         data = page.get(_DATA_PAGE) or page.get(_DATA_PAGE_V2) or {}
         encoding = data.get(4 if _DATA_PAGE_V2 in page else 2)
@@ -59,76 +59,76 @@ def _value_bytes(path: SourceFile, file: IO[Any], chunk: Any) -> float:
     return largest
 
 
-def _start(chunk: Any) -> int:
+def _find_start(chunk: Any) -> int:
     first = chunk.dictionary_page_offset if chunk.has_dictionary_page else None
     return int(min(first or chunk.data_page_offset, chunk.data_page_offset))
 
 
-def _page_headers(path: SourceFile, file: IO[Any], chunk: Any) -> Iterator[dict[int, Any]]:
-    position = _start(chunk)
+def _read_page_headers(path: SourceFile, file: IO[Any], chunk: Any) -> Iterator[dict[int, Any]]:
+    position = _find_start(chunk)
     end = position + chunk.total_compressed_size
     while position < end:
         file.seek(position)
-        header = _Header(file.read(min(_MAX_HEADER, end - position)))
+        header = _ThriftReader(file.read(min(_MAX_HEADER, end - position)))
         try:
-            page = header.struct()
+            page = header.read_struct()
         except (IndexError, ValueError) as error:
-            raise SourceError(f"{path}: not a Parquet file that can be read (a page's header is damaged)") from error
+            raise SourceError(f"{path}: cannot be read as Parquet (a page's header is damaged)") from error
         yield page
         position += header.position + max(int(page.get(_COMPRESSED_SIZE, 0)), 0)
 
 
-class _Header:
-    """A page's header: `position` is how many of the bytes have been read."""
+class _ThriftReader:
+    """Reads a struct of Thrift's compact protocol. `position` is the number of bytes that have been read."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.position = 0
 
-    def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Return a struct's values by the number of their field."""
+    def read_struct(self, depth: int = 0) -> dict[int, Any]:
+        """Return a struct's values by their field numbers."""
         values: dict[int, Any] = {}
         field = 0
-        while kind := self._byte():
-            field = field + (kind >> 4) if kind >> 4 else self._integer()
-            values[field] = self._value(kind & 15, depth)
+        while kind := self._read_byte():
+            field = field + (kind >> 4) if kind >> 4 else self._read_integer()
+            values[field] = self._read_value(kind & 15, depth)
         return values
 
-    def _value(self, kind: int, depth: int) -> Any:
+    def _read_value(self, kind: int, depth: int) -> Any:
         if depth > _MAX_DEPTH:
             raise ValueError("nested too deeply")
         match kind:
             case 1 | 2:
                 return kind == 1
             case 3:
-                return self._byte()
+                return self._read_byte()
             case 4 | 5 | 6:
-                return self._integer()
+                return self._read_integer()
             case 7:
                 return self._skip(8)
             case 8:
-                return self._skip(self._varint())
+                return self._skip(self._read_varint())
             case 12:
-                return self.struct(depth + 1)
-        raise ValueError(f"a value of type {kind}, which no page header has")
+                return self.read_struct(depth + 1)
+        raise ValueError(f"type {kind}, which no page header has")
 
-    def _byte(self) -> int:
+    def _read_byte(self) -> int:
         self.position += 1
         return self._data[self.position - 1]
 
-    def _varint(self) -> int:
+    def _read_varint(self) -> int:
         value = shift = 0
         while True:
-            byte = self._byte()
+            byte = self._read_byte()
             value |= (byte & 127) << shift
             shift += 7
             if byte < 128:
                 return value
             if shift > 63:
-                raise ValueError("a number of too many bytes")
+                raise ValueError("a number has too many bytes")
 
-    def _integer(self) -> int:
-        value = self._varint()
+    def _read_integer(self) -> int:
+        value = self._read_varint()
         return (value >> 1) ^ -(value & 1)
 
     def _skip(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Work on the next item while this one is used."""
+"""Compute the next item of an iterator while the caller uses the present one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _END = object()
 
 
 def prefetch_one(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items, each while the next is being made in a thread.
+    """Yield the items; a thread computes the next item meanwhile.
 
-    It is worth it where whoever uses them waits for something else, such as the database. An error of
-    the next item is raised where that item would be.
+    This helps if the caller waits for something else, such as the database. An error of an item is raised in its place.
     """
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(next, items, _END)

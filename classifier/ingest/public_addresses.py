@@ -1,8 +1,8 @@
 """Decide whether an IP address is one of the public internet.
 
-A feed is fetched by a worker inside a network: a redirect, or a name that resolves to an inner address, must not make
-the worker ask servers that only it can reach (server-side request forgery). `ipaddress` differs between versions of
-Python in what it calls global, and calls multicast, 6to4 and IPv4-compatible addresses so; they are listed here.
+A worker fetches feeds from inside a network. A redirect, or a name that resolves to a private address, must not make
+the worker request servers that only it can reach (server-side request forgery). What `ipaddress` calls global differs
+between versions of Python, and includes multicast, 6to4 and IPv4-compatible addresses. So these are listed here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 
 _V4_REFUSED = tuple(map(ip_network, (
     "0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15",
-    "168.63.129.16/32",  # a public address in name: Azure's machines reach their host by it
+    "168.63.129.16/32",  # formally public, but Azure machines reach their host at it
 )))  # fmt: skip
 
 _V6_UNICAST = IPv6Network("2000::/3")
@@ -24,9 +24,9 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address, as `socket.getaddrinfo` writes it, is a public one.
+    """Return whether an IP address, as `socket.getaddrinfo` writes it, is public.
 
-    The IPv4 address inside an IPv4-mapped or NAT64 address decides for it.
+    For an IPv4-mapped or NAT64 address, the IPv4 address inside decides.
     """
     parsed = ip_address(address.partition("%")[0])
     if isinstance(parsed, IPv4Address):

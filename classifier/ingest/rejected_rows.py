@@ -1,4 +1,4 @@
-"""Describe the rows that are not taken in, in a form that every database can keep."""
+"""Describe rejected rows in a form that every database can store."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from classifier.articles import RejectedRow
 from classifier.ingest.text_files import SourceFile
 
-ROW_LIMIT = 20_000
-"""Characters of a rejected row that are kept."""
+MAX_ROW_LENGTH = 20_000
+"""Characters of a rejected row that are stored."""
 
 
-def rejected(path: SourceFile | str, position: str, reason: str, row: str | Sequence[str]) -> RejectedRow:
-    """Return a row that could not be read; its source is the file until validation names it."""
+def reject_row(path: SourceFile | str, position: str, reason: str, row: str | Sequence[str]) -> RejectedRow:
+    """Return a row that cannot be read. Its source is the file, until validation sets it."""
     return RejectedRow(path if isinstance(path, str) else path.name, position, reason, row_json(row))
 
 
 def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
-    """Return a row as JSON, cut at `ROW_LIMIT` characters.
+    """Return a row as JSON, cut at `MAX_ROW_LENGTH` characters.
 
     Lone surrogates and bytes that are not UTF-8 become escapes, and NUL becomes U+2400: Postgres
     can store neither.
@@ -29,10 +29,10 @@ def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
         case Mapping():
             value = {name: _storable(cell) for name, cell in row.items() if cell is not None}
         case _:
-            value = [_storable(cell) for cell in row[:ROW_LIMIT]]
-    return json.dumps(value, ensure_ascii=False)[:ROW_LIMIT]
+            value = [_storable(cell) for cell in row[:MAX_ROW_LENGTH]]
+    return json.dumps(value, ensure_ascii=False)[:MAX_ROW_LENGTH]
 
 
 def _storable(value: str) -> str:
-    # cut first: ten megabytes need not be escaped to keep twenty thousand characters
-    return value[:ROW_LIMIT].replace("\0", "\u2400").encode("utf-8", "backslashreplace").decode("utf-8")
+    # cut before escaping, because a value may have ten megabytes
+    return value[:MAX_ROW_LENGTH].replace("\0", "\u2400").encode("utf-8", "backslashreplace").decode("utf-8")

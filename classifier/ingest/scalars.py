@@ -1,4 +1,4 @@
-"""Turn a typed value into the string that a text file would hold."""
+"""Convert a typed value to the string that a text file would hold."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from math import isnan
 from uuid import UUID
 
 
-def as_string(value: object) -> str | None:  # noqa: PLR0911 - one a kind
-    """Return the value as a string, None where it has no obvious one.
+def as_string(value: object) -> str | None:  # noqa: PLR0911 - one return for each type
+    """Return the value as a string, or None if it has no obvious string.
 
-    pandas makes floats of whole numbers as soon as one is missing: they lose their ".0" again, and
-    NaN is "".
+    pandas makes whole numbers floats if a value is missing. So a whole float loses its ".0", and NaN becomes "".
     """
     match value:
         case str():

@@ -1,9 +1,9 @@
-"""Turn a text into the hashes of its word shingles: every three words that follow one another.
+"""Hash the word shingles of texts: every three consecutive words.
 
-All of it is arithmetic on the texts' bytes in NumPy, without a Python object a word: joining words into
-shingles and hashing the strings took four times as long. A word's hash is a polynomial in an odd number
-modulo 2**64 (Rabin and Karp), found for all words at once from prefix sums; then three are mixed to one.
-The hashes are kept in the database by way of `signatures`: **they must never change**.
+NumPy computes the hashes from the bytes of the texts, without a Python object for each word, which is four times as
+fast. A word's hash is a polynomial in an odd number modulo 2**64 (Rabin and Karp), computed for all words at once from
+prefix sums. The hashes of three words are mixed into one. The database stores bands and sketches of these hashes:
+**they must never change**.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]
 
 WORDS = 3
-"""Words in a shingle. One changed word touches three shingles: of two texts of 300 words, 2 % of them."""
+"""Words in a shingle. One changed word changes three shingles: 2 % of those of two texts of 300 words."""
 
-_CHARACTERS_AT_ONCE = 2**18  # a few megabytes on the way, which stay in the processor's cache
+_BATCH_CHARACTERS = 2**18  # a few megabytes of arrays, which stay in the processor's cache
 _BASE = 0x9E3779B97F4A7C15
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
-_PLACES = (np.uint64(3), np.uint64(5), np.uint64(7))  # so that the order of the words counts
+_FACTORS = (np.uint64(3), np.uint64(5), np.uint64(7))  # one for each word of a shingle, so that the order counts
 
 _IN_WORD = bytes(byte >= 128 or chr(byte) in string.digits + string.ascii_letters for byte in range(256))
-"""1 for what is part of a word: ASCII letters and digits, and every byte of what is not ASCII."""
+"""1 for the bytes of words: ASCII letters and digits, and all bytes that are not ASCII."""
 
 
-def batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield the texts in batches of about the same length, a very long text alone.
+def batch_texts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the texts in batches of about the same total length; a very long text is a batch of its own.
 
-    `hashes` of a batch takes some 20 bytes a character on the way.
+    `hash_shingles` needs about 20 bytes of memory for each character of a batch.
     """
     start = size = 0
     for index, text in enumerate(texts):
-        if index > start and size + len(text) > _CHARACTERS_AT_ONCE:
+        if index > start and size + len(text) > _BATCH_CHARACTERS:
             yield texts[start:index]
             start, size = index, 0
         size += len(text)
@@ -45,28 +45,28 @@ def batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[start:]
 
 
-def hashes(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
-    """Return the hash of each shingle of the texts, one text after the other, and how many each text has.
+def hash_shingles(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
+    """Return the hashes of the shingles, one text after the other, and the number of shingles of each text.
 
-    A text of fewer words than `WORDS` has none. Case, white space and ASCII punctuation make no difference.
+    A text with fewer words than `WORDS` has no shingles. Case, white space and ASCII punctuation make no difference.
     """
     parts = [text.casefold().encode() for text in texts]
-    words, starts = _words(b" ".join(parts))
-    # the first byte behind each text and the space that follows it
+    words, starts = _hash_words(b" ".join(parts))
+    # the number of words up to the end of each text, and the space after it
     ends = np.searchsorted(starts, np.cumsum([len(part) + 1 for part in parts]))
     counts = np.diff(ends, prepend=0)
-    whole = np.ones(len(words), np.bool_)
-    for missing in range(1, WORDS):  # the shingle that starts at a text's last word, or the one before, is none
-        whole[ends[counts >= missing] - missing] = False
+    starts_shingle = np.ones(len(words), np.bool_)
+    for missing in range(1, WORDS):  # no shingle starts at the last words of a text
+        starts_shingle[ends[counts >= missing] - missing] = False
     count = max(len(words) - WORDS + 1, 0)
     total = np.zeros(count, np.uint64)
-    for index, place in enumerate(_PLACES):
-        total += words[index : index + count] * place
-    return _mixed(total[whole[:count]]), np.maximum(counts - WORDS + 1, 0)
+    for index, factor in enumerate(_FACTORS):
+        total += words[index : index + count] * factor
+    return _mix(total[starts_shingle[:count]]), np.maximum(counts - WORDS + 1, 0)
 
 
-def _words(data: bytes) -> tuple[Hashes, NDArray[np.int64]]:
-    """Return the hash of each word, and where it starts."""
+def _hash_words(data: bytes) -> tuple[Hashes, NDArray[np.int64]]:
+    """Return the hash of each word, and the index of its first byte."""
     data = b" %b " % data
     inside = np.frombuffer(data.translate(_IN_WORD), np.bool_)
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
@@ -75,11 +75,11 @@ def _words(data: bytes) -> tuple[Hashes, NDArray[np.int64]]:
     powers, inverses = _powers(size.bit_length())
     sums = np.zeros(size + 1, np.uint64)
     np.cumsum(np.frombuffer(data, np.uint8) * powers[:size], out=sums[1:])
-    # dividing by the power of its start makes a word's hash the same wherever it stands
-    return _mixed((sums[ends] - sums[starts]) * inverses[starts]), starts - 1
+    # dividing by the power of its start makes a word's hash independent of its position
+    return _mix((sums[ends] - sums[starts]) * inverses[starts]), starts - 1
 
 
-def _mixed(values: Hashes) -> Hashes:
+def _mix(values: Hashes) -> Hashes:
     values ^= values >> _HALF
     values *= _MIX
     values ^= values >> _HALF

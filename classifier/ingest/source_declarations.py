@@ -1,7 +1,7 @@
-"""The file that declares sources: `sources.toml`, validated before anything is read.
+"""Read the file that declares sources, `sources.toml`, and validate it before any source is read.
 
-An error is one line: the file, the source, the key, and what to do. A secret never stands in the file:
-a database is named by a variable of the environment or by an Airflow connection.
+An error is one line: the file, the source, the key, and what to do. The file must not hold a secret: the URL of a
+database comes from an environment variable or an Airflow connection.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from classifier.ingest.columns import Columns
 from classifier.ingest.splits import Proportions
 
 ENTRY_FIELDS = ("id", "text", "title", "body", "summary", "category", "author", "link", "published_at", "updated_at")
-"""What a feed's entry offers; `body` is its content, else its summary, and `text` the title above the body."""
+"""The fields of a feed's entry. `body` is the content, else the summary; `text` is the title above the body."""
 
-_NAME_LIMIT = 200
+_MAX_NAME_LENGTH = 200
 
 
 class ColumnMapping(BaseModel):
-    """Which columns of the source hold what."""
+    """The source's columns."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +42,7 @@ class ColumnMapping(BaseModel):
 
 
 class EntryMapping(ColumnMapping):
-    """Which fields of a feed's entries hold what."""
+    """The fields of a feed's entries that hold the columns."""
 
     id: str | None = "id"
     published_at: str | None = "published_at"
@@ -51,16 +51,16 @@ class EntryMapping(ColumnMapping):
     @classmethod
     def _exists(cls, value: str | None) -> str | None:
         if value is not None and value not in ENTRY_FIELDS:
-            raise ValueError(f"{value!r} is not of a feed's entry; use one of {', '.join(ENTRY_FIELDS)}")
+            raise ValueError(f"{value!r} is not a field of a feed entry; choose from {', '.join(ENTRY_FIELDS)}")
         return value
 
 
-class Source(BaseModel):
-    """What every kind of source has."""
+class BaseSource(BaseModel):
+    """The keys of every kind of source."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(max_length=_NAME_LIMIT, pattern=r"^\w[\w .-]*$")
+    name: str = Field(max_length=_MAX_NAME_LENGTH, pattern=r"^\w[\w .-]*$")
     group: str = Field("hourly", min_length=1)
     max_rejected: float = Field(0.05, ge=0, le=1)
     min_rejected_rows: int = Field(0, ge=0)
@@ -70,26 +70,26 @@ class Source(BaseModel):
 
     @property
     def columns(self) -> Columns:
-        """The mapping as the readers take it."""
+        """The columns for the readers."""
         return Columns(**self.mapping.model_dump())
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of moments that name none."""
+        """The time zone of times without one."""
         return ZoneInfo(self.timezone)
 
     @property
-    def shares(self) -> Proportions:
-        """The splits' shares."""
+    def split_proportions(self) -> Proportions:
+        """The shares of the splits."""
         return Proportions(*self.proportions)
 
     @property
-    def digest(self) -> bytes:
-        """A SHA-256 of how rows are made of what is read: another, and everything is read again."""
-        how = self.model_dump_json(
+    def config_sha256(self) -> bytes:
+        """The SHA-256 of the keys that decide how the source becomes rows. If it changes, everything is read again."""
+        config = self.model_dump_json(
             exclude={"name", "group", "max_rejected", "min_rejected_rows", "proportions", "timeout_s", "allow_private"}
         )
-        return hashlib.sha256(how.encode()).digest()
+        return hashlib.sha256(config.encode()).digest()
 
     @field_validator("timezone")
     @classmethod
@@ -97,7 +97,7 @@ class Source(BaseModel):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{value!r} is not a time zone; write one such as Europe/Athens") from error
+            raise ValueError(f"{value!r} is not a time zone; write, for example, Europe/Athens") from error
         return value
 
     @field_validator("proportions")
@@ -110,8 +110,8 @@ class Source(BaseModel):
         return value
 
 
-class FilesSource(Source):
-    """Files of this machine or of an object store."""
+class FilesSource(BaseSource):
+    """Files on this machine or in an object store."""
 
     kind: Literal["files"]
     files: str = Field(min_length=1)
@@ -120,12 +120,12 @@ class FilesSource(Source):
     @field_validator("encoding")
     @classmethod
     def _is_encoding(cls, value: str) -> str:
-        if not decoding.known(value):
-            raise ValueError(f'{value!r} is not an encoding; write one such as cp1252, or "auto"')
+        if not decoding.is_known_encoding(value):
+            raise ValueError(f'{value!r} is not an encoding; write, for example, cp1252, or "auto"')
         return value
 
 
-class FeedSource(Source):
+class FeedSource(BaseSource):
     """An RSS or Atom feed."""
 
     kind: Literal["feed"]
@@ -141,15 +141,15 @@ class FeedSource(Source):
         try:
             parts = urlsplit(value)
         except ValueError as error:
-            raise ValueError(f"is not an address ({error})") from error
+            raise ValueError(f"is not a URL ({error})") from error
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("is not an http:// or https:// address")
+            raise ValueError("is not an http:// or https:// URL")
         if parts.username or parts.password:
-            raise ValueError("holds a name or a password, and an address is shown and stored as it is; leave it out")
+            raise ValueError("must not hold a user name or password, because URLs are shown and stored; leave it out")
         return value
 
 
-class SqlSource(Source):
+class SqlSource(BaseSource):
     """A query of any database that SQLAlchemy opens."""
 
     kind: Literal["sql"]
@@ -168,70 +168,70 @@ class SqlSource(Source):
         try:
             secret = value is not None and make_url(value).password is not None
         except ArgumentError as error:
-            raise ValueError("is not a SQLAlchemy URL; write one such as sqlite:///stories.db") from error
+            raise ValueError("is not a SQLAlchemy URL; write, for example, sqlite:///stories.db") from error
         if secret:
-            raise ValueError("holds a password; put the URL into the environment and name its variable in url_from")
+            raise ValueError("must not hold a password; set the URL in an environment variable and name it in url_from")
         return value
 
     @model_validator(mode="after")
     def _one_database(self) -> SqlSource:
         if [self.url, self.url_from, self.connection].count(None) != 2:
-            raise ValueError("needs exactly one of url, url_from (a variable of the environment) and connection")
+            raise ValueError("must have exactly one of url, url_from (an environment variable) and connection")
         return self
 
 
 DeclaredSource = FilesSource | FeedSource | SqlSource
 
 _KINDS: dict[str, type[DeclaredSource]] = {
-    get_args(c.model_fields["kind"].annotation)[0]: c for c in get_args(DeclaredSource)
+    get_args(model.model_fields["kind"].annotation)[0]: model for model in get_args(DeclaredSource)
 }
 _ADAPTER: TypeAdapter[DeclaredSource] = TypeAdapter(Annotated[DeclaredSource, Field(discriminator="kind")])
 
 
 def load_sources(path: Path) -> dict[str, DeclaredSource]:
-    """Read the declared sources by name.
+    """Return the declared sources by name.
 
     Raises:
-        SourceError: the file cannot be read, or a source in it cannot be used.
+        SourceError: the file cannot be read, or a source in it is invalid.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); see sources.example.toml") from error
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path}: is not UTF-8; save it as UTF-8") from error
+        raise SourceError(f"{path}: not UTF-8; save it as UTF-8") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SourceError(f"{path}: is not TOML ({error})") from error
+        raise SourceError(f"{path}: not TOML ({error})") from error
     for key in tables:
         if key != "sources":
-            raise SourceError(f"{path}: key {key!r}: a source is a table such as [sources.{key}]")
+            raise SourceError(f"{path}: key {key!r}: unknown; a source is a table such as [sources.{key}]")
     sources = tables.get("sources")
     if not isinstance(sources, dict) or not sources:
-        raise SourceError(f"{path}: no source is declared; see sources.example.toml")
+        raise SourceError(f"{path}: declares no source; see sources.example.toml")
     return {name: _validated(path, name, table) for name, table in sources.items()}
 
 
 def _validated(path: Path, name: str, table: Any) -> DeclaredSource:
     if not isinstance(table, dict):
-        raise SourceError(f"{path}: source {name!r}: is not a table; write [sources.{name}]")
+        raise SourceError(f"{path}: source {name!r}: not a table; write [sources.{name}]")
     if str(table.get("kind")) not in _KINDS:
-        raise SourceError(f"{path}: source {name!r}, key 'kind': write one of {', '.join(_KINDS)}")
+        raise SourceError(f"{path}: source {name!r}, key 'kind': must be one of {', '.join(_KINDS)}")
     try:
-        return _ADAPTER.validate_python({**_anchored(path, table), "name": name})
+        return _ADAPTER.validate_python({**_with_absolute_files(path, table), "name": name})
     except ValidationError as error:
-        raise SourceError(f"{path}: source {name!r}{_problem(table['kind'], error.errors()[0])}") from error
+        raise SourceError(f"{path}: source {name!r}{_format_problem(table['kind'], error.errors()[0])}") from error
 
 
-def _anchored(path: Path, table: dict[str, Any]) -> dict[str, Any]:
-    """Return a source whose files are named from the declaring file's folder, wherever the program runs."""
+def _with_absolute_files(path: Path, table: dict[str, Any]) -> dict[str, Any]:
+    """Return a source whose relative files are resolved against the folder of `sources.toml`."""
     files = table.get("files")
     if not isinstance(files, str) or "://" in files or not files:
         return table
     return {**table, "files": str(path.absolute().parent / Path(files).expanduser())}
 
 
-def _problem(kind: str, error: Any) -> str:
-    """Return where an error is and what to do about it."""
+def _format_problem(kind: str, error: Any) -> str:
+    """Return the key of a validation error, and what to do."""
     key = ".".join(str(part) for part in error["loc"][1:])
     where = f", key {key!r}: " if key else ": "
     if error["type"] == "extra_forbidden":
@@ -239,8 +239,8 @@ def _problem(kind: str, error: Any) -> str:
         if key.startswith("columns."):
             model = ColumnMapping
         keys = [field.alias or name for name, field in model.model_fields.items() if name != "name"]
-        return f"{where}is not known; use one of {', '.join(keys)}"
+        return f"{where}unknown; choose from {', '.join(keys)}"
     if error["type"] == "missing":
-        return f"{where}is missing"
+        return f"{where}missing"
     message: str = error["msg"]
     return where + message.removeprefix("Value error, ").replace("Input should", "should").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Give up on what may never answer: a database that hangs, or a proxy in front of it."""
+"""Limit the time of each item of an iterator that may hang, such as a database behind a proxy."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ T = TypeVar("T")
 _END = object()
 
 
-def each_within(seconds: float, start: Callable[[], Iterator[T]], late: Callable[[], Exception]) -> Iterator[T]:
-    """Yield what `start()` yields; raise `late()` if an item takes longer than so many seconds.
+def iterate_within(
+    timeout_s: float, start: Callable[[], Iterator[T]], make_error: Callable[[], Exception]
+) -> Iterator[T]:
+    """Yield the items of `start()`; raise `make_error()` if an item takes longer than `timeout_s` seconds.
 
-    The work is done in one thread, whose blocking calls nothing can interrupt: when time is up the thread is left to
-    itself, and does not keep the process from ending.
+    A thread computes the items. Nothing can interrupt its blocking calls, so after a timeout the thread is abandoned;
+    it does not keep the process from ending.
     """
     requests: SimpleQueue[bool] = SimpleQueue()
     results: SimpleQueue[tuple[object, BaseException | None]] = SimpleQueue()
-    threading.Thread(target=_work, args=(start, requests, results), daemon=True).start()
+    threading.Thread(target=_compute_items, args=(start, requests, results), daemon=True).start()
     try:
         while True:
             requests.put(True)
             try:
-                item, error = results.get(timeout=seconds)
+                item, error = results.get(timeout=timeout_s)
             except Empty:
-                raise late() from None
+                raise make_error() from None
             if error is not None:
                 raise error
             if item is _END:
@@ -37,18 +39,18 @@ def each_within(seconds: float, start: Callable[[], Iterator[T]], late: Callable
         requests.put(False)
 
 
-def _work(
+def _compute_items(
     start: Callable[[], Iterator[T]],
     requests: SimpleQueue[bool],
     results: SimpleQueue[tuple[object, BaseException | None]],
 ) -> None:
-    """Make an item for each request, and close the iterator when no more are wanted."""
+    """Compute an item for each request, and close the iterator after the last request."""
     items: Iterator[T] | None = None
     while requests.get():
         try:
             items = items or start()
             results.put((next(items, _END), None))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the item is wanted
+        except BaseException as error:  # noqa: BLE001 - the caller of the iterator raises it
             results.put((None, error))
     if items is not None and hasattr(items, "close"):
         items.close()

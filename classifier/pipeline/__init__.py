@@ -1,5 +1,4 @@
-"""The use cases, one a module: what the command line and the DAGs call.
+"""The use cases, one a module. The command line and the DAGs call them.
 
-They own the transactions: each commits what it did, and returns a frozen report for somebody else to
-print.
+A use case owns its transactions: it commits its work and returns a frozen report, which the caller prints.
 """

@@ -1,4 +1,4 @@
-"""What every use case does first."""
+"""The decorator of every use case."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ R = TypeVar("R")
 
 
 def use_case(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concatenate[Workspace, P], R]:
-    """Check that the database answers and is migrated, and name its address where it does not."""
+    """Return the function with a check before it: the database must answer and be migrated.
+
+    The error of a database that does not answer names its URL.
+    """
 
     @wraps(function)
     def checked(workspace: Workspace, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,1 +1,1 @@
-"""The review loop's parts that need neither database nor model: what to review, and the sheet that people fill in."""
+"""The parts of the review that need no database and no model: the selection of articles, and the sheet."""

@@ -1,12 +1,11 @@
-"""Choose the articles of which a human's annotation teaches a model most.
+"""Choose the articles whose annotation improves a model most.
 
-Three kinds, no two of one cluster of near-duplicates:
+There are three kinds. No two articles are from one cluster of near-duplicates.
 
-- *rare*: those that look most like a category of which few annotations are there;
-- *diverse*: drawn as k-means++ draws its centres, from what each article would change in the model's last layer
-  (BADGE: Ash et al., ICLR 2020). That is long where the model is unsure and points elsewhere for another text,
-  so doubtful articles are drawn, and hardly two alike. TF-IDF stands for the network's hidden state, which is
-  not stored;
+- *rare*: the most probable articles of categories with few annotations;
+- *diverse*: drawn as k-means++ draws its centres, from the gradients of the model's last layer (BADGE: Ash et al.,
+  ICLR 2020). A gradient is long if the model is uncertain, and its direction depends on the text. So the draw prefers
+  uncertain articles that differ. TF-IDF replaces the network's hidden state, which is not stored;
 - *uncertain*: those with the smallest margin between the two most probable categories.
 """
 
@@ -23,113 +22,113 @@ from classifier.articles import Probabilities
 from classifier.ingest.fingerprints import fold
 
 Reason = Literal["uncertain", "diverse", "rare", "rewritten", "audit"]
-Rows = NDArray[np.int64]
-"""Positions in a pool."""
+RowIndices = NDArray[np.int64]
+"""Indices of articles in a pool."""
 
-RARE, DIVERSE = 0.2, 0.5
-"""Shares of what is chosen; the rest is uncertain."""
+RARE_SHARE, DIVERSE_SHARE = 0.2, 0.5
+"""Shares of the chosen articles; the others are uncertain ones."""
 
-SHORTLIST = 10
-"""Texts that are read for each article chosen (Zhdanov, 2019, has 10 to 50)."""
+SHORTLIST_FACTOR = 10
+"""Texts that are read for each article chosen (Zhdanov, 2019, uses 10 to 50)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class ReviewPool:
     """Predicted articles that may be chosen.
 
-    `probabilities` has a row an article and a column a category; `clusters` are of near-duplicates, shape
-    (articles,), an article without one having a number of its own.
+    `probabilities` has the shape (articles, categories). `clusters` has the shape (articles,): the cluster of
+    near-duplicates, or a number of its own for an article without near-duplicates.
     """
 
     categories: tuple[str, ...]
     probabilities: Probabilities
-    clusters: Rows
+    clusters: RowIndices
 
     @property
     def margins(self) -> NDArray[np.float32]:
-        """By how much the most probable category is ahead of the next, shape (articles,)."""
+        """The difference between the two highest probabilities, shape (articles,)."""
         if len(self.categories) < 2:
             return np.ones(len(self.probabilities), np.float32)
         first_two = np.partition(self.probabilities, -2, axis=1)[:, -2:]
-        found: NDArray[np.float32] = first_two[:, 1] - first_two[:, 0]
-        return found
+        margins: NDArray[np.float32] = first_two[:, 1] - first_two[:, 0]
+        return margins
 
-    def __getitem__(self, rows: Rows) -> Pool:
-        """Return some of the articles."""
-        return Pool(self.categories, self.probabilities[rows], self.clusters[rows])
+    def __getitem__(self, rows: RowIndices) -> ReviewPool:
+        """Return the articles with these indices."""
+        return ReviewPool(self.categories, self.probabilities[rows], self.clusters[rows])
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """An article of a pool, and what it was chosen for."""
+class ArticleChoice:
+    """The index of an article in a pool, and why it was chosen."""
 
     row: int
     reason: Reason
 
 
-def shortlist(pool: Pool, number: int, annotated: Mapping[str, int]) -> Rows:
-    """Return the rows that `number` articles are to be chosen from, so that no other text need be read.
+def shortlist(pool: ReviewPool, number: int, annotated: Mapping[str, int]) -> RowIndices:
+    """Return the candidates for a choice of `number` articles, so that no other text must be read.
 
-    The least certain article of each cluster, as far as those are among the least certain of all or among the
-    first for a rare category.
+    They are the least certain article of each cluster, if it is among the least certain of all clusters or among the
+    most probable of a rare category.
     """
     order = np.argsort(pool.margins, kind="stable")
     _, first = np.unique(pool.clusters[order], return_index=True)
-    apart = order[np.sort(first)]
-    rare = _rare(pool[apart], round(RARE * number), annotated)
-    kept = np.union1d(np.arange(min(len(apart), SHORTLIST * number)), rare)
-    return apart[kept.astype(np.int64)]
+    representatives = order[np.sort(first)]
+    rare = _choose_rare(pool[representatives], round(RARE_SHARE * number), annotated)
+    selected = np.union1d(np.arange(min(len(representatives), SHORTLIST_FACTOR * number)), rare)
+    return representatives[selected.astype(np.int64)]
 
 
 def choose_articles(
-    pool: Pool, texts: Sequence[str], number: int, annotated: Mapping[str, int], *, seed: int | None = None
-) -> list[Choice]:
-    """Choose up to `number` articles from a shortlist, of which these are the texts.
+    pool: ReviewPool, texts: Sequence[str], number: int, annotated: Mapping[str, int], *, seed: int | None = None
+) -> list[ArticleChoice]:
+    """Return up to `number` articles of a shortlist, whose texts are `texts`.
 
-    `annotated` says how many articles of each category have been annotated.
+    `annotated` is the number of annotated articles of each category.
     """
     generator = np.random.default_rng(seed)
     free = np.ones(len(texts), np.bool_)
-    chosen: list[Choice] = []
+    chosen: list[ArticleChoice] = []
 
-    def take(rows: Rows, reason: Reason) -> None:
+    def add(rows: RowIndices, reason: Reason) -> None:
         free[rows] = False
-        chosen.extend(Choice(int(row), reason) for row in rows)
+        chosen.extend(ArticleChoice(int(row), reason) for row in rows)
 
-    take(_rare(pool, round(RARE * number), annotated), "rare")
-    take(_diverse(pool, texts, free, round(DIVERSE * number), generator), "diverse")
+    add(_choose_rare(pool, round(RARE_SHARE * number), annotated), "rare")
+    add(_draw_diverse(pool, texts, free, round(DIVERSE_SHARE * number), generator), "diverse")
     order = np.argsort(pool.margins, kind="stable")
-    take(order[free[order]][: max(number - len(chosen), 0)], "uncertain")
+    add(order[free[order]][: max(number - len(chosen), 0)], "uncertain")
     return chosen
 
 
-def _rare(pool: Pool, number: int, annotated: Mapping[str, int]) -> Rows:
-    """Return the most probable articles of the categories with the fewest annotations, filled up evenly."""
+def _choose_rare(pool: ReviewPool, number: int, annotated: Mapping[str, int]) -> RowIndices:
+    """Return the most probable articles of the categories with the fewest annotations, spread evenly over these."""
     counts = np.array([annotated.get(name, 0) for name in pool.categories])
-    best = pool.probabilities.argmax(axis=1)
-    queues = [_likeliest(pool.probabilities[:, column], best == column) for column in range(len(counts))]
-    taken: list[int] = []
-    rare = counts < counts.mean()
-    while len(taken) < number and any(rare[column] and queues[column] for column in range(len(counts))):
-        column = min((c for c in np.flatnonzero(rare) if queues[c]), key=lambda c: counts[c])
-        taken.append(queues[column].pop())
+    predicted = pool.probabilities.argmax(axis=1)
+    queues = [_sort_predicted(pool.probabilities[:, column], predicted == column) for column in range(len(counts))]
+    chosen: list[int] = []
+    is_rare = counts < counts.mean()
+    while len(chosen) < number and any(is_rare[column] and queues[column] for column in range(len(counts))):
+        column = min((c for c in np.flatnonzero(is_rare) if queues[c]), key=lambda c: counts[c])
+        chosen.append(queues[column].pop())
         counts[column] += 1
-    return np.array(taken, np.int64)
+    return np.array(chosen, np.int64)
 
 
-def _likeliest(probabilities: NDArray[np.float32], predicted: NDArray[np.bool_]) -> list[int]:
-    """Return the rows predicted as a category, the likeliest last."""
+def _sort_predicted(probabilities: NDArray[np.float32], predicted: NDArray[np.bool_]) -> list[int]:
+    """Return the rows predicted as a category, the most probable last."""
     rows = np.flatnonzero(predicted)
     return [int(row) for row in rows[np.argsort(probabilities[rows], kind="stable")]]
 
 
-def _diverse(
-    pool: Pool, texts: Sequence[str], free: NDArray[np.bool_], number: int, generator: np.random.Generator
-) -> Rows:
-    """Draw rows that are free by the squared distance to what has been drawn.
+def _draw_diverse(
+    pool: ReviewPool, texts: Sequence[str], free: NDArray[np.bool_], number: int, generator: np.random.Generator
+) -> RowIndices:
+    """Return free rows, drawn with the squared distance to the nearest drawn row as weight.
 
-    The gradient of the last layer, were the prediction right, is the outer product of `error` and `words`. So
-    a product of two gradients is the product of their products, and none is ever made.
+    If the prediction is taken as the truth, the gradient of the last layer is the outer product of `error` and `words`.
+    So the product of two gradients is the product of the products of their factors, and no gradient is computed.
     """
     error = pool.probabilities - np.eye(len(pool.categories), dtype=np.float32)[pool.probabilities.argmax(axis=1)]
     words = _tf_idf(texts)
@@ -146,10 +145,10 @@ def _diverse(
 
 
 def _tf_idf(texts: Sequence[str]) -> Any:
-    """Return TF-IDF of length 1, a sparse matrix of shape (articles, words)."""
+    """Return TF-IDF vectors of length 1, as a sparse matrix of shape (articles, words)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    # its own pattern knows no words of one letter, and fails where there are no others
+    # the default pattern ignores words of one letter, and fails if there are no other words
     return TfidfVectorizer(analyzer=_words, sublinear_tf=True, dtype=np.float32).fit_transform(texts)
 
 

@@ -1,9 +1,8 @@
-"""The CSV that goes to people and comes back: articles to review, with columns to fill in.
+"""Write and read review sheets: CSV files with articles, and columns that annotators fill in.
 
-A spreadsheet takes a cell that begins with =, +, - or @ for a formula, which may send what it sees elsewhere. Such
-a cell gets an apostrophe in front, and so does one that begins with an apostrophe, so that reading gives every
-cell back as it was. Of what comes back only id, revision, category, annotator and comment are read: a program
-that has cut or recoded the texts does no harm.
+A spreadsheet program evaluates a cell that starts with =, +, - or @ as a formula, which may leak data. So such a cell
+gets an apostrophe in front, and so does a cell that starts with an apostrophe: reading restores every cell exactly.
+Only id, revision, category, annotator and comment are read back, so a program that cuts or recodes texts is harmless.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from pathlib import Path
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest import csv_files
-from classifier.ingest.columns import named
-from classifier.ingest.validation import LIMITS, unstorable
+from classifier.ingest.columns import format_column_names
+from classifier.ingest.validation import MAX_LENGTHS, find_unstorable
 from classifier.names import control_character, normalize_category
 
 COLUMNS = (
     "id", "revision", "source", "external_id", "text", "suggested", "confidence", "reason",
     "category", "annotator", "comment",
 )  # fmt: skip
-NEEDED = ("id", "revision", "category", "annotator")
-LONGEST = {"category": LIMITS["category"], "annotator": 200, "comment": 2000}
-"""Characters."""
+REQUIRED_COLUMNS = ("id", "revision", "category", "annotator")
+MAX_LENGTHS = {"category": MAX_LENGTHS["category"], "annotator": 200, "comment": 2000}
+"""In characters."""
 
-OF_SOURCES = "source:"
-"""What the annotators of sources' own categories begin with."""
+SOURCE_ANNOTATOR_PREFIX = "source:"
+"""The start of the annotator's name in annotations that come from a source."""
 
 _FORMULA = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 _GUARDED = (*_FORMULA, "'")
@@ -38,7 +37,7 @@ _GUARDED = (*_FORMULA, "'")
 
 @dataclass(frozen=True, slots=True)
 class SheetQuestion:
-    """An article that a human is asked about. `suggested` and `confidence` are None where they might sway him."""
+    """An article to annotate. `suggested` and `confidence` are None if they could bias the annotator."""
 
     id: int
     revision: int
@@ -52,7 +51,7 @@ class SheetQuestion:
 
 @dataclass(frozen=True, slots=True)
 class SheetAnswer:
-    """A row that was filled in, and the line it began on."""
+    """A filled row, and the line on which it starts."""
 
     line: int
     article_id: int
@@ -64,96 +63,106 @@ class SheetAnswer:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
-    """A row that cannot be taken in, and why. It never quotes a text."""
+    """A row that cannot be imported, and why. The reason never quotes an article's text."""
 
     line: int
     reason: str
 
 
 def encode_sheet(articles: Iterable[SheetQuestion]) -> bytes:
-    """Return the sheet as UTF-8, with the mark by which spreadsheets know it, every cell quoted."""
+    """Return the sheet as UTF-8 with a byte order mark, which spreadsheet programs need, and with every cell quoted."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_ALL)
     writer.writerow(COLUMNS)
-    for one in articles:
-        confidence = "" if one.confidence is None else f"{one.confidence:.4f}"
-        cells = (one.source, one.external_id, one.text, one.suggested or "", confidence, one.reason)
-        writer.writerow([str(one.id), str(one.revision), *map(guard, cells), "", "", ""])
+    for article in articles:
+        confidence = "" if article.confidence is None else f"{article.confidence:.4f}"
+        cells = (
+            article.source,
+            article.external_id,
+            article.text,
+            article.suggested or "",
+            confidence,
+            article.reason,
+        )
+        writer.writerow([str(article.id), str(article.revision), *map(escape_formula, cells), "", "", ""])
     return file.getvalue().encode("utf-8-sig")
 
 
-def guard(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
+def escape_formula(cell: str) -> str:
+    """Return a cell that no spreadsheet program evaluates as a formula."""
     return f"'{cell}" if cell.startswith(_GUARDED) else cell
 
 
-def unguard(cell: str) -> str:
-    """Return what `guard` was given; what people type is left as it is."""
+def unescape_formula(cell: str) -> str:
+    """Return the argument of `escape_formula`. A cell that a person typed is returned unchanged."""
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_GUARDED) else cell
 
 
 def read_sheet(path: Path, *, annotator: str | None = None) -> Iterator[SheetAnswer | InvalidRow | None]:
-    """Yield the rows of a sheet; None for one that nobody has filled in.
+    """Yield the rows of a sheet, None for a row without a category.
 
-    `annotator` is whose the rows are that name nobody.
+    `annotator` is the annotator for rows without one.
 
     Raises:
         SourceError: the file cannot be read, or a column is missing.
     """
     records = csv_files.read_records(path, ",")
     header = csv_files.header_of(path, records)
-    for name in NEEDED:
+    for name in REQUIRED_COLUMNS:
         if header.count(name) != 1:
             raise SourceError(
-                f"{path}: the column {name!r} has to be there once; its columns are {named(header)}; "
-                "a review's sheet has commas between the columns and their names in the first line"
+                f"{path}: the column {name!r} must be there exactly once; its columns are "
+                f"{format_column_names(header)}; "
+                "export the sheet as CSV with commas, and with the names of the columns in the first line"
             )
     seen: dict[tuple[int, str], int] = {}
     for line, cells in records:
         if isinstance(cells, RejectedRow):
             yield InvalidRow(line, cells.reason)
         elif len(cells) == len(header):
-            yield _row(line, dict(zip(header, cells, strict=True)), annotator, seen)
+            yield _parse_row(line, dict(zip(header, cells, strict=True)), annotator, seen)
         elif any(cells):
-            yield InvalidRow(line, f"columns: {len(cells)}, where the header has {len(header)}")
+            yield InvalidRow(line, f"{len(cells)} columns, but the header has {len(header)}")
 
 
-def _row(
+def _parse_row(
     line: int, cells: Mapping[str, str], annotator: str | None, seen: dict[tuple[int, str], int]
 ) -> SheetAnswer | InvalidRow | None:
-    values = {name: unguard(cells.get(name, "").strip()) for name in (*NEEDED, "comment")}
+    values = {name: unescape_formula(cells.get(name, "").strip()) for name in (*REQUIRED_COLUMNS, "comment")}
     values["category"] = normalize_category(values["category"])
     if not values["category"]:
         return None
     values["annotator"] = values["annotator"] or annotator or ""
-    if reason := problem(values):
+    if reason := find_problem(values):
         return InvalidRow(line, reason)
     article_id, revision = int(values["id"]), int(values["revision"])
     first = seen.setdefault((article_id, values["annotator"]), line)
     if first != line:
-        return InvalidRow(line, f"article {article_id} stands twice by {values['annotator']!r}, first on line {first}")
+        return InvalidRow(
+            line, f"article {article_id} has two answers by {values['annotator']!r}, the first on line {first}"
+        )
     return SheetAnswer(line, article_id, revision, values["category"], values["annotator"], values["comment"] or None)
 
 
-def problem(values: Mapping[str, str]) -> str | None:
-    """Return the first thing wrong with an answer's values, those that forbid quoting them first.
+def find_problem(values: Mapping[str, str]) -> str | None:
+    """Return the first problem of an answer's values, or None.
 
-    They are those of the needed columns, and comment.
+    The values are those of the required columns, and comment. Problems of values that cannot be quoted come first.
     """
     for name, value in values.items():
-        found = unstorable(value)
-        if found is None and name == "category" and (control := control_character(value)):
-            found = f"the control character {control}"
-        if found:
-            return f"{name} has {found}"
+        defect = find_unstorable(value)
+        if defect is None and name == "category" and (control := control_character(value)):
+            defect = f"the control character {control}"
+        if defect:
+            return f"{name} has {defect}"
     for name in ("id", "revision"):
         if not (values[name].isascii() and values[name].isdigit() and len(values[name]) < 19):
             return f"{name} {values[name][:40]!r} is not a whole number"
-    for name, limit in LONGEST.items():
+    for name, limit in MAX_LENGTHS.items():
         if len(values[name]) > limit:
             return f"{name} is longer than {limit} characters"
     if not values["annotator"]:
         return "annotator is empty"
-    if values["annotator"].startswith(OF_SOURCES):
-        return f"annotator {values['annotator'][:40]!r} is a source's; a person has to be named"
+    if values["annotator"].startswith(SOURCE_ANNOTATOR_PREFIX):
+        return f"annotator {values['annotator'][:40]!r} belongs to a source; must be the name of a person"
     return None

@@ -11,7 +11,7 @@ from classifier_airflow import workspace
 
 if TYPE_CHECKING:
     from classifier.ingest.source_declarations import DeclaredSource, SqlSource
-    from classifier.pipeline.ingest.units import Options
+    from classifier.pipeline.ingest.units import IngestOptions
     from classifier.settings import Settings
     from classifier.workspace import Workspace
 
@@ -78,26 +78,18 @@ def ingest_source(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[
     options = _options(params)
     if "inbox" in source:
         return asdict(inbox.ingest_inbox(opened, source["inbox"], options))
-    report = units.ingest_files(
-        opened,
-        source["files"],
-        options.columns,
-        source=options.source,
-        proportions=options.proportions,
-        max_rejected=options.max_rejected,
-    )
-    return asdict(report)
+    return asdict(units.ingest_files(opened, source["files"], options))
 
 
-def _options(params: Mapping[str, Any]) -> Options:
+def _options(params: Mapping[str, Any]) -> IngestOptions:
     """Return the options for reading files, from the run's parameters."""
     from classifier.ingest.columns import Columns
     from classifier.ingest.splits import Proportions
-    from classifier.pipeline.ingest.units import Options
+    from classifier.pipeline.ingest.units import IngestOptions
 
     columns = Columns(*(params[name] for name in ("text", "category", "id", "split", "published_at", "source")))
     shares = Proportions.parse(params["proportions"])
-    return Options(columns, params["source_name"], shares, params["max_rejected"], "utf-8")
+    return IngestOptions(columns, params["source_name"], shares, params["max_rejected"])
 
 
 def _retry_rejected(opened: Workspace) -> dict[str, int]:
@@ -112,7 +104,11 @@ def _retry_rejected(opened: Workspace) -> dict[str, int]:
     report = rejected_rows.retry_rejected(opened, load_declared(opened.settings), database_url_of)
     if report.problems:
         raise SourceError("; ".join(report.problems))
-    return dict.fromkeys(COUNTS, 0) | {"read": report.tried, "new": report.mended, "rejected": report.still_bad}
+    return dict.fromkeys(COUNTS, 0) | {
+        "read": report.retried,
+        "new": report.resolved,
+        "rejected": report.still_rejected,
+    }
 
 
 def add_up_counts(ingested: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
@@ -155,7 +151,7 @@ def database_url_of(source: SqlSource) -> str:
     """Return the URL of a query's database, from its Airflow connection or from the environment."""
     from airflow.sdk import BaseHook
 
-    from classifier.cli.sources import database_of as of_environment
+    from classifier.cli.sources import resolve_database_url as of_environment
 
     if source.connection is None:
         return of_environment(source)

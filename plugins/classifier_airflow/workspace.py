@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from classifier.settings import Settings
-    from classifier.training.fit import TrainingProgress
     from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -111,23 +110,23 @@ def inbox_or_skip(settings: Settings) -> str:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from classifier.exceptions import SourceError
-    from classifier.ingest.readers import expand
+    from classifier.ingest.readers import expand_pattern
 
     if settings.inbox is None:
         raise AirflowSkipException("no files are named, and CLASSIFIER_INBOX is not set; nothing to ingest")
     inbox = f"{settings.inbox}/*" if Path(settings.inbox).is_dir() else settings.inbox
     try:
-        expand(inbox)
+        expand_pattern(inbox)
     except SourceError as error:
         raise AirflowSkipException(str(error)) from error
     return inbox
 
 
-def log_training(every_s: float = 15) -> Callable[[Progress], None]:
+def log_training(every_s: float = 15) -> Callable[[TrainingProgress], None]:
     """Return a function that writes a training's progress to the task's log at most every `every_s` seconds."""
     last = 0.0
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: TrainingProgress) -> None:
         nonlocal last
         if progress.seconds - last < every_s and progress.step < progress.steps:
             return

@@ -89,13 +89,13 @@ async def show_article(request: Request, user: GetUserDep, article: Article) -> 
 @posted.post("/annotate")
 async def annotate(request: Request, user: GetUserDep, form: Annotated[AnnotationForm, Form()]) -> Response:
     """Save the user's annotation of an article, and redirect to the next one."""
-    return await _save(request, user, annotation.answer, form, f"/next?after={form.article}")
+    return await _save(request, user, annotation.save_answer, form, f"/next?after={form.article}")
 
 
 @posted.post("/decide")
 async def decide(request: Request, user: GetUserDep, form: Annotated[AnnotationForm, Form()]) -> Response:
     """Resolve a conflict, and redirect to the list."""
-    return await _save(request, user, annotation.decide, form, "?done=decided")
+    return await _save(request, user, annotation.resolve, form, "?done=decided")
 
 
 async def _save(request: Request, user: Any, save: Callable[..., None], form: AnnotationForm, to: str) -> Response:
@@ -121,7 +121,7 @@ def _existing_category(form: AnnotationForm, user_name: str) -> str:
         ReviewError: there is no such category; a typing mistake must not create one.
     """
     typed = normalize_category(form.typed)
-    categories = annotation.question(workspaces.acting(), form.article, user_name).categories
+    categories = annotation.read_question(workspaces.acting(), form.article, user_name).categories
     if typed not in map(normalize_category, categories):  # a model's own name may be in another form
         raise ReviewError(f"category {typed!r}: unknown; choose one from the list")
     return typed
@@ -132,7 +132,11 @@ async def _show_article(
 ) -> HTMLResponse:
     name = user.get_name()
     return await _show(
-        request, user, lambda: annotation.question(workspaces.reading(), article, name), message=message, status=status
+        request,
+        user,
+        lambda: annotation.read_question(workspaces.reading(), article, name),
+        message=message,
+        status=status,
     )
 
 
@@ -170,6 +174,6 @@ def _choices(question: ReviewQuestion) -> list[tuple[str, str]]:
     """
     names = list(question.categories)
     if len(names) > MAX_BUTTONS:
-        chosen = [question.asked.suggested, question.said, *(opinion.category for opinion in question.opinions)]
+        chosen = [question.article.suggested, question.own_answer, *(opinion.category for opinion in question.opinions)]
         names = [name for name in dict.fromkeys(chosen) if name]
     return [(name, KEYS[index : index + 1]) for index, name in enumerate(names)]

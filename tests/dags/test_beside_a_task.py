@@ -183,12 +183,10 @@ def _forbidding(name, original):
 def test_a_training_logs_its_progress(caplog, left, text):
     from classifier_airflow import workspace
 
-    from classifier.training.fit import TrainingProgress
-
     caplog.set_level("INFO", "classifier_airflow.workspace")
     on_progress = workspace.log_training(every_s=15)
     for step, seconds in ((1, 16.0), (2, 17.0), (3, 31.5)):
-        on_progress(Progress(step, 100, 1, 0.51234, None, seconds, left))
+        on_progress(TrainingProgress(step, 100, 1, 0.51234, None, seconds, left))
     assert [record.getMessage() for record in caplog.records] == [
         f"step {step} of 100, epoch 1, loss 0.5123{text}" for step in (1, 3)
     ]

@@ -116,7 +116,7 @@ def _(world):
     return "ingest", str(world.folder)
 
 
-@case("ingest: another kind of file", r"x\.xlsx: not a known kind of file; what can be read is \.csv")
+@case("ingest: another kind of file", r"x\.xlsx: unknown kind of file; supported are \.csv")
 def _(world):
     return "ingest", world.bytes(b"PK", "x.xlsx")
 
@@ -136,22 +136,22 @@ def _(world):
     return "ingest", world.bytes("text\nthe team\n".encode("utf-16"))
 
 
-@case("ingest: bytes that are not UTF-8", r"x\.csv: 5 of 5 rows are bad, more than 5%")
+@case("ingest: bytes that are not UTF-8", r"x\.csv: 5 of 5 rows are invalid, more than 5%")
 def _(world):
     return "ingest", world.bytes(b"text\n" + b"caf\xe9 au lait\n" * 5)
 
 
-@case("ingest: NUL characters", r"x\.csv: 3 of 3 rows are bad")
+@case("ingest: NUL characters", r"x\.csv: 3 of 3 rows are invalid")
 def _(world):
     return "ingest", world.bytes(b"text\n" + b"the\0team\n" * 3)
 
 
-@case("ingest: empty texts", r"x\.csv: 1 of 10 rows are bad")
+@case("ingest: empty texts", r"x\.csv: 1 of 10 rows are invalid")
 def _(world):
     return "ingest", world.csv(*articles(9), {"id": "e", "text": "  ", "category": "c"})
 
 
-@case("ingest: a text of 10 MB", r"x\.csv: 1 of 1 rows are bad")
+@case("ingest: a text of 10 MB", r"x\.csv: 1 of 1 rows are invalid")
 def _(world):
     return "ingest", world.csv({"text": "ten bytes " * 1_000_000})
 
@@ -161,7 +161,7 @@ def _(world):
     return "ingest", world.bytes(b'text\n"the team\n' + b"the bank\n" * 200)
 
 
-@case("ingest: a split of another name", r"x\.csv: 2 of 2 rows are bad")
+@case("ingest: a split of another name", r"x\.csv: 2 of 2 rows are invalid")
 def _(world):
     rows = [{"text": "the team", "split": "dev"}, {"text": "the bank", "split": "holdout"}]
     return "ingest", world.csv(*rows), "--split", "split"
@@ -173,7 +173,7 @@ def _(world):
     return "ingest", world.bytes(packed[:-500], "x.csv.gz")
 
 
-@case("ingest: two shares", r"split proportions '0\.8,0\.2': not three numbers")
+@case("ingest: two shares", r"split proportions '0\.8,0\.2': must be three numbers")
 def _(world):
     return "ingest", world.csv(*articles(3)), "--proportions", "0.8,0.2"
 
@@ -393,12 +393,12 @@ def _(world):
 
 @case("evaluate: no such model", r"nobody: no such model; see: classifier models")
 def _(world):
-    return "evaluate", "--model", "nobody"
+    return "evaluate", "nobody"
 
 
 @case("evaluate: no champion", r"no model has been promoted yet")
 def _(world):
-    return "evaluate", "--model", "champion"
+    return "evaluate", "champion"
 
 
 @case("evaluate: nothing to test on", r"the test split has no annotated article to evaluate on")
@@ -443,7 +443,7 @@ def _(world):
     return ("drift",)
 
 
-@case("watch: a champion that was not evaluated", r"m1: not evaluated yet; run: classifier evaluate --model m1")
+@case("watch: a champion that was not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
 def _(world):
     world.champion()
     return ("drift",)
@@ -460,7 +460,7 @@ def _(world):
     return "promote", "--model", "nobody"
 
 
-@case("promote: not evaluated", r"m1: not evaluated yet; run: classifier evaluate --model m1")
+@case("promote: not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
 def _(world):
     world.model()
     return ("promote",)
@@ -478,7 +478,7 @@ def _(world):
     return ("promote",)
 
 
-@case("report: not evaluated", r"m1: not evaluated yet; run: classifier evaluate --model m1")
+@case("report: not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
 def _(world):
     world.model()
     return ("report",)
@@ -542,7 +542,7 @@ def _(world):
 def _(world):
     with world.workspace.database.begin() as connection:
         model_rows.set_status(connection, add_model(connection, "m2"), "pruned")
-    return "evaluate", "--model", "m2"
+    return "evaluate", "m2"
 
 
 @case("label: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")
@@ -754,7 +754,7 @@ def _(world):
     return "review", "export", "x.csv"
 
 
-@case("review export: a file that is there", r"x\.csv: is there already, and may hold somebody's work")
+@case("review export: a file that is there", r"x\.csv: exists already, and may hold answers")
 def _(world):
     return "review", "export", world.csv(*articles(1))
 
@@ -764,7 +764,10 @@ def _(_world):
     return "review", "import", "x.csv"
 
 
-@case("review import: another kind of CSV", r"x\.csv: the column 'revision' has to be there once; its columns are 'id'")
+@case(
+    "review import: another kind of CSV",
+    r"x\.csv: the column 'revision' must be there exactly once; its columns are 'id'",
+)
 def _(world):
     return "review", "import", world.csv(*articles(3))
 
@@ -856,7 +859,7 @@ def _(world):
     return "encoder", "import", make_bert(world.folder / "bert"), "target", "--sha256", "00"
 
 
-REFUSED = {name for name, (_, line) in CASES.items() if "rows are bad" in line}
+REFUSED = {name for name, (_, line) in CASES.items() if "rows are invalid" in line}
 """Their bad rows are kept, with the reasons."""
 
 

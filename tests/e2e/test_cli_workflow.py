@@ -128,7 +128,7 @@ def check_review(run, classifier, folder):
     (folder / "sheet.csv").write_text("\n".join(answers), encoding="utf-8")
     done = classifier("review", "import", "sheet.csv")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "error: sheet.csv: 1 of 6 rows were not taken in: line 3: category 'sprot' is not known" in done.stderr
+    assert "error: sheet.csv: 1 of 6 rows were not imported: line 3: category 'sprot' is unknown" in done.stderr
     assert "line 3" in done.stdout
     assert run("review", "status")["waiting"].keys() <= {"uncertain", "diverse", "rare"}
     for command in (("review", "status"), ("review", "conflicts", "--all")):

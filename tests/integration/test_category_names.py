@@ -1,4 +1,4 @@
-"""Categories that a reader takes for one are one, or a warning names them, wherever they come in."""
+"""Categories that look the same to a reader are normalized to one, or a warning names them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CASES = [
     ("Markets fell", "Économie"),
     ("Shares rose", NFD),
 ]
-"""Ours after shared/cases/categories.csv."""
+"""Categories that differ visibly or invisibly."""
 
 
 def rows(*categories):
@@ -37,9 +37,9 @@ def stored(workspace):
     return {name for (name,) in query(workspace.database, "SELECT DISTINCT category FROM annotations")}
 
 
-def test_a_file_has_one_category_where_a_reader_sees_one_and_a_warning_names_the_rest(workspace, tmp_path, caplog):
-    given = [{"id": str(n), "text": text, "category": name} for n, (text, name) in enumerate(CASES)]
-    ingest_file(workspace, tmp_path / "x.csv", given)
+def test_invisible_differences_of_categories_are_removed_and_visible_ones_are_warned_of(workspace, tmp_path, caplog):
+    articles = [{"id": str(n), "text": text, "category": name} for n, (text, name) in enumerate(CASES)]
+    ingest_file(workspace, tmp_path / "x.csv", articles)
     assert stored(workspace) == {"Sport", "sport", "Économie"}
     folded, alike = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert r"'Sport\u200b' as 'Sport'" in folded
@@ -47,21 +47,21 @@ def test_a_file_has_one_category_where_a_reader_sees_one_and_a_warning_names_the
     assert "'Sport' and 'sport'" in alike
 
 
-def test_a_category_is_compared_with_those_that_the_database_has(workspace, tmp_path, caplog):
+def test_categories_are_compared_with_those_in_the_database(workspace, tmp_path, caplog):
     ingest_file(workspace, tmp_path / "x.csv", rows("Sport", "Tech", "Sci\u200dence"))
-    assert "differ by case" not in caplog.text
+    assert "differ only by case" not in caplog.text
     ingest_file(workspace, tmp_path / "y.csv", rows("sport", "Business", "Science"))
     assert "'Sport' and 'sport'" in caplog.text
     assert r"'Science' and 'Sci\u200dence'" in caplog.text
     assert "Tech" not in caplog.text
 
 
-def test_categories_of_the_champion_are_compared_too(workspace, tmp_path, caplog):
+def test_categories_are_compared_with_those_of_the_champion(workspace, tmp_path, caplog):
     make_champion(workspace, "m1", 0)
     with workspace.database.connect() as connection:
-        known = min(reviews.model_categories(connection))
-    ingest_file(workspace, tmp_path / "x.csv", rows(known.swapcase()))
-    assert "differ by case" in caplog.text
+        category = min(reviews.model_categories(connection))
+    ingest_file(workspace, tmp_path / "x.csv", rows(category.swapcase()))
+    assert "differ only by case" in caplog.text
 
 
 def test_a_file_of_ordinary_categories_warns_of_nothing(workspace, tmp_path, caplog):
@@ -77,7 +77,7 @@ def test_a_category_with_a_control_character_is_rejected_with_its_reason(workspa
     assert row.reason == f"category has the control character U+{ord(name[2]):04X}"
 
 
-def test_a_feed_brings_categories_in_the_same_form(workspace, tmp_path):
+def test_categories_of_a_feed_are_normalized(workspace, tmp_path):
     item = f"<item><guid>1</guid><title>t</title><category>{NFD}\u200b</category></item>"
     body = f"<?xml version='1.0'?><rss version='2.0'><channel><title>t</title>{item}</channel></rss>".encode()
     with serving(page(body)) as site:
@@ -107,25 +107,25 @@ class TestReview:
         )
         return article
 
-    def test_what_a_person_says_in_the_ui_is_stored_in_the_same_form(self, workspace, article):
-        annotation.answer(workspace, article, 1, f"{NFD}\u200b ", annotator="ann")
+    def test_an_answer_in_the_ui_is_normalized(self, workspace, article):
+        annotation.save_answer(workspace, article, 1, f"{NFD}\u200b ", annotator="ann")
         assert stored(workspace) == {"Économie"}
 
     def test_a_control_character_is_refused_in_the_ui(self, workspace, article):
         with pytest.raises(ReviewError, match=r"category has the control character U\+000A"):
-            annotation.answer(workspace, article, 1, "Écono\nmie", annotator="ann")
+            annotation.save_answer(workspace, article, 1, "Écono\nmie", annotator="ann")
 
-    def test_a_decision_is_stored_in_the_same_form(self, workspace, article):
+    def test_a_decision_is_normalized(self, workspace, article):
         with workspace.database.begin() as connection:
             say(connection, article, "x", "ann")
         conflicts.resolve_conflict(workspace, article, f" {NFD}", annotator="bob")
         assert stored(workspace) == {"Économie", "x"}
 
-    def test_a_sheet_brings_categories_in_the_same_form_new_ones_too(self, workspace, article, tmp_path, caplog):
+    def test_categories_of_a_sheet_are_normalized_new_ones_too(self, workspace, article, tmp_path, caplog):
         path = tmp_path / "sheet.csv"
         path.write_text(f"id,revision,category,annotator\n{article},1,\u200béconomie,ann\n")
         report = sheets.import_sheet(workspace, path, new_categories=["éConomie\u200b".lower()])
-        assert (report.new, report.set_aside) == (1, ())
+        assert (report.new, report.invalid) == (1, ())
         assert stored(workspace) == {"Économie", "économie"}
         assert "'Économie' and 'économie' look alike" in caplog.text
 
@@ -138,30 +138,30 @@ class TestReview:
 
     def test_a_category_that_a_model_has_in_another_form_is_known(self, workspace, article):
         run(workspace.database, "UPDATE models SET categories = ARRAY['a', :name]", name=f"{NFD}x")
-        annotation.answer(workspace, article, 1, f"{NFD}x", annotator="ann")
+        annotation.save_answer(workspace, article, 1, f"{NFD}x", annotator="ann")
         assert stored(workspace) == {"Économie", "Économiex"}
 
 
 class TestImportedModels:
     @pytest.fixture
     def names(self, tmp_path):
-        """Return the categories that are read of a model's configuration, or the line with which it is refused."""
+        """Return the categories of a model's configuration, or the line of its error."""
         from tests.support.tiny_models import make_artefact
 
         directory = make_artefact(tmp_path / "model", seed=0).directory
         config = json.loads((directory / "config.json").read_text())
         outputs = len(config["id2label"])
 
-        def read(*given, categories=None):
-            labels = {str(number): name for number, name in enumerate((*given, "x", "y", "z")[:outputs])}
+        def read(*names, categories=None):
+            labels = {str(number): name for number, name in enumerate((*names, "x", "y", "z")[:outputs])}
             (directory / "config.json").write_text(json.dumps({**config, "id2label": labels}))
             return hub_model.read_hub_model(
                 directory, cache=directory.parent / "tokenizers", categories=categories
-            ).categories[: len(given)]
+            ).categories[: len(names)]
 
         return read
 
-    def test_have_categories_in_the_same_form(self, names):
+    def test_have_normalized_categories(self, names):
         assert names("Sport\u200b", NFD) == ("Sport", "Économie")
 
     @pytest.mark.parametrize("bad", ["a\0b", "a\nb"])
@@ -173,10 +173,10 @@ class TestImportedModels:
         with pytest.raises(EncoderError, match="is longer than 200 characters; name the categories with"):
             names("x" * 201)
 
-    def test_with_two_names_that_are_stored_as_one_are_refused(self, names):
-        with pytest.raises(EncoderError, match="two or more different names"):
+    def test_with_two_names_that_normalize_to_one_are_refused(self, names):
+        with pytest.raises(EncoderError, match="two or more different names are needed"):
             names("Sport", "Sport\u200b")
 
-    def test_with_names_that_look_alike_warn(self, names, caplog):
+    def test_with_names_that_look_alike_cause_a_warning(self, names, caplog):
         names("Sport", "sport")
         assert "'Sport' and 'sport' look alike" in caplog.text

@@ -1,4 +1,4 @@
-"""A source that hangs keeps no other ingest waiting, and is given up in one line."""
+"""A source that hangs does not block other ingests, and fails with one line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from sqlalchemy import create_engine, text
 
 from classifier.exceptions import SourceError, SourceUnavailableError
 from classifier.ingest import source_declarations
-from classifier.pipeline.ingest import declared_sources
+from classifier.pipeline.ingest import declared_sources, units
+from classifier.pipeline.ingest.units import IngestOptions
 from classifier.store import near_duplicate_clusters, staging
 from tests.support.loopback import frozen
-from tests.support.synthetic import COLUMNS, articles, ingest_file, query, run, unlabelled, value
+from tests.support.synthetic import COLUMNS, articles, ingest_file, query, run, unlabelled, value, write_csv
 from tests.support.waiting import wait_for
 
 SPLIT_LOCKS = (
@@ -26,7 +27,7 @@ COLUMNS_WITH_SOURCE = replace(COLUMNS, source="from")
 
 @pytest.fixture
 def stories(empty_url):
-    """A database of somebody else's, on the server's socket."""
+    """An external database on the server's socket."""
     engine = create_engine(empty_url)
     with engine.begin() as connection:
         statement = "CREATE TABLE stories AS SELECT n AS id, 'story ' || n || repeat(' word', 40) AS body"
@@ -48,10 +49,10 @@ def through(url, server):
 
 
 def ingest(workspace, source):
-    return declared_sources.ingest_source(workspace, source, lambda found: found.url)
+    return declared_sources.ingest_source(workspace, source, lambda declaration: declaration.url)
 
 
-def test_a_database_that_accepts_and_never_answers_is_given_up_in_one_line(workspace, tmp_path):
+def test_a_database_that_never_answers_fails_with_one_line(workspace, tmp_path):
     with frozen() as server:
         source = declared(tmp_path, f"postgresql://u@127.0.0.1:{server.port}/cms", timeout_s=0.5)
         with pytest.raises(
@@ -62,7 +63,7 @@ def test_a_database_that_accepts_and_never_answers_is_given_up_in_one_line(works
     assert query(workspace.database, "SELECT status, new FROM ingest_runs") == [("failed", 0)]
 
 
-def test_another_ingest_completes_while_a_source_hangs_in_the_midst_of_its_rows(workspace, tmp_path, stories):
+def test_another_ingest_completes_while_a_source_hangs_among_its_rows(workspace, tmp_path, stories):
     upstream = f"{stories.query['host']}/.s.PGSQL.5432"
     with ThreadPoolExecutor(2) as pool:
         with frozen(upstream, after_bytes=1_500_000) as server:
@@ -79,7 +80,7 @@ def test_another_ingest_completes_while_a_source_hangs_in_the_midst_of_its_rows(
     assert query(workspace.database, "SELECT DISTINCT source FROM articles") == [("x",)]
 
 
-def test_a_database_that_stops_in_the_midst_of_its_rows_is_given_up_and_leaves_nothing(workspace, tmp_path, stories):
+def test_a_database_that_stops_among_its_rows_fails_and_leaves_nothing(workspace, tmp_path, stories):
     upstream = f"{stories.query['host']}/.s.PGSQL.5432"
     within = "does not answer within 10 s"
     with frozen(upstream, after_bytes=1_500_000) as server, pytest.raises(SourceUnavailableError, match=within):
@@ -90,13 +91,13 @@ def test_a_database_that_stops_in_the_midst_of_its_rows_is_given_up_and_leaves_n
         assert ingest(workspace, declared(tmp_path, through(stories, server), timeout_s=3000)).new == ROWS
 
 
-def test_the_server_does_not_end_an_ingest_because_it_idles_while_its_source_is_slow(workspace, tmp_path, monkeypatch):
-    """A server's or a role's own limit on idle transactions is not the source's, which has a time-out of its own."""
-    found = []
+def test_the_server_does_not_end_an_ingest_that_waits_for_a_slow_source(workspace, tmp_path, monkeypatch):
+    """A limit on idle transactions of the server or the role must not end a slow ingest: the source has a timeout."""
+    limits = []
     copy = staging.copy_articles
 
     def copied(connection, rows):
-        found.append(connection.scalar(text("SHOW idle_in_transaction_session_timeout")))
+        limits.append(connection.scalar(text("SHOW idle_in_transaction_session_timeout")))
         copy(connection, rows)
 
     monkeypatch.setattr(staging, "copy_articles", copied)
@@ -104,16 +105,19 @@ def test_the_server_does_not_end_an_ingest_because_it_idles_while_its_source_is_
     run(workspace.database, f'ALTER DATABASE "{name}" SET idle_in_transaction_session_timeout = 60000')
     workspace.database.dispose()
     ingest_file(workspace, tmp_path / "x.csv", articles(5))
-    assert found == ["0"]
+    assert limits == ["0"]
     assert value(workspace.database, "SHOW idle_in_transaction_session_timeout") == "1min"
 
 
 def test_no_lock_on_splits_is_held_while_a_file_is_read(workspace, tmp_path):
     held = []
     rows = [*articles(50), {"id": "", "text": "bad", "category": ""}]
-    ingest_file(
-        workspace, tmp_path / "x.csv", rows, on_rows=lambda _: held.append(value(workspace.database, SPLIT_LOCKS))
-    )
+    path = write_csv(tmp_path / "x.csv", rows)
+
+    def count_locks(_):
+        held.append(value(workspace.database, SPLIT_LOCKS))
+
+    units.ingest_files(workspace, str(path), IngestOptions(COLUMNS), on_rows=count_locks)
     assert held == [0]
 
 
@@ -126,19 +130,14 @@ def test_ingests_that_reject_the_same_row_do_not_wait_for_each_other_while_they_
             other = pool.submit(ingest_file, workspace, tmp_path / "x.csv", source="other", columns=COLUMNS_WITH_SOURCE)
             nested.append(other.result(timeout=300))
 
-    ingest_file(
-        workspace,
-        tmp_path / "x.csv",
-        [{**row, "from": "shared"} for row in rows],
-        COLUMNS_WITH_SOURCE,
-        on_rows=ingest_the_same,
-    )
+    path = write_csv(tmp_path / "x.csv", [{**row, "from": "shared"} for row in rows])
+    units.ingest_files(workspace, str(path), IngestOptions(COLUMNS_WITH_SOURCE), on_rows=ingest_the_same)
     assert [report.rejected for report in nested] == [1]
     assert value(workspace.database, "SELECT count(*) FROM rejected_rows") == 1
 
 
 class TestWaitingForAnotherIngest:
-    def test_has_a_limit_and_names_who_is_merging(self, workspace):
+    def test_has_a_limit_and_names_the_merging_ingest(self, workspace):
         with workspace.database.connect() as first, workspace.database.connect() as second:
             near_duplicate_clusters.wait_for_other_ingests(first, "bbc")
             pid = first.execute(text("SELECT pg_backend_pid()")).scalar_one()
@@ -148,7 +147,7 @@ class TestWaitingForAnotherIngest:
             with pytest.raises(SourceUnavailableError, match=line):
                 near_duplicate_clusters.wait_for_other_ingests(second, "news", max_wait_s=0.05)
 
-    def test_leaves_the_limits_of_statements_as_they_were(self, workspace):
+    def test_does_not_change_the_statement_limits(self, workspace):
         limits = text("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
         with workspace.database.connect() as connection:
             before = connection.execute(limits).one()

@@ -1,4 +1,4 @@
-"""The inbox is looked at every hour: what was read there is remembered with its rows, as for declared sources."""
+"""The inbox is read every hour: the state of each file is saved with its rows, as for declared sources."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 from classifier.exceptions import SourceError
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import inbox
-from classifier.pipeline.ingest.units import Ingested, Options
+from classifier.pipeline.ingest.units import IngestOptions, IngestReport
 from classifier.store import ingest_runs
 from tests.support.synthetic import COLUMNS, articles, dump, ingest_file, query, value, write_csv
 
-OPTIONS = Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
+OPTIONS = IngestOptions(COLUMNS)
 OLD = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
 
 
 class KilledError(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 @pytest.fixture
@@ -35,19 +35,19 @@ def ingest(workspace, folder):
 
 
 def drop(path, rows, *, at=OLD):
-    """Write a file that looks as if it had been there for long."""
+    """Write a file with an old time of its last change."""
     write_csv(path, rows)
     os.utime(path, (at, at))
     return path
 
 
-def test_files_that_were_read_are_not_even_opened_again(workspace, ingest, folder, monkeypatch):
+def test_unchanged_files_are_not_opened_again(workspace, ingest, folder, monkeypatch):
     drop(folder / "a.csv", articles(5))
     drop(folder / "b.csv", articles(5, prefix="b"))
-    assert ingest() == Ingested(files=2, read=10, new=10, annotations=10)
+    assert ingest() == IngestReport(files=2, read=10, new=10, annotations=10)
     before = dump(workspace.database)
-    monkeypatch.setattr("classifier.ingest.object_store.sha256", None)
-    assert ingest() == Ingested()
+    monkeypatch.setattr("classifier.ingest.object_store.hash_file", None)
+    assert ingest() == IngestReport()
     assert dump(workspace.database) == before
     assert query(workspace.database, "SELECT status, files FROM ingest_runs ORDER BY id") == [
         ("succeeded", 2),
@@ -55,20 +55,20 @@ def test_files_that_were_read_are_not_even_opened_again(workspace, ingest, folde
     ]
 
 
-def test_files_that_were_only_touched_are_not_read_again(ingest, folder):
+def test_files_with_a_new_time_but_the_same_bytes_are_not_ingested_again(ingest, folder):
     path = drop(folder / "a.csv", articles(5))
     ingest()
     os.utime(path, (OLD + 99, OLD + 99))
-    assert ingest() == Ingested()
+    assert ingest() == IngestReport()
 
 
-def test_files_that_arrive_or_change_are_read_alone(ingest, folder):
+def test_only_new_and_changed_files_are_read(ingest, folder):
     drop(folder / "a.csv", articles(5))
     drop(folder / "b.csv", articles(5, prefix="b"))
     ingest()
     drop(folder / "b.csv", articles(6, prefix="b"), at=OLD + 9)
     drop(folder / "c.csv", articles(2, prefix="c"))
-    assert ingest() == Ingested(files=2, read=8, new=3, unchanged=5, annotations=3)
+    assert ingest() == IngestReport(files=2, read=8, new=3, unchanged=5, annotations=3)
 
 
 @pytest.mark.parametrize(
@@ -85,19 +85,19 @@ def test_files_are_read_again_with_other_options(ingest, folder, other):
     assert ingest(other).read == 5
 
 
-def test_options_that_change_no_row_read_nothing_again(ingest, folder):
+def test_options_that_change_no_row_cause_no_reading(ingest, folder):
     drop(folder / "a.csv", articles(5))
     ingest()
-    assert ingest(replace(OPTIONS, max_rejected=1, proportions=Proportions(1, 0, 0))) == Ingested()
+    assert ingest(replace(OPTIONS, max_rejected=1, proportions=Proportions(1, 0, 0))) == IngestReport()
 
 
-def test_a_crash_between_reading_and_remembering_loses_nothing(workspace, ingest, folder, monkeypatch):
+def test_a_crash_before_the_state_is_saved_loses_nothing(workspace, ingest, folder, monkeypatch):
     drop(folder / "a.csv", articles(5))
 
     def die(*_):
         raise KilledError
 
-    for moment in ("remember", "add_to_run"):
+    for moment in ("save_source_state", "add_to_run"):
         with monkeypatch.context() as patch:
             patch.setattr(ingest_runs, moment, die)
             with pytest.raises(KilledError):
@@ -107,10 +107,10 @@ def test_a_crash_between_reading_and_remembering_loses_nothing(workspace, ingest
     assert ingest().new == 5
 
 
-def test_a_file_that_is_refused_is_tried_again(ingest, folder):
+def test_a_refused_file_is_retried(ingest, folder):
     drop(folder / "a.csv", [*articles(5), {"id": "", "text": "bad", "category": ""}])
     for _ in range(2):
-        with pytest.raises(SourceError, match="1 of 6 rows are bad"):
+        with pytest.raises(SourceError, match="1 of 6 rows are invalid"):
             ingest()
     assert ingest(replace(OPTIONS, max_rejected=1)).new == 5
 
@@ -119,22 +119,22 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(ingest, folder):
     (folder / "a.csv").symlink_to(folder / "gone.csv")
     (folder / "b.csv").write_text("other\n1\n")
     drop(folder / "c.csv", articles(5))
-    with pytest.raises(SourceError, match=r"2 of its files were not taken in: .*a\.csv: cannot be read .*b\.csv: no"):
+    with pytest.raises(SourceError, match=r"2 of its files were not ingested: .*a\.csv: cannot be read .*b\.csv: no"):
         ingest()
     (folder / "a.csv").unlink()
     (folder / "b.csv").unlink()
-    assert ingest() == Ingested(), "c.csv was read by the first run"
+    assert ingest() == IngestReport(), "c.csv was read by the first run"
 
 
-def test_one_that_changes_while_it_is_read_is_left_for_the_next_run(workspace, ingest, folder):
+def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_run(workspace, ingest, folder):
     path = drop(folder / "a.csv", articles(5))
-    with pytest.raises(SourceError, match="was changed while it was read"):
+    with pytest.raises(SourceError, match="changed while it was read"):
         ingest(on_rows=lambda _: path.write_text("id,text,category\n"))
     assert value(workspace.database, "SELECT count(*) FROM articles") == 0
 
 
-def test_files_that_are_named_by_hand_are_always_read(workspace, ingest, folder):
+def test_files_named_on_the_command_line_are_always_read(workspace, ingest, folder):
     path = drop(folder / "a.csv", articles(5))
     ingest()
     for _ in range(2):
-        assert ingest_file(workspace, path) == Ingested(files=1, read=5, unchanged=5)
+        assert ingest_file(workspace, path) == IngestReport(files=1, read=5, unchanged=5)

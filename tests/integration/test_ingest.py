@@ -1,4 +1,4 @@
-"""A file is taken in whole or not at all, once however often it comes, and nothing in it is lost or bent."""
+"""A file is ingested atomically and idempotently, and its texts are stored exactly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from classifier.exceptions import SourceError, TooManyRejectedError
 from classifier.ingest import readers
 from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
-from classifier.pipeline.ingest.units import Ingested
+from classifier.pipeline.ingest import units
+from classifier.pipeline.ingest.units import IngestReport
 from tests.support.synthetic import COLUMNS, articles, dump, ingest_file, query, run, unlabelled, value, write_csv
 from tests.support.waiting import HANG_S
 
@@ -37,7 +38,7 @@ AWKWARD = {
 def test_a_file_becomes_articles_annotations_and_a_queue(workspace, tmp_path):
     rows = articles(40) + unlabelled(10, prefix="u")
     report = ingest_file(workspace, tmp_path / "news.csv", rows)
-    assert report == Ingested(files=1, read=50, new=50, annotations=40, enqueued=10)
+    assert report == IngestReport(files=1, read=50, new=50, annotations=40, enqueued=10)
     assert query(workspace.database, "SELECT count(*), min(source), max(revision) FROM articles") == [(50, "news", 1)]
     assert query(workspace.database, "SELECT DISTINCT annotator FROM annotations") == [("source:news",)]
     waiting = query(
@@ -50,7 +51,7 @@ def test_a_file_becomes_articles_annotations_and_a_queue(workspace, tmp_path):
     ]
 
 
-def test_the_same_file_again_changes_not_a_single_row(workspace, tmp_path):
+def test_ingesting_a_file_again_changes_no_row(workspace, tmp_path):
     rows = articles(60) + unlabelled(20, prefix="u")
     rows.append({"id": "", "text": "bad", "category": ""})
     ingest_file(workspace, tmp_path / "news.csv", rows)
@@ -59,11 +60,11 @@ def test_the_same_file_again_changes_not_a_single_row(workspace, tmp_path):
         80, 60, 20, 1,
     ]  # fmt: skip
     report = ingest_file(workspace, tmp_path / "news.csv")
-    assert report == Ingested(files=1, read=81, rejected=1, unchanged=80)
+    assert report == IngestReport(files=1, read=81, rejected=1, unchanged=80)
     assert dump(workspace.database) == before
 
 
-def test_a_file_without_ids_knows_its_articles_by_their_text(workspace, tmp_path):
+def test_articles_of_a_file_without_ids_are_identified_by_their_text(workspace, tmp_path):
     columns = replace(COLUMNS, id=None)
     ingest_file(workspace, tmp_path / "news.csv", articles(9), columns)
     before = dump(workspace.database)
@@ -72,7 +73,7 @@ def test_a_file_without_ids_knows_its_articles_by_their_text(workspace, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "tsv", "jsonl", "parquet"])
-def test_awkward_text_survives_to_the_last_bit(workspace, tmp_path, kind):
+def test_unusual_texts_are_stored_exactly(workspace, tmp_path, kind):
     path = tmp_path / f"awkward.{kind}"
     rows = [{"id": name, "text": text} for name, text in AWKWARD.items()]
     if kind == "jsonl":
@@ -95,7 +96,7 @@ def test_awkward_text_survives_to_the_last_bit(workspace, tmp_path, kind):
     assert lengths == [(True,)]
 
 
-def test_awkward_names_and_categories_survive_too(workspace, tmp_path):
+def test_unusual_names_and_categories_are_stored_exactly(workspace, tmp_path):
     names = [name.strip() for name in AWKWARD.values()]
     visible = "Ünïcödé 世界 ﷽ é"
     categories = [name if name.isprintable() else visible for name in names]
@@ -105,31 +106,31 @@ def test_awkward_names_and_categories_survive_too(workspace, tmp_path):
     ]
     report = ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, source="source"))
     assert report.new == len(names)
-    found = query(
+    stored = query(
         workspace.database,
         "SELECT source, external_id, category, annotator FROM articles JOIN annotations ON article_id = articles.id",
     )
-    wanted = zip(names, categories, strict=True)
-    assert sorted(found) == sorted((name, name, category, f"source:{name}") for name, category in wanted)
+    expected = zip(names, categories, strict=True)
+    assert sorted(stored) == sorted((name, name, category, f"source:{name}") for name, category in expected)
 
 
-def test_a_published_time_is_kept(workspace, tmp_path):
+def test_the_publication_time_is_stored(workspace, tmp_path):
     rows = [
         {"id": "1", "text": "t", "at": "2024-03-31T10:00:00+02:00"},
         {"id": "2", "text": "t", "at": ""},
         {"id": "3", "text": "t", "at": "0001-01-01"},
     ]
     ingest_file(workspace, tmp_path / "x.csv", rows, Columns("text", id="id", published_at="at"))
-    found = query(
+    stored = query(
         workspace.database, "SELECT (published_at AT TIME ZONE 'UTC')::text FROM articles ORDER BY external_id"
     )
-    assert found == [("2024-03-31 08:00:00",), (None,), ("0001-01-01 00:00:00",)]
+    assert stored == [("2024-03-31 08:00:00",), (None,), ("0001-01-01 00:00:00",)]
 
 
 class TestChangedText:
     @pytest.fixture
     def predicted(self, workspace, tmp_path):
-        """An article with a champion's prediction, out of the queue."""
+        """An article with a prediction of the champion, outside the queue."""
         rows = unlabelled(30)
         ingest_file(workspace, tmp_path / "news.csv", rows)
         run(
@@ -149,16 +150,16 @@ class TestChangedText:
         before = query(workspace.database, "SELECT id, split FROM articles ORDER BY id")
         predicted[4]["text"] = "another text"
         report = ingest_file(workspace, tmp_path / "news.csv", predicted)
-        assert report == Ingested(files=1, read=30, changed=1, unchanged=29, enqueued=1)
-        found = query(workspace.database, "SELECT id, revision, text FROM articles WHERE external_id = 'a4'")
-        assert found[0][1:] == (2, "another text")
-        assert query(workspace.database, "SELECT article_id, priority FROM labelling_queue") == [(found[0][0], 0)]
+        assert report == IngestReport(files=1, read=30, changed=1, unchanged=29, enqueued=1)
+        stored = query(workspace.database, "SELECT id, revision, text FROM articles WHERE external_id = 'a4'")
+        assert stored[0][1:] == (2, "another text")
+        assert query(workspace.database, "SELECT article_id, priority FROM labelling_queue") == [(stored[0][0], 0)]
         unlabelled_ids = query(workspace.database, "SELECT external_id FROM article_labels WHERE label IS NULL")
         assert unlabelled_ids == [("a4",)]
         assert query(workspace.database, "SELECT id, split FROM articles ORDER BY id") == before
         assert value(workspace.database, "SELECT changed_at > ingested_at FROM articles WHERE external_id = 'a4'")
 
-    def test_is_annotated_again_by_a_source_that_names_the_same_category(self, workspace, tmp_path, predicted):
+    def test_gets_a_new_annotation_if_its_source_names_the_same_category(self, workspace, tmp_path, predicted):
         rows = [{**row, "category": "sport"} for row in predicted]
         assert ingest_file(workspace, tmp_path / "news.csv", rows).annotations == 30
         rows[4]["text"] = "another text"
@@ -168,8 +169,8 @@ class TestChangedText:
             ("sport", "annotation")
         ]
 
-    def test_takes_its_split_with_it(self, workspace, tmp_path):
-        """The new text has the article's split: a later copy of it does not land in another one."""
+    def test_keeps_its_articles_split(self, workspace, tmp_path):
+        """The new text gets the article's split, so a later copy of the text does not get another one."""
         row = {"id": "1", "text": "one text", "category": ""}
         ingest_file(workspace, tmp_path / "x.csv", [row], proportions=Proportions(1, 0, 0))
         to_test = Proportions(0, 0, 1)
@@ -193,27 +194,27 @@ def test_texts_that_differ_in_case_and_white_space_share_a_split(workspace, tmp_
     assert value(workspace.database, "SELECT count(DISTINCT split) FROM articles") == 3
 
 
-def test_other_proportions_later_do_not_move_a_text_that_is_there(workspace, tmp_path):
+def test_other_proportions_do_not_move_a_stored_text(workspace, tmp_path):
     rows = unlabelled(30)
     ingest_file(workspace, tmp_path / "x.csv", rows, proportions=Proportions(1, 0, 0))
     ingest_file(workspace, tmp_path / "y.csv", rows, proportions=Proportions(0, 0, 1))
     assert query(workspace.database, "SELECT DISTINCT split FROM articles") == [("train",)]
 
 
-def test_a_source_that_brings_its_own_splits_keeps_them(workspace, tmp_path):
+def test_a_source_with_its_own_splits_keeps_them(workspace, tmp_path):
     rows = [{**row, "split": ("train", "validation", "TEST")[n % 3]} for n, row in enumerate(articles(30))]
     ingest_file(workspace, tmp_path / "x.csv", rows, SPLIT_COLUMNS)
-    found = dict(query(workspace.database, "SELECT external_id, split FROM articles"))
-    assert found == {row["id"]: row["split"].lower() for row in rows}
+    split_by_id = dict(query(workspace.database, "SELECT external_id, split FROM articles"))
+    assert split_by_id == {row["id"]: row["split"].lower() for row in rows}
     moved = [{**row, "split": "train"} for row in rows]
     ingest_file(workspace, tmp_path / "x.csv", moved, SPLIT_COLUMNS)
-    assert dict(query(workspace.database, "SELECT external_id, split FROM articles")) == found
+    assert dict(query(workspace.database, "SELECT external_id, split FROM articles")) == split_by_id
 
 
 def test_the_last_row_of_an_id_wins(workspace, tmp_path):
     rows = [{"id": "1", "text": f"version {number}", "category": f"c{number}"} for number in range(5)]
     report = ingest_file(workspace, tmp_path / "x.csv", rows)
-    assert report == Ingested(files=1, read=5, duplicates=4, new=1, annotations=1)
+    assert report == IngestReport(files=1, read=5, duplicates=4, new=1, annotations=1)
     assert query(workspace.database, "SELECT text, revision FROM articles") == [("version 4", 1)]
     assert query(workspace.database, "SELECT category FROM annotations") == [("c4",)]
 
@@ -232,7 +233,7 @@ def test_the_same_id_of_two_sources_is_two_articles(workspace, tmp_path):
 class TestBadRows:
     BAD = ({"id": "", "text": "no id", "category": "c"}, {"id": "e", "text": "  ", "category": "c"})
 
-    def test_are_kept_once_with_their_reasons(self, workspace, tmp_path):
+    def test_are_stored_once_with_their_reasons(self, workspace, tmp_path):
         report = ingest_file(workspace, tmp_path / "x.csv", [*articles(60), *self.BAD])
         assert (report.new, report.rejected) == (60, 2)
         ingest_file(workspace, tmp_path / "x.csv")
@@ -240,25 +241,25 @@ class TestBadRows:
         assert [row[:3] for row in kept] == [("x", "line 62", "id is empty"), ("x", "line 63", "text is empty")]
         assert json.loads(kept[0][3])["text"] == "no id"
 
-    def test_refuse_the_whole_file_when_they_are_too_many(self, workspace, tmp_path):
+    def test_refuse_the_file_if_there_are_too_many(self, workspace, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", articles(5))
         before = dump(workspace.database)
         rows = [*articles(30, seed=1), *self.BAD]
-        with pytest.raises(TooManyRejectedError, match=r"x.csv: 2 of 32 rows are bad, more than 5%"):
+        with pytest.raises(TooManyRejectedError, match=r"x.csv: 2 of 32 rows are invalid, more than 5%"):
             ingest_file(workspace, tmp_path / "x.csv", rows)
         after = dump(workspace.database)
         assert len(after.pop("rejected_rows")) == 2
         before.pop("rejected_rows")
         assert after == before
 
-    def test_may_be_exactly_as_many_as_are_borne(self, workspace, tmp_path):
+    def test_are_accepted_up_to_the_limit(self, workspace, tmp_path):
         assert ingest_file(workspace, tmp_path / "x.csv", [*articles(38), *self.BAD]).new == 38
 
-    def test_can_be_borne_in_any_number(self, workspace, tmp_path):
+    def test_are_accepted_in_any_number_if_the_limit_is_one(self, workspace, tmp_path):
         assert ingest_file(workspace, tmp_path / "x.csv", list(self.BAD), max_rejected=1.0).rejected == 2
 
     @pytest.mark.usefixtures("small_chunks")
-    def test_in_a_later_chunk_refuse_what_earlier_chunks_brought(self, workspace, tmp_path):
+    def test_in_a_later_chunk_refuse_the_rows_of_earlier_chunks(self, workspace, tmp_path):
         with pytest.raises(TooManyRejectedError):
             ingest_file(workspace, tmp_path / "x.csv", [*articles(20), *self.BAD])
         assert dump(workspace.database, "articles", "splits", "labelling_queue") == {
@@ -269,25 +270,25 @@ class TestBadRows:
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Read seven rows at a time."""
-    whole = readers.read_file
+    original = readers.read_file
     monkeypatch.setattr(
-        readers, "read_file", lambda path, columns, **options: whole(path, columns, **options, chunk_rows=7)
+        readers, "read_file", lambda path, columns, **options: original(path, columns, **options, chunk_rows=7)
     )
 
 
-def test_a_file_that_breaks_off_leaves_nothing_behind(workspace, tmp_path, small_chunks):
+def test_a_file_that_is_cut_off_leaves_nothing_behind(workspace, tmp_path, small_chunks):
     rows = [{**row, "text": row["text"] * 20} for row in articles(1000)]
     packed = gzip.compress(write_csv(tmp_path / "x.csv", rows).read_bytes())
     (tmp_path / "x.csv.gz").write_bytes(packed[: len(packed) // 2])
     before = dump(workspace.database)
     seen = []
     with pytest.raises(SourceError, match="cut off"):
-        ingest_file(workspace, tmp_path / "x.csv.gz", on_rows=seen.append)
-    assert len(seen) > 3, "some chunks were read before it broke"
+        units.ingest_files(workspace, str(tmp_path / "x.csv.gz"), units.IngestOptions(COLUMNS), on_rows=seen.append)
+    assert len(seen) > 3, "some chunks were read before the end"
     assert dump(workspace.database) == before
 
 
-def test_the_files_before_a_bad_one_stay_in(workspace, tmp_path):
+def test_the_files_before_a_failed_one_stay_ingested(workspace, tmp_path):
     write_csv(tmp_path / "a.csv", articles(5))
     (tmp_path / "b.csv").write_text("id,other\n1,2\n")
     with pytest.raises(SourceError, match=r"b\.csv: no column 'text'"):
@@ -295,8 +296,8 @@ def test_the_files_before_a_bad_one_stay_in(workspace, tmp_path):
     assert value(workspace.database, "SELECT count(*) FROM articles") == 5
 
 
-def test_overlapping_files_at_once_neither_deadlock_nor_double(workspace, tmp_path):
-    """Two files share all texts and half of the ids, in opposite orders; several rounds of them."""
+def test_overlapping_files_at_once_cause_no_deadlock_and_no_duplicates(workspace, tmp_path):
+    """In several rounds, two files share all texts and half of the ids, in opposite orders."""
     ours, theirs = articles(400), articles(600)[200:]
     write_csv(tmp_path / "a.csv", ours)
     write_csv(tmp_path / "b.csv", list(reversed(theirs)))
@@ -306,33 +307,33 @@ def test_overlapping_files_at_once_neither_deadlock_nor_double(workspace, tmp_pa
                 pool.submit(ingest_file, workspace, tmp_path / name, source="news")
                 for name in ("a.csv", "b.csv", "b.csv", "a.csv")
             ]
-            reports = [one.result(timeout=HANG_S) for one in runs]
-        total = sum(reports, Ingested())
+            reports = [future.result(timeout=HANG_S) for future in runs]
+        total = sum(reports, IngestReport())
         assert (total.new, total.changed) == ((0, 600) if round_number else (600, 0))
-        found = query(
+        counts = query(
             workspace.database,
             "SELECT count(*), count(DISTINCT external_id), count(DISTINCT fingerprint), max(revision) FROM articles",
         )
-        assert found == [(600, 600, 600, round_number + 1)]
+        assert counts == [(600, 600, 600, round_number + 1)]
         in_force = "SELECT count(*), count(DISTINCT article_id) FROM annotations_in_force"
         assert query(workspace.database, in_force) == [(600, 600)]
-        # the next round's texts are other ones
+        # each round has other texts
         write_csv(tmp_path / "a.csv", [{**row, "text": f"{row['text']} {round_number}"} for row in ours])
         write_csv(tmp_path / "b.csv", [{**row, "text": f"{row['text']} {round_number}"} for row in reversed(theirs)])
 
 
 class TestAnnotations:
-    def test_dequeue_an_article_that_waits(self, workspace, tmp_path):
+    def test_remove_the_article_from_the_queue(self, workspace, tmp_path):
         rows = unlabelled(10)
         ingest_file(workspace, tmp_path / "x.csv", rows)
         rows[3]["category"] = "sport"
         report = ingest_file(workspace, tmp_path / "x.csv", rows)
         assert (report.annotations, report.unchanged, report.enqueued) == (1, 10, 0)
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 9
-        found = query(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a3'")
-        assert found == [("sport",)]
+        labels = query(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a3'")
+        assert labels == [("sport",)]
 
-    def test_by_a_person_outlive_the_same_file(self, workspace, tmp_path):
+    def test_by_a_person_survive_ingesting_the_file_again(self, workspace, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", articles(3))
         run(
             workspace.database,
@@ -343,7 +344,7 @@ class TestAnnotations:
         label = "SELECT label FROM article_labels WHERE external_id = 'a1'"
         assert value(workspace.database, label) == "corrected"
 
-    def test_of_the_source_count_again_when_it_changes_its_mind(self, workspace, tmp_path):
+    def test_of_a_source_follow_its_changes(self, workspace, tmp_path):
         rows = articles(3)
         ingest_file(workspace, tmp_path / "x.csv", rows)
         rows[1]["category"] = "politics"
@@ -351,13 +352,13 @@ class TestAnnotations:
         assert value(workspace.database, "SELECT label FROM article_labels WHERE external_id = 'a1'") == "politics"
         assert value(workspace.database, "SELECT count(*) FROM annotations") == 4
 
-    def test_are_not_taken_back_by_a_file_without_categories(self, workspace, tmp_path):
+    def test_are_not_removed_by_a_file_without_categories(self, workspace, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", articles(3))
         ingest_file(workspace, tmp_path / "x.csv", unlabelled(3))
         assert value(workspace.database, "SELECT count(*) FROM article_labels WHERE origin = 'annotation'") == 3
 
 
-def test_the_tables_of_an_ingest_are_gone_with_it(workspace, tmp_path):
+def test_the_temporary_tables_of_an_ingest_are_dropped(workspace, tmp_path):
     """The same pooled connection serves the next ingest."""
     for number in range(3):
         ingest_file(workspace, tmp_path / f"{number}.csv", articles(2))

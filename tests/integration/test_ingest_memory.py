@@ -1,4 +1,4 @@
-"""Memory of an ingest follows the chunk, not the file: a thousand texts of a megabyte take what a hundred take."""
+"""The memory of an ingest depends on the chunk, not the file: more texts of a megabyte need no more memory."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from classifier.workspace import Workspace
 from tests.support.memory import measured
 
 PEAK_MIB = 400
-"""Above what the process takes before, some 150 MiB, with chunks of a quarter of the usual size."""
+"""MiB above the memory of the process before (about 150 MiB), with chunks of a quarter of the usual size."""
 
 GROWTH_MIB = 60
-"""How far two runs of any size may differ: it depends on which thread is ahead."""
+"""MiB by which two runs may differ, depending on the order of the threads."""
 
 
 def ingest_file(url, path, home):
-    """Take a file in as the command does, and return how many articles are new."""
-    columns.CHUNK_BYTES = readers.parquet_files.CHUNK_BYTES = 4 * 2**20  # so that few texts fill every stage
+    """Ingest a file as the command does, and return the number of new articles."""
+    columns.CHUNK_BYTES = readers.parquet_files.CHUNK_BYTES = 4 * 2**20  # so that a few texts fill every stage
     workspace = Workspace(connections.connect(url), Settings(home=home, _env_file=None))
-    report = units.ingest_files(workspace, path, Columns("text", "category", "id"))
+    report = units.ingest_files(workspace, path, units.IngestOptions(Columns("text", "category", "id")))
     workspace.database.dispose()
     return report.new
 
 
 def written(path, count):
-    """Write texts of a megabyte, none like another."""
+    """Write texts of a megabyte that are all different."""
     random = np.random.default_rng(count)
     words = np.array([f"word{number}é" for number in range(30_000)])
     texts = (" ".join(random.choice(words, 83_000)) for _ in range(count))
@@ -56,7 +56,7 @@ def written(path, count):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_texts_of_a_megabyte_take_bounded_memory_however_many_they_are(database_url, tmp_path, kind):
+def test_any_number_of_texts_of_a_megabyte_needs_bounded_memory(database_url, tmp_path, kind):
     url = database_url.render_as_string(hide_password=False)
     peaks = []
     for count in (30, 90):

@@ -11,10 +11,9 @@ import pytest
 from classifier.exceptions import SourceError, UserError
 from classifier.ingest import source_declarations
 from classifier.ingest.readers import Columns
-from classifier.ingest.splits import Proportions
-from classifier.ingest.validation import LIMITS
+from classifier.ingest.validation import MAX_LENGTHS
 from classifier.pipeline.ingest import declared_sources, inbox, rejected_rows, units
-from classifier.pipeline.ingest.units import Options
+from classifier.pipeline.ingest.units import IngestOptions
 from classifier.pipeline.monitoring import status
 from tests.support.loopback import page, serving
 from tests.support.synthetic import COLUMNS, articles, ingest_file, query, value, write_csv
@@ -39,7 +38,7 @@ def test_a_rejected_row_of_a_zip_member_with_a_long_name_is_stored(workspace, tm
         for number in range(2):
             good = "".join(f"g{number}-{n},text {number} {n},\n" for n in range(40))
             archive.writestr(f"{start}{number}{end}.csv", f"id,text,category\n,bad,\n{good}")
-    report = units.ingest_files(workspace, str(path), COLUMNS)
+    report = units.ingest_files(workspace, str(path), IngestOptions(COLUMNS))
     assert (report.new, report.rejected) == (80, 2)
     first, second = rejected_rows.list_rejected(workspace)
     assert first.position != second.position
@@ -49,7 +48,11 @@ def test_a_rejected_row_of_a_zip_member_with_a_long_name_is_stored(workspace, tm
 
 
 def test_values_at_their_limits_fit_whatever_their_characters(workspace, tmp_path):
-    limits = {"id": noise(LIMITS["id"]), "source": noise(LIMITS["source"]), "category": noise(LIMITS["category"])}
+    limits = {
+        "id": noise(MAX_LENGTHS["id"]),
+        "source": noise(MAX_LENGTHS["source"]),
+        "category": noise(MAX_LENGTHS["category"]),
+    }
     rows = [{"text": "good", **limits}, {"text": "", **limits}]
     ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, source="source"), max_rejected=1)
     assert query(workspace.database, "SELECT external_id, source FROM articles") == [(limits["id"], limits["source"])]
@@ -64,8 +67,8 @@ def test_a_name_of_a_source_that_is_too_long_is_refused_in_one_line(workspace, t
     with pytest.raises(
         SourceError, match=r"its name is longer than 200 characters; name the source with --source-name"
     ):
-        units.ingest_files(workspace, str(tmp_path / f"{'?' * 210}.csv"), Columns())
-    assert units.ingest_files(workspace, str(tmp_path / f"{'?' * 210}.csv"), Columns(), source="short").new == 1
+        units.ingest_files(workspace, str(tmp_path / f"{'?' * 210}.csv"), IngestOptions(Columns()))
+    assert units.ingest_files(workspace, str(tmp_path / f"{'?' * 210}.csv"), IngestOptions(Columns(), "short")).new == 1
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def deep(tmp_path):
 
 
 def test_a_path_that_is_too_long_to_store_is_refused_in_one_line(workspace, tmp_path, deep):
-    options = Options(COLUMNS, "news", Proportions(), 0.05, "utf-8")
+    options = IngestOptions(COLUMNS, "news")
     for attempt in (
         lambda: ingest_file(workspace, deep),
         lambda: inbox.ingest_inbox(workspace, str(deep), options),
@@ -87,7 +90,7 @@ def test_a_path_that_is_too_long_to_store_is_refused_in_one_line(workspace, tmp_
             workspace, declared(tmp_path, f"kind = 'files'\nfiles = '{deep}'"), lambda _: ""
         ),
     ):
-        with pytest.raises(SourceError, match="its address is longer than 1700 bytes") as raised:
+        with pytest.raises(SourceError, match="the path or URL is longer than 1700 bytes") as raised:
             attempt()
         assert len(str(raised.value)) < 600
     assert value(workspace.database, "SELECT count(*) FROM articles") == 0
@@ -98,11 +101,11 @@ def test_a_run_of_a_long_pattern_is_listed_and_its_rejected_rows_can_be_retried(
     folder.mkdir(parents=True)
     path = write_csv(folder / "x.csv", [*articles(30), {"id": "", "text": "bad", "category": ""}])
     pattern = f"{tmp_path}{''.join(f'/[d{ascii_noise(200)}]' for _ in range(14))}/*.csv"
-    assert units.ingest_files(workspace, pattern, COLUMNS).rejected == 1
+    assert units.ingest_files(workspace, pattern, IngestOptions(COLUMNS)).rejected == 1
     (run,) = status.last_runs(workspace, pattern)
     assert run.new == 30
     write_csv(path, [*articles(30), {"id": "mended", "text": "bad", "category": ""}])
-    assert rejected_rows.retry_rejected(workspace, {}, lambda _: "").mended == 1
+    assert rejected_rows.retry_rejected(workspace, {}, lambda _: "").resolved == 1
 
 
 def declared(tmp_path, keys):

@@ -59,7 +59,7 @@ def test_a_source(server):
     url, crash = server
 
     def query():
-        with database_queries._connected("cms", url, 60) as connection:
+        with database_queries._connect("cms", url, 60) as connection:
             connection.execute(text("SELECT 1"))
             crash()
             connection.execute(text("SELECT 1"))

@@ -168,7 +168,7 @@ def test_outputs_are_written_and_read_in_slices_bit_for_bit(workspace, model, mo
     evaluation.evaluate(workspace)
     with workspace.database.connect() as connection:
         expected = evaluations.probabilities(connection, 1, 3)
-    monkeypatch.setattr(evaluations, "_CELLS", 7)
+    monkeypatch.setattr(evaluations, "_MAX_PROBABILITIES", 7)
     evaluation.evaluate(workspace)
     with workspace.database.connect() as connection:
         np.testing.assert_array_equal(evaluations.probabilities(connection, 2, 3), expected)

@@ -1,4 +1,4 @@
-"""A file is ingested atomically, whatever its size, in statements of which each handles a bounded number of rows."""
+"""A file of any size is ingested atomically, and each statement handles a bounded number of rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, text
 
 from classifier.ingest import readers
-from classifier.pipeline.ingest.units import Ingested
+from classifier.pipeline.ingest.units import IngestReport
 from classifier.store import staging
 from classifier.store.queries import sql
 from tests.support.synthetic import ingest_file, query, run, value
@@ -20,13 +20,13 @@ STEP = 7
 @pytest.fixture
 def small_steps(monkeypatch):
     """Read and merge seven rows at a time."""
-    whole = readers.read_file
-    monkeypatch.setattr(readers, "read_file", lambda *args, **options: whole(*args, **options, chunk_rows=STEP))
+    original = readers.read_file
+    monkeypatch.setattr(readers, "read_file", lambda *args, **options: original(*args, **options, chunk_rows=STEP))
     monkeypatch.setattr(staging, "STEP", STEP)
 
 
 def random_rows(choose, count):
-    """Return rows of few ids, so that ids come again in the same step and in later ones; some are bad."""
+    """Return rows with few ids, so that ids repeat within and across steps; some rows are invalid."""
     return [
         {
             "id": f"i{choose.randrange(60)}" if choose.random() > 0.1 else "",
@@ -38,11 +38,11 @@ def random_rows(choose, count):
 
 
 def effective_annotations(database):
-    found = query(
+    rows = query(
         database,
         "SELECT external_id, category FROM effective_annotations JOIN articles ON articles.id = article_id",
     )
-    return dict(found)
+    return dict(rows)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -61,7 +61,7 @@ def test_the_last_row_of_a_file_wins_across_steps_and_every_count_is_exact(works
         assert (report.rejected, report.duplicates) == (150 - len(good), len(good) - len(last))
         assert (report.new, report.unchanged) == (len(new), len(same))
         assert report.changed == len(last) - len(new) - len(same)
-        # another text has no annotation yet, and only a row with the text that is kept annotates it
+        # another text has no annotation yet, and only a row with the stored text annotates it
         categories = {
             identity: name
             for identity, name in categories.items()
@@ -76,13 +76,13 @@ def test_the_last_row_of_a_file_wins_across_steps_and_every_count_is_exact(works
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_an_article_that_a_file_changes_and_changes_back_is_unchanged(workspace, tmp_path):
+def test_an_article_that_a_file_changes_and_restores_is_unchanged(workspace, tmp_path):
     filler = [{"id": f"f{number}", "text": f"filler {number}", "category": ""} for number in range(20)]
     first = {"id": "a", "text": "first", "category": "sport"}
     ingest_file(workspace, tmp_path / "x.csv", [first])
     rows = [{**first, "text": "second", "category": "tech"}, *filler, first]
     report = ingest_file(workspace, tmp_path / "x.csv", rows)
-    assert report == Ingested(files=1, read=22, duplicates=1, new=20, unchanged=1, enqueued=20)
+    assert report == IngestReport(files=1, read=22, duplicates=1, new=20, unchanged=1, enqueued=20)
     assert query(workspace.database, "SELECT text, revision FROM articles WHERE external_id = 'a'") == [("first", 1)]
 
 
@@ -116,7 +116,7 @@ STATEMENTS = {
 }
 
 
-THERE = """
+STORED = """
 INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
 SELECT 's', n::text, 'text ' || n, sha256(n::text::bytea), sha256(n::text::bytea), 'train'
 FROM generate_series(1, 30000) AS n;
@@ -141,8 +141,8 @@ SELECT source, position, reason, row, row_hash FROM rejected_rows
 
 @pytest.fixture
 def staged(workspace):
-    """A transaction with 30,000 staged articles, of 30,000 that are there, and as many rejected rows."""
-    run(workspace.database, THERE)
+    """A transaction with 30,000 staged articles, 30,000 stored articles and 30,000 rejected rows."""
+    run(workspace.database, STORED)
     with workspace.database.begin() as connection:
         staging.create_tables(connection)
         connection.execute(text(STAGED))
@@ -157,7 +157,7 @@ def nodes(plan):
 
 @pytest.mark.parametrize("analyzed", [False, True])
 def test_every_step_finds_its_rows_by_an_index(staged, analyzed):
-    """Without statistics, as in an ingest, and with those that autovacuum can never make of temporary tables."""
+    """Without statistics, as in an ingest, and with statistics, which autovacuum never makes for temporary tables."""
     if analyzed:
         staged.execute(text("ANALYZE"))
     for name, more in STATEMENTS.items():
@@ -168,12 +168,14 @@ def test_every_step_finds_its_rows_by_an_index(staged, analyzed):
         assert set(scans) <= {"ingest_runs"}, f"{name}: {json.dumps(plan, indent=1)}"
 
 
-def test_statements_grow_in_number_and_not_in_size(workspace, tmp_path, monkeypatch):
+def test_more_rows_need_more_statements_but_not_larger_ones(workspace, tmp_path, monkeypatch):
     counts = []
     for step in (100, 10):
         monkeypatch.setattr(staging, "STEP", step)
         seen = []
-        event.listen(workspace.database, "before_cursor_execute", lambda *given, seen=seen: seen.append(given[2]))
+        event.listen(
+            workspace.database, "before_cursor_execute", lambda *arguments, seen=seen: seen.append(arguments[2])
+        )
         rows = [{"id": f"{step}-{n}", "text": f"t {step} {n}", "category": "c"} for n in range(200)]
         assert ingest_file(workspace, tmp_path / "x.csv", rows).new == 200
         counts.append(sum(statement.startswith("WITH merged AS") for statement in seen))

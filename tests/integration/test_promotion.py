@@ -165,7 +165,7 @@ class TestGate:
     def test_a_model_that_was_not_evaluated_is_refused(self, workspace):
         with workspace.database.begin() as connection:
             add_model(connection, "m1")
-        with pytest.raises(NotEvaluatedError, match="classifier evaluate --model m1"):
+        with pytest.raises(NotEvaluatedError, match="classifier evaluate m1"):
             promote.promote_if_better(workspace)
 
     def test_a_user_may_decline_a_model_that_the_gate_would_promote(self, workspace):

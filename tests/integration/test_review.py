@@ -1,4 +1,4 @@
-"""The review loop: what is asked, what comes back, and what it is used for."""
+"""The review: which articles are asked for, how answers return, and how they are used."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CATEGORIES = ("a", "b")
 
 
 def label(connection, ids, name="m1", *, as_champion=True, seed=0):
-    """Register a model, let it label the articles with any probabilities, and make it champion."""
+    """Register a model, store arbitrary predictions of it, and make it champion."""
     model = Model(add_model(connection, name), name, "", "", "", CATEGORIES)
     probabilities = np.random.default_rng(seed).dirichlet(np.ones(2), len(ids)).astype(np.float32)
-    prediction_rows.write(connection, model, [QueuedArticle(one, 1, "") for one in ids], probabilities)
+    prediction_rows.write(connection, model, [QueuedArticle(article_id, 1, "") for article_id in ids], probabilities)
     if as_champion:
         model_rows.make_champion(connection, model.id)
     return model
@@ -31,24 +31,24 @@ def label(connection, ids, name="m1", *, as_champion=True, seed=0):
 
 @pytest.fixture
 def labelled(workspace):
-    """Ninety articles, a third of each split, labelled by a champion; return their ids by split."""
+    """Return the ids by split of ninety articles, a third in each split, labelled by a champion."""
     with workspace.database.begin() as connection:
         splits = ("train", "validation", "test")
         ids = add_articles(connection, [(f"{n}", f"text number {n} here", splits[n % 3]) for n in range(90)])
         label(connection, ids)
-    return {split: set(ids[place::3]) for place, split in enumerate(splits)}
+    return {split: set(ids[index::3]) for index, split in enumerate(splits)}
 
 
 @pytest.fixture
 def sheet(workspace, tmp_path):
-    """Fill, export, and return a function that answers rows: a category for each, or a function of the row."""
+    """Fill the queue, export a sheet, and return a function that answers its rows."""
     numbers = iter(range(99))
 
-    def answer(said, annotator="ann"):
+    def answer(category, annotator="ann"):
         path = tmp_path / f"{next(numbers)}.csv"
         sheets.export_sheet(workspace, path)
-        category = said if callable(said) else lambda _: said
-        filled = [{**row, "category": category(row), "annotator": annotator} for row in rows_of(path)]
+        choose = category if callable(category) else lambda _: category
+        filled = [{**row, "category": choose(row), "annotator": annotator} for row in rows_of(path)]
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(filled[0]))
             writer.writeheader()
@@ -64,7 +64,9 @@ def rows_of(path):
 
 
 def queue(workspace, reason="reason <> 'audit'"):
-    return {one for (one,) in query(workspace.database, f"SELECT article_id FROM review_queue WHERE {reason}")}
+    return {
+        article_id for (article_id,) in query(workspace.database, f"SELECT article_id FROM review_queue WHERE {reason}")
+    }
 
 
 def used(workspace, split):
@@ -73,14 +75,14 @@ def used(workspace, split):
 
 
 class TestFill:
-    def test_the_model_chooses_from_the_train_split_only_and_chance_from_all(self, workspace, labelled):
+    def test_the_model_chooses_from_the_train_split_and_the_random_sample_from_all(self, workspace, labelled):
         report = review_queue.fill_queue(workspace, number=60, audit=90)
         assert queue(workspace) == labelled["train"]
         assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
-        assert (report.model, report.looked_at, report.added["audit"], report.waiting) == ("m1", 90, 90, 90)
+        assert (report.model, report.candidates, report.added["audit"], report.waiting) == ("m1", 90, 90, 90)
 
     @pytest.mark.usefixtures("labelled")
-    def test_up_to_a_number_so_that_nothing_piles_up(self, workspace):
+    def test_stops_at_the_size_of_the_queue(self, workspace):
         assert sum(review_queue.fill_queue(workspace, number=10, audit=5).added.values()) == 15
         assert review_queue.fill_queue(workspace, number=10, audit=5).added == {}
         added = review_queue.fill_queue(workspace, number=12, audit=5).added
@@ -88,7 +90,7 @@ class TestFill:
         assert len(queue(workspace)) == 12
 
     @pytest.mark.usefixtures("labelled")
-    def test_keeps_what_was_predicted_how_surely_by_whom_and_when(self, workspace):
+    def test_stores_the_prediction_its_confidence_its_model_and_its_time(self, workspace):
         review_queue.fill_queue(workspace, number=10, audit=5)
         same = value(
             workspace.database,
@@ -98,31 +100,31 @@ class TestFill:
         )
         assert same == 15
 
-    def test_without_a_champion_there_is_nobody_to_choose(self, workspace):
+    def test_needs_a_champion(self, workspace):
         with pytest.raises(NoChampionError):
             review_queue.fill_queue(workspace)
 
-    def test_an_empty_database_is_no_fault(self, workspace):
+    def test_of_an_empty_database_is_no_error(self, workspace):
         with workspace.database.begin() as connection:
             label(connection, [])
         assert review_queue.fill_queue(workspace).added == {}
 
-    def test_annotated_articles_and_texts_that_changed_are_not_asked_for(self, workspace, labelled):
-        known, changed, *_ = sorted(labelled["train"])
+    def test_skips_annotated_articles_and_changed_texts(self, workspace, labelled):
+        annotated, changed, *_ = sorted(labelled["train"])
         with workspace.database.begin() as connection:
-            annotate(connection, known, "a", "source:s")
+            annotate(connection, annotated, "a", "source:s")
             connection.execute(text("UPDATE articles SET revision = 2 WHERE id = :id"), {"id": changed})
         review_queue.fill_queue(workspace, number=90, audit=0)
-        assert queue(workspace) == labelled["train"] - {known, changed}
+        assert queue(workspace) == labelled["train"] - {annotated, changed}
 
-    def test_a_new_champions_questions_take_the_place_of_the_old_ones(self, workspace, labelled):
+    def test_replaces_the_questions_of_the_former_champion(self, workspace, labelled):
         review_queue.fill_queue(workspace, number=5, audit=0)
         with workspace.database.begin() as connection:
             label(connection, sorted(labelled["train"]), "m2", seed=1)
         report = review_queue.fill_queue(workspace, number=7, audit=0)
         assert (report.model, report.waiting) == ("m2", 7)
 
-    def test_of_near_duplicates_one_is_asked_for_and_none_of_an_annotated_or_tested_one(self, workspace, tmp_path):
+    def test_asks_for_one_near_duplicate_and_none_of_annotated_or_test_articles(self, workspace, tmp_path):
         base = " ".join(f"word{n}" for n in range(60))
 
         def near(topic, number):
@@ -135,7 +137,7 @@ class TestFill:
         run(workspace.database, "UPDATE clusters SET split = 'train'; UPDATE articles SET split = 'train'")
         run(workspace.database, "UPDATE articles SET split = 'test' WHERE external_id = 'z2'")
         with workspace.database.begin() as connection:
-            label(connection, [one for (one,) in connection.execute(text("SELECT id FROM articles"))])
+            label(connection, [article_id for (article_id,) in connection.execute(text("SELECT id FROM articles"))])
         for _ in range(2):
             review_queue.fill_queue(workspace, number=90, audit=0)
             asked = query(
@@ -145,7 +147,7 @@ class TestFill:
             assert names[:-1] == [f"alone{n}" for n in range(5)]
             assert names[-1].startswith("x")
 
-    def test_looks_at_a_share_of_many_articles_and_reads_no_whole_table(self, workspace, monkeypatch):
+    def test_samples_a_large_table_without_reading_all_of_it(self, workspace, monkeypatch):
         with workspace.database.begin() as connection:
             model = add_model(connection, "m")
             model_rows.make_champion(connection, model)
@@ -165,9 +167,9 @@ class TestFill:
                     "SELECT id, revision, 'a', 'source:s' FROM articles WHERE id % 2 = 0"
                 )
             )
-        monkeypatch.setattr(review_queue, "LOOKED_AT", 5000)
+        monkeypatch.setattr(review_queue, "MAX_CANDIDATES", 5000)
         run(workspace.database, "ANALYZE articles")
-        assert 3000 < review_queue.fill_queue(workspace, number=300, audit=50).looked_at < 7000
+        assert 3000 < review_queue.fill_queue(workspace, number=300, audit=50).candidates < 7000
         with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
         ids = f"{{{','.join(map(str, range(1, 20000, 40)))}}}"
@@ -180,10 +182,12 @@ class TestFill:
         ):
             statement = queries.sql(name).replace("%", "%%")
             values = {"ids": ids, "model_id": model, "since": None, "percent": 10}
-            given = {key: one for key, one in values.items() if f":{key}" in statement}
-            assert scanned(workspace.database, statement, **given) <= {"models", "cluster_bridges", "review_queue"}, (
-                name
-            )
+            parameters = {key: value for key, value in values.items() if f":{key}" in statement}
+            assert scanned(workspace.database, statement, **parameters) <= {
+                "models",
+                "cluster_bridges",
+                "review_queue",
+            }, name
 
 
 class TestSheets:
@@ -192,19 +196,19 @@ class TestSheets:
         review_queue.fill_queue(workspace, number=20, audit=0)
         chosen = queue(workspace)
         _, report = sheet("a")
-        assert (report.new, report.unchanged, report.empty, report.set_aside) == (20, 0, 0, ())
+        assert (report.new, report.unchanged, report.empty, report.invalid) == (20, 0, 0, ())
         assert used(workspace, "train") == dict.fromkeys(chosen, "a")
         assert used(workspace, "test") == used(workspace, "validation") == {}
         assert status.read_status(workspace).review.waiting == {}
 
-    def test_what_chance_drew_from_the_test_split_tests_and_never_trains(self, workspace, labelled, sheet):
+    def test_random_articles_of_the_test_split_test_the_model_and_never_train_it(self, workspace, labelled, sheet):
         review_queue.fill_queue(workspace, number=0, audit=90)
         sheet("b")
         assert used(workspace, "test").keys() == labelled["test"]
         assert used(workspace, "train").keys() == labelled["train"]
 
     @pytest.mark.usefixtures("labelled")
-    def test_the_same_sheet_again_changes_nothing(self, workspace, sheet):
+    def test_importing_a_sheet_again_changes_nothing(self, workspace, sheet):
         review_queue.fill_queue(workspace, number=20, audit=5)
         path, first = sheet("a")
         before = query(workspace.database, "SELECT * FROM annotations ORDER BY id")
@@ -213,17 +217,17 @@ class TestSheets:
         assert query(workspace.database, "SELECT * FROM annotations ORDER BY id") == before
 
     @pytest.mark.usefixtures("labelled", "sheet")
-    def test_who_said_what_when_and_why_is_kept(self, workspace, tmp_path):
+    def test_the_annotator_the_time_and_the_comment_are_stored(self, workspace, tmp_path):
         review_queue.fill_queue(workspace, number=1, audit=0)
         sheets.export_sheet(workspace, tmp_path / "x.csv")
         content = (tmp_path / "x.csv").read_text(encoding="utf-8-sig").replace('"","",""', '"b","ann","a pun"')
         (tmp_path / "x.csv").write_text(content, encoding="utf-8")
         sheets.import_sheet(workspace, tmp_path / "x.csv")
-        found = query(workspace.database, "SELECT category, annotator, comment, is_resolution FROM annotations")
-        assert found == [("b", "ann", "a pun", False)]
+        annotations = query(workspace.database, "SELECT category, annotator, comment, is_resolution FROM annotations")
+        assert annotations == [("b", "ann", "a pun", False)]
 
     @pytest.mark.usefixtures("labelled")
-    def test_no_suggestion_is_shown_of_what_chance_drew(self, workspace, tmp_path):
+    def test_randomly_drawn_articles_have_no_suggestion(self, workspace, tmp_path):
         review_queue.fill_queue(workspace, number=10, audit=20)
         sheets.export_sheet(workspace, tmp_path / "x.csv")
         rows = rows_of(tmp_path / "x.csv")
@@ -232,34 +236,37 @@ class TestSheets:
         assert all(row["text"].startswith("text number") for row in rows)
 
     @pytest.mark.usefixtures("labelled")
-    def test_a_sheet_that_is_there_is_not_written_over(self, workspace, tmp_path):
+    def test_an_existing_sheet_is_not_overwritten(self, workspace, tmp_path):
         review_queue.fill_queue(workspace, number=1, audit=0)
         (tmp_path / "x.csv").write_text("somebody's work")
-        with pytest.raises(ReviewError, match="somebody's work"):
+        with pytest.raises(ReviewError, match="exists already, and may hold answers"):
             sheets.export_sheet(workspace, tmp_path / "x.csv")
         assert (tmp_path / "x.csv").read_text() == "somebody's work"
 
-    def test_bad_rows_are_set_aside_and_the_others_go_in(self, workspace, labelled, tmp_path):
+    def test_invalid_rows_are_reported_and_the_others_are_imported(self, workspace, labelled, tmp_path):
         review_queue.fill_queue(workspace, number=5, audit=0)
         first, second, third, *_ = sorted(queue(workspace))
         never = min(labelled["test"])
         run(workspace.database, f"UPDATE articles SET revision = 2 WHERE id = {second}")
         rows = [(first, 1, "a"), (second, 1, "a"), (third, 1, "B"), (never, 1, "a"), (10**9, 1, "a")]
-        lines = ["id,revision,category,annotator", *(f"{one},{revision},{said},ann" for one, revision, said in rows)]
+        lines = [
+            "id,revision,category,annotator",
+            *(f"{article_id},{revision},{category},ann" for article_id, revision, category in rows),
+        ]
         (tmp_path / "x.csv").write_text("\n".join(lines))
         report = sheets.import_sheet(workspace, tmp_path / "x.csv")
         assert (report.new, used(workspace, "train")) == (1, {first: "a"})
-        assert [(one.line, one.reason) for one in report.set_aside] == [
+        assert [(row.line, row.reason) for row in report.invalid] == [
             (3, f"the text of article {second} has changed since; export it again"),
-            (4, "category 'B' is not known; is 'b' meant?; a new one has to be named with --new-category"),
-            (5, f"article {never} was never asked for"),
-            (6, "article 1000000000 was never asked for"),
+            (4, "category 'B' is unknown (did you mean 'b'?); name a new category with --new-category"),
+            (5, f"article {never} was never in the review queue"),
+            (6, "article 1000000000 was never in the review queue"),
         ]
         report = sheets.import_sheet(workspace, tmp_path / "x.csv", new_categories=["B"])
         assert (report.new, report.unchanged) == (1, 1)
         assert used(workspace, "train")[third] == "B"
 
-    def test_no_such_file(self, workspace, tmp_path):
+    def test_a_missing_file_is_one_line(self, workspace, tmp_path):
         with pytest.raises(SourceError, match=r"x\.csv: .*[Nn]o such file"):
             sheets.import_sheet(workspace, tmp_path / "x.csv")
 
@@ -267,7 +274,7 @@ class TestSheets:
 class TestConflicts:
     @pytest.fixture
     def disputed(self, workspace, labelled):
-        """An article that ann calls a and bob b."""
+        """An article that ann annotates as a and bob as b."""
         review_queue.fill_queue(workspace, number=1, audit=0)
         (article,) = queue(workspace) & labelled["train"]
         with workspace.database.begin() as connection:
@@ -275,44 +282,45 @@ class TestConflicts:
             annotate(connection, article, "b", "bob")
         return article
 
-    def test_are_kept_shown_and_not_trained_on(self, workspace, disputed):
-        (found,) = conflicts.list_conflicts(workspace)
-        assert (found.article_id, found.counts) == (disputed, None)
-        assert [(one.annotator, one.category) for one in found.opinions] == [("ann", "a"), ("bob", "b")]
+    def test_are_stored_listed_and_not_trained_on(self, workspace, disputed):
+        (conflict,) = conflicts.list_conflicts(workspace)
+        assert (conflict.article_id, conflict.effective_category) == (disputed, None)
+        assert [(opinion.annotator, opinion.category) for opinion in conflict.opinions] == [("ann", "a"), ("bob", "b")]
         assert used(workspace, "train") == {}
         assert status.read_status(workspace).review.conflicts == 1
 
-    def test_end_when_one_gives_in(self, workspace, disputed):
+    def test_end_when_the_annotators_agree(self, workspace, disputed):
         with workspace.database.begin() as connection:
             annotate(connection, disputed, "b", "ann")
         assert conflicts.list_conflicts(workspace) == []
         assert used(workspace, "train") == {disputed: "b"}
 
-    def test_end_with_a_decision_and_begin_again_with_what_is_said_later(self, workspace, disputed):
+    def test_end_with_a_decision_and_reopen_with_a_later_annotation(self, workspace, disputed):
         conflicts.resolve_conflict(workspace, disputed, "a", annotator="eve", comment="see the headline")
         assert conflicts.list_conflicts(workspace) == []
         assert used(workspace, "train") == {disputed: "a"}
         with workspace.database.begin() as connection:
             annotate(connection, disputed, "b", "bob")
-        (found,) = conflicts.list_conflicts(workspace)
-        assert [(one.annotator, one.comment) for one in found.opinions] == [("eve", "see the headline"), ("bob", None)]
+        (conflict,) = conflicts.list_conflicts(workspace)
+        assert [(opinion.annotator, opinion.comment) for opinion in conflict.opinions] == [
+            ("eve", "see the headline"),
+            ("bob", None),
+        ]
 
     @pytest.mark.parametrize(
         ("category", "annotator", "problem"),
         [
-            ("A", "eve", "category 'A' is not known; is 'a' meant?"),
+            ("A", "eve", "category 'A' is unknown (did you mean 'a'?)"),
             ("a", " ", "a person"),
             ("a", "source:s", "a person"),
         ],
     )
-    def test_are_decided_by_a_person_for_a_category_that_there_is(
-        self, workspace, disputed, category, annotator, problem
-    ):
+    def test_are_resolved_by_a_person_with_a_known_category(self, workspace, disputed, category, annotator, problem):
         with pytest.raises(ReviewError) as caught:
             conflicts.resolve_conflict(workspace, disputed, category, annotator=annotator)
         assert problem in str(caught.value)
 
-    def test_what_nobody_has_annotated_is_not_decided(self, workspace, labelled):
+    def test_cannot_be_resolved_without_an_annotation(self, workspace, labelled):
         with pytest.raises(ReviewError, match="no person has annotated it"):
             conflicts.resolve_conflict(workspace, min(labelled["train"]), "a", annotator="eve")
 
@@ -320,7 +328,7 @@ class TestConflicts:
 class TestAPersonAndASource:
     @pytest.fixture
     def corrected(self, workspace, tmp_path):
-        """The source says sport, ann business, and the source then tech."""
+        """The source annotates sport, ann business, and then the source tech."""
         rows = articles(3)
         ingest_file(workspace, tmp_path / "x.csv", rows)
         run(
@@ -333,42 +341,45 @@ class TestAPersonAndASource:
         ingest_file(workspace, tmp_path / "x.csv", rows)
 
     @pytest.mark.usefixtures("corrected")
-    def test_the_persons_annotation_counts_whichever_is_newer(self, workspace):
+    def test_the_persons_annotation_counts_even_if_it_is_older(self, workspace):
         label = "SELECT label FROM article_labels WHERE external_id = 'a1'"
         assert value(workspace.database, label) == "business"
         every = {**used(workspace, "train"), **used(workspace, "validation"), **used(workspace, "test")}
         assert sorted(every.values()) == ["business", "business", "tech"]
 
     @pytest.mark.usefixtures("corrected")
-    def test_the_difference_is_kept_and_shown_where_it_is_asked_for(self, workspace):
+    def test_the_disagreement_is_stored_and_listed_on_request(self, workspace):
         assert conflicts.list_conflicts(workspace) == []
-        (found,) = conflicts.list_conflicts(workspace, settled=True)
-        assert found.counts == "business"
-        assert {(one.annotator, one.category) for one in found.opinions} == {("ann", "business"), ("source:x", "tech")}
+        (conflict,) = conflicts.list_conflicts(workspace, settled=True)
+        assert conflict.effective_category == "business"
+        assert {(opinion.annotator, opinion.category) for opinion in conflict.opinions} == {
+            ("ann", "business"),
+            ("source:x", "tech"),
+        }
 
 
 class TestAudit:
     @pytest.mark.usefixtures("labelled")
-    def test_counts_what_was_drawn_seen_and_right(self, workspace, sheet):
+    def test_counts_drawn_reviewed_and_correct_labels(self, workspace, sheet):
         review_queue.fill_queue(workspace, number=20, audit=40)
         predicted = dict(query(workspace.database, "SELECT article_id::text, category FROM predictions"))
         drawn = sorted(queue(workspace, "reason = 'audit'"))
-        wrong, unseen = {str(one) for one in drawn[:4]}, {str(one) for one in drawn[4:10]}
+        wrong, unseen = {str(article_id) for article_id in drawn[:4]}, {str(article_id) for article_id in drawn[4:10]}
         other = {"a": "b", "b": "a"}
 
-        def said(row):
+        def choose(row):
             if row["id"] in unseen:
                 return ""
             return other[predicted[row["id"]]] if row["id"] in wrong else predicted[row["id"]]
 
-        sheet(said)
-        found = review_queue.audited(workspace)
-        assert (found.model, found.drawn, found.seen, found.correct) == ("m1", 40, 34, 30)
-        assert found.accuracy == pytest.approx(30 / 34)
-        assert found.interval[0] < found.accuracy < found.interval[1]
+        sheet(choose)
+        audit = review_queue.audit_model(workspace)
+        assert (audit.model, audit.drawn, audit.reviewed, audit.correct) == ("m1", 40, 34, 30)
+        assert audit.accuracy == pytest.approx(30 / 34)
+        assert audit.interval[0] < audit.accuracy < audit.interval[1]
 
     @pytest.mark.usefixtures("labelled")
-    def test_leaves_out_what_was_drawn_before_a_time_and_what_people_disagree_on(self, workspace, sheet):
+    def test_leaves_out_labels_before_a_time_and_conflicts(self, workspace, sheet):
         review_queue.fill_queue(workspace, number=0, audit=10)
         sheet("a")
         first, second, *_ = sorted(queue(workspace, "reason = 'audit'"))
@@ -379,21 +390,21 @@ class TestAudit:
                 {"id": second},
             )
             week = connection.execute(text("SELECT now() - interval '7 days'")).scalar_one()
-        assert (review_queue.audited(workspace).drawn, review_queue.audited(workspace).seen) == (10, 9)
+        assert (review_queue.audit_model(workspace).drawn, review_queue.audit_model(workspace).reviewed) == (10, 9)
         assert (
-            review_queue.audited(workspace, since=week).drawn,
-            review_queue.audited(workspace, since=week).seen,
+            review_queue.audit_model(workspace, since=week).drawn,
+            review_queue.audit_model(workspace, since=week).reviewed,
         ) == (9, 8)
 
-    def test_draws_also_what_the_model_chose_and_humans_have_annotated(self, workspace, labelled, sheet):
-        """Without what is hard for the model, the estimate would be too good."""
+    def test_may_draw_articles_that_the_model_chose_and_people_annotated(self, workspace, labelled, sheet):
+        """Without the articles that are difficult for the model, the estimate would be too high."""
         review_queue.fill_queue(workspace, number=30, audit=0)
         sheet("a")
         review_queue.fill_queue(workspace, number=0, audit=90)
         assert queue(workspace, "reason = 'audit'") == set().union(*labelled.values())
-        assert review_queue.audited(workspace).seen == 30
+        assert review_queue.audit_model(workspace).reviewed == 30
 
     @pytest.mark.usefixtures("labelled")
-    def test_a_model_that_nobody_audited_has_no_accuracy(self, workspace):
-        found = review_queue.audited(workspace, "m1")
-        assert (found.drawn, found.accuracy, found.interval) == (0, None, (0.0, 1.0))
+    def test_of_a_model_without_reviewed_labels_has_no_accuracy(self, workspace):
+        audit = review_queue.audit_model(workspace, "m1")
+        assert (audit.drawn, audit.accuracy, audit.interval) == (0, None, (0.0, 1.0))

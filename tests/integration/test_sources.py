@@ -1,4 +1,4 @@
-"""Declared sources: what was read is remembered with the rows, and every run is exact about what it did."""
+"""Declared sources: their state is saved with the rows, and every run counts exactly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from classifier.exceptions import SourceError, TooManyRejectedError
 from classifier.ingest import source_declarations
 from classifier.pipeline.ingest import declared_sources, rejected_rows
-from classifier.pipeline.ingest.units import Ingested
+from classifier.pipeline.ingest.units import IngestReport
 from classifier.pipeline.monitoring import status
 from tests.support import killing
 from tests.support.loopback import cached, page, serving
@@ -38,15 +38,15 @@ def declare(tmp_path):
 
 @pytest.fixture
 def ingest(workspace, declare):
-    def one(content=FILES, **options):
+    def ingest_declared(content=FILES, **options):
         (source,) = declare(content).values()
-        return declared_sources.ingest_source(workspace, source, lambda found: found.url, **options)
+        return declared_sources.ingest_source(workspace, source, lambda declaration: declaration.url, **options)
 
-    return one
+    return ingest_declared
 
 
 def drop(path, rows, *, at=OLD):
-    """Write a file that looks as if it had been there for long."""
+    """Write a file with an old time of its last change."""
     write_csv(path, rows)
     os.utime(path, (at, at))
     return path
@@ -58,21 +58,21 @@ def runs(workspace, *columns):
 
 
 class TestFiles:
-    def test_that_were_read_are_not_even_opened_again(self, workspace, ingest, tmp_path, monkeypatch):
+    def test_are_not_opened_again_if_unchanged(self, workspace, ingest, tmp_path, monkeypatch):
         drop(tmp_path / "in" / "a.csv", articles(5))
-        assert ingest() == Ingested(files=1, read=5, new=5, annotations=5)
+        assert ingest() == IngestReport(files=1, read=5, new=5, annotations=5)
         before = dump(workspace.database)
-        monkeypatch.setattr("classifier.ingest.object_store.sha256", None)
-        assert ingest() == Ingested()
+        monkeypatch.setattr("classifier.ingest.object_store.hash_file", None)
+        assert ingest() == IngestReport()
         assert dump(workspace.database) == before
 
-    def test_that_were_only_touched_are_not_read_again(self, ingest, tmp_path):
+    def test_with_a_new_time_but_the_same_bytes_are_not_ingested_again(self, ingest, tmp_path):
         path = drop(tmp_path / "in" / "a.csv", articles(5))
         ingest()
         os.utime(path, (OLD + 99, OLD + 99))
-        assert ingest() == Ingested()
+        assert ingest() == IngestReport()
 
-    def test_that_were_changed_within_a_tick_of_the_clock_are_read_again(self, ingest, tmp_path):
+    def test_that_changed_within_a_tick_of_the_clock_are_read_again(self, ingest, tmp_path):
         now = time.time()
         drop(tmp_path / "in" / "a.csv", articles(5), at=now)
         ingest()
@@ -80,20 +80,20 @@ class TestFiles:
         drop(tmp_path / "in" / "a.csv", changed, at=now)
         assert ingest().changed == 5
 
-    def test_that_arrive_or_change_are_read_alone(self, ingest, tmp_path):
+    def test_are_read_only_if_new_or_changed(self, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(5))
         drop(tmp_path / "in" / "b.csv", articles(5, prefix="b"))
         ingest()
         drop(tmp_path / "in" / "b.csv", articles(6, prefix="b"))
         drop(tmp_path / "in" / "c.csv", articles(2, prefix="c"))
-        assert ingest() == Ingested(files=2, read=8, new=3, unchanged=5, annotations=3)
+        assert ingest() == IngestReport(files=2, read=8, new=3, unchanged=5, annotations=3)
 
     def test_are_read_again_when_their_mapping_changes(self, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(5))
         ingest()
         assert ingest(FILES.replace(", category = 'category'", "")).unchanged == 5
 
-    def test_one_that_is_cut_off_does_not_stop_the_others(self, workspace, ingest, tmp_path):
+    def test_that_are_cut_off_do_not_stop_the_others(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(5))
         packed = gzip.compress(b"id,text,category\n" + b"1,words,x\n" * 999)
         (tmp_path / "in" / "b.csv.gz").write_bytes(packed[:-20])
@@ -108,38 +108,38 @@ class TestFiles:
         (tmp_path / "in" / "b.csv.gz").write_bytes(packed)
         assert ingest().new == 1
 
-    def test_one_that_changes_while_it_is_read_is_left_for_the_next_run(self, workspace, ingest, tmp_path):
+    def test_that_change_while_they_are_read_are_left_for_the_next_run(self, workspace, ingest, tmp_path):
         path = drop(tmp_path / "in" / "a.csv", articles(5))
-        with pytest.raises(SourceError, match="was changed while it was read"):
+        with pytest.raises(SourceError, match="changed while it was read"):
             ingest(on_rows=lambda _: path.write_text("id,text,category\n"))
         assert value(workspace.database, "SELECT count(*) FROM articles") == 0
         drop(path, articles(5))
         assert ingest().new == 5
 
-    def test_a_glob_that_finds_nothing_yet_is_no_failure_but_a_missing_folder_is(self, ingest):
-        assert ingest() == Ingested()
+    def test_may_match_nothing_yet_but_their_folder_must_exist(self, ingest):
+        assert ingest() == IngestReport()
         with pytest.raises(SourceError, match="no such file"):
             ingest(FILES.replace("in/*", "inn/*"))
 
-    def test_in_another_encoding_with_times_of_a_zone(self, workspace, ingest, tmp_path):
+    def test_may_have_another_encoding_and_a_time_zone(self, workspace, ingest, tmp_path):
         (tmp_path / "in" / "a.csv").write_bytes("id,text,at\n1,déjà vu à l'été,2024-07-01 12:00\n".encode("cp1252"))
         ingest(FILES.replace("category = 'category'", "published_at = 'at'") + "timezone = 'Europe/Athens'\n")
         assert query(workspace.database, "SELECT text, published_at FROM articles") == [
             ("déjà vu à l'été", datetime(2024, 7, 1, 9, tzinfo=UTC))
         ]
 
-    def test_an_article_of_the_future_is_set_aside(self, workspace, ingest, tmp_path):
+    def test_with_an_article_from_the_future_have_its_row_rejected(self, workspace, ingest, tmp_path):
         rows = [{"id": str(n), "text": f"t{n}", "category": "", "at": "2024-01-01"} for n in range(30)]
         rows[3]["at"] = "2999-01-01"
         drop(tmp_path / "in" / "a.csv", rows)
         report = ingest(FILES.replace("category = 'category'", "published_at = 'at'"))
         assert (report.new, report.rejected) == (29, 1)
         (row,) = rejected_rows.list_rejected(workspace)
-        assert (row.position, row.reason) == ("line 5", "published_at '2999-01-01' lies in the future")
+        assert (row.position, row.reason) == ("line 5", "published_at '2999-01-01' is in the future")
 
 
 class TestRuns:
-    def test_count_everything(self, workspace, ingest, tmp_path):
+    def test_count_all_rows(self, workspace, ingest, tmp_path):
         ingest_rows = articles(40)
         drop(tmp_path / "in" / "a.csv", ingest_rows)
         ingest()
@@ -150,22 +150,22 @@ class TestRuns:
             ("succeeded", 1, 40, 40, 0, 0, 0, 0),
             ("succeeded", 1, 43, 1, 1, 39, 1, 1),
         ]
-        assert [one.new for one in status.read_status(workspace).runs] == [1, 40]
+        assert [run.new for run in status.read_status(workspace).runs] == [1, 40]
 
-    def test_are_kept_for_files_of_the_command_line_too(self, workspace, tmp_path):
+    def test_are_recorded_for_files_of_the_command_line_too(self, workspace, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", articles(3))
         assert runs(workspace, "source", "kind", "status", "new") == [(f"{tmp_path}/x.csv", "files", "succeeded", 3)]
 
-    def test_that_refuse_too_many_bad_rows_count_them_and_take_nothing_in(self, workspace, ingest, tmp_path):
+    def test_with_too_many_invalid_rows_count_them_and_ingest_nothing(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(8), *[{"id": "", "text": "x", "category": ""}] * 2])
-        with pytest.raises(TooManyRejectedError, match="2 of 10 rows are bad"):
+        with pytest.raises(TooManyRejectedError, match="2 of 10 rows are invalid"):
             ingest()
         assert runs(workspace) == [("failed", 1, 10, 0, 0, 0, 2, 0)]
         assert value(workspace.database, "SELECT count(*) FROM articles") == 0
         assert value(workspace.database, "SELECT count(*) FROM source_state") == 0
         assert len(rejected_rows.list_rejected(workspace)) == 2
 
-    def test_that_break_keep_no_articles_text(self, workspace, ingest, tmp_path):
+    def test_that_fail_store_no_article_text(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(3))
 
         def fail(_):
@@ -177,10 +177,15 @@ class TestRuns:
 
     def test_of_one_source_wait_for_each_other(self, workspace, declare, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(2000))
-        (source,) = declare().values()  # once: whoever reads the file while another writes it finds it empty
+        (source,) = (
+            declare().values()
+        )  # once, because a thread that reads the file while another writes it finds it empty
         with ThreadPoolExecutor(3) as pool:
             reports = list(
-                pool.map(lambda _: declared_sources.ingest_source(workspace, source, lambda found: found.url), range(3))
+                pool.map(
+                    lambda _: declared_sources.ingest_source(workspace, source, lambda declaration: declaration.url),
+                    range(3),
+                )
             )
         assert sorted(report.new for report in reports) == [0, 0, 2000]
         assert value(workspace.database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
@@ -194,37 +199,37 @@ class TestFeeds:
     def declared(site):
         return f"[sources.bbc]\nkind = 'feed'\nurl = '{site.url}'\nallow_private = true\n"
 
-    def test_polled_twice_are_fetched_once(self, workspace, ingest):
+    def test_are_not_fetched_again_if_unchanged(self, workspace, ingest):
         with serving(cached(self.FEED, ETag='"1"')) as site:
-            assert ingest(self.declared(site)) == Ingested(files=1, read=10, new=10, enqueued=10)
+            assert ingest(self.declared(site)) == IngestReport(files=1, read=10, new=10, enqueued=10)
             before = dump(workspace.database)
-            assert ingest(self.declared(site)) == Ingested()
+            assert ingest(self.declared(site)) == IngestReport()
             assert site.asked[1]["If-None-Match"] == '"1"'
         assert dump(workspace.database) == before
 
     def test_of_a_server_without_etags_change_nothing_the_second_time(self, workspace, ingest):
         with serving(page(self.FEED)) as site:
             ingest(self.declared(site))
-            assert ingest(self.declared(site)) == Ingested()
+            assert ingest(self.declared(site)) == IngestReport()
         assert runs(workspace, "status", "new") == [("succeeded", 10), ("succeeded", 0)]
 
-    def test_with_a_bad_entry_take_the_others_in(self, ingest):
+    def test_with_an_invalid_entry_have_the_others_ingested(self, ingest):
         body = self.FEED.replace(b"<item><guid>3</guid>", b"<item>")
         with serving(page(body)) as site:
             assert ingest(self.declared(site)).new == 9
 
-    def test_with_nothing_but_bad_entries_fail(self, ingest):
+    def test_with_only_invalid_entries_fail(self, ingest):
         with serving(page(self.FEED.replace(b"guid>", b"x>"))) as site, pytest.raises(TooManyRejectedError):
             ingest(self.declared(site))
 
-    def test_that_fail_forget_nothing(self, ingest):
+    def test_that_fail_keep_their_state(self, ingest):
         with serving(cached(self.FEED, ETag='"1"')) as site:
             ingest(self.declared(site))
             site.answer = page(b"", code=500)
             with pytest.raises(SourceError):
                 ingest(self.declared(site))
             site.answer = cached(self.FEED, ETag='"1"')
-            assert ingest(self.declared(site)) == Ingested()
+            assert ingest(self.declared(site)) == IngestReport()
 
 
 class TestQueries:
@@ -247,13 +252,13 @@ class TestQueries:
             "query = 'SELECT * FROM stories'\ncolumns = {text = 'body', id = 'id'}\n"
         )
 
-    def test_bring_what_is_new_since_the_last_run(self, ingest, stories, declared):
+    def test_return_only_rows_that_are_new_since_the_last_run(self, ingest, stories, declared):
         stories(*[(n, f"story {n}", n) for n in range(50)])
         assert ingest(declared).new == 50
         stories((50, "story 50", 50))
-        assert ingest(declared) == Ingested(files=1, read=2, new=1, unchanged=1, enqueued=1)
+        assert ingest(declared) == IngestReport(files=1, read=2, new=1, unchanged=1, enqueued=1)
 
-    def test_that_fail_move_no_watermark(self, ingest, stories, declared, workspace):
+    def test_that_fail_do_not_raise_the_watermark(self, ingest, stories, declared, workspace):
         stories((1, "one", 1))
         ingest(declared)
         stories(*[(n, "", n) for n in range(2, 20)])
@@ -261,7 +266,7 @@ class TestQueries:
             ingest(declared)
         assert value(workspace.database, "SELECT watermark ->> 'value' FROM source_state") == "1"
 
-    def test_whose_column_vanished_fail_with_one_line(self, ingest, stories, declared, workspace, tmp_path):
+    def test_whose_column_is_missing_fail_with_one_line(self, ingest, stories, declared, workspace, tmp_path):
         stories((1, "one", 1))
         ingest(declared)
         sqlite3.connect(tmp_path / "cms.db").execute("ALTER TABLE stories RENAME COLUMN body TO gone")
@@ -271,30 +276,30 @@ class TestQueries:
 
 
 class TestChecking:
-    def test_says_what_would_be_taken_and_writes_nothing(self, workspace, declare, tmp_path):
+    def test_reports_what_would_be_ingested_and_writes_nothing(self, workspace, declare, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(8), {"id": "", "text": "x", "category": ""}])
         (source,) = declare().values()
         before = dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows")
-        found = declared_sources.check_source(workspace, source, lambda _: "")
-        assert (found.units, found.rows, found.rejected, found.encoding) == (1, 8, 1, "utf-8")
-        assert (found.reasons, found.problem, found.more) == ({"id is empty": 1}, None, False)
+        check = declared_sources.check_source(workspace, source, lambda _: "")
+        assert (check.units, check.rows, check.rejected, check.encoding) == (1, 8, 1, "utf-8")
+        assert (check.reasons, check.problem, check.more) == ({"id is empty": 1}, None, False)
         assert dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows") == before
 
-    def test_leaves_out_what_has_been_read(self, workspace, declare, ingest, tmp_path):
+    def test_leaves_out_unchanged_files(self, workspace, declare, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(8))
         ingest()
         (source,) = declare().values()
         assert declared_sources.check_source(workspace, source, lambda _: "").units == 0
 
-    def test_names_a_problem_and_goes_on(self, workspace, declare, tmp_path):
+    def test_reports_a_problem_and_continues(self, workspace, declare, tmp_path):
         (tmp_path / "in" / "a.csv").write_bytes(b"")
         drop(tmp_path / "in" / "b.csv", articles(8))
         (source,) = declare().values()
-        found = declared_sources.check_source(workspace, source, lambda _: "")
-        assert "the file is empty" in found.problem
-        assert found.rows == 8
+        check = declared_sources.check_source(workspace, source, lambda _: "")
+        assert "the file is empty" in check.problem
+        assert check.rows == 8
 
-    def test_stops_at_so_many_rows(self, workspace, declare, tmp_path):
+    def test_stops_after_the_maximum_of_rows(self, workspace, declare, tmp_path):
         drop(tmp_path / "in" / "a.csv", articles(8))
         (source,) = declare().values()
         assert declared_sources.check_source(workspace, source, lambda _: "", rows=5).more
@@ -309,7 +314,7 @@ class TestDue:
     def names(self, workspace, declare, now):
         return [source.name for source in declared_sources.due_sources(workspace, declare(self.DECLARED).values(), now)]
 
-    def test_is_what_has_not_succeeded_in_its_period(self, workspace, declare):
+    def test_are_sources_that_have_not_succeeded_in_their_period(self, workspace, declare):
         monday = datetime(2026, 3, 2, 9, tzinfo=UTC)
         assert self.names(workspace, declare, monday) == ["hourly", "daily", "weekly"]
         for name in ("hourly", "daily", "weekly"):
@@ -324,65 +329,65 @@ class TestDue:
         assert self.names(workspace, declare, monday + timedelta(hours=15)) == ["hourly", "daily"]
         assert self.names(workspace, declare, monday + timedelta(days=7)) == ["hourly", "daily", "weekly"]
 
-    def test_is_what_failed(self, workspace, declare):
+    def test_are_sources_that_failed(self, workspace, declare):
         run(
             workspace.database,
             "INSERT INTO ingest_runs (source, kind, options, status) VALUES ('daily', 'files', '{}', 'failed')",
         )
         assert "daily" in self.names(workspace, declare, datetime.now(UTC))
 
-    def test_choosing_names_what_is_not_declared(self, declare):
-        found = declare(self.DECLARED)
-        assert [one.name for one in declared_sources.choose_sources(found, group="daily")] == ["daily"]
-        with pytest.raises(SourceError, match="source 'x': is not declared; there are hourly, daily"):
-            declared_sources.choose_sources(found, ["x"])
-        with pytest.raises(SourceError, match="group 'x': no source is of it; there are by-hand, daily"):
-            declared_sources.choose_sources(found, group="x")
+    def test_unknown_sources_and_groups_are_named(self, declare):
+        declared = declare(self.DECLARED)
+        assert [source.name for source in declared_sources.choose_sources(declared, group="daily")] == ["daily"]
+        with pytest.raises(SourceError, match="source 'x': unknown; choose from hourly, daily"):
+            declared_sources.choose_sources(declared, ["x"])
+        with pytest.raises(SourceError, match="group 'x': unknown; choose from by-hand, daily"):
+            declared_sources.choose_sources(declared, group="x")
 
 
 class TestRetrying:
     BAD = ({"id": "", "text": "without id", "category": "x"},)
 
-    def test_a_mended_file_goes_in(self, workspace, declare, ingest, tmp_path):
+    def test_ingests_a_fixed_file(self, workspace, declare, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
-        drop(tmp_path / "in" / "a.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
+        drop(tmp_path / "in" / "a.csv", [*articles(40), {**self.BAD[0], "id": "fixed"}])
         report = rejected_rows.retry_rejected(workspace, declare(), lambda _: "")
-        assert (report.tried, report.mended, report.still_bad) == (1, 1, 0)
+        assert (report.retried, report.resolved, report.still_rejected) == (1, 1, 0)
         assert rejected_rows.list_rejected(workspace) == []
-        assert value(workspace.database, "SELECT text FROM articles WHERE external_id = 'mended'") == "without id"
+        assert value(workspace.database, "SELECT text FROM articles WHERE external_id = 'fixed'") == "without id"
 
-    def test_a_mended_declaration_is_enough(self, workspace, declare, ingest, tmp_path):
+    def test_needs_only_a_fixed_declaration(self, workspace, declare, ingest, tmp_path):
         rows = [{"id": str(n), "nr": f"n{n}", "text": f"t{n}", "category": ""} for n in range(40)]
         rows[7]["id"] = ""
         drop(tmp_path / "in" / "a.csv", rows)
         ingest()
         report = rejected_rows.retry_rejected(workspace, declare(FILES.replace("id = 'id'", "id = 'nr'")), lambda _: "")
-        assert report.mended == 1
+        assert report.resolved == 1
 
-    def test_what_is_still_bad_stays(self, workspace, declare, ingest, tmp_path):
+    def test_keeps_rows_that_are_still_invalid(self, workspace, declare, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         before = rejected_rows.list_rejected(workspace)
         report = rejected_rows.retry_rejected(workspace, declare(), lambda _: "")
-        assert (report.tried, report.mended, report.still_bad) == (1, 0, 1)
+        assert (report.retried, report.resolved, report.still_rejected) == (1, 0, 1)
         assert rejected_rows.list_rejected(workspace) == before
 
-    def test_an_ordinary_ingest_of_the_mended_file_clears_the_list_too(self, workspace, ingest, tmp_path):
+    def test_is_not_needed_if_the_fixed_file_is_ingested(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         drop(tmp_path / "in" / "a.csv", articles(40), at=OLD + 9)
         ingest()
         assert rejected_rows.list_rejected(workspace) == []
 
-    def test_files_of_the_command_line_are_read_again_as_they_were(self, workspace, tmp_path):
+    def test_reads_files_of_the_command_line_with_their_first_options(self, workspace, tmp_path):
         ingest_file(workspace, tmp_path / "x.csv", [*articles(40), *self.BAD], source="mine")
-        write_csv(tmp_path / "x.csv", [*articles(40), {**self.BAD[0], "id": "mended"}])
+        write_csv(tmp_path / "x.csv", [*articles(40), {**self.BAD[0], "id": "fixed"}])
         report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
-        assert report.mended == 1
-        assert value(workspace.database, "SELECT source FROM articles WHERE external_id = 'mended'") == "mine"
+        assert report.resolved == 1
+        assert value(workspace.database, "SELECT source FROM articles WHERE external_id = 'fixed'") == "mine"
 
-    def test_an_entry_that_the_feed_shows_no_more_is_tried_as_it_was_kept(self, workspace, declare, ingest):
+    def test_uses_the_stored_row_if_the_feed_no_longer_shows_the_entry(self, workspace, declare, ingest):
         entry = "<item><guid>old</guid><title>Title</title><pubDate>2999-01-01</pubDate></item>"
         body = TestFeeds.FEED.replace(b"</channel>", entry.encode() + b"</channel>")
         with serving(page(body)) as site:
@@ -390,29 +395,27 @@ class TestRetrying:
             ingest(declared)
             assert len(rejected_rows.list_rejected(workspace)) == 1
             site.answer = page(TestFeeds.FEED)
-            mended = declare(declared + "columns = {id = 'id', published_at = 'updated_at'}\n")
+            fixed = declare(declared + "columns = {id = 'id', published_at = 'updated_at'}\n")
             before = rejected_rows.retry_rejected(workspace, declare(declared), lambda _: "")
-            assert before.still_bad == 1
-            kept = {**mended}
-            source = kept["bbc"].model_copy(
-                update={"config_sha256": kept["bbc"].mapping.model_copy(update={"published_at": None})}
-            )
+            assert before.still_rejected == 1
+            mapping = fixed["bbc"].mapping.model_copy(update={"published_at": None})
+            source = fixed["bbc"].model_copy(update={"mapping": mapping})
             report = rejected_rows.retry_rejected(workspace, {"bbc": source}, lambda _: "")
-        assert report.mended == 1
+        assert report.resolved == 1
         assert value(workspace.database, "SELECT count(*) FROM articles") == 11
 
-    def test_a_source_that_is_declared_no_more_is_named(self, workspace, ingest, tmp_path):
+    def test_names_a_source_that_is_no_longer_declared(self, workspace, ingest, tmp_path):
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
-        assert report.problems == ("source 'news': is not declared any more, so its 1 rows cannot be read again",)
-        assert report.still_bad == 1
+        assert report.problems == ("source 'news': no longer declared, so its 1 rows cannot be read again",)
+        assert report.still_rejected == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False])
-def test_killed_at_ten_random_moments_and_started_again_it_ends_as_one_clean_run(workspace, tmp_path, declared):
-    """Several files in several steps each, so that a kill falls within and between their transactions."""
+def test_ten_kills_at_random_moments_give_the_same_database_as_one_clean_run(workspace, tmp_path, declared):
+    """Several files with several steps each, so that kills fall within and between their transactions."""
     choose = random.Random(4)
     (tmp_path / "in").mkdir()
     for number in range(8):
@@ -427,7 +430,7 @@ def test_killed_at_ten_random_moments_and_started_again_it_ends_as_one_clean_run
     def attempt(kill_at):
         return killing.ended(killing.start([*arguments, "--json"], kill_at, environment, merge_step=100))
 
-    # at least twenty steps: its first statements check the tables and open the run
+    # at least twenty steps, because the first statements only check the tables and record the run
     kills = sum(attempt(choose.randint(20, 250)) for _ in range(10))
     assert kills > 4
     assert not attempt(killing.NEVER)

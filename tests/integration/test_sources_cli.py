@@ -1,4 +1,4 @@
-"""The commands of sources and rejected rows: what they print, and that a mistake is one line and exit code 2."""
+"""The commands of sources and rejected rows: their output, and user errors with one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.synthetic import articles, write_csv
 
 @pytest.fixture
 def command(workspace, monkeypatch, tmp_path, capsys):
-    """Run a command and return its exit code and what it printed."""
+    """Run a command, and return its exit code and its output."""
     url = workspace.database.url.render_as_string(hide_password=False)
     monkeypatch.setenv("CLASSIFIER_DATABASE_URL", url)
     monkeypatch.chdir(tmp_path)
@@ -39,7 +39,7 @@ def declared(tmp_path):
     (tmp_path / "sources.toml").write_text("".join(tables))
 
 
-def test_check_prints_a_table_and_fails_where_a_source_does(command, declared):
+def test_check_prints_a_table_and_fails_if_a_source_fails(command, declared):
     code, out, err = command("sources", "check")
     assert code == 2
     assert "good: 1 rows: id is empty" in out
@@ -50,11 +50,11 @@ def test_check_prints_a_table_and_fails_where_a_source_does(command, declared):
 def test_check_in_json(command, declared):
     code, out, _ = command("sources", "check", "good", "--json")
     assert code == 0
-    (found,) = json.loads(out)
-    assert (found["name"], found["rows"], found["rejected"], found["problem"]) == ("good", 30, 1, None)
+    (check,) = json.loads(out)
+    assert (check["name"], check["rows"], check["rejected"], check["problem"]) == ("good", 30, 1, None)
 
 
-def test_ingest_takes_the_others_in_and_reports_each(command, declared):
+def test_ingest_continues_after_a_failed_source_and_reports_each(command, declared):
     code, out, err = command("sources", "ingest", "--json")
     assert code == 2
     assert "1 of 2 sources failed: bad: " in err
@@ -81,14 +81,14 @@ def test_rejected_rows_are_listed_and_retried(command, declared, tmp_path):
     write_csv(tmp_path / "good.csv", [*articles(30), {"id": "n", "text": "named", "category": ""}])
     code, out, _ = command("rejected", "retry", "--json")
     assert code == 0
-    assert json.loads(out) == {"tried": 1, "mended": 1, "still_bad": 0, "problems": []}
+    assert json.loads(out) == {"retried": 1, "resolved": 1, "still_rejected": 0, "problems": []}
     assert "Rejected rows: none" in command("rejected")[1]
 
 
-def test_a_retry_without_any_declaration_works_for_files_of_the_command_line(command, tmp_path):
+def test_files_of_the_command_line_are_retried_without_a_declaration(command, tmp_path):
     write_csv(tmp_path / "x.csv", [*articles(30), {"id": "", "text": "nameless", "category": ""}])
     assert command("ingest", "x.csv", "--id", "id")[0] == 0
-    assert json.loads(command("rejected", "retry", "--json")[1])["still_bad"] == 1
+    assert json.loads(command("rejected", "retry", "--json")[1])["still_rejected"] == 1
 
 
 @pytest.mark.parametrize(
@@ -97,22 +97,22 @@ def test_a_retry_without_any_declaration_works_for_files_of_the_command_line(com
         (["sources", "check"], "sources.toml: cannot be read (No such file or directory); see sources.example.toml"),
         (["sources", "ingest", "--file", "none.toml"], "none.toml: cannot be read"),
         (["rejected", "retry", "--file", "none.toml"], "none.toml: cannot be read"),
-        (["ingest", "x.csv", "--encoding", "utf-9"], "encoding 'utf-9': is not known; write one such as cp1252"),
+        (["ingest", "x.csv", "--encoding", "utf-9"], "encoding 'utf-9': unknown; write, for example, cp1252"),
     ],
 )
-def test_a_mistake_is_one_line(command, arguments, line):
+def test_a_user_error_is_one_line(command, arguments, line):
     code, _, err = command(*arguments)
     assert code == 2
     assert line in err
     assert err.count("\n") == 1
 
 
-def test_an_unknown_name_lists_those_that_are_declared(command, declared):
+def test_the_error_for_an_unknown_name_lists_the_declared_sources(command, declared):
     _, _, err = command("sources", "ingest", "god")
-    assert "source 'god': is not declared; there are good, bad" in err
+    assert "source 'god': unknown; choose from good, bad" in err
 
 
-def test_a_querys_database_is_named_by_the_environment(command, tmp_path, monkeypatch):
+def test_the_environment_has_the_url_of_a_querys_database(command, tmp_path, monkeypatch):
     import sqlite3
 
     with sqlite3.connect(tmp_path / "cms.db") as connection:
@@ -124,8 +124,8 @@ def test_a_querys_database_is_named_by_the_environment(command, tmp_path, monkey
         "[sources.air]\nkind = 'sql'\nconnection = 'air'\nquery = 'SELECT * FROM stories'\n"
     )
     _, _, err = command("sources", "ingest")
-    assert "cms: source 'cms': the environment has no CMS_URL; set it to the database's URL" in err
-    assert "the environment has no AIRFLOW_CONN_AIR" in err
+    assert "cms: source 'cms': environment variable CMS_URL not found; set it to the database's URL" in err
+    assert "environment variable AIRFLOW_CONN_AIR not found" in err
     monkeypatch.setenv("CMS_URL", f"sqlite:///{tmp_path}/cms.db")
     (tmp_path / ".env").write_text(f"AIRFLOW_CONN_AIR=sqlite:///{tmp_path}/cms.db\n")
     code, out, _ = command("sources", "ingest", "--json")

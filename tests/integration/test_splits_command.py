@@ -1,4 +1,4 @@
-"""`classifier splits report` on the command line."""
+"""The command `classifier splits report`."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def report(workspace, tmp_path, monkeypatch, database_url):
 
 
 def test_the_report_is_one_line_of_json(report):
-    found = json.loads(report("--json", "--proportions", "0.5,0.25,0.25").stdout)
-    assert found["near_duplicates_across"] == 0
-    assert sum(found["total"]["articles"].values()) == 60
-    assert [one["category"] for one in found["categories"]] == ["business", "sport", "tech"]
-    assert found["aim"] == {"train": 0.5, "validation": 0.25, "test": 0.25}
+    result = json.loads(report("--json", "--proportions", "0.5,0.25,0.25").stdout)
+    assert result["near_duplicates_across"] == 0
+    assert sum(result["total"]["articles"].values()) == 60
+    assert [sizes["category"] for sizes in result["categories"]] == ["business", "sport", "tech"]
+    assert result["target"] == {"train": 0.5, "validation": 0.25, "test": 0.25}
 
 
-def test_the_report_is_a_table_for_people(report):
+def test_the_report_is_a_table(report):
     shown = report().stdout
     assert "business" in shown
-    assert "Near-duplicates across splits, among what is read: 0" in shown
+    assert "Near-duplicates across splits, among the articles read: 0" in shown
 
 
-def test_proportions_that_cannot_be_are_the_users_mistake(report):
+def test_impossible_proportions_are_a_user_error(report):
     assert isinstance(report("--proportions", "1,1,1").exception, SettingsError)

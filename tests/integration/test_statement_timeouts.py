@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import func, select, text
 
 from classifier.exceptions import SourceError, SourceUnavailableError, StatementTimeoutError, TableError
-from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import inbox, rejected_rows, splits_report, units
 from classifier.settings import Settings
 from classifier.store import external_databases
@@ -78,13 +77,13 @@ def test_an_ingest_records_the_error_in_its_run_and_tries_the_other_files(databa
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         write_csv(tmp_path / "in" / f"{name}.csv", articles(3, prefix=name))
-    options = units.Options(COLUMNS, None, Proportions(), 0.05, "utf-8")
+    options = units.IngestOptions(COLUMNS)
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(StatementTimeoutError) as caught:
             inbox.ingest_inbox(workspace, f"{tmp_path}/in/*", options)
     line = str(caught.value)
-    assert line.startswith("2 of its files were not taken in: ")
+    assert line.startswith("2 of its files were not ingested: ")
     assert line.count("took longer than its limit of 0.25 s") == 2
     assert value(database, "SELECT error FROM ingest_runs") == line
 
@@ -96,7 +95,7 @@ def test_a_retry_of_rejected_rows_tries_the_other_sources(workspace, database, i
     with database.begin() as holder:
         holder.execute(text("LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"))
         report = rejected_rows.retry_rejected(Workspace(impatient, workspace.settings), {}, lambda source: source.url)
-    assert report.mended == 0
+    assert report.resolved == 0
     assert ["took longer than its limit" in line for line in report.problems] == [True, True]
 
 
@@ -109,6 +108,6 @@ def test_a_retry_of_rejected_rows_tries_the_other_sources(workspace, database, i
     ],
 )
 def test_an_ingest_is_retried_if_one_of_several_problems_is_transient(kinds, expected):
-    with pytest.raises(expected, match="2 of its files were not taken in: first; second") as caught:
+    with pytest.raises(expected, match="2 of its files were not ingested: first; second") as caught:
         units.ingest_units([], [kind(message) for kind, message in zip(kinds, ("first", "second"), strict=True)])
     assert type(caught.value) is expected

@@ -42,7 +42,7 @@ def paired(workspace, tmp_path):
 
 def count_near_duplicates(first, second):
     """Return how many articles of the first share a band with one of the second."""
-    bands = [minhash_bands.bands([article.text for article in articles])[0] for articles in (first, second)]
+    bands = [minhash_bands.compute_bands([article.text for article in articles])[0] for articles in (first, second)]
     return int(np.isin(bands[0], bands[1]).any(axis=1).sum())
 
 

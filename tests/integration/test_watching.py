@@ -156,7 +156,7 @@ def test_a_check_requires_an_evaluated_champion(workspace):
         drift_check.check_drift(workspace)
     with workspace.database.begin() as connection:
         model_rows.make_champion(connection, add_model(connection, "m1"))
-    with pytest.raises(NotEvaluatedError, match="classifier evaluate --model m1"):
+    with pytest.raises(NotEvaluatedError, match="classifier evaluate m1"):
         drift_check.check_drift(workspace)
 
 

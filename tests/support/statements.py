@@ -115,7 +115,7 @@ def _ingest(connection: Connection, database: Database) -> None:
         write_csv(file, [*rows, *bad])
         workspace = Workspace(connection.engine, Settings(home=Path(folder), _env_file=None))
         for _ in range(2):
-            units.ingest_files(workspace, str(file), Columns("text", "category", "id"), source=SOURCE)
+            units.ingest_files(workspace, str(file), units.IngestOptions(Columns("text", "category", "id"), SOURCE))
 
 
 def _reread(connection: Connection, _: Database) -> None:

@@ -60,7 +60,7 @@ def ingest_file(
     """Ingest the CSV file at the path; if rows are given, write them to it first."""
     if rows is not None:
         write_csv(path, rows)
-    return units.ingest_files(workspace, str(path), columns, **more)
+    return units.ingest_files(workspace, str(path), units.IngestOptions(columns, **more))
 
 
 def query(database: Engine, statement: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""What is known of files that were read before, so that an unchanged file is not read again."""
+"""Store the state of each file that was read, so that an unchanged file is not read again."""
 
 from __future__ import annotations
 
@@ -16,57 +16,59 @@ from classifier.ingest.text_files import SourceFile
 from classifier.pipeline.ingest.run_records import IngestRun
 from classifier.store import source_states
 
-TICK = timedelta(seconds=2)
-"""A file that is changed twice within its clock's tick looks the same: a younger one is read to be sure."""
+CLOCK_TICK = timedelta(seconds=2)
+"""Two changes within one tick of a file's clock show the same time. So a file that is younger than this is hashed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileStates:
-    """The states of a run's files; `digest` is a SHA-256 of how they are read: another, and they are read again.
+    """The states of a run's files.
 
-    With `dry` nothing is written.
+    `config_sha256` is the SHA-256 of how the files are read: a file that was read otherwise is read again. With
+    `dry_run` nothing is written.
     """
 
     run: IngestRun
-    digest: bytes
-    dry: bool = False
+    config_sha256: bytes
+    dry_run: bool = False
 
-    def unread(self, file: SourceFile, *, anyway: bool = False) -> Callable[[Connection], None] | None:
-        """Return what saves the file's state once it is read, None where it has been read as it is.
+    def state_saver(self, file: SourceFile, *, force: bool = False) -> Callable[[Connection], None] | None:
+        """Return a function that saves the file's state, or None if the file was read before and has not changed.
 
-        The state is saved in the transaction of the file's rows, so a crash before that loses nothing. With `anyway`
-        the file counts as unread.
+        The caller saves the state in the transaction of the file's rows, so a crash loses nothing. With `force` the
+        file counts as unread.
         """
-        stamp = object_store.stamp(file)
-        seen = None if anyway else self._seen(object_store.address(file))
-        if seen is not None and _untouched(seen, stamp):
+        stamp = object_store.read_stamp(file)
+        stored = None if force else self._load(object_store.file_url(file))
+        if stored is not None and _is_untouched(stored, stamp):
             return None
-        values = {"size": stamp.size, "modified_at": stamp.modified_at, "sha256": object_store.sha256(file)}
-        if seen is None or bytes(seen.sha256) != values["sha256"]:
-            return partial(self._save_unchanged, file, stamp, values)
-        if not self.dry:
+        state = {"size": stamp.size, "modified_at": stamp.modified_at, "sha256": object_store.hash_file(file)}
+        if stored is None or bytes(stored.sha256) != state["sha256"]:
+            return partial(self._save_if_unchanged, file, stamp, state)
+        if not self.dry_run:
             with self.run.database.begin() as connection:
-                self._save(file, values, connection)
+                self._save(file, state, connection)
         return None
 
-    def _seen(self, name: str) -> Any:
+    def _load(self, name: str) -> Any:
         with self.run.database.connect() as connection:
-            seen = source_states.find(connection, self.run.source, name)
-        return seen if seen is not None and bytes(seen.config_sha256) == self.digest else None
+            stored = source_states.find(connection, self.run.source, name)
+        return stored if stored is not None and bytes(stored.config_sha256) == self.config_sha256 else None
 
-    def _save_unchanged(
-        self, file: SourceFile, stamp: object_store.FileStamp, values: Mapping[str, Any], connection: Connection
+    def _save_if_unchanged(
+        self, file: SourceFile, stamp: object_store.FileStamp, state: Mapping[str, Any], connection: Connection
     ) -> None:
-        if object_store.stamp(file) != stamp:
-            raise SourceError(f"{file}: was changed while it was read; it is read again by the next run")
-        self._save(file, values, connection)
+        if object_store.read_stamp(file) != stamp:
+            raise SourceError(f"{file}: changed while it was read; the next run reads it again")
+        self._save(file, state, connection)
 
-    def _save(self, file: SourceFile, values: Mapping[str, Any], connection: Connection) -> None:
-        state = {"config_sha256": self.digest, **values}
-        source_states.save(connection, self.run.source, object_store.address(file), state)
+    def _save(self, file: SourceFile, state: Mapping[str, Any], connection: Connection) -> None:
+        values = {"config_sha256": self.config_sha256, **state}
+        source_states.save(connection, self.run.source, object_store.file_url(file), values)
 
 
-def _untouched(seen: Any, stamp: object_store.FileStamp) -> bool:
-    if stamp.modified_at is None or (seen.size, seen.modified_at) != (stamp.size, stamp.modified_at):
+def _is_untouched(stored: Any, stamp: object_store.FileStamp) -> bool:
+    """Return whether a file's size and time show that it has not changed since its state was stored."""
+    if stamp.modified_at is None or (stored.size, stored.modified_at) != (stamp.size, stamp.modified_at):
         return False
-    return bool(seen.seen_at - stamp.modified_at > TICK)
+    return bool(stored.seen_at - stamp.modified_at > CLOCK_TICK)

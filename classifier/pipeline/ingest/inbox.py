@@ -1,4 +1,4 @@
-"""Ingest what is new or has changed among files that no source declares: the inbox, which is looked at every hour."""
+"""Ingest new and changed files that no source declares: the inbox, which is read every hour."""
 
 from __future__ import annotations
 
@@ -8,40 +8,47 @@ from classifier.exceptions import SourceError
 from classifier.ingest import readers
 from classifier.pipeline.ingest import run_records
 from classifier.pipeline.ingest.file_states import FileStates
-from classifier.pipeline.ingest.units import Ingested, Options, Problem, Unit, file_unit, ingest_units
+from classifier.pipeline.ingest.units import (
+    IngestOptions,
+    IngestReport,
+    IngestUnit,
+    Problem,
+    ingest_units,
+    make_file_unit,
+)
 from classifier.pipeline.use_case import use_case
 from classifier.workspace import Workspace
 
 
 @use_case
 def ingest_inbox(
-    workspace: Workspace, pattern: str, options: Options, *, on_rows: Callable[[int], None] = lambda _: None
-) -> Ingested:
-    """Ingest the unread files of a path or glob. Each is ingested atomically; one that fails does not stop the others.
+    workspace: Workspace, pattern: str, options: IngestOptions, *, on_rows: Callable[[int], None] = lambda _: None
+) -> IngestReport:
+    """Ingest the unread files of a path or glob, each atomically. A file that fails does not stop the others.
 
     A file is unread if it is new, if it has changed, or if it was read with other options.
 
     Raises:
-        SourceError: there is no file, or one was not ingested.
-        StatementTimeoutError: one was not ingested, since a statement took too long.
+        SourceError: no file was found, or a file was not ingested.
+        StatementTimeoutError: a file was not ingested because a statement took too long.
     """
     problems: list[Problem] = []
-    with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as recorded:
-        return ingest_units(_unread(recorded, pattern, options, problems, on_rows), problems)
+    with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
+        return ingest_units(_find_unread(run, pattern, options, problems, on_rows), problems)
 
 
-def _unread(
+def _find_unread(
     run: run_records.IngestRun,
     pattern: str,
-    options: Options,
+    options: IngestOptions,
     problems: list[Problem],
     on_rows: Callable[[int], None],
-) -> Iterator[Unit]:
-    states = FileStates(run, options.digest)
-    for path in readers.expand(pattern):
+) -> Iterator[IngestUnit]:
+    states = FileStates(run, options.config_sha256)
+    for path in readers.expand_pattern(pattern):
         try:
-            save_state = states.unread(path)
+            save_state = states.state_saver(path)
             if save_state is not None:
-                yield file_unit(run, path, options, on_rows, remember=save_state)
+                yield make_file_unit(run, path, options, on_rows, save_state=save_state)
         except SourceError as error:
             problems.append(error)

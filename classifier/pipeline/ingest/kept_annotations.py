@@ -1,4 +1,4 @@
-"""Decide which of an ingest's changes leave annotations in force: part of the ingest's transaction."""
+"""Decide which changed texts keep their annotations, in the transaction of the ingest."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from classifier.ingest import minhash_sketches
 from classifier.store import text_changes
 
 
-def note_small_changes(connection: Connection) -> None:
-    """Compare each staged text with the one that its article began with, and note where they differ little.
+def record_small_changes(connection: Connection) -> None:
+    """Compare each staged text with its article's original text, and record the changes that are small.
 
-    What is not noted counts as another text: its annotations are out of force, and people are asked again.
+    Any other change makes another text: its annotations are no longer in force, and annotators are asked again.
     """
     for rows in text_changes.changed_texts(connection):
-        _note(connection, rows)
+        _record_batch(connection, rows)
 
 
-def _note(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
-    new = minhash_sketches.sketches([row.text for row in rows])
-    formers = iter(minhash_sketches.sketches([row.previous_text for row in rows if row.content_sketch is None]))
-    old = [next(formers) if row.content_sketch is None else bytes(row.content_sketch) for row in rows]
+def _record_batch(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
+    new = minhash_sketches.compute_sketches([row.text for row in rows])
+    computed = iter(
+        minhash_sketches.compute_sketches([row.previous_text for row in rows if row.content_sketch is None])
+    )
+    old = [next(computed) if row.content_sketch is None else bytes(row.content_sketch) for row in rows]
     small = [index for index in range(len(rows)) if minhash_sketches.is_small_change(old[index], new[index])]
     if small:
         text_changes.add_small_changes(

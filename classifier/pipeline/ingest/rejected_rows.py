@@ -1,4 +1,4 @@
-"""List the rows that were not taken in, and try them again after a fix."""
+"""List the rows that were rejected, and retry them after a fix."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from classifier.exceptions import SourceError, StatementTimeoutError
-from classifier.ingest.columns import FIELDS, RawChunk, frame
-from classifier.ingest.readers import expand
+from classifier.ingest.columns import FIELDS, RawChunk, to_frame
+from classifier.ingest.readers import expand_pattern
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource
 from classifier.pipeline.ingest import declared_sources, run_records
-from classifier.pipeline.ingest.unit_discovery import Resolve
-from classifier.pipeline.ingest.units import Options, Unit, file_unit
+from classifier.pipeline.ingest.unit_discovery import ResolveUrl
+from classifier.pipeline.ingest.units import IngestOptions, IngestUnit, UnitRules, make_file_unit
 from classifier.pipeline.use_case import use_case
 from classifier.store import rejections
 from classifier.workspace import Workspace
@@ -22,7 +22,7 @@ from classifier.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class RejectedRowDetails:
-    """A row that was not taken in; `row` is cut at `classifier.ingest.rejected_rows.ROW_LIMIT` characters."""
+    """A rejected row; `row` is cut at `classifier.ingest.rejected_rows.MAX_ROW_LENGTH` characters."""
 
     source: str
     unit: str | None
@@ -34,11 +34,11 @@ class RejectedRowDetails:
 
 @dataclass(frozen=True, slots=True)
 class RetriedRows:
-    """What came of trying again: of `tried` rows `mended` went in or are gone from their source."""
+    """The outcome of a retry. Of `retried` rows, `resolved` were ingested or are gone from their source."""
 
-    tried: int
-    mended: int
-    still_bad: int
+    retried: int
+    resolved: int
+    still_rejected: int
     problems: tuple[str, ...]
 
 
@@ -46,7 +46,7 @@ class RetriedRows:
 def list_rejected(
     workspace: Workspace, *, source: str | None = None, limit: int | None = None
 ) -> list[RejectedRowDetails]:
-    """List the rejected rows, newest first."""
+    """Return the rejected rows, newest first."""
     with workspace.database.connect() as connection:
         rows = rejections.newest(connection, source=source, limit=limit)
     return [
@@ -56,72 +56,70 @@ def list_rejected(
 
 @use_case
 def retry_rejected(
-    workspace: Workspace, declared: Mapping[str, DeclaredSource], resolve: Resolve, *, source: str | None = None
+    workspace: Workspace, declared: Mapping[str, DeclaredSource], resolve_url: ResolveUrl, *, source: str | None = None
 ) -> RetriedRows:
-    """Read again whatever rows were rejected of, as it is declared now.
+    """Read the units with rejected rows again, as they are declared now, and return the outcome.
 
-    A file is read where it is, and a query without its watermark. A feed may not show an entry any more:
-    then the row is tried as it was kept, if it was not cut.
+    A query is run without its watermark. If a feed no longer shows an entry, the stored row is retried, unless it was
+    cut.
     """
-    before = _rejected(workspace, source)
+    before = _load_rejected(workspace, source)
     problems: list[str] = []
     by_run: dict[str, list[Any]] = {}
     for row in before:
         by_run.setdefault(row.declared or "", []).append(row)
     for name, rows in by_run.items():
         try:
-            _read_again(workspace, name, rows, declared, resolve)
+            _reread(workspace, name, rows, declared, resolve_url)
         except (SourceError, StatementTimeoutError) as error:
             problems.append(str(error))
-    left = {row.id for row in _rejected(workspace, source)}
-    mended = sum(row.id not in left for row in before)
-    return RetriedRows(len(before), mended, len(before) - mended, tuple(problems))
+    remaining = {row.id for row in _load_rejected(workspace, source)}
+    resolved = sum(row.id not in remaining for row in before)
+    return RetriedRows(len(before), resolved, len(before) - resolved, tuple(problems))
 
 
-def _rejected(workspace: Workspace, source: str | None) -> list[Any]:
+def _load_rejected(workspace: Workspace, source: str | None) -> list[Any]:
     with workspace.database.connect() as connection:
         return list(rejections.newest(connection, source=source))
 
 
-def _read_again(
-    workspace: Workspace, name: str, rows: list[Any], declared: Mapping[str, DeclaredSource], resolve: Resolve
+def _reread(
+    workspace: Workspace, name: str, rows: list[Any], declared: Mapping[str, DeclaredSource], resolve_url: ResolveUrl
 ) -> None:
     units = {row.unit for row in rows}
     if name in declared:
-        declared_sources.ingest_source(workspace, declared[name], resolve, again=units)
+        declared_sources.ingest_source(workspace, declared[name], resolve_url, reread=units)
         if isinstance(declared[name], FeedSource):
-            _try_kept(workspace, declared[name], rows)
+            _retry_stored(workspace, declared[name], rows)
     elif rows[0].options:
-        _read_files_again(workspace, name, units, rows[0].options)
+        _reread_files(workspace, name, units, rows[0].options)
     else:
-        raise SourceError(f"source {name!r}: is not declared any more, so its {len(rows)} rows cannot be read again")
+        raise SourceError(f"source {name!r}: no longer declared, so its {len(rows)} rows cannot be read again")
 
 
-def _read_files_again(workspace: Workspace, name: str, units: Collection[str], options: Mapping[str, Any]) -> None:
-    """Read again files that were named on the command line, as they were read then."""
+def _reread_files(workspace: Workspace, name: str, units: Collection[str], options: Mapping[str, Any]) -> None:
+    """Read files again that no source declares, with the options of their first reading."""
     with run_records.record_run(workspace, name, "files", options) as run:
         for unit in sorted(units):
-            for path in expand(unit):
-                file_unit(run, path, Options.from_json(options)).ingest()
+            for path in expand_pattern(unit):
+                make_file_unit(run, path, IngestOptions.from_json(options)).ingest()
 
 
-def _try_kept(workspace: Workspace, source: DeclaredSource, rows: list[Any]) -> None:
-    """Try the rows of a feed that it does not show any more as they were kept."""
-    still = {row.id for row in _rejected(workspace, source.name)}
-    kept = [(row, values) for row in rows if row.id in still and (values := _values(row.row)) is not None]
-    if not kept:
+def _retry_stored(workspace: Workspace, source: DeclaredSource, rows: list[Any]) -> None:
+    """Ingest the stored rows that a feed no longer shows."""
+    remaining = {row.id for row in _load_rejected(workspace, source.name)}
+    stored = [(row, values) for row in rows if row.id in remaining and (values := _parse_row(row.row)) is not None]
+    if not stored:
         return
-    rows_again = [(*_cells(values, source), row.position) for row, values in kept]
-    chunk = RawChunk(frame(rows_again), [])
+    chunk = RawChunk(to_frame([(*_cells(values, source), row.position) for row, values in stored]), [])
+    rules = UnitRules(max_rejected=1, proportions=source.split_proportions, zone=source.zone)
     with run_records.record_run(workspace, source.name, source.kind) as run:
-        unit = Unit(
-            run, rows[0].unit, source.name, lambda: iter([chunk]), 1, source.shares, zone=source.zone, whole=False
-        )
+        unit = IngestUnit(run, rows[0].unit, source.name, lambda: iter([chunk]), rules, is_complete=False)
         unit.ingest()
 
 
-def _values(row: str) -> dict[str, str] | None:
-    """Return a kept row's values, None where it was cut or never had any."""
+def _parse_row(row: str) -> dict[str, str] | None:
+    """Return a stored row's values, or None if it was cut or never had any."""
     try:
         values = json.loads(row)
     except ValueError:
@@ -130,6 +128,6 @@ def _values(row: str) -> dict[str, str] | None:
 
 
 def _cells(values: Mapping[str, str], source: DeclaredSource) -> list[str | None]:
-    """Return the values in the order of `FIELDS`: None without a column, "" without a value."""
+    """Return the values in the order of `FIELDS`: None if there is no such column, "" if the value is missing."""
     names = source.columns.names
     return [values.get(field, "") if name is not None else None for field, name in zip(FIELDS, names, strict=True)]

@@ -1,4 +1,4 @@
-"""Record an ingest from its start to its end, however it ends; one run of a source at a time."""
+"""Record each ingest from its start to its end, however it ends. A source has one run at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class IngestRun:
-    """An ingest that is under way; `source` is what it is listed as."""
+    """An ingest in progress; `source` is the name that lists show."""
 
     database: Engine
     split_key: str
@@ -32,25 +32,25 @@ class IngestRun:
 def record_run(
     workspace: Workspace, source: str, kind: str, options: Mapping[str, Any] | None = None
 ) -> Iterator[IngestRun]:
-    """Open a run, and close it as succeeded, or as failed with one line.
+    """Record a run as running, then as succeeded or as failed with one line.
 
-    A connection of its own holds the source's lock. The lock goes with the process, so a run that is
-    still marked as running when the next one has the lock was killed.
+    A separate connection holds the source's lock, which ends with the process. So a run that is still marked as
+    running when the next run has the lock was killed.
 
     Raises:
         SourceUnavailableError: another run of the source does not end.
     """
     source = ingest_runs.run_name(source)
     engine = workspace.database.execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as watch, _locked(watch, source):
-        run_id = ingest_runs.start_run(watch, source, kind, options or {})
+    with engine.connect() as connection, _locked(connection, source):
+        run_id = ingest_runs.start_run(connection, source, kind, options or {})
         try:
             with connections.translate_errors(workspace.database):
                 yield IngestRun(workspace.database, workspace.settings.split_key, run_id, source)
         except BaseException as error:
-            _fail(watch, run_id, error)
+            _fail_run(connection, run_id, error)
             raise
-        ingest_runs.finish_run(watch, run_id, None)
+        ingest_runs.finish_run(connection, run_id, None)
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def _locked(connection: Connection, source: str) -> Iterator[None]:
     try:
         ingest_runs.lock_source(connection, source)
     except OperationalError as error:
-        raise SourceUnavailableError(f"{source}: another run is still taking it in; try later") from error
+        raise SourceUnavailableError(f"{source}: another run is still ingesting it; try later") from error
     try:
         yield
     finally:
@@ -66,8 +66,8 @@ def _locked(connection: Connection, source: str) -> Iterator[None]:
             ingest_runs.unlock_source(connection, source)
 
 
-def _fail(connection: Connection, run_id: int, error: BaseException) -> None:
-    # what is no UserError may quote an article's text
+def _fail_run(connection: Connection, run_id: int, error: BaseException) -> None:
+    # the message of an error that is not a UserError may quote an article's text
     line = str(error) if isinstance(error, UserError) else f"{type(error).__name__}; see the log"
     try:
         ingest_runs.finish_run(connection, run_id, line)

@@ -1,4 +1,4 @@
-"""Give new texts their split, by the near-duplicates that are there: part of the ingest's transaction."""
+"""Assign new texts to splits by their stored near-duplicates, in the transaction of the ingest."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from sqlalchemy import Connection
 
 from classifier.articles import Split
 from classifier.ingest import clusters, minhash_bands, splits
-from classifier.ingest.clusters import NewText, Placement
+from classifier.ingest.clusters import ClusterAssignments, NewText
 from classifier.ingest.splits import Proportions
 from classifier.store import near_duplicate_clusters, staging
 
-_ADOPTED_AT_ONCE = 500  # texts, each perhaps of a megabyte
+_BATCH_SIZE = 500
+"""Texts in memory at once, each perhaps of a megabyte."""
 
-Text = tuple[bytes, Split | None, str]
-"""A text's fingerprint, the split that is wished for it, and the text."""
+UnassignedText = tuple[bytes, Split | None, str]
+"""A text's fingerprint, its requested split, and the text."""
 
 
-def sign(texts: list[Text]) -> list[NewText]:
-    """Return the texts with their bands. It needs no database, so it can be done while a COPY runs."""
-    bands, found = minhash_bands.bands([text for _, _, text in texts])
+def sign_texts(texts: list[UnassignedText]) -> list[NewText]:
+    """Return the texts with their bands. No database is needed, so this can run during a COPY."""
+    bands, has_bands = minhash_bands.compute_bands([text for _, _, text in texts])
     return [
-        NewText(fingerprint, tuple(row) if any_bands else (), wish)
-        for (fingerprint, wish, _), row, any_bands in zip(texts, bands.tolist(), found.tolist(), strict=True)
+        NewText(fingerprint, tuple(row) if any_bands else (), requested_split)
+        for (fingerprint, requested_split, _), row, any_bands in zip(
+            texts, bands.tolist(), has_bands.tolist(), strict=True
+        )
     ]
 
 
-class Signer:
-    """Stages the texts that have no split with their bands, so that nothing is left to compute under the lock.
+class TextSigner:
+    """Stages the texts without a split, with their bands, so that nothing is left to compute under the lock.
 
-    The texts of one `add` are signed in a thread until the next one, or the end of the `with`, stages them. So
-    Postgres can take the rows in meanwhile.
+    A thread signs the texts of one `add` while Postgres takes the rows. The next `add`, or the end of the `with`
+    statement, stages them.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -45,23 +48,23 @@ class Signer:
         self._signing: Future[DataFrame] | None = None
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return the signer."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stage what is left, unless an error ends it all."""
+        """Stage the last texts, unless there was an error."""
         with self._pool:
             if kind is None:
                 self._stage_signed()
 
     def add(self, rows: DataFrame) -> None:
-        """Begin with the texts of the rows, and stage those of the rows before."""
+        """Start to sign the texts of the rows, and stage the texts of the last call."""
         decided = near_duplicate_clusters.fingerprints_with_split(self.connection, rows["fingerprint"].tolist())
-        # not pandas' isin: it makes NumPy strings of bytes, and those lose the zeros they end in
+        # not pandas' isin: it makes NumPy strings of bytes, which lose the zeros at their end
         undecided = rows[[fingerprint not in decided for fingerprint in rows["fingerprint"]]]
-        signing = self._pool.submit(_signed, undecided.drop_duplicates("fingerprint"))
+        signing = self._pool.submit(_sign_rows, undecided.drop_duplicates("fingerprint"))
         self._stage_signed()
         self._signing = signing
 
@@ -70,30 +73,37 @@ class Signer:
             staging.copy_texts(self.connection, rows)
 
 
-def _signed(rows: DataFrame) -> DataFrame:
-    bands, found = minhash_bands.bands(rows["text"].tolist())
-    kept = [row.tobytes() if any_bands else None for row, any_bands in zip(bands, found, strict=True)]
-    return rows.assign(bands=Series(kept, rows.index, dtype=object))
+def _sign_rows(rows: DataFrame) -> DataFrame:
+    bands, has_bands = minhash_bands.compute_bands(rows["text"].tolist())
+    cells = [row.tobytes() if any_bands else None for row, any_bands in zip(bands, has_bands, strict=True)]
+    return rows.assign(bands=Series(cells, rows.index, dtype=object))
 
 
 class SplitAssigner:
-    """Decides the splits of texts that have none; `key` and `proportions` are those of new clusters.
+    """Assigns texts to splits; `key` and `proportions` decide the splits of new clusters.
 
-    The caller has the lock of `near_duplicates.wait_for_other_ingests`.
+    The caller must hold the lock of `near_duplicate_clusters.wait_for_other_ingests`.
     """
 
     def __init__(self, connection: Connection, key: str, proportions: Proportions) -> None:
         self.connection, self.key, self.proportions = connection, key, proportions
 
-    def decide_staged(self) -> None:
-        """Decide the splits of what is staged, after those of texts that came before there were clusters."""
-        while texts := near_duplicate_clusters.take_unclustered_splits(self.connection, _ADOPTED_AT_ONCE):
-            self.place(sign([(fingerprint, split, text or "") for fingerprint, split, text in texts]))
+    def assign_staged(self) -> None:
+        """Assign the staged texts, after the stored texts that have a split but no cluster."""
+        while texts := near_duplicate_clusters.take_unclustered_splits(self.connection, _BATCH_SIZE):
+            self.assign(sign_texts([(fingerprint, split, text or "") for fingerprint, split, text in texts]))
         for step in staging.steps(self.connection, "staged_texts"):
-            self.place(self._undecided(staging.staged_texts(self.connection, step)))
+            self.assign(self._unassigned_texts(staging.staged_texts(self.connection, step)))
 
-    def _undecided(self, rows: Sequence[Any]) -> list[NewText]:
-        """Return the texts that have no split, once each; a text's first row has its wish."""
+    def assign(self, texts: list[NewText]) -> None:
+        """Assign texts that have no split, and write the splits, clusters and bands."""
+        bands = [band for text in texts for band in text.bands]
+        stored_bands = near_duplicate_clusters.clusters_of_bands(self.connection, bands)
+        stored_splits = near_duplicate_clusters.cluster_splits(self.connection, stored_bands.values())
+        self._write(clusters.assign_clusters(texts, stored_bands, stored_splits, self._choose_split))
+
+    def _unassigned_texts(self, rows: Sequence[Any]) -> list[NewText]:
+        """Return the texts without a split, each once. The first row with a text decides its requested split."""
         decided = near_duplicate_clusters.fingerprints_with_split(
             self.connection, [bytes(row.fingerprint) for row in rows]
         )
@@ -101,45 +111,39 @@ class SplitAssigner:
         for row in rows:
             if bytes(row.fingerprint) not in decided:
                 first.setdefault(bytes(row.fingerprint), row)
-        wishes = self._wishes(list(first.values()))
+        requested = self._requested_splits(list(first.values()))
         return [
-            NewText(fingerprint, _bands(row.bands), wish)
-            for (fingerprint, row), wish in zip(first.items(), wishes, strict=True)
+            NewText(fingerprint, _parse_bands(row.bands), split)
+            for (fingerprint, row), split in zip(first.items(), requested, strict=True)
         ]
 
-    def _wishes(self, rows: Sequence[Any]) -> Iterable[Split | None]:
-        """Return the source's own split, else that of the article whose new text it is."""
+    def _requested_splits(self, rows: Sequence[Any]) -> Iterable[Split | None]:
+        """Return each row's split from its source, else the split of the article that gets this text."""
         keys = [(row.source, row.external_id) for row in rows]
-        present = near_duplicate_clusters.article_splits(self.connection, keys)
-        return [row.own_split or present.get(key) for row, key in zip(rows, keys, strict=True)]
+        stored = near_duplicate_clusters.article_splits(self.connection, keys)
+        return [row.own_split or stored.get(key) for row, key in zip(rows, keys, strict=True)]
 
-    def place(self, texts: list[NewText]) -> None:
-        """Decide the splits of texts that have none."""
-        known = near_duplicate_clusters.clusters_of_bands(
-            self.connection, [band for text in texts for band in text.bands]
-        )
-        split_of = near_duplicate_clusters.cluster_splits(self.connection, known.values())
-        self._write(clusters.place(texts, known, split_of, self._deal))
-
-    def _deal(self, fingerprint: bytes) -> Split:
+    def _choose_split(self, fingerprint: bytes) -> Split:
         return splits.assign_split(fingerprint, key=self.key, proportions=self.proportions)
 
-    def _write(self, placed: Placement) -> None:
-        near_duplicate_clusters.insert_clusters(self.connection, list(placed.clusters), list(placed.clusters.values()))
-        members = placed.members
+    def _write(self, assignments: ClusterAssignments) -> None:
+        new_clusters, members, bridges = assignments.clusters, assignments.members, assignments.bridges
+        near_duplicate_clusters.insert_clusters(self.connection, list(new_clusters), list(new_clusters.values()))
         near_duplicate_clusters.insert_splits(
             self.connection,
-            [one.fingerprint for one in members],
-            [one.split for one in members],
-            [one.cluster_id for one in members],
+            [member.fingerprint for member in members],
+            [member.split for member in members],
+            [member.cluster_id for member in members],
         )
-        if placed.bridges:
+        if bridges:
             near_duplicate_clusters.insert_cluster_bridges(
-                self.connection, [one for one, _ in placed.bridges], [cluster_id for _, cluster_id in placed.bridges]
+                self.connection,
+                [fingerprint for fingerprint, _ in bridges],
+                [cluster_id for _, cluster_id in bridges],
             )
-        if placed.bands:
-            near_duplicate_clusters.insert_bands(self.connection, np.array(list(placed.bands.items()), np.int64))
+        if assignments.bands:
+            near_duplicate_clusters.insert_bands(self.connection, np.array(list(assignments.bands.items()), np.int64))
 
 
-def _bands(kept: bytes | None) -> tuple[int, ...]:
-    return tuple(np.frombuffer(kept, np.int64).tolist()) if kept else ()
+def _parse_bands(stored: bytes | None) -> tuple[int, ...]:
+    return tuple(np.frombuffer(stored, np.int64).tolist()) if stored else ()

@@ -1,4 +1,4 @@
-"""Say how the articles lie in the splits, and whether anything is tested on that is also trained on."""
+"""Report how the articles divide into splits, and whether any article is both trained on and tested on."""
 
 from __future__ import annotations
 
@@ -17,85 +17,85 @@ from classifier.store import annotated_articles
 from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
 
-_TEXTS = 64  # in memory at a time
+_BATCH_SIZE = 64
+"""Texts in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """A category's articles by split; `category` is None for those without an annotation.
+class SplitSizes:
+    """A category's articles by split; `category` is None for articles without an annotation.
 
-    `drift` is each split's share less the share that is aimed at: 0.02 is two points too many.
+    `deviation` is each split's share minus its target share: 0.02 is two percentage points too many.
     """
 
     category: str | None
     articles: dict[Split, int]
-    drift: dict[Split, float]
+    deviation: dict[Split, float]
 
 
 @dataclass(frozen=True, slots=True)
 class SplitsReport:
-    """Sizes of all articles and of each category, and what near-duplicates do.
+    """The sizes of all articles and of each category, and the near-duplicates across splits.
 
-    `left_out` counts annotated articles that are not read with their split, as they repeat or nearly
-    repeat an article of a more guarded one. `near_duplicates_across` counts those that are read although
-    they do: it is found from the texts that training and evaluation read, of which some of the train split validate
-    where the validation split has none, and not from what the database says of them. It must be 0.
+    `left_out` counts the annotated articles that are not read with their split, because they repeat or nearly repeat an
+    article of a more guarded split. `near_duplicates_across` counts those that are read all the same; it must be 0. It
+    is computed from the texts that training and evaluation read, not from the clusters in the database.
     """
 
-    total: Sizes
-    categories: tuple[Sizes, ...]
-    aim: dict[Split, float]
+    total: SplitSizes
+    categories: tuple[SplitSizes, ...]
+    target: dict[Split, float]
     left_out: dict[Split, int]
     near_duplicates_across: int
 
 
 @use_case
 def report_splits(workspace: Workspace, proportions: Proportions | None = None) -> SplitsReport:
-    """Report on the splits, against the proportions that are aimed at.
+    """Return the sizes of the splits, compared with the target proportions.
 
-    It reads every annotated text, and takes about as long as their ingest did.
+    It reads every annotated text, and takes about as long as their ingest.
     """
-    aim = dict(zip(SPLITS, (proportions or Proportions()).shares, strict=True))
+    target = dict(zip(SPLITS, (proportions or Proportions()).shares, strict=True))
     with workspace.database.connect() as connection:
         counts = annotated_articles.count_by_category_and_split(connection)
-    left_out, across = _near_duplicates(workspace, counts)
-    categories = sorted({category for category, _ in counts}, key=lambda one: (one is None, one or ""))
-    by_category = {one: {split: counts.get((one, split), 0) for split in SPLITS} for one in categories}
+    left_out, across = _count_near_duplicates(workspace, counts)
+    names = sorted({category for category, _ in counts}, key=lambda name: (name is None, name or ""))
+    by_category = {name: {split: counts.get((name, split), 0) for split in SPLITS} for name in names}
     total = {split: sum(sizes[split] for sizes in by_category.values()) for split in SPLITS}
     return SplitsReport(
-        total=_sizes(None, total, aim),
-        categories=tuple(_sizes(category, sizes, aim) for category, sizes in by_category.items()),
-        aim=aim,
+        total=_sizes(None, total, target),
+        categories=tuple(_sizes(category, sizes, target) for category, sizes in by_category.items()),
+        target=target,
         left_out=left_out,
         near_duplicates_across=across,
     )
 
 
-def _sizes(category: str | None, articles: dict[Split, int], aim: Mapping[Split, float]) -> Sizes:
+def _sizes(category: str | None, articles: dict[Split, int], target: Mapping[Split, float]) -> SplitSizes:
     total = sum(articles.values())
-    drift = {split: round(articles[split] / total - aim[split], 4) if total else 0.0 for split in SPLITS}
-    return Sizes(category, articles, drift)
+    deviation = {split: round(articles[split] / total - target[split], 4) if total else 0.0 for split in SPLITS}
+    return SplitSizes(category, articles, deviation)
 
 
-def _near_duplicates(
+def _count_near_duplicates(
     workspace: Workspace, counts: Mapping[tuple[str | None, Split], int]
 ) -> tuple[dict[Split, int], int]:
-    """Return how many annotated articles are left out of each split, and how many should be and are not."""
+    """Return how many annotated articles are left out of each split, and how many should be left out but are not."""
     left_out: dict[Split, int] = dict.fromkeys(SPLITS, 0)
     for (category, split), count in counts.items():
         left_out[split] += count if category is not None else 0
     across, guarded_bands, guarded_texts = 0, np.zeros(0, np.int64), set[bytes]()
-    for articles in _read(workspace, left_out):
-        bands, prints = _identity(articles)
-        repeated = np.array([one in guarded_texts for one in prints], np.bool_)
-        across += int((repeated | np.isin(bands, guarded_bands).any(axis=1)).sum())
+    for articles in _read_splits(workspace, left_out):
+        bands, fingerprints = _compute_identities(articles)
+        is_repeated = np.array([digest in guarded_texts for digest in fingerprints], np.bool_)
+        across += int((is_repeated | np.isin(bands, guarded_bands).any(axis=1)).sum())
         guarded_bands = np.union1d(guarded_bands, bands)
-        guarded_texts.update(prints)
+        guarded_texts.update(fingerprints)
     return left_out, across
 
 
-def _read(workspace: Workspace, left_out: dict[Split, int]) -> list[SpooledArticles]:
-    """Return what is tested on, validated on and trained on; take what is read off its split's count."""
+def _read_splits(workspace: Workspace, left_out: dict[Split, int]) -> list[SpooledArticles]:
+    """Return the test, validation and training articles, and subtract them from the counts of their splits."""
     with workspace.database.connect() as connection:
         test = spool(annotated_articles.stream_split(connection, "test"), workspace.settings.home)
     parts = training_data.split_training_data(workspace)
@@ -105,17 +105,19 @@ def _read(workspace: Workspace, left_out: dict[Split, int]) -> list[SpooledArtic
     return [test, parts.validation, parts.train]
 
 
-def _identity(articles: SpooledArticles) -> tuple[minhash_bands.Bands, list[bytes]]:
-    """Return the articles' bands and fingerprints; a text too short for bands has its fingerprint alone."""
-    found = [_identity_of([article.text for article in articles[start : start + _TEXTS]])
-             for start in range(0, len(articles), _TEXTS)]  # fmt: skip
-    bands = [np.zeros((0, minhash_bands.BANDS), np.int64), *(bands for bands, _ in found)]
-    return np.concatenate(bands), [one for _, prints in found for one in prints]
+def _compute_identities(articles: SpooledArticles) -> tuple[minhash_bands.Bands, list[bytes]]:
+    """Return the articles' bands and fingerprints. A text too short for bands has its fingerprint as its bands."""
+    batches = [
+        _compute_batch([article.text for article in articles[start : start + _BATCH_SIZE]])
+        for start in range(0, len(articles), _BATCH_SIZE)
+    ]
+    bands = [np.zeros((0, minhash_bands.BANDS), np.int64), *(bands for bands, _ in batches)]
+    return np.concatenate(bands), [digest for _, fingerprints in batches for digest in fingerprints]
 
 
-def _identity_of(texts: Sequence[str]) -> tuple[minhash_bands.Bands, list[bytes]]:
-    bands, found = minhash_bands.bands(texts)
-    prints = [fingerprint(text) for text in texts]
-    own = np.array([int.from_bytes(one[:8], "big", signed=True) for one in prints], np.int64)
-    bands[~found] = own[~found, np.newaxis]
-    return bands, prints
+def _compute_batch(texts: Sequence[str]) -> tuple[minhash_bands.Bands, list[bytes]]:
+    bands, has_bands = minhash_bands.compute_bands(texts)
+    fingerprints = [fingerprint(text) for text in texts]
+    own = np.array([int.from_bytes(digest[:8], "big", signed=True) for digest in fingerprints], np.int64)
+    bands[~has_bands] = own[~has_bands, np.newaxis]
+    return bands, fingerprints

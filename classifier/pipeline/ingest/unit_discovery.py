@@ -1,4 +1,4 @@
-"""Find what of a declared source has not been read yet, as the units that are taken in."""
+"""Find the unread units of a declared source: files, a feed's document, or the rows of a query."""
 
 from __future__ import annotations
 
@@ -17,136 +17,139 @@ from sqlalchemy import Connection
 
 from classifier.exceptions import SourceError
 from classifier.ingest import feeds, http_documents, object_store, readers
-from classifier.ingest.database_queries import DatabaseQuery, from_json, to_json
+from classifier.ingest.database_queries import DatabaseQuery, watermark_from_json, watermark_to_json
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource, FilesSource, SqlSource
 from classifier.ingest.text_files import SourceFile
 from classifier.pipeline.ingest.file_states import FileStates
 from classifier.pipeline.ingest.run_records import IngestRun
-from classifier.pipeline.ingest.units import Problem, Reading, Unit
+from classifier.pipeline.ingest.units import FileReader, IngestUnit, Problem, UnitRules
 from classifier.store import source_states
 
 log = logging.getLogger(__name__)
 
-Resolve = Callable[[SqlSource], str]
+ResolveUrl = Callable[[SqlSource], str]
 """Returns the URL of a query's database."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitDiscovery:
-    """Finds the unread units of a source. `again` finds those of the given names, read or not.
+    """Finds the unread units of a source.
 
-    With `dry` it writes nothing. `problems` has a file that cannot be looked at: it does not hide the others.
+    If `reread` is set, it finds the units with these names instead, read or not. With `dry_run` it writes nothing.
+    `problems` collects the errors of single files, which do not hide the other files.
     """
 
     run: IngestRun
     source: DeclaredSource
-    resolve: Resolve
+    resolve_url: ResolveUrl
     on_rows: Callable[[int], None] = lambda _: None
-    again: Collection[str] | None = None
-    dry: bool = False
+    reread: Collection[str] | None = None
+    dry_run: bool = False
     problems: list[Problem] = field(default_factory=list)
 
-    def units(self) -> Iterator[Unit]:
-        """Yield them; what has been read is skipped here, at its own cost.
+    def find_units(self) -> Iterator[IngestUnit]:
+        """Yield the unread units.
 
         Raises:
             SourceError: the source cannot be reached.
         """
         match self.source:
             case FilesSource():
-                yield from self._files(self.source)
+                yield from self._find_files(self.source)
             case FeedSource():
-                yield from self._feed(self.source)
+                yield from self._find_feed_document(self.source)
             case SqlSource():
-                yield self._query(self.source)
+                yield self._make_query_unit(self.source)
 
-    def _files(self, source: FilesSource) -> Iterator[Unit]:
-        states = FileStates(self.run, source.digest, self.dry)
-        for file in files_of(source):
-            name = object_store.address(file)
-            if self.again is not None and name not in self.again:
+    def _find_files(self, source: FilesSource) -> Iterator[IngestUnit]:
+        states = FileStates(self.run, source.config_sha256, self.dry_run)
+        for file in list_source_files(source):
+            name = object_store.file_url(file)
+            if self.reread is not None and name not in self.reread:
                 continue
             try:
-                remember = states.unread(file, anyway=self.again is not None)
+                save_state = states.state_saver(file, force=self.reread is not None)
             except SourceError as error:
                 self.problems.append(error)
                 continue
-            if remember is not None:
-                yield self._unit(name, Reading(file, source.columns, source.encoding), remember, whole=True)
+            if save_state is not None:
+                reader = FileReader(file, source.columns, source.encoding)
+                yield self._make_unit(name, reader, save_state, is_complete=True)
 
-    def _feed(self, source: FeedSource) -> Iterator[Unit]:
-        seen = self._seen(source.url)
-        known = {"etag": seen.etag, "last_modified": seen.last_modified} if seen else {}
+    def _find_feed_document(self, source: FeedSource) -> Iterator[IngestUnit]:
+        stored = self._load_state(source.url)
+        validators = {"etag": stored.etag, "last_modified": stored.last_modified} if stored else {}
         document = http_documents.fetch(
-            source.url, timeout_s=source.timeout_s, allow_private=source.allow_private, **known
+            source.url, timeout_s=source.timeout_s, allow_private=source.allow_private, **validators
         )
         if document is None:
             return
         digest = hashlib.sha256(document.body).digest()
-        values = {"sha256": digest, "etag": document.etag, "last_modified": document.last_modified}
-        if seen and seen.sha256 is not None and bytes(seen.sha256) == digest:
-            self._remember_alone(source.url, values)
+        state = {"sha256": digest, "etag": document.etag, "last_modified": document.last_modified}
+        if stored and stored.sha256 is not None and bytes(stored.sha256) == digest:
+            self._save_state_now(source.url, state)
             return
-        remember = partial(self._remember, source.url, values)
-        yield self._unit(source.url, lambda: feeds.read_feed(document, source.columns), remember, whole=False)
-
-    def _query(self, source: SqlSource) -> Unit:
-        name = f"query of {source.name}"
-        seen = self._seen(name)
-        query = DatabaseQuery(
-            source, self.resolve(source), from_json(seen.watermark) if seen else None, datetime.now(UTC)
+        save_state = partial(self._save_state, source.url, state)
+        yield self._make_unit(
+            source.url, lambda: feeds.read_feed(document, source.columns), save_state, is_complete=False
         )
 
-        def remember(connection: Connection) -> None:
-            self._remember(name, {"watermark": to_json(query.reached)}, connection)
+    def _make_query_unit(self, source: SqlSource) -> IngestUnit:
+        name = f"query of {source.name}"
+        stored = self._load_state(name)
+        after = watermark_from_json(stored.watermark) if stored else None
+        query = DatabaseQuery(source, self.resolve_url(source), after, datetime.now(UTC))
 
-        return self._unit(name, query.read, remember, whole=seen is None or source.watermark is None)
+        def save_state(connection: Connection) -> None:
+            self._save_state(name, {"watermark": watermark_to_json(query.highest_watermark)}, connection)
 
-    def _unit(self, name: str, read: Any, remember: Callable[[Connection], None], *, whole: bool) -> Unit:
-        declared = self.source
-        return Unit(
+        return self._make_unit(name, query.read, save_state, is_complete=stored is None or source.watermark is None)
+
+    def _make_unit(
+        self, name: str, read: Any, save_state: Callable[[Connection], None], *, is_complete: bool
+    ) -> IngestUnit:
+        source = self.source
+        return IngestUnit(
             run=self.run,
             name=name,
-            source=declared.name,
+            source=source.name,
             read=read,
-            max_rejected=declared.max_rejected,
-            proportions=declared.shares,
-            min_rejected_rows=declared.min_rejected_rows,
-            zone=declared.zone,
-            whole=whole,
-            remember=remember,
+            rules=UnitRules(source.max_rejected, source.split_proportions, source.min_rejected_rows, source.zone),
+            is_complete=is_complete,
+            save_state=save_state,
             on_rows=self.on_rows,
         )
 
-    def _seen(self, name: str) -> Any:
-        """Return what has been read of a unit, None where that does not count any more."""
-        if self.again is not None:
+    def _load_state(self, name: str) -> Any:
+        """Return the stored state of a unit, or None if the unit has to be read anyway."""
+        if self.reread is not None:
             return None
         with self.run.database.connect() as connection:
-            seen = source_states.find(connection, self.source.name, name)
-        return seen if seen is not None and bytes(seen.config_sha256) == self.source.digest else None
+            stored = source_states.find(connection, self.source.name, name)
+        return stored if stored is not None and bytes(stored.config_sha256) == self.source.config_sha256 else None
 
-    def _remember(self, name: str, values: Mapping[str, Any], connection: Connection) -> None:
-        source_states.save(connection, self.source.name, name, {"config_sha256": self.source.digest, **values})
+    def _save_state(self, name: str, state: Mapping[str, Any], connection: Connection) -> None:
+        values = {"config_sha256": self.source.config_sha256, **state}
+        source_states.save(connection, self.source.name, name, values)
 
-    def _remember_alone(self, name: str, values: Mapping[str, Any]) -> None:
-        if self.dry:
+    def _save_state_now(self, name: str, state: Mapping[str, Any]) -> None:
+        if self.dry_run:
             return
         with self.run.database.begin() as connection:
-            self._remember(name, values, connection)
+            self._save_state(name, state, connection)
 
 
-def files_of(source: FilesSource) -> list[SourceFile]:
-    """Return the files of a source; a glob whose folder is there may have none yet.
+def list_source_files(source: FilesSource) -> list[SourceFile]:
+    """Return the files of a source. A glob may match no file yet, if its folder exists.
 
     Raises:
-        SourceError: there is no such file, or no such folder.
+        SourceError: the file or the folder was not found.
     """
-    if found := readers.matching(source.files):
-        return found
+    if files := readers.find_files(source.files):
+        return files
     parts = Path(source.files).parts
     plain = [part for part in parts if not glob.has_magic(part)]
     is_glob = len(plain) < len(parts)
-    if is_glob and (object_store.is_address(source.files) or Path(*takewhile(plain.__contains__, parts)).is_dir()):
+    if is_glob and (object_store.is_url(source.files) or Path(*takewhile(plain.__contains__, parts)).is_dir()):
         return []
-    return readers.expand(source.files)  # which says what is missing
+    return readers.expand_pattern(source.files)  # raises the error that says what was not found

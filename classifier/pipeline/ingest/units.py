@@ -1,11 +1,11 @@
-"""Take articles in, a unit in one transaction: a file, a feed's document, or what a query brings."""
+"""Ingest articles, one unit a transaction: a file, a feed's document, or the rows that a query returns."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, tzinfo
 from hashlib import sha256
 from typing import Any
@@ -18,11 +18,11 @@ from classifier.ingest.columns import Columns, RawChunk
 from classifier.ingest.prefetch import prefetch_one
 from classifier.ingest.splits import Proportions
 from classifier.ingest.text_files import SourceFile
-from classifier.ingest.validation import LIMITS, Chunk, validate
+from classifier.ingest.validation import MAX_LENGTHS, ValidatedChunk, validate_chunk
 from classifier.names import shorten_name
 from classifier.pipeline.ingest import kept_annotations, run_records
 from classifier.pipeline.ingest.category_names import CategoryNames
-from classifier.pipeline.ingest.split_assignment import Signer, SplitAssigner
+from classifier.pipeline.ingest.split_assignment import SplitAssigner, TextSigner
 from classifier.pipeline.use_case import use_case
 from classifier.store import article_rows, connections, ingest_runs, near_duplicate_clusters, rejections, staging
 from classifier.workspace import Workspace
@@ -30,22 +30,21 @@ from classifier.workspace import Workspace
 log = logging.getLogger(__name__)
 
 MAX_REJECTED = 0.05
-"""The share of a unit's rows that may be bad before none of them is taken in."""
+"""The share of invalid rows above which a unit is refused."""
 
-MAX_ADDRESS_BYTES = 1700
-"""With a source's name an address fits in one entry of a Postgres index, 2,704 bytes."""
-
+MAX_UNIT_NAME_BYTES = 1700
+"""A unit's name and its source's fit in one entry of a Postgres index, 2,704 bytes."""
 
 Problem = SourceError | StatementTimeoutError
-"""Why a unit was not taken in, where the others still may be."""
+"""Why a unit was not ingested, although other units still may be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
-    """What was read, and what it changed.
+class IngestReport:
+    """The rows that were read, and what they changed.
 
-    `read` counts rows; `rejected` of them were bad and `duplicates` were superseded by a later row of the
-    same id. The others are articles: `new`, `changed` (another text than before) or `unchanged`.
+    `read` counts rows. `rejected` of them were invalid; `duplicates` were superseded by a later row with the same id.
+    The others are articles: `new`, `changed` (the text differs from the stored one) or `unchanged`.
     """
 
     files: int = 0
@@ -58,200 +57,199 @@ class Ingested:
     annotations: int = 0
     enqueued: int = 0
 
-    def __add__(self, other: Ingested) -> Ingested:
-        """Add up two reports."""
-        return Ingested(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+    def __add__(self, other: IngestReport) -> IngestReport:
+        """Return the sum of two reports."""
+        return IngestReport(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """How to read files that no source declares. They are stored with the run, so that the files can be read again.
+
+    `source` names the source of all files. If it is None, each file is a source of its own, named by its stem.
+    """
+
+    columns: Columns
+    source: str | None = None
+    proportions: Proportions = field(default_factory=Proportions)
+    max_rejected: float = MAX_REJECTED
+    encoding: str = "utf-8"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the options as the database stores them."""
+        return asdict(self)
+
+    @property
+    def config_sha256(self) -> bytes:
+        """The SHA-256 of the options that decide how a file becomes rows. If it changes, files are read again."""
+        config = {"columns": asdict(self.columns), "source": self.source, "encoding": self.encoding}
+        return sha256(json.dumps(config).encode()).digest()
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> IngestOptions:
+        """Return the options that `to_json` wrote."""
+        columns, proportions = Columns(**values["columns"]), Proportions(**values["proportions"])
+        return cls(columns, values["source"], proportions, values["max_rejected"], values["encoding"])
 
 
 @use_case
 def ingest_files(
-    workspace: Workspace,
-    pattern: str,
-    columns: Columns,
-    *,
-    source: str | None = None,
-    proportions: Proportions | None = None,
-    max_rejected: float = MAX_REJECTED,
-    encoding: str = "utf-8",
-    on_rows: Callable[[int], None] = lambda _: None,
-) -> Ingested:
-    """Ingest the files of a path or glob; a file is taken in whole or not at all.
+    workspace: Workspace, pattern: str, options: IngestOptions, *, on_rows: Callable[[int], None] = lambda _: None
+) -> IngestReport:
+    """Ingest the files of a path or glob, each atomically, and return what changed.
 
-    `source` names the files' source; without one each file is its own, named by its stem. `on_rows` is
-    told how many rows each chunk had.
+    `on_rows` is called with the number of rows of each chunk.
 
     Raises:
-        SourceError: a file cannot be read; the files before it are in.
-        TooManyRejectedError: more than `max_rejected` of a file's rows are bad.
+        SourceError: a file cannot be read. The files before it stay ingested.
+        TooManyRejectedError: more than `max_rejected` of a file's rows are invalid.
     """
-    options = Options(columns, source, proportions or Proportions(), max_rejected, encoding)
-    total = Ingested()
-    with run_records.record_run(workspace, source or pattern, "files", options.to_json()) as recorded:
-        for path in readers.expand(pattern):
-            total += file_unit(recorded, path, options, on_rows).ingest()
+    total = IngestReport()
+    with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
+        for path in readers.expand_pattern(pattern):
+            total += make_file_unit(run, path, options, on_rows).ingest()
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How files are read that no source declares; kept with their run, so that they can be read again."""
-
-    columns: Columns
-    source: str | None
-    proportions: Proportions
-    max_rejected: float
-    encoding: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return them as the database keeps them."""
-        return asdict(self)
-
-    @property
-    def digest(self) -> bytes:
-        """A SHA-256 of how rows are made of what is read: another, and everything is read again."""
-        how = {"columns": asdict(self.columns), "source": self.source, "encoding": self.encoding}
-        return sha256(json.dumps(how).encode()).digest()
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Options:
-        """Return what `to_json` wrote."""
-        columns, shares = Columns(**values["columns"]), Proportions(**values["proportions"])
-        return cls(columns, values["source"], shares, values["max_rejected"], values["encoding"])
-
-
-def file_unit(
+def make_file_unit(
     run: run_records.IngestRun,
     path: SourceFile,
-    options: Options,
+    options: IngestOptions,
     on_rows: Callable[[int], None] = lambda _: None,
     *,
-    remember: Callable[[Connection], None] = lambda _: None,
-) -> Unit:
-    """Return a file as a unit to take in.
+    save_state: Callable[[Connection], None] = lambda _: None,
+) -> IngestUnit:
+    """Return a file as a unit.
 
     Raises:
-        SourceError: the source's name, or the file's address, is too long to be kept.
+        SourceError: the source's name is too long to be stored.
     """
-    source = options.source or stem(path)
-    if len(source) > LIMITS["source"]:
-        given = "its name" if options.source is None else f"the source's name {source[:40]!r}…"
+    source = options.source or file_stem(path)
+    if len(source) > MAX_LENGTHS["source"]:
+        name = "its name" if options.source is None else f"the source's name {source[:40]!r}…"
         raise SourceError(
-            f"{shorten_name(str(path), 300)}: {given} is longer than {LIMITS['source']} characters; "
+            f"{shorten_name(str(path), 300)}: {name} is longer than {MAX_LENGTHS['source']} characters; "
             "name the source with --source-name"
         )
-    return Unit(
+    return IngestUnit(
         run=run,
-        name=object_store.address(path),
+        name=object_store.file_url(path),
         source=source,
-        read=Reading(path, options.columns, options.encoding),
-        max_rejected=options.max_rejected,
-        proportions=options.proportions,
-        remember=remember,
+        read=FileReader(path, options.columns, options.encoding),
+        rules=UnitRules(options.max_rejected, options.proportions),
+        save_state=save_state,
         on_rows=on_rows,
     )
 
 
-def stem(path: SourceFile) -> str:
-    """Return a file's name without its endings: "bbc" for bbc.csv.gz."""
+def file_stem(path: SourceFile) -> str:
+    """Return a file's name without its suffixes: "bbc" for bbc.csv.gz."""
     return path.name.split(".")[0] or path.name
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A file, and how it is read."""
+class FileReader:
+    """A function that reads a file, from its beginning at each call."""
 
     path: SourceFile
     columns: Columns
     encoding: str
 
     def __call__(self) -> Iterator[RawChunk]:
-        """Read it, from the beginning each time."""
+        """Return the file's rows, in chunks."""
         return readers.read_file(self.path, self.columns, encoding=self.encoding)
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """What is taken in whole or not at all.
+class UnitRules:
+    """How a unit's rows are judged.
 
-    `name` is its address. `whole` says that a reading shows all of it, as a file's does and a feed's does
-    not. `min_rejected_rows` bad rows are borne whatever their share. `remember` writes what has been read, in the
-    transaction of the rows.
+    A unit is refused if more than `max_rejected` of its rows are invalid, unless these are at most `min_rejected_rows`.
+    `proportions` are the splits' shares, and `zone` is the time zone of times without one.
+    """
+
+    max_rejected: float
+    proportions: Proportions
+    min_rejected_rows: int = 0
+    zone: tzinfo = UTC
+
+    def refuse(self, read: int, rejected: int) -> bool:
+        """Return whether a unit with so many invalid rows is refused."""
+        if rejected <= self.max_rejected * read:
+            return False
+        return rejected > self.min_rejected_rows or rejected == read
+
+
+@dataclass(frozen=True, slots=True)
+class StagedCounts:
+    """The rows that were staged: `rows` valid ones and `rejected` invalid ones."""
+
+    rows: int
+    rejected: int
+
+    @property
+    def read(self) -> int:
+        """The rows that were read."""
+        return self.rows + self.rejected
+
+
+@dataclass(frozen=True, slots=True)
+class IngestUnit:
+    """Rows that are ingested atomically.
+
+    `name` is the unit's path or URL. `is_complete` says that one reading shows all of its rows: a file's does, a feed's
+    does not. `save_state` writes, in the transaction of the rows, what has been read.
     """
 
     run: run_records.IngestRun
     name: str
     source: str
     read: Callable[[], Iterator[RawChunk]]
-    max_rejected: float
-    proportions: Proportions
-    min_rejected_rows: int = 0
-    zone: tzinfo = UTC
-    whole: bool = True
-    remember: Callable[[Connection], None] = lambda _: None
+    rules: UnitRules
+    is_complete: bool = True
+    save_state: Callable[[Connection], None] = lambda _: None
     on_rows: Callable[[int], None] = lambda _: None
 
-    def ingest(self) -> Ingested:
-        """Take it in.
+    def ingest(self) -> IngestReport:
+        """Ingest the unit in one transaction, and return what changed.
 
         Raises:
-            TooManyRejectedError: too many of its rows are bad; they are kept with their reasons.
+            SourceError: the unit cannot be read, or its name is too long to be stored.
+            TooManyRejectedError: too many rows are invalid. They are stored with their reasons.
         """
-        if len(self.name.encode("utf-8", "surrogatepass")) > MAX_ADDRESS_BYTES:
-            raise SourceError(
-                f"{shorten_name(self.name, 300)}: its address is longer than {MAX_ADDRESS_BYTES} bytes, and what was "
-                "read cannot be kept under it; move it"
-            )
+        self._check_name()
         with self.run.database.begin() as connection:
             staging.create_tables(connection)
             categories = CategoryNames()
-            read, rejected, staged = self._stage(connection, categories)
-            # the first lock that other ingests need: nothing is read any more
+            staged = self._stage(connection, categories)
+            # the first lock that other ingests need: nothing is read after this
             near_duplicate_clusters.wait_for_other_ingests(connection, self.run.source)
             rejections.keep_staged(connection, run_id=self.run.id, unit=self.name)
-            if refused := self._refuses(read, rejected):
-                counts = {"files": 1, "read": read, "rejected": rejected}
+            if is_refused := self.rules.refuse(staged.read, staged.rejected):
+                counts = {"files": 1, "read": staged.read, "rejected": staged.rejected}
                 ingest_runs.add_to_run(connection, self.run.id, counts)
             else:
-                done = self._merge(connection, read, rejected, staged)
+                report = self._merge(connection, staged)
                 categories.warn(connection, self.name)
-        if refused:
+        if is_refused:
             raise TooManyRejectedError(
-                f"{self.name}: {rejected} of {read} rows are bad, more than {self.max_rejected:.0%}: nothing was taken "
-                "in; see: classifier rejected"
+                f"{self.name}: {staged.rejected} of {staged.read} rows are invalid, more than "
+                f"{self.rules.max_rejected:.0%}: nothing was ingested; see: classifier rejected"
             )
-        log.info("ingested %s", self.name, extra={"rows": read, "rejected": rejected})
-        return done
+        log.info("ingested %s", self.name, extra={"rows": staged.read, "rejected": staged.rejected})
+        return report
 
-    def _merge(self, connection: Connection, read: int, rejected: int, staged: int) -> Ingested:
-        """Merge what is staged, and write down in the same transaction what that did."""
-        SplitAssigner(connection, self.run.split_key, self.proportions).decide_staged()
-        kept_annotations.note_small_changes(connection)
-        merged = article_rows.merge_staged(connection)
-        done = Ingested(
-            files=1,
-            read=read,
-            rejected=rejected,
-            duplicates=staged - merged.articles,
-            new=merged.new,
-            changed=merged.changed,
-            unchanged=merged.articles - merged.new - merged.changed,
-            annotations=merged.annotations,
-            enqueued=merged.enqueued,
-        )
-        rejections.delete_resolved(connection, self.run.source, self.name, complete=self.whole)
-        ingest_runs.add_to_run(connection, self.run.id, asdict(done))
-        self.remember(connection)
-        return done
+    def _check_name(self) -> None:
+        if len(self.name.encode("utf-8", "surrogatepass")) > MAX_UNIT_NAME_BYTES:
+            raise SourceError(
+                f"{shorten_name(self.name, 300)}: the path or URL is longer than {MAX_UNIT_NAME_BYTES} bytes, too long "
+                "to be stored; move the file"
+            )
 
-    def _refuses(self, read: int, rejected: int) -> bool:
-        if rejected <= self.max_rejected * read:
-            return False
-        return rejected > self.min_rejected_rows or rejected == read
-
-    def _stage(self, connection: Connection, categories: CategoryNames) -> tuple[int, int, int]:
-        """COPY every row into the staging tables, good or bad; return the counts of all, bad and good ones."""
+    def _stage(self, connection: Connection, categories: CategoryNames) -> StagedCounts:
+        """COPY every row into the staging tables, valid or not, and return the counts."""
         rejected = staged = 0
-        with Signer(connection) as signer:
+        with TextSigner(connection) as signer:
             for chunk in prefetch_one(self.chunks()):
                 if len(chunk.rows):
                     rows = chunk.rows.rename(columns={"split": "own_split"})
@@ -261,22 +259,45 @@ class Unit:
                 self.on_rows(len(chunk.rows) + len(chunk.rejected))
                 staging.copy_rejected(connection, chunk.rejected)
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
-        return staged + rejected, rejected, staged
+        return StagedCounts(staged, rejected)
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Read it and validate it, a chunk at a time."""
+    def chunks(self) -> Iterator[ValidatedChunk]:
+        """Yield the unit's rows, validated, a chunk at a time."""
         for raw in self.read():
-            yield validate(raw, default_source=self.source, zone=self.zone)
+            yield validate_chunk(raw, default_source=self.source, zone=self.rules.zone)
+
+    def _merge(self, connection: Connection, staged: StagedCounts) -> IngestReport:
+        """Merge the staged rows, and record in the same transaction what changed."""
+        SplitAssigner(connection, self.run.split_key, self.rules.proportions).assign_staged()
+        kept_annotations.record_small_changes(connection)
+        merged = article_rows.merge_staged(connection)
+        report = IngestReport(
+            files=1,
+            read=staged.read,
+            rejected=staged.rejected,
+            duplicates=staged.rows - merged.articles,
+            new=merged.new,
+            changed=merged.changed,
+            unchanged=merged.articles - merged.new - merged.changed,
+            annotations=merged.annotations,
+            enqueued=merged.enqueued,
+        )
+        rejections.delete_resolved(connection, self.run.source, self.name, complete=self.is_complete)
+        ingest_runs.add_to_run(connection, self.run.id, asdict(report))
+        self.save_state(connection)
+        return report
 
 
-def ingest_units(units: Iterable[Unit], problems: list[Problem]) -> Ingested:
-    """Ingest units; one that fails does not stop the others. What lists the units may add to the problems.
+def ingest_units(units: Iterable[IngestUnit], problems: list[Problem]) -> IngestReport:
+    """Ingest units, and return what changed. A unit that fails does not stop the others.
+
+    `problems` is read after the last unit, so the iterator of the units may add to it.
 
     Raises:
-        SourceError: there were problems; the other units are in.
+        SourceError: there were problems. The other units stay ingested.
         StatementTimeoutError: there were problems, and one of them is a statement that took too long.
     """
-    total = Ingested()
+    total = IngestReport()
     for unit in units:
         try:
             with connections.translate_errors(unit.run.database):
@@ -284,15 +305,16 @@ def ingest_units(units: Iterable[Unit], problems: list[Problem]) -> Ingested:
         except (SourceError, StatementTimeoutError) as error:
             problems.append(error)
     if len(problems) > 1:
-        raise _kind(problems)(f"{len(problems)} of its files were not taken in: {'; '.join(map(str, problems))}")
+        error_class = _choose_error_class(problems)
+        raise error_class(f"{len(problems)} of its files were not ingested: {'; '.join(map(str, problems))}")
     if problems:
         raise problems[0]
     return total
 
 
-def _kind(problems: Iterable[Problem]) -> type[Problem]:
-    """Return the error that stands for several problems: if one of them may pass by itself, a retry is worth it."""
+def _choose_error_class(problems: Iterable[Problem]) -> type[Problem]:
+    """Return the error for several problems: a transient one if any problem is transient, so that a retry follows."""
     for kind in (StatementTimeoutError, SourceUnavailableError):
-        if any(isinstance(one, kind) for one in problems):
+        if any(isinstance(problem, kind) for problem in problems):
             return kind
     return SourceError

@@ -90,7 +90,7 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
     evaluation = evaluations.newest(connection, model.id)
     rows = evaluations.evaluated_articles(connection, evaluation.id) if evaluation is not None else []
     if evaluation is None or not rows:
-        raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate --model {model.name}")
+        raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate {model.name}")
     ids = np.array([row.article_id for row in rows], dtype=np.int64)
     test_articles = TestArticles(
         ids=ids,

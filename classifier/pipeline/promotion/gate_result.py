@@ -66,7 +66,7 @@ def apply_gate(workspace: Workspace, name: str | None = None, *, margins: Margin
         model = registry.find(connection, name)
         champion = model_rows.champion(connection)
         if evaluations.newest(connection, model.id) is None:
-            raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate --model {model.name}")
+            raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate {model.name}")
     if champion is not None and champion.id == model.id:
         champion = None  # judge it like a first model
     pair = [model] if champion is None else [model, champion]

@@ -101,7 +101,6 @@ def _compute(
 
 def _described(labeller: Labeller) -> str:
     """Return everything that determines the bits of an output, except the model's own files."""
-    engine = labeller.engine
     versions = " ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     return f"{labeller.engine_name}; {labeller.engine.device}; {labeller.sizes}; {versions}"
 

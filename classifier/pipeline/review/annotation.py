@@ -1,4 +1,4 @@
-"""Let people read what waits for review, one article after the other, and take in what they say of each."""
+"""Show an annotator the articles that wait for review, one by one, and save their answers."""
 
 from __future__ import annotations
 
@@ -23,101 +23,103 @@ from classifier.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class ReviewQuestion:
-    """An article for a person to annotate, as it is now, and the categories to choose from.
+    """An article for an annotator, with its present text, and the categories to choose from.
 
-    `asked` has a suggestion only where it may be shown, and no reason where the article no longer waits. `said` is
-    what the person said of it last, `said_before` what they said of an earlier text that has become another one.
-    `opinions` is what everybody said where people disagree. `waiting` counts articles.
+    `article` has a suggestion only if it may be shown, and a reason only if the article still waits. `own_answer` is
+    the annotator's last answer; `former_answer` is their last answer to an earlier text that has become another one.
+    `opinions` are all annotators' answers if people disagree. `waiting` counts articles.
     """
 
-    asked: SheetQuestion
+    article: SheetQuestion
     categories: tuple[str, ...]
     waiting: int
-    said: str | None = None
+    own_answer: str | None = None
     opinions: tuple[Opinion, ...] = ()
-    said_before: str | None = None
+    former_answer: str | None = None
 
 
 @use_case
 def next_question(workspace: Workspace, annotator: str, *, after: int | None = None) -> ReviewQuestion | None:
-    """Return the article that waits after another one, None where nothing waits.
+    """Return the next article that waits after another one, or None if nothing waits.
 
-    They follow each other by id, round and round: who skips one meets it again when the others are done. Without
-    `after` people begin in different places, so that two at work seldom read the same.
+    Articles follow each other by id, in a circle: a skipped article comes again after the others. Without `after`,
+    each annotator starts at another place, so that two annotators seldom read the same article.
 
     Raises:
         NoChampionError: no model has been promoted yet.
     """
     with workspace.database.connect() as connection:
-        waiting = _waiting(connection, registry.champion(connection).id)
+        waiting = _load_waiting(connection, registry.champion(connection).id)
         if not waiting:
             return None
         ids = sorted(waiting)
         first = ids[crc32(annotator.encode()) % len(ids)] if after is None else ids[0]
-        chosen = next((one for one in ids if after is not None and one > after), first)
-        article = reviews.articles_by_id(connection, [chosen])[chosen]
-        asked = sheets.asked(waiting[chosen], article)
-        said, said_before = _said(connection, chosen, annotator)
-        return ReviewQuestion(asked, _categories(connection), len(waiting), said, said_before=said_before)
+        chosen = next((article_id for article_id in ids if after is not None and article_id > after), first)
+        article = sheets.make_question(waiting[chosen], reviews.articles_by_id(connection, [chosen])[chosen])
+        own, former = _load_answers(connection, chosen, annotator)
+        return ReviewQuestion(article, _load_categories(connection), len(waiting), own, former_answer=former)
 
 
 @use_case
-def question(workspace: Workspace, article_id: int, annotator: str) -> ReviewQuestion:
-    """Return an article that has been asked for, to say something else of it or to settle a conflict.
+def read_question(workspace: Workspace, article_id: int, annotator: str) -> ReviewQuestion:
+    """Return an article that was in the review queue, so that an answer can be changed or a conflict resolved.
 
     Raises:
-        ReviewError: there is no such article, or it was never asked for and people do not disagree on it.
+        ReviewError: the article was never in the queue, and people do not disagree on it.
     """
     with workspace.database.connect() as connection:
-        disputed = {one.article_id: one.opinions for one in conflicts.read_conflict(connection, article_id=article_id)}
+        disputed = {
+            conflict.article_id: conflict.opinions
+            for conflict in conflicts.read_conflicts(connection, article_id=article_id)
+        }
         if article_id not in disputed and article_id not in reviews.queued_revisions(connection, [article_id]):
-            raise ReviewError(f"article {article_id} was never asked for")
+            raise ReviewError(f"article {article_id} was never in the review queue")
         champion = model_rows.champion(connection)
-        waiting = _waiting(connection, champion.id) if champion else {}
-        article = reviews.articles_by_id(connection, [article_id])[article_id]
-        said, said_before = _said(connection, article_id, annotator)
+        waiting = _load_waiting(connection, champion.id) if champion else {}
+        row = reviews.articles_by_id(connection, [article_id])[article_id]
+        own, former = _load_answers(connection, article_id, annotator)
         return ReviewQuestion(
-            sheets.asked(waiting[article_id], article) if article_id in waiting else _read_before(article),
-            _categories(connection),
+            sheets.make_question(waiting[article_id], row) if article_id in waiting else _make_reviewed(row),
+            _load_categories(connection),
             len(waiting),
-            said,
+            own,
             disputed.get(article_id, ()),
-            said_before,
+            former,
         )
 
 
 @use_case
-def answer(
+def save_answer(
     workspace: Workspace, article_id: int, revision: int, category: str, *, annotator: str, comment: str = ""
 ) -> None:
-    """Take in what a person says of a revision of an article; the same again changes nothing.
+    """Save an annotator's answer to a revision of an article. Saving the same answer again changes nothing.
 
     Raises:
-        ReviewError: the text has changed since, the article was never asked for, or a value cannot be taken.
+        ReviewError: the text has changed since, the article was never in the review queue, or a value is invalid.
     """
-    given = _answer(article_id, revision, category, annotator, comment)
+    answer = _make_answer(article_id, revision, category, annotator, comment)
     with workspace.database.begin() as connection:
-        _, refused = sheets.accept(connection, [given])
+        _, refused = sheets.insert_answers(connection, [answer])
     if refused:
-        raise ReviewError(refused[given.line].reason)
+        raise ReviewError(refused[answer.line].reason)
 
 
 @use_case
-def decide(
+def resolve(
     workspace: Workspace, article_id: int, revision: int, category: str, *, annotator: str, comment: str = ""
 ) -> None:
-    """Settle what people have said of a revision of an article.
+    """Resolve a conflict on a revision of an article.
 
     Raises:
-        ReviewError: the text has changed since, no person has annotated it, or a value cannot be taken.
+        ReviewError: the text has changed since, no person has annotated it, or a value is invalid.
     """
-    given = _answer(article_id, revision, category, annotator, comment)
+    answer = _make_answer(article_id, revision, category, annotator, comment)
     conflicts.resolve_conflict(
-        workspace, article_id, given.category, annotator=given.annotator, comment=given.comment, revision=revision
+        workspace, article_id, answer.category, annotator=answer.annotator, comment=answer.comment, revision=revision
     )
 
 
-def _answer(article_id: int, revision: int, category: str, annotator: str, comment: str) -> SheetAnswer:
+def _make_answer(article_id: int, revision: int, category: str, annotator: str, comment: str) -> SheetAnswer:
     values = {
         "id": str(article_id),
         "revision": str(revision),
@@ -125,31 +127,32 @@ def _answer(article_id: int, revision: int, category: str, annotator: str, comme
         "annotator": annotator,
         "comment": comment.strip(),
     }
-    if problem := sheet.problem(values):
+    if problem := sheet.find_problem(values):
         raise ReviewError(problem)
     return SheetAnswer(1, article_id, revision, values["category"], annotator, values["comment"] or None)
 
 
-def _said(connection: Connection, article_id: int, annotator: str) -> tuple[str | None, str | None]:
-    """Return what a person said last: of the present text, or of an earlier one."""
+def _load_answers(connection: Connection, article_id: int, annotator: str) -> tuple[str | None, str | None]:
+    """Return an annotator's last answer: to the present text, or to an earlier text."""
     last = reviews.last_annotation(connection, article_id, annotator)
     if last is None:
         return None, None
     return (last.category, None) if last.in_force else (None, last.category)
 
 
-def _waiting(connection: Connection, model_id: int) -> Mapping[int, Row[*tuple[Any, ...]]]:
+def _load_waiting(connection: Connection, model_id: int) -> Mapping[int, Row[*tuple[Any, ...]]]:
     return {row.article_id: row for row in reviews.waiting_reviews(connection, model_id)}
 
 
-def _read_before(article: Row[*tuple[Any, ...]]) -> SheetQuestion:
+def _make_reviewed(article: Row[*tuple[Any, ...]]) -> SheetQuestion:
+    """Return the question for an article that no longer waits."""
     return SheetQuestion(
         article.id, article.revision, article.source, article.external_id, article.text, None, None, ""
     )
 
 
-def _categories(connection: Connection) -> tuple[str, ...]:
-    """Return the champion's categories, in its order, and those that only people have named."""
+def _load_categories(connection: Connection) -> tuple[str, ...]:
+    """Return the champion's categories, in its order, then the categories that only people have used."""
     champion = model_rows.champion(connection)
     known: Sequence[str] = champion.categories if champion else ()
     return (*known, *sorted(reviews.human_categories(connection) - {*known}))

@@ -1,8 +1,8 @@
-"""Annotations that disagree, and how they are settled.
+"""List conflicting annotations, and resolve them.
 
-What counts of an article is the newest annotation by a person, or the source's where no person has said anything.
-Where people disagree, each by what he said last, nobody trains or tests on the article, until they agree or one
-of them decides. What is said later may open it again.
+The category of an article is the newest annotation by a person; if no person has annotated it, the source's. If the
+last annotations of two people differ, the article is in conflict: it is not used for training or tests until they
+agree or one of them decides. A later annotation may open the conflict again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from sqlalchemy import Connection
 
 from classifier.exceptions import ReviewError
 from classifier.names import normalize_category
-from classifier.pipeline.review.sheets import changed, known_categories, unknown
+from classifier.pipeline.review.sheets import changed_message, known_categories, unknown_category_message
 from classifier.pipeline.use_case import use_case
-from classifier.review.sheet import OF_SOURCES
+from classifier.review.sheet import SOURCE_ANNOTATOR_PREFIX
 from classifier.store import reviews
 from classifier.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one annotator, a person or a source, said last."""
+    """The last annotation of one annotator, a person or a source."""
 
     annotator: str
     category: str
@@ -34,18 +34,18 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """An article with opinions that differ; `counts` is the category that counts, None while that is open."""
+    """An article with opinions that differ. `effective_category` is None while the conflict is open."""
 
     article_id: int
     source: str
     external_id: str
     opinions: tuple[Opinion, ...]
-    counts: str | None
+    effective_category: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The category that counts from now on, and who said so."""
+    """The category that an article has from now on, and who decided it."""
 
     article_id: int
     category: str
@@ -54,23 +54,23 @@ class Resolution:
 
 @use_case
 def list_conflicts(workspace: Workspace, *, settled: bool = False) -> list[Conflict]:
-    """List the articles that people disagree on; with `settled` also where only the source says otherwise."""
+    """Return the articles on which people disagree; with `settled`, also those on which only the source disagrees."""
     with workspace.database.connect() as connection:
-        return read_conflict(connection, settled=settled)
+        return read_conflicts(connection, settled=settled)
 
 
-def read_conflict(connection: Connection, *, settled: bool = False, article_id: int | None = None) -> list[Conflict]:
-    """Read what `listed` lists; with `article_id`, of that article alone."""
+def read_conflicts(connection: Connection, *, settled: bool = False, article_id: int | None = None) -> list[Conflict]:
+    """Return what `list_conflicts` returns; with `article_id`, for that article alone."""
     rows = reviews.disagreements(connection, settled=settled, article_id=article_id)
-    found = []
+    conflicts = []
     for _, group in groupby(rows, key=lambda row: row.article_id):
-        said = list(group)
-        opinions = tuple(Opinion(row.annotator, row.category, row.comment, row.annotated_at) for row in said)
-        by_people = [one.category for one in opinions if not one.annotator.startswith(OF_SOURCES)]
-        first = said[0]
-        counts = None if first.open else by_people[-1]
-        found.append(Conflict(first.article_id, first.source, first.external_id, opinions, counts))
-    return found
+        annotations = list(group)
+        first = annotations[0]
+        opinions = tuple(Opinion(row.annotator, row.category, row.comment, row.annotated_at) for row in annotations)
+        by_people = [one.category for one in opinions if not one.annotator.startswith(SOURCE_ANNOTATOR_PREFIX)]
+        category = None if first.open else by_people[-1]
+        conflicts.append(Conflict(first.article_id, first.source, first.external_id, opinions, category))
+    return conflicts
 
 
 @use_case
@@ -83,22 +83,22 @@ def resolve_conflict(
     comment: str | None = None,
     revision: int | None = None,
 ) -> Resolution:
-    """Settle what people have said of an article; the decision is an annotation by `annotator`.
+    """Resolve a conflict: write the decision as an annotation by `annotator`, and return it.
 
-    With `revision` that of the text which was read.
+    `revision` is that of the text that the annotator read, if known.
 
     Raises:
-        ReviewError: no person has annotated it, its text has changed, or there is no such category or annotator.
+        ReviewError: no person has annotated the article, its text has changed, or the category or annotator is unknown.
     """
-    if not annotator.strip() or annotator.startswith(OF_SOURCES):
-        raise ReviewError(f"annotator {annotator[:40]!r}: a person has to be named")
+    if not annotator.strip() or annotator.startswith(SOURCE_ANNOTATOR_PREFIX):
+        raise ReviewError(f"annotator {annotator[:40]!r}: must be the name of a person")
     category = normalize_category(category)
     with workspace.database.begin() as connection:
         reviews.lock(connection)
         if not reviews.has_human_annotation(connection, article_id):
             raise ReviewError(f"article {article_id}: no person has annotated it; see: classifier review conflicts")
         if not known_categories(connection, [category]):
-            raise ReviewError(unknown(category, sorted(reviews.model_categories(connection))))
+            raise ReviewError(unknown_category_message(category, sorted(reviews.model_categories(connection))))
         if not reviews.add_resolution(connection, article_id, category, annotator.strip(), comment, revision):
-            raise ReviewError(changed(article_id))
+            raise ReviewError(changed_message(article_id))
     return Resolution(article_id, category, annotator.strip())

@@ -1,4 +1,4 @@
-"""Ask humans about the articles that teach most, and measure the champion on some drawn at random."""
+"""Fill the review queue with the most useful articles, and measure the champion on randomly drawn ones."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from classifier.evaluation.metrics import share_interval
 from classifier.evaluation.test_articles import number_clusters
 from classifier.pipeline.use_case import use_case
 from classifier.review import selection
-from classifier.review.selection import Pool, Reason
+from classifier.review.selection import Reason, ReviewPool
 from classifier.store import label_statistics, model_rows, reviews
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-NUMBER, AUDIT = 100, 20
-"""Articles that are to wait: chosen by the model, and drawn at random."""
+DEFAULT_NUMBER, DEFAULT_AUDIT = 100, 20
+"""Articles that the queue holds: those chosen by the model, and those drawn at random."""
 
-LOOKED_AT = 20_000
-"""Articles of which the predictions are read; of a larger database about so many, in blocks drawn at random."""
+MAX_CANDIDATES = 20_000
+"""Predicted articles that are read. Of a larger database, about this many are read, in randomly drawn blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilledQueue:
-    """What was added to the queue by reason, and how many articles wait now."""
+    """The articles that were added to the queue, by reason, and the number that wait now."""
 
     model: str
-    looked_at: int
+    candidates: int
     added: dict[str, int]
     waiting: int
 
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """How right a model's labels are, from those drawn at random.
+    """A model's accuracy, estimated from randomly drawn labels.
 
-    `seen` of the `drawn` ones have been annotated without a conflict, and the model had `correct` of them right.
-    `accuracy` is None where none was seen; the interval is Wilson's, of 95 %.
+    Of the `drawn` labels, `reviewed` have an annotation without a conflict, and `correct` of these agree with it.
+    `accuracy` is None if none was reviewed. The interval is Wilson's 95 % interval.
     """
 
     model: str
     drawn: int
-    seen: int
+    reviewed: int
     correct: int
     accuracy: float | None
     interval: tuple[float, float]
@@ -58,7 +58,7 @@ class AuditResult:
 
 @dataclass(frozen=True, slots=True)
 class ReviewStatus:
-    """Where the review stands: articles that wait by reason and altogether, conflicts, and the champion's audit."""
+    """The articles that wait, by reason and in total, the conflicts, and the champion's audit."""
 
     waiting: dict[str, int]
     conflicts: int
@@ -67,12 +67,12 @@ class ReviewStatus:
 
 
 @use_case
-def fill_queue(workspace: Workspace, *, number: int = NUMBER, audit: int = AUDIT) -> FilledQueue:
-    """Fill the queue up to `number` articles that the champion chooses and `audit` ones drawn at random.
+def fill_queue(workspace: Workspace, *, number: int = DEFAULT_NUMBER, audit: int = DEFAULT_AUDIT) -> FilledQueue:
+    """Fill the queue up to `number` articles chosen by the champion and `audit` randomly drawn ones.
 
-    Of the `number` first come those that people have annotated and whose text has become another one. The model
-    chooses from the train split only; what is drawn at random or was rewritten may be of any, since no model favours
-    it. What former champions asked for is asked no more.
+    Articles whose text became another one after people annotated it come first, and count towards `number`. The
+    champion chooses from the train split only. Random and rewritten articles may be of any split, because no model
+    favours them. The questions of former champions are dropped.
 
     Raises:
         NoChampionError: no model has been promoted yet.
@@ -85,19 +85,19 @@ def fill_queue(workspace: Workspace, *, number: int = NUMBER, audit: int = AUDIT
         chosen = sum(row.reasons != ["audit"] for row in waiting)
         rewritten = _ask_again(connection, champion, number - chosen)
         rows = reviews.candidate_pool(
-            connection, champion.id, share=label_statistics.sample_share(connection, LOOKED_AT)
+            connection, champion.id, share=label_statistics.sample_share(connection, MAX_CANDIDATES)
         )
         number -= chosen + sum(rewritten.values())
-        picked = [*_drawn(len(rows), audit - audits), *_chosen(connection, champion, rows, number)]
+        picked = [*_draw(len(rows), audit - audits), *_choose(connection, champion, rows, number)]
         added = rewritten | _enqueue(connection, champion, rows, picked)
-        left = len(reviews.waiting_reviews(connection, champion.id))
-    log.info("review queue filled: %d of %d looked at, %d wait", len(picked), len(rows), left)
-    return FilledQueue(champion.name, len(rows), added, left)
+        count = len(reviews.waiting_reviews(connection, champion.id))
+    log.info("review queue filled: %d of %d candidates chosen, %d wait", len(picked), len(rows), count)
+    return FilledQueue(champion.name, len(rows), added, count)
 
 
 @use_case
-def audited(workspace: Workspace, name: str | None = None, *, since: datetime | None = None) -> AuditResult:
-    """Say how many of a model's labels (the champion's by default), drawn since a time, turned out to be right.
+def audit_model(workspace: Workspace, name: str | None = None, *, since: datetime | None = None) -> AuditResult:
+    """Return a model's accuracy (by default, the champion's) on the labels that were drawn since a time.
 
     Raises:
         ModelNotFoundError: there is no such model.
@@ -105,88 +105,94 @@ def audited(workspace: Workspace, name: str | None = None, *, since: datetime | 
     """
     with workspace.database.connect() as connection:
         model = registry.find(connection, name) if name else registry.champion(connection)
-        return _audited(connection, model, since)
+        return _load_audit(connection, model, since)
 
 
 @use_case
-def status(workspace: Workspace) -> ReviewStatus:
-    """Say what waits for review, and what came of it."""
+def read_status(workspace: Workspace) -> ReviewStatus:
+    """Return what waits for review, and the outcome of the audit."""
     with workspace.database.connect() as connection:
-        return state(connection)
+        return load_status(connection)
 
 
-def state(connection: Connection) -> ReviewStatus:
-    """Read where the review stands. An article that waits for two reasons counts for each."""
+def load_status(connection: Connection) -> ReviewStatus:
+    """Return what `read_status` returns. An article that waits for two reasons counts for each."""
     champion = model_rows.champion(connection)
     rows = reviews.waiting_reviews(connection, champion.id) if champion else []
     waiting = Counter(reason for row in rows for reason in row.reasons)
-    audit = _audited(connection, champion, None) if champion else None
+    audit = _load_audit(connection, champion, None) if champion else None
     return ReviewStatus(dict(sorted(waiting.items())), reviews.count_conflicts(connection), audit, len(rows))
 
 
-def _audited(connection: Connection, model: Model, since: datetime | None) -> AuditResult:
+def _load_audit(connection: Connection, model: Model, since: datetime | None) -> AuditResult:
     rows = reviews.audited_predictions(connection, model.id, since)
-    seen = sum(row.annotated is not None for row in rows)
+    reviewed = sum(row.annotated is not None for row in rows)
     correct = sum(row.annotated == row.predicted_category for row in rows)
     return AuditResult(
-        model.name, len(rows), seen, correct, correct / seen if seen else None, share_interval(correct, seen)
+        model.name,
+        len(rows),
+        reviewed,
+        correct,
+        correct / reviewed if reviewed else None,
+        share_interval(correct, reviewed),
     )
 
 
 def _ask_again(connection: Connection, model: Model, number: int) -> dict[str, int]:
-    """Ask about articles whose text is another one than people have annotated, and return how many are new."""
+    """Enqueue articles whose text is not the one that people annotated, and return how many are new."""
     rows = reviews.rewritten_articles(connection, model.id, max(number, 0))
-    picked: list[_Picked] = [(index, "rewritten") for index in range(len(rows))]
+    picked: list[_PickedRow] = [(index, "rewritten") for index in range(len(rows))]
     return _enqueue(connection, model, rows, picked)
 
 
-_Picked = tuple[int, Reason]
-"""A row of the pool, and why it was taken."""
+_PickedRow = tuple[int, Reason]
+"""The index of a row, and why it was picked."""
 
 
-def _drawn(size: int, number: int) -> list[_Picked]:
-    """Draw rows, annotated ones among them: what was chosen by the model and annotated since must not be missing."""
+def _draw(size: int, number: int) -> list[_PickedRow]:
+    """Draw rows at random, annotated ones too: without those that the model chose, the sample would be biased."""
     if number <= 0:
         return []
     rows = np.random.default_rng().choice(size, size=min(number, size), replace=False)
     return [(int(row), "audit") for row in rows]
 
 
-def _chosen(connection: Connection, model: Model, rows: reviews.ReviewRows, number: int) -> list[_Picked]:
+def _choose(connection: Connection, model: Model, rows: reviews.ReviewRows, number: int) -> list[_PickedRow]:
+    """Return the rows that the champion chooses, with their reasons."""
     choosable = [index for index, row in enumerate(rows) if row.choosable]
     if number <= 0 or not choosable:
         return []
-    pool = _pool(model, [rows[index] for index in choosable])
+    pool = _make_pool(model, [rows[index] for index in choosable])
     annotated: Mapping[str, int] = model_rows.training(connection, model.id).get("data", {}).get("by_category", {})
-    short = [choosable[row] for row in selection.shortlist(pool, number, annotated)]
-    texts = reviews.candidate_texts(connection, model.id, [rows[index].id for index in short])
-    left = [index for index in short if rows[index].id in texts]
-    if not left:
+    shortlist = [choosable[row] for row in selection.shortlist(pool, number, annotated)]
+    texts = reviews.candidate_texts(connection, model.id, [rows[index].id for index in shortlist])
+    candidates = [index for index in shortlist if rows[index].id in texts]
+    if not candidates:
         return []
-    pool = _pool(model, [rows[index] for index in left])
-    found = selection.choose_articles(pool, [texts[rows[index].id] for index in left], number, annotated)
-    return [(left[one.row], one.reason) for one in found]
+    pool = _make_pool(model, [rows[index] for index in candidates])
+    choices = selection.choose_articles(pool, [texts[rows[index].id] for index in candidates], number, annotated)
+    return [(candidates[choice.row], choice.reason) for choice in choices]
 
 
-def _pool(model: Model, rows: reviews.ReviewRows) -> Pool:
+def _make_pool(model: Model, rows: reviews.ReviewRows) -> ReviewPool:
     ids = np.array([row.id for row in rows], dtype=np.int64)
     probabilities = np.array([row.probabilities for row in rows], dtype=np.float32)
-    return Pool(model.categories, probabilities, number_clusters(ids, [row.cluster_id for row in rows]))
+    return ReviewPool(model.categories, probabilities, number_clusters(ids, [row.cluster_id for row in rows]))
 
 
 def _enqueue(
-    connection: Connection, model: Model, rows: reviews.ReviewRows, picked: Sequence[_Picked]
+    connection: Connection, model: Model, rows: reviews.ReviewRows, picked: Sequence[_PickedRow]
 ) -> dict[str, int]:
-    """Write down what was picked, and return how many are new by reason."""
-    found: dict[str, int] = {}
+    """Insert the picked rows into the queue, and return how many are new, by reason."""
+    added: dict[str, int] = {}
     for reason in sorted({reason for _, reason in picked}):
-        taken = [rows[index] for index, why in picked if why == reason]
+        chosen = [rows[index] for index, why in picked if why == reason]
         columns = {
-            "ids": [row.id for row in taken],
-            "revisions": [row.revision for row in taken],
-            "reasons": [reason] * len(taken),
-            "categories": [row.category for row in taken],
-            "confidences": [row.confidence for row in taken],
+            "ids": [row.id for row in chosen],
+            "revisions": [row.revision for row in chosen],
+            "reasons": [reason] * len(chosen),
+            "categories": [row.category for row in chosen],
+            "confidences": [row.confidence for row in chosen],
         }
-        found[reason] = reviews.enqueue(connection, model.id, columns)
-    return found
+        added[reason] = reviews.enqueue(connection, model.id, columns)
+    return added

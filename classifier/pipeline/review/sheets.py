@@ -1,4 +1,4 @@
-"""Send what waits for review to people as a CSV, and take in what they have filled in."""
+"""Export the articles that wait for review as a CSV, and import the answers that people fill in."""
 
 from __future__ import annotations
 
@@ -33,156 +33,156 @@ class ExportedSheet:
 
 @dataclass(frozen=True, slots=True)
 class RefusedAnswer:
-    """Why an answer is not taken in, and what helps where it stands in a sheet."""
+    """Why an answer is refused. `advice` is what to do about it in a sheet."""
 
     reason: str
-    in_a_sheet: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedSheet:
-    """What a sheet brought: `new` annotations, `unchanged` ones that were known, rows left `empty` or `set_aside`.
+    """The outcome of an import: `new` annotations, `unchanged` ones, `empty` rows and `invalid` rows.
 
-    `conflicts` counts the articles that people disagree on now, wherever from.
+    `conflicts` counts all articles on which people disagree now.
     """
 
     new: int
     unchanged: int
     empty: int
-    set_aside: tuple[InvalidRow, ...]
+    invalid: tuple[InvalidRow, ...]
     conflicts: int
 
     @property
     def rows(self) -> int:
         """The rows that were read."""
-        return self.new + self.unchanged + self.empty + len(self.set_aside)
+        return self.new + self.unchanged + self.empty + len(self.invalid)
 
 
 @use_case
 def export_sheet(workspace: Workspace, path: Path, *, limit: int | None = None) -> ExportedSheet:
-    """Write what waits for review, the oldest first. No suggestion is shown of what was drawn at random.
+    """Write the articles that wait for review, the oldest first. Randomly drawn articles have no suggestion.
 
     Raises:
         NoChampionError: no model has been promoted yet.
-        ReviewError: nothing waits, or the file is there already or cannot be written.
+        ReviewError: nothing waits, or the file exists already or cannot be written.
     """
     if path.exists():
-        raise ReviewError(f"{path}: is there already, and may hold somebody's work; name another file")
+        raise ReviewError(f"{path}: exists already, and may hold answers; name another file")
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
         waiting = reviews.waiting_reviews(connection, champion.id)[:limit]
         articles = reviews.articles_by_id(connection, [row.article_id for row in waiting])
     if not waiting:
         raise ReviewError("nothing waits for review; run: classifier review fill")
-    found = [asked(row, articles[row.article_id]) for row in waiting]
+    questions = [make_question(row, articles[row.article_id]) for row in waiting]
     try:
-        atomic_files.write(path, sheet.encode_sheet(found))
+        atomic_files.write(path, sheet.encode_sheet(questions))
     except OSError as error:
         raise ReviewError(f"{path}: cannot be written ({error.strerror or error})") from error
-    return ExportedSheet(str(path), len(found))
+    return ExportedSheet(str(path), len(questions))
 
 
 @use_case
 def import_sheet(
     workspace: Workspace, path: Path, *, annotator: str | None = None, new_categories: Collection[str] = ()
 ) -> ImportedSheet:
-    """Take a filled sheet in: what is good becomes annotations, what is not is set aside with its line and reason.
+    """Insert the valid answers of a sheet as annotations, and return the invalid rows with their lines and reasons.
 
-    The same sheet again changes nothing. `annotator` is whose the rows are that name nobody; `new_categories` are
-    those that no model and no annotation has yet.
+    Importing the same sheet again changes nothing. `annotator` is the annotator for rows without one.
+    `new_categories` are categories that no model and no annotation has yet.
 
     Raises:
         SourceError: the file cannot be read as a sheet.
     """
-    names = _checked_names(new_categories)
+    names = _check_new_categories(new_categories)
     rows = list(sheet.read_sheet(path, annotator=annotator))
     answers = [row for row in rows if isinstance(row, SheetAnswer)]
     with workspace.database.begin() as connection:
         _warn_of_look_alikes(connection, names)
-        new, refused = accept(connection, answers, names)
+        new, refused = insert_answers(connection, answers, names)
         conflicts = reviews.count_conflicts(connection)
-    aside = [row for row in rows if isinstance(row, InvalidRow)]
-    aside += [InvalidRow(line, f"{one.reason}{one.in_a_sheet}") for line, one in refused.items()]
-    log.info("review of %s: %d annotations, %d rows set aside", path, new, len(aside))
-    by_line = tuple(sorted(aside, key=lambda one: one.line))
+    invalid = [row for row in rows if isinstance(row, InvalidRow)]
+    invalid += [InvalidRow(line, f"{answer.reason}{answer.advice}") for line, answer in refused.items()]
+    log.info("imported review sheet %s: %d new annotations, %d invalid rows", path, new, len(invalid))
+    by_line = tuple(sorted(invalid, key=lambda row: row.line))
     return ImportedSheet(new, len(answers) - len(refused) - new, rows.count(None), by_line, conflicts)
 
 
-def accept(
+def insert_answers(
     connection: Connection, answers: Sequence[SheetAnswer], new_categories: Collection[str] = ()
 ) -> tuple[int, dict[int, RefusedAnswer]]:
-    """Insert the answers that can be taken in, in one transaction at a time.
+    """Insert the valid answers. A lock lets one transaction at a time do so.
 
     Returns:
-        How many say something new, and what is against the others, by their line.
+        The number of new annotations, and the refused answers by their lines.
     """
     reviews.lock(connection)
-    refused = _refused(connection, answers, new_categories)
-    good = [answer for answer in answers if answer.line not in refused]
+    refused = _find_refused(connection, answers, new_categories)
+    accepted = [answer for answer in answers if answer.line not in refused]
     columns: dict[str, list[Any]] = {
-        "ids": [answer.article_id for answer in good],
-        "revisions": [answer.revision for answer in good],
-        "categories": [answer.category for answer in good],
-        "annotators": [answer.annotator for answer in good],
-        "comments": [answer.comment for answer in good],
+        "ids": [answer.article_id for answer in accepted],
+        "revisions": [answer.revision for answer in accepted],
+        "categories": [answer.category for answer in accepted],
+        "annotators": [answer.annotator for answer in accepted],
+        "comments": [answer.comment for answer in accepted],
     }
     new, late = reviews.add_annotations(connection, columns)
-    return new, refused | {good[index].line: _changed_since(good[index].article_id) for index in late}
+    return new, refused | {accepted[index].line: _refuse_changed(accepted[index].article_id) for index in late}
 
 
-def asked(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> SheetQuestion:
-    """Return what a human is shown of an article that waits.
+def make_question(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> SheetQuestion:
+    """Return the question for an article that waits for review.
 
-    The article was read after the queue, so its text may be newer: the revision is that of the text shown.
+    The article is read after the queue, so its text may be newer: the revision is that of the text shown.
     """
-    present = row.revision == article.revision
-    shown = present and "audit" not in row.reasons  # who sees a suggestion tends to agree with it
+    is_current = row.revision == article.revision
+    has_suggestion = is_current and "audit" not in row.reasons  # people tend to agree with a suggestion
     return SheetQuestion(
         id=row.article_id,
         revision=article.revision,
         source=article.source,
         external_id=article.external_id,
         text=article.text,
-        suggested=row.predicted_category if shown else None,
-        confidence=row.confidence if shown else None,
+        suggested=row.predicted_category if has_suggestion else None,
+        confidence=row.confidence if has_suggestion else None,
         reason=" ".join(row.reasons),
     )
 
 
-def _refused(
+def _find_refused(
     connection: Connection, answers: Sequence[SheetAnswer], new_categories: Collection[str]
 ) -> dict[int, RefusedAnswer]:
-    """Return what the database has against answers, by their line."""
+    """Return the answers that contradict the database, by their lines."""
     queued = reviews.queued_revisions(connection, [answer.article_id for answer in answers])
     known = {*known_categories(connection, [answer.category for answer in answers]), *new_categories}
-    near = sorted({*reviews.model_categories(connection), *known})
+    candidates = sorted({*reviews.model_categories(connection), *known})
     refused: dict[int, RefusedAnswer] = {}
     for answer in answers:
         if answer.article_id not in queued:
-            refused[answer.line] = RefusedAnswer(f"article {answer.article_id} was never asked for")
+            refused[answer.line] = RefusedAnswer(f"article {answer.article_id} was never in the review queue")
         elif answer.revision != queued[answer.article_id]:
-            refused[answer.line] = _changed_since(answer.article_id)
+            refused[answer.line] = _refuse_changed(answer.article_id)
         elif answer.category not in known:
-            advice = "; a new one has to be named with --new-category"
-            refused[answer.line] = RefusedAnswer(unknown(answer.category, near), advice)
+            advice = "; name a new category with --new-category"
+            refused[answer.line] = RefusedAnswer(unknown_category_message(answer.category, candidates), advice)
     return refused
 
 
-def _changed_since(article_id: int) -> RefusedAnswer:
-    return RefusedAnswer(changed(article_id), "; export it again")
+def _refuse_changed(article_id: int) -> RefusedAnswer:
+    return RefusedAnswer(changed_message(article_id), "; export it again")
 
 
 def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
-    """Return those of the normalized names that a model or an annotation has, in whatever form."""
+    """Return the normalized names that a model or an annotation has, in whatever form it has them."""
     of_models = {normalize_category(name) for name in reviews.model_categories(connection)}
     return reviews.known_categories(connection, names) | of_models.intersection(names)
 
 
-def _checked_names(new_categories: Collection[str]) -> set[str]:
+def _check_new_categories(new_categories: Collection[str]) -> set[str]:
     names = {normalize_category(name) for name in new_categories}
     for name in names:
         if control := control_character(name):
-            raise ReviewError(f"--new-category {name!r}: has the control character {control}; write it without")
+            raise ReviewError(f"--new-category {name!r}: has the control character {control}; remove it")
     return names
 
 
@@ -191,14 +191,14 @@ def _warn_of_look_alikes(connection: Connection, names: Collection[str]) -> None
         log.warning("--new-category: %s look alike and are different categories", " and ".join(map(repr, group)))
 
 
-def changed(article_id: int) -> str:
-    """Say that an answer is to another text."""
+def changed_message(article_id: int) -> str:
+    """Return the message for an answer to a text that has changed."""
     return f"the text of article {article_id} has changed since"
 
 
-def unknown(category: str, known: Sequence[str]) -> str:
-    """Say that there is no such category, and which may be meant."""
+def unknown_category_message(category: str, known: Sequence[str]) -> str:
+    """Return the message for an unknown category, with the most similar known one, if any."""
     by_folded = {name.casefold(): name for name in known}
-    near = get_close_matches(category.casefold(), by_folded, n=1)
-    hint = f"; is {by_folded[near[0]]!r} meant?" if near else ""
-    return f"category {category[:40]!r} is not known{hint}"
+    matches = get_close_matches(category.casefold(), by_folded, n=1)
+    hint = f" (did you mean {by_folded[matches[0]]!r}?)" if matches else ""
+    return f"category {category[:40]!r} is unknown{hint}"

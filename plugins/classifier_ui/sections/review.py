@@ -6,4 +6,4 @@ from classifier.pipeline.review import review_queue
 from classifier_ui import permissions
 from classifier_ui.sections.section import Section
 
-SECTION = Section("review", "Review", review_queue.status, permissions.REVIEW, fresh_s=5)
+SECTION = Section("review", "Review", review_queue.read_status, permissions.REVIEW, fresh_s=5)

@@ -11,7 +11,7 @@ import pytest
 
 from classifier.cli import render, render_models, render_status, splits
 from classifier.evaluation.metrics import compute_metrics
-from classifier.pipeline.ingest.splits_report import Sizes, SplitsReport
+from classifier.pipeline.ingest.splits_report import SplitSizes, SplitsReport
 from classifier.pipeline.monitoring.status import Backlog, DriftStatus, ModelStatus, Status, TrainingStatus
 from classifier.pipeline.promotion.evaluation import EvaluationReport
 from classifier.pipeline.promotion.model_details import ModelDetails
@@ -183,7 +183,8 @@ class TestManyCategories:
     def test_the_splits_report_shows_the_largest(self, capsys):
         drift = dict.fromkeys(("train", "validation", "test"), 0.0)
         sizes = [
-            Sizes(name, {"train": number, "validation": 1, "test": 1}, drift) for number, name in enumerate(self.NAMES)
+            SplitSizes(name, {"train": number, "validation": 1, "test": 1}, drift)
+            for number, name in enumerate(self.NAMES)
         ]
         splits._show(SplitsReport(sizes[0], tuple(sizes), drift, {}, 0))
         output = capsys.readouterr().out

@@ -12,7 +12,7 @@ from classifier.demo.reuters_files import Row
 from classifier.ingest import readers
 from classifier.ingest.fingerprints import fold
 from classifier.ingest.readers import Columns
-from classifier.ingest.validation import validate
+from classifier.ingest.validation import validate_chunk
 
 TAB = "Category\tText\nd\tstring\nclass\t\n\nearn\tnet shr\u2028up\nacq\nship\tport  closed\tagain\n"
 
@@ -85,5 +85,5 @@ def test_nothing_kept_back_stands_a_second_time(train_texts, test_texts, count):
 def test_a_row_without_a_text_is_left_to_the_ingest_to_refuse(tmp_path):
     written = reuters_files.write_files(reuters_files.parse(TAB, prefix="train"), [], tmp_path, kept_back=1)
     chunks = list(readers.read_file(written.train, Columns("text", "category", "id")))
-    refused = [row for chunk in chunks for row in validate(chunk, default_source="r8").rejected]
+    refused = [row for chunk in chunks for row in validate_chunk(chunk, default_source="r8").rejected]
     assert [row.reason for row in refused] == ["text is empty"]

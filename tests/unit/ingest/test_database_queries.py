@@ -1,4 +1,4 @@
-"""Queries of somebody else's database: what they bring, from where on, and what goes wrong."""
+"""Queries of external databases: their rows, their watermarks and their errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from classifier.exceptions import SourceError, SourceUnavailableError
-from classifier.ingest.database_queries import DatabaseQuery, from_json, to_json
+from classifier.ingest.database_queries import DatabaseQuery, watermark_from_json, watermark_to_json
 from classifier.ingest.source_declarations import SqlSource
-from classifier.ingest.validation import validate
+from classifier.ingest.validation import validate_chunk
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 QUERY = "SELECT id, body, updated_at FROM stories"
@@ -39,7 +39,7 @@ def stories(tmp_path):
 
 
 def taken(query):
-    chunks = [validate(raw, default_source="cms", now=NOW) for raw in query.read()]
+    chunks = [validate_chunk(raw, default_source="cms", now=NOW) for raw in query.read()]
     rows = [(row["external_id"], row["text"]) for chunk in chunks for row in chunk.rows.to_dict("records")]
     return rows, [(bad.position, bad.reason) for chunk in chunks for bad in chunk.rejected]
 
@@ -48,10 +48,10 @@ def test_rows_come_in_the_order_of_the_watermark(stories):
     url = stories((2, "two", "2024-02-01"), (1, "one", "2024-01-01"))
     query = DatabaseQuery(source(watermark="updated_at"), url, None, NOW)
     assert taken(query) == ([("1", "one"), ("2", "two")], [])
-    assert query.reached == "2024-02-01"
+    assert query.highest_watermark == "2024-02-01"
 
 
-def test_only_what_is_at_the_watermark_or_above_is_read_again_and_what_has_none(stories):
+def test_only_rows_at_or_above_the_watermark_or_without_one_are_read_again(stories):
     url = stories((1, "one", 1), (2, "two", 2), (3, "three", 3), (4, "none", None))
     assert taken(DatabaseQuery(source(watermark="updated_at"), url, 2, NOW))[0] == [
         ("4", "none"),
@@ -60,13 +60,13 @@ def test_only_what_is_at_the_watermark_or_above_is_read_again_and_what_has_none(
     ]
 
 
-def test_nothing_new_moves_no_watermark(stories):
+def test_without_new_rows_the_watermark_stays(stories):
     query = DatabaseQuery(source(watermark="updated_at"), stories((1, "one", 1)), 7, NOW)
     assert taken(query) == ([], [])
-    assert query.reached == 7
+    assert query.highest_watermark == 7
 
 
-def test_a_second_reading_starts_where_the_first_did(stories):
+def test_a_second_reading_starts_at_the_same_watermark(stories):
     query = DatabaseQuery(source(watermark="updated_at"), stories((1, "one", 1), (2, "two", 2)), None, NOW)
     assert taken(query) == taken(query)
 
@@ -74,27 +74,27 @@ def test_a_second_reading_starts_where_the_first_did(stories):
 def test_without_a_watermark_everything_is_read(stories):
     query = DatabaseQuery(source(), stories((1, "one", 1)), None, NOW)
     assert taken(query) == ([("1", "one")], [])
-    assert query.reached is None
+    assert query.highest_watermark is None
 
 
-def test_a_row_from_the_future_is_set_aside_and_moves_no_watermark(stories):
+def test_a_row_from_the_future_is_rejected_and_does_not_raise_the_watermark(stories):
     url = stories((1, "one", "2024-01-01 10:00:00"), (2, "two", "2999-01-01 10:00:00"))
     query = DatabaseQuery(source(watermark="updated_at"), url, None, NOW)
-    assert taken(query) == ([("1", "one")], [("id 2", "updated_at 2999-01-01 10:00:00 lies in the future")])
-    assert query.reached == "2024-01-01 10:00:00"
+    assert taken(query) == ([("1", "one")], [("id 2", "updated_at 2999-01-01 10:00:00 is in the future")])
+    assert query.highest_watermark == "2024-01-01 10:00:00"
 
 
-def test_values_that_are_no_text_are_set_aside(stories):
+def test_values_that_are_not_text_are_rejected(stories):
     rows, bad = taken(DatabaseQuery(source(), stories((1, 5, 1), (2, "two", 1), (3, None, 1)), None, NOW))
     assert rows == [("2", "two")]
-    assert set(bad) == {("id 1", "text is of type int, where a string is expected"), ("id 3", "text is empty")}
+    assert set(bad) == {("id 1", "text has the type int, but must be a string"), ("id 3", "text is empty")}
 
 
 @pytest.mark.parametrize(
     "query",
     ["SELECT id, body, '12:30' || ' :x %' AS c FROM stories;", "SELECT id, body FROM stories WHERE body LIKE '%n%'"],
 )
-def test_colons_and_percent_signs_of_a_query_are_its_own(stories, query):
+def test_colons_and_percent_signs_of_a_query_are_not_parameters(stories, query):
     assert taken(DatabaseQuery(source(query=query), stories((1, "one", 1)), None, NOW))[0] == [("1", "one")]
 
 
@@ -113,7 +113,7 @@ def test_colons_and_percent_signs_of_a_query_are_its_own(stories, query):
         ({"query": "DELETE FROM stories"}, "source 'cms': the query fails"),
     ],
 )
-def test_what_is_wrong_with_a_query_is_one_line(stories, options, line):
+def test_an_error_of_a_query_is_one_line(stories, options, line):
     with pytest.raises(SourceError) as raised:
         taken(DatabaseQuery(source(**options), stories((1, "one", 1)), None, NOW))
     assert str(raised.value).startswith(line)
@@ -147,7 +147,7 @@ def test_a_database_that_cannot_be_reached_is_one_line_without_its_password(url,
 
 
 def test_a_watermark_that_changes_its_type_is_refused(stories):
-    with pytest.raises(SourceError, match="the type of its watermark changes: str after int"):
+    with pytest.raises(SourceError, match="the type of its watermark changes: int, then str"):
         taken(DatabaseQuery(source(watermark="updated_at"), stories((1, "one", "x")), 3, NOW))
 
 
@@ -164,13 +164,13 @@ def test_a_watermark_that_changes_its_type_is_refused(stories):
         None,
     ],
 )
-def test_a_watermark_survives_the_database(mark):
-    assert from_json(to_json(mark)) == mark
+def test_a_stored_watermark_is_read_back_exactly(mark):
+    assert watermark_from_json(watermark_to_json(mark)) == mark
 
 
-def test_a_watermark_that_cannot_be_kept_is_refused():
-    with pytest.raises(SourceError, match="type bytes cannot be kept"):
-        to_json(b"x")
+def test_a_watermark_that_cannot_be_stored_is_refused():
+    with pytest.raises(SourceError, match="type bytes cannot be stored"):
+        watermark_to_json(b"x")
 
 
 class TestPostgres:
@@ -187,7 +187,7 @@ class TestPostgres:
     def test_many_rows_are_streamed(self, url):
         query = DatabaseQuery(source(watermark="updated_at"), url, None, NOW)
         assert len(taken(query)[0]) == 1200
-        assert query.reached == datetime(2024, 1, 1, 20, tzinfo=UTC)
+        assert query.highest_watermark == datetime(2024, 1, 1, 20, tzinfo=UTC)
 
     def test_the_overlap_reads_what_a_slow_transaction_may_have_added(self, url):
         after = datetime(2024, 1, 1, 20, tzinfo=UTC)
@@ -205,4 +205,4 @@ class TestPostgres:
         query = "SELECT id::text, body, updated_at AT TIME ZONE 'Europe/Athens' AS updated_at FROM stories WHERE id < 3"
         query = DatabaseQuery(source(query=query, watermark="updated_at"), url, None, NOW)
         assert len(taken(query)[0]) == 2
-        assert query.reached == datetime(2024, 1, 1, 2, 2)  # noqa: DTZ001
+        assert query.highest_watermark == datetime(2024, 1, 1, 2, 2)  # noqa: DTZ001

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""Files in other encodings, packed in other ways, and in object stores."""
+"""Files in other encodings, compressed files, archives and object stores."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pyarrow import parquet
 from classifier.exceptions import SourceError
 from classifier.ingest import decoding, object_store
 from classifier.ingest.columns import Columns
-from classifier.ingest.readers import expand, read_file
-from classifier.ingest.text_files import encoding_of
-from classifier.ingest.validation import validate
+from classifier.ingest.readers import expand_pattern, read_file
+from classifier.ingest.text_files import detect_file_encoding
+from classifier.ingest.validation import validate_chunk
 
 ID = Columns(id="id")
 
@@ -46,9 +46,9 @@ def texts(path, columns=Columns(), **options):  # noqa: B008
     return [text for chunk in read_file(path, columns, **options) for text in chunk.frame["text"]]
 
 
-def taken(path, columns=Columns(), **options):  # noqa: B008
-    """Return the valid texts and the reasons of the rejected rows."""
-    chunks = [validate(raw, default_source="s") for raw in read_file(path, columns, **options)]
+def read_valid(path, columns=Columns(), **options):  # noqa: B008
+    """Return the valid texts, and the reasons of the rejected rows."""
+    chunks = [validate_chunk(raw, default_source="s") for raw in read_file(path, columns, **options)]
     return (
         [text for chunk in chunks for text in chunk.rows["text"]],
         [(bad.position, bad.reason) for chunk in chunks for bad in chunk.rejected],
@@ -65,7 +65,7 @@ def zstandard(data):
 class TestEncodings:
     @pytest.mark.parametrize(("encoding", "text"), LANGUAGES)
     @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-    def test_are_recognised(self, tmp_path, encoding, text, kind):
+    def test_are_detected(self, tmp_path, encoding, text, kind):
         row = f'id,text\n1,"{text}"\n' if kind == "csv" else f'{{"id": 1, "text": "{text}"}}\n'
         path = tmp_path / f"a.{kind}"
         path.write_bytes(row.encode(encoding))
@@ -82,30 +82,30 @@ class TestEncodings:
 
     def test_the_first_foreign_byte_may_come_late(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\n" + b"plain words\n" * 300_000 + "déjà vu à l’été\n".encode("cp1252"))
-        assert encoding_of(tmp_path / "a.csv") == "cp1252"
+        assert detect_file_encoding(tmp_path / "a.csv") == "cp1252"
 
-    def test_in_a_mixed_file_the_rows_that_are_not_utf8_are_set_aside(self, tmp_path):
+    def test_in_a_mixed_file_the_rows_that_are_not_utf8_are_rejected(self, tmp_path):
         lines = [*["déjà vu, naïve façade".encode()] * 20, "été".encode("latin-1")]
         (tmp_path / "a.csv").write_bytes(b"\n".join([b"text", *[b'"' + line + b'"' for line in lines]]))
-        good, bad = taken(tmp_path / "a.csv", encoding="auto")
+        good, bad = read_valid(tmp_path / "a.csv", encoding="auto")
         assert len(good) == 20
         assert bad == [("line 22", "text has byte 0xe9, which is not UTF-8")]
 
-    def test_a_byte_that_the_named_encoding_lacks_sets_its_row_aside(self, tmp_path):
+    def test_a_row_with_a_byte_that_the_named_encoding_lacks_is_rejected(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\nfine\nbad \x81\n")
-        assert taken(tmp_path / "a.csv", encoding="cp1252") == (
+        assert read_valid(tmp_path / "a.csv", encoding="cp1252") == (
             ["fine"],
             [("line 3", "text has byte 0x81, which is not UTF-8")],
         )
 
-    def test_bytes_that_are_not_of_the_named_encoding_refuse_the_file(self, tmp_path):
+    def test_a_file_that_does_not_have_the_named_encoding_is_refused(self, tmp_path):
         (tmp_path / "a.csv").write_bytes("text\nx".encode("utf-16") + b"\x00")
-        with pytest.raises(SourceError, match=r"a\.csv: the file is not utf-16, or is damaged"):
+        with pytest.raises(SourceError, match=r"a\.csv: not utf-16, or damaged"):
             texts(tmp_path / "a.csv", encoding="utf-16")
 
-    def test_bytes_of_no_language_ask_for_a_name(self, tmp_path):
+    def test_an_undetectable_encoding_must_be_named(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\n" + bytes(range(128, 256)) * 3)
-        with pytest.raises(SourceError, match="not recognised; name it, for example"):
+        with pytest.raises(SourceError, match="unknown encoding; name it, for example"):
             texts(tmp_path / "a.csv", encoding="auto")
 
     @settings(max_examples=200, deadline=None)
@@ -114,24 +114,24 @@ class TestEncodings:
         path = tmp_path_factory.getbasetemp() / "noise.csv"
         path.write_bytes(b"text\n" + data)
         try:
-            taken(path, encoding=encoding)
+            read_valid(path, encoding=encoding)
         except SourceError as error:
             assert "\n" not in str(error)  # noqa: PT017
 
     @settings(max_examples=100, deadline=None)
     @given(text=st.text(max_size=300), size=st.integers(1, 50))
     def test_transcoding_gives_the_same_bytes_however_it_is_read(self, text, size):
-        file = decoding.Transcoded("x", io.BytesIO(text.encode("utf-16")), "utf-16")
+        file = decoding.Utf8Stream("x", io.BytesIO(text.encode("utf-16")), "utf-16")
         with io.BufferedReader(file, size) as reader:
             assert reader.read() == text.encode()
 
 
 class TestZstandard:
-    def test_is_read_as_it_is(self, tmp_path):
+    def test_is_decompressed(self, tmp_path):
         (tmp_path / "a.csv.zst").write_bytes(zstandard(b"id,text\n1,hello\n"))
         assert texts(tmp_path / "a.csv.zst") == ["hello"]
 
-    def test_of_several_frames_is_read_to_its_end(self, tmp_path):
+    def test_with_several_frames_is_read_to_its_end(self, tmp_path):
         (tmp_path / "a.jsonl.zst").write_bytes(zstandard(b'{"text": "a"}\n') + zstandard(b'{"text": "b"}\n'))
         assert texts(tmp_path / "a.jsonl.zst") == ["a", "b"]
 
@@ -152,17 +152,17 @@ def zipped(path, **members):
 
 
 class TestZip:
-    def test_of_one_file(self, tmp_path):
+    def test_with_one_member(self, tmp_path):
         path = zipped(tmp_path / "a.zip", news_csv=b"id,text\n1,hello\n")
         assert texts(path) == ["hello"]
 
-    def test_of_several_files_names_each_in_the_positions(self, tmp_path):
+    def test_with_several_members_names_each_in_the_positions(self, tmp_path):
         path = zipped(tmp_path / "a.zip", x__a_csv=b"text\none\n\xff\n", b_jsonl=b'{"text": "two"}', readme_md=b"hi")
-        good, bad = taken(path)
+        good, bad = read_valid(path)
         assert good == ["two", "one"]
         assert bad == [("x/a.csv, line 3", "text has byte 0xff, which is not UTF-8")]
 
-    def test_of_parquet_and_packed_members(self, tmp_path):
+    def test_with_parquet_and_compressed_members(self, tmp_path):
         table = io.BytesIO()
         parquet.write_table(pa.table({"text": ["from parquet"]}), table)
         path = zipped(tmp_path / "a.zip", a_parquet=table.getvalue(), b_csv_gz=gzip.compress(b"text\nfrom gzip\n"))
@@ -172,8 +172,8 @@ class TestZip:
         path = zipped(tmp_path / "a.zip", news_csv="text\ndéjà vu à l’été\n".encode("cp1252"))
         assert texts(path, encoding="auto") == ["déjà vu à l’été"]
 
-    def test_without_a_readable_file_says_what_it_holds(self, tmp_path):
-        with pytest.raises(SourceError, match=r"no file in it that can be read; it holds readme\.md"):
+    def test_without_a_readable_member_lists_its_members(self, tmp_path):
+        with pytest.raises(SourceError, match=r"no member can be read; it has readme\.md"):
             texts(zipped(tmp_path / "a.zip", readme_md=b"hi"))
 
     @pytest.mark.parametrize("cut", [lambda data: data[:-30], lambda _: b"junk", lambda _: b""])
@@ -203,7 +203,9 @@ class TestZip:
 
 def test_a_parquet_column_of_a_wrong_type_is_refused(tmp_path):
     parquet.write_table(pa.table({"text": [1, 2]}), tmp_path / "a.parquet")
-    with pytest.raises(SourceError, match=r"column 'text' holds int64, which cannot be read as text; write strings"):
+    with pytest.raises(
+        SourceError, match=r"column 'text' has the type int64, which cannot be read as text; write strings"
+    ):
         texts(tmp_path / "a.parquet")
 
 
@@ -220,8 +222,8 @@ class TestObjectStores:
         store.pipe("/news/d.zip", _zip_bytes())
         return store
 
-    def test_a_glob_finds_files_of_every_depth(self):
-        assert [str(file) for file in expand("memory://news/**/*.csv*")] == [
+    def test_a_glob_matches_files_of_every_depth(self):
+        assert [str(file) for file in expand_pattern("memory://news/**/*.csv*")] == [
             "memory://news/a.csv",
             "memory://news/deep/b.csv.gz",
         ]
@@ -230,24 +232,24 @@ class TestObjectStores:
         ("name", "text"), [("a.csv", "one"), ("deep/b.csv.gz", "two"), ("c.parquet", "three"), ("d.zip", "four")]
     )
     def test_every_kind_of_file_is_read(self, name, text):
-        (file,) = expand(f"memory://news/{name}")
+        (file,) = expand_pattern(f"memory://news/{name}")
         assert texts(file) == [text]
 
     def test_a_file_has_a_stamp_and_a_hash(self):
-        (file,) = expand("memory://news/a.csv")
-        found = object_store.stamp(file)
-        assert found.size == 9
-        assert found.modified_at.tzinfo
-        assert object_store.sha256(file) == object_store.sha256(expand("memory://news/a.csv")[0])
+        (file,) = expand_pattern("memory://news/a.csv")
+        stamp = object_store.read_stamp(file)
+        assert stamp.size == 9
+        assert stamp.modified_at.tzinfo
+        assert object_store.hash_file(file) == object_store.hash_file(expand_pattern("memory://news/a.csv")[0])
 
     @pytest.mark.parametrize("pattern", ["memory://news/none.csv", "memory://nowhere/*.csv"])
-    def test_what_is_not_there_is_said(self, pattern):
+    def test_a_missing_file_is_one_line(self, pattern):
         with pytest.raises(SourceError, match="no such file"):
-            expand(pattern)
+            expand_pattern(pattern)
 
     def test_a_store_without_its_library_names_the_extra(self):
         with pytest.raises(SourceError, match=r"Install .* article-classifier\[object-stores\]"):
-            expand("s3://bucket/*.csv" if _lacks("s3fs") else "oci://bucket/*.csv")
+            expand_pattern("s3://bucket/*.csv" if _lacks("s3fs") else "oci://bucket/*.csv")
 
     @pytest.mark.parametrize(
         "pattern",
@@ -258,14 +260,14 @@ class TestObjectStores:
     )  # fmt: skip
     def test_files_are_not_fetched_from_the_web(self, pattern):
         with pytest.raises(SourceError, match=r"files are not fetched over \w+; download it first"):
-            expand(pattern)
+            expand_pattern(pattern)
 
     def test_an_unknown_store_is_one_line(self):
         with pytest.raises(SourceError, match="cannot be read"):
-            expand("nonsense://bucket/*.csv")
+            expand_pattern("nonsense://bucket/*.csv")
 
-    def test_whatever_a_client_raises_is_one_line(self, store, monkeypatch):
-        (file,) = expand("memory://news/a.csv")
+    def test_every_error_of_a_client_is_one_line(self, store, monkeypatch):
+        (file,) = expand_pattern("memory://news/a.csv")
 
         class NoCredentialsError(Exception):
             pass
@@ -293,5 +295,5 @@ def _zip_bytes():
 
 def test_a_local_stamp_is_in_utc(tmp_path):
     (tmp_path / "a").write_bytes(b"xyz")
-    assert object_store.stamp(tmp_path / "a").size == 3
-    assert object_store.stamp(Path(tmp_path / "a")).modified_at.utcoffset().total_seconds() == 0
+    assert object_store.read_stamp(tmp_path / "a").size == 3
+    assert object_store.read_stamp(Path(tmp_path / "a")).modified_at.utcoffset().total_seconds() == 0

@@ -1,4 +1,4 @@
-"""Feeds, fetched from a server on loopback and turned into rows."""
+"""Feeds: they are fetched from a local server and read as rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from classifier.exceptions import SourceError, SourceUnavailableError
 from classifier.ingest import feeds, http_documents
 from classifier.ingest.columns import Columns
-from classifier.ingest.validation import validate
+from classifier.ingest.validation import validate_chunk
 from tests.support.loopback import cached, page, serving
 from tests.support.waiting import HANG_S
 
@@ -43,7 +43,7 @@ def document(body, content_type="application/rss+xml"):
 def valid(body, columns=COLUMNS, zone=UTC, **options):
     """Return the valid rows, and the rejected ones."""
     chunks = [
-        validate(raw, default_source="bbc", zone=zone, now=NOW)
+        validate_chunk(raw, default_source="bbc", zone=zone, now=NOW)
         for raw in feeds.read_feed(document(body), columns, **options)
     ]
     return (
@@ -64,47 +64,47 @@ class TestFetching:
             first = http_documents.fetch(site.url, allow_private=True)
             assert http_documents.fetch(site.url, last_modified=first.last_modified, allow_private=True) is None
 
-    def test_it_says_who_asks(self):
+    def test_the_request_names_its_user_agent(self):
         with serving(page(rss(ITEM))) as site:
             http_documents.fetch(site.url, allow_private=True)
         assert site.asked[0]["User-Agent"].startswith("article-classifier")
 
-    def test_a_packed_answer_is_unpacked(self):
+    def test_a_compressed_response_is_decompressed(self):
         with serving(page(gzip.compress(rss(ITEM)), Content_Encoding="gzip")) as site:
             assert http_documents.fetch(site.url, allow_private=True).body == rss(ITEM)
 
     @pytest.mark.parametrize(
         ("code", "error", "line"),
         [
-            (404, SourceError, "the server answers 404 Not Found; is the address right?"),
+            (404, SourceError, "the server answers 404 Not Found; check the URL"),
             (403, SourceError, "the server answers 403 Forbidden"),
-            (410, SourceError, "the server answers 410 Gone; take the source out"),
+            (410, SourceError, "the server answers 410 Gone; remove the source"),
             (429, SourceError, "the server answers 429 Too Many Requests; poll it less often"),
             (500, SourceUnavailableError, "the server answers 500 Internal Server Error"),
             (503, SourceUnavailableError, "the server answers 503 Service Unavailable"),
             (204, SourceError, "the server answers 204 No Content"),
         ],
     )
-    def test_another_answer_is_said_in_one_line(self, code, error, line):
+    def test_another_status_is_one_line(self, code, error, line):
         with serving(page(b"", code=code)) as site, pytest.raises(error) as raised:
             http_documents.fetch(site.url, allow_private=True)
         assert f"{site.url}: {line}" in str(raised.value)
         assert isinstance(raised.value, SourceUnavailableError) == (error is SourceUnavailableError)
 
-    def test_a_server_that_is_not_there(self):
+    def test_a_missing_server_is_unavailable(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
-            with pytest.raises(SourceUnavailableError, match="no answer"):
+            with pytest.raises(SourceUnavailableError, match="no response"):
                 http_documents.fetch(f"http://127.0.0.1:{taken.getsockname()[1]}/", allow_private=True)
 
-    def test_a_server_that_says_nothing(self):
+    def test_a_silent_server_times_out(self):
         done = threading.Event()
-        with serving(lambda _: done.wait(HANG_S)) as site:  # so whatever comes back is the time-out
-            with pytest.raises(SourceUnavailableError, match="no answer in time"):
+        with serving(lambda _: done.wait(HANG_S)) as site:  # so the result is the timeout
+            with pytest.raises(SourceUnavailableError, match="no response in time"):
                 http_documents.fetch(site.url, timeout_s=0.2, allow_private=True)
             done.set()
 
-    def test_a_server_that_never_ends(self):
+    def test_an_endless_response_times_out(self):
         def drip(handler):
             handler.send_response(200)
             handler.end_headers()
@@ -116,26 +116,26 @@ class TestFetching:
             except OSError:
                 pass
 
-        with serving(drip) as site, pytest.raises(SourceUnavailableError, match="no answer in time"):
+        with serving(drip) as site, pytest.raises(SourceUnavailableError, match="no response in time"):
             http_documents.fetch(site.url, timeout_s=0.1, allow_private=True)
 
-    def test_an_answer_that_breaks_off(self):
+    def test_a_response_that_is_cut_off_is_refused(self):
         def cut(handler):
             handler.send_response(200)
             handler.send_header("Content-Length", "1000")
             handler.end_headers()
             handler.wfile.write(b"<rss")
 
-        with serving(cut) as site, pytest.raises(SourceUnavailableError, match="no answer"):
+        with serving(cut) as site, pytest.raises(SourceUnavailableError, match="no response"):
             http_documents.fetch(site.url, allow_private=True)
 
-    def test_an_answer_that_is_too_large(self, monkeypatch):
+    def test_a_response_that_is_too_large_is_refused(self, monkeypatch):
         monkeypatch.setattr(http_documents, "MAX_BYTES", 2**20)
         bomb = gzip.compress(b" " * 2**22)
         with serving(page(bomb, Content_Encoding="gzip")) as site, pytest.raises(SourceError, match="more than 1 MiB"):
             http_documents.fetch(site.url, allow_private=True)
 
-    def test_damaged_packing(self):
+    def test_damaged_compression_is_refused(self):
         with serving(page(b"junk", Content_Encoding="gzip")) as site, pytest.raises(SourceError, match="be fetched"):
             http_documents.fetch(site.url, allow_private=True)
 
@@ -144,7 +144,7 @@ class TestFetching:
         with serving(page(b"", code=302, Location=target)) as site, pytest.raises(SourceError, match="be fetched"):
             http_documents.fetch(site.url, allow_private=True)
 
-    def test_a_redirection_in_a_circle(self):
+    def test_a_redirection_loop_is_refused(self):
         with serving(page(b"", code=302, Location="/feed")) as site, pytest.raises(SourceError, match="be fetched"):
             http_documents.fetch(site.url, allow_private=True)
 
@@ -156,7 +156,7 @@ class TestEntries:
         assert bad == []
 
     @pytest.mark.parametrize("levels", [300, 5000])
-    def test_html_below_many_levels_is_stored_with_its_title(self, levels):
+    def test_deeply_nested_html_is_read_with_its_title(self, levels):
         html = f"{'<div>' * levels}deep words{'</div>' * levels}"
         for body in (
             f"<description><![CDATA[{html}]]></description>",
@@ -170,11 +170,11 @@ class TestEntries:
         rows, _ = valid(rss(f"<guid>1</guid><description>{html}</description>"))
         assert rows[0]["text"] == "One bold & more\n\n  * a\n  * b"
 
-    def test_plain_text_stays_as_it_is(self):
+    def test_plain_text_is_unchanged(self):
         rows, _ = valid(rss("<guid>1</guid><title>5 is more than 4</title>"))
         assert rows[0]["text"] == "5 is more than 4"
 
-    def test_the_content_of_an_atom_entry_goes_before_its_summary(self):
+    def test_the_content_of_an_atom_entry_is_preferred_to_its_summary(self):
         rows, _ = valid(ATOM)
         assert rows[0]["text"] == "One\n\nthe whole"
 
@@ -191,15 +191,15 @@ class TestEntries:
             "2024-03-01T10:00:00",
         ],
     )
-    def test_dates_as_feeds_write_them(self, date):
+    def test_dates_in_the_formats_of_feeds_are_read(self, date):
         rows, _ = valid(rss(f"{ITEM}<pubDate>{date}</pubDate>"), zone=ZoneInfo("Europe/Athens"))
         assert rows[0]["published_at"] == datetime(2024, 3, 1, 8, tzinfo=UTC)
 
-    def test_without_a_guid_the_link_is_the_id(self):
+    def test_the_link_is_the_id_of_an_entry_without_a_guid(self):
         rows, _ = valid(rss("<link>https://example.org/1</link><title>T</title>"))
         assert rows[0]["external_id"] == "https://example.org/1"
 
-    def test_an_entry_that_nothing_identifies_is_set_aside(self):
+    def test_an_entry_without_guid_and_link_is_rejected(self):
         rows, bad = valid(rss(ITEM, "<title>nameless</title>"))
         assert len(rows) == 1
         assert [(row.position, row.reason) for row in bad] == [
@@ -211,21 +211,21 @@ class TestEntries:
         [
             (
                 "<pubDate>Fri, 01 Mar 2099 10:00:00 GMT</pubDate>",
-                "published_at 'Fri, 01 Mar 2099 10:00:00 GMT' lies in",
+                "published_at 'Fri, 01 Mar 2099 10:00:00 GMT' is in",
             ),
             ("<pubDate>some day</pubDate>", "published_at 'some day' is not a date"),
         ],
     )
-    def test_an_entry_with_an_impossible_date_is_set_aside_by_its_id(self, more, reason):
+    def test_an_entry_with_an_impossible_date_is_rejected_under_its_id(self, more, reason):
         rows, bad = valid(rss("<guid>b</guid><title>x</title>" + more, ITEM))
         assert len(rows) == 1
         assert bad[0].position == "id b"
         assert bad[0].reason.startswith(reason)
 
-    def test_an_entry_without_text_is_set_aside(self):
+    def test_an_entry_without_text_is_rejected(self):
         assert valid(rss("<guid>b</guid>"))[1][0].reason == "text is empty"
 
-    def test_another_mapping(self):
+    def test_columns_may_have_another_mapping(self):
         rows, _ = valid(ATOM, Columns(text="summary", id="link", published_at="updated_at"))
         assert rows == [] or rows[0]["text"] == "short"
 
@@ -241,7 +241,7 @@ class TestDocuments:
     @pytest.mark.parametrize(
         "body", [b"", b"not xml", b"<html><body>hello</body></html>", b'{"a": 1}', b"\x00\xff" * 50]
     )
-    def test_what_is_no_feed_is_refused(self, body):
+    def test_a_document_that_is_not_a_feed_is_refused(self, body):
         with pytest.raises(SourceError, match=r"http://example\.org/feed: not a feed") as raised:
             valid(body)
         assert "\n" not in str(raised.value)
@@ -250,18 +250,18 @@ class TestDocuments:
         with pytest.raises(SourceError, match="the feed is cut off"):
             valid(rss(ITEM)[:-30])
 
-    def test_a_feed_that_is_malformed_but_whole_is_taken(self):
+    def test_a_malformed_but_complete_feed_is_read(self):
         rows, _ = valid(rss("<guid>1</guid><title>a&nbsp;b</title>", ITEM))
         assert [row["external_id"] for row in rows] == ["1", "a1"]
 
-    def test_entities_do_not_multiply(self):
+    def test_entities_are_not_expanded_recursively(self):
         bomb = b'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a "aaaaaaaaaa">' + b"".join(
             b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(9)
         )
         rows, _ = valid(bomb + b"]>" + rss("<guid>1</guid><title>&j;</title>")[21:])
         assert all(len(row["text"]) < 10_000 for row in rows)
 
-    def test_no_file_of_this_machine_is_read(self, tmp_path):
+    def test_no_local_file_is_read(self, tmp_path):
         (tmp_path / "secret").write_text("geheim")
         bad = f'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]>'.encode()
         rows, _ = valid(bad + rss("<guid>1</guid><title>a &x; b</title>")[21:])

@@ -1,4 +1,4 @@
-"""Small files that would take gigabytes: each is read in bounded memory, refused in a line, or loses a row."""
+"""Small files that could need gigabytes: each is read in bounded memory, refused with one line, or loses a row."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pyarrow import parquet
 from classifier.exceptions import SourceError
 from classifier.ingest import feeds, http_documents, json_lines, parquet_files, parquet_pages, readers, zip_files
 from classifier.ingest.columns import Columns
-from classifier.ingest.validation import validate
+from classifier.ingest.validation import validate_chunk
 from tests.support.memory import measured
 
 TOO_MUCH = "unpacks to more than 200 times its size; if that is meant, unpack it first"
 
 
-def taken(path, category=None):
-    """Read a file to its end; return how many rows are good, and the reasons of the bad ones or of its refusal."""
+def count_rows(path, category=None):
+    """Return the number of valid rows of a file, and the reasons of the others or the file's error."""
     good, reasons = 0, []
     try:
-        for file in readers.expand(path):
+        for file in readers.expand_pattern(path):
             for raw in readers.read_file(file, Columns(category=category)):
-                chunk = validate(raw, default_source="x")
+                chunk = validate_chunk(raw, default_source="x")
                 good += len(chunk.rows)
                 reasons += [row.reason for row in chunk.rejected]
     except SourceError as error:
@@ -35,7 +35,7 @@ def taken(path, category=None):
 
 
 def shared_text(path, *, rows, size):
-    """Write rows that all refer to one text, in a file of some kilobytes."""
+    """Write rows that all refer to one text, in a file of a few kilobytes."""
     indices = pa.array([0] * rows, pa.int32())
     text = pa.DictionaryArray.from_arrays(indices, pa.array(["x y z " * (size // 6)]))
     parquet.write_table(pa.table({"text": text}), path, compression="zstd")
@@ -46,7 +46,7 @@ class TestParquet:
     def test_one_text_in_a_dictionary_does_not_become_gigabytes(self, tmp_path):
         path = shared_text(tmp_path / "a.parquet", rows=7000, size=900_000)
         assert path.stat().st_size < 100_000
-        used = measured(taken, str(path))
+        used = measured(count_rows, str(path))
         assert used.result[1] == TOO_MUCH
         assert used.mib < 200
 
@@ -54,21 +54,21 @@ class TestParquet:
         table = pa.table({"text": ["x y z " * 150_000] * 200})
         options = {"use_dictionary": False, "column_encoding": {"text": "DELTA_BYTE_ARRAY"}}
         parquet.write_table(table, tmp_path / "a.parquet", compression="zstd", **options)
-        used = measured(taken, str(tmp_path / "a.parquet"))
+        used = measured(count_rows, str(tmp_path / "a.parquet"))
         assert used.result[1] == TOO_MUCH
         assert used.mib < 200
 
     def test_rows_of_a_shared_text_are_read_within_the_limits(self, tmp_path):
         path = shared_text(tmp_path / "a.parquet", rows=60, size=900_000)
-        assert taken(str(path)) == [60, []]
+        assert count_rows(str(path)) == [60, []]
 
-    def test_a_page_is_measured_before_it_is_unpacked(self, tmp_path, monkeypatch):
+    def test_the_size_of_a_page_is_checked_before_it_is_decompressed(self, tmp_path, monkeypatch):
         monkeypatch.setattr(parquet_pages, "MAX_PAGE", 2 * 2**20)
         path = tmp_path / "a.parquet"
         parquet.write_table(pa.table({"text": ["x" * 5 * 2**20]}), path, use_dictionary=False)
-        assert taken(str(path)) == [0, "a page of 5 MiB; at most 2 are read: write row groups of fewer rows"]
+        assert count_rows(str(path)) == [0, "a page has 5 MiB, more than the maximum of 2; write smaller row groups"]
 
-    def test_pages_of_every_version_encoding_and_packing_are_measured(self, tmp_path):
+    def test_pages_of_every_version_encoding_and_compression_are_checked(self, tmp_path):
         texts = [f"text {number} " * 5 for number in range(3000)]
         for number, options in enumerate(
             {"data_page_version": version, "compression": packing, "use_dictionary": shared, "data_page_size": 1000}
@@ -79,26 +79,26 @@ class TestParquet:
             path = tmp_path / f"{number}.parquet"
             table = pa.table({"text": texts, "other": [{"a": [1, 2]}] * 3000})
             parquet.write_table(table, path, row_group_size=1000, write_statistics=True, **options)
-            assert taken(str(path)) == [3000, []]
+            assert count_rows(str(path)) == [3000, []]
             with parquet.ParquetFile(path) as file, path.open("rb") as opened:
-                size = parquet_pages.row_bytes(path, opened, file.metadata, ["text"])
+                size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, ["text"])
             assert 40 < size < (100_000 if options["use_dictionary"] else 200)
 
-    def test_a_value_that_is_too_long_costs_its_row_alone(self, tmp_path, monkeypatch):
+    def test_a_value_that_is_too_long_rejects_only_its_row(self, tmp_path, monkeypatch):
         monkeypatch.setattr(parquet_files, "MAX_CELL", 1000)
         table = pa.table({"text": ["one", "x" * 1001, None, "four"], "category": ["a", None, "b", "y" * 2000]})
         parquet.write_table(table, tmp_path / "a.parquet")
-        good, reasons = taken(str(tmp_path / "a.parquet"), "category")
+        good, reasons = count_rows(str(tmp_path / "a.parquet"), "category")
         assert good == 1
         assert reasons == [
-            "category is 2,000 bytes long; at most 1,000 are read",
-            "text is 1,001 bytes long; at most 1,000 are read",
+            "category has 2,000 bytes, more than the maximum of 1,000",
+            "text has 1,001 bytes, more than the maximum of 1,000",
             "text is empty",
         ]
 
 
 def wide_rows(path, rows, megabytes):
-    """Write a CSV file whose categories are large."""
+    """Write a CSV file with large categories."""
     with path.open("w") as file:
         file.write("text,category\n")
         for number in range(rows):
@@ -108,20 +108,20 @@ def wide_rows(path, rows, megabytes):
 
 class TestRows:
     def test_every_column_counts_towards_a_chunk(self, tmp_path):
-        few = measured(taken, str(wide_rows(tmp_path / "a.csv", 4, 8)), "category")
-        many = measured(taken, str(wide_rows(tmp_path / "b.csv", 12, 8)), "category")
+        few = measured(count_rows, str(wide_rows(tmp_path / "a.csv", 4, 8)), "category")
+        many = measured(count_rows, str(wide_rows(tmp_path / "b.csv", 12, 8)), "category")
         assert few.result == [0, ["category is longer than 200 characters"]] == many.result
         assert many.mib < few.mib + 40
         assert many.mib < 250
 
-    def test_a_long_line_of_json_costs_its_row_alone_and_is_not_parsed(self, tmp_path):
+    def test_a_long_line_of_json_rejects_only_its_row_and_is_not_parsed(self, tmp_path):
         lines = [b'{"text": "one"}', b'{"text": "two", "more": [' + b"{}," * 3 * 2**20 + b"{}]}", b'{"text": "three"}']
         (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
-        used = measured(taken, str(tmp_path / "a.jsonl"))
-        assert used.result == [2, [f"the line is {len(lines[1]) + 1:,} bytes long; at most 8,388,608 are read"]]
+        used = measured(count_rows, str(tmp_path / "a.jsonl"))
+        assert used.result == [2, [f"the line has {len(lines[1]) + 1:,} bytes, more than the maximum of 8,388,608"]]
         assert used.mib < 120
 
-    def test_keys_that_differ_from_line_to_line_are_not_collected_for_ever(self, tmp_path, monkeypatch):
+    def test_the_number_of_collected_keys_is_limited(self, tmp_path, monkeypatch):
         monkeypatch.setattr(json_lines, "_MAX_KEYS", 100)
         path = tmp_path / "a.jsonl"
         path.write_text("\n".join(json.dumps({f"key {number}": 1, "text": "x"}) for number in range(1000)))
@@ -130,11 +130,11 @@ class TestRows:
             rows = list(json_lines._rows(path, Columns(), json_lines._lines(path, file), keys))
         assert (len(rows), len(keys)) == (1000, 100)
         path.write_text("\n".join([*[json.dumps({f"key {n}": 1}) for n in range(300)], '{"text": "x"}']))
-        assert taken(str(path))[0] == 1  # a wanted key is noticed however many there are
+        assert count_rows(str(path))[0] == 1  # a required key is noticed among any number of keys
 
 
 def zstandard_of(lines):
-    """Return a zstandard frame of lines of 128 KiB, of eight bytes each: blocks of one byte that is repeated."""
+    """Return a Zstandard frame whose lines of 128 KiB take eight bytes each: blocks of one repeated byte."""
 
     def repeated(byte, times, *, last=False):
         return ((times << 3) | (1 << 1) | last).to_bytes(3, "little") + byte
@@ -145,58 +145,58 @@ def zstandard_of(lines):
 
 
 class TestPackedFiles:
-    def test_gzip_is_not_unpacked_without_end(self, tmp_path):
+    def test_gzip_is_decompressed_up_to_a_limit(self, tmp_path):
         with gzip.open(tmp_path / "a.csv.gz", "wb") as file:
             file.write(b"text\n")
             for _ in range(1000):
                 file.write(b"x" * 2**17 + b"\n")
-        used = measured(taken, str(tmp_path / "a.csv.gz"))
+        used = measured(count_rows, str(tmp_path / "a.csv.gz"))
         assert used.result[1] == TOO_MUCH
         assert used.mib < 150
 
-    def test_zstandard_is_not_unpacked_without_end(self, tmp_path):
+    def test_zstandard_is_decompressed_up_to_a_limit(self, tmp_path):
         (tmp_path / "a.jsonl.zst").write_bytes(zstandard_of(1000))
-        used = measured(taken, str(tmp_path / "a.jsonl.zst"))
+        used = measured(count_rows, str(tmp_path / "a.jsonl.zst"))
         assert used.result[1] == TOO_MUCH
         assert used.mib < 150
 
-    def test_zstandard_may_not_ask_for_a_window_of_gigabytes(self, tmp_path):
+    def test_zstandard_with_a_window_of_gigabytes_is_refused(self, tmp_path):
         frame = bytearray(zstandard_of(10))
         frame[5] = (31 - 10) << 3
         (tmp_path / "a.csv.zst").write_bytes(bytes(frame))
-        used = measured(taken, str(tmp_path / "a.csv.zst"))
+        used = measured(count_rows, str(tmp_path / "a.csv.zst"))
         assert "damaged or cut off zstandard data" in used.result[1]
         assert used.mib < 60
 
-    def test_a_row_without_end_is_refused_in_bounded_memory(self, tmp_path):
+    def test_an_endless_row_is_refused_in_bounded_memory(self, tmp_path):
         with gzip.open(tmp_path / "a.jsonl.gz", "wb") as file:
             for _ in range(60):
                 file.write(b"x" * 2**20)
-        used = measured(taken, str(tmp_path / "a.jsonl.gz"))
-        assert used.result[1] == "a row of more than 32 MiB; is a line's end or a closing quote missing?"
+        used = measured(count_rows, str(tmp_path / "a.jsonl.gz"))
+        assert used.result[1] == "a row has more than 32 MiB; add the missing line end or closing quote"
         assert used.mib < 150
 
     @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-    def test_a_zip_members_packing_that_unpacks_without_a_limit_is_refused(self, tmp_path, method):
+    def test_a_zip_member_with_an_unlimited_compression_method_is_refused(self, tmp_path, method):
         with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive, archive.open("a.csv", "w") as member:
             member.write(b"text\n")
             for _ in range(50):
                 member.write(b"\n" * 2**20)
-        used = measured(taken, str(tmp_path / "a.zip"))
-        assert used.result == [0, f"cannot be unpacked (method {method}); pack it with deflate"]
+        used = measured(count_rows, str(tmp_path / "a.zip"))
+        assert used.result == [0, f"cannot be unpacked (method {method}); compress it with deflate"]
         assert used.mib < 30
 
-    def test_a_zip_member_is_not_unpacked_without_end(self, tmp_path):
+    def test_a_zip_member_is_decompressed_up_to_a_limit(self, tmp_path):
         with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("a.csv", b"text\n" + b"\n" * 70 * 2**20)
-        assert taken(str(tmp_path / "a.zip")) == [0, TOO_MUCH]
+        assert count_rows(str(tmp_path / "a.zip")) == [0, TOO_MUCH]
 
-    def test_a_bomb_within_a_bomb_is_refused(self, tmp_path):
+    def test_a_bomb_inside_a_bomb_is_refused(self, tmp_path):
         with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("a.csv.gz", gzip.compress(b"text\n" + b"\n" * 2**20) * 3000)
-        assert "unpacks to more than 10 times its size" in taken(str(tmp_path / "a.zip"))[1]
+        assert "unpacks to more than 10 times its size" in count_rows(str(tmp_path / "a.zip"))[1]
 
-    def test_a_zip_member_that_lies_about_its_size_is_damaged(self, tmp_path):
+    def test_a_zip_member_with_a_false_size_is_damaged(self, tmp_path):
         path = tmp_path / "a.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("a.csv", b"text\n" + b"hello\n" * 100_000)
@@ -205,18 +205,18 @@ class TestPackedFiles:
             start = data.index(mark) + offset
             data[start : start + 4] = struct.pack("<I", 1000)
         path.write_bytes(data)
-        assert "Bad CRC-32 for file" in taken(str(path))[1]
+        assert "Bad CRC-32 for file" in count_rows(str(path))[1]
 
-    def test_a_zip_file_of_countless_members_is_refused(self, tmp_path, monkeypatch):
+    def test_a_zip_file_with_too_many_members_is_refused(self, tmp_path, monkeypatch):
         monkeypatch.setattr(zip_files, "MAX_DIRECTORY", 2**20)
         with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
             for number in range(500):
                 archive.writestr(zipfile.ZipInfo(f"{number}{'x' * 3000}"), b"")
-        assert "its directory takes more than 1 MiB" in taken(str(tmp_path / "a.zip"))[1]
+        assert "its directory has more than 1 MiB" in count_rows(str(tmp_path / "a.zip"))[1]
 
 
 def parsed(kind, count):
-    """Read a feed that is made to be expensive."""
+    """Read a feed that is expensive to parse."""
     head, tail = b'<rss version="2.0"><channel><title>t</title>', b"</channel></rss>"
     item = b"<item><guid>1</guid><title>%b</title></item>"
     doctype = b'<?xml version="1.0"?>\n<!DOCTYPE rss [\n<!ENTITY a "%b">\n]>\n' % (b"y" * 100_000)
@@ -238,7 +238,7 @@ class TestFeeds:
     @pytest.mark.parametrize("kind", ["entities", "loose entities"])
     def test_a_documents_own_entities_do_not_become_gigabytes(self, kind):
         used = measured(parsed, kind, 1000)
-        assert used.result == "the feed is not read (its entities add more than 20 MiB)"
+        assert used.result == "the feed is refused (its entities add more than 20 MiB)"
         assert used.mib < 30
 
     def test_a_documents_own_entities_are_read_within_the_limit(self):
@@ -253,9 +253,9 @@ class TestFeeds:
         ],
     )
     def test_markup_that_takes_hours_is_refused(self, kind, excess):
-        assert parsed(kind, 500_000) == f"the feed is not read ({excess})"
+        assert parsed(kind, 500_000) == f"the feed is refused ({excess})"
 
-    def test_an_encoding_that_fails_in_its_own_way_is_one_line(self):
+    def test_an_encoding_with_its_own_error_is_one_line(self):
         body = b"<?xml version='1.0' encoding='undefined'?><rss version='2.0'></rss>"
         document = http_documents.Document("http://example.org/feed", body, "application/xml", None, None)
         with pytest.raises(SourceError, match="its encoding cannot be read"):

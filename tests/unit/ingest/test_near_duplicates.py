@@ -1,4 +1,4 @@
-"""Shingles, signatures and clusters: what is taken for a near-duplicate, and what becomes of it."""
+"""Shingles, bands and clusters: which texts are near-duplicates, and which splits they get."""
 
 from __future__ import annotations
 
@@ -21,68 +21,68 @@ def article(seed: int, words: int = 300) -> list[str]:
 
 
 def shared(first: str, second: str) -> bool:
-    bands, found = minhash_bands.bands([first, second])
-    return bool(found.all() and (bands[0] == bands[1]).any())
+    bands, has_bands = minhash_bands.compute_bands([first, second])
+    return bool(has_bands.all() and (bands[0] == bands[1]).any())
 
 
 @given(st.text())
-def test_folding_is_what_splitting_and_joining_would_give(text):
+def test_folding_equals_splitting_and_joining(text):
     assert fold(text) == " ".join(text.casefold().split())
 
 
 @given(st.text(alphabet="a B\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f\x85\u00a0\u2003"))
-def test_folding_knows_every_kind_of_white_space(text):
+def test_folding_handles_every_kind_of_white_space(text):
     assert fold(text) == " ".join(text.casefold().split())
 
 
 @given(st.lists(st.sampled_from(["one", "two", "drei", "vier", "fünf", "六"]), max_size=40))
-def test_shingles_are_equal_exactly_where_their_words_are(words):
+def test_shingles_are_equal_if_and_only_if_their_words_are(words):
     windows = list(zip(words, words[1:], words[2:], strict=False))
-    hashes = shingles.hashes([" ".join(words)])[0].tolist()
+    hashes = shingles.hash_shingles([" ".join(words)])[0].tolist()
     assert len(hashes) == len(windows)
     assert len(set(zip(hashes, windows, strict=True))) == len(set(hashes)) == len(set(windows))
 
 
 @given(st.lists(st.text(alphabet="ab é-"), max_size=12))
-def test_shingles_do_not_reach_from_one_text_into_the_next(texts):
-    together, counts = shingles.hashes(texts)
-    alone = [shingles.hashes([text])[0] for text in texts]
-    assert counts.tolist() == [len(one) for one in alone]
-    assert together.tolist() == [value for one in alone for value in one.tolist()]
+def test_no_shingle_spans_two_texts(texts):
+    together, counts = shingles.hash_shingles(texts)
+    alone = [shingles.hash_shingles([text])[0] for text in texts]
+    assert counts.tolist() == [len(hashes) for hashes in alone]
+    assert together.tolist() == [value for hashes in alone for value in hashes.tolist()]
 
 
-def test_case_white_space_and_punctuation_make_no_other_shingles():
-    plain = shingles.hashes(["the bank said on monday that shares fell"])[0]
-    assert (shingles.hashes([' "The bank," said -\n on MONDAY:that   shares fell. '])[0] == plain).all()
+def test_case_white_space_and_punctuation_do_not_change_shingles():
+    plain = shingles.hash_shingles(["the bank said on monday that shares fell"])[0]
+    assert (shingles.hash_shingles([' "The bank," said -\n on MONDAY:that   shares fell. '])[0] == plain).all()
 
 
 @pytest.mark.parametrize("text", ["", " ", "one", "one two", "... one --- two !"])
-def test_a_text_of_fewer_words_than_a_shingle_has_no_bands(text):
-    bands, found = minhash_bands.bands([text, "one two three"])
+def test_a_text_shorter_than_a_shingle_has_no_bands(text):
+    bands, has_bands = minhash_bands.compute_bands([text, "one two three"])
     assert bands.shape == (2, minhash_bands.BANDS)
-    assert found.tolist() == [False, True]
+    assert has_bands.tolist() == [False, True]
 
 
-def test_no_texts_have_no_bands():
-    bands, found = minhash_bands.bands([])
+def test_an_empty_batch_has_no_bands():
+    bands, has_bands = minhash_bands.compute_bands([])
     assert bands.shape == (0, minhash_bands.BANDS)
-    assert found.shape == (0,)
+    assert has_bands.shape == (0,)
 
 
-def test_a_texts_bands_do_not_depend_on_its_neighbours():
+def test_the_bands_of_a_text_do_not_depend_on_the_other_texts():
     texts = [" ".join(article(seed, 5 + seed)) for seed in range(600)] + ["", "long " * 60_000, "too short"]
-    together, _ = minhash_bands.bands(texts)
-    assert (together == np.concatenate([minhash_bands.bands([text])[0] for text in texts])).all()
+    together, _ = minhash_bands.compute_bands(texts)
+    assert (together == np.concatenate([minhash_bands.compute_bands([text])[0] for text in texts])).all()
 
 
-def test_the_bands_that_databases_hold_never_change():
-    """A failure means that texts already in a database would no longer be recognised."""
-    bands, _ = minhash_bands.bands(["The quick brown fox jumps over the lazy dog, again and again: été 2024."])
+def test_the_values_of_stored_bands_never_change():
+    """If this fails, new texts would not match the texts in a database."""
+    bands, _ = minhash_bands.compute_bands(["The quick brown fox jumps over the lazy dog, again and again: été 2024."])
     assert bands[0].tolist() == GOLDEN
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_one_changed_word_in_a_hundred_makes_a_near_duplicate(seed):
+def test_a_text_with_one_changed_word_in_a_hundred_is_a_near_duplicate(seed):
     words = article(seed, 100)
     other = [*words]
     other[seed * 2] = "changed"
@@ -90,33 +90,35 @@ def test_one_changed_word_in_a_hundred_makes_a_near_duplicate(seed):
 
 
 def test_different_articles_share_no_band():
-    bands, _ = minhash_bands.bands([" ".join(article(seed)) for seed in range(2000)])
+    bands, _ = minhash_bands.compute_bands([" ".join(article(seed)) for seed in range(2000)])
     assert len(np.unique(bands)) == bands.size
 
 
-def test_the_numbers_of_a_band_count_only_in_their_place():
-    bands, _ = minhash_bands.bands(["same same same same"])
+def test_equal_values_in_different_bands_do_not_match():
+    bands, _ = minhash_bands.compute_bands(["same same same same"])
     assert len(set(bands[0].tolist())) == minhash_bands.BANDS
 
 
-def new(name: str, *bands: int, wish=None) -> NewText:
-    return NewText(name.encode().ljust(32, b"\0"), bands, wish)
+def new(name: str, *bands: int, requested=None) -> NewText:
+    return NewText(name.encode().ljust(32, b"\0"), bands, requested)
 
 
-def splits_of(texts, deals, known=None, splits=None):
-    placed = clusters.place(texts, known or {}, splits or {}, lambda one: deals[one.rstrip(b"\0").decode()])
-    return placed, {one.fingerprint.rstrip(b"\0").decode(): one.split for one in placed.members}
+def splits_of(texts, chosen, known=None, splits=None):
+    placed = clusters.assign_clusters(
+        texts, known or {}, splits or {}, lambda digest: chosen[digest.rstrip(b"\0").decode()]
+    )
+    return placed, {member.fingerprint.rstrip(b"\0").decode(): member.split for member in placed.members}
 
 
-def test_a_near_duplicate_joins_and_brings_its_other_bands():
+def test_a_near_duplicate_joins_the_cluster_and_adds_its_bands():
     placed, split = splits_of([new("a", 1, 2), new("b", 2, 3), new("c", 3, 4)], {"a": "test"})
     assert split == {"a": "test", "b": "test", "c": "test"}
     assert set(placed.bands) == {1, 2, 3, 4}
     assert len(placed.clusters) == 1
 
 
-def test_a_cluster_keeps_its_split_whatever_joins_wishes():
-    _, split = splits_of([new("a", 1, wish="train"), new("b", 1, wish="test")], {})
+def test_a_cluster_keeps_its_split_whatever_split_new_members_request():
+    _, split = splits_of([new("a", 1, requested="train"), new("b", 1, requested="test")], {})
     assert split == {"a": "train", "b": "train"}
 
 
@@ -141,33 +143,33 @@ def test_texts_without_bands_are_clusters_of_their_own():
 
 
 @given(st.data())
-def test_how_texts_are_cut_into_batches_changes_nothing(data):
+def test_the_division_into_batches_changes_nothing(data):
     rows = data.draw(st.lists(st.lists(st.integers(0, 30), max_size=4), max_size=40))
     texts = [new(f"t{number}", *bands) for number, bands in enumerate(rows)]
-    deals = {f"t{number}": ("train", "validation", "test")[number % 3] for number in range(len(rows))}
-    whole, expected = splits_of(texts, deals)
+    chosen = {f"t{number}": ("train", "validation", "test")[number % 3] for number in range(len(rows))}
+    expected_placement, expected = splits_of(texts, chosen)
     cut = data.draw(st.integers(0, len(texts)))
-    first, before = splits_of(texts[:cut], deals)
-    second, after = splits_of(texts[cut:], deals, first.bands, first.clusters)
+    first, before = splits_of(texts[:cut], chosen)
+    second, after = splits_of(texts[cut:], chosen, first.bands, first.clusters)
     assert before | after == expected
-    assert first.bands | second.bands == whole.bands
-    assert first.bridges + second.bridges == whole.bridges
+    assert first.bands | second.bands == expected_placement.bands
+    assert first.bridges + second.bridges == expected_placement.bridges
 
 
 @given(st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=3), max_size=30))
 def test_any_two_texts_that_share_a_band_share_a_cluster(rows):
     texts = [new(f"t{number}", *bands) for number, bands in enumerate(rows)]
     placed, _ = splits_of(texts, {f"t{number}": "train" for number in range(len(rows))})
-    homes = {one.fingerprint: {one.cluster_id} for one in placed.members}
+    homes = {member.fingerprint: {member.cluster_id} for member in placed.members}
     for fingerprint, cluster_id in placed.bridges:
         homes[fingerprint].add(cluster_id)
-    for one in texts:
+    for text in texts:
         for other in texts:
-            if set(one.bands) & set(other.bands):
-                assert homes[one.fingerprint] & homes[other.fingerprint]
+            if set(text.bands) & set(other.bands):
+                assert homes[text.fingerprint] & homes[other.fingerprint]
 
 
-def test_one_ahead_yields_all_and_raises_in_its_place():
+def test_prefetching_yields_all_items_and_raises_errors_in_their_place():
     assert list(prefetch.prefetch_one(iter(range(5)))) == list(range(5))
 
     def failing():
@@ -180,7 +182,7 @@ def test_one_ahead_yields_all_and_raises_in_its_place():
         next(items)
 
 
-def test_one_ahead_makes_no_more_than_one_ahead():
+def test_prefetching_computes_only_one_item_ahead():
     made = []
     items = prefetch.prefetch_one(made.append(number) or number for number in range(10))
     assert next(items) == 0

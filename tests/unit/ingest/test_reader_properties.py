@@ -1,4 +1,4 @@
-"""Whatever a file holds, every row comes out either valid or rejected, and only `SourceError` is raised."""
+"""For any content of a file, each row is either valid or rejected, and only `SourceError` is raised."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from classifier.exceptions import SourceError
 from classifier.ingest.fingerprints import fold
 from classifier.ingest.readers import Columns, read_file
-from classifier.ingest.validation import validate
+from classifier.ingest.validation import validate_chunk
 
 COLUMNS = Columns(category="category", id="id", split="split", published_at="published_at")
 HEADER = ["id", "text", "category", "split", "published_at"]
@@ -23,7 +23,7 @@ HEADER = ["id", "text", "category", "split", "published_at"]
 QUICK = settings(max_examples=150, deadline=None)
 
 any_text = st.text(st.characters(exclude_categories=[]), max_size=20)
-"""Surrogates and NUL included."""
+"""With surrogates and NUL."""
 
 scraps = st.lists(
     st.sampled_from([b'"', b'""', b",", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"id", b"text",
@@ -43,13 +43,13 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("generated")
 
 
-def taken(path: Path, data: bytes, columns: Columns, chunk_rows: int = 5000) -> tuple[int, int]:
-    """Return how many rows were valid and how many rejected, having checked what must hold of both."""
+def count_rows(path: Path, data: bytes, columns: Columns, chunk_rows: int = 5000) -> tuple[int, int]:
+    """Check all rows of a file, and return the numbers of valid and rejected rows."""
     path.write_bytes(data)
     valid = rejected = 0
     for raw in read_file(path, columns, chunk_rows=chunk_rows):
         assert 0 < len(raw.frame) + len(raw.rejected) <= chunk_rows
-        chunk = validate(raw, default_source="feed")
+        chunk = validate_chunk(raw, default_source="feed")
         assert len(raw.frame) + len(raw.rejected) == len(chunk.rows) + len(chunk.rejected)
         for row in chunk.rows.itertuples():
             stored = "".join(filter(None, (row.source, row.external_id, row.text, row.category, row.split)))
@@ -67,9 +67,9 @@ def taken(path: Path, data: bytes, columns: Columns, chunk_rows: int = 5000) -> 
 @pytest.mark.parametrize("start", [b"", b"text,id\n", b"text\tid\n1\t", b'{"text": "x"}\n'])
 @QUICK
 @given(data=scraps, chunk_rows=st.integers(1, 5))
-def test_scraps_of_a_format_raise_nothing_but_a_source_error(folder, name, start, data, chunk_rows):
+def test_fragments_of_a_format_raise_only_source_errors(folder, name, start, data, chunk_rows):
     try:
-        taken(folder / name, start + data, Columns(), chunk_rows)
+        count_rows(folder / name, start + data, Columns(), chunk_rows)
     except SourceError as error:
         assert "\n" not in str(error)  # noqa: PT017
         str(error).encode()
@@ -78,9 +78,9 @@ def test_scraps_of_a_format_raise_nothing_but_a_source_error(folder, name, start
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.csv.gz", "a.parquet"])
 @QUICK
 @given(data=st.binary(max_size=200))
-def test_noise_raises_nothing_but_a_source_error(folder, name, data):
+def test_noise_raises_only_source_errors(folder, name, data):
     with pytest.raises(SourceError):
-        taken(folder / name, data, COLUMNS)
+        count_rows(folder / name, data, COLUMNS)
 
 
 @QUICK
@@ -89,7 +89,7 @@ def test_each_row_of_a_csv_is_valid_or_rejected(folder, rows, chunk_rows):
     file = io.StringIO(newline="")
     csv.writer(file, quoting=csv.QUOTE_ALL).writerows([HEADER, *rows])
     data = file.getvalue().encode("utf-8", "surrogatepass")
-    assert sum(taken(folder / "rows.csv", data, COLUMNS, chunk_rows)) == len(rows)
+    assert sum(count_rows(folder / "rows.csv", data, COLUMNS, chunk_rows)) == len(rows)
 
 
 @QUICK
@@ -98,22 +98,22 @@ def test_each_row_of_a_csv_is_valid_or_rejected(folder, rows, chunk_rows):
     chunk_rows=st.integers(1, 7),
 )
 def test_each_line_of_a_json_lines_file_is_valid_or_rejected(folder, items, chunk_rows):
-    whole = dict.fromkeys(HEADER, "")  # so that no column counts as missing from the first chunk
-    lines = [json.dumps(item) for item in [whole, *items]]
-    assert sum(taken(folder / "rows.jsonl", "\n".join(lines).encode(), COLUMNS, chunk_rows)) == len(lines)
+    complete = dict.fromkeys(HEADER, "")  # so that no column counts as missing from the first chunk
+    lines = [json.dumps(item) for item in [complete, *items]]
+    assert sum(count_rows(folder / "rows.jsonl", "\n".join(lines).encode(), COLUMNS, chunk_rows)) == len(lines)
 
 
 @QUICK
 @given(texts=st.lists(st.text(string.printable + "é漢😀", max_size=30), min_size=1, max_size=10))
-def test_a_text_goes_through_a_csv_unchanged(folder, texts):
+def test_a_text_is_read_from_a_csv_unchanged(folder, texts):
     file = io.StringIO(newline="")
     csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["text"], *([text] for text in texts)])
     (folder / "texts.csv").write_bytes(file.getvalue().encode())
-    found = [text for raw in read_file(folder / "texts.csv", Columns()) for text in raw.frame["text"]]
-    assert found == texts
+    read = [text for raw in read_file(folder / "texts.csv", Columns()) for text in raw.frame["text"]]
+    assert read == texts
 
 
 @QUICK
 @given(text=st.text())
-def test_folding_twice_changes_nothing_more(text):
+def test_folding_is_idempotent(text):
     assert fold(fold(text)) == fold(text)

@@ -1,4 +1,4 @@
-"""Reading files: what each format gives, row by row, and what is said of a file that cannot be read."""
+"""Read files: the rows of each format, and the errors of files that cannot be read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from classifier.exceptions import SourceError
 from classifier.ingest import columns, csv_files, readers
-from classifier.ingest.readers import Columns, expand, read_file
+from classifier.ingest.readers import Columns, expand_pattern, read_file
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 ALL = Columns("text", "category", "id", "split", "published_at", "source")
@@ -74,14 +74,14 @@ def as_parquet(path):
 )  # fmt: skip
 def test_every_text_format_gives_the_same_rows(tmp_path, suffix, content, end, mark):
     path = write(tmp_path / f"articles{suffix}{end}", mark + content.encode())
-    found = [(row[2], row[0], row[1]) for row in rows(path, Columns(category="category", id="id"))]
-    assert found == THREE
+    values = [(row[2], row[0], row[1]) for row in rows(path, Columns(category="category", id="id"))]
+    assert values == THREE
 
 
 def test_parquet_gives_the_same_rows(tmp_path):
     path = as_parquet(tmp_path / "articles.parquet")
-    found = [(row[2], row[0], row[1]) for row in rows(path, Columns(category="category", id="id"))]
-    assert found == THREE
+    values = [(row[2], row[0], row[1]) for row in rows(path, Columns(category="category", id="id"))]
+    assert values == THREE
 
 
 def test_a_column_that_is_not_named_is_none_in_every_row(tmp_path):
@@ -97,11 +97,11 @@ def test_a_column_that_is_not_named_is_none_in_every_row(tmp_path):
         ("b.jsonl", '{"text": "hello", "id": NaN}'),
     ],
 )
-def test_a_value_that_is_missing_in_a_column_that_is_there_is_the_empty_string(tmp_path, name, content):
+def test_a_missing_value_is_the_empty_string(tmp_path, name, content):
     assert rows(write(tmp_path / name, content), ID)[0][2] == ""
 
 
-def test_a_key_that_some_objects_leave_out_is_the_empty_string(tmp_path):
+def test_a_key_that_some_objects_omit_is_the_empty_string(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"text": "x"}\n{"text": "y", "id": "1"}\n')
     assert [row[2] for row in rows(path, ID)] == ["", "1"]
 
@@ -110,7 +110,7 @@ def test_a_key_that_some_objects_leave_out_is_the_empty_string(tmp_path):
     "text", ["  kept  ", "tab\there", "a\r\nb", "a\rb", "a\n\nb", "é漢😀", "NA", "null", "nan", "1.0"]
 )
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
-def test_a_text_arrives_exactly_as_it_was_written(tmp_path, suffix, text):
+def test_a_text_is_read_exactly_as_written(tmp_path, suffix, text):
     path = tmp_path / f"a{suffix}"
     if suffix == ".parquet":
         parquet.write_table(pa.table({"text": [text]}), path)
@@ -158,7 +158,7 @@ class TestChunks:
         path = write(tmp_path / "a.csv", "text\n" + "a,b\n" * 10)
         assert [len(chunk.rejected) for chunk in read_file(path, Columns(), chunk_rows=4)] == [4, 4, 2]
 
-    def test_long_texts_close_a_chunk_early(self, tmp_path, monkeypatch):
+    def test_long_texts_end_a_chunk_early(self, tmp_path, monkeypatch):
         monkeypatch.setattr(columns, "CHUNK_BYTES", 300)
         path = write(tmp_path / "a.csv", "text\n" + ("x" * 60 + "\n") * 6)
         assert [len(chunk.frame) for chunk in read_file(path, Columns())] == [2, 2, 2]
@@ -176,42 +176,42 @@ class TestDelimitedRejections:
     @pytest.mark.parametrize(
         ("line", "reason"),
         [
-            ("2,b,c", "columns: 3, where the header has 2"),
-            ("2", "columns: 1, where the header has 2"),
-            (",,,", "columns: 4, where the header has 2"),
+            ("2,b,c", "3 columns, but the header has 2"),
+            ("2", "1 columns, but the header has 2"),
+            (",,,", "4 columns, but the header has 2"),
             ('2,"b"c', "a quote inside a quoted value is not doubled, or a quote is missing"),
             ('2,"he said "hello", twice"', "a quote inside a quoted value is not doubled, or a quote is missing"),
         ],
     )
-    def test_a_bad_row_is_set_aside_alone(self, tmp_path, line, reason):
+    def test_an_invalid_row_is_rejected_alone(self, tmp_path, line, reason):
         path = write(tmp_path / "a.csv", f"id,text\n1,before\n{line}\n3,after\n")
         assert texts(path) == ["before", "after"]
         assert [(row.position, row.reason) for row in rejections(path)] == [("line 3", reason)]
 
-    def test_a_bad_row_may_hold_bytes_that_are_not_utf8_as_well(self, tmp_path):
+    def test_an_invalid_row_may_also_have_bytes_that_are_not_utf8(self, tmp_path):
         path = write(tmp_path / "a.csv", b"id,text\n1,before\n2,\xff\xfe,c\n3,after\n")
         assert texts(path) == ["before", "after"]
         assert rejections(path)[0].row == json.dumps(["2", r"\udcff\udcfe", "c"])
 
-    def test_undecodable_bytes_in_a_column_that_is_not_read_do_no_harm(self, tmp_path):
+    def test_undecodable_bytes_in_an_unused_column_are_harmless(self, tmp_path):
         path = write(tmp_path / "a.csv", b"notes,text\n\xff,fine\n")
         assert texts(path) == ["fine"]
 
-    def test_a_row_that_swallowed_lines_names_them(self, tmp_path):
+    def test_a_row_that_contains_further_lines_names_them(self, tmp_path):
         path = write(tmp_path / "a.csv", 'id,text\n1,"open\n2,b\n3,"c"\n4,after\n')
         (row,) = rejections(path)
         assert row.position == "line 2"
         assert row.reason.endswith("; lines 2 to 4 were read as one row")
         assert texts(path) == ["after"]
 
-    def test_a_quote_that_is_never_closed_is_set_aside_with_the_little_it_took(self, tmp_path):
+    def test_an_unclosed_quote_near_the_end_rejects_only_its_lines(self, tmp_path):
         path = write(tmp_path / "a.csv", 'id,text\n1,a\n2,"open\n3,c\n')
         (row,) = rejections(path)
         assert row.reason == "a quote that opens in this row is never closed; lines 3 to 4 were read as one row"
         assert texts(path) == ["a"]
 
     @pytest.mark.parametrize("closing", ["", '9,"end"\n'])
-    def test_a_quote_that_swallowed_much_of_the_file_is_an_error(self, tmp_path, closing):
+    def test_a_quote_that_contains_much_of_the_file_is_an_error(self, tmp_path, closing):
         lines = "2,b\n" * csv_files.MAX_LINES_OF_A_BAD_ROW
         path = write(tmp_path / "a.csv", f'id,text\n1,"open\n{lines}{closing}')
         with pytest.raises(SourceError, match=r"a\.csv, line 2: .*quote.*; lines 2 to 10\d were read as one row"):
@@ -224,7 +224,7 @@ class TestDelimitedRejections:
     @pytest.mark.parametrize("content", ['text\n"' + "x\n" * 60, "text\n" + "x" * 200])
     def test_a_row_too_long_for_memory_is_an_error(self, tmp_path, monkeypatch, content):
         monkeypatch.setattr(csv_files, "MAX_RECORD", 100)
-        with pytest.raises(SourceError, match="line 2: a row of more than"):
+        with pytest.raises(SourceError, match="line 2: a row has more than"):
             list(read_file(write(tmp_path / "a.csv", content), Columns()))
 
 
@@ -240,15 +240,15 @@ class TestJsonLinesRejections:
             (b"null", "not a JSON object"),
             (b"3", "not a JSON object"),
             (b'{"text": "\xff"}', "byte 0xff is not UTF-8"),
-            (b'{"text": 3}', "text is of type int, where a string is expected"),
-            (b'{"text": ["x"]}', "text is of type list, where a string is expected"),
-            (b'{"text": "x", "id": {"a": 1}}', "id is of type dict, where a string is expected"),
-            (b'{"text": "x", "id": true}', "id is of type bool, where a string is expected"),
+            (b'{"text": 3}', "text has the type int, but must be a string"),
+            (b'{"text": ["x"]}', "text has the type list, but must be a string"),
+            (b'{"text": "x", "id": {"a": 1}}', "id has the type dict, but must be a string"),
+            (b'{"text": "x", "id": true}', "id has the type bool, but must be a string"),
             (b'{"text": "x", "id": ' + b"1" * 5000 + b"}", "not JSON: a number is too long"),
             (b"[" * 100_000, "not JSON: nested too deeply"),
         ],
     )
-    def test_a_bad_line_is_set_aside_alone(self, tmp_path, line, reason):
+    def test_an_invalid_line_is_rejected_alone(self, tmp_path, line, reason):
         good = b'{"id": "1", "text": "before"}\n%b\n{"id": "3", "text": "after"}\n'
         path = write(tmp_path / "a.jsonl", good % line)
         assert texts(path, ID) == ["before", "after"]
@@ -256,22 +256,22 @@ class TestJsonLinesRejections:
         assert row.position == "line 2"
         assert row.reason.startswith(reason)
 
-    @pytest.mark.parametrize(("value", "found"), [("7", "7"), ("7.0", "7"), ("7.5", "7.5"), ('"7"', "7")])
-    def test_a_number_is_taken_for_an_id(self, tmp_path, value, found):
+    @pytest.mark.parametrize(("value", "expected"), [("7", "7"), ("7.0", "7"), ("7.5", "7.5"), ('"7"', "7")])
+    def test_a_number_may_be_an_id(self, tmp_path, value, expected):
         path = write(tmp_path / "a.jsonl", f'{{"text": "x", "id": {value}}}')
-        assert rows(path, ID)[0][2] == found
+        assert rows(path, ID)[0][2] == expected
 
     def test_a_line_too_long_for_memory_is_an_error(self, tmp_path, monkeypatch):
         from classifier.ingest import json_lines
 
         monkeypatch.setattr(json_lines, "MAX_RECORD", 100)
-        with pytest.raises(SourceError, match="line 1: a row of more than"):
+        with pytest.raises(SourceError, match="line 1: a row has more than"):
             list(read_file(write(tmp_path / "a.jsonl", '{"text": "' + "x" * 200 + '"}'), Columns()))
 
 
 class TestParquet:
     @pytest.mark.parametrize(
-        ("values", "found"),
+        ("values", "expected"),
         [
             (pa.array([1, None]), ["1", ""]),
             (pa.array([1.0, None]), ["1", ""]),
@@ -284,9 +284,9 @@ class TestParquet:
             (pa.array([datetime(2024, 3, 31, 10, tzinfo=UTC), None]), ["2024-03-31 10:00:00.000000Z", ""]),
         ],
     )
-    def test_a_typed_column_becomes_strings(self, tmp_path, values, found):
+    def test_a_typed_column_becomes_strings(self, tmp_path, values, expected):
         parquet.write_table(pa.table({"text": ["x", "y"], "id": values}), tmp_path / "a.parquet")
-        assert [row[2] for row in rows(tmp_path / "a.parquet", ID)] == found
+        assert [row[2] for row in rows(tmp_path / "a.parquet", ID)] == expected
 
     def test_a_string_column_with_bytes_that_are_not_utf8_is_read(self, tmp_path):
         broken = pa.array([b"fine", b"\xff"]).view(pa.string())
@@ -296,10 +296,10 @@ class TestParquet:
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            ({"text": [1, 2], "id": ["a", "b"]}, "'text' holds int64, which cannot be read as text"),
-            ({"text": [["x"]], "id": ["a"]}, "'text' holds list"),
-            ({"text": ["x"], "id": [True]}, "'id' holds bool"),
-            ({"text": ["x"], "id": [{"a": 1}]}, "'id' holds struct"),
+            ({"text": [1, 2], "id": ["a", "b"]}, "'text' has the type int64, which cannot be read as text"),
+            ({"text": [["x"]], "id": ["a"]}, "'text' has the type list"),
+            ({"text": ["x"], "id": [True]}, "'id' has the type bool"),
+            ({"text": ["x"], "id": [{"a": 1}]}, "'id' has the type struct"),
             ({"text": ["x"]}, "no column 'id'; its columns are 'text'"),
         ],
     )
@@ -326,7 +326,7 @@ class TestParquet:
     def test_a_cut_off_file_is_an_error(self, tmp_path):
         path = as_parquet(tmp_path / "a.parquet")
         path.write_bytes(path.read_bytes()[:-20])
-        with pytest.raises(SourceError, match="not a Parquet file"):
+        with pytest.raises(SourceError, match="cannot be read as Parquet"):
             list(read_file(path, Columns()))
 
     def test_damaged_pages_are_an_error(self, tmp_path):
@@ -335,7 +335,7 @@ class TestParquet:
         data = bytearray(path.read_bytes())
         data[4:200] = b"\xff" * 196
         path.write_bytes(data)
-        with pytest.raises(SourceError, match=r"a\.parquet: .*can.* be read \(.*\)$"):
+        with pytest.raises(SourceError, match=r"a\.parquet: cannot be read.* \(.*\)$"):
             list(read_file(path, Columns()))
 
 
@@ -346,7 +346,7 @@ class TestUnreadableFiles:
             ("a.csv", b"", "a.csv: the file is empty"),
             ("a.jsonl", b"", "a.jsonl: the file is empty"),
             ("a.csv.gz", b"", "a.csv.gz: the file is empty"),
-            ("a.parquet", b"", "not a Parquet file"),
+            ("a.parquet", b"", "cannot be read as Parquet"),
             ("a.csv", b"text\n", "a.csv: no rows"),
             ("a.csv", b"text", "a.csv: no rows"),
             ("a.csv", b"\xef\xbb\xbf", "no column 'text'"),
@@ -364,21 +364,21 @@ class TestUnreadableFiles:
             ("a.jsonl", b"\x00\x01\x02", "no line is a JSON object"),
             ("a.csv", b"\x00\x01\x02", r"no column 'text'; its columns are '\\x00\\x01\\x02'"),
             ("a.csv", b"\x80\x81", r"no column 'text'; its columns are '\\udc80\\udc81'"),
-            ("a.parquet", b"text\nx\n", "not a Parquet file"),
-            ("a.txt", b"text", "not a known kind of file; what can be read is .csv"),
-            ("a.json", b"[]", "not a known kind of file"),
-            ("a", b"text", "not a known kind of file"),
-            ("a.gz", b"text", "not a known kind of file"),
-            ("a.parquet.gz", b"text", "not a known kind of file"),
+            ("a.parquet", b"text\nx\n", "cannot be read as Parquet"),
+            ("a.txt", b"text", "unknown kind of file; supported are .csv"),
+            ("a.json", b"[]", "unknown kind of file"),
+            ("a", b"text", "unknown kind of file"),
+            ("a.gz", b"text", "unknown kind of file"),
+            ("a.parquet.gz", b"text", "unknown kind of file"),
         ],
     )
-    def test_the_error_says_what_is_wrong_and_where(self, tmp_path, name, content, message):
+    def test_the_error_names_the_file_and_the_problem(self, tmp_path, name, content, message):
         path = write(tmp_path / name, content)
         with pytest.raises(SourceError, match=message) as caught:
             list(read_file(path, Columns()))
         assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
-        str(caught.value).encode()  # can be printed
+        str(caught.value).encode()  # the message can be printed
 
     @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
     @pytest.mark.parametrize("damage", [lambda d: d[:-9], lambda d: d[: len(d) // 2], lambda d: d[:-4] + b"\0\0\0\0"])
@@ -394,7 +394,7 @@ class TestUnreadableFiles:
         with pytest.raises(SourceError, match="damaged or cut off gzip data"):
             list(read_file(tmp_path / "a.csv.gz", Columns()))
 
-    def test_a_file_that_is_not_there_is_an_error_at_once(self, tmp_path):
+    def test_a_missing_file_is_an_error_at_once(self, tmp_path):
         with pytest.raises(SourceError, match=r"a\.csv: no such file"):
             read_file(tmp_path / "a.csv", Columns())
 
@@ -426,37 +426,37 @@ class TestUnreadableFiles:
 class TestExpand:
     def test_a_path_is_itself(self, tmp_path):
         path = write(tmp_path / "a.csv", "x")
-        assert expand(str(path)) == [path]
+        assert expand_pattern(str(path)) == [path]
 
     def test_a_glob_is_its_files_sorted_without_directories(self, tmp_path):
         (tmp_path / "b.csv").mkdir()
-        found = [write(tmp_path / name, "x") for name in ("c.csv", "a.csv", "d.tsv")]
-        assert expand(str(tmp_path / "*.csv")) == [found[1], found[0]]
+        paths = [write(tmp_path / name, "x") for name in ("c.csv", "a.csv", "d.tsv")]
+        assert expand_pattern(str(tmp_path / "*.csv")) == [paths[1], paths[0]]
 
-    def test_the_order_is_not_the_file_system_s(self, tmp_path, monkeypatch):
-        found = [str(write(tmp_path / name, "x")) for name in ("c.csv", "a.csv", "b.csv")]
-        monkeypatch.setattr(readers.glob, "glob", lambda *_args, **_options: found)
-        assert [path.name for path in expand("*.csv")] == ["a.csv", "b.csv", "c.csv"]
+    def test_the_order_does_not_depend_on_the_file_system(self, tmp_path, monkeypatch):
+        paths = [str(write(tmp_path / name, "x")) for name in ("c.csv", "a.csv", "b.csv")]
+        monkeypatch.setattr(readers.glob, "glob", lambda *_args, **_options: paths)
+        assert [path.name for path in expand_pattern("*.csv")] == ["a.csv", "b.csv", "c.csv"]
 
     def test_two_stars_reach_into_folders(self, tmp_path):
         (tmp_path / "x" / "y").mkdir(parents=True)
         path = write(tmp_path / "x" / "y" / "a.csv", "x")
-        assert expand(str(tmp_path / "**" / "*.csv")) == [path]
+        assert expand_pattern(str(tmp_path / "**" / "*.csv")) == [path]
 
-    def test_a_name_with_brackets_is_a_path_where_it_exists(self, tmp_path):
+    def test_a_name_with_brackets_is_a_path_if_it_exists(self, tmp_path):
         path = write(tmp_path / "a[1].csv", "x")
-        assert expand(str(path)) == [path]
+        assert expand_pattern(str(path)) == [path]
 
     @pytest.mark.parametrize("name", ["missing.csv", "*.csv", "missing/**/*.csv", "[", "x" * 300])
     def test_no_match_is_an_error_that_names_the_pattern(self, tmp_path, name):
         pattern = str(tmp_path / name)
         with pytest.raises(SourceError) as caught:
-            expand(pattern)
+            expand_pattern(pattern)
         assert str(caught.value).startswith(pattern + ": ")
 
     def test_a_directory_is_an_error_that_says_what_to_do(self, tmp_path):
         with pytest.raises(SourceError, match=r"is a directory; name its files, for example .*/\*\.csv"):
-            expand(str(tmp_path))
+            expand_pattern(str(tmp_path))
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real articles of ../shared/data are not here")
@@ -468,7 +468,7 @@ class TestExpand:
         ("c50_test.csv.gz", "author", 2500, 50),
     ],
 )
-def test_real_articles_are_read_whole(name, category, count, categories):
+def test_real_articles_are_read_completely(name, category, count, categories):
     chunks = list(read_file(DATA / name, Columns(category=category)))
     assert sum(len(chunk.frame) for chunk in chunks) == count
     assert not any(chunk.rejected for chunk in chunks)

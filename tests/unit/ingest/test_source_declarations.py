@@ -1,4 +1,4 @@
-"""sources.toml: what it may say, and the one line that is said of what it may not."""
+"""Declarations in sources.toml, and the one-line errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ def declare(tmp_path):
 
 
 def test_every_kind_is_read_with_its_defaults(declare, tmp_path):
-    found = declare(FILES + FEED + SQL + "url_from = 'CMS_URL'\n")
-    assert [type(source) for source in found.values()] == [FilesSource, FeedSource, SqlSource]
-    assert [source.group for source in found.values()] == ["hourly"] * 3
-    assert [source.min_rejected_rows for source in found.values()] == [0, 5, 5]
-    assert found["news"].encoding == "auto"
-    assert found["bbc"].columns.id == "id"
-    assert found["bbc"].columns.published_at == "published_at"
+    sources = declare(FILES + FEED + SQL + "url_from = 'CMS_URL'\n")
+    assert [type(source) for source in sources.values()] == [FilesSource, FeedSource, SqlSource]
+    assert [source.group for source in sources.values()] == ["hourly"] * 3
+    assert [source.min_rejected_rows for source in sources.values()] == [0, 5, 5]
+    assert sources["news"].encoding == "auto"
+    assert sources["bbc"].columns.id == "id"
+    assert sources["bbc"].columns.published_at == "published_at"
 
 
-def test_files_are_named_from_the_folder_of_the_declaring_file(declare, tmp_path):
+def test_relative_files_start_at_the_folder_of_the_declaring_file(declare, tmp_path):
     assert declare(FILES)["news"].files == str(tmp_path / "in/*.csv")
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/*.csv", "/data/*.csv", "memory://x/a.csv"])
-def test_an_address_and_an_absolute_path_stay(declare, address):
+def test_a_url_and_an_absolute_path_are_unchanged(declare, address):
     assert declare(FILES.replace("in/*.csv", address))["news"].files == address
 
 
-def test_the_repositorys_example_can_be_used():
+def test_the_example_file_is_valid():
     from pathlib import Path
 
     assert set(load_sources(Path(__file__).parents[3] / "sources.example.toml")) == {"archive", "wire", "bbc", "cms"}
 
 
-def test_another_mapping_is_another_digest_and_another_group_is_not(declare):
-    first = declare(FILES)["news"].digest
-    assert declare(FILES + "group = 'daily'\nmax_rejected = 0.5\n")["news"].digest == first
-    assert declare(FILES + "columns = {text = 'body'}\n")["news"].digest != first
+def test_the_hash_changes_with_the_mapping_but_not_with_the_group(declare):
+    first = declare(FILES)["news"].config_sha256
+    assert declare(FILES + "group = 'daily'\nmax_rejected = 0.5\n")["news"].config_sha256 == first
+    assert declare(FILES + "columns = {text = 'body'}\n")["news"].config_sha256 != first
 
 
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("", "no source is declared"),
-        ("sources = 3", "no source is declared"),
-        ("[news]\nkind = 'files'", "key 'news': a source is a table such as [sources.news]"),
-        ("[sources.a", "is not TOML"),
-        ("[sources.a]\nkind='files'\n[sources.a]\nkind='feed'", "is not TOML (Cannot declare"),
-        ("[sources]\na = 1", "source 'a': is not a table"),
-        ("[sources.a]\nfiles = 'x'", "source 'a', key 'kind': write one of files, feed, sql"),
-        ("[sources.a]\nkind = 'ftp'", "source 'a', key 'kind': write one of files, feed, sql"),
-        ("[sources.a]\nkind = ['files']", "source 'a', key 'kind': write one of files, feed, sql"),
-        ("[sources.a]\nkind = 'files'", "source 'a', key 'files': is missing"),
-        (FILES + "colums = 1", "source 'news', key 'colums': is not known; use one of group, max_rejected"),
-        (FILES + "columns = {txt = 'a'}", "key 'columns.txt': is not known; use one of text, category, id"),
+        ("", "declares no source"),
+        ("sources = 3", "declares no source"),
+        ("[news]\nkind = 'files'", "key 'news': unknown; a source is a table such as [sources.news]"),
+        ("[sources.a", "not TOML"),
+        ("[sources.a]\nkind='files'\n[sources.a]\nkind='feed'", "not TOML (Cannot declare"),
+        ("[sources]\na = 1", "source 'a': not a table"),
+        ("[sources.a]\nfiles = 'x'", "source 'a', key 'kind': must be one of files, feed, sql"),
+        ("[sources.a]\nkind = 'ftp'", "source 'a', key 'kind': must be one of files, feed, sql"),
+        ("[sources.a]\nkind = ['files']", "source 'a', key 'kind': must be one of files, feed, sql"),
+        ("[sources.a]\nkind = 'files'", "source 'a', key 'files': missing"),
+        (FILES + "colums = 1", "source 'news', key 'colums': unknown; choose from group, max_rejected"),
+        (FILES + "columns = {txt = 'a'}", "key 'columns.txt': unknown; choose from text, category, id"),
         (FILES + "columns = {text = 1}", "key 'columns.text': should be a valid string"),
         (FILES + "max_rejected = 7", "key 'max_rejected': should be less than or equal to 1"),
         (FILES + "timezone = 'Mars/Olympus'", "key 'timezone': 'Mars/Olympus' is not a time zone"),
@@ -74,22 +74,25 @@ def test_another_mapping_is_another_digest_and_another_group_is_not(declare):
         (FILES + "encoding = 'utf-9'", "key 'encoding': 'utf-9' is not an encoding"),
         (FILES + "encoding = 'zip'", "key 'encoding': 'zip' is not an encoding"),
         (FILES + "proportions = [0.5, 0.1, 0.1]", "key 'proportions': split proportions 0.5, 0.1, 0.1"),
-        (FEED.replace("https", "ftp"), "key 'url': is not an http:// or https:// address"),
-        (FEED.replace("https", "file"), "key 'url': is not an http:// or https:// address"),
-        (FEED.replace("example.org", "[::1"), "key 'url': is not an address"),
-        (FEED.replace("example.org", "me:secret@example.org"), "key 'url': holds a name or a password"),
+        (FEED.replace("https", "ftp"), "key 'url': is not an http:// or https:// URL"),
+        (FEED.replace("https", "file"), "key 'url': is not an http:// or https:// URL"),
+        (FEED.replace("example.org", "[::1"), "key 'url': is not a URL"),
+        (FEED.replace("example.org", "me:secret@example.org"), "key 'url': must not hold a user name or password"),
         (
             FEED + "columns = {text = 'story'}",
-            "key 'columns.text': 'story' is not of a feed's entry; use one of id, text",
+            "key 'columns.text': 'story' is not a field of a feed entry; choose from id, text",
         ),
-        (SQL, "needs exactly one of url, url_from"),
-        (SQL + "url = 'sqlite://'\nconnection = 'cms'", "needs exactly one of url, url_from"),
-        (SQL + "url = 'postgresql://u:geheim@h/d'", "key 'url': holds a password; put the URL into the environment"),
+        (SQL, "must have exactly one of url, url_from"),
+        (SQL + "url = 'sqlite://'\nconnection = 'cms'", "must have exactly one of url, url_from"),
+        (
+            SQL + "url = 'postgresql://u:geheim@h/d'",
+            "key 'url': must not hold a password; set the URL in an",
+        ),
         (SQL + "url = 'nonsense'", "key 'url': is not a SQLAlchemy URL"),
         ('[sources."a\\u0000b"]\nkind = "files"\nfiles = "x"', "key 'name'"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_file_source_and_key(declare, content, line):
+def test_an_error_is_one_line_with_the_file_the_source_and_the_key(declare, content, line):
     with pytest.raises(SourceError) as raised:
         declare(content)
     assert line in str(raised.value)
@@ -98,12 +101,12 @@ def test_a_mistake_is_one_line_that_names_file_source_and_key(declare, content, 
     assert "geheim" not in str(raised.value)
 
 
-def test_a_file_that_is_not_there_points_at_the_example(tmp_path):
+def test_the_error_for_a_missing_file_names_the_example(tmp_path):
     with pytest.raises(SourceError, match=r"none\.toml: cannot be read .* see sources\.example\.toml"):
         load_sources(tmp_path / "none.toml")
 
 
-def test_a_file_that_is_not_utf8_is_said_to_be_so(tmp_path):
+def test_a_file_that_is_not_utf8_is_an_error(tmp_path):
     (tmp_path / "sources.toml").write_bytes(b"# caf\xe9\n")
     with pytest.raises(SourceError, match="not UTF-8"):
         load_sources(tmp_path / "sources.toml")

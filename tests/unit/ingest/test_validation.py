@@ -1,4 +1,4 @@
-"""Validating rows: which are taken in, as what, and why the others are not."""
+"""Validate rows: the values of valid rows, and the reasons of rejected ones."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from pathlib import Path
 import pytest
 
 from classifier.articles import RejectedRow
-from classifier.ingest.columns import FIELDS, RawChunk, frame
+from classifier.ingest.columns import FIELDS, RawChunk, to_frame
 from classifier.ingest.fingerprints import fold
 from classifier.ingest.readers import Columns, read_file
-from classifier.ingest.rejected_rows import ROW_LIMIT, row_json
-from classifier.ingest.validation import LIMITS, ROW_COLUMNS, validate
+from classifier.ingest.rejected_rows import MAX_ROW_LENGTH, row_json
+from classifier.ingest.validation import MAX_LENGTHS, ROW_COLUMNS, validate_chunk
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 def chunk(*rows, rejected=()):
-    """Rows of a file that has every column; a value that is not given is there but empty, an id is made."""
+    """Return rows of a file with every column. A missing value is empty, and a missing id is made."""
     defaults = dict.fromkeys(FIELDS, "")
     filled = [{**defaults, "id": f"id {n}", **row} for n, row in enumerate(rows)]
     return RawChunk(
-        frame([(*(row[field] for field in FIELDS), f"line {n + 2}") for n, row in enumerate(filled)]), list(rejected)
+        to_frame([(*(row[field] for field in FIELDS), f"line {n + 2}") for n, row in enumerate(filled)]), list(rejected)
     )
 
 
-def one(**values):
-    """The only row of a file, validated."""
-    (row,) = validate(chunk({"text": "some words", **values}), default_source="feed").rows.to_dict("records")
+def validated_row(**values):
+    """Return the only row of a file, validated."""
+    (row,) = validate_chunk(chunk({"text": "some words", **values}), default_source="feed").rows.to_dict("records")
     return row
 
 
 def reason(**values):
-    result = validate(chunk({"text": "some words", **values}), default_source="feed")
+    result = validate_chunk(chunk({"text": "some words", **values}), default_source="feed")
     assert result.rows.empty
     (row,) = result.rejected
     return row.reason
@@ -44,22 +44,22 @@ def reason(**values):
 
 class TestValidRows:
     def test_they_have_exactly_the_columns_of_the_store(self):
-        assert tuple(validate(chunk({"text": "x"}), default_source="feed").rows.columns) == ROW_COLUMNS
+        assert tuple(validate_chunk(chunk({"text": "x"}), default_source="feed").rows.columns) == ROW_COLUMNS
 
     def test_a_chunk_without_valid_rows_has_the_columns_too(self):
-        assert tuple(validate(chunk(), default_source="feed").rows.columns) == ROW_COLUMNS
+        assert tuple(validate_chunk(chunk(), default_source="feed").rows.columns) == ROW_COLUMNS
 
     @pytest.mark.parametrize("text", ["x", "  kept  ", "a\r\nb", "é漢😀", "\ufeffx", "a\u2028b", "nan", "None"])
     def test_the_text_and_its_hash_are_exact(self, text):
-        row = one(text=text)
+        row = validated_row(text=text)
         assert row["text"] == text
         assert row["text_hash"] == sha256(text.encode()).digest()
 
     def test_the_fingerprint_is_the_hash_of_the_folded_text(self):
-        assert one(text="  Some\n WORDS ")["fingerprint"] == sha256(b"some words").digest()
+        assert validated_row(text="  Some\n WORDS ")["fingerprint"] == sha256(b"some words").digest()
 
     @pytest.mark.parametrize(
-        ("column", "field", "given", "found"),
+        ("column", "field", "value", "expected"),
         [
             ("category", "category", " World News ", "World News"),
             ("category", "category", "", None),
@@ -78,36 +78,36 @@ class TestValidRows:
             ("published_at", "published_at", None, None),
         ],
     )
-    def test_values_beside_the_text_are_stripped_and_none_where_empty(self, column, field, given, found):
-        assert one(**{column: given})[field] == found
+    def test_other_values_than_the_text_are_stripped_and_none_if_empty(self, column, field, value, expected):
+        assert validated_row(**{column: value})[field] == expected
 
     @pytest.mark.parametrize("field", ["category", "split", "published_at"])
-    def test_what_is_missing_is_none_and_not_nan(self, field):
-        rows = validate(chunk({"text": "x"}, {"text": "y"}), default_source="feed").rows
+    def test_a_missing_value_is_none_and_not_nan(self, field):
+        rows = validate_chunk(chunk({"text": "x"}, {"text": "y"}), default_source="feed").rows
         assert rows[field].tolist() == [None, None]
 
-    def test_a_file_without_ids_gets_them_from_the_text(self):
-        assert one(id=None, text="x")["external_id"] == sha256(b"x").hexdigest()[:32]
+    def test_rows_without_ids_get_them_from_the_text(self):
+        assert validated_row(id=None, text="x")["external_id"] == sha256(b"x").hexdigest()[:32]
 
     def test_the_position_stays_with_its_row(self):
-        rows = validate(chunk({"text": "a"}, {"text": ""}, {"text": "c"}), default_source="feed").rows
+        rows = validate_chunk(chunk({"text": "a"}, {"text": ""}, {"text": "c"}), default_source="feed").rows
         assert rows["position"].tolist() == ["line 2", "line 4"]
 
     @pytest.mark.parametrize("field", ["id", "source", "category"])
-    def test_a_value_as_long_as_allowed_is_taken(self, field):
-        assert one(**{field: "é" * LIMITS[field]})
+    def test_a_value_of_the_maximum_length_is_valid(self, field):
+        assert validated_row(**{field: "é" * MAX_LENGTHS[field]})
 
     def test_the_longest_id_and_source_fit_in_an_entry_of_a_postgres_index(self):
-        assert (LIMITS["id"] + LIMITS["source"]) * 4 < 2704
+        assert (MAX_LENGTHS["id"] + MAX_LENGTHS["source"]) * 4 < 2704
 
     @pytest.mark.parametrize("text", ["x" * 10, "é" * 5, "😀é" + "xxxx"])
-    def test_a_text_as_long_as_allowed_is_taken(self, text):
-        assert len(validate(chunk({"text": text}), default_source="feed", max_text_bytes=10).rows) == 1
+    def test_a_text_of_the_maximum_length_is_valid(self, text):
+        assert len(validate_chunk(chunk({"text": text}), default_source="feed", max_text_bytes=10).rows) == 1
 
 
 class TestMoments:
     @pytest.mark.parametrize(
-        ("given", "found"),
+        ("value", "expected"),
         [
             ("2024-03-31", datetime(2024, 3, 31, tzinfo=UTC)),
             ("20240331", datetime(2024, 3, 31, tzinfo=UTC)),
@@ -120,24 +120,26 @@ class TestMoments:
             ("31 Mar 2024 10:00:00 GMT", datetime(2024, 3, 31, 10, tzinfo=UTC)),
         ],
     )
-    def test_iso_and_rss_dates_are_read_in_utc(self, given, found):
-        moment = one(published_at=given)["published_at"]
-        assert moment == found
+    def test_iso_and_rss_dates_are_read_in_utc(self, value, expected):
+        moment = validated_row(published_at=value)["published_at"]
+        assert moment == expected
         assert moment.tzinfo is UTC
 
     @pytest.mark.parametrize(
-        "given",
+        "value",
         ["03/04/2024", "2024-13-01", "yesterday", "now", "NaT", "1700000000", "0001-01-01T00:00:00+10:00",
          "Sun, 99 Mar 2024 10:00:00 +0200", "2024", "31 Abc 2024 10:00", "<value out of range: -9>"],
     )  # fmt: skip
-    def test_anything_else_is_rejected(self, given):
-        assert reason(published_at=given).startswith(f"published_at {given!r} is not a date such as")
+    def test_anything_else_is_rejected(self, value):
+        assert reason(published_at=value).startswith(f"published_at {value!r} is not a date such as")
 
-    def test_a_moment_without_an_offset_does_not_depend_on_the_machine(self, monkeypatch):
+    def test_a_time_without_an_offset_does_not_depend_on_the_machine(self, monkeypatch):
         monkeypatch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
         try:
-            assert one(published_at="2024-03-31 10:00")["published_at"] == datetime(2024, 3, 31, 10, tzinfo=UTC)
+            assert validated_row(published_at="2024-03-31 10:00")["published_at"] == datetime(
+                2024, 3, 31, 10, tzinfo=UTC
+            )
         finally:
             monkeypatch.undo()
             time.tzset()
@@ -172,30 +174,30 @@ class TestRejections:
         assert reason(**values) == expected
 
     @pytest.mark.parametrize("text", ["x" * 11, "é" * 6, "😀" * 3])
-    def test_a_text_longer_than_allowed_says_how_long_it_is(self, text):
-        (row,) = validate(chunk({"text": text}), default_source="feed", max_text_bytes=10).rejected
-        assert row.reason == f"text is {len(text.encode())} bytes long; at most 10 are taken"
+    def test_the_reason_for_a_long_text_has_its_length(self, text):
+        (row,) = validate_chunk(chunk({"text": text}), default_source="feed", max_text_bytes=10).rejected
+        assert row.reason == f"text has {len(text.encode())} bytes, more than the maximum of 10"
 
-    def test_ten_megabytes_are_too_long_without_being_told_so(self):
-        assert reason(text="x" * 10_000_000) == "text is 10,000,000 bytes long; at most 1,000,000 are taken"
+    def test_ten_megabytes_are_too_long_by_default(self):
+        assert reason(text="x" * 10_000_000) == "text has 10,000,000 bytes, more than the maximum of 1,000,000"
 
     def test_a_row_with_two_faults_is_rejected_once(self):
         assert reason(text="", id="", split="dev") == "text is empty"
 
-    def test_a_bad_row_leaves_its_neighbours_alone(self):
-        result = validate(chunk({"text": "a"}, {"text": "\0"}, {"text": "c"}), default_source="feed")
+    def test_an_invalid_row_does_not_affect_the_others(self):
+        result = validate_chunk(chunk({"text": "a"}, {"text": "\0"}, {"text": "c"}), default_source="feed")
         assert result.rows["text"].tolist() == ["a", "c"]
         assert [(row.position, row.source) for row in result.rejected] == [("line 3", "feed")]
 
-    def test_a_rejected_row_keeps_its_own_source_where_that_is_usable(self):
+    def test_a_rejected_row_keeps_its_own_source_if_that_is_valid(self):
         rows = [{"text": "", "source": source} for source in (" reuters ", "", "a\0b", "x" * 201)]
-        assert [row.source for row in validate(chunk(*rows), default_source="feed").rejected] == [
+        assert [row.source for row in validate_chunk(chunk(*rows), default_source="feed").rejected] == [
             "reuters", "feed", "feed", "feed",
         ]  # fmt: skip
 
-    def test_rows_that_could_not_be_read_are_passed_on_under_the_default_source(self):
-        unread = RejectedRow("a.csv", "line 2", "columns: 3, where the header has 2", "[]")
-        result = validate(chunk({"text": "x"}, rejected=[unread]), default_source="feed")
+    def test_unreadable_rows_get_the_default_source(self):
+        unread = RejectedRow("a.csv", "line 2", "3 columns, but the header has 2", "[]")
+        result = validate_chunk(chunk({"text": "x"}, rejected=[unread]), default_source="feed")
         assert result.rejected == (RejectedRow("feed", "line 2", unread.reason, "[]"),)
 
     @pytest.mark.parametrize(
@@ -205,22 +207,22 @@ class TestRejections:
         assert "secret" not in reason(**values)
 
     def test_nothing_of_the_text_is_printed_or_logged(self, capfd, caplog):
-        validate(chunk({"text": "secret\0"}, {"text": "secret"}), default_source="feed")
+        validate_chunk(chunk({"text": "secret\0"}, {"text": "secret"}), default_source="feed")
         assert not any(capfd.readouterr())
         assert not caplog.records
 
 
 class TestRowJson:
-    def test_it_is_the_row_without_the_columns_that_are_not_there(self):
-        result = validate(chunk({"text": " ", "id": " 7 ", "category": None}), default_source="feed")
+    def test_it_omits_missing_columns(self):
+        result = validate_chunk(chunk({"text": " ", "id": " 7 ", "category": None}), default_source="feed")
         assert json.loads(result.rejected[0].row) == {
             "id": " 7 ", "split": "", "published_at": "", "source": "", "text": " ",
         }  # fmt: skip
 
-    def test_what_identifies_a_row_survives_the_cut(self):
-        (row,) = validate(chunk({"text": "x" * 2_000_000, "id": "17"}), default_source="feed").rejected
+    def test_the_identifying_columns_survive_the_cut(self):
+        (row,) = validate_chunk(chunk({"text": "x" * 2_000_000, "id": "17"}), default_source="feed").rejected
         assert row.row.startswith('{"id": "17"')
-        assert len(row.row) == ROW_LIMIT
+        assert len(row.row) == MAX_ROW_LENGTH
 
     @pytest.mark.parametrize(
         "value",
@@ -229,7 +231,7 @@ class TestRowJson:
     @pytest.mark.parametrize("wrap", [str, lambda v: [v, v], lambda v: {"text": v}, lambda v: [v[:1]] * 5000])
     def test_postgres_can_store_it(self, value, wrap):
         row = row_json(wrap(value))
-        assert len(row) <= ROW_LIMIT
+        assert len(row) <= MAX_ROW_LENGTH
         assert "\0" not in row
         assert "\\u0000" not in row
         row.encode()
@@ -237,7 +239,7 @@ class TestRowJson:
     def test_bytes_that_are_not_utf8_are_escaped(self):
         assert json.loads(row_json("a\udcffb")) == r"a\udcffb"
 
-    def test_other_scripts_stay_readable(self):
+    def test_other_scripts_are_not_escaped(self):
         assert row_json(["漢é"]) == '["漢é"]'
 
 
@@ -250,18 +252,19 @@ class TestFold:
             ("\u03b1\u03c2", "\u03b1\u03c3"), ("", ""), (" ", ""),
         ],
     )  # fmt: skip
-    def test_case_and_white_space_do_not_count(self, text, folded):
+    def test_case_and_white_space_are_ignored(self, text, folded):
         assert fold(text) == folded
 
     @pytest.mark.parametrize(("a", "b"), [("a b", "ab"), ("a.", "a"), ("é", "e"), ("1", "2")])
-    def test_everything_else_does(self, a, b):
+    def test_all_other_characters_matter(self, a, b):
         assert fold(a) != fold(b)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real articles of ../shared/data are not here")
 def test_real_articles_are_all_valid_and_their_duplicates_are_found():
     (result,) = [
-        validate(raw, default_source="bbc") for raw in read_file(DATA / "bbc-text.csv", Columns(category="category"))
+        validate_chunk(raw, default_source="bbc")
+        for raw in read_file(DATA / "bbc-text.csv", Columns(category="category"))
     ]
     assert not result.rejected
     assert len(result.rows) == 2225

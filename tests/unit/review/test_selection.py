@@ -1,4 +1,4 @@
-"""What is chosen for review, and for what reason."""
+"""The articles that are chosen for review, and why."""
 
 from __future__ import annotations
 
@@ -8,73 +8,78 @@ import numpy as np
 import pytest
 
 from classifier.review import selection
-from classifier.review.selection import Pool
+from classifier.review.selection import ReviewPool
 
 CATEGORIES = ("business", "sport", "tech")
 
 
 def pool(probabilities, clusters=None):
     rows = np.array(probabilities, np.float32)
-    return Pool(CATEGORIES, rows, np.arange(len(rows)) if clusters is None else np.array(clusters))
+    return ReviewPool(CATEGORIES, rows, np.arange(len(rows)) if clusters is None else np.array(clusters))
 
 
-def sure(category, size):
+def certain(category, size):
     return [np.where(np.arange(3) == CATEGORIES.index(category), 0.98, 0.01)] * size
 
 
-def chosen(some, number, annotated=(), texts=None):
-    """Choose as the queue does; return the pool's rows by reason."""
-    short = selection.shortlist(some, number, dict(annotated))
-    texts = texts or [f"article {row}" for row in range(len(some.probabilities))]
-    found = selection.choose_articles(some[short], [texts[row] for row in short], number, dict(annotated), seed=0)
-    assert len({one.row for one in found}) == len(found)
+def chosen(pool, number, annotated=(), texts=None):
+    """Choose articles as the queue does, and return their rows by reason."""
+    shortlist = selection.shortlist(pool, number, dict(annotated))
+    texts = texts or [f"article {row}" for row in range(len(pool.probabilities))]
+    candidates = [texts[row] for row in shortlist]
+    choices = selection.choose_articles(pool[shortlist], candidates, number, dict(annotated), seed=0)
+    assert len({choice.row for choice in choices}) == len(choices)
     return {
-        reason: {int(short[one.row]) for one in found if one.reason == reason}
+        reason: {int(shortlist[choice.row]) for choice in choices if choice.reason == reason}
         for reason in ("rare", "diverse", "uncertain")
     }
 
 
-def all_of(found):
-    return set().union(*found.values())
+def all_of(rows_by_reason):
+    return set().union(*rows_by_reason.values())
 
 
-def test_what_the_model_doubts_is_chosen_and_what_it_is_sure_of_is_not():
+def test_uncertain_articles_are_chosen_and_certain_ones_are_not():
     doubtful = [[0.4, 0.35, 0.25], [0.3, 0.36, 0.34], [0.5, 0.49, 0.01], [0.2, 0.39, 0.41]]
-    assert all_of(chosen(pool([*sure("sport", 500), *doubtful]), 4)) == {500, 501, 502, 503}
+    assert all_of(chosen(pool([*certain("sport", 500), *doubtful]), 4)) == {500, 501, 502, 503}
 
 
-def test_no_two_of_a_cluster_are_chosen():
+def test_no_two_articles_of_a_cluster_are_chosen():
     doubtful = np.random.default_rng(0).dirichlet(np.ones(3), 60)
     clusters = np.arange(60) // 3
-    found = all_of(chosen(pool(doubtful, clusters), 30, {"business": 50, "sport": 1, "tech": 50}))
-    assert len(found) == 20, "all that there are"
-    assert len({clusters[row] for row in found}) == 20
+    rows = all_of(chosen(pool(doubtful, clusters), 30, {"business": 50, "sport": 1, "tech": 50}))
+    assert len(rows) == 20, "all articles"
+    assert len({clusters[row] for row in rows}) == 20
 
 
-def test_a_rare_category_is_asked_for_however_sure_the_model_is():
+def test_articles_of_a_rare_category_are_chosen_even_if_they_are_certain():
     doubtful = np.tile([0.5, 0.01, 0.49], (400, 1))
     annotated = {"business": 900, "sport": 5, "tech": 800}
-    found = chosen(pool([*sure("sport", 3), *doubtful]), 10, annotated)
-    assert found["rare"] <= {0, 1, 2}
-    assert len(found["rare"]) == 2
+    rows_by_reason = chosen(pool([*certain("sport", 3), *doubtful]), 10, annotated)
+    assert rows_by_reason["rare"] <= {0, 1, 2}
+    assert len(rows_by_reason["rare"]) == 2
 
 
 def test_rare_categories_are_filled_up_evenly():
     annotated = {"business": 900, "sport": 5, "tech": 8}
-    found = chosen(pool([*sure("sport", 50), *sure("tech", 50), *sure("business", 400)]), 50, annotated)
-    assert Counter(CATEGORIES[1] if row < 50 else CATEGORIES[2] for row in found["rare"]) == {"sport": 7, "tech": 3}
+    articles = [*certain("sport", 50), *certain("tech", 50), *certain("business", 400)]
+    rows_by_reason = chosen(pool(articles), 50, annotated)
+    assert Counter(CATEGORIES[1] if row < 50 else CATEGORIES[2] for row in rows_by_reason["rare"]) == {
+        "sport": 7,
+        "tech": 3,
+    }
 
 
-def test_diverse_articles_differ_in_their_words_where_the_model_doubts_alike():
+def test_diverse_articles_differ_in_their_words_if_they_are_equally_uncertain():
     doubtful = np.tile([0.4, 0.35, 0.25], (200, 1))
     texts = ["the same words"] * 190 + [f"unlike{n} words{n} here{n}" for n in range(10)]
-    found = chosen(pool(doubtful), 22, texts=texts)
-    assert len({row for row in found["diverse"] if row >= 190}) >= 8
-    assert len(found["diverse"]) == 11
+    rows_by_reason = chosen(pool(doubtful), 22, texts=texts)
+    assert len({row for row in rows_by_reason["diverse"] if row >= 190}) >= 8
+    assert len(rows_by_reason["diverse"]) == 11
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 40])
-def test_as_many_are_chosen_as_are_wanted_or_there_are(number):
+def test_the_requested_number_is_chosen_or_all_articles(number):
     doubtful = np.random.default_rng(1).dirichlet(np.ones(3), 30)
     assert len(all_of(chosen(pool(doubtful), number, {"sport": 9}))) == min(number, 30)
 
@@ -86,6 +91,6 @@ def test_only_the_texts_of_a_shortlist_are_read():
     assert len(np.unique(short)) == len(short)
 
 
-def test_a_model_of_one_category_is_never_in_doubt_and_does_not_fail():
-    some = Pool(("only",), np.ones((5, 1), np.float32), np.arange(5))
-    assert len(selection.choose_articles(some, ["a b"] * 5, 3, {}, seed=0)) == 3
+def test_a_model_of_one_category_has_no_uncertain_articles_and_does_not_fail():
+    only_pool = ReviewPool(("only",), np.ones((5, 1), np.float32), np.arange(5))
+    assert len(selection.choose_articles(only_pool, ["a b"] * 5, 3, {}, seed=0)) == 3

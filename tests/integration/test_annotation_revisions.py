@@ -1,4 +1,4 @@
-"""An annotation is of a text: it holds while the text changes a little, and no longer once it is another one."""
+"""An annotation belongs to a text: it holds after small changes, and ends when the text becomes another one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHORT = "the bank"
 
 @pytest.fixture
 def bring(workspace, tmp_path):
-    """Ingest one article with a text and a category; the split is train."""
+    """Ingest one article of the train split with a text and a category."""
 
     def bring(content, category=""):
         row = {"id": "x", "text": content, "category": category, "split": "train"}
@@ -47,11 +47,11 @@ def shown(workspace):
 
 def trained_on(workspace, split="train"):
     with workspace.database.connect() as connection:
-        return [(one.text, one.category) for one in annotated_articles.load_split(connection, split)]
+        return [(article.text, article.category) for article in annotated_articles.load_split(connection, split)]
 
 
 class TestAnotherText:
-    def test_is_annotated_by_nobody_waits_for_a_label_and_is_not_trained_on(self, workspace, bring):
+    def test_has_no_annotation_waits_for_a_label_and_is_not_trained_on(self, workspace, bring):
         bring(TEXT, "sport")
         report = bring(OTHER)
         assert (report.changed, report.annotations, report.enqueued) == (1, 0, 1)
@@ -62,7 +62,7 @@ class TestAnotherText:
             "history stays"
         )
 
-    def test_is_counted_as_not_annotated_everywhere(self, workspace, bring):
+    def test_counts_as_not_annotated_everywhere(self, workspace, bring):
         bring(TEXT, "sport")
         bring(OTHER)
         assert status.read_status(workspace).splits == {"train": (1, 0)}
@@ -70,7 +70,7 @@ class TestAnotherText:
         with workspace.database.connect() as connection:
             assert annotated_articles.count_by_category_and_split(connection) == {(None, "train"): 1}
 
-    def test_is_the_backlog_of_the_next_champion(self, workspace, bring):
+    def test_is_in_the_backlog_of_the_next_champion(self, workspace, bring):
         bring(TEXT, "sport")
         bring(OTHER)
         run(workspace.database, "DELETE FROM labelling_queue")
@@ -79,13 +79,13 @@ class TestAnotherText:
         with workspace.database.begin() as connection:
             assert labelling_queue.enqueue_backfill_chunk(connection, 1, 10).enqueued == 1
 
-    def test_that_its_source_annotates_is_annotated_again_with_the_same_category(self, workspace, bring):
+    def test_gets_a_new_annotation_if_its_source_names_the_same_category(self, workspace, bring):
         bring(TEXT, "sport")
         assert bring(OTHER, "sport").annotations == 1
         assert in_force(workspace) == [(2, "sport", "source:news")]
         assert trained_on(workspace) == [(OTHER, "sport")]
 
-    def test_is_what_its_source_says_and_not_what_a_person_said_of_the_text_before(self, workspace, bring):
+    def test_has_its_sources_category_and_not_the_one_that_a_person_gave_the_earlier_text(self, workspace, bring):
         bring(TEXT, "sport")
         with workspace.database.begin() as connection:
             say(connection, 1, "tech")
@@ -94,14 +94,14 @@ class TestAnotherText:
         assert shown(workspace) == [("business", "annotation")]
         assert trained_on(workspace) == [(OTHER, "business")]
 
-    def test_does_not_bring_an_old_annotation_back_when_it_becomes_the_old_one_again(self, workspace, bring):
-        """Which revision was annotated is known, not which text: an annotation too few is safe."""
+    def test_does_not_revive_an_old_annotation_by_becoming_the_old_text_again(self, workspace, bring):
+        """The annotated revision is known, but not its text. A missing annotation is the safe error."""
         bring(TEXT, "sport")
         bring(OTHER)
         bring(TEXT)
         assert in_force(workspace) == []
 
-    def test_has_no_conflict_about_the_text_before(self, workspace, bring):
+    def test_has_no_conflict_about_the_earlier_text(self, workspace, bring):
         bring(TEXT)
         with workspace.database.begin() as connection:
             say(connection, 1, "tech", "ann")
@@ -129,7 +129,7 @@ class TestSmallChange:
         [(TEXT, SMALL), (TEXT, f"{TEXT} and more"), (SHORT, "The  BANK"), (TEXT, TEXT.replace(" ", ", "))],
         ids=["typo", "addition", "case and space", "punctuation"],
     )
-    def test_leaves_annotations_in_force(self, workspace, bring, before, after):
+    def test_keeps_annotations_in_force(self, workspace, bring, before, after):
         bring(before, "sport")
         report = bring(after)
         assert (report.changed, report.annotations, report.enqueued) == (1, 0, 0)
@@ -137,8 +137,8 @@ class TestSmallChange:
         assert trained_on(workspace) == [(after, "sport")]
         assert bring(after, "sport").annotations == 0, "the source says nothing new"
 
-    def test_after_another_until_it_is_another_text_ends_it(self, workspace, bring):
-        """Each change is small beside the text before it, but not beside the text that was annotated."""
+    def test_repeated_often_makes_another_text_and_ends_the_annotation(self, workspace, bring):
+        """Each change is small compared with the text before it, but not compared with the annotated text."""
         words = TEXT.split()
         bring(TEXT, "sport")
         kept = []
@@ -150,13 +150,13 @@ class TestSmallChange:
         assert not kept[-1]
         assert kept == sorted(kept, reverse=True)
 
-    def test_of_a_text_that_was_rewritten_keeps_what_was_said_of_the_new_one(self, workspace, bring):
+    def test_of_a_rewritten_text_keeps_the_annotation_of_the_rewritten_text(self, workspace, bring):
         bring(OTHER, "business")
         bring(TEXT, "sport")
         bring(SMALL)
         assert in_force(workspace) == [(2, "sport", "source:news")]
 
-    def test_of_a_short_text_that_changes_a_word_is_another_text(self, workspace, bring):
+    def test_of_one_word_makes_a_short_text_another_text(self, workspace, bring):
         bring("bank raises rates", "business")
         bring("team raises cup")
         assert in_force(workspace) == []
@@ -165,38 +165,38 @@ class TestSmallChange:
 class TestAskedAgain:
     @pytest.fixture
     def asked(self, workspace, bring):
-        """An article that was asked for and annotated by ann; then its text became another one, which m1 labelled."""
+        """An article that ann annotated on request; then its text became another one, which m1 labelled."""
         bring(TEXT)
         with workspace.database.begin() as connection:
             label(connection, [1], "m1")
         assert review_queue.fill_queue(workspace, number=5, audit=0).waiting == 1
-        annotation.answer(workspace, 1, 1, "a", annotator="ann")
+        annotation.save_answer(workspace, 1, 1, "a", annotator="ann")
         bring(OTHER)
         run(workspace.database, "UPDATE predictions SET revision = 2")
 
     @pytest.mark.usefixtures("asked")
-    def test_because_its_text_is_another_one_with_what_was_said_before(self, workspace):
+    def test_because_its_text_is_another_one_and_with_the_former_answer(self, workspace):
         assert annotation.next_question(workspace, "ann") is None
         report = review_queue.fill_queue(workspace, number=5, audit=0)
         assert (report.added, report.waiting) == ({"rewritten": 1}, 1)
         question = annotation.next_question(workspace, "ann")
-        assert (question.asked.revision, question.asked.text, question.asked.reason) == (2, OTHER, "rewritten")
-        assert (question.said, question.said_before) == (None, "a")
-        assert annotation.next_question(workspace, "bob").said_before is None, "another's answer might sway them"
-        annotation.answer(workspace, 1, 2, "a", annotator="ann")
+        assert (question.article.revision, question.article.text, question.article.reason) == (2, OTHER, "rewritten")
+        assert (question.own_answer, question.former_answer) == (None, "a")
+        assert annotation.next_question(workspace, "bob").former_answer is None, "it could bias the annotator"
+        annotation.save_answer(workspace, 1, 2, "a", annotator="ann")
         assert in_force(workspace) == [(2, "a", "ann")]
         assert annotation.next_question(workspace, "ann") is None
-        again = annotation.question(workspace, 1, "ann")
-        assert (again.said, again.said_before) == ("a", None)
+        again = annotation.read_question(workspace, 1, "ann")
+        assert (again.own_answer, again.former_answer) == ("a", None)
 
     @pytest.mark.usefixtures("asked")
-    def test_once_and_not_where_nothing_more_is_to_wait(self, workspace):
+    def test_once_and_not_if_the_queue_is_full(self, workspace):
         assert review_queue.fill_queue(workspace, number=0, audit=0).added == {}
         review_queue.fill_queue(workspace, number=1, audit=0)
         assert review_queue.fill_queue(workspace, number=1, audit=0).added == {}
 
     @pytest.mark.usefixtures("asked")
-    def test_only_by_people_of_what_people_annotated(self, workspace, bring):
+    def test_only_if_a_person_annotated_it(self, workspace, bring):
         bring(TEXT, "a")
         run(workspace.database, "UPDATE predictions SET revision = 3")
         assert review_queue.fill_queue(workspace, number=1, audit=0).added == {}, (
@@ -207,7 +207,7 @@ class TestAskedAgain:
 class TestStatements:
     @pytest.fixture
     def many(self, workspace):
-        """Twenty thousand articles, a third annotated by a person and all labelled; the texts of twelve are gone."""
+        """Twenty thousand labelled articles, a third annotated by a person; the texts of twelve have changed."""
         run(workspace.database, ARTICLES)
         with workspace.database.begin() as connection:
             model = label(connection, []).id
@@ -224,9 +224,9 @@ class TestStatements:
             connection.execute(text("VACUUM ANALYZE"))
         return model
 
-    def test_find_what_was_rewritten_among_the_annotations(self, workspace, many):
-        found = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=many, number=100)
-        assert found <= {"annotations", "review_queue"}
+    def test_find_rewritten_texts_among_the_annotations(self, workspace, many):
+        tables = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=many, number=100)
+        assert tables <= {"annotations", "review_queue"}
         with workspace.database.connect() as connection:
             assert [row.id for row in reviews.rewritten_articles(connection, many, 100)] == [5001, 10002, 15000]
 
@@ -238,18 +238,18 @@ class TestStatements:
             ("enqueue_backfill_chunk", {"after": 100, "size": 100, "model_id": 1}),
         ],
     )
-    def test_look_annotations_up(self, workspace, many, name, values):
+    def test_look_up_annotations(self, workspace, many, name, values):
         assert many == 1
         assert scanned(workspace.database, queries.sql(name), **values) <= {"models", "dead_letters", "labelling_queue"}
 
     @pytest.mark.usefixtures("many")
-    def test_look_a_label_up(self, workspace):
+    def test_look_up_a_label(self, workspace):
         statement = "SELECT * FROM article_labels WHERE source = 's' AND external_id = '77'"
         assert scanned(workspace.database, statement) <= {"models"}
 
 
 class TestAtTheSameMoment:
-    """An answer and an ingest that changes the text, on two connections of their own."""
+    """An answer, and an ingest that changes the text, on two connections."""
 
     @pytest.fixture
     def asked(self, workspace, bring):
@@ -259,14 +259,14 @@ class TestAtTheSameMoment:
         review_queue.fill_queue(workspace, number=1, audit=0)
 
     @pytest.mark.usefixtures("asked")
-    def test_an_answer_during_an_ingest_is_of_the_text_that_was_read(self, workspace, bring):
-        """The ingest has changed the text and not committed: it waits for the lock of those who add to the queue."""
+    def test_an_answer_during_an_ingest_belongs_to_the_text_that_was_read(self, workspace, bring):
+        """The ingest has changed the text but not committed: it waits for the lock on the queue."""
         with ThreadPoolExecutor(1) as pool:
             with workspace.database.begin() as connection:
                 labelling_queue.lock(connection)
                 changing = pool.submit(bring, OTHER)
                 wait_for(lambda: waits(workspace), within_s=60)
-                annotation.answer(workspace, 1, 1, "a", annotator="ann")
+                annotation.save_answer(workspace, 1, 1, "a", annotator="ann")
             report = changing.result(timeout=60)
         assert (report.changed, report.enqueued) == (1, 1), "it waits for a label"
         assert query(workspace.database, "SELECT revision, category FROM annotations") == [(1, "a")]
@@ -283,7 +283,7 @@ class TestAtTheSameMoment:
         assert query(workspace.database, "SELECT * FROM annotations") == []
 
     @pytest.mark.usefixtures("asked")
-    def test_a_sheet_that_waits_for_another_is_checked_against_the_text_as_it_is_then(self, workspace, bring):
+    def test_a_sheet_that_waits_for_another_is_checked_against_the_then_present_text(self, workspace, bring):
         answers = [SheetAnswer(7, 1, 1, "a", "ann", None)]
         with ThreadPoolExecutor(1) as pool:
             with workspace.database.begin() as connection:
@@ -292,7 +292,7 @@ class TestAtTheSameMoment:
                 wait_for(lambda: waits(workspace), within_s=60)
                 bring(OTHER)
             new, refused = answering.result(timeout=60)
-        assert (new, {line: one.reason for line, one in refused.items()}) == (
+        assert (new, {line: answer.reason for line, answer in refused.items()}) == (
             0, {7: "the text of article 1 has changed since"},
         )  # fmt: skip
 
@@ -303,11 +303,11 @@ class TestAtTheSameMoment:
         with workspace.database.connect() as connection:
             (row,) = reviews.waiting_reviews(connection, 1)
             bring(OTHER)
-            asked = sheets.asked(row, reviews.articles_by_id(connection, [1])[1])
+            asked = sheets.make_question(row, reviews.articles_by_id(connection, [1])[1])
         assert (asked.revision, asked.text, asked.suggested) == (2, OTHER, None)
 
     @pytest.mark.usefixtures("asked")
-    def test_a_decision_is_of_the_text_that_was_read(self, workspace, bring):
+    def test_a_decision_belongs_to_the_text_that_was_read(self, workspace, bring):
         with workspace.database.begin() as connection:
             say(connection, 1, "a", "ann")
             say(connection, 1, "b", "bob")
@@ -326,33 +326,33 @@ class TestAtTheSameMoment:
 
 def accepted(workspace, answers):
     with workspace.database.begin() as connection:
-        return sheets.accept(connection, answers)
+        return sheets.insert_answers(connection, answers)
 
 
 def waits(workspace):
     return query(workspace.database, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 
 
-def test_every_place_shows_the_same_annotation(workspace):
-    """A person's before a source's, the newest first, and none of a text that is gone."""
+def test_all_views_and_reports_show_the_same_annotation(workspace):
+    """A person's annotation precedes a source's, the newest comes first, and those of earlier texts are ignored."""
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{number}", f"text number {number}", "train") for number in range(4)])
-        said = [("tech", "ann"), ("sport", "source:s"), ("business", "ann"), ("tech", "source:s")]
-        for number, one in enumerate(ids):
-            for category, annotator in said[: number + 1]:
-                say(connection, one, category, annotator)
+        answers = [("tech", "ann"), ("sport", "source:s"), ("business", "ann"), ("tech", "source:s")]
+        for number, article_id in enumerate(ids):
+            for category, annotator in answers[: number + 1]:
+                say(connection, article_id, category, annotator)
         run_on(connection, "UPDATE articles SET revision = 2, content_revision = 2 WHERE id = :id", id=ids[3])
         say(connection, ids[3], "sport", "source:s")
-        found = label_statistics.count_by_category(connection)
-        assert found == {"tech": (2, 2), "business": (1, 1), "sport": (1, 1)}
+        counts = label_statistics.count_by_category(connection)
+        assert counts == {"tech": (2, 2), "business": (1, 1), "sport": (1, 1)}
         assert annotated_articles.count_by_category_and_split(connection) == {
-            (name, "train"): both[0] for name, both in found.items()
+            (name, "train"): both[0] for name, both in counts.items()
         }
-        by_article = {one.id: one.category for one in annotated_articles.load_split(connection, "train")}
+        by_article = {article.id: article.category for article in annotated_articles.load_split(connection, "train")}
     shown = query(workspace.database, "SELECT article_id, label FROM article_labels WHERE origin = 'annotation'")
     assert by_article == dict(shown) == dict(zip(ids, ("tech", "tech", "business", "sport"), strict=True))
-    assert {one.name: one.articles for one in label_counts.count_labels(workspace).categories} == {
-        name: both[0] for name, both in found.items()
+    assert {category.name: category.articles for category in label_counts.count_labels(workspace).categories} == {
+        name: both[0] for name, both in counts.items()
     }
 
 
