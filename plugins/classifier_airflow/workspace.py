@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from classifier.settings import Settings
+    from classifier.training.fit import TrainingProgress
     from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)

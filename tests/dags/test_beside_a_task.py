@@ -183,6 +183,8 @@ def _forbidding(name, original):
 def test_a_training_logs_its_progress(caplog, left, text):
     from classifier_airflow import workspace
 
+    from classifier.training.fit import TrainingProgress
+
     caplog.set_level("INFO", "classifier_airflow.workspace")
     on_progress = workspace.log_training(every_s=15)
     for step, seconds in ((1, 16.0), (2, 17.0), (3, 31.5)):
