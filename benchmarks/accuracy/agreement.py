@@ -8,7 +8,6 @@ directory that `classifier train` wrote; nothing is written into it.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,7 @@ def main() -> None:
 
 def read(dataset: str, data: Path, cache: Path) -> list[common.Row]:
     """Return the data set's texts and categories."""
-    if dataset == "r8-test":
-        return common.demo_data(cache)[1][1]
-    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
-        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
+    return common.demo_data(cache)[1][1] if dataset == "r8-test" else common.read_bbc(data)
 
 
 def compare(directory: Path, rows: list[common.Row]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ figures that the literature has. None of it goes through a database, which would
 from __future__ import annotations
 
 import csv
-import gzip
 import logging
 import random
 import statistics
@@ -62,8 +61,7 @@ def main() -> None:
 
 def bbc(data: Path, _: Any) -> Iterator[Article]:
     """Yield BBC's articles."""
-    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
-        yield from ((row["text"], row["category"], "") for row in csv.DictReader(file))
+    yield from ((text, category, "") for text, category in common.read_bbc(data))
 
 
 def c50(data: Path, _: Any) -> Iterator[Article]:
@@ -72,14 +70,13 @@ def c50(data: Path, _: Any) -> Iterator[Article]:
     They are numbered as they came: nine in ten of an author's test articles are newer than all of his train articles.
     """
     for part in ("train", "test"):
-        with gzip.open(data / f"c50_{part}.csv.gz", "rt", encoding="utf-8", newline="") as file:
-            rows = sorted(csv.DictReader(file), key=lambda row: (row["author"], place_in_time(row["document_id"])))
-        for place, row in enumerate(rows):
-            validates = part == "train" and place % 50 >= 45
+        rows = sorted(common.read_c50(data, part), key=lambda row: (row["author"], document_number(row["document_id"])))
+        for position, row in enumerate(rows):
+            validates = part == "train" and position % 50 >= 45
             yield row["text"], row["author"], "validation" if validates else part
 
 
-def place_in_time(document: str) -> int:
+def document_number(document: str) -> int:
     """Return the number of one of C50's documents; a later one's is higher."""
     return int(document.removesuffix("newsML"))
 

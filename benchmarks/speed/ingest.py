@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gzip
 import random
 import statistics
 import tempfile
@@ -58,8 +57,6 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.rows, options.repeats = 2_000, 1
-    if not options.data.is_dir():
-        parser.error(f"{options.data}: no such folder")
     return options
 
 
@@ -79,11 +76,9 @@ def write_rows(path: Path, count: int, data: Path) -> None:
 
 def read_originals(data: Path) -> Iterator[tuple[str, str]]:
     """Yield the text and category of each article of BBC and C50."""
-    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
-        yield from ((row["text"], row["category"]) for row in csv.DictReader(file))
-    for name in ("c50_train.csv.gz", "c50_test.csv.gz"):
-        with gzip.open(data / name, "rt", encoding="utf-8", newline="") as file:
-            yield from ((row["text"], row["author"]) for row in csv.DictReader(file))
+    yield from common.read_bbc(data)
+    for part in ("train", "test"):
+        yield from ((row["text"], row["author"]) for row in common.read_c50(data, part))
 
 
 def measure(url: str, path: Path, repeats: int) -> dict[str, list[dict[str, float]]]:

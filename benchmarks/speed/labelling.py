@@ -66,12 +66,9 @@ def main() -> None:
     """Make the models, fill a database for each data set, run the contenders in turn, and report."""
     options = arguments()
     encoder, (train, test) = common.demo_data(options.cache)
-    bbc = read_bbc(options.data)
-    data = {"R8": ([*train, *test], options.r8_rows), "BBC": (bbc, options.bbc_rows)}
-    models = [BASE, SMALL]
-    if options.quick:
-        data.pop("BBC")
-        models = [SMALL]
+    data, models = {"R8": ([*train, *test], options.r8_rows)}, [SMALL]
+    if not options.quick:
+        data["BBC"], models = (common.read_bbc(options.data), options.bbc_rows), [BASE, SMALL]
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for dataset, (rows, count) in data.items():
@@ -104,15 +101,7 @@ def arguments() -> argparse.Namespace:
     if options.quick:
         options.r8_rows, options.bbc_rows, options.tutorial_rows = 12, 4, 2
         options.slow_rows, options.repeats, options.slow_repeats = 0.5, 1, 1
-    if not options.data.is_dir():
-        parser.error(f"{options.data}: no such folder")
     return options
-
-
-def read_bbc(data: Path) -> list[common.Row]:
-    """Return BBC's texts and categories."""
-    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
-        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
 
 
 def fill(folder: Path, dataset: str, rows: list[common.Row]) -> str:

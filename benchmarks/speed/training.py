@@ -17,7 +17,6 @@ times as long there. Texts are cut at 512 word pieces by all.
 from __future__ import annotations
 
 import argparse
-import csv
 import random
 from pathlib import Path
 from typing import Any
@@ -79,8 +78,7 @@ def task(
 
 def bbc(data: Path) -> Parts:
     """Return BBC's distinct articles, a fifth of them to test on."""
-    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
-        rows = list({row["text"]: row["category"] for row in csv.DictReader(file)}.items())
+    rows = list(dict(common.read_bbc(data)).items())
     random.Random(1).shuffle(rows)
     return rows[len(rows) // 5 :], rows[: len(rows) // 5]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import gzip
 import json
 import multiprocessing
 import os
@@ -18,6 +20,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 
+DATA_VARIABLE = "CLASSIFIER_BENCHMARK_DATA"
+"""The environment variable with the folder of BBC's and C50's articles."""
+
 T = TypeVar("T")
 
 Row = tuple[str, str]
@@ -26,19 +31,51 @@ Row = tuple[str, str]
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options that every benchmark has."""
-    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--quick", action="store_true", help="a small version, under a minute")
-    found.add_argument("--out", type=Path, help="file to write the line of JSON to")
-    return found
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--quick", action="store_true", help="run a small version, in under a minute")
+    result.add_argument("--out", type=Path, help="file to write the line of JSON to")
+    return result
 
 
 def data_parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser that also has the options of where real articles are."""
-    found = parser(description)
-    found.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the articles")
+    result = parser(description)
+    help_text = f"folder of BBC's and C50's articles; by default ${DATA_VARIABLE}, or else var/data"
+    result.add_argument("--data", type=Path, default=data_folder(), help=help_text)
     cache = ROOT / "var" / "downloads"
-    found.add_argument("--cache", type=Path, default=cache, help="folder of what is downloaded: R8 and the encoder")
-    return found
+    result.add_argument("--cache", type=Path, default=cache, help="folder of the downloads: R8 and the encoder")
+    return result
+
+
+def data_folder() -> Path:
+    """Return the folder of BBC's and C50's articles, which may not exist.
+
+    If neither the variable nor `var/data` names one, it is `shared/data` beside the checkout, if several share it.
+    """
+    if folder := os.environ.get(DATA_VARIABLE):
+        return Path(folder)
+    own, shared = ROOT / "var" / "data", ROOT.parent / "shared" / "data"
+    return shared if shared.is_dir() and not own.is_dir() else own
+
+
+def data_file(folder: Path, name: str) -> Path:
+    """Return the path of a file of articles; end the benchmark with one line if it does not exist."""
+    path = folder / name
+    if not path.is_file():
+        raise SystemExit(f"{path}: not found; name its folder with --data or {DATA_VARIABLE}")
+    return path
+
+
+def read_bbc(folder: Path) -> list[Row]:
+    """Return BBC's articles."""
+    with data_file(folder, "bbc-text.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
+
+
+def read_c50(folder: Path, part: str) -> list[dict[str, str]]:
+    """Return the rows of C50's part `train` or `test`: document_id, text and author."""
+    with gzip.open(data_file(folder, f"c50_{part}.csv.gz"), "rt", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def demo_data(cache: Path) -> tuple[Path, tuple[list[Row], list[Row]]]:

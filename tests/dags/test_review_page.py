@@ -14,8 +14,8 @@ from classifier.evaluation.drift_checks import Check
 from classifier.pipeline.monitoring.drift_history import PastCheck
 from classifier.pipeline.review import conflicts, review_queue
 from classifier.store import writes
-from tests.integration.test_review import label
 from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.predictions import label
 from tests.support.synthetic import add_articles, query, run
 
 pytestmark = pytest.mark.filterwarnings("default")

@@ -33,20 +33,6 @@ def champion(workspace):
     return crown(workspace, "m1", 0)
 
 
-@pytest.fixture
-def labellings(database):
-    """Return what counts how often each article was labelled."""
-    run(database, "CREATE TABLE labellings (article_id bigint, model_id bigint, revision int)")
-    run(
-        database,
-        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
-        "'BEGIN INSERT INTO labellings VALUES (NEW.article_id, NEW.model_id, NEW.revision); RETURN NEW; END'",
-    )
-    run(database, "CREATE TRIGGER note AFTER INSERT OR UPDATE ON predictions FOR EACH ROW EXECUTE FUNCTION note()")
-    return lambda: query(database, "SELECT times, count(*) FROM (SELECT count(*) AS times FROM labellings "
-                         "GROUP BY article_id, model_id, revision) AS x GROUP BY 1 ORDER BY 1")  # fmt: skip
-
-
 class Fake:
     """Labels that sometimes raise; the others are all of the second category."""
 

@@ -8,7 +8,6 @@ import random
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 from alembic import command
@@ -21,9 +20,9 @@ from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import splits_report, units
 from classifier.store import near_duplicate_clusters, reads, schema
+from tests.support.paths import DATA, needs_articles
 from tests.support.synthetic import COLUMNS, dump, query, run, take_in, value
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 WORDS = [f"{a}{b}{c}" for a in "bdfglm" for b in "aeiou" for c in "nrst"]
 WITH_SPLIT = Columns("text", "category", "id", "split")
 
@@ -294,15 +293,12 @@ def test_the_report_counts_by_category_and_finds_a_leak_that_the_database_does_n
     assert splits_report.report_splits(workspace).near_duplicates_across == 1
 
 
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="the real articles of ../shared/data are not here")
-
-
 def bbc():
     with (DATA / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-@needs_data
+@needs_articles
 def test_bbcs_repeated_texts_never_cross_splits_not_even_with_a_changed_word(workspace, tmp_path):
     groups = defaultdict(list)
     for number, one in enumerate(bbc()):
@@ -325,7 +321,7 @@ def test_bbcs_repeated_texts_never_cross_splits_not_even_with_a_changed_word(wor
     assert all(abs(drift) < 0.03 for drift in report.total.drift.values())
 
 
-@needs_data
+@needs_articles
 def test_bbc_with_a_changed_word_in_each_repeat_from_the_start_does_not_cross(workspace, tmp_path):
     seen, rows = defaultdict(list), []
     for number, one in enumerate(bbc()):
@@ -338,7 +334,7 @@ def test_bbc_with_a_changed_word_in_each_repeat_from_the_start_does_not_cross(wo
     assert all(len({found[one] for one in copies}) == 1 for copies in seen.values())
 
 
-@needs_data
+@needs_articles
 def test_c50s_own_splits_are_kept_and_their_near_duplicates_left_out_of_training(workspace, tmp_path):
     rows = []
     for split in ("train", "test"):

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import csv
 
-import numpy as np
 import pytest
 from sqlalchemy import text
 
-from classifier.articles import Model, QueuedArticle
 from classifier.exceptions import NoChampionError, ReviewError, SourceError
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.review import conflicts, review_queue, sheets
 from classifier.store import queries, reads, writes
-from tests.integration.test_labelling_cost import LABELLED, scanned
+from tests.support.predictions import INSERT_PREDICTIONS, label
+from tests.support.query_plans import scanned
 from tests.support.synthetic import add_articles, add_model, annotate, articles, query, run, take_in, value
-
-CATEGORIES = ("a", "b")
-
-
-def label(connection, ids, name="m1", *, crown=True, seed=0):
-    """Register a model, let it label the articles with any probabilities, and make it champion."""
-    model = Model(add_model(connection, name), name, "", "", "", CATEGORIES)
-    probabilities = np.random.default_rng(seed).dirichlet(np.ones(2), len(ids)).astype(np.float32)
-    writes.write_predictions(connection, model, [QueuedArticle(one, 1, "") for one in ids], probabilities)
-    if crown:
-        writes.make_champion(connection, model.id)
-    return model
 
 
 @pytest.fixture
@@ -155,7 +142,7 @@ class TestFill:
                     "SELECT 's', n, 'text', '', int8send(n), 'train' FROM generate_series(1, 20000) AS n"
                 )
             )
-            connection.execute(text(LABELLED), {"model": model})
+            connection.execute(text(INSERT_PREDICTIONS), {"model": model})
             connection.execute(
                 text(
                     "INSERT INTO clusters (id, split) SELECT id, 'train' FROM articles; "
