@@ -54,12 +54,12 @@ def served(home: Path, rows: int) -> Iterator[tuple[str, str]]:
     """Fill a database and serve the page; yield its address and a viewer's token."""
     from classifier import embedded_postgres
     from classifier.local_airflow import standalone
-    from classifier.local_airflow.standalone import AirflowHome
+    from classifier.local_airflow.standalone import AirflowConfig
 
     urls = embedded_postgres.start(home / "postgres", "articles", "airflow")
     fill(home, urls["articles"], rows)
     port = standalone.free_port(0)
-    place = AirflowHome(common.ROOT, home, home / "models", home, urls["articles"], urls["airflow"], port)
+    place = AirflowConfig(common.ROOT, home, home / "models", home, urls["articles"], urls["airflow"], port)
     standalone.password(place.passwords)
     environment = standalone.environment(os.environ, place)
     command = [sys.executable, "-m", "airflow"]

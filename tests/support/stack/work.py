@@ -75,7 +75,7 @@ class Work:
 
     def pause(self, dag: str) -> None:
         """Let no more runs of a DAG begin."""
-        self.client._call("PATCH", f"/api/v2/dags/{dag}", json={"is_paused": True})
+        self.client.pause(dag)
 
     def state(self, run: DagRun) -> str:
         """Return a run's state; "unknown" where the API does not say it."""
