@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, data, processes of their own, and the line of JSON at the end."""
+"""Options, data, child processes and the final line of JSON for all benchmarks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Row = tuple[str, str]
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the options that every benchmark has."""
+    """Return a parser with the options of every benchmark."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--quick", action="store_true", help="run a small version, in under a minute")
     result.add_argument("--out", type=Path, help="file to write the line of JSON to")
@@ -38,7 +38,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def data_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser that also has the options of where real articles are."""
+    """Return a parser with the options of a benchmark on real articles."""
     result = parser(description)
     help_text = f"folder of BBC's and C50's articles; by default ${DATA_VARIABLE}, or else var/data"
     result.add_argument("--data", type=Path, default=data_folder(), help=help_text)
@@ -99,7 +99,7 @@ def demo_data(cache: Path) -> tuple[Path, tuple[list[Row], list[Row]]]:
 
 
 def make_model(directory: Path, encoder: Path, categories: Sequence[str], *, base: bool, max_length: int) -> Path:
-    """Write an artefact: the encoder with a random head, or random weights of DistilBERT-base's sizes."""
+    """Write an artefact: the encoder with a random head or, with `base`, random weights of DistilBERT-base's shape."""
     from classifier.model import artefact, checkpoint
     from classifier.model.checkpoint import EncoderShape
 
@@ -126,10 +126,10 @@ def make_model(directory: Path, encoder: Path, categories: Sequence[str], *, bas
     return directory
 
 
-def in_a_process(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
-    """Run the function in a new process, so that nothing is left of the one before; return its memory, too.
+def run_in_process(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+    """Run the function in a new process; return its result and the process' peak memory in MB.
 
-    The memory is the process's at its largest, in MB. A benchmark that is ended takes the process with it.
+    If the benchmark is terminated, the process ends as well.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -141,7 +141,7 @@ def _measured(function: Callable[..., T], arguments: Sequence[Any]) -> tuple[T, 
 
 
 def report(runs: list[dict[str, Any]], out: Path | None, **more: Any) -> None:
-    """Print the line of JSON, and write it where it is wanted."""
+    """Print the line of JSON; with `out`, also write it to a file."""
     line = json.dumps({"machine": machine(), "commit": commit(), **more, "runs": runs})
     print(line)
     if out:
@@ -150,7 +150,7 @@ def report(runs: list[dict[str, Any]], out: Path | None, **more: Any) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Return the properties of the machine that the figures depend on."""
     from classifier.model import hardware
 
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -166,6 +166,6 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the commit that is measured."""
+    """Return the measured commit."""
     command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"

@@ -90,7 +90,7 @@ ORDER BY number
 INSERT INTO promotions (model_id, previous_id, verdict, reason, decided_by, decided_at)
 SELECT
     id, lag(id) OVER (PARTITION BY promoted_at IS NULL ORDER BY id),
-    CASE WHEN promoted_at IS NULL THEN 'held' ELSE 'promoted' END, 'made up', 'benchmark', created_at
+    CASE WHEN promoted_at IS NULL THEN 'held' ELSE 'promoted' END, 'synthetic', 'benchmark', created_at
 FROM models
 WHERE status <> 'candidate'
 ORDER BY id
@@ -124,7 +124,7 @@ ORDER BY articles.id
 
 -- dead_letters
 INSERT INTO dead_letters (article_id, model_id, revision, reason)
-SELECT articles.id, models.id, 1, 'made up'
+SELECT articles.id, models.id, 1, 'synthetic'
 FROM articles JOIN models ON models.status = 'champion'
 WHERE pg_temp.chance(articles.id, 206 + models.id) >= 0.95 AND pg_temp.chance(articles.id, 8) < 0.1
 ORDER BY articles.id
@@ -140,7 +140,7 @@ ORDER BY article_id
 
 -- evaluations: every model's
 INSERT INTO evaluations (model_id, split, data_sha256, articles, accuracy, macro_f1, metrics)
-SELECT id, 'test', 'made up', 100, 0.9, 0.9, '{}' FROM models ORDER BY id
+SELECT id, 'test', 'synthetic', 100, 0.9, 0.9, '{}' FROM models ORDER BY id
 
 -- evaluation_predictions: those of the models that labelled, and of the candidate
 INSERT INTO evaluation_predictions (

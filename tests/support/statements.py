@@ -44,7 +44,7 @@ from classifier.workspace import Workspace
 from tests.support.synthetic import write_csv
 
 PAGE, CHUNK, EVALUATED = 100, 100, 100
-SOURCE = "made-up"
+SOURCE = "synthetic"
 THEIRS = ExternalTable("id", "text", table="articles", out="labels_of_a_call")
 
 
