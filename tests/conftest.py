@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="article-classifier-tests-")
     os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start the files with the most slow tests first, so that no worker runs a long file alone at the end."""
+    if hasattr(config, "workerinput"):
+        markers = {"slow", "long"}
+        slow = Counter(item.path for item in items if any(marker.name in markers for marker in item.iter_markers()))
+        items.sort(key=lambda item: -slow[item.path])  # the sort is stable: the order inside a file stays
 
 
 @dataclass(frozen=True)
