@@ -67,6 +67,7 @@ def outcomes(tmp_path_factory):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_a_backend_learns_and_gives_the_probabilities_of_tensorflow(outcomes, backend):

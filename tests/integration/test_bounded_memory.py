@@ -101,6 +101,7 @@ def fill(workspace, first, last, *, annotated):
             "SELECT id, 0 FROM articles WHERE external_id::int BETWEEN :first AND :last", **numbers)  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [LABEL, LABEL_TABLE], ids=["label", "label-table"])
 def test_labelling_takes_no_more_memory_for_more_articles(peak, program):
@@ -108,6 +109,7 @@ def test_labelling_takes_no_more_memory_for_more_articles(peak, program):
     assert many - few < SLACK_MB
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [EVALUATE, TRAIN], ids=["asking a model", "train"])
 def test_training_and_evaluation_take_no_more_memory_for_more_articles(peak, program):

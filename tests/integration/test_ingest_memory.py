@@ -54,6 +54,7 @@ def written(path, count):
     return path
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_texts_of_a_megabyte_take_bounded_memory_however_many_they_are(database_url, tmp_path, kind):

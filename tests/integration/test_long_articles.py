@@ -78,6 +78,7 @@ def test_what_stands_behind_the_first_chunk_is_learnt_measured_and_labelled(work
     assert np.mean([labels[name] == truth[name] for name in truth]) > 0.9
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_in_the_midst_of_its_chunks_it_ends_in_the_same_bits(workspace, trained):
     class KilledError(BaseException):

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_is_pytorchs_own_computes_what_keras_does():
     """The tests of `tests/on_torch`; those for a GPU are skipped where there is none."""

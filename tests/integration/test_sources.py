@@ -409,6 +409,7 @@ class TestRetrying:
         assert report.still_bad == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False])
 def test_killed_at_ten_random_moments_and_started_again_it_ends_as_one_clean_run(workspace, tmp_path, declared):

@@ -110,6 +110,7 @@ def history(trained):
             for epoch in manifest["training"]["history"]]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_at_five_random_moments_it_ends_as_the_unbroken_run(workspace, encoder, tmp_path):
     """`kill -9` of the command itself, in the number format that this machine trains in."""
