@@ -18,12 +18,12 @@ from classifier.store import promotions, reads, tables
 from classifier.workspace import Workspace
 
 TRAINING: Mapping[str, Any] = {
-    "recipe": "default",  # half of the recipe r8's epochs and time are enough for a demo
+    "recipe": "default",  # half of the recipe r8's epochs and time are enough to see it work
     "epochs": 2,
     "learning_rate": 1e-4,
     "max_length": 128,
     "ensemble": "linear",
-    "min_new_annotations": 0,  # a second demo trains again
+    "min_new_annotations": 0,  # a second demo shows a training, too
 }
 
 DAGS = ("ingest_articles", "retrain_classifier", "label_articles")

@@ -16,7 +16,7 @@ from tests.support.postgres import remove_server
 from tests.support.synthetic import WORDS, articles, query, write_csv
 from tests.support.tiny_models import make_bert
 
-TENSORFLOW = re.compile(r"WARNING: All log messages before|[IWE]\d{4} \d\d:")  # no setting turns its banner off
+TENSORFLOW = re.compile(r"WARNING: All log messages before|[IWE]\d{4} \d\d:")  # no setting silences its banner
 TRAINING = (
     "--epochs",
     3,
@@ -26,7 +26,7 @@ TRAINING = (
     0.01,
     "--max-length",
     16,
-)  # one batch shape, so TensorFlow traces one graph
+)  # one width: one graph
 
 
 @pytest.fixture
