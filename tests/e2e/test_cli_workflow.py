@@ -17,16 +17,7 @@ from tests.support.synthetic import WORDS, articles, query, write_csv
 from tests.support.tiny_models import make_bert
 
 TENSORFLOW = re.compile(r"WARNING: All log messages before|[IWE]\d{4} \d\d:")  # no setting silences its banner
-TRAINING = (
-    "--epochs",
-    3,
-    "--batch-size",
-    8,
-    "--learning-rate",
-    0.01,
-    "--max-length",
-    16,
-)  # one width: one graph
+TRAINING = ("--epochs", 3, "--batch-size", 8, "--learning-rate", 0.01, "--max-length", 16)  # one width: one graph
 
 
 @pytest.fixture
