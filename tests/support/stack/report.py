@@ -1,4 +1,4 @@
-"""The table of faults: printed at the end and, if asked for, written to `docs/stack-test.md`."""
+"""The table of faults: printed at the end and, if asked for, written to `docs/benchmarks/stack-test.md`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psutil
 from tests.support.stack.container_host import ROOT, TRANSLATED, postgres_bin, redis_server
 from tests.support.stack.stack import Stack
 
-PAGE = ROOT / "docs" / "stack-test.md"
+PAGE = ROOT / "docs" / "benchmarks" / "stack-test.md"
 
 
 @dataclass(frozen=True)
