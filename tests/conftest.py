@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # a first ca
 hypothesis.settings.load_profile("any machine")
 
 TESTS = Path(__file__).parent
+
+_LARGE_LIBRARIES = frozenset({"airflow", "keras", "tensorflow", "torch"})
+_frozen: set[str] = set()
 
 _numbers = itertools.count(1)
 
@@ -153,6 +158,16 @@ def classifier(_command, tmp_path):
         return _command.run([str(argument) for argument in arguments], tmp_path, set_variables)
 
     return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen_imports():
+    """Exclude imported libraries from garbage collection, which Keras runs completely after each training."""
+    yield
+    if imported := _LARGE_LIBRARIES.intersection(sys.modules) - _frozen:
+        _frozen.update(imported)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
