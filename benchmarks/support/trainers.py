@@ -124,7 +124,7 @@ def tutorial(task: Task, seed: int) -> Trained:
 
 
 def _untuned(task: Task, seed: int) -> Any:
-    """Return the network with a new head and without our optimizations: whole batches, Keras' dropout, plain GELU."""
+    """Return the network with a new head and without our optimizations: undivided batches, Keras' dropout, GELU."""
     import tensorflow as tf
 
     from classifier.model import checkpoint

@@ -81,7 +81,7 @@ class _Demo:
         return self.home / "downloads"
 
     def run(self, *, leave: bool) -> int:
-        """Run every step, print the report, and unless told to leave, keep Airflow running."""
+        """Run every step, print the report and, unless `leave` is set, keep Airflow running."""
         project = standalone.project_root()
         self._stop_stale_airflow()
         port = standalone.free_port(self.port)
