@@ -164,7 +164,7 @@ SELECT :source, 'files', '{}', 'succeeded', now() - make_interval(hours => 8760 
 FROM generate_series(1, 8760) AS hour
 
 -- source_state: a file an hour
-INSERT INTO source_state (source, unit, mapping)
+INSERT INTO source_state (source, unit, config_sha256)
 SELECT :source, '/inbox/' || hour || '.csv', '' FROM generate_series(1, 8760) AS hour
 
 -- rejected_rows: one for every twenty articles
