@@ -1,12 +1,15 @@
-"""A real Postgres for the tests that need one: a server a process, a fresh database a test."""
+"""A real Postgres for the tests that need one: one server for each process, one database for each test."""
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
 import shutil
+import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +28,19 @@ from tests.support.postgres import remove_server
 hypothesis.settings.register_profile("any machine", deadline=None)  # a first call may import for a second
 hypothesis.settings.load_profile("any machine")
 
+TESTS = Path(__file__).parent
+
+_LARGE_LIBRARIES = frozenset({"airflow", "keras", "tensorflow", "torch"})
+_frozen: set[str] = set()
+
 _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give a run a folder of its own, removed at its end; set PYTEST_DEBUG_TEMPROOT to keep it.
+    """Give the run a temporary folder of its own and remove it at the end; set PYTEST_DEBUG_TEMPROOT to keep it.
 
-    pytest's usual one is shared by a user's runs, and each run tightens its mode: root's second run would
-    take the first one's servers, which are not root, their access to their data.
+    All runs of a user share pytest's default folder, and each run restricts its mode. If root started a second run, the
+    servers of the first one, which run as another user, would lose access to their data.
     """
     if "PYTEST_DEBUG_TEMPROOT" in os.environ or hasattr(config, "workerinput"):
         return
@@ -41,9 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start the files with the most slow tests first, so that no worker runs a long file alone at the end."""
+    if hasattr(config, "workerinput"):
+        markers = {"slow", "long"}
+        slow = Counter(item.path for item in items if any(marker.name in markers for marker in item.iter_markers()))
+        items.sort(key=lambda item: -slow[item.path])  # the sort is stable: the order inside a file stays
+
+
 @dataclass(frozen=True)
 class Server:
-    """A running Postgres; `migrated` is the database that others are copied from."""
+    """A running Postgres; `migrated` is the database that tests get copies of."""
 
     admin: URL
     migrated: URL
@@ -65,23 +81,23 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """The embedded Postgres, whose durability is off: nothing here outlives the tests."""
+    """Start the embedded Postgres without durability: its data is not needed after the tests."""
     directory = tmp_path_factory.mktemp("postgres") / "data"
     migrated = make_url(embedded_postgres.start(directory, "articles")["articles"])
-    found = Server(migrated.set(database="postgres"), migrated)
+    server = Server(migrated.set(database="postgres"), migrated)
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-        found.run(f"ALTER SYSTEM SET {setting} = off")
-    found.run("SELECT pg_reload_conf()")
+        server.run(f"ALTER SYSTEM SET {setting} = off")
+    server.run("SELECT pg_reload_conf()")
     engine = connections.connect(migrated.render_as_string(hide_password=False))
     upgrade.upgrade_schema(Workspace(engine, Settings(_env_file=None)))
     engine.dispose()
-    yield found
+    yield server
     remove_server(directory)
 
 
 @pytest.fixture
 def empty_url(server):
-    """The URL of a database without tables."""
+    """Return the URL of an empty database."""
     url = server.create()
     yield url
     server.drop(url)
@@ -89,7 +105,7 @@ def empty_url(server):
 
 @pytest.fixture
 def database_url(server):
-    """The URL of a migrated database of the test's own."""
+    """Return the URL of a migrated database for this test alone."""
     url = server.create(template=server.migrated.database)
     yield url
     server.drop(url)
@@ -97,7 +113,7 @@ def database_url(server):
 
 @pytest.fixture
 def database(database_url):
-    """An engine on a migrated database, for code that owns its transactions."""
+    """Return an engine on a migrated database, for code that owns its transactions."""
     engine = connections.connect(database_url.render_as_string(hide_password=False))
     yield engine
     engine.dispose()
@@ -119,7 +135,7 @@ def shared_database(server):
 
 @pytest.fixture
 def connection(shared_database):
-    """A connection whose every change is rolled back, for code that takes a connection and never commits."""
+    """Return a connection whose changes are rolled back, for code that never commits."""
     with shared_database.connect() as connection:
         yield connection
         connection.rollback()
@@ -134,19 +150,29 @@ def _command():
 
 @pytest.fixture
 def classifier(_command, tmp_path):
-    """Run the command `classifier` in a process of its own, in the test's folder and with a home there."""
+    """Return a function that runs `classifier` in a process of its own, in the test's folder and with a home there."""
 
     def run(*arguments: object, **environment: str | None) -> Outcome:
-        everything = {**os.environ, "CLASSIFIER_HOME": str(tmp_path / "home"), **environment}
-        given = {name: value for name, value in everything.items() if value is not None}
-        return _command.run([str(argument) for argument in arguments], tmp_path, given)
+        variables = {**os.environ, "CLASSIFIER_HOME": str(tmp_path / "home"), **environment}
+        set_variables = {name: value for name, value in variables.items() if value is not None}
+        return _command.run([str(argument) for argument in arguments], tmp_path, set_variables)
 
     return run
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _frozen_imports():
+    """Exclude imported libraries from garbage collection, which Keras runs completely after each training."""
+    yield
+    if imported := _LARGE_LIBRARIES.intersection(sys.modules) - _frozen:
+        _frozen.update(imported)
+        gc.collect()
+        gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _log_level():
-    """The command line, run in the tests' own process, sets the level for good."""
+    """Restore the level of the library's logger, which the command line sets in this process."""
     logger = logging.getLogger("classifier")
     level = logger.level
     yield
@@ -155,8 +181,8 @@ def _log_level():
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
-    """Tests see no CLASSIFIER_ variable but their own."""
-    if Path(request.path).parent.name in {"unit", "integration", "e2e"}:
+    """Hide the machine's CLASSIFIER_ variables from the tests."""
+    if request.path.relative_to(TESTS).parts[0] in {"unit", "integration", "e2e"}:
         for name in list(os.environ):
-            if name.startswith("CLASSIFIER_") and not name.startswith("CLASSIFIER_TEST_"):
+            if name.startswith("CLASSIFIER_") and not name.startswith(("CLASSIFIER_TEST_", "CLASSIFIER_BENCHMARK_")):
                 monkeypatch.delenv(name)

@@ -1,14 +1,13 @@
-"""Are the labels of the bfloat16 engine those of float32? On a trained model's own test articles.
+"""Compare the labels of the bfloat16 engine with those of float32, on a trained model's test articles.
 
-Both label the same articles with OpenVINO, each text in the batch that labelling gives it. The model is a
-directory that `classifier train` wrote; nothing is written into it.
+Both label the same articles with OpenVINO in the batches that labelling makes. The model is a directory that
+`classifier train` wrote; nothing is written into it.
 
     python -m benchmarks.accuracy.agreement MODEL --dataset r8-test --out benchmarks/results/agreement.json
 """
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def main() -> None:
     parser = common.data_parser(__doc__)
     parser.add_argument("model", type=Path, help="directory of a trained model")
     parser.add_argument("--dataset", choices=("r8-test", "bbc"), default="r8-test")
-    parser.add_argument("--limit", type=int, help="label so many articles only")
+    parser.add_argument("--limit", type=int, help="label only this many articles")
     options = parser.parse_args()
     rows = read(options.dataset, options.data, options.cache)[: 20 if options.quick else options.limit]
     run = {"dataset": options.dataset, "model": options.model.name, **compare(options.model, rows)}
@@ -32,30 +31,27 @@ def main() -> None:
 
 
 def read(dataset: str, data: Path, cache: Path) -> list[common.Row]:
-    """Return the data set's texts and categories."""
-    if dataset == "r8-test":
-        return common.demo_data(cache)[1][1]
-    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
-        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
+    """Return the articles of the data set."""
+    return common.demo_data(cache)[1][1] if dataset == "r8-test" else common.read_bbc(data)
 
 
 def compare(directory: Path, rows: list[common.Row]) -> dict[str, Any]:
-    """Return how the two engines' labels and probabilities compare, and how accurate each is."""
+    """Return how far the labels and probabilities of the two engines agree, and the accuracy of each."""
     from classifier.inference.fine_tuned_classifier import FineTunedClassifier
     from classifier.model import artefact
 
     files = artefact.read_artefact(directory)
-    classifier = FineTunedClassifier(files.load())
     texts = [content for content, _ in rows]
-    right = np.array([files.categories.index(name) if name in files.categories else -1 for _, name in rows])
-    found, names = {}, {}
+    truth = np.array([files.categories.index(name) if name in files.categories else -1 for _, name in rows])
+    probabilities, names = {}, {}
+    classifier = FineTunedClassifier(files.load())
     for precision in ("f32", "bf16"):
         labeller = classifier.labeller("openvino", dtype=precision)
-        found[precision] = labeller.probabilities(texts)
+        probabilities[precision] = labeller.probabilities(texts)
         names[precision] = labeller.engine.dtype
-    difference = np.abs(found["f32"] - found["bf16"]).max(axis=1)
-    labels = {precision: probabilities.argmax(axis=1) for precision, probabilities in found.items()}
-    accuracy = {precision: float((chosen == right).mean()) for precision, chosen in labels.items()}
+    difference = np.abs(probabilities["f32"] - probabilities["bf16"]).max(axis=1)
+    labels = {precision: values.argmax(axis=1) for precision, values in probabilities.items()}
+    accuracy = {precision: float((predicted == truth).mean()) for precision, predicted in labels.items()}
     return {
         "articles": len(rows),
         "precision": names["bf16"],

@@ -1,8 +1,8 @@
-"""How often do the checks of `classifier drift` give alarm by chance alone, and how often at a real change?
+"""Measure how often the checks of `classifier drift` raise an alarm by chance, and how often after a real change.
 
-On made-up articles of which the distribution is known. Beside each check, on the same articles, the rule that has no
-exact test: for the audit the normal approximation (Spiegelhalter, 1986), for the category mix the distance as measured
-with a chi-squared test.
+The articles are synthetic, so their distribution is known. Each check is compared, on the same articles, with a rule
+without an exact test: for the audit the normal approximation (Spiegelhalter, 1986), for the category mix the measured
+distance and a chi-squared test.
 
     python -m benchmarks.accuracy.alarms --out benchmarks/results/alarms.json
 """
@@ -24,27 +24,28 @@ TEST_ARTICLES = (500, 5_000)
 NEW_ARTICLES = (100, 500, 5_000)
 AUDITS = ((30, 0.997), (30, 0.99), (60, 0.999), (100, 0.95), (500, 0.95))
 SHIFTED = 0.5
-"""Share of the new articles that, after a change, are of the rarer half of the categories alone."""
+"""After a change, this share of the new articles is drawn from the rarer half of the categories only."""
 
 
 def main() -> None:
-    """Compute the audit's rates and simulate the others."""
+    """Compute the rates of the audit, simulate the other checks, and report."""
     parser = common.parser(__doc__)
-    parser.add_argument("--trials", type=int, default=100, help="samples that are drawn for a false alarm rate")
-    parser.add_argument("--shifts", type=int, default=25, help="samples that are drawn after a real change")
+    parser.add_argument("--trials", type=int, default=100, help="samples for each false alarm rate")
+    parser.add_argument("--shifts", type=int, default=25, help="samples after a real change")
     options = parser.parse_args()
     trials, shifts = (2, 1) if options.quick else (options.trials, options.shifts)
     runs = list(audits())
     for run in runs:
         rates = f"{run['false_alarms']:7.4f}, normal approximation {run['normal']:7.4f}"
         print(f"audit, {run['articles']:4} at {run['confidence']}: {rates}")
-    print(f"{'category mix':>12}{'test':>8}{'new':>8}{'chance':>9}{'alarms':>9}{'before':>9}{'shift':>9}{'before':>9}")
+    columns = ("chance", "alarms", "untested", "shift", "untested")
+    print(f"{'category mix':>12}{'test':>8}{'new':>8}" + "".join(f"{name:>9}" for name in columns))
     for run in category_mixes(CATEGORIES[::2] if options.quick else CATEGORIES, trials, shifts):
         runs.append(run)
         keys = ("distance_by_chance", "false_alarms", "measured_false_alarms", "power", "measured_power")
         sizes = f"{run['categories']:12,}{run['test_articles']:8,}{run['new_articles']:8,}"
         print(sizes + "".join(f"{run[key]:9.3f}" for key in keys), flush=True)
-    for run in numbers(trials):
+    for run in other_checks(trials):
         runs.append(run)
         print(
             f"{run['dataset']}, {run['test_articles']} and {run['new_articles']}: {run['false_alarms']:.3f}", flush=True
@@ -54,32 +55,32 @@ def main() -> None:
 
 
 def audits() -> Iterator[dict[str, Any]]:
-    """Yield how probable a false alarm of the audit is: exactly, as a sum over the numbers of mistakes."""
+    """Yield the exact probability of a false alarm of the audit: a sum over the numbers of mistakes."""
     from scipy.stats import binom, norm
 
     for count, confidence in AUDITS:
         wrong = np.arange(count + 1)
         chances = binom.pmf(wrong, count, 1 - confidence)
-        found = [
+        alarms = [
             drift_checks.check_audit(
                 AuditedLabels(np.full(count, confidence), np.arange(count) >= number), LIMITS
             ).outcome
             == "alarm"
             for number in wrong
         ]
-        lost = wrong / count - (1 - confidence)
-        normal = norm.sf(lost * np.sqrt(count / (confidence * (1 - confidence)))) <= drift_checks.ALPHA
+        loss = wrong / count - (1 - confidence)
+        normal = norm.sf(loss * np.sqrt(count / (confidence * (1 - confidence)))) <= drift_checks.ALPHA
         yield {
-            "dataset": "audit, as right as its confidence",
+            "dataset": "audit, calibrated confidence",
             "articles": count,
             "confidence": confidence,
-            "false_alarms": round(float(chances[np.array(found)].sum()), 5),
-            "normal": round(float(chances[normal & (lost > LIMITS.accuracy)].sum()), 5),
+            "false_alarms": round(float(chances[np.array(alarms)].sum()), 5),
+            "normal": round(float(chances[normal & (loss > LIMITS.accuracy)].sum()), 5),
         }
 
 
 def category_mixes(sizes: tuple[int, ...], trials: int, shifts: int) -> Iterator[dict[str, Any]]:
-    """Yield rates of alarms for shares by Zipf's law: without a change, and with one."""
+    """Yield the rates of alarms without and with a change, for category shares by Zipf's law."""
     from scipy.spatial.distance import jensenshannon
 
     generator = np.random.default_rng(0)
@@ -90,8 +91,8 @@ def category_mixes(sizes: tuple[int, ...], trials: int, shifts: int) -> Iterator
         shifted = (1 - SHIFTED) * shares + SHIFTED * rare / rare.sum()
         for test in TEST_ARTICLES:
             for new in NEW_ARTICLES:
-                same = [alarms(generator, (shares, test), (shares, new)) for _ in range(trials)]
-                other = [alarms(generator, (shares, test), (shifted, new)) for _ in range(shifts)]
+                same = [draw_alarms(generator, (shares, test), (shares, new)) for _ in range(trials)]
+                other = [draw_alarms(generator, (shares, test), (shifted, new)) for _ in range(shifts)]
                 rates, powers = np.mean(same, axis=0), np.mean(other, axis=0)
                 yield {
                     "dataset": "category mix, Zipf's law",
@@ -107,25 +108,25 @@ def category_mixes(sizes: tuple[int, ...], trials: int, shifts: int) -> Iterator
                 }
 
 
-def alarms(
+def draw_alarms(
     generator: np.random.Generator, test: tuple[np.ndarray, int], new: tuple[np.ndarray, int]
 ) -> tuple[float, float, float]:
-    """Draw both samples from shares; return whether the check and the rule of before give alarm, and the distance."""
+    """Draw two samples; return whether the check and the simpler rule raise an alarm, and the distance."""
     from scipy.spatial.distance import jensenshannon
     from scipy.stats import chi2_contingency
 
     then, now = (generator.multinomial(size, shares) for shares, size in (test, new))
     distance = float(jensenshannon(then, now, base=2))
-    if distance <= LIMITS.drift:  # neither gives alarm, and permutations take time
+    if distance <= LIMITS.drift:  # neither raises an alarm, and permutations take time
         return 0.0, 0.0, distance
-    found = drift.compare_counts(then, now)
+    shift = drift.compare_counts(then, now)
     p = chi2_contingency(np.vstack([then, now])[:, (then + now) > 0]).pvalue
-    alarm = found.beyond_chance > LIMITS.drift and found.p <= drift_checks.ALPHA
+    alarm = shift.beyond_chance > LIMITS.drift and shift.p <= drift_checks.ALPHA
     return float(alarm), float(p <= drift_checks.ALPHA), distance
 
 
-def numbers(trials: int) -> Iterator[dict[str, Any]]:
-    """Yield false alarm rates of the checks of length, confidence and estimated accuracy."""
+def other_checks(trials: int) -> Iterator[dict[str, Any]]:
+    """Yield the false alarm rates of the checks of length, confidence and estimated accuracy."""
     generator = np.random.default_rng(1)
     for test, new in ((50, 200), (500, 100), (500, 5_000), (5_000, 200)):
         outcomes = []
@@ -149,7 +150,7 @@ def numbers(trials: int) -> Iterator[dict[str, Any]]:
 
 
 def sample(generator: np.random.Generator, size: int) -> LabelledArticles:
-    """Draw articles: lengths with a long tail, and confidence that is near 1 but for a thirtieth."""
+    """Draw articles: long-tailed lengths, and confidence near 1 except for one article in thirty."""
     confidence = np.where(generator.random(size) < 1 / 30, 0.1, generator.beta(60, 1, size))
     words = generator.lognormal(5, 0.8, size).astype(np.int64)
     return LabelledArticles(np.full(size, "a"), confidence, words)

@@ -1,8 +1,8 @@
-"""How often the gate promotes a model that is truly worse, equal or better, beside the rule "new >= old".
+"""Measure how often the gate promotes a worse, equal or better model, compared with the rule "new >= old".
 
-Two models answer articles of a made-up world in which the true difference of their macro-F1 is known. Test
-sets of several sizes are drawn from it many times, and each time the gate, under either policy, and the
-naive rule decide. A tenth of the clusters are three near-duplicates, which both models answer alike.
+Two synthetic models have a known difference in macro-F1. Test sets of several sizes are drawn many times, and each time
+the gate, under either policy, and the naive rule decide. A tenth of the clusters are three near-duplicates, for which
+each model makes the same prediction.
 
     python -m benchmarks.accuracy.gate --out benchmarks/results/gate.json
 """
@@ -29,12 +29,12 @@ SHARES = {
     "like R8": np.array([1083, 696, 121, 87, 81, 75, 36, 10]) / 2189,  # acq, earn … grain: its test split
 }
 ONLY_CANDIDATE, BOTH_WRONG = 0.02, 0.02
-"""Shares of articles that the candidate alone has right, and that both have wrong."""
+"""Shares of articles that only the candidate predicts correctly, and that both predict wrongly."""
 
 
 @dataclass(frozen=True)
-class World:
-    """Kinds of articles: what they are and what the champion and the candidate say, with their probabilities."""
+class Population:
+    """Kinds of articles: their category, both models' predictions and the probability of the kind."""
 
     truth: np.ndarray
     champion: np.ndarray
@@ -47,22 +47,25 @@ class World:
 
     def _macro_f1(self, predicted: np.ndarray) -> float:
         size = self.truth.max() + 1
-        there = np.bincount(self.truth, self.probability, size)
-        guessed = np.bincount(predicted, self.probability, size)
+        actual = np.bincount(self.truth, self.probability, size)
+        predictions = np.bincount(predicted, self.probability, size)
         hits = np.bincount(self.truth, self.probability * (self.truth == predicted), size)
-        return float((2 * hits / (there + guessed)).mean())
+        return float((2 * hits / (actual + predictions)).mean())
 
 
-def world(shares: np.ndarray, points: float) -> World:
-    """Return the world in which the candidate is better by so many points of macro-F1."""
+def population(shares: np.ndarray, points: float) -> Population:
+    """Return the population in which the candidate is better by `points` of macro-F1."""
     from scipy.optimize import brentq
 
-    only_champion = brentq(lambda share: _world(shares, share).difference() * 100 - points, 0, 0.3)
-    return _world(shares, only_champion)
+    only_champion = brentq(lambda share: _population(shares, share).difference() * 100 - points, 0, 0.3)
+    return _population(shares, only_champion)
 
 
-def _world(shares: np.ndarray, only_champion: float) -> World:
-    """A mistake takes another category in proportion to the categories' shares."""
+def _population(shares: np.ndarray, only_champion: float) -> Population:
+    """Return the population with this share of articles that only the champion predicts correctly.
+
+    A wrong prediction is another category, in proportion to the categories' shares.
+    """
     rows = []
     both = 1 - only_champion - ONLY_CANDIDATE - BOTH_WRONG
     for truth, share in enumerate(shares):
@@ -73,11 +76,11 @@ def _world(shares: np.ndarray, only_champion: float) -> World:
             rows.append((truth, truth, other, part * only_champion))
             rows.append((truth, other, truth, part * ONLY_CANDIDATE))
     truth, champion, candidate, probability = zip(*rows, strict=True)
-    return World(np.array(truth), np.array(champion), np.array(candidate), np.array(probability))
+    return Population(np.array(truth), np.array(champion), np.array(candidate), np.array(probability))
 
 
-def contest(drawn: World, articles: int, categories: int, generator: np.random.Generator) -> Comparison:
-    """Draw a test set: the candidate and the champion, each as sure as the other."""
+def draw_comparison(drawn: Population, articles: int, categories: int, generator: np.random.Generator) -> Comparison:
+    """Draw a test set with both models' predictions, all of the same confidence."""
     size = generator.choice([1, 3], p=[0.9, 0.1], size=articles)
     size = size[: np.searchsorted(np.cumsum(size), articles) + 1]
     cells = generator.choice(len(drawn.probability), p=drawn.probability / drawn.probability.sum(), size=len(size))
@@ -87,36 +90,37 @@ def contest(drawn: World, articles: int, categories: int, generator: np.random.G
         ids=np.arange(articles),
         truth=np.array(names)[drawn.truth[rows]],
         clusters=np.repeat(np.arange(len(size)), size)[:articles],
-        sources=np.full(articles, "made up"),
+        sources=np.full(articles, "synthetic"),
         words=np.full(articles, 200),
         months=np.full(articles, ""),
     )
-    candidate, champion = (_answers(names, side[rows]) for side in (drawn.candidate, drawn.champion))
+    candidate, champion = (_predictions(names, side[rows]) for side in (drawn.candidate, drawn.champion))
     return Comparison(sample, candidate, champion, champion.predicted)
 
 
-def _answers(names: tuple[str, ...], predicted: np.ndarray) -> Predictions:
+def _predictions(names: tuple[str, ...], predicted: np.ndarray) -> Predictions:
     probabilities = np.full((len(predicted), len(names)), 0.05 / (len(names) - 1))
     probabilities[np.arange(len(predicted)), predicted] = 0.95
     return Predictions(names, probabilities)
 
 
 def simulate(shares: np.ndarray, points: float, articles: int, trials: int) -> dict[str, Any]:
-    """Return how often each rule promotes, and the gate's verdicts."""
-    drawn = world(shares, points)
+    """Return how often each rule promotes, and how often the gate asks for more annotations."""
+    drawn = population(shares, points)
     generator = np.random.default_rng([articles, int(points * 10) + 1000])
     margins = Margins(resamples=1_000)
     strict = replace(margins, policy="superior")
     verdicts: list[str] = []
     naive = superior = 0
     for _ in range(trials):
-        found = contest(drawn, articles, len(shares), generator)
-        assert found.champion is not None
-        truth = found.test_articles.truth
-        naive += macro_f1(truth, found.candidate.predicted) >= macro_f1(truth, found.champion.predicted)
-        verdicts.append(gate.apply_rules(found, margins).verdict)
-        # what is not even shown to be no worse is not shown to be better
-        superior += verdicts[-1] == "promote" and gate.apply_rules(found, strict).verdict == "promote"
+        comparison = draw_comparison(drawn, articles, len(shares), generator)
+        assert comparison.champion is not None
+        truth = comparison.test_articles.truth
+        champion, candidate = comparison.champion.predicted, comparison.candidate.predicted
+        naive += macro_f1(truth, candidate) >= macro_f1(truth, champion)
+        verdicts.append(gate.apply_rules(comparison, margins).verdict)
+        # a model that is not shown to be non-inferior is not shown to be superior either
+        superior += verdicts[-1] == "promote" and gate.apply_rules(comparison, strict).verdict == "promote"
     return {
         "true_difference_points": points,
         "test_articles": articles,
@@ -127,9 +131,9 @@ def simulate(shares: np.ndarray, points: float, articles: int, trials: int) -> d
 
 
 def main() -> None:
-    """Simulate, print a table for people and a line of JSON for programs."""
+    """Simulate, print a table and report."""
     parser = common.parser(__doc__)
-    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--trials", type=int, default=200, help="test sets for each row")
     options = parser.parse_args()
     trials, sizes = (4, SIZES[:1]) if options.quick else (options.trials, SIZES)
     started, runs = time.perf_counter(), []
@@ -137,7 +141,7 @@ def main() -> None:
     for name, shares in SHARES.items():
         for articles in sizes:
             for points in POINTS:
-                run = {"dataset": f"made up, {name}", **simulate(shares, points, articles, trials)}
+                run = {"dataset": f"synthetic, {name}", **simulate(shares, points, articles, trials)}
                 runs.append(run)
                 promoted = run["promoted"]
                 print(

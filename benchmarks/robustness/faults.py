@@ -1,9 +1,9 @@
-"""A drill: nothing is lost, doubled or mixed up, whatever is killed while articles are labelled.
+"""Check that no label is lost, doubled or mixed when workers and Postgres are killed during labelling.
 
-Workers run `classifier label` with a real, tiny model on an embedded Postgres. At random moments one of them
-is killed with SIGKILL and started again; Postgres is stopped without a shutdown once, and started; another
-model is made champion in the middle. In the end every article must have its label, by the second model.
-What is counted, `missing`, `doubled` and `mixed`, is explained in `losses.py`.
+Workers run `classifier label` with a real, small model on an embedded Postgres. At random moments a worker is killed
+with SIGKILL and another one is started. Once, Postgres crashes and is restarted. In the middle a second model is
+promoted. At the end every article must have a label by the second model. `lost_labels.py` defines the counts `missing`,
+`doubled` and `mixed`.
 
     python -m benchmarks.robustness.faults --out benchmarks/results/faults.json
 """
@@ -31,14 +31,14 @@ WORDS = ("the", "team", "goal", "match", "bank", "shares", "market", "chip", "ph
 
 ARTICLES = """
 INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
-SELECT 'made up', n, text, sha256(text::bytea), sha256(text::bytea), 'train'
-FROM unnest(CAST(:texts AS text[])) WITH ORDINALITY AS made (text, n)
+SELECT 'synthetic', n, text, sha256(text::bytea), sha256(text::bytea), 'train'
+FROM unnest(CAST(:texts AS text[])) WITH ORDINALITY AS synthetic (text, n)
 """
 
 
 @dataclass
 class Drill:
-    """The database, the workers, and what has been done to them."""
+    """The database, the workers, and the faults so far."""
 
     folder: Path
     options: argparse.Namespace
@@ -62,7 +62,7 @@ class Drill:
         )
 
     def kill_worker(self) -> None:
-        """Kill one of the workers, and start another."""
+        """Kill a random worker and start another one."""
         self.replace_ended()
         worker = self.workers.pop(self.generator.randrange(len(self.workers)))
         worker.send_signal(signal.SIGKILL)
@@ -71,8 +71,8 @@ class Drill:
         self.start_worker()
 
     def replace_ended(self) -> None:
-        """Start another worker for each that found no database when it began: only later does it wait for it."""
-        for worker in [one for one in self.workers if one.poll()]:
+        """Replace the workers that ended because the database was down when they started."""
+        for worker in [worker for worker in self.workers if worker.poll()]:
             if worker.returncode != 2 or self.found_no_database == self.options.workers * self.restarts:
                 raise SystemExit(f"a worker failed with {worker.returncode}: {self.log()}")
             self.found_no_database += 1
@@ -80,13 +80,13 @@ class Drill:
             self.start_worker()
 
     def restart_postgres(self) -> None:
-        """End the server as a crash would, and start it again, which recovers."""
+        """Stop the server as a crash would, and restart it with a recovery."""
         from classifier import embedded_postgres
 
         began = time.monotonic()
         server = embedded_postgres._package().get_server(self.folder / "postgres")  # noqa: SLF001
         pid = int((self.folder / "postgres" / "postmaster.pid").read_text(encoding="ascii").split()[0])
-        os.kill(pid, signal.SIGQUIT)  # an immediate shutdown: nothing is written any more
+        os.kill(pid, signal.SIGQUIT)  # an immediate shutdown: nothing more is written
         while Path(f"/proc/{pid}").exists():
             time.sleep(0.01)
         time.sleep(1)
@@ -95,7 +95,7 @@ class Drill:
         self.restarts += 1
         self.seconds_down = round(time.monotonic() - began, 1)
 
-    def make_champion(self, name: str, seed: int) -> None:
+    def promote(self, name: str, seed: int) -> None:
         """Make a model with random weights the champion."""
         from classifier import registry
         from classifier.store import model_rows
@@ -108,12 +108,12 @@ class Drill:
         self.promotions += 1
 
     def log(self) -> str:
-        """Return what the workers said."""
+        """Return the output of the workers."""
         return (self.folder / "workers.log").read_text(encoding="utf-8")
 
 
 def main() -> None:
-    """Do the drill and report."""
+    """Label under faults, count the lost labels and report."""
     options = arguments()
     from classifier import embedded_postgres
     from classifier.store.connections import connect
@@ -130,13 +130,13 @@ def main() -> None:
         drill = Drill(folder, options, url, connect(url), random.Random(options.seed), environment)
         fill(drill)
         began = time.monotonic()
-        harass(drill)
-        finish(drill)
-        found = {"seconds": round(time.monotonic() - began), **verify(drill)}
+        inject_faults(drill)
+        wait_for_workers(drill)
+        result = {"seconds": round(time.monotonic() - began), **verify(drill)}
         drill.database.dispose()
         embedded_postgres.leave(folder / "postgres")
-    common.report([found], options.out)
-    sys.exit(any(found[name] for name in ("missing", "doubled", "mixed")))
+    common.report([result], options.out)
+    sys.exit(any(result[name] for name in ("missing", "doubled", "mixed")))
 
 
 def arguments() -> argparse.Namespace:
@@ -146,7 +146,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--page", type=int, default=500, help="articles in a transaction")
-    parser.add_argument("--rate", type=float, default=1000, help="articles a second of each worker, at most")
+    parser.add_argument("--rate", type=float, default=1000, help="limit of a worker's articles a second")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
     if options.quick:
@@ -155,53 +155,53 @@ def arguments() -> argparse.Namespace:
 
 
 def fill(drill: Drill) -> None:
-    """Make the tables, the first champion, and the articles, which its backlog will find."""
+    """Create the tables, the first champion, and the articles, which are its backlog."""
     from classifier.store import schema
 
     with create_engine(drill.url).connect() as connection:
         schema.upgrade(connection)
-    drill.make_champion("first", 1)
+    drill.promote("first", 1)
     texts = [" ".join(drill.generator.choices(WORDS, k=12)) + f" {n}" for n in range(drill.options.rows)]
     lost_labels.note_every_prediction(drill.database)
     with drill.database.begin() as connection:
         connection.execute(text(ARTICLES), {"texts": texts})
 
 
-def harass(drill: Drill) -> None:
-    """Kill, restart and promote while the workers are at it, each at a random moment."""
+def inject_faults(drill: Drill) -> None:
+    """Kill, restart and promote at random moments while the workers label."""
     rows = drill.options.rows
     promotion = int(0.4 * rows)
     moments = [(drill.generator.randrange(rows // 100, int(1.3 * rows)), "kill") for _ in range(drill.options.kills)]
     moments += [(promotion, "promote"), (drill.generator.randrange(rows // 2, rows), "restart")]
     for _ in range(drill.options.workers):
         drill.start_worker()
-    for moment, what in sorted(moments):
+    for moment, fault in sorted(moments):
         deadline = time.monotonic() + 300
         while lost_labels.labelled(drill.database) < moment:
             if time.monotonic() > deadline:
-                raise SystemExit(f"nothing is labelled any more: {drill.log()}")
+                raise SystemExit(f"the workers have stopped labelling: {drill.log()}")
             time.sleep(0.05 * drill.generator.random())
-        print(f"{lost_labels.labelled(drill.database):8,} labelled: {what}")
-        if what == "promote":
-            drill.make_champion("second", 2)
-        elif what == "restart":
+        print(f"{lost_labels.labelled(drill.database):8,} labelled: {fault}")
+        if fault == "promote":
+            drill.promote("second", 2)
+        elif fault == "restart":
             drill.restart_postgres()
         else:
             drill.kill_worker()
 
 
-def finish(drill: Drill) -> None:
-    """Let the workers come to the end."""
+def wait_for_workers(drill: Drill) -> None:
+    """Wait until all workers have ended."""
     while any(worker.poll() != 0 for worker in drill.workers):
         drill.replace_ended()
         time.sleep(0.1)
 
 
 def verify(drill: Drill) -> dict[str, Any]:
-    """Look at every prediction."""
+    """Return the counts of faults and of lost labels."""
     return {
-        "dataset": f"made up, {drill.options.rows:,} short rows",
-        "model": "two tiny DistilBERTs",
+        "dataset": f"synthetic, {drill.options.rows:,} short rows",
+        "model": "two DistilBERTs of two layers",
         "rows": drill.options.rows,
         "workers": drill.options.workers,
         "kills": drill.kills,

@@ -1,12 +1,12 @@
-"""How fast articles get in: this project, pandas' `to_sql(method="multi")`, and a bare COPY.
+"""Measure the ingest in rows a second: this project, pandas' `to_sql(method="multi")`, and a plain COPY.
 
-All three take the same CSV from the disk to a committed table of an embedded Postgres of default
-settings, one after the other, several times. Ours validates, hashes, finds near-duplicates, decides
-splits and upserts; the other two fill a table of three columns with a primary key. Each runs in a process
-of its own, so that its memory is its own; imports are not timed.
+All three read the same CSV file and commit its rows to an embedded Postgres with default settings. They run in turn,
+several times. Ours validates, hashes, finds near-duplicates, assigns splits and upserts; the other two fill a table of
+three columns with a primary key. Each runs in a process of its own, so its memory can be measured; imports are not
+timed.
 
-The rows are BBC and C50 articles, repeated with changed words: 1, 5, 20 or 60 of them, in equal parts. So
-most are near-duplicates of others.
+The rows are BBC and C50 articles, repeated with 1, 5, 20 or 60 changed words, in equal parts. So most rows are
+near-duplicates.
 
     python -m benchmarks.speed.ingest --out benchmarks/results/ingest.json
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gzip
 import random
 import statistics
 import tempfile
@@ -33,7 +32,7 @@ PLAIN = "CREATE TABLE plain (id text PRIMARY KEY, text text NOT NULL, category t
 
 
 def main() -> None:
-    """Make the rows, start a Postgres, measure and report."""
+    """Write the rows, start Postgres, measure and report."""
     options = arguments()
     from classifier import embedded_postgres
     from classifier.store import schema
@@ -44,10 +43,10 @@ def main() -> None:
         url = embedded_postgres.start(Path(folder) / "postgres", "articles")["articles"]
         with create_engine(url).connect() as connection:
             schema.upgrade(connection)
-        found = measure(url, path, options.repeats)
-        found["near_duplicates"] = [in_a_process(near_duplicates, url, path) for _ in range(options.repeats)]
+        results = measure(url, path, options.repeats)
+        results["near_duplicates"] = [run_in_process(near_duplicates, url, path) for _ in range(options.repeats)]
         embedded_postgres.leave(Path(folder) / "postgres")
-    common.report([summary(found, options)], options.out)
+    common.report([summary(results, options)], options.out)
 
 
 def arguments() -> argparse.Namespace:
@@ -58,13 +57,11 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.rows, options.repeats = 2_000, 1
-    if not options.data.is_dir():
-        parser.error(f"{options.data}: no such folder")
     return options
 
 
 def write_rows(path: Path, count: int, data: Path) -> None:
-    """Write the rows one by one: no two texts are the same."""
+    """Write the rows, all with different texts."""
     originals, generator = list(read_originals(data)), random.Random(1)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -79,34 +76,32 @@ def write_rows(path: Path, count: int, data: Path) -> None:
 
 def read_originals(data: Path) -> Iterator[tuple[str, str]]:
     """Yield the text and category of each article of BBC and C50."""
-    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
-        yield from ((row["text"], row["category"]) for row in csv.DictReader(file))
-    for name in ("c50_train.csv.gz", "c50_test.csv.gz"):
-        with gzip.open(data / name, "rt", encoding="utf-8", newline="") as file:
-            yield from ((row["text"], row["author"]) for row in csv.DictReader(file))
+    yield from common.read_bbc(data)
+    for part in ("train", "test"):
+        yield from ((row["text"], row["author"]) for row in common.read_c50(data, part))
 
 
 def measure(url: str, path: Path, repeats: int) -> dict[str, list[dict[str, float]]]:
-    """Run the three in turn, each into empty tables."""
-    found: dict[str, list[dict[str, float]]] = {"ours": [], "to_sql": [], "copy": []}
+    """Run the three in turn, each into empty tables; return their seconds and memory."""
+    results: dict[str, list[dict[str, float]]] = {"ours": [], "to_sql": [], "copy": []}
     for _ in range(repeats):
         for name, function in (("ours", ours), ("to_sql", to_sql), ("copy", copy)):
             with create_engine(url).begin() as connection:
                 connection.execute(text(f"TRUNCATE {TABLES} CASCADE"))
                 connection.execute(text("DROP TABLE IF EXISTS plain"))
                 connection.execute(text(PLAIN))
-            found[name].append(in_a_process(function, url, path))
-    return found
+            results[name].append(run_in_process(function, url, path))
+    return results
 
 
-def in_a_process(function: Callable[[str, Path], float], url: str, path: Path) -> dict[str, float]:
-    """Return the seconds that the function says it took, and its process's memory at its largest, in MB."""
-    seconds, max_rss_mb = common.in_a_process(function, url, path)
+def run_in_process(function: Callable[[str, Path], float], url: str, path: Path) -> dict[str, float]:
+    """Return the seconds that the function measured, and its process' peak memory in MB."""
+    seconds, max_rss_mb = common.run_in_process(function, url, path)
     return {"seconds": seconds, "max_rss_mb": max_rss_mb}
 
 
 def ours(url: str, path: Path) -> float:
-    """Take the file in as the command line does."""
+    """Ingest the file as the command line does."""
     from classifier.ingest.readers import Columns
     from classifier.pipeline.ingest import units
     from classifier.settings import Settings
@@ -132,7 +127,7 @@ def to_sql(url: str, path: Path) -> float:
 
 
 def copy(url: str, path: Path) -> float:
-    """Hand the file to Postgres as it is."""
+    """Copy the unchanged file into Postgres."""
     engine = create_engine(url)
     start = time.perf_counter()
     with engine.begin() as connection, path.open("rb") as file:
@@ -142,7 +137,7 @@ def copy(url: str, path: Path) -> float:
 
 
 def near_duplicates(url: str, path: Path) -> float:
-    """Return the processor seconds that signatures and clusters take, without the database."""
+    """Return the processor seconds of signatures and clusters, without the database."""
     from classifier.ingest import clusters, minhash_bands, readers
     from classifier.ingest.fingerprints import fingerprint
     from classifier.ingest.readers import Columns
@@ -153,22 +148,26 @@ def near_duplicates(url: str, path: Path) -> float:
     seconds = 0.0
     for chunk in readers.read_file(path, Columns("text", "category", "id")):
         texts = chunk.frame["text"].tolist()
-        prints = [fingerprint(one) for one in texts]
+        fingerprints = [fingerprint(text) for text in texts]
         start = time.process_time()
         bands, _ = minhash_bands.compute_bands(texts)
-        new = (clusters.NewText(one, tuple(row), None) for one, row in zip(prints, bands.tolist(), strict=True))
-        # what the database would find: only what is asked for, so that the size of `homes` costs nothing
+        new = (
+            clusters.NewText(value, tuple(row), None) for value, row in zip(fingerprints, bands.tolist(), strict=True)
+        )
+        # like the database, look up only the bands of these texts, so the size of `homes` does not matter
         known = {band: homes[band] for band in bands.ravel().tolist() if band in homes}
-        placed = clusters.assign_clusters(new, known, {one: splits[one] for one in known.values()}, lambda _: "train")
+        placed = clusters.assign_clusters(
+            new, known, {cluster: splits[cluster] for cluster in known.values()}, lambda _: "train"
+        )
         seconds += time.process_time() - start
         homes |= placed.bands
         splits |= placed.clusters
     return seconds
 
 
-def summary(found: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> dict[str, Any]:
-    """Print a table for people, and return the run's figures."""
-    rates = {name: [options.rows / one["seconds"] for one in runs] for name, runs in found.items()}
+def summary(results: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> dict[str, Any]:
+    """Print a table; return the run's figures."""
+    rates = {name: [options.rows / run["seconds"] for run in runs] for name, runs in results.items()}
     middle = {name: statistics.median(values) for name, values in rates.items()}
     spread = {name: [round(min(values)), round(max(values))] for name, values in rates.items()}
     for name, value in middle.items():
@@ -181,7 +180,7 @@ def summary(found: dict[str, list[dict[str, float]]], options: argparse.Namespac
         "ratio_to_sql": round(middle["ours"] / middle["to_sql"], 2),
         "ratio_copy": round(middle["ours"] / middle["copy"], 2),
         "near_duplicate_rows_per_s_per_core": round(middle["near_duplicates"]),
-        "max_rss_mb": round(max(one["max_rss_mb"] for one in found["ours"])),
+        "max_rss_mb": round(max(run["max_rss_mb"] for run in results["ours"])),
         "repeats": options.repeats,
         "spread": {**spread, "what": "lowest and highest rows a second of each"},
     }

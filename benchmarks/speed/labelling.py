@@ -1,17 +1,17 @@
-"""How fast articles in Postgres get their labels: this project, and what a user would write.
+"""Measure labelling in articles a second, from a table of Postgres back into one: this project and its alternatives.
 
-From a table of an embedded Postgres of default settings back into one, on the same machine and threads, cut at
-512 word pieces by all, one after the other in processes of their own; loading and warming up are not timed:
+All use an embedded Postgres with default settings, the same threads, and texts cut at 512 word pieces. They run in
+turn, each in a process of its own; loading and warming up are not timed:
 
-- ours: the worker, with the queue filled;
+- ours: the worker, on a filled queue;
 - hf_pipeline: `read_sql`, `transformers.pipeline("text-classification", batch_size=32)`, `to_sql`, in float32;
 - hf_pipeline_bf16: the same in bfloat16;
-- tutorial: `read_sql`, Keras' `predict` on everything padded to 512, the faster of batches of 16 and 32, `to_sql`;
-- engine_limit: our engine alone, on the same rows' pieces in memory, sorted by length, in full batches.
+- tutorial: `read_sql`, Keras' `predict` with all texts padded to 512, the faster of batches of 16 and 32, `to_sql`;
+- engine_limit: our engine alone, on the same rows' word pieces in memory, sorted by length, in full batches.
 
-Articles come in a random order, so that the slow contenders may label the first of the same rows: what they do
-a second does not depend on how many follow. Weights are random, but for the demo's encoder. `--quick` takes
-a few of R8's articles, and the demo's encoder alone.
+Articles are in random order, so the slow contenders can label only the first rows: their rate does not depend on the
+number of rows. Weights are random, except for the demo's encoder. `--quick` uses a few of R8's articles and only the
+demo's encoder.
 
     python -m benchmarks.speed.labelling --out benchmarks/results/labelling.json
 """
@@ -44,7 +44,7 @@ BASE, SMALL = "DistilBERT-base shape", "demo's 22 M"
 
 @dataclass(frozen=True)
 class Task:
-    """What each contender is given; `rows` is how many of the table's it labels, from the first."""
+    """The input of each contender, which labels the first `rows` of the table."""
 
     url: str
     artefact: Path
@@ -54,8 +54,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Rows and the seconds they took, with what else is worth keeping."""
+class Timing:
+    """The labelled rows and their seconds, with further figures."""
 
     rows: int
     seconds: float
@@ -63,15 +63,12 @@ class Taken:
 
 
 def main() -> None:
-    """Make the models, fill a database for each data set, run the contenders in turn, and report."""
+    """Fill a database for each data set, write the models, run the contenders in turn, and report."""
     options = arguments()
     encoder, (train, test) = common.demo_data(options.cache)
-    bbc = read_bbc(options.data)
-    data = {"R8": ([*train, *test], options.r8_rows), "BBC": (bbc, options.bbc_rows)}
-    models = [BASE, SMALL]
-    if options.quick:
-        data.pop("BBC")
-        models = [SMALL]
+    data, models = {"R8": ([*train, *test], options.r8_rows)}, [SMALL]
+    if not options.quick:
+        data["BBC"], models = (common.read_bbc(options.data), options.bbc_rows), [BASE, SMALL]
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for dataset, (rows, count) in data.items():
@@ -86,7 +83,7 @@ def main() -> None:
         target, base = Path(folder) / "fixed", models[0] == BASE
         fixed_at = common.make_model(target, encoder, ("one", "other"), base=base, max_length=MAX_LENGTH)
         runs.append({"model": models[0], **fixed_lengths(Task("", fixed_at, Path(folder) / "home", 24, 0), options)})
-        leave(Path(folder))
+        stop_postgres(Path(folder))
     common.report(runs, options.out)
 
 
@@ -95,28 +92,21 @@ def arguments() -> argparse.Namespace:
     parser = common.data_parser(__doc__)
     parser.add_argument("--r8-rows", type=int, default=2048)
     parser.add_argument("--bbc-rows", type=int, default=640)
-    parser.add_argument("--slow-rows", type=float, default=0.1, help="share of the rows that hf_pipeline labels")
+    parser.add_argument("--slow-rows", type=float, default=0.1, help="share of the rows for hf_pipeline")
     parser.add_argument("--tutorial-rows", type=int, default=32)
     parser.add_argument("--page-size", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--slow-repeats", type=int, default=2, help="of hf_pipeline in float32 and of the tutorial")
+    slow_repeats = "repeats of hf_pipeline in float32 and of the tutorial"
+    parser.add_argument("--slow-repeats", type=int, default=2, help=slow_repeats)
     options = parser.parse_args()
     if options.quick:
         options.r8_rows, options.bbc_rows, options.tutorial_rows = 12, 4, 2
         options.slow_rows, options.repeats, options.slow_repeats = 0.5, 1, 1
-    if not options.data.is_dir():
-        parser.error(f"{options.data}: no such folder")
     return options
 
 
-def read_bbc(data: Path) -> list[common.Row]:
-    """Return BBC's texts and categories."""
-    with (data / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
-        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
-
-
 def fill(folder: Path, dataset: str, rows: list[common.Row]) -> str:
-    """Put the rows into a database of their own, and return its URL."""
+    """Ingest the rows into a new database; return its URL."""
     from classifier import embedded_postgres
     from classifier.ingest.readers import Columns
     from classifier.pipeline.ingest import units
@@ -144,15 +134,15 @@ def fill(folder: Path, dataset: str, rows: list[common.Row]) -> str:
     return url
 
 
-def leave(folder: Path) -> None:
-    """Stop the Postgres."""
+def stop_postgres(folder: Path) -> None:
+    """Stop Postgres."""
     from classifier import embedded_postgres
 
     embedded_postgres.leave(folder / "postgres")
 
 
 def measure(task: Task, options: argparse.Namespace) -> dict[str, Any]:
-    """Run the contenders in turn, several times; return the run's figures."""
+    """Run the contenders in turn; return the run's figures."""
     slow = max(1, round(task.rows * options.slow_rows))
     plan: dict[str, tuple[Contender, int, int]] = {
         "ours": (ours, task.rows, options.repeats),
@@ -161,26 +151,26 @@ def measure(task: Task, options: argparse.Namespace) -> dict[str, Any]:
         "hf_pipeline_bf16": (hf_pipeline_bf16, slow, options.repeats),
         "tutorial": (tutorial, min(task.rows, options.tutorial_rows), options.slow_repeats),
     }
-    found: dict[str, list[Taken]] = {name: [] for name in plan}
+    timings: dict[str, list[Timing]] = {name: [] for name in plan}
     for repeat in range(options.repeats):
         for name, (contender, rows, repeats) in plan.items():
             if repeat < repeats:
-                taken, _ = common.in_a_process(contender, replace(task, rows=rows))
-                found[name].append(taken)
-    return figures(found, task)
+                timing, _ = common.run_in_process(contender, replace(task, rows=rows))
+                timings[name].append(timing)
+    return figures(timings, task)
 
 
-def figures(found: dict[str, list[Taken]], task: Task) -> dict[str, Any]:
-    """Return the medians, their ratios and spreads, under the names of the result."""
-    rates = {name: [one.rows / one.seconds for one in several] for name, several in found.items()}
+def figures(timings: dict[str, list[Timing]], task: Task) -> dict[str, Any]:
+    """Return the medians, their ratios and spreads, by the keys of the result."""
+    rates = {name: [run.rows / run.seconds for run in runs] for name, runs in timings.items()}
     middle = {name: statistics.median(values) for name, values in rates.items()}
     names = {name: "docs_per_s" if name == "ours" else f"{name}_docs_per_s" for name in rates}
     return {
         **{names[name]: round(value, 2) for name, value in middle.items()},
         **{f"ratio_{name}": round(middle["ours"] / middle[name], 3) for name in middle if name != "ours"},
-        **{key: round(value, 4) for key, value in found["ours"][-1].more.items()},
-        "rows": {name: several[0].rows for name, several in found.items()},
-        "repeats": {name: len(several) for name, several in found.items()},
+        **{key: round(value, 4) for key, value in timings["ours"][-1].more.items()},
+        "rows": {name: runs[0].rows for name, runs in timings.items()},
+        "repeats": {name: len(runs) for name, runs in timings.items()},
         "page_size": task.page_size,
         "spread": {name: [round(min(values), 2), round(max(values), 2)] for name, values in rates.items()},
         "load_1m": round(os.getloadavg()[0], 1),
@@ -188,15 +178,15 @@ def figures(found: dict[str, list[Taken]], task: Task) -> dict[str, Any]:
 
 
 def print_run(run: dict[str, Any]) -> None:
-    """Print a run for people."""
+    """Print the rates and ratios of a run."""
     print(f"{run['dataset']}, {run['model']}")
     for key, value in run.items():
         if "docs_per_s" in key or key.startswith("ratio_"):
             print(f"  {key:28} {value:10.2f}", flush=True)
 
 
-def ours(task: Task) -> Taken:
-    """Label what waits with the worker; also say how much of what is computed is text, and what tokenising costs."""
+def ours(task: Task) -> Timing:
+    """Label the queue with the worker; also return the share of padding and the cost of tokenizing."""
     from classifier import registry
     from classifier.labelling import worker
     from classifier.model import artefact
@@ -211,21 +201,21 @@ def ours(task: Task) -> Taken:
         connection.execute(text("TRUNCATE predictions"))
         model = registry.register(connection, registry.new_name(), artefact.read_artefact(task.artefact), {})
         model_rows.make_champion(connection, model.id)
-        # nothing is left to enqueue: the articles wait already
+        # the articles are queued below, so there is no backlog to enqueue
         connection.execute(text("UPDATE models SET backfilled_to = NULL"))
         connection.execute(
             text("INSERT INTO labelling_queue (article_id, priority) SELECT id, 1 FROM articles ON CONFLICT DO NOTHING")
         )
     start = time.perf_counter()
-    worked = worker.label_pages(database, model, labeller, page_size=task.page_size)
+    result = worker.label_pages(database, model, labeller, page_size=task.page_size)
     seconds = time.perf_counter() - start
-    if worked.labelled != task.rows:
-        raise RuntimeError(f"labelled {worked.labelled} of {task.rows}")
-    return Taken(task.rows, seconds, costs(labeller, texts, task.page_size, seconds))
+    if result.labelled != task.rows:
+        raise RuntimeError(f"labelled {result.labelled} of {task.rows}")
+    return Timing(task.rows, seconds, costs(labeller, texts, task.page_size, seconds))
 
 
 def costs(labeller: Any, texts: list[str], page_size: int, seconds: float) -> dict[str, float]:
-    """Return the share of computed word pieces that is text, and of the time that tokenising alone would take."""
+    """Return the share of text in the computed word pieces, and the share of the time that tokenizing takes."""
     start = time.perf_counter()
     pages = [labeller.prepare(texts[first : first + page_size]) for first in range(0, len(texts), page_size)]
     prepare = time.perf_counter() - start
@@ -234,17 +224,17 @@ def costs(labeller: Any, texts: list[str], page_size: int, seconds: float) -> di
     return {"share_text": real / sum(mask.size for mask in masks), "prepare_share_of_time": prepare / seconds}
 
 
-def engine_limit(task: Task) -> Taken:
-    """Time the engine alone, on full batches of rows sorted by length; the fastest of three sizes.
+def engine_limit(task: Task) -> Timing:
+    """Time the engine alone, on full batches of rows sorted by length, with the fastest of three batch sizes.
 
-    A batch is as wide as its longest row, rounded up to 16, which the kernels take less time for. Each shape
-    is run once before, so that its kernels are made.
+    A batch is as wide as its longest row, rounded up to 16, which the kernels compute faster. Each shape runs once
+    before, so that its kernels are compiled.
     """
     from classifier.model.tokenization import pad
 
     labeller = load(task)
     pieces = sorted(labeller.tokenization.pieces(read_texts(task)), key=len, reverse=True)
-    taken = []
+    seconds = []
     for tokens in (512, 1024, 2048):
         batches, start = [], 0
         while start < len(pieces):
@@ -257,12 +247,12 @@ def engine_limit(task: Task) -> Taken:
         began = time.perf_counter()
         for batch in batches:
             labeller.engine.probabilities(*batch)
-        taken.append(time.perf_counter() - began)
-    return Taken(task.rows, min(taken), {})
+        seconds.append(time.perf_counter() - began)
+    return Timing(task.rows, min(seconds), {})
 
 
 def load(task: Task) -> Any:
-    """Load the engine that labelling takes here, with this machine's batch sizes."""
+    """Load the engine that labelling uses on this machine, with its batch sizes."""
     logging.basicConfig(level=logging.WARNING)
     from classifier.inference.fine_tuned_classifier import FineTunedClassifier
     from classifier.model import artefact
@@ -272,13 +262,13 @@ def load(task: Task) -> Any:
 
 
 def read_texts(task: Task) -> list[str]:
-    """Return the table's first texts."""
+    """Return the first texts of the table."""
     with create_engine(task.url).connect() as connection:
         return list(connection.scalars(text("SELECT text FROM articles ORDER BY id LIMIT :rows"), {"rows": task.rows}))
 
 
-def hf_pipeline(task: Task, dtype: str = "float32") -> Taken:
-    """Label as the documentation of `transformers` shows it."""
+def hf_pipeline(task: Task, dtype: str = "float32") -> Timing:
+    """Label as in the documentation of `transformers`."""
     import pandas as pd
     import torch
     from transformers import pipeline
@@ -295,19 +285,19 @@ def hf_pipeline(task: Task, dtype: str = "float32") -> Taken:
     engine = create_engine(task.url)
     start = time.perf_counter()
     frame = pd.read_sql(f"SELECT id, text FROM articles ORDER BY id LIMIT {task.rows}", engine)
-    found = classify(frame["text"].tolist(), **settings)
-    answer = pd.DataFrame({"id": frame["id"], **{key: [one[key] for one in found] for key in ("label", "score")}})
-    answer.to_sql("theirs", engine, if_exists="replace", index=False)
-    return Taken(len(frame), time.perf_counter() - start, {})
+    predictions = classify(frame["text"].tolist(), **settings)
+    columns = {key: [prediction[key] for prediction in predictions] for key in ("label", "score")}
+    pd.DataFrame({"id": frame["id"], **columns}).to_sql("pipeline_labels", engine, if_exists="replace", index=False)
+    return Timing(len(frame), time.perf_counter() - start, {})
 
 
-def hf_pipeline_bf16(task: Task) -> Taken:
-    """Label so in bfloat16."""
+def hf_pipeline_bf16(task: Task) -> Timing:
+    """Label as in the documentation of `transformers`, in bfloat16."""
     return hf_pipeline(task, "bfloat16")
 
 
-def tutorial(task: Task) -> Taken:
-    """Label as the tutorial does: everything padded to 512, in float32; the faster of two batch sizes."""
+def tutorial(task: Task) -> Timing:
+    """Label as the tutorial does: all texts padded to 512, in float32, with the faster of two batch sizes."""
     import pandas as pd
 
     from classifier.model import artefact
@@ -318,7 +308,7 @@ def tutorial(task: Task) -> Taken:
     checkpoint, tokenization = files.checkpoint(), files.tokenization()
     network = Network(checkpoint.shape, len(files.categories))
     network.load(checkpoint)
-    engine, taken = create_engine(task.url), []
+    engine, seconds = create_engine(task.url), []
     for batch in (16, 32):
         rows = -(-task.rows // batch) * batch
         network.probabilities(*pad([[1]], MAX_LENGTH, min(batch, task.rows)))
@@ -326,22 +316,22 @@ def tutorial(task: Task) -> Taken:
         frame = pd.read_sql(f"SELECT id, text FROM articles ORDER BY id LIMIT {task.rows}", engine)
         tokens, mask = pad(tokenization.pieces(frame["text"].tolist()), MAX_LENGTH)
         steps = range(0, rows, batch)
-        found = np.concatenate([network.probabilities(tokens[s : s + batch], mask[s : s + batch]) for s in steps])
-        frame = pd.DataFrame({"id": frame["id"], "label": found.argmax(axis=1), "score": found.max(axis=1)})
-        frame.to_sql("theirs", engine, if_exists="replace", index=False)
-        taken.append(time.perf_counter() - start)
-    return Taken(task.rows, min(taken), {})
+        scores = np.concatenate([network.probabilities(tokens[s : s + batch], mask[s : s + batch]) for s in steps])
+        frame = pd.DataFrame({"id": frame["id"], "label": scores.argmax(axis=1), "score": scores.max(axis=1)})
+        frame.to_sql("tutorial_labels", engine, if_exists="replace", index=False)
+        seconds.append(time.perf_counter() - start)
+    return Timing(task.rows, min(seconds), {})
 
 
-Contender = Callable[[Task], Taken]
+Contender = Callable[[Task], Timing]
 
 
 def fixed_lengths(task: Task, options: argparse.Namespace) -> dict[str, Any]:
-    """Return our engine's articles a second at exactly so many word pieces."""
-    found = [common.in_a_process(fixed, task)[0] for _ in range(options.repeats)]
+    """Return our engine's articles a second for texts of fixed lengths."""
+    results = [common.run_in_process(fixed, task)[0] for _ in range(options.repeats)]
     run: dict[str, Any] = {"dataset": "fixed lengths"}
     for length in FIXED_LENGTHS:
-        rates = [one[length] for one in found]
+        rates = [result[length] for result in results]
         run[f"docs_per_s_{length}"] = round(statistics.median(rates), 1)
         run[f"spread_{length}"] = [round(min(rates), 1), round(max(rates), 1)]
         print(f"fixed {length:4} word pieces         {run[f'docs_per_s_{length}']:10.2f}")
@@ -349,7 +339,7 @@ def fixed_lengths(task: Task, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def fixed(task: Task) -> dict[int, float]:
-    """Time batches of each length, of the size that labelling takes; `rows` is how many batches."""
+    """Time `rows` batches of each length, in the batch size of labelling."""
     labeller, generator, rates = load(task), np.random.default_rng(1), {}
     for length in FIXED_LENGTHS:
         rows = labeller.sizes.rows(length)

@@ -1,4 +1,4 @@
-"""How long it takes until readers see the former champion's labels, with a million predictions a model.
+"""Measure how soon readers see the previous champion's labels after a rollback, with a million predictions a model.
 
 python -m benchmarks.speed.rollback --out benchmarks/results/rollback.json
 """
@@ -19,7 +19,7 @@ from benchmarks.support import common
 CATEGORIES = "(ARRAY['business', 'sport', 'tech'])"
 ARTICLES = """
 INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
-SELECT 'made up', n::text, 'text', sha256(n::text::bytea), sha256(n::text::bytea), 'train'
+SELECT 'synthetic', n::text, 'text', sha256(n::text::bytea), sha256(n::text::bytea), 'train'
 FROM generate_series(1, :rows) AS n
 """
 PREDICTIONS = f"""
@@ -30,10 +30,10 @@ READ = "SELECT label, model FROM article_labels WHERE article_id = :article"
 
 
 def main() -> None:
-    """Fill a database, go back and forth, and report."""
+    """Fill a database, roll back repeatedly, and report."""
     parser = common.parser(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="articles, and predictions of each model")
-    parser.add_argument("--repeats", type=int, default=5, help="times back and forth")
+    parser.add_argument("--repeats", type=int, default=5, help="pairs of rollbacks")
     options = parser.parse_args()
     if options.quick:
         options.rows, options.repeats = 1_000, 1
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> list[float]:
-    """Return the seconds of each rollback, from the call until a reader saw the other label."""
+    """Return the seconds of each rollback, from the call until a reader sees the other label."""
     from classifier import embedded_postgres
     from classifier.pipeline.promotion import decisions
     from classifier.settings import Settings
@@ -57,15 +57,15 @@ def measure(folder: Path, options: argparse.Namespace) -> list[float]:
         schema.upgrade(connection)
     fill(workspace, options.rows)
     reader, seconds = create_engine(url), []
-    seen = read(reader, options.rows)
+    before = read(reader, options.rows)
     for name in ("m1", "m2") * options.repeats:
         started = time.perf_counter()
         decisions.roll_back(workspace, name, reason="measured")
-        now = read(reader, options.rows)
+        after = read(reader, options.rows)
         seconds.append(time.perf_counter() - started)
-        assert now[1] == name
-        assert now[0] != seen[0]
-        seen = now
+        assert after[1] == name
+        assert after[0] != before[0]
+        before = after
     reader.dispose()
     database.dispose()
     embedded_postgres.leave(folder / "postgres")
@@ -73,7 +73,7 @@ def measure(folder: Path, options: argparse.Namespace) -> list[float]:
 
 
 def fill(workspace: Any, rows: int) -> None:
-    """Make two champions, one after the other, each of which labelled every article."""
+    """Create two models that were promoted one after the other and have labelled every article."""
     from classifier import registry
     from tests.support.tiny_models import make_artefact
 
@@ -82,23 +82,23 @@ def fill(workspace: Any, rows: int) -> None:
         for name in ("m1", "m2"):
             files = make_artefact(workspace.models / name)
             model = registry.register(connection, name, files, {})
-            registry.decide(connection, model, "promoted", "made up", decided_by="benchmark", statistics={})
+            registry.decide(connection, model, "promoted", "synthetic", decided_by="benchmark", statistics={})
             connection.execute(text(PREDICTIONS), {"model": model.id})
     with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
 
 
 def read(reader: Engine, article: int) -> tuple[str, str]:
-    """Return an article's label and model, as a reader sees them."""
+    """Return the label and model that a reader sees for an article."""
     with reader.connect() as connection:
         label, model = connection.execute(text(READ), {"article": article}).one()
     return label, model
 
 
 def report(seconds: list[float], options: argparse.Namespace) -> None:
-    """Print a line for people and a line of JSON for programs."""
+    """Print the median and report."""
     run = {
-        "dataset": f"made up, {options.rows} articles and {2 * options.rows} predictions",
+        "dataset": f"synthetic, {options.rows} articles and {2 * options.rows} predictions",
         "seconds": round(statistics.median(seconds), 3),
         "spread": [round(min(seconds), 3), round(max(seconds), 3)],
         "repeats": len(seconds),

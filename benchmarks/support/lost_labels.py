@@ -1,8 +1,8 @@
-"""What a drill counts in the end: labels that are missing, doubled or mixed up.
+"""Count lost labels: missing, doubled or mixed ones.
 
-- `missing`: articles that show no label, and what still waits.
+- `missing`: articles without a label, and articles that are still queued.
 - `doubled`: predictions that were committed more than once for the same model and text.
-- `mixed`: predictions whose probabilities are not, bit by bit, those of the model that they are said to be of.
+- `mixed`: predictions whose probabilities are not bit for bit those of the model that they name.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _OF_MODEL = "SELECT text, probabilities FROM predictions JOIN articles ON id = a
 
 
 def note_every_prediction(database: Engine) -> None:
-    """Have the database write down each prediction that is committed."""
+    """Make the database record each committed prediction in the table `labellings`."""
     with database.begin() as connection:
         connection.execute(text(NOTE_EVERY_PREDICTION))
 
 
 def labelled(database: Engine) -> int:
-    """Return how many predictions have been committed since they are noted."""
+    """Return the number of committed predictions that were recorded."""
     return _value(database, "SELECT count(*) FROM labellings")
 
 
 def count(database: Engine) -> dict[str, int]:
-    """Look at every prediction, and count what is wrong."""
+    """Check every prediction; return the number of missing, doubled and mixed labels."""
     return {"missing": _value(database, _MISSING), "doubled": _value(database, _DOUBLED), "mixed": _mixed(database)}
 
 
@@ -47,7 +47,7 @@ def _value(database: Engine, statement: str) -> int:
 
 
 def _mixed(database: Engine) -> int:
-    """Count predictions that are not those of their model."""
+    """Return the number of predictions that differ from their model's."""
     from classifier import registry
     from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 

@@ -1,10 +1,10 @@
-"""What every command and every section of the page takes in a database of some size: seconds, and memory at most.
+"""Measure the seconds and peak memory of every command and every section of the page in a database.
 
-Each runs in a process of its own, the commands as users type them, with the limits that statements have there: what
-exceeds one fails, and is in the table as a failure. The models are DistilBERTs of two layers and width 8: this is
-about rows. Training proper, which is about the network, is not measured, but all that it reads is.
+Each runs in a process of its own, commands as users type them, with the usual time limits of statements. A command that
+exceeds one fails and is reported as a failure. The models are DistilBERTs of two layers and width 8, because rows are
+measured, not the network. For the same reason training steps are not measured, but the data that they read is.
 
-Run with a name of `READINGS`, the module makes that reading and nothing else.
+If the module is run with a name of `READINGS`, it makes only that reading.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from classifier.training import data_snapshot
 from classifier.workspace import Workspace
 
 NEW = 10_000
-"""Rows of the file that is ingested, of the queue that is labelled, and of the table that is labelled."""
+"""Rows of the ingested file, labelled articles of the queue, and labelled rows of the external table."""
 
 QUICK = {"training's data", "section review", "status"}
-"""What the small version measures: a process takes seconds to start."""
+"""The measurements of the quick version: each process takes seconds to start."""
 
 Figures = dict[str, Any]
-"""Seconds and megabytes; `error` has a command's last line where it failed."""
+"""Seconds and megabytes; `error` is the last line of a command that failed."""
 
 _COMMAND = """
 import sys
@@ -51,8 +51,8 @@ finally:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A database of `scale_database` and a folder of its own."""
+class ScaleWorkspace:
+    """A database of `scale_database` and its folder."""
 
     url: str
     home: Path
@@ -72,11 +72,11 @@ class Place:
         return {**kept, **{f"CLASSIFIER_{name}": value for name, value in values.items()}}
 
 
-def commands(place: Place) -> Iterator[tuple[str, list[str]]]:
-    """Yield every command that reads or writes rows, with a name, in an order in which each has what it needs."""
+def commands(target: ScaleWorkspace) -> Iterator[tuple[str, list[str]]]:
+    """Yield every command that reads or writes rows, with a name, in an order that gives each its input."""
     columns = ["--id", "id", "--category", "category", "--source-name", scale_database.SOURCE]
-    new, champion = str(place.home / "new.csv"), f"m{place.size.models - 1}"
-    own = ["label-table", "--url", place.url, "--table", "articles", "--key", "id", "--text", "text"]
+    new, champion = str(target.home / "new.csv"), f"m{target.size.models - 1}"
+    own = ["label-table", "--url", target.url, "--table", "articles", "--key", "id", "--text", "text"]
     yield "db upgrade", ["db", "upgrade"]
     yield f"ingest, {NEW:,} new rows", ["ingest", new, *columns]
     yield "ingest, the same again", ["ingest", new, *columns]
@@ -101,15 +101,15 @@ def commands(place: Place) -> Iterator[tuple[str, list[str]]]:
     yield "status", ["status"]
     yield "status --exact", ["status", "--exact"]
     yield "review fill", ["review", "fill", "--number", "5000", "--audit", "100"]
-    yield "review export", ["review", "export", str(place.home / "review.csv"), "--limit", "500"]
-    yield "review import, 500 rows", ["review", "import", str(place.home / "filled.csv"), "--annotator", "ann"]
+    yield "review export", ["review", "export", str(target.home / "review.csv"), "--limit", "500"]
+    yield "review import, 500 rows", ["review", "import", str(target.home / "filled.csv"), "--annotator", "ann"]
     yield "review conflicts", ["review", "conflicts"]
     yield "review conflicts --all", ["review", "conflicts", "--all"]
     yield "review status", ["review", "status"]
     yield "models", ["models"]
     yield "models show", ["models", "show"]
-    yield "models import", ["models", "import", str(place.home / "models" / champion)]
-    yield "promote", ["promote", "--model", f"m{place.size.models}"]
+    yield "models import", ["models", "import", str(target.home / "models" / champion)]
+    yield "promote", ["promote", "--model", f"m{target.size.models}"]
     yield "promotions", ["promotions"]
     yield f"label, {NEW:,} articles of a new champion", ["label", "--limit", str(NEW)]
     yield "rollback", ["rollback"]
@@ -117,82 +117,82 @@ def commands(place: Place) -> Iterator[tuple[str, list[str]]]:
     yield "prune --yes", ["prune", "--keep-models", "1", "--yes"]
 
 
-def measure(place: Place, *, quick: bool) -> dict[str, dict[str, Figures]]:
-    """Measure the readings, the page's sections and the commands in a prepared place."""
-    found = {**read(place, quick=quick), "commands": {}}
-    for name, arguments in commands(place):
+def measure(target: ScaleWorkspace, *, quick: bool) -> dict[str, dict[str, Figures]]:
+    """Measure the readings, the page's sections and the commands in a prepared database."""
+    results = {**read(target, quick=quick), "commands": {}}
+    for name, arguments in commands(target):
         if quick and name not in QUICK:
             continue
-        found["commands"][name] = shown(place, name, command(place, arguments))
+        results["commands"][name] = shown(target, name, command(target, arguments))
         if arguments[:2] == ["review", "export"]:
-            fill_in(place)
-    return found
+            fill_in(target)
+    return results
 
 
-def read(place: Place, *, quick: bool) -> dict[str, dict[str, Figures]]:
+def read(target: ScaleWorkspace, *, quick: bool) -> dict[str, dict[str, Figures]]:
     """Measure the readings and the page's sections."""
-    found: dict[str, dict[str, Figures]] = {}
+    results: dict[str, dict[str, Figures]] = {}
     for kind, names in (("readings", READINGS), ("sections", sections())):
         chosen = [name for name in names if not quick or name in QUICK]
-        found[kind] = {name: shown(place, name, reading(place, name)) for name in chosen}
-    return found
+        results[kind] = {name: shown(target, name, reading(target, name)) for name in chosen}
+    return results
 
 
-def shown(place: Place, name: str, figures: Figures) -> Figures:
-    """Print a line of the table, and return its figures."""
-    print(f"{place.size.articles:>9,}  {name:52} {figures}", flush=True)
+def shown(target: ScaleWorkspace, name: str, figures: Figures) -> Figures:
+    """Print a line of the table; return its figures."""
+    print(f"{target.size.articles:>9,}  {name:52} {figures}", flush=True)
     return figures
 
 
-def command(place: Place, arguments: Sequence[str]) -> Figures:
-    """Run a command; return its seconds with the process's start and imports, and its memory at its largest."""
-    out = place.home / "memory"
+def command(target: ScaleWorkspace, arguments: Sequence[str]) -> Figures:
+    """Run a command; return its seconds, with start and imports, and its peak memory."""
+    out = target.home / "memory"
     out.write_text("0", encoding="ascii")
     began = time.perf_counter()
-    done = _run(place, "-c", _COMMAND, str(out), *arguments)
+    done = _run(target, "-c", _COMMAND, str(out), *arguments)
     figures = {"s": round(time.perf_counter() - began, 2), "mb": round(int(out.read_text(encoding="ascii")) / 1024)}
     return figures if done.returncode == 0 or arguments == ["drift"] else {**figures, "error": _last_line(done)}
 
 
-def reading(place: Place, name: str) -> Figures:
-    """Make a reading; return the seconds of the reading alone, and its process's memory at its largest."""
-    done = _run(place, "-m", "benchmarks.support.scale_commands", name)
+def reading(target: ScaleWorkspace, name: str) -> Figures:
+    """Make a reading; return the seconds of the reading alone, and the process' peak memory."""
+    done = _run(target, "-m", "benchmarks.support.scale_commands", name)
     return dict(json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else {"error": _last_line(done)}
 
 
-def _run(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(target: ScaleWorkspace, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=place.environment, cwd=place.home, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=target.environment, cwd=target.home, capture_output=True, text=True, check=False)
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     return (done.stderr.strip().splitlines() or ["no message"])[-1][-300:]
 
 
-def prepare(place: Place) -> None:
-    """Give the last three models files, label a table but for its last rows, and write the files that are read."""
+def prepare(target: ScaleWorkspace) -> None:
+    """Write the artefacts of the last three models, label most of an external table, and write the input files."""
     from sqlalchemy import text
 
     from classifier.store.connections import connect
     from tests.support import tiny_models
 
-    tiny_models.make_encoder(place.home / "encoder")
-    names = tuple(f"category {number:04}" for number in range(place.size.categories))
-    beside = {data_snapshot.FILE: _snapshot(place.size)}
-    database = connect(place.url, statement_timeout_s=3600)
+    tiny_models.make_encoder(target.home / "encoder")
+    names = tuple(f"category {number:04}" for number in range(target.size.categories))
+    beside = {data_snapshot.FILE: _snapshot(target.size)}
+    database = connect(target.url, statement_timeout_s=3600)
     with database.begin() as connection:
-        for number in range(place.size.models - 2, place.size.models + 1):
-            files = tiny_models.make_artefact(place.home / "models" / f"m{number}", names, extra_files=beside)
+        for number in range(target.size.models - 2, target.size.models + 1):
+            files = tiny_models.make_artefact(target.home / "models" / f"m{number}", names, extra_files=beside)
             values = {"name": f"m{number}", "artefact": str(files.directory), "sha256": files.manifest_sha256}
             connection.execute(text(_FILES), values)
         connection.execute(text(_LABELS))
-        connection.execute(text(_LABELLED), {"last": place.size.articles - NEW})
+        connection.execute(text(_LABELLED), {"last": target.size.articles - NEW})
     database.dispose()
-    write_csv(place.home / "new.csv", place.size, place.size.articles + 1, NEW)
+    write_csv(target.home / "new.csv", target.size, target.size.articles + 1, NEW)
     for number in range(10):
-        (place.home / "folder").mkdir(exist_ok=True)
-        write_csv(place.home / "folder" / f"{number}.csv", place.size, 2 * place.size.articles + 200 * number, 200)
-    (place.home / "sources.toml").write_text(_SOURCES.format(folder=place.home / "folder"), encoding="utf-8")
+        (target.home / "folder").mkdir(exist_ok=True)
+        write_csv(target.home / "folder" / f"{number}.csv", target.size, 2 * target.size.articles + 200 * number, 200)
+    (target.home / "sources.toml").write_text(_SOURCES.format(folder=target.home / "folder"), encoding="utf-8")
 
 
 _FILES = "UPDATE models SET artefact = :artefact, manifest_sha256 = :sha256 WHERE name = :name"
@@ -218,7 +218,7 @@ columns = {{ text = "text", category = "category", id = "id" }}
 
 
 def write_csv(path: Path, size: Size, first: int, rows: int) -> None:
-    """Write new articles, a fifth of them with a category, and one row in a hundred without a text."""
+    """Write new articles: a fifth with a category, and one row in a hundred without a text."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("id", "text", "category"))
@@ -228,18 +228,18 @@ def write_csv(path: Path, size: Size, first: int, rows: int) -> None:
             writer.writerow((f"a{number}", content, category))
 
 
-def fill_in(place: Place) -> None:
-    """Fill in the sheet that was exported, as people do."""
-    with (place.home / "review.csv").open(encoding="utf-8-sig", newline="") as file:
+def fill_in(target: ScaleWorkspace) -> None:
+    """Fill in the exported sheet, as annotators do."""
+    with (target.home / "review.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
-    with (place.home / "filled.csv").open("w", encoding="utf-8", newline="") as file:
+    with (target.home / "filled.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows({**row, "category": "category 0001"} for row in rows)
 
 
 def _snapshot(size: Size) -> bytes:
-    """Return what a model trained on the articles would have kept of them: every fifth one."""
+    """Return the data snapshot of a model that was trained on every fifth article."""
     from classifier.articles import AnnotatedArticle
 
     train = [
@@ -250,20 +250,20 @@ def _snapshot(size: Size) -> bytes:
     return data_snapshot.encode_snapshot({"train": train, "validation": []})
 
 
-def workspace(place: Place) -> Workspace:
-    """Open a place in this process, with the limits of a command."""
+def workspace(target: ScaleWorkspace) -> Workspace:
+    """Open a database in this process, with the limits of a command."""
     from classifier.store.connections import connect
 
-    return Workspace(connect(place.url), Settings(home=place.home, _env_file=None))
+    return Workspace(connect(target.url), Settings(home=target.home, _env_file=None))
 
 
 def read_training_data(workspace: Workspace) -> None:
-    """Read what a training and a search read."""
+    """Read the data of a training or a search."""
     training_data.read_training_data(workspace)
 
 
 def read_evaluation_data(workspace: Workspace) -> None:
-    """Read what an evaluation reads."""
+    """Read the data of an evaluation."""
     from classifier.store import annotated_articles, evaluations
 
     with workspace.database.connect() as connection:
@@ -274,12 +274,12 @@ def read_evaluation_data(workspace: Workspace) -> None:
 
 
 def review_next(workspace: Workspace) -> None:
-    """Read what the page shows where people annotate."""
+    """Read the page on which people annotate."""
     annotation.next_question(workspace, "ann")
 
 
 def review_disputed(workspace: Workspace) -> None:
-    """Read what the page shows of an article that people disagree on."""
+    """Read the page of an article with conflicting annotations."""
     first = conflicts.list_conflicts(workspace)[0].article_id
     annotation.read_question(workspace, first, "ann")
 
@@ -291,16 +291,18 @@ READINGS: dict[str, Callable[[Workspace], Any]] = {
 
 
 def sections() -> dict[str, Callable[[Workspace], Any]]:
-    """Return what the page reads, by section, and for the pages on which people annotate."""
+    """Return the functions that read each section of the page and the pages on which people annotate."""
     sys.path.insert(0, str(common.ROOT / "plugins"))
     from classifier_ui.sections import SECTIONS
 
-    found: dict[str, Callable[[Workspace], Any]] = {f"section {name}": one.read for name, one in SECTIONS.items()}
-    return {**found, "page review/next": review_next, "page review/articles/N": review_disputed}
+    readers: dict[str, Callable[[Workspace], Any]] = {
+        f"section {name}": section.read for name, section in SECTIONS.items()
+    }
+    return {**readers, "page review/next": review_next, "page review/articles/N": review_disputed}
 
 
 def main() -> None:
-    """Make the reading that is named, with the limits of its place, and print its figures."""
+    """Make the named reading with its time limit, and print its figures."""
     from classifier.workspace import open_workspace
 
     name, settings = sys.argv[1], Settings()
@@ -308,10 +310,10 @@ def main() -> None:
         settings = settings.model_copy(update={"statement_timeout_s": settings.page_timeout_s})
     workspace = open_workspace(settings)
     with workspace.database.connect():
-        pass  # a server's first connection is no part of a reading
+        pass  # the first connection is not part of the reading
     read = {**READINGS, **sections()}[name]
     if name not in READINGS:
-        read(workspace)  # an API server has imported everything long ago
+        read(workspace)  # an API server has imported its modules before
     began = time.perf_counter()
     read(workspace)
     seconds = time.perf_counter() - began

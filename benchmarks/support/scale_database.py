@@ -1,10 +1,10 @@
-"""A database of any size, made in a minute or so: synthetic articles, and all that a year of work leaves.
+"""Fill a database of any size in about a minute: synthetic articles and a year of work on them.
 
-Every table has rows, in the proportions of a database at work: near-duplicates within and across splits, texts of
-several clusters, annotations of sources and of people who disagree, labels of several champions, a queue, reviews,
+Every table has rows, in the proportions of a database in use: near-duplicates within and across splits, texts in
+several clusters, annotations by sources and by people who disagree, predictions of several champions, a queue, reviews,
 dead letters, rejected rows, and the runs of a year. The same size always gives the same rows.
 
-Texts are made here and copied. What follows from an article's number is made by Postgres: `scale_database.sql`.
+This module generates the texts and copies them. `scale_database.sql` derives all other rows in Postgres.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine, text
 
 TWINS = 50
-"""One article in so many repeats the one before it, but for a word."""
+"""One article in this many is a near-duplicate of the one before it."""
 
 SOURCE = "synthetic"
 
@@ -29,7 +29,7 @@ _SENTENCES, _WORDS, _VOCABULARY = 4096, 12, 20_000
 _ROWS_AT_ONCE = 20_000
 _SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
 _SESSION = (
-    "SET LOCAL session_replication_role = replica",  # a check of a foreign key takes longer than its row
+    "SET LOCAL session_replication_role = replica",  # checking a foreign key takes longer than inserting its row
     "SET LOCAL synchronous_commit = off",
     "SET LOCAL statement_timeout = 0",
     "SET LOCAL work_mem = '256MB'",
@@ -41,7 +41,7 @@ _COPY = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much there is: `annotated` articles, `by_people` of them by people; `labelled_by` models have labels."""
+    """The numbers of rows: `by_people` of the `annotated` articles by people; `labelled_by` models have predictions."""
 
     articles: int
     annotated: int
@@ -52,12 +52,12 @@ class Size:
 
 
 def usual(articles: int, **more: int) -> Size:
-    """Return a size of usual proportions: a fifth of the articles is annotated, half of that by people."""
+    """Return a size of usual proportions: a fifth of the articles is annotated, half of these by people."""
     return Size(**{"articles": articles, "annotated": articles // 5, "by_people": articles // 10, **more})
 
 
 def build(database: Engine, size: Size) -> None:
-    """Fill a migrated, empty database, and do what autovacuum would."""
+    """Fill a migrated, empty database, then vacuum and analyze it."""
     with database.begin() as connection:
         _prepare(connection)
         copy_articles(connection, size)
@@ -66,7 +66,7 @@ def build(database: Engine, size: Size) -> None:
 
 
 def annotate_again(database: Engine, size: Size) -> None:
-    """Replace the annotations by those of another size."""
+    """Replace the annotations with those of another size."""
     with database.begin() as connection:
         _prepare(connection)
         connection.execute(text("TRUNCATE annotations"))
@@ -75,7 +75,7 @@ def annotate_again(database: Engine, size: Size) -> None:
 
 
 def settle(database: Engine) -> None:
-    """Do what autovacuum and the checkpointer would do some time, so that it does not disturb."""
+    """Vacuum, analyze and checkpoint, so that background processes do not do so during a measurement."""
     with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM (ANALYZE)"))
@@ -84,7 +84,7 @@ def settle(database: Engine) -> None:
 
 
 def copy_articles(connection: Connection, size: Size) -> None:
-    """Copy the articles; their numbers are their ids."""
+    """Copy the articles; their ids are their numbers."""
     cursor = connection.connection.cursor()
     for first in range(1, size.articles + 1, _ROWS_AT_ONCE):
         lines = "".join(_lines(first, min(first + _ROWS_AT_ONCE, size.articles + 1), size))
@@ -93,40 +93,40 @@ def copy_articles(connection: Connection, size: Size) -> None:
 
 
 def article(number: int, categories: int) -> str:
-    """Return an article's text: some hundred words, of which two tell its category."""
+    """Return an article's text: about a hundred words, of which two depend on its category."""
     first = original(number)
     chosen = struct.unpack("<9H", sha256(first.to_bytes(8, "big")).digest()[:18])
-    telling = _word(10**6 + first % categories)
-    return f"{telling} {' '.join([_POOL[one % _SENTENCES] for one in chosen])} {telling} {_word(10**9 + number)}"
+    keyword = _word(10**6 + first % categories)
+    return f"{keyword} {' '.join([_POOL[index % _SENTENCES] for index in chosen])} {keyword} {_word(10**9 + number)}"
 
 
 def category(number: int, categories: int) -> str:
-    """Return an article's category, which near-duplicates share."""
+    """Return an article's category; near-duplicates share it."""
     return f"category {original(number) % categories:04}"
 
 
 def split(number: int) -> str:
-    """Return an article's split. That of some repeated texts is their source's own, and not their cluster's."""
+    """Return an article's split; for some near-duplicates it is the source's, not the cluster's."""
     if number % (4 * TWINS) == 1:
         return "test"
-    rest = original(number) * 2_654_435_761 % 2**32 % 100
-    return "train" if rest < 80 else "validation" if rest < 90 else "test"
+    percentile = original(number) * 2_654_435_761 % 2**32 % 100
+    return "train" if percentile < 80 else "validation" if percentile < 90 else "test"
 
 
 def original(number: int) -> int:
-    """Return the number of the article that this one repeats, its own if it repeats none."""
+    """Return the number of the article that this one repeats, or its own."""
     return number - 1 if number % TWINS == 1 and number > 1 else number
 
 
 def _lines(first: int, end: int, size: Size) -> Iterator[str]:
-    """Yield rows as COPY reads them. The texts are folded already, so both hashes are the same."""
+    """Yield rows for COPY. Folding does not change these texts, so both hashes are equal."""
     now, step = datetime.now(UTC), timedelta(days=365) / size.articles
     for number in range(first, end):
         content = article(number, size.categories)
         digest = sha256(content.encode()).hexdigest()
-        came = now - step * (size.articles - number)
+        ingested_at = now - step * (size.articles - number)
         yield (
-            f"{number}\t{SOURCE}\ta{number}\t{content}\t\\\\x{digest}\t\\\\x{digest}\t{split(number)}\t{came}\t{came}\n"
+            f"{number}\t{SOURCE}\ta{number}\t{content}\t\\\\x{digest}\t\\\\x{digest}\t{split(number)}\t{ingested_at}\t{ingested_at}\n"
         )
 
 
@@ -136,7 +136,7 @@ def _prepare(connection: Connection) -> None:
 
 
 def _run(connection: Connection, size: Size, *, only: str | None = None) -> None:
-    """Run the statements, or the helpers and those that begin with a name."""
+    """Run all statements of the file, or only the helpers and those whose name starts with `only`."""
     blocks = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8").strip().split("\n\n")
     for block in blocks:
         name = block.partition("\n")[0].removeprefix("-- ")
@@ -147,15 +147,15 @@ def _run(connection: Connection, size: Size, *, only: str | None = None) -> None
 def _word(number: int) -> str:
     syllables = []
     while number:
-        number, rest = divmod(number, len(_SYLLABLES))
-        syllables.append(_SYLLABLES[rest])
+        number, remainder = divmod(number, len(_SYLLABLES))
+        syllables.append(_SYLLABLES[remainder])
     return "".join(syllables)
 
 
 def _pool() -> list[str]:
     words = [_word(number) for number in range(5000, 5000 + _VOCABULARY)]
     chosen = np.random.default_rng(0).integers(len(words), size=(_SENTENCES, _WORDS))
-    return [" ".join(words[one] for one in row) for row in chosen]
+    return [" ".join(words[index] for index in row) for row in chosen]
 
 
 _POOL = _pool()

@@ -99,8 +99,8 @@ ORDER BY id
 INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities, predicted_at)
 SELECT
     articles.id, models.id, 1, categories[best], certainty,
-    array_fill(rest, ARRAY[best - 1]) || certainty
-        || array_fill(rest, ARRAY[:categories - best]),
+    array_fill(other_probability, ARRAY[best - 1]) || certainty
+        || array_fill(other_probability, ARRAY[:categories - best]),
     greatest(ingested_at, promoted_at)
 FROM models
 CROSS JOIN articles
@@ -110,7 +110,7 @@ CROSS JOIN LATERAL (
             % :categories)::integer AS best,
         (0.5 + 0.5 * pg_temp.chance(articles.id, 106 + models.id))::real AS certainty
 ) AS answered
-CROSS JOIN LATERAL (SELECT ((1 - certainty) / :categories)::real AS rest) AS others
+CROSS JOIN LATERAL (SELECT ((1 - certainty) / :categories)::real AS other_probability) AS others
 WHERE promoted_at IS NOT NULL AND pg_temp.chance(articles.id, 206 + models.id) < 0.95
 ORDER BY articles.id, models.id
 

@@ -1,6 +1,6 @@
-"""A database of many articles beside one of few: every command, every section of the page, every statement.
+"""Measure every command, section of the page and statement in a large and in a small database.
 
-`scale.py` says what the figures are, and calls `measure`.
+`scale.py` calls `measure` and documents the figures.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from typing import Any
 from sqlalchemy import create_engine, event, text
 
 from benchmarks.support import common, scale_commands, scale_database
-from benchmarks.support.scale_commands import Place
+from benchmarks.support.scale_commands import ScaleWorkspace
 from benchmarks.support.scale_database import Size
 
 SHOWN = 15
-"""Statements that are reported: the slowest."""
+"""The number of slowest statements that are reported."""
 
 
 def measure(
     url: str, folder: Path, sizes: tuple[Size, Size], *, by_people: int, repeats: int, quick: bool
 ) -> dict[str, Any]:
-    """Make both databases, and measure everything in both, if `quick` only a little of it.
+    """Create both databases and measure everything in both, or with `quick` only a part.
 
-    `by_people` articles are annotated by people in a second setting of the larger one.
+    At the end, `by_people` articles of the large database are annotated by people, and it is measured again.
     """
-    places = [make(url, folder / f"{size.articles}", size) for size in sizes]
-    found: dict[str, Any] = {"built_s": {}, "database_mb": {}}
-    for place, seconds in places:
-        found["built_s"][str(place.size.articles)] = round(seconds)
-        found["database_mb"][str(place.size.articles)] = round(megabytes(place.url))
-    few, many = (place for place, _ in places)
-    for place in (few, many):
-        scale_commands.prepare(place)
-    found |= ratios(few, many, repeats)
-    for place in (few, many):
-        for kind, figures in scale_commands.measure(place, quick=quick).items():
+    targets = [make(url, folder / f"{size.articles}", size) for size in sizes]
+    results: dict[str, Any] = {"built_s": {}, "database_mb": {}}
+    for target, seconds in targets:
+        results["built_s"][str(target.size.articles)] = round(seconds)
+        results["database_mb"][str(target.size.articles)] = round(megabytes(target.url))
+    few, many = (target for target, _ in targets)
+    for target in (few, many):
+        scale_commands.prepare(target)
+    results |= ratios(few, many, repeats)
+    for target in (few, many):
+        for kind, figures in scale_commands.measure(target, quick=quick).items():
             for name, values in figures.items():
-                found.setdefault(kind, {}).setdefault(name, {})[str(place.size.articles)] = values
-    found["slowest_statements_s"] = slowest(many)
-    return {**found, "more_by_people": people(many, by_people, quick=quick)}
+                results.setdefault(kind, {}).setdefault(name, {})[str(target.size.articles)] = values
+    results["slowest_statements_s"] = slowest(many)
+    return {**results, "more_by_people": people(many, by_people, quick=quick)}
 
 
-def make(url: str, home: Path, size: Size) -> tuple[Place, float]:
-    """Make a database; return it, and the seconds that it took."""
+def make(url: str, home: Path, size: Size) -> tuple[ScaleWorkspace, float]:
+    """Create a database; return it and the seconds that this took."""
     from classifier.store import schema
     from classifier.store.connections import connect
 
@@ -63,61 +63,61 @@ def make(url: str, home: Path, size: Size) -> tuple[Place, float]:
     began = time.perf_counter()
     scale_database.build(database, size)
     database.dispose()
-    return Place(url, home, size), time.perf_counter() - began
+    return ScaleWorkspace(url, home, size), time.perf_counter() - began
 
 
 def megabytes(url: str) -> float:
-    """Return the size of a database."""
+    """Return the size of a database in MB."""
     engine = create_engine(url)
     with engine.connect() as connection:
-        found: int = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
+        size: int = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
     engine.dispose()
-    return found / 2**20
+    return size / 2**20
 
 
-def ratios(few: Place, many: Place, repeats: int) -> dict[str, Any]:
-    """Compare an ingest of new rows, and a fill of the review queue, among few articles and among many, in turn."""
-    found: dict[str, Any] = {}
-    kinds: dict[str, Callable[[Place, int], float]] = {"ingest": ingest_seconds, "review_fill": fill_seconds}
+def ratios(few: ScaleWorkspace, many: ScaleWorkspace, repeats: int) -> dict[str, Any]:
+    """Compare an ingest and a fill of the review queue in the small and in the large database, in turn."""
+    results: dict[str, Any] = {}
+    kinds: dict[str, Callable[[ScaleWorkspace, int], float]] = {"ingest": ingest_seconds, "review_fill": fill_seconds}
     for kind, seconds_of in kinds.items():
         times: dict[str, list[float]] = {"few": [], "many": []}
         for repeat in range(repeats):
-            for name, place in (("few", few), ("many", many)):
-                times[name].append(common.in_a_process(seconds_of, place, repeat)[0])
-        middle = {name: statistics.median(values) for name, values in times.items()}
-        found |= {
+            for name, target in (("few", few), ("many", many)):
+                times[name].append(common.run_in_process(seconds_of, target, repeat)[0])
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        results |= {
             f"{kind}_s": {
-                str(place.size.articles): [round(value, 3) for value in times[name]]
-                for name, place in (("few", few), ("many", many))
+                str(target.size.articles): [round(value, 3) for value in times[name]]
+                for name, target in (("few", few), ("many", many))
             },
-            f"{kind}_cost_ratio": round(middle["many"] / middle["few"], 3),
+            f"{kind}_cost_ratio": round(medians["many"] / medians["few"], 3),
         }
-        print(f"{kind}: {found[f'{kind}_s']}, ratio {found[f'{kind}_cost_ratio']}", flush=True)
-    return found
+        print(f"{kind}: {results[f'{kind}_s']}, ratio {results[f'{kind}_cost_ratio']}", flush=True)
+    return results
 
 
-def ingest_seconds(place: Place, repeat: int) -> float:
-    """Ingest new rows, after some that warm the process up; return the seconds of an ingest."""
+def ingest_seconds(target: ScaleWorkspace, repeat: int) -> float:
+    """Ingest new rows, after some to warm the process up; return the seconds of the second ingest."""
     from classifier.ingest.readers import Columns
     from classifier.pipeline.ingest import units
 
-    workspace = scale_commands.workspace(place)
+    workspace = scale_commands.workspace(target)
     seconds = 0.0
-    first = 3 * place.size.articles + repeat * (scale_commands.NEW + 100)
+    first = 3 * target.size.articles + repeat * (scale_commands.NEW + 100)
     for start, rows in ((first, 100), (first + 100, scale_commands.NEW)):
-        path = place.home / "rows.csv"
-        scale_commands.write_csv(path, place.size, start, rows)
+        path = target.home / "rows.csv"
+        scale_commands.write_csv(path, target.size, start, rows)
         began = time.perf_counter()
         units.ingest_files(workspace, str(path), units.IngestOptions(Columns("text", "category", "id"), "ratio"))
         seconds = time.perf_counter() - began
     return seconds
 
 
-def fill_seconds(place: Place, _: int) -> float:
-    """Empty the champion's review queue and fill it; return the seconds of the second time."""
+def fill_seconds(target: ScaleWorkspace, _: int) -> float:
+    """Empty and fill the champion's review queue twice; return the seconds of the second fill."""
     from classifier.pipeline.review import review_queue
 
-    workspace = scale_commands.workspace(place)
+    workspace = scale_commands.workspace(target)
     seconds = 0.0
     for _warm in range(2):
         with workspace.database.begin() as connection:
@@ -133,13 +133,13 @@ def fill_seconds(place: Place, _: int) -> float:
 _EMPTY = "DELETE FROM review_queue USING models WHERE models.id = model_id AND models.status = 'champion'"
 
 
-def slowest(place: Place) -> dict[str, float]:
-    """Make every call of the store; return the slowest statements, by call and name, with their seconds."""
+def slowest(target: ScaleWorkspace) -> dict[str, float]:
+    """Call every function of the store; return the seconds of the slowest statements by call and name."""
     from classifier.store import queries
     from classifier.store.connections import connect
     from tests.support.statements import CALLS, Database
 
-    database, times, call = connect(place.url), {}, ""
+    database, times, call = connect(target.url), {}, ""
 
     @event.listens_for(database, "before_cursor_execute")
     def begin(_connection: Any, _cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:
@@ -152,7 +152,7 @@ def slowest(place: Place) -> dict[str, float]:
 
     for call, make_call in CALLS.items():  # noqa: B007 - the listener reads it
         with database.connect() as connection:
-            make_call(connection, Database(connection, place.size.articles))
+            make_call(connection, Database(connection, target.size.articles))
     database.dispose()
     order = sorted(times.items(), key=lambda item: -item[1])[:SHOWN]
     for name, seconds in order:
@@ -160,13 +160,13 @@ def slowest(place: Place) -> dict[str, float]:
     return {name: round(seconds, 2) for name, seconds in order}
 
 
-def people(place: Place, by_people: int, *, quick: bool) -> dict[str, Any]:
-    """Let people have annotated more; return the readings', the sections' and the slowest statements' figures."""
+def people(target: ScaleWorkspace, by_people: int, *, quick: bool) -> dict[str, Any]:
+    """Add annotations by people; return the figures of readings, sections and slowest statements."""
     from classifier.store.connections import connect
 
-    size = Size(place.size.articles, max(by_people, place.size.annotated), by_people, place.size.categories)
-    database = connect(place.url)
+    size = Size(target.size.articles, max(by_people, target.size.annotated), by_people, target.size.categories)
+    database = connect(target.url)
     scale_database.annotate_again(database, size)
     database.dispose()
-    figures = scale_commands.read(place, quick=quick)
-    return {"by_people": by_people, **figures, "slowest_statements_s": slowest(place)}
+    figures = scale_commands.read(target, quick=quick)
+    return {"by_people": by_people, **figures, "slowest_statements_s": slowest(target)}

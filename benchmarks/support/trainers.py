@@ -1,6 +1,6 @@
-"""What `training.py` compares: this project, the tutorial's TensorFlow loop, and Hugging Face's `Trainer`.
+"""The trainings that `training.py` compares: this project, the tutorial's TensorFlow loop, Hugging Face's `Trainer`.
 
-Each takes a task and a seed, and returns the seconds of its training and the categories of the test articles.
+Each takes a task and a seed, and returns the seconds of its training and its predictions for the test articles.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEARNING_RATE, WARMUP, WEIGHT_DECAY = 2e-4, 0.1, 0.01
 
 @dataclass(frozen=True)
 class Articles:
-    """Texts with their categories' positions."""
+    """Texts and the indices of their categories."""
 
     texts: list[str]
     targets: list[int]
@@ -30,7 +30,7 @@ class Articles:
 
 @dataclass(frozen=True)
 class Task:
-    """What each contender is given."""
+    """The input of each contender."""
 
     name: str
     encoder: Path
@@ -74,12 +74,12 @@ def ours(task: Task, seed: int, *, head: str = "probe") -> Trained:
     seconds = time.perf_counter() - start
     network = Network(pretrained.shape, task.categories, dtype=fitted.dtype)  # type: ignore[arg-type]
     network.load(replace(pretrained, weights=fitted.weights))
-    found = fit.predict(network, tokenized(task.test), size=2 * task.batch)
-    return seconds, [int(one) for one in found.argmax(axis=1)]
+    scores = fit.predict(network, tokenized(task.test), size=2 * task.batch)
+    return seconds, [int(category) for category in scores.argmax(axis=1)]
 
 
 def ours_random_head(task: Task, seed: int) -> Trained:
-    """Train as `classifier train` does, with a head that starts at random as the others' do."""
+    """Train as `classifier train` does, but from a random head like the other contenders."""
     return ours(task, seed, head="random")
 
 
@@ -112,7 +112,7 @@ def tutorial(task: Task, seed: int) -> Trained:
 
     def predicted(articles: Articles) -> list[int]:
         parts = [tf.argmax(logits(inputs), axis=1).numpy() for inputs, _ in dataset(articles).batch(task.batch)]
-        return [int(one) for one in np.concatenate(parts)]
+        return [int(category) for category in np.concatenate(parts)]
 
     start = time.perf_counter()
     train = dataset(task.train).shuffle(len(task.train.texts), seed=seed).batch(task.batch)
@@ -124,7 +124,7 @@ def tutorial(task: Task, seed: int) -> Trained:
 
 
 def _untuned(task: Task, seed: int) -> Any:
-    """Return the network with a new head and none of our tuning: whole batches, Keras' dropout, GELU uncompiled."""
+    """Return the network with a new head and without our optimizations: undivided batches, Keras' dropout, GELU."""
     import tensorflow as tf
 
     from classifier.model import checkpoint
@@ -160,7 +160,7 @@ def _trainer(task: Task, seed: int, *, bf16: bool) -> Trained:
         set_seed,
     )
 
-    set_seed(seed)  # the new head's weights, too
+    set_seed(seed)  # also for the weights of the new head
     torch.set_num_threads(os.cpu_count() or 1)
     tokenizer = AutoTokenizer.from_pretrained(task.encoder)
     model = AutoModelForSequenceClassification.from_pretrained(task.encoder, num_labels=task.categories)
@@ -186,8 +186,8 @@ def _trainer(task: Task, seed: int, *, bf16: bool) -> Trained:
         trainer.train()
         seconds = time.perf_counter() - start
         trainer.args.train_sampling_strategy = "random"  # predictions come in the order of the lengths otherwise
-        found = trainer.predict(rows(task.test)).predictions
-    return seconds, [int(one) for one in found.argmax(axis=1)]
+        scores = trainer.predict(rows(task.test)).predictions
+    return seconds, [int(category) for category in scores.argmax(axis=1)]
 
 
 def _trainer_settings(folder: str, task: Task, seed: int, bf16: bool) -> Any:

@@ -1,1 +1,1 @@
-"""The whole workflow on real articles, from nothing, for somebody new."""
+"""The demo: the whole workflow on real articles in an Airflow on this machine."""

@@ -1,4 +1,4 @@
-"""Show the demo's steps: live on a terminal, in plain lines anywhere else."""
+"""Show the demo's steps: live on a terminal, as plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -12,83 +12,83 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-_QUIET_S = 20.0
-"""Where there is no terminal, how long a step says nothing more after it has said something."""
+_LINE_INTERVAL_S = 20.0
+"""Seconds between two lines of a step if there is no terminal."""
 
 
 @dataclass(slots=True)
 class Display:
-    """Shows steps, and remembers how long each one took."""
+    """Shows steps and records how long each took."""
 
     console: Console
     took: list[tuple[str, float]] = field(default_factory=list)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Show a step while it runs, and what came of it."""
-        shown = Step(title, self.console)
+        """Show a step while it runs, then its duration and result."""
+        step = Step(title, self.console)
         if self.console.is_terminal:
-            with Live(get_renderable=shown.render, console=self.console, transient=True, refresh_per_second=4):
-                yield shown
+            with Live(get_renderable=step.render, console=self.console, transient=True, refresh_per_second=4):
+                yield step
         else:
-            self.say(f"{title} ...")
-            yield shown
-        self.took.append((title, shown.seconds))
-        self.say(shown.summary)
+            self.print(f"{title} ...")
+            yield step
+        self.took.append((title, step.seconds))
+        self.print(step.summary)
 
-    def say(self, line: str) -> None:
-        """Print a line as it is."""
+    def print(self, line: str) -> None:
+        """Print a line without markup, highlighting or wrapping."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class Step:
-    """A step under way."""
+    """A step that is running."""
 
     def __init__(self, title: str, console: Console) -> None:
         self._title = title
         self._console = console
-        self._detail = ""
+        self._progress = ""
         self._result = ""
         self._began = time.monotonic()
-        self._said = self._began
+        self._last_line = self._began
         self._spinner = Spinner("dots")
 
     @property
     def seconds(self) -> float:
-        """How long it has taken."""
+        """Seconds since the start."""
         return time.monotonic() - self._began
 
     @property
     def summary(self) -> str:
-        """The line that stays when it is over."""
-        return f"{self._title}: {duration(self.seconds)}{_aside(self._result)}"
+        """The line that stays when the step has ended."""
+        return f"{self._title}: {duration(self.seconds)}{_in_parentheses(self._result)}"
 
-    def now(self, detail: str) -> None:
-        """Show how far it is."""
-        due = time.monotonic() - self._said >= _QUIET_S
-        if not self._console.is_terminal and due and detail != self._detail:
-            self._said = time.monotonic()
-            self._console.print(f"  {detail}", markup=False, highlight=False, soft_wrap=True)
-        self._detail = detail
+    def progress(self, progress: str) -> None:
+        """Show how far the step is."""
+        due = time.monotonic() - self._last_line >= _LINE_INTERVAL_S
+        if not self._console.is_terminal and due and progress != self._progress:
+            self._last_line = time.monotonic()
+            self._console.print(f"  {progress}", markup=False, highlight=False, soft_wrap=True)
+        self._progress = progress
 
     def result(self, result: str) -> None:
-        """Keep what came of it, for the summary."""
+        """Set the result for the summary."""
         self._result = result
 
     def render(self) -> RenderableType:
-        """Draw it as it is now."""
-        line = f"{self._title}  {duration(self.seconds)}{_aside(self._detail)}"
+        """Return the line that shows the step now."""
+        line = f"{self._title}  {duration(self.seconds)}{_in_parentheses(self._progress)}"
         self._spinner.update(text=Text(line, overflow="ellipsis", no_wrap=True))
         return self._spinner
 
 
-def _aside(detail: str) -> str:
+def _in_parentheses(detail: str) -> str:
     return f"  ({detail})" if detail else ""
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: 3.2 s, 2 min 05 s."""
+    """Return a duration for people: 3.2 s, 2 min 05 s."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s"
+    minutes, remainder = divmod(round(seconds), 60)
+    return f"{minutes} min {remainder:02} s"

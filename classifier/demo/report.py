@@ -1,4 +1,4 @@
-"""What the demo prints at its end: figures of the database, told plainly."""
+"""The report that the demo prints at its end, from the database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUERIES = (
 
 @dataclass(frozen=True, slots=True)
 class DemoScores:
-    """Accuracy and macro-F1 on the hold-out."""
+    """Accuracy and macro-F1 on the test articles."""
 
     accuracy: float
     macro_f1: float
@@ -34,9 +34,9 @@ class DemoScores:
 
 @dataclass(frozen=True, slots=True)
 class HoldOut:
-    """A model's scores beside the baseline's, on the same test articles.
+    """The scores of a model and of the baseline on the same test articles.
 
-    `baseline_p` is the exact p-value of McNemar's test for equal accuracy, None where it was not computed.
+    `baseline_p` is the exact p-value of McNemar's test for equal accuracy, or None if it was not computed.
     """
 
     model: str
@@ -48,16 +48,16 @@ class HoldOut:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What became of the rows that came without a category."""
+    """How many rows came without a category, how many have a label now, and how many labels are correct."""
 
     rows: int
     labelled: int
-    right: int
+    correct: int
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What this demo's labelling tasks did; the seconds leave out loading the model."""
+    """The work of this demo's labelling tasks; the seconds exclude loading the model."""
 
     articles: int
     seconds: float
@@ -65,12 +65,11 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that the demo has to say about the data."""
+    """The figures of the report; `candidate` is this demo's model if it was not promoted."""
 
     status: Status
     champion: HoldOut
     candidate: HoldOut | None
-    """This demo's model, where it did not become the champion."""
     incoming: Incoming
     speed: Speed
 
@@ -80,21 +79,21 @@ class Report:
         return self.incoming.labelled == self.incoming.rows
 
 
-def gather(workspace: Workspace, answers: Mapping[str, str], candidate: str, speed: Speed) -> Report:
-    """Read the figures of the champion, the candidate and the incoming rows."""
-    found = status.read_status(workspace)
-    if found.champion is None:
-        raise AssertionError("a demo without a champion does not come to its report")
-    labels = views.article_labels.c
-    statement = select(labels.external_id, labels.label).where(labels.source == INCOMING, labels.label.is_not(None))
+def read_report(workspace: Workspace, answers: Mapping[str, str], candidate: str, speed: Speed) -> Report:
+    """Return the figures of the champion, of the candidate and of the incoming rows."""
+    counts = status.read_status(workspace)
+    if counts.champion is None:
+        raise AssertionError("the demo has a champion before it reads its report")
+    columns = views.article_labels.c
+    statement = select(columns.external_id, columns.label).where(columns.source == INCOMING, columns.label.is_not(None))
     with workspace.database.connect() as connection:
-        given = {external_id: label for external_id, label in connection.execute(statement) if external_id in answers}
-    right = sum(answers[external_id] == label for external_id, label in given.items())
+        labels = {row_id: label for row_id, label in connection.execute(statement) if row_id in answers}
+    correct = sum(answers[row_id] == label for row_id, label in labels.items())
     return Report(
-        status=found,
-        champion=_hold_out(workspace, found.champion.name),
-        candidate=None if candidate == found.champion.name else _hold_out(workspace, candidate),
-        incoming=Incoming(len(answers), len(given), right),
+        status=counts,
+        champion=_hold_out(workspace, counts.champion.name),
+        candidate=None if candidate == counts.champion.name else _hold_out(workspace, candidate),
+        incoming=Incoming(len(answers), len(labels), correct),
         speed=speed,
     )
 
@@ -104,7 +103,7 @@ def _hold_out(workspace: Workspace, name: str) -> HoldOut:
         model = model_rows.by_name(connection, name)
         evaluation = evaluations.newest(connection, model.id) if model else None
     if evaluation is None:
-        raise AssertionError(f"{name} has been evaluated by now")
+        raise AssertionError(f"the demo evaluates {name} before it reads its report")
     baseline = evaluation.metrics["baseline"]
     return HoldOut(
         name,
@@ -121,17 +120,17 @@ def lines(report: Report) -> Iterator[str]:
     for split in ("train", "validation", "test"):
         articles, annotated = report.status.splits.get(split, (0, 0))
         yield f"  {split:<20} {articles:>8,}  {annotated:>9,}"
-    yield f"  rows that were bad   {report.status.rejected_rows:>8,}"
+    yield f"  rejected rows        {report.status.rejected_rows:>8,}"
     yield ""
     hold_out = report.champion
-    yield f"Hold-out, {hold_out.articles:,} articles    accuracy   macro-F1"
-    yield _scores("the champion", hold_out.scores)
+    yield f"{f'{hold_out.articles:,} test articles':<29}accuracy   macro-F1"
+    yield _scores("champion", hold_out.scores)
     if report.candidate:
         yield _scores("today's candidate", report.candidate.scores)
     yield _scores("TF-IDF + LinearSVC", hold_out.baseline)
-    yield f"  {verdict(hold_out)}{chance(hold_out)}"
+    yield f"  {compare_with_baseline(hold_out)}{describe_chance(hold_out)}"
     if report.candidate:
-        yield f"  Today's candidate, {report.candidate.model}, was not promoted; why: classifier promotions"
+        yield f"  Today's candidate, {report.candidate.model}, was not promoted; see: classifier promotions"
     yield f"  The champion is {hold_out.model}."
     yield ""
     yield from _incoming(report.incoming, report.speed)
@@ -141,59 +140,57 @@ def _scores(name: str, scores: DemoScores) -> str:
     return f"  {name:<26} {scores.accuracy:>8.4f}   {scores.macro_f1:>8.4f}"
 
 
-def verdict(found: HoldOut) -> str:
-    """Say which of the two is ahead, by which measure, and by how much."""
-    ahead = {
-        name: round(100 * (mine - theirs), 2)
-        for name, mine, theirs in (
-            ("accuracy", found.scores.accuracy, found.baseline.accuracy),
-            ("macro-F1", found.scores.macro_f1, found.baseline.macro_f1),
+def compare_with_baseline(hold_out: HoldOut) -> str:
+    """Return a sentence that says whether the model or the baseline scores higher, and by how much."""
+    leads = {
+        name: round(100 * (model - baseline), 2)
+        for name, model, baseline in (
+            ("accuracy", hold_out.scores.accuracy, hold_out.baseline.accuracy),
+            ("macro-F1", hold_out.scores.macro_f1, hold_out.baseline.macro_f1),
         )
     }
-    wins, losses = ([name for name, by in ahead.items() if by * sign > 0] for sign in (1, -1))
-    gaps = " and ".join(f"{abs(by):.2f} points of {name}" for name, by in ahead.items() if by)
-    match wins, losses:
+    won, lost = ([name for name, lead in leads.items() if lead * sign > 0] for sign in (1, -1))
+    points = {name: f"{abs(lead):.2f} points of {name}" for name, lead in leads.items() if lead}
+    match won, lost:
         case [], []:
-            return "The model and the baseline are level: the baseline is much cheaper."
+            return "The model and the baseline score the same, and the baseline is much cheaper."
         case _, []:
-            return f"The model is ahead of the baseline by {gaps}."
+            return f"The model is ahead of the baseline by {' and '.join(points.values())}."
         case [], _:
-            return f"The baseline is ahead of the model by {gaps}, and much cheaper."
+            return f"The baseline is ahead of the model by {' and '.join(points.values())}, and much cheaper."
         case _:
-            return (
-                f"The model is ahead by {abs(ahead[wins[0]]):.2f} points of {wins[0]}, "
-                f"the baseline by {abs(ahead[losses[0]]):.2f} points of {losses[0]}."
-            )
+            return f"The model is ahead by {points[won[0]]}, the baseline by {points[lost[0]]}."
 
 
-def chance(found: HoldOut) -> str:
-    """Return a sentence where the difference in accuracy may be chance, else nothing."""
-    if found.baseline_p is None or found.baseline_p <= MAX_P:
+def describe_chance(hold_out: HoldOut) -> str:
+    """Return a sentence if the difference in accuracy may be chance, else nothing."""
+    if hold_out.baseline_p is None or hold_out.baseline_p <= MAX_P:
         return ""
-    return f" The difference in accuracy may be chance (McNemar's exact test: p = {found.baseline_p:.2f})."
+    return f" The difference in accuracy may be chance (McNemar's exact test: p = {hold_out.baseline_p:.2f})."
 
 
-def _incoming(found: Incoming, speed: Speed) -> Iterator[str]:
-    share = f" ({found.right / found.labelled:.1%})" if found.labelled else ""
-    yield f"Incoming: {found.labelled:,} of {found.rows:,} rows have a label, {found.right:,} the right one{share}"
+def _incoming(incoming: Incoming, speed: Speed) -> Iterator[str]:
+    accuracy = f" ({incoming.correct / incoming.labelled:.1%})" if incoming.labelled else ""
+    counts = f"{incoming.labelled:,} of {incoming.rows:,} rows have a label"
+    yield f"Incoming rows: {counts}, {incoming.correct:,} labels are correct{accuracy}"
     if speed.articles:
-        rate = f"{speed.articles / speed.seconds:,.0f} articles a second" if speed.seconds else "in no time"
-        yield f"  {speed.articles:,} were labelled now, in {speed.seconds:.1f} s: {rate}"
+        rate = f"{speed.articles / speed.seconds:,.0f} articles a second" if speed.seconds else "at once"
+        yield f"  {speed.articles:,} were labelled in this demo, in {speed.seconds:.1f} s: {rate}"
     else:
-        yield "  The champion had labelled them before: nothing was left to do."
+        yield "  None was labelled in this demo: the champion had labelled all of them before."
 
 
 def timings(took: Sequence[tuple[str, float]], total: float) -> Iterator[str]:
-    """Yield how long each step took."""
+    """Yield the duration of each step and of all."""
     yield "Time"
     for title, seconds in took:
         yield f"  {title:<44} {duration(seconds):>12}"
-    yield f"  {'in all':<44} {duration(total):>12}"
+    yield f"  {'total':<44} {duration(total):>12}"
 
 
 def queries(psql: str, url: str) -> Iterator[str]:
-    """Yield queries to try, and the command to type them into."""
-    yield "Queries to try while the demo is up, in"
+    """Yield queries to try, after the command that opens the database."""
+    yield "Queries to try while the demo runs, in"
     yield f'  {psql} "{url}"'
     for query in QUERIES:
         yield f"  {query};"

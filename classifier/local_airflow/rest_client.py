@@ -1,9 +1,12 @@
-"""The few calls of Airflow's REST API that the demo needs."""
+"""The calls of Airflow's REST API that the demo, the tests and the benchmarks make.
+
+Apache's generated client covers the same calls, but neither the log-in nor the retries nor a run's logs as lines:
+the wrapper around it would be as long as this module.
+"""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,13 +15,14 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from classifier.local_airflow.standalone import AirflowFailedError
 
 FINISHED = frozenset({"success", "failed"})
 
-_TRIES = 4
-"""A training on all cores may keep the API server from answering in time."""
+_ATTEMPTS = 4
+"""Attempts of a call: a training on all cores may keep the API server from answering in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Task:
 
 
 class RestClient:
-    """An Airflow, as its administrator sees it."""
+    """A client of an Airflow's API, with the administrator's permissions once it has logged in."""
 
     def __init__(self, address: str, *, transport: httpx.BaseTransport | None = None, pause_s: float = 2) -> None:
         self._http = httpx.Client(base_url=address, timeout=30, transport=transport, trust_env=False)
@@ -56,16 +60,17 @@ class RestClient:
         self._http.close()
 
     def is_up(self) -> bool:
-        """Say whether the API server answers and has its database."""
+        """Return whether the API server answers and reaches its database."""
         try:
-            answer = self._http.get("/api/v2/monitor/health")
-            return bool(answer.is_success and answer.json()["metadatabase"]["status"] == "healthy")
+            response = self._http.get("/api/v2/monitor/health")
+            return bool(response.is_success and response.json()["metadatabase"]["status"] == "healthy")
         except httpx.TransportError:
             return False
 
     def log_in(self, user: str, password: str) -> None:
-        """Get a token for all further calls."""
-        token = self._call("POST", "/auth/token", json={"username": user, "password": password}).json()["access_token"]
+        """Get a token and send it with all further calls."""
+        credentials = {"username": user, "password": password}
+        token = self._call("POST", "/auth/token", json=credentials).json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
 
     def dags(self) -> set[str]:
@@ -73,99 +78,119 @@ class RestClient:
         return {dag["dag_id"] for dag in self._get("/dags")["dags"]}
 
     def import_errors(self) -> list[str]:
-        """Return the last line of each file's error that kept its DAG from being parsed."""
+        """Return each file that could not be parsed, with the last line of its error."""
         errors = self._get("/importErrors")["import_errors"]
-        return [f"{one['filename']}: {one['stack_trace'].strip().splitlines()[-1]}" for one in errors]
+        return [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in errors]
 
     def create_pool(self, name: str, slots: int, description: str) -> None:
-        """Create a pool; one that is there stays as it is."""
+        """Create a pool; an existing one is not changed."""
         body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
-        self._call("POST", "/api/v2/pools", json=body, borne=(409,))
+        self._call("POST", "/api/v2/pools", json=body, accepted=(409,))
+
+    def create_connection(self, connection: Mapping[str, str]) -> None:
+        """Create a connection from its fields."""
+        self._call("POST", "/api/v2/connections", json=dict(connection))
+
+    def pause(self, dag: str) -> None:
+        """Keep further runs of the DAG from starting."""
+        self._call("PATCH", f"/api/v2/dags/{dag}", json={"is_paused": True})
 
     def unpause(self, dag: str) -> None:
-        """Let the DAG's runs begin."""
+        """Let runs of the DAG start."""
         self._call("PATCH", f"/api/v2/dags/{dag}", json={"is_paused": False})
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> DagRun:
         """Create a run of a DAG.
 
-        A run that the DAG's schedule has due at once, as it has when it is unpaused for the first time, is not
-        wanted besides: the new run takes its place by taking its date.
+        When a DAG is unpaused for the first time, its schedule has a run due at once. The new run takes that run's
+        date and so replaces it.
         """
-        body = {"logical_date": self._due(dag), "conf": dict(conf)}
-        answer = self._call("POST", f"/api/v2/dags/{dag}/dagRuns", json=body, borne=(409,))
-        if answer.status_code == 409:  # the schedule was faster
-            answer = self._call("POST", f"/api/v2/dags/{dag}/dagRuns", json={**body, "logical_date": None})
-        return _run(answer.json())
+        path = f"/api/v2/dags/{dag}/dagRuns"
+        body = {"logical_date": self._due_date(dag), "conf": dict(conf)}
+        response = self._call("POST", path, json=body, accepted=(409,))
+        if response.status_code == 409:  # the scheduler has created the run that was due
+            response = self._call("POST", path, json={**body, "logical_date": None})
+        return _dag_run(response.json())
 
-    def _due(self, dag: str) -> str | None:
-        found = self._get(f"/dags/{dag}")
-        after = found.get("next_dagrun_run_after")
-        due: str | None = found.get("next_dagrun_logical_date")
-        return due if after and datetime.fromisoformat(after) <= datetime.now(UTC) else None
+    def _due_date(self, dag: str) -> str | None:
+        details = self._get(f"/dags/{dag}")
+        after = details.get("next_dagrun_run_after")
+        date: str | None = details.get("next_dagrun_logical_date")
+        return date if after and datetime.fromisoformat(after) <= datetime.now(UTC) else None
 
     def run(self, run: DagRun) -> DagRun:
-        """Return the run as it is now."""
-        return _run(self._get(f"{_path(run)}"))
+        """Return the run with its current state."""
+        return _dag_run(self._get(f"{_path(run)}"))
 
     def runs(self, dag: str, *, after: datetime) -> list[DagRun]:
         """Return the DAG's runs that were due after a moment, newest first."""
-        found = self._get(f"/dags/{dag}/dagRuns", run_after_gte=after.isoformat(), order_by="-run_after", limit=100)
-        return [_run(one) for one in found["dag_runs"]]
+        parameters = {"run_after_gte": after.isoformat(), "order_by": "-run_after", "limit": 100}
+        return [_dag_run(run) for run in self._get(f"/dags/{dag}/dagRuns", **parameters)["dag_runs"]]
 
     def unfinished(self, dag: str) -> list[DagRun]:
-        """Return the DAG's runs that wait or are under way."""
-        return [_run(one) for one in self._get(f"/dags/{dag}/dagRuns", state=["queued", "running"])["dag_runs"]]
+        """Return the DAG's runs that are queued or running."""
+        return [_dag_run(run) for run in self._get(f"/dags/{dag}/dagRuns", state=["queued", "running"])["dag_runs"]]
 
     def end(self, run: DagRun, note: str) -> None:
-        """End a run, with its tasks, as failed."""
+        """Stop a run and its tasks, and mark it as failed."""
         self._call("PATCH", f"/api/v2{_path(run)}", json={"state": "failed", "note": note})
 
     def tasks(self, run: DagRun) -> list[Task]:
         """Return the run's tasks."""
-        found = self._get(f"{_path(run)}/taskInstances")["task_instances"]
-        return [Task(one["task_id"], one["map_index"], one["state"], one["try_number"]) for one in found]
+        tasks = self._get(f"{_path(run)}/taskInstances")["task_instances"]
+        return [Task(task["task_id"], task["map_index"], task["state"], task["try_number"]) for task in tasks]
 
     def returned(self, run: DagRun, task: Task) -> Any:
-        """Return what a task has returned, None if it has not."""
+        """Return the value that a task has returned, None if it has returned nothing."""
         path = f"/api/v2{_path(run)}/taskInstances/{task.name}/xcomEntries/return_value"
-        answer = self._call("GET", path, params={"map_index": task.index}, borne=(404,))
-        return answer.json()["value"] if answer.is_success else None
+        response = self._call("GET", path, params={"map_index": task.index}, accepted=(404,))
+        return response.json()["value"] if response.is_success else None
 
     def log(self, run: DagRun, task: Task) -> list[str]:
-        """Return the lines that a task has logged in its present attempt."""
-        path = f"/api/v2{_path(run)}/taskInstances/{task.name}/logs/{task.attempt}"
-        answer = self._call(
+        """Return the lines that a task has logged in its current attempt."""
+        response = self._call(
             "GET",
-            path,
+            f"/api/v2{_path(run)}/taskInstances/{task.name}/logs/{task.attempt}",
             params={"map_index": task.index, "full_content": True},
             headers={"Accept": "application/x-ndjson"},
-            borne=(404,),
+            accepted=(404,),
         )
-        return list(_events(answer.text)) if answer.is_success else []
+        return list(_events(response.text)) if response.is_success else []
 
     def _get(self, path: str, **parameters: Any) -> Any:
         return self._call("GET", f"/api/v2{path}", params=parameters).json()
 
-    def _call(self, method: str, path: str, *, borne: tuple[int, ...] = (), **more: Any) -> httpx.Response:
-        for left in reversed(range(_TRIES)):
-            try:
-                answer = self._http.request(method, path, **more)
-            except httpx.TransportError as error:
-                if not left or (method == "POST" and not isinstance(error, httpx.ConnectError)):
-                    raise AirflowFailedError(f"{method} {path}: Airflow does not answer ({error!r})") from error
-                time.sleep(self._pause_s)
-                continue
-            if answer.is_success or answer.status_code in borne:
-                return answer
-            if answer.status_code < 500 or not left or method == "POST":
-                raise AirflowFailedError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
-            time.sleep(self._pause_s)
-        raise AssertionError("unreachable")  # pragma: no cover
+    def _call(self, method: str, path: str, *, accepted: tuple[int, ...] = (), **options: Any) -> httpx.Response:
+        """Return the response to a request, retried if it failed and Airflow has not acted on it."""
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: _can_retry(method, error)),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_fixed(self._pause_s),
+            reraise=True,
+        )
+        try:
+            return retrying(self._request, method, path, accepted, options)
+        except httpx.TransportError as error:
+            raise AirflowFailedError(f"{method} {path}: Airflow does not answer ({error!r})") from error
+        except httpx.HTTPStatusError as error:
+            raise AirflowFailedError(
+                f"{method} {path}: {error.response.status_code} {error.response.text[:300]}"
+            ) from error
+
+    def _request(self, method: str, path: str, accepted: tuple[int, ...], options: Mapping[str, Any]) -> httpx.Response:
+        response = self._http.request(method, path, **options)
+        return response if response.status_code in accepted else response.raise_for_status()
 
 
-def _run(found: Mapping[str, Any]) -> DagRun:
-    return DagRun(found["dag_id"], found["dag_run_id"], found["state"])
+def _can_retry(method: str, error: BaseException) -> bool:
+    if method == "POST":  # after any other error, Airflow may have created something already
+        return isinstance(error, httpx.ConnectError)
+    is_server_error = isinstance(error, httpx.HTTPStatusError) and error.response.status_code >= 500
+    return is_server_error or isinstance(error, httpx.TransportError)
+
+
+def _dag_run(fields: Mapping[str, Any]) -> DagRun:
+    return DagRun(fields["dag_id"], fields["dag_run_id"], fields["state"])
 
 
 def _path(run: DagRun) -> str:
@@ -175,9 +200,9 @@ def _path(run: DagRun) -> str:
 def _events(text: str) -> Iterator[str]:
     for line in text.splitlines():
         try:
-            found = json.loads(line)
+            entry = json.loads(line)
         except ValueError:
             continue
-        event = found.get("event") if isinstance(found, dict) else None
+        event = entry.get("event") if isinstance(entry, dict) else None
         if isinstance(event, str):
             yield event

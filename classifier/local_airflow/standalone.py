@@ -1,7 +1,7 @@
-"""Run `airflow standalone` for the demo: on loopback only, with Postgres behind it.
+"""Run `airflow standalone` on this machine: on loopback only, with Postgres as its database.
 
-Two of its components would serve logs to the whole network; they are told not to, through a script named
-`airflow` that stands first on the search path, where standalone looks for its components.
+Two of its components would serve logs on every network interface. Standalone finds its components on the search path,
+so a script named `airflow` stands first there and starts these two without their log servers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOST = "127.0.0.1"
 USER = "admin"
 
 _SCRIPT = """#!/bin/sh
-# The log servers of these two would listen on every network.
+# The log servers of these two would listen on every network interface.
 case "$1" in scheduler|triggerer) set -- "$@" --skip-serve-logs ;; esac
 exec {python} -m airflow "$@"
 """
@@ -38,8 +38,8 @@ class AirflowFailedError(ClassifierError):
 
 
 @dataclass(frozen=True, slots=True)
-class AirflowHome:
-    """Where the demo's Airflow finds everything; paths are absolute."""
+class AirflowConfig:
+    """The folders, databases and port of a local Airflow; the paths are absolute."""
 
     project: Path
     home: Path
@@ -56,7 +56,7 @@ class AirflowHome:
 
     @property
     def passwords(self) -> Path:
-        """The file that holds the generated password."""
+        """The file with the administrator's generated password."""
         return self.airflow_home / "passwords.json"
 
     @property
@@ -66,36 +66,38 @@ class AirflowHome:
 
 
 def project_root() -> Path:
-    """Return the folder that holds `dags` and `plugins`.
+    """Return the checkout: the folder that holds `dags` and `plugins`.
 
     Raises:
-        UserError: there is none, because the package is installed without them.
+        UserError: the package was installed without them.
     """
     root = Path(__file__).resolve().parents[2]
     if not (root / "dags" / "retrain_classifier.py").is_file():
-        raise UserError(
-            f"{root} has no dags: the demo runs from a checkout of the project, not from an installed package"
-        )
+        raise UserError(f"{root}: no DAGs found; run the demo from a checkout of the project")
     return root
 
 
 def free_port(port: int) -> int:
-    """Return the port, or a free one for 0.
+    """Return the port if it is free, or any free port for 0.
 
     Raises:
-        UserError: the port is taken.
+        UserError: another process listens on the port.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what lingers after a server is no server
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # connections that a stopped server left do not count
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise UserError(f"port {port} cannot be had ({error.strerror}); --port 0 takes a free one") from error
+            raise UserError(
+                f"port {port}: not available ({error.strerror}); choose a free one with --port 0"
+            ) from error
         return int(probe.getsockname()[1])
 
 
 def password(path: Path) -> str:
-    """Return the generated password of the demo's Airflow, made once and readable by its owner only."""
+    """Return the administrator's password, generated at the first call into a file that only its owner can read."""
     if path.is_file():
         return str(json.loads(path.read_text(encoding="utf-8"))[USER])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,51 +105,52 @@ def password(path: Path) -> str:
         aside.touch(mode=0o600)
         aside.chmod(0o600)
         aside.write_text(json.dumps({USER: secrets.token_urlsafe(12)}), encoding="utf-8")
-        with suppress(FileExistsError):  # of two that start at once, both get the first one's
+        with suppress(FileExistsError):  # if two processes start at once, both use the first one's password
             path.hardlink_to(aside)
     return password(path)
 
 
-def environment(base: Mapping[str, str], place: AirflowHome) -> dict[str, str]:
-    """Return `base` with all that the demo's Airflow and its tasks need, and none of another Airflow's settings."""
+def environment(base: Mapping[str, str], config: AirflowConfig) -> dict[str, str]:
+    """Return `base` with the settings of this Airflow and its tasks, and without those of any other Airflow."""
     kept = {name: value for name, value in base.items() if not name.startswith(("AIRFLOW", "CLASSIFIER_"))}
     return kept | {
-        "PATH": f"{place.airflow_home / 'bin'}:{base.get('PATH', '/usr/bin:/bin')}",
-        "PYTHONPATH": str(place.project),
+        "PATH": f"{config.airflow_home / 'bin'}:{base.get('PATH', '/usr/bin:/bin')}",
+        "PYTHONPATH": str(config.project),
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "HF_HUB_OFFLINE": "1",
-        "CLASSIFIER_HOME": str(place.home),
-        "CLASSIFIER_MODELS": str(place.models),
-        "CLASSIFIER_ENCODER": str(place.encoder),
-        "AIRFLOW_HOME": str(place.airflow_home),
-        "AIRFLOW_CONN_ARTICLES": _connection(place.articles_url),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(place.project / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(place.project / "plugins"),
+        "CLASSIFIER_HOME": str(config.home),
+        "CLASSIFIER_MODELS": str(config.models),
+        "CLASSIFIER_ENCODER": str(config.encoder),
+        "AIRFLOW_HOME": str(config.airflow_home),
+        "AIRFLOW_CONN_ARTICLES": _connection(config.articles_url),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(config.project / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(config.project / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "2",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(place.passwords),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{place.address}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": place.airflow_url,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(config.passwords),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{config.address}/execution/",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": config.airflow_url,
         "AIRFLOW__API__HOST": HOST,
-        "AIRFLOW__API__PORT": str(place.port),
-        "AIRFLOW__API__BASE_URL": place.address,
+        "AIRFLOW__API__PORT": str(config.port),
+        "AIRFLOW__API__BASE_URL": config.address,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # parsing again would take from the training
+        # parsing the DAGs again would slow the training down
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         "AIRFLOW__DATABASE__CHECK_MIGRATIONS": "False",  # standalone has migrated before its components start
-        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "24",  # training on all cores starves the API server
+        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "24",  # a training on all cores starves the API server
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
 
 def _connection(url: str) -> str:
-    """Return the connection of a socket's URL in Airflow's form: its host is the socket's folder."""
+    """Return a URL as an Airflow connection; for a Unix socket, its host is the socket's folder."""
     parts = make_url(url)
-    socket_folder = parts.query.get("host", parts.host)
-    values = {"conn_type": "postgres", "host": socket_folder, "login": parts.username, "schema": parts.database}
-    return json.dumps(values | ({"password": parts.password} if parts.password else {}))
+    host = parts.query.get("host", parts.host)
+    fields = {"conn_type": "postgres", "host": host, "login": parts.username, "schema": parts.database}
+    return json.dumps(fields | ({"password": parts.password} if parts.password else {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,32 +161,32 @@ class StandaloneAirflow:
     log: Path
 
     def check(self) -> None:
-        """Raise, with the log's end, if it has stopped."""
+        """Raise, with the end of the log, if Airflow has stopped."""
         if self.process.poll() is not None:
             raise AirflowFailedError(f"Airflow stopped with exit code {self.process.returncode}\n{self.last_lines()}")
 
     def last_lines(self, count: int = 15) -> str:
-        """Return the end of its log."""
+        """Return the end of the log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join([*lines[-count:], f"(the end of {self.log})"])
 
 
 @contextmanager
-def started(place: AirflowHome, base: Mapping[str, str], record: Path) -> Iterator[StandaloneAirflow]:
-    """Start Airflow without waiting for it, and stop all of it at the end, whatever happens."""
-    binaries = place.airflow_home / "bin"
+def started(config: AirflowConfig, base: Mapping[str, str], record: Path) -> Iterator[StandaloneAirflow]:
+    """Start Airflow without waiting until it is up, and stop all its processes at the end."""
+    binaries = config.airflow_home / "bin"
     binaries.mkdir(parents=True, exist_ok=True)
     (binaries / "airflow").write_text(_SCRIPT.format(python=shlex.quote(sys.executable)), encoding="utf-8")
     (binaries / "airflow").chmod(0o755)
-    password(place.passwords)
-    log = place.airflow_home / "standalone.log"
-    with log.open("wb") as said, processes.undisturbed():
+    password(config.passwords)
+    log = config.airflow_home / "standalone.log"
+    with log.open("wb") as output, processes.undisturbed():
         process = subprocess.Popen(
             [sys.executable, "-m", "airflow", "standalone"],
-            cwd=place.airflow_home,  # a .env in the present folder is not the demo's
-            env=environment(base, place),
+            cwd=config.airflow_home,  # Airflow must not read a .env of the current folder
+            env=environment(base, config),
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )

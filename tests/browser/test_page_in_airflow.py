@@ -239,7 +239,7 @@ def test_no_secret_is_leaked(airflow, filled):
     """After the tests above, and with sources whose databases do not answer or refuse the login."""
     connection = {"connection_id": planted_secrets.CONNECTION, "conn_type": "postgres", "host": "127.0.0.1", "port": 1}
     password = airflow.secrets["a source's connection"]
-    airflow.client._call("POST", "/api/v2/connections", json=connection | {"login": "reader", "password": password})
+    airflow.client.create_connection(connection | {"login": "reader", "password": password})
     run = airflow.client.trigger("ingest_articles", {"group": "secret"})
     airflow.client.unpause("ingest_articles")
     airflow.tried(run, "ingest", len(planted_secrets.SOURCES))
@@ -249,7 +249,7 @@ def test_no_secret_is_leaked(airflow, filled):
     ]
     pages += [airflow.read(f"/api/v2/connections/{planted_secrets.CONNECTION}"), *airflow.logs(run)]
     airflow.client.end(run, "the databases will not answer")
-    written = dict(planted_secrets.places(airflow.place))
+    written = dict(planted_secrets.places(airflow.config))
     assert "port 1 failed" in "".join(pages), "the failures are shown"
     assert any("ingest_articles" in name and name.endswith(".log") for name in written)
     assert b"by_connection" in written["the database airflow"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from tests.support.page_routes import ROLES
+from tests.support.paths import ROOT
 from tests.support.waiting import HANG_S
 
-ROOT = Path(__file__).parents[2]
-ROLES = ("nobody", "viewer", "user", "admin")
 OURS = {"Sec-Fetch-Site": "same-origin"}
 HOME = Path(tempfile.mkdtemp(prefix="airflow-"))
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from classifier.exceptions import SettingsError
-from tests.dags.conftest import ROOT
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -16,8 +16,8 @@ from classifier.evaluation import results
 from classifier.evaluation.metrics import compute_metrics
 from classifier.evaluation.test_articles import Predictions
 from classifier.store import evaluations, model_rows, promotions
-from tests.dags.test_page import FORMS, routes
 from tests.support.factories import make_articles
+from tests.support.page_routes import FORMS, routes
 from tests.support.synthetic import add_articles, annotate, query, run
 from tests.support.tiny_models import make_artefact
 from tests.support.waiting import HANG_S, wait_for

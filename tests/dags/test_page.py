@@ -15,22 +15,14 @@ import pytest
 from classifier import registry
 from classifier.pipeline.labelling import dead_letters, queue
 from classifier.pipeline.promotion import history
-from tests.dags.conftest import ROLES, ROOT
+from tests.support.page_routes import FORMS, PATH_VALUES, ROLES, routes
+from tests.support.paths import ROOT
 from tests.support.synthetic import ingest_file, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
 from tests.support.waiting import HANG_S, wait_for
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-PLACES = {"name": "backlog", "dag": "label_articles", "run_id": "manual__1", "model": "m1", "article": "1"}
-FORMS = {
-    "to": "nobody",
-    "model": "nobody",
-    "reason": "because of the test",
-    "article": "1",
-    "revision": "1",
-    "category": "a",
-}
 TABLE = ROOT / "docs" / "permissions.md"
 EVIL = '"><script>alert(1)</script>&'
 
@@ -49,16 +41,6 @@ def two(workspace, tmp_path):
         queue.label_queue(workspace)
 
 
-def routes(app):
-    """Every route of the page, with its method and an address that fits it."""
-    found = []
-    for route in app.routes:
-        (method,) = route.methods - {"HEAD"}
-        path = re.sub(r"\{(\w+)(:path)?\}", lambda match: PLACES[match[1]], route.path)
-        found.append((method, route.path, path))
-    return found
-
-
 def answers(app, ask):
     """Yield the response of every route for every role."""
     for method, route, path in routes(app):
@@ -73,7 +55,7 @@ def permissions():
 
     dags = (permissions.RETRAIN, permissions.LABEL, permissions.INGEST, permissions.REVIEW, permissions.DRIFT)
     yield from (("GET", None, dag) for dag in dags)
-    yield from (("GET", entity, PLACES["dag"]) for entity in permissions.OF_A_RUN if entity)
+    yield from (("GET", entity, PATH_VALUES["dag"]) for entity in permissions.OF_A_RUN if entity)
     yield ("PUT", None, permissions.RETRAIN)
     yield from (("POST", DagAccessEntity.RUN, dag) for dag in dags)
 
@@ -122,7 +104,7 @@ class TestPermissions:
             words = {role: word(found[role]) for role in ROLES}
             asked = ", ".join(map(named, needs[method, route])) or "a login"
             if "{dag}" in route:
-                asked = asked.replace(PLACES["dag"], "{dag}")
+                asked = asked.replace(PATH_VALUES["dag"], "{dag}")
             lines.append(f"| {method} | `/classifier{route}` | {asked} | {' | '.join(words.values())} |")
             assert bool(needs[method, route]) == ("/static/" not in route), route
             assert words["nobody"] == "log in", route

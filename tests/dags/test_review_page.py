@@ -14,8 +14,8 @@ from classifier.evaluation.drift_checks import DriftCheck
 from classifier.pipeline.monitoring.drift_history import DriftRun
 from classifier.pipeline.review import conflicts, review_queue
 from classifier.store import model_rows
-from tests.integration.test_review import label
 from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.predictions import label
 from tests.support.synthetic import add_articles, query, run
 
 pytestmark = pytest.mark.filterwarnings("default")

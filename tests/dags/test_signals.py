@@ -63,7 +63,7 @@ def airflow(folder, encoder, heard, alerts):
         hook = alerts.url.replace("http://", f"json://reporter:{SECRET}@")
         extra = json.dumps({"config": {"path": hook}})
         connection = {"connection_id": "classifier_alerts", "conn_type": "apprise", "extra": extra}
-        found.client._call("POST", "/api/v2/connections", json=connection)
+        found.client.create_connection(connection)
         yield found
 
 
@@ -75,7 +75,7 @@ def run(airflow):
         began = airflow.client.trigger(dag, parameters)
         airflow.client.unpause(dag)
         ended = airflow.finished(began)
-        airflow.client._call("PATCH", f"/api/v2/dags/{dag}", json={"is_paused": True})
+        airflow.client.pause(dag)
         return ended
 
     return run_dag
@@ -152,7 +152,7 @@ def test_a_failure_gives_one_alert_with_its_reason_its_link_and_no_secret(run, a
     assert "1 of 1 sources failed" in alert["message"]
     assert "When it fails, the last task names the sources" in alert["message"]
     link = re.search(r"http://\S+", alert["message"])[0]
-    assert link.startswith(f"{airflow.place.address}/dags/ingest_articles/runs/")
+    assert link.startswith(f"{airflow.config.address}/dags/ingest_articles/runs/")
     assert SECRET not in alerts.posted[-1].decode()
 
 

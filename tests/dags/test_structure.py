@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.dags.conftest import ROOT
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.filterwarnings("default")
 

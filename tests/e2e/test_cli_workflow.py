@@ -1,4 +1,4 @@
-"""The whole workflow as a user runs it: commands, one after the other, and SQL on the view at the end."""
+"""The whole workflow as a user runs it: commands in order, then SQL on the view of labels."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ TRAINING = ("--set", "epochs=3", "--set", "batch_size=8", "--set", "learning_rat
 
 @pytest.fixture
 def run(classifier):
-    """Run a command that has to succeed in silence, except for a warning that it may give; return its JSON."""
+    """Return a function that runs a command, asserts its success without other warnings, and returns its JSON."""
 
-    def one(*arguments, may_warn="nothing"):
+    def run_command(*arguments, may_warn="nothing"):
         done = classifier(*arguments, "--json")
-        said = [line for line in done.stderr.splitlines() if not TENSORFLOW.match(line)]
+        warnings = [line for line in done.stderr.splitlines() if not TENSORFLOW.match(line)]
         assert done.returncode == 0, arguments
-        assert not said or may_warn in " ".join(" ".join(said).split()), arguments
+        assert not warnings or may_warn in " ".join(" ".join(warnings).split()), arguments
         lines = done.stdout.splitlines()
         assert len(lines) == 1, "one line of JSON"
         return json.loads(lines[0])
 
-    return one
+    return run_command
 
 
 @pytest.fixture
 def embedded_database(tmp_path):
-    """Open the embedded database that the commands used; it is stopped and removed at the end."""
+    """Return a function that opens the embedded database of the commands; stop and remove it at the end."""
     directory = tmp_path / "home" / "postgres"
     engines = []
 
-    def opened():
+    def open_database():
         engines.append(create_engine(embedded_postgres.start(directory, "articles")["articles"]))
         return engines[-1]
 
-    yield opened
+    yield open_database
     for engine in engines:
         engine.dispose()
     remove_server(directory)
 
 
 @pytest.mark.slow
-def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
-    made = articles(240)
-    known, fresh = made[:180], [{**row, "category": ""} for row in made[180:]]
-    write_csv(tmp_path / "known.csv", known)
-    write_csv(tmp_path / "fresh.csv", fresh)
+def test_commands_lead_from_an_empty_database_to_labels(run, classifier, embedded_database, tmp_path):
+    rows = articles(240)
+    annotated, incoming = rows[:180], [{**row, "category": ""} for row in rows[180:]]
+    write_csv(tmp_path / "annotated.csv", annotated)
+    write_csv(tmp_path / "incoming.csv", incoming)
     columns = ("--category", "category", "--id", "id", "--source-name", "news")
 
     encoder = run("encoder", "import", make_bert(tmp_path / "bert", dim=32, heads=4, hidden_dim=64), "encoder")
     assert (encoder["dim"], encoder["n_layers"]) == (32, 2)
     assert run("db", "upgrade") == {"version": schema.head()}
-    taken = run("ingest", "known.csv", *columns, "--proportions", "0.6,0.2,0.2")
-    assert (taken["new"], taken["annotations"], taken["enqueued"]) == (180, 180, 0)
+    ingested = run("ingest", "annotated.csv", *columns, "--proportions", "0.6,0.2,0.2")
+    assert (ingested["new"], ingested["annotations"], ingested["enqueued"]) == (180, 180, 0)
 
     trained = run("train", "--encoder", "encoder", *TRAINING)
     assert trained["categories"] == sorted(WORDS)
@@ -79,16 +79,16 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     assert evaluated["baseline"]["accuracy"] > 0.9
     assert run("gate", "--sample", 0)["verdict"] == "promote"
     assert run("promote", "--target-precision", 0.5, may_warn="does not beat the baseline")["promoted"] is True
-    assert run("ingest", "fresh.csv", *columns)["enqueued"] == 60
+    assert run("ingest", "incoming.csv", *columns)["enqueued"] == 60
     labelled = run("label", "--page-size", 16)
     assert (labelled["model"], labelled["labelled"], labelled["waiting"]) == (name, 60, 0)
     assert labelled["rate"] > 0
 
-    found = run("status")
-    assert found["labels"] == {"annotation": 180, "prediction": 60}
-    assert sum(total for total, _ in found["splits"].values()) == 240
-    assert (found["champion"]["name"], found["champion"]["macro_f1"]) == (name, evaluated["metrics"]["macro_f1"])
-    assert found["champion"]["threshold"] == 0, "more than half of all its labels are right"
+    status = run("status")
+    assert status["labels"] == {"annotation": 180, "prediction": 60}
+    assert sum(total for total, _ in status["splits"].values()) == 240
+    assert (status["champion"]["name"], status["champion"]["macro_f1"]) == (name, evaluated["metrics"]["macro_f1"])
+    assert status["champion"]["threshold"] == 0, "more than half of all its labels are correct"
 
     check_decisions(run, classifier, name)
     done = classifier("status")
@@ -97,8 +97,8 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
     check_review(run, classifier, tmp_path)
     database = embedded_database()
     labels = dict(query(database, "SELECT external_id, label FROM article_labels WHERE origin = 'prediction'"))
-    right = sum(labels.get(row["id"]) == row["category"] for row in made[180:])
-    assert right > 52, "of 59 articles that are easy to tell apart"
+    correct = sum(labels.get(row["id"]) == row["category"] for row in rows[180:])
+    assert correct > 52, "of 59 articles that are easy to classify"
     assert query(database, "SELECT DISTINCT model FROM article_labels WHERE origin = 'prediction'") == [(name,)]
     training = query(database, "SELECT training FROM models")[0][0]
     check_training(training)
@@ -109,7 +109,7 @@ def test_from_nothing_to_labels(run, classifier, embedded_database, tmp_path):
 
 
 def check_training(training):
-    """What is kept of it says how it went."""
+    """The stored training has the figures of every epoch and the recipe."""
     history = training["training"]["history"]
     assert [epoch["epoch"] for epoch in history] == list(range(1, len(history) + 1))
     figures = {"epoch", "loss", "accuracy", "macro_f1", "seconds", "standard_error"}
@@ -119,13 +119,13 @@ def check_training(training):
 
 
 def check_review(run, classifier, folder):
-    """Articles go out and come back; a bad row is named and keeps nobody else out."""
+    """A sheet is exported and imported; an invalid row is reported and the other rows are imported."""
     assert run("review", "fill", "--number", 6, "--audit", 0)["waiting"] == 6
     assert run("review", "export", "sheet.csv") == {"file": "sheet.csv", "articles": 6}
     lines = (folder / "sheet.csv").read_text(encoding="utf-8-sig").splitlines()
     assert all(line.endswith('"","",""') for line in lines[1:])
-    answers = [lines[0], lines[1][:-8] + '"sport","ann",""', lines[2][:-8] + '"sprot","ann",""', *lines[3:]]
-    (folder / "sheet.csv").write_text("\n".join(answers), encoding="utf-8")
+    filled = [lines[0], lines[1][:-8] + '"sport","ann",""', lines[2][:-8] + '"sprot","ann",""', *lines[3:]]
+    (folder / "sheet.csv").write_text("\n".join(filled), encoding="utf-8")
     done = classifier("review", "import", "sheet.csv")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "error: sheet.csv: 1 of 6 rows were not imported: line 3: category 'sprot' is unknown" in done.stderr
@@ -138,7 +138,7 @@ def check_review(run, classifier, folder):
 
 
 def check_shown(shown, training):
-    """All that is stored is shown."""
+    """`models show` shows everything that is stored."""
     assert shown["training"] == training
     assert (shown["status"], shown["decisions"][0]["verdict"]) == ("champion", "promoted")
     assert training["recipe"]["name"] == "default (batch_size, epochs, learning_rate, max_length)"
@@ -149,9 +149,9 @@ def check_shown(shown, training):
 
 
 def check_decisions(run, classifier, name):
-    """What was decided is told, for people and for programs."""
-    decided = run("promotions")
-    assert [(one["model"], one["verdict"]) for one in decided] == [(name, "promoted")]
+    """Decisions are shown as text and as JSON."""
+    decisions = run("promotions")
+    assert [(decision["model"], decision["verdict"]) for decision in decisions] == [(name, "promoted")]
     assert run("prune", "--keep-models", 0) == {"deleted": False, "models": []}
     page = Path(run("report")["page"])
     assert name in page.read_text(encoding="utf-8")
@@ -162,7 +162,7 @@ def check_decisions(run, classifier, name):
 
 
 def check_artefact(directory):
-    """Everything that `transformers` and labelling need is there, as the manifest says."""
+    """The artefact has every file that `transformers` and labelling need, as in its manifest."""
     manifest = json.loads((directory / "classifier.json").read_text(encoding="utf-8"))
     files = {path.name for path in directory.iterdir()} - {"classifier.json"}
     assert files >= {

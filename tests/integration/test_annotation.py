@@ -6,7 +6,7 @@ import pytest
 
 from classifier.exceptions import NoChampionError, ReviewError
 from classifier.pipeline.review import annotation, conflicts, review_queue
-from tests.integration.test_review import label
+from tests.support.predictions import label
 from tests.support.synthetic import add_articles, query, run
 from tests.support.synthetic import annotate as say
 

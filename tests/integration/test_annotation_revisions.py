@@ -14,8 +14,8 @@ from classifier.pipeline.monitoring import status
 from classifier.pipeline.review import annotation, conflicts, review_queue, sheets
 from classifier.review.sheet import SheetAnswer
 from classifier.store import annotated_articles, label_statistics, labelling_queue, queries, reviews
-from tests.integration.test_labelling_cost import ARTICLES, LABELLED, scanned
-from tests.integration.test_review import label
+from tests.support.predictions import INSERT_ARTICLES, INSERT_PREDICTIONS, label
+from tests.support.query_plans import scanned
 from tests.support.synthetic import add_articles, ingest_file, query, run
 from tests.support.synthetic import annotate as say
 from tests.support.waiting import wait_for
@@ -208,10 +208,10 @@ class TestStatements:
     @pytest.fixture
     def many(self, workspace):
         """Twenty thousand labelled articles, a third annotated by a person; the texts of twelve have changed."""
-        run(workspace.database, ARTICLES)
+        run(workspace.database, INSERT_ARTICLES)
         with workspace.database.begin() as connection:
             model = label(connection, []).id
-            connection.execute(text(LABELLED), {"model": model})
+            connection.execute(text(INSERT_PREDICTIONS), {"model": model})
             connection.execute(
                 text(
                     "INSERT INTO annotations (article_id, revision, category, annotator) "

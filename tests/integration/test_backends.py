@@ -67,6 +67,7 @@ def outcomes(tmp_path_factory):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 def test_pytorch_learns_and_gives_the_probabilities_of_tensorflow(outcomes):

@@ -100,6 +100,7 @@ def fill(workspace, first, last, *, annotated):
             "SELECT id, 0 FROM articles WHERE external_id::int BETWEEN :first AND :last", **numbers)  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [LABEL, LABEL_TABLE], ids=["label", "label-table"])
 def test_labelling_needs_no_more_memory_for_more_articles(peak, program):
@@ -107,6 +108,7 @@ def test_labelling_needs_no_more_memory_for_more_articles(peak, program):
     assert many - few < SLACK_MB
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("program", [EVALUATE, TRAIN], ids=["predict", "train"])
 def test_training_and_evaluation_need_no_more_memory_for_more_articles(peak, program):

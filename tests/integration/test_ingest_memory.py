@@ -54,6 +54,7 @@ def written(path, count):
     return path
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_any_number_of_texts_of_a_megabyte_needs_bounded_memory(database_url, tmp_path, kind):

@@ -34,20 +34,6 @@ def champion(workspace):
     return make_champion(workspace, "m1", 0)
 
 
-@pytest.fixture
-def labellings(database):
-    """Return a function that counts how often each article was labelled."""
-    run(database, "CREATE TABLE labellings (article_id bigint, model_id bigint, revision int)")
-    run(
-        database,
-        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
-        "'BEGIN INSERT INTO labellings VALUES (NEW.article_id, NEW.model_id, NEW.revision); RETURN NEW; END'",
-    )
-    run(database, "CREATE TRIGGER note AFTER INSERT OR UPDATE ON predictions FOR EACH ROW EXECUTE FUNCTION note()")
-    return lambda: query(database, "SELECT times, count(*) FROM (SELECT count(*) AS times FROM labellings "
-                         "GROUP BY article_id, model_id, revision) AS x GROUP BY 1 ORDER BY 1")  # fmt: skip
-
-
 class FakeLabeller:
     """A labeller that raises for some texts, and gives the others the second category."""
 

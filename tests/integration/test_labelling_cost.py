@@ -9,43 +9,9 @@ from sqlalchemy import text
 
 from classifier.pipeline.monitoring import status
 from classifier.store import dead_letter_rows, labelling_queue, model_rows, prediction_rows, queries
+from tests.support.predictions import INSERT_PREDICTIONS
+from tests.support.query_plans import scanned
 from tests.support.synthetic import add_articles, add_model, annotate, enqueue, run, value
-
-ARTICLES = (
-    "INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split) "
-    "SELECT 's', n, 'text', '', '', 'train' FROM generate_series(1, 20000) AS n"
-)
-LABELLED = (
-    "INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities) "
-    "SELECT id, :model, 1, 'a', 1, '{1,0}' FROM articles"
-)
-
-
-@pytest.fixture
-def history(database):
-    """Add twenty thousand labelled articles that are all queued again; return the model that labelled them."""
-    with database.begin() as connection:
-        model = add_model(connection, "m")
-        model_rows.make_champion(connection, model)
-        connection.execute(text(ARTICLES))
-        connection.execute(text(LABELLED), {"model": model})
-        connection.execute(text("INSERT INTO labelling_queue SELECT id, 0 FROM articles"))
-    with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
-    return model
-
-
-def scanned(database, statement, **values):
-    """Return the tables that a statement's plan reads completely."""
-
-    def nodes(plan):
-        yield plan
-        for child in plan.get("Plans", []):
-            yield from nodes(child)
-
-    with database.connect() as connection:
-        plan = connection.execute(text(f"EXPLAIN (FORMAT JSON) {statement}"), values).scalar_one()
-    return {node["Relation Name"] for node in nodes(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +60,7 @@ class TestStatus:
             model_rows.make_champion(connection, model)
             ids = add_articles(connection, [(f"{n}", f"text {n}", ("train", "test")[n % 2]) for n in range(8)])
             annotate(connection, ids[0], "sport")
-            connection.execute(text(LABELLED + " WHERE id % 4 = 2"), {"model": model})
+            connection.execute(text(INSERT_PREDICTIONS + " WHERE id % 4 = 2"), {"model": model})
             enqueue(connection, ids[4:7])
             enqueue(connection, ids[7:], priority=1)
         report = status.read_status(workspace)

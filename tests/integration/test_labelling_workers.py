@@ -16,7 +16,6 @@ from sqlalchemy import text
 
 from classifier.exceptions import NoChampionError
 from classifier.pipeline.labelling import worker_processes
-from tests.integration.test_labelling import labellings  # noqa: F401 - a fixture
 from tests.support.synthetic import ingest_file, make_champion, query, unlabelled, value
 from tests.support.waiting import HANG_S
 
@@ -91,7 +90,7 @@ def test_the_cores_are_shared(monkeypatch):
 
 
 @pytest.mark.slow
-def test_each_article_is_labelled_once(workspace, tmp_path, environment, labellings):  # noqa: F811
+def test_each_article_is_labelled_once(workspace, tmp_path, environment, labellings):
     make_champion(workspace, "m1", 0)
     ingest_file(workspace, tmp_path / "x.csv", unlabelled(400))
     result = subprocess.run(
@@ -104,7 +103,7 @@ def test_each_article_is_labelled_once(workspace, tmp_path, environment, labelli
 
 
 @pytest.mark.slow
-def test_if_a_worker_is_killed_the_others_label_its_articles(workspace, labellings, working):  # noqa: F811
+def test_if_a_worker_is_killed_the_others_label_its_articles(workspace, labellings, working):
     process, release = working
     workers(process)[0].send_signal(signal.SIGKILL)
     release()

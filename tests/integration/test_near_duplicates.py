@@ -8,7 +8,6 @@ import random
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -20,9 +19,9 @@ from classifier.ingest.readers import Columns
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import splits_report, units
 from classifier.store import annotated_articles, near_duplicate_clusters
+from tests.support.paths import DATA, needs_articles
 from tests.support.synthetic import COLUMNS, dump, ingest_file, query, run, value
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 WORDS = [f"{a}{b}{c}" for a in "bdfglm" for b in "aeiou" for c in "nrst"]
 WITH_SPLIT = Columns("text", "category", "id", "split")
 
@@ -303,15 +302,12 @@ def test_the_report_counts_by_category_and_finds_a_leak_that_the_clusters_miss(w
     assert splits_report.report_splits(workspace).near_duplicates_across == 1
 
 
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="the real articles of ../shared/data are not here")
-
-
 def bbc():
     with (DATA / "bbc-text.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-@needs_data
+@needs_articles
 def test_repeated_bbc_texts_never_cross_splits_even_with_a_changed_word(workspace, tmp_path):
     groups = defaultdict(list)
     for number, article in enumerate(bbc()):
@@ -337,7 +333,7 @@ def test_repeated_bbc_texts_never_cross_splits_even_with_a_changed_word(workspac
     assert all(abs(points) < 0.03 for points in report.total.deviation.values())
 
 
-@needs_data
+@needs_articles
 def test_bbc_texts_with_a_changed_word_in_each_repeat_do_not_cross_splits(workspace, tmp_path):
     seen, rows = defaultdict(list), []
     for number, article in enumerate(bbc()):
@@ -350,7 +346,7 @@ def test_bbc_texts_with_a_changed_word_in_each_repeat_do_not_cross_splits(worksp
     assert all(len({split_by_id[article_id] for article_id in copies}) == 1 for copies in seen.values())
 
 
-@needs_data
+@needs_articles
 def test_c50_keeps_its_own_splits_and_near_duplicates_are_left_out_of_training(workspace, tmp_path):
     rows = []
     for split in ("train", "test"):

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_functions_of_pytorch_compute_what_keras_computes():
     """Run the tests of `tests/on_torch`; those for a GPU are skipped without one."""

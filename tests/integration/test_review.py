@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import csv
 
-import numpy as np
 import pytest
 from sqlalchemy import text
 
-from classifier.articles import Model, QueuedArticle
 from classifier.exceptions import NoChampionError, ReviewError, SourceError
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.review import conflicts, review_queue, sheets
-from classifier.store import annotated_articles, model_rows, prediction_rows, queries
-from tests.integration.test_labelling_cost import LABELLED, scanned
+from classifier.store import annotated_articles, model_rows, queries
+from tests.support.predictions import INSERT_PREDICTIONS, label
+from tests.support.query_plans import scanned
 from tests.support.synthetic import add_articles, add_model, annotate, articles, ingest_file, query, run, value
-
-CATEGORIES = ("a", "b")
-
-
-def label(connection, ids, name="m1", *, as_champion=True, seed=0):
-    """Register a model, store arbitrary predictions of it, and make it champion."""
-    model = Model(add_model(connection, name), name, "", "", "", CATEGORIES)
-    probabilities = np.random.default_rng(seed).dirichlet(np.ones(2), len(ids)).astype(np.float32)
-    prediction_rows.write(connection, model, [QueuedArticle(article_id, 1, "") for article_id in ids], probabilities)
-    if as_champion:
-        model_rows.make_champion(connection, model.id)
-    return model
 
 
 @pytest.fixture
@@ -157,7 +144,7 @@ class TestFill:
                     "SELECT 's', n, 'text', '', int8send(n), 'train' FROM generate_series(1, 20000) AS n"
                 )
             )
-            connection.execute(text(LABELLED), {"model": model})
+            connection.execute(text(INSERT_PREDICTIONS), {"model": model})
             connection.execute(
                 text(
                     "INSERT INTO clusters (id, split) SELECT id, 'train' FROM articles; "

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,13 +15,13 @@ import pytest
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import BUCKETS
 from classifier.model import hardware
+from tests.support.paths import DATA, needs_articles
 from tests.support.tiny_models import make_artefact
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_bfloat16 = pytest.mark.skipif(
     not hardware.multiplies_bfloat16(), reason="the processor does not multiply bfloat16"
 )
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the real articles of ../shared/data are not here")
+pytestmark = needs_articles
 
 ARTICLES = 120
 

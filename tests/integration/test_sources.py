@@ -412,6 +412,7 @@ class TestRetrying:
         assert report.still_rejected == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False])
 def test_ten_kills_at_random_moments_give_the_same_database_as_one_clean_run(workspace, tmp_path, declared):

@@ -110,6 +110,7 @@ def history(trained):
             for epoch in manifest["training"]["history"]]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_training_killed_at_five_random_moments_ends_like_an_uninterrupted_one(workspace, encoder, tmp_path):
     """The command is killed with `kill -9`, and trains with the dtype of this machine."""

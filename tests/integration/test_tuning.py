@@ -43,6 +43,7 @@ def encoder(workspace, tmp_path):
     return str(make_encoder(tmp_path / "encoder"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_workers_share_a_study_one_is_killed_and_the_best_recipe_trains(workspace, encoder, tmp_path):
     """The workers share the home, so the killed trial also resumes from its saved state."""

@@ -14,8 +14,8 @@ from classifier.pipeline.monitoring import drift_check, drift_history, status
 from classifier.store import annotated_articles, model_rows, queries, reviews
 from classifier.training import data_snapshot
 from classifier.workspace import Workspace
-from tests.integration.test_labelling_cost import history, scanned  # noqa: F401 - a fixture
 from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.query_plans import scanned
 from tests.support.synthetic import add_articles, add_model, annotate, query, run, value
 
 LABEL = text(

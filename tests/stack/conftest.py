@@ -1,4 +1,4 @@
-"""One stack for the whole story, and the table of what was done to it."""
+"""One stack for all tests, and the table of the faults that they injected."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ REPORT = pytest.StashKey[Report]()
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Tell what happened, whatever came of it."""
+    """Print the report, also after failures."""
     if REPORT in terminalreporter.config.stash:
-        terminalreporter.write("\n" + terminalreporter.config.stash[REPORT].tell())
+        terminalreporter.write("\n" + terminalreporter.config.stash[REPORT].render())
 
 
 @pytest.fixture(scope="session")
 def report(request):
-    """What is told in the end."""
+    """Return the report that is printed at the end."""
     return request.config.stash.setdefault(REPORT, Report())
 
 
 @pytest.fixture(scope="session")
 def folder(request):
-    """A folder that stays where something failed; not pytest's, whose name is too long for Postgres' socket."""
-    made = Path(tempfile.mkdtemp(prefix="stack-"))
-    yield made
+    """Return a folder that is kept after failures; the name of pytest's is too long for Postgres' socket."""
+    path = Path(tempfile.mkdtemp(prefix="stack-"))
+    yield path
     if request.session.testsfailed:
-        request.config.stash[REPORT].notes.append(f"What the services said is in {made}/said.")
+        request.config.stash[REPORT].notes.append(f"The logs of the services are in {path}/logs.")
     else:
-        shutil.rmtree(made)
+        shutil.rmtree(path)
 
 
 @pytest.fixture(scope="session")
 def work(report, folder):
-    """The stack, with a tiny encoder that knows the words of the made-up articles."""
+    """Start the stack with a small encoder that knows the words of the synthetic articles."""
     words = ["the", *(word for words in synthetic.WORDS.values() for word in words)]
     encoder = tiny_models.make_encoder(folder / "encoder", words=words, dim=32, heads=4, hidden_dim=64)
     (folder / "inbox").mkdir()
@@ -57,8 +57,8 @@ def work(report, folder):
         database = connections.connect(running.articles_url)
         lost_labels.note_every_prediction(database)
         with running.logged_in() as client:
-            found = Work(running, client, database, folder)
-            found.until(lambda: client.dags() >= DAGS, "the DAGs", client.import_errors)
-            yield found
+            stack_work = Work(running, client, database, folder)
+            stack_work.until(lambda: client.dags() >= DAGS, "the DAGs", client.import_errors)
+            yield stack_work
         report.restarts(running)
         database.dispose()

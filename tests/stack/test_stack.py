@@ -1,7 +1,7 @@
-"""The production stack at work, and what is done to it; the tests are one story, in this order.
+"""The production stack survives faults while it labels and trains. The tests depend on their order.
 
-A fault's row in the report says how its run ended. Each labels all that waits, so that afterwards every article has to
-show a label, committed once, by the model that it is said to be of.
+Each fault adds a row to the report. Each test labels the whole queue, so afterwards every article must have one label,
+committed once, by the model that it names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 import pytest
 
 from tests.support import synthetic
-from tests.support.stack.work import PAGE, nothing_lost
+from tests.support.stack.work import PAGE, count_faults
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -28,10 +28,10 @@ def test_articles_are_ingested_and_a_first_model_becomes_champion(work):
     work.ingest(synthetic.articles(400), category="category", proportions="0.6,0.2,0.2")
     run = work.begin_training()
     work.succeeded(run)
-    assert work.value("SELECT count(*) FROM models WHERE status = 'champion'") == 1, work.told(run)
+    assert work.value("SELECT count(*) FROM models WHERE status = 'champion'") == 1, work.describe(run)
 
 
-def test_a_labelling_and_a_training_go_on_when_their_workers_are_killed(work, report):
+def test_a_labelling_and_a_training_resume_when_their_workers_are_killed(work, report):
     work.ingest_unlabelled(BATCH)
     training = begun_training(work, seed=2)
     labelling = begun_labelling(work)
@@ -47,22 +47,22 @@ def test_a_labelling_and_a_training_go_on_when_their_workers_are_killed(work, re
         end,
         time.monotonic() - began,
     )
-    assert end == "success", work.told(labelling)
+    assert end == "success", work.describe(labelling)
     end_of_training = work.finished(training)
-    resumed = went_on(work, training)
+    resumed = resumed_step(work, training)
     report.add(
         "`kill -9` of the GPU worker in the middle of training",
-        f"killed at step {step}; attempt {work.task(training, 'train').attempt} went on from step {resumed}",
+        f"killed at step {step}; attempt {work.task(training, 'train').attempt} resumed from step {resumed}",
         end_of_training,
         time.monotonic() - began,
     )
-    assert end_of_training == "success", work.told(training)
+    assert end_of_training == "success", work.describe(training)
     assert work.training().attempts == 2
     assert 0 < resumed <= work.training().steps
-    assert nothing_lost(work) == NOTHING
+    assert count_faults(work) == NOTHING
 
 
-def test_a_labelling_and_a_training_outlive_a_crash_of_postgres(work, report):
+def test_a_labelling_and_a_training_survive_a_crash_of_postgres(work, report):
     work.ingest_unlabelled(BATCH)
     training = begun_training(work, seed=3)
     labelling = begun_labelling(work)
@@ -79,13 +79,13 @@ def test_a_labelling_and_a_training_outlive_a_crash_of_postgres(work, report):
             end,
             time.monotonic() - began,
         )
-        assert end == "success", work.told(run)
+        assert end == "success", work.describe(run)
         assert work.task(run, task).attempt == 1
-    assert nothing_lost(work) == NOTHING
+    assert count_faults(work) == NOTHING
 
 
 @pytest.mark.parametrize("name", ["redis", "scheduler"])
-def test_a_labelling_outlives_what_queued_it(work, report, name):
+def test_a_labelling_survives_a_kill_of_the_service_that_queued_it(work, report, name):
     work.ingest_unlabelled(BATCH)
     labelling = begun_labelling(work)
     began, container = time.monotonic(), work.stack.container(name)
@@ -99,11 +99,11 @@ def test_a_labelling_outlives_what_queued_it(work, report, name):
         end,
         time.monotonic() - began,
     )
-    assert end == "success", work.told(labelling)
-    assert nothing_lost(work) == NOTHING
+    assert end == "success", work.describe(labelling)
+    assert count_faults(work) == NOTHING
 
 
-def test_a_labelling_that_ends_while_the_api_server_is_away_ends_well(work, report):
+def test_a_labelling_that_ends_while_the_api_server_is_down_succeeds(work, report):
     work.ingest_unlabelled(BATCH)
     labelling = begun_labelling(work)
     began, server = time.monotonic(), work.stack.container("api-server")
@@ -123,49 +123,51 @@ def test_a_labelling_that_ends_while_the_api_server_is_away_ends_well(work, repo
         end,
         time.monotonic() - began,
     )
-    assert end == "success", work.told(labelling)
+    assert end == "success", work.describe(labelling)
     assert work.task(labelling, "label").attempt == 1
-    assert nothing_lost(work) == NOTHING
+    assert count_faults(work) == NOTHING
 
 
 @pytest.mark.parametrize("dag", ["review_articles", "watch_classifier"])
-def test_the_other_dags_run_on_what_was_labelled(work, dag):
+def test_the_other_dags_succeed_after_the_faults(work, dag):
     work.succeeded(work.begin(dag))
 
 
-def test_every_service_is_healthy_in_the_end_and_nothing_is_lost(work, report):
+def test_at_the_end_every_service_is_healthy_and_no_label_is_lost(work, report):
     for name, service in work.stack.services.items():
         if service.check:
             work.stack.wait_until_healthy(name)
-    work.until(lambda: not work.client.unfinished("label_articles"), "the end of all labelling")
+    work.until(lambda: not work.client.unfinished("label_articles"), "the end of all labelling runs")
     report.counts = {"articles": work.value("SELECT count(*) FROM articles"), "labels": work.labelled()}
-    report.counts |= nothing_lost(work)
+    report.counts |= count_faults(work)
     assert {name: report.counts[name] for name in NOTHING} == NOTHING
     report.complete = True
 
 
 def begun_training(work, *, seed):
-    """Begin a training, and return its run when a quarter of its steps is done."""
+    """Start a training; return its run when a quarter of its steps is done."""
     run = work.begin_training(seconds=TRAINING_S, seed=seed)
 
-    def under_way():
-        now = work.training()
-        return now.status == "running" and now.step > now.steps / 4
+    def has_done_a_quarter():
+        training = work.training()
+        return training.status == "running" and training.step > training.steps / 4
 
-    work.until(under_way, "a quarter of a training", lambda: work.told(run))
+    work.until(has_done_a_quarter, "a quarter of a training", lambda: work.describe(run))
     return run
 
 
 def begun_labelling(work):
-    """Begin a labelling, and return its run when some pages are written."""
+    """Start a labelling; return its run when some batches are committed."""
     before = work.labelled()
     run = work.begin_labelling(rate=RATE)
-    work.until(lambda: work.labelled() >= before + 4 * PAGE, "a labelling's first pages", lambda: work.told(run))
+    work.until(
+        lambda: work.labelled() >= before + 4 * PAGE, "the first batches of a labelling", lambda: work.describe(run)
+    )
     return run
 
 
-def went_on(work, training):
-    """Return the step that a training's second attempt went on from, by its log."""
-    found = re.findall(r"resuming from step (\d+)", "\n".join(work.log(training, "train")))
-    assert found, work.told(training)
-    return int(found[-1])
+def resumed_step(work, training):
+    """Return the step from which a training's second attempt resumed, by its log."""
+    steps = re.findall(r" from step (\d+) of ", "\n".join(work.log(training, "train")))
+    assert steps, work.describe(training)
+    return int(steps[-1])

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, FrameLocator, Page, sync_playwright
 from sqlalchemy import create_engine, make_url, text
 
 from classifier.local_airflow import rest_client, standalone
-from classifier.local_airflow.standalone import AirflowHome
+from classifier.local_airflow.standalone import AirflowConfig
 from classifier.pipeline.database import roles
 from classifier.settings import Settings
 from classifier.store import connections
@@ -49,9 +49,9 @@ class Started(Running):
         context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
         context.set_default_timeout(1000 * HANG_S)
         page = context.new_page()
-        page.goto(f"{self.place.address}/auth/login")
+        page.goto(f"{self.config.address}/auth/login")
         page.fill("input[name=username]", standalone.USER)
-        page.fill("input[name=password]", standalone.password(self.place.passwords))
+        page.fill("input[name=password]", standalone.password(self.config.passwords))
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(lambda url: "/auth/login" not in url)
         yield page
@@ -59,7 +59,7 @@ class Started(Running):
 
     def classifier(self, page: Page, title: str = "Overview") -> FrameLocator:
         """Open one of the classifier's pages in Airflow."""
-        page.goto(f"{self.place.address}/plugin/classifier")
+        page.goto(f"{self.config.address}/plugin/classifier")
         inside = frame(page)
         # the overview's link looks the same before and after; Airflow's own page navigates independently
         with page.expect_event("framenavigated", lambda moved: moved != page.main_frame):
@@ -69,7 +69,7 @@ class Started(Running):
 
     def tab(self, page: Page, run: rest_client.DagRun) -> FrameLocator:
         """Open the classifier's tab on a run."""
-        page.goto(f"{self.place.address}/dags/{run.dag}/runs/{run.id}")
+        page.goto(f"{self.config.address}/dags/{run.dag}/runs/{run.id}")
         page.get_by_role("link", name="Classifier", exact=True).click()
         return frame(page)
 
@@ -105,7 +105,7 @@ class Started(Running):
     def let_time_pass(self, run: rest_client.DagRun, task: str) -> None:
         """Let the question time out at once, instead of after twelve hours."""
         moved = text("UPDATE task_instance SET trigger_timeout = now() WHERE run_id = :run AND task_id = :task")
-        engine = create_engine(self.place.airflow_url)
+        engine = create_engine(self.config.airflow_url)
         with engine.begin() as opened:
             opened.execute(moved, {"run": run.id, "task": task})
         engine.dispose()
@@ -161,12 +161,12 @@ def started(home: Path, *, encoder: Path) -> Iterator[Started]:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        secrets = passwords | planted_secrets.made_by_airflow(running.place)
-        yield Started(running.place, running.workspace, running.client, browser, secrets)
+        secrets = passwords | planted_secrets.made_by_airflow(running.config)
+        yield Started(running.config, running.workspace, running.client, browser, secrets)
         browser.close()
 
 
-def _add_passwords(place: AirflowHome, passwords: dict[str, str]) -> AirflowHome:
+def _add_passwords(place: AirflowConfig, passwords: dict[str, str]) -> AirflowConfig:
     """Return the Airflow home with URLs of the pipeline's role and passwords; declare sources that need passwords."""
     owners = Workspace(connections.connect(place.articles_url), Settings(home=place.home, _env_file=None))
     pipeline_role = roles.create_roles(owners)[0].name

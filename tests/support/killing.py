@@ -1,4 +1,4 @@
-"""Run a command that kills itself at a moment of its own work: after so many steps, whatever the machine's speed."""
+"""Run a command that kills itself after a number of steps, so the moment does not depend on the machine's speed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+
+from tests.support.paths import ROOT
 
 PROGRAM = """
 import os, signal, sys, threading
@@ -41,7 +42,7 @@ from classifier.cli.app import main
 sys.argv = ["classifier", *sys.argv[1:]]
 main()
 """
-"""Each statement, COPY and commit is two steps, to any database: a kill falls before it or after it."""
+"""Each statement, COPY and commit counts as two steps, so a kill can fall before it or after it."""
 
 NEVER = 0
 
@@ -49,20 +50,20 @@ NEVER = 0
 def start(
     arguments: Sequence[str], kill_at: int, environment: Mapping[str, str], *, merge_step: int | None = None
 ) -> subprocess.Popen[str]:
-    """Start the command line; it kills itself at its step `kill_at`. An ingest merges `merge_step` rows at a time."""
-    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment, "TEST_KILL_AT": str(kill_at)}
+    """Start a command that kills itself at its step `kill_at`; an ingest merges `merge_step` rows at a time."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment, "TEST_KILL_AT": str(kill_at)}
     if merge_step is not None:
-        given["TEST_STEP"] = str(merge_step)
+        variables["TEST_STEP"] = str(merge_step)
     command = [sys.executable, "-c", PROGRAM, *arguments]
-    return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process: subprocess.Popen[str]) -> bool:
-    """Wait for the end of the process; return whether it was killed. It may have done all before that.
+    """Wait for the end of the process; return whether it was killed, perhaps after it had done all its work.
 
     Raises:
-        AssertionError: it failed.
+        AssertionError: the process failed.
     """
-    _, said = process.communicate()
-    assert process.returncode in {0, -signal.SIGKILL}, said
+    _, errors = process.communicate()
+    assert process.returncode in {0, -signal.SIGKILL}, errors
     return process.returncode != 0

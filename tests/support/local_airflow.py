@@ -1,4 +1,4 @@
-"""A whole Airflow with the project's DAGs: scheduler, API server and tasks in processes of their own."""
+"""A complete Airflow with the project's DAGs: scheduler, API server and tasks are separate processes."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from cryptography.fernet import Fernet
 
 from classifier import embedded_postgres
 from classifier.local_airflow import rest_client, standalone
-from classifier.local_airflow.standalone import AirflowHome
+from classifier.local_airflow.standalone import AirflowConfig, StandaloneAirflow
 from classifier.pipeline.database import upgrade
 from classifier.settings import Settings
 from classifier.store import connections
 from classifier.workspace import Workspace
+from tests.support.paths import ROOT
 from tests.support.waiting import HANG_S
 
-ROOT = Path(__file__).parents[2]
 DAGS = {"ingest_articles", "retrain_classifier", "label_articles"}
 
 
 @dataclass
 class Running:
-    """A running Airflow: its API and the classifier's database."""
+    """A running Airflow: its configuration, its API and the classifier's database."""
 
-    place: AirflowHome
+    config: AirflowConfig
     workspace: Workspace
     client: rest_client.RestClient
 
     def finished(self, run: rest_client.DagRun, *, within_s: float = HANG_S) -> rest_client.DagRun:
-        """Wait for a run's end."""
-        end = time.monotonic() + within_s
-        while (now := self.client.run(run)).state not in rest_client.FINISHED:
-            assert time.monotonic() < end, f"{run} did not end: {self.client.tasks(run)}"
-            time.sleep(1)
-        return now
+        """Return a run when it has ended."""
+        deadline = time.monotonic() + within_s
+        while (current := self.client.run(run)).state not in rest_client.FINISHED:
+            assert time.monotonic() < deadline, f"{run} did not end: {self.client.tasks(run)}"
+            time.sleep(0.5)
+        return current
 
 
 @contextmanager
@@ -49,34 +49,34 @@ def running(
     *,
     encoder: Path,
     options: Mapping[str, Mapping[str, str]] | None = None,
-    prepare: Callable[[AirflowHome], AirflowHome] = lambda place: place,
+    prepare: Callable[[AirflowConfig], AirflowConfig] = lambda config: config,
 ) -> Iterator[Running]:
-    """Start Airflow on an embedded Postgres in a folder, which may hold an earlier one's.
+    """Start Airflow on an embedded Postgres in a folder, which may hold the data of an earlier one.
 
-    `options` of its configuration are by section; `prepare` may change the place before anything starts there.
+    `options` are Airflow's own, by section; `prepare` may change the configuration before Airflow starts.
     """
     urls = embedded_postgres.start(home / "postgres", "articles", "airflow")
     engine = connections.connect(urls["articles"])
     workspace = Workspace(engine, Settings(home=home, _env_file=None))
     upgrade.upgrade_schema(workspace)
     port = standalone.free_port(0)
-    place = prepare(AirflowHome(ROOT, home, home / "models", encoder, urls["articles"], urls["airflow"], port))
+    config = prepare(AirflowConfig(ROOT, home, home / "models", encoder, urls["articles"], urls["airflow"], port))
     if options:
-        configure(place.airflow_home, options)
+        configure(config.airflow_home, options)
     with (
-        standalone.started(place, os.environ, home / "started.json") as airflow,
-        rest_client.RestClient(place.address) as client,
+        standalone.started(config, os.environ, home / "started.json") as airflow,
+        rest_client.RestClient(config.address) as client,
     ):
-        _until(client.is_up, airflow)
-        client.log_in(standalone.USER, standalone.password(place.passwords))
+        _wait_until(client.is_up, airflow)
+        client.log_in(standalone.USER, standalone.password(config.passwords))
         client.create_pool("gpu", 1, "One training at a time")
-        _until(lambda: client.dags() >= DAGS, airflow)
-        yield Running(place, workspace, client)
+        _wait_until(lambda: client.dags() >= DAGS, airflow)
+        yield Running(config, workspace, client)
     engine.dispose()
 
 
 def configure(airflow_home: Path, options: Mapping[str, Mapping[str, str]]) -> None:
-    """Write Airflow's configuration, with the secrets that its processes share: else each would draw its own."""
+    """Write Airflow's configuration, with the secrets that its processes share: each would generate its own."""
     shared = {
         "core": {"fernet_key": Fernet.generate_key().decode()},
         "api": {"secret_key": secrets.token_hex(32)},
@@ -89,9 +89,9 @@ def configure(airflow_home: Path, options: Mapping[str, Mapping[str, str]]) -> N
         configuration.write(file)
 
 
-def _until(done, airflow, *, within_s: float = HANG_S) -> None:
-    end = time.monotonic() + within_s
+def _wait_until(done: Callable[[], bool], airflow: StandaloneAirflow, *, within_s: float = HANG_S) -> None:
+    deadline = time.monotonic() + within_s
     while not done():
         airflow.check()
-        assert time.monotonic() < end, airflow.last_lines()
+        assert time.monotonic() < deadline, airflow.last_lines()
         time.sleep(0.5)

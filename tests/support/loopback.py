@@ -1,4 +1,4 @@
-"""Servers of the test's own: one of the web, which answers what it is told to, and one that hears StatsD."""
+"""Servers for tests on loopback: HTTP with chosen responses, StatsD, and one that never answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import HANG_S
 
 @dataclass
 class Site:
-    """`answer` is called with the handler of each request; `asked` are the requests' headers, `posted` the bodies."""
+    """A web server: `answer` handles each request; `asked` records their headers, `posted` the bodies."""
 
     answer: Callable[[Any], None]
     url: str = ""
@@ -26,6 +26,7 @@ class Site:
 
 @contextmanager
 def serving(answer, host="127.0.0.1"):
+    """Serve on a free port until the end of the block."""
     site = Site(answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -54,7 +55,7 @@ def serving(answer, host="127.0.0.1"):
 
 
 def page(body, *, code=200, **headers):
-    """Answer with a body."""
+    """Return a handler that sends a body."""
 
     def answer(handler):
         handler.send_response(code)
@@ -68,8 +69,8 @@ def page(body, *, code=200, **headers):
 
 
 def cached(body, **headers):
-    """Answer 304 to whoever has the etag or the time of the body already."""
-    whole = page(body, **headers)
+    """Return a handler that sends a body, or 304 to a client that names its etag or its time."""
+    send_body = page(body, **headers)
 
     def answer(handler):
         same_tag = "ETag" in headers and handler.headers.get("If-None-Match") == headers["ETag"]
@@ -78,14 +79,14 @@ def cached(body, **headers):
             handler.send_response(304)
             handler.end_headers()
         else:
-            whole(handler)
+            send_body(handler)
 
     return answer
 
 
 @dataclass
 class Heard:
-    """What a StatsD server was sent: each metric's name, with its tags as InfluxDB has them, and all its values."""
+    """The metrics that a StatsD server received: all values by name, with tags in InfluxDB's form."""
 
     port: int
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -96,15 +97,15 @@ class Heard:
             self.values.setdefault(name, []).append(float(value.split("|")[0]))
 
     def wait_for(self, name: str, *, within_s: float = HANG_S) -> None:
-        end = time.monotonic() + within_s
+        deadline = time.monotonic() + within_s
         while name not in self.values:
-            assert time.monotonic() < end, f"{name} was not heard, but {sorted(self.values)}"
+            assert time.monotonic() < deadline, f"{name} was not received, only {sorted(self.values)}"
             time.sleep(0.01)
 
 
 @contextmanager
 def statsd():
-    """Hear StatsD's packets on a port of the machine's own network."""
+    """Receive StatsD packets on a free port until the end of the block."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.settimeout(0.2)
@@ -128,7 +129,7 @@ def statsd():
 
 @dataclass
 class Frozen:
-    """A server that has stopped answering: `asked` is set when a client waits for it in vain."""
+    """A server that does not answer: `asked` is set when a client waits for an answer."""
 
     port: int
     asked: threading.Event = field(default_factory=threading.Event)
@@ -136,16 +137,16 @@ class Frozen:
 
 @contextmanager
 def frozen(upstream: str | None = None, *, after_bytes: int = 0):
-    """Accept connections and never answer; with `upstream`, a Unix socket, pass on so many bytes of its answers."""
+    """Accept connections and never answer; with `upstream`, a Unix socket, forward `after_bytes` of its answers."""
     opened: list[socket.socket] = []
 
     def pump(source, target, limit):
-        """Pass bytes on up to a limit; what is beyond it is never passed on."""
-        passed = 0
+        """Forward bytes up to a limit, and nothing beyond it."""
+        forwarded = 0
         try:
             while data := source.recv(65_536):
-                passed += len(data)
-                if limit is not None and passed > limit:
+                forwarded += len(data)
+                if limit is not None and forwarded > limit:
                     server.asked.set()
                     return
                 target.sendall(data)
@@ -178,8 +179,8 @@ def frozen(upstream: str | None = None, *, after_bytes: int = 0):
             yield server
         finally:
             listening.shutdown(socket.SHUT_RDWR)
-            for one in opened:
+            for connection in opened:
                 with suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-                one.close()
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
             thread.join()

@@ -1,4 +1,4 @@
-"""Measure how much memory a function takes, in a process of its own: also what C code allocates."""
+"""Measure a function's peak memory, including what C code allocates, in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]  # run as a script, this file cannot import from tests
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The peak of resident memory above what the process had before the call, and what the function returned."""
+    """The peak of resident memory above that before the call, and the function's result."""
 
     mib: float
     result: Any
 
 
 def measured(function: Callable[..., Any], *arguments: Any) -> Measured:
-    """Call a function of a module, with values that JSON holds, in a fresh process."""
+    """Call a module's function with JSON arguments in a new process."""
     name = f"{function.__module__}:{function.__qualname__}"
     outcome = subprocess.run(
         [sys.executable, __file__, name, json.dumps(arguments)], cwd=ROOT, capture_output=True, text=True, check=False
@@ -40,7 +40,7 @@ def _status(field: str) -> int:
 def _main(name: str, arguments: str) -> None:
     module, _, function = name.partition(":")
     call = getattr(importlib.import_module(module), function)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins with what is resident now
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # reset the peak to the current memory
     before = _status("VmRSS")
     result = call(*json.loads(arguments))
     sys.stdout.write(json.dumps({"mib": (_status("VmHWM") - before) / 1024, "result": result}) + "\n")

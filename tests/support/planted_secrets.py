@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from classifier.local_airflow import standalone
-from classifier.local_airflow.standalone import AirflowHome
+from classifier.local_airflow.standalone import AirflowConfig
 from tests.support.postgres import programs_of
 
 CONNECTION = "cms"
@@ -47,7 +47,7 @@ def declare_sources(folder: Path, passwords: dict[str, str]) -> None:
     (folder / ".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def made_by_airflow(place: AirflowHome) -> dict[str, str]:
+def made_by_airflow(place: AirflowConfig) -> dict[str, str]:
     """Return the keys that Airflow generated, and the administrator's password."""
     config = configparser.ConfigParser(interpolation=None)
     config.read(place.airflow_home / "airflow.cfg", encoding="utf-8")
@@ -57,7 +57,7 @@ def made_by_airflow(place: AirflowHome) -> dict[str, str]:
     return generated | {"the administrator": standalone.password(place.passwords)}
 
 
-def places(place: AirflowHome) -> Iterator[tuple[str, bytes]]:
+def places(place: AirflowConfig) -> Iterator[tuple[str, bytes]]:
     """Yield everything that was written or that other users of the machine can see: files, databases, command lines."""
     for path in sorted(place.home.rglob("*")):
         if path.is_file() and path.name not in _KEPT and place.home / "postgres" not in path.parents:

@@ -1,4 +1,4 @@
-"""Wait for what another process or thread is about to do."""
+"""Wait for another process or thread."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 HANG_S = 900.0
-"""Seconds after which a test gives up. Only what hangs takes so long, however slow or busy the machine is.
+"""Seconds after which a test gives up: so long that only a hang exceeds it, however slow or busy the machine is.
 
-No test says by seconds that something is fast. Benchmarks, which download and train, have `BENCHMARK_S`.
+No test asserts a duration. Benchmarks, which download and train, have `BENCHMARK_S`.
 """
 
 BENCHMARK_S = 3_600.0
@@ -18,9 +18,9 @@ def wait_for(condition: Callable[[], object], *, within_s: float = HANG_S) -> No
     """Return as soon as the condition holds.
 
     Raises:
-        AssertionError: it did not come to hold in so many seconds.
+        AssertionError: the condition did not hold in time.
     """
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
+        assert time.monotonic() < deadline, f"the condition did not hold within {within_s} s"
         time.sleep(0.01)

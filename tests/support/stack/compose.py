@@ -1,4 +1,4 @@
-"""Read `docker-compose.yml` as Compose does, as far as this project's file goes; what is not known is an error."""
+"""Read `docker-compose.yml` as Compose does; a form that this project's file does not use is an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ComposeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A service's health check: its command, and in seconds how often it is made and how long it may take."""
+    """A service's health check: its command, its interval and its timeouts in seconds."""
 
     command: tuple[str, ...]
     interval_s: float
@@ -32,7 +32,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service as it is declared, its variables replaced; `mounts` are sources by their target in the container."""
+    """A declared service with its variables replaced; `mounts` maps a target in the container to its source."""
 
     name: str
     command: tuple[str, ...]
@@ -46,7 +46,7 @@ class Service:
 
 
 def assignments(path: Path) -> dict[str, str]:
-    """Return the variables of an `.env`."""
+    """Return the variables of an `.env` file."""
     lines = (line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
     return dict(line.split("=", 1) for line in lines)
 
@@ -55,49 +55,51 @@ def load(path: Path, variables: Mapping[str, str]) -> dict[str, Service]:
     """Return the services of a file, by name.
 
     Raises:
-        ComposeError: a required variable is missing or empty, or the file has a form that is not known here.
+        ComposeError: a required variable is missing or empty, or the file has an unknown form.
     """
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))["services"]  # anchors and merge keys are YAML's own
-    return {name: _service(name, replaced(raw, variables)) for name, raw in found.items()}
+    services = yaml.safe_load(path.read_text(encoding="utf-8"))[
+        "services"
+    ]  # YAML itself resolves anchors and merge keys
+    return {name: _service(name, replaced(fields, variables)) for name, fields in services.items()}
 
 
 def replaced(value: Any, variables: Mapping[str, str]) -> Any:
     """Return a value of the file with `$$`, `${NAME}`, `${NAME:-default}` and `${NAME:?error}` replaced.
 
     Raises:
-        ComposeError: a required variable is missing or empty, or a variable is written in another way.
+        ComposeError: a required variable is missing or empty, or a variable has an unknown form.
     """
     if isinstance(value, str):
         return _VARIABLE.sub(lambda match: _variable(match, variables), value)
     if isinstance(value, dict):
-        return {name: replaced(one, variables) for name, one in value.items()}
-    return [replaced(one, variables) for one in value] if isinstance(value, list) else value
+        return {name: replaced(item, variables) for name, item in value.items()}
+    return [replaced(item, variables) for item in value] if isinstance(value, list) else value
 
 
 def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
     if match["dollar"]:
         return "$"
     if match["name"] is None or (match["text"] and not match["kind"]):
-        raise ComposeError(f"not a variable as this reader knows them: {match.string[match.start() :][:40]!r}")
+        raise ComposeError(f"unknown form of variable: {match.string[match.start() :][:40]!r}")
     value = variables.get(match["name"], "")
     if not value and match["kind"] == ":?":
         raise ComposeError(f"required variable {match['name']}: {match['text']}")
     return value or (match["text"] if match["kind"] == ":-" else "")
 
 
-def _service(name: str, raw: Mapping[str, Any]) -> Service:
-    mounts = dict(reversed(volume.split(":")[:2]) for volume in raw.get("volumes", ()))
-    conditions = {other: after["condition"] for other, after in raw.get("depends_on", {}).items()}
+def _service(name: str, fields: Mapping[str, Any]) -> Service:
+    mounts = dict(reversed(volume.split(":")[:2]) for volume in fields.get("volumes", ()))
+    conditions = {other: after["condition"] for other, after in fields.get("depends_on", {}).items()}
     return Service(
         name,
-        _words(raw.get("command", [])),
-        {key: str(value) for key, value in raw.get("environment", {}).items()},
+        _words(fields.get("command", [])),
+        {key: str(value) for key, value in fields.get("environment", {}).items()},
         mounts,
-        _check(raw["healthcheck"]) if "healthcheck" in raw else None,
+        _check(fields["healthcheck"]) if "healthcheck" in fields else None,
         conditions,
-        raw["restart"] == "always",
-        int(raw.get("scale", 1)),
-        seconds(raw.get("stop_grace_period", "10s")),
+        fields["restart"] == "always",
+        int(fields.get("scale", 1)),
+        seconds(fields.get("stop_grace_period", "10s")),
     )
 
 
@@ -105,17 +107,17 @@ def _words(command: str | list[str]) -> tuple[str, ...]:
     return tuple(shlex.split(command) if isinstance(command, str) else command)
 
 
-def _check(raw: Mapping[str, Any]) -> Check:
-    kind, *words = raw["test"]
+def _check(fields: Mapping[str, Any]) -> Check:
+    kind, *words = fields["test"]
     if kind not in {"CMD", "CMD-SHELL"}:
-        raise ComposeError(f"not a health check as this reader knows them: {kind}")
+        raise ComposeError(f"unknown health check: {kind}")
     command = ("sh", "-c", *words) if kind == "CMD-SHELL" else tuple(words)
-    times = (seconds(raw[name]) for name in ("interval", "timeout"))
-    return Check(command, *times, int(raw["retries"]), seconds(raw["start_period"]))
+    times = (seconds(fields[name]) for name in ("interval", "timeout"))
+    return Check(command, *times, int(fields["retries"]), seconds(fields["start_period"]))
 
 
 def seconds(duration: str) -> float:
-    """Return a duration such as `1m30s` in seconds."""
+    """Return the seconds of a duration such as `1m30s`."""
     parts = re.findall(r"(\d+)(ms|s|m|h)", duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise ComposeError(f"not a duration: {duration!r}")

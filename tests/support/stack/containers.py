@@ -1,4 +1,4 @@
-"""Processes that are treated as containers: started, checked, killed with all that they started, and restarted."""
+"""Processes that behave as containers: started, checked, killed with their children, and restarted."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from classifier.local_airflow import processes
 from tests.support.stack.compose import Check
 
 _STEADY_S = 10.0
-"""Docker waits twice as long before each restart, until the container has run for so long."""
+"""Docker doubles its pause before each restart, until the container has run for so many seconds."""
 
 
 @dataclass
 class Container:
-    """A service's process and all that it started."""
+    """A service's process and its children."""
 
     name: str
     command: list[str]
@@ -34,7 +32,7 @@ class Container:
     user: str | None = None
     restarts: int = 0
     _process: subprocess.Popen[bytes] | None = None
-    _wanted: bool = False
+    _keep_running: bool = False
     _pause_s: float = 0.1
     _began: float = 0.0
     _due: float | None = None
@@ -42,37 +40,37 @@ class Container:
 
     @property
     def log(self) -> Path:
-        """The file of what it says."""
+        """The file with its output."""
         return self.folder / f"{self.name}.log"
 
     @property
     def pid(self) -> int:
-        """Its first process."""
+        """The number of its first process."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, and keep it running if it is one that restarts."""
+        """Start it, and from now on restart it if it is declared so."""
         with self._lock:
-            self._wanted = self.restarts_always
+            self._keep_running = self.restarts_always
             self._start()
 
     def finished(self, within_s: float) -> int:
-        """Wait for the end of one that does not restart, and return its exit code."""
+        """Wait for the end of a container that does not restart, and return its exit code."""
         assert self._process is not None
         return self._process.wait(within_s)
 
     def kill(self) -> None:
-        """Kill its first process, and with it, as the kernel does with a container's, all others."""
+        """Kill its first process and, as the kernel does in a container, all others."""
         with self._lock:
             assert self._process is not None
             self._process.kill()
             self._end()
 
     def stop(self, grace_s: float, how: signal.Signals = signal.SIGTERM) -> None:
-        """Ask its first process to stop, and end whatever is left; it is not restarted."""
+        """Signal its first process, and kill what still runs after `grace_s`; do not restart it."""
         with self._lock:
-            self._wanted = False
+            self._keep_running = False
             if self._process is None:
                 return
             with suppress(ProcessLookupError):
@@ -84,9 +82,9 @@ class Container:
             self._end()
 
     def watch(self) -> None:
-        """Restart it if it ended and is to run; called again and again."""
+        """Restart it if it has ended and must run; the daemon calls this repeatedly."""
         with self._lock:
-            if not self._wanted or self._process is None or self._process.poll() is None:
+            if not self._keep_running or self._process is None or self._process.poll() is None:
                 return
             now = time.monotonic()
             if self._due is None:
@@ -98,17 +96,17 @@ class Container:
                 self._start()
 
     def is_healthy(self) -> bool:
-        """Make its health check once."""
+        """Run its health check once, and return whether it passed."""
         if self._process is None or self._process.poll() is not None or self.check is None:
             return False
-        with self.log.with_suffix(".check.log").open("ab") as said, suppress(subprocess.TimeoutExpired):
+        with self.log.with_suffix(".check.log").open("ab") as output, suppress(subprocess.TimeoutExpired):
             done = subprocess.run(
                 self.check_command,
                 env=dict(self.environment),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 timeout=self.check.timeout_s,
                 check=False,
             )
@@ -121,45 +119,41 @@ class Container:
         return "\n".join([f"{self.name}:", *lines[-count:]])
 
     def _start(self) -> None:
-        with self.log.open("ab") as said:
+        with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,
                 env=dict(self.environment),
                 cwd="/" if self.user else self.folder,
                 user=self.user,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         self._began, self._due = time.monotonic(), None
 
     def _end(self) -> None:
-        """Kill what the first process has left, until nothing is."""
+        """Kill the processes that the first one has left."""
         assert self._process is not None
         self._process.wait()
-        while left := processes._members(self._process.pid):
-            for one in left:
-                with suppress(psutil.NoSuchProcess):
-                    one.kill()
-            psutil.wait_procs(left, timeout=1)
+        processes.kill_session(self._process.pid)
 
 
 class Daemon(threading.Thread):
-    """Watches over containers, also those that are added later, as Docker's daemon does."""
+    """Restarts containers as Docker's daemon does, also those that are added later."""
 
     def __init__(self, containers: Mapping[str, Container]) -> None:
         super().__init__(daemon=True)
         self._containers = containers
-        self._over = threading.Event()
+        self._ended = threading.Event()
 
     def run(self) -> None:
-        """Watch, until it is told to end."""
-        while not self._over.wait(0.2):
+        """Watch the containers until `end` is called."""
+        while not self._ended.wait(0.2):
             for container in list(self._containers.values()):
                 container.watch()
 
     def end(self) -> None:
         """Stop watching."""
-        self._over.set()
+        self._ended.set()
         self.join()

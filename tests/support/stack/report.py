@@ -1,4 +1,4 @@
-"""The table of faults: printed at the end, and written to `docs/stack-test.md` where that is wanted."""
+"""The table of faults: printed at the end and, if asked for, written to `docs/benchmarks/stack-test.md`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from importlib.metadata import version
 
 import psutil
 
-from tests.support.stack.ground import ROOT, TRANSLATED, postgres_bin, redis_server
+from tests.support.stack.container_host import ROOT, TRANSLATED, postgres_bin, redis_server
 from tests.support.stack.stack import Stack
 
-PLACE = ROOT / "docs" / "stack-test.md"
+PAGE = ROOT / "docs" / "benchmarks" / "stack-test.md"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A fault: what was done, what happened, how the run ended, and the seconds from the fault to that."""
+    """A fault: what was done, what happened, how the run ended, and the seconds from the fault to the end."""
 
     fault: str
     happened: str
@@ -30,7 +30,7 @@ class Row:
 
 @dataclass
 class Report:
-    """What is gathered while the stack is at work."""
+    """The results that the tests collect."""
 
     rows: list[Row] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -42,44 +42,46 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def restarts(self, stack: Stack) -> None:
-        """Keep which containers were restarted by themselves, as `restart: always` has it."""
-        self.restarted = {name: one.restarts for name, one in stack.containers.items() if one.restarts}
+        """Record the containers that `restart: always` has restarted."""
+        self.restarted = {
+            name: container.restarts for name, container in stack.containers.items() if container.restarts
+        }
 
     def add(self, fault: str, happened: str, end: str, seconds: float) -> None:
         """Add a row."""
         self.rows.append(Row(fault, happened, end, seconds))
 
-    def tell(self) -> str:
-        """Return the report; it is also written where `CLASSIFIER_TEST_WRITE` is set and all of it is there."""
+    def render(self) -> str:
+        """Return the report; if it is complete and `CLASSIFIER_TEST_WRITE` is set, also write it."""
         text = "\n".join(self._lines()) + "\n"
         if os.environ.get("CLASSIFIER_TEST_WRITE") and self.complete:
-            PLACE.write_text(text, encoding="utf-8")
+            PAGE.write_text(text, encoding="utf-8")
         return text
 
     def _lines(self) -> Iterator[str]:
         yield from (
-            "# The stack, tried",
+            "# The stack under faults",
             "",
-            "`make stack-test` starts the services of `docker-compose.yml` as processes, with the commands, the",
-            "environment, the order and the health checks that are declared there, has all DAGs run through Airflow's",
-            "REST API, and does what production does to them. This page is written by it (`make stack-test WRITE=1`).",
+            "`make stack-test` starts the services of `docker-compose.yml` as processes, with the declared commands,",
+            "environment, order and health checks. It runs all DAGs through Airflow's REST API and injects the faults",
+            "of a production system. `make stack-test WRITE=1` writes this page.",
             "",
-            "| fault | what happened | the run's end | seconds from the fault to the end |",
+            "| fault | what happened | state of the run | seconds from the fault to the end |",
             "| --- | --- | --- | --- |",
         )
         yield from (f"| {row.fault} | {row.happened} | {row.end} | {row.seconds:.0f} |" for row in self.rows)
-        found = ", ".join(f"{name} {count:,}" for name, count in self.counts.items())
-        yield from ("", f"In the end, of all articles and labels: **{found or 'not counted'}**.", "")
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.counts.items())
+        yield from ("", f"At the end: **{counts or 'not counted'}**.", "")
         ready = ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.ready_s.items())
-        again = ", ".join(f"{name} {count}" for name, count in self.restarted.items()) or "none"
-        yield f"- **Up**: seconds until each service was ready: {ready}."
-        yield f"- **Restarted** as `restart: always` has it, times: {again}."
-        yield f"- **Took** {time.monotonic() - self.began:.0f} s on {_machine()}."
+        restarted = ", ".join(f"{name} {count}" for name, count in self.restarted.items()) or "none"
+        yield f"- **Start**: seconds until each service was ready: {ready}."
+        yield f"- **Restarts** by `restart: always`: {restarted}."
+        yield f"- **Duration**: {time.monotonic() - self.began:.0f} s on {_machine()}."
         yield f"- **Versions**: {_versions()}."
         changed = ", ".join(f"`{name}`" for name in ("AIRFLOW_PORT", "AIRFLOW_BASE_URL", *self.settings))
         yield f"- **Changed** in `.env`, as a user would: {changed}; nothing else is overridden."
-        yield from ("", "## What stands for what containers give", "", "| in the stack | here |", "| --- | --- |")
-        yield from (f"| {there} | {here} |" for there, here in TRANSLATED)
+        yield from ("", "## Replacements for containers", "", "| in the stack | in this test |", "| --- | --- |")
+        yield from (f"| {container} | {replacement} |" for container, replacement in TRANSLATED)
         yield from self.notes
 
 
@@ -88,10 +90,10 @@ def _machine() -> str:
 
 
 def _versions() -> str:
-    servers = [_said(redis_server(), "--version"), _said(str(postgres_bin() / "postgres"), "--version")]
+    servers = [_first_words(redis_server(), "--version"), _first_words(str(postgres_bin() / "postgres"), "--version")]
     return "; ".join([f"Airflow {version('apache-airflow')}", f"Celery {version('celery')}", *servers])
 
 
-def _said(*command: str) -> str:
+def _first_words(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return " ".join(done.stdout.split()[:3])

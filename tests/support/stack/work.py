@@ -1,4 +1,4 @@
-"""What the stack is given to do, through Airflow's REST API, and how far it has come, by the database."""
+"""Run DAGs in the stack through Airflow's REST API, and read their progress from the database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.stack.stack import Stack
 DAGS = {"ingest_articles", "retrain_classifier", "label_articles", "review_articles", "watch_classifier"}
 HYPER_PARAMETERS = {"learning_rate": 0.01, "dtype": "float32", "patience": 100_000}
 PAGE = 25
-_PATIENCE_S = 900.0
+_TIMEOUT_S = 900.0
 
 _LAST_TRAINING = "SELECT * FROM training_runs ORDER BY id DESC LIMIT 1"
 _EPOCH = """
@@ -30,7 +30,7 @@ WHERE macro_f1 IS NOT NULL AND run_id = (SELECT max(id) FROM training_runs WHERE
 
 @dataclass
 class Work:
-    """The stack, its API and the database of the articles."""
+    """The stack, a client of its API, and the articles' database."""
 
     stack: Stack
     client: RestClient
@@ -39,7 +39,7 @@ class Work:
     batches: int = 0
 
     def ingest(self, rows: list[dict[str, str]], **columns: str) -> None:
-        """Have rows ingested, while nobody labels what comes."""
+        """Ingest rows while labelling is paused."""
         self.batches += 1
         self.pause("label_articles")
         file = synthetic.write_csv(self.folder / f"batch-{self.batches}.csv", rows)
@@ -48,18 +48,18 @@ class Work:
         self.succeeded(run)
 
     def ingest_unlabelled(self, count: int) -> None:
-        """Have so many new articles ingested that nobody has annotated."""
+        """Ingest a number of new articles without annotations."""
         rows = synthetic.articles(count, seed=100 + self.batches, prefix=f"b{self.batches}-")
         self.ingest([{"id": row["id"], "text": row["text"]} for row in rows], proportions="1,0,0")
 
     def begin_labelling(self, *, rate: float) -> DagRun:
-        """Begin to label all that waits, in small pages, at so many articles a second."""
+        """Start labelling the queue in small batches, at `rate` articles a second at most."""
         run = self.client.trigger("label_articles", {"max_rate": rate, "page_size": PAGE})
         self.client.unpause("label_articles")
         return run
 
     def begin_training(self, *, seconds: float | None = None, seed: int = 1) -> DagRun:
-        """Begin a training: a short one, or one that takes so long as the short one's epochs promise."""
+        """Start a training: a short one, or one of about `seconds`, estimated from the last training's epochs."""
         epochs = 20
         if seconds:
             epochs = max(20, round(seconds / max(self.value(_EPOCH), 0.01)))
@@ -73,43 +73,43 @@ class Work:
         return run
 
     def begin(self, dag: str) -> DagRun:
-        """Begin a run as it is begun by hand, without parameters."""
+        """Start a run without parameters, as a user would in the UI."""
         run = self.client.trigger(dag, {})
         self.client.unpause(dag)
         return run
 
     def pause(self, dag: str) -> None:
-        """Let no more runs of a DAG begin."""
-        self.client._call("PATCH", f"/api/v2/dags/{dag}", json={"is_paused": True})
+        """Keep further runs of a DAG from starting."""
+        self.client.pause(dag)
 
     def state(self, run: DagRun) -> str:
-        """Return a run's state; "unknown" where the API does not say it."""
+        """Return a run's state, "unknown" if the API does not answer."""
         try:
             return self.client.run(run).state
         except AirflowFailedError:
             return "unknown"
 
     def finished(self, run: DagRun) -> str:
-        """Wait for a run's end, and return its state."""
-        self.until(lambda: self.state(run) in FINISHED, f"the end of {run.dag}", lambda: self.told(run))
+        """Wait until a run has ended; return its state."""
+        self.until(lambda: self.state(run) in FINISHED, f"the end of {run.dag}", lambda: self.describe(run))
         return self.state(run)
 
     def succeeded(self, run: DagRun) -> None:
-        """Wait for a run's end, which has to be a good one."""
-        assert self.finished(run) == "success", self.told(run)
+        """Wait until a run has ended, and assert that it succeeded."""
+        assert self.finished(run) == "success", self.describe(run)
 
     def task(self, run: DagRun, name: str) -> Task:
         """Return a task of a run."""
         return next(task for task in self.client.tasks(run) if task.name == name)
 
     def log(self, run: DagRun, name: str) -> list[str]:
-        """Return what a task has logged, in all its attempts."""
+        """Return the log of a task, of all its attempts."""
         task = self.task(run, name)
         attempts = [Task(task.name, task.index, task.state, number) for number in range(1, task.attempt + 1)]
         return [line for attempt in attempts for line in self.client.log(run, attempt)]
 
-    def told(self, run: DagRun) -> str:
-        """Return what a run's tasks are and what those that failed said last."""
+    def describe(self, run: DagRun) -> str:
+        """Return a run's tasks and the last lines of those that failed."""
         try:
             tasks = self.client.tasks(run)
             failed = [f"{task.name}: {self.client.log(run, task)[-3:]}" for task in tasks if task.state == "failed"]
@@ -118,16 +118,16 @@ class Work:
         return "\n".join([*(f"{task.name} {task.index} {task.state} {task.attempt}" for task in tasks), *failed])
 
     def training(self) -> Row[Any]:
-        """Return the row of the newest training."""
+        """Return the newest row of training_runs."""
         with self.database.connect() as connection:
             return connection.execute(text(_LAST_TRAINING)).one()
 
     def labelled(self) -> int:
-        """Return how many predictions have been committed."""
+        """Return the number of committed predictions."""
         return lost_labels.labelled(self.database)
 
     def value(self, statement: str) -> Any:
-        """Return a statement's only value."""
+        """Return the single value of a statement."""
         with self.database.connect() as connection:
             return connection.execute(text(statement)).scalar_one()
 
@@ -137,16 +137,16 @@ class Work:
         what: str,
         why: Callable[[], object] = str,
         *,
-        within_s: float = _PATIENCE_S,
+        within_s: float = _TIMEOUT_S,
     ) -> float:
-        """Wait until something is so, and return the seconds that it took."""
+        """Wait until a condition holds; return the seconds that this took."""
         began = time.monotonic()
         while not done():
-            assert time.monotonic() - began < within_s, f"{what} did not come in {within_s:.0f} s: {why()}"
+            assert time.monotonic() - began < within_s, f"{what}: not reached in {within_s:.0f} s: {why()}"
             time.sleep(0.5)
         return time.monotonic() - began
 
 
-def nothing_lost(work: Work) -> Mapping[str, int]:
-    """Count what is missing, doubled or mixed, with nobody at work."""
+def count_faults(work: Work) -> Mapping[str, int]:
+    """Return the numbers of missing, doubled and mixed labels, when no task runs."""
     return lost_labels.count(work.database)

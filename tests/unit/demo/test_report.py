@@ -1,4 +1,4 @@
-"""The report says plainly which of the two is ahead, and tells a second demo as it was."""
+"""The report says whether the model or the baseline scores higher, after a first and after a second demo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def hold_out(accuracy, macro_f1, *, base=(0.9767, 0.93), name="m1"):
     return HoldOut(name, 2189, DemoScores(accuracy, macro_f1), DemoScores(*base))
 
 
-def told(**changed):
+def report_text(**changed):
     status = Status({"train": (4981, 4481), "test": (2189, 2189)}, {}, 1.0, NOTHING, 2, 0, None, [])
     values = {
         "status": status,
@@ -34,7 +34,7 @@ def told(**changed):
 
 
 @pytest.mark.parametrize(
-    ("scores", "said"),
+    ("scores", "sentence"),
     [
         ((0.98, 0.94), "The model is ahead of the baseline by 0.33 points of accuracy and 1.00 points of macro-F1."),
         ((0.9767, 0.94), "The model is ahead of the baseline by 1.00 points of macro-F1."),
@@ -42,7 +42,7 @@ def told(**changed):
             (0.97, 0.92),
             "The baseline is ahead of the model by 0.67 points of accuracy and 1.00 points of macro-F1",
         ),
-        ((0.9767, 0.93), "The model and the baseline are level: the baseline is much cheaper."),
+        ((0.9767, 0.93), "The model and the baseline score the same, and the baseline is much cheaper."),
         (
             (0.98, 0.92),
             "The model is ahead by 0.33 points of accuracy, the baseline by 1.00 points of macro-F1.",
@@ -53,49 +53,49 @@ def told(**changed):
         ),
     ],
 )
-def test_whoever_is_ahead_is_named(scores, said):
-    assert report.verdict(hold_out(*scores)).startswith(said)
+def test_the_report_says_which_of_model_and_baseline_scores_higher(scores, sentence):
+    assert report.compare_with_baseline(hold_out(*scores)).startswith(sentence)
 
 
 @pytest.mark.parametrize(("p", "is_called_chance"), [(0.31, True), (0.01, False), (None, False)])
-def test_a_difference_that_may_be_chance_is_called_so(p, is_called_chance):
-    text = told(champion=replace(hold_out(0.98, 0.94), baseline_p=p))
+def test_a_difference_that_may_be_chance_is_marked(p, is_called_chance):
+    text = report_text(champion=replace(hold_out(0.98, 0.94), baseline_p=p))
     sentence = "The difference in accuracy may be chance (McNemar's exact test: p = 0.31)."
     assert (sentence in text) is is_called_chance
     assert ("chance" in text) is is_called_chance
 
 
-def test_a_first_demo_has_its_figures():
-    text = told()
+def test_a_first_demo_reports_its_figures():
+    text = report_text()
     assert "train                   4,981      4,481" in text
     assert "validation                  0          0" in text
-    assert "rows that were bad          2" in text
+    assert "rejected rows               2" in text
     assert "0.9800     0.9400" in text
-    assert "500 of 500 rows have a label, 485 the right one (97.0%)" in text
-    assert "500 were labelled now, in 2.5 s: 200 articles a second" in text
+    assert "500 of 500 rows have a label, 485 labels are correct (97.0%)" in text
+    assert "500 were labelled in this demo, in 2.5 s: 200 articles a second" in text
     assert "candidate" not in text
 
 
-def test_a_candidate_that_was_not_promoted_is_told():
-    text = told(candidate=hold_out(0.97, 0.92, name="m2"), speed=Speed(0, 0))
-    assert "Today's candidate, m2, was not promoted; why: classifier promotions" in text
+def test_a_candidate_that_was_not_promoted_is_reported():
+    text = report_text(candidate=hold_out(0.97, 0.92, name="m2"), speed=Speed(0, 0))
+    assert "Today's candidate, m2, was not promoted; see: classifier promotions" in text
     assert "The champion is m1." in text
-    assert "had labelled them before" in text
-    assert "labelled now" not in text
+    assert "the champion had labelled all of them before" in text
+    assert "were labelled in this demo" not in text
 
 
-def test_rows_without_a_label_are_told_and_make_it_incomplete():
-    text = told(incoming=Incoming(500, 0, 0), speed=Speed(0, 0))
-    assert "0 of 500 rows have a label, 0 the right one" in text
-    found = Report(
+def test_rows_without_a_label_make_the_report_incomplete():
+    text = report_text(incoming=Incoming(500, 0, 0), speed=Speed(0, 0))
+    assert "0 of 500 rows have a label, 0 labels are correct" in text
+    incomplete = Report(
         Status({}, {}, 1.0, NOTHING, 0, 0, None, []), hold_out(1, 1), None, Incoming(500, 499, 1), Speed(499, 1)
     )
-    assert not found.complete
+    assert not incomplete.complete
 
 
-def test_psql_gets_a_url_it_can_read():
+def test_queries_follow_a_psql_command_with_a_url_that_psql_reads():
     url = "postgresql+psycopg2://postgres:@/articles?host=%2Ftmp%2Fhome"
-    assert story._plain(url) == "postgresql://postgres@/articles?host=%2Ftmp%2Fhome"
+    assert story._psql_url(url) == "postgresql://postgres@/articles?host=%2Ftmp%2Fhome"
     assert story._psql().endswith("psql")
     text = list(report.queries("psql", "URL"))
     assert text[1] == '  psql "URL"'
@@ -104,32 +104,32 @@ def test_psql_gets_a_url_it_can_read():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (125, "2 min 05 s")]
+    ("seconds", "text"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (125, "2 min 05 s")]
 )
-def test_durations_read_well(seconds, said):
-    assert duration(seconds) == said
+def test_durations_are_in_seconds_or_minutes(seconds, text):
+    assert duration(seconds) == text
 
 
-def test_without_a_terminal_a_step_is_two_plain_lines():
+def test_without_a_terminal_a_step_prints_two_plain_lines():
     out = io.StringIO()
     display = Display(Console(file=out, force_terminal=False))
     with display.step("Fetch [it]") as step:
-        step.now("half")
+        step.progress("half")
         step.result("both")
     assert re.fullmatch(r"Fetch \[it\] \.\.\.\nFetch \[it\]: \d+\.\d s  \(both\)\n", out.getvalue())
     assert [title for title, _ in display.took] == ["Fetch [it]"]
 
 
-def test_on_a_terminal_a_step_shows_how_far_it_is():
+def test_on_a_terminal_a_step_shows_its_progress():
     out = io.StringIO()
     display = Display(Console(file=out, force_terminal=True, width=100))
     with display.step("Train") as step:
-        step.now("step 1 of 9")
+        step.progress("step 1 of 9")
         assert "step 1 of 9" in str(step.render().text)
     assert re.search(r"Train: \d+\.\d s", out.getvalue())
 
 
-def test_times_are_told_step_by_step():
+def test_timings_list_every_step_and_the_total():
     text = list(report.timings([("Fetch", 1.5)], 61))
     assert "Fetch" in text[1]
     assert text[1].endswith("1.5 s")

@@ -1,4 +1,6 @@
-"""The production stack's files agree with each other and keep their promises; Docker is not needed."""
+"""The files of the production stack agree with each other. Docker is not needed."""
+
+from __future__ import annotations
 
 import base64
 import json
@@ -53,7 +55,7 @@ def test_the_stack_has_the_services_of_the_architecture():
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_is_checked_and_restarted_or_runs_once(name):
+def test_a_service_has_a_health_check_and_restarts_or_runs_once(name):
     service = SERVICES[name]
     if name in ONE_SHOT:
         assert service["restart"] == "no"
@@ -64,7 +66,7 @@ def test_a_service_is_checked_and_restarted_or_runs_once(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT - {"postgres", "redis"}))
-def test_airflow_waits_for_the_migrations_and_for_what_it_stands_on(name):
+def test_airflow_waits_for_the_migrations_and_for_the_services_that_it_needs(name):
     conditions = {service: after["condition"] for service, after in SERVICES[name]["depends_on"].items()}
     expected = {
         "init": "service_completed_successfully",
@@ -90,16 +92,16 @@ def test_no_secret_has_a_value_or_a_default_in_the_file(name):
             assert REQUIRED.fullmatch(password), key
 
 
-def test_a_secret_is_on_no_command_line():
+def test_no_command_line_has_a_secret():
     for service in SERVICES.values():
         assert not REQUIRED.search(str(service.get("command")))
 
 
-def test_each_service_gets_only_the_passwords_of_the_articles_that_it_needs():
+def test_each_service_gets_only_the_database_passwords_that_it_needs():
     secrets = {"POSTGRES_PASSWORD", "ARTICLES_DB_PASSWORD", "PIPELINE_DB_PASSWORD", "ANALYST_DB_PASSWORD"}
-    given = {name: secrets & set(variables(str(service.get("environment")))) for name, service in SERVICES.items()}
+    passwords = {name: secrets & set(variables(str(service.get("environment")))) for name, service in SERVICES.items()}
     working = {"api-server", "scheduler", "cpu-worker", "gpu-worker"}
-    assert {name: found for name, found in given.items() if found} == {
+    assert {name: names for name, names in passwords.items() if names} == {
         "postgres": {"POSTGRES_PASSWORD", "ARTICLES_DB_PASSWORD"},
         "init": {"ARTICLES_DB_PASSWORD", "PIPELINE_DB_PASSWORD", "ANALYST_DB_PASSWORD"},
         **{name: {"PIPELINE_DB_PASSWORD"} for name in working},
@@ -132,7 +134,7 @@ def test_the_images_run_as_an_ordinary_user_from_a_pinned_base():
     assert "://" not in DOCKERFILE  # no package registry's address
 
 
-def test_only_the_gpu_worker_reserves_the_gpu_and_serves_its_queue():
+def test_only_the_gpu_worker_reserves_the_gpu_and_serves_the_gpu_queue():
     devices = SERVICES["gpu-worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
     assert SERVICES["gpu-worker"]["command"] == "airflow celery worker -q gpu -c 1"
@@ -158,8 +160,8 @@ def test_a_setting_that_messages_say_to_change_reaches_the_stack_with_its_defaul
     assert f"| `{variable}` |" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_airflow_knows_every_command(tmp_path):
-    """It parses each command line of the services, of their checks and of the init step, and runs none."""
+def test_airflow_accepts_every_command(tmp_path):
+    """Each command of the services, health checks and init script is parsed, and none is run."""
     lines = [service["command"] for service in SERVICES.values() if isinstance(service.get("command"), str)]
     lines += [
         shlex.join(service["healthcheck"]["test"][1:]) for service in SERVICES.values() if "healthcheck" in service
@@ -189,7 +191,7 @@ def test_the_example_lists_every_variable_and_no_secret():
         assert example[name] == ("" if match["kind"] == "?" else match["text"])
 
 
-def test_the_generated_file_gives_every_variable_a_value_of_its_own(tmp_path):
+def test_the_generated_file_gives_every_secret_a_value_of_its_own(tmp_path):
     done = generate(tmp_path / ".env")
     assert done.returncode == 0, done.stderr
     values = assignments(tmp_path / ".env")

@@ -15,8 +15,8 @@ from pyarrow import parquet
 from classifier.exceptions import SourceError
 from classifier.ingest import columns, csv_files, readers
 from classifier.ingest.readers import Columns, expand_pattern, read_file
+from tests.support.paths import DATA, needs_articles
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
 ALL = Columns("text", "category", "id", "split", "published_at", "source")
 ID = Columns(id="id")
 
@@ -459,7 +459,7 @@ class TestExpand:
             expand_pattern(str(tmp_path))
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the real articles of ../shared/data are not here")
+@needs_articles
 @pytest.mark.parametrize(
     ("name", "category", "count", "categories"),
     [

@@ -6,7 +6,6 @@ import json
 import time
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,7 @@ from classifier.ingest.fingerprints import fold
 from classifier.ingest.readers import Columns, read_file
 from classifier.ingest.rejected_rows import MAX_ROW_LENGTH, row_json
 from classifier.ingest.validation import MAX_LENGTHS, ROW_COLUMNS, validate_chunk
-
-DATA = Path(__file__).parents[4] / "shared" / "data"
+from tests.support.paths import DATA, needs_articles
 
 
 def chunk(*rows, rejected=()):
@@ -260,7 +258,7 @@ class TestFold:
         assert fold(a) != fold(b)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the real articles of ../shared/data are not here")
+@needs_articles
 def test_real_articles_are_all_valid_and_their_duplicates_are_found():
     (result,) = [
         validate_chunk(raw, default_source="bbc")

