@@ -59,7 +59,7 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("test_brier_before", "Brier before"), ("test_brier_after", "Brier after"),
     ),
     "faults": (
-        ("dataset", "data"), ("workers", "workers"), ("kills", "`kill -9`"), ("postgres_restarts", "crashes of Postgres"),
+        ("dataset", "data"), ("workers", "workers"), ("kills", "`kill -9`"), ("postgres_restarts", "Postgres crashes"),
         ("promotions", "promotions"), ("labelled", "labels"), ("missing", "missing"), ("doubled", "doubled"),
         ("mixed", "mixed"),
     ),
@@ -87,17 +87,6 @@ def _program(path: Path) -> Path | None:
     """Return the program that wrote a result: the one whose name the result's begins with, the longest."""
     programs = {program.stem: program for program in PROGRAMS.glob("*/*.py")} | {
         "recipe": PROGRAMS / "accuracy" / "recipes.py",
-        "faults": (
-            ("dataset", "data"),
-            ("workers", "workers"),
-            ("kills", "`kill -9`"),
-            ("postgres_restarts", "crashes of Postgres"),
-            ("promotions", "promotions"),
-            ("labelled", "labels"),
-            ("missing", "missing"),
-            ("doubled", "doubled"),
-            ("mixed", "mixed"),
-        ),
         "scale-commands": PROGRAMS / "speed" / "scale.py",
     }
     names = [name for name in programs if path.stem == name or path.stem.startswith(f"{name}-")]
