@@ -31,7 +31,7 @@ FORMS = {
     "revision": "1",
     "category": "a",
 }
-TABLE = ROOT / "docs" / "permissions.md"
+TABLE = ROOT / "docs" / "reference" / "permissions.md"
 EVIL = '"><script>alert(1)</script>&'
 
 

@@ -1,4 +1,4 @@
-"""The table of faults: printed at the end, and written to `docs/stack-test.md` where that is wanted."""
+"""The table of faults: printed at the end, and written to `docs/benchmarks/stack-test.md` where that is wanted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psutil
 from tests.support.stack.ground import ROOT, TRANSLATED, postgres_bin, redis_server
 from tests.support.stack.stack import Stack
 
-PLACE = ROOT / "docs" / "stack-test.md"
+PLACE = ROOT / "docs" / "benchmarks" / "stack-test.md"
 
 
 @dataclass(frozen=True)
