@@ -23,6 +23,7 @@ from tools.pages import settings_page
 FOLDERS = {"benchmarks", "classifier", "dags", "docker", "docs", "plugins", "tests", "tools"}
 FUNCTION = re.compile(r"`([\w/]+\.py)`: `(\w+)`")
 PROGRAM = typer.main.get_command(app)
+SERVICES = set(yaml.safe_load(read("docker-compose.yml"))["services"])
 COMMANDS = [(name, line) for name in NAMES for line in pages.classifier_lines(read(name))]
 
 
@@ -68,7 +69,7 @@ def test_a_command_line_that_the_program_refuses_is_noticed(line):
 
 
 @functools.cache
-def tests_and_benchmarks():
+def sources_of_tests():
     paths = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     return "".join(path.read_text(encoding="utf-8") for path in paths)
 
@@ -77,9 +78,7 @@ def tests_and_benchmarks():
 def test_each_variable_is_a_setting(name):
     named = set(re.findall(r"\bCLASSIFIER_[A-Z_]*[A-Z]\b", read(name)))
     own = {
-        variable
-        for variable in named
-        if variable in tests_and_benchmarks() and re.search("_(TEST|BENCHMARK)_", variable)
+        variable for variable in named if variable in sources_of_tests() and re.search("_(TEST|BENCHMARK)_", variable)
     }
     assert named - own <= settings_page.variables()
 
@@ -116,11 +115,10 @@ def test_each_make_target_exists(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_service_of_the_stack_exists(name):
-    services = set(yaml.safe_load(read("docker-compose.yml"))["services"])
     pattern = r"docker compose (?:exec|run|logs|stop|restart)((?: -\S+(?: \d+)?)*) ([a-z-]+)"
     lines = [*pages.shell_lines(read(name)), *pages.inline_code(read(name))]
     for line in lines:
-        assert {match[2] for match in re.finditer(pattern, line)} <= services, line
+        assert {match[2] for match in re.finditer(pattern, line)} <= SERVICES, line
 
 
 def test_each_variable_that_a_page_sets_for_the_stack_is_one_of_it():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from classifier.training import recipes
 from classifier.training.recipes import Recipe
 from tools.pages import page, table
+from tools.pages.settings_page import kind_of
 
 FOLDER = Path(recipes.__file__).parent
 
@@ -26,20 +28,31 @@ def recipes_page() -> str:
 
 
 def _fields() -> str:
-    meanings = _meanings(Recipe.__doc__ or "")
+    meanings, declared = _meanings(), _declared()
     rows = [
-        (f"`{field.name}`", f"`{field.default}`", meanings.get(field.name) or str(field.metadata.get("help", "")))
+        (
+            f"`{field.name}`",
+            kind_of(declared[field.name].annotation) if field.name in declared else str(field.type),
+            f"`{field.default}`",
+            meanings.get(field.name, ""),
+        )
         for field in fields(Recipe)
         if field.name != "name"
     ]
-    return table(("field", "default", "meaning"), rows)
+    return table(("field", "value", "default", "meaning"), rows)
 
 
-def _meanings(doc: str) -> dict[str, str]:
-    """Return the section `Attributes:` of a docstring, by name."""
-    section = doc.rsplit("Attributes:", maxsplit=1)[-1]
+def _declared() -> dict[str, Any]:
+    """Return pydantic's declarations of the fields, if `Recipe` is a dataclass of pydantic's."""
+    return dict(getattr(Recipe, "__pydantic_fields__", {}))
+
+
+def _meanings() -> dict[str, str]:
+    """Return each field's meaning: its own description, or its line in the docstring's section `Attributes:`."""
+    section = (Recipe.__doc__ or "").split("Attributes:")[-1]
     items = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", section, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in items}
+    described = {name: info.description for name, info in _declared().items() if info.description}
+    return {name: " ".join(text.split()) for name, text in items} | described
 
 
 def _recipe(path: Path) -> str:
