@@ -150,6 +150,11 @@ def test_each_page_is_listed_in_the_index():
     assert listed <= linked
 
 
+def test_each_picture_is_shown_by_a_page():
+    linked = {(ROOT / name).parent.joinpath(link).resolve() for name in NAMES for link in pages.links(read(name))}
+    assert set((ROOT / "docs").rglob("*.png")) <= linked
+
+
 def test_the_readme_is_short():
     assert len(read("README.md").splitlines()) <= 90
 
