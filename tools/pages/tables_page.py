@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import re
 from pathlib import Path
 
@@ -26,6 +28,7 @@ VIEWS = {
 }
 
 _VIEW = re.compile(r"CREATE (?:OR REPLACE )?VIEW (\w+) AS\s*(.*?)(?:;|\"\"\"|\Z)", re.DOTALL)
+_COMMENT = re.compile(r"COMMENT ON VIEW (\w+) IS\s+'((?:[^']|'')*)'")
 
 
 def tables_page() -> str:
@@ -35,22 +38,42 @@ def tables_page() -> str:
 
 
 def view_definitions() -> dict[str, str]:
-    """Return the SELECT of each view, as the newest migration that names it defines it."""
+    """Return the SELECT of each view: of the newest file that creates it."""
     definitions: dict[str, str] = {}
-    for path in sorted(Path(schema.MIGRATIONS).glob("versions/*.*")):
-        if path.suffix not in {".py", ".sql"}:
-            continue
+    for text in _sql_sources():
         first: dict[str, str] = {}
-        for name, select in _VIEW.findall(path.read_text(encoding="utf-8")):
+        for name, select in _VIEW.findall(text):
             first.setdefault(name, select.strip())  # what follows belongs to the way back
         definitions |= first
     return definitions
 
 
+def _sql_sources() -> list[str]:
+    """Return the migrations in their order, and then the files of SQL."""
+    store = Path(tables.__file__).parent
+    paths = [*sorted(Path(schema.MIGRATIONS).glob("versions/*.py")), *sorted(store.rglob("*.sql"))]
+    return [path.read_text(encoding="utf-8") for path in paths]
+
+
+def _view_comments() -> dict[str, str]:
+    comments = {name: text.replace("''", "'") for source in _sql_sources() for name, text in _COMMENT.findall(source)}
+    return VIEWS | {name: f"{text}." for name, text in comments.items()}
+
+
+def _declared(name: str) -> Table | None:
+    """Return the columns that the store declares for a view, if it does."""
+    for module in ("tables", "views"):
+        with contextlib.suppress(ModuleNotFoundError):
+            declared = getattr(importlib.import_module(f"classifier.store.{module}"), name, None)
+            if isinstance(declared, Table):
+                return declared
+    return None
+
+
 def _view(name: str) -> str:
-    declared = getattr(tables, name, None)
-    parts = [f"## View `{name}`", VIEWS.get(name, "")]
-    if isinstance(declared, Table):
+    declared = _declared(name)
+    parts = [f"## View `{name}`", _view_comments().get(name, "")]
+    if declared is not None:
         parts.append(table(("column", "type"), [(f"`{column.name}`", _type(column)) for column in declared.columns]))
     else:
         select = view_definitions()[name].replace("{table}", "annotations_in_force")  # a template of two migrations
