@@ -1,26 +1,32 @@
-# Each target makes its own .venv if it is missing. Python 3.11 to 3.13 and make are all that must be installed.
+# Each target creates .venv if it is missing. Only Python 3.11+ and make must be installed.
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+# A file's tests run in order on one worker. The slowest files start first: see tests/conftest.py.
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test stack-test check docs fix clean
+.PHONY: help demo test test-all stack-test check docs fix clean
 
 help:
-	@echo "make demo        the whole workflow on real articles in a real Airflow (EXIT=1: stop at the end)"
-	@echo "make test        every test (ARGS='-k queue' to choose)"
-	@echo "make stack-test  the services of docker-compose.yml as processes, and faults: 15 minutes"
-	@echo "make check       formatting, lint, types, the direction of imports and the words"
+	@echo "make demo        run the whole workflow on real articles in a real Airflow (EXIT=1: stop at the end)"
+	@echo "make test        run the tests, without the long ones (ARGS='-k queue': select some)"
+	@echo "make test-all    run all tests, also those of the benchmarks"
+	@echo "make stack-test  run the services of docker-compose.yml as processes and inject faults: 15 minutes"
+	@echo "make check       check formatting, lint, types, the direction of imports and the words"
 	@echo "make docs        write the generated pages of docs/ again"
-	@echo "make fix         format, and fix what can be fixed automatically"
-	@echo "make clean       remove all that was built, the virtual environment and the demo's data (var/) too"
+	@echo "make fix         format, and fix lint errors"
+	@echo "make clean       remove everything generated, also .venv and the demo's data (var/)"
 
 demo: .venv/demo
 	@$(BIN)/classifier demo $(if $(EXIT),--exit) $(if $(PORT),--port $(PORT))
 
 test: .venv/test
-	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(PYTEST) -m 'not long' $(ARGS)
+
+test-all: .venv/test
+	$(PYTEST) $(ARGS)
 
 stack-test: .venv/test
 	$(if $(WRITE),CLASSIFIER_TEST_WRITE=1) $(BIN)/pytest tests/stack --verbose $(ARGS)
@@ -44,15 +50,15 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 not found; install one of them" >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 not found; install one of them or set PYTHON" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 
 .venv/demo: .venv/bin/python pyproject.toml constraints.txt
-	@echo "installing what the demo needs (minutes, once)"
+	@echo "installing the packages of the demo (minutes, once)"
 	$(PIP) --editable '.[airflow]'
 	@touch $@
 
 .venv/test: .venv/bin/python pyproject.toml constraints.txt
-	@echo "installing what the tests need (minutes, once)"
+	@echo "installing the packages of the tests (minutes, once)"
 	$(PIP) --editable '.[airflow,benchmarks,celery,signals,test]'
 	@touch $@ .venv/demo

@@ -20,6 +20,7 @@ from tests.support.tiny_models import make_encoder
 DATA = pages.ROOT.parent / "shared" / "data"
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(not DATA.exists(), reason="the real articles of ../shared/data are not here"),
 ]
 LENIENT = json.dumps({"alpha": 0.999, "floor_macro_f1": -1, "baseline": 1})
