@@ -150,6 +150,23 @@ def test_each_page_is_listed_in_the_index():
     assert listed <= linked
 
 
+def test_each_page_that_code_refers_to_exists():
+    folders = ("classifier", "plugins", "dags", "benchmarks", "tests", "tools", "docker")
+    files = [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".sql", ".toml", ".sh"}
+    ]
+    files += [
+        ROOT / name
+        for name in ("docker-compose.yml", ".env.example", "sources.example.toml", "Dockerfile", "pyproject.toml")
+    ]
+    for file in files:
+        for name in re.findall(r"\bdocs/[\w/-]+\.md", file.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), (file, name)
+
+
 def test_each_picture_is_shown_by_a_page():
     linked = {(ROOT / name).parent.joinpath(link).resolve() for name in NAMES for link in pages.links(read(name))}
     assert set((ROOT / "docs").rglob("*.png")) <= linked
