@@ -116,7 +116,7 @@ IDENTIFIERS: dict[str, str] = {
 }
 """Python names that say nothing, and what kind of name to give."""
 
-FIRST_WORDS = {"say": "Return", "tell": "Return", "let": "Allow", "have": "Make", "know": "Return", "hold": "Return"}
+FIRST_WORDS = {"say": "Return", "tell": "Return", "let": "Allow", "have": "Make", "know": "Return"}
 
 EXCEPTIONS: tuple[tuple[str, str, str], ...] = (
     ("tools/prose.py", "*", "the list itself"),
