@@ -130,7 +130,9 @@ def translated(engine: Engine) -> Iterator[None]:
         code = getattr(error.orig, "pgcode", None)
         if code == _INSUFFICIENT_PRIVILEGE:
             reason = str(error.orig).strip().partition("\n")[0]
-            raise DatabaseRightsError(f"{address}: {reason}; use a role that may: docs/explanation/security.md") from error
+            raise DatabaseRightsError(
+                f"{address}: {reason}; use a role that may: docs/explanation/security.md"
+            ) from error
         if code in {_UNDEFINED_TABLE, _UNDEFINED_COLUMN}:
             raise DatabaseNotMigratedError(
                 f"{address}: the tables are not there yet; run: classifier db upgrade"

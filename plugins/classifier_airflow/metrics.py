@@ -1,7 +1,8 @@
 """Gauges and counters of the classifier, for whatever Airflow sends its own to: StatsD, Datadog or OpenTelemetry.
 
-docs/reference/metrics.md lists them. A signal never fails a task: what goes wrong with it is one line of the task's log. Where
-Airflow's metrics are off, nothing is read for them either. Names make sense without tags, which plain StatsD drops.
+docs/reference/metrics.md lists them. A signal never fails a task: what goes wrong with it is one line of the task's
+log. Where Airflow's metrics are off, nothing is read for them either. Names make sense without tags,
+which plain StatsD drops.
 """
 
 from __future__ import annotations
