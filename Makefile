@@ -7,14 +7,15 @@ BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-all stack-test check fix clean
+.PHONY: help demo test test-all stack-test check docs fix clean
 
 help:
 	@echo "make demo        run the whole workflow on real articles in a real Airflow (EXIT=1: stop at the end)"
 	@echo "make test        run the tests, without the long ones (ARGS='-k queue': select some)"
 	@echo "make test-all    run all tests, also those of the benchmarks"
 	@echo "make stack-test  run the services of docker-compose.yml as processes and inject faults: 15 minutes"
-	@echo "make check       check formatting, lint, types and the direction of imports"
+	@echo "make check       check formatting, lint, types, the direction of imports and the words"
+	@echo "make docs        write the generated pages of docs/ again"
 	@echo "make fix         format, and fix lint errors"
 	@echo "make clean       remove everything generated, also .venv and the demo's data (var/)"
 
@@ -35,6 +36,10 @@ check: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/prose.py
+
+docs: .venv/test
+	$(BIN)/python docs/generate.py
 
 fix: .venv/test
 	$(BIN)/ruff format .

@@ -3,7 +3,7 @@
 A MinHash signature of 128 numbers is cut into 16 bands of 8. Two texts whose shingles have a Jaccard
 similarity J share a band with probability 1 - (1 - J**8)**16 (Leskovec, Rajaraman and Ullman, Mining of
 Massive Datasets, section 3.4): 0.999 at 0.9, 0.95 at 0.8, one half at 0.57, 0.06 at 0.5, 0.001 at 0.3. The
-threshold usually quoted, (1/16)**(1/8), is 0.71. See docs/architecture.md for what this finds in real articles.
+threshold usually quoted, (1/16)**(1/8), is 0.71. What it finds is in docs/explanation/splits-and-near-duplicates.md.
 
 The bands are stored in the database, so neither the numbers here nor rensa's algorithm may change: otherwise new texts
 would silently match no stored text.

@@ -139,7 +139,7 @@ def translate_errors(engine: Engine) -> Iterator[None]:
         if code == _INSUFFICIENT_PRIVILEGE:
             reason = str(error.orig).strip().partition("\n")[0]
             raise DatabaseRightsError(
-                f"{address}: {reason}; use a role with this right: docs/operations.md, Roles"
+                f"{address}: {reason}; use a role with this right: docs/explanation/security.md"
             ) from error
         if code in {_UNDEFINED_TABLE, _UNDEFINED_COLUMN}:
             raise DatabaseNotMigratedError(

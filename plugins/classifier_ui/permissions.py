@@ -1,6 +1,6 @@
 """Permissions of each route: Airflow's own permissions on the DAGs that do the same.
 
-`docs/permissions.md` lists every route with the roles that may use it; a test checks it.
+`docs/reference/permissions.md` lists every route with the roles that may use it; a test checks it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from tests.support.waiting import HANG_S, wait_for
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-TABLE = ROOT / "docs" / "permissions.md"
+TABLE = ROOT / "docs" / "reference" / "permissions.md"
 EVIL = '"><script>alert(1)</script>&'
 
 

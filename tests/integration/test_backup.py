@@ -1,4 +1,4 @@
-"""Backup and restore from one server to another, with the commands of docs/operations.md.
+"""Backup and restore from one server to another, with the commands of docs/how-to/back-up-and-restore.md.
 
 `docker compose` is a script that runs the command of a container on this machine.
 """
@@ -26,10 +26,8 @@ from tests.support.postgres import other_server, programs_of
 from tests.support.synthetic import articles, ingest_file, make_champion, query, run, unlabelled, value
 
 ROOT = Path(__file__).parents[2]
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-BACK_UP, RESTORE = re.findall(
-    r"```sh\n(.*?)```", OPERATIONS.split("## Back up and restore\n")[1].split("\n## ")[0], re.DOTALL
-)
+PAGE = (ROOT / "docs" / "how-to" / "back-up-and-restore.md").read_text(encoding="utf-8")
+BACK_UP, RESTORE = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 PASSWORD = "letters0"
 CLASSIFIER = f"""#!{sys.executable}
 from classifier.cli.app import main

@@ -157,7 +157,7 @@ def test_a_setting_that_messages_say_to_change_reaches_the_stack_with_its_defaul
     variable, default = f"CLASSIFIER_{name.upper()}", Settings.model_fields[name].default
     assert SERVICES["cpu-worker"]["environment"][variable] == f"${{{variable}:-{default}}}"
     assert assignments(ROOT / ".env.example")[variable] == str(default)
-    assert f"| `{variable}` |" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"| `{variable}` |" in (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 
 
 def test_airflow_accepts_every_command(tmp_path):

@@ -1,0 +1,51 @@
+"""The pages that come from the code are current."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def generate():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_generated_page_is_current(generate):
+    assert generate.outdated() == [], "run: make docs"
+
+
+def test_a_page_that_differs_is_named_and_the_check_fails(generate, monkeypatch, capsys):
+    path = generate.DOCS / "reference" / "cli.md"
+    monkeypatch.setattr(generate, "pages", lambda: {path: "another text"})
+    assert generate.main(["--check"]) == 1
+    assert capsys.readouterr().out == "docs/reference/cli.md: outdated; run: make docs\n"
+
+
+def test_every_command_setting_table_and_view_stands_in_its_page(generate):
+    from classifier.store import tables
+    from tools.pages import command_line, settings_page, tables_page
+
+    texts = {path.name: text for path, text in generate.pages().items()}
+    for path, command in command_line.commands():
+        if path != "classifier" and not getattr(command, "commands", {}):
+            assert f"## `{path}`" in texts["cli.md"]
+    assert all(f"`{name}`" in texts["settings.md"] for name in settings_page.variables())
+    assert all(f"## Table `{name}`" in texts["tables-and-views.md"] for name in tables.metadata.tables)
+    assert "article_labels" in tables_page.view_definitions()
+
+
+def test_metrics_in_loops_are_resolved_to_their_names(generate):
+    from tools.pages import metrics_page
+
+    text = metrics_page.metrics_page()
+    assert "classifier.drift.category_drift" in text
+    assert "classifier.ingest.new" in text
+    assert "NAME" not in text
