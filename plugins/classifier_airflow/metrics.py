@@ -1,7 +1,7 @@
 """Gauges and counters of the classifier, sent to the same system as Airflow's own: StatsD, Datadog or OpenTelemetry.
 
-docs/reference/metrics.md lists them. A metric never fails a task: an error is one line of the task's log. If Airflow's metrics
-are off, no data are read for them either. The names are clear without tags, since plain StatsD drops tags.
+docs/reference/metrics.md lists them. A metric never fails a task: an error is one line of the task's log. If Airflow's
+metrics are off, no data are read for them either. The names are clear without tags, since plain StatsD drops tags.
 """
 
 from __future__ import annotations

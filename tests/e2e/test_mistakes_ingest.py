@@ -1,0 +1,112 @@
+"""An invalid file, column or option of an ingest is reported in one line, and nothing is written."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from functools import partial
+
+import pytest
+
+from tests.support.mistakes import Case, check_mistake, register
+from tests.support.synthetic import articles
+
+CASES: dict[str, Case] = {}
+case = partial(register, CASES)
+
+
+@case("ingest: a column that is not there", r"x\.csv: no column 'body'; its columns are 'id', 'text', 'category'")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--text", "body"
+
+
+@case("ingest: no such file", r"x\.csv: no such file")
+def _(env):
+    return "ingest", "x.csv"
+
+
+@case("ingest: a name of two lines, with what Rich takes for markup", r"no \[/red\] :key: such\.csv: no such file")
+def _(_env):
+    return "ingest", "no\n[/red] :key: such.csv"
+
+
+@case("ingest: a glob without a match", r"in\*/\*\.csv: no such file")
+def _(env):
+    return "ingest", "in*/*.csv"
+
+
+@case("ingest: a directory", r"is a directory; name its files")
+def _(env):
+    return "ingest", str(env.folder)
+
+
+@case("ingest: another kind of file", r"x\.xlsx: unknown kind of file; supported are \.csv")
+def _(env):
+    return "ingest", env.bytes(b"PK", "x.xlsx")
+
+
+@case("ingest: an empty file", r"x\.csv: the file is empty")
+def _(env):
+    return "ingest", env.bytes(b"")
+
+
+@case("ingest: a header without rows", r"x\.csv: no rows")
+def _(env):
+    return "ingest", env.bytes(b"text\n")
+
+
+@case("ingest: UTF-16", r"x\.csv: the file is UTF-16; save it as UTF-8")
+def _(env):
+    return "ingest", env.bytes("text\nthe team\n".encode("utf-16"))
+
+
+@case("ingest: bytes that are not UTF-8", r"x\.csv: 5 of 5 rows are invalid, more than 5%")
+def _(env):
+    return "ingest", env.bytes(b"text\n" + b"caf\xe9 au lait\n" * 5)
+
+
+@case("ingest: NUL characters", r"x\.csv: 3 of 3 rows are invalid")
+def _(env):
+    return "ingest", env.bytes(b"text\n" + b"the\0team\n" * 3)
+
+
+@case("ingest: empty texts", r"x\.csv: 1 of 10 rows are invalid")
+def _(env):
+    return "ingest", env.csv(*articles(9), {"id": "e", "text": "  ", "category": "c"})
+
+
+@case("ingest: a text of 10 MB", r"x\.csv: 1 of 1 rows are invalid")
+def _(env):
+    return "ingest", env.csv({"text": "ten bytes " * 1_000_000})
+
+
+@case("ingest: a quote that is never closed", r"x\.csv, line 2: a quote that opens in this row is never closed")
+def _(env):
+    return "ingest", env.bytes(b'text\n"the team\n' + b"the bank\n" * 200)
+
+
+@case("ingest: a split of another name", r"x\.csv: 2 of 2 rows are invalid")
+def _(env):
+    rows = [{"text": "the team", "split": "dev"}, {"text": "the bank", "split": "holdout"}]
+    return "ingest", env.csv(*rows), "--split", "split"
+
+
+@case("ingest: gzip that was cut off", r"x\.csv\.gz: damaged or cut off gzip data")
+def _(env):
+    packed = gzip.compress(b"text\n" + os.urandom(3000).hex().encode())
+    return "ingest", env.bytes(packed[:-500], "x.csv.gz")
+
+
+@case("ingest: two shares", r"split proportions '0\.8,0\.2': must be three numbers")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--proportions", "0.8,0.2"
+
+
+@case("ingest: shares that do not add up", r"split proportions 0\.8, 0\.1, 0\.2: .* must add up to 1")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--proportions", "0.8,0.1,0.2"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_prints_one_line_and_changes_nothing(classifier, env, name):
+    check_mistake(classifier, env, CASES[name])

@@ -1,0 +1,100 @@
+"""A mistake in labelling, drift checks or the review is reported in one line, and nothing is written."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+
+import pytest
+
+from tests.support.mistakes import Case, check_mistake, register
+from tests.support.synthetic import articles, ingest_file, unlabelled
+
+CASES: dict[str, Case] = {}
+case = partial(register, CASES)
+
+
+@case("watch: no champion", r"no model has been promoted yet")
+def _(env):
+    return ("drift",)
+
+
+@case("watch: a champion that was not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
+def _(env):
+    env.champion()
+    return ("drift",)
+
+
+@case("watch: a limit that is none", r"CLASSIFIER_DRIFT_MAX_DISTANCE: Input should be less than or equal to 1")
+def _(env):
+    env.environment["CLASSIFIER_DRIFT_MAX_DISTANCE"] = "2"
+    return ("drift",)
+
+
+@case("label: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")
+def _(env):
+    ingest_file(env.workspace, env.folder / "before.csv", unlabelled(9))
+    return ("label",)
+
+
+@case("label: a byte of the manifest changed", r"classifier\.json: sha256 is .*, registered as")
+def _(env):
+    manifest = env.champion() / "classifier.json"
+    manifest.write_bytes(manifest.read_bytes() + b" ")
+    return ("label",)
+
+
+@case("label: the model is gone", r"classifier\.json: not found; the model's directory is missing")
+def _(env):
+    shutil.rmtree(env.champion())
+    return ("label",)
+
+
+@case("label: a file of the model is gone", r"tokenizer\.json: not found; restore it from a backup")
+def _(env):
+    (env.champion() / "tokenizer.json").unlink()
+    return ("label",)
+
+
+@case("label: an engine of another name", r"engine 'x': unknown; choose from auto, openvino, keras")
+def _(env):
+    return "label", "--engine", "x"
+
+
+@case("review fill: no champion", r"no model has been promoted yet")
+def _(_env):
+    return "review", "fill"
+
+
+@case("review export: nothing waits", r"nothing waits for review; run: classifier review fill")
+def _(env):
+    env.champion()
+    return "review", "export", "x.csv"
+
+
+@case("review export: a file that is there", r"x\.csv: exists already, and may hold answers")
+def _(env):
+    return "review", "export", env.csv(*articles(1))
+
+
+@case("review import: no such file", r"x\.csv: .*[Nn]o such file")
+def _(_env):
+    return "review", "import", "x.csv"
+
+
+@case(
+    "review import: another kind of CSV",
+    r"x\.csv: the column 'revision' must be there exactly once; its columns are 'id'",
+)
+def _(env):
+    return "review", "import", env.csv(*articles(3))
+
+
+@case("review decide: what nobody has annotated", r"article 7: no person has annotated it; see: classifier review")
+def _(_env):
+    return "review", "decide", "7", "sport", "--annotator", "ann"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_prints_one_line_and_changes_nothing(classifier, env, name):
+    check_mistake(classifier, env, CASES[name])

@@ -1,0 +1,210 @@
+"""A mistake about a model (import, evaluation, promotion, rollback) is reported in one line."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import pytest
+
+from classifier.pipeline.promotion import evaluation
+from classifier.store import model_rows
+from tests.support.mistakes import Case, check_mistake, register
+from tests.support.synthetic import add_model, articles
+from tests.support.tiny_models import make_bert
+
+CASES: dict[str, Case] = {}
+case = partial(register, CASES)
+
+
+@case("models show: no such model", r"nobody: no such model")
+def _(_env):
+    return "models", "show", "nobody"
+
+
+@case("models import: no such directory", r"\./nowhere: directory not found")
+def _(_env):
+    return "models", "import", "./nowhere"
+
+
+@case("models import: a BERT", r"model_type is 'bert'; it must be 'distilbert' to be imported")
+def _(env):
+    return "models", "import", make_bert(env.folder / "bert")
+
+
+@case("models import: an encoder without a head", r"architecture is 'DistilBertModel'; it must be .*train --encoder")
+def _(env):
+    return "models", "import", env.encoder()
+
+
+@case(
+    "models import: categories without names",
+    r"3 categories have only the default names LABEL_0 and so on; .*--categories",
+)
+def _(env):
+    folder = env.model()
+    config = folder / "config.json"
+    config.write_text(re.sub(r'"(\d)": "\w+"', r'"\1": "LABEL_\1"', config.read_text()))
+    return "models", "import", folder
+
+
+@case("models import: too few names", r"tensor 'classifier\.weight' has shape")
+def _(env):
+    return "models", "import", env.model(), "--categories", "a,b"
+
+
+@case("models import: pickled weights", r"pickled \(pytorch_model\.bin\), and unpickling runs code in the file")
+def _(env):
+    folder = env.model()
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    return "models", "import", folder
+
+
+@case("models import: no tokenizer", r"tokenizer\.json not found")
+def _(env):
+    folder = env.model()
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").unlink()
+    return "models", "import", folder
+
+
+@case("evaluate: no model yet", r"no model yet; run: classifier train")
+def _(env):
+    return ("evaluate",)
+
+
+@case("evaluate: no such model", r"nobody: no such model; see: classifier models")
+def _(env):
+    return "evaluate", "nobody"
+
+
+@case("evaluate: no champion", r"no model has been promoted yet")
+def _(env):
+    return "evaluate", "champion"
+
+
+@case("evaluate: nothing to test on", r"the test split has no annotated article to evaluate on")
+def _(env):
+    env.annotated()
+    env.model()
+    return ("evaluate",)
+
+
+@case("evaluate: all is in the test split", r"no annotated article outside the test split")
+def _(env):
+    env.annotated(split="test")
+    env.model()
+    return ("evaluate",)
+
+
+@case("evaluate: an engine of another name", r"engine 'tensorrt': unknown; choose from auto, openvino, keras")
+def _(env):
+    return "evaluate", "--engine", "tensorrt"
+
+
+@case("evaluate: a precision in percent", r"--target-precision 99: has to be at least 0 and less than 1, such as 0\.99")
+def _(env):
+    return "evaluate", "--target-precision", "99"
+
+
+@case("evaluate: a threshold without validation articles", r"the validation split has no annotated article to choose a")
+def _(env):
+    env.annotated(articles(30))
+    env.annotated(articles(30, seed=1, prefix="t"), split="test")
+    env.model()
+    return "evaluate", "--target-precision", "0.9"
+
+
+@case("promote: no such model", r"nobody: no such model")
+def _(env):
+    return "promote", "--model", "nobody"
+
+
+@case("promote: not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
+def _(env):
+    env.model()
+    return ("promote",)
+
+
+@case("promote: a byte of the model changed", r"model\.safetensors: sha256 is .*, the manifest says")
+def _(env):
+    env.annotated(articles(30))
+    env.annotated(articles(30, seed=1, prefix="t"), split="test")
+    weights = env.model() / "model.safetensors"
+    evaluation.evaluate(env.workspace)
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    return ("promote",)
+
+
+@case("report: not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
+def _(env):
+    env.model()
+    return ("report",)
+
+
+@case("report: a file in a folder that is not there", r"nowhere: folder not found; choose another file with --out")
+def _(env):
+    env.model()
+    return "report", "m1", "--out", "nowhere/x.html"
+
+
+@case("gate: a policy of another name", r"gate: policy 'best': unknown; choose from non-inferior, superior")
+def _(env):
+    env.model()
+    return "gate", "--policy", "best"
+
+
+@case("gate: a margin that is not there", r"gate: unknown margin 'f1'; choose from policy, alpha")
+def _(env):
+    env.model()
+    env.environment["CLASSIFIER_GATE"] = '{"f1": 0.1}'
+    return ("gate",)
+
+
+@case("gate: margins that are not JSON", r"CLASSIFIER_GATE: must be JSON")
+def _(env):
+    env.environment["CLASSIFIER_GATE"] = "macro_f1=0.1"
+    return ("gate",)
+
+
+@case("rollback: no champion", r"no model has been promoted yet")
+def _(env):
+    return ("rollback",)
+
+
+@case("rollback: nothing before", r"no champion before m1; name one with --to, see: classifier promotions")
+def _(env):
+    env.champion()
+    return ("rollback",)
+
+
+@case("rollback: to a model that never was champion", r"m2: never was champion; run: classifier promote --model m2")
+def _(env):
+    env.champion()
+    with env.workspace.database.begin() as connection:
+        add_model(connection, "m2")
+    return "rollback", "--to", "m2"
+
+
+@case("prune: a negative number", r"keep-models -1: must be at least 0")
+def _(env):
+    return "prune", "--keep-models", "-1"
+
+
+@case("prune: a negative number of champions", r"keep-champions -1: must be at least 0")
+def _(env):
+    return "prune", "--keep-models", "1", "--keep-champions", "-1"
+
+
+@case("evaluate: a model that was pruned", r"m2: was pruned, its files and labels are gone; see: classifier models")
+def _(env):
+    with env.workspace.database.begin() as connection:
+        model_rows.set_status(connection, add_model(connection, "m2"), "pruned")
+    return "evaluate", "m2"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_prints_one_line_and_changes_nothing(classifier, env, name):
+    check_mistake(classifier, env, CASES[name])
