@@ -65,7 +65,7 @@ def filled(airflow, encoder, tmp_path_factory):
     ingest_file(workspace, folder / "incoming.csv", unlabelled(120, seed=1, prefix="i"))
     names = []
     for epochs in (1, 3):
-        recipe = files.load_recipe("r8", epochs=epochs, learning_rate=0.01, precision="float32")
+        recipe = files.load_recipe("r8", epochs=epochs, learning_rate=0.01, dtype="float32")
         names.append(candidate.train(workspace, recipe, encoder_name=str(encoder), min_new_annotations=0).model)
         evaluation.evaluate(workspace, names[-1])
         assert decisions.promote_if_better(workspace, names[-1], margins=LENIENT).promoted

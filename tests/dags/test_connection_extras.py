@@ -59,7 +59,7 @@ def test_every_extra_that_libpq_knows_is_in_the_url():
 
 @pytest.mark.parametrize("at_most", [None, 4])
 def test_every_extra_reaches_the_driver_of_the_articles_database(at_most):
-    arguments = arguments_of(connections.connect(url_of(LIBPQ), statement_timeout_s=60, at_most=at_most))
+    arguments = arguments_of(connections.connect(url_of(LIBPQ), statement_timeout_s=60, max_connections=at_most))
     expected = as_strings(LIBPQ)
     assert arguments.pop("options") == f"{expected.pop('options')} -c statement_timeout=60000 -c timezone=UTC"
     if at_most is not None:  # the pages have a timeout of their own

@@ -59,7 +59,7 @@ def test_text_behind_the_first_chunk_counts_in_training_evaluation_and_labelling
     assert trained(replace(RECIPE, long_texts="truncate")).validation_macro_f1 < 0.5
 
     manifest = json.loads((Path(chunked.artefact) / "classifier.json").read_text())
-    assert manifest["long_articles"] == {"mode": "chunk", "stride": 10, "most": 4, "pooling": "mean logit by length"}
+    assert manifest["chunking"] == {"stride": 10, "max_chunks": 4}
     assert manifest["recipe"].items() >= {"long_texts": "chunk", "stride": 10, "max_chunks": 4}.items()
 
     report = evaluation.evaluate(workspace, chunked.model)
