@@ -63,7 +63,6 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("promotions", "promotions"), ("labelled", "labels"), ("missing", "missing"), ("doubled", "doubled"),
         ("mixed", "mixed"),
     ),
-    "scale-commands": (("dataset", "data"), ("articles", "articles")),
     "page": (
         ("dataset", "data"), ("requests_per_s", "requests/s"), ("p50_ms", "median, ms"), ("p95_ms", "95 %, ms"),
         ("p99_ms", "99 %, ms"), ("max_ms", "highest, ms"), ("first_ms", "first, ms"),
@@ -96,12 +95,12 @@ def _program(path: Path) -> Path | None:
 def _section(path: Path, program: Path) -> str:
     result = json.loads(path.read_text(encoding="utf-8"))
     runs = result.get("runs", [])
-    if any("seconds_and_mb" in run for run in runs):
-        rows = _by_command(runs)
+    if any("commands" in run for run in runs):
+        rows = "\n\n".join(_by_command(run) for run in runs)
     else:
         rows = "\n\n".join(_rows(path.stem, group) for group in _groups(runs))
     facts = [
-        f"`python {program.relative_to(ROOT)}`",
+        f"`python -m benchmarks.{program.parent.name}.{program.stem}`",
         _machine(result),
         f"commit `{result.get('commit', 'not recorded')}`",
     ]
@@ -141,12 +140,12 @@ def _columns(stem: str, runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, st
     return [(key, key.replace("_", " ")) for key in list(keys)[:MAX_COLUMNS]]
 
 
-def _by_command(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return one row a command and one column a size of the database."""
-    names = list(dict.fromkeys(name for run in runs for name in run["seconds_and_mb"]))
-    headings = ["command or section", *(f"{run['articles']:,} articles" for run in runs)]
-    cells = [[name, *(_cost(run["seconds_and_mb"].get(name)) for run in runs)] for name in names]
-    return table(headings, cells)
+def _by_command(run: Mapping[str, Any]) -> str:
+    """Return one row a command, section or reading, and one column a size of the database."""
+    costs = {**run["readings"], **run["sections"], **run["commands"]}
+    sizes = list(dict.fromkeys(size for by_size in costs.values() for size in by_size))
+    headings = ["reading, section or command", *(f"{int(size):,} articles" for size in sizes)]
+    return table(headings, [[name, *(_cost(by_size.get(size)) for size in sizes)] for name, by_size in costs.items()])
 
 
 def _cost(cost: Mapping[str, float] | None) -> str:
