@@ -208,9 +208,9 @@ class TestRollback:
         ("to", "error", "message"),
         [
             ("m2", RollbackError, "m2: it is the champion already"),
-            ("m3", RollbackError, "m3: never was champion; run: classifier promote --model m3"),
+            ("m3", RollbackError, "m3: never was champion; run: classifier promote m3"),
             ("m4", RollbackError, "m4: was pruned"),
-            ("nobody", ModelNotFoundError, "nobody: no such model"),
+            ("m9", ModelNotFoundError, "m9: no such model"),
         ],
     )
     @pytest.mark.usefixtures("two")
