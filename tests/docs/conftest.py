@@ -1,4 +1,4 @@
-"""Runs the commands of a page as they stand there: one bash for a page, with the real program and a real Postgres."""
+"""Runs the commands of a page without any change: one bash for a page, with the real program and a real Postgres."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ class Shell:
 
 def steps(text_of_page: str) -> list[tuple[str, list[str]]]:
     """Return each command of a page's console blocks, with the lines of output that the page shows after it."""
-    found: list[tuple[str, list[str]]] = []
+    commands: list[tuple[str, list[str]]] = []
     for block in pages.blocks(text_of_page, "console"):
         for line in block.text.replace("\\\n", " ").splitlines():
             if line.startswith("$ make "):
                 continue  # the demo and the tests themselves
             if line.startswith("$ "):
-                found.append((line.removeprefix("$ "), []))
-            elif found:
-                found[-1][1].append(line)
-    return found
+                commands.append((line.removeprefix("$ "), []))
+            elif commands:
+                commands[-1][1].append(line)
+    return commands
 
 
 def shown(lines: list[str]) -> list[str]:

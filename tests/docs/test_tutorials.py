@@ -1,4 +1,4 @@
-"""The tutorials run as they are written, from the raw data to the model in PyTorch.
+"""The tutorials run without any change, from the raw data to the model in PyTorch.
 
 So that this takes a minute rather than an hour, the data is a part (600 of BBC's articles, ten of C50's authors) and
 the encoder has two layers. The commands, scripts and recipes are the pages' own.

@@ -72,7 +72,7 @@ class TestReading:
 
     def test_only_articles_of_the_queue_can_be_read(self, workspace, ids):
         with workspace.database.begin() as connection:
-            (other,) = add_articles(connection, [("secret", "nobody asked", "test")])
+            (other,) = add_articles(connection, [("secret", "not in the queue", "test")])
         for article_id in (other, max(other, *ids) + 1):
             with pytest.raises(ReviewError, match="never in the review queue"):
                 annotation.read_question(workspace, article_id, "ann")
