@@ -14,7 +14,7 @@ import json
 import pytest
 
 from tests.docs import pages
-from tests.docs.conftest import Shell
+from tests.docs.shell import Shell
 from tests.support.tiny_models import make_encoder
 
 DATA = pages.ROOT.parent / "shared" / "data"
