@@ -20,8 +20,8 @@ def ids(workspace):
     review_queue.fill_queue(workspace, number=12, audit=0)
     run(
         workspace.database,
-        "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "
-        "SELECT article_id, model_id, revision, 'audit', category, confidence FROM review_queue "
+        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence) "
+        "SELECT article_id, model_id, revision, 'audit', predicted_category, confidence FROM review_queue "
         "WHERE article_id = ANY(:ids)",
         ids=ids[:4],
     )

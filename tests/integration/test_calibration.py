@@ -92,7 +92,8 @@ class TestEvaluation:
         assert report.confidence["ece_before"] == calibration["before"]["ece"]
         labelled, correct = query(
             env.database,
-            "SELECT count(*), count(*) FILTER (WHERE most = p.probabilities[array_position(m.categories, p.category)]) "
+            "SELECT count(*), "
+            "count(*) FILTER (WHERE most = p.probabilities[array_position(m.categories, p.annotated_category)]) "
             "FROM evaluation_predictions AS p, models AS m, "
             "LATERAL (SELECT max(x) AS most FROM unnest(probabilities) AS x) AS best WHERE most >= m.threshold",
         )[0]
