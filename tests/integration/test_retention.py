@@ -152,7 +152,7 @@ class TestWhatIsKept:
         assert pruned
         assert pruned.isdisjoint({"m0", "m1", "m2", "m3"})
         text = CliRunner().invoke(app, ["prune", "--help"]).stdout
-        assert f"{retention.KEPT_CHAMPIONS} by default." in re.sub(r"[\s│|]+", " ", text)
+        assert f"by default, {retention.KEPT_CHAMPIONS}." in re.sub(r"[\s│|]+", " ", text)
 
     @pytest.mark.usefixtures("nights")
     def test_the_setting_can_keep_every_model(self, workspace):
