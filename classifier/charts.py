@@ -233,7 +233,7 @@ def bar(value: float, largest: float, part: float = 0.0) -> Drawing:
 
 
 def standalone(drawings: Sequence[Drawing], *, title: str, names: Iterable[str]) -> str:
-    """Return an SVG document that needs no style sheet: drawings beside each other, and a legend with colours."""
+    """Return an SVG document that needs no style sheet: drawings next to each other, and a legend with colours."""
     top = 40.0
     size = f"0 0 {sum(drawing.width for drawing in drawings):.0f} {top + max(d.height for d in drawings):.0f}"
     document = Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": size})

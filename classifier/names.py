@@ -33,14 +33,14 @@ def control_character(name: str) -> str | None:
     return None if character is None else f"U+{ord(character):04X}"
 
 
-def look_alikes(names: Iterable[str], known: Iterable[str] = ()) -> list[tuple[str, ...]]:
+def look_alikes(names: Iterable[str], existing: Iterable[str] = ()) -> list[tuple[str, ...]]:
     """Return groups of names that differ only in case, white space or invisible characters.
 
-    Each group has at least one of `names`, which are also compared with those of `known`.
+    Each group has at least one of `names`, which are also compared with `existing` names.
     """
     new = set(names)
     groups: defaultdict[str, set[str]] = defaultdict(set)
-    for name in new.union(known):
+    for name in new.union(existing):
         groups[_appearance(name)].add(name)
     return sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1 and group & new)
 

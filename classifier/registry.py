@@ -177,7 +177,7 @@ def roll_back(connection: Connection, name: str | None, reason: str, *, decided_
     if target.status == "pruned":
         raise RollbackError(f"{target.name}: was pruned, its files and labels are gone; name another with --to")
     if target.status != "retired":
-        raise RollbackError(f"{target.name}: never was champion; run: classifier promote --model {target.name}")
+        raise RollbackError(f"{target.name}: never was champion; run: classifier promote {target.name}")
     open_artefact(target)
     model_rows.make_champion(connection, target.id)
     _record(connection, target, present, "rolled back", reason, decided_by, None)

@@ -8,7 +8,8 @@ labels the whole queue: new and changed articles first, then the articles that a
 champion, the run is skipped.
 
 **Parameters**: `workers` share the queue. `limit` stops each worker early. `max_rate` limits all workers together, to
-spare the database. `page_size` is the number of articles in one transaction, and `engine` the inference engine.
+limit the load on the database. `page_size` is the number of articles in one transaction, and `engine` the inference
+engine.
 
 **Again** is always safe: clear the task, or start a new run. A worker may be killed at any moment: its page rolls back
 and is free again. Any number of workers may run at once, here or as `classifier label` elsewhere.

@@ -7,7 +7,7 @@ is not worse than the champion by more than a margin. The asset `champion-model`
 If `require_approval` is set, a person is asked before a promotion, in *Required Actions*. The question shows the
 verdict, the differences, and how many labels would change. Without an answer within twelve hours the champion stays.
 An answer holds for that question only: if the champion, an evaluation or the verdict has changed since, `promote` fails
-and says so. Clear `judge` and the tasks after it to ask again.
+and says so. Clear `apply_gate` and the tasks after it to ask again.
 
 **Runs** every night at two (UTC). The training task waits in the pool `gpu` and runs in the queue `gpu`, so one model
 trains at a time.
@@ -25,8 +25,8 @@ trained one. `reason` is stored with the decision. The classifier's page starts 
 
 **Again** is always safe. If `train` dies, a retry or a cleared task resumes from the last saved state and ends with the
 same weights. With other articles or parameters it starts from the beginning. Clearing a later task does not train the
-candidate again. `evaluate`, `judge` and `promote` store their results chunk by chunk, so a retry continues after the
-last stored chunk.
+candidate again. `evaluate`, `apply_gate` and `promote` store their results chunk by chunk, so a retry continues after
+the last stored chunk.
 
 **While it runs**, the task's log shows the progress every 15 seconds, `classifier status` shows it too, and the table
 `training_metrics` has the curves. The finished model's folder has them as `learning-curves.svg`.
@@ -41,7 +41,7 @@ If a candidate does not beat the baseline, `evaluate` and `announce` log a warni
 champion, the previous champions and the models that wait for a decision. It runs whatever happened to the candidate. If
 it fails, it sends an alert and the run's own result stands: the next night tries again.
 
-**Affects** every reader of `article_labels`: a new champion's labels replace the old ones as they are written.
+**Affects** every reader of `article_labels`: each label of a new champion replaces the old one when it is written.
 `classifier rollback` restores the old champion's labels at once.
 """
 
@@ -111,7 +111,7 @@ def evaluate(model: str) -> dict[str, float | bool | str]:
 
 
 @task(execution_timeout=EVALUATION_TIMEOUT)
-def judge(model: str, params=None) -> dict:
+def apply_gate(model: str, params=None) -> dict:
     """Apply the gate, measure label churn on a sample, and return what an approver has to see."""
     from classifier_airflow import metrics, promotion_tasks
     from classifier_airflow.workspace import workspace
@@ -185,7 +185,7 @@ def prune() -> dict[str, float] | None:
     start_date=datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    # The tasks' time-outs add up to 34 h: 6 for `train`, 4 each for `evaluate`, `judge` and `promote`, 12 for the
+    # The tasks' time-outs add up to 34 h: 6 for `train`, 4 each for `evaluate`, `apply_gate` and `promote`, 12 for the
     # approver's answer, 1 each for the other four. The remaining time is for retries and for the wait in the pool. A
     # run that reaches this limit skips its remaining tasks, `prune` included, and sends no alert.
     dagrun_timeout=timedelta(hours=48),
@@ -256,13 +256,13 @@ def prune() -> dict[str, float] | None:
 def retrain_classifier():
     candidate = train()
     figures = evaluate(candidate)
-    gate_result = judge(candidate)
+    gate_result = apply_gate(candidate)
     figures >> gate_result
     decision = promote(candidate, gate_result)
     approve = Approval(
         task_id="approve",
-        subject="Promote {{ ti.xcom_pull(task_ids='judge')['model'] }}?",
-        body="{{ ti.xcom_pull(task_ids='judge')['question'] }}",
+        subject="Promote {{ ti.xcom_pull(task_ids='apply_gate')['model'] }}?",
+        body="{{ ti.xcom_pull(task_ids='apply_gate')['question'] }}",
         defaults=Approval.REJECT,
         response_timeout=timedelta(hours=12),
         # an answer that reaches the scheduler before the end of the process that asked is lost: a retry asks again

@@ -2,9 +2,9 @@
 
 Each seed has a project of its own with an embedded Postgres: articles are ingested, near-duplicates stay in one split,
 a model is trained from the demo's encoder, and model and baseline (TF-IDF and LinearSVC) are evaluated on the test
-articles. If the recipe makes an ensemble, its network alone and its cost in labelling are measured too.
-For every seed BBC is split anew: 70 % train, 10 % validation, 20 % test. C50 and R8 keep their published test articles.
-A tenth of their train articles is for validation: in C50 the newest ones, because its test articles are newer still.
+articles. If the recipe makes an ensemble, its network alone and its cost in labelling are measured too. Every seed
+splits BBC differently: 70 % train, 10 % validation, 20 % test. C50 and R8 keep their published test articles. A tenth
+of their train articles is for validation: in C50 the newest ones, because its test articles are newer still.
 
     python -m benchmarks.accuracy.recipes bbc --seeds 3 --out benchmarks/results/recipe-bbc.json
     python -m benchmarks.accuracy.recipes c50 --set long_texts=chunk max_length=128 stride=126 max_chunks=4
@@ -187,9 +187,9 @@ def as_published(
     def measure(labeller: Labeller) -> Any:
         return compute_metrics(truth, [categories[column] for column in labeller.probabilities(texts).argmax(axis=1)])
 
-    known = [*validation, *train]
+    annotated = [*validation, *train]
     baseline_predictions, seconds = baseline.predict_baseline(
-        [article.text for article in known], [article.category for article in known], texts
+        [article.text for article in annotated], [article.category for article in annotated], texts
     )
     measured = {
         "": measure(replace(network, ensemble=ensemble)),
@@ -267,8 +267,8 @@ def measure_network(workspace: Any) -> dict[str, Any]:
             for category, *predictions in zip(truth, predicted, linear_predicted, strict=True)
         ),
         "network_docs_per_s": round(len(timed) / network_s, 1),
-        "blend_docs_per_s": round(len(timed) / ensemble_s, 1),
-        "blend_cost": round(ensemble_s / network_s - 1, 3),
+        "ensemble_docs_per_s": round(len(timed) / ensemble_s, 1),
+        "ensemble_cost": round(ensemble_s / network_s - 1, 3),
     }
 
 
@@ -285,7 +285,7 @@ def parse_value(value: str) -> str | int | float:
 def summary(recipe: str, changed: dict[str, str], results: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the mean and spread over the seeds."""
     figures: dict[str, Any] = {"recipe": recipe, "set": changed, "seeds": len(results)}
-    names = "accuracy", "baseline_accuracy", "network_accuracy", "macro_f1", "baseline_macro_f1", "blend_cost"
+    names = "accuracy", "baseline_accuracy", "network_accuracy", "macro_f1", "baseline_macro_f1", "ensemble_cost"
     for name in (name for name in names if name in results[0]):
         values = [result[name] for result in results]
         figures[name] = round(statistics.mean(values), 4)

@@ -135,11 +135,11 @@ class Model:
         )
 
         def tokenized(articles: Sequence[common.Row]) -> fit.TokenizedArticles:
-            known = [
+            targets = [
                 (text, self.categories.index(category)) for text, category in articles if category in self.categories
             ]
-            pieces = tokenization.pieces([text for text, _ in known])
-            return fit.TokenizedArticles(pieces, np.array([target for _, target in known]))
+            pieces = tokenization.pieces([text for text, _ in targets])
+            return fit.TokenizedArticles(pieces, np.array([target for _, target in targets]))
 
         epochs = max(task.recipe.epochs, -(-task.min_steps * task.recipe.batch_size // len(rows)))
         recipe = replace(task.recipe, epochs=epochs, patience=epochs)

@@ -155,9 +155,9 @@ def near_duplicates(url: str, path: Path) -> float:
             clusters.NewText(value, tuple(row), None) for value, row in zip(fingerprints, bands.tolist(), strict=True)
         )
         # like the database, look up only the bands of these texts, so the size of `homes` does not matter
-        known = {band: homes[band] for band in bands.ravel().tolist() if band in homes}
+        homes_of_bands = {band: homes[band] for band in bands.ravel().tolist() if band in homes}
         placed = clusters.assign_clusters(
-            new, known, {cluster: splits[cluster] for cluster in known.values()}, lambda _: "train"
+            new, homes_of_bands, {cluster: splits[cluster] for cluster in homes_of_bands.values()}, lambda _: "train"
         )
         seconds += time.process_time() - start
         homes |= placed.bands

@@ -50,7 +50,8 @@ def data_parser(description: str | None) -> argparse.ArgumentParser:
 def data_folder() -> Path:
     """Return the folder of BBC's and C50's articles, which may not exist.
 
-    If neither the variable nor `var/data` names one, it is `shared/data` beside the checkout, if several share it.
+    If neither the variable nor `var/data` names one, it is `shared/data` next to the checkout, if several checkouts
+    share it.
     """
     if folder := os.environ.get(DATA_VARIABLE):
         return Path(folder)

@@ -109,7 +109,7 @@ def commands(target: ScaleWorkspace) -> Iterator[tuple[str, list[str]]]:
     yield "models", ["models"]
     yield "models show", ["models", "show"]
     yield "models import", ["models", "import", str(target.home / "models" / champion)]
-    yield "promote", ["promote", "--model", f"m{target.size.models}"]
+    yield "promote", ["promote", f"m{target.size.models}"]
     yield "promotions", ["promotions"]
     yield f"label, {NEW:,} articles of a new champion", ["label", "--limit", str(NEW)]
     yield "rollback", ["rollback"]
@@ -178,11 +178,11 @@ def prepare(target: ScaleWorkspace) -> None:
 
     tiny_models.make_encoder(target.home / "encoder")
     names = tuple(f"category {number:04}" for number in range(target.size.categories))
-    beside = {data_snapshot.FILE: _snapshot(target.size)}
+    extra_files = {data_snapshot.FILE: _snapshot(target.size)}
     database = connect(target.url, statement_timeout_s=3600)
     with database.begin() as connection:
         for number in range(target.size.models - 2, target.size.models + 1):
-            files = tiny_models.make_artefact(target.home / "models" / f"m{number}", names, extra_files=beside)
+            files = tiny_models.make_artefact(target.home / "models" / f"m{number}", names, extra_files=extra_files)
             values = {"name": f"m{number}", "artefact": str(files.directory), "sha256": files.manifest_sha256}
             connection.execute(text(_FILES), values)
         connection.execute(text(_LABELS))

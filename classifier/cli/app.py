@@ -199,7 +199,9 @@ def label(
     ] = None,
     max_rate: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Maximum articles a second, to spare the database; by default, no maximum."),
+        typer.Option(
+            min=0.01, help="Maximum articles a second, to limit the load on the database; by default, no maximum."
+        ),
     ] = None,
     page_size: Annotated[int, typer.Option(min=1, help="Maximum articles in one transaction.")] = 2048,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this machine; they share its cores.")] = 1,

@@ -15,7 +15,8 @@ Engine = Annotated[str, typer.Option(help="Inference engine: auto, openvino or k
 TargetPrecision = Annotated[
     float | None,
     typer.Option(
-        help="Target precision of the labels: the model abstains if its confidence is too low. 0: it never abstains.",
+        help="Target precision of the labels, from 0 to 1: the model abstains if its confidence is too low. "
+        "0 disables it.",
         show_default="CLASSIFIER_TARGET_PRECISION",
     ),
 ]

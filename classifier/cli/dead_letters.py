@@ -9,11 +9,16 @@ import typer
 from classifier.cli import render
 from classifier.cli.common import Json, workspace
 
-app = typer.Typer(help="Articles that could not be labelled, with the reasons.", invoke_without_command=True)
+app = typer.Typer(
+    help="List the articles that could not be labelled with their reasons, or retry them.", invoke_without_command=True
+)
 
-Source = Annotated[str | None, typer.Option(help="Only articles of this source.")]
-Model = Annotated[str | None, typer.Option(help='Only dead letters of this model: a name, or "champion".')]
-Limit = Annotated[int, typer.Option(min=1, help="Number of dead letters to show, newest first.")]
+Source = Annotated[str | None, typer.Option(help="Only the articles of this source; by default, of all sources.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help='Only the dead letters of this model, a name or "champion"; by default, of all models.'),
+]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum dead letters to show, the newest.")]
 
 
 @app.callback()
@@ -27,7 +32,7 @@ def default(
 
 @app.command("list")
 def list_(source: Source = None, model: Model = None, limit: Limit = 20, json: Json = False) -> None:
-    """List the dead letters without their texts, newest first."""
+    """List the dead letters with their reasons, newest first. Their texts are not shown."""
     from classifier.pipeline.labelling import dead_letters
 
     render.dead_letters(dead_letters.list_dead_letters(workspace(), source=source, model=model, limit=limit), json)
@@ -35,7 +40,7 @@ def list_(source: Source = None, model: Model = None, limit: Limit = 20, json: J
 
 @app.command()
 def retry(source: Source = None, model: Model = None, json: Json = False) -> None:
-    """Put the articles back into the queue after a fix; `classifier label` then labels them."""
+    """Put the articles back into the queue, after a fix. `classifier label` then labels them."""
     from classifier.pipeline.labelling import dead_letters
 
     render.show(dead_letters.retry_dead_letters(workspace(), source=source, model=model), json, title="Retried")

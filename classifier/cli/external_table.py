@@ -1,4 +1,4 @@
-"""The command that labels an external table."""
+"""`classifier label-table`: label an external table."""
 
 from __future__ import annotations
 
@@ -16,21 +16,30 @@ def label_table(
     url: Annotated[
         str, typer.Option(help="SQLAlchemy URL of the database, or the name of an environment variable that holds it.")
     ],
-    key: Annotated[str, typer.Option(help="Key column: unique and never null.")],
-    text: Annotated[str, typer.Option(help="Text column.")],
-    table: Annotated[str | None, typer.Option(help="Table to label: NAME or SCHEMA.NAME.")] = None,
-    query: Annotated[str | None, typer.Option(help="SELECT to label instead of a table; needs --out.")] = None,
-    out: Annotated[str | None, typer.Option(help="Table of the labels. Default: TABLE_labels.")] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Read all rows, to find texts that have changed.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to label.")] = None,
-    page_size: Annotated[int, typer.Option(min=1, max=10_000, help="Rows in one transaction.")] = 512,
+    key: Annotated[str, typer.Option(help="Column of the key, which must be unique and never null.")],
+    text: Annotated[str, typer.Option(help="Column of the text.")],
+    table: Annotated[
+        str | None, typer.Option(help="Table to label: NAME or SCHEMA.NAME. Give this or --query.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="SELECT whose rows to label, instead of a table; needs --out.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Table of the labels; by default, TABLE_labels.")] = None,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Read all rows, to find changed texts; by default, only rows without a label."),
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many rows; by default, label all.")] = None,
+    page_size: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum rows in one transaction.")] = 512,
     engine: Engine = "auto",
     json: Json = False,
 ) -> None:
-    """Label a table of any database, into a table in the same database. It is safe to kill and to run again.
+    """Label a table of any database, and store the labels in the same database. Killing it loses nothing.
 
-    Rows that have a label of the champion are skipped. Keep a password in an environment variable:
-    `classifier label-table --url CMS_URL --table news --key id --text body`
+    Rows that have a label of the champion are skipped. To keep a password off the command line, put the URL into an
+    environment variable and pass its name.
+
+    Example: `classifier label-table --url CMS_URL --table news --key id --text body`
     """
     from classifier.external_table.definition import ExternalTable
     from classifier.pipeline.labelling import external_table

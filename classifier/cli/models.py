@@ -25,11 +25,11 @@ def models(context: typer.Context, json: Json = False) -> None:
 @app.command()
 def show(
     model: Annotated[
-        str | None, typer.Argument(help='Name of a model, or "champion"; by default the newest model.')
+        str | None, typer.Argument(help='A model\'s name, or "champion"; by default, the newest model.')
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show a model's training, its metrics, and the decisions about it."""
+    """Show a model's training, its metrics and the decisions on it."""
     from classifier.pipeline.promotion import model_details
 
     render_models.print_model(model_details.describe_model(_workspace(), model), json)
@@ -37,12 +37,17 @@ def show(
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(help="Directory or hub id of a fine-tuned DistilBERT classifier.")],
+    source: Annotated[
+        str, typer.Argument(help="Directory, or Hugging Face id, of a fine-tuned DistilBERT classifier.")
+    ],
     categories: Annotated[
-        str | None, typer.Option(help="Names of its categories in the order of its outputs, separated by commas.")
+        str | None,
+        typer.Option(
+            help="Category names in the order of the outputs, separated by commas; by default, the configuration's."
+        ),
     ] = None,
     max_length: Annotated[
-        int | None, typer.Option(help="Maximum word pieces of a text; by default its tokenizer's.")
+        int | None, typer.Option(help="Maximum number of word pieces of a text; by default, the tokenizer's.")
     ] = None,
     target_precision: TargetPrecision = None,
     json: Json = False,

@@ -22,24 +22,26 @@ if TYPE_CHECKING:
     from classifier.registry import Decision
     from classifier.workspace import Workspace
 
-Model = Annotated[str | None, typer.Option(help="A model's name; the newest model by default.")]
-Policy = Annotated[str | None, typer.Option(help="non-inferior or superior; the policy of CLASSIFIER_GATE by default.")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to an application."""
-    for command in (report, gate, promote, promotions, rollback, prune):
-        app.command()(command)
+Model = Annotated[str | None, typer.Argument(help="A model's name; by default, the newest model.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(help="Policy of the gate: non-inferior or superior; by default, the policy of CLASSIFIER_GATE."),
+]
 
 
 def report(
     model: Annotated[
-        str | None, typer.Argument(help='A model\'s name or "champion"; the newest model by default.')
+        str | None, typer.Argument(help='A model\'s name, or "champion"; by default, the newest model.')
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write; next to the model by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; by default, MODEL.evaluation.html next to the model.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Write a model's evaluation as an HTML page, with the champion if both predicted the same articles."""
+    """Write a model's evaluation as an HTML page, with the champion's if both predicted the same articles.
+
+    Example: `classifier report --out report.html`
+    """
     from classifier.pipeline.promotion import html_report
 
     render.show(html_report.write_report(workspace(), model, out=out), json, title="Report")
@@ -48,10 +50,15 @@ def report(
 def gate(
     model: Model = None,
     policy: Policy = None,
-    sample: Annotated[int, typer.Option(min=0, help="Number of articles to label as a trial; 0 labels none.")] = 500,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Number of articles to label as a trial, to find changed labels; 0 labels none.")
+    ] = 500,
     json: Json = False,
 ) -> None:
-    """Print whether a model would be promoted, and which labels would change. Nothing is decided."""
+    """Show whether a model would be promoted, and which labels would change. Nothing is decided.
+
+    Example: `classifier gate --sample 100`
+    """
     from classifier.pipeline.promotion import gate_result, label_churn
 
     opened = workspace()
@@ -69,11 +76,18 @@ def promote(
     model: Model = None,
     policy: Policy = None,
     target_precision: Annotated[
-        float | None, typer.Option(help="First re-tune its threshold for this precision; see `classifier evaluate`.")
+        float | None,
+        typer.Option(
+            help="First re-tune the abstention threshold for this precision, from 0 to 1, on the validation split; "
+            "0 disables it. By default, the threshold stays."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Promote a model to champion if it passes the gate; see `classifier gate`."""
+    """Promote a model to champion if it passes the gate. `classifier gate` shows the result beforehand.
+
+    Example: `classifier promote`
+    """
     from classifier.pipeline.promotion import decisions, evaluation
 
     target, opened = checked_precision(target_precision), workspace()
@@ -86,10 +100,10 @@ def promote(
 
 
 def promotions(
-    limit: Annotated[int, typer.Option(min=1, help="Largest number of decisions to list, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of decisions to show, newest first.")] = 20,
     json: Json = False,
 ) -> None:
-    """List the decisions on models, with their time, user and reason."""
+    """List the decisions on models, newest first, with the time, the user and the reason."""
     from classifier.pipeline.promotion import history
 
     past = history.read_history(workspace(), limit=limit)
@@ -100,31 +114,39 @@ def promotions(
 
 
 def rollback(
-    to: Annotated[str | None, typer.Option(help="A former champion's name; the previous champion by default.")] = None,
-    reason: Annotated[str, typer.Option(help="The reason, which is stored with the decision.")] = "",
+    model: Annotated[
+        str | None, typer.Argument(help="A former champion's name; by default, the previous champion.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Reason, stored with the decision; by default, empty.")] = "",
     json: Json = False,
 ) -> None:
-    """Make the previous champion champion again; its labels show at once."""
+    """Make a former champion the champion again. Its labels replace those of the present champion at once.
+
+    Example: `classifier rollback --reason "sports labelled as business"`
+    """
     from classifier.pipeline.promotion import decisions
 
-    decision = decisions.roll_back(workspace(), to, reason=reason, decided_by=_user_name("rollback"))
+    decision = decisions.roll_back(workspace(), model, reason=reason, decided_by=_user_name("rollback"))
     _show_decision(decision, json)
 
 
 def prune(
     keep_models: Annotated[
-        int, typer.Option(help="Number of former champions and rejected models to keep, the newest.")
+        int, typer.Option(help="Number of former champions and rejected models to keep, newest first.")
     ],
     keep_champions: Annotated[
         int | None,
-        typer.Option(help="Number of the last champions to keep in any case; 3 by default."),
+        typer.Option(help="Number of the last champions to keep in any case; by default, 3."),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Delete; by default, the command only lists what it would delete.")
+        bool, typer.Option("--yes", help="Delete the models; by default, the command only lists them.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Delete the labels and files of old models, but never those of the champion and the last champions before it."""
+    """Delete the labels and files of old models, but never those of the champion and the last champions before it.
+
+    Example: `classifier prune --keep-models 5`
+    """
     from classifier.pipeline.promotion import pruning, retention
 
     champions = retention.KEPT_CHAMPIONS if keep_champions is None else keep_champions

@@ -48,7 +48,7 @@ def export(
 def import_(
     file: Annotated[Path, typer.Argument(help="The exported CSV file, filled in.")],
     annotator: Annotated[
-        str | None, typer.Option(help="Annotator for rows without one; by default, such rows are invalid.")
+        str | None, typer.Option(help="Annotator for rows that name no annotator; by default, such rows are invalid.")
     ] = None,
     new_category: Annotated[
         list[str] | None,

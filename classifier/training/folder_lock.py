@@ -2,7 +2,7 @@
 
 The kernel holds the lock (`flock`) and releases it with the process, however that ends. The library `filelock` uses the
 same call, but it neither names the process that holds the lock nor creates the folder again if the holder removes it.
-Both would have to be built around it, and are most of this module.
+This module would still need code for both, which is most of it.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class AlertError(ClassifierError):
 
 @best_effort(NOT_SENT)
 def alert_failure(context: Any) -> None:
-    """Send an alert that a task failed for good, or that a drift check gave alarm: a failure callback."""
+    """Send an alert that a task failed for good, or that a drift check raised an alarm: a failure callback."""
     instance, error = context["task_instance"], context.get("exception")
     alarm = isinstance(error, AlarmError)
     event = "alarm" if alarm else f"{instance.task_id} failed"

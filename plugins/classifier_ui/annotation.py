@@ -99,7 +99,7 @@ async def decide(request: Request, user: GetUserDep, form: Annotated[AnnotationF
 
 
 async def _save(request: Request, user: Any, save: Callable[..., None], form: AnnotationForm, to: str) -> Response:
-    """Save an annotation; if it cannot be saved, show the article as it is now, with the reason."""
+    """Save an annotation; if it cannot be saved, show the article's present state, with the reason."""
 
     def action() -> None:
         category = form.category or _existing_category(form, user.get_name())

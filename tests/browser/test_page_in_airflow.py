@@ -249,7 +249,7 @@ def test_no_secret_is_leaked(airflow, filled):
     ]
     pages += [airflow.read(f"/api/v2/connections/{planted_secrets.CONNECTION}"), *airflow.logs(run)]
     airflow.client.end(run, "the databases will not answer")
-    written = dict(planted_secrets.places(airflow.config))
+    written = dict(planted_secrets.visible_contents(airflow.config))
     assert "port 1 failed" in "".join(pages), "the failures are shown"
     assert any("ingest_articles" in name and name.endswith(".log") for name in written)
     assert b"by_connection" in written["the database airflow"]

@@ -42,7 +42,7 @@ def dagbag():
 
 @pytest.fixture(scope="session")
 def default_params(dagbag):
-    """Each DAG's parameters as they are declared: `dag.test` writes a run's own into the DAG."""
+    """Each DAG's declared parameters: `dag.test` writes a run's own into the DAG."""
     return {name: dag.params.dump() for name, dag in dagbag.dags.items()}
 
 
@@ -111,7 +111,7 @@ def ask(airflow, page_app, monkeypatch, request):
         page_app.state.cache = reading_cache.Cache(timeout_s=HANG_S)
 
     def ask_page(path="/", role="viewer", *, method="GET", headers=OURS, **more):
-        cookies = {"Cookie": f"_token={tokens[role]}"} if role != "nobody" else {}
+        cookies = {"Cookie": f"_token={tokens[role]}"} if role != "anonymous" else {}
         return client.request(
             method, f"/classifier{path}", headers={**headers, **cookies}, follow_redirects=False, **more
         )

@@ -43,15 +43,17 @@ def _worst_and_best(workspace, tmp_path):
     files = make_artefact(tmp_path / "tried")
     with workspace.database.connect() as connection:
         test = annotated_articles.load_split(connection, "test")
-    columns = FineTunedClassifier(files.load()).labeller().probabilities([one.text for one in test]).argmax(axis=1)
-    truth = np.array([one.category for one in test])
+    columns = (
+        FineTunedClassifier(files.load()).labeller().probabilities([article.text for article in test]).argmax(axis=1)
+    )
+    truth = np.array([article.category for article in test])
     orders = sorted(permutations(CATEGORIES), key=lambda order: (np.array(order)[columns] == truth).mean())
     return orders[0], orders[-1]
 
 
 @pytest.fixture
 def retrain(dagbag, default_params, workspace, monkeypatch):
-    """Run the DAG for m2 with a change after `judge`; return the tasks' states and the verdicts of `judge`."""
+    """Run the DAG for m2 with a change after `apply_gate`; return the tasks' states and that task's verdicts."""
     from classifier_airflow import promotion_tasks
 
     url = workspace.database.url
@@ -63,13 +65,13 @@ def retrain(dagbag, default_params, workspace, monkeypatch):
     def run(meanwhile=lambda: None, **params):
         verdicts = []
 
-        def judge(*arguments):
+        def apply_gate(*arguments):
             result = original(*arguments)
             verdicts.append(result["verdict"])
             meanwhile()
             return result
 
-        monkeypatch.setattr(promotion_tasks, "apply_gate", judge)
+        monkeypatch.setattr(promotion_tasks, "apply_gate", apply_gate)
         name = "retrain_classifier"
         conf = {**default_params[name], "candidate": "m2", "require_approval": True, "gate": SUPERIOR, **params}
         dag_run = dagbag.dags[name].test(run_conf=conf, mark_success_pattern="approve.*")

@@ -16,7 +16,7 @@ from tests.support.postgres import other_server
 
 LIBPQ = {
     "sslmode": "verify-full",
-    "sslrootcert": "/etc/ca of ours.pem",
+    "sslrootcert": "/etc/our ca.pem",
     "sslcert": "/etc/client.pem",
     "sslkey": "/etc/client.key",
     "connect_timeout": 3,

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 MANY = 1_000
 NAMES = tuple(f"category {number:04d} with a name of an ordinary length" for number in range(MANY))
-LARGEST = 1_000_000
+MAX_BYTES = 1_000_000
 """Largest size of a page in bytes."""
 
 
@@ -36,17 +36,19 @@ def metrics(categories=NAMES):
     predicted = truth.copy()
     predicted[::3] = np.roll(np.array(categories), 1)
     sources = np.array([f"source {number}" for number in range(len(truth))])
-    places = {name: place for place, name in enumerate(categories)}
+    columns = {name: column for column, name in enumerate(categories)}
     probabilities = np.full((len(truth), len(categories)), 0.1 / (len(categories) - 1))
-    probabilities[np.arange(len(truth)), [places[one] for one in predicted]] = 0.9
+    probabilities[np.arange(len(truth)), [columns[category] for category in predicted]] = 0.9
     # the intervals do not matter here, and take a minute for a thousand categories
     built = results.build_results(
         make_articles(truth[:60], sources=sources[:60]), Predictions(categories, probabilities[:60]), predicted[:60]
     )
-    whole = compute_metrics(list(truth), list(predicted)).as_json()
-    slices = [{**built["slices"][0], "name": one} for one in sources] if len(categories) == MANY else built["slices"]
-    found = {"baseline": whole, "engine": "e", "articles_per_second": 9.0, "report": {**built, "slices": slices}}
-    return json.loads(json.dumps({**whole, **found}))
+    totals = compute_metrics(list(truth), list(predicted)).as_json()
+    slices = (
+        [{**built["slices"][0], "name": source} for source in sources] if len(categories) == MANY else built["slices"]
+    )
+    evaluation = {"baseline": totals, "engine": "e", "articles_per_second": 9.0, "report": {**built, "slices": slices}}
+    return json.loads(json.dumps({**totals, **evaluation}))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ class TestSize:
         page = ask(path, "user")
         assert page.status_code == 200
         assert "does not answer" not in page.text
-        assert len(page.content) < LARGEST
+        assert len(page.content) < MAX_BYTES
         assert len(re.findall(r"<t[dh]\b", page.text)) < 2_500
 
     @pytest.mark.usefixtures("many")
@@ -126,19 +128,19 @@ class TestEventLoop:
         """The threads that rendered or decided something, and the thread of the event loop."""
         from classifier_ui import permissions, templating
 
-        found, render, may = set(), templating.render, permissions._may
+        thread_ids, render, may = set(), templating.render, permissions._may
 
         def rendered(*args, **values):
-            found.add(threading.get_ident())
+            thread_ids.add(threading.get_ident())
             return render(*args, **values)
 
         def decided(*args):
-            found.add(threading.get_ident())
+            thread_ids.add(threading.get_ident())
             return may(*args)
 
         monkeypatch.setattr(templating, "render", rendered)
         monkeypatch.setattr(permissions, "_may", decided)
-        return found
+        return thread_ids
 
     @pytest.mark.usefixtures("workspace")
     def test_no_route_renders_or_checks_permissions_in_the_event_loop(

@@ -44,8 +44,8 @@ def two(workspace, tmp_path):
 def answers(app, ask):
     """Yield the response of every route for every role."""
     for method, route, path in routes(app):
-        found = {role: ask(path, role, method=method, data=FORMS if method == "POST" else None) for role in ROLES}
-        yield method, route, found
+        data = FORMS if method == "POST" else None
+        yield method, route, {role: ask(path, role, method=method, data=data) for role in ROLES}
 
 
 def permissions():
@@ -99,17 +99,17 @@ class TestPermissions:
 
         monkeypatch.setattr(actions, "trigger_dag", Mock())
         needs = self.needed(page_app, ask, refuse)
-        lines = ["| method | route | needs | nobody | viewer | user | admin |", f"|{' --- |' * 7}"]
-        for method, route, found in answers(page_app, ask):
-            words = {role: word(found[role]) for role in ROLES}
+        lines = ["| method | route | needs | anonymous | viewer | user | admin |", f"|{' --- |' * 7}"]
+        for method, route, responses in answers(page_app, ask):
+            words = {role: word(responses[role]) for role in ROLES}
             asked = ", ".join(map(named, needs[method, route])) or "a login"
             if "{dag}" in route:
                 asked = asked.replace(PATH_VALUES["dag"], "{dag}")
             lines.append(f"| {method} | `/classifier{route}` | {asked} | {' | '.join(words.values())} |")
             assert bool(needs[method, route]) == ("/static/" not in route), route
-            assert words["nobody"] == "log in", route
+            assert words["anonymous"] == "log in", route
             assert words["viewer"] == ("allowed" if method == "GET" else "refused"), route
-            assert all(one.status_code != 500 for one in found.values()), route
+            assert all(response.status_code != 500 for response in responses.values()), route
         if os.environ.get("CLASSIFIER_TEST_WRITE"):
             kept = TABLE.read_text(encoding="utf-8").split("| method")[0]
             TABLE.write_text(kept + "\n".join(lines) + "\n", encoding="utf-8")
@@ -117,23 +117,23 @@ class TestPermissions:
 
     def needed(self, page_app, ask, refuse):
         """Return the permissions without which even an administrator is refused, by method and route."""
-        found = {(method, route): [] for method, route, _ in routes(page_app)}
+        required = {(method, route): [] for method, route, _ in routes(page_app)}
         for permission in permissions():
             refuse(permission)
             for method, route, path in routes(page_app):
                 answer = ask(path, "admin", method=method, data=FORMS if method == "POST" else None)
                 if answer.status_code == 403:
-                    found[method, route].append(permission)
+                    required[method, route].append(permission)
         refuse()
-        return found
+        return required
 
     @pytest.mark.usefixtures("workspace")
     @pytest.mark.parametrize("dag", ["ingest_articles", "label_articles", "retrain_classifier"])
     def test_a_runs_tab_needs_permission_on_the_dag_in_its_address_and_on_no_other(self, ask, refuse, dag):
         others = {"ingest_articles", "label_articles", "retrain_classifier"} - {dag}
-        refuse(*(("GET", None, one) for one in others))
+        refuse(*(("GET", None, other) for other in others))
         assert ask(f"/runs/{dag}/manual__1", "viewer").status_code == 200
-        assert {ask(f"/runs/{one}/manual__1", "admin").status_code for one in others} == {403}
+        assert {ask(f"/runs/{other}/manual__1", "admin").status_code for other in others} == {403}
 
     @pytest.mark.usefixtures("two")
     def test_a_section_is_neither_read_nor_shown_for_users_who_may_not_read_its_dag(self, page_app, ask, refuse):
@@ -176,7 +176,7 @@ class TestPermissions:
                 assert ask(path, "admin", method=method, headers=headers, data=FORMS).status_code == 403
 
     @pytest.mark.usefixtures("workspace")
-    def test_a_browser_that_only_names_the_origin_is_let_in(self, ask):
+    def test_a_browser_that_only_names_the_origin_is_accepted(self, ask):
         answer = ask("/dead-letters", "admin", method="POST", headers={"Origin": "http://airflow"})
         assert answer.status_code == 303
 
@@ -198,9 +198,9 @@ class TestWhatIsShown:
 
     @pytest.mark.usefixtures("two")
     def test_no_page_runs_or_styles_anything_but_its_own_files(self, page_app, ask):
-        for method, route, found in answers(page_app, ask):
+        for method, route, responses in answers(page_app, ask):
             if method == "GET":
-                answer = found["viewer"]
+                answer = responses["viewer"]
                 policy = answer.headers["Content-Security-Policy"]
                 assert "default-src 'none'" in policy, route
                 assert "unsafe" not in policy
@@ -318,10 +318,10 @@ class TestABadDatabase:
                 pages = [many.submit(ask, path) for path in ("/", "/models", "/drift") * 10]
                 wait_for(lambda: value(workspace.database, "SELECT count(*) FROM pg_locks WHERE NOT granted") >= 3)
                 assert client.get("/api/v2/version").status_code == 200
-                assert not any(one.done() for one in pages), "Airflow answered while the pages waited"
+                assert not any(page.done() for page in pages), "Airflow answered while the pages waited"
                 assert threading.active_count() - threads < 60
-            found = [one.result(HANG_S) for one in pages]
-        assert all("m2</a>" in one.text for one in found)
+            responses = [page.result(HANG_S) for page in pages]
+        assert all("m2</a>" in response.text for response in responses)
 
     def test_a_request_waits_for_a_silent_database_for_a_limited_time(self, ask, page_app, silent, monkeypatch):
         from classifier_ui.reading_cache import Cache
@@ -331,24 +331,24 @@ class TestABadDatabase:
         parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": silent, "login": "x", "schema": "x"}
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps(parts))
         with ThreadPoolExecutor(30) as many:
-            found = list(many.map(ask, ("/", "/models", "/problems") * 10))
-        assert all("the database does not answer" in one.text for one in found)
+            responses = list(many.map(ask, ("/", "/models", "/problems") * 10))
+        assert all("the database does not answer" in response.text for response in responses)
 
     def test_a_database_that_is_down_is_named_without_its_password(self, ask, monkeypatch):
         from classifier_ui import workspaces
 
         parts = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": "x", "schema": "x"}
         monkeypatch.setenv("AIRFLOW_CONN_ARTICLES", json.dumps({**parts, "password": "not-to-be-seen"}))
-        found = []
+        pages = []
 
         def named():
             workspaces.close()  # a thread that still hangs from the test before may have opened another database
-            found.append(ask("/").text)
-            return "127.0.0.1:1" in found[-1]
+            pages.append(ask("/").text)
+            return "127.0.0.1:1" in pages[-1]
 
         wait_for(named)
-        assert "the database does not answer" in found[-1]
-        assert "not-to-be-seen" not in found[-1]
+        assert "the database does not answer" in pages[-1]
+        assert "not-to-be-seen" not in pages[-1]
 
     @pytest.mark.usefixtures("two")
     def test_a_statement_that_takes_too_long_is_ended_and_the_rest_of_the_page_is_there(
@@ -399,7 +399,7 @@ class TestCache:
             return first, during, await cache.get("k", read, fresh_s=60)
 
         first, during, after = asyncio.run(story())
-        assert (first.value, {one.value for one in during}, after.value, len(reads)) == (1, {1}, 2, 2)
+        assert (first.value, {reading.value for reading in during}, after.value, len(reads)) == (1, {1}, 2, 2)
 
     def test_an_error_leaves_the_last_value_with_the_error(self):
         import asyncio
@@ -417,8 +417,8 @@ class TestCache:
             await wait_for_reader(cache)
             return await cache.get("k", answers[0], fresh_s=60)
 
-        found = asyncio.run(story())
-        assert (found.value, found.error) == (7, "gone")
+        reading = asyncio.run(story())
+        assert (reading.value, reading.error) == (7, "gone")
 
     def test_a_request_during_a_slow_reading_does_not_wait_again(self, monkeypatch):
         import asyncio
@@ -435,11 +435,11 @@ class TestCache:
 
         async def story():
             cache = Cache(timeout_s=0.1)
-            found = [await cache.get("k", lambda: free.wait(HANG_S), fresh_s=60) for _ in range(2)]
+            readings = [await cache.get("k", lambda: free.wait(HANG_S), fresh_s=60) for _ in range(2)]
             free.set()
-            return found
+            return readings
 
-        assert {one.error for one in asyncio.run(story())} == {SLOW}
+        assert {reading.error for reading in asyncio.run(story())} == {SLOW}
         assert waited[0] > 0
         assert waited[1] == 0
 
@@ -479,13 +479,13 @@ class TestCache:
         from classifier_ui.reading_cache import Cache
 
         async def story():
-            cache, found = Cache(timeout_s=HANG_S), []
+            cache, remaining = Cache(timeout_s=HANG_S), []
             for forget in (("review",), None):
                 for key in ("review", "labels"):
                     await cache.get(key, lambda: 1, fresh_s=60)
                 await cache.act(lambda: None, forget=forget)
-                found.append(list(cache._entries))
-            return found
+                remaining.append(list(cache._entries))
+            return remaining
 
         assert asyncio.run(story()) == [["labels"], []]
 
@@ -501,15 +501,15 @@ def test_airflow_loads_only_the_plugin_file_as_a_plugin(airflow):
     from airflow import plugins_manager
 
     plugins, errors = plugins_manager._get_plugins()
-    ours = [one.name for one in plugins if "classifier" in one.name]
+    ours = [plugin.name for plugin in plugins if "classifier" in plugin.name]
     assert ours == ["classifier"]
     assert not errors
 
 
 def test_the_views_are_in_the_navigation_and_on_each_run(airflow):
     client, tokens = airflow
-    found = client.get("/api/v2/plugins", headers={"Authorization": f"Bearer {tokens['admin']}"}).json()
-    (plugin,) = (one for one in found["plugins"] if one["name"] == "classifier")
+    listed = client.get("/api/v2/plugins", headers={"Authorization": f"Bearer {tokens['admin']}"}).json()
+    (plugin,) = (plugin for plugin in listed["plugins"] if plugin["name"] == "classifier")
     assert {view["destination"]: view["href"] for view in plugin["external_views"]} == {
         "nav": "/classifier/",
         "dag_run": "/classifier/runs/{DAG_ID}/{RUN_ID}",

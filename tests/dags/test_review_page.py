@@ -78,11 +78,11 @@ class TestReview:
         assert re.search(r"Waiting for review</dt><dd>7\s", ask("/review").text), "nothing older is shown"
 
     def test_the_suggestion_is_shown_except_for_articles_drawn_at_random(self, ask, asked):
-        for one in asked:
-            page = ask(f"/review/next?after={one - 1}", "user").text
-            assert f'name="article" value="{one}"' in page
-            assert ("The model suggests" in page) == (one not in asked[:2])
-            assert ("drawn at random" in page) == (one in asked[:2])
+        for article_id in asked:
+            page = ask(f"/review/next?after={article_id - 1}", "user").text
+            assert f'name="article" value="{article_id}"' in page
+            assert ("The model suggests" in page) == (article_id not in asked[:2])
+            assert ("drawn at random" in page) == (article_id in asked[:2])
 
     @pytest.mark.usefixtures("asked")
     def test_a_text_and_an_id_cannot_break_out(self, ask):

@@ -162,7 +162,7 @@ def test_a_query_reads_through_an_airflow_connection(run, value, tmp_path, monke
 
 
 PROMOTED = {
-    **dict.fromkeys(("train", "evaluate", "judge", "ask", "promote", "announce", "prune"), "success"),
+    **dict.fromkeys(("train", "evaluate", "apply_gate", "ask", "promote", "announce", "prune"), "success"),
     **dict.fromkeys(("approve", "decline"), "skipped"),
 }
 
@@ -241,7 +241,7 @@ def test_the_night_ends_with_a_pruning_that_neither_fails_the_run_nor_hides_that
         dag_run = dagbag.dags["retrain_classifier"].test(
             run_conf={**default_params["retrain_classifier"], "candidate": name}
         )
-        return str(dag_run.state), {one.task_id: str(one.state) for one in dag_run.get_task_instances()}
+        return str(dag_run.state), {task.task_id: str(task.state) for task in dag_run.get_task_instances()}
 
     with monkeypatch.context() as patched:
         patched.setattr(retention, "apply_retention", fails)

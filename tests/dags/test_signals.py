@@ -59,12 +59,12 @@ def airflow(folder, encoder, heard, alerts):
             "transport": json.dumps({"type": "file", "log_file_path": str(folder / "lineage.json"), "append": True}),
         },
     }
-    with running(folder / "home", encoder=encoder, options=options) as found:
+    with running(folder / "home", encoder=encoder, options=options) as started:
         hook = alerts.url.replace("http://", f"json://reporter:{SECRET}@")
         extra = json.dumps({"config": {"path": hook}})
         connection = {"connection_id": "classifier_alerts", "conn_type": "apprise", "extra": extra}
-        found.client.create_connection(connection)
-        yield found
+        started.client.create_connection(connection)
+        yield started
 
 
 @pytest.fixture

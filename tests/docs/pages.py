@@ -32,10 +32,10 @@ def read(name: str) -> str:
 
 def blocks(text: str, *languages: str) -> list[Block]:
     """Return the code blocks of some languages, in order."""
-    found = (
+    every_block = (
         Block(match[2], re.sub(rf"^{match[1]}", "", match[3], flags=re.MULTILINE)) for match in _BLOCK.finditer(text)
     )
-    return [block for block in found if not languages or block.language in languages]
+    return [block for block in every_block if not languages or block.language in languages]
 
 
 def prose(text: str) -> str:

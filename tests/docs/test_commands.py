@@ -64,8 +64,8 @@ def test_the_commands_of_the_pages_work_and_print_what_the_pages_show(workspace,
         run_page(workspace, name, CLASSIFIER_GATE=LENIENT)
         run_queries(workspace, name)
     (labels,) = workspace.query("SELECT count(*) FROM article_labels WHERE label IS NOT NULL")
-    (known,) = workspace.query("SELECT count(*) FROM articles")
-    assert labels == known
+    (articles,) = workspace.query("SELECT count(*) FROM articles")
+    assert labels == articles
     with sqlite3.connect(workspace.folder / "cms.db") as connection:
         assert connection.execute("SELECT count(*) FROM news_labels WHERE category IS NOT NULL").fetchone() == (30,)
 

@@ -34,17 +34,17 @@ def test_each_command_line_is_one_that_the_program_accepts(name, line):
 
 def problem(line):
     """Return what is wrong with a command line, by the commands' parameters; values are not converted."""
-    command, rest = PROGRAM, list(line)
-    while rest and rest[0].startswith("-") and getattr(command, "commands", {}):
-        rest.pop(0)  # an option of the program itself, such as --verbose
-    while getattr(command, "commands", {}) and rest and rest[0] in command.commands:
-        command = command.commands[rest.pop(0)]
-    if getattr(command, "commands", {}) and rest and not rest[0].startswith("-"):
-        return f"no command {rest[0]}"
+    command, words = PROGRAM, list(line)
+    while words and words[0].startswith("-") and getattr(command, "commands", {}):
+        words.pop(0)  # an option of the program itself, such as --verbose
+    while getattr(command, "commands", {}) and words and words[0] in command.commands:
+        command = command.commands[words.pop(0)]
+    if getattr(command, "commands", {}) and words and not words[0].startswith("-"):
+        return f"no command {words[0]}"
     options = {name: param for param in command.params for name in (*param.opts, *param.secondary_opts)}
     positional = 0
-    while rest:
-        word = rest.pop(0)
+    while words:
+        word = words.pop(0)
         if not word.startswith("-"):
             positional += 1
             continue
@@ -52,9 +52,9 @@ def problem(line):
         if option not in {*options, "--help"}:
             return f"no option {option}"
         if not value and option != "--help" and not options[option].is_flag and not options[option].count:
-            if not rest:
+            if not words:
                 continue  # the text names the option alone
-            rest.pop(0)
+            words.pop(0)
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     if positional > len(arguments) and not any(param.nargs == -1 for param in arguments):
         return f"{positional} arguments, at most {len(arguments)}"
@@ -122,11 +122,11 @@ def test_each_service_of_the_stack_exists(name):
 
 
 def test_each_variable_that_a_page_sets_for_the_stack_is_one_of_it():
-    known = read(".env.example") + read("docker-compose.yml") + read("Dockerfile")
+    settings = read(".env.example") + read("docker-compose.yml") + read("Dockerfile")
     for name in (name for name in NAMES if "how-to" in name):
         codes = [*pages.inline_code(read(name)), *pages.shell_lines(read(name))]
         for variable in {match[1] for code in codes for match in re.finditer(r"\b((?:AIRFLOW|CPU|GPU)_\w+)=", code)}:
-            assert variable in known, (name, variable)
+            assert variable in settings, (name, variable)
 
 
 def test_each_function_of_the_life_of_a_row_exists():

@@ -19,6 +19,7 @@ def words(text):
         ("# Whoever runs it", "Whoever"),
         ("report = take_in(path)", "take_in"),
         ("Files are taken in whole.", "taken in"),
+        ("def test_a_training_that_goes_on(): ...", "goes_on"),
         ("0.985 right over three seeds", "5 right"),
     ],
 )

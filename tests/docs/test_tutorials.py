@@ -1,4 +1,4 @@
-"""The tutorials run as they are written, from the raw data to the model in PyTorch.
+"""The tutorials run without any change, from the raw data to the model in PyTorch.
 
 So that this takes a minute rather than an hour, the data is a part (600 of BBC's articles, ten of C50's authors) and
 the encoder has two layers. The commands, scripts and recipes are the pages' own.
@@ -14,7 +14,7 @@ import json
 import pytest
 
 from tests.docs import pages
-from tests.docs.conftest import Shell
+from tests.docs.shell import Shell
 from tests.support.tiny_models import make_encoder
 
 DATA = pages.ROOT.parent / "shared" / "data"

@@ -90,7 +90,10 @@ def _(env):
     return "review", "import", env.csv(*articles(3))
 
 
-@case("review decide: what nobody has annotated", r"article 7: no person has annotated it; see: classifier review")
+@case(
+    "review decide: an article that no person has annotated",
+    r"article 7: no person has annotated it; see: classifier review",
+)
 def _(_env):
     return "review", "decide", "7", "sport", "--annotator", "ann"
 

@@ -17,9 +17,9 @@ CASES: dict[str, Case] = {}
 case = partial(register, CASES)
 
 
-@case("models show: no such model", r"nobody: no such model")
+@case("models show: no such model", r"m9: no such model")
 def _(_env):
-    return "models", "show", "nobody"
+    return "models", "show", "m9"
 
 
 @case("models import: no such directory", r"\./nowhere: directory not found")
@@ -73,9 +73,9 @@ def _(env):
     return ("evaluate",)
 
 
-@case("evaluate: no such model", r"nobody: no such model; see: classifier models")
+@case("evaluate: no such model", r"m9: no such model; see: classifier models")
 def _(env):
-    return "evaluate", "nobody"
+    return "evaluate", "m9"
 
 
 @case("evaluate: no champion", r"no model has been promoted yet")
@@ -102,7 +102,7 @@ def _(env):
     return "evaluate", "--engine", "tensorrt"
 
 
-@case("evaluate: a precision in percent", r"--target-precision 99: has to be at least 0 and less than 1, such as 0\.99")
+@case("evaluate: a precision in percent", r"--target-precision 99: must be at least 0 and less than 1, such as 0\.99")
 def _(env):
     return "evaluate", "--target-precision", "99"
 
@@ -115,9 +115,9 @@ def _(env):
     return "evaluate", "--target-precision", "0.9"
 
 
-@case("promote: no such model", r"nobody: no such model")
+@case("promote: no such model", r"m9: no such model")
 def _(env):
-    return "promote", "--model", "nobody"
+    return "promote", "m9"
 
 
 @case("promote: not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
@@ -180,12 +180,12 @@ def _(env):
     return ("rollback",)
 
 
-@case("rollback: to a model that never was champion", r"m2: never was champion; run: classifier promote --model m2")
+@case("rollback: to a model that never was champion", r"m2: never was champion; run: classifier promote m2")
 def _(env):
     env.champion()
     with env.workspace.database.begin() as connection:
         add_model(connection, "m2")
-    return "rollback", "--to", "m2"
+    return "rollback", "m2"
 
 
 @case("prune: a negative number", r"keep-models -1: must be at least 0")

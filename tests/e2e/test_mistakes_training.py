@@ -154,10 +154,10 @@ def _(_env):
     return "train", "--set", "class_weights=some"
 
 
-@case("train: from a model that is not there", r"nobody: no such model; see: classifier models")
+@case("train: from a model that is not there", r"m9: no such model; see: classifier models")
 def _(env):
     env.annotated()
-    return "train", "--from", "nobody"
+    return "train", "--from", "m9"
 
 
 @case("train: an encoder and a model to start from", r"both set; choose one of them")

@@ -20,8 +20,8 @@ def ids(workspace):
     review_queue.fill_queue(workspace, number=12, audit=0)
     run(
         workspace.database,
-        "INSERT INTO review_queue (article_id, model_id, revision, reason, category, confidence) "
-        "SELECT article_id, model_id, revision, 'audit', category, confidence FROM review_queue "
+        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence) "
+        "SELECT article_id, model_id, revision, 'audit', predicted_category, confidence FROM review_queue "
         "WHERE article_id = ANY(:ids)",
         ids=ids[:4],
     )
@@ -72,7 +72,7 @@ class TestReading:
 
     def test_only_articles_of_the_queue_can_be_read(self, workspace, ids):
         with workspace.database.begin() as connection:
-            (other,) = add_articles(connection, [("secret", "nobody asked", "test")])
+            (other,) = add_articles(connection, [("secret", "not in the queue", "test")])
         for article_id in (other, max(other, *ids) + 1):
             with pytest.raises(ReviewError, match="never in the review queue"):
                 annotation.read_question(workspace, article_id, "ann")

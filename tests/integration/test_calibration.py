@@ -90,13 +90,14 @@ class TestEvaluation:
         assert calibration["temperature"] == value(env.database, "SELECT temperature FROM models") != 1
         assert calibration["before"]["bins"] != calibration["bins"]
         assert report.confidence["ece_before"] == calibration["before"]["ece"]
-        labelled, right = query(
+        labelled, correct = query(
             env.database,
-            "SELECT count(*), count(*) FILTER (WHERE most = p.probabilities[array_position(m.categories, p.category)]) "
+            "SELECT count(*), "
+            "count(*) FILTER (WHERE most = p.probabilities[array_position(m.categories, p.annotated_category)]) "
             "FROM evaluation_predictions AS p, models AS m, "
             "LATERAL (SELECT max(x) AS most FROM unnest(probabilities) AS x) AS best WHERE most >= m.threshold",
         )[0]
-        assert (abstention["coverage"], abstention["precision"]) == (labelled / 60, right / labelled)
+        assert (abstention["coverage"], abstention["precision"]) == (labelled / 60, correct / labelled)
         assert abstention["target_precision"] == 0.1
         shown = model_details.describe_model(env)
         assert shown.evaluation["confidence"] == json.loads(json.dumps(report.confidence))

@@ -101,18 +101,18 @@ def test_articles_that_change_between_two_evaluations_are_evaluated_again(worksp
         ingest_file(workspace, tmp_path / "n2.csv", more[1:], SPLITS)
 
     calls = between_evaluations(monkeypatch, change, 1)
-    judged = gate_result.apply_gate(workspace, "m2")
+    result = gate_result.apply_gate(workspace, "m2")
     assert calls == ["m2", "m1", "m2"], "the first model was evaluated before the change"
-    macro_f1 = judged.gate.rule_results[0].statistics
+    macro_f1 = result.gate.rule_results[0].statistics
     assert macro_f1["candidate"] == macro_f1["other"], "the weights are the same"
-    speed = next(one for one in judged.gate.rule_results if one.rule == "speed")
+    speed = next(rule for rule in result.gate.rule_results if rule.rule == "speed")
     assert (speed.outcome, speed.statistics["ratio"]) == ("pass", 1.0)
-    assert judged.test_articles == 31
+    assert result.test_articles == 31
     of_both = query(
         workspace.database,
         "SELECT count(*), count(DISTINCT (article_id, text_hash, annotated_category)) FROM evaluation_predictions "
         "WHERE evaluation_id = ANY(:ids)",
-        ids=list(judged.evaluation_ids),
+        ids=list(result.evaluation_ids),
     )
     assert of_both == [(62, 31)]
 
@@ -152,15 +152,13 @@ def test_evaluations_with_another_article_text_or_annotation_are_not_compared(ot
 def test_articles_that_a_model_was_trained_on_are_left_out_for_both(monkeypatch):
     monkeypatch.setattr(EvaluationResults, "gflops", 1.0)
     mine = EvaluationResults("m2", None, make_articles(RIGHT), make_predictions(RIGHT), RIGHT, HASHES)
-    found = evaluation_results.compare_models(
+    comparison = evaluation_results.compare_models(
         mine, replace(mine, model="m1"), TrainingExposure(frozenset({2}), ("m1",))
     )
-    assert found.test_articles.ids.tolist() == [1, 3, 4]
-    assert [isinstance(one, Predictions) and len(one.probabilities) for one in (found.candidate, found.champion)] == [
-        3,
-        3,
-    ]
-    assert (found.left_out, found.unknown, len(found.baseline)) == (1, ("m1",), 3)
+    assert comparison.test_articles.ids.tolist() == [1, 3, 4]
+    assert all(isinstance(compared, Predictions) for compared in (comparison.candidate, comparison.champion))
+    assert len(comparison.candidate.probabilities) == len(comparison.champion.probabilities) == 3
+    assert (comparison.left_out, comparison.unknown, len(comparison.baseline)) == (1, ("m1",), 3)
     with pytest.raises(TrainingDataError, match="each of the 4 test articles or a near-duplicate"):
         evaluation_results.compare_models(mine, None, TrainingExposure(frozenset({1, 2, 3, 4}), ()))
 
@@ -185,7 +183,7 @@ class TestTrainedOn:
         with workspace.database.connect() as connection:
             rows = query(workspace.database, "SELECT id, text_hash FROM articles WHERE split = 'test'")
             return training_exposure.find_exposure(
-                connection, models, {one: bytes(text_hash) for one, text_hash in rows}
+                connection, models, {article_id: bytes(text_hash) for article_id, text_hash in rows}
             )
 
     def test_a_near_duplicate_of_a_training_text_is_exposed(self, workspace, twins):
@@ -225,11 +223,11 @@ class TestTrainedOn:
         with workspace.database.begin() as connection:
             model_rows.make_champion(connection, champion.id)
         add(workspace, "m2", trained_on=[])
-        found = evaluation.evaluate(workspace, "m2")
-        assert (found.left_out, found.metrics.articles) == (0, 2)
-        judged = gate_result.apply_gate(workspace, "m2")
-        assert judged.test_articles == 1
-        assert judged.gate.rule_results[-1].reason.startswith("1 test articles left out")
+        evaluated = evaluation.evaluate(workspace, "m2")
+        assert (evaluated.left_out, evaluated.metrics.articles) == (0, 2)
+        result = gate_result.apply_gate(workspace, "m2")
+        assert result.test_articles == 1
+        assert result.gate.rule_results[-1].reason.startswith("1 test articles left out")
 
     def test_a_model_that_was_trained_on_all_test_articles_is_not_evaluated(self, workspace, twins):
         add(workspace, "m1", trained_on=[twins[1], stored_article(workspace, "own")])
@@ -248,8 +246,8 @@ class TestQuestion:
             add_evaluated(workspace, name)
             assert decisions.promote_if_better(workspace, name).promoted
         add_evaluated(workspace, "m2")
-        judged = gate_result.apply_gate(workspace, "m2")
-        return PromotionQuestion(judged.evaluation_ids, judged.champion, judged.gate.verdict)
+        result = gate_result.apply_gate(workspace, "m2")
+        return PromotionQuestion(result.evaluation_ids, result.champion, result.gate.verdict)
 
     def champion(self, workspace):
         return value(workspace.database, "SELECT name FROM models WHERE status = 'champion'")
@@ -283,10 +281,10 @@ class TestQuestion:
     def test_a_champion_that_changes_at_the_last_moment_decides_nothing(self, workspace, asked, monkeypatch):
         original = gate_result.read_gate_result
 
-        def then_rolled_back(*given, **options):
-            found = original(*given, **options)
+        def then_rolled_back(*arguments, **options):
+            result = original(*arguments, **options)
             decisions.roll_back(workspace)
-            return found
+            return result
 
         monkeypatch.setattr(gate_result, "read_gate_result", then_rolled_back)
         with pytest.raises(OutdatedQuestionError):
@@ -299,12 +297,12 @@ def test_the_gate_is_applied_again_if_a_model_was_evaluated_meanwhile(workspace,
     for name in ("m1", "m2"):
         add_evaluated(workspace, name)
     assert decisions.promote_if_better(workspace, "m1").promoted
-    original, judged = gate_result.apply_gate, []
+    original, results = gate_result.apply_gate, []
 
-    def then_evaluated(*given, **options):
-        found = original(*given, **options)
-        judged.append(found)
-        if len(judged) == 1:
+    def then_evaluated(*arguments, **options):
+        result = original(*arguments, **options)
+        results.append(result)
+        if len(results) == 1:
             with workspace.database.begin() as connection:
                 copy = "INSERT INTO evaluations (model_id, split, data_sha256, articles, accuracy, macro_f1, metrics) "
                 columns = "model_id, split, data_sha256, articles, accuracy, macro_f1, metrics"
@@ -315,8 +313,8 @@ def test_the_gate_is_applied_again_if_a_model_was_evaluated_meanwhile(workspace,
                     "FROM evaluation_predictions "
                     "WHERE evaluation_id = 1"
                 )
-        return found
+        return result
 
     monkeypatch.setattr(gate_result, "apply_gate", then_evaluated)
     assert decisions.promote_if_better(workspace, "m2").promoted
-    assert [found.evaluation_ids[1] for found in judged] == [1, 3]
+    assert [result.evaluation_ids[1] for result in results] == [1, 3]

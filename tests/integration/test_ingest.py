@@ -20,7 +20,7 @@ from tests.support.waiting import HANG_S
 
 SPLIT_COLUMNS = Columns("text", "category", "id", "split")
 AWKWARD = {
-    "quotes": 'He said: "no" and \'yes\', "" and """',
+    "quotes": 'She said: "no" and \'yes\', "" and """',
     "newlines": "one\ntwo\r\nthree\n\n\rfour\n",
     "end of copy": "before\n\\.\nafter",
     "backslashes": r"C:\new\table \N \\N \x41 \u0041 \0",

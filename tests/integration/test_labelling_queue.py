@@ -104,7 +104,7 @@ def wait_until_blocked(database, *, locktype="%"):
         time.sleep(0.01)
 
 
-def test_a_text_that_changes_while_its_page_is_claimed_is_labelled_as_it_is_now(workspace, tmp_path):
+def test_a_text_that_changes_while_its_page_is_claimed_is_labelled_in_its_new_form(workspace, tmp_path):
     """The change commits between the claim's snapshot and its lock on the queue."""
     database = workspace.database
     ingest_file(workspace, tmp_path / "x.csv", [{"id": "1", "text": "old", "category": ""}])
@@ -135,7 +135,7 @@ def test_an_article_that_changes_while_it_is_labelled_waits_again(workspace, tmp
             page = claim_page(worker, 2)
             ingesting = pool.submit(ingest_file, workspace, changed)
             wait_until_blocked(database)
-            predict(worker, model, [one.id for one in page])
+            predict(worker, model, [article.id for article in page])
         assert ingesting.result(timeout=HANG_S).enqueued == 3
     assert query(database, "SELECT label FROM article_labels") == [(None,)] * 3
     assert value(database, "SELECT count(*) FROM labelling_queue") == 3
@@ -158,7 +158,7 @@ class TestBacklog:
             )
             enqueue(connection, ids[10:12])
             model_rows.make_champion(connection, model)
-        return model, [one for n, one in enumerate(ids) if n not in {1, 2, 3, 4, 6}]
+        return model, [article_id for n, article_id in enumerate(ids) if n not in {1, 2, 3, 4, 6}]
 
     def test_is_what_the_champion_has_not_labelled(self, database, champion):
         enqueue_backlog(database, champion[0])
@@ -168,7 +168,7 @@ class TestBacklog:
         ]  # fmt: skip
         assert value(database, "SELECT backfilled_to FROM models WHERE name = 'new'") is None
 
-    def test_goes_on_where_a_crash_left_it(self, database, champion):
+    def test_resumes_at_the_chunk_that_a_crash_interrupted(self, database, champion):
         model, expected = champion
         reached = []
         for commits in (True, True, False, True):

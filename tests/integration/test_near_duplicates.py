@@ -264,7 +264,12 @@ def test_files_ingested_at_once_see_each_others_near_duplicates(workspace, tmp_p
 
 def test_texts_without_a_cluster_are_clustered_by_the_next_ingest(workspace, tmp_path):
     originals = [" ".join(words(seed)) for seed in range(60)]
-    ingest_file(workspace, tmp_path / "a.csv", [row(f"a{n}", one) for n, one in enumerate(originals)], source="s")
+    ingest_file(
+        workspace,
+        tmp_path / "a.csv",
+        [row(f"a{n}", article_text) for n, article_text in enumerate(originals)],
+        source="s",
+    )
     run(workspace.database, "TRUNCATE clusters, cluster_bands, cluster_bridges")
     run(workspace.database, "UPDATE splits SET cluster_id = NULL")
     assert value(workspace.database, "SELECT count(*) FROM splits WHERE cluster_id IS NULL") == 60

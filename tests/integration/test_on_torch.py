@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.long
 @pytest.mark.slow
 def test_the_functions_of_pytorch_compute_what_keras_computes():
-    """Run the tests of `tests/on_torch`; those for a GPU are skipped without one."""
+    """Run the tests of `tests/on_torch`; if there is no GPU, those for a GPU are skipped."""
     pytest.importorskip("torch", reason="computes with PyTorch: install the extra 'torch'")
     # NumPy warns about the way in which Keras converts variables
     command = [sys.executable, "-m", "pytest", "--noconftest", "-W", "ignore", "-q", "tests/on_torch"]

@@ -1,6 +1,6 @@
 """Any Postgres works: the main path on a server over TCP, with a password, of an older version.
 
-`CLASSIFIER_TEST_DATABASE_URL` names a server of yours instead; its user has to be able to create databases.
+`CLASSIFIER_TEST_DATABASE_URL` names another server instead; its user must be able to create databases.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def test_the_main_path(url, tmp_path, monkeypatch):
 
 def test_the_error_of_a_wrong_password_does_not_show_the_password(server_url, tmp_path):
     if "CLASSIFIER_TEST_DATABASE_URL" in os.environ:
-        pytest.skip("a server of yours may let anybody in")
+        pytest.skip("another server may accept any password")
     wrong = server_url.set(password="wrong-secret").render_as_string(hide_password=False)
     workspace = open_workspace(Settings(home=tmp_path, database_url=wrong, _env_file=None))
     with pytest.raises(DatabaseUnavailableError, match="password authentication failed") as caught:
@@ -84,7 +84,7 @@ def test_the_error_of_a_wrong_password_does_not_show_the_password(server_url, tm
 
 def test_the_error_of_a_wrong_password_of_an_external_database_does_not_show_it(workspace, server_url, tmp_path):
     if "CLASSIFIER_TEST_DATABASE_URL" in os.environ:
-        pytest.skip("a server of yours may let anybody in")
+        pytest.skip("another server may accept any password")
     files = make_artefact(workspace.models / "m1")
     with workspace.database.begin() as connection:
         model_rows.make_champion(connection, registry.register(connection, "m1", files, {}).id)

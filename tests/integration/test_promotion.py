@@ -102,8 +102,8 @@ class TestFind:
         assert registry.find(connection, None).name == "a"
 
     def test_an_unknown_model_is_named(self, connection):
-        with pytest.raises(ModelNotFoundError, match="nobody: no such model"):
-            registry.find(connection, "nobody")
+        with pytest.raises(ModelNotFoundError, match="m9: no such model"):
+            registry.find(connection, "m9")
         with pytest.raises(NoChampionError):
             registry.find(connection, "champion")
 
@@ -120,8 +120,8 @@ def test_simultaneous_promotions_are_each_compared_with_the_champion_that_they_r
         )
     assert all(decision.promoted for decision in decisions)
     assert len({decision.previous for decision in decisions}) == 6, "no two followed the same champion"
-    judged = query(workspace.database, "SELECT statistics->>'champion', previous_id FROM promotions ORDER BY id")
-    assert len({champion for champion, _ in judged}) == 6
+    compared = query(workspace.database, "SELECT statistics->>'champion', previous_id FROM promotions ORDER BY id")
+    assert len({champion for champion, _ in compared}) == 6
     assert query(workspace.database, "SELECT status, count(*) FROM models GROUP BY 1 ORDER BY 1") == [
         ("champion", 1), ("retired", 5),
     ]  # fmt: skip
@@ -158,8 +158,8 @@ class TestGate:
     def test_applying_the_gate_decides_nothing(self, workspace):
         test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
-        judged = gate_result.apply_gate(workspace)
-        assert (judged.gate.verdict, judged.champion, judged.test_articles) == ("promote", None, 300)
+        result = gate_result.apply_gate(workspace)
+        assert (result.gate.verdict, result.champion, result.test_articles) == ("promote", None, 300)
         assert value(workspace.database, "SELECT count(*) FROM promotions") == 0
 
     def test_a_model_that_was_not_evaluated_is_refused(self, workspace):
@@ -190,14 +190,14 @@ class TestUseCase:
 
     @pytest.fixture
     def registered(self, workspace, tmp_path):
-        def one(name, seed):
+        def register(name, seed):
             files = make_artefact(workspace.models / name, seed=seed)
             with workspace.database.begin() as connection:
                 return registry.register(connection, name, files, {})
 
         rows = [{**row, "split": ("train", "test")[n % 2]} for n, row in enumerate(articles(60))]
         ingest_file(workspace, tmp_path / "x.csv", rows, replace(COLUMNS, split="split"))
-        return one
+        return register
 
     def test_evaluation_stores_the_figures_and_writes_them_next_to_the_artefact(self, workspace, registered):
         model = registered("m1", 0)

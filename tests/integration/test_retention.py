@@ -152,7 +152,7 @@ class TestWhatIsKept:
         assert pruned
         assert pruned.isdisjoint({"m0", "m1", "m2", "m3"})
         text = CliRunner().invoke(app, ["prune", "--help"]).stdout
-        assert f"{retention.KEPT_CHAMPIONS} by default." in re.sub(r"[\s│|]+", " ", text)
+        assert f"by default, {retention.KEPT_CHAMPIONS}." in re.sub(r"[\s│|]+", " ", text)
 
     @pytest.mark.usefixtures("nights")
     def test_the_setting_can_keep_every_model(self, workspace):
@@ -189,17 +189,17 @@ class TestWhatIsKept:
         assert not (workspace.models / "r0").exists()
 
     def test_half_written_models_go_after_a_week_and_nothing_else_does(self, workspace):
-        old, young, foreign, whole = (
+        old, young, foreign, complete = (
             ".20260101-020000-abcd.x1y2", ".20260102-020000-abcd.x1y2", ".snapshots", "20260101-020000-abcd"
         )  # fmt: skip
-        for name in (old, young, foreign, whole):
+        for name in (old, young, foreign, complete):
             (workspace.models / name).mkdir(parents=True)
             (workspace.models / name / "model.safetensors").write_bytes(b"x")
-        for name in (old, foreign, whole):
+        for name in (old, foreign, complete):
             for path in (workspace.models / name / "model.safetensors", workspace.models / name):
                 os.utime(path, (time.time() - 8 * 86_400,) * 2)
         assert retention.apply_retention(workspace).half_written == 1
-        assert {path.name for path in workspace.models.iterdir()} == {young, foreign, whole}
+        assert {path.name for path in workspace.models.iterdir()} == {young, foreign, complete}
 
 
 class TestModelsInUse:

@@ -225,10 +225,10 @@ class TestSheets:
     @pytest.mark.usefixtures("labelled")
     def test_an_existing_sheet_is_not_overwritten(self, workspace, tmp_path):
         review_queue.fill_queue(workspace, number=1, audit=0)
-        (tmp_path / "x.csv").write_text("somebody's work")
+        (tmp_path / "x.csv").write_text("an annotator's work")
         with pytest.raises(ReviewError, match="exists already, and may hold answers"):
             sheets.export_sheet(workspace, tmp_path / "x.csv")
-        assert (tmp_path / "x.csv").read_text() == "somebody's work"
+        assert (tmp_path / "x.csv").read_text() == "an annotator's work"
 
     def test_invalid_rows_are_reported_and_the_others_are_imported(self, workspace, labelled, tmp_path):
         review_queue.fill_queue(workspace, number=5, audit=0)

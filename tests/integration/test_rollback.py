@@ -208,9 +208,9 @@ class TestRollback:
         ("to", "error", "message"),
         [
             ("m2", RollbackError, "m2: it is the champion already"),
-            ("m3", RollbackError, "m3: never was champion; run: classifier promote --model m3"),
+            ("m3", RollbackError, "m3: never was champion; run: classifier promote m3"),
             ("m4", RollbackError, "m4: was pruned"),
-            ("nobody", ModelNotFoundError, "nobody: no such model"),
+            ("m9", ModelNotFoundError, "m9: no such model"),
         ],
     )
     @pytest.mark.usefixtures("two")
@@ -243,7 +243,7 @@ class TestRollback:
 
     @pytest.mark.usefixtures("two")
     def test_a_process_that_is_killed_after_the_commit_has_rolled_back(self, workspace):
-        killed = kill_at(workspace, "decisions.roll_back(workspace)", "WITH stretch AS MATERIALIZED")
+        killed = kill_at(workspace, "decisions.roll_back(workspace)", "WITH chunk AS MATERIALIZED")
         assert killed.returncode == -9
         assert {model for *_, model in labels(workspace)} == {"m1"}
         assert queue.label_queue(workspace).waiting == 0
@@ -334,7 +334,7 @@ class TestPrune:
 
     @pytest.mark.usefixtures("five")
     def test_the_next_prune_finishes_a_killed_one(self, workspace):
-        killed = kill_at(workspace, "pruning.prune(workspace, keep=0, yes=True)", "WITH labelled AS")
+        killed = kill_at(workspace, "pruning.prune(workspace, keep=0, yes=True)", "WITH deleted_predictions AS")
         assert killed.returncode == -9
         assert value(workspace.database, "SELECT count(*) FROM models WHERE status = 'pruned'") == 4
         with pytest.raises(RollbackError, match="m0: was pruned"):

@@ -174,7 +174,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def lists(plan: dict[str, Any], *, beyond: float = FEW) -> list[str]:
-    """Return what a part of a plan reads from end to end of more than so many rows."""
+    """Return what a part of a plan reads completely, of more than `beyond` rows."""
     kinds = {"Seq Scan", "CTE Scan", "Materialize", "Function Scan"}
     return [
         f"{node['Node Type']} of {node.get('Relation Name') or node.get('CTE Name') or '?'}"

@@ -1,4 +1,4 @@
-"""On an NVIDIA GPU with PyTorch: what is recorded there is what a CPU computes, and a training that goes on its own.
+"""On an NVIDIA GPU with PyTorch, replayed steps compute what a CPU computes, and a resumed training ends the same.
 
 Without a GPU nothing here can run. It needs neither Postgres nor TensorFlow:
 
@@ -19,7 +19,7 @@ if not torch.cuda.is_available() or os.environ["KERAS_BACKEND"] != "torch":
     pytest.skip("there is no GPU that PyTorch sees", allow_module_level=True)
 
 from classifier.model.checkpoint import EncoderShape  # noqa: E402
-from classifier.model.keras import backend  # noqa: E402 - where there is a GPU
+from classifier.model.keras import backend  # noqa: E402 - if there is a GPU
 from classifier.model.keras.on_torch import cuda_graphs  # noqa: E402
 from tests.support import torch_models  # noqa: E402
 
@@ -31,7 +31,7 @@ network = partial(torch_models.prepared, SHAPE, learning_rate=1e-4)
 
 @pytest.fixture
 def unrecorded(monkeypatch):
-    """Let every call compute as it comes."""
+    """Compute every call directly, without a recorded graph."""
 
     def call(self, *arrays, seed=0):
         torch.manual_seed(seed)
@@ -75,7 +75,7 @@ def test_a_training_learns():
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9, "label_smoothing": 0.1}])
-def test_a_training_that_goes_on_ends_in_the_same_bits(dtype, options):
+def test_a_resumed_training_ends_in_the_same_bits(dtype, options):
     uninterrupted = network(dtype=dtype, **options)
     for number in range(6):
         uninterrupted.fit_batch(*batch(number))

@@ -70,7 +70,7 @@ def test_what_training_drops_scatters_the_logits_as_in_transformers(rates):
 
 
 @pytest.mark.parametrize("options", [{}, {"layer_decay": 0.9, "ema_decay": 0.9}, {"accumulation_steps": 2}])
-def test_a_training_that_goes_on_drops_what_it_would_have_and_ends_in_the_same_bits(options):
+def test_a_resumed_training_drops_the_same_units_and_ends_in_the_same_bits(options):
     uninterrupted, first = prepared(**options), prepared(**options)
     for number in range(6):
         uninterrupted.fit_batch(*batch(number))

@@ -79,17 +79,17 @@ class Started(Running):
         If an answer reaches the scheduler before the asking process ends, the scheduler considers the attempt lost and
         asks again. So the answer is given some seconds after the question, as a user would.
         """
-        asked, answered = time.monotonic(), 0
+        asked, answered_attempt = time.monotonic(), 0
         end = time.monotonic() + HANG_S
         while (now := self.client.run(run)).state not in rest_client.FINISHED:
             assert time.monotonic() < end, f"{now} did not end: {self.client.tasks(run)}"
             asking = [
                 row.attempt for row in self.client.tasks(run) if (row.name, row.state) == (task, "awaiting_input")
             ]
-            if not asking or asking[0] == answered:
+            if not asking or asking[0] == answered_attempt:
                 asked = time.monotonic()
             elif time.monotonic() - asked > READING_S:
-                answered = asking[0]
+                answered_attempt = asking[0]
                 if option:
                     self.answer(run, task, option)
                 else:
@@ -157,7 +157,9 @@ def started(home: Path, *, encoder: Path) -> Iterator[Started]:
     """Start a whole Airflow, whose databases need passwords, and a browser."""
     passwords = planted_secrets.passwords()
     with (
-        local_airflow.running(home, encoder=encoder, prepare=lambda place: _add_passwords(place, passwords)) as running,
+        local_airflow.running(
+            home, encoder=encoder, prepare=lambda config: _add_passwords(config, passwords)
+        ) as running,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -166,15 +168,15 @@ def started(home: Path, *, encoder: Path) -> Iterator[Started]:
         browser.close()
 
 
-def _add_passwords(place: AirflowConfig, passwords: dict[str, str]) -> AirflowConfig:
+def _add_passwords(config: AirflowConfig, passwords: dict[str, str]) -> AirflowConfig:
     """Return the Airflow home with URLs of the pipeline's role and passwords; declare sources that need passwords."""
-    owners = Workspace(connections.connect(place.articles_url), Settings(home=place.home, _env_file=None))
+    owners = Workspace(connections.connect(config.articles_url), Settings(home=config.home, _env_file=None))
     pipeline_role = roles.create_roles(owners)[0].name
     owners.database.dispose()
-    planted_secrets.declare_sources(place.airflow_home, passwords)
-    articles_url = _with(place.articles_url, username=pipeline_role, password=passwords["the articles' database"])
-    airflow_url = _with(place.airflow_url, password=passwords["Airflow's database"])
-    return replace(place, articles_url=articles_url, airflow_url=airflow_url)
+    planted_secrets.declare_sources(config.airflow_home, passwords)
+    articles_url = _with(config.articles_url, username=pipeline_role, password=passwords["the articles' database"])
+    airflow_url = _with(config.airflow_url, password=passwords["Airflow's database"])
+    return replace(config, articles_url=articles_url, airflow_url=airflow_url)
 
 
 def _with(url: str, **parts: str) -> str:

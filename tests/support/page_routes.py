@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-ROLES = ("nobody", "viewer", "user", "admin")
-"""Roles of Airflow's auth manager; `nobody` has not logged in."""
+ROLES = ("anonymous", "viewer", "user", "admin")
+"""Roles of Airflow's auth manager; `anonymous` has not logged in."""
 
 PATH_VALUES = {"name": "backlog", "dag": "label_articles", "run_id": "manual__1", "model": "m1", "article": "1"}
 """A value for every parameter of the routes' paths."""
 
 FORMS = {
-    "to": "nobody",
-    "model": "nobody",
+    "to": "m9",
+    "model": "m9",
     "reason": "because of the test",
     "article": "1",
     "revision": "1",

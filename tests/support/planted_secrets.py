@@ -47,22 +47,22 @@ def declare_sources(folder: Path, passwords: dict[str, str]) -> None:
     (folder / ".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def made_by_airflow(place: AirflowConfig) -> dict[str, str]:
+def made_by_airflow(config: AirflowConfig) -> dict[str, str]:
     """Return the keys that Airflow generated, and the administrator's password."""
-    config = configparser.ConfigParser(interpolation=None)
-    config.read(place.airflow_home / "airflow.cfg", encoding="utf-8")
+    airflow_settings = configparser.ConfigParser(interpolation=None)
+    airflow_settings.read(config.airflow_home / "airflow.cfg", encoding="utf-8")
     keys = (("core", "fernet_key"), ("api", "secret_key"), ("api_auth", "jwt_secret"))
-    generated = {f"{section}.{key}": config.get(section, key, fallback="") for section, key in keys}
+    generated = {f"{section}.{key}": airflow_settings.get(section, key, fallback="") for section, key in keys}
     assert all(generated.values()), generated.keys()
-    return generated | {"the administrator": standalone.password(place.passwords)}
+    return generated | {"the administrator": standalone.password(config.passwords)}
 
 
-def places(place: AirflowConfig) -> Iterator[tuple[str, bytes]]:
+def visible_contents(config: AirflowConfig) -> Iterator[tuple[str, bytes]]:
     """Yield everything that was written or that other users of the machine can see: files, databases, command lines."""
-    for path in sorted(place.home.rglob("*")):
-        if path.is_file() and path.name not in _KEPT and place.home / "postgres" not in path.parents:
+    for path in sorted(config.home.rglob("*")):
+        if path.is_file() and path.name not in _KEPT and config.home / "postgres" not in path.parents:
             yield str(path), path.read_bytes()
-    for url in (place.articles_url, place.airflow_url):
+    for url in (config.articles_url, config.airflow_url):
         parts = make_url(url).set(drivername="postgresql", username="postgres", password=None)
         dump = [programs_of(18) / "pg_dump", parts.render_as_string(hide_password=False)]
         yield f"the database {parts.database}", subprocess.run(dump, stdout=subprocess.PIPE, check=True).stdout

@@ -81,8 +81,8 @@ class Database:
     def fingerprints(self, count: int) -> list[bytes]:
         """Return fingerprints, half of which exist."""
         present = select(tables.articles.c.fingerprint).where(tables.articles.c.id.in_(self.ids(count // 2)))
-        known = [bytes(fingerprint) for fingerprint in self.connection.scalars(present)]
-        return known + [number.to_bytes(32, "big") for number in range(1, count - len(known) + 1)]
+        existing = [bytes(fingerprint) for fingerprint in self.connection.scalars(present)]
+        return existing + [number.to_bytes(32, "big") for number in range(1, count - len(existing) + 1)]
 
     def pair(self) -> statements.TablePair:
         """Return the articles as an external table, with a table of labels for half of them."""

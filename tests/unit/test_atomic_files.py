@@ -34,7 +34,7 @@ def test_what_was_not_renamed_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_what_is_no_file_is_written_to_as_it_is():
+def test_a_pipe_is_written_to_directly():
     reading, writing = os.pipe()
     atomic_files.write(Path(f"/dev/fd/{writing}"), b"a page")
     os.close(writing)

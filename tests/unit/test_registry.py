@@ -1,4 +1,4 @@
-"""A model's name sorts by time and is nobody else's."""
+"""A model's name sorts by time and is unique."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from classifier.store import ingest_runs
 from classifier.workspace import Workspace
 
 MAX_CHECKED_ROWS = 10_000
-"""A check stops after so many rows of a source, and reports that there may be more."""
+"""A check stops after this many rows of a source, and reports that there may be more."""
 
 _PERIODS: Mapping[str, Callable[[datetime], object]] = {
     "hourly": lambda moment: (moment.date(), moment.hour),

@@ -58,7 +58,7 @@ def list_rejected(
 def retry_rejected(
     workspace: Workspace, declared: Mapping[str, DeclaredSource], resolve_url: ResolveUrl, *, source: str | None = None
 ) -> RetriedRows:
-    """Read the units with rejected rows again, as they are declared now, and return the outcome.
+    """Read the units with rejected rows again by their present declarations, and return the outcome.
 
     A query is run without its watermark. If a feed no longer shows an entry, the stored row is retried, unless it was
     cut.

@@ -121,7 +121,7 @@ class UnitDiscovery:
         )
 
     def _load_state(self, name: str) -> Any:
-        """Return the stored state of a unit, or None if the unit has to be read anyway."""
+        """Return the stored state of a unit, or None if the unit must be read anyway."""
         if self.reread is not None:
             return None
         with self.run.database.connect() as connection:

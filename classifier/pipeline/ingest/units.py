@@ -165,7 +165,7 @@ class UnitRules:
     """How a unit's rows are judged.
 
     A unit is refused if more than `max_rejected` of its rows are invalid, unless these are at most `min_rejected_rows`.
-    `proportions` are the splits' shares, and `zone` is the time zone of times without one.
+    `proportions` are the splits' shares, and `zone` is the time zone of times that name no time zone.
     """
 
     max_rejected: float

@@ -100,7 +100,7 @@ def _connect(workspace: Workspace, address: str, table: ExternalTable) -> Extern
     except external_databases.OPEN_ERRORS as error:
         raise SettingsError(f"--url: the database cannot be opened ({external_databases.first_line(error)})") from error
     if database.dialect.name != "sqlite":
-        # rows that are read after a page was claimed must be as they are then
+        # rows must be read in the state in which a page was claimed or later, never in an older one
         database = database.execution_options(isolation_level="READ COMMITTED")
     return ExternalConnection(database, table.name)
 

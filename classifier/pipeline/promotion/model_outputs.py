@@ -1,8 +1,8 @@
 """Compute a model's outputs on the test articles in chunks, so that a killed attempt loses at most one chunk.
 
-The outputs of each chunk are committed by text hash as soon as they are computed, with the engine that computed them.
-The next attempt reuses them and computes the rest: a changed text has a new hash, and each engine, version or dtype has
-outputs of its own. Annotations do not matter here; those at the end of the evaluation count. Two simultaneous
+The outputs of each chunk are committed by text hash as soon as the chunk is computed, with the engine that computed
+them. The next attempt reuses them and computes the rest: a changed text has a new hash, and each engine, version or
+dtype has outputs of its own. Annotations do not matter here; those at the end of the evaluation count. Two simultaneous
 evaluations of one model share their outputs. The transaction that stores the evaluation deletes these rows.
 
 The outputs of the model's newest evaluation are reused too. So an evaluation after a few new annotations computes only
@@ -81,20 +81,20 @@ def compute_outputs(
 
 
 def _compute(
-    labeller: Labeller, articles: Sequence[AnnotatedArticle], known: Container[bytes]
+    labeller: Labeller, articles: Sequence[AnnotatedArticle], stored_hashes: Container[bytes]
 ) -> dict[bytes, ArticlePrediction]:
-    """Return the outputs on texts that are not `known`, each distinct text once; few texts are in memory at a time."""
-    places = {text_hash: place for place, (_, text_hash, _) in enumerate(facts(articles)) if text_hash not in known}
-    texts = (articles[place].text for place in places.values())
-    hashes, answers = iter(places), dict[bytes, ArticlePrediction]()
-    for some in slice_texts(texts, PAGE_CHARACTERS, overhead=TEXT_OVERHEAD):
+    """Return the outputs on the texts that have none stored, each distinct text once; few are in memory at a time."""
+    rows = {text_hash: row for row, (_, text_hash, _) in enumerate(facts(articles)) if text_hash not in stored_hashes}
+    texts = (articles[row].text for row in rows.values())
+    hashes, answers = iter(rows), dict[bytes, ArticlePrediction]()
+    for text_slice in slice_texts(texts, PAGE_CHARACTERS, overhead=TEXT_OVERHEAD):
         started = time.perf_counter()
-        prepared = labeller.prepare(some)
+        prepared = labeller.prepare(text_slice)
         probabilities = labeller.run(prepared)
-        seconds = (time.perf_counter() - started) / len(some)
+        seconds = (time.perf_counter() - started) / len(text_slice)
         gflops = compute_cost.gflops(prepared, labeller.engine.shape, len(labeller.categories)).tolist()
         answers |= {
-            next(hashes): ArticlePrediction(row, each, seconds) for row, each in zip(probabilities, gflops, strict=True)
+            next(hashes): ArticlePrediction(row, cost, seconds) for row, cost in zip(probabilities, gflops, strict=True)
         }
     return answers
 

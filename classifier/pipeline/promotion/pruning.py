@@ -90,7 +90,7 @@ def _delete(workspace: Workspace, model: Model) -> int:
         with workspace.database.begin() as connection:
             labels += prediction_rows.delete(connection, model.id, first, last)
     directory = Path(model.artefact)
-    # classifier.json is deleted first: without it, the remaining files are not a model
+    # classifier.json is deleted first, because files without a classifier.json are not a model
     (directory / "classifier.json").unlink(missing_ok=True)
     while directory.exists():
         try:

@@ -154,5 +154,5 @@ def _make_reviewed(article: Row[*tuple[Any, ...]]) -> SheetQuestion:
 def _load_categories(connection: Connection) -> tuple[str, ...]:
     """Return the champion's categories, in its order, then the categories that only people have used."""
     champion = model_rows.champion(connection)
-    known: Sequence[str] = champion.categories if champion else ()
-    return (*known, *sorted(reviews.human_categories(connection) - {*known}))
+    of_champion: Sequence[str] = champion.categories if champion else ()
+    return (*of_champion, *sorted(reviews.human_categories(connection) - {*of_champion}))

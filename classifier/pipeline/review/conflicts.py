@@ -67,7 +67,9 @@ def read_conflicts(connection: Connection, *, settled: bool = False, article_id:
         annotations = list(group)
         first = annotations[0]
         opinions = tuple(Opinion(row.annotator, row.category, row.comment, row.annotated_at) for row in annotations)
-        by_people = [one.category for one in opinions if not one.annotator.startswith(SOURCE_ANNOTATOR_PREFIX)]
+        by_people = [
+            opinion.category for opinion in opinions if not opinion.annotator.startswith(SOURCE_ANNOTATOR_PREFIX)
+        ]
         category = None if first.open else by_people[-1]
         conflicts.append(Conflict(first.article_id, first.source, first.external_id, opinions, category))
     return conflicts

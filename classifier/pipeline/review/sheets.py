@@ -88,7 +88,7 @@ def import_sheet(
 ) -> ImportedSheet:
     """Insert the valid answers of a sheet as annotations, and return the invalid rows with their lines and reasons.
 
-    Importing the same sheet again changes nothing. `annotator` is the annotator for rows without one.
+    Importing the same sheet again changes nothing. `annotator` is the annotator of rows that name none.
     `new_categories` are categories that no model and no annotation has yet.
 
     Raises:
@@ -154,15 +154,15 @@ def _find_refused(
 ) -> dict[int, RefusedAnswer]:
     """Return the answers that contradict the database, by their lines."""
     queued = reviews.queued_revisions(connection, [answer.article_id for answer in answers])
-    known = {*known_categories(connection, [answer.category for answer in answers]), *new_categories}
-    candidates = sorted({*reviews.model_categories(connection), *known})
+    allowed = {*known_categories(connection, [answer.category for answer in answers]), *new_categories}
+    candidates = sorted({*reviews.model_categories(connection), *allowed})
     refused: dict[int, RefusedAnswer] = {}
     for answer in answers:
         if answer.article_id not in queued:
             refused[answer.line] = RefusedAnswer(f"article {answer.article_id} was never in the review queue")
         elif answer.revision != queued[answer.article_id]:
             refused[answer.line] = _refuse_changed(answer.article_id)
-        elif answer.category not in known:
+        elif answer.category not in allowed:
             advice = "; name a new category with --new-category"
             refused[answer.line] = RefusedAnswer(unknown_category_message(answer.category, candidates), advice)
     return refused
@@ -196,9 +196,9 @@ def changed_message(article_id: int) -> str:
     return f"the text of article {article_id} has changed since"
 
 
-def unknown_category_message(category: str, known: Sequence[str]) -> str:
-    """Return the message for an unknown category, with the most similar known one, if any."""
-    by_folded = {name.casefold(): name for name in known}
+def unknown_category_message(category: str, candidates: Sequence[str]) -> str:
+    """Return the message for an unknown category, with the most similar candidate, if any."""
+    by_folded = {name.casefold(): name for name in candidates}
     matches = get_close_matches(category.casefold(), by_folded, n=1)
     hint = f" (did you mean {by_folded[matches[0]]!r}?)" if matches else ""
     return f"category {category[:40]!r} is unknown{hint}"

@@ -120,7 +120,7 @@ def skip_training(
 
     New is an article that is not in the last model's snapshot, or is there with another text or category. If the
     snapshot cannot be read, all articles are new. The last model is the newest trained model that was decided on,
-    promoted or not. A model that waits for its decision does not count: if its run was interrupted, the run has to be
+    promoted or not. A model that waits for its decision does not count: if its run was interrupted, the run must be
     repeated.
     """
     if minimum <= 0:

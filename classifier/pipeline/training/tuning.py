@@ -2,8 +2,8 @@
 
 Any number of workers may run the same command and share the trials. The same articles, encoder and recipe are the same
 study, which the command resumes. If a worker is killed, another worker runs its trial again, from the last saved state
-if they share the home. The test split is not read: a recipe that was found still has to be trained, evaluated and
-promoted like any other.
+if they share the home. The test split is not read: a recipe that was found must be trained, evaluated and promoted like
+any other.
 """
 
 from __future__ import annotations

@@ -55,17 +55,17 @@ def choose_validation(articles: SpooledArticles, group_of: Sequence[int]) -> tup
     for row in sorted(range(len(articles)), key=lambda row: (articles.text_hashes[row], articles.ids[row])):
         members[group_of[row]].append(row)
 
-    def is_spare(rows: list[int]) -> bool:
-        """Return whether every category keeps an article without these."""
+    def is_dispensable(rows: list[int]) -> bool:
+        """Return whether every category keeps an article if these are removed."""
         return all(remaining[name] > count for name, count in Counter(articles.categories[row] for row in rows).items())
 
     validation: list[int] = []
     for rows in members.values():
-        if len(validation) + len(rows) <= size and is_spare(rows):
+        if len(validation) + len(rows) <= size and is_dispensable(rows):
             remaining.subtract(articles.categories[row] for row in rows)
             validation += rows
     if not validation:
-        validation = next((rows for rows in sorted(members.values(), key=len) if is_spare(rows)), [])
+        validation = next((rows for rows in sorted(members.values(), key=len) if is_dispensable(rows)), [])
     chosen = set(validation)
     return (
         articles.take(row for row in range(len(articles)) if row not in chosen),

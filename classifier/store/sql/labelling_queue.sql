@@ -55,7 +55,7 @@ FOR NO KEY UPDATE SKIP LOCKED
 
 -- try_lock_pages_of_other_models
 -- Return whether no page of another model is open, and prevent new ones. With an open page of a former champion,
--- articles that look claimed would have to be enqueued again, and articles that look free could be claimed.
+-- articles that look claimed may need to be enqueued again, and articles that look free could be claimed.
 SELECT coalesce(bool_and(pg_try_advisory_xact_lock(:pages, CAST(id AS integer))), true)
 FROM models
 WHERE id <> :model_id

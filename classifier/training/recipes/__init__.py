@@ -58,7 +58,7 @@ class Recipe:
     """Dropout of the encoder; DistilBERT was pretrained with 0.1."""
 
     masking: Share = 0.0
-    """Share of the word pieces that [MASK] replaces, drawn anew at each step (word dropout: Iyyer et al., 2015)."""
+    """Share of the word pieces that [MASK] replaces, drawn again at each step (word dropout: Iyyer et al., 2015)."""
 
     max_length: Annotated[int, Field(ge=8, le=512)] = 256
     """Word pieces of a text that are read, or of each chunk; two of them are special."""

@@ -81,7 +81,7 @@ class Container:
             self._process.kill()
             self._end()
 
-    def watch(self) -> None:
+    def restart_if_ended(self) -> None:
         """Restart it if it has ended and must run; the daemon calls this repeatedly."""
         with self._lock:
             if not self._keep_running or self._process is None or self._process.poll() is None:
@@ -151,7 +151,7 @@ class Daemon(threading.Thread):
         """Watch the containers until `end` is called."""
         while not self._ended.wait(0.2):
             for container in list(self._containers.values()):
-                container.watch()
+                container.restart_if_ended()
 
     def end(self) -> None:
         """Stop watching."""

@@ -59,7 +59,7 @@ def test_json_is_one_line_with_every_value_unchanged(capsys):
     }  # fmt: skip
 
 
-def test_a_category_is_shown_as_it_is_written(capsys, evaluated):
+def test_a_category_with_markup_is_shown_unchanged(capsys, evaluated):
     """Square brackets and colons are Rich's markup: "[/news]" alone would be an error."""
     render_models.print_evaluation(evaluated, as_json=False)
     output = capsys.readouterr().out
@@ -126,29 +126,29 @@ def test_models_are_listed_or_the_output_says_that_there_are_none(capsys):
 
 
 @pytest.mark.parametrize(
-    ("loss", "score", "silent", "rest"),
+    ("loss", "score", "silent", "ending"),
     [
         (0.51234, None, 3.0, "loss 0.5123, 90 s left"),
         (0.5, 0.91, 3.0, "loss 0.5000, validation macro-F1 0.9100, 90 s left"),
         (None, None, 7200.0, "90 s left (last heartbeat 120 min ago; run the same command to resume)"),
     ],
 )
-def test_a_running_training_is_a_line_of_the_status(capsys, loss, score, silent, rest):
+def test_a_running_training_is_a_line_of_the_status(capsys, loss, score, silent, ending):
     training = TrainingStatus("k", 1, MOMENT, 2, 4, 1200, 2000, loss, score, 60.0, 90.0, silent)
     nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
     render_status.print_status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [training]), as_json=False)
-    expected = f"Training: epoch 2 of 4, step 1,200 of 2,000, {rest}"
+    expected = f"Training: epoch 2 of 4, step 1,200 of 2,000, {ending}"
     assert expected in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(
-    ("alarms", "rest"), [([], "no alarm"), (["length", "audit"], "alarm: length, audit; see: classifier drift")]
+    ("alarms", "outcome"), [([], "no alarm"), (["length", "audit"], "alarm: length, audit; see: classifier drift")]
 )
-def test_the_status_shows_the_alarms_of_the_last_drift_check(capsys, alarms, rest):
+def test_the_status_shows_the_alarms_of_the_last_drift_check(capsys, alarms, outcome):
     nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
-    watched = DriftStatus(MOMENT, alarms)
-    render_status.print_status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], watched), as_json=False)
-    assert f"Drift check 2026-03-01 12:30: {rest}" in capsys.readouterr().out.splitlines()
+    drift_status = DriftStatus(MOMENT, alarms)
+    render_status.print_status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], drift_status), as_json=False)
+    assert f"Drift check 2026-03-01 12:30: {outcome}" in capsys.readouterr().out.splitlines()
 
 
 class TestManyCategories:

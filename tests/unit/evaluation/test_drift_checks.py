@@ -1,4 +1,4 @@
-"""A check gives alarm only at a difference that is large and beyond chance."""
+"""A check raises an alarm only if a difference is large and beyond chance."""
 
 from __future__ import annotations
 

@@ -228,8 +228,8 @@ class TestManyCategories:
         truth = np.repeat(np.array(categories), 2)
         predicted = truth.copy()
         predicted[0 : 2 * articles : 2] = categories[-1]
-        whole = compute_metrics(list(truth), list(predicted)).as_json()
-        return json.loads(json.dumps({**whole, "baseline": whole}))
+        metrics = compute_metrics(list(truth), list(predicted)).as_json()
+        return json.loads(json.dumps({**metrics, "baseline": metrics}))
 
     def test_the_pairs_that_are_confused_most_replace_a_million_cells(self):
         metrics = self.many(self.NAMES, 500)

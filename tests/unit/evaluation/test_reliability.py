@@ -28,8 +28,8 @@ def test_the_brier_score_agrees_with_scikit_learn():
 
 
 def test_an_unknown_category_adds_one_to_the_brier_score():
-    known = Predictions(("a", "b"), np.array([[1.0, 0.0]]))
-    assert reliability.brier(np.array(["new"]), known)[0] == pytest.approx(2.0)
+    predictions = Predictions(("a", "b"), np.array([[1.0, 0.0]]))
+    assert reliability.brier(np.array(["new"]), predictions)[0] == pytest.approx(2.0)
 
 
 def test_every_article_is_in_one_bin():

@@ -49,6 +49,6 @@ def test_a_long_text_counts_with_each_of_its_chunks(tmp_path):
         labeller = Labeller(tokenization, None, ("a", "b"), BatchSizes.fixed(64))
         return compute_cost.gflops(labeller.prepare([*texts, texts[0]]), shape, 2)
 
-    cut, whole = gflops(None), gflops(Chunking(stride=14, max_chunks=4))
-    assert cut[0] == cut[1] == cut[2] == whole[1]
-    assert whole[0] == whole[2] == pytest.approx(4 * cut[0])
+    cut, chunked = gflops(None), gflops(Chunking(stride=14, max_chunks=4))
+    assert cut[0] == cut[1] == cut[2] == chunked[1]
+    assert chunked[0] == chunked[2] == pytest.approx(4 * cut[0])

@@ -151,7 +151,7 @@ def test_that_the_processor_multiplies_bfloat16_is_read_from_its_flags(tmp_path)
         assert hardware.multiplies_bfloat16(cpuinfo)
 
 
-def test_the_processors_name_is_read_where_there_is_one(tmp_path):
+def test_the_processors_name_is_read_if_the_file_has_it(tmp_path):
     cpuinfo = tmp_path / "cpuinfo"
     assert hardware.cpu_name(cpuinfo)
     cpuinfo.write_text("processor : 0\nmodel name\t: Fast: One\nmodel name\t: Other\n")

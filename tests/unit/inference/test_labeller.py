@@ -154,7 +154,7 @@ def test_a_text_fails_alone_if_one_of_its_chunks_breaks_the_engine(labeller, mon
     monkeypatch.setattr(labeller.engine, "probabilities", broken_by_bank)
     texts = [Row("team " * words + last) for words, last in ((5, "goal"), (150, "bank"), (150, "goal"), (290, "bank"))]
     result = bisection.label_articles(in_chunks(labeller), texts)
-    assert [one.article for one in result.failed] == [texts[1]], "the last one's bank is behind its last chunk"
+    assert [failure.article for failure in result.failed] == [texts[1]], "the last text's bank is behind its last chunk"
     assert result.articles == [texts[0], *texts[2:]]
 
 

@@ -51,7 +51,7 @@ def test_rows_come_in_the_order_of_the_watermark(stories):
     assert query.highest_watermark == "2024-02-01"
 
 
-def test_only_rows_at_or_above_the_watermark_or_without_one_are_read_again(stories):
+def test_only_rows_at_or_above_the_watermark_or_without_a_time_are_read_again(stories):
     url = stories((1, "one", 1), (2, "two", 2), (3, "three", 3), (4, "none", None))
     assert taken(DatabaseQuery(source(watermark="updated_at"), url, 2, NOW))[0] == [
         ("4", "none"),

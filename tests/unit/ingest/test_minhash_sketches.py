@@ -16,8 +16,8 @@ TEXTS = st.lists(st.sampled_from("abcde"), max_size=30).map(" ".join)
 
 
 def jaccard(first, second):
-    left, right = ({*shingles.hash_shingles([text])[0].tolist()} for text in (first, second))
-    return len(left & right) / len(left | right) if left | right else 0.0
+    hashes, others = ({*shingles.hash_shingles([text])[0].tolist()} for text in (first, second))
+    return len(hashes & others) / len(hashes | others) if hashes | others else 0.0
 
 
 def similarity(first, second):

@@ -103,9 +103,9 @@ def new(name: str, *bands: int, requested=None) -> NewText:
     return NewText(name.encode().ljust(32, b"\0"), bands, requested)
 
 
-def splits_of(texts, chosen, known=None, splits=None):
+def splits_of(texts, chosen, homes=None, splits=None):
     placed = clusters.assign_clusters(
-        texts, known or {}, splits or {}, lambda digest: chosen[digest.rstrip(b"\0").decode()]
+        texts, homes or {}, splits or {}, lambda digest: chosen[digest.rstrip(b"\0").decode()]
     )
     return placed, {member.fingerprint.rstrip(b"\0").decode(): member.split for member in placed.members}
 

@@ -180,7 +180,7 @@ class TestDelimitedRejections:
             ("2", "1 columns, but the header has 2"),
             (",,,", "4 columns, but the header has 2"),
             ('2,"b"c', "a quote inside a quoted value is not doubled, or a quote is missing"),
-            ('2,"he said "hello", twice"', "a quote inside a quoted value is not doubled, or a quote is missing"),
+            ('2,"she said "hello", twice"', "a quote inside a quoted value is not doubled, or a quote is missing"),
         ],
     )
     def test_an_invalid_row_is_rejected_alone(self, tmp_path, line, reason):

@@ -76,9 +76,9 @@ def test_a_rows_bits_do_not_depend_on_other_rows():
 
 
 def test_an_ensemble_without_an_error_on_a_few_articles_does_not_become_certain():
-    right = np.tile(np.array([[0.9, 0.1], [0.1, 0.9]], dtype=np.float32), (50, 1))
+    probabilities = np.tile(np.array([[0.9, 0.1], [0.1, 0.9]], dtype=np.float32), (50, 1))
     scores = np.tile(np.array([[1.0, -1.0], [-1.0, 1.0]]), (50, 1))
-    result = ensemble.fit_weights(right, scores, np.tile([0, 1], 50)).apply(right, scores)
+    result = ensemble.fit_weights(probabilities, scores, np.tile([0, 1], 50)).apply(probabilities, scores)
     assert 0.97 < result.max() < 0.9999
 
 

@@ -141,7 +141,7 @@ def test_the_options_matter_to_these_strings(tmp_path):
         {"split_special_tokens": True},
     )):  # fmt: skip
         other = theirs(write(tmp_path / f"other{number}", **options), texts, 16)
-        assert sum(one != another for one, another in zip(usual, other, strict=True)) >= 20, options
+        assert sum(pieces != others for pieces, others in zip(usual, other, strict=True)) >= 20, options
 
 
 def test_an_artefact_keeps_the_truncation_side_and_opens_in_transformers_with_the_same_ids(tmp_path):
@@ -201,5 +201,5 @@ def test_word_pieces_that_are_not_those_of_transformers_are_refused(tmp_path):
     reference = foreign_tokenizer.transformers_tokenizer(source, 64)
     with pytest.raises(EngineDisagreesError, match=r"^tokenizer: \d+ of \d+ texts have other word pieces"):
         agreement.check_pieces(wrong, reference, foreign_tokenizer.PROBES)
-    right = Tokenization.read(foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache"), 64)
-    agreement.check_pieces(right, reference, [*foreign_tokenizer.PROBES, *strings(50)])
+    correct = Tokenization.read(foreign_tokenizer.resolve_tokenizer(source, tmp_path / "cache"), 64)
+    agreement.check_pieces(correct, reference, [*foreign_tokenizer.PROBES, *strings(50)])

@@ -72,9 +72,11 @@ def test_a_rows_bits_do_not_depend_on_other_rows(categories):
 
 
 def test_a_model_without_an_error_on_a_few_articles_does_not_become_certain():
-    right = np.tile(np.array([[0.9, 0.1], [0.1, 0.9]], dtype=np.float32), (50, 1))
+    probabilities = np.tile(np.array([[0.9, 0.1], [0.1, 0.9]], dtype=np.float32), (50, 1))
     truth = np.tile([0, 1], 50)
-    result = temperature_scaling.apply_temperature(right, temperature_scaling.fit_temperature(right, truth))
+    result = temperature_scaling.apply_temperature(
+        probabilities, temperature_scaling.fit_temperature(probabilities, truth)
+    )
     assert 0.97 < result.max() < 0.999
 
 

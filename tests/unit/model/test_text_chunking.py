@@ -81,8 +81,10 @@ def test_an_article_depends_on_its_own_chunks_alone():
     weights = np.random.default_rng(2).integers(3, 500, 300).astype(np.float64)
     together = text_chunking.pool(probabilities, owners, weights)
     alone = [
-        text_chunking.pool(probabilities[owners == one], np.zeros((owners == one).sum(), int), weights[owners == one])
-        for one in set(owners)
+        text_chunking.pool(
+            probabilities[owners == owner], np.zeros((owners == owner).sum(), int), weights[owners == owner]
+        )
+        for owner in set(owners)
     ]
     np.testing.assert_array_equal(np.concatenate(alone), together)
 

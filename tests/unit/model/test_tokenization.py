@@ -49,7 +49,7 @@ def rows(pieces):
 
 @pytest.fixture
 def short_beginnings(monkeypatch):
-    """Let a text be cut after so few characters that it has to be tried again."""
+    """Cut a text after too few characters, so that it must be tokenized again."""
     monkeypatch.setattr(tokenizing, "_CHARACTERS_PER_PIECE", 1)
     monkeypatch.setattr(tokenizing, "SLICE_CHARACTERS", 700)
 
@@ -126,7 +126,7 @@ def test_texts_are_tokenized_in_slices_of_bounded_size_into_four_bytes_a_piece(d
 
     slices = tokenization.iter_chunks(texts())
     first = next(slices)
-    assert taken <= 3, "texts are read as they are needed"
+    assert taken <= 3, "texts are read only when they are needed"
     assert max(tokenizer.given) < 10_000, "only the beginning of each text"
     others = list(slices)
     assert first.pieces.ids.dtype == np.int32

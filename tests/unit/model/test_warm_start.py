@@ -1,4 +1,4 @@
-"""A model that was trained before is gone on with: its head follows the categories' names."""
+"""A training may start from an earlier model, whose head is reordered by the categories' names."""
 
 from __future__ import annotations
 

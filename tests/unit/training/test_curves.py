@@ -31,7 +31,7 @@ def test_the_loss_falls_and_the_scores_rise_inside_their_axes():
         assert all(charts.TOP <= y <= charts.HEIGHT - charts.BOTTOM for _, y in line)
 
 
-def test_the_charts_stand_beside_each_other_below_the_escaped_title():
+def test_the_charts_stand_next_to_each_other_below_the_escaped_title():
     document = draw([(10, 2.0)], [(0.5, 0.4)])
     left, right = document.findall(f"{SVG}svg")
     assert float(left.get("x")) + float(left.get("width")) == float(right.get("x"))

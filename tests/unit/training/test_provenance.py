@@ -1,4 +1,4 @@
-"""The provenance of a model is stored as far as it is known, and without any text."""
+"""The known provenance of a model is stored, without any text."""
 
 from __future__ import annotations
 

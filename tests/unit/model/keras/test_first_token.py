@@ -60,7 +60,7 @@ def test_steps_end_in_the_weights_of_the_whole_layer(networks, layers):
             np.testing.assert_allclose(result[name], weight, atol=2e-4, err_msg=name)
 
 
-def test_a_token_that_nobody_reads_is_not_computed(networks):
+def test_only_the_first_token_is_computed_in_the_last_layer(networks):
     _, network = networks(2)
     tokens, mask = batch()
     inputs = {"token_ids": tokens, "padding_mask": mask}

@@ -81,5 +81,5 @@ def test_rows_of_a_word_that_occurs_twice_are_one_gradient(stepped):
         rows = tf.concat([kernel + 100.0, np.full_like(kernel, -100.0)], axis=0)
         return [tf.IndexedSlices(rows, tf.constant([0, 1, 2, 3] * 2), tf.constant(kernel.shape)), bias]
 
-    for result, whole in zip(stepped("fused", gradients=in_rows)[0], stepped("fused")[0], strict=True):
-        np.testing.assert_allclose(result[0], whole[0], atol=1e-3)
+    for result, expected in zip(stepped("fused", gradients=in_rows)[0], stepped("fused")[0], strict=True):
+        np.testing.assert_allclose(result[0], expected[0], atol=1e-3)

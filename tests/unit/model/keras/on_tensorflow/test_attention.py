@@ -28,7 +28,7 @@ def layers():
             layer = keras.layers.MultiHeadAttention(2, WIDTH // 2, dropout=rate, seed=5, dtype=dtype)
             layer.build((None, LENGTH, WIDTH), (None, LENGTH, WIDTH))
             layer.set_weights([
-                np.random.default_rng(row).normal(size=one.shape) / 2 for row, one in enumerate(layer.weights)
+                np.random.default_rng(row).normal(size=weight.shape) / 2 for row, weight in enumerate(layer.weights)
             ])
             layer._dropout_layer.__class__ = ByteDropout
             layer.__class__ = kind
@@ -58,7 +58,7 @@ def called(layers):
                 tape.watch(states)
                 output = layer(states, states, attention_mask=tf.constant(mask), training=training)
             gradients = tape.gradient(output, [states, *layer.trainable_variables], tf.cast(target, output.dtype))
-            result.append([tf.cast(one, tf.float32).numpy() for one in (output, *gradients)])
+            result.append([tf.cast(tensor, tf.float32).numpy() for tensor in (output, *gradients)])
         return result
 
     return call

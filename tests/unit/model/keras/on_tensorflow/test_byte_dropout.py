@@ -8,14 +8,14 @@ import pytest
 
 @pytest.fixture(scope="module")
 def dropped():
-    """Drop at a rate; with the gradient of the sum."""
+    """Drop units at a rate; return the outputs and the gradient of their sum."""
     from classifier.model.keras import network  # noqa: F401  # chooses the backend
 
     import tensorflow as tf  # isort: skip
 
     from classifier.model.keras.on_tensorflow.byte_dropout import ByteDropout  # isort: skip
 
-    def one(rate, *, calls=1, dtype="float32", training=True):
+    def drop(rate, *, calls=1, dtype="float32", training=True):
         layer = ByteDropout(rate, seed=7, dtype=dtype)
         inputs = tf.Variable(tf.fill((101, 1003), tf.cast(2.0, dtype)))
         for _ in range(calls):
@@ -23,7 +23,7 @@ def dropped():
                 outputs = layer(inputs, training=training)
         return outputs.numpy().astype(np.float32), tape.gradient(outputs, inputs).numpy().astype(np.float32)
 
-    return one
+    return drop
 
 
 @pytest.mark.parametrize(("rate", "share"), [(0.1, 26 / 256), (0.2, 51 / 256), (0.5, 0.5)])

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.skipif(not backend.is_tensorflow_on_cpu(), reason="it i
 
 @pytest.fixture
 def fitted(tmp_path, monkeypatch):
-    """Fit a network to a few batches on so many cores; return its losses and weights."""
+    """Fit a network to a few batches on a number of cores; return its losses and weights."""
 
-    def one(cores, *, rows=5, sample_weight=None):
+    def fit(cores, *, rows=5, sample_weight=None):
         monkeypatch.setattr(split_step, "available_cores", lambda: cores)
         encoder = checkpoint.read_checkpoint(make_encoder(tmp_path / "tiny"))
         network = Network(encoder.shape, 3)
@@ -38,21 +38,21 @@ def fitted(tmp_path, monkeypatch):
     # nothing is dropped, neither by bytes nor by what they fall back on
     monkeypatch.setattr("classifier.model.keras.on_tensorflow.byte_dropout.LEVELS", 1)
     monkeypatch.setattr("keras.layers.Dropout.call", lambda _, inputs, **__: inputs)
-    return one
+    return fit
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 16])
 def test_losses_and_weights_are_those_of_whole_batches(fitted, rows):
-    whole, halved = fitted(1, rows=rows), fitted(2, rows=rows)
-    np.testing.assert_allclose(halved[0], whole[0], rtol=1e-5)
-    for name, weight in whole[1].items():
+    expected, halved = fitted(1, rows=rows), fitted(2, rows=rows)
+    np.testing.assert_allclose(halved[0], expected[0], rtol=1e-5)
+    for name, weight in expected[1].items():
         np.testing.assert_allclose(halved[1][name], weight, atol=2e-4, err_msg=name)
 
 
 def test_an_article_counts_as_much_in_either_half(fitted):
     sample_weight = [0.0, 3.0, 0.0, 0.0, 0.5]
-    whole, halved = fitted(1, sample_weight=sample_weight), fitted(2, sample_weight=sample_weight)
-    np.testing.assert_allclose(halved[0], whole[0], rtol=1e-5)
+    expected, halved = fitted(1, sample_weight=sample_weight), fitted(2, sample_weight=sample_weight)
+    np.testing.assert_allclose(halved[0], expected[0], rtol=1e-5)
 
 
 def test_the_halves_drop_different_units(tmp_path, monkeypatch):
