@@ -363,7 +363,7 @@ class TestABadDatabase:
 
     @pytest.mark.usefixtures("workspace")
     def test_tables_that_are_missing_are_named_with_the_command(self, ask, workspace):
-        run(workspace.database, "UPDATE alembic_version SET version_num = '0001'")
+        run(workspace.database, "DELETE FROM alembic_version")
         assert "run: classifier db upgrade" in ask("/").text
 
 
