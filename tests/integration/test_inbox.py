@@ -12,7 +12,7 @@ from classifier.exceptions import SourceError
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import inbox
 from classifier.pipeline.ingest.units import IngestOptions, IngestReport
-from classifier.store import ingest_runs
+from classifier.store import ingest_runs, source_states
 from tests.support.synthetic import COLUMNS, articles, dump, ingest_file, query, value, write_csv
 
 OPTIONS = IngestOptions(COLUMNS)
@@ -97,9 +97,9 @@ def test_a_crash_before_the_state_is_saved_loses_nothing(workspace, ingest, fold
     def die(*_):
         raise KilledError
 
-    for moment in ("save_source_state", "add_to_run"):
+    for module, function in ((source_states, "save"), (ingest_runs, "add_to_run")):
         with monkeypatch.context() as patch:
-            patch.setattr(ingest_runs, moment, die)
+            patch.setattr(module, function, die)
             with pytest.raises(KilledError):
                 ingest()
         assert value(workspace.database, "SELECT count(*) FROM articles") == 0

@@ -191,7 +191,7 @@ def test_a_trial_without_a_first_heartbeat_is_given_up_and_a_running_one_is_not(
     )
     study.ask()
     alive = study.ask()
-    alive.set_user_attr("begun", alive.number)
+    alive.set_user_attr("started", alive.number)
     studies.fail_stale_trials(study, 60)
     assert studies.count_trials(study, "RUNNING") == 2
     studies.fail_stale_trials(study, 0)
@@ -244,13 +244,13 @@ def test_a_lost_connection_to_the_database_is_one_line(workspace):
 def test_missing_or_old_tables_of_the_search_are_reported_with_what_to_do(workspace):
     options = {"first": {}, "attributes": {}, "heartbeat_s": 1, "grace_s": 60}
     run(workspace.database, "UPDATE optuna.alembic_version SET version_num = 'v3.0.0.a'")
-    with pytest.raises(DatabaseNotMigratedError, match="of another version of Optuna; run: classifier db upgrade"):
+    with pytest.raises(DatabaseNotMigratedError, match="the version of another Optuna; run: classifier db upgrade"):
         studies.open_study(workspace.database, "s", **options)
     run(workspace.database, "UPDATE optuna.alembic_version SET version_num = 'v99'")
     with pytest.raises(DatabaseNotMigratedError, match="v99, which is newer than Optuna"):
         upgrade.upgrade_schema(workspace)
     run(workspace.database, "DROP SCHEMA optuna CASCADE")
-    with pytest.raises(DatabaseNotMigratedError, match="are not there yet; run: classifier db upgrade"):
+    with pytest.raises(DatabaseNotMigratedError, match="are missing; run: classifier db upgrade"):
         studies.open_study(workspace.database, "s", **options)
     upgrade.upgrade_schema(workspace)
     assert studies.open_study(workspace.database, "s", **options).study_name == "s"
