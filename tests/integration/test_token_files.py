@@ -72,7 +72,7 @@ def test_the_next_attempt_does_not_tokenize_again(tmp_path, tokenization, parts,
         tokens.keep(root / "key")
         assert tokens.train.sha256() == before, "the mapping is valid after the folder was renamed"
     assert [path.name for path in root.iterdir()] == ["key"]
-    monkeypatch.setattr(Tokenization, "slices", lambda *_: pytest.fail("tokenized again"))
+    monkeypatch.setattr(Tokenization, "iter_chunks", lambda *_: pytest.fail("tokenized again"))
     with token_files.open_token_files(root, tokenization, parts, CATEGORIES) as tokens:
         assert tokens.folder == root / "key" / "tokens"
         assert tokens.train.sha256() == before
