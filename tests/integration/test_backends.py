@@ -42,7 +42,7 @@ data = fit.TokenizedArticles(pieces, np.arange(48) % 3)
 options = {"class_weights": "balanced", "layer_decay": 0.9, "label_smoothing": 0.05, "ema_decay": 0.5}
 recipe = Recipe(epochs=6, batch_size=8, learning_rate=0.02, dtype="float32", patience=6, **options)
 encoder = {name: tensor for name, tensor in checkpoint.weights.items() if name.startswith("distilbert.")}
-fitted = fit.fit(replace(checkpoint, weights=encoder), data, data, recipe, categories=3)
+fitted = fit.fit_classifier(replace(checkpoint, weights=encoder), data, data, recipe, categories=3)
 losses = [epoch.loss for epoch in fitted.history]
 answers = {"probabilities": probabilities.tolist(), "hidden": hidden.tolist()}
 print(json.dumps({"backend": backend.backend(), **answers, "losses": losses}))

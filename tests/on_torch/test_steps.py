@@ -32,7 +32,7 @@ def test_answers_are_those_of_transformers(dtype, atol):
 @pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "layer_decay": 0.8}, {"frozen_layers": 1}])
 def test_a_step_is_that_of_keras(options):
     ours, keras = prepared(dropout=0.0, **options), prepared(dropout=0.0, **options)
-    keras._step = keras._step_of_keras
+    keras._step = keras._step_with_keras
     for network in (ours, keras):
         network._model.output_dropout.rate = 0.0
     for number in range(4):
