@@ -1,6 +1,6 @@
-"""The number of rows in a batch: measured once a machine, and then kept in the home folder.
+"""The number of rows in a batch: measured once per machine, and then kept in the home folder.
 
-A larger batch costs less a word piece, because the weights are read once for all its rows, until the data between two
+A larger batch costs less per word piece, because the weights are read once for all its rows, until the data between two
 layers no longer fits into the cache. But the last batch of a bucket has padding rows. The best size depends on the
 processor and the model, so a few batches are timed. The result is kept, because the same text must get the same bits
 the next time too.
@@ -35,7 +35,7 @@ WIDTHS = (64, 128, 256, 512)
 """Widths that are timed. A bucket between two of them uses the size of the wider one."""
 
 CANDIDATES = (512, 1024, 2048, 4096)
-"""Word pieces a batch, padding included, that are tried first. While the largest is the best, it is doubled."""
+"""Word pieces per batch, padding included, that are tried first. While the largest is the best, it is doubled."""
 
 MAX_TOKENS = 65_536
 """Largest number of word pieces in a batch; on a GPU, memory is the limit."""
@@ -52,7 +52,7 @@ _TOLERANCE = 1.03  # relative cost up to which timing cannot tell two sizes apar
 
 @dataclass(frozen=True, slots=True)
 class BatchSizes:
-    """Word pieces a batch.
+    """Word pieces per batch.
 
     Attributes:
         tokens: Pairs of a width and the size for buckets up to that width, by width.

@@ -53,7 +53,7 @@ def may_have_gpu(devices: Path = Path("/dev")) -> bool:
 def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """Return the number of cores that this process may use, at least 1.
 
-    A container that is limited to two of sixty-four cores sees all of them. Its quota, in microseconds of CPU time a
+    A container that is limited to two of sixty-four cores sees all of them. Its quota, in microseconds of CPU time per
     period, is in the control group. Sixty-four threads on two cores would wait for each other.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

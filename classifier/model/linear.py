@@ -1,6 +1,6 @@
 """A linear classifier on TF-IDF: the baseline of every evaluation, and a member of an ensemble with a network.
 
-It uses word 1- and 2-grams, sublinear term frequency, at least two documents a term, and a support vector machine for
+It uses word 1- and 2-grams, sublinear term frequency, at least two documents per term, and a support vector machine for
 each category against all others (scikit-learn's LinearSVC). It trains in seconds. Its files are JSON and safetensors.
 
 Another kind, "style", is for a text's author rather than its topic. It counts words and punctuation with their case,

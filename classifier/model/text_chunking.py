@@ -90,8 +90,8 @@ def pool(probabilities: Probabilities, owners: Owners, weights: ChunkWeights) ->
     """Return articles' probabilities from those of their chunks, (chunks, categories).
 
     They are the softmax of the weighted mean of the logits. Logarithms of probabilities replace the logits: they differ
-    by a constant a row, which softmax ignores. An article of one chunk keeps its bits, and the bits of any other depend
-    on its own chunks alone. NaN stays NaN.
+    by a constant per row, which softmax ignores. An article of one chunk keeps its bits, and the bits of any other
+    depend on its own chunks alone. NaN stays NaN.
     """
     from scipy import special
 

@@ -29,7 +29,7 @@ SLICE_CHARACTERS = 2_000_000
 """Characters that are tokenized together. A longer text is tokenized alone."""
 
 _CHARACTERS_PER_PIECE = 8
-"""Characters of a text's beginning that are tokenized first for each kept piece; English has four or five a piece."""
+"""Characters of a text's beginning that are tokenized first for each kept piece; English has four or five per piece."""
 
 _LOCAL_NORMALIZERS = frozenset({"BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents"})
 _LOCAL_PRE_TOKENIZERS = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})

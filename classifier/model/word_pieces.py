@@ -1,4 +1,4 @@
-"""Word-piece ids of many texts in two arrays: four bytes a piece, where Python lists need over thirty.
+"""Word-piece ids of many texts in two arrays: four bytes per piece, where Python lists need over thirty.
 
 A training's ids may be in a file that is mapped into memory. The operating system then loads the pages that are read,
 and frees them when it needs memory.

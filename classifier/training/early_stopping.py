@@ -16,7 +16,7 @@ from classifier.articles import CategoryIndices
 from classifier.training.training_state import EpochResult
 
 Z_SCORE = 1.645
-"""Standard errors that a score exceeds its mean by in one of twenty cases."""
+"""Standard errors. A score exceeds its expected value by more than that in one of twenty cases."""
 
 
 def best_epoch(history: Sequence[EpochResult]) -> int:

@@ -41,8 +41,8 @@ def fit_probe(
     """Return the tensors of a head with the probe's predictions; none if the encoder is too narrow for one.
 
     The probe is added to the network's random head. If the beginnings of the articles do not predict the categories,
-    training so starts from the random head. The probe's equal and opposite units alone would then be a head of zeros,
-    from which some trainings never recover.
+    the probe alone would be a head of zeros, because its units are equal and opposite. Some trainings never recover
+    from such a head.
 
     Args:
         network: Network with the encoder's weights and a random head; it is not changed.

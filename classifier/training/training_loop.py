@@ -49,7 +49,7 @@ def ignore_progress(_progress: TrainingProgress) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """What is trained on what and how, and where its states and its progress go."""
+    """The articles, recipe, saved states and progress receiver of a training."""
 
     train: TokenizedArticles
     validation: TokenizedArticles

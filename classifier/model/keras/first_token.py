@@ -1,7 +1,7 @@
 """The encoder's last layer, limited to what the head reads: the first token's state.
 
 The last layer's other tokens serve as keys and values only. So their queries, their feed-forward layer and their
-dropout are left out, in training and in prediction, on each of Keras' backends.
+dropout are left out, in training and in prediction, on both backends.
 """
 
 from __future__ import annotations

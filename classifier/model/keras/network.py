@@ -1,8 +1,8 @@
 """The DistilBERT text classifier as a Keras network.
 
 The network is keras-hub's `DistilBertTextClassifier`. Its head is that of `transformers`: dense and ReLU on the first
-token, dropout, logits. So each weight corresponds to one tensor of `model.safetensors`. It runs on each of Keras'
-backends. Only the modules of this package import Keras, TensorFlow or PyTorch.
+token, dropout, logits. So each weight corresponds to one tensor of `model.safetensors`. It runs on TensorFlow and on
+PyTorch. Only the modules of this package import Keras or one of these.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class OptimizerConfig:
         frozen_layers: Layers from the bottom that are not trained, with the embeddings; 0 trains all.
         layer_decay: Factor of the learning rate from each layer to the one below.
         label_smoothing: Share of the target that is divided among all categories.
-        ema_decay: Momentum of the weights' moving average an optimizer step; 0 keeps none.
+        ema_decay: Momentum of the weights' moving average per optimizer step; 0 keeps none.
     """
 
     learning_rate: float
@@ -107,7 +107,7 @@ class Network:
         return training_state.state(self._model)
 
     def load_state(self, state: Mapping[str, NDArray[Any]], *, accumulation_steps: int) -> None:
-        """Load what `state` returned for a network that used so many accumulation steps.
+        """Load what `state` returned for a network that used this number of accumulation steps.
 
         Raises:
             ValueError: the state belongs to another network.

@@ -1,6 +1,6 @@
 """AdamW with a learning rate for each layer, a smoothed loss, and validation with averaged weights.
 
-Keras has none of them. They run on each of Keras' backends.
+Keras has none of them. They run on both backends, TensorFlow and PyTorch.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def layerwise_adamw(rates: Mapping[str, float]) -> Any:
 
 
 def loss(label_smoothing: float) -> Any:
-    """Return the cross-entropy of logits and category positions: one value an article, before weighting.
+    """Return the cross-entropy of logits and category positions: one value per article, before weighting.
 
     With smoothing s, the target is 1 - s for the category, and s is divided evenly among all categories.
     """

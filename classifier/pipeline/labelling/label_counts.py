@@ -13,7 +13,7 @@ from classifier.workspace import Workspace
 DAYS = 30
 
 MAX_COUNTED_PREDICTIONS = 500_000
-"""Up to so many predictions are all counted. Of more, about that many are counted, in blocks drawn at random."""
+"""Predictions that are all counted. If there are more, about this many are counted, in blocks drawn at random."""
 
 
 @dataclass(frozen=True, slots=True)

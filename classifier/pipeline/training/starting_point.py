@@ -49,11 +49,9 @@ class StartingPoint:
         Raises:
             EncoderError: the encoder's tokenizer cannot be built.
         """
-        return (
-            foreign_tokenizer.resolve_tokenizer(self.directory, self.tokenizers)
-            if self.files is None
-            else self.directory
-        )
+        if self.files is not None:
+            return self.directory
+        return foreign_tokenizer.resolve_tokenizer(self.directory, self.tokenizers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class Recipe:
     """The hyper-parameters of a training. The docstring of each is its help text.
 
-    `name` is no hyper-parameter: it says where the values come from, a recipe's name followed by the changed keys.
+    `name` is not a hyper-parameter: it shows where the values come from, a recipe's name followed by the changed keys.
     """
 
     name: str = "default"

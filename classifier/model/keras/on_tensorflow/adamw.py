@@ -1,7 +1,7 @@
-"""AdamW with one kernel a variable, for TensorFlow on a CPU.
+"""AdamW with one kernel per variable, for TensorFlow on a CPU.
 
-Keras' AdamW passes over gradient, moments and weights once an operation, some twenty times a step, and an encoder's do
-not fit into the cache. TensorFlow has one kernel for Adam's update of a variable.
+Each operation of Keras' AdamW passes over gradient, moments and weights: some twenty passes per step over arrays that,
+for an encoder, do not fit into the cache. TensorFlow has one kernel for Adam's update of a variable.
 """
 
 from __future__ import annotations

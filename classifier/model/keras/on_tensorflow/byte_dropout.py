@@ -1,4 +1,4 @@
-"""Dropout that draws one random byte a number, a quarter of the bits that Keras draws, for TensorFlow on a CPU.
+"""Dropout that draws one random byte per number, a quarter of the bits that Keras draws, for TensorFlow on a CPU.
 
 Random numbers are most of dropout's cost on a CPU. A byte allows rates in steps of 1/256: 26/256 = 0.1016 for 0.1. The
 kept numbers are scaled by exactly that rate, so the mean is exact.

@@ -1,7 +1,7 @@
 """AdamW with one kernel for many variables.
 
-Keras' AdamW passes over gradient, moments and weights once an operation, and clips and decays one variable at a time.
-That is some five hundred calls a step, which a GPU waits for.
+Keras' AdamW calls PyTorch once per operation, and clips and decays one variable at a time. That is some five hundred
+calls per step, which a GPU waits for.
 """
 
 from __future__ import annotations
