@@ -74,9 +74,8 @@ def _remove_killed_users(server: Any) -> None:
 def _create_missing(url: str, databases: tuple[Database, ...]) -> None:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(
-            text("SELECT pg_advisory_lock(:key)"), {"key": advisory_locks.CREATE_DATABASES}
-        )  # until the connection closes
+        # held until the connection closes
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": advisory_locks.CREATE_DATABASES})
         existing = set(connection.scalars(text("SELECT datname FROM pg_database")))
         for name in databases:
             if name not in existing:

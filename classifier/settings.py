@@ -120,8 +120,8 @@ class Settings(BaseSettings):
         0.03,
         gt=0,
         le=1,
-        description="Loss of estimated accuracy, as a fraction, above which a drift check raises an alarm; 0.03 is 3 "
-        "percentage points.",
+        description="Loss of accuracy, as a fraction, above which a drift check raises an alarm: of accuracy estimated "
+        "from confidence, or of audited accuracy compared with confidence. 0.03 is 3 percentage points.",
     )
     checkpoint_minutes: float = Field(
         5, gt=0, description="Minutes between two checkpoints of a training, from which a killed training resumes."

@@ -17,15 +17,15 @@ from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest import csv_files
 from classifier.ingest.columns import format_column_names
-from classifier.ingest.validation import MAX_LENGTHS, find_unstorable
-from classifier.names import control_character, normalize_category
+from classifier.ingest.validation import find_unstorable
+from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
 
 COLUMNS = (
     "id", "revision", "source", "external_id", "text", "suggested", "confidence", "reason",
     "category", "annotator", "comment",
 )  # fmt: skip
 REQUIRED_COLUMNS = ("id", "revision", "category", "annotator")
-MAX_LENGTHS = {"category": MAX_LENGTHS["category"], "annotator": 200, "comment": 2000}
+MAX_LENGTHS = {"category": MAX_CATEGORY_LENGTH, "annotator": 200, "comment": 2000}
 """In characters."""
 
 SOURCE_ANNOTATOR_PREFIX = "source:"

@@ -34,7 +34,7 @@ def open_engine(address: str, *, statement_timeout_s: float | None = None, **opt
 
 
 def user_select(query: str) -> TextClause:
-    """Return a user's SELECT unchanged: colons do not become parameters, and a trailing comment ends."""
+    """Return a user's SELECT: its colons are not parameters, and a newline ends a comment on its last line."""
     return text(query.strip().rstrip(";").replace(":", r"\:") + "\n")
 
 

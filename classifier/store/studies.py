@@ -39,9 +39,8 @@ def upgrade(database: Engine) -> None:
     """
     with database.begin() as connection:
         connection.execute(select(func.pg_advisory_xact_lock(advisory_locks.OPTUNA_STUDIES)))
-        with (
-            database.begin() as other
-        ):  # commits the schema, so that Optuna's connections see it while the lock is held
+        # another transaction, so that Optuna's connections see the schema while the lock is held
+        with database.begin() as other:
             other.execute(CreateSchema(SCHEMA, if_not_exists=True))
         storage = _storage(database, skip_compatibility_check=True)
         current = storage.get_current_version()

@@ -1,4 +1,4 @@
-"""The views, as SQLAlchemy Core describes them. `sql/views.sql` defines them.
+"""The views, as SQLAlchemy Core describes them. Migrations create them.
 
 They are not part of the tables' metadata, since SQLAlchemy would create them as tables.
 """
@@ -6,16 +6,6 @@ They are not part of the tables' metadata, since SQLAlchemy would create them as
 from sqlalchemy import REAL, BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
 
 _metadata = MetaData()
-
-CREATION_ORDER = (
-    "annotations_in_force",
-    "effective_annotations",
-    "annotation_opinions",
-    "annotation_conflicts",
-    "article_labels",
-    "text_clusters",
-)
-"""Names of the views, and of the statements that create them. A view comes after the views that it reads."""
 
 text_clusters = Table(
     "text_clusters",

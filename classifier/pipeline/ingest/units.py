@@ -173,8 +173,8 @@ class UnitRules:
     min_rejected_rows: int = 0
     zone: tzinfo = UTC
 
-    def refuse(self, read: int, rejected: int) -> bool:
-        """Return whether a unit with so many invalid rows is refused."""
+    def refuses(self, read: int, rejected: int) -> bool:
+        """Return whether a unit with this many invalid rows is refused."""
         if rejected <= self.max_rejected * read:
             return False
         return rejected > self.min_rejected_rows or rejected == read
@@ -225,7 +225,7 @@ class IngestUnit:
             # the first lock that other ingests need: nothing is read after this
             near_duplicate_clusters.wait_for_other_ingests(connection, self.run.source)
             rejections.keep_staged(connection, run_id=self.run.id, unit=self.name)
-            if is_refused := self.rules.refuse(staged.read, staged.rejected):
+            if is_refused := self.rules.refuses(staged.read, staged.rejected):
                 counts = {"files": 1, "read": staged.read, "rejected": staged.rejected}
                 ingest_runs.add_to_run(connection, self.run.id, counts)
             else:

@@ -130,9 +130,8 @@ def _test_articles(evaluated: EvaluationResults, exposure: TrainingExposure) -> 
 def _metrics(model: Model, now: LabelledArticles, checks: Sequence[DriftCheck]) -> dict[str, Any]:
     """Return the metrics that are plotted over time; None for checks with too few articles."""
     by_name = {check.name: check.figures for check in checks}
-    below = now.confidence.astype(np.float32) < np.float32(
-        model.threshold or 0
-    )  # float32, as the database compares them
+    # as float32, because the database compares them so
+    below = now.confidence.astype(np.float32) < np.float32(model.threshold or 0)
     return {
         "category_drift": by_name["category mix"].get("distance"),
         "length_drift": by_name["length"].get("distance"),

@@ -25,7 +25,7 @@ from classifier.store import (
 from classifier.workspace import Workspace
 
 MAX_COUNTED = 100_000
-"""Articles that are counted exactly. If there are more, counts are estimated from about so many, in random blocks."""
+"""Articles that are counted exactly. If there are more, counts are estimated from about this many, in random blocks."""
 
 
 @dataclass(frozen=True, slots=True)
