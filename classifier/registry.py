@@ -175,7 +175,7 @@ def roll_back(connection: Connection, name: str | None, reason: str, *, decided_
     if target.id == present.id:
         raise RollbackError(f"{target.name}: it is the champion already")
     if target.status == "pruned":
-        raise RollbackError(f"{target.name}: was pruned, its files and labels are gone; name another with --to")
+        raise RollbackError(f"{target.name}: was pruned, its files and labels are gone; name another former champion")
     if target.status != "retired":
         raise RollbackError(f"{target.name}: never was champion; run: classifier promote {target.name}")
     open_artefact(target)
@@ -187,7 +187,7 @@ def roll_back(connection: Connection, name: str | None, reason: str, *, decided_
 def _previous_champion(connection: Connection, present: Model) -> Model:
     target = promotions.rollback_target(connection, present.id)
     if target is None:
-        raise RollbackError(f"no champion before {present.name}; name one with --to, see: classifier promotions")
+        raise RollbackError(f"no champion before {present.name}; name a former champion, see: classifier promotions")
     return target
 
 

@@ -1,4 +1,4 @@
-"""The HTML templates of evaluation pages and of Airflow's UI: one environment, in which every value is escaped."""
+"""The environment of the HTML templates of evaluation pages and of Airflow's UI, which escapes every value."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from classifier.charts import percent
 
 
-def create_environment(folders: Sequence[Path]) -> Environment:
-    """Return an environment that looks for a template in each folder in turn, with the filters of this module."""
+def create_environment(folder: Path) -> Environment:
+    """Return an environment with the templates of a folder and the filters of this module."""
     environment = Environment(
-        loader=FileSystemLoader(folders),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

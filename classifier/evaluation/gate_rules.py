@@ -141,7 +141,7 @@ def _check_part(
 def check_calibration(
     articles: TestArticles, candidate: Predictions, champion: Predictions, margins: Margins
 ) -> RuleResult:
-    """Fail if the candidate's expected calibration error is larger than the champion's."""
+    """Fail if expected calibration error exceeds the champion's by more than the margin, and beyond chance."""
     difference = comparison.calibration_error(articles, candidate, champion)
     brier_scores = {
         name: float(reliability.brier(articles.truth, predictions).mean())
@@ -177,7 +177,7 @@ def check_training_data(left_out: int, unknown: tuple[str, ...]) -> RuleResult:
 
 
 def check_baseline(scores: ComparedScores, margins: Margins) -> RuleResult:
-    """Fail if macro-F1 is below the baseline's by more than the margin."""
+    """Fail if macro-F1 is below the baseline's by more than the margin, and beyond chance."""
     difference = scores.macro_f1(CANDIDATE, BASELINE)
     reason = (
         f"macro-F1 {difference.first:.4f}, baseline {difference.second:.4f}: {_points(difference.value)}; "

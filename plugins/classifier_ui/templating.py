@@ -57,7 +57,7 @@ async def render_in_thread(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = templating.create_environment([HERE / "templates", html.TEMPLATES])
+    environment = templating.create_environment(HERE / "templates")
     environment.globals |= {"charts": charts, "evaluation": html, "pages": PAGES, "version": version()}
     environment.filters |= {"rate": rate, "span": span, "moment": moment, "clock": clock, "share": share}
     return environment

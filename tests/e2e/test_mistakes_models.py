@@ -174,7 +174,7 @@ def _(env):
     return ("rollback",)
 
 
-@case("rollback: nothing before", r"no champion before m1; name one with --to, see: classifier promotions")
+@case("rollback: nothing before", r"no champion before m1; name a former champion, see: classifier promotions")
 def _(env):
     env.champion()
     return ("rollback",)

@@ -122,7 +122,7 @@ class TestRollback:
             champion(f"m{number}", number)
         assert decisions.roll_back(workspace).model == "m1"
         assert decisions.roll_back(workspace).model == "m0"
-        with pytest.raises(RollbackError, match="no champion before m0; name one with --to"):
+        with pytest.raises(RollbackError, match="no champion before m0; name a former champion"):
             decisions.roll_back(workspace)
         assert decisions.roll_back(workspace, "m2").model == "m2"
 

@@ -90,7 +90,7 @@ def _markup(template: str, **values: Any) -> Markup:
 
 @cache
 def _environment() -> Environment:
-    environment = templating.create_environment([TEMPLATES])
+    environment = templating.create_environment(TEMPLATES)
     environment.globals |= {"MAX_PAIRS": MAX_PAIRS, "WHOLE_MATRIX": MAX_MATRIX_CATEGORIES}
     environment.filters |= {"confusions": _confusions, "heat": _heat}
     return environment

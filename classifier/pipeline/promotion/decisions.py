@@ -91,7 +91,6 @@ def _decide_on(
         champion = model_rows.champion(connection)
         holds = _holds(connection, question, model, champion)
     if holds:
-        registry.open_artefact(model)  # the gate, which checks a model's files, is not applied again here
         margins = margins or Margins().with_changes(workspace.settings.gate)
         result = gate_result.read_gate_result(workspace, model.name, margins=margins)
         holds = result.gate.verdict == question.verdict
@@ -112,6 +111,7 @@ def _decide(workspace: Workspace, result: GateResult, decided_by: str, more: Map
         model = registry.find(connection, result.model)
         if champion != model and not _holds(connection, result, model, champion):
             return None
+        registry.open_artefact(model)  # its files may have changed since the gate, which evaluates for hours, read them
         return registry.decide(
             connection,
             model,
