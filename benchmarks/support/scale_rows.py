@@ -130,9 +130,6 @@ def fill_seconds(target: ScaleWorkspace, _: int) -> float:
     return seconds
 
 
-_EMPTY = "DELETE FROM review_queue USING models WHERE models.id = model_id AND models.status = 'champion'"
-
-
 def slowest(target: ScaleWorkspace) -> dict[str, float]:
     """Call every function of the store; return the seconds of the slowest statements by call and name."""
     from classifier.store import queries

@@ -14,18 +14,18 @@ CASES: dict[str, Case] = {}
 case = partial(register, CASES)
 
 
-@case("watch: no champion", r"no model has been promoted yet")
+@case("drift: no champion", r"no model has been promoted yet")
 def _(env):
     return ("drift",)
 
 
-@case("watch: a champion that was not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
+@case("drift: a champion that was not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
 def _(env):
     env.champion()
     return ("drift",)
 
 
-@case("watch: a limit that is none", r"CLASSIFIER_DRIFT_MAX_DISTANCE: Input should be less than or equal to 1")
+@case("drift: a limit that is none", r"CLASSIFIER_DRIFT_MAX_DISTANCE: Input should be less than or equal to 1")
 def _(env):
     env.environment["CLASSIFIER_DRIFT_MAX_DISTANCE"] = "2"
     return ("drift",)

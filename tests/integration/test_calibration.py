@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from classifier import registry
+from classifier.evaluation.abstention import Threshold
 from classifier.exceptions import TrainingDataError
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
@@ -78,7 +79,7 @@ def test_temperature_and_threshold_are_chosen_on_validation_articles_alone_and_s
     assert threshold == pytest.approx(stored["threshold"]["value"])
     assert (stored["temperature"]["articles"], stored["threshold"]["target_precision"]) == (60, 0.5)
     assert stored["temperature"]["nll_after"] < stored["temperature"]["nll_before"]
-    assert trained.calibration.startswith(f"temperature {temperature:.4f}; ")
+    assert trained.calibration == f"temperature {temperature:.4f}; {Threshold.of(stored['threshold'])}"
 
 
 class TestEvaluation:

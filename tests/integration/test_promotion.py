@@ -17,7 +17,7 @@ from classifier.pipeline.promotion import decisions as promote
 from classifier.pipeline.promotion import evaluation, gate_result
 from classifier.store import model_rows
 from classifier.workspace import Workspace
-from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.evaluated_models import add_evaluated, add_test_articles
 from tests.support.synthetic import COLUMNS, LENIENT, add_model, articles, ingest_file, query, run, value
 from tests.support.tiny_models import make_artefact
 
@@ -111,7 +111,7 @@ class TestFind:
 def test_simultaneous_promotions_are_each_compared_with_the_champion_that_they_replace(workspace):
     """Each of six candidates is as good as the others, so each is champion in its turn."""
     names = [f"m{number}" for number in range(6)]
-    test_articles(workspace, 300)
+    add_test_articles(workspace, 300)
     for name in names:
         add_evaluated(workspace, name)
     with ThreadPoolExecutor(3) as pool:
@@ -131,7 +131,7 @@ class TestGate:
     """On stored predictions: the gate's verdict becomes a decision, and is stored."""
 
     def test_a_model_that_is_worse_is_held_with_the_reasons_and_the_statistics(self, workspace):
-        test_articles(workspace, 300)
+        add_test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
         assert promote.promote_if_better(workspace).promoted
         add_evaluated(workspace, "m2", wrong=range(0, 300, 7))
@@ -146,7 +146,7 @@ class TestGate:
         assert kept[1] == ("held", "ann", "hold", "non-inferior", "3", "macro-F1")
 
     def test_too_few_articles_leave_a_candidate_undecided_until_there_are_more(self, workspace):
-        test_articles(workspace, 100)
+        add_test_articles(workspace, 100)
         add_evaluated(workspace, "m1")
         promote.promote_if_better(workspace)
         add_evaluated(workspace, "m2")
@@ -156,7 +156,7 @@ class TestGate:
         assert value(workspace.database, "SELECT status FROM models WHERE name = 'm2'") == "candidate"
 
     def test_applying_the_gate_decides_nothing(self, workspace):
-        test_articles(workspace, 300)
+        add_test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
         result = gate_result.apply_gate(workspace)
         assert (result.gate.verdict, result.champion, result.test_articles) == ("promote", None, 300)
@@ -169,7 +169,7 @@ class TestGate:
             promote.promote_if_better(workspace)
 
     def test_a_user_may_decline_a_model_that_the_gate_would_promote(self, workspace):
-        test_articles(workspace, 300)
+        add_test_articles(workspace, 300)
         add_evaluated(workspace, "m1")
         decision = promote.decline(workspace, "m1", reason="the desk is closed", decided_by="ann")
         assert (decision.verdict, decision.promoted) == ("held", False)
@@ -178,7 +178,7 @@ class TestGate:
         ]
 
     def test_margins_are_settings(self, workspace):
-        test_articles(workspace, 100)
+        add_test_articles(workspace, 100)
         for name in ("m1", "m2"):
             add_evaluated(workspace, name)
         wide = Workspace(workspace.database, workspace.settings.model_copy(update={"gate": {"macro_f1": 0.2}}))

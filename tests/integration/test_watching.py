@@ -14,7 +14,7 @@ from classifier.pipeline.monitoring import drift_check, drift_history, status
 from classifier.store import annotated_articles, model_rows, queries, reviews
 from classifier.training import data_snapshot
 from classifier.workspace import Workspace
-from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.evaluated_models import add_evaluated, add_test_articles
 from tests.support.query_plans import scanned
 from tests.support.synthetic import add_articles, add_model, annotate, query, run, value
 
@@ -27,7 +27,7 @@ LABEL = text(
 @pytest.fixture
 def evaluated(workspace):
     """An evaluated champion, with 0.95 accuracy and confidence on 300 test articles, and its workspace."""
-    test_articles(workspace, 300)
+    add_test_articles(workspace, 300)
     model = add_evaluated(workspace, "m1", wrong=range(0, 300, 20), confidence=0.95)
     with workspace.database.begin() as connection:
         model_rows.make_champion(connection, model.id)

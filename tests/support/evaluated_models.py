@@ -17,7 +17,7 @@ from tests.support.tiny_models import make_artefact
 CATEGORIES = ("a", "b")
 
 
-def test_articles(workspace, count: int) -> None:
+def add_test_articles(workspace, count: int) -> None:
     """Add annotated articles to the test split, alternately of the categories a and b."""
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"t{n}", f"test article {n}", "test") for n in range(count)])
@@ -53,6 +53,3 @@ def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence
         model = model_rows.by_name(connection, name)
     assert model is not None
     return model
-
-
-test_articles.__test__ = False

@@ -65,7 +65,7 @@ def test_a_value_that_is_not_allowed_is_refused_with_what_it_must_be(values, mes
 
 
 def test_a_stride_that_would_leave_text_unread_is_refused():
-    with pytest.raises(SettingsError, match="stride 192"):
+    with pytest.raises(SettingsError, match="stride 192: must be 1 to 126, the max length without 2 special"):
         hyper_parameters.recipe_of("x", {"long_texts": "chunk", "max_length": 128})
 
 
@@ -165,7 +165,7 @@ def test_a_written_recipe_reads_back_the_same(tmp_path):
         (b"dropout = nan", "dropout nan: must be a number, at least 0 and below 1"),
         (b"epochs = ", "not TOML"),
         (b"epochs = 3 # \xe9", "not TOML"),
-        (b"long_texts = 'chunk'\nmax_length = 128", "stride 192"),
+        (b"long_texts = 'chunk'\nmax_length = 128", "stride 192: must be 1 to 126"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_path(tmp_path, content, message):
