@@ -49,3 +49,19 @@ def test_metrics_in_loops_are_resolved_to_their_names(generate):
     assert "classifier.drift.category_drift" in text
     assert "classifier.ingest.new" in text
     assert "NAME" not in text
+
+
+def test_every_heading_of_a_benchmark_stands_above_a_figure(generate):
+    from tools.pages import benchmark_columns
+
+    texts = "".join(text for path, text in generate.pages().items() if path.parent.name == "benchmarks")
+    for program, columns in benchmark_columns.COLUMNS.items():
+        assert all(f"| {heading} |" in texts for _, heading in columns), program
+
+
+def test_a_share_is_shown_in_percent_and_a_time_is_not(generate):
+    from tools.pages import benchmarks_page
+
+    run = {"dataset": "data", "agreement": 0.975, "accuracy_f32": 0.975}
+    assert "| data | 97.5 | 0.975 |" in benchmarks_page._rows("agreement", [run])
+    assert "| 30.3 |" in benchmarks_page._rows("page", [{"p95_ms": 30.3}])
