@@ -1,4 +1,4 @@
-"""Measure the recipes: the test accuracy of `classifier train --recipe NAME` on the articles that it was made for.
+"""Measure the test accuracy of each recipe, on the articles that it was made for.
 
 Each seed has a project of its own with an embedded Postgres: articles are ingested, near-duplicates stay in one split,
 a model is trained from the demo's encoder, and model and baseline (TF-IDF and LinearSVC) are evaluated on the test

@@ -7,6 +7,7 @@ command works and prints what its page shows. Pages whose commands need Docker o
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 
 import pytest
@@ -55,6 +56,7 @@ def workspace(shell):
     declaration = pages.blocks(pages.read("docs/how-to/sources.md"), "toml")[0]
     (folder / "sources.toml").write_text(declaration.text, encoding="utf-8")
     make_encoder(folder / "encoder", dim=32, heads=4, hidden_dim=64)
+    shutil.copytree(folder / "encoder", folder / "var" / "demo" / "encoder")  # as the demo leaves it
     return shell
 
 

@@ -30,8 +30,8 @@ def test_a_page_that_differs_is_named_and_the_check_fails(generate, monkeypatch,
 
 
 def test_every_command_setting_table_and_view_stands_in_its_page(generate):
-    from classifier.store import tables
-    from tools.pages import command_line, settings_page, tables_page
+    from classifier.store import tables, views
+    from tools.pages import command_line, settings_page
 
     texts = {path.name: text for path, text in generate.pages().items()}
     for path, command in command_line.commands():
@@ -39,13 +39,28 @@ def test_every_command_setting_table_and_view_stands_in_its_page(generate):
             assert f"## `{path}`" in texts["cli.md"]
     assert all(f"`{name}`" in texts["settings.md"] for name in settings_page.variables())
     assert all(f"## Table `{name}`" in texts["tables-and-views.md"] for name in tables.metadata.tables)
-    assert "article_labels" in tables_page.view_definitions()
+    assert all(f"## View `{name}`" in texts["tables-and-views.md"] for name in views.CREATION_ORDER)
 
 
-def test_metrics_in_loops_are_resolved_to_their_names(generate):
+def test_the_metrics_page_lists_exactly_the_metrics_that_the_source_sends(generate):
     from tools.pages import metrics_page
 
-    text = metrics_page.metrics_page()
-    assert "classifier.drift.category_drift" in text
-    assert "classifier.ingest.new" in text
-    assert "NAME" not in text
+    names = {name for name, _ in metrics_page._metrics()}
+    assert {"drift.category_drift", "ingest.new", "gate.VERDICT"} <= names
+    assert names == set(metrics_page.MEANINGS)
+
+
+def test_every_heading_of_a_benchmark_stands_above_a_figure(generate):
+    from tools.pages import benchmark_columns
+
+    texts = "".join(text for path, text in generate.pages().items() if path.parent.name == "benchmarks")
+    for program, columns in benchmark_columns.COLUMNS.items():
+        assert all(f"| {heading} |" in texts for _, heading in columns), program
+
+
+def test_a_share_is_shown_in_percent_and_a_time_is_not(generate):
+    from tools.pages import benchmarks_page
+
+    run = {"dataset": "data", "agreement": 0.975, "accuracy_f32": 0.975}
+    assert "| data | 97.5 | 0.975 |" in benchmarks_page._rows("agreement", [run])
+    assert "| 30.3 |" in benchmarks_page._rows("page", [{"p95_ms": 30.3}])

@@ -61,7 +61,14 @@ def _kind(parameter: Any) -> str:
     """Return the kind of value, with its bounds; typer keeps it in `type_descriptor`, older versions in `type`."""
     annotation = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
     name = getattr(annotation, "__name__", None) or getattr(getattr(parameter, "type", None), "name", "")
-    kinds = {"str": "text", "int": "whole number", "float": "number", "Path": "path", "datetime": "date or time"}
+    kinds = {
+        "str": "text",
+        "list": "text",
+        "int": "whole number",
+        "float": "number",
+        "Path": "path",
+        "datetime": "date or time",
+    }
     bounds = [f"{word} {value:g}" for word in ("min", "max") if (value := getattr(parameter, word, None)) is not None]
     return ", ".join([kinds.get(name, str(name).lower()), *bounds])
 

@@ -15,22 +15,78 @@ KINDS = {"incr": "counter", "gauge": "gauge"}
 
 INTRODUCTION = """
 Metrics go where Airflow's own metrics go: StatsD, Datadog or OpenTelemetry. If they are off, nothing is read.
-Every name begins with Airflow's `statsd_prefix`, `airflow.` by default.
+Every name begins with `classifier.` after Airflow's `statsd_prefix`, `airflow.` by default.
 A metric that cannot be sent is one line of the task's log; the task does not fail.
-See [monitor](../how-to/monitor.md).
+The counters of `ingest` have the tag `source`: a declared source's name, `files`, `inbox`, or `again` for rejected rows
+that are read again. See [monitor](../how-to/monitor.md).
 """
+
+_EACH_SOURCE = "`ingest_articles`, each source"
+_STATUS = "after each ingest, labelling and decision"
+_LIVE = f"{_STATUS}; every 30 s of a labelling"
+
+MEANINGS = {
+    "ingest.files": ("files, feeds and queries read", _EACH_SOURCE),
+    "ingest.read": ("rows read", _EACH_SOURCE),
+    "ingest.new": ("rows that inserted an article", _EACH_SOURCE),
+    "ingest.changed": ("rows that changed an article's text", _EACH_SOURCE),
+    "ingest.unchanged": ("rows that changed nothing", _EACH_SOURCE),
+    "ingest.rejected": ("rejected rows", _EACH_SOURCE),
+    "ingest.duplicates": ("rows whose id came again in the same unit", _EACH_SOURCE),
+    "labelling.articles": ("articles that left the queue: labels and dead letters", "`label_articles`, each batch"),
+    "labelling.dead_letters": ("articles that could not be labelled", "`label_articles`, each worker"),
+    "training.seconds": ("duration of the last training, in seconds", "`retrain_classifier`"),
+    "training.articles": ("train articles of the last training", "`retrain_classifier`"),
+    "training.validation_macro_f1": ("macro-F1 on the validation split, from 0 to 1", "`retrain_classifier`"),
+    "candidate.accuracy": ("accuracy of the last candidate on the test split, from 0 to 1", "`retrain_classifier`"),
+    "candidate.macro_f1": ("its macro-F1, from 0 to 1", "`retrain_classifier`"),
+    "candidate.baseline_accuracy": ("accuracy of its TF-IDF baseline, from 0 to 1", "`retrain_classifier`"),
+    "candidate.baseline_macro_f1": ("macro-F1 of its baseline, from 0 to 1", "`retrain_classifier`"),
+    "gate.VERDICT": (
+        "verdicts: `gate.promote`, `gate.hold` or `gate.need_more_annotations`",
+        "`retrain_classifier`",
+    ),
+    "drift.alarms": ("checks that raise an alarm", "`watch_classifier`"),
+    "drift.category_drift": ("distance of the category mix, from 0 to 1, chance subtracted", "`watch_classifier`"),
+    "drift.length_drift": ("the same distance of text lengths", "`watch_classifier`"),
+    "drift.confidence_drift": ("the same distance of confidence", "`watch_classifier`"),
+    "drift.mean_confidence": ("mean confidence of the newest articles, from 0 to 1", "`watch_classifier`"),
+    "drift.abstained": ("share of them that the champion abstains from, from 0 to 1", "`watch_classifier`"),
+    "drift.estimated_accuracy": ("estimated accuracy, from 0 to 1", "`watch_classifier`"),
+    "drift.audited_accuracy": ("accuracy of the audited labels, from 0 to 1", "`watch_classifier`"),
+    "dead_letters": ("dead letters at present", _STATUS),
+    "rejected_rows": ("rejected rows at present", _STATUS),
+    "champion.accuracy": (
+        "accuracy of the champion on the test split, from 0 to 1",
+        _STATUS,
+    ),
+    "champion.macro_f1": ("its macro-F1, from 0 to 1", _STATUS),
+    "labelling.rate": (
+        "labels a second in the last 15 minutes, of all workers",
+        _LIVE,
+    ),
+    "backlog.new": ("new and changed articles that wait", _LIVE),
+    "backlog.backfill": (
+        "articles that a new champion must label again",
+        _LIVE,
+    ),
+    "backlog.unseen": (
+        "articles that the backfill has not examined yet, estimated",
+        _LIVE,
+    ),
+}
+"""Each metric's meaning with its unit, and what sends it. The names must be those of the source."""
 
 
 def metrics_page() -> str:
     """Return the page."""
-    names: dict[tuple[str, str], list[str]] = {}
-    for name, kind, meaning in _metrics():
-        names.setdefault((kind, meaning), []).append(f"`classifier.{name}`")
-    rows = [(", ".join(dict.fromkeys(group)), kind, meaning) for (kind, meaning), group in names.items()]
-    return page("Metrics", INTRODUCTION, table(("names", "kind", "what the function that sends them does"), rows))
+    kinds = dict(_metrics())
+    rows = [(f"`{name}`", kinds[name], *MEANINGS[name]) for name in MEANINGS]
+    return page("Metrics", INTRODUCTION, table(("name", "kind", "meaning", "sent by"), rows))
 
 
-def _metrics() -> Iterator[tuple[str, str, str]]:
+def _metrics() -> Iterator[tuple[str, str]]:
+    """Yield the name and kind of each metric that the source sends."""
     tree = ast.parse((PLUGIN / "metrics.py").read_text(encoding="utf-8"))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     senders = {function.name: kind for function in functions if (kind := _sends(function))}
@@ -39,9 +95,8 @@ def _metrics() -> Iterator[tuple[str, str, str]]:
         loops = dict(_loops(function, constants))
         for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
             if isinstance(call.func, ast.Name) and call.func.id in senders and call.args:
-                meaning = (ast.get_docstring(function) or "").split("\n")[0]
                 for name in _names(call.args[0], loops):
-                    yield name, senders[call.func.id], meaning
+                    yield name, senders[call.func.id]
 
 
 def _sends(function: ast.FunctionDef) -> str | None:

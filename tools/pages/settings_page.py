@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
@@ -36,7 +36,7 @@ def _fields(model: type[BaseModel], prefix: str = "") -> str:
     rows = []
     for name, field in model.model_fields.items():
         shown = f"{prefix}{name.upper()}" if prefix else str(_alias(field.validation_alias) or name)
-        rows.append((f"`{shown}`", kind_of(field.annotation), _default(field), field.description or ""))
+        rows.append((f"`{shown}`", _kind_of(field.annotation), _default(field), field.description or ""))
     return table(("variable" if prefix else "key", "value", "default", "meaning"), rows)
 
 
@@ -48,10 +48,8 @@ def _models(kind: Any) -> list[type[BaseModel]]:
     return [part for part in (kind, *get_args(kind)) if isinstance(part, type) and issubclass(part, BaseModel)]
 
 
-def kind_of(kind: Any) -> str:
+def _kind_of(kind: Any) -> str:
     """Return what kind of value an annotation stands for, in words."""
-    if get_origin(kind) is Literal:
-        return ", ".join(f"`{choice}`" for choice in get_args(kind))
     names = {
         str: "text",
         Path: "path",
@@ -61,7 +59,7 @@ def kind_of(kind: Any) -> str:
         SecretStr: "secret",
     }
     if get_origin(kind) in {Union, types.UnionType}:
-        return " or ".join(kind_of(part) for part in get_args(kind) if part is not type(None))
+        return " or ".join(_kind_of(part) for part in get_args(kind) if part is not type(None))
     if get_origin(kind) is dict or _models(kind):
         return "JSON"
     return names.get(kind) or str((get_origin(kind) and "JSON list") or getattr(kind, "__name__", kind))
