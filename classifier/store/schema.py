@@ -41,7 +41,7 @@ def upgrade(connection: Connection) -> str:
 
 def head() -> str:
     """Return the version that this code requires."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    revision = scripts().get_current_head()
     assert revision is not None
     return revision
 
@@ -55,8 +55,13 @@ def check(connection: Connection) -> None:
         raise DatabaseNotMigratedError(f"the database has {state}; it must have {head()}; run: classifier db upgrade")
 
 
+def scripts() -> ScriptDirectory:
+    """Return the migrations, whose modules define tables and views."""
+    return ScriptDirectory.from_config(_config())
+
+
 def _refuse_newer(current: str | None) -> None:
-    versions = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    versions = {script.revision for script in scripts().walk_revisions()}
     if current is not None and current not in versions:
         raise DatabaseNotMigratedError(
             f"the database has version {current}, which is newer than this code; update the code"

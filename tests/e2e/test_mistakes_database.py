@@ -55,7 +55,10 @@ def _(env):
     return ("status",)
 
 
-@case("database: an @ in the password", r"DATABASE_URL: has more than one @; write %40 for an @ in a user name or password")
+@case(
+    "database: an @ in the password",
+    r"DATABASE_URL: has more than one @; write %40 for an @ in a user name or password",
+)
 def _(env):
     env.environment["CLASSIFIER_DATABASE_URL"] = "postgresql+psycopg2://me:sec@ret@localhost/articles"
     return ("status",)

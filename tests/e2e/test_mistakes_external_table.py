@@ -111,7 +111,9 @@ def _(env):
     return env.label_table(text="text")
 
 
-@case("label-table: a key that comes twice", r"table 'news': column 'id' has the same value twice; a key must be unique")
+@case(
+    "label-table: a key that comes twice", r"table 'news': column 'id' has the same value twice; a key must be unique"
+)
 def _(env):
     env.champion()
     return env.label_table(rows="(1, 'the bank'), (1, 'the goal')")

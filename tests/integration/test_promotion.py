@@ -243,20 +243,41 @@ class TestUseCase:
         assert decision.promoted
         assert value(workspace.database, "SELECT name FROM models WHERE status = 'champion'") == "m1"
 
+    @staticmethod
+    def damage(workspace, name):
+        weights = workspace.models / name / "model.safetensors"
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+
     def test_a_model_whose_files_changed_is_not_promoted(self, workspace, registered):
         registered("m1", 0)
         evaluation.evaluate(workspace)
         promote.promote_if_better(workspace, margins=LENIENT)
         registered("m2", 0)
         evaluation.evaluate(workspace)
-        weights = workspace.models / "m2" / "model.safetensors"
-        content = bytearray(weights.read_bytes())
-        content[-1] ^= 1
-        weights.write_bytes(content)
+        self.damage(workspace, "m2")
         with pytest.raises(ArtefactError, match="sha256"):
             promote.promote_if_better(workspace, margins=LENIENT)
         with workspace.database.connect() as connection:
             assert statuses(connection) == {"m1": "champion", "m2": "candidate"}
+
+    def test_a_model_whose_files_change_after_the_gate_read_them_is_not_promoted(
+        self, workspace, registered, monkeypatch
+    ):
+        registered("m1", 0)
+        evaluation.evaluate(workspace)
+        apply_gate = gate_result.apply_gate
+
+        def apply_then_damage(*arguments, **options):
+            result = apply_gate(*arguments, **options)
+            self.damage(workspace, "m1")
+            return result
+
+        monkeypatch.setattr(gate_result, "apply_gate", apply_then_damage)
+        with pytest.raises(ArtefactError, match="sha256"):
+            promote.promote_if_better(workspace, margins=LENIENT)
+        assert value(workspace.database, "SELECT status FROM models") == "candidate"
 
     def test_a_manifest_that_was_rewritten_to_fit_is_noticed_too(self, workspace, registered):
         model = registered("m1", 0)

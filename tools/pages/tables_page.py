@@ -1,13 +1,14 @@
-"""`docs/reference/tables-and-views.md`: tables from SQLAlchemy's metadata, views from the SQL that creates them."""
+"""`docs/reference/tables-and-views.md`: tables from SQLAlchemy's metadata, views from the migrations."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-from classifier.store import queries, tables, views
+from classifier.store import schema, tables, views
 from tools.pages import page, table
 
 INTRODUCTION = """
@@ -23,12 +24,19 @@ _COMMENT = re.compile(r"COMMENT ON VIEW \w+ IS\s+'((?:[^']|'')*)'")
 def tables_page() -> str:
     """Return the page."""
     contents = [_table(item) for item in tables.metadata.sorted_tables]
-    return page("Tables and views", INTRODUCTION, *map(_view, sorted(views.CREATION_ORDER)), *contents)
+    return page("Tables and views", INTRODUCTION, *map(_view, sorted(view_definitions())), *contents)
+
+
+@cache
+def view_definitions() -> dict[str, str]:
+    """Return the SQL that creates each view, by name: that of the last migration that defines it."""
+    oldest_first = reversed(list(schema.scripts().walk_revisions()))
+    return {name: sql for step in oldest_first for name, sql in getattr(step.module, "VIEWS", {}).items()}
 
 
 def _view(name: str) -> str:
     """Return a view's comment, and its columns if the store declares them, else its SELECT."""
-    sql = queries.sql(name)
+    sql = view_definitions()[name]
     (comment,), (select,) = _COMMENT.findall(sql), _VIEW.findall(sql)
     declared = getattr(views, name, None)
     columns = [(f"`{column.name}`", _type(column)) for column in declared.columns] if declared is not None else []
