@@ -28,9 +28,9 @@ CROSS JOIN LATERAL (
 ORDER BY articles.id
 
 -- review_candidate_texts
--- Return the texts of these articles, except those with a near-duplicate that is annotated, waits for review, or is not
+-- Return the titles and texts of these articles, except those with a near-duplicate that is annotated, waits for review, or is not
 -- in the train split. A text is its own near-duplicate. OFFSET 0: each text is looked up by the indexes.
-SELECT articles.id, articles.text
+SELECT articles.id, articles.title, articles.text
 FROM articles
 WHERE articles.id = ANY(CAST(:ids AS bigint[]))
   AND NOT EXISTS (
