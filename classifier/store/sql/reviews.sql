@@ -216,9 +216,13 @@ WITH suspects AS MATERIALIZED (
     ) AS opinions
     WINDOW article AS (PARTITION BY suspects.article_id)
 )
-SELECT latest.article_id, article.source, article.external_id, annotator, category, comment, annotated_at, open
+SELECT
+    latest.article_id, article.source, article.external_id, article.title, article.url, annotator, category, comment,
+    annotated_at, open
 FROM latest
-CROSS JOIN LATERAL (SELECT source, external_id FROM articles WHERE id = latest.article_id OFFSET 0) AS article
+CROSS JOIN LATERAL (
+    SELECT source, external_id, title, url FROM articles WHERE id = latest.article_id OFFSET 0
+) AS article
 WHERE open OR (:settled AND differs)
 ORDER BY latest.article_id, annotated_at, annotator
 
