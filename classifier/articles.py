@@ -28,9 +28,20 @@ Probabilities = NDArray[np.float32]
 """Shape (articles, categories); each row sums to 1."""
 
 
+def model_input(text: str, title: str | None, *, read_title: bool) -> str:
+    """Return what a model reads of an article: the title, a blank line and the text; or the text alone.
+
+    A title with which the text already begins is not repeated.
+    """
+    return f"{title}\n\n{text}" if read_title and title and not text.startswith(title) else text
+
+
 @dataclass(frozen=True, slots=True)
 class QueuedArticle:
-    """An article that a worker has claimed; `revision` counts the changes of its text."""
+    """An article that a worker has claimed; `revision` counts the changes of its text and title.
+
+    `text` is what the worker's model reads: see `model_input`.
+    """
 
     id: int
     revision: int
@@ -39,29 +50,40 @@ class QueuedArticle:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedArticle:
-    """An article with the category of the annotation that counts."""
+    """An article with the category of the annotation that counts.
+
+    `text_hash` is the SHA-256 of the text; if the article has a title, of both. It does not depend on a model.
+    """
 
     id: int
     text: str
     text_hash: bytes
     category: str
+    title: str | None = None
 
 
 class Texts:
-    """The texts of several sequences of articles. Each iteration reads them again, so none is kept in memory."""
+    """What a model reads of several sequences of articles.
 
-    __slots__ = ("_parts",)
+    Each iteration reads the articles again, so none is kept in memory. See `model_input` for `read_title`.
+    """
 
-    def __init__(self, *parts: Sequence[AnnotatedArticle]) -> None:
-        self._parts = parts
+    __slots__ = ("_parts", "_read_title")
+
+    def __init__(self, *parts: Sequence[AnnotatedArticle], read_title: bool) -> None:
+        self._parts, self._read_title = parts, read_title
 
     def __len__(self) -> int:
         """Return the number of texts."""
         return sum(map(len, self._parts))
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the text of each article."""
-        return (article.text for articles in self._parts for article in articles)
+        """Yield the text of each article, with its title if the model reads titles."""
+        return (
+            model_input(article.text, article.title, read_title=self._read_title)
+            for articles in self._parts
+            for article in articles
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -19,8 +20,23 @@ def create_environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "score": score, "interval": interval, "percent": percent}
+    environment.filters |= {
+        "count": count,
+        "score": score,
+        "interval": interval,
+        "percent": percent,
+        "web_link": web_link,
+    }
     return environment
+
+
+def web_link(address: str | None) -> str | None:
+    """Return an address that a page may link to; None for others, since a javascript: address would run as a script."""
+    try:
+        parts = urlsplit(address or "")
+    except ValueError:
+        return None
+    return address if parts.scheme in {"http", "https"} and parts.netloc else None
 
 
 def count(value: float | None) -> str:

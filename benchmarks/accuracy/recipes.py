@@ -169,7 +169,7 @@ def as_published(
     categories = tuple(sorted({article.category for article in [*train, *validation]}))
     pretrained, tokenization = (
         checkpoint.read_checkpoint(encoder),
-        Tokenization.read(encoder, hyper.max_length, hyper.chunking),
+        Tokenization.read(encoder, hyper.max_length, hyper.chunking, read_title=hyper.read_title),
     )
     train_pieces, validation_pieces = (
         tokenize_articles(tokenization, part, categories) for part in (train, validation)
@@ -180,7 +180,7 @@ def as_published(
     ensemble = None
     if hyper.ensemble != "none":
         ensemble = ensembling.fit_ensemble(classifier, train, validation, hyper.ensemble)
-        ensemble = ensemble and ensembling.refit_with_validation(ensemble, train, validation)
+        ensemble = ensemble and ensembling.refit_with_validation(ensemble, tokenization.texts, train, validation)
     network = classifier.labeller()
     truth, texts = [article.category for article in test], [article.text for article in test]
 

@@ -49,6 +49,7 @@ def import_(
     max_length: Annotated[
         int | None, typer.Option(help="Maximum number of word pieces of a text; by default, the tokenizer's.")
     ] = None,
+    titles: Annotated[bool, typer.Option(help="Whether the model reads an article's title before its text.")] = True,
     target_precision: TargetPrecision = None,
     json: Json = False,
 ) -> None:
@@ -65,6 +66,7 @@ def import_(
         source,
         categories=categories,
         max_length=max_length,
+        read_title=titles,
         target_precision=checked_precision(target_precision),
     )
     render.show(report, json, title="Imported")

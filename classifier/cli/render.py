@@ -78,9 +78,12 @@ def conflicts(rows: Sequence[Conflict], as_json: bool) -> None:
     if as_json or not rows:
         print_list(rows, as_json, "Conflicts", {})
         return
-    table = make_table("Conflicts", "article", "source", "id", "counts", "annotator", "category", "when", "comment")
+    table = make_table(
+        "Conflicts", "article", "source", "id", "title", "counts", "annotator", "category", "when", "comment"
+    )
     for conflict in rows:
-        identity = (str(conflict.article_id), conflict.source, conflict.external_id, conflict.effective_category or "-")
+        article = (str(conflict.article_id), conflict.source, conflict.external_id, conflict.title or "-")
+        identity = (*article, conflict.effective_category or "-")
         for opinion in conflict.opinions:
             when = format_value(opinion.annotated_at)
             annotation = (opinion.annotator, opinion.category, when, opinion.comment or "")

@@ -67,8 +67,7 @@ def _rows(
             item = _parse_line(line)
             names = item if len(keys) < _MAX_KEYS else [name for name in columns.required if name in item]
             keys.update(dict.fromkeys(names))
-            text, category, identity, split, published_at, source = _values(item, columns)
-            yield text, category, identity, split, published_at, source, position
+            yield *_values(item, columns), position
         except _BadLineError as error:
             yield reject_row(path, position, str(error), line.decode("utf-8", "surrogateescape"))
 

@@ -77,8 +77,7 @@ def _rows(
             if index in faults:
                 yield reject_row(path, f"row {number}", faults[index], [cell or "" for cell in cells])
                 continue
-            text, category, identity, split, published_at, source = cells
-            yield text, category, identity, split, published_at, source, f"row {number}"
+            yield *cells, f"row {number}"
 
 
 def _clear_oversized(arrays: list[pa.Array | None]) -> dict[int, str]:

@@ -65,11 +65,12 @@ class Claims:
         limit: int | None = None,
         selection: Selection = Selection(),  # noqa: B008 - frozen
         max_rate: float | None = None,
+        read_title: bool = False,
         on_enqueued: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._database, self._model, self._labeller = database, model, labeller
         self._page_size, self._limit, self._selection, self._max_rate = page_size, limit, selection, max_rate
-        self._on_enqueued = on_enqueued
+        self._read_title, self._on_enqueued = read_title, on_enqueued
         self._position = labelling_queue.START
         self._size_by_speed = min(page_size, _FIRST_PAGE_SIZE)
         self._size_by_characters = page_size  # articles whose texts are known to fit into a page
@@ -126,7 +127,9 @@ class Claims:
         """Claim as many articles as fit into a page; after a page that was too large, double the size each time."""
         while True:
             try:
-                claimed = labelling_queue.claim(connection, self._model.id, size, self._selection, self._position)
+                claimed = labelling_queue.claim(
+                    connection, self._model.id, size, self._selection, self._position, read_title=self._read_title
+                )
             except PageTooLargeError as error:
                 connection.rollback()
                 self._size_by_characters = size = error.fitting

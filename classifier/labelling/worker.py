@@ -67,7 +67,7 @@ def label_pages(
     """Label until nothing waits, the limit is reached, or the model is no longer the champion.
 
     `on_page` is called after each page, in the thread that committed it. `claiming` are options of `Claims`: `limit`,
-    `selection`, `max_rate` and `on_enqueued`.
+    `selection`, `max_rate`, `read_title` and `on_enqueued`.
     """
     started = time.monotonic()
     claims = Claims(database, model, labeller, page_size=page_size, **claiming)

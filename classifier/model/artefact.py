@@ -2,9 +2,9 @@
 
 `config.json` (with `id2label`), `model.safetensors` and the tokenizer's files have the format of `transformers`. An
 ensemble's linear classifier has two further files. `classifier.json` is the manifest: the order of the categories, the
-maximum length, the chunking of longer texts, the calibration, the weights of an ensemble, the details of the training,
-and the sha256 of each other file. It is written last, so a directory with a manifest is complete. An artefact never
-changes afterwards.
+maximum length, the chunking of longer texts, whether titles are read, the calibration, the weights of an ensemble, the
+details of the training, and the sha256 of each other file. It is written last, so a directory with a manifest is
+complete. An artefact never changes afterwards.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Artefact:
     def tokenization(self) -> Tokenization:
         """Read the tokenizer, which cuts texts at the model's maximum length or into its chunks."""
         chunking = text_chunking.from_manifest(self.manifest)
-        return Tokenization.read(self.directory, int(self.manifest["max_length"]), chunking)
+        read_title = bool(self.manifest.get("read_title"))  # older models do not read titles
+        return Tokenization.read(self.directory, int(self.manifest["max_length"]), chunking, read_title=read_title)
 
     def ensemble(self) -> Ensemble | None:
         """Read the linear classifier of an ensemble; return None if the network predicts alone.
@@ -130,6 +131,7 @@ def _describe(model: FineTunedModel) -> dict[str, Any]:
         "categories": list(model.categories),
         "max_length": model.tokenization.max_length,
         "chunking": text_chunking.to_manifest(model.tokenization.chunking),
+        "read_title": model.tokenization.read_title,
         "calibration": dict(model.calibration),
         **ensemble.to_manifest(model.ensemble),
     }

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from classifier.articles import PaddingMask, TokenIds
+from classifier.articles import AnnotatedArticle, PaddingMask, Texts, TokenIds
 from classifier.exceptions import EncoderError
 from classifier.model import text_chunking, word_pieces
 from classifier.model.text_chunking import Chunking, ChunkWeights, Owners
@@ -50,16 +50,19 @@ class Tokenization:
 
     With `chunking`, the rest of the text makes further chunks of that length. `margin` is the number of pieces after
     the kept ones that must be tokenized too, so that the kept ones are certain. If it is None, the complete text must
-    be tokenized.
+    be tokenized. `read_title` says that an article's text begins with its title: see `classifier.articles.model_input`.
     """
 
     tokenizer: Tokenizer
     max_length: int
     chunking: Chunking | None = None
     margin: int | None = None
+    read_title: bool = False
 
     @classmethod
-    def read(cls, directory: Path, max_length: int, chunking: Chunking | None = None) -> Tokenization:
+    def read(
+        cls, directory: Path, max_length: int, chunking: Chunking | None = None, *, read_title: bool = False
+    ) -> Tokenization:
         """Read `tokenizer.json`.
 
         Raises:
@@ -78,7 +81,7 @@ class Tokenization:
         side = _truncation_side(tokenizer)
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length, stride=chunking.overlap(max_length) if chunking else 0, direction=side)
-        return cls(tokenizer, max_length, chunking, _margin(tokenizer))
+        return cls(tokenizer, max_length, chunking, _margin(tokenizer), read_title)
 
     @property
     def truncation_side(self) -> str:
@@ -90,6 +93,10 @@ class Tokenization:
         """The id of the piece that replaced hidden ones in the encoder's pretraining; None if there is none."""
         mask_id: int | None = self.tokenizer.token_to_id("[MASK]")
         return mask_id
+
+    def texts(self, *parts: Sequence[AnnotatedArticle]) -> Texts:
+        """Return what the model reads of the articles."""
+        return Texts(*parts, read_title=self.read_title)
 
     def pieces(self, texts: Iterable[str]) -> PackedPieces:
         """Tokenize the texts in parallel, without Python's global lock, and return the beginning of each."""

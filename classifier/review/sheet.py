@@ -21,7 +21,7 @@ from classifier.ingest.validation import find_unstorable
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
 
 COLUMNS = (
-    "id", "revision", "source", "external_id", "text", "suggested", "confidence", "reason",
+    "id", "revision", "source", "external_id", "url", "title", "text", "suggested", "confidence", "reason",
     "category", "annotator", "comment",
 )  # fmt: skip
 REQUIRED_COLUMNS = ("id", "revision", "category", "annotator")
@@ -47,6 +47,8 @@ class SheetQuestion:
     suggested: str | None
     confidence: float | None
     reason: str
+    title: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ def encode_sheet(articles: Iterable[SheetQuestion]) -> bytes:
         cells = (
             article.source,
             article.external_id,
+            article.url or "",
+            article.title or "",
             article.text,
             article.suggested or "",
             confidence,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from classifier.articles import AnnotatedArticle, Split
 from classifier.store.queries import query
@@ -27,7 +29,12 @@ def stream_split(connection: Connection, split: Split) -> Iterator[AnnotatedArti
     connection.execute(select(func.set_config("cursor_tuple_fraction", "1.0", True)))
     values = {"split": split, "protected_splits": _PROTECTED_SPLITS[split]}
     rows = connection.execute(query("annotated_articles"), values, execution_options={"yield_per": _ROWS_PER_FETCH})
-    return (AnnotatedArticle(row.id, row.text, bytes(row.text_hash), row.category) for row in rows)
+    return (AnnotatedArticle(row.id, row.text, _text_hash(row), row.category, row.title) for row in rows)
+
+
+def _text_hash(row: Row[*tuple[Any, ...]]) -> bytes:
+    """Return the hash of the text and, if there is one, of the title. A title holds no NUL, so the pair is unique."""
+    return bytes(row.text_hash) if row.title is None else sha256(f"{row.title}\0{row.text}".encode()).digest()
 
 
 def count_by_category_and_split(connection: Connection) -> dict[tuple[str | None, Split], int]:

@@ -29,9 +29,9 @@ def count_to_label(connection: Connection) -> ChurnCandidate:
 def stream_articles(
     connection: Connection, ids: Sequence[int], champion_id: int | None
 ) -> Iterator[Row[*tuple[Any, ...]]]:
-    """Yield id, text and category of the articles that the champion has labelled with their present text.
+    """Yield id, title, text and category of the articles that the champion has labelled with their present text.
 
-    Without a champion, yield id and text of the articles that have no annotation in force.
+    Without a champion, yield id, title and text of the articles that have no annotation in force.
     """
     name = "articles_to_label" if champion_id is None else "articles_to_relabel"
     values: dict[str, Any] = {"ids": list(ids)} | ({} if champion_id is None else {"model_id": champion_id})

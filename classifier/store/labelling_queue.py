@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from classifier import advisory_locks
-from classifier.articles import QueuedArticle
+from classifier.articles import QueuedArticle, model_input
 from classifier.store import tables
 from classifier.store.queries import query
 
@@ -88,9 +88,17 @@ def try_lock_pages(connection: Connection, model_id: int) -> bool:
 
 
 def claim(
-    connection: Connection, model_id: int, size: int, selection: Selection, after: Position = START
+    connection: Connection,
+    model_id: int,
+    size: int,
+    selection: Selection,
+    after: Position = START,
+    *,
+    read_title: bool = False,
 ) -> tuple[list[QueuedArticle], Position]:
     """Claim up to `size` articles of the queue until the transaction ends, new articles first.
+
+    `read_title` says whether the model reads titles.
 
     Returns:
         The articles, ordered by id, and the position after which the next claim of the same selection continues. A
@@ -108,12 +116,15 @@ def claim(
         values = {**values, **selection.of_articles, **position}
         claimed = connection.execute(query("claim_selected_page"), values).all()
         if not claimed and after != START:
-            return claim(connection, model_id, size, selection)
+            return claim(connection, model_id, size, selection, read_title=read_title)
     if not claimed:
         return [], START
     _check_size(claimed)
     rows = connection.execute(query("claimed_articles"), {"ids": [row.article_id for row in claimed]})
-    return [QueuedArticle(*row) for row in rows], max((row.priority, row.article_id) for row in claimed)
+    articles = [
+        QueuedArticle(row.id, row.revision, model_input(row.text, row.title, read_title=read_title)) for row in rows
+    ]
+    return articles, max((row.priority, row.article_id) for row in claimed)
 
 
 def enqueue_backfill_chunk(connection: Connection, model_id: int, size: int) -> BackfillChunk | None:

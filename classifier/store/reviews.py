@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, func, select
 
 from classifier import advisory_locks
+from classifier.articles import model_input
 from classifier.store import tables, views
 from classifier.store.queries import query
 
@@ -32,12 +33,13 @@ def candidate_pool(connection: Connection, model_id: int, *, share: float) -> Re
 
 
 def candidate_texts(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int, str]:
-    """Return the texts of the articles without a near-duplicate that is annotated, queued or not in the train split.
+    """Return the articles without a near-duplicate that is annotated, queued or not in the train split, as texts by id.
 
+    A text begins with its article's title, since that helps to tell articles apart, whatever the model reads.
     `ids` are choosable articles of a candidate pool.
     """
     rows = connection.execute(query("review_candidate_texts"), {"model_id": model_id, "ids": _array(ids)})
-    return {row.id: row.text for row in rows}
+    return {row.id: model_input(row.text, row.title, read_title=True) for row in rows}
 
 
 def rewritten_articles(connection: Connection, model_id: int, number: int) -> ReviewRows:
@@ -66,10 +68,10 @@ def waiting_reviews(connection: Connection, model_id: int) -> ReviewRows:
 
 
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
-    """Return source, external_id, revision and text of articles by id."""
+    """Return source, external_id, revision, text, title and url of articles by id."""
     table = tables.articles
-    columns = (table.c.id, table.c.source, table.c.external_id, table.c.revision, table.c.text)
-    statement = select(*columns).where(table.c.id.in_(ids))
+    names = ("id", "source", "external_id", "revision", "text", "title", "url")
+    statement = select(*(table.c[name] for name in names)).where(table.c.id.in_(ids))
     return {row.id: row for row in connection.execute(statement)}
 
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 FILE = "snapshot.parquet"
 
 Facts = frozenset[tuple[int, bytes, str]]
-"""Articles as (id, sha256 of the text, category), so that an article with another text or category is another."""
+"""Articles as (id, sha256 of title and text, category): an article with another title, text or category is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class SnapshotTexts:
 
 
 def sha256(articles: Iterable[AnnotatedArticle]) -> str:
-    """Return a hash of the articles' ids, texts and categories, in their order."""
+    """Return a hash of the articles' ids, titles, texts and categories, in their order."""
     digest = hashlib.sha256()
     for article_id, text_hash, category in facts(articles):
         digest.update(article_id.to_bytes(8, "big") + text_hash + category.encode() + b"\0")
@@ -88,5 +88,5 @@ def read_texts(directory: Path) -> SnapshotTexts | None:
 
 
 def count_new(articles: Iterable[AnnotatedArticle], snapshot: Facts) -> int:
-    """Return how many articles are not in the snapshot, or are there with another text or category."""
+    """Return how many articles are not in the snapshot, or are there with another title, text or category."""
     return sum(fact not in snapshot for fact in facts(articles))

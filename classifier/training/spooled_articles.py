@@ -1,4 +1,4 @@
-"""Hold annotated articles whose texts are in an unnamed temporary file, which is deleted with the process.
+"""Hold annotated articles whose titles and texts are in an unnamed temporary file, which is deleted with the process.
 
 A million articles of 300 words are two gigabytes of text, and a training needs one text at a time. The file holds the
 texts as they were at one moment, however long the training takes.
@@ -40,7 +40,8 @@ class TextFile:
 class SpooledArticles(Sequence[AnnotatedArticle]):
     """Articles by position; an article's text is read from the file on access.
 
-    `byte_ranges` are the positions in the file where each text starts and ends, shape (articles, 2).
+    `byte_ranges` are the positions in the file where each title starts, where its text starts, and where the text ends:
+    shape (articles, 3). An article without a title has an empty one there.
     """
 
     file: TextFile
@@ -62,9 +63,9 @@ class SpooledArticles(Sequence[AnnotatedArticle]):
         """Return an article with its text, or a slice of the articles, whose texts stay in the file."""
         if isinstance(row, slice):
             return self.take(range(*row.indices(len(self))))
-        start, end = self.byte_ranges[row].tolist()
-        text = self.file.read(start, end)
-        return AnnotatedArticle(self.ids[row], text, self.text_hashes[row], self.categories[row])
+        start, middle, end = self.byte_ranges[row].tolist()
+        title, text = self.file.read(start, middle) or None, self.file.read(middle, end)
+        return AnnotatedArticle(self.ids[row], text, self.text_hashes[row], self.categories[row], title)
 
     def take(self, rows: Iterable[int]) -> SpooledArticles:
         """Return the articles of these positions."""
@@ -79,7 +80,7 @@ class SpooledArticles(Sequence[AnnotatedArticle]):
 
 
 def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArticles:
-    """Write the articles' texts to a temporary file in the directory, and return the articles.
+    """Write the articles' titles and texts to a temporary file in the directory, and return the articles.
 
     The directory is not created: if it does not exist, the file is in its nearest existing ancestor.
 
@@ -90,11 +91,13 @@ def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArtic
     hashes: list[bytes] = []
     interned: dict[str, str] = {}  # keeps one string per category, not one per article
     categories: list[str] = []
+    middles: list[int] = []
     ends = [0]
     try:
         with tempfile.TemporaryFile(dir=_existing_ancestor(directory.expanduser())) as file:
             for article in articles:
-                ends.append(ends[-1] + file.write(article.text.encode()))
+                middles.append(ends[-1] + file.write((article.title or "").encode()))
+                ends.append(middles[-1] + file.write(article.text.encode()))
                 ids.append(article.id)
                 hashes.append(article.text_hash)
                 categories.append(interned.setdefault(article.category, article.category))
@@ -104,7 +107,7 @@ def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArtic
         raise SettingsError(
             f"{directory}: cannot write the articles' texts ({error.strerror}); make room, or set CLASSIFIER_HOME"
         ) from error
-    byte_ranges = np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int64)
+    byte_ranges = np.stack([ends[:-1], middles, ends[1:]], axis=1).astype(np.int64)
     return SpooledArticles(texts, ids, hashes, categories, byte_ranges)
 
 

@@ -101,7 +101,7 @@ def _create(root: Path, tokenization: Tokenization, parts: Parts, categories: Se
         root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root, prefix=".tokens-"))
         for name, articles in parts.items():
-            _write_part(folder, name, tokenization.iter_chunks(article.text for article in articles))
+            _write_part(folder, name, tokenization.iter_chunks(tokenization.texts(articles)))
         files = _read(folder, tokenization, parts, categories)
         description = {
             "identity": _identity(tokenization, parts),
@@ -158,6 +158,7 @@ def _identity(tokenization: Tokenization, parts: Parts) -> str:
         "articles": {name: data_snapshot.sha256(articles) for name, articles in parts.items()},
         "tokenizer": hashlib.sha256(tokenization.tokenizer.to_str().encode()).hexdigest(),
         "max_length": tokenization.max_length,
+        "read_title": tokenization.read_title,
         "chunking": asdict(tokenization.chunking) if tokenization.chunking else None,
         "version": version("tokenizers"),
     }

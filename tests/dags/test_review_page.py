@@ -14,7 +14,7 @@ from classifier.evaluation.drift_checks import DriftCheck
 from classifier.pipeline.monitoring.drift_history import DriftRun
 from classifier.pipeline.review import conflicts, review_queue
 from classifier.store import model_rows
-from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.evaluated_models import add_evaluated, add_test_articles
 from tests.support.predictions import label
 from tests.support.synthetic import add_articles, query, run
 
@@ -29,6 +29,7 @@ def asked(workspace):
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{n}{EVIL}", f"text {n} {EVIL} here", "train") for n in range(10)])
         label(connection, ids)
+    run(workspace.database, "UPDATE articles SET title = :title, url = 'javascript:' || external_id", title=f"T {EVIL}")
     review_queue.fill_queue(workspace, number=10, audit=0)
     run(
         workspace.database,
@@ -87,8 +88,14 @@ class TestReview:
     @pytest.mark.usefixtures("asked")
     def test_a_text_and_an_id_cannot_break_out(self, ask):
         page = ask("/review/next", "user").text
-        assert EVIL in unescape(page)
+        assert unescape(page).count(EVIL) >= 4, "the id, the title, the address and the text"
         assert "<script>" not in page
+        assert 'href="javascript' not in page
+
+    def test_a_web_address_is_a_link_that_tells_the_site_nothing(self, ask, asked, workspace):
+        run(workspace.database, "UPDATE articles SET url = 'https://example.org/?a=1&b=\"2'")
+        link = '<a href="https://example.org/?a=1&amp;b=&#34;2" rel="noopener noreferrer" target="_blank">'
+        assert link in ask(f"/review/articles/{asked[0]}", "user").text
 
     def test_an_annotation_of_a_text_that_changed_is_refused_and_the_new_text_shown(self, ask, asked, workspace):
         address, fields = form(ask("/review/next?after=0", "user").text, "b")
@@ -191,7 +198,7 @@ class TestDrift:
 
     @pytest.fixture
     def checked(self, workspace):
-        test_articles(workspace, 30)
+        add_test_articles(workspace, 30)
         model = add_evaluated(workspace, "m1", wrong=range(3), confidence=0.9)
         with workspace.database.begin() as connection:
             model_rows.make_champion(connection, model.id)

@@ -47,7 +47,7 @@ from classifier.training.spooled_articles import spool
 with workspace.database.connect() as connection:
     test = spool(annotated_articles.stream_split(connection, "train"), Path(home))
     files = registry.open_artefact(registry.champion(connection))
-print(len(FineTunedClassifier(files.load()).labeller().probabilities(Texts(test))))
+print(len(FineTunedClassifier(files.load()).labeller().probabilities(Texts(test, read_title=True))))
 """
 TRAIN = """
 from classifier.pipeline.training import candidate

@@ -20,7 +20,7 @@ from classifier.pipeline.promotion.evaluation_results import EvaluationResults
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
 from classifier.store import model_rows
 from classifier.training import data_snapshot
-from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.evaluated_models import add_evaluated, add_test_articles
 from tests.support.factories import make_articles, make_predictions
 from tests.support.synthetic import COLUMNS, LENIENT, annotate, articles, ingest_file, query, value
 from tests.support.tiny_models import make_artefact
@@ -241,7 +241,7 @@ class TestQuestion:
     @pytest.fixture
     def asked(self, workspace):
         """The champion m1 after m0; the gate would promote m2."""
-        test_articles(workspace, 300)
+        add_test_articles(workspace, 300)
         for name in ("m0", "m1"):
             add_evaluated(workspace, name)
             assert decisions.promote_if_better(workspace, name).promoted
@@ -293,7 +293,7 @@ class TestQuestion:
 
 
 def test_the_gate_is_applied_again_if_a_model_was_evaluated_meanwhile(workspace, monkeypatch):
-    test_articles(workspace, 300)
+    add_test_articles(workspace, 300)
     for name in ("m1", "m2"):
         add_evaluated(workspace, name)
     assert decisions.promote_if_better(workspace, "m1").promoted

@@ -11,7 +11,7 @@ from classifier.pipeline.labelling import label_counts, queue
 from classifier.pipeline.promotion import evaluation, html_report
 from classifier.pipeline.training import learning_curves
 from classifier.store import training_runs
-from tests.support.evaluated_models import add_evaluated, test_articles
+from tests.support.evaluated_models import add_evaluated, add_test_articles
 from tests.support.synthetic import annotate, articles, ingest_file, make_champion, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
 
@@ -111,6 +111,6 @@ def test_a_stored_report_includes_the_champion_only_for_the_same_articles(worksp
 
 
 def test_an_evaluation_of_an_older_version_has_no_report(workspace):
-    test_articles(workspace, 4)
+    add_test_articles(workspace, 4)
     add_evaluated(workspace, "old")
     assert html_report.read_report(workspace, "old").model is None

@@ -267,11 +267,13 @@ class TestConflicts:
         with workspace.database.begin() as connection:
             annotate(connection, article, "a", "ann")
             annotate(connection, article, "b", "bob")
+        run(workspace.database, "UPDATE articles SET title = 'A title', url = 'https://example.org'")
         return article
 
     def test_are_stored_listed_and_not_trained_on(self, workspace, disputed):
         (conflict,) = conflicts.list_conflicts(workspace)
         assert (conflict.article_id, conflict.effective_category) == (disputed, None)
+        assert (conflict.title, conflict.url) == ("A title", "https://example.org")
         assert [(opinion.annotator, opinion.category) for opinion in conflict.opinions] == [("ann", "a"), ("bob", "b")]
         assert used(workspace, "train") == {}
         assert status.read_status(workspace).review.conflicts == 1

@@ -13,13 +13,14 @@ import numpy as np
 from sqlalchemy import Connection, Row
 
 from classifier import atomic_files, registry
-from classifier.articles import Model, Texts
+from classifier.articles import Model
 from classifier.evaluation import baseline, comparison, results
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.metrics import Metrics, compute_metrics
 from classifier.evaluation.test_articles import Predictions
 from classifier.exceptions import TrainingDataError
 from classifier.inference import engines
+from classifier.inference.labeller import Labeller
 from classifier.pipeline.promotion import evaluation_results, model_outputs, training_exposure
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.promotion.model_outputs import ModelOutputs
@@ -144,7 +145,7 @@ def evaluate(
         model = replace(model, threshold=threshold.value)
         data = replace(data, target_precision=target_precision)
     log.info("evaluating %s on %d articles", model.name, len(data.test))
-    outputs = _answer(data, model_outputs.compute_outputs(workspace.database, model, labeller, data.test))
+    outputs = _answer(data, labeller, model_outputs.compute_outputs(workspace.database, model, labeller, data.test))
     result, report = _figures(model, data, outputs, labeller.engine_name)
     while (present := _store(workspace, model, result, data, outputs, report, threshold)) != model:
         model = present  # meanwhile another evaluation has chosen a threshold
@@ -187,12 +188,13 @@ def _target_precision(connection: Connection, model: Model) -> float | None:
     return target
 
 
-def _answer(data: _Data, outputs: ModelOutputs) -> _Outputs:
+def _answer(data: _Data, labeller: Labeller, outputs: ModelOutputs) -> _Outputs:
+    texts_of = labeller.tokenization.texts  # the baseline reads what the model reads
     # the baseline has no early stopping, so it is trained on the validation split too
     predicted, seconds = baseline.predict_baseline(
-        Texts(data.train, data.validation),
+        texts_of(data.train, data.validation),
         [*data.train.categories, *data.validation.categories],
-        Texts(data.test),
+        texts_of(data.test),
     )
     return _Outputs(outputs, predicted, seconds)
 

@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import AnnotatedArticle, Model, Texts
+from classifier.articles import AnnotatedArticle, Model
 from classifier.evaluation.metrics import share_interval
 from classifier.inference import engines
 from classifier.pipeline.promotion.model_files import uses_model
@@ -115,7 +115,7 @@ def _sample(
 ) -> SpooledArticles:
     """Return the drawn articles that count, with the champion's categories; their texts are in a file."""
     rows = churn_samples.stream_articles(connection, ids, champion.id if champion else None)
-    articles = (AnnotatedArticle(row.id, row.text, b"", row.category if champion else "") for row in rows)
+    articles = (AnnotatedArticle(row.id, row.text, b"", row.category if champion else "", row.title) for row in rows)
     return spool(articles, workspace.settings.home)
 
 
@@ -131,7 +131,7 @@ def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) 
         return [], 0.0
     labeller = registry.open_classifier(model).labeller(engine)
     started = time.perf_counter()
-    best = labeller.probabilities(Texts(articles)).argmax(axis=1)
+    best = labeller.probabilities(labeller.tokenization.texts(articles)).argmax(axis=1)
     return [model.categories[index] for index in best], time.perf_counter() - started
 
 

@@ -85,7 +85,7 @@ def _compute(
 ) -> dict[bytes, ArticlePrediction]:
     """Return the outputs on the texts that have none stored, each distinct text once; few are in memory at a time."""
     rows = {text_hash: row for row, (_, text_hash, _) in enumerate(facts(articles)) if text_hash not in stored_hashes}
-    texts = (articles[row].text for row in rows.values())
+    texts = (text for row in rows.values() for text in labeller.tokenization.texts([articles[row]]))
     hashes, answers = iter(rows), dict[bytes, ArticlePrediction]()
     for text_slice in slice_texts(texts, PAGE_CHARACTERS, overhead=TEXT_OVERHEAD):
         started = time.perf_counter()

@@ -147,7 +147,16 @@ def _load_waiting(connection: Connection, model_id: int) -> Mapping[int, Row[*tu
 def _make_reviewed(article: Row[*tuple[Any, ...]]) -> SheetQuestion:
     """Return the question for an article that no longer waits."""
     return SheetQuestion(
-        article.id, article.revision, article.source, article.external_id, article.text, None, None, ""
+        id=article.id,
+        revision=article.revision,
+        source=article.source,
+        external_id=article.external_id,
+        text=article.text,
+        suggested=None,
+        confidence=None,
+        reason="",
+        title=article.title,
+        url=article.url,
     )
 
 

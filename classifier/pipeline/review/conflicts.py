@@ -41,6 +41,8 @@ class Conflict:
     external_id: str
     opinions: tuple[Opinion, ...]
     effective_category: str | None
+    title: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,11 @@ def read_conflicts(connection: Connection, *, settled: bool = False, article_id:
             opinion.category for opinion in opinions if not opinion.annotator.startswith(SOURCE_ANNOTATOR_PREFIX)
         ]
         category = None if first.open else by_people[-1]
-        conflicts.append(Conflict(first.article_id, first.source, first.external_id, opinions, category))
+        conflicts.append(
+            Conflict(
+                first.article_id, first.source, first.external_id, opinions, category, title=first.title, url=first.url
+            )
+        )
     return conflicts
 
 

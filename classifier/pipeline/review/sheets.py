@@ -146,6 +146,8 @@ def make_question(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) ->
         suggested=row.predicted_category if has_suggestion else None,
         confidence=row.confidence if has_suggestion else None,
         reason=" ".join(row.reasons),
+        title=article.title,
+        url=article.url,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities, Texts
+from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities
 from classifier.evaluation import abstention, reliability, test_articles
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.test_articles import Predictions
@@ -85,7 +85,7 @@ def outputs_of(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tupl
     """Return the predicted probabilities, and the annotated categories' columns: -1 for those the model lacks."""
     columns = {name: column for column, name in enumerate(labeller.categories)}
     truth = np.array([columns.get(category, -1) for category in categories_of(articles)], dtype=np.int64)
-    return labeller.probabilities(Texts(articles)), truth
+    return labeller.probabilities(labeller.tokenization.texts(articles)), truth
 
 
 def clusters_of(connection: Connection, articles: Sequence[AnnotatedArticle]) -> Clusters:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from classifier import registry
-from classifier.articles import Texts
 from classifier.inference import agreement
 from classifier.inference.agreement import Agreement
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
@@ -110,7 +109,7 @@ def _calibrate(
     train, validation = prepared.train, prepared.validation
     checkpoint = replace(prepared.pretrained, weights=fitted.weights)
     classifier = FineTunedClassifier(FineTunedModel(checkpoint, prepared.tokenization, prepared.categories))
-    agreed = agreement.check_agreement(classifier, Texts(validation))
+    agreed = agreement.check_agreement(classifier, prepared.tokenization.texts(validation))
     ensemble, kind = None, prepared.recipe.ensemble
     if kind != "none":
         ensemble = ensembling.fit_ensemble(classifier, train, validation, kind)
@@ -120,7 +119,7 @@ def _calibrate(
         classifier.with_ensemble(ensemble), validation, target_precision=target_precision, clusters=clusters
     )
     if ensemble:
-        ensemble = ensembling.refit_with_validation(ensemble, train, validation)
+        ensemble = ensembling.refit_with_validation(ensemble, prepared.tokenization.texts, train, validation)
     return _Candidate(replace(classifier.model, calibration=calibrated, ensemble=ensemble), fitted, agreed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from classifier.articles import AnnotatedArticle, Texts
@@ -18,6 +18,9 @@ from classifier.pipeline.training import calibration
 from classifier.training.spooled_articles import SpooledArticles, categories_of
 
 log = logging.getLogger(__name__)
+
+TextsOf = Callable[..., Texts]
+"""Returns what the model reads of sequences of articles: `Tokenization.texts`."""
 
 
 def fit_ensemble(
@@ -33,8 +36,9 @@ def fit_ensemble(
         too few validation articles, None after a warning.
     """
     started_at = time.monotonic()
+    texts_of = classifier.model.tokenization.texts
     try:
-        linear_classifier = _fit_linear(kind, train)
+        linear_classifier = _fit_linear(kind, texts_of, train)
     except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
         log.warning("no ensemble: the linear classifier has no term to learn (%s); the network predicts alone", error)
         return None
@@ -45,7 +49,7 @@ def fit_ensemble(
             "no ensemble: it needs at least %d validation articles; the network predicts alone", ensemble.MIN_ARTICLES
         )
         return None
-    scores = linear_classifier.scores(Texts(validation))
+    scores = linear_classifier.scores(texts_of(validation))
     weights = ensemble.fit_weights(probabilities[is_known], scores[is_known], truth[is_known])
     fitted = Ensemble(linear_classifier, weights)
     log.info("%s; fitted in %.1f s", summarize(fitted), time.monotonic() - started_at)
@@ -53,13 +57,13 @@ def fit_ensemble(
 
 
 def refit_with_validation(
-    fitted: Ensemble, train: Sequence[AnnotatedArticle], validation: Sequence[AnnotatedArticle]
+    fitted: Ensemble, texts_of: TextsOf, train: Sequence[AnnotatedArticle], validation: Sequence[AnnotatedArticle]
 ) -> Ensemble:
     """Return the ensemble with its linear classifier fitted to the validation articles too, as the baseline is.
 
     It is for labelling. Everything chosen on the validation split is chosen with an ensemble that has not seen it.
     """
-    return replace(fitted, linear=_fit_linear(fitted.linear.kind, train, validation))
+    return replace(fitted, linear=_fit_linear(fitted.linear.kind, texts_of, train, validation))
 
 
 def refit_on_train(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
@@ -79,7 +83,7 @@ def refit_on_train(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Lab
     rows = [row for row, name in enumerate(names) if name in labeller.categories]
     articles = train.take(rows) if isinstance(train, SpooledArticles) else [train[row] for row in rows]
     try:
-        classifier = _fit_linear(labeller.ensemble.linear.kind, articles)
+        classifier = _fit_linear(labeller.ensemble.linear.kind, labeller.tokenization.texts, articles)
     except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
         raise TrainingDataError(
             f"the train split's articles have no term for the model's linear classifier to learn: {error}"
@@ -87,9 +91,9 @@ def refit_on_train(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Lab
     return replace(labeller, ensemble=replace(labeller.ensemble, linear=classifier))
 
 
-def _fit_linear(kind: str, *parts: Sequence[AnnotatedArticle]) -> LinearClassifier:
+def _fit_linear(kind: str, texts_of: TextsOf, *parts: Sequence[AnnotatedArticle]) -> LinearClassifier:
     categories = [category for articles in parts for category in categories_of(articles)]
-    return linear.fit_linear(Texts(*parts), categories, kind)
+    return linear.fit_linear(texts_of(*parts), categories, kind)
 
 
 def summarize(fitted: Ensemble | None) -> str:

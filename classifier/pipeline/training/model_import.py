@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier import registry
-from classifier.articles import Split, Texts
+from classifier.articles import Split
 from classifier.exceptions import SettingsError
 from classifier.inference import agreement
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
@@ -49,11 +49,13 @@ def import_model(
     *,
     categories: str | None = None,
     max_length: int | None = None,
+    read_title: bool = True,
     target_precision: float | None = None,
 ) -> ImportedModel:
     """Write the model of a directory or hub id as an artefact and register it.
 
     `categories` are the names of its outputs, separated by commas and in their order, if its configuration has none.
+    `read_title` says whether the model reads an article's title before its text.
     Temperature and threshold are chosen on this workspace's validation articles, if there are any.
 
     Raises:
@@ -70,13 +72,13 @@ def import_model(
     name = registry.new_name()
     cache = workspace.settings.tokenizers_directory
     imported = hub_model.read_hub_model(directory, cache=cache, categories=names, max_length=max_length)
-    tokenization = Tokenization.read(imported.tokenizer, imported.max_length)
+    tokenization = Tokenization.read(imported.tokenizer, imported.max_length, read_title=read_title)
     classifier = FineTunedClassifier(FineTunedModel(imported.checkpoint, tokenization, imported.categories))
     reference = foreign_tokenizer.transformers_tokenizer(directory, imported.max_length)
     details = {
         "imported": {"source": source, "weights_sha256": _sha256(directory)},
         **provenance.describe_provenance(),
-        "engine": agreement.check_agreement(classifier, _texts(workspace), reference=reference),
+        "engine": agreement.check_agreement(classifier, _texts(workspace, tokenization), reference=reference),
     }
     calibrated = _calibrate(workspace, classifier, target_precision)
     files = artefact.write_artefact(
@@ -105,14 +107,14 @@ def _calibrate(workspace: Workspace, classifier: FineTunedClassifier, target_pre
     return calibration.calibrate(classifier, validation, target_precision=target_precision, clusters=clusters)
 
 
-def _texts(workspace: Workspace) -> Iterable[str]:
+def _texts(workspace: Workspace, tokenization: Tokenization) -> Iterable[str]:
     """Return the texts on which engine and network are compared; if there are no articles, fixed sentences."""
     splits: tuple[Split, ...] = ("validation", "train")
     with workspace.database.connect() as connection:
         for split in splits:
             articles = spool(annotated_articles.stream_split(connection, split), workspace.settings.home)
             if articles:
-                return Texts(articles)
+                return tokenization.texts(articles)
     return agreement.SENTENCES
 
 

@@ -60,5 +60,5 @@ def prepare(
         log.warning("recipe %s: %s", recipe.name, warning)
     tokenizer = start.tokenizer()
     max_length = min(recipe.max_length, pretrained.shape.max_position_embeddings)
-    tokenization = Tokenization.read(tokenizer, max_length, recipe.chunking)
+    tokenization = Tokenization.read(tokenizer, max_length, recipe.chunking, read_title=recipe.read_title)
     return PreparedTraining(start, recipe, train, validation, categories, pretrained, tokenizer, tokenization)

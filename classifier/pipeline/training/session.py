@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classifier.articles import AnnotatedArticle, Texts
+from classifier.articles import AnnotatedArticle
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import metrics_recorder
 from classifier.pipeline.training.metrics_recorder import MetricsRecorder
@@ -95,5 +95,5 @@ def tokenize_articles(
 ) -> TokenizedArticles:
     """Return the articles as the network sees them."""
     targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
-    chunks = tokenization.chunks(Texts(articles))
+    chunks = tokenization.chunks(tokenization.texts(articles))
     return TokenizedArticles(chunks.pieces, targets, chunks.owners, tokenization.mask_id, chunks.weights)

@@ -35,7 +35,7 @@ WITH protected_clusters AS MATERIALIZED (
         SELECT id FROM articles WHERE articles.fingerprint = near.fingerprint AND split = :split OFFSET 0
     ) AS near_duplicate
 )
-SELECT articles.id, articles.text, articles.text_hash, annotated.category
+SELECT articles.id, articles.title, articles.text, articles.text_hash, annotated.category
 FROM chosen
 JOIN articles ON articles.id = chosen.id
 CROSS JOIN LATERAL (

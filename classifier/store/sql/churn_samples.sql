@@ -1,7 +1,7 @@
 -- articles_to_relabel
 -- Return those of the articles that the champion has labelled with their present text, with the predicted category.
 -- OFFSET 0: each article is looked up by the indexes.
-SELECT articles.id, articles.text, predicted.category
+SELECT articles.id, articles.title, articles.text, predicted.category
 FROM articles
 CROSS JOIN LATERAL (
     SELECT category FROM predictions
@@ -16,7 +16,7 @@ ORDER BY articles.id
 
 -- articles_to_label
 -- Return those of the articles that have no annotation in force.
-SELECT articles.id, articles.text
+SELECT articles.id, articles.title, articles.text
 FROM articles
 WHERE articles.id = ANY(:ids)
   AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id OFFSET 0)

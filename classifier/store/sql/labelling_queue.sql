@@ -43,7 +43,7 @@ RETURNING priority, article_id, (SELECT octet_length(text) FROM articles WHERE i
 -- Read the claimed articles. This must be a separate statement: its snapshot is newer than the locks on the queue. If
 -- the claim itself read the texts, a text could change, and be enqueued again, between the claim's snapshot and its
 -- lock; the new text would never be labelled.
-SELECT id, revision, text FROM articles WHERE id = ANY(:ids) ORDER BY id
+SELECT id, revision, title, text FROM articles WHERE id = ANY(:ids) ORDER BY id
 
 -- claim_backfill
 -- Claim the champion's backfill until the end of this transaction: no other worker continues it, and no other model

@@ -28,9 +28,9 @@ CROSS JOIN LATERAL (
 ORDER BY articles.id
 
 -- review_candidate_texts
--- Return the texts of these articles, except those with a near-duplicate that is annotated, waits for review, or is not
+-- Return the titles and texts of these articles, except those with a near-duplicate that is annotated, waits for review, or is not
 -- in the train split. A text is its own near-duplicate. OFFSET 0: each text is looked up by the indexes.
-SELECT articles.id, articles.text
+SELECT articles.id, articles.title, articles.text
 FROM articles
 WHERE articles.id = ANY(CAST(:ids AS bigint[]))
   AND NOT EXISTS (
@@ -216,9 +216,13 @@ WITH suspects AS MATERIALIZED (
     ) AS opinions
     WINDOW article AS (PARTITION BY suspects.article_id)
 )
-SELECT latest.article_id, article.source, article.external_id, annotator, category, comment, annotated_at, open
+SELECT
+    latest.article_id, article.source, article.external_id, article.title, article.url, annotator, category, comment,
+    annotated_at, open
 FROM latest
-CROSS JOIN LATERAL (SELECT source, external_id FROM articles WHERE id = latest.article_id OFFSET 0) AS article
+CROSS JOIN LATERAL (
+    SELECT source, external_id, title, url FROM articles WHERE id = latest.article_id OFFSET 0
+) AS article
 WHERE open OR (:settled AND differs)
 ORDER BY latest.article_id, annotated_at, annotator
 

@@ -72,6 +72,9 @@ class Recipe:
     max_chunks: Annotated[int, Field(ge=1, le=64)] = 8
     """Maximum chunks per article; the text behind them is not read."""
 
+    titles: Literal["read", "ignore"] = "read"
+    """Titles of articles: read each before its text, or ignore them. An article without a title is read the same."""
+
     patience: Count = 2
     """Epochs without a better macro-F1 on the validation split before training stops."""
 
@@ -106,6 +109,11 @@ class Recipe:
         """Raise a `SettingsError` if chunks would leave text between them unread."""
         if self.chunking:
             self.chunking.check(self.max_length)
+
+    @property
+    def read_title(self) -> bool:
+        """Whether the model reads titles."""
+        return self.titles == "read"
 
     @property
     def chunking(self) -> Chunking | None:

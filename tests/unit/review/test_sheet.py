@@ -29,11 +29,12 @@ def written(articles):
 
 
 @settings(max_examples=200, deadline=None)
-@given(cells, cells, cells)
-def test_no_cell_is_a_formula_and_each_is_read_back_exactly(text, identity, category):
-    article = SheetQuestion(7, 1, "news", identity, text, category, None, "rare")
+@given(cells, cells, cells, cells, cells)
+def test_no_cell_is_a_formula_and_each_is_read_back_exactly(text, identity, category, title, url):
+    article = SheetQuestion(7, 1, "news", identity, text, category, None, "rare", title, url)
     (row,) = written([article])
-    for name, value in (("text", text), ("external_id", identity), ("suggested", category)):
+    values = {"text": text, "external_id": identity, "suggested": category, "title": title, "url": url}
+    for name, value in values.items():
         assert not row[name].startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d")), name
         assert sheet.unescape_formula(row[name]) == value
 
