@@ -73,7 +73,7 @@ class UnitDiscovery:
                 self.problems.append(error)
                 continue
             if save_state is not None:
-                reader = FileReader(file, source.columns, source.encoding)
+                reader = FileReader(file, source.columns, source.file_format)
                 yield self._make_unit(name, reader, save_state, is_complete=True)
 
     def _find_feed_document(self, source: FeedSource) -> Iterator[IngestUnit]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, tzinfo
 from hashlib import sha256
@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from classifier.exceptions import SourceError, SourceUnavailableError, StatementTimeoutError, TooManyRejectedError
 from classifier.ingest import object_store, readers
 from classifier.ingest.columns import Columns, RawChunk
+from classifier.ingest.file_format import FileFormat
 from classifier.ingest.prefetch import prefetch_one
 from classifier.ingest.splits import Proportions
 from classifier.ingest.text_files import SourceFile
@@ -73,42 +74,70 @@ class IngestOptions:
     source: str | None = None
     proportions: Proportions = field(default_factory=Proportions)
     max_rejected: float = MAX_REJECTED
-    encoding: str = "utf-8"
+    file_format: FileFormat = field(default_factory=FileFormat)
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as the database stores them."""
-        return asdict(self)
+        return {**asdict(self), "file_format": self.file_format.to_json()}
 
     @property
     def config_sha256(self) -> bytes:
         """The SHA-256 of the options that decide how a file becomes rows. If it changes, files are read again."""
-        config = {"columns": asdict(self.columns), "source": self.source, "encoding": self.encoding}
+        config = {"columns": asdict(self.columns), "source": self.source, "format": self.file_format.to_json()}
         return sha256(json.dumps(config).encode()).digest()
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> IngestOptions:
         """Return the options that `to_json` wrote."""
         columns, proportions = Columns(**values["columns"]), Proportions(**values["proportions"])
-        return cls(columns, values["source"], proportions, values["max_rejected"], values["encoding"])
+        # runs of older versions have an encoding only
+        file_format = FileFormat.from_json(values.get("file_format") or {"encoding": values.get("encoding")})
+        return cls(columns, values["source"], proportions, values["max_rejected"], file_format)
 
 
 @use_case
 def ingest_files(
-    workspace: Workspace, pattern: str, options: IngestOptions, *, on_rows: Callable[[int], None] = lambda _: None
+    workspace: Workspace,
+    patterns: str | Sequence[str],
+    options: IngestOptions,
+    *,
+    on_rows: Callable[[int], None] = lambda _: None,
+    on_report: Callable[[IngestReport], None] = lambda _: None,
 ) -> IngestReport:
-    """Ingest the files of a path or glob, each atomically, and return what changed.
+    """Ingest the files of paths or globs, each atomically, and return what changed.
 
-    `on_rows` is called with the number of rows of each chunk.
+    A file that fails does not stop the others. `on_rows` is called with the number of rows of each chunk, `on_report`
+    with the report of each file that was ingested.
 
     Raises:
-        SourceError: a file cannot be read. The files before it stay ingested.
+        SourceError: a file cannot be read. The other files stay ingested.
         TooManyRejectedError: more than `max_rejected` of a file's rows are invalid.
+        StatementTimeoutError: a file was not ingested because a statement took too long.
     """
-    total = IngestReport()
-    with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
-        for path in readers.expand_pattern(pattern):
-            total += make_file_unit(run, path, options, on_rows).ingest()
-    return total
+    names = [patterns] if isinstance(patterns, str) else list(patterns)
+    problems: list[Problem] = []
+    with run_records.record_run(workspace, options.source or ", ".join(names), "files", options.to_json()) as run:
+        units = _make_file_units(run, names, options, problems, on_rows)
+        return ingest_units(units, problems, on_report)
+
+
+def _make_file_units(
+    run: run_records.IngestRun,
+    patterns: Sequence[str],
+    options: IngestOptions,
+    problems: list[Problem],
+    on_rows: Callable[[int], None],
+) -> Iterator[IngestUnit]:
+    """Yield each file as a unit, once; add the errors of those that cannot be read to `problems`."""
+    seen: set[str] = set()
+    for pattern in patterns:
+        try:
+            for path in readers.expand_pattern(pattern):
+                if (name := object_store.file_url(path)) not in seen:
+                    seen.add(name)
+                    yield make_file_unit(run, path, options, on_rows)
+        except SourceError as error:
+            problems.append(error)
 
 
 def make_file_unit(
@@ -135,7 +164,7 @@ def make_file_unit(
         run=run,
         name=object_store.file_url(path),
         source=source,
-        read=FileReader(path, options.columns, options.encoding),
+        read=FileReader(path, options.columns, options.file_format),
         rules=UnitRules(options.max_rejected, options.proportions),
         save_state=save_state,
         on_rows=on_rows,
@@ -143,7 +172,9 @@ def make_file_unit(
 
 
 def file_stem(path: SourceFile) -> str:
-    """Return a file's name without its suffixes: "bbc" for bbc.csv.gz."""
+    """Return a file's name without its suffixes, "bbc" for bbc.csv.gz, or a folder's name."""
+    if path.is_dir():
+        return path.name
     return path.name.split(".")[0] or path.name
 
 
@@ -153,11 +184,11 @@ class FileReader:
 
     path: SourceFile
     columns: Columns
-    encoding: str
+    file_format: FileFormat
 
     def __call__(self) -> Iterator[RawChunk]:
         """Return the file's rows, in chunks."""
-        return readers.read_file(self.path, self.columns, encoding=self.encoding)
+        return readers.read_file(self.path, self.columns, file_format=self.file_format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +319,15 @@ class IngestUnit:
         return report
 
 
-def ingest_units(units: Iterable[IngestUnit], problems: list[Problem]) -> IngestReport:
+def ingest_units(
+    units: Iterable[IngestUnit],
+    problems: list[Problem],
+    on_report: Callable[[IngestReport], None] = lambda _: None,
+) -> IngestReport:
     """Ingest units, and return what changed. A unit that fails does not stop the others.
 
-    `problems` is read after the last unit, so the iterator of the units may add to it.
+    `problems` is read after the last unit, so the iterator of the units may add to it. `on_report` is called with the
+    report of each unit that was ingested.
 
     Raises:
         SourceError: there were problems. The other units stay ingested.
@@ -301,9 +337,12 @@ def ingest_units(units: Iterable[IngestUnit], problems: list[Problem]) -> Ingest
     for unit in units:
         try:
             with connections.translate_errors(unit.run.database):
-                total += unit.ingest()
+                report = unit.ingest()
         except (SourceError, StatementTimeoutError) as error:
             problems.append(error)
+        else:
+            total += report
+            on_report(report)
     if len(problems) > 1:
         error_class = _choose_error_class(problems)
         raise error_class(f"{len(problems)} of its files were not ingested: {'; '.join(map(str, problems))}")
