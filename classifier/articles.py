@@ -30,7 +30,7 @@ Probabilities = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class QueuedArticle:
-    """An article that a worker has claimed; `revision` counts the changes of its text."""
+    """An article that a worker has claimed; `revision` counts the changes of its text and title."""
 
     id: int
     revision: int

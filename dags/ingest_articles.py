@@ -55,10 +55,12 @@ COLUMN = ["null", "string"]
         ),
         "text": Param("text", type="string", description="Column of the text."),
         "category": Param(None, type=COLUMN, description="Column of the category, stored as an annotation."),
-        "id": Param(None, type=COLUMN, description="Column of the id; by default, the text's hash is the id."),
+        "id": Param(None, type=COLUMN, description="Column of the id; by default, the address, else the text's hash."),
         "split": Param(None, type=COLUMN, description="Column of the split: train, validation or test."),
         "published_at": Param(None, type=COLUMN, description="Column of the publication time."),
         "source": Param(None, type=COLUMN, description="Column of the source's name."),
+        "title": Param(None, type=COLUMN, description="Column of the title, which models read before the text."),
+        "url": Param(None, type=COLUMN, description="Column of the web address."),
         "source_name": Param(
             None, type=COLUMN, description="Source of all rows; by default, each file's name without its suffix."
         ),

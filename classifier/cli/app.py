@@ -98,11 +98,13 @@ def ingest(
     text: Annotated[str, typer.Option(help="Column of the text, or several that are joined: title,body.")] = "text",
     category: Annotated[str | None, typer.Option(help="Column of the category, stored as an annotation.")] = None,
     id: Annotated[  # noqa: A002
-        str | None, typer.Option("--id", help="Column of the id; by default, the text's hash is the id.")
+        str | None, typer.Option("--id", help="Column of the id; by default, the address, else the text's hash.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Column of the split: train, validation or test.")] = None,
     published_at: Annotated[str | None, typer.Option(help="Column of the publication time.")] = None,
     source: Annotated[str | None, typer.Option(help="Column of the source's name.")] = None,
+    title: Annotated[str | None, typer.Option(help="Column of the title, which models read before the text.")] = None,
+    url: Annotated[str | None, typer.Option(help="Column of the web address.")] = None,
     source_name: Annotated[
         str | None, typer.Option(help="Source of all rows; by default, each file's name without its suffix.")
     ] = None,
@@ -130,7 +132,7 @@ def ingest(
     file_format = ingest_options.FormatOptions(
         encoding, delimiter, skip_lines, no_header, column_names, records, split_folders
     ).check()
-    columns = Columns(text, category, id, split, published_at, source)
+    columns = Columns(text, category, id, split, published_at, source, title, url)
     options = units.IngestOptions(columns, source_name, Proportions.parse(proportions), max_rejected, file_format)
     reports: list[units.IngestReport] = []
     try:

@@ -31,6 +31,8 @@ class Columns:
     split: str | None = None
     published_at: str | None = None
     source: str | None = None
+    title: str | None = None
+    url: str | None = None
 
     @property
     def names(self) -> tuple[str | None, ...]:
@@ -55,7 +57,7 @@ class Columns:
 
 
 FIELDS = tuple(field.name for field in fields(Columns))
-"""Our own names of the columns: text, category, id, split, published_at, source."""
+"""Our own names of the columns: text, category, id, split, published_at, source, title, url."""
 
 Row = tuple[str | None, ...]
 """The values of `FIELDS`, then the position in the file."""

@@ -88,10 +88,10 @@ class DatabaseQuery:
         position = f"id {key}"[:500] if key else f"row {number}"
         try:
             self._raise_watermark(record)
-            text, category, identity, split, published_at, source = _values(record, columns)
+            values = _values(record, columns)
         except _BadRowError as error:
             return reject_row(self._source.name, position, str(error), [str(value) for value in record.values()])
-        return text, category, identity, split, published_at, source, position
+        return *values, position
 
     def _raise_watermark(self, record: dict[str, Any]) -> None:
         if self._source.watermark is None:

@@ -64,11 +64,10 @@ def _rows(document: Document, entries: list[Any], columns: Columns) -> Iterator[
         fields = _fields(
             entry, identity if len(identity) <= MAX_LENGTHS["id"] else shorten_name(identity, MAX_LENGTHS["id"])
         )
-        text, category, key, split, published_at, source = (
-            fields[name] if name is not None else None for name in columns.names
-        )
+        values = [fields[name] if name is not None else None for name in columns.names]
+        key = fields[columns.id] if columns.id is not None else None
         # the id, not the number, which changes with each poll: so the same bad entry is stored once
-        yield text, category, key, split, published_at, source, f"id {key or fields['id']}"[:500]
+        yield *values, f"id {key or fields['id']}"[:500]
 
 
 def _fields(entry: Any, identity: str) -> dict[str, str]:

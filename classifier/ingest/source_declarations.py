@@ -42,6 +42,8 @@ class ColumnMapping(BaseModel):
     split: str | None = None
     published_at: str | None = None
     source: str | None = None
+    title: str | None = None
+    url: str | None = None
 
 
 class EntryMapping(ColumnMapping):

@@ -17,20 +17,21 @@ from classifier.ingest import timestamps
 from classifier.ingest.columns import FIELDS, RawChunk
 from classifier.ingest.fingerprints import fingerprint, text_hash
 from classifier.ingest.rejected_rows import row_json
-from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
+from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category, shorten_name
 
 MAX_CLOCK_SKEW = timedelta(days=1)
 """How far in the future a time may be: an unnamed time zone accounts for half a day, an embargo for some hours."""
 
-MAX_LENGTHS = {"id": 400, "source": 200, "category": MAX_CATEGORY_LENGTH}
+MAX_LENGTHS = {"id": 400, "source": 200, "category": MAX_CATEGORY_LENGTH, "title": 2000, "url": 4000}
 """In characters. An id and a source together fit in one entry of a Postgres index, 2,704 bytes."""
 
 ROW_COLUMNS = (
-    "source", "external_id", "text", "text_hash", "fingerprint", "category", "split", "published_at", "position",
+    "source", "external_id", "text", "text_hash", "fingerprint", "category", "split", "published_at", "title", "url",
+    "position",
 )  # fmt: skip
 
 # the text comes last, so that the columns that identify a rejected row survive the cut
-_REJECTED_COLUMNS = ("id", "source", "category", "split", "published_at", "text")
+_REJECTED_COLUMNS = ("id", "source", "category", "split", "published_at", "url", "title", "text")
 
 _Values = dict[str, list[str | None]]
 _Fault = tuple[int, str]
@@ -41,9 +42,9 @@ _Fault = tuple[int, str]
 class ValidatedChunk:
     """Valid rows with the columns `ROW_COLUMNS`, and the rejected rows.
 
-    `text_hash` and `fingerprint` are the SHA-256 of the text and of the folded text. `category`, `split` and
-    `published_at` (in UTC) are None if the row has no value. `renamed` maps categories to their stored names, if these
-    differ in more than white space at the ends.
+    `text_hash` and `fingerprint` are the SHA-256 of the text and of the folded text. `category`, `split`,
+    `published_at` (in UTC), `title` and `url` are None if the row has no value. `renamed` maps categories to their
+    stored names, if these differ in more than white space at the ends.
     """
 
     rows: pd.DataFrame
@@ -61,13 +62,14 @@ def validate_chunk(
 ) -> ValidatedChunk:
     """Return the valid rows, and the rejected rows with the first reason of each.
 
-    `default_source` is the source of rows that name no source. In a file without an id column, the text's hash is a
-    row's id. `zone` is the time zone of times that name no time zone; `now` is the present time.
+    `default_source` is the source of rows that name no source. In a file without an id column, a row's id is its
+    address, else the text's hash. `zone` is the time zone of times that name no time zone; `now` is the present time.
     """
     raw: _Values = {name: chunk.frame[name].tolist() for name in (*FIELDS, "position")}
     values = {name: raw[name] if name in {"text", "position"} else _strip(raw[name]) for name in raw}
     categories = values["category"]
     values["category"] = [value and normalize_category(value) for value in categories]
+    values["title"] = [value and " ".join(value.split()) for value in values["title"]]
     moments = [timestamps.parse_timestamp(value, zone) if value else None for value in values["published_at"]]
     faults: dict[int, str] = {}
     for index, reason in _find_faults(values, moments, max_text_bytes, (now or datetime.now(UTC)) + MAX_CLOCK_SKEW):
@@ -94,9 +96,7 @@ def _find_faults(
     for field in FIELDS:
         yield from _find_character_faults(field, values[field])
     yield from _find_text_faults(values["text"], max_text_bytes)
-    for index, value in enumerate(values["category"]):
-        if value and (control := control_character(value)):
-            yield index, f"category has the control character {control}"
+    yield from _find_control_characters(values)
     yield from ((index, "id is empty") for index, value in enumerate(values["id"]) if value == "")
     for field, limit in MAX_LENGTHS.items():
         yield from (
@@ -112,6 +112,13 @@ def _find_faults(
             yield index, f"published_at {value[:40]!r} is not a date such as 2024-03-31 or 2024-03-31T10:00:00Z"
         elif value and moment and moment > latest:
             yield index, f"published_at {value[:40]!r} is in the future"
+
+
+def _find_control_characters(values: _Values) -> Iterator[_Fault]:
+    for field in ("category", "title", "url"):
+        for index, value in enumerate(values[field]):
+            if value and (control := control_character(value)):
+                yield index, f"{field} has the control character {control}"
 
 
 def _find_character_faults(field: str, values: list[str | None]) -> Iterator[_Fault]:
@@ -131,6 +138,12 @@ def find_unstorable(value: str) -> str | None:
         # surrogateescape stores an undecodable byte as U+DC80 to U+DCFF
         return f"byte 0x{code - 0xDC00:02x}, which is not UTF-8" if 0xDC80 <= code <= 0xDCFF else "a lone surrogate"
     return None
+
+
+def id_of_address(address: str) -> str:
+    """Return the id of an article that has no other: its address, or its beginning and a hash if it is too long."""
+    limit = MAX_LENGTHS["id"]
+    return address if len(address) <= limit else shorten_name(address, limit)
 
 
 def _find_text_faults(texts: list[str | None], max_bytes: int) -> Iterator[_Fault]:
@@ -154,13 +167,18 @@ def _make_rows(values: _Values, moments: list[datetime | None], valid: list[int]
     hashes = [text_hash(text) for text in texts]
     columns = {
         "source": [source or default_source for source in selected["source"]],
-        "external_id": [own or digest.hex()[:32] for own, digest in zip(selected["id"], hashes, strict=True)],
+        "external_id": [
+            own or (address and id_of_address(address)) or digest.hex()[:32]
+            for own, address, digest in zip(selected["id"], selected["url"], hashes, strict=True)
+        ],
         "text": texts,
         "text_hash": hashes,
         "fingerprint": [fingerprint(text) for text in texts],
         "category": [category or None for category in selected["category"]],
         "split": [split.lower() if split else None for split in selected["split"]],
         "published_at": [moments[index] for index in valid],
+        "title": [title or None for title in selected["title"]],
+        "url": [address or None for address in selected["url"]],
         "position": selected["position"],
     }
     # without a dtype, pandas would convert None to NaN and datetimes to its own type

@@ -33,6 +33,8 @@ _ARTICLE_COLUMNS = (
     "category",
     "own_split",
     "published_at",
+    "title",
+    "url",
 )
 """In the order of the statement copy_articles."""
 

@@ -41,4 +41,6 @@ article_labels = Table(
     Column("split", Text),
     Column("published_at", DateTime(timezone=True)),
     Column("abstained", Boolean),
+    Column("title", Text),
+    Column("url", Text),
 )

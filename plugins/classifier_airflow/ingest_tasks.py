@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 REJECTED = "rejected rows"
 """Name of the source of a run that reads rejected rows again."""
 
+COLUMN_NAMES = ("text", "category", "id", "split", "published_at", "source", "title", "url")
+"""The parameters that name columns, in the order of the class `Columns`."""
+
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
 
 
@@ -87,7 +90,7 @@ def _options(params: Mapping[str, Any]) -> IngestOptions:
     from classifier.ingest.splits import Proportions
     from classifier.pipeline.ingest.units import IngestOptions
 
-    columns = Columns(*(params[name] for name in ("text", "category", "id", "split", "published_at", "source")))
+    columns = Columns(*(params[name] for name in COLUMN_NAMES))
     shares = Proportions.parse(params["proportions"])
     return IngestOptions(columns, params["source_name"], shares, params["max_rejected"])
 

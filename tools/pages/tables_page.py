@@ -17,7 +17,7 @@ Analysts read views and the columns that hold no article text; see
 [roles](../explanation/security.md#database-roles).
 """
 
-_VIEW = re.compile(r"CREATE VIEW \w+ AS\s*(.*?);", re.DOTALL)
+_VIEW = re.compile(r"CREATE (?:OR REPLACE )?VIEW \w+ AS\s*(.*?);", re.DOTALL)
 _COMMENT = re.compile(r"COMMENT ON VIEW \w+ IS\s+'((?:[^']|'')*)'")
 
 

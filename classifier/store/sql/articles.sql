@@ -16,15 +16,16 @@ WHERE position BETWEEN :first AND :last
 -- merge_staged_articles
 -- Upsert a step of the staged articles by (source, external_id). An article keeps its split. New and changed articles
 -- are recorded in staged_changes. Annotations stay in force after a change of case or white space, and after a change
--- that staged_small_changes has for this very text.
+-- that staged_small_changes has for this very text. A row without a title or an address leaves those of the article. A
+-- changed title is a new revision, because models read it, but not a change of content. A changed address is neither.
 WITH merged AS (
-    INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split, published_at)
+    INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split, published_at, title, url)
     SELECT
         source, external_id, text, text_hash, fingerprint,
         coalesce(
             own_split, (SELECT split FROM splits WHERE splits.fingerprint = staged_articles.fingerprint OFFSET 0)
         ),
-        published_at
+        published_at, title, url
     FROM staged_articles
     WHERE position BETWEEN :first AND :last AND NOT superseded
     ON CONFLICT (source, external_id) DO UPDATE
@@ -32,7 +33,14 @@ WITH merged AS (
         text_hash = excluded.text_hash,
         fingerprint = excluded.fingerprint,
         published_at = coalesce(excluded.published_at, articles.published_at),
-        revision = articles.revision + 1,
+        title = coalesce(excluded.title, articles.title),
+        url = coalesce(excluded.url, articles.url),
+        revision = CASE
+            WHEN articles.text_hash = excluded.text_hash
+                AND articles.title IS NOT DISTINCT FROM coalesce(excluded.title, articles.title)
+            THEN articles.revision
+            ELSE articles.revision + 1
+        END,
         content_revision = CASE
             WHEN articles.fingerprint = excluded.fingerprint THEN articles.content_revision
             ELSE coalesce(
@@ -54,12 +62,19 @@ WITH merged AS (
                   AND small.fingerprint = excluded.fingerprint
             )
         END,
-        changed_at = now()
+        changed_at = CASE
+            WHEN articles.text_hash = excluded.text_hash
+                AND articles.title IS NOT DISTINCT FROM coalesce(excluded.title, articles.title)
+            THEN articles.changed_at
+            ELSE now()
+        END
     WHERE articles.text_hash <> excluded.text_hash
-    RETURNING id, revision
+       OR articles.title IS DISTINCT FROM coalesce(excluded.title, articles.title)
+       OR articles.url IS DISTINCT FROM coalesce(excluded.url, articles.url)
+    RETURNING id, revision, changed_at
 )
 INSERT INTO staged_changes (article_id, revision)
-SELECT id, revision FROM merged
+SELECT id, revision FROM merged WHERE changed_at = now()
 
 -- annotate_staged_articles
 -- Insert a step's categories as annotations of the source, unless the source's last annotation in force has the same

@@ -12,6 +12,8 @@ CREATE TEMPORARY TABLE staged_articles (
     category text,
     own_split text,
     published_at timestamptz,
+    title text,
+    url text,
     superseded boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP;
 CREATE INDEX ON staged_articles (source, external_id, position);
@@ -46,7 +48,9 @@ CREATE TEMPORARY TABLE staged_rejected (
 CREATE INDEX ON staged_rejected (source_position, row_hash)
 
 -- copy_articles
-COPY staged_articles (source, external_id, text, text_hash, fingerprint, category, own_split, published_at)
+COPY staged_articles (
+    source, external_id, text, text_hash, fingerprint, category, own_split, published_at, title, url
+)
 FROM STDIN WITH (FORMAT csv)
 
 -- copy_texts

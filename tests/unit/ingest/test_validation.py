@@ -74,12 +74,18 @@ class TestValidRows:
             ("source", "source", None, "feed"),
             ("published_at", "published_at", "", None),
             ("published_at", "published_at", None, None),
+            ("title", "title", " Two\n\twords ", "Two words"),
+            ("title", "title", " ", None),
+            ("title", "title", None, None),
+            ("url", "url", " https://example.org ", "https://example.org"),
+            ("url", "url", "", None),
+            ("url", "url", None, None),
         ],
     )
     def test_other_values_than_the_text_are_stripped_and_none_if_empty(self, column, field, value, expected):
         assert validated_row(**{column: value})[field] == expected
 
-    @pytest.mark.parametrize("field", ["category", "split", "published_at"])
+    @pytest.mark.parametrize("field", ["category", "split", "published_at", "title", "url"])
     def test_a_missing_value_is_none_and_not_nan(self, field):
         rows = validate_chunk(chunk({"text": "x"}, {"text": "y"}), default_source="feed").rows
         assert rows[field].tolist() == [None, None]
@@ -91,7 +97,7 @@ class TestValidRows:
         rows = validate_chunk(chunk({"text": "a"}, {"text": ""}, {"text": "c"}), default_source="feed").rows
         assert rows["position"].tolist() == ["line 2", "line 4"]
 
-    @pytest.mark.parametrize("field", ["id", "source", "category"])
+    @pytest.mark.parametrize("field", ["id", "source", "category", "title", "url"])
     def test_a_value_of_the_maximum_length_is_valid(self, field):
         assert validated_row(**{field: "é" * MAX_LENGTHS[field]})
 
@@ -164,6 +170,11 @@ class TestRejections:
             ({"source": "a\0b"}, "source has a NUL character"),
             ({"split": "a\0b"}, "split has a NUL character"),
             ({"published_at": "\ud800"}, "published_at has a lone surrogate"),
+            ({"title": "x" * 2001}, "title is longer than 2000 characters"),
+            ({"title": "a\0b"}, "title has a NUL character"),
+            ({"title": "a\bb"}, "title has the control character U+0008"),
+            ({"url": "x" * 4001}, "url is longer than 4000 characters"),
+            ({"url": "https://example.org/\na"}, "url has the control character U+000A"),
             ({"split": "dev"}, "split 'dev' is not one of train, validation, test"),
             ({"split": "x" * 99}, f"split {'x' * 40!r} is not one of train, validation, test"),
         ],
@@ -214,7 +225,7 @@ class TestRowJson:
     def test_it_omits_missing_columns(self):
         result = validate_chunk(chunk({"text": " ", "id": " 7 ", "category": None}), default_source="feed")
         assert json.loads(result.rejected[0].row) == {
-            "id": " 7 ", "split": "", "published_at": "", "source": "", "text": " ",
+            "id": " 7 ", "split": "", "published_at": "", "source": "", "url": "", "title": "", "text": " ",
         }  # fmt: skip
 
     def test_the_identifying_columns_survive_the_cut(self):
