@@ -119,6 +119,8 @@ def ingest(
     column_names: ingest_options.ColumnNames = None,
     records: ingest_options.Records = None,
     split_folders: ingest_options.SplitFolders = False,
+    date_format: ingest_options.DateFormat = None,
+    strict_dates: ingest_options.StrictDates = False,
     json: Json = False,
 ) -> None:
     """Ingest articles from files. Running it again on the same file changes nothing.
@@ -130,7 +132,7 @@ def ingest(
     from classifier.pipeline.ingest import units
 
     file_format = ingest_options.FormatOptions(
-        encoding, delimiter, skip_lines, no_header, column_names, records, split_folders
+        encoding, delimiter, skip_lines, no_header, column_names, records, split_folders, date_format, strict_dates
     ).check()
     columns = Columns(text, category, id, split, published_at, source, title, url)
     options = units.IngestOptions(columns, source_name, Proportions.parse(proportions), max_rejected, file_format)

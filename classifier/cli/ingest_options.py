@@ -39,6 +39,18 @@ SplitFolders = Annotated[
     typer.Option("--split-folders", help="Folders named for a split, such as train or C50test, give the split."),
 ]
 
+DateFormat = Annotated[
+    str | None,
+    typer.Option(help="Form of the publication times, such as %d/%m/%Y; by default, ISO 8601 or that of e-mails."),
+]
+StrictDates = Annotated[
+    bool,
+    typer.Option(
+        "--strict-dates",
+        help="Reject rows whose publication time cannot be read or is in the future; by default, it is left out.",
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class FormatOptions:
@@ -51,6 +63,8 @@ class FormatOptions:
     columns: str | None
     records: str | None
     split_folders: bool
+    date_format: str | None
+    strict_dates: bool
 
     def check(self) -> FileFormat:
         """Return the format.
@@ -58,7 +72,7 @@ class FormatOptions:
         Raises:
             SettingsError: a value is invalid.
         """
-        from classifier.ingest import file_format
+        from classifier.ingest import file_format, timestamps
 
         return file_format.FileFormat(
             encoding=self.encoding and file_format.parse_encoding(self.encoding),
@@ -68,4 +82,6 @@ class FormatOptions:
             column_names=() if self.columns is None else file_format.parse_column_names(self.columns),
             records=self.records or None,
             split_folders=self.split_folders,
+            date_format=None if self.date_format is None else timestamps.parse_date_format(self.date_format),
+            strict_dates=self.strict_dates,
         )

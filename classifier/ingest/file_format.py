@@ -9,6 +9,7 @@ from typing import Any
 
 from classifier.exceptions import SettingsError
 from classifier.ingest import decoding
+from classifier.ingest.timestamps import DateRules
 
 DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t"}
 """Names of delimiters that are hard to type or to read."""
@@ -21,7 +22,8 @@ class FileFormat:
     `encoding` is a codec's name, "auto" to detect it, or None: UTF-8 for tables, detected for folders of text files.
     `delimiter` is detected if it is None. `skip_lines` lines come before the header. If `header` is False, the columns
     of a table have the `column_names`, else the numbers from 1. `records` is the key of the array in a JSON object.
-    With `split_folders`, folders named for a split assign their articles to it.
+    With `split_folders`, folders named for a split assign their articles to it. `date_format` and
+    `strict_dates` are those of `DateRules`.
     """
 
     encoding: str | None = None
@@ -31,6 +33,13 @@ class FileFormat:
     column_names: tuple[str, ...] = ()
     records: str | None = None
     split_folders: bool = False
+    date_format: str | None = None
+    strict_dates: bool = False
+
+    @property
+    def dates(self) -> DateRules:
+        """How publication times are read."""
+        return DateRules(self.date_format, self.strict_dates)
 
     @property
     def has_header(self) -> bool:

@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from classifier.exceptions import SettingsError, SourceError
-from classifier.ingest import decoding, file_format
+from classifier.ingest import decoding, file_format, timestamps
 from classifier.ingest.columns import Columns
 from classifier.ingest.file_format import FileFormat
 from classifier.ingest.splits import Proportions
@@ -127,6 +127,8 @@ class FilesSource(BaseSource):
     column_names: tuple[str, ...] = ()
     records: str | None = Field(None, min_length=1)
     split_folders: bool = False
+    date_format: str | None = None
+    strict_dates: bool = False
 
     @property
     def file_format(self) -> FileFormat:
@@ -144,6 +146,11 @@ class FilesSource(BaseSource):
     @classmethod
     def _is_delimiter(cls, value: str | None) -> str | None:
         return value if value is None else _as_value_error(file_format.parse_delimiter, value)
+
+    @field_validator("date_format")
+    @classmethod
+    def _is_date_format(cls, value: str | None) -> str | None:
+        return value if value is None else _as_value_error(timestamps.parse_date_format, value)
 
     @field_validator("column_names")
     @classmethod

@@ -19,7 +19,8 @@ from classifier.ingest.file_format import FileFormat
 from classifier.ingest.prefetch import prefetch_one
 from classifier.ingest.splits import Proportions
 from classifier.ingest.text_files import SourceFile
-from classifier.ingest.validation import MAX_LENGTHS, ValidatedChunk, validate_chunk
+from classifier.ingest.timestamps import DateRules
+from classifier.ingest.validation import DEFAULT_DATES, MAX_LENGTHS, ValidatedChunk, validate_chunk
 from classifier.names import shorten_name
 from classifier.pipeline.ingest import kept_annotations, run_records
 from classifier.pipeline.ingest.category_names import CategoryNames
@@ -45,7 +46,8 @@ class IngestReport:
     """The rows that were read, and what they changed.
 
     `read` counts rows. `rejected` of them were invalid; `duplicates` were superseded by a later row with the same id.
-    The others are articles: `new`, `changed` (the text differs from the stored one) or `unchanged`.
+    The others are articles: `new`, `changed` (the text differs from the stored one) or `unchanged`. `undated` rows have
+    a publication time that cannot be read or is in the future, so it is left out.
     """
 
     files: int = 0
@@ -57,6 +59,7 @@ class IngestReport:
     unchanged: int = 0
     annotations: int = 0
     enqueued: int = 0
+    undated: int = 0
 
     def __add__(self, other: IngestReport) -> IngestReport:
         """Return the sum of two reports."""
@@ -165,7 +168,7 @@ def make_file_unit(
         name=object_store.file_url(path),
         source=source,
         read=FileReader(path, options.columns, options.file_format),
-        rules=UnitRules(options.max_rejected, options.proportions),
+        rules=UnitRules(options.max_rejected, options.proportions, dates=options.file_format.dates),
         save_state=save_state,
         on_rows=on_rows,
     )
@@ -196,13 +199,15 @@ class UnitRules:
     """How a unit's rows are judged.
 
     A unit is refused if more than `max_rejected` of its rows are invalid, unless these are at most `min_rejected_rows`.
-    `proportions` are the splits' shares, and `zone` is the time zone of times that name no time zone.
+    `proportions` are the splits' shares, `zone` is the time zone of times that name no time zone, and `dates` says
+    which times are read.
     """
 
     max_rejected: float
     proportions: Proportions
     min_rejected_rows: int = 0
     zone: tzinfo = UTC
+    dates: DateRules = DEFAULT_DATES
 
     def refuses(self, read: int, rejected: int) -> bool:
         """Return whether a unit with this many invalid rows is refused."""
@@ -213,10 +218,11 @@ class UnitRules:
 
 @dataclass(frozen=True, slots=True)
 class StagedCounts:
-    """The rows that were staged: `rows` valid ones and `rejected` invalid ones."""
+    """The rows that were staged: `rows` valid ones, `undated` of them without their time, and `rejected` ones."""
 
     rows: int
     rejected: int
+    undated: int
 
     @property
     def read(self) -> int:
@@ -279,7 +285,7 @@ class IngestUnit:
 
     def _stage(self, connection: Connection, categories: CategoryNames) -> StagedCounts:
         """COPY every row into the staging tables, valid or not, and return the counts."""
-        rejected = staged = 0
+        rejected = staged = undated = 0
         with TextSigner(connection) as signer:
             for chunk in prefetch_one(self.chunks()):
                 if len(chunk.rows):
@@ -290,12 +296,23 @@ class IngestUnit:
                 self.on_rows(len(chunk.rows) + len(chunk.rejected))
                 staging.copy_rejected(connection, chunk.rejected)
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
-        return StagedCounts(staged, rejected)
+                self._warn_of_dates(chunk.bad_dates, is_first=not undated)
+                undated += len(chunk.bad_dates)
+        return StagedCounts(staged, rejected, undated)
+
+    def _warn_of_dates(self, bad_dates: Sequence[str], *, is_first: bool) -> None:
+        if bad_dates and is_first:
+            log.warning(
+                "%s: a publication time such as %r cannot be read or is in the future, so it is left out; "
+                "name its form with --date-format, or date_format in sources.toml",
+                self.name,
+                bad_dates[0][:40],
+            )
 
     def chunks(self) -> Iterator[ValidatedChunk]:
         """Yield the unit's rows, validated, a chunk at a time."""
         for raw in self.read():
-            yield validate_chunk(raw, default_source=self.source, zone=self.rules.zone)
+            yield validate_chunk(raw, default_source=self.source, zone=self.rules.zone, dates=self.rules.dates)
 
     def _merge(self, connection: Connection, staged: StagedCounts) -> IngestReport:
         """Merge the staged rows, and record in the same transaction what changed."""
@@ -312,6 +329,7 @@ class IngestUnit:
             unchanged=merged.articles - merged.new - merged.changed,
             annotations=merged.annotations,
             enqueued=merged.enqueued,
+            undated=staged.undated,
         )
         rejections.delete_resolved(connection, self.run.source, self.name, complete=self.is_complete)
         ingest_runs.add_to_run(connection, self.run.id, asdict(report))
