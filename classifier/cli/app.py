@@ -25,6 +25,7 @@ from classifier.cli import (
     dead_letters,
     drift,
     external_table,
+    ingest_options,
     models,
     progress,
     promotion,
@@ -39,7 +40,7 @@ from classifier.cli import (
 )
 from classifier.cli.common import Engine, Json, checked_precision, engine_name
 from classifier.cli.common import workspace as open_workspace
-from classifier.exceptions import SettingsError, UserError
+from classifier.exceptions import UserError
 
 
 class WorkflowGroup(TyperGroup):
@@ -93,8 +94,8 @@ def demo(
 
 
 def ingest(
-    files: Annotated[str, typer.Argument(help="A path, or a glob in quotes: CSV, TSV, JSON Lines or Parquet.")],
-    text: Annotated[str, typer.Option(help="Column of the text.")] = "text",
+    files: ingest_options.Files,
+    text: Annotated[str, typer.Option(help="Column of the text, or several that are joined: title,body.")] = "text",
     category: Annotated[str | None, typer.Option(help="Column of the category, stored as an annotation.")] = None,
     id: Annotated[  # noqa: A002
         str | None, typer.Option("--id", help="Column of the id; by default, the address, else the text's hash.")
@@ -111,25 +112,37 @@ def ingest(
     max_rejected: Annotated[
         float, typer.Option(help="Refuse a file if a larger share of its rows is invalid, from 0 to 1.")
     ] = 0.05,
-    encoding: Annotated[str, typer.Option(help='Encoding of text files; "auto" detects it.')] = "utf-8",
+    encoding: ingest_options.Encoding = None,
+    delimiter: ingest_options.Delimiter = None,
+    skip_lines: ingest_options.SkipLines = 0,
+    no_header: ingest_options.NoHeader = False,
+    column_names: ingest_options.ColumnNames = None,
+    records: ingest_options.Records = None,
+    split_folders: ingest_options.SplitFolders = False,
+    date_format: ingest_options.DateFormat = None,
+    strict_dates: ingest_options.StrictDates = False,
     json: Json = False,
 ) -> None:
     """Ingest articles from files. Running it again on the same file changes nothing.
 
     Example: `classifier ingest bbc-text.csv --text text --category category`
     """
-    from classifier.ingest import decoding
     from classifier.ingest.readers import Columns
     from classifier.ingest.splits import Proportions
     from classifier.pipeline.ingest import units
 
-    if not decoding.is_known_encoding(encoding):
-        raise SettingsError(f'encoding {encoding!r}: unknown; write, for example, cp1252, or "auto"')
+    file_format = ingest_options.FormatOptions(
+        encoding, delimiter, skip_lines, no_header, column_names, records, split_folders, date_format, strict_dates
+    ).check()
     columns = Columns(text, category, id, split, published_at, source, title, url)
-    options = units.IngestOptions(columns, source_name, Proportions.parse(proportions), max_rejected, encoding)
-    with progress.counter("rows", quiet=json) as on_rows:
-        report = units.ingest_files(open_workspace(), files, options, on_rows=on_rows)
-    render.show(report, json, title="Ingested")
+    options = units.IngestOptions(columns, source_name, Proportions.parse(proportions), max_rejected, file_format)
+    reports: list[units.IngestReport] = []
+    try:
+        with progress.counter("rows", quiet=json) as on_rows:
+            units.ingest_files(open_workspace(), files, options, on_rows=on_rows, on_report=reports.append)
+    finally:
+        if reports:  # an error names the files that are missing
+            render.show(sum(reports, units.IngestReport()), json, title="Ingested")
 
 
 @encoders.command("import")

@@ -44,6 +44,17 @@ class Columns:
         """The names of the columns that the file must have."""
         return [name for name in self.names if name is not None]
 
+    def text_parts(self, present: Sequence[str]) -> list[str]:
+        """Return the columns that are joined to the text, as in "title,body".
+
+        A column whose own name has a comma is one column.
+        """
+        return [self.text] if self.text in present else [part.strip() for part in self.text.split(",")]
+
+    def required_in(self, present: Sequence[str]) -> list[str]:
+        """Return the names of the columns that a file must have, each once; `present` are its columns."""
+        return list(dict.fromkeys([*self.text_parts(present), *self.required[1:]]))
+
 
 FIELDS = tuple(field.name for field in fields(Columns))
 """Our own names of the columns: text, category, id, split, published_at, source, title, url."""
@@ -66,10 +77,15 @@ class RawChunk:
 
 def require_columns(path: SourceFile | str, columns: Columns, present: Sequence[str]) -> None:
     """Raise `SourceError` unless each required column is present exactly once."""
-    for name in columns.required:
+    for name in columns.required_in(present):
         if present.count(name) != 1:
             problem = "no column" if name not in present else "more than one column"
             raise SourceError(f"{path}: {problem} {name!r}; its columns are {format_column_names(present)}")
+
+
+def join_texts(parts: Iterable[str | None]) -> str:
+    """Return the parts of a text, joined by a blank line; empty parts are left out."""
+    return "\n\n".join(part for part in parts if part and not part.isspace())
 
 
 def format_column_names(present: Sequence[str]) -> str:

@@ -10,18 +10,26 @@ of it. If it has more than `MAX_LINES_OF_A_BAD_ROW` lines, the file is refused.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from io import TextIOWrapper
+from itertools import chain, islice
 from operator import itemgetter
 from typing import TextIO
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest.columns import Columns, RawChunk, Row, chunk_file, require_columns
+from classifier.ingest.columns import Columns, RawChunk, Row, chunk_file, join_texts, require_columns
+from classifier.ingest.csv_layout import find_layout
+from classifier.ingest.file_format import FileFormat
 from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
 
 MAX_LINES_OF_A_BAD_ROW = 100
+
+_MAX_TITLE_LENGTH = 60
+_NUMBER = re.compile(r"\s*[-+]?\d+(?:[.,]\d+)?\s*")
+"""A cell that is a number, or longer than `_MAX_TITLE_LENGTH`, is rarely a column's name."""
 
 _REASONS = {"unexpected end of data": "a quote that opens in this row is never closed"}
 _QUOTE_INSIDE = "a quote inside a quoted value is not doubled, or a quote is missing"
@@ -37,7 +45,7 @@ class _Lines:
         self._path = path
         self._file = file
         self._size = 0
-        self._number = 0
+        self.number = 0
         self.record: list[str] = []
 
     def __iter__(self) -> _Lines:
@@ -47,10 +55,10 @@ class _Lines:
         line = self._file.readline(MAX_RECORD)
         if not line:
             raise StopIteration
-        self._number += 1
+        self.number += 1
         self._size += len(line)
         if self._size >= MAX_RECORD:
-            raise record_too_long(self._path, self._number - len(self.record))
+            raise record_too_long(self._path, self.number - len(self.record))
         self.record.append(line)
         return line
 
@@ -59,13 +67,17 @@ class _Lines:
         self._size = 0
 
 
-def read_csv(path: SourceFile, columns: Columns, chunk_rows: int, delimiter: str, encoding: str) -> Iterator[RawChunk]:
-    """Yield the file's rows in chunks of at most `chunk_rows`."""
-    yield from chunk_file(path, _rows(path, columns, read_records(path, delimiter, encoding)), chunk_rows)
+def read_csv(
+    path: SourceFile, columns: Columns, chunk_rows: int, file_format: FileFormat, default: str | None
+) -> Iterator[RawChunk]:
+    """Yield the file's rows in chunks of at most `chunk_rows`; `default` is the delimiter of its suffix, if any."""
+    layout = find_layout(path, columns, file_format, default)
+    records = read_records(path, layout.delimiter, layout.encoding, layout.skip_lines)
+    yield from chunk_file(path, select_cells(path, columns, file_format, records), chunk_rows)
 
 
-def read_records(path: SourceFile, delimiter: str, encoding: str = "utf-8") -> Iterator[Record]:
-    """Yield the file's records, with blank lines; a byte that is not UTF-8 is a lone surrogate.
+def read_records(path: SourceFile, delimiter: str, encoding: str = "utf-8", skip_lines: int = 0) -> Iterator[Record]:
+    """Yield the file's records after `skip_lines` lines; a byte that is not UTF-8 is a lone surrogate.
 
     Raises:
         SourceError: the file cannot be read, or a row with invalid quotes is too long.
@@ -77,22 +89,79 @@ def read_records(path: SourceFile, delimiter: str, encoding: str = "utf-8") -> I
         open_text(path, encoding) as file,
         TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="") as text,
     ):
-        yield from _records(path, _Lines(path, text), delimiter)
+        lines = _Lines(path, text)
+        for _ in islice(lines, skip_lines):
+            lines.start_record()
+        yield from _records(path, lines, delimiter)
 
 
-def _rows(path: SourceFile, columns: Columns, records: Iterator[Record]) -> Iterator[Row | RejectedRow]:
-    """Yield each row's values in the order of `FIELDS`."""
-    header = header_of(path, records)
-    require_columns(path, columns, header)
-    # each row gets a None at its end: index -1 stands for a column that the file does not have
-    pick = itemgetter(*(header.index(name) if name is not None else -1 for name in columns.names))
+def select_cells(
+    path: SourceFile, columns: Columns, file_format: FileFormat, records: Iterator[Record], unit: str = "line"
+) -> Iterator[Row | RejectedRow]:
+    """Yield each row's values in the order of `FIELDS`; `unit` is what the records' numbers count.
+
+    Raises:
+        SourceError: a wanted column is missing.
+    """
+    if file_format.has_header:
+        header, owner = header_of(path, records), "the header has"
+        _require_columns(path, columns, header)
+    else:
+        (header, records), owner = _name_columns(path, file_format, records), "the first row has"
+        require_columns(path, columns, header)
+    pick = _cell_picker(columns, header)
     for line, cells in records:
         if isinstance(cells, RejectedRow):
             yield cells
         elif len(cells) == len(header):
-            yield (*pick([*cells, None]), f"line {line}")
+            yield (*pick(cells), f"{unit} {line}")
         elif cells:  # a blank line has no cells
-            yield reject_row(path, f"line {line}", f"{len(cells)} columns, but the header has {len(header)}", cells)
+            yield reject_row(path, f"{unit} {line}", f"{len(cells)} columns, but {owner} {len(header)}", cells)
+
+
+def _cell_picker(columns: Columns, header: list[str]) -> Callable[[list[str]], tuple[str | None, ...]]:
+    """Return a function that returns a row's values in the order of `FIELDS`, None for a column that does not exist."""
+    parts = [header.index(part) for part in columns.text_parts(header)]
+    # each row gets its text and a None at its end: index -1 stands for a column that the file does not have
+    others = itemgetter(*(-1 if name is None else header.index(name) for name in columns.names[1:]))
+    if len(parts) == 1:
+        return lambda cells: (cells[parts[0]], *others([*cells, None]))
+    join = itemgetter(*parts)
+    return lambda cells: (join_texts(join(cells)), *others([*cells, None]))
+
+
+def _require_columns(path: SourceFile, columns: Columns, header: list[str]) -> None:
+    """Raise `SourceError` unless the header has the columns; if it looks like a row, say which option reads it."""
+    try:
+        require_columns(path, columns, header)
+    except SourceError as error:
+        if any(len(cell) > _MAX_TITLE_LENGTH or _NUMBER.fullmatch(cell) for cell in header):
+            raise SourceError(f"{error}; if the file has no header, add --no-header or --columns") from error
+        raise
+
+
+def _name_columns(
+    path: SourceFile, file_format: FileFormat, records: Iterator[Record]
+) -> tuple[list[str], Iterator[Record]]:
+    """Return the columns of a file without a header, and all of its records.
+
+    Raises:
+        SourceError: the first row has another number of columns than `column_names`.
+    """
+    names = file_format.column_names
+    leading: list[Record] = []
+    for record in islice(records, MAX_LINES_OF_A_BAD_ROW):
+        leading.append(record)
+        if record[1] and not isinstance(record[1], RejectedRow):
+            break
+    cells = leading[-1][1] if leading else []
+    if isinstance(cells, RejectedRow):
+        raise SourceError(f"{path}: its first rows cannot be read: {cells.reason}")
+    if names and cells and len(cells) != len(names):
+        raise SourceError(
+            f"{path}: its first row has {len(cells)} columns, but --columns names {len(names)}: {', '.join(names)}"
+        )
+    return list(names or map(str, range(1, len(cells) + 1))), chain(leading, records)
 
 
 def header_of(path: SourceFile, records: Iterator[Record]) -> list[str]:
@@ -111,7 +180,7 @@ def _records(path: SourceFile, lines: _Lines, delimiter: str) -> Iterator[Record
     """Yield the line on which each record starts, and the record."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line = reader.line_num + 1
+        line = lines.number + 1
         lines.start_record()
         try:
             cells = next(reader)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_file, format_column_names
+from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_file, format_column_names, join_texts
 from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
 from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
@@ -27,10 +27,10 @@ _MAX_KEYS = 10_000
 """Keys that are collected for the message about a missing key."""
 
 # pandas writes a missing value as NaN, which is not valid JSON
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
 
-class _BadLineError(Exception):
+class BadLineError(Exception):
     """A line is not an object with usable values."""
 
 
@@ -44,6 +44,19 @@ def read_json_lines(path: SourceFile, columns: Columns, chunk_rows: int, encodin
                 _check_keys(path, columns, list(keys))
                 first = False
             yield chunk
+
+
+def read_records(path: SourceFile, columns: Columns, chunk_rows: int, records: Iterable[object]) -> Iterator[RawChunk]:
+    """Yield the decoded records of a JSON document in chunks of at most `chunk_rows`."""
+    keys: dict[str, None] = {}
+    first = True
+    for chunk in chunk_file(path, _decoded_rows(path, columns, records, keys), chunk_rows):
+        if first and not keys:
+            raise SourceError(f"{path}: no record is a JSON object")
+        if first:
+            _check_keys(path, columns, list(keys))
+            first = False
+        yield chunk
 
 
 def _lines(path: SourceFile, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -64,47 +77,79 @@ def _rows(
     for number, line in lines:
         position = f"line {number}"
         try:
-            item = _parse_line(line)
-            names = item if len(keys) < _MAX_KEYS else [name for name in columns.required if name in item]
-            keys.update(dict.fromkeys(names))
-            yield *_values(item, columns), position
-        except _BadLineError as error:
+            yield *_collect(_parse_line(line), columns, keys), position
+        except BadLineError as error:
             yield reject_row(path, position, str(error), line.decode("utf-8", "surrogateescape"))
+
+
+def _decoded_rows(
+    path: SourceFile, columns: Columns, records: Iterable[object], keys: dict[str, None]
+) -> Iterator[Row | RejectedRow]:
+    """Yield each record's values in the order of `FIELDS`, and collect the keys of all records."""
+    for number, record in enumerate(records, 1):
+        position = f"record {number}"
+        try:
+            yield *_collect(_check_object(record), columns, keys), position
+        except BadLineError as error:
+            yield reject_row(path, position, str(error), json.dumps(record, ensure_ascii=False))
+
+
+def _collect(item: dict[str, object], columns: Columns, keys: dict[str, None]) -> list[str | None]:
+    """Return an object's values in the order of `FIELDS`, and add its keys to those of all objects."""
+    names = item if len(keys) < _MAX_KEYS else [name for name in columns.required_in(list(item)) if name in item]
+    keys.update(dict.fromkeys(names))
+    return _values(item, columns)
 
 
 def _parse_line(line: bytes) -> dict[str, object]:
     if len(line) > MAX_LINE:
-        raise _BadLineError(f"the line has {len(line):,} bytes, more than the maximum of {MAX_LINE:,}")
+        raise BadLineError(f"the line has {len(line):,} bytes, more than the maximum of {MAX_LINE:,}")
     try:
-        item = _DECODER.decode(line.decode("utf-8"))
+        item = DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise _BadLineError(f"byte 0x{line[error.start]:02x} is not UTF-8") from error
+        raise BadLineError(f"byte 0x{line[error.start]:02x} is not UTF-8") from error
     except RecursionError as error:
-        raise _BadLineError("not JSON: nested too deeply") from error
+        raise BadLineError("not JSON: nested too deeply") from error
     except ValueError as error:  # also for a number with thousands of digits
         problem = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
-        raise _BadLineError(f"not JSON: {problem}") from error
+        raise BadLineError(f"not JSON: {problem}") from error
+    return _check_object(item)
+
+
+def _check_object(item: object) -> dict[str, object]:
     if not isinstance(item, dict):
-        raise _BadLineError("not a JSON object")
+        raise BadLineError("not a JSON object")
     return item
 
 
 def _values(item: dict[str, object], columns: Columns) -> list[str | None]:
     """Return the values in the order of `FIELDS`: None if there is no such column, "" if the value is missing."""
     values: list[str | None] = []
+    parts = columns.text_parts(list(item)) if "," in columns.text else [columns.text]
     for field, name in zip(FIELDS, columns.names, strict=True):
+        if field == "text" and len(parts) > 1:
+            values.append(join_texts(_text(item, part) for part in parts))
+            continue
         value = item.get(name) if name is not None else None
         string = as_string(value) if field != "text" or isinstance(value, str) else None
         if string is None and value is not None:
-            raise _BadLineError(f"{field} has the type {type(value).__name__}, but must be a string")
+            raise BadLineError(f"{field} has the type {type(value).__name__}, but must be a string")
         values.append(string or "" if name is not None else None)
     return values
+
+
+def _text(item: dict[str, object], name: str) -> str | None:
+    """Return a part of the text."""
+    value = item.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadLineError(f"{name} has the type {type(value).__name__}, but must be a string")
+    return value
 
 
 def _check_keys(path: SourceFile, columns: Columns, keys: list[str]) -> None:
     if not keys:
         raise SourceError(f"{path}: no line is a JSON object; JSON Lines has one object on each line")
-    for name in columns.required:
+    for name in columns.required_in(keys):
         if name not in keys:
             raise SourceError(
                 f"{path}: none of the first rows has {name!r}; their keys are {format_column_names(keys)}"

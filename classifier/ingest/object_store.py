@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from glob import has_magic
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -16,6 +17,7 @@ from upath import UPath
 
 from classifier.exceptions import SourceError
 from classifier.ingest.text_files import SourceFile, name_file_in_errors
+from classifier.ingest.text_folders import list_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,16 @@ class StoredFile:
         with _as_oserror():
             return bool(self._path.fs.isdir(self._path.path))
 
+    def is_file(self) -> bool:
+        """Return whether this is a file."""
+        with _as_oserror():
+            return bool(self._path.fs.isfile(self._path.path))
+
+    def iterdir(self) -> Iterator[StoredFile]:
+        """Yield the files and folders of a folder."""
+        with _as_oserror():
+            return iter([StoredFile(path) for path in self._path.iterdir()])
+
     def stamp(self) -> FileStamp:
         """Return the file's size and time."""
         with _as_oserror():
@@ -93,7 +105,8 @@ def expand(pattern: str) -> list[SourceFile]:
         with _as_oserror():
             store, root = fsspec.core.url_to_fs(pattern)
             store.invalidate_cache()
-            names = sorted(name for name in store.glob(root) if not store.isdir(name))
+            is_folder = not has_magic(root) and store.isdir(root)
+            names = [root] if is_folder else sorted(name for name in store.glob(root) if not store.isdir(name))
             return [StoredFile(UPath(store.unstrip_protocol(name))) for name in names]
     except ImportError as error:
         raise SourceError(f"{pattern}: {error}; install article-classifier[object-stores]") from error
@@ -107,7 +120,11 @@ def file_url(file: SourceFile) -> str:
 
 
 def read_stamp(file: SourceFile) -> FileStamp:
-    """Return a file's size and the time of its last change."""
+    """Return a file's size and the time of its last change; of a folder, the sum and the last one of its files."""
+    if file.is_dir():
+        stamps = [read_stamp(member) for member in list_files(file)]
+        times = [stamp.modified_at for stamp in stamps if stamp.modified_at]
+        return FileStamp(sum(stamp.size for stamp in stamps), max(times) if len(times) == len(stamps) > 0 else None)
     with name_file_in_errors(file):
         if isinstance(file, StoredFile):
             return file.stamp()
@@ -117,8 +134,12 @@ def read_stamp(file: SourceFile) -> FileStamp:
 
 
 def hash_file(file: SourceFile) -> bytes:
-    """Return the SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes; of a folder, that of its files' paths and hashes."""
     digest = hashlib.sha256()
+    if file.is_dir():
+        for member in list_files(file):
+            digest.update(hash_file(member) + str(member).encode("utf-8", "surrogateescape") + b"\0")
+        return digest.digest()
     with name_file_in_errors(file), file.open("rb") as opened:
         while block := opened.read(2**20):
             digest.update(block)

@@ -7,6 +7,7 @@ may decode to any number of long texts.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from io import SEEK_END
 from pathlib import Path
@@ -18,7 +19,16 @@ from pyarrow.parquet import ParquetFile
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest import parquet_pages
-from classifier.ingest.columns import CHUNK_BYTES, FIELDS, Columns, RawChunk, Row, chunk_file, require_columns
+from classifier.ingest.columns import (
+    CHUNK_BYTES,
+    FIELDS,
+    Columns,
+    RawChunk,
+    Row,
+    chunk_file,
+    join_texts,
+    require_columns,
+)
 from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
 from classifier.ingest.text_files import ExpansionLimit, SourceFile, name_file_in_errors
@@ -39,7 +49,8 @@ def read_parquet(path: SourceFile, columns: Columns, chunk_rows: int) -> Iterato
                 path if isinstance(path, Path) else opened, pre_buffer=False, buffer_size=_BUFFER_BYTES
             ) as file:
                 _check_columns(path, columns, file.schema_arrow)
-                size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, columns.required)
+                names = columns.required_in(file.schema_arrow.names)
+                size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, names)
                 batch_rows = max(1, min(chunk_rows, int(CHUNK_BYTES / max(size, 1.0))))
                 rows = _rows(path, file, columns, batch_rows, ExpansionLimit(path, packed_size))
                 yield from chunk_file(path, rows, chunk_rows)
@@ -50,12 +61,15 @@ def read_parquet(path: SourceFile, columns: Columns, chunk_rows: int) -> Iterato
 
 def _check_columns(path: SourceFile, columns: Columns, schema: pa.Schema) -> None:
     require_columns(path, columns, schema.names)
-    for field, name in zip(FIELDS, columns.names, strict=True):
+    parts = columns.text_parts(schema.names)
+    named = [*(("text", part) for part in parts), *zip(FIELDS[1:], columns.names[1:], strict=True)]
+    for field, name in named:
         if name is None:
             continue
         kind = schema.field(name).type
-        usable = _is_string(kind) if field == "text" else _is_string(kind) or _is_plain(kind)
-        if not usable:
+        # pandas and datasets write a column without any value as null
+        is_optional = field != "text" or len(parts) > 1
+        if not (_is_string(kind) or (is_optional and pa.types.is_null(kind)) or (field != "text" and _is_plain(kind))):
             raise SourceError(
                 f"{path}: column {name!r} has the type {kind}, which cannot be read as {field}; write strings"
             )
@@ -66,13 +80,22 @@ def _rows(
 ) -> Iterator[Row | RejectedRow]:
     """Yield each row's values in the order of `FIELDS`."""
     number = 0
-    for batch in file.iter_batches(batch_rows, columns=columns.required, use_threads=False):
+    schema = file.schema_arrow
+    names, parts = columns.required_in(schema.names), columns.text_parts(schema.names)
+    fields = {name: field for field, name in zip(FIELDS, columns.names, strict=True) if name}
+    fields |= dict.fromkeys(parts, "text")
+    labels = read_class_labels(schema)
+    for batch in file.iter_batches(batch_rows, columns=names, use_threads=False):
         expansion.add(batch.nbytes)
-        arrays = [_storable(batch.column(name)) if name is not None else None for name in columns.names]
-        faults = _clear_oversized(arrays)
+        faults: dict[int, str] = {}
+        arrays = {}
+        for name in names:
+            column = _name_labels(batch.column(name), labels.get(name), faults)
+            arrays[name] = _clear_oversized(fields[name], _storable(column), faults)
+        strings = {name: _strings(array) for name, array in arrays.items()}
         absent = [None] * batch.num_rows
-        values = [absent if array is None else _strings(array) for array in arrays]
-        for index, cells in enumerate(zip(*values, strict=True)):
+        others = [strings[name] if name else absent for name in columns.names[1:]]
+        for index, cells in enumerate(zip(_join(strings, parts), *others, strict=True)):
             number += 1
             if index in faults:
                 yield reject_row(path, f"row {number}", faults[index], [cell or "" for cell in cells])
@@ -80,21 +103,51 @@ def _rows(
             yield *cells, f"row {number}"
 
 
-def _clear_oversized(arrays: list[pa.Array | None]) -> dict[int, str]:
-    """Clear the cells that are longer than `MAX_CELL`, and return a reason for each of their rows."""
-    faults: dict[int, str] = {}
-    for position, (field, array) in enumerate(zip(FIELDS, arrays, strict=True)):
-        if array is None or not pa.types.is_large_binary(array.type):
-            continue
-        lengths = pc.binary_length(array)
-        if (pc.max(lengths).as_py() or 0) <= MAX_CELL:
-            continue
-        too_long = pc.fill_null(pc.greater(lengths, MAX_CELL), False)
-        for index in pc.indices_nonzero(too_long).to_pylist():
-            length = lengths[index].as_py()
-            faults.setdefault(index, f"{field} has {length:,} bytes, more than the maximum of {MAX_CELL:,}")
-        arrays[position] = pc.if_else(too_long, pa.scalar(None, array.type), array)
-    return faults
+def _join(strings: dict[str, list[str]], parts: list[str]) -> list[str]:
+    if len(parts) == 1:
+        return strings[parts[0]]
+    return [join_texts(texts) for texts in zip(*(strings[part] for part in parts), strict=True)]
+
+
+def read_class_labels(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the names of the classes of each column that a Hugging Face dataset stores as numbers (ClassLabel)."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {
+            name: [str(label) for label in feature["names"]]
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _name_labels(column: pa.Array, names: list[str] | None, faults: dict[int, str]) -> pa.Array:
+    """Return the names of a ClassLabel's numbers. -1, which datasets write for "no label", becomes null.
+
+    A number without a name adds a reason to `faults`.
+    """
+    if names is None or not pa.types.is_integer(column.type):
+        return column
+    has_name = pc.and_(pc.greater_equal(column, 0), pc.less(column, len(names)))
+    unknown = pc.fill_null(pc.and_(pc.invert(has_name), pc.not_equal(column, -1)), False)
+    for index in pc.indices_nonzero(unknown).to_pylist():
+        faults.setdefault(index, f"label {column[index].as_py()} has no name; there are {len(names)} names")
+    return pc.take(pa.array(names, pa.string()), pc.if_else(has_name, column, None).cast(pa.int64()))
+
+
+def _clear_oversized(field: str, column: pa.Array, faults: dict[int, str]) -> pa.Array:
+    """Return a column without the cells that are longer than `MAX_CELL`; add a reason for each to `faults`."""
+    if not pa.types.is_large_binary(column.type):
+        return column
+    lengths = pc.binary_length(column)
+    if (pc.max(lengths).as_py() or 0) <= MAX_CELL:
+        return column
+    too_long = pc.fill_null(pc.greater(lengths, MAX_CELL), False)
+    for index in pc.indices_nonzero(too_long).to_pylist():
+        length = lengths[index].as_py()
+        faults.setdefault(index, f"{field} has {length:,} bytes, more than the maximum of {MAX_CELL:,}")
+    return pc.if_else(too_long, pa.scalar(None, column.type), column)
 
 
 def _storable(column: pa.Array) -> pa.Array:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -18,8 +20,9 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from classifier.exceptions import SettingsError, SourceError
-from classifier.ingest import decoding
+from classifier.ingest import decoding, file_format, timestamps
 from classifier.ingest.columns import Columns
+from classifier.ingest.file_format import FileFormat
 from classifier.ingest.splits import Proportions
 
 ENTRY_FIELDS = ("id", "text", "title", "body", "summary", "category", "author", "link", "published_at", "updated_at")
@@ -118,6 +121,19 @@ class FilesSource(BaseSource):
     kind: Literal["files"]
     files: str = Field(min_length=1)
     encoding: str = "auto"
+    delimiter: str | None = None
+    skip_lines: int = Field(0, ge=0)
+    header: bool = True
+    column_names: tuple[str, ...] = ()
+    records: str | None = Field(None, min_length=1)
+    split_folders: bool = False
+    date_format: str | None = None
+    strict_dates: bool = False
+
+    @property
+    def file_format(self) -> FileFormat:
+        """How the files are read."""
+        return FileFormat(**{field.name: getattr(self, field.name) for field in fields(FileFormat)})
 
     @field_validator("encoding")
     @classmethod
@@ -125,6 +141,21 @@ class FilesSource(BaseSource):
         if not decoding.is_known_encoding(value):
             raise ValueError(f'{value!r} is not an encoding; write, for example, cp1252, or "auto"')
         return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_delimiter(cls, value: str | None) -> str | None:
+        return value if value is None else _as_value_error(file_format.parse_delimiter, value)
+
+    @field_validator("date_format")
+    @classmethod
+    def _is_date_format(cls, value: str | None) -> str | None:
+        return value if value is None else _as_value_error(timestamps.parse_date_format, value)
+
+    @field_validator("column_names")
+    @classmethod
+    def _are_column_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return value and _as_value_error(file_format.parse_column_names, value)
 
 
 class FeedSource(BaseSource):
@@ -180,6 +211,14 @@ class SqlSource(BaseSource):
         if [self.url, self.url_from, self.connection].count(None) != 2:
             raise ValueError("must have exactly one of url, url_from (an environment variable) and connection")
         return self
+
+
+def _as_value_error(parse: Callable[[Any], Any], value: Any) -> Any:
+    """Return what a function makes of a value; its `SettingsError` becomes an error of the key."""
+    try:
+        return parse(value)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
 
 
 DeclaredSource = FilesSource | FeedSource | SqlSource

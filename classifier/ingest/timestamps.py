@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
+
+from classifier.exceptions import SettingsError
 
 # the parser of e-mail dates accepts nearly anything, so it only gets values that look like e-mail dates
 _EMAIL_DATE = re.compile(r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}")
@@ -21,3 +24,41 @@ def parse_timestamp(value: str, zone: tzinfo = UTC) -> datetime | None:
         return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(UTC)
     except (ValueError, OverflowError):  # OverflowError: an offset that leads beyond the years 1 to 9999
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class DateRules:
+    """How publication times are read.
+
+    `format` is their form in the codes of `strptime`, such as "%d/%m/%Y"; None for those of `parse_timestamp`. If a
+    time cannot be read or is in the future, the row is rejected if `strict`; otherwise its time is left out.
+    """
+
+    format: str | None = None
+    strict: bool = False
+
+    def parse(self, value: str, zone: tzinfo) -> datetime | None:
+        """Return the time in UTC, or None if the value is not a time of the expected form."""
+        if self.format is None:
+            return parse_timestamp(value, zone)
+        try:
+            moment = datetime.strptime(value, self.format)  # noqa: DTZ007 - the zone follows
+            return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+
+
+def parse_date_format(value: str) -> str:
+    """Return a date format.
+
+    Raises:
+        SettingsError: it is no format of `strptime`, or it lacks the year.
+    """
+    example = datetime(2019, 11, 25, tzinfo=UTC)
+    try:
+        is_date = datetime.strptime(example.strftime(value), value).date() == example.date()  # noqa: DTZ007
+    except (ValueError, UnicodeError):
+        is_date = False
+    if not is_date:
+        raise SettingsError(f"date format {value!r}: must give a day, a month and a year, such as %d/%m/%Y %H:%M")
+    return value

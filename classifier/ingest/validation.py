@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import pandas as pd
 
 from classifier.articles import SPLITS, RejectedRow
-from classifier.ingest import timestamps
 from classifier.ingest.columns import FIELDS, RawChunk
 from classifier.ingest.fingerprints import fingerprint, text_hash
 from classifier.ingest.rejected_rows import row_json
+from classifier.ingest.timestamps import DateRules
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category, shorten_name
 
 MAX_CLOCK_SKEW = timedelta(days=1)
@@ -33,6 +33,8 @@ ROW_COLUMNS = (
 # the text comes last, so that the columns that identify a rejected row survive the cut
 _REJECTED_COLUMNS = ("id", "source", "category", "split", "published_at", "url", "title", "text")
 
+DEFAULT_DATES = DateRules()
+
 _Values = dict[str, list[str | None]]
 _Fault = tuple[int, str]
 """The index of a row, and what is invalid."""
@@ -44,12 +46,14 @@ class ValidatedChunk:
 
     `text_hash` and `fingerprint` are the SHA-256 of the text and of the folded text. `category`, `split`,
     `published_at` (in UTC), `title` and `url` are None if the row has no value. `renamed` maps categories to their
-    stored names, if these differ in more than white space at the ends.
+    stored names, if these differ in more than white space at the ends. `bad_dates` are the times of valid rows that
+    cannot be read or are in the future, and are therefore left out.
     """
 
     rows: pd.DataFrame
     rejected: tuple[RejectedRow, ...]
     renamed: Mapping[str, str]
+    bad_dates: tuple[str, ...] = ()
 
 
 def validate_chunk(
@@ -58,22 +62,29 @@ def validate_chunk(
     default_source: str,
     max_text_bytes: int = 1_000_000,
     zone: tzinfo = UTC,
+    dates: DateRules = DEFAULT_DATES,
     now: datetime | None = None,
 ) -> ValidatedChunk:
     """Return the valid rows, and the rejected rows with the first reason of each.
 
     `default_source` is the source of rows that name no source. In a file without an id column, a row's id is its
     address, else the text's hash. `zone` is the time zone of times that name no time zone; `now` is the present time.
+    `dates` says which times are read, and whether a row with another time is rejected.
     """
     raw: _Values = {name: chunk.frame[name].tolist() for name in (*FIELDS, "position")}
     values = {name: raw[name] if name in {"text", "position"} else _strip(raw[name]) for name in raw}
     categories = values["category"]
     values["category"] = [value and normalize_category(value) for value in categories]
     values["title"] = [value and " ".join(value.split()) for value in values["title"]]
-    moments = [timestamps.parse_timestamp(value, zone) if value else None for value in values["published_at"]]
+    moments = [dates.parse(value, zone) if value else None for value in values["published_at"]]
+    bad_dates = _find_date_faults(values["published_at"], moments, dates, (now or datetime.now(UTC)) + MAX_CLOCK_SKEW)
     faults: dict[int, str] = {}
-    for index, reason in _find_faults(values, moments, max_text_bytes, (now or datetime.now(UTC)) + MAX_CLOCK_SKEW):
+    for index, reason in _find_faults(values, max_text_bytes):
         faults.setdefault(index, reason)
+    if dates.strict:
+        faults = {**bad_dates, **faults}
+    else:
+        moments = [None if index in bad_dates else moment for index, moment in enumerate(moments)]
     rejected = [replace(row, source=default_source) for row in chunk.rejected]
     rejected += [_reject(raw, values, index, reason, default_source) for index, reason in sorted(faults.items())]
     valid = [index for index in range(len(moments)) if index not in faults]
@@ -82,16 +93,15 @@ def validate_chunk(
         for index in valid
         if (original := categories[index]) and (stored := values["category"][index]) and original != stored
     }
-    return ValidatedChunk(_make_rows(values, moments, valid, default_source), tuple(rejected), renamed)
+    left_out = tuple(values["published_at"][index] or "" for index in bad_dates if index not in faults)
+    return ValidatedChunk(_make_rows(values, moments, valid, default_source), tuple(rejected), renamed, left_out)
 
 
 def _strip(values: Iterable[str | None]) -> list[str | None]:
     return [value and value.strip() for value in values]
 
 
-def _find_faults(
-    values: _Values, moments: list[datetime | None], max_text_bytes: int, latest: datetime
-) -> Iterator[_Fault]:
+def _find_faults(values: _Values, max_text_bytes: int) -> Iterator[_Fault]:
     """Yield every fault of every row. Faults that forbid quoting a value come before those that quote it."""
     for field in FIELDS:
         yield from _find_character_faults(field, values[field])
@@ -107,11 +117,20 @@ def _find_faults(
     for index, value in enumerate(values["split"]):
         if value and value.lower() not in SPLITS:
             yield index, f"split {value[:40]!r} is not one of {', '.join(SPLITS)}"
-    for index, (value, moment) in enumerate(zip(values["published_at"], moments, strict=True)):
+
+
+def _find_date_faults(
+    values: list[str | None], moments: list[datetime | None], dates: DateRules, latest: datetime
+) -> dict[int, str]:
+    """Return what is invalid in the times that cannot be read or are in the future, by row."""
+    form = f"a date of the form {dates.format}" if dates.format else "a date such as 2024-03-31 or 2024-03-31T10:00:00Z"
+    faults = {}
+    for index, (value, moment) in enumerate(zip(values, moments, strict=True)):
         if value and moment is None:
-            yield index, f"published_at {value[:40]!r} is not a date such as 2024-03-31 or 2024-03-31T10:00:00Z"
+            faults[index] = f"published_at {value[:40]!r} is not {form}"
         elif value and moment and moment > latest:
-            yield index, f"published_at {value[:40]!r} is in the future"
+            faults[index] = f"published_at {value[:40]!r} is in the future"
+    return faults
 
 
 def _find_control_characters(values: _Values) -> Iterator[_Fault]:

@@ -35,9 +35,57 @@ def _(env):
     return "ingest", "in*/*.csv"
 
 
-@case("ingest: a directory", r"is a directory; name its files")
+@case("ingest: an empty directory", r"is a directory without text files; name its files")
 def _(env):
     return "ingest", str(env.folder)
+
+
+@case("ingest: a directory of tables", r"in: is a directory; name its files, for example .*in/\*\.csv \(x\.csv is")
+def _(env):
+    (env.folder / "in").mkdir()
+    return "ingest", str((env.folder / env.csv(*articles(3), name="in/x.csv")).parent)
+
+
+@case(
+    "ingest: folders of splits without the option", r"its folders 'C50test', 'C50train' look like splits; add --split"
+)
+def _(env):
+    for name in ("C50train", "C50test"):
+        (env.folder / name / "author").mkdir(parents=True)
+        (env.folder / name / "author" / "1.txt").write_text(f"the {name}")
+    return "ingest", str(env.folder)
+
+
+@case("ingest: a preamble", r"x\.csv: no column 'text' in line 1; line 3 looks like the header: add --skip-lines 2")
+def _(env):
+    return "ingest", env.bytes(b"Export\nCMS 4\nid,text\n1,a team\n")
+
+
+@case("ingest: two delimiters that fit", r"x\.csv: its delimiter may be ',' or ';'; name it with --delimiter")
+def _(env):
+    return "ingest", env.bytes(b"text,a;text\nb,c;d\n")
+
+
+@case("ingest: a delimiter of two characters", r"delimiter '::': must be one character, such as ; or \|, or tab")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--delimiter", "::"
+
+
+@case("ingest: two columns of one name", r"columns 'text,text': each column must have a name of its own")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--columns", "text,text"
+
+
+@case(
+    "ingest: JSON that was cut off", r"x\.json: not JSON at character 16: ',' or '\]' expected, but the file ends; fix"
+)
+def _(env):
+    return "ingest", env.bytes(b'[{"text": "a"} ', "x.json")
+
+
+@case("ingest: JSON with two arrays", r"x\.json: has several arrays: 'a', 'b'; name one with --records")
+def _(env):
+    return "ingest", env.bytes(b'{"a": [{"text": "x"}], "b": [{"text": "y"}]}', "x.json")
 
 
 @case("ingest: another kind of file", r"x\.xlsx: unknown kind of file; supported are \.csv")

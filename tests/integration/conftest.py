@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from sqlalchemy import text
 
 from benchmarks.support import lost_labels
+from classifier.cli.app import main
 from classifier.store import model_rows
 from tests.support.predictions import INSERT_ARTICLES, INSERT_PREDICTIONS
 from tests.support.synthetic import add_model, query
@@ -34,3 +37,21 @@ def labellings(database):
         "SELECT times, count(*) FROM (SELECT count(*) AS times FROM labellings "
         "GROUP BY article_id, model_id, revision) AS x GROUP BY 1 ORDER BY 1",
     )
+
+
+@pytest.fixture
+def command(workspace, monkeypatch, tmp_path, capsys):
+    """Run a command, and return its exit code and its output."""
+    url = workspace.database.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("CLASSIFIER_DATABASE_URL", url)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["classifier", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from classifier.exceptions import SourceError
+from classifier.ingest.file_format import FileFormat
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.ingest import inbox
 from classifier.pipeline.ingest.units import IngestOptions, IngestReport
@@ -76,7 +77,7 @@ def test_only_new_and_changed_files_are_read(ingest, folder):
     [
         replace(OPTIONS, columns=replace(COLUMNS, category=None)),
         replace(OPTIONS, source="news"),
-        replace(OPTIONS, encoding="cp1252"),
+        replace(OPTIONS, file_format=FileFormat(encoding="cp1252")),
     ],
 )
 def test_files_are_read_again_with_other_options(ingest, folder, other):

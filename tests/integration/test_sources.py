@@ -128,12 +128,20 @@ class TestFiles:
             ("déjà vu à l'été", datetime(2024, 7, 1, 9, tzinfo=UTC))
         ]
 
-    def test_with_an_article_from_the_future_have_its_row_rejected(self, workspace, ingest, tmp_path):
+    @pytest.mark.parametrize("strict", [False, True])
+    def test_with_an_article_from_the_future_leave_its_time_out_or_reject_it(
+        self, workspace, ingest, tmp_path, strict, caplog
+    ):
         rows = [{"id": str(n), "text": f"t{n}", "category": "", "at": "2024-01-01"} for n in range(30)]
         rows[3]["at"] = "2999-01-01"
         drop(tmp_path / "in" / "a.csv", rows)
-        report = ingest(FILES.replace("category = 'category'", "published_at = 'at'"))
-        assert (report.new, report.rejected) == (29, 1)
+        declared = FILES.replace("category = 'category'", "published_at = 'at'")
+        report = ingest(declared + f"strict_dates = {str(strict).lower()}\n")
+        if not strict:
+            assert (report.new, report.rejected, report.undated) == (30, 0, 1)
+            assert "a publication time such as '2999-01-01' cannot be read or is in the future" in caplog.text
+            return
+        assert (report.new, report.rejected, report.undated) == (29, 1, 0)
         (row,) = rejected_rows.list_rejected(workspace)
         assert (row.position, row.reason) == ("line 5", "published_at '2999-01-01' is in the future")
 

@@ -3,30 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
-from classifier.cli.app import main
 from tests.support.synthetic import articles, write_csv
-
-
-@pytest.fixture
-def command(workspace, monkeypatch, tmp_path, capsys):
-    """Run a command, and return its exit code and its output."""
-    url = workspace.database.url.render_as_string(hide_password=False)
-    monkeypatch.setenv("CLASSIFIER_DATABASE_URL", url)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["classifier", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        return ended.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

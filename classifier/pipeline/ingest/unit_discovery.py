@@ -20,6 +20,7 @@ from classifier.ingest import feeds, http_documents, object_store, readers
 from classifier.ingest.database_queries import DatabaseQuery, watermark_from_json, watermark_to_json
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource, FilesSource, SqlSource
 from classifier.ingest.text_files import SourceFile
+from classifier.ingest.validation import DEFAULT_DATES
 from classifier.pipeline.ingest.file_states import FileStates
 from classifier.pipeline.ingest.run_records import IngestRun
 from classifier.pipeline.ingest.units import FileReader, IngestUnit, Problem, UnitRules
@@ -73,7 +74,7 @@ class UnitDiscovery:
                 self.problems.append(error)
                 continue
             if save_state is not None:
-                reader = FileReader(file, source.columns, source.encoding)
+                reader = FileReader(file, source.columns, source.file_format)
                 yield self._make_unit(name, reader, save_state, is_complete=True)
 
     def _find_feed_document(self, source: FeedSource) -> Iterator[IngestUnit]:
@@ -114,11 +115,16 @@ class UnitDiscovery:
             name=name,
             source=source.name,
             read=read,
-            rules=UnitRules(source.max_rejected, source.split_proportions, source.min_rejected_rows, source.zone),
+            rules=self._make_rules(),
             is_complete=is_complete,
             save_state=save_state,
             on_rows=self.on_rows,
         )
+
+    def _make_rules(self) -> UnitRules:
+        source = self.source
+        dates = source.file_format.dates if isinstance(source, FilesSource) else DEFAULT_DATES
+        return UnitRules(source.max_rejected, source.split_proportions, source.min_rejected_rows, source.zone, dates)
 
     def _load_state(self, name: str) -> Any:
         """Return the stored state of a unit, or None if the unit must be read anyway."""

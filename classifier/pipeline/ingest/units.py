@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, tzinfo
 from hashlib import sha256
@@ -15,10 +15,12 @@ from sqlalchemy import Connection
 from classifier.exceptions import SourceError, SourceUnavailableError, StatementTimeoutError, TooManyRejectedError
 from classifier.ingest import object_store, readers
 from classifier.ingest.columns import Columns, RawChunk
+from classifier.ingest.file_format import FileFormat
 from classifier.ingest.prefetch import prefetch_one
 from classifier.ingest.splits import Proportions
 from classifier.ingest.text_files import SourceFile
-from classifier.ingest.validation import MAX_LENGTHS, ValidatedChunk, validate_chunk
+from classifier.ingest.timestamps import DateRules
+from classifier.ingest.validation import DEFAULT_DATES, MAX_LENGTHS, ValidatedChunk, validate_chunk
 from classifier.names import shorten_name
 from classifier.pipeline.ingest import kept_annotations, run_records
 from classifier.pipeline.ingest.category_names import CategoryNames
@@ -44,7 +46,8 @@ class IngestReport:
     """The rows that were read, and what they changed.
 
     `read` counts rows. `rejected` of them were invalid; `duplicates` were superseded by a later row with the same id.
-    The others are articles: `new`, `changed` (the text differs from the stored one) or `unchanged`.
+    The others are articles: `new`, `changed` (the text differs from the stored one) or `unchanged`. `undated` rows have
+    a publication time that cannot be read or is in the future, so it is left out.
     """
 
     files: int = 0
@@ -56,6 +59,7 @@ class IngestReport:
     unchanged: int = 0
     annotations: int = 0
     enqueued: int = 0
+    undated: int = 0
 
     def __add__(self, other: IngestReport) -> IngestReport:
         """Return the sum of two reports."""
@@ -73,42 +77,70 @@ class IngestOptions:
     source: str | None = None
     proportions: Proportions = field(default_factory=Proportions)
     max_rejected: float = MAX_REJECTED
-    encoding: str = "utf-8"
+    file_format: FileFormat = field(default_factory=FileFormat)
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as the database stores them."""
-        return asdict(self)
+        return {**asdict(self), "file_format": self.file_format.to_json()}
 
     @property
     def config_sha256(self) -> bytes:
         """The SHA-256 of the options that decide how a file becomes rows. If it changes, files are read again."""
-        config = {"columns": asdict(self.columns), "source": self.source, "encoding": self.encoding}
+        config = {"columns": asdict(self.columns), "source": self.source, "format": self.file_format.to_json()}
         return sha256(json.dumps(config).encode()).digest()
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> IngestOptions:
         """Return the options that `to_json` wrote."""
         columns, proportions = Columns(**values["columns"]), Proportions(**values["proportions"])
-        return cls(columns, values["source"], proportions, values["max_rejected"], values["encoding"])
+        # runs of older versions have an encoding only
+        file_format = FileFormat.from_json(values.get("file_format") or {"encoding": values.get("encoding")})
+        return cls(columns, values["source"], proportions, values["max_rejected"], file_format)
 
 
 @use_case
 def ingest_files(
-    workspace: Workspace, pattern: str, options: IngestOptions, *, on_rows: Callable[[int], None] = lambda _: None
+    workspace: Workspace,
+    patterns: str | Sequence[str],
+    options: IngestOptions,
+    *,
+    on_rows: Callable[[int], None] = lambda _: None,
+    on_report: Callable[[IngestReport], None] = lambda _: None,
 ) -> IngestReport:
-    """Ingest the files of a path or glob, each atomically, and return what changed.
+    """Ingest the files of paths or globs, each atomically, and return what changed.
 
-    `on_rows` is called with the number of rows of each chunk.
+    A file that fails does not stop the others. `on_rows` is called with the number of rows of each chunk, `on_report`
+    with the report of each file that was ingested.
 
     Raises:
-        SourceError: a file cannot be read. The files before it stay ingested.
+        SourceError: a file cannot be read. The other files stay ingested.
         TooManyRejectedError: more than `max_rejected` of a file's rows are invalid.
+        StatementTimeoutError: a file was not ingested because a statement took too long.
     """
-    total = IngestReport()
-    with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
-        for path in readers.expand_pattern(pattern):
-            total += make_file_unit(run, path, options, on_rows).ingest()
-    return total
+    names = [patterns] if isinstance(patterns, str) else list(patterns)
+    problems: list[Problem] = []
+    with run_records.record_run(workspace, options.source or ", ".join(names), "files", options.to_json()) as run:
+        units = _make_file_units(run, names, options, problems, on_rows)
+        return ingest_units(units, problems, on_report)
+
+
+def _make_file_units(
+    run: run_records.IngestRun,
+    patterns: Sequence[str],
+    options: IngestOptions,
+    problems: list[Problem],
+    on_rows: Callable[[int], None],
+) -> Iterator[IngestUnit]:
+    """Yield each file as a unit, once; add the errors of those that cannot be read to `problems`."""
+    seen: set[str] = set()
+    for pattern in patterns:
+        try:
+            for path in readers.expand_pattern(pattern):
+                if (name := object_store.file_url(path)) not in seen:
+                    seen.add(name)
+                    yield make_file_unit(run, path, options, on_rows)
+        except SourceError as error:
+            problems.append(error)
 
 
 def make_file_unit(
@@ -135,15 +167,17 @@ def make_file_unit(
         run=run,
         name=object_store.file_url(path),
         source=source,
-        read=FileReader(path, options.columns, options.encoding),
-        rules=UnitRules(options.max_rejected, options.proportions),
+        read=FileReader(path, options.columns, options.file_format),
+        rules=UnitRules(options.max_rejected, options.proportions, dates=options.file_format.dates),
         save_state=save_state,
         on_rows=on_rows,
     )
 
 
 def file_stem(path: SourceFile) -> str:
-    """Return a file's name without its suffixes: "bbc" for bbc.csv.gz."""
+    """Return a file's name without its suffixes, "bbc" for bbc.csv.gz, or a folder's name."""
+    if path.is_dir():
+        return path.name
     return path.name.split(".")[0] or path.name
 
 
@@ -153,11 +187,11 @@ class FileReader:
 
     path: SourceFile
     columns: Columns
-    encoding: str
+    file_format: FileFormat
 
     def __call__(self) -> Iterator[RawChunk]:
         """Return the file's rows, in chunks."""
-        return readers.read_file(self.path, self.columns, encoding=self.encoding)
+        return readers.read_file(self.path, self.columns, file_format=self.file_format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +199,15 @@ class UnitRules:
     """How a unit's rows are judged.
 
     A unit is refused if more than `max_rejected` of its rows are invalid, unless these are at most `min_rejected_rows`.
-    `proportions` are the splits' shares, and `zone` is the time zone of times that name no time zone.
+    `proportions` are the splits' shares, `zone` is the time zone of times that name no time zone, and `dates` says
+    which times are read.
     """
 
     max_rejected: float
     proportions: Proportions
     min_rejected_rows: int = 0
     zone: tzinfo = UTC
+    dates: DateRules = DEFAULT_DATES
 
     def refuses(self, read: int, rejected: int) -> bool:
         """Return whether a unit with this many invalid rows is refused."""
@@ -182,10 +218,11 @@ class UnitRules:
 
 @dataclass(frozen=True, slots=True)
 class StagedCounts:
-    """The rows that were staged: `rows` valid ones and `rejected` invalid ones."""
+    """The rows that were staged: `rows` valid ones, `undated` of them without their time, and `rejected` ones."""
 
     rows: int
     rejected: int
+    undated: int
 
     @property
     def read(self) -> int:
@@ -248,7 +285,7 @@ class IngestUnit:
 
     def _stage(self, connection: Connection, categories: CategoryNames) -> StagedCounts:
         """COPY every row into the staging tables, valid or not, and return the counts."""
-        rejected = staged = 0
+        rejected = staged = undated = 0
         with TextSigner(connection) as signer:
             for chunk in prefetch_one(self.chunks()):
                 if len(chunk.rows):
@@ -259,12 +296,23 @@ class IngestUnit:
                 self.on_rows(len(chunk.rows) + len(chunk.rejected))
                 staging.copy_rejected(connection, chunk.rejected)
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
-        return StagedCounts(staged, rejected)
+                self._warn_of_dates(chunk.bad_dates, is_first=not undated)
+                undated += len(chunk.bad_dates)
+        return StagedCounts(staged, rejected, undated)
+
+    def _warn_of_dates(self, bad_dates: Sequence[str], *, is_first: bool) -> None:
+        if bad_dates and is_first:
+            log.warning(
+                "%s: a publication time such as %r cannot be read or is in the future, so it is left out; "
+                "name its form with --date-format, or date_format in sources.toml",
+                self.name,
+                bad_dates[0][:40],
+            )
 
     def chunks(self) -> Iterator[ValidatedChunk]:
         """Yield the unit's rows, validated, a chunk at a time."""
         for raw in self.read():
-            yield validate_chunk(raw, default_source=self.source, zone=self.rules.zone)
+            yield validate_chunk(raw, default_source=self.source, zone=self.rules.zone, dates=self.rules.dates)
 
     def _merge(self, connection: Connection, staged: StagedCounts) -> IngestReport:
         """Merge the staged rows, and record in the same transaction what changed."""
@@ -281,6 +329,7 @@ class IngestUnit:
             unchanged=merged.articles - merged.new - merged.changed,
             annotations=merged.annotations,
             enqueued=merged.enqueued,
+            undated=staged.undated,
         )
         rejections.delete_resolved(connection, self.run.source, self.name, complete=self.is_complete)
         ingest_runs.add_to_run(connection, self.run.id, asdict(report))
@@ -288,10 +337,15 @@ class IngestUnit:
         return report
 
 
-def ingest_units(units: Iterable[IngestUnit], problems: list[Problem]) -> IngestReport:
+def ingest_units(
+    units: Iterable[IngestUnit],
+    problems: list[Problem],
+    on_report: Callable[[IngestReport], None] = lambda _: None,
+) -> IngestReport:
     """Ingest units, and return what changed. A unit that fails does not stop the others.
 
-    `problems` is read after the last unit, so the iterator of the units may add to it.
+    `problems` is read after the last unit, so the iterator of the units may add to it. `on_report` is called with the
+    report of each unit that was ingested.
 
     Raises:
         SourceError: there were problems. The other units stay ingested.
@@ -301,9 +355,12 @@ def ingest_units(units: Iterable[IngestUnit], problems: list[Problem]) -> Ingest
     for unit in units:
         try:
             with connections.translate_errors(unit.run.database):
-                total += unit.ingest()
+                report = unit.ingest()
         except (SourceError, StatementTimeoutError) as error:
             problems.append(error)
+        else:
+            total += report
+            on_report(report)
     if len(problems) > 1:
         error_class = _choose_error_class(problems)
         raise error_class(f"{len(problems)} of its files were not ingested: {'; '.join(map(str, problems))}")

@@ -18,6 +18,7 @@ from pyarrow import parquet
 from classifier.exceptions import SourceError
 from classifier.ingest import decoding, object_store
 from classifier.ingest.columns import Columns
+from classifier.ingest.file_format import FileFormat
 from classifier.ingest.readers import expand_pattern, read_file
 from classifier.ingest.text_files import detect_file_encoding
 from classifier.ingest.validation import validate_chunk
@@ -69,7 +70,7 @@ class TestEncodings:
         row = f'id,text\n1,"{text}"\n' if kind == "csv" else f'{{"id": 1, "text": "{text}"}}\n'
         path = tmp_path / f"a.{kind}"
         path.write_bytes(row.encode(encoding))
-        assert texts(path, encoding="auto") == [text]
+        assert texts(path, file_format=FileFormat(encoding="auto")) == [text]
 
     @pytest.mark.parametrize("encoding", ["latin-1", "cp1254", "utf-16", "utf-16-le", "utf-32", "iso8859-7", "big5"])
     @pytest.mark.parametrize("end", ["", ".gz"])
@@ -78,7 +79,7 @@ class TestEncodings:
         data = f"text\n{text}\n".encode(encoding)
         path = tmp_path / f"a.csv{end}"
         path.write_bytes(gzip.compress(data) if end else data)
-        assert texts(path, encoding=encoding) == [text]
+        assert texts(path, file_format=FileFormat(encoding=encoding)) == [text]
 
     def test_the_first_foreign_byte_may_come_late(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\n" + b"plain words\n" * 300_000 + "déjà vu à l’été\n".encode("cp1252"))
@@ -87,13 +88,13 @@ class TestEncodings:
     def test_in_a_mixed_file_the_rows_that_are_not_utf8_are_rejected(self, tmp_path):
         lines = [*["déjà vu, naïve façade".encode()] * 20, "été".encode("latin-1")]
         (tmp_path / "a.csv").write_bytes(b"\n".join([b"text", *[b'"' + line + b'"' for line in lines]]))
-        good, bad = read_valid(tmp_path / "a.csv", encoding="auto")
+        good, bad = read_valid(tmp_path / "a.csv", file_format=FileFormat(encoding="auto"))
         assert len(good) == 20
         assert bad == [("line 22", "text has byte 0xe9, which is not UTF-8")]
 
     def test_a_row_with_a_byte_that_the_named_encoding_lacks_is_rejected(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\nfine\nbad \x81\n")
-        assert read_valid(tmp_path / "a.csv", encoding="cp1252") == (
+        assert read_valid(tmp_path / "a.csv", file_format=FileFormat(encoding="cp1252")) == (
             ["fine"],
             [("line 3", "text has byte 0x81, which is not UTF-8")],
         )
@@ -101,12 +102,12 @@ class TestEncodings:
     def test_a_file_that_does_not_have_the_named_encoding_is_refused(self, tmp_path):
         (tmp_path / "a.csv").write_bytes("text\nx".encode("utf-16") + b"\x00")
         with pytest.raises(SourceError, match=r"a\.csv: not utf-16, or damaged"):
-            texts(tmp_path / "a.csv", encoding="utf-16")
+            texts(tmp_path / "a.csv", file_format=FileFormat(encoding="utf-16"))
 
     def test_an_undetectable_encoding_must_be_named(self, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"text\n" + bytes(range(128, 256)) * 3)
         with pytest.raises(SourceError, match="unknown encoding; name it, for example"):
-            texts(tmp_path / "a.csv", encoding="auto")
+            texts(tmp_path / "a.csv", file_format=FileFormat(encoding="auto"))
 
     @settings(max_examples=200, deadline=None)
     @given(data=st.binary(max_size=400), encoding=st.sampled_from(["auto", "utf-16", "cp1252", "shift_jis", "utf-7"]))
@@ -114,7 +115,7 @@ class TestEncodings:
         path = tmp_path_factory.getbasetemp() / "noise.csv"
         path.write_bytes(b"text\n" + data)
         try:
-            read_valid(path, encoding=encoding)
+            read_valid(path, file_format=FileFormat(encoding=encoding))
         except SourceError as error:
             assert "\n" not in str(error)  # noqa: PT017
 
@@ -170,7 +171,7 @@ class TestZip:
 
     def test_in_another_encoding(self, tmp_path):
         path = zipped(tmp_path / "a.zip", news_csv="text\ndéjà vu à l’été\n".encode("cp1252"))
-        assert texts(path, encoding="auto") == ["déjà vu à l’été"]
+        assert texts(path, file_format=FileFormat(encoding="auto")) == ["déjà vu à l’été"]
 
     def test_without_a_readable_member_lists_its_members(self, tmp_path):
         with pytest.raises(SourceError, match=r"no member can be read; it has readme\.md"):

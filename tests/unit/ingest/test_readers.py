@@ -359,14 +359,14 @@ class TestUnreadableFiles:
             ("a.csv", "text\nx\n".encode("utf-16"), "the file is UTF-16; save it as UTF-8"),
             ("a.csv", b"\xff\xfe", "the file is UTF-16"),
             ("a.jsonl", b'{"body": "x"}\n', r"none of the first rows has 'text'; their keys are 'body'"),
-            ("a.jsonl", b"[\n1\n]\n", "no line is a JSON object"),
+            ("a.jsonl", b"[\n1\n]\n", "no record is a JSON object"),
             ("a.jsonl", b"text\nx\n", "no line is a JSON object"),
             ("a.jsonl", b"\x00\x01\x02", "no line is a JSON object"),
             ("a.csv", b"\x00\x01\x02", r"no column 'text'; its columns are '\\x00\\x01\\x02'"),
             ("a.csv", b"\x80\x81", r"no column 'text'; its columns are '\\udc80\\udc81'"),
             ("a.parquet", b"text\nx\n", "cannot be read as Parquet"),
             ("a.txt", b"text", "unknown kind of file; supported are .csv"),
-            ("a.json", b"[]", "unknown kind of file"),
+            ("a.json", b"[]", "a.json: no rows"),
             ("a", b"text", "unknown kind of file"),
             ("a.gz", b"text", "unknown kind of file"),
             ("a.parquet.gz", b"text", "unknown kind of file"),
@@ -401,7 +401,7 @@ class TestUnreadableFiles:
     def test_a_directory_is_an_error(self, tmp_path):
         (tmp_path / "a.csv").mkdir()
         with pytest.raises(SourceError, match=r"a\.csv: is a directory"):
-            read_file(tmp_path / "a.csv", Columns())
+            list(read_file(tmp_path / "a.csv", Columns()))
 
     def test_a_mistyped_key_is_noticed_before_the_first_chunk(self, tmp_path):
         path = write(tmp_path / "a.jsonl", '{"text": "x", "label": "a"}\n' * 10)
@@ -454,9 +454,8 @@ class TestExpand:
             expand_pattern(pattern)
         assert str(caught.value).startswith(pattern + ": ")
 
-    def test_a_directory_is_an_error_that_says_what_to_do(self, tmp_path):
-        with pytest.raises(SourceError, match=r"is a directory; name its files, for example .*/\*\.csv"):
-            expand_pattern(str(tmp_path))
+    def test_a_directory_is_a_folder_of_text_files(self, tmp_path):
+        assert expand_pattern(f"{tmp_path}/") == [tmp_path]
 
 
 @needs_articles

@@ -10,10 +10,12 @@ from hashlib import sha256
 import pytest
 
 from classifier.articles import RejectedRow
+from classifier.exceptions import SettingsError
 from classifier.ingest.columns import FIELDS, RawChunk, to_frame
 from classifier.ingest.fingerprints import fold
 from classifier.ingest.readers import Columns, read_file
 from classifier.ingest.rejected_rows import MAX_ROW_LENGTH, row_json
+from classifier.ingest.timestamps import DateRules, parse_date_format
 from classifier.ingest.validation import MAX_LENGTHS, ROW_COLUMNS, validate_chunk
 from tests.support.paths import DATA, needs_articles
 
@@ -134,8 +136,48 @@ class TestMoments:
         ["03/04/2024", "2024-13-01", "yesterday", "now", "NaT", "1700000000", "0001-01-01T00:00:00+10:00",
          "Sun, 99 Mar 2024 10:00:00 +0200", "2024", "31 Abc 2024 10:00", "<value out of range: -9>"],
     )  # fmt: skip
-    def test_anything_else_is_rejected(self, value):
-        assert reason(published_at=value).startswith(f"published_at {value!r} is not a date such as")
+    def test_anything_else_is_left_out_or_rejected(self, value):
+        raw = chunk({"text": "x", "published_at": value})
+        result = validate_chunk(raw, default_source="feed")
+        assert (result.rows["published_at"].tolist(), result.bad_dates) == ([None], (value,))
+        strict = validate_chunk(raw, default_source="feed", dates=DateRules(strict=True))
+        assert strict.rejected[0].reason.startswith(f"published_at {value!r} is not a date such as")
+        assert strict.bad_dates == ()
+
+    def test_a_time_in_the_future_is_left_out_or_rejected(self):
+        raw = chunk({"text": "x", "published_at": "2024-03-03"}, {"text": "y", "published_at": "2024-03-02"})
+        options = {"default_source": "feed", "now": datetime(2024, 3, 1, 12, tzinfo=UTC)}
+        result = validate_chunk(raw, **options)
+        assert result.rows["published_at"].tolist() == [None, datetime(2024, 3, 2, tzinfo=UTC)]
+        assert result.bad_dates == ("2024-03-03",)
+        strict = validate_chunk(raw, dates=DateRules(strict=True), **options)
+        assert [row.reason for row in strict.rejected] == ["published_at '2024-03-03' is in the future"]
+
+    def test_a_row_that_is_rejected_anyway_does_not_count_as_undated(self):
+        result = validate_chunk(chunk({"text": "", "published_at": "soon"}), default_source="feed")
+        assert ([row.reason for row in result.rejected], result.bad_dates) == (["text is empty"], ())
+
+    @pytest.mark.parametrize(
+        ("form", "value", "expected"),
+        [
+            ("%d/%m/%Y", "03/04/2024", datetime(2024, 4, 3, tzinfo=UTC)),
+            ("%m/%d/%y %H:%M", "03/04/24 10:30", datetime(2024, 3, 4, 10, 30, tzinfo=UTC)),
+            ("%d.%m.%Y %H:%M %z", "03.04.2024 10:30 +0200", datetime(2024, 4, 3, 8, 30, tzinfo=UTC)),
+            ("%d/%m/%Y", "2024-04-03", None),
+            ("%d/%m/%Y", "31/02/2024", None),
+        ],
+    )
+    def test_a_time_of_a_named_form_is_read_as_that_form_only(self, form, value, expected):
+        result = validate_chunk(
+            chunk({"text": "x", "published_at": value}), default_source="feed", dates=DateRules(parse_date_format(form))
+        )
+        assert result.rows["published_at"].tolist() == [expected]
+        assert result.bad_dates == (() if expected else (value,))
+
+    @pytest.mark.parametrize("form", ["", "day", "%d", "%d/%m", "%Y", "%H:%M", "%d/%m/%Y %", "%Q", "dd/mm/yyyy"])
+    def test_a_form_must_give_a_whole_date(self, form):
+        with pytest.raises(SettingsError, match=r"must give a day, a month and a year, such as %d/%m/%Y"):
+            parse_date_format(form)
 
     def test_a_time_without_an_offset_does_not_depend_on_the_machine(self, monkeypatch):
         monkeypatch.setenv("TZ", "Asia/Tokyo")
