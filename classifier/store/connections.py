@@ -8,10 +8,11 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from classifier.exceptions import (
+    DatabaseEncodingError,
     DatabaseNotMigratedError,
     DatabaseRightsError,
     DatabaseUnavailableError,
@@ -82,7 +83,8 @@ def connect(
     """Return an engine for a `postgresql+psycopg2://` URL, without opening a connection yet.
 
     With `max_connections`, that many connections are open at most, and waiting is limited to `statement_timeout_s`:
-    for a connection, and for a server that no longer responds.
+    for a connection, and for a server that no longer responds. Connections are UTF-8, whatever the environment says,
+    and opening one raises a `DatabaseEncodingError` if the database has another encoding.
 
     Raises:
         SettingsError: the URL has another form.
@@ -103,7 +105,7 @@ def connect(
     if max_connections is not None:
         arguments["connect_timeout"] = connect_timeout_s
     session = f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC"
-    return create_engine(
+    engine = create_engine(
         parsed,
         **pool,
         pool_pre_ping=True,
@@ -111,11 +113,30 @@ def connect(
         hide_parameters=True,  # an error's message would otherwise contain the articles' text
         connect_args={
             **arguments,
+            **urls.UTF8,
             "connection_factory": DriverConnection,
             "cursor_factory": Cursor,
             "options": urls.session_options(parsed, session),
         },
     )
+    _require_utf8(engine)
+    return engine
+
+
+def _require_utf8(engine: Engine) -> None:
+    """Refuse a database of another encoding at the first connection: it cannot store every text, or stores any bytes.
+
+    The server reports its encoding when a connection is opened, so this sends no statement.
+    """
+
+    @event.listens_for(engine, "connect")
+    def check(connection: Any, _: Any) -> None:
+        encoding = connection.get_parameter_status("server_encoding")
+        if encoding not in {None, "UTF8"}:
+            raise DatabaseEncodingError(
+                f"{urls.redacted(engine.url)}: the database has the encoding {encoding}, but must have UTF8; "
+                "create another: CREATE DATABASE articles ENCODING 'UTF8' TEMPLATE template0"
+            )
 
 
 @contextmanager
