@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import WeakSet
 
 import psycopg2
 from psycopg2 import extensions
@@ -22,9 +23,19 @@ from classifier.exceptions import (
 from classifier.store import queries, urls
 
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN, _INSUFFICIENT_PRIVILEGE = "42P01", "42703", "42501"
-_CANCELED = "57014"
+_CANCELED, _DISK_FULL = "57014", "53100"
 _TIMEOUT_OPTION = "statement_timeout_s"
 _EXPECTED_URL = "use postgresql+psycopg2://USER@HOST/DATABASE"
+
+
+_open_connections: WeakSet[Any] = WeakSet()
+
+
+def cancel_statements() -> None:
+    """Ask the server to cancel the statements of this process' connections. Any thread may call this."""
+    for connection in list(_open_connections):
+        with suppress(psycopg2.Error):
+            connection.cancel()
 
 
 class Cursor(extensions.cursor):  # type: ignore[misc]
@@ -47,7 +58,12 @@ class Cursor(extensions.cursor):  # type: ignore[misc]
 
 
 class DriverConnection(extensions.connection):  # type: ignore[misc]
-    """A connection whose errors quote no rows."""
+    """A connection whose errors quote no rows, and whose statement `cancel_statements` cancels."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Open the connection."""
+        super().__init__(*args, **kwargs)
+        _open_connections.add(self)
 
     def commit(self) -> None:
         """Commit the transaction."""
@@ -144,7 +160,7 @@ def translate_errors(engine: Engine) -> Iterator[None]:
     """Raise an error with the database's address if the database is down, slow or not migrated.
 
     Raises:
-        DatabaseUnavailableError: the database does not answer or refuses the connection.
+        DatabaseUnavailableError: the database does not answer, refuses the connection, or its disk is full.
         DatabaseNotMigratedError: a table or column is missing.
         DatabaseRightsError: the role lacks a right.
         StatementTimeoutError: a statement exceeded its time limit or was cancelled.
@@ -172,6 +188,11 @@ def translate_errors(engine: Engine) -> Iterator[None]:
             reason = " ".join(str(error.orig).split())
             problem = "refuses the connection" if "FATAL:" in reason else "does not answer"
             raise DatabaseUnavailableError(f"{address}: the database {problem} ({reason})") from error
+        if getattr(error.orig, "pgcode", None) == _DISK_FULL:
+            reason = str(error.orig).strip().partition("\n")[0]
+            raise DatabaseUnavailableError(
+                f"{address}: the database's disk is full ({reason}); make room, and run the same command again"
+            ) from error
         if getattr(error.orig, "pgcode", None) == _CANCELED:
             raise StatementTimeoutError(f"{address}: {_canceled(engine, error)}") from error
         raise
