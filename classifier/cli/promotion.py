@@ -12,6 +12,7 @@ from rich.table import Table
 
 from classifier.cli import render
 from classifier.cli.common import Json, checked_precision, workspace
+from classifier.plurals import plural
 
 if TYPE_CHECKING:
     from classifier.evaluation.margins import Margins
@@ -86,6 +87,8 @@ def promote(
 ) -> None:
     """Promote a model to champion if it passes the gate. `classifier gate` shows the result beforehand.
 
+    The exit code is 1 if the model is not promoted.
+
     Example: `classifier promote`
     """
     from classifier.pipeline.promotion import decisions, evaluation
@@ -97,6 +100,8 @@ def promote(
         opened, model, margins=_margins(opened, policy), decided_by=_user_name("promote")
     )
     _show_decision(decision, json)
+    if decision.verdict != "promoted":
+        raise typer.Exit(1)
 
 
 def promotions(
@@ -180,7 +185,7 @@ def _show_decision(decision: Decision, as_json: bool) -> None:
 
 def _show_gate_result(result: GateResult) -> None:
     compared = f"compared with {result.champion}" if result.champion else "as a first model"
-    title = f"{result.model} {compared}, {result.test_articles:,} test articles: {result.gate.verdict}"
+    title = f"{result.model} {compared}, {plural(result.test_articles, 'test article')}: {result.gate.verdict}"
     table = Table("rule", "outcome", "reason", title=title, title_justify="left", title_style="bold")
     for rule in result.gate.rule_results:
         table.add_row(rule.rule, rule.outcome, rule.reason)
@@ -191,16 +196,16 @@ def _show_churn(churn: Churn) -> None:
     if churn.champion:
         low, high = churn.share_interval
         render.STDOUT.print(
-            f"Of {churn.sample:,} sampled labels {churn.changed:,} would change: {churn.share:.1%} "
+            f"Of {plural(churn.sample, 'sampled label')} {churn.changed:,} would change: {churn.share:.1%} "
             f"({low:.1%} to {high:.1%})."
         )
     for flow in churn.flows[: render.MAX_ROWS]:
         ids = ", ".join(map(str, flow.examples))
         render.STDOUT.print(f"  {flow.before} -> {flow.after}: {flow.articles:,}, such as {ids}")
     if (more := len(churn.flows) - render.MAX_ROWS) > 0:
-        render.STDOUT.print(f"  and {more:,} smaller changes; --json has all.")
+        render.STDOUT.print(f"  and {plural(more, 'smaller change')}; --json has all.")
     render.STDOUT.print(
-        f"Labelling {churn.backlog:,} articles again takes about {churn.backfill_seconds / 60:,.1f} minutes "
+        f"Labelling {plural(churn.backlog, 'article')} again takes about {churn.backfill_seconds / 60:,.1f} minutes "
         f"at {churn.articles_per_second:,.1f} articles a second."
     )
 
@@ -214,7 +219,7 @@ def _show_history(decisions: list[PastDecision]) -> None:
     )
     for past in decisions:
         cells = (past.model, past.verdict, past.previous or "-", past.decided_by, past.reason)
-        table.add_row(f"{past.decided_at:%Y-%m-%d %H:%M}", *cells)
+        table.add_row(render.format_time(past.decided_at), *cells)
     render.STDOUT.print(table)
 
 

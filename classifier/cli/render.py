@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+from classifier.plurals import plural
 
 if TYPE_CHECKING:
     from classifier.pipeline.ingest.declared_sources import SourceCheck
@@ -23,7 +25,22 @@ if TYPE_CHECKING:
     from classifier.training.recipes.files import DescribedRecipe
     from classifier.training.recipes.hyper_parameters import HyperParameter
 
-STDOUT = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # a category may be "[/news]" or ":key:"
+
+class OutputConsole(Console):
+    """Standard output. A table's names are never cut: if necessary, the table is wider than the terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print text or a table."""
+        if len(objects) == 1 and isinstance(objects[0], Table):
+            _print_table(objects[0], self.width)
+        else:
+            super().print(*objects, **options)
+
+
+STDOUT = OutputConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
+"""Without markup, because a category may be "[/news]" or ":key:"."""
+
+_ANY_WIDTH = 100_000
 
 MAX_ROWS = 50
 """Rows of a table that has a row for each category; JSON has all of them."""
@@ -58,7 +75,7 @@ def print_list(
     else:
         table = make_table(title, *columns)
         for row in rows:
-            table.add_row(*(escape(_format_attribute(row, name)) for name in columns.values()))
+            table.add_row(*(_format_attribute(row, name) for name in columns.values()))
         print_wide(table)
 
 
@@ -87,7 +104,7 @@ def conflicts(rows: Sequence[Conflict], as_json: bool) -> None:
         for opinion in conflict.opinions:
             when = format_value(opinion.annotated_at)
             annotation = (opinion.annotator, opinion.category, when, opinion.comment or "")
-            table.add_row(*map(escape, (*identity, *annotation)))
+            table.add_row(*identity, *annotation)
     print_wide(table)
 
 
@@ -127,7 +144,7 @@ def checked_sources(sources: Sequence[SourceCheck], as_json: bool) -> None:
     STDOUT.print(table)
     for source in sources:
         for reason, count in (source.reasons or {}).items():
-            STDOUT.print(f"{source.name}: {count:,} rows: {reason}", markup=False)
+            STDOUT.print(f"{source.name}: {plural(count, 'row')}: {reason}", markup=False)
 
 
 def rejected(rows: Sequence[RejectedRowDetails], as_json: bool) -> None:
@@ -169,7 +186,17 @@ def print_json(values: Any) -> None:
 
 def print_wide(table: Table) -> None:
     """Print a table that needs more than 80 columns; the terminal may wrap its lines."""
-    Console(highlight=False, width=max(STDOUT.width, 120)).print(table)
+    _print_table(table, max(STDOUT.width, 120))
+
+
+def _print_table(table: Table, width: int) -> None:
+    """Print a table in this width, or in the width that its longest names need."""
+    for column in table.columns:
+        column.overflow = "fold"
+        column.no_wrap = not any(" " in str(cell) for cell in column.cells)
+    console = Console(highlight=False, markup=False, emoji=False, width=_ANY_WIDTH)
+    console.width = max(width, Measurement.get(console, console.options, table).minimum)
+    console.print(table)
 
 
 def make_table(title: str | None, *columns: str) -> Table:
@@ -186,7 +213,7 @@ def format_value(value: Any) -> str:
         case None:
             return "-"
         case datetime():
-            return f"{value:%Y-%m-%d %H:%M}"
+            return format_time(value)
         case float():
             return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
         case int() if not isinstance(value, bool):
@@ -196,6 +223,11 @@ def format_value(value: Any) -> str:
             return ", ".join(map(str, value[:MAX_NAMES])) + more
         case _:
             return str(value)
+
+
+def format_time(moment: datetime) -> str:
+    """Return a time in UTC, to the minute; a time without a zone is in UTC."""
+    return f"{(moment.astimezone(UTC) if moment.tzinfo else moment):%Y-%m-%d %H:%M} UTC"
 
 
 def _to_plain(value: Any) -> Any:

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from classifier.cli import render
 from classifier.cli.render import MAX_ROWS, format_value
+from classifier.plurals import plural
 
 if TYPE_CHECKING:
     from classifier.evaluation.metrics import CategoryScore, Metrics
@@ -29,7 +29,7 @@ def print_evaluation(report: EvaluationReport, as_json: bool) -> None:
     if as_json:
         render.print_json({**asdict(report), "beats_baseline": report.beats_baseline, "verdict": report.verdict})
         return
-    title = f"{report.model} on {report.metrics.articles} test articles"
+    title = f"{report.model} on {plural(report.metrics.articles, 'test article')}"
     table = render.make_table(title, "", "model", BASELINE)
     table.add_row("accuracy", f"{report.metrics.accuracy:.4f}", f"{report.baseline.accuracy:.4f}")
     table.add_row("macro-F1", f"{report.metrics.macro_f1:.4f}", f"{report.baseline.macro_f1:.4f}")
@@ -62,7 +62,7 @@ def _add_categories(table: Table, metrics: Metrics, baseline: Metrics) -> None:
         other = baseline.by_category.get(name)
         table.add_row(f"F1 {name} ({score.support})", f"{score.f1:.4f}", f"{other.f1:.4f}" if other else "-")
     if more := len(metrics.by_category) - len(scores):
-        table.add_row(f"and {more:,} more categories; --json has all", "", "")
+        table.add_row(f"and {plural(more, 'more category', 'more categories')}; --json has all", "", "")
 
 
 def _confidence_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -86,18 +86,18 @@ def print_model(report: ModelDetails, as_json: bool) -> None:
     table = render.make_table(report.name, "", "")
     table.show_header = False
     for name in ("status", "categories", "artefact", "temperature", "threshold"):
-        table.add_row(name, escape(format_value(getattr(report, name))))
+        table.add_row(name, format_value(getattr(report, name)))
     table.add_section()
     for path, value in _leaves("confidence", report.confidence or {}):
-        table.add_row(path.removeprefix("confidence: "), escape(_format_setting(value)))
+        table.add_row(path.removeprefix("confidence: "), _format_setting(value))
     table.add_section()
     for name in sorted(report.training, key=_section_order):
         for path, value in _leaves(name, report.training[name]):
-            table.add_row(path, escape(_format_setting(value)))
+            table.add_row(path, _format_setting(value))
         table.add_section()
     for decision in report.decisions:
         when = format_value(decision.decided_at)
-        table.add_row(decision.verdict, escape(f"{when} by {decision.decided_by}: {decision.reason}"))
+        table.add_row(decision.verdict, f"{when} by {decision.decided_by}: {decision.reason}")
     render.print_wide(table)
     _print_figures(report.evaluation)
 
@@ -128,7 +128,7 @@ def _print_figures(evaluation: Mapping[str, Any] | None) -> None:
     if evaluation is None:
         render.STDOUT.print("Not evaluated yet; run: classifier evaluate")
         return
-    table = render.make_table(f"On {evaluation['articles']:,} test articles", "", "model", BASELINE)
+    table = render.make_table(f"On {plural(evaluation['articles'], 'test article')}", "", "model", BASELINE)
     baseline = evaluation["baseline"]
     for name, title in (("accuracy", "accuracy"), ("macro_f1", "macro-F1")):
         table.add_row(title, format_value(evaluation[name]), format_value(baseline[name]))

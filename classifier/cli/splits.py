@@ -11,6 +11,7 @@ from rich.table import Table
 from classifier.articles import SPLITS
 from classifier.cli import render
 from classifier.cli.common import Json, workspace
+from classifier.plurals import plural
 
 if TYPE_CHECKING:
     from classifier.pipeline.ingest.splits_report import SplitSizes, SplitsReport
@@ -54,7 +55,9 @@ def _show(result: SplitsReport) -> None:
         render.STDOUT.print(f"And {more:,} smaller categories; --json has all.")
     for split, count in result.left_out.items():
         if count:
-            render.STDOUT.print(f"{count:,} articles are left out of {split}: they repeat a more guarded split.")
+            render.STDOUT.print(
+                f"{plural(count, 'article')} left out of {split}: duplicates of articles of a more guarded split."
+            )
     render.STDOUT.print(f"Near-duplicates across splits, among the articles read: {result.near_duplicates_across:,}")
 
 

@@ -25,6 +25,7 @@ from classifier.exceptions import UserError
 from classifier.local_airflow import processes, standalone
 from classifier.local_airflow.standalone import AirflowConfig, AirflowFailedError, StandaloneAirflow
 from classifier.pipeline.database import upgrade
+from classifier.plurals import plural
 from classifier.settings import Settings
 from classifier.store import connections
 from classifier.workspace import Workspace
@@ -97,7 +98,7 @@ class _Demo:
 
     def _stop_stale_airflow(self) -> None:
         if stopped := processes.stop_stale(self.home / "airflow" / "demo.json"):
-            self.display.print(f"Stopped {stopped} processes of a demo that was killed.")
+            self.display.print(f"Stopped {plural(stopped, 'process', 'processes')} of a demo that was killed.")
 
     def _download(self) -> None:
         with self.display.step("Fetch R8 and the encoder") as step:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from classifier.evaluation import drift
 from classifier.evaluation.drift import Counts
 from classifier.evaluation.test_articles import Strings
+from classifier.plurals import plural, verb
 
 Outcome = Literal["fine", "alarm", "not judged"]
 
@@ -143,14 +144,15 @@ def check_audit(audited: AuditedLabels, limits: DriftLimits) -> DriftCheck:
 
     count = len(audited)
     if count < MIN_AUDITED:
-        message = f"{count} labels drawn at random were reviewed; {MIN_AUDITED} are needed to judge"
+        reviewed = f"{plural(count, 'label')} drawn at random {verb(count, 'was', 'were')} reviewed"
+        message = f"{reviewed}; {MIN_AUDITED} are needed to judge"
         return DriftCheck("audit", "not judged", message)
     expected, measured = float(audited.confidence.mean()), float(audited.correct.mean())
     p = float(poisson_binom.cdf(int(audited.correct.sum()), np.clip(audited.confidence, 0, 1)))
     return DriftCheck(
         "audit",
         "alarm" if expected - measured > limits.accuracy and p <= ALPHA else "fine",
-        f"{measured:.3f} accuracy on {count:,} labels drawn at random; confidence predicts {expected:.3f}; "
+        f"{measured:.3f} accuracy on {plural(count, 'label')} drawn at random; confidence predicts {expected:.3f}; "
         f"the limit is a loss of {limits.accuracy:g}",
         "do not rely on confidence or estimated accuracy before retrain_classifier has promoted a new champion",
         {"measured": measured, "expected": expected, "articles": count, "p": p},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from classifier.evaluation.comparison import ComparedScores, Difference
 from classifier.evaluation.margins import Margins
 from classifier.evaluation.slices import slices
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles
+from classifier.plurals import plural
 
 Outcome = Literal["pass", "fail", "unsure", "not judged"]
 
@@ -83,9 +84,9 @@ def _fail_or_need_annotations(
         return failed
     more = total - articles
     if more > margins.max_annotations:
-        reason = f"{failed.reason}; about {more:,} further test annotations would be needed to decide"
+        reason = f"{failed.reason}; about {plural(more, 'further test annotation')} would be needed to decide"
         return RuleResult(failed.rule, "fail", reason, failed.statistics)
-    reason = f"{failed.reason}; about {more:,} further test annotations would probably decide"
+    reason = f"{failed.reason}; about {plural(more, 'further test annotation')} would probably decide"
     return RuleResult(failed.rule, "unsure", reason, failed.statistics, more)
 
 
@@ -95,10 +96,13 @@ def check_accuracy(articles: TestArticles, candidate: Strings, champion: Strings
     drop = (test.only_second - test.only_first) / len(articles)
     bound = 0.0 if margins.policy == "superior" else margins.accuracy
     reason = (
-        f"only the candidate is correct on {test.only_first} articles, only the champion on {test.only_second} "
+        f"only the candidate is correct on {plural(test.only_first, 'article')}, "
+        f"only the champion on {test.only_second:,} "
         f"({_points(-drop)} of accuracy; McNemar's exact p {test.p_two_sided:.3f})"
     )
     fails = drop > bound and test.p_worse <= margins.alpha
+    if drop > bound and not fails:
+        reason += _insignificant(bound)
     return RuleResult("accuracy", "fail" if fails else "pass", reason, asdict(test))
 
 
@@ -130,12 +134,29 @@ def _check_part(
     worse = [name for name, difference in differences.items() if difference.worse(margin, alpha)]
     if not worse:
         reason = f"{rule}: none of {len(differences)} is worse by more than {_points(margin, sign=False)} beyond chance"
+        if within := [name for name in lowest if differences[name].value < -margin]:
+            drops = _named_drops(metric, within, differences)
+            reason = f"{drops}{_insignificant(margin, len(within))}"
         return RuleResult(rule, "pass", reason, statistics)
-    named = sorted(worse, key=lambda name: differences[name].value)[:MAX_NAMED]
-    drops = "; ".join(f"{metric} {name}: {_points(differences[name].value)}" for name in named)
-    if more := len(worse) - len(named):
-        drops += f"; and {more:,} more"
+    drops = _named_drops(metric, worse, differences)
     return RuleResult(rule, "fail", f"{drops}; the margin is {_points(margin, sign=False)}", statistics)
+
+
+def _named_drops(metric: str, names: Sequence[str], differences: Mapping[str, Difference]) -> str:
+    """Return the largest drops with the names of their parts."""
+    named = sorted(names, key=lambda name: differences[name].value)[:MAX_NAMED]
+    drops = "; ".join(f"{metric} {name}: {_points(differences[name].value)}" for name in named)
+    return f"{drops}; and {len(names) - len(named):,} more" if len(names) > len(named) else drops
+
+
+def _insignificant(margin: float, drops: int = 1) -> str:
+    """Return the end of a reason: the rule passes although drops exceed the margin."""
+    subject = "the drop exceeds" if drops == 1 else "the drops exceed"
+    number = "is" if drops == 1 else "are"
+    return (
+        f"; {subject} the margin of {_points(margin, sign=False)}, but {number} not statistically significant, so the "
+        "rule passes"
+    )
 
 
 def check_calibration(
@@ -149,6 +170,8 @@ def check_calibration(
     }
     reason = f"expected calibration error {-difference.first:.4f}, champion {-difference.second:.4f}"
     worse = difference.worse(margins.calibration, margins.alpha)
+    if difference.value < -margins.calibration and not worse:
+        reason += _insignificant(margins.calibration)
     statistics = {**_statistics(difference, margins.alpha), **brier_scores}
     return RuleResult("calibration", "fail" if worse else "pass", reason, statistics)
 
@@ -168,7 +191,7 @@ def check_speed(candidate: float | None, champion: float | None, margins: Margin
 
 def check_training_data(left_out: int, unknown: tuple[str, ...]) -> RuleResult:
     """Return how many test articles do not count, because a model was trained on them; this never fails."""
-    reason = f"{left_out:,} test articles left out: a model was trained on them or on their near-duplicates"
+    reason = f"{plural(left_out, 'test article')} left out: a model was trained on them or on their near-duplicates"
     statistics = {"left_out": left_out, "unknown": unknown}
     if not unknown:
         return RuleResult("training data", "pass", reason, statistics)
@@ -184,6 +207,8 @@ def check_baseline(scores: ComparedScores, margins: Margins) -> RuleResult:
         f"at least {_points(-margins.baseline)} is required"
     )
     fails = difference.worse(margins.baseline, margins.alpha)
+    if difference.value < -margins.baseline and not fails:
+        reason += _insignificant(margins.baseline)
     return RuleResult("baseline", "fail" if fails else "pass", reason, _statistics(difference, margins.alpha))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from classifier.exceptions import EncoderError
@@ -145,6 +145,15 @@ def read_tensors(path: Path) -> Weights:
     except (SafetensorError, OSError) as error:
         raise EncoderError(f"{path}: cannot read safetensors ({error}); download the file again") from error
     return tensors
+
+
+def count_outputs(directory: Path) -> int | None:
+    """Return the number of outputs of a checkpoint's classification head, or None if it has no readable head."""
+    try:
+        with safe_open(directory / WEIGHTS_FILE, framework="numpy") as tensors:
+            return int(tensors.get_slice("classifier.bias").get_shape()[0])
+    except (SafetensorError, OSError, IndexError):
+        return None
 
 
 def write_checkpoint(

@@ -15,6 +15,7 @@ from classifier.model.checkpoint import Checkpoint
 from classifier.model.foreign_tokenizer import MAX_LENGTH
 from classifier.model.tokenization import Tokenization
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, look_alikes, normalize_category
+from classifier.plurals import plural
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,19 @@ def read_hub_model(
     config = checkpoint.read_config(directory)
     _check_architecture(directory, config)
     _check_weights(directory)
+    outputs = checkpoint.count_outputs(directory)
+    if outputs is not None and outputs < 2:
+        raise EncoderError(
+            f"{directory}: the model has one output; a classifier must have an output for each of its categories"
+        )
     names = tuple(map(normalize_category, categories or _labels(directory, config)))
     _check_names(directory, names)
+    if outputs is not None and outputs != len(names):
+        origin = "--categories" if categories else f"{directory}: id2label of config.json"
+        raise EncoderError(
+            f"{origin}: {len(names)} names, but the model has {plural(outputs, 'output')}; "
+            "name each output once, with --categories A,B,…, in the order of the outputs"
+        )
     network = checkpoint.read_checkpoint(directory, categories=len(names))
     positions = network.shape.max_position_embeddings
     tokenizer = foreign_tokenizer.resolve_tokenizer(directory, cache)
@@ -105,7 +117,12 @@ def _labels(directory: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
             f"{directory}: id2label of config.json must name the outputs 0, 1 and so on; "
             "name them with --categories A,B,…, in the order of its outputs"
         )
-    names = tuple(str(labels[key]) for key in sorted(labels, key=int))
+    names = tuple(labels[key] for key in sorted(labels, key=int))
+    if not all(isinstance(name, str) for name in names):
+        raise EncoderError(
+            f"{directory}: id2label of config.json has a name that is not a string; "
+            "name the outputs with --categories A,B,…, in their order"
+        )
     if all(_DEFAULT_NAME.fullmatch(name) for name in names):
         raise EncoderError(
             f"{directory}: its {len(names)} categories have only the default names {names[0]} and so on; "

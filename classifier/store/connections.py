@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import WeakSet
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from classifier.exceptions import (
+    DatabaseEncodingError,
     DatabaseNotMigratedError,
     DatabaseRightsError,
     DatabaseUnavailableError,
@@ -21,9 +23,19 @@ from classifier.exceptions import (
 from classifier.store import queries, urls
 
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN, _INSUFFICIENT_PRIVILEGE = "42P01", "42703", "42501"
-_CANCELED = "57014"
+_CANCELED, _DISK_FULL = "57014", "53100"
 _TIMEOUT_OPTION = "statement_timeout_s"
 _EXPECTED_URL = "use postgresql+psycopg2://USER@HOST/DATABASE"
+
+
+_open_connections: WeakSet[Any] = WeakSet()
+
+
+def cancel_statements() -> None:
+    """Ask the server to cancel the statements of this process' connections. Any thread may call this."""
+    for connection in list(_open_connections):
+        with suppress(psycopg2.Error):
+            connection.cancel()
 
 
 class Cursor(extensions.cursor):  # type: ignore[misc]
@@ -46,7 +58,12 @@ class Cursor(extensions.cursor):  # type: ignore[misc]
 
 
 class DriverConnection(extensions.connection):  # type: ignore[misc]
-    """A connection whose errors quote no rows."""
+    """A connection whose errors quote no rows, and whose statement `cancel_statements` cancels."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Open the connection."""
+        super().__init__(*args, **kwargs)
+        _open_connections.add(self)
 
     def commit(self) -> None:
         """Commit the transaction."""
@@ -82,7 +99,8 @@ def connect(
     """Return an engine for a `postgresql+psycopg2://` URL, without opening a connection yet.
 
     With `max_connections`, that many connections are open at most, and waiting is limited to `statement_timeout_s`:
-    for a connection, and for a server that no longer responds.
+    for a connection, and for a server that no longer responds. Connections are UTF-8, whatever the environment says,
+    and opening one raises a `DatabaseEncodingError` if the database has another encoding.
 
     Raises:
         SettingsError: the URL has another form.
@@ -103,7 +121,7 @@ def connect(
     if max_connections is not None:
         arguments["connect_timeout"] = connect_timeout_s
     session = f"-c statement_timeout={int(statement_timeout_s * 1000)} -c timezone=UTC"
-    return create_engine(
+    engine = create_engine(
         parsed,
         **pool,
         pool_pre_ping=True,
@@ -111,11 +129,30 @@ def connect(
         hide_parameters=True,  # an error's message would otherwise contain the articles' text
         connect_args={
             **arguments,
+            **urls.UTF8,
             "connection_factory": DriverConnection,
             "cursor_factory": Cursor,
             "options": urls.session_options(parsed, session),
         },
     )
+    _require_utf8(engine)
+    return engine
+
+
+def _require_utf8(engine: Engine) -> None:
+    """Refuse a database of another encoding at the first connection: it cannot store every text, or stores any bytes.
+
+    The server reports its encoding when a connection is opened, so this sends no statement.
+    """
+
+    @event.listens_for(engine, "connect")
+    def check(connection: Any, _: Any) -> None:
+        encoding = connection.get_parameter_status("server_encoding")
+        if encoding not in {None, "UTF8"}:
+            raise DatabaseEncodingError(
+                f"{urls.redacted(engine.url)}: the database has the encoding {encoding}, but must have UTF8; "
+                "create another: CREATE DATABASE articles ENCODING 'UTF8' TEMPLATE template0"
+            )
 
 
 @contextmanager
@@ -123,7 +160,7 @@ def translate_errors(engine: Engine) -> Iterator[None]:
     """Raise an error with the database's address if the database is down, slow or not migrated.
 
     Raises:
-        DatabaseUnavailableError: the database does not answer or refuses the connection.
+        DatabaseUnavailableError: the database does not answer, refuses the connection, or its disk is full.
         DatabaseNotMigratedError: a table or column is missing.
         DatabaseRightsError: the role lacks a right.
         StatementTimeoutError: a statement exceeded its time limit or was cancelled.
@@ -151,6 +188,11 @@ def translate_errors(engine: Engine) -> Iterator[None]:
             reason = " ".join(str(error.orig).split())
             problem = "refuses the connection" if "FATAL:" in reason else "does not answer"
             raise DatabaseUnavailableError(f"{address}: the database {problem} ({reason})") from error
+        if getattr(error.orig, "pgcode", None) == _DISK_FULL:
+            reason = str(error.orig).strip().partition("\n")[0]
+            raise DatabaseUnavailableError(
+                f"{address}: the database's disk is full ({reason}); make room, and run the same command again"
+            ) from error
         if getattr(error.orig, "pgcode", None) == _CANCELED:
             raise StatementTimeoutError(f"{address}: {_canceled(engine, error)}") from error
         raise

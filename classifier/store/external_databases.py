@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, TextClause, create_engine, event, func, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
+from classifier.exceptions import SourceError
 from classifier.store import urls
 
 OPEN_ERRORS = (ArgumentError, NoSuchModuleError, ImportError)
@@ -15,17 +16,28 @@ OPEN_ERRORS = (ArgumentError, NoSuchModuleError, ImportError)
 _CANCELED = "57014"
 _SERVERS = {"postgresql", "mysql", "mariadb"}
 
+_ENCODINGS = {
+    "psycopg2": urls.UTF8,
+    "psycopg": urls.UTF8,
+    **{driver: {"charset": "utf8mb4"} for driver in ("pymysql", "mysqldb", "mysqlconnector")},
+}
+"""Arguments of drivers that receive texts as UTF-8, whatever the environment and the URL say."""
+
 
 def open_engine(address: str, *, statement_timeout_s: float | None = None, **options: Any) -> Engine:
     """Return an engine whose errors show no values, without opening a connection yet.
 
-    Only Postgres enforces `statement_timeout_s`: the other databases have no setting that SQLAlchemy's drivers share.
-    `options` are those of `create_engine`.
+    Texts arrive as UTF-8, whatever the encoding of the database. Opening a connection to a Postgres of the encoding
+    SQL_ASCII, which does not know its encoding, raises a `SourceError`. Only Postgres enforces `statement_timeout_s`:
+    the other databases have no setting that SQLAlchemy's drivers share. `options` are those of `create_engine`.
     """
     url = _with_driver(urls.parse(address))
     backend = url.get_backend_name()
     arguments = urls.missing_options(url, {"connect_timeout": 10}) if backend in _SERVERS else {}
+    arguments |= _ENCODINGS.get(url.get_driver_name(), {})
     engine = create_engine(url, hide_parameters=True, connect_args=arguments, **options)
+    if backend == "postgresql":
+        _refuse_unknown_encoding(engine)
     if backend == "postgresql" and statement_timeout_s is not None:
         _limit(engine, statement_timeout_s)
     if backend == "sqlite":
@@ -63,6 +75,21 @@ def is_unreachable(error: SQLAlchemyError) -> bool:
 def _with_driver(url: URL) -> URL:
     # SQLAlchemy would use psycopg 3 for postgresql://, and does not know postgres://, which Airflow and Heroku use.
     return url.set(drivername="postgresql+psycopg2") if url.drivername in {"postgres", "postgresql"} else url
+
+
+def _refuse_unknown_encoding(engine: Engine) -> None:
+    """Refuse a database of the encoding SQL_ASCII: its texts may be in any encoding. Postgres converts the others."""
+
+    @event.listens_for(engine, "connect")
+    def check(connection: Any, _: Any) -> None:
+        status = getattr(connection, "get_parameter_status", None)  # psycopg2's, else psycopg's
+        if status is None and hasattr(connection, "info"):
+            status = getattr(connection.info, "parameter_status", None)
+        if status is not None and status("server_encoding") == "SQL_ASCII":
+            raise SourceError(
+                f"{urls.redacted(engine.url)}: the database has the encoding SQL_ASCII, so its texts may be in any "
+                "encoding; copy them to a database of the encoding UTF8"
+            )
 
 
 def _limit(engine: Engine, statement_timeout_s: float) -> None:

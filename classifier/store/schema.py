@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from classifier.exceptions import DatabaseNotMigratedError
+from classifier.store import urls
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -52,7 +53,10 @@ def check(connection: Connection) -> None:
     if current != head():
         _refuse_newer(current)
         state = f"version {current}" if current else "no tables of the classifier"
-        raise DatabaseNotMigratedError(f"the database has {state}; it must have {head()}; run: classifier db upgrade")
+        address = urls.redacted(connection.engine.url)
+        raise DatabaseNotMigratedError(
+            f"{address}: the database has {state}; it must have {head()}; run: classifier db upgrade"
+        )
 
 
 def scripts() -> ScriptDirectory:

@@ -170,7 +170,8 @@ def _storage(database: Engine, **options: Any) -> Any:
     from optuna.storages import RDBStorage
 
     # in the URL, since Optuna's migrations receive nothing else
-    session = {"options": urls.session_options(database.url, f"-c search_path={SCHEMA} -c timezone=UTC")}
+    settings = urls.session_options(database.url, f"-c search_path={SCHEMA} -c timezone=UTC")
+    session = {"options": settings, **urls.UTF8}
     url = database.url.update_query_dict(session).render_as_string(hide_password=False)
     return RDBStorage(
         url.replace("{", "{{").replace("}", "}}"),  # Optuna treats the URL as a template

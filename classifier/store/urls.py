@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+UTF8: Mapping[str, str] = MappingProxyType({"client_encoding": "utf8"})
+"""The argument of libpq that overrides `PGCLIENTENCODING` and the encoding in a URL."""
 
 
 def parse(address: str) -> URL:

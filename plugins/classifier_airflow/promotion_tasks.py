@@ -108,10 +108,13 @@ def margins_of(workspace: Workspace, params: Mapping[str, Any]) -> Margins:
 
 def write_question(result: GateResult, churn: Churn) -> str:
     """Return the verdict, the results of the rules and the label churn in Markdown, in which every name is escaped."""
+    from classifier.plurals import plural
+
     compared = f"compared with the champion {result.champion}" if result.champion else "as a first model"
-    headline = f"**{_escape(result.model)}** {_escape(compared)}, on {result.test_articles:,} test articles"
+    articles = plural(result.test_articles, "test article")
+    headline = f"**{_escape(result.model)}** {_escape(compared)}, on {articles}"
     minutes = churn.backfill_seconds / 60
-    backfill = f"Labelling {churn.backlog:,} articles again takes about {minutes:,.0f} minutes."
+    backfill = f"Labelling {plural(churn.backlog, 'article')} again takes about {minutes:,.0f} minutes."
     lines = [
         f"{headline}: **{result.gate.verdict}**.",
         "",

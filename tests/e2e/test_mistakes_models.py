@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import partial
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from classifier.pipeline.promotion import evaluation
 from classifier.store import model_rows
@@ -15,6 +17,15 @@ from tests.support.tiny_models import make_bert
 
 CASES: dict[str, Case] = {}
 case = partial(register, CASES)
+
+
+def edited_config(folder, edit):
+    """Change the configuration of a model's folder."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    edit(config)
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return folder
 
 
 @case("models show: no such model", r"m9: no such model")
@@ -48,9 +59,41 @@ def _(env):
     return "models", "import", folder
 
 
-@case("models import: too few names", r"tensor 'classifier\.weight' has shape")
+@case(
+    "models import: too few names", r"error: --categories: 2 names, but the model has 3 outputs; name each output once"
+)
 def _(env):
     return "models", "import", env.model(), "--categories", "a,b"
+
+
+@case(
+    "models import: too few names in the configuration",
+    r"id2label of config\.json: 2 names, but the model has 3 outputs",
+)
+def _(env):
+    return "models", "import", edited_config(env.model(), lambda config: config["id2label"].pop("2"))
+
+
+@case("models import: a name with NUL", r"category 'spo\\x00rt' has the control character U\+0000; name the categories")
+def _(env):
+    return "models", "import", edited_config(env.model(), lambda config: config["id2label"].update({"1": "spo\0rt"}))
+
+
+@case("models import: a name that is no string", r"id2label of config\.json has a name that is not a string")
+def _(env):
+    return "models", "import", edited_config(env.model(), lambda config: config["id2label"].update({"1": None}))
+
+
+@case(
+    "models import: one output", r"the model has one output; a classifier must have an output for each of its categor"
+)
+def _(env):
+    folder = edited_config(env.model(), lambda config: config.update(id2label={"0": "news"}))
+    weights = load_file(folder / "model.safetensors")
+    for name in ("classifier.weight", "classifier.bias"):
+        weights[name] = weights[name][:1].copy()
+    save_file(weights, folder / "model.safetensors")
+    return "models", "import", folder
 
 
 @case("models import: pickled weights", r"pickled \(pytorch_model\.bin\), and unpickling runs code in the file")

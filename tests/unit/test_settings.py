@@ -45,3 +45,33 @@ def test_an_invalid_value_is_named_with_its_variable(monkeypatch, value):
 def test_settings_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         settings.load().home = Path("elsewhere")
+
+
+def test_a_misspelt_variable_is_named_with_the_nearest_setting(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLASSIFIER_DATABSE_URL", "x")
+    monkeypatch.setenv("classifier_encoder", "case does not matter")
+    (tmp_path / ".env").write_text("CLASSIFIER_HOMME=x\nCLASSIFIER_QQQ=x\nOTHER=x\n")
+    assert settings.unknown_variables() == [
+        ("CLASSIFIER_DATABSE_URL", "CLASSIFIER_DATABASE_URL"),
+        ("CLASSIFIER_HOMME", "CLASSIFIER_HOME"),
+        ("CLASSIFIER_QQQ", None),
+    ]
+
+
+def test_a_variable_of_a_declared_source_is_not_misspelt(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLASSIFIER_CMS", "sqlite:///x.db")
+    (tmp_path / "sources.toml").write_text("[sources.cms]\nurl_from = 'CLASSIFIER_CMS'\n")
+    assert settings.unknown_variables() == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("GPU_POD", "no"), ("GPU_POD", "{"), ("GATE", "no"), ("GATE", "[]")])
+def test_a_setting_that_must_be_json_is_named(monkeypatch, name, value):
+    monkeypatch.setenv(f"CLASSIFIER_{name}", value)
+    with pytest.raises(SettingsError, match=rf"^CLASSIFIER_{name}: must be JSON, such as {{"):
+        settings.load()
+
+
+def test_a_file_of_another_encoding_is_named(tmp_path):
+    (tmp_path / ".env").write_bytes("CLASSIFIER_SPLIT_KEY=Börse\n".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"^\.env: cannot read \(it is not UTF-8\)"):
+        settings.load()

@@ -9,6 +9,7 @@ import os
 from typing import Any, Literal
 
 from classifier.model.hardware import cpu_name, keras_backend, multiplies_bfloat16
+from classifier.model.keras import native_messages
 
 os.environ["KERAS_BACKEND"] = keras_backend()
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # by default it takes all of a GPU's memory at once
@@ -16,7 +17,13 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it the bi
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # by default TensorFlow uses oneDNN on new processors only
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's banner is not an error
 
-import keras  # noqa: TID253  # see `network`
+with native_messages.hidden():
+    import keras  # see `network`
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")  # this looks for CUDA, and complains if there is none
 
 Dtype = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 """Keras' names for the dtype of a network: with the mixed ones, weights stay float32."""

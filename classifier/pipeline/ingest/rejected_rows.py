@@ -16,6 +16,7 @@ from classifier.pipeline.ingest import declared_sources, run_records
 from classifier.pipeline.ingest.unit_discovery import ResolveUrl
 from classifier.pipeline.ingest.units import IngestOptions, IngestUnit, UnitRules, make_file_unit
 from classifier.pipeline.use_case import use_case
+from classifier.plurals import plural
 from classifier.store import rejections
 from classifier.workspace import Workspace
 
@@ -94,7 +95,9 @@ def _reread(
     elif rows[0].options:
         _reread_files(workspace, name, units, rows[0].options)
     else:
-        raise SourceError(f"source {name!r}: no longer declared, so its {len(rows)} rows cannot be read again")
+        raise SourceError(
+            f"source {name!r}: no longer declared, so its {plural(len(rows), 'row')} cannot be read again"
+        )
 
 
 def _reread_files(workspace: Workspace, name: str, units: Collection[str], options: Mapping[str, Any]) -> None:

@@ -158,4 +158,4 @@ def _store(connection: Connection, model: Model, checks: Sequence[DriftCheck], v
 def _alarm_line(connection: Connection, model: Model, check: DriftCheck) -> str:
     """Return one line about an alarm: the check, its result, when the alarm began, and what to do."""
     since = drift_runs.alarm_since(connection, model.id, check.name)
-    return f"{check.name}: {check.message}; since {since:%Y-%m-%d %H:%M}. What to do: {check.advice}"
+    return f"{check.name}: {check.message}; since {since:%Y-%m-%d %H:%M} UTC. What to do: {check.advice}"

@@ -148,7 +148,7 @@ def test_the_status_shows_the_alarms_of_the_last_drift_check(capsys, alarms, out
     nothing = Backlog(new=0, backfill=0, unseen=0, rate=None)
     drift_status = DriftStatus(MOMENT, alarms)
     render_status.print_status(Status({}, {}, 1.0, nothing, 0, 0, None, [], [], drift_status), as_json=False)
-    assert f"Drift check 2026-03-01 12:30: {outcome}" in capsys.readouterr().out.splitlines()
+    assert f"Drift check 2026-03-01 12:30 UTC: {outcome}" in capsys.readouterr().out.splitlines()
 
 
 class TestManyCategories:

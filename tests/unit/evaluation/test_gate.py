@@ -89,6 +89,25 @@ class TestAgainstAChampion:
         assert failed_rules(verdict) == ["slices"]
         assert f"accuracy on {dimension} " in verdict.reasons[0]
 
+    def test_a_rule_that_passes_because_a_drop_is_not_significant_says_so(self):
+        truth = make_truth(400)
+        generator = np.random.default_rng(1)
+        champion = wrong_on(truth, generator.choice(400, 20, replace=False))
+        candidate = wrong_on(truth, generator.choice(400, 23, replace=False))
+        strict = replace(MARGINS, accuracy=0.001, category_f1=0.001, slice_accuracy=0.001, min_articles=10)
+        sources = np.where(np.arange(400) < 200, "wire", "web")
+        verdict = gate.apply_rules(make_comparison(truth, candidate, champion, sources=sources), strict)
+        accuracy, categories = result_of(verdict, "accuracy"), result_of(verdict, "categories")
+        assert (accuracy.outcome, categories.outcome) == ("pass", "pass")
+        assert "; the drop exceeds the margin of 0.10 points, but is not statistically significant" in accuracy.reason
+        assert categories.reason.startswith("F1 of category ")
+        assert "the margin of 0.10 points, but" in categories.reason
+        assert "not statistically significant, so the rule passes" in categories.reason
+
+    def test_a_rule_whose_drop_is_within_the_margin_does_not_mention_significance(self):
+        verdict = gate.apply_rules(make_comparison(TRUTH, CHAMPION, CHAMPION), MARGINS)
+        assert not any("significant" in result.reason for result in verdict.rule_results)
+
     def test_a_category_and_a_slice_of_few_articles_are_not_judged(self):
         truth = np.concatenate([TRUTH, np.repeat("rare", 30)])
         names = (*NAMES, "rare")
