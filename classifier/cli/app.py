@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 
 from classifier import settings
 from classifier.cli import (
+    classification,
     database,
     dead_letters,
     drift,
@@ -275,6 +276,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "prune": promotion.prune,
     },
     "Label and review articles": {
+        "classify": classification.classify,
         "label": label,
         "dead-letters": dead_letters.app,
         "label-table": external_table.label_table,

@@ -61,6 +61,44 @@ def _(env):
     return "label", "--engine", "x"
 
 
+@case("classify: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")
+def _(_env):
+    return "classify", "the bank"
+
+
+@case("classify: no such model", r"m2: no such model; see: classifier models")
+def _(env):
+    env.champion()
+    return "classify", "the bank", "--model", "m2"
+
+
+@case("classify: a directory without a model", r"empty/classifier\.json: not found; the model's directory is missing")
+def _(_env):
+    return "classify", "the bank", "--model", "./empty"
+
+
+@case("classify: no text in the pipe", r"standard input: empty; a text must have at least one word")
+def _(env):
+    env.champion()
+    return ("classify",)
+
+
+@case("classify: no such file", r"x\.txt: cannot read \(No such file or directory\); check the path")
+def _(_env):
+    return "classify", "--file", "x.txt"
+
+
+@case("classify: an unknown encoding", r"encoding 'x': unknown; write, for example, cp1252")
+def _(env):
+    return "classify", "--encoding", "x", "--file", env.bytes(b"the bank")
+
+
+@case("classify: a text of another encoding", r"x\.csv: not utf-8; name its encoding, or use --encoding auto")
+def _(env):
+    env.champion()
+    return "classify", "--file", env.bytes("Le café".encode("cp1252"))
+
+
 @case("review fill: no champion", r"no model has been promoted yet")
 def _(_env):
     return "review", "fill"
