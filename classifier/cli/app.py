@@ -26,6 +26,7 @@ from classifier.cli import (
     dead_letters,
     drift,
     external_table,
+    labels,
     models,
     progress,
     promotion,
@@ -278,6 +279,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "Label and review articles": {
         "classify": classification.classify,
         "label": label,
+        "export": labels.export,
         "dead-letters": dead_letters.app,
         "label-table": external_table.label_table,
         "review": review.app,

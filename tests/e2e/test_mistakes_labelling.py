@@ -99,6 +99,29 @@ def _(env):
     return "classify", "--file", env.bytes("Le café".encode("cp1252"))
 
 
+@case("export: a file that is there", r"x\.csv: exists already; name another file, or add --overwrite")
+def _(env):
+    return "export", env.csv(*articles(1))
+
+
+@case(
+    "export: a suffix of no format",
+    r"labels\.txt: must end with \.csv, \.jsonl or \.parquet; rename it, or add --format",
+)
+def _(_env):
+    return "export", "labels.txt"
+
+
+@case("export: no such folder", r"none/labels\.csv: cannot be written \(No such file or directory\)")
+def _(_env):
+    return "export", "none/labels.csv"
+
+
+@case("export: Parquet to a pipe", r"parquet: cannot be written to a pipe; name a file, such as labels\.parquet")
+def _(_env):
+    return "export", "--format", "parquet"
+
+
 @case("review fill: no champion", r"no model has been promoted yet")
 def _(_env):
     return "review", "fill"
