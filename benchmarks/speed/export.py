@@ -20,7 +20,10 @@ from typing import Any
 from benchmarks.support import common, scale_database
 
 FORMATS = ("csv", "jsonl", "parquet")
-COPY = "COPY (SELECT * FROM article_labels WHERE label IS NOT NULL ORDER BY article_id) TO STDOUT WITH (FORMAT csv, HEADER)"
+COPY = (
+    "COPY (SELECT * FROM article_labels WHERE label IS NOT NULL ORDER BY article_id) "
+    "TO STDOUT WITH (FORMAT csv, HEADER)"
+)
 
 
 def main() -> None:

@@ -268,6 +268,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     "Evaluate and promote models": {
         "evaluate": evaluate,
+        "mistakes": promotion.mistakes,
         "report": promotion.report,
         "gate": promotion.gate,
         "promote": promotion.promote,

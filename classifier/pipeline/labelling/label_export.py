@@ -86,12 +86,11 @@ def _find_format(target: ExportTarget) -> Format:
     """Return the format that was requested or that the file's suffix names; that of standard output is CSV."""
     suffix = target.path.suffix.lstrip(".").lower() if target.path else "csv"
     name = target.format or suffix
-    for known in FORMATS:
-        if name != known:
-            continue
-        if known == "parquet" and target.path is None:
-            raise ExportError("parquet: cannot be written to a pipe; name a file, such as labels.parquet")
-        return known
+    if name == "parquet" and target.path is None:
+        raise ExportError("parquet: cannot be written to a pipe; name a file, such as labels.parquet")
+    for candidate in FORMATS:
+        if name == candidate:
+            return candidate
     if target.format:
         raise ExportError(f"format {target.format!r}: unknown; choose from {', '.join(FORMATS)}")
     raise ExportError(f"{target.file}: must end with .csv, .jsonl or .parquet; rename it, or add --format")
