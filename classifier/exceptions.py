@@ -117,3 +117,7 @@ class AlarmError(UserError):
 
 class ReviewError(UserError):
     """Cannot perform the review request."""
+
+
+class ExportError(UserError):
+    """Cannot export the labels."""

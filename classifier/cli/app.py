@@ -21,12 +21,14 @@ from typer.core import TyperGroup
 
 from classifier import settings
 from classifier.cli import (
+    classification,
     database,
     dead_letters,
     drift,
     endings,
     external_table,
     ingest_options,
+    labels,
     models,
     progress,
     promotion,
@@ -41,7 +43,6 @@ from classifier.cli import (
 )
 from classifier.cli.common import Engine, Json, checked_precision, engine_name
 from classifier.cli.common import workspace as open_workspace
-from classifier.exceptions import SettingsError, UserError
 
 
 class WorkflowGroup(TyperGroup):
@@ -298,6 +299,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     "Evaluate and promote models": {
         "evaluate": evaluate,
+        "mistakes": promotion.mistakes,
         "report": promotion.report,
         "gate": promotion.gate,
         "promote": promotion.promote,
@@ -307,7 +309,9 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "prune": promotion.prune,
     },
     "Label and review articles": {
+        "classify": classification.classify,
         "label": label,
+        "export": labels.export,
         "dead-letters": dead_letters.app,
         "label-table": external_table.label_table,
         "review": review.app,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from classifier import settings
 from classifier.exceptions import SettingsError
-from classifier.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from classifier.workspace import Workspace
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of a table.")]
 Engine = Annotated[str, typer.Option(help="Inference engine: auto, openvino or keras.")]
@@ -24,6 +26,8 @@ TargetPrecision = Annotated[
 
 def workspace(*, create: bool = False) -> Workspace:
     """Return the workspace with the database that the settings name; with `create`, create the embedded Postgres."""
+    from classifier.workspace import open_workspace  # some commands need no database, and must start fast
+
     return open_workspace(settings.load(), create=create)
 
 

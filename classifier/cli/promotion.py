@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from classifier.cli import render
+from classifier.cli import render, render_models
 from classifier.cli.common import Json, checked_precision, workspace
 from classifier.plurals import plural
 
@@ -46,6 +46,23 @@ def report(
     from classifier.pipeline.promotion import html_report
 
     render.show(html_report.write_report(workspace(), model, out=out), json, title="Report")
+
+
+def mistakes(
+    model: Annotated[
+        str | None, typer.Argument(help='A model\'s name, or "champion"; by default, the newest model.')
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of mistakes.")] = 20,
+    text: Annotated[bool, typer.Option("--text", help="Also print the articles' texts.")] = False,
+    json: Json = False,
+) -> None:
+    """List a model's most confident mistakes on the test split. A confident mistake is often a wrong annotation.
+
+    Example: `classifier mistakes champion --limit 5`
+    """
+    from classifier.pipeline.promotion import mistakes
+
+    render_models.print_mistakes(mistakes.list_mistakes(workspace(), model, limit=limit, with_text=text), json)
 
 
 def gate(

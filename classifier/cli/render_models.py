@@ -16,6 +16,7 @@ from classifier.plurals import plural
 if TYPE_CHECKING:
     from classifier.evaluation.metrics import CategoryScore, Metrics
     from classifier.pipeline.promotion.evaluation import EvaluationReport
+    from classifier.pipeline.promotion.mistakes import Mistakes
     from classifier.pipeline.promotion.model_details import ModelDetails
 
 BASELINE = "TF-IDF + LinearSVC"
@@ -76,6 +77,30 @@ def _confidence_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "  share of articles that it labels", f"{figures['coverage']:.4f}"
         target = f" (target {figures['target_precision']:g})" if "target_precision" in figures else ""
         yield f"  precision on them{target}", format_value(figures.get("precision"))
+
+
+def print_mistakes(report: Mistakes, as_json: bool) -> None:
+    """Print a model's most confident mistakes; a text, and an address, have a line of their own."""
+    if as_json:
+        render.print_json(asdict(report))
+        return
+    title = f"{report.model}: {report.wrong:,} of {report.test_articles:,} test articles are wrong"
+    if not report.mistakes:
+        render.STDOUT.print(title)
+        return
+    columns = ("article", "source", "id", "annotated", "predicted", "confidence")
+    with_titles = any(mistake.title for mistake in report.mistakes)
+    table = render.make_table(title, *columns, *(["title"] if with_titles else []))
+    for mistake in report.mistakes:
+        cells = (str(mistake.article_id), mistake.source, mistake.external_id, mistake.annotated, mistake.predicted)
+        more = [mistake.title or ""] if with_titles else []
+        table.add_row(*cells, f"{mistake.confidence:.4f}", *more)
+    render.print_wide(table)
+    for mistake in report.mistakes:
+        lines = [line for line in (mistake.url, mistake.text) if line]
+        if lines:
+            render.STDOUT.print(f"\n{mistake.article_id}: {mistake.annotated}, predicted {mistake.predicted}")
+            render.STDOUT.print("\n".join(lines))
 
 
 def print_model(report: ModelDetails, as_json: bool) -> None:

@@ -15,7 +15,7 @@ import fcntl
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -108,7 +108,23 @@ def read_or_measure(home: Path, engine: InferenceEngine, widths: Sequence[int]) 
             entry = kept[key]
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written ({error}); measured batch sizes are kept there") from error
-    return BatchSizes(tuple((int(width), int(tokens)) for width, tokens in entry["tokens"]), entry["allows_fewer_rows"])
+    return _parse(entry)
+
+
+def read_kept(home: Path, engine: InferenceEngine, widths: Sequence[int]) -> BatchSizes | None:
+    """Return the sizes that were measured for such a model on this machine; None if nothing was measured yet.
+
+    Nothing is measured or written. `widths` are those of the model's buckets, in ascending order.
+
+    Raises:
+        SettingsError: the file in the home folder is damaged or cannot be read.
+    """
+    path = home / FILE
+    try:
+        entry = _read(path).get(_key(engine, widths[-1]))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error}); measured batch sizes are kept there") from error
+    return None if entry is None else _parse(entry)
 
 
 def measure(engine: InferenceEngine, widths: Sequence[int]) -> BatchSizes:
@@ -181,6 +197,10 @@ def _locked(path: Path) -> Iterator[IO[str]]:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock
+
+
+def _parse(entry: Mapping[str, Any]) -> BatchSizes:
+    return BatchSizes(tuple((int(width), int(tokens)) for width, tokens in entry["tokens"]), entry["allows_fewer_rows"])
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from classifier.articles import CategoryIndices, Probabilities
 from classifier.exceptions import ArtefactError
 from classifier.model.linear import KINDS, LinearClassifier, Scores
+from classifier.model.softmax import softmax
 
 MIN_ARTICLES = 50
 """Articles that fitting the weights needs."""
@@ -37,9 +38,7 @@ class EnsembleWeights:
 
         The bits of each row depend on that row alone. NaN stays NaN.
         """
-        from scipy import special
-
-        combined: Probabilities = special.softmax(self._logits(probabilities, scores), axis=1).astype(np.float32)
+        combined: Probabilities = softmax(self._logits(probabilities, scores)).astype(np.float32)
         return combined
 
     def loss(self, probabilities: Probabilities, scores: Scores, truth: CategoryIndices) -> float:

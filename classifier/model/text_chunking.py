@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from classifier.articles import Probabilities
 from classifier.exceptions import ArtefactError, SettingsError
+from classifier.model.softmax import softmax
 
 SPECIAL_PIECES = 2
 """Word pieces of a chunk that are not text: DistilBERT's [CLS] and [SEP]."""
@@ -93,8 +94,6 @@ def pool(probabilities: Probabilities, owners: Owners, weights: ChunkWeights) ->
     by a constant per row, which softmax ignores. An article of one chunk keeps its bits, and the bits of any other
     depend on its own chunks alone. NaN stays NaN.
     """
-    from scipy import special
-
     counts = np.bincount(owners)
     starts = np.cumsum(counts) - counts
     if len(starts) == len(owners):
@@ -102,7 +101,7 @@ def pool(probabilities: Probabilities, owners: Owners, weights: ChunkWeights) ->
     with np.errstate(invalid="ignore"):
         logs = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
         means = np.add.reduceat(logs * weights[:, None], starts) / np.add.reduceat(weights, starts)[:, None]
-        pooled = special.softmax(means, axis=1).astype(np.float32)
+        pooled = softmax(means).astype(np.float32)
     single = counts == 1
     pooled[single] = probabilities[starts[single]]
     return np.asarray(pooled)

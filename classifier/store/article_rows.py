@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from classifier.store import labelling_queue, staging, tables
 from classifier.store.queries import query
@@ -42,3 +44,12 @@ def merge_staged(connection: Connection) -> MergeCounts:
 def last_id(connection: Connection) -> int:
     """Return the highest id of an article, or 0 if there are no articles."""
     return int(connection.scalar(select(func.max(tables.articles.c.id))) or 0)
+
+
+def describe(connection: Connection, ids: Sequence[int], *, with_text: bool = False) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return how readers know the articles: id, source, external_id and text_hash; title and url; and the text."""
+    articles = tables.articles
+    optional = ("title", "url", "text") if with_text else ("title", "url")
+    columns = [articles.c.id, articles.c.source, articles.c.external_id, articles.c.text_hash]
+    columns += [articles.c[name] for name in optional if name in articles.c]
+    return connection.execute(select(*columns).where(articles.c.id.in_(ids))).all()

@@ -61,6 +61,67 @@ def _(env):
     return "label", "--engine", "x"
 
 
+@case("classify: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")
+def _(_env):
+    return "classify", "the bank"
+
+
+@case("classify: no such model", r"m2: no such model; see: classifier models")
+def _(env):
+    env.champion()
+    return "classify", "the bank", "--model", "m2"
+
+
+@case("classify: a directory without a model", r"empty/classifier\.json: not found; the model's directory is missing")
+def _(_env):
+    return "classify", "the bank", "--model", "./empty"
+
+
+@case("classify: no text in the pipe", r"standard input: empty; a text must have at least one word")
+def _(env):
+    env.champion()
+    return ("classify",)
+
+
+@case("classify: no such file", r"x\.txt: cannot read \(No such file or directory\); check the path")
+def _(_env):
+    return "classify", "--file", "x.txt"
+
+
+@case("classify: an unknown encoding", r"encoding 'x': unknown; write, for example, cp1252")
+def _(env):
+    return "classify", "--encoding", "x", "--file", env.bytes(b"the bank")
+
+
+@case("classify: a text of another encoding", r"x\.csv: not utf-8; name its encoding, or use --encoding auto")
+def _(env):
+    env.champion()
+    return "classify", "--file", env.bytes("Le café".encode("cp1252"))
+
+
+@case("export: a file that is there", r"x\.csv: exists already; name another file, or add --overwrite")
+def _(env):
+    return "export", env.csv(*articles(1))
+
+
+@case(
+    "export: a suffix of no format",
+    r"labels\.txt: must end with \.csv, \.jsonl or \.parquet; rename it, or add --format",
+)
+def _(_env):
+    return "export", "labels.txt"
+
+
+@case("export: no such folder", r"none/labels\.csv: cannot be written \(No such file or directory\)")
+def _(_env):
+    return "export", "none/labels.csv"
+
+
+@case("export: Parquet to a pipe", r"parquet: cannot be written to a pipe; name a file, such as labels\.parquet")
+def _(_env):
+    return "export", "--format", "parquet"
+
+
 @case("review fill: no champion", r"no model has been promoted yet")
 def _(_env):
     return "review", "fill"

@@ -112,6 +112,7 @@ def test_the_labelling_benchmark_reports_every_figure(tmp_path):
     [
         ("accuracy.gate", {"settings"}),
         ("speed.rollback", set()),
+        ("speed.export", set()),
         ("accuracy.calibration", {"settings"}),
         ("accuracy.alarms", {"settings"}),
     ],

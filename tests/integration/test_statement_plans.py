@@ -54,6 +54,8 @@ SCANS = {
     "evaluations.evaluated_articles",
     "evaluations.probabilities",
     "article_labels",
+    "article_labels.stream",
+    "article_labels.stream of changes",
     "annotation_conflicts",
     "annotation_opinions",
     "annotations_in_force",

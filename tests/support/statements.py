@@ -24,6 +24,7 @@ from classifier.pipeline.ingest import units
 from classifier.settings import Settings
 from classifier.store import (
     annotated_articles,
+    article_labels,
     article_rows,
     churn_samples,
     dead_letter_rows,
@@ -45,6 +46,7 @@ from classifier.store import (
     text_changes,
     training_runs,
 )
+from classifier.store.article_labels import LabelSelection
 from classifier.store.evaluations import ArticlePrediction
 from classifier.store.labelling_queue import Selection
 from classifier.workspace import Workspace
@@ -300,6 +302,12 @@ CALLS: Mapping[str, Call] = {
         near_duplicate_clusters.clusters_of_articles(c, d.ids(CHUNK))
     ),
     "label_statistics.count_by_origin": lambda c, d: label_statistics.count_by_origin(c, share=500 / d.articles),
+    "article_rows.describe": lambda c, d: article_rows.describe(c, d.ids(20), with_text=True),
+    "article_labels.settled_until": lambda c, _: article_labels.settled_until(c),
+    "article_labels.stream": lambda c, _: list(article_labels.stream(c, LabelSelection())),
+    "article_labels.stream of changes": lambda c, d: list(
+        article_labels.stream(c, LabelSelection(SOURCE, d.week_ago, d.week_ago, with_text=True))
+    ),
     "label_statistics.count_by_origin of all": lambda c, _: label_statistics.count_by_origin(c),
     "model_rows.backfilled_to": lambda c, d: model_rows.backfilled_to(c, d.champion.id),
     "model_rows.calibration": lambda c, d: model_rows.calibration(c, d.champion.id),

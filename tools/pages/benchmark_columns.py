@@ -79,6 +79,17 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("ratio_ours_torch", "ratio"),
         ("hf_pipeline_docs_per_s", "`pipeline`, articles/s"),
     ),
+    "export": (
+        ("dataset", "data"),
+        ("format", "format"),
+        ("rows_per_s", "labels/s"),
+        ("spread", "lowest, highest"),
+        ("copy_rows_per_s", "COPY, labels/s"),
+        ("ratio_copy", "ratio to COPY"),
+        ("max_rss_mb", "peak memory, MB"),
+        ("copy_max_rss_mb", "COPY's peak memory, MB"),
+        ("repeats", "repeats"),
+    ),
     "ingest": (
         ("dataset", "data"),
         ("rows_per_s", "rows/s"),

@@ -18,3 +18,18 @@ WITH deleted_predictions AS (
     DELETE FROM dead_letters WHERE model_id = :model_id AND article_id BETWEEN :first AND :last
 )
 SELECT count(*) FROM deleted_predictions
+
+-- labels_settled_until
+-- Return the start of the oldest transaction that is open in this database. Another role's transactions may be hidden:
+-- then they are assumed to take an hour at most.
+SELECT least(
+    now(),
+    min(xact_start),
+    CASE
+        WHEN bool_or(NOT pg_has_role(usesysid, 'USAGE')) AND NOT pg_has_role('pg_read_all_stats', 'USAGE')
+        THEN now() - interval '1 hour'
+    END
+)
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND coalesce(backend_type, 'client backend') = 'client backend'

@@ -1,0 +1,87 @@
+"""Define the command `classifier export`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from classifier.cli import progress, render
+from classifier.cli.common import Json, workspace
+
+TIMES = [
+    "%Y-%m-%d",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%dT%H:%M:%S.%f%z",
+]
+"""Forms of a time. Those of a label and of `next_changed_since` are among them."""
+
+
+def export(
+    file: Annotated[
+        str, typer.Argument(help="File to write: .csv, .jsonl or .parquet; by default, standard output.")
+    ] = "-",
+    source: Annotated[
+        str | None, typer.Option(help="Export only the articles of this source; by default, of all sources.")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=TIMES,
+            help="Export only articles published at or after this time (UTC). If the publication time is unknown, the "
+            "time of the ingest counts.",
+            metavar="TIME",
+        ),
+    ] = None,
+    changed_since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=TIMES,
+            help="Export only labels that changed at or after this time (UTC), and articles that lost theirs. The "
+            "previous export printed the time to use.",
+            metavar="TIME",
+        ),
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Add the articles' texts.")] = False,
+    format: Annotated[  # noqa: A002
+        str | None,
+        typer.Option(help="Format: csv, jsonl or parquet; by default, the file's suffix; CSV for standard output."),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Write each cell of a CSV unchanged. By default, a cell that a spreadsheet program would evaluate as "
+            "a formula gets an apostrophe in front.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file; by default, an existing file is refused.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write the labels, with all columns of the view article_labels, to a file or a pipe.
+
+    Example: `classifier export labels.parquet`
+    """
+    from classifier.pipeline.labelling import label_export
+    from classifier.store.article_labels import LabelSelection
+
+    selection = LabelSelection(source, _to_utc(since), _to_utc(changed_since), text)
+    target = label_export.ExportTarget(file, format, overwrite, exact)
+    with progress.counter("labels", quiet=json) as on_rows:
+        report = label_export.export_labels(workspace(), selection, target, on_rows=on_rows)
+    if target.path is None:
+        moment = report.next_changed_since.strftime("%Y-%m-%dT%H:%M:%SZ")
+        progress.STDERR.print(f"{report.labels:,} labels; next time: --changed-since {moment}", soft_wrap=True)
+    else:
+        render.show(report, json, title="Exported")
+
+
+def _to_utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

@@ -1,0 +1,100 @@
+"""Classify single texts with a model, without writing anything.
+
+A person waits for the answer, so this module imports neither the database's libraries nor a deep-learning framework
+unless they are needed: most of the time of a short command is spent on imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classifier.articles import Probabilities
+from classifier.inference import batch_sizes
+from classifier.inference.engines import EngineName
+from classifier.inference.fine_tuned_classifier import FineTunedClassifier
+from classifier.inference.labeller import Labeller
+from classifier.model import artefact
+from classifier.model.artefact import Artefact
+
+if TYPE_CHECKING:
+    from classifier.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The result for one text.
+
+    Attributes:
+        confidence: The probability of the label.
+        abstained: Whether the confidence is below the model's threshold.
+        candidates: The probabilities of all categories, the label first.
+    """
+
+    label: str
+    confidence: float
+    abstained: bool
+    candidates: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TextClassifier:
+    """A model that is loaded, with the confidence below which it abstains; None if it never abstains."""
+
+    model: str
+    threshold: float | None
+    labeller: Labeller
+
+    def classify(self, texts: Sequence[str]) -> Iterator[Classification]:
+        """Yield the result of each text, in their order."""
+        return map(self._describe, self.labeller.probabilities(texts))
+
+    def _describe(self, probabilities: Probabilities) -> Classification:
+        order = np.argsort(-probabilities, kind="stable")  # of equal ones the first, as in labelling
+        candidates = {self.labeller.categories[index]: float(probabilities[index]) for index in order}
+        label, confidence = next(iter(candidates.items()))
+        abstained = self.threshold is not None and confidence < float(np.float32(self.threshold))
+        return Classification(label, confidence, abstained, candidates)
+
+
+def open_directory(directory: Path, *, engine: EngineName, home: Path) -> TextClassifier:
+    """Load the model of a directory, with the threshold of its manifest. No database is needed.
+
+    Raises:
+        ArtefactError: the files are missing, or differ from the ones that were written.
+        EncoderError: the weights do not fit the model's `config.json`.
+    """
+    files = artefact.read_artefact(directory)
+    threshold = files.calibration.get("threshold", {}).get("value")
+    name = str(files.manifest.get("name") or directory.resolve().name)
+    return _load(name, threshold, files, engine, home)
+
+
+def open_registered(workspace: Workspace, name: str | None, *, engine: EngineName) -> TextClassifier:
+    """Load the model of a name; by default the champion. The threshold is the database's, which may be re-tuned.
+
+    Raises:
+        ModelNotFoundError: there is no such model, or it was pruned.
+        NoChampionError: nothing has been promoted yet.
+        ArtefactError: its files are not the registered ones.
+    """
+    from classifier import registry
+    from classifier.pipeline.use_case import use_case
+
+    @use_case
+    def find(workspace: Workspace) -> tuple[str, float | None, Artefact]:
+        with workspace.database.connect() as connection:
+            model = registry.find(connection, name or "champion")
+        return model.name, model.threshold, registry.open_artefact(model)
+
+    return _load(*find(workspace), engine, workspace.settings.home)
+
+
+def _load(name: str, threshold: float | None, files: Artefact, engine: EngineName, home: Path) -> TextClassifier:
+    labeller = FineTunedClassifier(files.load()).labeller(engine)
+    kept = batch_sizes.read_kept(home, labeller.engine, labeller.widths)  # then the bits are those of labelling
+    return TextClassifier(name, threshold, replace(labeller, sizes=kept) if kept else labeller)

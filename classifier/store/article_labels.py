@@ -1,0 +1,101 @@
+"""Stream the labels of articles. Functions take a connection and never commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, DateTime, Select, and_, cast, exists, func, or_, select
+
+from classifier.store import tables, views
+from classifier.store.queries import query
+
+ROWS_PER_FETCH = 5000
+"""Rows that are in memory at a time."""
+
+TEXT_COLUMN = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelection:
+    """Which labels are exported.
+
+    Attributes:
+        source: Only articles of this source; by default, of all.
+        since: Only articles published, or if that is unknown ingested, at or after this time.
+        changed_since: Only labels that may have changed at or after this time; see `_changed`.
+        with_text: Whether each row has the article's text.
+    """
+
+    source: str | None = None
+    since: datetime | None = None
+    changed_since: datetime | None = None
+    with_text: bool = False
+
+    @property
+    def columns(self) -> tuple[tuple[str, Any], ...]:
+        """The names of the columns with their SQL types: those of the view `article_labels`, then the text."""
+        columns = tuple((column.name, column.type) for column in views.article_labels.c)
+        return (*columns, (TEXT_COLUMN, tables.articles.c.text.type)) if self.with_text else columns
+
+
+def stream(connection: Connection, selection: LabelSelection) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield pages of rows in the order of `selection.columns`, by article id, from a cursor on the server.
+
+    All rows are of one moment. A time is its number of microseconds since 1970 in UTC.
+    """
+    # By default, Postgres plans a cursor for its first rows only.
+    connection.execute(select(func.set_config("cursor_tuple_fraction", "1.0", True)))
+    rows = connection.execute(_statement(selection), execution_options={"yield_per": ROWS_PER_FETCH})
+    yield from rows.partitions()
+
+
+def settled_until(connection: Connection) -> datetime:
+    """Return a time before which no running transaction writes: labels from then on may be missing in an export.
+
+    A label's time is the start of its transaction, which others see only at its end. Call this before `stream`.
+    """
+    moment: datetime = connection.execute(query("labels_settled_until")).scalar_one()
+    return moment
+
+
+def _statement(selection: LabelSelection) -> Select[Any]:
+    labels, articles = views.article_labels, tables.articles
+    columns = [_microseconds(column) if isinstance(column.type, DateTime) else column for column in labels.c]
+    statement = select(*columns).order_by(labels.c.article_id)
+    if selection.with_text or selection.since is not None or selection.changed_since is not None:
+        statement = statement.join(articles, articles.c.id == labels.c.article_id)
+    if selection.with_text:
+        statement = statement.add_columns(articles.c.text)
+    if selection.source is not None:
+        statement = statement.where(labels.c.source == selection.source)
+    if selection.since is not None:
+        statement = statement.where(func.coalesce(articles.c.published_at, articles.c.ingested_at) >= selection.since)
+    if selection.changed_since is not None:
+        return statement.where(_changed(selection.changed_since))
+    return statement.where(labels.c.label.is_not(None))
+
+
+def _changed(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition that an article's label may have changed at or after a time.
+
+    An article was labelled or annotated since, or it was promoted that another model labels, or its text changed. So a
+    changed article that waits to be labelled again is included, without a label.
+    """
+    labels, articles = views.article_labels, tables.articles
+    annotations, models = tables.annotations, tables.models
+    annotated = select(annotations.c.article_id).where(annotations.c.annotated_at >= moment)
+    promoted = exists().where(models.c.status == "champion", models.c.promoted_at >= moment)
+    return or_(
+        labels.c.labelled_at >= moment,
+        articles.c.id.in_(annotated),
+        and_(articles.c.changed_at >= moment, articles.c.revision > 1),
+        and_(labels.c.origin.is_distinct_from("annotation"), promoted),
+    )
+
+
+def _microseconds(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a time as a whole number, which is much faster to read than a time and has no time zone."""
+    return cast(func.extract("epoch", column) * 1_000_000, BigInteger).label(column.key)
