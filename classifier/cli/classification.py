@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
-from rich.markup import escape
 
 from classifier import settings
 from classifier.cli import render
@@ -149,14 +148,14 @@ def _print_line(result: Classification, number: int) -> None:
 def _print_table(opened: TextClassifier, result: Classification) -> None:
     table = render.make_table(f"{opened.model}, {opened.labeller.engine_name}", "", "")
     table.show_header = False
-    table.add_row("label", escape(result.label))
+    table.add_row("label", result.label)
     table.add_row("confidence", f"{result.confidence:.4f}")
     limit = "" if opened.threshold is None else f", confidence below {opened.threshold:.4f}"
     table.add_row("abstained", f"yes{limit}" if result.abstained else "no")
     table.add_section()
     others = list(result.candidates.items())[1:]
     for category, probability in others[:OTHERS]:
-        table.add_row(escape(category), f"{probability:.4f}")
+        table.add_row(category, f"{probability:.4f}")
     if (more := len(others) - OTHERS) > 0:
         table.add_row(f"and {more:,} more; --json has all", "")
     render.STDOUT.print(table)

@@ -2,15 +2,15 @@
 
 The query also returns the rows at the watermark and in the `overlap_s` seconds before it, because a long transaction
 commits rows that are older than rows read before. Reading a row twice changes nothing. A row from the future is
-rejected and does not raise the watermark: otherwise one wrong clock would hide all rows until that time.
+rejected and does not raise the watermark: otherwise one wrong clock would hide all rows until that time. The same holds
+for infinity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +20,6 @@ from sqlalchemy import (
     NullPool,
     Select,
     asc,
-    bindparam,
     column,
     literal_column,
     select,
@@ -29,19 +28,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError, SourceUnavailableError
-from classifier.ingest import timestamps
+from classifier.ingest import watermarks
 from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_records, require_columns
 from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
 from classifier.ingest.source_declarations import SqlSource
 from classifier.ingest.time_limits import iterate_within
 from classifier.ingest.validation import MAX_CLOCK_SKEW
+from classifier.ingest.watermarks import Position, Watermark, WatermarkRules
 from classifier.store import external_databases
 
-Watermark = str | int | float | datetime | date | Decimal
-
-_READ_TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Decimal": Decimal, "str": str,
-               "datetime": datetime.fromisoformat, "date": date.fromisoformat}  # fmt: skip
 _FETCH_SIZE = 50  # rows at once, each perhaps of megabytes
 
 
@@ -51,16 +47,19 @@ class DatabaseQuery:
     def __init__(self, source: SqlSource, url: str, after: Watermark | None, now: datetime) -> None:
         self._source, self._url, self._now = source, url, now
         self._after = after
+        self._rules = WatermarkRules(source.zone, timedelta(seconds=source.overlap_s), source.watermark_unit)
         self.highest_watermark = after
+        self._highest: Position | None = None
 
     def read(self, *, chunk_rows: int = 5000) -> Iterator[RawChunk]:
         """Yield the rows in chunks of at most `chunk_rows`.
 
         Raises:
             SourceUnavailableError: the database does not answer within the source's `timeout_s`.
-            SourceError: the database refuses the query, or the query lacks a column.
+            SourceError: the database refuses the query, the query lacks a column, or its watermark has no known order.
         """
         self.highest_watermark = self._after  # so that a second reading starts at the same watermark
+        self._highest = self._position(self._after, "the last run")
         # a server that hangs does not enforce its statement timeout
         yield from iterate_within(self._source.timeout_s, lambda: self._read(chunk_rows), self._timeout_error)
 
@@ -74,81 +73,88 @@ class DatabaseQuery:
 
     def _rows(self, connection: Connection) -> Iterator[Row | RejectedRow]:
         options = connection.execution_options(stream_results=True, yield_per=_FETCH_SIZE)
-        result = options.execute(self._statement(), {} if self._after is None else {"after": self._lower_bound()})
-        names = list(result.keys())
+        with self._values_translated():
+            result = options.execute(self._statement(typeof=connection.dialect.name == "sqlite"))
+            names = list(result.keys())
         require_columns(f"source {self._source.name!r}", self._source.columns, names)
         if self._source.watermark not in {None, *names}:
             raise SourceError(f"source {self._source.name!r}: no column {self._source.watermark!r} for the watermark")
-        for number, record in enumerate(result, 1):
+        for number, record in enumerate(self._fetch(result), 1):
             yield self._parse_row(number, dict(zip(names, record, strict=True)))
+
+    def _fetch(self, result: Iterable[Any]) -> Iterator[Any]:
+        records = iter(result)
+        while True:
+            with self._values_translated():
+                record = next(records, None)
+            if record is None:
+                return
+            yield record
+
+    @contextmanager
+    def _values_translated(self) -> Iterator[None]:
+        """Translate the driver's error about a value, for example a date before Christ.
+
+        Raises:
+            SourceError: the driver cannot read a value.
+        """
+        try:
+            yield
+        except (ValueError, OverflowError) as error:
+            problem = f"its driver cannot read a value ({external_databases.first_line(error)})"
+            raise SourceError(
+                f"source {self._source.name!r}: {problem}; CAST its column to text in the query"
+            ) from error
 
     def _parse_row(self, number: int, record: dict[str, Any]) -> Row | RejectedRow:
         columns = self._source.columns
         key = as_string(record[columns.id]) if columns.id else None
         position = f"id {key}"[:500] if key else f"row {number}"
         try:
-            self._raise_watermark(record)
+            self._raise_watermark(record, position)
             values = _values(record, columns)
         except _BadRowError as error:
             return reject_row(self._source.name, position, str(error), [str(value) for value in record.values()])
         return *values, position
 
-    def _raise_watermark(self, record: dict[str, Any]) -> None:
+    def _raise_watermark(self, record: dict[str, Any], row: str) -> None:
         if self._source.watermark is None:
             return
         value = record[self._source.watermark]
-        if (moment := _moment(value)) and moment > self._now + MAX_CLOCK_SKEW:
+        if (position := self._position(value, row)) is None:
+            return
+        if position.moment is not None and position.moment > self._now + MAX_CLOCK_SKEW:
             raise _BadRowError(f"{self._source.watermark} {str(value)[:40]} is in the future")
+        if self._highest is not None and position.kind != self._highest.kind:
+            change = f"changes from {self._highest.kind} to {position.kind}"
+            raise SourceError(f"{self._watermark_of(row)} {change}; convert all rows to one type in the query")
+        if self._highest is None or position.order > self._highest.order:
+            self.highest_watermark, self._highest = value, position
+
+    def _position(self, value: Any, row: str) -> Position | None:
         try:
-            if value is not None and (self.highest_watermark is None or value > self.highest_watermark):
-                self.highest_watermark = value
-        except TypeError as error:
-            types = f"{type(self.highest_watermark).__name__}, then {type(value).__name__}"
-            raise SourceError(f"source {self._source.name!r}: the type of its watermark changes: {types}") from error
+            return self._rules.position(value)
+        except watermarks.BadWatermarkError as error:
+            raise _BadRowError(f"{self._source.watermark} {error}") from error
+        except watermarks.UnusableWatermarkError as error:
+            raise SourceError(f"{self._watermark_of(row)} {error}") from error
 
-    def _lower_bound(self) -> Watermark | None:
-        if isinstance(self._after, datetime):
-            return self._after - timedelta(seconds=self._source.overlap_s)
-        return self._after
+    def _watermark_of(self, row: str) -> str:
+        return f"source {self._source.name!r}, {row}: its watermark {self._source.watermark!r}"
 
-    def _statement(self) -> Executable:
+    def _statement(self, *, typeof: bool) -> Executable:
         query = external_databases.user_select(self._source.query)
         if self._source.watermark is None:
             return query
         mark: ColumnElement[Any] = column(self._source.watermark)
         rows: Select[Any] = select(literal_column("*")).select_from(query.columns(mark).subquery("source"))
         if self._after is not None:
-            # a row without a watermark may be new, so it is read each time
-            rows = rows.where((mark >= bindparam("after")) | mark.is_(None))
+            rows = rows.where(self._rules.condition(mark, self._after, typeof=typeof))
         return rows.order_by(asc(mark))
-
-
-def watermark_to_json(value: Watermark | None) -> dict[str, str] | None:
-    """Return a watermark as the database stores it."""
-    if value is None:
-        return None
-    if (kind := type(value).__name__) not in _READ_TYPES:
-        raise SourceError(f"a watermark of type {kind} cannot be stored; choose a column of times or numbers")
-    return {"kind": kind, "value": value.isoformat() if isinstance(value, date) else str(value)}
-
-
-def watermark_from_json(value: dict[str, str] | None) -> Watermark | None:
-    """Return the watermark that `watermark_to_json` wrote."""
-    watermark: Watermark | None = None if value is None else _READ_TYPES[value["kind"]](value["value"])
-    return watermark
 
 
 class _BadRowError(Exception):
     """A row is invalid."""
-
-
-def _moment(value: object) -> datetime | None:
-    """Return the time that a watermark stands for, or None if it is not a time."""
-    if isinstance(value, str):
-        return timestamps.parse_timestamp(value)
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    return datetime(value.year, value.month, value.day, tzinfo=UTC) if isinstance(value, date) else None
 
 
 def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:

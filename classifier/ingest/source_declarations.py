@@ -24,11 +24,15 @@ from classifier.ingest import decoding, file_format, timestamps
 from classifier.ingest.columns import Columns
 from classifier.ingest.file_format import FileFormat
 from classifier.ingest.splits import Proportions
+from classifier.ingest.watermarks import Unit
 
 ENTRY_FIELDS = ("id", "text", "title", "body", "summary", "category", "author", "link", "published_at", "updated_at")
 """The fields of a feed's entry. `body` is the content, else the summary; `text` is the title above the body."""
 
 _MAX_NAME_LENGTH = 200
+_NOT_IN_ROWS = {
+    "name", "group", "max_rejected", "min_rejected_rows", "proportions", "timeout_s", "allow_private", "watermark_unit",
+}  # fmt: skip
 
 
 class ColumnMapping(BaseModel):
@@ -91,9 +95,7 @@ class BaseSource(BaseModel):
     @property
     def config_sha256(self) -> bytes:
         """The SHA-256 of the keys that decide how the source becomes rows. If it changes, everything is read again."""
-        config = self.model_dump_json(
-            exclude={"name", "group", "max_rejected", "min_rejected_rows", "proportions", "timeout_s", "allow_private"}
-        )
+        config = self.model_dump_json(exclude=_NOT_IN_ROWS)
         return hashlib.sha256(config.encode()).digest()
 
     @field_validator("timezone")
@@ -188,7 +190,8 @@ class SqlSource(BaseSource):
     kind: Literal["sql"]
     query: str = Field(min_length=1)
     watermark: str | None = None
-    overlap_s: float = Field(60, ge=0)
+    watermark_unit: Unit | None = None
+    overlap_s: float = Field(60, ge=0, le=366 * 86400)
     timeout_s: float = Field(300, gt=0, le=3000)
     min_rejected_rows: int = Field(5, ge=0)
     url: str | None = None

@@ -266,6 +266,21 @@ class TestQueries:
         stories((50, "story 50", 50))
         assert ingest(declared) == IngestReport(files=1, read=2, new=1, unchanged=1, enqueued=1)
 
+    def test_read_a_late_row_whose_time_is_text(self, ingest, stories, declared, workspace):
+        stories((1, "one", "2024-01-10 10:00:00"))
+        ingest(declared)
+        stories((2, "two", "2024-01-10 09:59:30"), (3, "three", "2024-01-10T09:59:30Z"))
+        assert ingest(declared).new == 2
+        assert value(workspace.database, "SELECT watermark ->> 'value' FROM source_state") == "2024-01-10 10:00:00"
+
+    def test_whose_watermark_is_text_without_an_order_fail_with_one_line(self, ingest, stories, declared, workspace):
+        stories((1, "one", "2024-01-10 10:00:00"))
+        ingest(declared)
+        stories((2, "two", "abc"))
+        with pytest.raises(SourceError, match=r"'cms', id 2: its watermark 'updated_at' is text, but not a time such"):
+            ingest(declared)
+        assert value(workspace.database, "SELECT count(*) FROM articles") == 1
+
     def test_that_fail_do_not_raise_the_watermark(self, ingest, stories, declared, workspace):
         stories((1, "one", 1))
         ingest(declared)

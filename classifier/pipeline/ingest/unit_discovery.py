@@ -17,10 +17,11 @@ from sqlalchemy import Connection
 
 from classifier.exceptions import SourceError
 from classifier.ingest import feeds, http_documents, object_store, readers
-from classifier.ingest.database_queries import DatabaseQuery, watermark_from_json, watermark_to_json
+from classifier.ingest.database_queries import DatabaseQuery
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource, FilesSource, SqlSource
 from classifier.ingest.text_files import SourceFile
 from classifier.ingest.validation import DEFAULT_DATES
+from classifier.ingest.watermarks import watermark_from_json, watermark_to_json
 from classifier.pipeline.ingest.file_states import FileStates
 from classifier.pipeline.ingest.run_records import IngestRun
 from classifier.pipeline.ingest.units import FileReader, IngestUnit, Problem, UnitRules
