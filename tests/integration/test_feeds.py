@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
@@ -72,7 +72,6 @@ def test_dates_in_the_forms_of_feeds_are_stored(workspace, poll, site):
         ("d5", None),
         ("d6", None),
     ]
-    assert datetime.now(UTC).year < 2999
 
 
 @pytest.mark.parametrize(
