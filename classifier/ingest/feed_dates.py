@@ -67,9 +67,9 @@ class FeedDates:
             return moment
         if len(value) > _MAX_LENGTH or _AMBIGUOUS.search(value) or self._attempts >= MAX_ATTEMPTS:
             return None
-        found: datetime | None = _parser().get_date_data(value).date_obj
-        self._attempts += found is None
-        return found
+        parsed: datetime | None = _parser().get_date_data(value).date_obj
+        self._attempts += parsed is None
+        return parsed
 
 
 def _with_dashes(match: re.Match[str]) -> str:

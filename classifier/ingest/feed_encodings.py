@@ -70,13 +70,13 @@ def _candidates(body: bytes, content_type: str) -> Iterator[tuple[str, str]]:
     declared = _DECLARATION.match(body[:1024].decode(wide or "latin-1", "replace"))
     names = [(in_header[1], "HTTP")] if in_header else []
     names += [(declared[2] or declared[3], "XML")] if declared else []
-    known = [(codecs.lookup(name).name, origin) for name, origin in names if _is_known(name)]
-    yield from ((_EXTENDED.get(encoding, encoding), origin) for encoding, origin in known)
+    encodings = [(codecs.lookup(name).name, origin) for name, origin in names if _is_known(name)]
+    yield from ((_EXTENDED.get(encoding, encoding), origin) for encoding, origin in encodings)
     if wide:
         yield wide, "the first bytes"
     elif not declared or _decode(body, "utf-8") is not None:
         yield "utf-8", "the default of XML"
-    if not known:
+    if not encodings:
         yield "cp1252", "the most frequent one of older feeds"
 
 

@@ -102,8 +102,8 @@ def _oldest_first(ids: Sequence[str], entries: Sequence[Entry]) -> list[int]:
     for identity, members in positions.items():
         if identity:
             by_age = sorted(members, key=lambda index: (_age(entries[index]), -index))
-            for place, index in zip(members, by_age, strict=True):
-                order[place] = index
+            for position, index in zip(members, by_age, strict=True):
+                order[position] = index
     return order
 
 

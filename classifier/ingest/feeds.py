@@ -59,8 +59,8 @@ class FeedReader:
         entries, facts = _parse(self._document, addresses, dates)
         identified = feed_ids.identify(entries, replace(facts, shared=self._options.shared_guids))
         self._warn(identified, dates)
-        known = sorted(self._options.shared_guids)[: feed_ids.MAX_SHARED]
-        self.shared_guids = frozenset(known) | identified.shared
+        remembered = sorted(self._options.shared_guids)[: feed_ids.MAX_SHARED]
+        self.shared_guids = frozenset(remembered) | identified.shared
         yield from chunk_records(_rows(self._document.url, identified, self._options.columns), chunk_rows)
 
     def _warn(self, identified: Identified, dates: FeedDates) -> None:

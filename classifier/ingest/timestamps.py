@@ -34,7 +34,7 @@ def parse_timestamp(value: str, zone: tzinfo = UTC) -> datetime | None:
 
 
 def parse(value: str) -> datetime | None:
-    """Return the time as it is written, with its offset if it has one; None if it is not a time."""
+    """Return the time as written, with its offset if it has one; None if it is not a time."""
     try:
         if not (match := _EMAIL_DATE.match(value)):
             return datetime.fromisoformat(value)

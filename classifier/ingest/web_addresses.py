@@ -28,13 +28,13 @@ def strip_tracking(address: str) -> str:
     """
     if not is_web_address(address):
         return address
-    rest, hash_sign, fragment = address.partition("#")
-    path, question_mark, query = rest.partition("?")
+    page, hash_sign, fragment = address.partition("#")
+    path, question_mark, query = page.partition("?")
     kept = _without_tracking(query)
-    rest = path if question_mark and query and not kept else f"{path}{question_mark}{kept}"
+    page = path if question_mark and query and not kept else f"{path}{question_mark}{kept}"
     if "=" in fragment:  # some publishers track with parameters after the hash sign
         fragment = _without_tracking(fragment)
-    return f"{rest}{hash_sign if fragment else ''}{fragment}"
+    return f"{page}{hash_sign if fragment else ''}{fragment}"
 
 
 def is_web_address(address: str) -> bool:

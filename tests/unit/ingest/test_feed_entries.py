@@ -272,7 +272,7 @@ class TestFields:
         (row,) = read(rss(item)).values()
         assert (row["title"], row["text"], row["url"]) == ("A title", "Text", "http://news.example/1")
 
-    def test_the_title_is_the_text_of_an_entry_without_one(self):
+    def test_the_title_is_the_text_of_an_entry_that_has_only_a_title(self):
         (row,) = read(rss("<guid>1</guid><title>Only a title</title>")).values()
         assert (row["title"], row["text"]) == ("Only a title", "Only a title")
 
