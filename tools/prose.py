@@ -124,6 +124,7 @@ EXCEPTIONS: tuple[tuple[str, str, str], ...] = (
     ("tools/pages/benchmark_columns.py", "*", "names as they stand in results that were measured earlier"),
     ("classifier/charts.py", "right", "the right edge of a chart"),
     ("tests/unit/training/test_curves.py", "right", "the chart on the right"),
+    ("classifier/ingest/feed_dates.py", "he", "the code of Hebrew"),
     ("classifier/inference/agreement.py", "goes on", "a sample sentence: a phone goes on sale"),
 )
 """(path pattern, word pattern, reason): uses that are allowed."""

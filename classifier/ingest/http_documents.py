@@ -28,7 +28,8 @@ MAX_REDIRECTS = 5
 _NOT_MODIFIED, _OK, _GONE, _TOO_MANY_REQUESTS = 304, 200, 410, 429
 _REDIRECTS = {301, 302, 303, 307, 308}
 _ACCEPT = (
-    "application/atom+xml, application/rss+xml, application/rdf+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1"
+    "application/atom+xml, application/rss+xml, application/rdf+xml, application/feed+json, application/xml;q=0.9, "
+    "text/xml;q=0.9, application/json;q=0.8, */*;q=0.1"
 )
 
 

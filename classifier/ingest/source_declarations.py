@@ -26,8 +26,14 @@ from classifier.ingest.file_format import FileFormat
 from classifier.ingest.splits import Proportions
 from classifier.ingest.watermarks import Unit
 
-ENTRY_FIELDS = ("id", "text", "title", "body", "summary", "category", "author", "link", "published_at", "updated_at")
-"""The fields of a feed's entry. `body` is the content, else the summary; `text` is the title above the body."""
+ENTRY_FIELDS = (
+    "id", "text", "title", "body", "summary", "category", "categories", "author", "link", "published_at", "updated_at",
+)  # fmt: skip
+"""The fields of a feed's entry.
+
+`body` is the content, else the summary, else the title; `text` is the title above the body. `category` is the first of
+the `categories`, which are joined with "; ".
+"""
 
 _MAX_NAME_LENGTH = 200
 _NOT_IN_ROWS = {
@@ -53,6 +59,9 @@ class ColumnMapping(BaseModel):
 class EntryMapping(ColumnMapping):
     """The fields of a feed's entries that hold the columns."""
 
+    text: str = "body"
+    title: str | None = "title"
+    url: str | None = "link"
     id: str | None = "id"
     published_at: str | None = "published_at"
 
@@ -161,7 +170,7 @@ class FilesSource(BaseSource):
 
 
 class FeedSource(BaseSource):
-    """An RSS or Atom feed."""
+    """An RSS, Atom or JSON feed."""
 
     kind: Literal["feed"]
     url: str = Field(max_length=1700)
@@ -169,6 +178,7 @@ class FeedSource(BaseSource):
     min_rejected_rows: int = Field(5, ge=0)
     timeout_s: float = Field(20, gt=0, le=300)
     allow_private: bool = False
+    strip_tracking: bool = True
 
     @field_validator("url")
     @classmethod

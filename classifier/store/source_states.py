@@ -19,7 +19,8 @@ def find(connection: Connection, source: str, unit: str) -> Row[*tuple[Any, ...]
 
 def save(connection: Connection, source: str, unit: str, values: Mapping[str, Any]) -> None:
     """Store what has been read of a unit, in the same transaction as its rows."""
-    state = {"size": None, "modified_at": None, "sha256": None, "etag": None, "last_modified": None, **values}
+    names = ("size", "modified_at", "sha256", "etag", "last_modified", "shared_guids")
+    state = {**dict.fromkeys(names), **values}
     statement = upsert(tables.source_state).values(source=source, unit=unit, **state)
     connection.execute(
         statement.on_conflict_do_update(index_elements=["source", "unit"], set_={**state, "seen_at": func.now()})

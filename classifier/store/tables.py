@@ -310,6 +310,7 @@ source_state = Table(
     Column("last_modified", Text, comment="as sent by the feed's server"),
     Column("watermark", JSONB, comment="kind and value of the highest watermark read"),
     _now("seen_at"),
+    Column("shared_guids", ARRAY(Text), comment="guids that several entries of the feed share, so they are not ids"),
 )
 
 rejected_rows = Table(

@@ -20,6 +20,16 @@ def _(env):
     return "ingest", env.csv(*articles(3)), "--text", "body"
 
 
+@case("ingest: a title that is not there", r"x\.csv: no column 'headline'; its columns are 'id', 'text', 'category'")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--title", "headline"
+
+
+@case("ingest: an address that is not there", r"x\.csv: no column 'link'; its columns are 'id', 'text', 'category'")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--url", "link"
+
+
 @case("ingest: no such file", r"x\.csv: no such file")
 def _(env):
     return "ingest", "x.csv"

@@ -15,3 +15,6 @@ needs_articles = pytest.mark.skipif(
     not DATA.is_dir(), reason=f"{DATA}: not found; put the articles there or set {common.DATA_VARIABLE}"
 )
 """Marks a test that reads BBC's or C50's articles."""
+
+CASES = Path(__file__).resolve().parents[1] / "data" / "cases"
+"""Small files that users have, which tests read."""

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from classifier.exceptions import SourceError
-from classifier.ingest import feeds, http_documents, object_store, readers
+from classifier.ingest import http_documents, object_store, readers
 from classifier.ingest.database_queries import DatabaseQuery
+from classifier.ingest.feeds import FeedOptions, FeedReader
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource, FilesSource, SqlSource
 from classifier.ingest.text_files import SourceFile
 from classifier.ingest.validation import DEFAULT_DATES
@@ -89,12 +89,15 @@ class UnitDiscovery:
         digest = hashlib.sha256(document.body).digest()
         state = {"sha256": digest, "etag": document.etag, "last_modified": document.last_modified}
         if stored and stored.sha256 is not None and bytes(stored.sha256) == digest:
-            self._save_state_now(source.url, state)
+            self._save_state_now(source.url, {**state, "shared_guids": stored.shared_guids})
             return
-        save_state = partial(self._save_state, source.url, state)
-        yield self._make_unit(
-            source.url, lambda: feeds.read_feed(document, source.columns), save_state, is_complete=False
-        )
+        options = FeedOptions(source.columns, source.strip_tracking, self._load_shared_guids(source.url))
+        reader = FeedReader(document, options)
+
+        def save_state(connection: Connection) -> None:
+            self._save_state(source.url, {**state, "shared_guids": sorted(reader.shared_guids)}, connection)
+
+        yield self._make_unit(source.url, reader.read, save_state, is_complete=False)
 
     def _make_query_unit(self, source: SqlSource) -> IngestUnit:
         name = f"query of {source.name}"
@@ -134,6 +137,12 @@ class UnitDiscovery:
         with self.run.database.connect() as connection:
             stored = source_states.find(connection, self.source.name, name)
         return stored if stored is not None and bytes(stored.config_sha256) == self.source.config_sha256 else None
+
+    def _load_shared_guids(self, name: str) -> frozenset[str]:
+        """Return the guids that are known to be no ids, whatever the source's columns were."""
+        with self.run.database.connect() as connection:
+            stored = source_states.find(connection, self.source.name, name)
+        return frozenset(stored.shared_guids or ()) if stored is not None else frozenset()
 
     def _save_state(self, name: str, state: Mapping[str, Any], connection: Connection) -> None:
         values = {"config_sha256": self.source.config_sha256, **state}

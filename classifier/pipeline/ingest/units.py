@@ -304,7 +304,7 @@ class IngestUnit:
         if bad_dates and is_first:
             log.warning(
                 "%s: a publication time such as %r cannot be read or is in the future, so it is left out; "
-                "name its form with --date-format, or date_format in sources.toml",
+                "the form of a file's times can be named: --date-format, or date_format in sources.toml",
                 self.name,
                 bad_dates[0][:40],
             )

@@ -207,10 +207,18 @@ class TestEntries:
         ]
 
     @pytest.mark.parametrize("date", ["Fri, 01 Mar 2099 10:00:00 GMT", "some day"])
-    def test_the_impossible_date_of_an_entry_is_left_out(self, date):
-        rows, bad = valid(rss(f"<guid>b</guid><title>x</title><pubDate>{date}</pubDate>", ITEM))
-        assert (len(rows), bad) == (2, [])
-        assert rows[0]["published_at"] is None
+    def test_an_impossible_date_is_left_out_and_counted(self, date):
+        body = rss(f"<guid>b</guid><title>x</title><pubDate>{date}</pubDate>", ITEM)
+        (raw,) = feeds.read_feed(document(body), COLUMNS)
+        checked = validate_chunk(raw, default_source="bbc", now=NOW)
+        assert (checked.rows["published_at"].tolist(), checked.rejected) == ([None, None], ())
+        assert checked.bad_dates == (date,)
+
+    def test_a_bad_entry_is_rejected_under_its_id(self):
+        columns = Columns(id="id", category="category")
+        rows, bad = valid(rss(f"<guid>b</guid><title>x</title><category>{'x' * 201}</category>", ITEM), columns)
+        assert len(rows) == 1
+        assert (bad[0].position, bad[0].reason) == ("id b", "category is longer than 200 characters")
 
     def test_an_entry_without_text_is_rejected(self):
         assert valid(rss("<guid>b</guid>"))[1][0].reason == "text is empty"

@@ -256,7 +256,7 @@ class TestFeeds:
         assert parsed(kind, 500_000) == f"the feed is refused ({excess})"
 
     def test_an_encoding_with_its_own_error_is_one_line(self):
-        body = b"<?xml version='1.0' encoding='undefined'?><rss version='2.0'></rss>"
+        body = b"<?xml version='1.0' encoding='undefined'?><rss version='2.0'>\xff</rss>"
         document = http_documents.Document("http://example.org/feed", body, "application/xml", None, None)
         with pytest.raises(SourceError, match="its encoding cannot be read"):
             list(feeds.read_feed(document, Columns(id="id")))

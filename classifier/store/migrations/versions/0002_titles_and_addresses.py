@@ -1,9 +1,10 @@
-"""Titles and web addresses of articles."""
+"""Titles and web addresses of articles, and what is known of the ids of feeds."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0002"
 down_revision = "0001"
@@ -13,6 +14,14 @@ def upgrade() -> None:
     op.add_column("articles", sa.Column("title", sa.Text(), comment="read by models before the text"))
     op.add_column("articles", sa.Column("url", sa.Text(), comment="web address of the article"))
     op.alter_column("articles", "revision", comment="incremented when text or title changes")
+    op.add_column(
+        "source_state",
+        sa.Column(
+            "shared_guids",
+            postgresql.ARRAY(sa.Text()),
+            comment="guids that several entries of the feed share, so they are not ids",
+        ),
+    )
     for definition in VIEWS.values():
         op.execute(definition)
 
@@ -25,6 +34,7 @@ def downgrade() -> None:
     op.alter_column("articles", "revision", comment="incremented when the text changes")
     op.drop_column("articles", "url")
     op.drop_column("articles", "title")
+    op.drop_column("source_state", "shared_guids")
 
 
 VIEWS = {
