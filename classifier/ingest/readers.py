@@ -29,7 +29,7 @@ FORMATS = (
     "folders of text files"
 )
 
-_DELIMITERS = {".csv": None, ".tsv": "\t", ".tab": "\t"}
+DELIMITERS = {".csv": None, ".tsv": "\t", ".tab": "\t"}
 """The delimiter for which a suffix stands; None if it must be detected."""
 
 _JSON = {".json", ".jsonl", ".ndjson"}
@@ -91,12 +91,12 @@ def read_file(
             )
         case None:
             raise SourceError(f"{path}: unknown kind of file; supported are {FORMATS}")
-    return csv_files.read_csv(path, columns, chunk_rows, file_format, _DELIMITERS[kind])
+    return csv_files.read_csv(path, columns, chunk_rows, file_format, DELIMITERS[kind])
 
 
 def is_text(file: SourceFile) -> bool:
     """Return whether a file is a text file, which has an encoding."""
-    return find_kind(file.name) in {*_DELIMITERS, *_JSON}
+    return find_kind(file.name) in {*DELIMITERS, *_JSON}
 
 
 def find_kind(name: str) -> str | None:
@@ -104,7 +104,7 @@ def find_kind(name: str) -> str | None:
     name = name.lower()
     plain = name.removesuffix(".gz").removesuffix(".zst")
     suffix = PurePosixPath(plain).suffix
-    if suffix in _DELIMITERS or suffix in _JSON or (suffix in {".parquet", ".xlsx", ".zip"} and plain == name):
+    if suffix in DELIMITERS or suffix in _JSON or (suffix in {".parquet", ".xlsx", ".zip"} and plain == name):
         return suffix
     return None
 
