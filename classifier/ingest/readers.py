@@ -33,6 +33,19 @@ DELIMITERS = {".csv": None, ".tsv": "\t", ".tab": "\t"}
 """The delimiter for which a suffix stands; None if it must be detected."""
 
 _JSON = {".json", ".jsonl", ".ndjson"}
+_TABLES = {*DELIMITERS, ".xlsx"}
+_FOLDER = "folder"
+_KINDS_WITH = {
+    "delimiter": {*DELIMITERS},
+    "skip_lines": _TABLES,
+    "header": _TABLES,
+    "column_names": _TABLES,
+    "records": _JSON,
+    "split_folders": {_FOLDER},
+}
+"""The kinds of files for which a key of the format has a meaning."""
+
+_OPTIONS = {"header": "--no-header", "column_names": "--columns"}
 
 
 def expand_pattern(pattern: str) -> list[SourceFile]:
@@ -71,6 +84,7 @@ def read_file(
     Raises:
         SourceError: the file cannot be read. It may also be raised by the iterator.
     """
+    _check_format(path, file_format)
     if path.is_dir():
         return text_folders.read_folder(path, chunk_rows, file_format)
     if not path.exists():
@@ -94,9 +108,16 @@ def read_file(
     return csv_files.read_csv(path, columns, chunk_rows, file_format, DELIMITERS[kind])
 
 
-def is_text(file: SourceFile) -> bool:
-    """Return whether a file is a text file, which has an encoding."""
-    return find_kind(file.name) in {*DELIMITERS, *_JSON}
+def _check_format(path: SourceFile, file_format: FileFormat) -> None:
+    """Raise `SourceError` if the format has a key that means nothing for this kind of file."""
+    kind = _FOLDER if path.is_dir() else find_kind(path.name)
+    if kind in {None, ".zip"}:
+        return
+    for key, kinds in _KINDS_WITH.items():
+        if getattr(file_format, key) != getattr(DEFAULT_FORMAT, key) and kind not in kinds:
+            option = _OPTIONS.get(key, f"--{key.replace('_', '-')}")
+            files = "folders of text files" if kinds == {_FOLDER} else f"{', '.join(sorted(kinds))} files"
+            raise SourceError(f"{path}: {option} is for {files}; read this one without it")
 
 
 def find_kind(name: str) -> str | None:
