@@ -159,7 +159,9 @@ class _Scanner:
             except RecursionError as error:
                 raise self._error("nested too deeply") from error
             except ValueError as error:
-                if len(self._text) - self._position > MAX_LINE or not self._read_more():
+                if len(self._text) - self._position > MAX_LINE:
+                    raise self._error(f"a value has more than {MAX_LINE:,} characters") from error
+                if not self._read_more():
                     problem = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
                     raise self._error(problem) from error
                 continue
@@ -168,10 +170,11 @@ class _Scanner:
                 return value
 
     def _read_more(self) -> bool:
-        """Read at least as much again as is not consumed, so that a long value is not decoded often."""
+        """Read as much again as is not consumed, up to the limit, so that a long value is not decoded often."""
         if self._ended:
             return False
-        size = max(_BLOCK_BYTES, len(self._text) - self._position)
+        pending = len(self._text) - self._position
+        size = max(_BLOCK_BYTES, min(pending, MAX_LINE - pending))
         block = self._file.read(size)
         self._ended = not block
         self._start += self._position
