@@ -139,6 +139,7 @@ def ingest(
     split_folders: ingest_options.SplitFolders = False,
     date_format: ingest_options.DateFormat = None,
     strict_dates: ingest_options.StrictDates = False,
+    dry_run: ingest_options.DryRun = False,
     json: Json = False,
 ) -> None:
     """Ingest articles from files. Running it again on the same file changes nothing.
@@ -154,6 +155,9 @@ def ingest(
     ).check()
     columns = Columns(text, category, id, split, published_at, source, title, url)
     options = units.IngestOptions(columns, source_name, Proportions.parse(proportions), max_rejected, file_format)
+    if dry_run:
+        ingest_options.show_dry_run(files, options, json)
+        return
     reports: list[units.IngestReport] = []
     try:
         with progress.counter("rows", quiet=json) as on_rows:

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from classifier.cli import progress, render
+from classifier.exceptions import SourceError
+
 if TYPE_CHECKING:
     from classifier.ingest.file_format import FileFormat
+    from classifier.pipeline.ingest.units import IngestOptions
 
 Files = Annotated[
     list[str],
@@ -51,6 +55,10 @@ StrictDates = Annotated[
     ),
 ]
 
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Read the files, and show what would be ingested. Nothing is written.")
+]
+
 
 @dataclass(frozen=True, slots=True)
 class FormatOptions:
@@ -85,3 +93,19 @@ class FormatOptions:
             date_format=None if self.date_format is None else timestamps.parse_date_format(self.date_format),
             strict_dates=self.strict_dates,
         )
+
+
+def show_dry_run(files: list[str], options: IngestOptions, json: bool) -> None:
+    """Print what an ingest of the files would do.
+
+    Raises:
+        SourceError: a file would not be ingested.
+    """
+    from classifier.pipeline.ingest import checks
+
+    with progress.counter("rows", quiet=json) as on_rows:
+        checked = checks.check_files(files, options, on_rows)
+    render.checked_files(checked, json)
+    problems = [f"{file.name}: {file.problem}" for file in checked if file.problem]
+    if problems:
+        raise SourceError(f"{len(problems)} of {len(checked)} files would not be ingested: {'; '.join(problems)}")

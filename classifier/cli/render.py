@@ -16,6 +16,7 @@ from rich.text import Text
 from classifier.plurals import plural
 
 if TYPE_CHECKING:
+    from classifier.pipeline.ingest.checks import UnitCheck
     from classifier.pipeline.ingest.declared_sources import SourceCheck
     from classifier.pipeline.ingest.rejected_rows import RejectedRowDetails
     from classifier.pipeline.labelling.dead_letters import DeadLetter
@@ -47,6 +48,9 @@ MAX_ROWS = 50
 
 MAX_NAMES = 20
 """Names in one cell."""
+
+EXAMPLE_COLUMNS = ("external_id", "category", "split", "published_at", "title", "url", "text")
+"""The order of the columns of the rows that a check shows."""
 
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
 
@@ -136,15 +140,56 @@ def checked_sources(sources: Sequence[SourceCheck], as_json: bool) -> None:
     if as_json:
         print_json([asdict(source) for source in sources])
         return
-    table = make_table("Sources", "name", "kind", "group", "unread", "rows", "bad", "encoding", "")
+    table = make_table("Sources", "name", "kind", "group", "unread", "rows", "bad", "encoding", "delimiter", "")
     for source in sources:
         rows = f"{source.rows:,}{'+' if source.more else ''}"
-        cells = (format_value(source.units), rows, format_value(source.rejected), format_value(source.encoding))
-        table.add_row(source.name, source.kind, source.group, *cells, "cannot read" if source.problem else "ok")
+        cells = (source.units, rows, source.rejected, source.encoding, source.delimiter)
+        table.add_row(
+            source.name, source.kind, source.group, *map(format_value, cells), _format_outcome(source.problem)
+        )
     STDOUT.print(table)
     for source in sources:
-        for reason, count in (source.reasons or {}).items():
-            STDOUT.print(f"{source.name}: {plural(count, 'row')}: {reason}", markup=False)
+        _print_details(source)
+
+
+def checked_files(files: Sequence[UnitCheck], as_json: bool) -> None:
+    """Print what an ingest of each file would do, and the file's first rows."""
+    if as_json:
+        print_json([asdict(file) for file in files])
+        return
+    for file in files:
+        table = make_table(file.name, "", "")
+        table.show_header = False
+        is_refused = (file.problem or "").startswith("would be refused")
+        outcome = "cannot be read" if file.problem and not is_refused else file.problem or "would be ingested"
+        table.add_row("outcome", outcome)
+        for name in ("rows", "rejected", "undated", "encoding", "delimiter"):
+            table.add_row(name, format_value(getattr(file, name)))
+        STDOUT.print(table)
+        _print_details(file)
+
+
+def _format_outcome(problem: str | None) -> str:
+    if problem is None:
+        return "ok"
+    return "refused" if "would be refused" in problem else "cannot read"
+
+
+def _print_details(check: SourceCheck | UnitCheck) -> None:
+    """Print the columns of a source or file, why rows are invalid, and its first rows."""
+    if check.columns:
+        STDOUT.print(f"{check.name}: its columns are {', '.join(map(repr, check.columns[:MAX_NAMES]))}", markup=False)
+    if check.undated:
+        STDOUT.print(f"{check.name}: {plural(check.undated, 'row')} without a publication time that can be read")
+    for reason, count in (check.reasons or {}).items():
+        STDOUT.print(f"{check.name}: {plural(count, 'row')}: {reason}")
+    if not check.examples:
+        return
+    names = sorted({name for row in check.examples for name in row}, key=EXAMPLE_COLUMNS.index)
+    table = make_table(None, *(name.replace("external_id", "id") for name in names))
+    for row in check.examples:
+        table.add_row(*(row.get(name, "-") for name in names))
+    print_wide(table)
 
 
 def rejected(rows: Sequence[RejectedRowDetails], as_json: bool) -> None:

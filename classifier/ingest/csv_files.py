@@ -103,12 +103,9 @@ def select_cells(
     Raises:
         SourceError: a wanted column is missing.
     """
-    if file_format.has_header:
-        header, owner = header_of(path, records), "the header has"
-        _require_columns(path, columns, header)
-    else:
-        (header, records), owner = _name_columns(path, file_format, records), "the first row has"
-        require_columns(path, columns, header)
+    header, records = name_columns(path, file_format, records)
+    _require_columns(path, columns, file_format, header)
+    owner = "the header has" if file_format.has_header else "the first row has"
     pick = _cell_picker(columns, header)
     for line, cells in records:
         if isinstance(cells, RejectedRow):
@@ -130,24 +127,26 @@ def _cell_picker(columns: Columns, header: list[str]) -> Callable[[list[str]], t
     return lambda cells: (join_texts(join(cells)), *others([*cells, None]))
 
 
-def _require_columns(path: SourceFile, columns: Columns, header: list[str]) -> None:
+def _require_columns(path: SourceFile, columns: Columns, file_format: FileFormat, header: list[str]) -> None:
     """Raise `SourceError` unless the header has the columns; if it looks like a row, say which option reads it."""
     try:
         require_columns(path, columns, header)
     except SourceError as error:
-        if any(len(cell) > _MAX_TITLE_LENGTH or _NUMBER.fullmatch(cell) for cell in header):
+        if file_format.has_header and any(len(cell) > _MAX_TITLE_LENGTH or _NUMBER.fullmatch(cell) for cell in header):
             raise SourceError(f"{error}; if the file has no header, add --no-header or --columns") from error
         raise
 
 
-def _name_columns(
+def name_columns(
     path: SourceFile, file_format: FileFormat, records: Iterator[Record]
 ) -> tuple[list[str], Iterator[Record]]:
-    """Return the columns of a file without a header, and all of its records.
+    """Return the names of a file's columns, and the records below its header, if it has one.
 
     Raises:
-        SourceError: the first row has another number of columns than `column_names`.
+        SourceError: the header cannot be read, or the first row has another number of columns than `column_names`.
     """
+    if file_format.has_header:
+        return header_of(path, records), records
     names = file_format.column_names
     leading: list[Record] = []
     for record in islice(records, MAX_LINES_OF_A_BAD_ROW):

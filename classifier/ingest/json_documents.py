@@ -13,7 +13,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from classifier.exceptions import SourceError
@@ -30,6 +31,9 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _MAX_ARRAYS = 20
 """Keys that an error names."""
 
+MAX_KEYS = 100
+"""Keys of the first record that a description has."""
+
 
 def read_json(path: SourceFile, columns: Columns, chunk_rows: int, file_format: FileFormat) -> Iterator[RawChunk]:
     """Yield the rows of a JSON document or of JSON Lines, in chunks of at most `chunk_rows`.
@@ -37,21 +41,54 @@ def read_json(path: SourceFile, columns: Columns, chunk_rows: int, file_format: 
     Raises:
         SourceError: the file is not JSON, or its array cannot be found.
     """
+    location = _locate(path, columns, file_format)
+    if location.is_lines:
+        yield from json_lines.read_json_lines(path, columns, chunk_rows, location.encoding)
+        return
+    with open_text(path, location.encoding) as file:
+        yield from json_lines.read_records(path, columns, chunk_rows, _records(path, file, location))
+
+
+def find_keys(path: SourceFile, columns: Columns, file_format: FileFormat) -> list[str]:
+    """Return the keys of the first object.
+
+    Raises:
+        SourceError: the file is not JSON, or its array cannot be found.
+    """
+    location = _locate(path, columns, file_format)
+    with open_text(path, location.encoding) as file:
+        if location.is_lines:
+            line = file.readline(MAX_LINE)
+            record = json.loads(line) if _is_json(line) else None
+        else:
+            record = next(_records(path, file, location), None)
+    return list(record)[:MAX_KEYS] if isinstance(record, dict) else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    """Where a file's records are. `keys` lead to the array of a document; None if the document is the record."""
+
+    encoding: str
+    is_lines: bool
+    keys: tuple[str, ...] | None
+
+
+def _locate(path: SourceFile, columns: Columns, file_format: FileFormat) -> _Location:
     encoding = file_format.table_encoding
     if encoding == "auto":
         encoding = detect_file_encoding(path)
-    keys = file_format.records.split(".") if file_format.records else None
+    if file_format.records:
+        return _Location(encoding, False, tuple(file_format.records.split(".")))
     shape = find_shape(path, encoding)
-    if keys is None and shape != "lines":
-        keys = _find_array(path, columns, encoding)
-    if keys is None and shape != "document":
-        yield from json_lines.read_json_lines(path, columns, chunk_rows, encoding)
-        return
-    with open_text(path, encoding) as file:
-        scanner = _Scanner(path, file)
-        # without an array, the document is the only record
-        records = iter([scanner.value()]) if keys is None else _enter(path, scanner, keys)
-        yield from json_lines.read_records(path, columns, chunk_rows, records)
+    keys = None if shape == "lines" else _find_array(path, columns, encoding)
+    return _Location(encoding, keys is None and shape != "document", None if keys is None else tuple(keys))
+
+
+def _records(path: SourceFile, file: BinaryIO, location: _Location) -> Iterator[object]:
+    """Yield the records of a document."""
+    scanner = _Scanner(path, file)
+    return iter([scanner.value()]) if location.keys is None else _enter(path, scanner, location.keys)
 
 
 def find_shape(path: SourceFile, encoding: str) -> Shape:
@@ -122,7 +159,9 @@ class _Scanner:
             except RecursionError as error:
                 raise self._error("nested too deeply") from error
             except ValueError as error:
-                if len(self._text) - self._position > MAX_LINE or not self._read_more():
+                if len(self._text) - self._position > MAX_LINE:
+                    raise self._error(f"a value has more than {MAX_LINE:,} characters") from error
+                if not self._read_more():
                     problem = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
                     raise self._error(problem) from error
                 continue
@@ -131,10 +170,11 @@ class _Scanner:
                 return value
 
     def _read_more(self) -> bool:
-        """Read at least as much again as is not consumed, so that a long value is not decoded often."""
+        """Read as much again as is not consumed, up to the limit, so that a long value is not decoded often."""
         if self._ended:
             return False
-        size = max(_BLOCK_BYTES, len(self._text) - self._position)
+        pending = len(self._text) - self._position
+        size = max(_BLOCK_BYTES, min(pending, MAX_LINE - pending))
         block = self._file.read(size)
         self._ended = not block
         self._start += self._position
@@ -207,7 +247,7 @@ def _survey(scanner: _Scanner) -> tuple[list[str], list[str]]:
     return keys, arrays
 
 
-def _enter(path: SourceFile, scanner: _Scanner, keys: list[str]) -> Iterator[object]:
+def _enter(path: SourceFile, scanner: _Scanner, keys: Sequence[str]) -> Iterator[object]:
     """Yield the records of the array to which the keys lead."""
     for depth, target in enumerate(keys):
         name = ".".join(keys[: depth + 1])

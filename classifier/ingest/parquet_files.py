@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import SEEK_END
 from pathlib import Path
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,19 +43,32 @@ MAX_CELL = 8 * 2**20
 
 def read_parquet(path: SourceFile, columns: Columns, chunk_rows: int) -> Iterator[RawChunk]:
     """Yield the file's rows in chunks of at most `chunk_rows`."""
-    with name_file_in_errors(path), path.open("rb") as opened:
+    with _open_parquet(path) as (file, opened):
         packed_size = opened.seek(0, SEEK_END)
+        _check_columns(path, columns, file.schema_arrow)
+        names = columns.required_in(file.schema_arrow.names)
+        size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, names)
+        batch_rows = max(1, min(chunk_rows, int(CHUNK_BYTES / max(size, 1.0))))
+        rows = _rows(path, file, columns, batch_rows, ExpansionLimit(path, packed_size))
+        yield from chunk_file(path, rows, chunk_rows)
+
+
+def read_column_names(path: SourceFile) -> list[str]:
+    """Return the names of the file's columns."""
+    with _open_parquet(path) as (file, _):
+        return list(file.schema_arrow.names)
+
+
+@contextmanager
+def _open_parquet(path: SourceFile) -> Iterator[tuple[ParquetFile, IO[Any]]]:
+    """Open a file, and turn pyarrow's errors into a `SourceError`."""
+    with name_file_in_errors(path), path.open("rb") as opened:
         try:
             # pyarrow reads a local path faster than a Python file
             with ParquetFile(
                 path if isinstance(path, Path) else opened, pre_buffer=False, buffer_size=_BUFFER_BYTES
             ) as file:
-                _check_columns(path, columns, file.schema_arrow)
-                names = columns.required_in(file.schema_arrow.names)
-                size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, names)
-                batch_rows = max(1, min(chunk_rows, int(CHUNK_BYTES / max(size, 1.0))))
-                rows = _rows(path, file, columns, batch_rows, ExpansionLimit(path, packed_size))
-                yield from chunk_file(path, rows, chunk_rows)
+                yield file, opened
         except pa.ArrowException as error:
             problem = str(error).partition("\n")[0]
             raise SourceError(f"{path}: cannot be read as Parquet ({problem})") from error

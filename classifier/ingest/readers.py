@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from classifier.exceptions import SourceError
-from classifier.ingest import csv_files, json_documents, object_store, parquet_files, text_folders, zip_files
+from classifier.ingest import (
+    csv_files,
+    excel_files,
+    json_documents,
+    object_store,
+    parquet_files,
+    text_folders,
+    zip_files,
+)
 from classifier.ingest.columns import Columns, RawChunk
 from classifier.ingest.file_format import FileFormat
 from classifier.ingest.text_files import SourceFile, name_file_in_errors
@@ -16,12 +24,28 @@ __all__ = ["Columns", "RawChunk", "SourceFile", "expand_pattern", "read_file"]
 
 DEFAULT_FORMAT = FileFormat()
 
-FORMATS = ".csv, .tsv, .tab, .json, .jsonl and .ndjson (each also with .gz or .zst), .parquet, and .zip of these"
+FORMATS = (
+    ".csv, .tsv, .tab, .json, .jsonl and .ndjson (each also with .gz or .zst), .parquet, .xlsx, .zip of these, and "
+    "folders of text files"
+)
 
-_DELIMITERS = {".csv": None, ".tsv": "\t", ".tab": "\t"}
+DELIMITERS = {".csv": None, ".tsv": "\t", ".tab": "\t"}
 """The delimiter for which a suffix stands; None if it must be detected."""
 
 _JSON = {".json", ".jsonl", ".ndjson"}
+_TABLES = {*DELIMITERS, ".xlsx"}
+_FOLDER = "folder"
+_KINDS_WITH = {
+    "delimiter": {*DELIMITERS},
+    "skip_lines": _TABLES,
+    "header": _TABLES,
+    "column_names": _TABLES,
+    "records": _JSON,
+    "split_folders": {_FOLDER},
+}
+"""The kinds of files for which a key of the format has a meaning."""
+
+_OPTIONS = {"header": "--no-header", "column_names": "--columns"}
 
 
 def expand_pattern(pattern: str) -> list[SourceFile]:
@@ -60,38 +84,48 @@ def read_file(
     Raises:
         SourceError: the file cannot be read. It may also be raised by the iterator.
     """
+    _check_format(path, file_format)
     if path.is_dir():
         return text_folders.read_folder(path, chunk_rows, file_format)
     if not path.exists():
         raise SourceError(f"{path}: no such file")
-    kind = _find_kind(path.name)
+    kind = find_kind(path.name)
     match kind:
         case ".json" | ".jsonl" | ".ndjson":
             return json_documents.read_json(path, columns, chunk_rows, file_format)
+        case ".xlsx":
+            return excel_files.read_excel(path, columns, chunk_rows, file_format)
         case ".parquet":
             return parquet_files.read_parquet(path, columns, chunk_rows)
         case ".zip":
             return zip_files.read_zip(
                 path,
-                lambda name: _find_kind(name) not in {None, ".zip"},
+                lambda name: find_kind(name) not in {None, ".zip"},
                 lambda member: read_file(member, columns, chunk_rows=chunk_rows, file_format=file_format),
             )
         case None:
             raise SourceError(f"{path}: unknown kind of file; supported are {FORMATS}")
-    return csv_files.read_csv(path, columns, chunk_rows, file_format, _DELIMITERS[kind])
+    return csv_files.read_csv(path, columns, chunk_rows, file_format, DELIMITERS[kind])
 
 
-def is_text(file: SourceFile) -> bool:
-    """Return whether a file is a text file, which has an encoding."""
-    return _find_kind(file.name) in {*_DELIMITERS, *_JSON}
+def _check_format(path: SourceFile, file_format: FileFormat) -> None:
+    """Raise `SourceError` if the format has a key that means nothing for this kind of file."""
+    kind = _FOLDER if path.is_dir() else find_kind(path.name)
+    if kind in {None, ".zip"}:
+        return
+    for key, kinds in _KINDS_WITH.items():
+        if getattr(file_format, key) != getattr(DEFAULT_FORMAT, key) and kind not in kinds:
+            option = _OPTIONS.get(key, f"--{key.replace('_', '-')}")
+            files = "folders of text files" if kinds == {_FOLDER} else f"{', '.join(sorted(kinds))} files"
+            raise SourceError(f"{path}: {option} is for {files}; read this one without it")
 
 
-def _find_kind(name: str) -> str | None:
+def find_kind(name: str) -> str | None:
     """Return the suffix that decides how a file is read, or None if it is unknown."""
     name = name.lower()
     plain = name.removesuffix(".gz").removesuffix(".zst")
     suffix = PurePosixPath(plain).suffix
-    if suffix in _DELIMITERS or suffix in _JSON or (suffix in {".parquet", ".zip"} and plain == name):
+    if suffix in DELIMITERS or suffix in _JSON or (suffix in {".parquet", ".xlsx", ".zip"} and plain == name):
         return suffix
     return None
 

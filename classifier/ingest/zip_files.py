@@ -33,7 +33,7 @@ def read_zip(
     path: SourceFile, readable: Callable[[str], bool], read_member: Callable[[SourceFile], Iterator[RawChunk]]
 ) -> Iterator[RawChunk]:
     """Yield the rows of every member whose name is readable; positions start with the member's name."""
-    with name_file_in_errors(path), path.open("rb") as file, _open_archive(file) as archive:
+    with name_file_in_errors(path), path.open("rb") as file, open_archive(file) as archive:
         archive.filename = str(path)  # errors quote this name, and a file of an object store has none
         names = sorted(name for name in archive.namelist() if _is_data(name))
         chosen = [name for name in names if readable(name)]
@@ -42,7 +42,7 @@ def read_zip(
         if ignored := len(names) - len(chosen):
             log.warning("%s: %d members are of an unknown kind and are ignored", path.name, ignored)
         for name in chosen:
-            _check_member(path, archive.getinfo(name))
+            check_member(path, archive.getinfo(name))
             for chunk in _translate_errors(path, name, read_member(zipfile.Path(archive, name))):
                 yield chunk if len(chosen) == 1 else _add_name(chunk, shorten_name(name, _MAX_NAME_BYTES))
 
@@ -64,7 +64,7 @@ class _LimitedReads:
         return getattr(self._file, name)
 
 
-def _open_archive(file: IO[Any]) -> zipfile.ZipFile:
+def open_archive(file: IO[Any]) -> zipfile.ZipFile:
     """Open a zip file whose directory is within the limit."""
     limited = _LimitedReads(file)
     archive = zipfile.ZipFile(limited)
@@ -72,13 +72,13 @@ def _open_archive(file: IO[Any]) -> zipfile.ZipFile:
     return archive
 
 
-def _check_member(path: SourceFile, member: zipfile.ZipInfo) -> None:
+def check_member(path: SourceFile, member: zipfile.ZipInfo) -> None:
     """Raise `SourceError` unless a member may be decompressed. zipfile never decompresses more than its stated size."""
     where = f"{path}/{member.filename}"
     if member.compress_type not in _METHODS:
         raise SourceError(f"{where}: cannot be unpacked (method {member.compress_type}); compress it with deflate")
     free, ratio = text_files.FREE_EXPANSION, text_files.MAX_EXPANSION
-    if member.filename.lower().endswith((".gz", ".zst")):
+    if member.filename.lower().endswith((".gz", ".zst", ".xlsx")):
         free, ratio = 2**20, _MAX_EXPANSION_OF_COMPRESSED
     if member.file_size > max(free, ratio * member.compress_size):
         raise SourceError(f"{where}: unpacks to more than {ratio} times its size; if that is meant, unpack it first")

@@ -25,6 +25,7 @@ LENIENT = json.dumps(
 RUN = (
     "README.md",
     "docs/how-to/sources.md",
+    "docs/how-to/ingest-files.md",
     "docs/how-to/promote-and-roll-back.md",
     "docs/how-to/label.md",
     "docs/how-to/label-an-external-table.md",
@@ -53,11 +54,22 @@ def workspace(shell):
         connection.execute("CREATE TABLE news (id INTEGER PRIMARY KEY, body TEXT)")
         stories = [(number, row["text"]) for number, row in enumerate(articles(30, prefix="c"))]
         connection.executemany("INSERT INTO news VALUES (?, ?)", stories)
+    write_downloads(folder)
     declaration = pages.blocks(pages.read("docs/how-to/sources.md"), "toml")[0]
     (folder / "sources.toml").write_text(declaration.text, encoding="utf-8")
     make_encoder(folder / "encoder", dim=32, heads=4, hidden_dim=64)
     shutil.copytree(folder / "encoder", folder / "var" / "demo" / "encoder")  # as the demo leaves it
     return shell
+
+
+def write_downloads(folder):
+    """Write the files of ingest-files.md as their downloads lie on the disk."""
+    (folder / "ag_news").mkdir()
+    (folder / "ag_news" / "train.csv").write_text('"3","Rates","The bank, again."\n"2","Final","The team won."\n')
+    (folder / "stories.json").write_text(json.dumps({"items": [{"body": "one"}, {"body": "two"}], "tags": [{"a": 1}]}))
+    for split in ("C50train", "C50test"):
+        (folder / split / "AaronPressman").mkdir(parents=True)
+        (folder / split / "AaronPressman" / "106247newsML.txt").write_text(f"The company said in {split}.")
 
 
 @pytest.mark.slow

@@ -98,9 +98,19 @@ def _(env):
     return "ingest", env.bytes(b'{"a": [{"text": "x"}], "b": [{"text": "y"}]}', "x.json")
 
 
-@case("ingest: another kind of file", r"x\.xlsx: unknown kind of file; supported are \.csv")
+@case("ingest: another kind of file", r"x\.docx: unknown kind of file; supported are \.csv")
+def _(env):
+    return "ingest", env.bytes(b"PK", "x.docx")
+
+
+@case("ingest: no workbook", r"x\.xlsx: cannot be read as Excel \(no \.xlsx file, or damaged\); save it as CSV")
 def _(env):
     return "ingest", env.bytes(b"PK", "x.xlsx")
+
+
+@case("ingest: a date format without a year", r"date format '%d/%m': must give a day, a month and a year")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--date-format", "%d/%m"
 
 
 @case("ingest: an empty file", r"x\.csv: the file is empty")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -139,3 +140,21 @@ def test_files_named_on_the_command_line_are_always_read(workspace, ingest, fold
     ingest()
     for _ in range(2):
         assert ingest_file(workspace, path) == IngestReport(files=1, read=5, unchanged=5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        OPTIONS,
+        IngestOptions(COLUMNS, "s", Proportions(1, 0, 0), 0.5, FileFormat("cp1252", ";", 2, date_format="%d/%m/%Y")),
+        IngestOptions(COLUMNS, file_format=FileFormat(header=False, column_names=("a", "b"), split_folders=True)),
+    ],
+)
+def test_the_options_of_a_run_are_stored_and_read_again(options):
+    assert IngestOptions.from_json(json.loads(json.dumps(options.to_json()))) == options
+
+
+def test_the_options_of_runs_of_earlier_versions_are_read():
+    stored = {**OPTIONS.to_json(), "encoding": "cp1252"}
+    del stored["file_format"]
+    assert IngestOptions.from_json(stored).file_format == FileFormat("cp1252")

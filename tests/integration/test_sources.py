@@ -305,7 +305,8 @@ class TestChecking:
         before = dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows")
         check = declared_sources.check_source(workspace, source, lambda _: "")
         assert (check.units, check.rows, check.rejected, check.encoding) == (1, 8, 1, "utf-8")
-        assert (check.reasons, check.problem, check.more) == ({"id is empty": 1}, None, False)
+        assert (check.reasons, check.more) == ({"id is empty": 1}, False)
+        assert check.problem == f"{tmp_path}/in/a.csv: would be refused: 1 of 9 rows are invalid, more than 5%"
         assert dump(workspace.database, "articles", "ingest_runs", "source_state", "rejected_rows") == before
 
     def test_leaves_out_unchanged_files(self, workspace, declare, ingest, tmp_path):

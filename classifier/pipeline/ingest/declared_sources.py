@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from classifier.exceptions import SourceError, UserError
-from classifier.ingest import readers, text_files
-from classifier.ingest.source_declarations import DeclaredSource, FilesSource
-from classifier.pipeline.ingest import run_records
+from classifier.ingest.source_declarations import DeclaredSource
+from classifier.pipeline.ingest import checks, run_records
+from classifier.pipeline.ingest.checks import UnitCheck
 from classifier.pipeline.ingest.unit_discovery import ResolveUrl, UnitDiscovery
-from classifier.pipeline.ingest.units import FileReader, IngestReport, IngestUnit, ingest_units
+from classifier.pipeline.ingest.units import IngestReport, ingest_units
 from classifier.pipeline.use_case import use_case
 from classifier.store import ingest_runs
 from classifier.workspace import Workspace
@@ -31,8 +31,9 @@ _PERIODS: Mapping[str, Callable[[datetime], object]] = {
 class SourceCheck:
     """What a run of a source would read: `units` files, feeds or queries.
 
-    They have `rows` valid and `rejected` invalid rows. `more` says that the check stopped before the last row.
-    `reasons` counts the reasons of the invalid rows. `problem` is the error that the run would end with.
+    They have `rows` valid and `rejected` invalid rows; `undated` valid rows lose their publication time. `more` says
+    that the check stopped before the last row. `reasons` counts the reasons of the invalid rows. `examples` are the
+    first rows. `problem` is the error that the run would end with.
     """
 
     name: str
@@ -41,9 +42,13 @@ class SourceCheck:
     units: int = 0
     rows: int = 0
     rejected: int = 0
+    undated: int = 0
     more: bool = False
     encoding: str | None = None
+    delimiter: str | None = None
+    columns: tuple[str, ...] = ()
     reasons: dict[str, int] | None = None
+    examples: tuple[dict[str, str], ...] = ()
     problem: str | None = None
 
 
@@ -114,64 +119,48 @@ def check_source(
 ) -> SourceCheck:
     """Read what a run would read, and return what it would ingest. Nothing is written."""
     run = run_records.IngestRun(workspace.database, workspace.settings.split_key, 0, source.name)
-    sample = _Sample(source, rows)
+    units: list[UnitCheck] = []
     problems: list[str] = []
     discovery = UnitDiscovery(run, source, resolve_url, dry_run=True)
     try:
         for unit in discovery.find_units():
-            try:
-                sample.add(unit)
-            except SourceError as error:
-                problems.append(str(error))
-            if sample.is_full:
+            left = rows - sum(check.rows + check.rejected for check in units)
+            description = checks.describe_reader(unit.read)
+            units.append(checks.check_unit(unit.name, unit.chunks(), unit.rules, description, left))
+            if units[-1].more:
                 break
     except UserError as error:
         problems.append(str(error))
-    return sample.report("; ".join([*map(str, discovery.problems), *problems]) or None)
+    problems = [
+        *map(str, discovery.problems),
+        *(f"{unit.name}: {unit.problem}" for unit in units if unit.problem),
+        *problems,
+    ]
+    return _summarize(source, units, "; ".join(problems) or None)
 
 
-class _Sample:
-    """The first rows of a source, counted."""
-
-    def __init__(self, source: DeclaredSource, max_rows: int) -> None:
-        self._source, self._max_rows = source, max_rows
-        self._units = self._rows = self._rejected = 0
-        self._reasons: Counter[str] = Counter()
-        self._encodings: set[str] = set()
-
-    @property
-    def is_full(self) -> bool:
-        return self._rows + self._rejected >= self._max_rows
-
-    def add(self, unit: IngestUnit) -> None:
-        self._units += 1
-        self._encodings |= _detect_encodings(self._source, unit)
-        for chunk in unit.chunks():
-            self._rows += len(chunk.rows)
-            self._rejected += len(chunk.rejected)
-            self._reasons.update(row.reason for row in chunk.rejected)
-            if self.is_full:
-                return
-
-    def report(self, problem: str | None) -> SourceCheck:
-        return SourceCheck(
-            name=self._source.name,
-            kind=self._source.kind,
-            group=self._source.group,
-            units=self._units,
-            rows=self._rows,
-            rejected=self._rejected,
-            more=self.is_full,
-            encoding=", ".join(sorted(self._encodings)) or None,
-            reasons=dict(self._reasons.most_common(3)),
-            problem=problem,
-        )
+def _summarize(source: DeclaredSource, units: Sequence[UnitCheck], problem: str | None) -> SourceCheck:
+    """Return the checks of a source's units as one."""
+    reasons: Counter[str] = Counter()
+    for unit in units:
+        reasons.update(unit.reasons)
+    return SourceCheck(
+        name=source.name,
+        kind=source.kind,
+        group=source.group,
+        units=len(units),
+        rows=sum(unit.rows for unit in units),
+        rejected=sum(unit.rejected for unit in units),
+        undated=sum(unit.undated for unit in units),
+        more=any(unit.more for unit in units),
+        encoding=_join(unit.encoding for unit in units),
+        delimiter=_join(unit.delimiter for unit in units),
+        columns=next((unit.columns for unit in units if unit.columns), ()),
+        reasons=dict(reasons.most_common(3)),
+        examples=next((unit.examples for unit in units if unit.examples), ()),
+        problem=problem,
+    )
 
 
-def _detect_encodings(source: DeclaredSource, unit: IngestUnit) -> set[str]:
-    """Return the encoding of a unit that is a text file, none for other units."""
-    if not isinstance(source, FilesSource) or not isinstance(unit.read, FileReader):
-        return set()
-    if not readers.is_text(unit.read.path):
-        return set()
-    return {text_files.detect_file_encoding(unit.read.path) if source.encoding == "auto" else source.encoding}
+def _join(values: Iterable[str | None]) -> str | None:
+    return " and ".join(sorted({value for value in values if value})) or None

@@ -156,6 +156,23 @@ def make_file_unit(
     Raises:
         SourceError: the source's name is too long to be stored.
     """
+    return IngestUnit(
+        run=run,
+        name=object_store.file_url(path),
+        source=name_source(path, options),
+        read=FileReader(path, options.columns, options.file_format),
+        rules=UnitRules(options.max_rejected, options.proportions, dates=options.file_format.dates),
+        save_state=save_state,
+        on_rows=on_rows,
+    )
+
+
+def name_source(path: SourceFile, options: IngestOptions) -> str:
+    """Return the name of a file's source.
+
+    Raises:
+        SourceError: it is too long to be stored.
+    """
     source = options.source or file_stem(path)
     if len(source) > MAX_LENGTHS["source"]:
         name = "its name" if options.source is None else f"the source's name {source[:40]!r}…"
@@ -163,15 +180,7 @@ def make_file_unit(
             f"{shorten_name(str(path), 300)}: {name} is longer than {MAX_LENGTHS['source']} characters; "
             "name the source with --source-name"
         )
-    return IngestUnit(
-        run=run,
-        name=object_store.file_url(path),
-        source=source,
-        read=FileReader(path, options.columns, options.file_format),
-        rules=UnitRules(options.max_rejected, options.proportions, dates=options.file_format.dates),
-        save_state=save_state,
-        on_rows=on_rows,
-    )
+    return source
 
 
 def file_stem(path: SourceFile) -> str:
@@ -214,6 +223,12 @@ class UnitRules:
         if rejected <= self.max_rejected * read:
             return False
         return rejected > self.min_rejected_rows or rejected == read
+
+
+def validate_chunks(raw: Iterable[RawChunk], source: str, rules: UnitRules) -> Iterator[ValidatedChunk]:
+    """Yield the chunks of a unit, validated by its rules."""
+    for chunk in raw:
+        yield validate_chunk(chunk, default_source=source, zone=rules.zone, dates=rules.dates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,9 +325,8 @@ class IngestUnit:
             )
 
     def chunks(self) -> Iterator[ValidatedChunk]:
-        """Yield the unit's rows, validated, a chunk at a time."""
-        for raw in self.read():
-            yield validate_chunk(raw, default_source=self.source, zone=self.rules.zone, dates=self.rules.dates)
+        """Return the unit's rows, validated, a chunk at a time."""
+        return validate_chunks(self.read(), self.source, self.rules)
 
     def _merge(self, connection: Connection, staged: StagedCounts) -> IngestReport:
         """Merge the staged rows, and record in the same transaction what changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -352,3 +353,28 @@ class TestParquetOfOtherPrograms:
         table = pa.table({"text": ["a"], "label": [1]}).replace_schema_metadata({b"huggingface": content})
         parquet.write_table(table, tmp_path / "a.parquet")
         assert [row[1] for row in read(tmp_path / "a.parquet", Columns(category="label"))] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file_format", "line"),
+    [
+        ("semicolon.csv", FileFormat(split_folders=True), "--split-folders is for folders of text files"),
+        ("semicolon.csv", FileFormat(records="items"), r"--records is for \.json, \.jsonl, \.ndjson files"),
+        ("array.json", FileFormat(delimiter=";"), r"--delimiter is for \.csv, \.tab, \.tsv files"),
+        ("array.json", FileFormat(skip_lines=1), r"--skip-lines is for \.csv, \.tab, \.tsv, \.xlsx files"),
+        ("folders", FileFormat(header=False), "--no-header is for "),
+        ("folders", FileFormat(column_names=("a",)), "--columns is for "),
+    ],
+)
+def test_an_option_that_means_nothing_for_a_file_is_refused(name, file_format, line):
+    with pytest.raises(SourceError, match=f"{name}: {line}.*; read this one without it"):
+        list(read_file(CASES / name, Columns("body"), file_format=file_format))
+
+
+def test_the_options_of_a_zip_are_those_of_its_members(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.csv", "x\nid;text;category\n1;a;b\n")
+    named = FileFormat(skip_lines=1, delimiter=";")
+    assert read(tmp_path / "a.zip", file_format=named) == [("1", "b", "a")]
+    with pytest.raises(SourceError, match="--records is for"):
+        read(tmp_path / "a.zip", file_format=FileFormat(records="a"))

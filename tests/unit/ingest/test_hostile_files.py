@@ -121,6 +121,20 @@ class TestRows:
         assert used.result == [2, [f"the line has {len(lines[1]) + 1:,} bytes, more than the maximum of 8,388,608"]]
         assert used.mib < 120
 
+    @pytest.mark.parametrize("wrap", ["[{}]", '{{"ok": 1, "rows": [{}]}}'])
+    def test_the_array_of_a_document_is_not_read_at_once(self, tmp_path, wrap):
+        record = json.dumps({"text": "a b c " * 2000, "nested": [[]] * 500})
+        (tmp_path / "a.json").write_text(wrap.format(",\n".join([record] * 3000)))
+        used = measured(count_rows, str(tmp_path / "a.json"))
+        assert used.result == [3000, []]
+        assert used.mib < 120
+
+    def test_a_value_of_a_document_that_takes_too_much_memory_is_refused(self, tmp_path):
+        (tmp_path / "a.json").write_text('[{"text": "x", "more": [' + "[]," * 4_000_000 + "[]]}]")
+        used = measured(count_rows, str(tmp_path / "a.json"))
+        assert used.result[1].startswith("not JSON at character 2: a value has more than 8,388,608 characters")
+        assert used.mib < 350
+
     def test_the_number_of_collected_keys_is_limited(self, tmp_path, monkeypatch):
         monkeypatch.setattr(json_lines, "_MAX_KEYS", 100)
         path = tmp_path / "a.jsonl"

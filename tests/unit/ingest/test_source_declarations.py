@@ -53,6 +53,15 @@ def test_the_hash_changes_with_the_mapping_but_not_with_the_group(declare):
 
 
 @pytest.mark.parametrize(
+    "keys",
+    ["delimiter = ';'", "skip_lines = 1", "header = false", "column_names = ['text']", "records = 'a'",
+     "split_folders = true", "date_format = '%d/%m/%Y'", "strict_dates = true"],
+)  # fmt: skip
+def test_the_hash_changes_with_each_key_that_decides_how_rows_are_read(declare, keys):
+    assert declare(FILES + keys)["news"].config_sha256 != declare(FILES)["news"].config_sha256
+
+
+@pytest.mark.parametrize(
     ("content", "line"),
     [
         ("", "declares no source"),
@@ -72,6 +81,11 @@ def test_the_hash_changes_with_the_mapping_but_not_with_the_group(declare):
         (FILES + "timezone = 'Mars/Olympus'", "key 'timezone': 'Mars/Olympus' is not a time zone"),
         (FILES + "timezone = '../etc'", "key 'timezone': '../etc' is not a time zone"),
         (FILES + "encoding = 'utf-9'", "key 'encoding': 'utf-9' is not an encoding"),
+        (FILES + "delimiter = ';;'", "key 'delimiter': delimiter ';;': must be one character"),
+        (FILES + "skip_lines = -1", "key 'skip_lines': should be greater than or equal to 0"),
+        (FILES + "column_names = ['a', 'a']", "key 'column_names': columns 'a,a': each column must have a name"),
+        (FILES + "date_format = '%d/%m'", "key 'date_format': date format '%d/%m': must give a day"),
+        (FEED + "delimiter = ';'", "key 'delimiter': unknown; choose from group"),
         (FILES + "encoding = 'zip'", "key 'encoding': 'zip' is not an encoding"),
         (FILES + "proportions = [0.5, 0.1, 0.1]", "key 'proportions': split proportions 0.5, 0.1, 0.1"),
         (FEED.replace("https", "ftp"), "key 'url': is not an http:// or https:// URL"),

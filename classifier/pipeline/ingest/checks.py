@@ -1,0 +1,132 @@
+"""Read what an ingest would read, and say what it would do. Nothing is written, and files need no database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from classifier.exceptions import SourceError, UserError
+from classifier.ingest import file_descriptions, readers
+from classifier.ingest.file_descriptions import FileDescription
+from classifier.ingest.text_files import SourceFile
+from classifier.ingest.validation import ValidatedChunk
+from classifier.pipeline.ingest.units import FileReader, IngestOptions, UnitRules, name_source, validate_chunks
+
+MAX_EXAMPLES = 5
+"""Rows that a check shows."""
+
+MAX_EXAMPLE_LENGTH = 60
+"""Characters of a value that a check shows."""
+
+_MAX_REASONS = 3
+_EXAMPLE_COLUMNS = ("external_id", "category", "split", "published_at", "title", "url", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCheck:
+    """What an ingest of a file, a feed's document or a query's rows would do.
+
+    It has `rows` valid rows, `undated` of them without their publication time, and `rejected` invalid rows. `more` says
+    that the check stopped before the last row. `reasons` counts the most frequent reasons of the invalid rows.
+    `examples` are the first valid rows, with short values. `problem` is the error that the ingest would end with.
+    """
+
+    name: str
+    rows: int = 0
+    rejected: int = 0
+    undated: int = 0
+    more: bool = False
+    encoding: str | None = None
+    delimiter: str | None = None
+    columns: tuple[str, ...] = ()
+    reasons: dict[str, int] = field(default_factory=dict)
+    examples: tuple[dict[str, str], ...] = ()
+    problem: str | None = None
+
+
+def check_files(
+    patterns: Sequence[str], options: IngestOptions, on_rows: Callable[[int], None] = lambda _: None
+) -> list[UnitCheck]:
+    """Read all rows of the files of paths or globs, and return what an ingest would do with each file."""
+    checks: dict[str, UnitCheck] = {}
+    for pattern in patterns:
+        try:
+            for path in readers.expand_pattern(pattern):
+                if str(path) not in checks:
+                    checks[str(path)] = _check_file(path, options, on_rows)
+        except UserError as error:
+            checks[pattern] = UnitCheck(pattern, problem=str(error).removeprefix(f"{pattern}: "))
+    return list(checks.values())
+
+
+def _check_file(path: SourceFile, options: IngestOptions, on_rows: Callable[[int], None]) -> UnitCheck:
+    rules = UnitRules(options.max_rejected, options.proportions, dates=options.file_format.dates)
+    reader = FileReader(path, options.columns, options.file_format)
+
+    def chunks() -> Iterator[ValidatedChunk]:
+        for chunk in validate_chunks(reader(), name_source(path, options), rules):
+            on_rows(len(chunk.rows) + len(chunk.rejected))
+            yield chunk
+
+    return check_unit(str(path), chunks(), rules, describe_reader(reader))
+
+
+def describe_reader(reader: object) -> FileDescription:
+    """Return how a file is read; an empty description for the rows of feeds and queries."""
+    if not isinstance(reader, FileReader):
+        return FileDescription()
+    return file_descriptions.describe_file(reader.path, reader.columns, reader.file_format)
+
+
+def check_unit(
+    name: str,
+    chunks: Iterator[ValidatedChunk],
+    rules: UnitRules,
+    description: FileDescription,
+    max_rows: float = float("inf"),
+) -> UnitCheck:
+    """Read at most about `max_rows` rows of a unit, and return what an ingest would do with it."""
+    rows = rejected = undated = 0
+    reasons: Counter[str] = Counter()
+    examples: list[dict[str, str]] = []
+    problem = None
+    try:
+        for chunk in chunks:
+            examples += _examples(chunk, MAX_EXAMPLES - len(examples))
+            rows, rejected = rows + len(chunk.rows), rejected + len(chunk.rejected)
+            undated += len(chunk.bad_dates)
+            reasons.update(row.reason for row in chunk.rejected)
+            if rows + rejected >= max_rows:
+                break
+    except SourceError as error:
+        problem = str(error).removeprefix(f"{name}: ")
+    more = rows + rejected >= max_rows
+    if problem is None and rules.refuses(rows + rejected, rejected):
+        counted = f"{rejected:,} of {'its first ' if more else ''}{rows + rejected:,} rows are invalid"
+        problem = f"would be refused: {counted}, more than {rules.max_rejected:.0%}"
+    return UnitCheck(
+        name,
+        rows,
+        rejected,
+        undated,
+        more,
+        description.encoding,
+        description.delimiter,
+        description.columns,
+        dict(reasons.most_common(_MAX_REASONS)),
+        tuple(examples),
+        problem,
+    )
+
+
+def _examples(chunk: ValidatedChunk, count: int) -> list[dict[str, str]]:
+    """Return the first rows with their values, cut and without line breaks and control characters."""
+    rows = chunk.rows.head(max(count, 0))[list(_EXAMPLE_COLUMNS)].to_dict("records")
+    return [{str(name): _shorten(value) for name, value in row.items() if value is not None} for row in rows]
+
+
+def _shorten(value: object) -> str:
+    text = str(value)[: 4 * MAX_EXAMPLE_LENGTH]
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return text if len(text) <= MAX_EXAMPLE_LENGTH else f"{text[: MAX_EXAMPLE_LENGTH - 1]}…"
