@@ -37,6 +37,7 @@ from classifier.ingest.source_declarations import SqlSource
 from classifier.ingest.time_limits import iterate_within
 from classifier.ingest.validation import MAX_CLOCK_SKEW
 from classifier.store import external_databases
+from classifier.value_kinds import describe_kind
 
 Watermark = str | int | float | datetime | date | Decimal
 
@@ -103,8 +104,8 @@ class DatabaseQuery:
             if value is not None and (self.highest_watermark is None or value > self.highest_watermark):
                 self.highest_watermark = value
         except TypeError as error:
-            types = f"{type(self.highest_watermark).__name__}, then {type(value).__name__}"
-            raise SourceError(f"source {self._source.name!r}: the type of its watermark changes: {types}") from error
+            kinds = f"{describe_kind(self.highest_watermark)}, then {describe_kind(value)}"
+            raise SourceError(f"source {self._source.name!r}: the kind of its watermark changes: {kinds}") from error
 
     def _lower_bound(self) -> Watermark | None:
         if isinstance(self._after, datetime):
@@ -128,7 +129,8 @@ def watermark_to_json(value: Watermark | None) -> dict[str, str] | None:
     if value is None:
         return None
     if (kind := type(value).__name__) not in _READ_TYPES:
-        raise SourceError(f"a watermark of type {kind} cannot be stored; choose a column of times or numbers")
+        given = describe_kind(value)
+        raise SourceError(f"a watermark that is {given} cannot be stored; choose a column of times or numbers")
     return {"kind": kind, "value": value.isoformat() if isinstance(value, date) else str(value)}
 
 
@@ -157,7 +159,7 @@ def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:
         value = record[name] if name is not None else None
         string = as_string(value) if field != "text" or isinstance(value, str | bytes) else None
         if string is None and value is not None:
-            raise _BadRowError(f"{field} has the type {type(value).__name__}, but must be a string")
+            raise _BadRowError(f"{field} is {describe_kind(value)}, but must be a string")
         values.append(string or "" if name is not None else None)
     return values
 

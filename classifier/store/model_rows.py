@@ -183,7 +183,7 @@ def _one(connection: Connection, condition: ColumnElement[bool]) -> Model | None
 
 
 def _relative_to_models(connection: Connection, artefact: str) -> str:
-    """Return an artefact's path as it is stored: below the directory of models, only its name."""
+    """Return an artefact's path as the database stores it: below the directory of models, only its name."""
     models: Path | None = connection.get_execution_options().get(MODELS_OPTION)
     path = Path(artefact)
     return path.name if models is not None and path.parent == models else artefact

@@ -87,7 +87,7 @@ def test_a_row_from_the_future_is_rejected_and_does_not_raise_the_watermark(stor
 def test_values_that_are_not_text_are_rejected(stories):
     rows, bad = taken(DatabaseQuery(source(), stories((1, 5, 1), (2, "two", 1), (3, None, 1)), None, NOW))
     assert rows == [("2", "two")]
-    assert set(bad) == {("id 1", "text has the type int, but must be a string"), ("id 3", "text is empty")}
+    assert set(bad) == {("id 1", "text is a number, but must be a string"), ("id 3", "text is empty")}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_database_that_cannot_be_reached_is_one_line_without_its_password(url,
 
 
 def test_a_watermark_that_changes_its_type_is_refused(stories):
-    with pytest.raises(SourceError, match="the type of its watermark changes: int, then str"):
+    with pytest.raises(SourceError, match="the kind of its watermark changes: a number, then a string"):
         taken(DatabaseQuery(source(watermark="updated_at"), stories((1, "one", "x")), 3, NOW))
 
 
@@ -169,7 +169,7 @@ def test_a_stored_watermark_is_read_back_exactly(mark):
 
 
 def test_a_watermark_that_cannot_be_stored_is_refused():
-    with pytest.raises(SourceError, match="type bytes cannot be stored"):
+    with pytest.raises(SourceError, match="a watermark that is bytes cannot be stored"):
         watermark_to_json(b"x")
 
 
