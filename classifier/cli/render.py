@@ -220,10 +220,8 @@ def make_table(title: str | None, *columns: str) -> Table:
 def format_value(value: Any) -> str:
     """Return a value as text for a table cell."""
     match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
+        case None | bool():
+            return {None: "-", True: "yes", False: "no"}[value]
         case datetime():
             return format_time(value)
         case float():

@@ -129,8 +129,8 @@ def watermark_to_json(value: Watermark | None) -> dict[str, str] | None:
     if value is None:
         return None
     if (kind := type(value).__name__) not in _READ_TYPES:
-        given = describe_kind(value)
-        raise SourceError(f"a watermark that is {given} cannot be stored; choose a column of times or numbers")
+        kind_name = describe_kind(value)
+        raise SourceError(f"a watermark that is {kind_name} cannot be stored; choose a column of times or numbers")
     return {"kind": kind, "value": value.isoformat() if isinstance(value, date) else str(value)}
 
 
