@@ -20,6 +20,7 @@ from classifier.exceptions import SourceError
 from classifier.ingest.columns import Columns, RawChunk, Row, chunk_file, require_columns
 from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
+from classifier.plurals import plural
 
 MAX_LINES_OF_A_BAD_ROW = 100
 
@@ -92,7 +93,9 @@ def _rows(path: SourceFile, columns: Columns, records: Iterator[Record]) -> Iter
         elif len(cells) == len(header):
             yield (*pick([*cells, None]), f"line {line}")
         elif cells:  # a blank line has no cells
-            yield reject_row(path, f"line {line}", f"{len(cells)} columns, but the header has {len(header)}", cells)
+            yield reject_row(
+                path, f"line {line}", f"{plural(len(cells), 'column')}, but the header has {len(header)}", cells
+            )
 
 
 def header_of(path: SourceFile, records: Iterator[Record]) -> list[str]:

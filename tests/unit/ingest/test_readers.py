@@ -177,7 +177,7 @@ class TestDelimitedRejections:
         ("line", "reason"),
         [
             ("2,b,c", "3 columns, but the header has 2"),
-            ("2", "1 columns, but the header has 2"),
+            ("2", "1 column, but the header has 2"),
             (",,,", "4 columns, but the header has 2"),
             ('2,"b"c', "a quote inside a quoted value is not doubled, or a quote is missing"),
             ('2,"she said "hello", twice"', "a quote inside a quoted value is not doubled, or a quote is missing"),
