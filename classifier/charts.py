@@ -14,6 +14,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from markupsafe import Markup
 
+from classifier.plurals import plural
+
 STYLE_SHEET = Path(__file__).with_name("charts.css")
 
 COLOURS = ("first", "second", "third")
@@ -172,7 +174,7 @@ def reliability(series: Mapping[str, Sequence[Mapping[str, float]]], *, title: s
         most = max((bin_["articles"] for bin_ in bins), default=1)
         for bin_ in bins:
             tooltip = (
-                f"{bin_['articles']:,} articles with a confidence of {percent(bin_['low'])} to "
+                f"{plural(int(bin_['articles']), 'article')} with a confidence of {percent(bin_['low'])} to "
                 f"{percent(bin_['high'])}: {percent(bin_['accuracy'])} accuracy"
             )
             at = plane.at(bin_["confidence"], bin_["accuracy"])

@@ -23,16 +23,17 @@ _PLAIN = re.compile(r"/[A-Za-z0-9._/-]*")
 _PARENTS = ("/tmp", "/var/tmp")  # noqa: S108 - `_own_folder` checks who owns the folder inside
 
 
-def plain(directory: Path) -> Path:
+def plain(directory: Path, *, max_bytes: int = MAX_BYTES) -> Path:
     """Return an absolute folder's path if it is plain, else the path of a link to it, which is made if necessary.
 
-    Every process of the user gets the same link, as long as they have the same folder for temporary files.
+    A path of more than `max_bytes` is not plain. Every process of the user gets the same link, as long as they have
+    the same folder for temporary files.
 
     Raises:
         SettingsError: the link cannot be made, or another user owns the folder for it.
     """
     path = str(directory)
-    if _is_plain(path):
+    if _is_plain(path, max_bytes):
         return directory
     link = _own_folder() / hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     try:
@@ -46,8 +47,8 @@ def plain(directory: Path) -> Path:
     return link
 
 
-def _is_plain(path: str) -> bool:
-    return len(path) <= MAX_BYTES and _PLAIN.fullmatch(path) is not None
+def _is_plain(path: str, max_bytes: int = MAX_BYTES) -> bool:
+    return len(path) <= max_bytes and _PLAIN.fullmatch(path) is not None
 
 
 def _own_folder() -> Path:

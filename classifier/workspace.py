@@ -9,15 +9,22 @@ from sqlalchemy import Engine
 
 from classifier import embedded_postgres
 from classifier.settings import Settings
-from classifier.store import connections
+from classifier.store import connections, model_rows
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """An engine for the database, and the settings."""
+    """An engine for the database, and the settings.
+
+    The engine's connections know the directory of the models, because the database stores only artefacts' names.
+    """
 
     database: Engine
     settings: Settings
+
+    def __post_init__(self) -> None:
+        options = {model_rows.MODELS_OPTION: self.settings.models_directory}
+        object.__setattr__(self, "database", self.database.execution_options(**options))
 
     @property
     def models(self) -> Path:

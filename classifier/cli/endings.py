@@ -64,7 +64,8 @@ def _run_and_flush(command: Callable[[], object]) -> None:
         command()
     finally:
         try:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it is None if the command was started with a closed one
+                sys.stdout.flush()
         except BrokenPipeError:  # the reader, such as `head`, has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from classifier.plurals import plural
+from classifier.plurals import plural, verb
 
 if TYPE_CHECKING:
     from classifier.pipeline.ingest.checks import UnitCheck
@@ -66,6 +66,17 @@ def show(report: Any, as_json: bool, *, title: str | None = None, **more: Any) -
     for name, value in values.items():
         table.add_row(name.replace("_", " "), format_value(value))
     STDOUT.print(table)
+    _name_commands(values.get("rejected"), values.get("dead_letters"))
+
+
+def _name_commands(rejected_rows: object, failed: object) -> None:
+    """Print which command lists the rows that were rejected, and the articles that could not be labelled."""
+    if isinstance(rejected_rows, int) and rejected_rows:
+        was = verb(rejected_rows, "was", "were")
+        STDOUT.print(f"{plural(rejected_rows, 'row')} {was} rejected; for the reasons, run: classifier rejected")
+    if isinstance(failed, int) and failed:
+        articles = plural(failed, "article")
+        STDOUT.print(f"{articles} could not be labelled; for the reasons, run: classifier dead-letters")
 
 
 def print_list(
@@ -129,6 +140,8 @@ def runs(rows: Sequence[RunStatus], as_json: bool) -> None:
     columns = {"source": "source", "status": "status", "began": "started_at", **{name: name for name in COUNTS}}
     empty = "none yet; run: classifier ingest FILES, or classifier sources ingest"
     print_list(rows, as_json, "Ingests", columns, empty=empty)
+    if not as_json:
+        _name_commands(sum(run.rejected for run in rows), None)
     for run in () if as_json else rows:
         if run.error:
             # most errors of a file begin with its path, which is also the source's name
@@ -255,13 +268,13 @@ def make_table(title: str | None, *columns: str) -> Table:
 def format_value(value: Any) -> str:
     """Return a value as text for a table cell."""
     match value:
-        case None:
-            return "-"
+        case None | bool():
+            return {None: "-", True: "yes", False: "no"}[value]
         case datetime():
             return format_time(value)
         case float():
             return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
-        case int() if not isinstance(value, bool):
+        case int():
             return f"{value:,}"
         case list() | tuple():
             more = f" and {len(value) - MAX_NAMES:,} more" if len(value) > MAX_NAMES else ""

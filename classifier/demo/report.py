@@ -11,6 +11,7 @@ from classifier.demo.display import duration
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.monitoring.status import Status
 from classifier.pipeline.promotion.evaluation import MAX_P
+from classifier.plurals import plural, verb
 from classifier.store import evaluations, model_rows, views
 from classifier.workspace import Workspace
 
@@ -172,7 +173,8 @@ def describe_chance(hold_out: HoldOut) -> str:
 def _incoming(incoming: Incoming, speed: Speed) -> Iterator[str]:
     accuracy = f" ({incoming.correct / incoming.labelled:.1%})" if incoming.labelled else ""
     counts = f"{incoming.labelled:,} of {incoming.rows:,} rows have a label"
-    yield f"Incoming rows: {counts}, {incoming.correct:,} labels are correct{accuracy}"
+    labels = f"{plural(incoming.correct, 'label')} {verb(incoming.correct, 'is', 'are')}"
+    yield f"Incoming rows: {counts}, {labels} correct{accuracy}"
     if speed.articles:
         rate = f"{speed.articles / speed.seconds:,.0f} articles a second" if speed.seconds else "at once"
         yield f"  {speed.articles:,} were labelled in this demo, in {speed.seconds:.1f} s: {rate}"

@@ -83,7 +83,8 @@ def run_checks(
 ) -> Iterator[DriftCheck]:
     """Run every check: `then` are the test articles, on which the model had `accuracy`; `now` are the newest ones."""
     if len(now) < limits.min_articles:
-        message = f"{len(now):,} new articles were labelled; {limits.min_articles:,} are needed to judge"
+        labelled = f"{plural(len(now), 'new article')} {verb(len(now), 'was', 'were')} labelled"
+        message = f"{labelled}; {limits.min_articles:,} are needed to judge"
         for name in ("category mix", "length", "confidence", "estimated accuracy"):
             yield DriftCheck(name, "not judged", message)
     else:

@@ -25,6 +25,7 @@ from classifier.external_table.statements import Key, Label, RowsClaimedError, S
 from classifier.inference import bisection
 from classifier.inference.bisection import TextLabeller
 from classifier.store import connections, external_databases, model_rows, urls
+from classifier.value_kinds import describe_kind
 
 _MAX_CHARACTERS = 16 * 2**20  # of a page's texts in memory, plus the last text
 
@@ -225,5 +226,5 @@ def _unusable(text: Any) -> str | None:
     if text is None:
         return "the text is NULL"
     if not isinstance(text, str):
-        return f"the text is of type {type(text).__name__}; it must be a string"
+        return f"the text is {describe_kind(text)}; it must be a string"
     return None if text.strip() else "the text is empty"

@@ -24,6 +24,7 @@ from classifier.ingest.csv_layout import find_layout
 from classifier.ingest.file_format import FileFormat
 from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
+from classifier.plurals import plural
 
 MAX_LINES_OF_A_BAD_ROW = 100
 
@@ -113,7 +114,8 @@ def select_cells(
         elif len(cells) == len(header):
             yield (*pick(cells), f"{unit} {line}")
         elif cells:  # a blank line has no cells
-            yield reject_row(path, f"{unit} {line}", f"{len(cells)} columns, but {owner} {len(header)}", cells)
+            reason = f"{plural(len(cells), 'column')}, but {owner} {len(header)}"
+            yield reject_row(path, f"{unit} {line}", reason, cells)
 
 
 def _cell_picker(columns: Columns, header: list[str]) -> Callable[[list[str]], tuple[str | None, ...]]:

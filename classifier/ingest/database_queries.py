@@ -37,6 +37,7 @@ from classifier.ingest.time_limits import iterate_within
 from classifier.ingest.validation import MAX_CLOCK_SKEW
 from classifier.ingest.watermarks import Position, Watermark, WatermarkRules
 from classifier.store import external_databases
+from classifier.value_kinds import describe_kind
 
 _FETCH_SIZE = 50  # rows at once, each perhaps of megabytes
 
@@ -163,7 +164,7 @@ def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:
         value = record[name] if name is not None else None
         string = as_string(value) if field != "text" or isinstance(value, str | bytes) else None
         if string is None and value is not None:
-            raise _BadRowError(f"{field} has the type {type(value).__name__}, but must be a string")
+            raise _BadRowError(f"{field} is {describe_kind(value)}, but must be a string")
         values.append(string or "" if name is not None else None)
     return values
 

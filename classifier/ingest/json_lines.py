@@ -19,6 +19,7 @@ from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_file
 from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
 from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
+from classifier.value_kinds import describe_kind
 
 MAX_LINE = 8 * 2**20
 """Bytes. A longer line is rejected without parsing, because Python objects may take thirty times as much memory."""
@@ -133,7 +134,7 @@ def _values(item: dict[str, object], columns: Columns) -> list[str | None]:
         value = item.get(name) if name is not None else None
         string = as_string(value) if field != "text" or isinstance(value, str) else None
         if string is None and value is not None:
-            raise BadLineError(f"{field} has the type {type(value).__name__}, but must be a string")
+            raise BadLineError(f"{field} is {describe_kind(value)}, but must be a string")
         values.append(string or "" if name is not None else None)
     return values
 
@@ -142,7 +143,7 @@ def _text(item: dict[str, object], name: str) -> str | None:
     """Return a part of the text."""
     value = item.get(name)
     if value is not None and not isinstance(value, str):
-        raise BadLineError(f"{name} has the type {type(value).__name__}, but must be a string")
+        raise BadLineError(f"{name} is {describe_kind(value)}, but must be a string")
     return value
 
 

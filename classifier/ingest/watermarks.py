@@ -19,6 +19,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, and_, func, literal, or_
 
 from classifier.exceptions import SourceError
+from classifier.value_kinds import describe_kind
 
 Watermark = str | int | float | datetime | date | Decimal
 
@@ -119,9 +120,7 @@ class WatermarkRules:
             case str():
                 return self._text(value)
             case _:
-                raise UnusableWatermarkError(
-                    f"has the type {type(value).__name__}; choose a column of times or numbers"
-                )
+                raise UnusableWatermarkError(f"is {describe_kind(value)}; choose a column of times or numbers")
 
     def condition(self, mark: ColumnElement[Any], after: Watermark, *, typeof: bool = False) -> ColumnElement[bool]:
         """Return the condition of the rows to read: those from the watermark on, its overlap, and those that are null.
@@ -219,7 +218,8 @@ def watermark_to_json(value: Watermark | None) -> dict[str, str] | None:
     if value is None:
         return None
     if (kind := type(value).__name__) not in _READ_TYPES:
-        raise SourceError(f"a watermark of type {kind} cannot be stored; choose a column of times or numbers")
+        problem = f"a watermark that is {describe_kind(value)} cannot be stored"
+        raise SourceError(f"{problem}; choose a column of times or numbers")
     return {"kind": kind, "value": value.isoformat() if isinstance(value, date) else str(value)}
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from classifier import atomic_files
+from classifier import atomic_files, safe_paths
 from classifier.exceptions import ClassifierError, UserError
 from classifier.local_airflow import processes
 
@@ -111,25 +111,30 @@ def password(path: Path) -> str:
 
 
 def environment(base: Mapping[str, str], config: AirflowConfig) -> dict[str, str]:
-    """Return `base` with the settings of this Airflow and its tasks, and without those of any other Airflow."""
+    """Return `base` with the settings of this Airflow and its tasks, and without those of any other Airflow.
+
+    Airflow gives `%` and `$` in its settings a meaning, and the system gives one to the colon. So its own folders have
+    plain paths.
+    """
+    project, airflow_home = _plain(config.project), _plain(config.airflow_home)
     kept = {name: value for name, value in base.items() if not name.startswith(("AIRFLOW", "CLASSIFIER_"))}
     return kept | {
-        "PATH": f"{config.airflow_home / 'bin'}:{base.get('PATH', '/usr/bin:/bin')}",
-        "PYTHONPATH": str(config.project),
+        "PATH": f"{airflow_home / 'bin'}:{base.get('PATH', '/usr/bin:/bin')}",
+        "PYTHONPATH": str(project),
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "HF_HUB_OFFLINE": "1",
         "CLASSIFIER_HOME": str(config.home),
         "CLASSIFIER_MODELS": str(config.models),
         "CLASSIFIER_ENCODER": str(config.encoder),
-        "AIRFLOW_HOME": str(config.airflow_home),
+        "AIRFLOW_HOME": str(airflow_home),
         "AIRFLOW_CONN_ARTICLES": _connection(config.articles_url),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(config.project / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(config.project / "plugins"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(project / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "2",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(config.passwords),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(airflow_home / config.passwords.name),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{config.address}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": config.airflow_url,
         "AIRFLOW__API__HOST": HOST,
@@ -143,6 +148,10 @@ def environment(base: Mapping[str, str], config: AirflowConfig) -> dict[str, str
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "24",  # a training on all cores starves the API server
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+
+
+def _plain(directory: Path) -> Path:
+    return safe_paths.plain(directory, max_bytes=4096)
 
 
 def _connection(url: str) -> str:

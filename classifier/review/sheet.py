@@ -19,6 +19,7 @@ from classifier.ingest import csv_files
 from classifier.ingest.columns import format_column_names
 from classifier.ingest.validation import find_unstorable
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
+from classifier.plurals import plural
 
 COLUMNS = (
     "id", "revision", "source", "external_id", "url", "title", "text", "suggested", "confidence", "reason",
@@ -126,7 +127,7 @@ def read_sheet(path: Path, *, annotator: str | None = None) -> Iterator[SheetAns
         elif len(cells) == len(header):
             yield _parse_row(line, dict(zip(header, cells, strict=True)), annotator, seen)
         elif any(cells):
-            yield InvalidRow(line, f"{len(cells)} columns, but the header has {len(header)}")
+            yield InvalidRow(line, f"{plural(len(cells), 'column')}, but the header has {len(header)}")
 
 
 def _parse_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, cast, func, insert, literal, null, select, update
@@ -11,6 +12,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from classifier import advisory_locks
 from classifier.articles import Model
 from classifier.store import tables
+
+MODELS_OPTION = "models_directory"
+"""The execution option of a workspace's connections that is the directory of the models' artefacts.
+
+Rows have the names of artefacts below this directory, so that a moved directory or a copy of it needs no new rows.
+"""
 
 
 def champion(connection: Connection) -> Model | None:
@@ -32,7 +39,7 @@ def newest(connection: Connection) -> Model | None:
     """Return the model that was registered last, ignoring pruned models."""
     models = tables.models
     statement = select(models).where(models.c.status != "pruned").order_by(models.c.id.desc()).limit(1)
-    return _model(connection.execute(statement).one_or_none())
+    return _model(connection, connection.execute(statement).one_or_none())
 
 
 def last_trained(connection: Connection) -> Model | None:
@@ -47,7 +54,7 @@ def last_trained(connection: Connection) -> Model | None:
         .order_by(models.c.id.desc())
         .limit(1)
     )
-    return _model(connection.execute(statement).one_or_none())
+    return _model(connection, connection.execute(statement).one_or_none())
 
 
 def list_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
@@ -126,7 +133,7 @@ def register(
     """Insert a candidate and return its id; `calibration` tells what temperature and threshold were chosen on."""
     values = {
         "name": name,
-        "artefact": artefact,
+        "artefact": _relative_to_models(connection, artefact),
         "manifest_sha256": manifest_sha256,
         "categories": list(categories),
         "training": dict(training),
@@ -172,17 +179,33 @@ def set_pruned(connection: Connection, model_id: int) -> None:
 
 
 def _one(connection: Connection, condition: ColumnElement[bool]) -> Model | None:
-    return _model(connection.execute(select(tables.models).where(condition)).one_or_none())
+    return _model(connection, connection.execute(select(tables.models).where(condition)).one_or_none())
 
 
-def _model(row: Row[*tuple[Any, ...]] | None) -> Model | None:
+def _relative_to_models(connection: Connection, artefact: str) -> str:
+    """Return an artefact's path as the database stores it: below the directory of models, only its name."""
+    models: Path | None = connection.get_execution_options().get(MODELS_OPTION)
+    path = Path(artefact)
+    return path.name if models is not None and path.parent == models else artefact
+
+
+def _artefact_path(connection: Connection, stored: str) -> str:
+    """Return the path of a stored artefact. If an absolute path no longer exists, its name below the models counts."""
+    models: Path | None = connection.get_execution_options().get(MODELS_OPTION)
+    path = Path(stored)
+    if models is None or (path.is_absolute() and path.exists()):
+        return stored
+    return str(models / path.name)
+
+
+def _model(connection: Connection, row: Row[*tuple[Any, ...]] | None) -> Model | None:
     if row is None:
         return None
     return Model(
         row.id,
         row.name,
         row.status,
-        row.artefact,
+        _artefact_path(connection, row.artefact),
         row.manifest_sha256,
         tuple(row.categories),
         row.temperature,

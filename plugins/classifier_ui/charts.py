@@ -12,6 +12,7 @@ from classifier import charts
 from classifier.charts import Axis, Point
 from classifier.pipeline.monitoring.drift_history import DriftRun
 from classifier.pipeline.training.learning_curves import Curves
+from classifier.plurals import plural
 from classifier.training import curves
 
 DAY_S = 86_400
@@ -63,7 +64,7 @@ def _over_time(checks: Sequence[DriftRun], names: Mapping[str, str]) -> tuple[di
 
 def days(counts: Sequence[tuple[date, int]]) -> Markup:
     """Draw a count for each day as columns."""
-    columns = [(f"{day:%d %b}", f"{day:%a %d %b %Y}: {count:,} labels", count) for day, count in counts]
+    columns = [(f"{day:%d %b}", f"{day:%a %d %b %Y}: {plural(count, 'label')}", count) for day, count in counts]
     return charts.columns(columns, title="Labels written each day").markup()
 
 

@@ -14,6 +14,7 @@ from jinja2 import Environment
 from classifier import templating
 from classifier.charts import STYLE_SHEET
 from classifier.evaluation.page import html
+from classifier.plurals import plural
 from classifier_ui import charts
 from classifier_ui.sections import PAGES
 
@@ -59,7 +60,14 @@ async def render_in_thread(template: str, **values: Any) -> str:
 def _environment() -> Environment:
     environment = templating.create_environment(HERE / "templates")
     environment.globals |= {"charts": charts, "evaluation": html, "pages": PAGES, "version": version()}
-    environment.filters |= {"rate": rate, "span": span, "moment": moment, "clock": clock, "share": share}
+    environment.filters |= {
+        "rate": rate,
+        "span": span,
+        "moment": moment,
+        "clock": clock,
+        "share": share,
+        "plural": plural,
+    }
     return environment
 
 

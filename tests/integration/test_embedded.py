@@ -16,10 +16,8 @@ import pytest
 
 from classifier import embedded_postgres, safe_paths
 from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, SettingsError
+from tests.support.second_user import USER_ID, only_root, run_as_second_user
 from tests.support.waiting import HANG_S
-
-SECOND_USER = 65_534
-"""A user id without rights."""
 
 USE = """
 import sys
@@ -117,33 +115,23 @@ def world_readable():
     shutil.rmtree(folder)
 
 
-def _as_second_user(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    user = f"--reuid={SECOND_USER}", f"--regid={SECOND_USER}", "--clear-groups"
-    command = "setpriv", *user, sys.executable, "-m", "classifier", *arguments
-    environment = {**os.environ, "CLASSIFIER_HOME": str(home), "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment["PYTHONPATH"] = str(Path(embedded_postgres.__file__).parents[1])
-    return subprocess.run(
-        command, check=False, cwd="/", env=environment, capture_output=True, text=True, timeout=HANG_S
-    )
-
-
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can act as another user")
+@only_root
 def test_users_of_one_machine_do_not_disturb_each_other(world_readable, classifier):
     ours, theirs = world_readable / "ours", world_readable / "theirs ü"
     theirs.mkdir()
-    os.chown(theirs, SECOND_USER, SECOND_USER)
+    os.chown(theirs, USER_ID, USER_ID)
 
     assert classifier("db", "upgrade", "--json", CLASSIFIER_HOME=str(ours)).returncode == 0
-    done = _as_second_user(theirs, "db", "upgrade", "--json")
+    done = run_as_second_user(theirs, "db", "upgrade", "--json")
     assert (done.returncode, done.stderr) == (0, "")
 
     # root uses the other user's database, and the user still can
     assert classifier("status", "--json", CLASSIFIER_HOME=str(theirs)).returncode == 0
-    done = _as_second_user(theirs, "status", "--json")
+    done = run_as_second_user(theirs, "status", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert {path.stat().st_uid for path in theirs.rglob("*")} == {SECOND_USER}
+    assert {path.stat().st_uid for path in theirs.rglob("*")} == {USER_ID}
 
-    done = _as_second_user(ours, "status")
+    done = run_as_second_user(ours, "status")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "this user may not use it; set CLASSIFIER_HOME to a folder that belongs to you" in done.stderr
 
@@ -154,6 +142,6 @@ def test_a_folder_of_links_that_another_user_owns_is_refused(monkeypatch):
         monkeypatch.setattr(tempfile, "tempdir", temporary)
         folder = Path(temporary) / "article-classifier-0"
         folder.mkdir()
-        os.chown(folder, SECOND_USER, SECOND_USER)
+        os.chown(folder, USER_ID, USER_ID)
         with pytest.raises(SettingsError, match="another user owns or may change it; set TMPDIR"):
             safe_paths.plain(Path(temporary) / "with space")

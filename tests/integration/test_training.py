@@ -77,7 +77,7 @@ def test_training_from_the_champion_adds_a_row_for_a_new_category(workspace, tra
     assert files.categories == ("art", "business", "sport", "tech")
     assert training["from"] == value(workspace.database, "SELECT name FROM models WHERE status = 'champion'")
     assert "3 of 4 categories; new: ['art']; left out: []" in caplog.text
-    assert "1 new annotations since" in caplog.text
+    assert "1 new annotation since" in caplog.text
 
 
 class TestSkipping:

@@ -173,8 +173,9 @@ def _total(champion: str, workers: list[_Worker], waiting: int, seconds: float) 
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Exit on SIGTERM, so that the workers are stopped too."""
-    if threading.current_thread() is not threading.main_thread():
+    """Exit on SIGTERM, so that the workers are stopped too, unless the program handles SIGTERM itself."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
     before = signal.signal(signal.SIGTERM, _exit)

@@ -15,6 +15,7 @@ from classifier.model import checkpoint, encoders, foreign_tokenizer, warm_start
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import Checkpoint
 from classifier.pipeline.promotion.model_files import model_in_use
+from classifier.plurals import plural
 from classifier.store import model_rows
 from classifier.training import data_snapshot
 from classifier.workspace import Workspace
@@ -138,6 +139,6 @@ def skip_training(
     if (new := sum(data_snapshot.count_new(articles, snapshot) for articles in parts)) >= minimum:
         log.info("%d new annotations since %s", new, last.name)
         return None
-    reason = f"{new} new annotations since {last.name}, fewer than the minimum of {minimum}"
+    reason = f"{plural(new, 'new annotation')} since {last.name}, fewer than the minimum of {minimum}"
     log.info("not training: %s", reason)
     return SkippedTraining(reason, new, last.name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from rich.table import Table
 
 from classifier.cli import render, render_models, render_status, splits
 from classifier.evaluation.metrics import compute_metrics
@@ -45,7 +46,7 @@ def test_an_evaluation_shows_what_both_trainings_took(capsys, evaluated):
 def test_a_report_is_a_line_a_field(capsys):
     render.show(Report(), as_json=False, title="Title", rate=3.5)
     output = capsys.readouterr().out
-    for part in ("Title", "m1", "12,345", "0.9877", "1,234.5", "-", "True", "rate", "3.5000"):
+    for part in ("Title", "m1", "12,345", "0.9877", "1,234.5", "-", "yes", "rate", "3.5000"):
         assert part in output
 
 
@@ -67,6 +68,36 @@ def test_a_category_with_markup_is_shown_unchanged(capsys, evaluated):
     render.show({"categories": NAMES}, as_json=False)
     output = capsys.readouterr().out
     assert all(name in output for name in NAMES)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "\\[x]"])
+def test_a_list_shows_names_unchanged(capsys, name):
+    render.models([ModelStatus(name, "candidate", MOMENT, None, None, None, None)], as_json=False)
+    assert f" {name} " in capsys.readouterr().out
+
+
+def test_a_table_never_cuts_a_name(capsys):
+    names = [f"2026{digit * 120}" for digit in "123"]
+    table = Table("model", "previous champion", "by", "reason")
+    table.add_row(*names, "a reason of many words " * 20)
+    render.STDOUT.print(table)
+    output = capsys.readouterr().out
+    assert all(name in output for name in names)
+    assert "…" not in output
+
+
+def test_times_are_marked_as_utc(capsys):
+    cairo = MOMENT.astimezone(timezone(timedelta(hours=2)))
+    render.models([ModelStatus("m1", "champion", MOMENT, cairo, None, None, None)], as_json=False)
+    assert "2026-03-01 12:30 UTC" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("count", "line"), [(1, "1 row was rejected"), (2000, "2,000 rows were rejected"), (0, "")])
+def test_the_command_that_lists_rejected_rows_is_named_if_there_are_any(capsys, count, line):
+    render.show({"read": 5000, "rejected": count}, as_json=False)
+    output = capsys.readouterr().out
+    assert ("; for the reasons, run: classifier rejected" in output) == bool(line)
+    assert line in output
 
 
 def test_an_evaluation_says_whether_the_model_beats_the_baseline(capsys, evaluated):

@@ -88,7 +88,7 @@ def test_a_row_from_the_future_is_rejected_and_does_not_raise_the_watermark(stor
 def test_values_that_are_not_text_are_rejected(stories):
     rows, bad = taken(DatabaseQuery(source(), stories((1, 5, 1), (2, "two", 1), (3, None, 1)), None, NOW))
     assert rows == [("2", "two")]
-    assert set(bad) == {("id 1", "text has the type int, but must be a string"), ("id 3", "text is empty")}
+    assert set(bad) == {("id 1", "text is a number, but must be a string"), ("id 3", "text is empty")}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_stored_watermark_is_read_back_exactly(mark):
 
 
 def test_a_watermark_that_cannot_be_stored_is_refused():
-    with pytest.raises(SourceError, match="type bytes cannot be stored"):
+    with pytest.raises(SourceError, match="a watermark that is bytes cannot be stored"):
         watermark_to_json(b"x")
 
 
@@ -255,7 +255,7 @@ class TestTextWatermarks:
             ("2024-01-10t10:00:00", "is text, but not a time"),
             ("1704880800", "is a number that is stored as text, and text has another order"),
             ("10.5", "is a number that is stored as text"),
-            (b"\xff", "has the type bytes; choose a column of times or numbers"),
+            (b"\xff", "is bytes; choose a column of times or numbers"),
         ],
     )
     def test_text_without_a_known_order_is_refused_in_one_line(self, stories, value, problem, after):
@@ -416,7 +416,7 @@ class TestPostgres:
         ("kind", "value", "line"),
         [
             ("boolean", "true", "its watermark 'mark' is true or false; choose a column of times or numbers"),
-            ("interval", "1 day", "its watermark 'mark' has the type timedelta; choose a column of times or numbers"),
+            ("interval", "1 day", "its watermark 'mark' is a duration; choose a column of times or numbers"),
             ("text", "abc", "its watermark 'mark' is text, but not a time"),
             (
                 "timestamp",

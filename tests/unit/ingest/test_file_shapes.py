@@ -171,7 +171,7 @@ class TestFilesWithoutAHeader:
     def test_reject_rows_of_another_width(self, tmp_path):
         path = write(tmp_path / "a.csv", "1,a\n2\n3,c\n")
         assert rejections(path, Columns("2"), FileFormat(header=False)) == [
-            ("line 2", "1 columns, but the first row has 2")
+            ("line 2", "1 column, but the first row has 2")
         ]
 
     def test_may_begin_with_an_invalid_row(self, tmp_path):
@@ -285,7 +285,7 @@ class TestJsonDocuments:
         assert rejections(path, Columns()) == [
             ("record 2", "not a JSON object"),
             ("record 3", "not a JSON object"),
-            ("record 4", "text has the type int, but must be a string"),
+            ("record 4", "text is a number, but must be a string"),
         ]
 
     @pytest.mark.parametrize("size", [1, 2, 3, 7])

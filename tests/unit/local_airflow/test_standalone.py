@@ -47,6 +47,16 @@ def test_tasks_connect_to_the_articles_over_the_socket(config):
     assert environment["CLASSIFIER_HOME"] == str(config.home)
 
 
+def test_a_home_whose_name_means_something_to_airflow_gets_a_plain_path(config, tmp_path):
+    home = tmp_path / "50% $HOME: ü"
+    (home / "airflow").mkdir(parents=True)
+    environment = standalone.environment({"PATH": "/bin"}, replace(config, home=home))
+    assert Path(environment["AIRFLOW_HOME"]).resolve() == home / "airflow"
+    assert environment["PATH"] == f"{environment['AIRFLOW_HOME']}/bin:/bin"
+    assert not set("%$: ü") & set(environment["AIRFLOW_HOME"])
+    assert environment["CLASSIFIER_HOME"] == str(home)
+
+
 def test_settings_of_another_airflow_are_removed(config):
     others = {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
