@@ -41,6 +41,8 @@ def problem(line):
         command = command.commands[words.pop(0)]
     if getattr(command, "commands", {}) and words and not words[0].startswith("-"):
         return f"no command {words[0]}"
+    if command.context_settings.get("ignore_unknown_options"):
+        return None  # another program's options
     options = {name: param for param in command.params for name in (*param.opts, *param.secondary_opts)}
     positional = 0
     while words:
