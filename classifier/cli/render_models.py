@@ -36,6 +36,8 @@ def print_evaluation(report: EvaluationReport, as_json: bool) -> None:
     table.add_row("macro-F1", f"{report.metrics.macro_f1:.4f}", f"{report.baseline.macro_f1:.4f}")
     for name, value in _confidence_rows(report.confidence):
         table.add_row(name, value, "")
+    if unknown := sum(report.unknown_categories.values()):
+        table.add_row("of categories that the model does not know", f"{unknown:,}", "")
     if report.left_out:
         table.add_row("left out: the model was trained on them", str(report.left_out), "")
     seconds = (report.train_seconds, report.baseline_train_seconds)

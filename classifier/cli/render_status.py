@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from classifier.cli import render
 from classifier.cli.render import format_value
 
 if TYPE_CHECKING:
+    from classifier.pipeline.monitoring.category_coverage import UncoveredCategory
     from classifier.pipeline.monitoring.status import Backlog, Status, TrainingStatus
     from classifier.pipeline.review.review_queue import ReviewStatus
 
@@ -30,6 +32,7 @@ def print_status(report: Status, as_json: bool) -> None:
     _print_articles(report)
     _print_backlog(report.backlog)
     render.models([report.champion] if report.champion else [], as_json=False, title="Champion")
+    print_uncovered(report.uncovered, report.champion.name if report.champion else None)
     if drift := report.drift:
         alarms = f"alarm: {', '.join(drift.alarms)}; see: classifier drift" if drift.alarms else "no alarm"
         render.STDOUT.print(f"Drift check {format_value(drift.ran_at)}: {alarms}")
@@ -38,6 +41,14 @@ def print_status(report: Status, as_json: bool) -> None:
     if report.review:
         print_review_status(report.review, as_json=False)
     render.runs(report.runs, as_json=False)
+
+
+def print_uncovered(categories: Sequence[UncoveredCategory], champion: str | None) -> None:
+    """Print warnings about annotated categories that no model, or not the champion, can predict."""
+    from classifier.pipeline.monitoring import category_coverage
+
+    for line in category_coverage.describe(categories, champion):
+        render.warn(line)
 
 
 def _print_articles(report: Status) -> None:

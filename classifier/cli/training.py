@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -61,7 +62,14 @@ def train(
             target_precision=checked_precision(target_precision),
             on_progress=on_progress,
         )
-    render.show(report, json, title="Trained" if isinstance(report, candidate.Trained) else "Not trained")
+    title = "Trained" if isinstance(report, candidate.Trained) else "Not trained"
+    if json:
+        render.print_json(asdict(report))
+        return
+    values = asdict(report)
+    if untrained := values.pop("categories_without_train_articles", None):
+        values["categories without train articles"] = ", ".join(f"{name} ({n:,})" for name, n in untrained.items())
+    render.show(values, as_json=False, title=title)
 
 
 def tune(

@@ -24,7 +24,7 @@ Verdict = Literal["promote", "hold", "need more annotations"]
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """The verdict, and the result of every rule with its reason in words."""
+    """The verdict, and the result of every rule with its reason in words. A warning does not change the verdict."""
 
     verdict: Verdict
     rule_results: tuple[RuleResult, ...]
@@ -32,9 +32,15 @@ class GateVerdict:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons against promotion; if there are none, the reasons of the first two rules that passed."""
+        """The reasons against promotion, or the reasons of the first two rules that passed; then the warnings."""
         against = tuple(result.reason for result in self.rule_results if result.outcome in {"fail", "unsure"})
-        return against or tuple(result.reason for result in self.rule_results if result.outcome == "pass")[:2]
+        passed = tuple(result.reason for result in self.rule_results if result.outcome == "pass")
+        return (against or passed[:2]) + self.warnings
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings, each of which begins with the word."""
+        return tuple(f"WARNING: {result.reason}" for result in self.rule_results if result.outcome == "warning")
 
     @property
     def needed(self) -> int | None:
@@ -43,7 +49,7 @@ class GateVerdict:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "reasons": self.reasons, "needed": self.needed}
+        return {**asdict(self), "reasons": self.reasons, "warnings": self.warnings, "needed": self.needed}
 
 
 def apply_rules(compared: Comparison, margins: Margins) -> GateVerdict:
@@ -65,6 +71,7 @@ def _first_model(compared: Comparison, margins: Margins) -> Iterator[RuleResult]
     yield gate_rules.check_above_guessing(articles, predicted, margins)
     yield gate_rules.check_baseline(scores, margins)
     yield gate_rules.check_training_data(compared.left_out, compared.unknown)
+    yield gate_rules.check_categories(articles, compared.candidate)
 
 
 def _against_champion(compared: Comparison, margins: Margins) -> Iterator[RuleResult]:
@@ -85,3 +92,4 @@ def _against_champion(compared: Comparison, margins: Margins) -> Iterator[RuleRe
     yield gate_rules.check_speed(compared.candidate_gflops, compared.champion_gflops, margins)
     yield gate_rules.check_baseline(scores, margins)
     yield gate_rules.check_training_data(compared.left_out, compared.unknown)
+    yield gate_rules.check_categories(articles, compared.candidate)

@@ -15,7 +15,7 @@ from classifier.evaluation.slices import slices
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles
 from classifier.plurals import plural
 
-Outcome = Literal["pass", "fail", "unsure", "not judged"]
+Outcome = Literal["pass", "fail", "unsure", "warning", "not judged"]
 
 MAX_PARTS = 50
 """Categories, and slices, whose statistics are stored with a decision: those with the lowest difference."""
@@ -187,6 +187,28 @@ def check_speed(candidate: float | None, champion: float | None, margins: Margin
         f"at least {1 - margins.speed:.0%} is required"
     )
     return RuleResult("speed", "fail" if ratio < 1 - margins.speed else "pass", reason, {"ratio": ratio})
+
+
+def check_categories(articles: TestArticles, candidate: Predictions) -> RuleResult:
+    """Warn of categories of the test articles that the candidate cannot predict; this never fails.
+
+    Each lowers macro-F1 already, so a model may still be better than none, or than the champion.
+    """
+    names, counts = np.unique(articles.truth, return_counts=True)
+    unknown = {
+        str(name): int(count)
+        for name, count in zip(names, counts, strict=True)
+        if name not in set(candidate.categories)
+    }
+    if not unknown:
+        return RuleResult("categories", "pass", f"the model knows all {len(names):,} categories of the test articles")
+    named = ", ".join(f"{name} ({count:,})" for name, count in list(unknown.items())[:MAX_NAMED])
+    more = f" and {len(unknown) - MAX_NAMED:,} more" if len(unknown) > MAX_NAMED else ""
+    reason = (
+        f"the model cannot predict {len(unknown):,} of {len(names):,} categories of the test articles, because it was "
+        f"not trained on them: {named}{more}; each label of such an article is wrong"
+    )
+    return RuleResult("categories", "warning", reason, {"unknown": dict(list(unknown.items())[:MAX_PARTS])})
 
 
 def check_training_data(left_out: int, unknown: tuple[str, ...]) -> RuleResult:

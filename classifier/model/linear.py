@@ -25,6 +25,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from classifier.exceptions import ArtefactError
+from classifier.model import term_vectors
+from classifier.model.term_vectors import Analyzer, TermVectorizer
 from classifier.model.text_slices import slice_texts
 
 TERMS_FILE = "linear.terms.json"
@@ -56,6 +58,7 @@ _MIN_TEXTS_FOR_MIN_DF = 20
 _FREQUENT_WORDS = 500
 """Number of words that a distorted text keeps."""
 
+_WORD_OF_TWO = r"(?u)\b\w\w+\b"  # scikit-learn's default
 _WORD_OR_MARK = r"\w+|[^\w\s]"
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 
@@ -193,10 +196,12 @@ def from_files(files: dict[str, bytes], categories: tuple[str, ...], kind: str =
         raise ArtefactError(f"{WEIGHTS_FILE}, {TERMS_FILE}: not a linear classifier ({error!r})") from error
     if (ends[-1], len(categories)) != coefficients.shape or idf.shape != (ends[-1],):
         raise ArtefactError(f"{WEIGHTS_FILE}: must have {ends[-1]} terms and {len(categories)} categories")
-    vectorizers = _vectorizers(kind, frequent)
-    for vectorizer, vocabulary, idf_of_terms in zip(vectorizers, terms, np.split(idf, ends[:-1]), strict=True):
-        vectorizer.set_params(vocabulary={term: column for column, term in enumerate(vocabulary)})
-        vectorizer.idf_ = idf_of_terms
+    vectorizers = tuple(
+        TermVectorizer(analyze, {term: column for column, term in enumerate(vocabulary)}, idf_of_terms)
+        for analyze, vocabulary, idf_of_terms in zip(
+            _analyzers(kind, frequent), terms, np.split(idf, ends[:-1]), strict=True
+        )
+    )
     return LinearClassifier(categories, kind, frequent, vectorizers, coefficients, intercept)
 
 
@@ -256,11 +261,22 @@ def _vectorizers(kind: str, frequent: Sequence[str], **options: Any) -> tuple[An
 
     vectorizer = partial(TfidfVectorizer, sublinear_tf=True, **options)
     if kind == "linear":
-        return (vectorizer(ngram_range=(1, 2)),)
+        return (vectorizer(ngram_range=(1, 2), token_pattern=_WORD_OF_TWO),)
     return (
         vectorizer(ngram_range=(1, 2), token_pattern=_WORD_OR_MARK, lowercase=False),
         vectorizer(ngram_range=(2, 4), analyzer="char", lowercase=False),
         vectorizer(ngram_range=(3, 5), analyzer="char", preprocessor=partial(distort, frequent=frozenset(frequent))),
+    )
+
+
+def _analyzers(kind: str, frequent: Sequence[str]) -> tuple[Analyzer, ...]:
+    """Return what the vectorizers of `_vectorizers` count."""
+    if kind == "linear":
+        return (term_vectors.words(_WORD_OF_TWO, lowercase=True),)
+    return (
+        term_vectors.words(_WORD_OR_MARK, lowercase=False),
+        term_vectors.characters(2, 4),
+        term_vectors.characters(3, 5, partial(distort, frequent=frozenset(frequent))),
     )
 
 

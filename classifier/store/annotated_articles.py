@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -41,3 +41,8 @@ def count_by_category_and_split(connection: Connection) -> dict[tuple[str | None
     """Return the number of articles of each category and split; category None counts articles without annotation."""
     rows = connection.execute(query("annotated_article_counts"))
     return {(category, split): count for category, split, count in rows}
+
+
+def uncovered_categories(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return name, has_train_articles, champion_knows and articles of categories that a model cannot predict."""
+    return connection.execute(query("uncovered_categories")).all()

@@ -54,6 +54,18 @@ def alert_held_model(gate_result: Mapping[str, Any]) -> None:
     _send(f"{instance.dag_id}: {gate_result['model']} was held", lines, instance, "warning")
 
 
+@best_effort(NOT_SENT)
+def alert_promoted_with_warnings(gate_result: Mapping[str, Any]) -> None:
+    """Send an alert that a model was promoted although the gate warned, with the warnings."""
+    from airflow.sdk import get_current_context
+
+    if not gate_result.get("warnings"):
+        return
+    instance = get_current_context()["ti"]
+    title = f"{instance.dag_id}: {gate_result['model']} was promoted with a warning"
+    _send(title, list(gate_result["warnings"]), instance, "warning")
+
+
 def _send(title: str, lines: list[str], instance: Any, kind: Literal["failure", "warning"]) -> None:
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException

@@ -47,6 +47,7 @@ def apply_gate(workspace: Workspace, model: str, params: Mapping[str, Any]) -> d
         "evaluation_ids": list(result.evaluation_ids),
         "verdict": result.gate.verdict,
         "reasons": list(result.gate.reasons),
+        "warnings": list(result.gate.warnings),
         "churn": churn.as_json(),
         "question": write_question(result, churn),
     }

@@ -28,6 +28,7 @@ RUN = (
     "docs/how-to/ingest-files.md",
     "docs/how-to/promote-and-roll-back.md",
     "docs/how-to/label.md",
+    "docs/how-to/use-labels.md",
     "docs/how-to/label-an-external-table.md",
     "docs/how-to/review.md",
     "docs/how-to/monitor.md",

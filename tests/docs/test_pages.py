@@ -39,6 +39,7 @@ def problem(line):
         words.pop(0)  # an option of the program itself, such as --verbose
     while getattr(command, "commands", {}) and words and words[0] in command.commands:
         command = command.commands[words.pop(0)]
+        words = [] if command.context_settings.get("ignore_unknown_options") else words  # another program's options
     if getattr(command, "commands", {}) and words and not words[0].startswith("-"):
         return f"no command {words[0]}"
     options = {name: param for param in command.params for name in (*param.opts, *param.secondary_opts)}

@@ -69,10 +69,10 @@ def test_c50_authors_from_folders_to_a_label(shell, run_page):
             (folder / f"{row['document_id']}.txt").write_text(row["text"], encoding="utf-8")
     name = "docs/tutorials/c50-authorship.md"
     prepare(shell, name, ("said", "company", "bank", "the", "market"))
-    run_page(shell, name, CLASSIFIER_GATE=LENIENT)
+    outcomes = run_page(shell, name, CLASSIFIER_GATE=LENIENT)
     assert shell.query("SELECT split, count(*) FROM articles WHERE source = 'c50' GROUP BY split ORDER BY split") == [
         ("test", 500),
         ("train", 450),
         ("validation", 50),
     ]
-    assert shell.query("SELECT label IS NOT NULL FROM article_labels WHERE source = 'typed'") == [(True,)]
+    assert any(author in outcomes[-1].output for author in authors)

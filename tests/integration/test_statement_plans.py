@@ -54,6 +54,7 @@ SCANS = {
     "evaluations.evaluated_articles",
     "evaluations.probabilities",
     "article_labels",
+    "annotated_articles.uncovered_categories",
     "article_labels.stream",
     "article_labels.stream of changes",
     "annotation_conflicts",

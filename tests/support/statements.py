@@ -302,6 +302,7 @@ CALLS: Mapping[str, Call] = {
         near_duplicate_clusters.clusters_of_articles(c, d.ids(CHUNK))
     ),
     "label_statistics.count_by_origin": lambda c, d: label_statistics.count_by_origin(c, share=500 / d.articles),
+    "annotated_articles.uncovered_categories": lambda c, _: annotated_articles.uncovered_categories(c),
     "article_rows.describe": lambda c, d: article_rows.describe(c, d.ids(20), with_text=True),
     "article_labels.settled_until": lambda c, _: article_labels.settled_until(c),
     "article_labels.stream": lambda c, _: list(article_labels.stream(c, LabelSelection())),

@@ -1,6 +1,6 @@
 """Write labels as CSV, JSON Lines or Parquet, page by page.
 
-In CSV and JSON Lines a time is in UTC, as in 2026-11-29T20:15:04.125000+00:00. A spreadsheet program evaluates a cell
+In CSV and JSON Lines a time is in UTC, as in 2026-11-29T20:15:04.125000Z. A spreadsheet program evaluates a cell
 of a CSV that starts with =, +, - or @ as a formula. So such a cell gets an apostrophe in front, as in review sheets,
 unless the cells are to be exact.
 """
@@ -12,9 +12,9 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Literal, Protocol, get_args
 
+import numpy as np
 from sqlalchemy import REAL, BigInteger, Boolean, DateTime, Integer, Text
 from sqlalchemy.types import TypeEngine
 
@@ -29,7 +29,8 @@ Columns = Sequence[tuple[str, TypeEngine[Any]]]
 Page = Sequence[Sequence[Any]]
 """Rows; a time is its number of microseconds since 1970 in UTC."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_TIME = np.iinfo(np.int64).min
+"""NumPy's NaT."""
 
 
 class PageWriter(Protocol):
@@ -70,7 +71,7 @@ def _csv_writer(file: io.TextIOWrapper, columns: Columns, *, exact: bool) -> Pag
 def _format_column(values: Sequence[Any], kind: TypeEngine[Any], *, exact: bool) -> Sequence[Any]:
     """Return the cells of a column; null is an empty cell."""
     if isinstance(kind, DateTime):
-        return list(map(_format_time, values))
+        return _format_times(values)
     if isinstance(kind, Boolean):
         return [None if value is None else str(value).lower() for value in values]
     if isinstance(kind, Text) and not exact:
@@ -84,13 +85,10 @@ def _json_writer(file: io.TextIOWrapper, columns: Columns) -> PageWriter:
     encode = json.JSONEncoder(ensure_ascii=False).encode
 
     def write(page: Page) -> None:
-        lines = []
-        for row in page:
-            values = list(row)
-            for index in times:
-                values[index] = _format_time(values[index])
-            lines.append(encode(dict(zip(names, values, strict=True))))
-        file.write("\n".join(lines) + "\n")
+        cells = list(zip(*page, strict=True))
+        for index in times:
+            cells[index] = tuple(_format_times(cells[index]))
+        file.writelines(f"{encode(dict(zip(names, row, strict=True)))}\n" for row in zip(*cells, strict=True))
 
     return write
 
@@ -125,7 +123,8 @@ def _arrow_type(kind: TypeEngine[Any]) -> Any:
     return next(arrow for sql, arrow in types if isinstance(kind, sql))
 
 
-def _format_time(microseconds: int | None) -> str | None:
-    if microseconds is None:
-        return None
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
+def _format_times(moments: Sequence[int | None]) -> list[str | None]:
+    """Return times as text; NumPy formats many at once several times as fast as Python formats each."""
+    numbers = np.fromiter((_NO_TIME if moment is None else moment for moment in moments), np.int64, len(moments))
+    formatted = np.datetime_as_string(numbers.view("datetime64[us]"), unit="us", timezone="UTC").tolist()
+    return [None if moment is None else text for moment, text in zip(moments, formatted, strict=True)]

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from classifier.pipeline.monitoring import category_coverage
+from classifier.pipeline.monitoring.category_coverage import UncoveredCategory
 from classifier.pipeline.review import review_queue
 from classifier.pipeline.review.review_queue import ReviewStatus
 from classifier.pipeline.use_case import use_case
@@ -123,7 +125,8 @@ class Status:
 
     `splits` has the number of articles and of annotated articles by split; `labels` counts articles by the origin of
     their label: annotation, prediction or none. `counted` is the share of the articles in which these two were counted;
-    below 1 they are estimates.
+    below 1 they are estimates. `uncovered` are the annotated categories that the champion or the next model cannot
+    predict.
     """
 
     splits: dict[str, tuple[int, int]]
@@ -137,6 +140,7 @@ class Status:
     trainings: list[TrainingStatus] = field(default_factory=list)
     drift: DriftStatus | None = None
     review: ReviewStatus | None = None
+    uncovered: tuple[UncoveredCategory, ...] = ()
 
     @property
     def waiting(self) -> int:
@@ -164,6 +168,7 @@ def read_status(workspace: Workspace, *, exact: bool = False) -> Status:
             trainings=_trainings(training_runs.running(connection)),
             drift=DriftStatus(drift.ran_at, drift.alarms) if drift else None,
             review=review_queue.load_status(connection),
+            uncovered=category_coverage.load_uncovered(connection),
         )
 
 

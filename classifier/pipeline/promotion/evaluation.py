@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from classifier.evaluation.test_articles import Predictions
 from classifier.exceptions import TrainingDataError
 from classifier.inference import engines
 from classifier.inference.labeller import Labeller
+from classifier.pipeline.monitoring import category_coverage
 from classifier.pipeline.promotion import evaluation_results, model_outputs, training_exposure
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.promotion.model_outputs import ModelOutputs
@@ -45,7 +47,8 @@ class EvaluationReport:
     `train_seconds` is None for an imported model. `confidence` has the figures of the model's confidence. `left_out`
     test articles do not count, because the model was trained on them or on near-duplicates of them. `reused` outputs
     are from an earlier attempt or evaluation. `baseline_p` is the exact p-value of McNemar's test of equal accuracy,
-    None if it was not computed.
+    None if it was not computed. `unknown_categories` are those of test articles that the model cannot predict, with the
+    number of these articles.
     """
 
     model: str
@@ -58,6 +61,7 @@ class EvaluationReport:
     left_out: int = 0
     reused: int = 0
     baseline_p: float | None = None
+    unknown_categories: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def beats_baseline(self) -> bool:
@@ -152,6 +156,8 @@ def evaluate(
         with workspace.database.connect() as connection:
             data = replace(data, target_precision=_target_precision(connection, model))
         result, report = _figures(model, data, outputs, result.engine)
+    if unknown := category_coverage.describe_unknown(result.unknown_categories, model.name):
+        log.warning("%s", unknown)
     log.log(logging.INFO if result.beats_baseline else logging.WARNING, "%s: %s", model.name, result.verdict)
     return result
 
@@ -225,8 +231,15 @@ def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple
         len(data.test) - len(kept),
         outputs.model.reused,
         comparison.mcnemar(articles, predictions.predicted, baseline_predicted).p_two_sided,
+        _count_unknown(test.categories, model.categories),
     )
     return result, report
+
+
+def _count_unknown(truth: Iterable[str], categories: Iterable[str]) -> dict[str, int]:
+    """Return the number of articles of each category that is not among a model's, the largest first."""
+    names = set(categories)
+    return dict(Counter(category for category in truth if category not in names).most_common())
 
 
 def _store(
@@ -252,6 +265,7 @@ def _store(
         "gflops_per_article": float(outputs.model.gflops.mean()),
         "computed_by": outputs.model.engine,
         "left_out": result.left_out,
+        "unknown_categories": dict(result.unknown_categories),
         "training_unknown": data.exposure.unknown,
         "report": report,
     }

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from classifier import registry
@@ -15,6 +15,7 @@ from classifier.inference.agreement import Agreement
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact
 from classifier.model.fine_tuned import FineTunedModel
+from classifier.pipeline.monitoring import category_coverage
 from classifier.pipeline.training import calibration, ensembling, preparation, session, starting_point, training_data
 from classifier.pipeline.training.preparation import PreparedTraining
 from classifier.pipeline.training.session import TrainingSession
@@ -35,7 +36,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The candidate that a training produced. `seconds` includes attempts that were killed."""
+    """The candidate that a training produced. `seconds` includes attempts that were killed.
+
+    `categories_without_train_articles` are annotated categories that the model cannot predict, with the number of their
+    annotated articles.
+    """
 
     model: str
     artefact: str
@@ -50,6 +55,7 @@ class Trained:
     resumed_from_step: int
     calibration: str = ""
     ensemble: str = ""
+    categories_without_train_articles: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,9 @@ def _register(
         )
     with workspace.database.begin() as connection:
         row = model_rows.by_name(connection, name) or registry.register(connection, name, files, details)
+        untrained = category_coverage.without_train_articles(connection, prepared.train.categories)
+    if warning := category_coverage.describe_untrained(untrained):
+        log.warning("%s", warning)
     training.recorder.finish(model_id=row.id)
     return Trained(
         model=row.name,
@@ -158,6 +167,7 @@ def _register(
         resumed_from_step=fitted.resumed_from,
         calibration=calibration.summarize(files.calibration),
         ensemble=ensembling.summarize(model.ensemble) if model.ensemble else "",
+        categories_without_train_articles=untrained,
     )
 
 

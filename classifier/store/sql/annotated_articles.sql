@@ -49,3 +49,32 @@ SELECT annotated.category, articles.split, count(*)
 FROM articles
 LEFT JOIN effective_annotations AS annotated ON annotated.article_id = articles.id
 GROUP BY annotated.category, articles.split
+
+-- uncovered_categories
+-- Return the annotated categories without a train article, and those that the champion does not know, with the number
+-- of their articles. Which they are is told from all annotations, in one pass; only their articles are looked up.
+WITH champion AS MATERIALIZED (
+    SELECT category FROM models CROSS JOIN unnest(categories) AS category WHERE status = 'champion'
+), annotated AS MATERIALIZED (
+    SELECT category, bool_or(split = 'train') AS has_train_articles
+    FROM annotations
+    JOIN articles ON articles.id = article_id
+    GROUP BY category
+), uncovered AS MATERIALIZED (
+    SELECT
+        annotated.category, has_train_articles,
+        CASE WHEN EXISTS (SELECT FROM champion) THEN champion.category IS NOT NULL END AS champion_knows
+    FROM annotated
+    LEFT JOIN champion USING (category)
+    WHERE NOT has_train_articles OR (champion.category IS NULL AND EXISTS (SELECT FROM champion))
+)
+SELECT uncovered.category AS name, has_train_articles, champion_knows, count(DISTINCT article_id) AS articles
+FROM uncovered
+JOIN annotations USING (category)
+CROSS JOIN LATERAL (
+    SELECT effective.category FROM effective_annotations AS effective
+    WHERE effective.article_id = annotations.article_id OFFSET 0
+) AS counts
+WHERE counts.category = uncovered.category
+GROUP BY uncovered.category, has_train_articles, champion_knows
+ORDER BY articles DESC, name

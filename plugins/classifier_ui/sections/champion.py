@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from classifier.exceptions import NoChampionError
+from classifier.pipeline.monitoring import category_coverage
 from classifier.pipeline.promotion import model_details
 from classifier.pipeline.promotion.model_details import ModelDecision, ModelDetails
 from classifier.workspace import Workspace
@@ -25,13 +26,22 @@ class ModelHeadline:
     since: ModelDecision | None
 
 
-def read(workspace: Workspace) -> ModelHeadline | None:
-    """Return the champion; None if there is none yet."""
+@dataclass(frozen=True, slots=True)
+class ChampionView:
+    """The champion, None if there is none yet, and warnings about categories that models do not know."""
+
+    model: ModelHeadline | None
+    warnings: tuple[str, ...]
+
+
+def read(workspace: Workspace) -> ChampionView:
+    """Return the champion, and warnings about annotated categories that it or the next model does not know."""
     try:
-        model = model_details.describe_model(workspace, "champion")
+        model = headline_of(model_details.describe_model(workspace, "champion"))
     except NoChampionError:
-        return None
-    return headline_of(model)
+        model = None
+    uncovered = category_coverage.find_uncovered(workspace)
+    return ChampionView(model, tuple(category_coverage.describe(uncovered, model.name if model else None)))
 
 
 def headline_of(model: ModelDetails) -> ModelHeadline:
