@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import URL, Engine, TextClause, create_engine, event, func, select, text
+from sqlalchemy import URL, Connection, Engine, TextClause, create_engine, event, func, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
 from classifier.store import urls
@@ -16,18 +17,20 @@ _CANCELED = "57014"
 _SERVERS = {"postgresql", "mysql", "mariadb"}
 
 
-def open_engine(address: str, *, statement_timeout_s: float | None = None, **options: Any) -> Engine:
+def open_engine(
+    address: str, *, statement_timeout_s: float | None = None, session: Mapping[str, str] | None = None, **options: Any
+) -> Engine:
     """Return an engine whose errors show no values, without opening a connection yet.
 
     Only Postgres enforces `statement_timeout_s`: the other databases have no setting that SQLAlchemy's drivers share.
-    `options` are those of `create_engine`.
+    `session` are settings of Postgres, `options` those of `create_engine`.
     """
     url = _with_driver(urls.parse(address))
     backend = url.get_backend_name()
     arguments = urls.missing_options(url, {"connect_timeout": 10}) if backend in _SERVERS else {}
     engine = create_engine(url, hide_parameters=True, connect_args=arguments, **options)
     if backend == "postgresql" and statement_timeout_s is not None:
-        _limit(engine, statement_timeout_s)
+        _configure(engine, statement_timeout_s, session or {})
     if backend == "sqlite":
         event.listen(engine, "connect", _keep_bytes)
     return engine
@@ -65,21 +68,20 @@ def _with_driver(url: URL) -> URL:
     return url.set(drivername="postgresql+psycopg2") if url.drivername in {"postgres", "postgresql"} else url
 
 
-def _limit(engine: Engine, statement_timeout_s: float) -> None:
-    """Set the time limit of statements, and none for transactions that idle while the model computes.
+def _configure(engine: Engine, statement_timeout_s: float, session: Mapping[str, str]) -> None:
+    """Set the session's settings, the time limit of statements, and none for transactions that idle meanwhile.
 
-    This executes statements, since options of the connection would replace those of the URL.
+    They are set in each transaction, because behind a pooler such as PgBouncer each transaction may have another
+    session. They are statements, since options of the connection would replace those of the URL, and poolers refuse
+    options.
     """
-    values = {"statement_timeout": f"{int(statement_timeout_s * 1000)}ms", "idle_in_transaction_session_timeout": "0"}
-    settings = select(*(func.set_config(name, value, False) for name, value in values.items()))
+    timeouts = {"statement_timeout": f"{int(statement_timeout_s * 1000)}ms", "idle_in_transaction_session_timeout": "0"}
+    settings = select(*(func.set_config(name, value, True) for name, value in {**timeouts, **session}.items()))
     statement = str(settings.compile(engine, compile_kwargs={"literal_binds": True}))
 
-    @event.listens_for(engine, "connect")
-    def set_limits(connection: Any, _: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(statement)
-        cursor.close()
-        connection.commit()
+    @event.listens_for(engine, "begin")
+    def set_settings(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
 
 
 def _keep_bytes(connection: Any, _: Any) -> None:

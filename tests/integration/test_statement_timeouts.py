@@ -62,7 +62,7 @@ def test_a_statement_cancelled_by_an_administrator_is_not_reported_as_too_slow(d
 
 
 def test_on_an_external_table_it_is_a_user_error_with_advice(database_url):
-    from classifier.external_table.worker import ExternalConnection
+    from classifier.external_table.external_connections import ExternalConnection
 
     url = database_url.render_as_string(hide_password=False)
     theirs = ExternalConnection(external_databases.open_engine(url, statement_timeout_s=0.25), "table 'news'")
