@@ -28,12 +28,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from classifier.exceptions import TableError
 from classifier.external_table import key_types, postgres_keys, statements, table_names
 from classifier.external_table.statements import TablePair
-from classifier.store.external_databases import user_select
+from classifier.store import external_databases
 
 COLUMNS = ("model", "category", "confidence", "probabilities", "text_hash", "labelled_at", "error")
 """The columns of a table of labels after the key."""
@@ -118,10 +119,26 @@ def check_key(connection: Connection, external: ExternalTable, pair: TablePair) 
 
 
 def create_labels(connection: Connection, pair: TablePair) -> None:
-    """Create the table of labels if it does not exist."""
-    # IF NOT EXISTS alone fails if two workers create it at the same time
-    statements.claim_rows(connection, pair, "create", wait=True)
-    connection.execute(CreateTable(pair.labels, if_not_exists=True))
+    """Create the table of labels if it does not exist.
+
+    Raises:
+        TableError: the database refuses it, for example because it is a read replica.
+    """
+    name, schema = pair.labels.name, pair.labels.schema
+    try:
+        # IF NOT EXISTS fails if two workers create it at the same time, and requires the right to create tables
+        statements.claim_rows(connection, pair, "create", wait=True)
+        if not inspect(connection).has_table(name, schema=schema):
+            connection.execute(CreateTable(pair.labels, if_not_exists=True))
+    except DBAPIError as error:
+        if external_databases.is_unreachable(error):
+            raise
+        problem = (
+            f"table {table_names.shown(schema, name)!r}: cannot be created ({external_databases.first_line(error)})"
+        )
+        raise TableError(
+            f"{problem}; name a schema or database that may be written: --out-schema, --out-url"
+        ) from error
 
 
 def _check_names(external: ExternalTable) -> None:
@@ -147,7 +164,7 @@ def _source(connection: Connection, inspector: Inspector, external: ExternalTabl
     """Return the table or query to read; its columns have no types yet."""
     columns: list[ColumnClause[Any]] = [column(name) for name in dict.fromkeys((*external.keys, external.text))]
     if external.table is None:
-        return user_select(external.query or "").columns(*columns).subquery("source")
+        return external_databases.user_select(external.query or "").columns(*columns).subquery("source")
     schema, name = table_names.split(external.table)
     if not inspector.has_table(name, schema=schema):
         raise TableError(f"{external.name}: not found{table_names.suggestion(inspector, name, schema)}")

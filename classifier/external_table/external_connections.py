@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from classifier.exceptions import SourceUnavailableError, TableError
@@ -22,15 +21,15 @@ class ExternalConnection:
     name: str
 
     @contextmanager
-    def transaction(self, **options: Any) -> Iterator[Connection]:
-        """Open a transaction; `options` are execution options of the connection.
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction.
 
         Raises:
             SourceUnavailableError: the database does not answer.
             TableError: the database refuses a statement.
         """
         try:
-            with self.database.connect().execution_options(**options) as connection, connection.begin():
+            with self.database.connect() as connection, connection.begin():
                 yield connection
         except SQLAlchemyError as error:
             line = external_databases.first_line(error)
@@ -39,7 +38,11 @@ class ExternalConnection:
                 raise SourceUnavailableError(f"{address}: the database does not answer ({line})") from error
             raise TableError(f"{self.name}: {line}{external_databases.advice(error)}") from error
 
-    def reading(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
         """Open a transaction that can only read, where the database has such transactions."""
-        is_postgres = self.database.dialect.name == "postgresql"
-        return self.transaction(**({"postgresql_readonly": True} if is_postgres else {}))
+        with self.transaction() as connection:
+            if connection.dialect.name == "postgresql":
+                # the driver's own option would override the role's default in later transactions
+                connection.execute(select(func.set_config("transaction_read_only", "on", True)))
+            yield connection

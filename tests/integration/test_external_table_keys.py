@@ -315,10 +315,11 @@ class TestTables:
 
     def test_settings_of_the_server_change_nothing(self, workspace, postgres):
         for setting in ("DateStyle = 'German'", "IntervalStyle = 'sql_standard'", "TimeZone = 'Asia/Kathmandu'",
-                        "extra_float_digits = -15", "bytea_output = 'escape'"):  # fmt: skip
+                        "extra_float_digits = -15", "bytea_output = 'escape'",
+                        "standard_conforming_strings = off"):  # fmt: skip
             postgres.run(f"ALTER ROLE CURRENT_USER SET {setting}")
         try:
-            for kind in ("timestamptz", "interval", "float8", "bytea", "date"):
+            for kind in ("timestamptz", "interval", "float8", "bytea", "date", "text", "text[]"):
                 create(postgres, kind, KINDS[kind])
                 assert label_external(workspace, postgres, page_size=2).labelled == len(KINDS[kind])
                 assert label_external(workspace, postgres, refresh=True).labelled == 0

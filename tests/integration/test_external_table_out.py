@@ -70,6 +70,22 @@ class TestAnotherDatabase:
         assert models(out) == {"m1": 60}
         assert source.query("SELECT relname FROM pg_class WHERE relkind = 'r' AND oid >= 16384") == [("news",)]
 
+    @pytest.mark.parametrize(("read_only", "reason"), [("off", "permission denied"), ("on", "read-only transaction")])
+    def test_labels_that_cannot_be_created_are_refused_with_advice(self, workspace, source, read_only, reason):
+        source.owner.run(f"ALTER ROLE reader SET default_transaction_read_only = {read_only}")
+        if read_only == "on":
+            source.owner.run("GRANT CREATE ON SCHEMA public TO reader")
+        line = rf"^table 'news_labels': cannot be created \(.*{reason}.*\); name a schema or database .*--out-url$"
+        with pytest.raises(TableError, match=line):
+            label_external(workspace, source)
+
+    def test_a_role_without_the_right_to_create_tables_fills_an_existing_one(self, workspace, source):
+        label_external(workspace, source.owner, limit=10)
+        source.owner.run("GRANT SELECT, INSERT, DELETE ON news_labels TO reader")
+        source.owner.run("ALTER ROLE reader SET default_transaction_read_only = off")
+        source.owner.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        assert label_external(workspace, source).labelled == 50
+
     def test_a_second_run_labels_new_rows_only(self, workspace, source, out):
         label_external(workspace, source, out_address=out.url, limit=25, page_size=10)
         assert models(out) == {"m1": 25}

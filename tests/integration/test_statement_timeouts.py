@@ -72,6 +72,28 @@ def test_on_an_external_table_it_is_a_user_error_with_advice(database_url):
     theirs.database.dispose()
 
 
+def test_the_settings_of_an_external_database_end_with_the_transaction(database_url):
+    """Behind a pooler, the next transaction of the session may be another client's."""
+    url = database_url.render_as_string(hide_password=False)
+    session = {"DateStyle": "ISO", "TimeZone": "Asia/Kathmandu"}
+    engine = external_databases.open_engine(url, statement_timeout_s=7, session=session)
+    names = ("statement_timeout", "idle_in_transaction_session_timeout", "TimeZone")
+
+    def settings(connection):
+        return [connection.execute(select(func.current_setting(name))).scalar_one() for name in names]
+
+    with engine.connect() as connection:
+        for _ in range(2):
+            assert settings(connection) == ["7s", "0", "Asia/Kathmandu"]
+            connection.commit()
+        cursor = connection.connection.cursor()
+        cursor.execute("SELECT current_setting('statement_timeout'), current_setting('TimeZone')")
+        timeout, zone = cursor.fetchone()
+        assert timeout != "7s"
+        assert zone != "Asia/Kathmandu"
+    engine.dispose()
+
+
 def test_an_ingest_records_the_error_in_its_run_and_tries_the_other_files(database, impatient, tmp_path):
     workspace = Workspace(impatient, Settings(home=tmp_path / "home", _env_file=None))
     (tmp_path / "in").mkdir()
