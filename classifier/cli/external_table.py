@@ -10,6 +10,7 @@ from classifier import settings
 from classifier.cli import progress, render
 from classifier.cli.common import Engine, Json, engine_name, workspace
 from classifier.exceptions import SettingsError
+from classifier.store import urls
 
 
 def label_table(
@@ -83,7 +84,7 @@ def address(url: str, option: str = "--url") -> str:
             the value, which may hold a password.
     """
     if "://" in url:
-        if _has_password(url):
+        if urls.has_password(url):
             problem = "must not hold a password, which the list of processes shows"
             raise SettingsError(f"{option}: {problem}; put the URL into an environment variable and pass its name")
         return url
@@ -93,10 +94,3 @@ def address(url: str, option: str = "--url") -> str:
     if not value:
         raise SettingsError(f"{option}: the environment has no {url}; set it to the database's URL")
     return value
-
-
-def _has_password(url: str) -> bool:
-    """Return whether a URL has a password, before the @ or as an option, even if it cannot be parsed."""
-    authority, _, options = url.partition("://")[2].partition("?")
-    user, at, _ = authority.rpartition("@")
-    return (bool(at) and ":" in user) or "password" in options.lower()

@@ -81,7 +81,8 @@ def _configure(engine: Engine, statement_timeout_s: float, session: Mapping[str,
 
     @event.listens_for(engine, "begin")
     def set_settings(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
+        # of a server-side cursor, the server would compute nothing before the first row is fetched
+        connection.exec_driver_sql(statement, execution_options={"stream_results": False})
 
 
 def _keep_bytes(connection: Any, _: Any) -> None:

@@ -88,6 +88,7 @@ def test_the_hash_changes_with_the_mapping_but_not_with_the_group(declare):
             SQL + "url = 'postgresql://u:geheim@h/d'",
             "key 'url': must not hold a password; set the URL in an",
         ),
+        (SQL + "url = 'postgresql://h/d?password=geheim'", "key 'url': must not hold a password; set the URL in an"),
         (SQL + "url = 'nonsense'", "key 'url': is not a SQLAlchemy URL"),
         ('[sources."a\\u0000b"]\nkind = "files"\nfiles = "x"', "key 'name'"),
     ],
