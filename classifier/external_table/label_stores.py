@@ -133,23 +133,19 @@ class _SeparateTransaction:
         return statements.claim_rows(self.out, self.pair, first, wait=wait)
 
     def read_rows(self, keys: Sequence[Key], span: Span) -> Iterator[TextRow]:
+        """Return the page's rows, in order; their labels have been read when this function returns."""
         present = self._present(keys)
-        columns, page_keys = len(self.pair.keys), set(keys)
-        rows = select(*self.pair.keys, self.pair.text).where(statements.between(self.pair.keys, keys))
-        options = {"yield_per": statements.FETCH_SIZE}
-        result = self.source.execute(rows.order_by(*self.pair.keys), execution_options=options)
-
-        def text_rows() -> Iterator[TextRow]:
-            for row in result:
-                key = tuple(row[:columns])
-                model, text_hash, labelled_at = present.get(key, (None, None, None))
-                if key in page_keys and (span.include_labelled or model != span.model):
-                    yield TextRow(key, row[columns], model, text_hash, labelled_at)
-
-        return text_rows()
+        return (row for row in self._text_rows(keys, present) if span.include_labelled or row.model != span.model)
 
     def write_labels(self, model: str, labels: Sequence[Label]) -> None:
         statements.write_labels(self.out, self.pair, model, labels)
+
+    def _text_rows(self, keys: Sequence[Key], present: dict[Key, _Present]) -> Iterator[TextRow]:
+        columns, options = self.pair.keys, {"yield_per": statements.FETCH_SIZE}
+        for chunk in statements.chunks(columns, keys):
+            rows = select(*columns, self.pair.text).where(statements.equal(columns, chunk)).order_by(*columns)
+            for *key, text in self.source.execute(rows, execution_options=options):
+                yield TextRow(tuple(key), text, *present.get(tuple(key), (None, None, None)))
 
     def _keys_above(self, after: Key | None, size: int) -> list[Key]:
         keys = self.pair.keys
