@@ -127,11 +127,12 @@ def check_lengths(connection: Connection, external: ExternalTable, pair: TablePa
     """
     if connection.dialect.name != "postgresql":
         return
-    for key in pair.keys:
-        long = func.octet_length(cast(key, Text)) > MAX_KEY_BYTES
-        if connection.execute(select(literal(1)).select_from(pair.source).where(long).limit(1)).first() is not None:
-            problem = f"column {key.key!r} has a value of more than {MAX_KEY_BYTES:,} bytes, which no index holds"
-            raise TableError(f"{external.name}: {problem}; use its md5() as the key in a --query")
+    size = sum((func.octet_length(cast(key, Text)) for key in pair.keys), literal(0))
+    statement = select(literal(1)).select_from(pair.source).where(size > MAX_KEY_BYTES).limit(1)
+    if connection.execute(statement).first() is not None:
+        names = ", ".join(map(repr, external.keys))
+        problem = f"a key ({names}) has more than {MAX_KEY_BYTES:,} bytes, which no index holds"
+        raise TableError(f"{external.name}: {problem}; use its md5() as the key in a --query")
 
 
 def _postgres_columns(connection: Connection, source: FromClause, external: ExternalTable) -> list[PostgresColumn]:

@@ -252,7 +252,7 @@ class TestUniqueness:
     def test_a_key_that_no_index_holds_is_refused_before_anything_is_written(self, workspace, postgres):
         create(postgres, "text", ["a", "x" * 2601], constraint="")
         with pytest.raises(
-            TableError, match=r"^table 'news': column 'id' has a value of more than 2,600 bytes, which no"
+            TableError, match=r"^table 'news': a key \('id'\) has more than 2,600 bytes, which no index"
         ):
             label_external(workspace, postgres)
         assert postgres.value("SELECT to_regclass('news_labels')") is None
@@ -368,6 +368,14 @@ class TestKeysOfSeveralColumns:
             TableError, match=r"'tenant' has the same value twice; .*, or give each column of a key its"
         ):
             label_external(workspace, filled, ExternalTable("tenant", "body", table="news"))
+
+    def test_a_key_whose_columns_together_are_too_long_is_refused(self, workspace, postgres):
+        postgres.run("CREATE TABLE news (at timestamptz, tenant text, body text)")
+        postgres.run("INSERT INTO news VALUES ('2024-01-01', repeat('x', 2590), 'text')")
+        with pytest.raises(
+            TableError, match=r"a key \('tenant', 'at'\) has more than 2,600 bytes, which no index holds"
+        ):
+            label_external(workspace, postgres, self.NEWS)
 
     def test_a_null_in_a_column_is_refused(self, workspace, postgres):
         postgres.run("CREATE TABLE news (at timestamptz, tenant text, body text, UNIQUE (tenant, at))")
