@@ -37,7 +37,7 @@ def start(directory: Path, *databases: Database, create: bool = True) -> dict[Da
         DatabaseUnavailableError: the server does not start.
     """
     try:
-        if not create and not (directory / "PG_VERSION").exists():
+        if not create and not exists(directory):
             raise DatabaseNotMigratedError(
                 f"{directory}: no database found; run: classifier db upgrade, or name another database in "
                 "CLASSIFIER_DATABASE_URL, or another folder in CLASSIFIER_HOME"
@@ -116,8 +116,8 @@ def running_url(directory: Path, database: Database) -> str | None:
     server = PostmasterInfo.read_from_pgdata(directory)
     if server is None or not server.is_running():
         return None
-    url = make_url(server.get_uri()).set(drivername="postgresql", database=database)
-    return url.render_as_string(hide_password=False)
+    url = URL.create("postgresql", username="postgres", database=database, query={"host": str(server.socket_dir)})
+    return url.render_as_string()
 
 
 def psql() -> Path | None:

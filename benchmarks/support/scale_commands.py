@@ -76,7 +76,7 @@ def commands(target: ScaleWorkspace) -> Iterator[tuple[str, list[str]]]:
     """Yield every command that reads or writes rows, with a name, in an order that gives each its input."""
     columns = ["--id", "id", "--category", "category", "--source-name", scale_database.SOURCE]
     new, champion = str(target.home / "new.csv"), f"m{target.size.models - 1}"
-    own = ["label-table", "--url", target.url, "--table", "articles", "--key", "id", "--text", "text"]
+    own = ["label-table", "--url", "CLASSIFIER_DATABASE_URL", "--table", "articles", "--key", "id", "--text", "text"]
     yield "db upgrade", ["db", "upgrade"]
     yield f"ingest, {NEW:,} new rows", ["ingest", new, *columns]
     yield "ingest, the same again", ["ingest", new, *columns]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,69 +20,80 @@ from sqlalchemy import (
     Table,
     Text,
     column,
-    false,
     func,
     inspect,
+    or_,
     select,
     table,
 )
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.schema import CreateTable, CreateTableAs
-from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable
 
 from classifier.exceptions import TableError
-from classifier.external_table import statements
+from classifier.external_table import key_types, postgres_keys, statements, table_names
 from classifier.external_table.statements import TablePair
-from classifier.store.external_databases import user_select
+from classifier.store import external_databases
 
 COLUMNS = ("model", "category", "confidence", "probabilities", "text_hash", "labelled_at", "error")
 """The columns of a table of labels after the key."""
-
-_TEMPORARY_TABLE = "classifier_columns_of_a_source"
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalTable:
     """A user's choice of a table, `[SCHEMA.]NAME`, or a query, with its key and text columns.
 
-    `out` is the table of its labels, `TABLE_labels` if it is None.
+    `key` is a column, or several that are unique together. `out` is the table of the labels, `TABLE_labels` if it is
+    None, and `out_schema` its schema.
     """
 
-    key: str
+    key: str | tuple[str, ...]
     text: str
     table: str | None = None
     query: str | None = None
     out: str | None = None
+    out_schema: str | None = None
 
     @property
     def name(self) -> str:
         """The name in messages."""
         return f"table {self.table!r}" if self.table else "the query"
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The key columns."""
+        return (self.key,) if isinstance(self.key, str) else self.key
 
-def find_table(connection: Connection, external: ExternalTable) -> TablePair:
+
+def find_table(connection: Connection, external: ExternalTable, out: Connection | None = None) -> TablePair:
     """Return the table or query with the table of its labels, which need not exist yet.
 
+    `out` is a connection to the database of the labels, if that is another one.
+
     Raises:
-        TableError: there is no such table, a column is missing, or the table of labels has other columns.
+        TableError: there is no such table, a column is missing or unsuitable, or the table of labels has other columns.
     """
-    if external.key.lower() in COLUMNS:
-        raise TableError(
-            f"{external.name}: the key {external.key!r} has the name of a column of the labels; rename it in a --query"
-        )
+    _check_names(external)
     inspector = inspect(connection)
-    schema, _ = _split_name(external.table or "")
-    out_schema, out = _split_name(external.out or f"{external.table}_labels")
-    out_schema = out_schema or schema
-    qualified_out = (out_schema or inspector.default_schema_name, out)
-    if external.table and _qualified_name(inspector, external.table) == qualified_out:
-        raise TableError(f"--out {external.out}: is the table to label; name another table")
-    source = _source(inspector, external)
-    key = Column(external.key, _set_key_type(connection, source, external), primary_key=True, autoincrement=False)
-    pair = TablePair(source, source.c[external.key], source.c[external.text], labels_table(out, out_schema, key))
-    if inspector.has_table(out, schema=out_schema):
-        _check_labels(inspector, pair)
+    schema, name = table_names.split(external.table or "")
+    out_schema, out_name = _name_of_labels(external, schema if out is None else None)
+    source = _source(connection, inspector, external)
+    if out is None and external.table:
+        default = inspector.default_schema_name
+        if (schema or default, name) == (out_schema or default, out_name):
+            raise TableError(
+                f"--out {table_names.shown(out_schema, out_name)}: is the table to label; name another table"
+            )
+    keys = key_types.set_key_types(connection, source, external)
+    copies = keys if out is None else key_types.copied_types(connection, out, source, external, keys)
+    columns = [
+        Column(name, kind, primary_key=True, autoincrement=False)
+        for name, kind in zip(external.keys, copies, strict=True)
+    ]
+    labels = labels_table(out_name, out_schema, columns)
+    pair = TablePair(source, tuple(source.c[key] for key in external.keys), source.c[external.text], labels)
+    _check_out(out or connection, pair)
     return pair
 
 
@@ -90,36 +101,74 @@ def check_key(connection: Connection, external: ExternalTable, pair: TablePair) 
     """Raise an error if a key is null or not unique; if no constraint guarantees that, all keys are read.
 
     Raises:
-        TableError: a key is null, or two rows have the same key.
+        TableError: a key is null, two rows have the same key, or a key is too long for an index.
     """
     rule = "a key must be unique and never null"
-    if connection.execute(select(pair.key).where(pair.key.is_(None)).limit(1)).first() is not None:
-        raise TableError(f"{external.name}: column {external.key!r} has nulls; {rule}")
-    if external.table:
-        schema, name = _split_name(external.table)
-        if _is_unique(inspect(connection), name, schema, external.key):
-            return
-    twice = select(func.count()).select_from(pair.source).group_by(pair.key).having(func.count() > 1).limit(1)
+    names = ", ".join(map(repr, external.keys))
+    columns = f"column {names} has" if len(pair.keys) == 1 else f"columns {names} have"
+    if connection.execute(select(*pair.keys).where(or_(*map(statements.is_null, pair.keys))).limit(1)).first():
+        raise TableError(f"{external.name}: {columns} nulls; {rule}")
+    key_types.check_values(connection, external, pair)
+    if external.table and _has_unique_columns(connection, external):
+        return
+    twice = select(func.count()).select_from(pair.source).group_by(*pair.keys).having(func.count() > 1).limit(1)
     if connection.execute(twice).first() is not None:
-        raise TableError(f"{external.name}: column {external.key!r} has the same value twice; {rule}")
+        hint = ", or give each column of a key its own --key" if len(pair.keys) == 1 else ""
+        raise TableError(f"{external.name}: {columns} the same value twice; {rule}{hint}")
+    key_types.check_lengths(connection, external, pair)
 
 
 def create_labels(connection: Connection, pair: TablePair) -> None:
-    """Create the table of labels if it does not exist."""
-    # IF NOT EXISTS alone fails if two workers create it at the same time
-    statements.claim_rows(connection, pair, "create", wait=True)
-    connection.execute(CreateTable(pair.labels, if_not_exists=True))
+    """Create the table of labels if it does not exist.
+
+    Raises:
+        TableError: the database refuses it, for example because it is a read replica.
+    """
+    name, schema = pair.labels.name, pair.labels.schema
+    try:
+        # IF NOT EXISTS fails if two workers create it at the same time, and requires the right to create tables
+        statements.claim_rows(connection, pair, "create", wait=True)
+        if not inspect(connection).has_table(name, schema=schema):
+            connection.execute(CreateTable(pair.labels, if_not_exists=True))
+    except DBAPIError as error:
+        if external_databases.is_unreachable(error):
+            raise
+        problem = (
+            f"table {table_names.shown(schema, name)!r}: cannot be created ({external_databases.first_line(error)})"
+        )
+        raise TableError(
+            f"{problem}; name a schema or database that may be written: --out-schema, --out-url"
+        ) from error
 
 
-def _source(inspector: Inspector, external: ExternalTable) -> FromClause:
+def _check_names(external: ExternalTable) -> None:
+    for key in external.keys:
+        if key.lower() in COLUMNS:
+            raise TableError(
+                f"{external.name}: the key {key!r} has the name of a column of the labels; rename it in a --query"
+            )
+    if len(set(external.keys)) < len(external.keys):
+        raise TableError(f"{external.name}: a column is named twice as --key; name each once")
+
+
+def _name_of_labels(external: ExternalTable, schema: str | None) -> tuple[str | None, str]:
+    """Return the schema and the name of the table of labels; `schema` is the default."""
+    _, name = table_names.split(external.table or "")
+    out_schema, out = table_names.split(external.out) if external.out else (None, f"{name}_labels")
+    if out_schema and external.out_schema and out_schema != external.out_schema:
+        raise TableError(f"--out {external.out}: has another schema than --out-schema {external.out_schema}; name one")
+    return out_schema or external.out_schema or schema, out
+
+
+def _source(connection: Connection, inspector: Inspector, external: ExternalTable) -> FromClause:
     """Return the table or query to read; its columns have no types yet."""
-    columns: list[ColumnClause[Any]] = [column(name) for name in dict.fromkeys((external.key, external.text))]
+    columns: list[ColumnClause[Any]] = [column(name) for name in dict.fromkeys((*external.keys, external.text))]
     if external.table is None:
-        return user_select(external.query or "").columns(*columns).subquery("source")
-    schema, name = _split_name(external.table)
+        return external_databases.user_select(external.query or "").columns(*columns).subquery("source")
+    schema, name = table_names.split(external.table)
     if not inspector.has_table(name, schema=schema):
-        raise TableError(f"{external.name}: not found{_suggestion(inspector, name, schema)}")
-    existing = [described["name"] for described in inspector.get_columns(name, schema=schema)]
+        raise TableError(f"{external.name}: not found{table_names.suggestion(inspector, name, schema)}")
+    existing = _column_names(connection, schema, name)
     for required in columns:
         if required.name not in existing:
             names = ", ".join(map(repr, existing))
@@ -127,47 +176,12 @@ def _source(inspector: Inspector, external: ExternalTable) -> FromClause:
     return table(name, *columns, schema=schema)
 
 
-def _set_key_type(connection: Connection, source: FromClause, external: ExternalTable) -> TypeEngine[Any]:
-    """Set the type of the source's key, and return it.
-
-    The type is the one that the database gives a copy of the column. So a query's columns have types too, with their
-    lengths and collations.
-    """
-    connection.execute(CreateTableAs(select(source).where(false()), _TEMPORARY_TABLE, temporary=True))
-    described = inspect(connection).get_columns(_TEMPORARY_TABLE)
-    types = {column["name"]: column["type"] for column in described}
-    Table(_TEMPORARY_TABLE, MetaData()).drop(connection)
-    key = types[external.key]
-    if connection.dialect.name == "sqlite":
-        return _DeclaredType("BLOB" if isinstance(key, NullType) else key.compile(connection.dialect))
-    if isinstance(key, NullType):
-        raise TableError(f"{external.name}: column {external.key!r} has an unknown type; cast it in a --query")
-    if not _may_hold_text(types[external.text]):
-        kind = types[external.text].compile(connection.dialect)
-        raise TableError(f"{external.name}: column {external.text!r} holds {kind}; it must hold text")
-    source.c[external.key].type = key
-    return key
-
-
-class _DeclaredType(UserDefinedType[Any]):
-    """A type of SQLite under its declared name. In SQLite each value has a type, and is passed on unchanged."""
-
-    cache_ok = True
-
-    def __init__(self, declared: str) -> None:
-        self.declared = declared
-
-    def get_col_spec(self, **_: Any) -> str:
-        """Return the type in CREATE TABLE."""
-        return self.declared
-
-
-def labels_table(name: str, schema: str | None, key: Column[Any]) -> Table:
-    """Return a table of labels with that key."""
+def labels_table(name: str, schema: str | None, keys: Sequence[Column[Any]]) -> Table:
+    """Return a table of labels with these key columns."""
     return Table(
         name,
         MetaData(),
-        key,
+        *keys,
         Column("model", Text, nullable=False),
         Column("category", Text),
         Column("confidence", REAL),
@@ -183,57 +197,59 @@ def labels_table(name: str, schema: str | None, key: Column[Any]) -> Table:
     )
 
 
-def _check_labels(inspector: Inspector, pair: TablePair) -> None:
+def _check_labels(connection: Connection, inspector: Inspector, pair: TablePair) -> None:
     name, schema = pair.labels.name, pair.labels.schema
-    existing = {described["name"] for described in inspector.get_columns(name, schema=schema)}
+    existing = _column_names(connection, schema, name)
     if missing := [column.name for column in pair.labels.columns if column.name not in existing]:
         names = ", ".join(map(repr, missing))
         raise TableError(
             f"table {pair.labels.fullname!r}: not a table of labels, column {names} not found; name another with --out"
         )
-    key = pair.label_key.key or ""
-    if not _is_unique(inspector, name, schema, key):
+    keys = [key.key or "" for key in pair.label_keys]
+    if not _is_unique(inspector, name, schema, keys):
         raise TableError(
-            f"table {pair.labels.fullname!r}: not a table of labels, {key!r} must be its primary key; "
-            "name another with --out"
+            f"table {pair.labels.fullname!r}: not a table of labels, {', '.join(map(repr, keys))} must be its primary "
+            "key; name another with --out"
         )
 
 
-def _is_unique(inspector: Inspector, name: str, schema: str | None, key: str) -> bool:
-    """Return whether a constraint, or an index over all rows, makes the column unique."""
+def _check_out(connection: Connection, pair: TablePair) -> None:
+    name, schema, dialect, inspector = pair.labels.name, pair.labels.schema, connection.dialect, inspect(connection)
+    shown = table_names.shown(schema, name)
+    # a server cuts longer names, perhaps to the name of another table
+    if dialect.name == "postgresql" and len(name.encode()) > dialect.max_identifier_length:
+        raise TableError(f"--out {shown}: is longer than {dialect.max_identifier_length} bytes; name a shorter one")
+    if schema is not None and schema not in inspector.get_schema_names():
+        raise TableError(f"--out {shown}: schema {schema!r} not found; create it, or name another with --out-schema")
+    if inspector.has_table(name, schema=schema):
+        _check_labels(connection, inspector, pair)
+
+
+def _column_names(connection: Connection, schema: str | None, name: str) -> list[str]:
+    if connection.dialect.name == "postgresql":
+        return postgres_keys.column_names(connection, table_names.quoted(schema, name))
+    return [described["name"] for described in inspect(connection).get_columns(name, schema=schema)]
+
+
+def _has_unique_columns(connection: Connection, external: ExternalTable) -> bool:
+    """Return whether a constraint makes the key unique in the external table."""
+    schema, name = table_names.split(external.table or "")
+    if connection.dialect.name == "postgresql":
+        relation = table_names.quoted(schema, name)
+        return postgres_keys.is_unique(connection, relation, external.keys)
+    return _is_unique(inspect(connection), name, schema, external.keys)
+
+
+def _is_unique(inspector: Inspector, name: str, schema: str | None, keys: Sequence[str]) -> bool:
+    """Return whether a constraint, or an index over all rows, makes the columns unique."""
     indexes = inspector.get_indexes(name, schema=schema)
-    unique_column_lists = [
+    unique_column_lists: list[Any] = [
         inspector.get_pk_constraint(name, schema=schema)["constrained_columns"],
         *(constraint["column_names"] for constraint in inspector.get_unique_constraints(name, schema=schema)),
         *(
             index["column_names"]
             for index in indexes
-            if index["unique"] and not index.get("dialect_options", {}).get("postgresql_where")
+            if index["unique"] and not any(option.endswith("_where") for option in index.get("dialect_options", {}))
         ),
     ]
-    return [key] in unique_column_lists
-
-
-def _may_hold_text(kind: TypeEngine[Any]) -> bool:
-    try:
-        return kind.python_type is str
-    except NotImplementedError:  # a type of the database's own: each value is checked when it is read
-        return True
-
-
-def _split_name(name: str) -> tuple[str | None, str]:
-    """Return the schema, None for the default one, and the name of the table."""
-    schema, _, table_name = name.rpartition(".")
-    return schema or None, table_name
-
-
-def _qualified_name(inspector: Inspector, name: str) -> tuple[str | None, str]:
-    schema, table_name = _split_name(name)
-    return schema or inspector.default_schema_name, table_name
-
-
-def _suggestion(inspector: Inspector, name: str, schema: str | None) -> str:
-    """Return a question that names the table whose name is most similar, or nothing."""
-    tables = {table_name.lower(): table_name for table_name in inspector.get_table_names(schema=schema)}
-    matches = difflib.get_close_matches(name.lower(), tables, 1)
-    return f"; is {tables[matches[0]]!r} meant?" if matches else ""
+    return any(columns and set(columns) <= set(keys) for columns in unique_column_lists)

@@ -28,30 +28,39 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
+    not_,
     or_,
     select,
+    tuple_,
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-_FETCH_SIZE = 64  # rows, so texts, that the driver holds in memory
+FETCH_SIZE = 64
+"""Rows, so texts, that the driver holds in memory."""
 
-Key = Any
-"""A key as the driver returns it: a number, a string, a UUID, a time."""
+Columns = tuple[ColumnElement[Any], ...]
+
+Key = tuple[Any, ...]
+"""A key: a value for each of its columns. In Postgres, values other than integers are text (see postgres_keys)."""
+
+_CHUNK = 100
+"""Keys of several columns in one condition: SQLite limits the depth of an expression to 1,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class TablePair:
-    """A table or query, and the table of its labels. The keys of both have the same name."""
+    """A table or query, and the table of its labels. The key columns of both have the same names."""
 
     source: FromClause
-    key: ColumnElement[Any]
+    keys: tuple[ColumnElement[Any], ...]
     text: ColumnElement[Any]
     labels: Table
 
     @property
-    def label_key(self) -> ColumnElement[Any]:
-        """The key column of the labels."""
-        return self.labels.c[self.key.key or ""]
+    def label_keys(self) -> tuple[ColumnElement[Any], ...]:
+        """The key columns of the labels."""
+        return tuple(self.labels.c[key.key or ""] for key in self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +112,11 @@ def count_unlabelled(connection: Connection, pair: TablePair, span: Span) -> int
 
 def next_keys(connection: Connection, pair: TablePair, span: Span, size: int) -> list[Key]:
     """Return the next keys, in order."""
-    statement = select(pair.key).select_from(_joined(connection, pair, span)).where(*_conditions(pair, span))
-    return list(connection.scalars(statement.order_by(pair.key).limit(size)))
+    statement = select(*pair.keys).select_from(_joined(connection, pair, span)).where(*_conditions(pair, span))
+    return [tuple(row) for row in connection.execute(statement.order_by(*pair.keys).limit(size))]
 
 
-def claim_rows(connection: Connection, pair: TablePair, first: Key, *, wait: bool) -> bool:
+def claim_rows(connection: Connection, pair: TablePair, first: Key | str, *, wait: bool) -> bool:
     """Lock the page that begins with a key until the transaction ends; return False if another worker holds it.
 
     With `wait`, wait for the other worker instead. Other databases than Postgres have no such lock: there it is always
@@ -115,7 +124,7 @@ def claim_rows(connection: Connection, pair: TablePair, first: Key, *, wait: boo
     """
     if connection.dialect.name != "postgresql":
         return True
-    name = f"{pair.labels.fullname} {first!r}".encode()
+    name = f"{pair.labels.fullname} {first!r}".encode(errors="surrogatepass")
     number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big", signed=True)
     if wait:
         # the other worker may hold its page for longer than the statement timeout
@@ -133,10 +142,12 @@ def read_rows(connection: Connection, pair: TablePair, keys: Sequence[Key], span
     The statement has run when this function returns. If the driver can, it fetches a few rows at a time.
     """
     labels = pair.labels.c
-    rows = select(pair.key, pair.text, labels.model, labels.text_hash, labels.labelled_at)
-    rows = rows.select_from(_joined(connection, pair, span)).where(*_conditions(pair, span), pair.key.in_(keys))
-    result = connection.execute(rows.order_by(pair.key), execution_options={"yield_per": _FETCH_SIZE})
-    return (TextRow(*row) for row in result)
+    rows = select(*pair.keys, pair.text, labels.model, labels.text_hash, labels.labelled_at)
+    rows = rows.select_from(_joined(connection, pair, span)).where(*_conditions(pair, span), between(pair.keys, keys))
+    result = connection.execute(rows.order_by(*pair.keys), execution_options={"yield_per": FETCH_SIZE})
+    page_keys, columns = set(keys), len(pair.keys)
+    text_rows = (TextRow(tuple(row[:columns]), *row[columns:]) for row in result)
+    return (row for row in text_rows if row.key in page_keys)
 
 
 def write_labels(connection: Connection, pair: TablePair, model: str, labels: Sequence[Label]) -> None:
@@ -149,13 +160,60 @@ def write_labels(connection: Connection, pair: TablePair, model: str, labels: Se
         return
     replaced = {label.row.key: label.row.labelled_at for label in labels if label.row.labelled_at is not None}
     with _conflicts_translated():
-        if replaced:
-            same = and_(pair.label_key.in_(list(replaced)), pair.labels.c.labelled_at.in_(set(replaced.values())))
-            if connection.execute(delete(pair.labels).where(same)).rowcount != len(replaced):
-                raise RowsClaimedError("another process keeps writing them")
+        deleted = 0
+        for keys in chunks(pair.label_keys, list(replaced)):
+            times = {replaced[key] for key in keys}
+            same = and_(equal(pair.label_keys, keys), pair.labels.c.labelled_at.in_(times))
+            deleted += connection.execute(delete(pair.labels).where(same)).rowcount
+        if deleted != len(replaced):
+            raise RowsClaimedError("another process keeps writing them")
         now = datetime.now(UTC)
         # in the order of the keys, so that two workers cannot deadlock
         connection.execute(insert(pair.labels), [_values(pair, model, label, now) for label in labels])
+
+
+def is_null(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column is null; for Postgres, a row of nulls is a value, but IS NULL holds for it."""
+    return column.is_not_distinct_from(None) if getattr(column.type, "is_row", False) else column.is_(None)
+
+
+def above(columns: Columns, key: Key) -> ColumnElement[bool]:
+    """Return the condition that a row's key is above a key."""
+    return _row(columns) > _row(_literals(columns, key))
+
+
+def between(columns: Columns, keys: Sequence[Key]) -> ColumnElement[bool]:
+    """Return a condition that holds for all these keys, which are in order, and at most for those between them."""
+    if len(columns) == 1:
+        return equal(columns, keys)
+    first, last = _literals(columns, keys[0]), _literals(columns, keys[-1])
+    return and_(_row(columns) >= _row(first), _row(columns) <= _row(last))
+
+
+def equal(columns: Columns, keys: Sequence[Key]) -> ColumnElement[bool]:
+    """Return the condition that a row has one of these keys."""
+    if len(columns) == 1:
+        return columns[0].in_([key[0] for key in keys])
+    return or_(
+        *(
+            and_(*(column == value for column, value in zip(columns, _literals(columns, key), strict=True)))
+            for key in keys
+        )
+    )
+
+
+def chunks(columns: Columns, keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    """Yield the keys in chunks for `equal`."""
+    size = len(keys) if len(columns) == 1 else _CHUNK
+    return (keys[first : first + size] for first in range(0, len(keys), size or 1))
+
+
+def _row(columns: Columns) -> ColumnElement[Any]:
+    return columns[0] if len(columns) == 1 else tuple_(*columns)
+
+
+def _literals(columns: Columns, key: Key) -> tuple[ColumnElement[Any], ...]:
+    return tuple(literal(value, column.type) for column, value in zip(columns, key, strict=True))
 
 
 def text_hash(value: Any) -> str | None:
@@ -165,7 +223,7 @@ def text_hash(value: Any) -> str | None:
 
 def _values(pair: TablePair, model: str, label: Label, now: datetime) -> dict[str, Any]:
     return {
-        pair.label_key.key or "": label.row.key,
+        **dict(zip((column.key or "" for column in pair.label_keys), label.row.key, strict=True)),
         "model": model,
         "category": label.category,
         "confidence": label.confidence,
@@ -178,19 +236,19 @@ def _values(pair: TablePair, model: str, label: Label, now: datetime) -> dict[st
 
 def _joined(connection: Connection, pair: TablePair, span: Span) -> Join:
     # The label's key is on the left: SQLite compares by the left side's collation, and that is the index's.
-    condition = [pair.label_key == pair.key]
+    condition = [label == key for label, key in zip(pair.label_keys, pair.keys, strict=True)]
     if connection.dialect.name == "postgresql" and span.after is not None:
         # Postgres derives no bound on the labels from the equality, and a merge join would start at their first row.
-        condition.append(pair.label_key > span.after)
+        condition.append(above(pair.label_keys, span.after))
     return pair.source.outerjoin(pair.labels, and_(*condition))
 
 
 def _conditions(pair: TablePair, span: Span) -> Iterator[ColumnElement[bool]]:
-    yield pair.key.is_not(None)
+    yield from (not_(is_null(key)) for key in pair.keys)
     if span.after is not None:
-        yield pair.key > span.after
+        yield above(pair.keys, span.after)
     if not span.include_labelled:
-        yield or_(pair.label_key.is_(None), pair.labels.c.model != span.model)
+        yield or_(pair.labels.c.model.is_(None), pair.labels.c.model != span.model)
 
 
 @contextmanager

@@ -1,62 +1,35 @@
 """Label an external table page by page; each page is claimed, read, labelled and written in one transaction.
 
-A worker that is killed leaves complete pages. No transaction spans the external database and ours. So the worker reads
-who is champion after it has read a page, and a model that is no longer champion stops before it replaces labels of the
-new one.
+A worker that is killed leaves complete pages. No transaction spans the databases of the table, of its labels and of
+this package. So the worker reads who is champion after it has read a page, and a model that is no longer champion stops
+before it replaces labels of the new one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 
 from classifier.articles import Model
-from classifier.exceptions import SourceUnavailableError, TableError
+from classifier.exceptions import TableError
 from classifier.external_table import statements
-from classifier.external_table.statements import Key, Label, RowsClaimedError, Span, TablePair, TextRow
+from classifier.external_table.label_stores import LabelStore
+from classifier.external_table.statements import Key, Label, RowsClaimedError, Span, TextRow
 from classifier.inference import bisection
 from classifier.inference.bisection import TextLabeller
-from classifier.store import connections, external_databases, model_rows, urls
+from classifier.store import connections, external_databases, model_rows
 from classifier.value_kinds import describe_kind
 
 _MAX_CHARACTERS = 16 * 2**20  # of a page's texts in memory, plus the last text
 
 _MAX_ATTEMPTS = 10
 """Attempts to write the same rows while another process keeps writing them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalConnection:
-    """The external database, whose errors become one line; `name` is the table's or query's name in messages."""
-
-    database: Engine
-    name: str
-
-    @contextmanager
-    def transaction(self, **options: Any) -> Iterator[Connection]:
-        """Open a transaction; `options` are execution options of the connection.
-
-        Raises:
-            SourceUnavailableError: the database does not answer.
-            TableError: the database refuses a statement.
-        """
-        try:
-            with self.database.connect().execution_options(**options) as connection, connection.begin():
-                yield connection
-        except SQLAlchemyError as error:
-            line = external_databases.first_line(error)
-            if external_databases.is_unreachable(error):
-                address = urls.redacted(self.database.url)
-                raise SourceUnavailableError(f"{address}: the database does not answer ({line})") from error
-            raise TableError(f"{self.name}: {line}{external_databases.advice(error)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +66,11 @@ class _Page:
 class ExternalTableWorker:
     """Labels one table with one model. With `refresh`, rows that have a label are read too.
 
-    `database` is this package's own database, `external` the one of the table.
+    `database` is this package's own database, `store` reads the table and stores its labels.
     """
 
     database: Engine
-    external: ExternalConnection
-    pair: TablePair
+    store: LabelStore
     model: Model
     labeller: TextLabeller
     refresh: bool = False
@@ -106,8 +78,8 @@ class ExternalTableWorker:
 
     def count_waiting(self) -> int:
         """Count the rows to read."""
-        with self.external.transaction() as connection:
-            return statements.count_unlabelled(connection, self.pair, self._span(None))
+        with self.store.transaction() as transaction:
+            return transaction.count_unlabelled(self._span(None))
 
     def work(
         self, *, limit: int | None = None, on_page: Callable[[int], None] = lambda _: None
@@ -118,8 +90,9 @@ class ExternalTableWorker:
         receives the number of rows of each committed page.
         """
         started, progress = time.monotonic(), ExternalTableProgress()
-        after, wait = None, False
-        skipped_after: list[Key] = []  # the key before the first page that was skipped, if there is one
+        after: Key | None = None
+        wait = False
+        skipped_after: list[Key | None] = []  # the key before the first page that was skipped, if there is one
         while limit is None or progress.rows < limit:
             size = self.page_size if limit is None else min(self.page_size, limit - progress.rows)
             page = self._label_page(after, size, wait=wait)
@@ -135,7 +108,7 @@ class ExternalTableWorker:
             after = page.keys[-1]
         return replace(progress, seconds=time.monotonic() - started)
 
-    def _label_page(self, after: Key, size: int, *, wait: bool) -> _Page | None:
+    def _label_page(self, after: Key | None, size: int, *, wait: bool) -> _Page | None:
         """Label the page above a key; return None if the model is no longer the champion."""
         last_keys: Sequence[Key] = ()
         attempts = 0
@@ -147,31 +120,33 @@ class ExternalTableWorker:
             last_keys = page.keys
             if attempts == _MAX_ATTEMPTS:
                 reason = external_databases.first_line(page.error.__cause__ or page.error)
-                raise TableError(f"{self.pair.labels.fullname}: labels cannot be written ({reason})") from page.error
+                raise TableError(
+                    f"{self.store.pair.labels.fullname}: labels cannot be written ({reason})"
+                ) from page.error
 
-    def _try_page(self, after: Key, size: int, *, wait: bool) -> _Page | None:
+    def _try_page(self, after: Key | None, size: int, *, wait: bool) -> _Page | None:
         keys: list[Key] = []
         try:
-            with self.external.transaction() as connection:
-                keys = statements.next_keys(connection, self.pair, self._span(after), size)
+            with self.store.transaction() as transaction:
+                keys = transaction.next_keys(self._span(after), size)
                 if not keys:
                     return _Page(keys)
-                if not statements.claim_rows(connection, self.pair, keys[0], wait=wait):
+                if not transaction.claim_rows(keys[0], wait=wait):
                     return _Page(keys, skipped=True)
-                rows = statements.read_rows(connection, self.pair, keys, self._span(after))
+                rows = transaction.read_rows(keys, self._span(after))
                 if not self._is_champion():  # read after the page, which shows all labels of former champions
                     return None
                 rows_read, labels = 0, list[Label]()
                 for slice_of_rows in _slices(rows):
                     rows_read += len(slice_of_rows)
                     labels += self._label_rows([row for row in slice_of_rows if self._needs_label(row)])
-                statements.write_labels(connection, self.pair, self.model.name, labels)
+                transaction.write_labels(self.model.name, labels)
         except RowsClaimedError as error:
             return _Page(keys, error=error)
         dead = sum(label.error is not None for label in labels)
         return _Page(keys, rows_read, len(labels) - dead, dead)
 
-    def _span(self, after: Key) -> Span:
+    def _span(self, after: Key | None) -> Span:
         return Span(self.model.name, after, include_labelled=self.refresh)
 
     def _is_champion(self) -> bool:

@@ -48,7 +48,8 @@ class DatabaseQuery:
     def __init__(self, source: SqlSource, url: str, after: Watermark | None, now: datetime) -> None:
         self._source, self._url, self._now = source, url, now
         self._after = after
-        self._rules = WatermarkRules(source.zone, timedelta(seconds=source.overlap_s), source.watermark_unit)
+        overlap = timedelta(seconds=source.overlap_s)
+        self._rules = WatermarkRules(source.zone, overlap, source.watermark_unit, source.overlap_number)
         self.highest_watermark = after
         self._highest: Position | None = None
 

@@ -25,6 +25,7 @@ from classifier.ingest.columns import Columns
 from classifier.ingest.file_format import FileFormat
 from classifier.ingest.splits import Proportions
 from classifier.ingest.watermarks import Unit
+from classifier.store import urls
 
 ENTRY_FIELDS = (
     "id", "text", "title", "body", "summary", "category", "categories", "author", "link", "published_at", "updated_at",
@@ -38,6 +39,7 @@ the `categories`, which are joined with "; ".
 _MAX_NAME_LENGTH = 200
 _NOT_IN_ROWS = {
     "name", "group", "max_rejected", "min_rejected_rows", "proportions", "timeout_s", "allow_private", "watermark_unit",
+    "overlap_number",
 }  # fmt: skip
 
 
@@ -202,6 +204,7 @@ class SqlSource(BaseSource):
     watermark: str | None = None
     watermark_unit: Unit | None = None
     overlap_s: float = Field(60, ge=0, le=366 * 86400)
+    overlap_number: float = Field(0, ge=0, le=1e15)
     timeout_s: float = Field(300, gt=0, le=3000)
     min_rejected_rows: int = Field(5, ge=0)
     url: str | None = None
@@ -212,10 +215,11 @@ class SqlSource(BaseSource):
     @classmethod
     def _has_no_secret(cls, value: str | None) -> str | None:
         try:
-            secret = value is not None and make_url(value).password is not None
+            if value is not None:
+                make_url(value)
         except ArgumentError as error:
             raise ValueError("is not a SQLAlchemy URL; write, for example, sqlite:///stories.db") from error
-        if secret:
+        if value is not None and urls.has_password(value):
             raise ValueError("must not hold a password; set the URL in an environment variable and name it in url_from")
         return value
 

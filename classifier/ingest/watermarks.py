@@ -91,12 +91,13 @@ class WatermarkRules:
     """How a source's watermarks are compared.
 
     `zone` is the time zone of times that name none. Rows are read again that are less than `overlap` older than the
-    watermark.
+    watermark; of numbers, those less than `overlap_number` smaller.
     """
 
     zone: tzinfo
     overlap: timedelta
     unit: Unit | None = None
+    overlap_number: float = 0
 
     def position(self, value: Any) -> Position | None:
         """Return a value's position, or None if the row has no watermark: it is null or blank.
@@ -173,7 +174,8 @@ class WatermarkRules:
                 return min(after, _single_precision(after)) - self._overlap_units()
 
     def _overlap_units(self) -> float:
-        return 0 if self.unit is None else self.overlap.total_seconds() * _UNITS_PER_SECOND[self.unit]
+        of_time = 0 if self.unit is None else self.overlap.total_seconds() * _UNITS_PER_SECOND[self.unit]
+        return self.overlap_number + of_time
 
     def _overlap_of(self, value: datetime) -> timedelta:
         """Return the overlap; when clocks are set back, rows that come later show times of the hour before."""

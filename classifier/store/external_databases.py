@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import URL, Engine, TextClause, create_engine, event, func, select, text
+from sqlalchemy import URL, Connection, Engine, TextClause, create_engine, event, func, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
 from classifier.exceptions import SourceError
@@ -24,12 +25,15 @@ _ENCODINGS = {
 """Arguments of drivers that receive texts as UTF-8, whatever the environment and the URL say."""
 
 
-def open_engine(address: str, *, statement_timeout_s: float | None = None, **options: Any) -> Engine:
+def open_engine(
+    address: str, *, statement_timeout_s: float | None = None, session: Mapping[str, str] | None = None, **options: Any
+) -> Engine:
     """Return an engine whose errors show no values, without opening a connection yet.
 
     Texts arrive as UTF-8, whatever the encoding of the database. Opening a connection to a Postgres of the encoding
     SQL_ASCII, which does not know its encoding, raises a `SourceError`. Only Postgres enforces `statement_timeout_s`:
-    the other databases have no setting that SQLAlchemy's drivers share. `options` are those of `create_engine`.
+    the other databases have no setting that SQLAlchemy's drivers share. `session` are settings of Postgres, `options`
+    those of `create_engine`.
     """
     url = _with_driver(urls.parse(address))
     backend = url.get_backend_name()
@@ -39,7 +43,7 @@ def open_engine(address: str, *, statement_timeout_s: float | None = None, **opt
     if backend == "postgresql":
         _refuse_unknown_encoding(engine)
     if backend == "postgresql" and statement_timeout_s is not None:
-        _limit(engine, statement_timeout_s)
+        _configure(engine, statement_timeout_s, session or {})
     if backend == "sqlite":
         event.listen(engine, "connect", _keep_bytes)
     return engine
@@ -92,21 +96,21 @@ def _refuse_unknown_encoding(engine: Engine) -> None:
             )
 
 
-def _limit(engine: Engine, statement_timeout_s: float) -> None:
-    """Set the time limit of statements, and none for transactions that idle while the model computes.
+def _configure(engine: Engine, statement_timeout_s: float, session: Mapping[str, str]) -> None:
+    """Set the session's settings, the time limit of statements, and none for transactions that idle meanwhile.
 
-    This executes statements, since options of the connection would replace those of the URL.
+    They are set in each transaction, because behind a pooler such as PgBouncer each transaction may have another
+    session. They are statements, since options of the connection would replace those of the URL, and poolers refuse
+    options.
     """
-    values = {"statement_timeout": f"{int(statement_timeout_s * 1000)}ms", "idle_in_transaction_session_timeout": "0"}
-    settings = select(*(func.set_config(name, value, False) for name, value in values.items()))
+    timeouts = {"statement_timeout": f"{int(statement_timeout_s * 1000)}ms", "idle_in_transaction_session_timeout": "0"}
+    settings = select(*(func.set_config(name, value, True) for name, value in {**timeouts, **session}.items()))
     statement = str(settings.compile(engine, compile_kwargs={"literal_binds": True}))
 
-    @event.listens_for(engine, "connect")
-    def set_limits(connection: Any, _: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(statement)
-        cursor.close()
-        connection.commit()
+    @event.listens_for(engine, "begin")
+    def set_settings(connection: Connection) -> None:
+        # of a server-side cursor, the server would compute nothing before the first row is fetched
+        connection.exec_driver_sql(statement, execution_options={"stream_results": False})
 
 
 def _keep_bytes(connection: Any, _: Any) -> None:

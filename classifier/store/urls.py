@@ -39,6 +39,15 @@ def redacted(url: URL) -> str:
     return url.set(query=kept).render_as_string(hide_password=True)
 
 
+def has_password(address: str) -> bool:
+    """Return whether an address has a password, before the @ or as an option, even if it cannot be parsed."""
+    location, _, options = address.partition("?")
+    scheme, _, authority = location.partition("://")
+    user, at, _ = authority.rpartition("@")
+    is_in_user = bool(at) and ":" in user and not scheme.startswith("sqlite")  # whose paths may hold both characters
+    return is_in_user or "password" in options.lower()
+
+
 def missing_options(url: URL, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the driver's arguments that the URL does not set: `connect_args` would override the URL."""
     return {name: value for name, value in defaults.items() if name not in url.query}

@@ -131,7 +131,7 @@ def _(env):
     return env.label_table(key="model")
 
 
-@case("label-table: a text that is a number", r"table 'news': column 'id' holds INTEGER; it must hold text")
+@case("label-table: a text that is a number", r"table 'news': column 'id' holds integer; it must hold text")
 def _(env):
     env.champion()
     return env.label_table(text="id")
@@ -181,6 +181,79 @@ def _(env):
     env.champion()
     run(env.workspace.database, "CREATE SEQUENCE counter")
     return env.label_query("SELECT nextval('counter') AS id, body FROM news")
+
+
+@case("label-table: a password on the command line", r"--url: must not hold a password, which the list of processes")
+def _(env):
+    env.champion()
+    env.label_table()
+    return "label-table", "--url", "postgresql://me:secret@h/cms", "--table", "news", "--key", "id", "--text", "body"
+
+
+@case("label-table: a password in the labels' URL", r"--out-url: must not hold a password, which the list of processes")
+def _(env):
+    env.champion()
+    return env.label_table("--out-url", "postgresql://h/cms?user=me&password=secret")
+
+
+@case("label-table: the labels' variable is not set", r"--out-url: the environment has no DWH_URL; set it")
+def _(env):
+    env.champion()
+    return env.label_table("--out-url", "DWH_URL")
+
+
+@case(
+    "label-table: the labels' database is down",
+    r"postgresql\+psycopg2://me:\*\*\*@127\.0\.0\.1:1/dwh: the database does",
+)
+def _(env):
+    env.champion()
+    env.environment["DWH_URL"] = "postgresql://me:secret@127.0.0.1:1/dwh"
+    return env.label_table("--out-url", "DWH_URL")
+
+
+@case(
+    "label-table: no such schema for the labels", r"--out ml\.news_labels: schema 'ml' not found; create it, or name an"
+)
+def _(env):
+    env.champion()
+    return env.label_table("--out-schema", "ml")
+
+
+@case("label-table: two schemas for the labels", r"--out a\.labels: has another schema than --out-schema b; name one")
+def _(env):
+    env.champion()
+    return env.label_table("--out", "a.labels", "--out-schema", "b")
+
+
+@case("label-table: a name that the server would cut", r"--out l+: is longer than 63 bytes; name a shorter one")
+def _(env):
+    env.champion()
+    return env.label_table("--out", "l" * 64)
+
+
+@case(
+    "label-table: one column of a key of two",
+    r"column 'id' has the same value twice; .*give each column .* its own --key",
+)
+def _(env):
+    env.champion()
+    return env.label_table(rows="(1, 'the bank'), (1, 'the goal')")
+
+
+@case("label-table: a column of a key twice", r"table 'news': a column is named twice as --key; name each once")
+def _(env):
+    env.champion()
+    return env.label_table("--key", "id")
+
+
+@case(
+    "label-table: a key without an order",
+    r"the query: column 'id' holds json, which has no order; CAST it in a --query",
+)
+def _(env):
+    env.champion()
+    return env.label_query("SELECT to_json(id) AS id, body FROM news")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -12,7 +12,6 @@ from threading import Barrier
 
 import numpy as np
 import pytest
-from sqlalchemy import column, create_engine, insert, table
 
 from classifier import registry
 from classifier.exceptions import SourceUnavailableError, TableError
@@ -20,56 +19,16 @@ from classifier.external_table import statements
 from classifier.external_table.definition import ExternalTable
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
-from classifier.pipeline.labelling import external_table
 from tests.support import killing
-from tests.support.synthetic import articles, make_champion, query, run, value
+from tests.support.external_databases import ExternalDatabase, label_external, replace_labeller
+from tests.support.synthetic import make_champion
 from tests.support.tiny_models import CATEGORIES
 from tests.support.waiting import HANG_S
-
-NEWS = ExternalTable("id", "body", table="news")
 
 
 @pytest.fixture
 def champion(workspace):
     return make_champion(workspace, "m1", 0)
-
-
-class ExternalDatabase:
-    """The database of a user's table."""
-
-    def __init__(self, url):
-        self.url = url
-        self.engine = create_engine(url)
-
-    def run(self, statement, **values):
-        run(self.engine, statement, **values)
-
-    def query(self, statement, **values):
-        return query(self.engine, statement, **values)
-
-    def value(self, statement, **values):
-        return value(self.engine, statement, **values)
-
-    def news(self, count, first=1, kind="int PRIMARY KEY", keys=None):
-        """Add `count` rows to the table news; create the table if it does not exist."""
-        self.run(f"CREATE TABLE IF NOT EXISTS news (id {kind}, body text)")
-        rows = [
-            {"id": key, "body": row["text"]}
-            for key, row in zip(keys or range(first, first + count), articles(count, prefix=f"n{first}-"), strict=True)
-        ]
-        with self.engine.begin() as connection:
-            connection.execute(insert(table("news", column("id"), column("body"))), rows)
-
-    def labels(self):
-        return self.query("SELECT id, model, category FROM news_labels ORDER BY id")
-
-    def counts(self):
-        """Return the number of rows, the number of rows with a label, and the labels' models."""
-        return (
-            self.value("SELECT count(*) FROM news"),
-            self.value("SELECT count(*) FROM news JOIN news_labels ON news.id = news_labels.id"),
-            {model for (model,) in self.query("SELECT DISTINCT model FROM news_labels")},
-        )
 
 
 @pytest.fixture
@@ -93,48 +52,23 @@ def external(request):
     return request.getfixturevalue(request.param)
 
 
-def label(workspace, external, source=NEWS, **options):
-    return external_table.label_external_table(workspace, external.url, source, **options)
-
-
-def replace_labeller(monkeypatch, raises=lambda _: None):
-    """Replace the model's labeller by one that raises for some texts; return the list of texts that it receives."""
-    received = []
-
-    class FakeLabeller:
-        engine_name = "fake f32"
-
-        def prepare(self, texts):
-            return texts
-
-        def run(self, texts):
-            received.append(list(texts))
-            for text in texts:
-                if (error := raises(text)) is not None:
-                    raise error
-            return np.tile(np.array([0.25, 0.5, 0.25], dtype=np.float32), (len(texts), 1))
-
-    monkeypatch.setattr(Labeller, "of", lambda *_, **__: FakeLabeller())
-    return received
-
-
 @pytest.mark.usefixtures("champion")
 class TestRows:
     def test_a_second_run_has_nothing_to_label(self, workspace, external):
         external.news(300)
         started, pages = [], []
-        report = label(workspace, external, page_size=64, on_start=started.append, on_page=pages.append)
+        report = label_external(workspace, external, page_size=64, on_start=started.append, on_page=pages.append)
         assert (report.out, report.model, report.labelled, report.dead_letters) == ("news_labels", "m1", 300, 0)
         assert (started, pages) == ([300], [64, 64, 64, 64, 44])
         assert external.counts() == (300, 300, {"m1"})
         before = external.query("SELECT * FROM news_labels ORDER BY id")
-        again = label(workspace, external)
+        again = label_external(workspace, external)
         assert (again.labelled, again.dead_letters) == (0, 0)
         assert external.query("SELECT * FROM news_labels ORDER BY id") == before
 
     def test_labels_are_the_predictions_of_the_model(self, workspace, external, champion):
         external.news(40)
-        label(workspace, external, page_size=7, engine="openvino")
+        label_external(workspace, external, page_size=7, engine="openvino")
         files = registry.open_artefact(champion)
         labeller = FineTunedClassifier(files.load()).labeller("openvino")
         rows = external.query(
@@ -152,28 +86,28 @@ class TestRows:
 
     def test_only_new_rows_are_labelled(self, workspace, external):
         external.news(50)
-        label(workspace, external)
+        label_external(workspace, external)
         before = external.labels()
         external.news(20, first=1001)
         external.run("INSERT INTO news VALUES (-5, 'the bank')")
         started = []
-        assert label(workspace, external, page_size=8, on_start=started.append).labelled == 21
+        assert label_external(workspace, external, page_size=8, on_start=started.append).labelled == 21
         assert started == [21]
         assert [row for row in external.labels() if 0 < row[0] < 1000] == before
         assert external.counts() == (71, 71, {"m1"})
 
     def test_a_limit_is_kept(self, workspace, external):
         external.news(50)
-        assert label(workspace, external, limit=20, page_size=8).labelled == 20
-        assert label(workspace, external).labelled == 30
+        assert label_external(workspace, external, limit=20, page_size=8).labelled == 20
+        assert label_external(workspace, external).labelled == 30
 
     def test_changed_texts_are_labelled_again_only_with_refresh(self, workspace, external):
         external.news(50)
-        label(workspace, external)
+        label_external(workspace, external)
         external.run("UPDATE news SET body = 'goal goal goal' WHERE id IN (7, 31)")
         external.run("UPDATE news SET body = NULL WHERE id = 8")
-        assert label(workspace, external).labelled == 0
-        report = label(workspace, external, refresh=True, page_size=9)
+        assert label_external(workspace, external).labelled == 0
+        report = label_external(workspace, external, refresh=True, page_size=9)
         assert (report.labelled, report.dead_letters) == (2, 1)
         goal = hashlib.sha256(b"goal goal goal").hexdigest()
         assert external.query("SELECT id FROM news_labels WHERE text_hash = :hash ORDER BY id", hash=goal) == [
@@ -183,13 +117,13 @@ class TestRows:
         assert external.query("SELECT id, category, error FROM news_labels WHERE error IS NOT NULL") == [
             (8, None, "the text is NULL")
         ]
-        report = label(workspace, external, refresh=True)
+        report = label_external(workspace, external, refresh=True)
         assert (report.labelled, report.dead_letters) == (0, 0)
 
     def test_a_missing_or_empty_text_is_recorded_as_the_reason(self, workspace, external):
         external.news(5)
         external.run("INSERT INTO news VALUES (11, NULL), (12, ''), (13, '  ')")
-        report = label(workspace, external)
+        report = label_external(workspace, external)
         assert (report.labelled, report.dead_letters) == (5, 3)
         assert external.query(
             "SELECT id, category, probabilities, error FROM news_labels WHERE id > 10 ORDER BY id"
@@ -198,7 +132,7 @@ class TestRows:
             (12, None, None, "the text is empty"),
             (13, None, None, "the text is empty"),
         ]
-        assert label(workspace, external).dead_letters == 0
+        assert label_external(workspace, external).dead_letters == 0
 
     def test_a_row_that_breaks_the_model_is_a_dead_letter_and_the_others_are_labelled(
         self, workspace, external, monkeypatch
@@ -206,24 +140,24 @@ class TestRows:
         external.news(20)
         external.run("UPDATE news SET body = 'poison' WHERE id IN (3, 11, 12)")
         replace_labeller(monkeypatch, lambda text: RuntimeError("cannot\nread") if text == "poison" else None)
-        report = label(workspace, external, page_size=16)
+        report = label_external(workspace, external, page_size=16)
         assert (report.labelled, report.dead_letters) == (17, 3)
         dead = external.query("SELECT id, model, error FROM news_labels WHERE category IS NULL ORDER BY id")
         assert dead == [(number, "m1", "RuntimeError: cannot") for number in (3, 11, 12)]
-        assert label(workspace, external).dead_letters == 0
+        assert label_external(workspace, external).dead_letters == 0
         monkeypatch.undo()
         external.run("DELETE FROM news_labels WHERE error IS NOT NULL")
-        assert label(workspace, external).labelled == 3
+        assert label_external(workspace, external).labelled == 3
 
     @pytest.mark.parametrize("fault", [MemoryError("no memory"), OSError("disk"), RuntimeError("whole model")])
     def test_a_fault_of_the_machine_or_of_the_model_is_blamed_on_no_row(self, workspace, external, monkeypatch, fault):
         external.news(20)
         replace_labeller(monkeypatch, lambda _: fault)
         with pytest.raises(type(fault)):
-            label(workspace, external)
+            label_external(workspace, external)
         assert external.labels() == []
         monkeypatch.undo()
-        assert label(workspace, external).labelled == 20
+        assert label_external(workspace, external).labelled == 20
 
     def test_a_database_that_goes_away_is_not_blamed_on_a_row(self, workspace, postgres, monkeypatch):
         postgres.news(40)
@@ -236,18 +170,18 @@ class TestRows:
 
         replace_labeller(monkeypatch, cut)
         with pytest.raises(SourceUnavailableError, match="the database does not answer"):
-            label(workspace, postgres, page_size=10)
+            label_external(workspace, postgres, page_size=10)
         assert len(postgres.labels()) == 20
         monkeypatch.undo()
-        assert label(workspace, postgres).labelled == 20
+        assert label_external(workspace, postgres).labelled == 20
         assert postgres.value("SELECT count(*) FROM news_labels WHERE error IS NOT NULL") == 0
 
     def test_labels_that_cannot_be_written_are_reported_in_one_line(self, workspace, external):
         external.news(5)
-        label(workspace, external, limit=1)
+        label_external(workspace, external, limit=1)
         external.run("CREATE UNIQUE INDEX one_of_each ON news_labels (model)")
         with pytest.raises(TableError, match=r"news_labels: labels cannot be written \(.*(?i:unique)[^\n]*\)$"):
-            label(workspace, external)
+            label_external(workspace, external)
         assert len(external.labels()) == 1
 
 
@@ -255,10 +189,10 @@ class TestRows:
 class TestNewChampion:
     def test_relabels_everything(self, workspace, external):
         external.news(60)
-        label(workspace, external)
+        label_external(workspace, external)
         before = external.labels()
         make_champion(workspace, "m2", 7)
-        assert label(workspace, external, page_size=16).labelled == 60
+        assert label_external(workspace, external, page_size=16).labelled == 60
         assert external.counts() == (60, 60, {"m2"})
         assert [row[2] for row in external.labels()] != [row[2] for row in before]
 
@@ -271,14 +205,14 @@ class TestNewChampion:
             if len(pages) == 2:
                 make_champion(workspace, "m2", 7)
 
-        report = label(workspace, external, page_size=16, on_page=on_page)
+        report = label_external(workspace, external, page_size=16, on_page=on_page)
         assert (report.model, report.labelled) == ("m2", 32 + 60)
         assert external.counts() == (60, 60, {"m2"})
 
     def test_is_never_replaced_by_a_worker_of_the_former_one(self, workspace, external, monkeypatch):
         """A page is read, then labelled by a worker of the new champion, then written."""
         external.news(20)
-        label(workspace, external)
+        label_external(workspace, external)
         external.run("UPDATE news_labels SET model = 'm0'")
         promoted = []
 
@@ -292,7 +226,7 @@ class TestNewChampion:
                 )
 
         replace_labeller(monkeypatch, meanwhile)
-        assert label(workspace, external).labelled == 0
+        assert label_external(workspace, external).labelled == 0
         assert {row[1:] for row in external.labels()} == {("m2", "tech")}
 
 
@@ -312,9 +246,9 @@ class TestSources:
     )
     def test_keys_may_have_any_type_with_an_order(self, workspace, postgres, kind, keys):
         postgres.news(60, kind=kind, keys=keys)
-        assert label(workspace, postgres, page_size=7).labelled == 60
+        assert label_external(workspace, postgres, page_size=7).labelled == 60
         assert postgres.counts() == (60, 60, {"m1"})
-        assert label(workspace, postgres, refresh=True, page_size=7).labelled == 0
+        assert label_external(workspace, postgres, refresh=True, page_size=7).labelled == 0
         types = postgres.query(
             "SELECT DISTINCT data_type, character_maximum_length, collation_name, numeric_scale "
             "FROM information_schema.columns WHERE column_name = 'id'"
@@ -332,23 +266,23 @@ class TestSources:
     )
     def test_keys_of_sqlite_may_have_any_type(self, workspace, sqlite, kind, keys):
         sqlite.news(60, kind=kind, keys=keys)
-        assert label(workspace, sqlite, page_size=7).labelled == 60
+        assert label_external(workspace, sqlite, page_size=7).labelled == 60
         assert sqlite.counts() == (60, 60, {"m1"})
 
     def test_a_query_is_labelled_into_the_table_that_is_named(self, workspace, external):
         external.news(60)
         source = ExternalTable("nr", "words", out="found", query="SELECT id AS nr, body || ' :x 5%' AS words FROM news "
                         "WHERE id % 2 = 0 AND body NOT LIKE '%nothing%' -- even ones")  # fmt: skip
-        report = label(workspace, external, source, page_size=7)
+        report = label_external(workspace, external, source, page_size=7)
         assert (report.out, report.labelled) == ("found", 30)
         assert external.value("SELECT count(*) FROM news JOIN found ON id = nr") == 30
-        assert label(workspace, external, source).labelled == 0
+        assert label_external(workspace, external, source).labelled == 0
 
     def test_schemas_and_names_with_capitals_and_spaces(self, workspace, postgres):
         postgres.run('CREATE SCHEMA "My Press"')
         postgres.run('CREATE TABLE "My Press"."The News" ("Key" int PRIMARY KEY, "from" text)')
         postgres.run("""INSERT INTO "My Press"."The News" VALUES (1, 'the bank'), (2, 'the goal')""")
-        report = label(workspace, postgres, ExternalTable("Key", "from", table="My Press.The News"))
+        report = label_external(workspace, postgres, ExternalTable("Key", "from", table="My Press.The News"))
         assert (report.out, report.labelled) == ("My Press.The News_labels", 2)
         assert (
             postgres.value('SELECT count(*) FROM "My Press"."The News_labels" JOIN "My Press"."The News" USING ("Key")')
@@ -358,7 +292,7 @@ class TestSources:
     def test_views_are_read_like_tables(self, workspace, external):
         external.news(20)
         external.run("CREATE VIEW fresh AS SELECT id, body FROM news WHERE id > 5")
-        assert label(workspace, external, ExternalTable("id", "body", table="fresh")).labelled == 15
+        assert label_external(workspace, external, ExternalTable("id", "body", table="fresh")).labelled == 15
 
     def test_the_table_is_only_read(self, workspace, postgres):
         """The owner grants only SELECT, and locks the rows meanwhile."""
@@ -369,7 +303,7 @@ class TestSources:
         guest = ExternalDatabase(postgres.engine.url.set(username="guest").render_as_string(hide_password=False))
         with postgres.engine.begin() as connection:
             connection.exec_driver_sql("SELECT * FROM news FOR UPDATE")
-            assert label(workspace, guest).labelled == 20
+            assert label_external(workspace, guest).labelled == 20
         guest.engine.dispose()
         postgres.run("DROP OWNED BY guest")
         postgres.run("DROP ROLE guest")
@@ -380,7 +314,7 @@ class TestManyWorkers:
     def test_label_each_row_once(self, workspace, external):
         external.news(400)
         with ThreadPoolExecutor(3) as pool:
-            runs = [pool.submit(label, workspace, external, page_size=10) for _ in range(3)]
+            runs = [pool.submit(label_external, workspace, external, page_size=10) for _ in range(3)]
             reports = [future.result(timeout=HANG_S) for future in runs]
         assert sum(report.labelled for report in reports) == 400
         assert external.counts() == (400, 400, {"m1"})
@@ -408,17 +342,17 @@ class TestManyWorkers:
 
         monkeypatch.setattr(Labeller, "of", lambda *_, **__: Meeting())
         with ThreadPoolExecutor(2) as pool:
-            runs = [pool.submit(label, workspace, postgres, page_size=10) for _ in range(2)]
+            runs = [pool.submit(label_external, workspace, postgres, page_size=10) for _ in range(2)]
             assert sum(future.result(timeout=HANG_S).labelled for future in runs) == 400
         assert not firsts[0] & firsts[1]
 
     @pytest.mark.parametrize("sizes", [(10, 7), (1, 30)])
     def test_label_each_row_once_with_pages_of_different_sizes(self, workspace, external, sizes):
         external.news(200)
-        label(workspace, external, limit=50)
+        label_external(workspace, external, limit=50)
         make_champion(workspace, "m2", 3)
         with ThreadPoolExecutor(2) as pool:
-            runs = [pool.submit(label, workspace, external, page_size=size) for size in sizes]
+            runs = [pool.submit(label_external, workspace, external, page_size=size) for size in sizes]
             assert sum(future.result(timeout=HANG_S).labelled for future in runs) == 200
         assert external.counts() == (200, 200, {"m2"})
 
@@ -430,14 +364,14 @@ class TestManyWorkers:
         real = statements.claim_rows
 
         def claim_rows(connection, pair, first, *, wait):
-            if first == 1 and not claimed:
+            if first == (1,) and not claimed:
                 claimed.append(real(holder, pair, first, wait=True))
-            elif wait and first == 1:
+            elif wait and first == (1,):
                 holder.close()  # the other worker dies, which releases its lock
             return real(connection, pair, first, wait=wait)
 
         monkeypatch.setattr(statements, "claim_rows", claim_rows)
-        assert label(workspace, postgres, page_size=10).labelled == 40
+        assert label_external(workspace, postgres, page_size=10).labelled == 40
         assert claimed == [True]
 
 
@@ -468,14 +402,14 @@ def test_a_killed_worker_loses_no_row_and_labels_none_twice(workspace, external,
     }
     options = ["--url", "THEIRS", "--table", "news", "--key", "id", "--text", "body", "--page-size", "5"]
     generator = random.Random(os.getpid())
-    label(workspace, external, limit=1)
+    label_external(workspace, external, limit=1)
     for _ in range(3):
         # 300 pages of five articles are more than 1,200 steps
         moments = [generator.randint(60, 150) for _ in "ab"]
         workers = [killing.start(["label-table", *options], moment, environment) for moment in moments]
         assert [killing.ended(worker) for worker in workers] == [True, True]
         assert 0 < external.value("SELECT count(*) FROM news_labels") < 1500
-    label(workspace, external)
+    label_external(workspace, external)
     assert external.counts() == (1500, 1500, {"m1"})
     assert external.query("SELECT times, count(*) FROM (SELECT count(*) AS times FROM written GROUP BY id) AS x "
                         "GROUP BY times") == [(1, 1500)]  # fmt: skip

@@ -62,7 +62,7 @@ def test_a_statement_cancelled_by_an_administrator_is_not_reported_as_too_slow(d
 
 
 def test_on_an_external_table_it_is_a_user_error_with_advice(database_url):
-    from classifier.external_table.worker import ExternalConnection
+    from classifier.external_table.external_connections import ExternalConnection
 
     url = database_url.render_as_string(hide_password=False)
     theirs = ExternalConnection(external_databases.open_engine(url, statement_timeout_s=0.25), "table 'news'")
@@ -70,6 +70,28 @@ def test_on_an_external_table_it_is_a_user_error_with_advice(database_url):
         connection.execute(select(func.pg_sleep(60)))
     assert re.fullmatch(r"table 'news': .*timeout; run the same command again.*_TIMEOUT_S", str(caught.value))
     theirs.database.dispose()
+
+
+def test_the_settings_of_an_external_database_end_with_the_transaction(database_url):
+    """Behind a pooler, the next transaction of the session may be another client's."""
+    url = database_url.render_as_string(hide_password=False)
+    session = {"DateStyle": "ISO", "TimeZone": "Asia/Kathmandu"}
+    engine = external_databases.open_engine(url, statement_timeout_s=7, session=session)
+    names = ("statement_timeout", "idle_in_transaction_session_timeout", "TimeZone")
+
+    def settings(connection):
+        return [connection.execute(select(func.current_setting(name))).scalar_one() for name in names]
+
+    with engine.connect() as connection:
+        for _ in range(2):
+            assert settings(connection) == ["7s", "0", "Asia/Kathmandu"]
+            connection.commit()
+        cursor = connection.connection.cursor()
+        cursor.execute("SELECT current_setting('statement_timeout'), current_setting('TimeZone')")
+        timeout, zone = cursor.fetchone()
+        assert timeout != "7s"
+        assert zone != "Asia/Kathmandu"
+    engine.dispose()
 
 
 def test_an_ingest_records_the_error_in_its_run_and_tries_the_other_files(database, impatient, tmp_path):

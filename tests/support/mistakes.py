@@ -57,10 +57,11 @@ class MistakeEnv:
     def label_table(
         self, *more: str, url="THEIRS", table="news", key="id", text="body", rows="(1, 'the bank'), (2, 'the goal')"
     ):
-        """Create a user's table; return the arguments that label it."""
+        """Create a user's table; return the arguments that label it, with the URL in a variable."""
         run(self.workspace.database, "CREATE TABLE news (id int, body text)")
         run(self.workspace.database, f"INSERT INTO news VALUES {rows}")
-        self.environment["THEIRS"] = self.environment["CLASSIFIER_DATABASE_URL"]
+        self.environment["THEIRS"] = url if "://" in url else self.environment["CLASSIFIER_DATABASE_URL"]
+        url = "THEIRS" if "://" in url else url
         return "label-table", "--url", url, "--table", table, "--key", key, "--text", text, *more
 
     def label_query(self, query: str):

@@ -222,7 +222,7 @@ def _lock_files(connection: Connection, database: Database) -> None:
 
 
 def _label_external_table(connection: Connection, database: Database) -> None:
-    pair, span = database.pair(), Span("m", after=database.articles // 4)
+    pair, span = database.pair(), Span("m", after=(database.articles // 4,))
     statements.count_unlabelled(connection, pair, Span("m"))
     statements.count_unlabelled(connection, pair, span)
     keys = statements.next_keys(connection, pair, span, 512)

@@ -1,4 +1,4 @@
-"""Label a table or query of an external database with the champion, into a table in that database."""
+"""Label a table or query of an external database with the champion, into a table in that database or another one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from classifier import registry
 from classifier.articles import Model
 from classifier.exceptions import SettingsError
-from classifier.external_table import definition
+from classifier.external_table import definition, postgres_keys
 from classifier.external_table.definition import ExternalTable
+from classifier.external_table.external_connections import ExternalConnection
+from classifier.external_table.label_stores import JoinedLabels, LabelStore, SeparateLabels
 from classifier.external_table.statements import TablePair
-from classifier.external_table.worker import ExternalConnection, ExternalTableWorker
+from classifier.external_table.worker import ExternalTableWorker
 from classifier.inference import engines
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model.artefact import Artefact
@@ -46,6 +48,7 @@ def label_external_table(
     address: str,
     table: ExternalTable,
     *,
+    out_address: str | None = None,
     refresh: bool = False,
     limit: int | None = None,
     page_size: int = 512,
@@ -55,9 +58,9 @@ def label_external_table(
 ) -> ExternalTableReport:
     """Label every row that has no label of the champion; if the champion changes, continue with the new one.
 
-    `address` is the URL of the database. With `refresh`, all rows are read, to find texts that have changed. The next
-    run labels rows that are inserted before the current page. `on_start` receives the number of rows to read, `on_page`
-    the number of rows of each committed page.
+    `address` is the URL of the database, `out_address` that of the labels, if it is another one. With `refresh`, all
+    rows are read, to find texts that have changed. The next run labels rows that are inserted before the current page.
+    `on_start` receives the number of rows to read, `on_page` the number of rows of each committed page.
 
     Raises:
         NoChampionError: no model has been promoted yet.
@@ -67,13 +70,12 @@ def label_external_table(
         TableError: the table, its key or its text cannot be used, or the table of labels has other columns.
     """
     champion, files = _open_champion(workspace)  # before a table is created
-    external = _connect(workspace, address, table)
-    pair = _prepare(external, table)
+    store = _open_store(workspace, address, table, out_address)
     labelled = dead = 0
     seconds = 0.0
     while True:
         labeller = FineTunedClassifier(files.load()).labeller(engine, home=workspace.settings.home)
-        worker = ExternalTableWorker(workspace.database, external, pair, champion, labeller, refresh, page_size)
+        worker = ExternalTableWorker(workspace.database, store, champion, labeller, refresh, page_size)
         on_start(worker.count_waiting())
         remaining = None if limit is None else limit - labelled - dead
         progress = worker.work(limit=remaining, on_page=on_page)
@@ -81,7 +83,7 @@ def label_external_table(
         seconds += progress.seconds
         if not progress.replaced:
             return ExternalTableReport(
-                pair.labels.fullname, champion.name, labelled, dead, seconds, labeller.engine_name
+                store.pair.labels.fullname, champion.name, labelled, dead, seconds, labeller.engine_name
             )
         log.info("%s is no longer the champion: continuing with the new champion", champion.name)
         champion, files = _open_champion(workspace)
@@ -93,25 +95,40 @@ def _open_champion(workspace: Workspace) -> tuple[Model, Artefact]:
     return champion, registry.open_artefact(champion)
 
 
-def _connect(workspace: Workspace, address: str, table: ExternalTable) -> ExternalConnection:
+def _open_store(workspace: Workspace, address: str, table: ExternalTable, out_address: str | None) -> LabelStore:
+    """Check the table and its key, then create the table of labels."""
+    external = _connect(workspace, address, table.name, "--url")
+    if out_address is None or out_address == address:
+        with external.transaction() as connection:
+            pair = definition.find_table(connection, table)
+        _check_key(external, table, pair)
+        with external.transaction() as connection:
+            definition.create_labels(connection, pair)
+        return JoinedLabels(external, pair)
+    out = _connect(workspace, out_address, "the labels", "--out-url")
+    with external.transaction() as connection, out.reading() as out_connection:
+        pair = definition.find_table(connection, table, out_connection)
+    _check_key(external, table, pair)
+    with out.transaction() as connection:
+        definition.create_labels(connection, pair)
+    return SeparateLabels(external, out, pair)
+
+
+def _check_key(external: ExternalConnection, table: ExternalTable, pair: TablePair) -> None:
+    with external.reading() as connection:
+        definition.check_key(connection, table, pair)
+
+
+def _connect(workspace: Workspace, address: str, name: str, option: str) -> ExternalConnection:
     timeout_s = workspace.settings.statement_timeout_s
     try:
-        database = external_databases.open_engine(address, statement_timeout_s=timeout_s, pool_pre_ping=True)
+        database = external_databases.open_engine(
+            address, statement_timeout_s=timeout_s, session=postgres_keys.SESSION, pool_pre_ping=True
+        )
     except external_databases.OPEN_ERRORS as error:
-        raise SettingsError(f"--url: the database cannot be opened ({external_databases.first_line(error)})") from error
+        problem = f"the database cannot be opened ({external_databases.first_line(error)})"
+        raise SettingsError(f"{option}: {problem}") from error
     if database.dialect.name != "sqlite":
         # rows must be read in the state in which a page was claimed or later, never in an older one
         database = database.execution_options(isolation_level="READ COMMITTED")
-    return ExternalConnection(database, table.name)
-
-
-def _prepare(external: ExternalConnection, table: ExternalTable) -> TablePair:
-    """Check the table and its key, then create the table of labels."""
-    with external.transaction() as connection:
-        pair = definition.find_table(connection, table)
-    readonly = {"postgresql_readonly": True} if external.database.dialect.name == "postgresql" else {}
-    with external.transaction(**readonly) as connection:
-        definition.check_key(connection, table, pair)
-    with external.transaction() as connection:
-        definition.create_labels(connection, pair)
-    return pair
+    return ExternalConnection(database, name)

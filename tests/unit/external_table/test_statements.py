@@ -40,7 +40,7 @@ class Recorder:
 def pair():
     key = Column("id", String(20), primary_key=True)
     source = table("news", column("id", String(20)), column("body"))
-    return TablePair(source, source.c.id, source.c.body, labels_table("news_labels", None, key))
+    return TablePair(source, (source.c.id,), source.c.body, labels_table("news_labels", None, [key]))
 
 
 def test_the_table_of_labels_can_be_created_in_mysql(pair):
@@ -53,14 +53,14 @@ def test_the_table_of_labels_can_be_created_in_mysql(pair):
 
 
 def test_a_page_can_be_read_and_written_in_mysql(pair):
-    recorder, span = Recorder(), Span("m1", after="k1")
+    recorder, span = Recorder(), Span("m1", after=("k1",))
     statements.next_keys(recorder, pair, span, 5)
-    statements.read_rows(recorder, pair, ["k2", "k3"], span)
-    row = TextRow("k2", "the bank", "m0", None, datetime(2026, 1, 1, tzinfo=UTC))
+    statements.read_rows(recorder, pair, [("k2",), ("k3",)], span)
+    row = TextRow(("k2",), "the bank", "m0", None, datetime(2026, 1, 1, tzinfo=UTC))
     statements.write_labels(recorder, pair, "m1", [Label(row, "sport", 0.5, {"sport": 0.5}, None)])
     joined = (
         "FROM news LEFT OUTER JOIN news_labels ON news_labels.id = news.id WHERE news.id IS NOT NULL "
-        "AND news.id > 'k1' AND (news_labels.id IS NULL OR news_labels.model != 'm1')"
+        "AND news.id > 'k1' AND (news_labels.model IS NULL OR news_labels.model != 'm1')"
     )
     assert recorder.statements == [
         f"SELECT news.id {joined} ORDER BY news.id LIMIT 5",

@@ -297,6 +297,12 @@ class TestNumbers:
         query = DatabaseQuery(source(watermark="updated_at", watermark_unit=unit), url, after, NOW)
         assert [key for key, _ in taken(query)[0]] == ["2", "3"]
 
+    def test_the_overlap_of_plain_numbers_reads_a_late_id(self, stories):
+        url = stories((89, "one", 89), (90, "two", 90), (100, "three", 100))
+        for after in (100, 100.0):
+            query = DatabaseQuery(source(watermark="updated_at", overlap_number=10), url, after, NOW)
+            assert [key for key, _ in taken(query)[0]] == ["90", "100"]
+
     @pytest.mark.parametrize(
         ("unit", "value"),
         [("unix_s", 4102444800), ("unix_ms", 4102444800000), ("julian_day", 2488070.5), ("unix_s", 10**18)],

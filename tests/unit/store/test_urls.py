@@ -67,3 +67,21 @@ def test_added_session_options_override_those_of_the_address():
     url = make_url("postgresql://host/cms?options=-c%20search_path%3Dpress%20-c%20timezone%3DCET")
     assert urls.session_options(url, "-c timezone=UTC") == "-c search_path=press -c timezone=CET -c timezone=UTC"
     assert urls.session_options(make_url("postgresql://host/cms"), "-c timezone=UTC") == "-c timezone=UTC"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("postgresql://me:x@host/db", True),
+        ("postgresql://me:@host/db", True),
+        ("postgresql://host/db?user=me&password=x", True),
+        ("postgresql://host/db?sslpassword=x", True),
+        ("postgresql://me:p@ss@host/db", True),
+        ("postgresql://me@host:5432/db", False),
+        ("postgresql://host:5432/db?host=/tmp", False),
+        ("sqlite:////tmp/a:b.db", False),
+        ("sqlite:////tmp/a:b@c.db", False),
+    ],
+)
+def test_a_password_is_found_wherever_it_stands(address, expected):
+    assert urls.has_password(address) is expected
