@@ -24,6 +24,7 @@ from classifier.cli import (
     database,
     dead_letters,
     drift,
+    erasure,
     external_table,
     models,
     progress,
@@ -36,6 +37,7 @@ from classifier.cli import (
     sources,
     splits,
     training,
+    way_back,
 )
 from classifier.cli.common import Engine, Json, checked_precision, engine_name
 from classifier.cli.common import workspace as open_workspace
@@ -257,7 +259,14 @@ def _to_utc(moment: datetime) -> datetime:
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "Get started": {"demo": demo, "db": database.app},
-    "Ingest articles": {"ingest": ingest, "sources": sources.app, "rejected": rejected_rows.app, "splits": splits.app},
+    "Ingest articles": {
+        "ingest": ingest,
+        "sources": sources.app,
+        "rejected": rejected_rows.app,
+        "splits": splits.app,
+        "runs": way_back.runs_app,
+        "erase": erasure.erase,
+    },
     "Train models": {
         "train": training.train,
         "tune": training.tune,
@@ -279,6 +288,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "dead-letters": dead_letters.app,
         "label-table": external_table.label_table,
         "review": review.app,
+        "annotations": way_back.annotations_app,
     },
     "Monitor": {"status": status, "drift": drift.drift},
 }

@@ -20,6 +20,8 @@ from classifier.ingest.splits import Proportions
 from classifier.ingest.text_files import SourceFile
 from classifier.ingest.validation import MAX_LENGTHS, ValidatedChunk, validate_chunk
 from classifier.names import shorten_name
+from classifier.pipeline.erasure import tombstones
+from classifier.pipeline.erasure.tombstones import Tombstones
 from classifier.pipeline.ingest import kept_annotations, run_records
 from classifier.pipeline.ingest.category_names import CategoryNames
 from classifier.pipeline.ingest.split_assignment import SplitAssigner, TextSigner
@@ -44,7 +46,8 @@ class IngestReport:
     """The rows that were read, and what they changed.
 
     `read` counts rows. `rejected` of them were invalid; `duplicates` were superseded by a later row with the same id.
-    The others are articles: `new`, `changed` (the text differs from the stored one) or `unchanged`.
+    `erased` rows belong to erased articles and were left out. The others are articles: `new`, `changed` (the text
+    differs from the stored one) or `unchanged`. `other_split` of them name another split than their article has.
     """
 
     files: int = 0
@@ -56,6 +59,8 @@ class IngestReport:
     unchanged: int = 0
     annotations: int = 0
     enqueued: int = 0
+    erased: int = 0
+    other_split: int = 0
 
     def __add__(self, other: IngestReport) -> IngestReport:
         """Return the sum of two reports."""
@@ -182,15 +187,16 @@ class UnitRules:
 
 @dataclass(frozen=True, slots=True)
 class StagedCounts:
-    """The rows that were staged: `rows` valid ones and `rejected` invalid ones."""
+    """The rows that were staged: `rows` valid ones and `rejected` invalid ones; `erased` rows were left out."""
 
     rows: int
     rejected: int
+    erased: int
 
     @property
     def read(self) -> int:
         """The rows that were read."""
-        return self.rows + self.rejected
+        return self.rows + self.rejected + self.erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +227,11 @@ class IngestUnit:
         with self.run.database.begin() as connection:
             staging.create_tables(connection)
             categories = CategoryNames()
-            staged = self._stage(connection, categories)
+            erased = tombstones.open_tombstones(connection, self.run.erasure_key)
+            staged = self._stage(connection, categories, erased)
             # the first lock that other ingests need: nothing is read after this
             near_duplicate_clusters.wait_for_other_ingests(connection, self.run.source)
+            erased.check(self.name)
             rejections.keep_staged(connection, run_id=self.run.id, unit=self.name)
             if is_refused := self.rules.refuses(staged.read, staged.rejected):
                 counts = {"files": 1, "read": staged.read, "rejected": staged.rejected}
@@ -246,20 +254,22 @@ class IngestUnit:
                 "to be stored; move the file"
             )
 
-    def _stage(self, connection: Connection, categories: CategoryNames) -> StagedCounts:
+    def _stage(self, connection: Connection, categories: CategoryNames, erased: Tombstones) -> StagedCounts:
         """COPY every row into the staging tables, valid or not, and return the counts."""
-        rejected = staged = 0
+        rejected = staged = left_out = 0
         with TextSigner(connection) as signer:
-            for chunk in prefetch_one(self.chunks()):
+            for read in prefetch_one(self.chunks()):
+                chunk, count = erased.leave_out(read)
+                left_out += count
                 if len(chunk.rows):
                     rows = chunk.rows.rename(columns={"split": "own_split"})
                     categories.add(chunk)
                     signer.add(rows)
                     staging.copy_articles(connection, rows)
-                self.on_rows(len(chunk.rows) + len(chunk.rejected))
+                self.on_rows(len(read.rows) + len(read.rejected))
                 staging.copy_rejected(connection, chunk.rejected)
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
-        return StagedCounts(staged, rejected)
+        return StagedCounts(staged, rejected, left_out)
 
     def chunks(self) -> Iterator[ValidatedChunk]:
         """Yield the unit's rows, validated, a chunk at a time."""
@@ -270,7 +280,7 @@ class IngestUnit:
         """Merge the staged rows, and record in the same transaction what changed."""
         SplitAssigner(connection, self.run.split_key, self.rules.proportions).assign_staged()
         kept_annotations.record_small_changes(connection)
-        merged = article_rows.merge_staged(connection)
+        merged = article_rows.merge_staged(connection, self.run.id)
         report = IngestReport(
             files=1,
             read=staged.read,
@@ -281,6 +291,7 @@ class IngestUnit:
             unchanged=merged.articles - merged.new - merged.changed,
             annotations=merged.annotations,
             enqueued=merged.enqueued,
+            erased=staged.erased,
         )
         rejections.delete_resolved(connection, self.run.source, self.name, complete=self.is_complete)
         ingest_runs.add_to_run(connection, self.run.id, asdict(report))

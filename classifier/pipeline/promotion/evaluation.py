@@ -20,6 +20,7 @@ from classifier.evaluation.metrics import Metrics, compute_metrics
 from classifier.evaluation.test_articles import Predictions
 from classifier.exceptions import TrainingDataError
 from classifier.inference import engines
+from classifier.pipeline.erasure.article_copies import copies_articles
 from classifier.pipeline.promotion import evaluation_results, model_outputs, training_exposure
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.promotion.model_outputs import ModelOutputs
@@ -109,6 +110,7 @@ class _Outputs:
 
 
 @use_case
+@copies_articles
 @uses_model
 def evaluate(
     workspace: Workspace,
