@@ -138,7 +138,7 @@ def leave_queue(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def delete_articles(connection: Connection, ids: Sequence[int], text_hashes: Sequence[bytes]) -> None:
-    """Delete articles with all rows that belong to them, and unfinished outputs for texts that no article has."""
+    """Delete articles with all rows that belong to them, and the outputs of unfinished evaluations for their texts."""
     connection.execute(query("delete_articles"), {"ids": list(ids)})
     connection.execute(query("delete_progress_of_texts"), {"hashes": list(text_hashes)})
 

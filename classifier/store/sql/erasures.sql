@@ -69,10 +69,8 @@ DELETE FROM labelling_queue WHERE article_id = ANY(CAST(:ids AS bigint[]))
 DELETE FROM articles WHERE id = ANY(CAST(:ids AS bigint[]))
 
 -- delete_progress_of_texts
--- Delete the outputs of unfinished evaluations for texts that no article has.
-DELETE FROM evaluation_progress
-WHERE text_hash = ANY(CAST(:hashes AS bytea[]))
-  AND NOT EXISTS (SELECT FROM articles WHERE articles.text_hash = evaluation_progress.text_hash)
+-- Delete the outputs of unfinished evaluations for these texts. If another article has the text, they are computed again.
+DELETE FROM evaluation_progress WHERE text_hash = ANY(CAST(:hashes AS bytea[]))
 
 -- texts_without_article
 -- Return those of the fingerprints that no article has.
