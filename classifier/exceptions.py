@@ -43,6 +43,10 @@ class UndoError(UserError):
     """Cannot undo this ingest."""
 
 
+class KnownTextsError(SourceError):
+    """The texts are articles already, under other ids."""
+
+
 class TableError(UserError):
     """Cannot label an external table or query."""
 

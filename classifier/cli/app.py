@@ -105,13 +105,20 @@ def ingest(
     published_at: Annotated[str | None, typer.Option(help="Column of the publication time.")] = None,
     source: Annotated[str | None, typer.Option(help="Column of the source's name.")] = None,
     source_name: Annotated[
-        str | None, typer.Option(help="Source of all rows; by default, each file's name without its suffix.")
+        str | None,
+        typer.Option(
+            help="Source of all rows; by default, each file's name without its suffix, after the folders that a "
+            "wildcard stands for."
+        ),
     ] = None,
     proportions: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "0.8,0.1,0.1",
     max_rejected: Annotated[
         float, typer.Option(help="Refuse a file if a larger share of its rows is invalid, from 0 to 1.")
     ] = 0.05,
     encoding: Annotated[str, typer.Option(help='Encoding of text files; "auto" detects it.')] = "utf-8",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Take texts that are articles of this source already, under other ids.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Ingest articles from files. Running it again on the same file changes nothing.
@@ -126,7 +133,7 @@ def ingest(
     if not decoding.is_known_encoding(encoding):
         raise SettingsError(f'encoding {encoding!r}: unknown; write, for example, cp1252, or "auto"')
     columns = Columns(text, category, id, split, published_at, source)
-    options = units.IngestOptions(columns, source_name, Proportions.parse(proportions), max_rejected, encoding)
+    options = units.IngestOptions(columns, source_name, Proportions.parse(proportions), max_rejected, encoding, anyway)
     with progress.counter("rows", quiet=json) as on_rows:
         report = units.ingest_files(open_workspace(), files, options, on_rows=on_rows)
     render.show(report, json, title="Ingested")

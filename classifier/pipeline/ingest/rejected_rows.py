@@ -102,7 +102,7 @@ def _reread_files(workspace: Workspace, name: str, units: Collection[str], optio
     with run_records.record_run(workspace, name, "files", options) as run:
         for unit in sorted(units):
             for path in expand_pattern(unit):
-                make_file_unit(run, path, IngestOptions.from_json(options)).ingest()
+                make_file_unit(run, path, IngestOptions.from_json(options), pattern=name).ingest()
 
 
 def _retry_stored(workspace: Workspace, source: DeclaredSource, rows: list[Any]) -> None:

@@ -22,8 +22,9 @@ from classifier.ingest.validation import MAX_LENGTHS, ValidatedChunk, validate_c
 from classifier.names import shorten_name
 from classifier.pipeline.erasure import tombstones
 from classifier.pipeline.erasure.tombstones import Tombstones
-from classifier.pipeline.ingest import kept_annotations, run_records
+from classifier.pipeline.ingest import kept_annotations, known_articles, run_records, source_names
 from classifier.pipeline.ingest.category_names import CategoryNames
+from classifier.pipeline.ingest.source_names import SourceNames
 from classifier.pipeline.ingest.split_assignment import SplitAssigner, TextSigner
 from classifier.pipeline.use_case import use_case
 from classifier.store import article_rows, connections, ingest_runs, near_duplicate_clusters, rejections, staging
@@ -71,7 +72,8 @@ class IngestReport:
 class IngestOptions:
     """How to read files that no source declares. They are stored with the run, so that the files can be read again.
 
-    `source` names the source of all files. If it is None, each file is a source of its own, named by its stem.
+    `source` names the source of all files. If it is None, each file is a source of its own: see
+    `source_names.name_source`. `anyway` takes texts that are articles already, under another kind of id.
     """
 
     columns: Columns
@@ -79,6 +81,7 @@ class IngestOptions:
     proportions: Proportions = field(default_factory=Proportions)
     max_rejected: float = MAX_REJECTED
     encoding: str = "utf-8"
+    anyway: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as the database stores them."""
@@ -94,7 +97,12 @@ class IngestOptions:
     def from_json(cls, values: Mapping[str, Any]) -> IngestOptions:
         """Return the options that `to_json` wrote."""
         columns, proportions = Columns(**values["columns"]), Proportions(**values["proportions"])
-        return cls(columns, values["source"], proportions, values["max_rejected"], values["encoding"])
+        anyway = values.get("anyway", False)
+        return cls(columns, values["source"], proportions, values["max_rejected"], values["encoding"], anyway)
+
+    def source_names(self) -> SourceNames:
+        """Return the names of a run's files, which are checked if rows of two files could have the same id."""
+        return SourceNames(self.source is None and self.columns.source is None and self.columns.id is not None)
 
 
 @use_case
@@ -109,10 +117,12 @@ def ingest_files(
         SourceError: a file cannot be read. The files before it stay ingested.
         TooManyRejectedError: more than `max_rejected` of a file's rows are invalid.
     """
-    total = IngestReport()
+    total, names = IngestReport(), options.source_names()
     with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
         for path in readers.expand_pattern(pattern):
-            total += make_file_unit(run, path, options, on_rows).ingest()
+            unit = make_file_unit(run, path, options, on_rows, pattern=pattern)
+            names.add(path, unit.source)
+            total += unit.ingest()
     return total
 
 
@@ -122,14 +132,15 @@ def make_file_unit(
     options: IngestOptions,
     on_rows: Callable[[int], None] = lambda _: None,
     *,
+    pattern: str | None = None,
     save_state: Callable[[Connection], None] = lambda _: None,
 ) -> IngestUnit:
-    """Return a file as a unit.
+    """Return a file, which matches the pattern, as a unit.
 
     Raises:
         SourceError: the source's name is too long to be stored.
     """
-    source = options.source or file_stem(path)
+    source = options.source or source_names.name_source(path, pattern)
     if len(source) > MAX_LENGTHS["source"]:
         name = "its name" if options.source is None else f"the source's name {source[:40]!r}…"
         raise SourceError(
@@ -142,14 +153,11 @@ def make_file_unit(
         source=source,
         read=FileReader(path, options.columns, options.encoding),
         rules=UnitRules(options.max_rejected, options.proportions),
+        is_undeclared=True,
+        anyway=options.anyway,
         save_state=save_state,
         on_rows=on_rows,
     )
-
-
-def file_stem(path: SourceFile) -> str:
-    """Return a file's name without its suffixes: "bbc" for bbc.csv.gz."""
-    return path.name.split(".")[0] or path.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +211,9 @@ class StagedCounts:
 class IngestUnit:
     """Rows that are ingested atomically.
 
-    `name` is the unit's path or URL. `is_complete` says that one reading shows all of its rows: a file's does, a feed's
-    does not. `save_state` writes, in the transaction of the rows, what has been read.
+    `name` is the unit's path or URL. `is_undeclared` says that it is a file without a declaration; `anyway` takes its
+    texts that are articles already. `is_complete` says that one reading shows all of its rows: a file's does, a
+    feed's does not. `save_state` writes, in the transaction of the rows, what has been read.
     """
 
     run: run_records.IngestRun
@@ -213,6 +222,8 @@ class IngestUnit:
     read: Callable[[], Iterator[RawChunk]]
     rules: UnitRules
     is_complete: bool = True
+    is_undeclared: bool = False
+    anyway: bool = False
     save_state: Callable[[Connection], None] = lambda _: None
     on_rows: Callable[[int], None] = lambda _: None
 
@@ -278,6 +289,8 @@ class IngestUnit:
 
     def _merge(self, connection: Connection, staged: StagedCounts) -> IngestReport:
         """Merge the staged rows, and record in the same transaction what changed."""
+        if self.is_undeclared and not self.anyway:
+            known_articles.refuse_other_ids(connection, self.name)
         SplitAssigner(connection, self.run.split_key, self.rules.proportions).assign_staged()
         kept_annotations.record_small_changes(connection)
         merged = article_rows.merge_staged(connection, self.run.id)
@@ -292,7 +305,10 @@ class IngestUnit:
             annotations=merged.annotations,
             enqueued=merged.enqueued,
             erased=staged.erased,
+            other_split=known_articles.count_other_splits(connection, self.name),
         )
+        if self.is_undeclared:
+            known_articles.warn_of_other_files(connection, self.run, self.name)
         rejections.delete_resolved(connection, self.run.source, self.name, complete=self.is_complete)
         ingest_runs.add_to_run(connection, self.run.id, asdict(report))
         self.save_state(connection)
