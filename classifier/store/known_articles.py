@@ -22,8 +22,6 @@ class OtherIds:
 
 def find_other_ids(connection: Connection) -> OtherIds | None:
     """Return the staged texts that are articles of the same source under another kind of id, or None."""
-    if not connection.scalar(query("source_has_articles")):
-        return None
     steps = staging.steps(connection, "staged_articles")
     rows = [connection.execute(query("texts_with_other_ids"), step).one() for step in steps]
     rows = [row for row in rows if row.texts]

@@ -114,15 +114,16 @@ def ingest_files(
     `on_rows` is called with the number of rows of each chunk.
 
     Raises:
-        SourceError: a file cannot be read. The files before it stay ingested.
+        SourceError: a file cannot be read; the files before it stay ingested. Or two files would be one source.
         TooManyRejectedError: more than `max_rejected` of a file's rows are invalid.
     """
     total, names = IngestReport(), options.source_names()
     with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
-        for path in readers.expand_pattern(pattern):
-            unit = make_file_unit(run, path, options, on_rows, pattern=pattern)
-            names.add(path, unit.source)
-            total += unit.ingest()
+        paths = readers.expand_pattern(pattern)
+        for path in paths:
+            names.add(path, options.source or source_names.name_source(path, pattern))
+        for path in paths:
+            total += make_file_unit(run, path, options, on_rows, pattern=pattern).ingest()
     return total
 
 
