@@ -29,6 +29,14 @@ def erase(
     export: Annotated[
         Path | None, typer.Option(help="Write the digests of all erased articles to this file, for --replay.")
     ] = None,
+    rewrite: Annotated[
+        bool | None,
+        typer.Option(
+            "--rewrite/--no-rewrite",
+            help="Afterwards, write the tables into new files, so that no deleted row stays on the disk. Locks each "
+            "table meanwhile. By default, only for the embedded Postgres.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Erase; by default, only show what would be erased.")] = False,
     json: Json = False,
 ) -> None:
@@ -46,13 +54,13 @@ def erase(
         return
     with progress.counter("articles", quiet=json) as on_articles:
         if replay is not None:
-            report = replaying.replay(workspace(), replay, yes=yes, on_articles=on_articles)
+            report = replaying.replay(workspace(), replay, yes=yes, rewrite=rewrite, on_articles=on_articles)
         else:
             from classifier.pipeline.erasure.erase import erase as erase_articles
             from classifier.pipeline.erasure.selection import Selection
 
             selection = Selection(tuple(id or ()), source, query)
-            report = erase_articles(workspace(), selection, yes=yes, on_articles=on_articles)
+            report = erase_articles(workspace(), selection, yes=yes, rewrite=rewrite, on_articles=on_articles)
     _show(report, json)
 
 

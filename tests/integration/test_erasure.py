@@ -457,3 +457,24 @@ def test_the_command_shows_the_counts_then_erases(workspace, tmp_path, article, 
     file = write_csv(tmp_path / "news.csv", [ROW])
     read = classifier("ingest", file, "--id", "id", "--source-name", "news", "--json", **environment)
     assert json.loads(read.stdout)["erased"] == 1, read.stderr
+
+
+@pytest.mark.slow
+def test_the_files_of_the_embedded_postgres_do_not_have_the_article(tmp_path, classifier):
+    environment = {"CLASSIFIER_DATABASE_URL": None}
+    home = tmp_path / "home"
+    needles = (ID.encode(), b"xyzzy")
+    file = write_csv(tmp_path / "news.csv", rows(ROW))
+    assert classifier("db", "upgrade", **environment).returncode == 0
+    read = classifier("ingest", file, "--id", "id", "--category", "category", "--split", "split", **environment)
+    assert read.returncode == 0, read.stderr
+    file.unlink()
+    assert files_with(home, *needles)
+    kept = classifier("erase", "--source", "news", "--id", ID, "--yes", "--no-rewrite", "--json", **environment)
+    assert json.loads(kept.stdout)["rewritten"] is False
+    assert files_with(home, *needles), "deleted rows stay in the files"
+    done = classifier("erase", "--source", "news", "--id", "a0", "--yes", "--json", **environment)
+    assert json.loads(done.stdout)["rewritten"] is True, done.stderr
+    assert files_with(home, *needles) == set()
+    listed = classifier("runs", "--json", **environment)
+    assert json.loads(listed.stdout)[0]["new"] == 241

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from classifier.store import annotation_rows, article_copies, erased_texts, erasures, undo
 from classifier.store.annotation_rows import AnnotationFilter
+from classifier.store.queries import query
 
 CHUNK = 100
 
@@ -18,6 +19,11 @@ def _lock_copies(c: Connection, _: Any) -> None:
     article_copies.release_shared(c)
     assert article_copies.try_own(c)
     article_copies.release(c)
+
+
+def _compact(c: Connection, _: Any) -> None:
+    for name in ("data_directory", "count_log_files", "reload_settings", "end_log_file"):
+        c.execute(query(name))
 
 
 def _receipt(c: Connection, _: Any) -> None:
@@ -57,6 +63,7 @@ WAY_BACK: Mapping[str, Callable[[Connection, Any], Any]] = {
     "erasures.delete_articles": lambda c, d: erasures.delete_articles(c, d.ids(3), d.fingerprints(3)),
     "a receipt": _receipt,
     "article_copies": _lock_copies,
+    "compaction": _compact,
     "erased_texts.without_article": lambda c, d: erased_texts.without_article(c, d.fingerprints(CHUNK)),
     "erased_texts.clusters_of": lambda c, d: erased_texts.clusters_of(c, d.fingerprints(CHUNK)),
     "erased_texts.remaining_texts": lambda c, _: list(erased_texts.remaining_texts(c, [1, 2, 3])),

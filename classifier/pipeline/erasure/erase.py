@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from classifier.exceptions import ErasureError
 from classifier.ingest.fingerprints import fingerprint
 from classifier.ingest.rejected_rows import MAX_ROW_LENGTH
-from classifier.pipeline.erasure import article_copies, digests, model_files, near_duplicates, tombstones
+from classifier.pipeline.erasure import article_copies, compaction, digests, model_files, near_duplicates, tombstones
 from classifier.pipeline.erasure.digests import Digests
 from classifier.pipeline.erasure.model_files import CopiedArticles, TrainedModels
 from classifier.pipeline.erasure.selection import Kind, Selection, find_ids
@@ -45,7 +45,7 @@ class Erased:
 
     `models` were trained on the articles, or started from such a model: their weights cannot be rewritten. The files of
     `models_not_found` are not on this machine. `checkpoints` counts the unfinished trainings whose files were deleted.
-    `before` says that the articles had been erased before.
+    `before` says that the articles had been erased before, and `rewritten` that no deleted row is in the tables' files.
     """
 
     articles: int
@@ -56,6 +56,7 @@ class Erased:
     receipt: int | None = None
     done: bool = False
     before: bool = False
+    rewritten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,13 @@ def erase(
     selection: Selection,
     *,
     yes: bool = False,
+    rewrite: bool | None = None,
     on_articles: Callable[[int], None] = lambda _: None,
 ) -> Erased:
     """Erase the selected articles everywhere; without `yes`, only return what would be erased.
 
-    Interrupted erasures are finished as well. `on_articles` is called with the number of articles of each batch.
+    Interrupted erasures are finished as well. `rewrite` writes the tables into new files, by default only those of the
+    embedded server. `on_articles` is called with the number of articles of each batch.
 
     Raises:
         ErasureError: no article is selected, or a training is running.
@@ -101,7 +104,7 @@ def erase(
             return Erased(0, {}, (), before=True)
         raise ErasureError(f"{_describe(selection)}: no such article; nothing was erased")
     request = Request(selection.kind, ids)
-    return carry_out(workspace, request, on_articles) if yes else preview(workspace, request)
+    return carry_out(workspace, request, on_articles, rewrite=rewrite) if yes else preview(workspace, request)
 
 
 def preview(workspace: Workspace, request: Request) -> Erased:
@@ -115,7 +118,13 @@ def preview(workspace: Workspace, request: Request) -> Erased:
     return Erased(rows.pop("articles"), rows, trained.trained, trained.not_found)
 
 
-def carry_out(workspace: Workspace, request: Request, on_articles: Callable[[int], None] = lambda _: None) -> Erased:
+def carry_out(
+    workspace: Workspace,
+    request: Request,
+    on_articles: Callable[[int], None] = lambda _: None,
+    *,
+    rewrite: bool | None = None,
+) -> Erased:
     """Erase the articles of a request, and return what was erased."""
     with workspace.database.connect() as connection:
         roles.require_owner(connection)
@@ -130,10 +139,19 @@ def carry_out(workspace: Workspace, request: Request, on_articles: Callable[[int
             on_articles(len(batch))
         with workspace.database.begin() as connection:
             erasures.refresh_statistics(connection)
+        rewritten = compaction.compact(workspace, rewrite=rewrite)
+        with workspace.database.begin() as connection:
             erasures.finish(connection)
     log.info("erased %d articles", len(erasure.ids))
     return Erased(
-        len(erasure.ids), dict(erasure.rows), models.trained, models.not_found, checkpoints, erasure.receipt, done=True
+        articles=len(erasure.ids),
+        rows=dict(erasure.rows),
+        models=models.trained,
+        models_not_found=models.not_found,
+        checkpoints=checkpoints,
+        receipt=erasure.receipt,
+        done=True,
+        rewritten=rewritten,
     )
 
 

@@ -69,9 +69,16 @@ def export_digests(workspace: Workspace, path: Path) -> Exported:
 
 @use_case
 def replay(
-    workspace: Workspace, path: Path, *, yes: bool = False, on_articles: Callable[[int], None] = lambda _: None
+    workspace: Workspace,
+    path: Path,
+    *,
+    yes: bool = False,
+    rewrite: bool | None = None,
+    on_articles: Callable[[int], None] = lambda _: None,
 ) -> Erased:
     """Erase the articles whose digests are in the file; without `yes`, only return what would be erased.
+
+    `rewrite` is that of `erase.erase`.
 
     Raises:
         ErasureError: the file cannot be read, or has another key than the database.
@@ -86,7 +93,7 @@ def replay(
     with workspace.database.begin() as connection:
         if erasures.find_key(connection) is None:
             erasures.add_key(connection, key.key if key.is_stored else None, key.check)
-    return carry_out(workspace, Request("replay", ids, key, erased), on_articles)
+    return carry_out(workspace, Request("replay", ids, key, erased), on_articles, rewrite=rewrite)
 
 
 def _read(workspace: Workspace, path: Path) -> tuple[Digests, frozenset[bytes]]:
