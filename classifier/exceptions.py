@@ -35,6 +35,18 @@ class TooManyRejectedError(SourceError):
     """Too many rows of the source are invalid; nothing was ingested."""
 
 
+class ErasureError(UserError):
+    """Cannot erase these articles."""
+
+
+class UndoError(UserError):
+    """Cannot undo this ingest."""
+
+
+class KnownTextsError(SourceError):
+    """The texts are articles already, under other ids."""
+
+
 class TableError(UserError):
     """Cannot label an external table or query."""
 

@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         "article-classifier",
         description="Key of the hash that assigns articles to splits. Changing it affects only new articles.",
     )
+    erasure_key: SecretStr | None = Field(
+        None,
+        description="Key of the digests that keep erased articles from being ingested again. It must stay the same "
+        "after the first erasure. Default: a random key in the database.",
+    )
     gate: dict[str, float | int | str] = Field(
         {},
         description='Margins of the promotion gate that differ from the defaults, as JSON: {"macro_f1": 0.02} sets '

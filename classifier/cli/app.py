@@ -26,6 +26,7 @@ from classifier.cli import (
     dead_letters,
     drift,
     endings,
+    erasure,
     external_table,
     ingest_options,
     labels,
@@ -40,6 +41,7 @@ from classifier.cli import (
     sources,
     splits,
     training,
+    way_back,
 )
 from classifier.cli.common import Engine, Json, checked_precision, engine_name
 from classifier.cli.common import workspace as open_workspace
@@ -124,7 +126,11 @@ def ingest(
     title: Annotated[str | None, typer.Option(help="Column of the title, which models read before the text.")] = None,
     url: Annotated[str | None, typer.Option(help="Column of the web address.")] = None,
     source_name: Annotated[
-        str | None, typer.Option(help="Source of all rows; by default, each file's name without its suffix.")
+        str | None,
+        typer.Option(
+            help="Source of all rows; by default, each file's name without its suffix, after the folders that a "
+            "wildcard stands for."
+        ),
     ] = None,
     proportions: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "0.8,0.1,0.1",
     max_rejected: Annotated[
@@ -139,6 +145,7 @@ def ingest(
     split_folders: ingest_options.SplitFolders = False,
     date_format: ingest_options.DateFormat = None,
     strict_dates: ingest_options.StrictDates = False,
+    anyway: ingest_options.Anyway = False,
     dry_run: ingest_options.DryRun = False,
     json: Json = False,
 ) -> None:
@@ -154,7 +161,8 @@ def ingest(
         encoding, delimiter, skip_lines, no_header, column_names, records, split_folders, date_format, strict_dates
     ).check()
     columns = Columns(text, category, id, split, published_at, source, title, url)
-    options = units.IngestOptions(columns, source_name, Proportions.parse(proportions), max_rejected, file_format)
+    shares = Proportions.parse(proportions)
+    options = units.IngestOptions(columns, source_name, shares, max_rejected, file_format, anyway)
     if dry_run:
         ingest_options.show_dry_run(files, options, json)
         return
@@ -294,7 +302,14 @@ def _to_utc(moment: datetime) -> datetime:
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "Get started": {"demo": demo, "db": database.app},
-    "Ingest articles": {"ingest": ingest, "sources": sources.app, "rejected": rejected_rows.app, "splits": splits.app},
+    "Ingest articles": {
+        "ingest": ingest,
+        "sources": sources.app,
+        "rejected": rejected_rows.app,
+        "splits": splits.app,
+        "runs": way_back.runs_app,
+        "erase": erasure.erase,
+    },
     "Train models": {
         "train": training.train,
         "tune": training.tune,
@@ -319,6 +334,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "dead-letters": dead_letters.app,
         "label-table": external_table.label_table,
         "review": review.app,
+        "annotations": way_back.annotations_app,
     },
     "Monitor": {"status": status, "drift": drift.drift},
 }

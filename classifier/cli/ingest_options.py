@@ -55,6 +55,9 @@ StrictDates = Annotated[
     ),
 ]
 
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Take texts that are articles of this source already, under other ids.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Read the files, and show what would be ingested. Nothing is written.")
 ]

@@ -4,7 +4,7 @@
 ensemble's linear classifier has two further files. `classifier.json` is the manifest: the order of the categories, the
 maximum length, the chunking of longer texts, whether titles are read, the calibration, the weights of an ensemble, the
 details of the training, and the sha256 of each other file. It is written last, so a directory with a manifest is
-complete. An artefact never changes afterwards.
+complete. An artefact never changes afterwards, except that an erasure takes articles out of its snapshot.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.tokenization import Tokenization
 
 MANIFEST_FILE = "classifier.json"
+NEXT_MANIFEST_FILE = "classifier.next.json"
+"""Its successor while a file is being replaced: see `classifier.model.manifest_replacement`."""
+
 FORMAT = 1
 _UNFINISHED = re.compile(r"\.\d{8}-\d{6}-[0-9a-f]{4}\..+")
 """Name of a folder that is being written: hidden, a name of `registry.new_name`, and an ending."""
@@ -196,11 +199,21 @@ def read_artefact(directory: Path, *, manifest_sha256: str | None = None) -> Art
         ) from error
     actual = hashlib.sha256(content).hexdigest()
     if manifest_sha256 is not None and actual != manifest_sha256:
+        content, actual = _next_manifest(directory, content, manifest_sha256)
+    if manifest_sha256 is not None and actual != manifest_sha256:
         raise ArtefactError(f"{path}: sha256 is {actual}, registered as {manifest_sha256}; restore it from a backup")
     manifest = _parse(content, path)
     for name, expected in manifest["sha256"].items():
         _check(directory / name, expected)
     return Artefact(directory, manifest, actual)
+
+
+def _next_manifest(directory: Path, content: bytes, registered_sha256: str) -> tuple[bytes, str]:
+    """Return the next manifest with its hash if it is the registered one, else the present manifest with its hash."""
+    path = directory / NEXT_MANIFEST_FILE
+    following = path.read_bytes() if path.is_file() else b""
+    chosen = following if hashlib.sha256(following).hexdigest() == registered_sha256 else content
+    return chosen, hashlib.sha256(chosen).hexdigest()
 
 
 def _parse(content: bytes, path: Path) -> dict[str, Any]:

@@ -23,16 +23,17 @@ class MergeCounts:
     enqueued: int
 
 
-def merge_staged(connection: Connection) -> MergeCounts:
+def merge_staged(connection: Connection, run_id: int) -> MergeCounts:
     """Upsert the staged articles, with their annotations, and enqueue those that need a label.
 
     The texts must have their splits already. If a text becomes another one, annotations stay in force only if
-    `text_changes.add_small_changes` recorded the change before.
+    `text_changes.add_small_changes` recorded the change before. Each row records the ingest run that brought it.
     """
     staged = sum(step["last"] - step["first"] + 1 for step in staging.steps(connection, "staged_articles"))
     superseded = staging.execute_in_steps(connection, "staged_articles", query("mark_superseded"))
-    changed = staging.execute_in_steps(connection, "staged_articles", query("merge_staged_articles"))
-    annotations = staging.execute_in_steps(connection, "staged_articles", query("annotate_staged_articles"))
+    changed = staging.execute_in_steps(connection, "staged_articles", query("merge_staged_articles"), run_id=run_id)
+    annotate = query("annotate_staged_articles")
+    annotations = staging.execute_in_steps(connection, "staged_articles", annotate, run_id=run_id)
     labelling_queue.lock(connection)
     staging.execute_in_steps(connection, "staged_articles", query("dequeue_annotated"))
     enqueued = staging.execute_in_steps(connection, "staged_changes", query("enqueue_staged_articles"))

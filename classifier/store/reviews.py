@@ -93,11 +93,10 @@ def model_categories(connection: Connection) -> set[str]:
 
 
 def human_categories(connection: Connection) -> set[str]:
-    """Return the categories of people's annotations."""
+    """Return the categories of people's annotations that were not retracted."""
     table = tables.annotations
-    return set(
-        connection.scalars(select(table.c.category).where(table.c.annotator.not_like(SOURCE_ANNOTATORS)).distinct())
-    )
+    by_people = table.c.annotator.not_like(SOURCE_ANNOTATORS) & table.c.retracted_at.is_(None)
+    return set(connection.scalars(select(table.c.category).where(by_people).distinct()))
 
 
 def annotated_categories(connection: Connection, size: int) -> set[str]:

@@ -20,45 +20,29 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
-    Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from classifier.store.erasure_tables import erased_articles, erasure_key, erasures
+from classifier.store.table_conventions import identity, metadata, now
+from classifier.store.training_tables import training_metrics, training_runs
+
+__all__ = ["erased_articles", "erasure_key", "erasures", "metadata", "training_metrics", "training_runs"]
 
 _SPLIT_VALUES = "split IN ('train', 'validation', 'test')"
-
-
-def _identity() -> Column[int]:
-    return Column("id", BigInteger, Identity(always=True), primary_key=True)
-
-
-def _now(name: str) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
-
 
 articles = Table(
     "articles",
     metadata,
-    _identity(),
+    identity(),
     Column("source", Text, nullable=False),
     Column("external_id", Text, nullable=False),
     Column("text", Text, nullable=False),
@@ -73,8 +57,8 @@ articles = Table(
     ),
     Column("split", Text, nullable=False, comment="decided once, when the article is inserted"),
     Column("published_at", DateTime(timezone=True)),
-    _now("ingested_at"),
-    _now("changed_at"),
+    now("ingested_at"),
+    now("changed_at"),
     Column(
         "content_revision",
         Integer,
@@ -85,6 +69,8 @@ articles = Table(
     Column("content_sketch", LargeBinary, comment="of the text at content_revision, if small changes followed"),
     Column("title", Text, comment="read by models before the text"),
     Column("url", Text, comment="web address of the article"),
+    Column("run_id", BigInteger, comment="ingest run that inserted the article"),
+    Column("changed_run_id", BigInteger, comment="ingest run of the last change of the text; null: none"),
     UniqueConstraint("source", "external_id"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
     Index(None, "fingerprint"),
@@ -97,7 +83,7 @@ splits = Table(
     metadata,
     Column("fingerprint", LargeBinary, primary_key=True, comment="of the articles' text"),
     Column("split", Text, nullable=False),
-    _now("decided_at"),
+    now("decided_at"),
     Column("cluster_id", BigInteger, comment="cluster of near-duplicates that gave the split; null: not clustered yet"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
     Index(None, "cluster_id"),
@@ -110,7 +96,7 @@ clusters = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False, comment="first 8 bytes of its first fingerprint"),
     Column("split", Text, nullable=False, comment="of all texts of the cluster; decided once"),
-    _now("created_at"),
+    now("created_at"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
 )
 
@@ -132,11 +118,11 @@ cluster_bridges = Table(
 annotations = Table(
     "annotations",
     metadata,
-    _identity(),
+    identity(),
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), nullable=False),
     Column("category", Text, nullable=False),
     Column("annotator", Text, nullable=False, comment="a person's name, or source:NAME for a source"),
-    _now("annotated_at"),
+    now("annotated_at"),
     Column("comment", Text),
     Column(
         "is_resolution",
@@ -146,6 +132,9 @@ annotations = Table(
         comment="supersedes people's earlier annotations",
     ),
     Column("revision", Integer, nullable=False, comment="of the article when it was annotated"),
+    Column("run_id", BigInteger, comment="ingest run that brought a source's annotation; null: a person's"),
+    Column("retracted_at", DateTime(timezone=True), comment="null: the annotation was not retracted"),
+    Column("retracted_by", Text),
     Index(None, "article_id", "id"),
     Index(None, "category"),
     Index("ix_annotations_by_people", "article_id", "id", postgresql_where=text("annotator NOT LIKE 'source:%'")),
@@ -155,14 +144,14 @@ annotations = Table(
 models = Table(
     "models",
     metadata,
-    _identity(),
+    identity(),
     Column("name", Text, nullable=False, unique=True),
     Column("status", Text, nullable=False, server_default="candidate"),
     Column("artefact", Text, nullable=False, comment="directory of the model's files"),
     Column("manifest_sha256", Text, nullable=False),
     Column("categories", ARRAY(Text), nullable=False, comment="in the order of predictions.probabilities"),
     Column("training", JSONB, nullable=False, comment="recipe, data, versions and history of the training"),
-    _now("created_at"),
+    now("created_at"),
     Column("promoted_at", DateTime(timezone=True)),
     Column("backfilled_to", BigInteger, comment="last article examined by the backfill; null: finished"),
     Column("pruned_at", DateTime(timezone=True)),
@@ -176,13 +165,13 @@ models = Table(
 promotions = Table(
     "promotions",
     metadata,
-    _identity(),
+    identity(),
     Column("model_id", ForeignKey(models.c.id), nullable=False),
     Column("previous_id", ForeignKey(models.c.id)),
     Column("verdict", Text, nullable=False, comment="what the gate or a person decided"),
     Column("reason", Text, nullable=False),
     Column("decided_by", Text, nullable=False),
-    _now("decided_at"),
+    now("decided_at"),
     Column("statistics", JSONB, comment="results of the gate; null: the gate was not run"),
     CheckConstraint("verdict IN ('promoted', 'held', 'undecided', 'rolled back')", name="verdict"),
 )
@@ -190,7 +179,7 @@ promotions = Table(
 evaluations = Table(
     "evaluations",
     metadata,
-    _identity(),
+    identity(),
     Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), nullable=False),
     Column("split", Text, nullable=False),
     Column("data_sha256", Text, nullable=False, comment="of the ids, texts and annotations of the evaluated articles"),
@@ -198,7 +187,7 @@ evaluations = Table(
     Column("accuracy", Double, nullable=False),
     Column("macro_f1", Double, nullable=False),
     Column("metrics", JSONB, nullable=False),
-    _now("evaluated_at"),
+    now("evaluated_at"),
     CheckConstraint(_SPLIT_VALUES, name="split"),
     Index(None, "model_id", "id"),
 )
@@ -215,6 +204,7 @@ evaluation_predictions = Table(
     Column("baseline_category", Text, nullable=False, comment="predicted by the TF-IDF baseline"),
     Column("probabilities", ARRAY(REAL), nullable=False),
     Column("gflops", Double, comment="floating-point operations for the text, in billions; null: not counted"),
+    Index(None, "article_id"),
 )
 
 evaluation_progress = Table(
@@ -226,7 +216,7 @@ evaluation_progress = Table(
     Column("gflops", Double, nullable=False, comment="floating-point operations for the text, in billions"),
     Column("seconds", Double, nullable=False, comment="the text's share of the time of its chunk"),
     Column("probabilities", ARRAY(REAL), nullable=False),
-    _now("computed_at"),
+    now("computed_at"),
     Index(None, "computed_at"),
     comment="model outputs of unfinished evaluations, from which the next attempt resumes",
 )
@@ -257,7 +247,7 @@ labelling_queue = Table(
     metadata,
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
     Column("priority", SmallInteger, nullable=False, comment="0 new or changed, 1 backfill; lower is first"),
-    _now("enqueued_at"),
+    now("enqueued_at"),
     Index(None, "priority", "article_id"),
 )
 
@@ -270,7 +260,7 @@ review_queue = Table(
     Column("reason", Text, primary_key=True, comment="why the model's prediction was chosen; audit: drawn at random"),
     Column("predicted_category", Text, nullable=False, comment="when the article was queued"),
     Column("confidence", REAL, nullable=False),
-    _now("queued_at"),
+    now("queued_at"),
     CheckConstraint("reason IN ('uncertain', 'diverse', 'rare', 'rewritten', 'audit')", name="reason"),
     Index(None, "model_id", "queued_at"),
 )
@@ -278,7 +268,7 @@ review_queue = Table(
 ingest_runs = Table(
     "ingest_runs",
     metadata,
-    _identity(),
+    identity(),
     Column("source", Text, nullable=False, comment="name of a declared source, else the pattern of files"),
     Column("kind", Text, nullable=False),
     Column("options", JSONB, nullable=False, comment="how files were read that no source declares"),
@@ -291,8 +281,23 @@ ingest_runs = Table(
     Column("rejected", BigInteger, nullable=False, server_default="0"),
     Column("duplicates", BigInteger, nullable=False, server_default="0", comment="rows superseded by later rows"),
     Column("error", Text, comment="one line; null: it did not fail"),
-    _now("started_at"),
+    now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
+    Column(
+        "erased",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="rows left out, because their articles were erased",
+    ),
+    Column(
+        "other_split",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="rows with another split than their article has; it keeps its split",
+    ),
+    Column("undone_at", DateTime(timezone=True), comment="null: the run was not undone"),
     CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
     Index(None, "source", "id"),
 )
@@ -309,14 +314,14 @@ source_state = Table(
     Column("etag", Text),
     Column("last_modified", Text, comment="as sent by the feed's server"),
     Column("watermark", JSONB, comment="kind and value of the highest watermark read"),
-    _now("seen_at"),
+    now("seen_at"),
     Column("shared_guids", ARRAY(Text), comment="guids that several entries of the feed share, so they are not ids"),
 )
 
 rejected_rows = Table(
     "rejected_rows",
     metadata,
-    _identity(),
+    identity(),
     Column("source", Text, nullable=False),
     Column("position", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -327,7 +332,7 @@ rejected_rows = Table(
         nullable=False,
         comment="sha256 of the row; the same row at the same position is stored once",
     ),
-    _now("rejected_at"),
+    now("rejected_at"),
     Column("run_id", ForeignKey(ingest_runs.c.id)),
     Column("unit", Text, comment="path of a file, address of a feed, or query"),
     UniqueConstraint("source", "position", "row_hash"),
@@ -342,51 +347,15 @@ dead_letters = Table(
     Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("reason", Text, nullable=False),
-    _now("failed_at"),
-)
-
-training_runs = Table(
-    "training_runs",
-    metadata,
-    _identity(),
-    Column("training_key", Text, nullable=False, comment="hash of recipe and data; the same key resumes"),
-    Column("status", Text, nullable=False, server_default="running"),
-    Column("attempts", Integer, nullable=False, server_default="1"),
-    Column("steps", Integer, nullable=False, comment="total, over all epochs"),
-    Column("epochs", Integer, nullable=False, comment="maximum; the training may stop early"),
-    Column("step", Integer, nullable=False, server_default="0", comment="completed steps"),
-    Column("epoch", Integer, nullable=False, server_default="1"),
-    Column("loss", Double, comment="mean since the start of the epoch"),
-    Column("seconds", Double, nullable=False, server_default="0", comment="duration of all attempts"),
-    Column("seconds_left", Double),
-    Column("model_id", ForeignKey(models.c.id, ondelete="SET NULL"), comment="the trained model"),
-    Column("error", Text, comment="one line; null: it did not fail"),
-    _now("started_at"),
-    _now("last_heartbeat_at"),
-    Column("finished_at", DateTime(timezone=True)),
-    CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
-    Index(None, "training_key", "id"),
-)
-
-training_metrics = Table(
-    "training_metrics",
-    metadata,
-    Column("run_id", ForeignKey(training_runs.c.id, ondelete="CASCADE"), primary_key=True),
-    Column("step", Integer, primary_key=True, autoincrement=False),
-    Column("epoch", Integer, nullable=False),
-    Column("loss", Double, nullable=False, comment="mean since the start of the epoch"),
-    Column("accuracy", Double, comment="on the validation split, at the end of an epoch"),
-    Column("macro_f1", Double, comment="on the validation split, at the end of an epoch"),
-    Column("seconds", Double, nullable=False, comment="since the start of the training, over all attempts"),
-    _now("recorded_at"),
+    now("failed_at"),
 )
 
 drift_runs = Table(
     "drift_runs",
     metadata,
-    _identity(),
+    identity(),
     Column("model_id", ForeignKey(models.c.id, ondelete="CASCADE"), nullable=False),
-    _now("ran_at"),
+    now("ran_at"),
     Column("since", DateTime(timezone=True), comment="when the oldest of the articles was ingested"),
     Column("articles", Integer, nullable=False, comment="number of examined articles, labelled by the champion"),
     Column("audited", Integer, nullable=False, comment="number of articles drawn at random and reviewed"),

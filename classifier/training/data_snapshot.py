@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,11 +17,14 @@ import pyarrow.parquet as pq
 
 from classifier.articles import AnnotatedArticle
 from classifier.ingest.fingerprints import fingerprint
+from classifier.model import artefact
 from classifier.training.spooled_articles import facts
 
 log = logging.getLogger(__name__)
 
 FILE = "snapshot.parquet"
+PATTERN = "snapshot*.parquet"
+"""The names of snapshots. If one was written again without erased articles, its name has the hash of its content."""
 
 Facts = frozenset[tuple[int, bytes, str]]
 """Articles as (id, sha256 of title and text, category): an article with another title, text or category is another."""
@@ -68,19 +74,48 @@ def read_snapshot(directory: Path) -> Facts:
     Raises:
         FileNotFoundError: the artefact has no snapshot, for instance because the model was imported.
     """
-    table = pq.read_table(directory / FILE)
+    table = pq.read_table(find_snapshot(directory))
     columns = (table.column(name).to_pylist() for name in ("article_id", "text_sha256", "category"))
     return frozenset(zip(*columns, strict=True))
+
+
+def find_snapshot(directory: Path) -> Path:
+    """Return the path of the snapshot in an artefact's directory: the one that the manifest lists."""
+    try:
+        hashes = json.loads((directory / artefact.MANIFEST_FILE).read_bytes())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return directory / FILE
+    return directory / next((name for name in hashes if fnmatch(name, PATTERN)), FILE)
+
+
+def without_articles(
+    path: Path, ids: AbstractSet[int], text_hashes: AbstractSet[bytes], fingerprints: AbstractSet[bytes]
+) -> bytes | None:
+    """Return a snapshot's content without the rows of these articles and texts, or None if it has none of them.
+
+    Raises:
+        OSError: the file cannot be read.
+        pyarrow.ArrowInvalid: it is no Parquet file.
+    """
+    table = pq.read_table(path)
+    names = {"article_id": ids, "text_sha256": text_hashes, "fingerprint": fingerprints}
+    columns = [(table.column(name).to_pylist(), values) for name, values in names.items() if name in table.column_names]
+    kept = [not any(column[row] in values for column, values in columns) for row in range(table.num_rows)]
+    if all(kept):
+        return None
+    file = io.BytesIO()
+    pq.write_table(table.filter(pa.array(kept, pa.bool_())), file, compression="zstd")
+    return file.getvalue()
 
 
 def read_texts(directory: Path) -> SnapshotTexts | None:
     """Return the texts of the snapshot in an artefact's directory; None if it is missing or cannot be read."""
     try:
-        table = pq.read_table(directory / FILE)
+        table = pq.read_table(find_snapshot(directory))
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowInvalid) as error:
-        log.warning("%s: cannot read (%s)", directory / FILE, error)
+        log.warning("%s: cannot read (%s)", find_snapshot(directory), error)
         return None
     names = ("article_id", "text_sha256", "fingerprint")
     columns = {name: table.column(name).to_pylist() for name in names if name in table.column_names}

@@ -33,6 +33,8 @@ RUN = (
     "docs/how-to/review.md",
     "docs/how-to/monitor.md",
     "docs/how-to/train.md",
+    "docs/how-to/undo.md",
+    "docs/how-to/erase.md",
 )
 """In this order: each builds on what is there."""
 

@@ -103,9 +103,12 @@ def test_no_statement_handles_more_rows_than_a_step(workspace, tmp_path):
 
 STATEMENTS = {
     "mark_superseded": {},
-    "merge_staged_articles": {},
-    "annotate_staged_articles": {},
+    "merge_staged_articles": {"run_id": None},
+    "annotate_staged_articles": {"run_id": None},
     "dequeue_annotated": {},
+    "texts_with_other_ids": {},
+    "count_other_splits": {},
+    "sources_of_changed_articles": {"run_id": None},
     "enqueue_staged_articles": {},
     "count_new": {},
     "staged_texts": {},

@@ -19,13 +19,16 @@ from sqlalchemy.exc import DBAPIError
 from classifier.exceptions import DatabaseRightsError, DatabaseUnavailableError
 from classifier.external_table.definition import ExternalTable
 from classifier.pipeline.database import roles, upgrade
-from classifier.pipeline.ingest import rejected_rows
+from classifier.pipeline.erasure import erase
+from classifier.pipeline.erasure.selection import Selection
+from classifier.pipeline.ingest import rejected_rows, undo
 from classifier.pipeline.labelling import dead_letters, external_table, queue
 from classifier.pipeline.monitoring import drift_check, status
 from classifier.pipeline.promotion import decisions, evaluation, html_report, pruning
-from classifier.pipeline.review import annotation, review_queue, sheets
+from classifier.pipeline.review import annotation, retraction, review_queue, sheets
 from classifier.pipeline.training import candidate, tuning
 from classifier.settings import Settings
+from classifier.store.annotation_rows import AnnotationFilter
 from classifier.training.recipes import Recipe
 from classifier.workspace import open_workspace
 from tests.support.postgres import other_server, programs_of
@@ -188,6 +191,10 @@ def test_tuning_finds_its_tables_created(pipeline, worked, tmp_path):
         "UPDATE alembic_version SET version_num = '0001'",
         "UPDATE annotations SET category = 'x'",
         "DELETE FROM annotations",
+        "UPDATE annotations SET annotator = 'x', retracted_by = 'x'",
+        "DELETE FROM erased_articles",
+        "UPDATE erasures SET articles = 0",
+        "UPDATE erasure_key SET key = ''",
         "UPDATE promotions SET reason = 'x'",
         "DELETE FROM articles",
         "COPY articles TO PROGRAM 'cat'",
@@ -203,6 +210,27 @@ def test_the_pipelines_role_cannot_change_tables_or_history(pipeline, owner, sta
         assert value(owner.database, "SELECT has_table_privilege('articles_analyst', 'articles', 'SELECT')") is False
         return
     assert refusal(database, statement) == REFUSED
+
+
+def test_the_pipelines_role_retracts_annotations_but_erases_and_undoes_nothing(pipeline, owner, tmp_path):
+    ingest_file(pipeline, tmp_path / "z.csv", articles(3, prefix="z"), source="rights")
+    retracted = retraction.retract(pipeline, AnnotationFilter(annotator="source:rights", external_id="z0"), yes=True)
+    assert retracted.annotations == 1
+    selection = Selection(source="rights")
+    assert erase.erase(pipeline, selection).articles == 3
+    number = value(owner.database, "SELECT max(id) FROM ingest_runs WHERE source = 'rights'")
+    assert undo.undo_run(pipeline, number).articles == 3
+    for attempt in (
+        lambda: erase.erase(pipeline, selection, yes=True),
+        lambda: undo.undo_run(pipeline, number, yes=True),
+    ):
+        with pytest.raises(DatabaseRightsError, match="only the owner of the tables may do this"):
+            attempt()
+    assert undo.undo_run(owner, number, yes=True).articles == 3
+    erased = articles(1, prefix="y")
+    ingest_file(pipeline, tmp_path / "z.csv", erased, source="rights")
+    assert erase.erase(owner, selection, yes=True).articles == 1
+    assert ingest_file(pipeline, tmp_path / "z.csv", erased, source="rights").erased == 1
 
 
 @pytest.mark.slow

@@ -29,6 +29,17 @@ from tests.support.statements import CALLS, Database
 SMALL, FACTOR = 8_000, 4
 
 SCANS = {
+    "erasures.ids_by_source",
+    "erasures.ids_by_external_id",
+    "erasures.all_identities",
+    "erasures.rejected_rows",
+    "erasures.drop_mistakes",
+    "erased_texts.delete_clusters",
+    "undo.articles_of",
+    "undo.changed_by",
+    "undo.annotations_of",
+    "annotation_rows.newest",
+    "annotation_rows.ids_in_use",
     "ingest_runs.last_success",
     "churn_samples.count_to_label",
     "dead_letter_rows.retry",
@@ -65,11 +76,17 @@ SCANS = {
 }
 """Calls and views whose cost grows with the rows that there are, and why: they count, list or read all of them."""
 
-NO_ROWS = re.compile(r"(COPY|CREATE|ALTER|GRANT|REVOKE)\b")
+NO_ROWS = re.compile(r"(COPY|CREATE|ALTER|ANALYZE|VACUUM|CHECKPOINT|GRANT|REVOKE)\b")
 """Statements that have no plan: COPY, and what makes tables and roles."""
 
-NO_CALL = {"classifier.store.roles", "classifier.store.schema", "classifier.store.studies", "classifier.store.copy"}
-"""Modules of rights, migrations, Optuna's own tables, and COPY."""
+NO_CALL = {
+    "classifier.store.compaction",
+    "classifier.store.roles",
+    "classifier.store.schema",
+    "classifier.store.studies",
+    "classifier.store.copy",
+}
+"""Modules of the server's files, of rights, migrations, Optuna's own tables, and COPY."""
 
 LOOKED_UP = 10 * statements.CHUNK
 """What looking up the rows of a call may cost in addition; scanning the articles of the larger database costs more."""

@@ -11,7 +11,8 @@ from classifier.ingest import file_descriptions, readers
 from classifier.ingest.file_descriptions import FileDescription
 from classifier.ingest.text_files import SourceFile
 from classifier.ingest.validation import ValidatedChunk
-from classifier.pipeline.ingest.units import FileReader, IngestOptions, UnitRules, name_source, validate_chunks
+from classifier.pipeline.ingest.unit_rules import UnitRules, validate_chunks
+from classifier.pipeline.ingest.units import FileReader, IngestOptions, name_source
 
 MAX_EXAMPLES = 5
 """Rows that a check shows."""
@@ -54,18 +55,18 @@ def check_files(
         try:
             for path in readers.expand_pattern(pattern):
                 if str(path) not in checks:
-                    checks[str(path)] = _check_file(path, options, on_rows)
+                    checks[str(path)] = _check_file(path, pattern, options, on_rows)
         except UserError as error:
             checks[pattern] = UnitCheck(pattern, problem=str(error).removeprefix(f"{pattern}: "))
     return list(checks.values())
 
 
-def _check_file(path: SourceFile, options: IngestOptions, on_rows: Callable[[int], None]) -> UnitCheck:
+def _check_file(path: SourceFile, pattern: str, options: IngestOptions, on_rows: Callable[[int], None]) -> UnitCheck:
     rules = UnitRules(options.max_rejected, options.proportions, dates=options.file_format.dates)
     reader = FileReader(path, options.columns, options.file_format)
 
     def chunks() -> Iterator[ValidatedChunk]:
-        for chunk in validate_chunks(reader(), name_source(path, options), rules):
+        for chunk in validate_chunks(reader(), name_source(path, options, pattern), rules):
             on_rows(len(chunk.rows) + len(chunk.rejected))
             yield chunk
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sqlalchemy import Connection
+
 from classifier.exceptions import SourceError
 from classifier.ingest import readers
 from classifier.pipeline.ingest import run_records
@@ -44,11 +46,17 @@ def _find_unread(
     problems: list[Problem],
     on_rows: Callable[[int], None],
 ) -> Iterator[IngestUnit]:
-    states = FileStates(run, options.config_sha256)
+    states, names = FileStates(run, options.config_sha256), options.source_names()
     for path in readers.expand_pattern(pattern):
         try:
             save_state = states.state_saver(path)
+            unit = make_file_unit(run, path, options, on_rows, pattern=pattern, save_state=save_state or _no_state)
+            names.add(path, unit.source)
             if save_state is not None:
-                yield make_file_unit(run, path, options, on_rows, save_state=save_state)
+                yield unit
         except SourceError as error:
             problems.append(error)
+
+
+def _no_state(_: Connection) -> None:
+    """Save nothing."""

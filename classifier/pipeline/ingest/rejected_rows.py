@@ -14,7 +14,8 @@ from classifier.ingest.readers import expand_pattern
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource
 from classifier.pipeline.ingest import declared_sources, run_records
 from classifier.pipeline.ingest.unit_discovery import ResolveUrl
-from classifier.pipeline.ingest.units import IngestOptions, IngestUnit, UnitRules, make_file_unit
+from classifier.pipeline.ingest.unit_rules import UnitRules
+from classifier.pipeline.ingest.units import IngestOptions, IngestUnit, make_file_unit
 from classifier.pipeline.use_case import use_case
 from classifier.plurals import plural
 from classifier.store import rejections
@@ -105,7 +106,7 @@ def _reread_files(workspace: Workspace, name: str, units: Collection[str], optio
     with run_records.record_run(workspace, name, "files", options) as run:
         for unit in sorted(units):
             for path in expand_pattern(unit):
-                make_file_unit(run, path, IngestOptions.from_json(options)).ingest()
+                make_file_unit(run, path, IngestOptions.from_json(options), pattern=name).ingest()
 
 
 def _retry_stored(workspace: Workspace, source: DeclaredSource, rows: list[Any]) -> None:

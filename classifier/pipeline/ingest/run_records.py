@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import SecretStr
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -26,6 +27,7 @@ class IngestRun:
     split_key: str
     id: int
     source: str
+    erasure_key: SecretStr | None = None
 
 
 @contextmanager
@@ -46,7 +48,8 @@ def record_run(
         run_id = ingest_runs.start_run(connection, source, kind, options or {})
         try:
             with connections.translate_errors(workspace.database):
-                yield IngestRun(workspace.database, workspace.settings.split_key, run_id, source)
+                settings = workspace.settings
+                yield IngestRun(workspace.database, settings.split_key, run_id, source, settings.erasure_key)
         except BaseException as error:
             _fail_run(connection, run_id, error)
             raise

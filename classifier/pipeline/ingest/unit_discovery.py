@@ -24,7 +24,8 @@ from classifier.ingest.validation import DEFAULT_DATES
 from classifier.ingest.watermarks import watermark_from_json, watermark_to_json
 from classifier.pipeline.ingest.file_states import FileStates
 from classifier.pipeline.ingest.run_records import IngestRun
-from classifier.pipeline.ingest.units import FileReader, IngestUnit, Problem, UnitRules
+from classifier.pipeline.ingest.unit_rules import UnitRules
+from classifier.pipeline.ingest.units import FileReader, IngestUnit, Problem
 from classifier.store import source_states
 
 log = logging.getLogger(__name__)

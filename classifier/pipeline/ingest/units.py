@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, tzinfo
 from hashlib import sha256
 from typing import Any
 
@@ -19,12 +18,15 @@ from classifier.ingest.file_format import FileFormat
 from classifier.ingest.prefetch import prefetch_one
 from classifier.ingest.splits import Proportions
 from classifier.ingest.text_files import SourceFile
-from classifier.ingest.timestamps import DateRules
-from classifier.ingest.validation import DEFAULT_DATES, MAX_LENGTHS, ValidatedChunk, validate_chunk
+from classifier.ingest.validation import MAX_LENGTHS, ValidatedChunk
 from classifier.names import shorten_name
-from classifier.pipeline.ingest import kept_annotations, run_records
+from classifier.pipeline.erasure import tombstones
+from classifier.pipeline.erasure.tombstones import Tombstones
+from classifier.pipeline.ingest import kept_annotations, known_articles, run_records, source_names
 from classifier.pipeline.ingest.category_names import CategoryNames
+from classifier.pipeline.ingest.source_names import SourceNames
 from classifier.pipeline.ingest.split_assignment import SplitAssigner, TextSigner
+from classifier.pipeline.ingest.unit_rules import StagedCounts, UnitRules, validate_chunks
 from classifier.pipeline.use_case import use_case
 from classifier.store import article_rows, connections, ingest_runs, near_duplicate_clusters, rejections, staging
 from classifier.workspace import Workspace
@@ -46,8 +48,9 @@ class IngestReport:
     """The rows that were read, and what they changed.
 
     `read` counts rows. `rejected` of them were invalid; `duplicates` were superseded by a later row with the same id.
-    The others are articles: `new`, `changed` (the text differs from the stored one) or `unchanged`. `undated` rows have
-    a publication time that cannot be read or is in the future, so it is left out.
+    `erased` rows belong to erased articles and were left out. The others are articles: `new`, `changed` (the text
+    differs from the stored one) or `unchanged`. `undated` rows have a publication time that cannot be read or is in
+    the future, so it is left out. `other_split` articles have another split than their row names.
     """
 
     files: int = 0
@@ -60,6 +63,8 @@ class IngestReport:
     annotations: int = 0
     enqueued: int = 0
     undated: int = 0
+    erased: int = 0
+    other_split: int = 0
 
     def __add__(self, other: IngestReport) -> IngestReport:
         """Return the sum of two reports."""
@@ -70,7 +75,8 @@ class IngestReport:
 class IngestOptions:
     """How to read files that no source declares. They are stored with the run, so that the files can be read again.
 
-    `source` names the source of all files. If it is None, each file is a source of its own, named by its stem.
+    `source` names the source of all files. If it is None, each file is a source of its own: see
+    `source_names.name_source`. `anyway` takes texts that are articles already, under another kind of id.
     """
 
     columns: Columns
@@ -78,6 +84,7 @@ class IngestOptions:
     proportions: Proportions = field(default_factory=Proportions)
     max_rejected: float = MAX_REJECTED
     file_format: FileFormat = field(default_factory=FileFormat)
+    anyway: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as the database stores them."""
@@ -95,7 +102,12 @@ class IngestOptions:
         columns, proportions = Columns(**values["columns"]), Proportions(**values["proportions"])
         # runs of older versions have an encoding only
         file_format = FileFormat.from_json(values.get("file_format") or {"encoding": values.get("encoding")})
-        return cls(columns, values["source"], proportions, values["max_rejected"], file_format)
+        anyway = values.get("anyway", False)
+        return cls(columns, values["source"], proportions, values["max_rejected"], file_format, anyway)
+
+    def source_names(self) -> SourceNames:
+        """Return the names of a run's files, which are checked if rows of two files could have the same id."""
+        return SourceNames(self.source is None and self.columns.source is None and self.columns.id is not None)
 
 
 @use_case
@@ -113,7 +125,8 @@ def ingest_files(
     with the report of each file that was ingested.
 
     Raises:
-        SourceError: a file cannot be read. The other files stay ingested.
+        SourceError: a file cannot be read; the other files stay ingested. Or two files would be one source; then
+            nothing is ingested.
         TooManyRejectedError: more than `max_rejected` of a file's rows are invalid.
         StatementTimeoutError: a file was not ingested because a statement took too long.
     """
@@ -132,13 +145,19 @@ def _make_file_units(
     on_rows: Callable[[int], None],
 ) -> Iterator[IngestUnit]:
     """Yield each file as a unit, once; add the errors of those that cannot be read to `problems`."""
-    seen: set[str] = set()
+    files: dict[str, tuple[SourceFile, str]] = {}
     for pattern in patterns:
         try:
             for path in readers.expand_pattern(pattern):
-                if (name := object_store.file_url(path)) not in seen:
-                    seen.add(name)
-                    yield make_file_unit(run, path, options, on_rows)
+                files.setdefault(object_store.file_url(path), (path, pattern))
+        except SourceError as error:
+            problems.append(error)
+    names = options.source_names()
+    for path, pattern in files.values():
+        names.add(path, options.source or source_names.name_source(path, pattern))
+    for path, pattern in files.values():
+        try:
+            yield make_file_unit(run, path, options, on_rows, pattern=pattern)
         except SourceError as error:
             problems.append(error)
 
@@ -149,9 +168,10 @@ def make_file_unit(
     options: IngestOptions,
     on_rows: Callable[[int], None] = lambda _: None,
     *,
+    pattern: str | None = None,
     save_state: Callable[[Connection], None] = lambda _: None,
 ) -> IngestUnit:
-    """Return a file as a unit.
+    """Return a file, which matches the pattern, as a unit.
 
     Raises:
         SourceError: the source's name is too long to be stored.
@@ -159,21 +179,23 @@ def make_file_unit(
     return IngestUnit(
         run=run,
         name=object_store.file_url(path),
-        source=name_source(path, options),
+        source=name_source(path, options, pattern),
         read=FileReader(path, options.columns, options.file_format),
         rules=UnitRules(options.max_rejected, options.proportions, dates=options.file_format.dates),
+        is_undeclared=True,
+        anyway=options.anyway,
         save_state=save_state,
         on_rows=on_rows,
     )
 
 
-def name_source(path: SourceFile, options: IngestOptions) -> str:
+def name_source(path: SourceFile, options: IngestOptions, pattern: str | None = None) -> str:
     """Return the name of a file's source.
 
     Raises:
         SourceError: it is too long to be stored.
     """
-    source = options.source or file_stem(path)
+    source = options.source or source_names.name_source(path, pattern)
     if len(source) > MAX_LENGTHS["source"]:
         name = "its name" if options.source is None else f"the source's name {source[:40]!r}…"
         raise SourceError(
@@ -181,13 +203,6 @@ def name_source(path: SourceFile, options: IngestOptions) -> str:
             "name the source with --source-name"
         )
     return source
-
-
-def file_stem(path: SourceFile) -> str:
-    """Return a file's name without its suffixes, "bbc" for bbc.csv.gz, or a folder's name."""
-    if path.is_dir():
-        return path.name
-    return path.name.split(".")[0] or path.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,53 +219,12 @@ class FileReader:
 
 
 @dataclass(frozen=True, slots=True)
-class UnitRules:
-    """How a unit's rows are judged.
-
-    A unit is refused if more than `max_rejected` of its rows are invalid, unless these are at most `min_rejected_rows`.
-    `proportions` are the splits' shares, `zone` is the time zone of times that name no time zone, and `dates` says
-    which times are read.
-    """
-
-    max_rejected: float
-    proportions: Proportions
-    min_rejected_rows: int = 0
-    zone: tzinfo = UTC
-    dates: DateRules = DEFAULT_DATES
-
-    def refuses(self, read: int, rejected: int) -> bool:
-        """Return whether a unit with this many invalid rows is refused."""
-        if rejected <= self.max_rejected * read:
-            return False
-        return rejected > self.min_rejected_rows or rejected == read
-
-
-def validate_chunks(raw: Iterable[RawChunk], source: str, rules: UnitRules) -> Iterator[ValidatedChunk]:
-    """Yield the chunks of a unit, validated by its rules."""
-    for chunk in raw:
-        yield validate_chunk(chunk, default_source=source, zone=rules.zone, dates=rules.dates)
-
-
-@dataclass(frozen=True, slots=True)
-class StagedCounts:
-    """The rows that were staged: `rows` valid ones, `undated` of them without their time, and `rejected` ones."""
-
-    rows: int
-    rejected: int
-    undated: int
-
-    @property
-    def read(self) -> int:
-        """The rows that were read."""
-        return self.rows + self.rejected
-
-
-@dataclass(frozen=True, slots=True)
 class IngestUnit:
     """Rows that are ingested atomically.
 
-    `name` is the unit's path or URL. `is_complete` says that one reading shows all of its rows: a file's does, a feed's
-    does not. `save_state` writes, in the transaction of the rows, what has been read.
+    `name` is the unit's path or URL. `is_undeclared` says that it is a file without a declaration; `anyway` takes its
+    texts that are articles already. `is_complete` says that one reading shows all of its rows: a file's does, a
+    feed's does not. `save_state` writes, in the transaction of the rows, what has been read.
     """
 
     run: run_records.IngestRun
@@ -259,6 +233,8 @@ class IngestUnit:
     read: Callable[[], Iterator[RawChunk]]
     rules: UnitRules
     is_complete: bool = True
+    is_undeclared: bool = False
+    anyway: bool = False
     save_state: Callable[[Connection], None] = lambda _: None
     on_rows: Callable[[int], None] = lambda _: None
 
@@ -273,9 +249,11 @@ class IngestUnit:
         with self.run.database.begin() as connection:
             staging.create_tables(connection)
             categories = CategoryNames()
-            staged = self._stage(connection, categories)
+            erased = tombstones.open_tombstones(connection, self.run.erasure_key)
+            staged = self._stage(connection, categories, erased)
             # the first lock that other ingests need: nothing is read after this
             near_duplicate_clusters.wait_for_other_ingests(connection, self.run.source)
+            erased.check(self.name)
             rejections.keep_staged(connection, run_id=self.run.id, unit=self.name)
             if is_refused := self.rules.refuses(staged.read, staged.rejected):
                 counts = {"files": 1, "read": staged.read, "rejected": staged.rejected}
@@ -298,22 +276,24 @@ class IngestUnit:
                 "to be stored; move the file"
             )
 
-    def _stage(self, connection: Connection, categories: CategoryNames) -> StagedCounts:
+    def _stage(self, connection: Connection, categories: CategoryNames, erased: Tombstones) -> StagedCounts:
         """COPY every row into the staging tables, valid or not, and return the counts."""
-        rejected = staged = undated = 0
+        rejected = staged = undated = left_out = 0
         with TextSigner(connection) as signer:
-            for chunk in prefetch_one(self.chunks()):
+            for read in prefetch_one(self.chunks()):
+                chunk, count = erased.leave_out(read)
+                left_out += count
                 if len(chunk.rows):
                     rows = chunk.rows.rename(columns={"split": "own_split"})
                     categories.add(chunk)
                     signer.add(rows)
                     staging.copy_articles(connection, rows)
-                self.on_rows(len(chunk.rows) + len(chunk.rejected))
+                self.on_rows(len(read.rows) + len(read.rejected))
                 staging.copy_rejected(connection, chunk.rejected)
                 staged, rejected = staged + len(chunk.rows), rejected + len(chunk.rejected)
                 self._warn_of_dates(chunk.bad_dates, is_first=not undated)
                 undated += len(chunk.bad_dates)
-        return StagedCounts(staged, rejected, undated)
+        return StagedCounts(staged, rejected, undated, left_out)
 
     def _warn_of_dates(self, bad_dates: Sequence[str], *, is_first: bool) -> None:
         if bad_dates and is_first:
@@ -330,9 +310,11 @@ class IngestUnit:
 
     def _merge(self, connection: Connection, staged: StagedCounts) -> IngestReport:
         """Merge the staged rows, and record in the same transaction what changed."""
+        if self.is_undeclared and not self.anyway:
+            known_articles.refuse_other_ids(connection, self.name)
         SplitAssigner(connection, self.run.split_key, self.rules.proportions).assign_staged()
         kept_annotations.record_small_changes(connection)
-        merged = article_rows.merge_staged(connection)
+        merged = article_rows.merge_staged(connection, self.run.id)
         report = IngestReport(
             files=1,
             read=staged.read,
@@ -344,7 +326,11 @@ class IngestUnit:
             annotations=merged.annotations,
             enqueued=merged.enqueued,
             undated=staged.undated,
+            erased=staged.erased,
+            other_split=known_articles.count_other_splits(connection, self.name),
         )
+        if self.is_undeclared:
+            known_articles.warn_of_other_files(connection, self.run, self.name)
         rejections.delete_resolved(connection, self.run.source, self.name, complete=self.is_complete)
         ingest_runs.add_to_run(connection, self.run.id, asdict(report))
         self.save_state(connection)

@@ -22,6 +22,7 @@ from classifier.evaluation.test_articles import Predictions
 from classifier.exceptions import TrainingDataError
 from classifier.inference import engines
 from classifier.inference.labeller import Labeller
+from classifier.pipeline.erasure.article_copies import copies_articles
 from classifier.pipeline.monitoring import category_coverage
 from classifier.pipeline.promotion import evaluation_results, model_outputs, training_exposure
 from classifier.pipeline.promotion.model_files import uses_model
@@ -114,6 +115,7 @@ class _Outputs:
 
 
 @use_case
+@copies_articles
 @uses_model
 def evaluate(
     workspace: Workspace,

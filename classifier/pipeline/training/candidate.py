@@ -15,6 +15,7 @@ from classifier.inference.agreement import Agreement
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact
 from classifier.model.fine_tuned import FineTunedModel
+from classifier.pipeline.erasure.article_copies import copies_articles
 from classifier.pipeline.monitoring import category_coverage
 from classifier.pipeline.training import calibration, ensembling, preparation, session, starting_point, training_data
 from classifier.pipeline.training.preparation import PreparedTraining
@@ -68,6 +69,7 @@ class _Candidate:
 
 
 @use_case
+@copies_articles
 def train(
     workspace: Workspace,
     recipe: Recipe,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.exceptions import SettingsError
+from classifier.pipeline.erasure.article_copies import copies_articles
 from classifier.pipeline.training import preparation, starting_point, training_data
 from classifier.pipeline.training.preparation import PreparedTraining
 from classifier.pipeline.use_case import use_case
@@ -94,6 +95,7 @@ class _Search:
 
 
 @use_case
+@copies_articles
 def tune(
     workspace: Workspace,
     recipe: Recipe,

@@ -19,13 +19,13 @@ WHERE position BETWEEN :first AND :last
 -- that staged_small_changes has for this very text. A row without a title or an address leaves those of the article. A
 -- changed title is a new revision, because models read it, but not a change of content. A changed address is neither.
 WITH merged AS (
-    INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split, published_at, title, url)
+    INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split, published_at, title, url, run_id)
     SELECT
         source, external_id, text, text_hash, fingerprint,
         coalesce(
             own_split, (SELECT split FROM splits WHERE splits.fingerprint = staged_articles.fingerprint OFFSET 0)
         ),
-        published_at, title, url
+        published_at, title, url, :run_id
     FROM staged_articles
     WHERE position BETWEEN :first AND :last AND NOT superseded
     ON CONFLICT (source, external_id) DO UPDATE
@@ -67,6 +67,12 @@ WITH merged AS (
                 AND articles.title IS NOT DISTINCT FROM coalesce(excluded.title, articles.title)
             THEN articles.changed_at
             ELSE now()
+        END,
+        changed_run_id = CASE
+            WHEN articles.text_hash = excluded.text_hash
+                AND articles.title IS NOT DISTINCT FROM coalesce(excluded.title, articles.title)
+            THEN articles.changed_run_id
+            ELSE excluded.run_id
         END
     WHERE articles.text_hash <> excluded.text_hash
        OR articles.title IS DISTINCT FROM coalesce(excluded.title, articles.title)
@@ -77,15 +83,15 @@ INSERT INTO staged_changes (article_id, revision)
 SELECT id, revision FROM merged WHERE changed_at = now()
 
 -- annotate_staged_articles
--- Insert a step's categories as annotations of the source, unless the source's last annotation in force has the same
--- category. Of several rows, the last one with a category and the stored text wins.
-INSERT INTO annotations (article_id, revision, category, annotator)
-SELECT staged.id, staged.revision, staged.category, 'source:' || staged.source
+-- Insert a step's categories as annotations of the source, unless the source's last annotation of the present text has
+-- the same category, even if it was retracted. Of several rows, the last one with a category and the stored text wins.
+INSERT INTO annotations (article_id, revision, category, annotator, run_id)
+SELECT staged.id, staged.revision, staged.category, 'source:' || staged.source, :run_id
 FROM (
-    SELECT article.id, article.revision, staged_articles.source, staged_articles.category
+    SELECT article.id, article.revision, article.content_revision, staged_articles.source, staged_articles.category
     FROM staged_articles
     CROSS JOIN LATERAL (
-        SELECT id, revision, fingerprint FROM articles
+        SELECT id, revision, content_revision, fingerprint FROM articles
         WHERE articles.source = staged_articles.source AND articles.external_id = staged_articles.external_id
         OFFSET 0
     ) AS article
@@ -103,8 +109,10 @@ FROM (
       ))
 ) AS staged
 WHERE staged.category IS DISTINCT FROM (
-    SELECT category FROM annotations_in_force AS previous
-    WHERE previous.article_id = staged.id AND previous.annotator = 'source:' || staged.source
+    SELECT category FROM annotations AS previous
+    WHERE previous.article_id = staged.id
+      AND previous.annotator = 'source:' || staged.source
+      AND previous.revision >= staged.content_revision
     ORDER BY previous.id DESC LIMIT 1
 )
 ORDER BY staged.id

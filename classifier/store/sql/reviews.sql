@@ -69,7 +69,7 @@ WITH rewritten AS MATERIALIZED (
         ON articles.id = annotations.article_id
         AND articles.content_revision > annotations.revision
         AND articles.content_revision > 1
-    WHERE annotator NOT LIKE 'source:%'
+    WHERE annotator NOT LIKE 'source:%' AND retracted_at IS NULL
 )
 SELECT id, rewritten.revision, predicted.category, predicted.confidence
 FROM rewritten
@@ -123,16 +123,20 @@ WHERE id = ANY(CAST(:ids AS bigint[]))
 SELECT requested.name
 FROM unnest(CAST(:names AS text[])) AS requested (name)
 WHERE EXISTS (SELECT FROM models WHERE requested.name = ANY(categories))
-   OR requested.name IN (SELECT category FROM annotations WHERE category = ANY(CAST(:names AS text[])))
+   OR requested.name IN (
+    SELECT category FROM annotations WHERE category = ANY(CAST(:names AS text[])) AND retracted_at IS NULL
+)
 
 -- annotated_categories
--- Return the first categories of all annotations, each by one look-up in the index: DISTINCT would read every
+-- Return the first categories of all annotations that were not retracted, each by one look-up in the index: DISTINCT would read every
 -- annotation.
 WITH RECURSIVE named (category) AS (
-    (SELECT category FROM annotations ORDER BY category LIMIT 1)
+    (SELECT category FROM annotations WHERE retracted_at IS NULL ORDER BY category LIMIT 1)
     UNION ALL
     SELECT (
-        SELECT category FROM annotations WHERE annotations.category > named.category ORDER BY category LIMIT 1
+        SELECT category FROM annotations
+        WHERE annotations.category > named.category AND retracted_at IS NULL
+        ORDER BY category LIMIT 1
     )
     FROM named
     WHERE category IS NOT NULL

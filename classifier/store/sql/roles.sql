@@ -18,7 +18,8 @@ ALTER ROLE {role} PASSWORD {verifier}
 
 -- grant_pipeline
 -- Grant the rows of all tables, also of later versions, and temporary tables. Annotations, decisions, evaluations and
--- the schema's version are append-only or read-only; articles and models are never deleted.
+-- the schema's version are append-only or read-only; an annotation may be retracted. Only the owner deletes articles and
+-- models.
 GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role};
 GRANT USAGE ON SCHEMA public, optuna TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, optuna TO {role};
@@ -27,6 +28,8 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT SELECT, INSERT, UPDATE, 
 ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT USAGE ON SEQUENCES TO {role};
 REVOKE INSERT, UPDATE, DELETE ON alembic_version, optuna.alembic_version, optuna.version_info FROM {role};
 REVOKE UPDATE, DELETE ON annotations, evaluations, evaluation_predictions, promotions FROM {role};
+GRANT UPDATE (retracted_at, retracted_by) ON annotations TO {role};
+REVOKE INSERT, UPDATE, DELETE ON erasures, erased_articles, erasure_key FROM {role};
 REVOKE INSERT, UPDATE, DELETE ON annotations_in_force, effective_annotations FROM {role};
 REVOKE DELETE ON articles, models FROM {role}
 
@@ -39,8 +42,10 @@ GRANT SELECT ON article_labels, annotation_conflicts, annotation_opinions, annot
 GRANT SELECT ON annotations_in_force, effective_annotations TO {role};
 GRANT SELECT ON models, promotions, evaluations, evaluation_predictions, drift_runs TO {role};
 GRANT SELECT ON labelling_queue, review_queue, dead_letters, training_runs, training_metrics TO {role};
-GRANT SELECT (id, source, external_id, revision, content_revision, split, published_at, ingested_at, changed_at)
+GRANT SELECT (id, source, external_id, revision, content_revision, split, published_at, ingested_at, changed_at, run_id,
+    changed_run_id)
     ON articles TO {role};
-GRANT SELECT (id, source, kind, status, files, read, new, changed, unchanged, rejected, duplicates, started_at, finished_at)
+GRANT SELECT (id, source, kind, status, files, read, new, changed, unchanged, rejected, duplicates, started_at, finished_at,
+    erased, other_split, undone_at)
     ON ingest_runs TO {role};
 GRANT SELECT (id, source, reason, rejected_at, run_id) ON rejected_rows TO {role}

@@ -1,0 +1,1 @@
+"""The way back: erase articles everywhere, undo an ingest, and retract annotations."""

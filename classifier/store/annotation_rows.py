@@ -1,0 +1,73 @@
+"""List and retract annotations, of people and of sources. Functions take a connection and never commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, select, true
+
+from classifier.store import tables
+from classifier.store.queries import query
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationFilter:
+    """Annotations by their ids, their annotator, their article's id, and the time from `since` to before `until`."""
+
+    ids: tuple[int, ...] = ()
+    annotator: str | None = None
+    external_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """The condition on the tables `annotations` and `articles`."""
+        annotations, articles = tables.annotations.c, tables.articles.c
+        return and_(
+            true(),
+            *((annotations.id.in_(self.ids),) if self.ids else ()),
+            *((annotations.annotator == self.annotator,) if self.annotator is not None else ()),
+            *((articles.external_id == self.external_id,) if self.external_id is not None else ()),
+            *((annotations.annotated_at >= self.since,) if self.since is not None else ()),
+            *((annotations.annotated_at < self.until,) if self.until is not None else ()),
+        )
+
+
+def newest(connection: Connection, chosen: AnnotationFilter, *, limit: int | None) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return annotations, newest first, with their article's source and external_id."""
+    annotations, articles = tables.annotations, tables.articles
+    statement = (
+        select(annotations, articles.c.source, articles.c.external_id)
+        .join(articles, articles.c.id == annotations.c.article_id)
+        .where(chosen.condition)
+        .order_by(annotations.c.id.desc())
+        .limit(limit)
+    )
+    return connection.execute(statement).all()
+
+
+def ids_in_use(connection: Connection, chosen: AnnotationFilter) -> list[int]:
+    """Return the annotations that were not retracted."""
+    annotations, articles = tables.annotations, tables.articles
+    statement = (
+        select(annotations.c.id)
+        .join(articles, articles.c.id == annotations.c.article_id)
+        .where(chosen.condition, annotations.c.retracted_at.is_(None))
+        .order_by(annotations.c.id)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def existing(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Return those of the ids that are annotations."""
+    return set(connection.execute(select(tables.annotations.c.id).where(tables.annotations.c.id.in_(ids))).scalars())
+
+
+def retract(connection: Connection, ids: Sequence[int], retracted_by: str) -> list[int]:
+    """Retract annotations, and return the ids of their articles, one for each annotation."""
+    values = {"ids": list(ids), "retracted_by": retracted_by}
+    return list(connection.execute(query("retract_annotations"), values).scalars())
