@@ -109,6 +109,11 @@ class Labeller:
         return f"{self.engine.name} {self.engine.dtype}"
 
     @property
+    def read_title(self) -> bool:
+        """Whether the model reads an article's title before its text."""
+        return self.tokenization.read_title
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """The widths of the model's buckets, in ascending order."""
         max_length = self.tokenization.max_length

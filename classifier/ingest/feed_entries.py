@@ -73,12 +73,14 @@ class Addresses:
 
 def from_feedparser(entry: Any, addresses: Addresses, dates: FeedDates) -> Entry:
     """Return an entry of feedparser; the links are made absolute, and HTML becomes the text that a reader would see."""
-    guid = (entry.get("id") or "").strip()
+    guid, link = (entry.get("id") or "").strip(), (entry.get("link") or "").strip()
+    is_link = bool(entry.get("guidislink")) and guid == link  # an RSS guid may be the link
+    if is_link and not (web_addresses.is_web_address(link) or link.startswith("/")):
+        link = ""  # feedparser takes any guid for a link unless the feed denies it
     summary = _plain(entry.get("summary_detail"))
     return Entry(
-        # an RSS guid may be the link
-        guid=addresses.strip(guid) if entry.get("guidislink") and guid == entry.get("link", "").strip() else guid,
-        link=addresses.resolve(entry.get("link") or ""),
+        guid=addresses.strip(guid) if is_link else guid,
+        link=addresses.resolve(link),
         title=one_line(_plain(entry.get("title_detail"))),
         summary=summary,
         body="\n\n".join(filter(None, map(_plain, entry.get("content", [])))) or summary,

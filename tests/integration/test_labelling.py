@@ -38,6 +38,7 @@ class FakeLabeller:
     """A labeller that raises for some texts, and gives the others the second category."""
 
     engine_name = "fake f32"
+    read_title = False
 
     def __init__(self, raises=lambda _: None):
         self.raises = raises

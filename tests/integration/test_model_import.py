@@ -91,6 +91,12 @@ def test_a_refused_import_leaves_nothing_behind(workspace, pytorch_model):
     assert value(workspace.database, "SELECT count(*) FROM models") == 0
 
 
+@pytest.mark.parametrize("reads", [True, False])
+def test_the_import_says_whether_the_model_reads_titles(workspace, pytorch_model, reads):
+    imported = model_import.import_model(workspace, str(pytorch_model[0]), read_title=reads)
+    assert artefact.read_artefact(workspace.models / imported.model).tokenization().read_title is reads
+
+
 def test_category_names_replace_those_of_the_model(workspace, pytorch_model):
     imported = model_import.import_model(workspace, str(pytorch_model[0]), categories=", ".join(CATEGORIES))
     assert imported.categories == CATEGORIES

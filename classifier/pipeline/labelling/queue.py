@@ -130,7 +130,7 @@ def _label(
             champion,
             labeller,
             limit=state.remaining,
-            read_title=labeller.tokenization.read_title,
+            read_title=labeller.read_title,
             on_page=state.add_page,
             on_enqueued=state.add_waiting,
             **options,

@@ -224,6 +224,12 @@ class TestLinks:
     def test_relative_links_are_resolved_against_the_feeds_address(self, link, expected):
         assert read(rss(self.ENTRY.format(link)))["1"]["url"] == expected
 
+    @pytest.mark.parametrize(
+        ("guid", "expected"), [("a1", None), ("tag:x,1", None), ("https://x.example/1", "https://x.example/1")]
+    )
+    def test_a_guid_is_a_link_only_if_it_is_an_address(self, guid, expected):
+        assert read(rss(f"<guid>{guid}</guid><title>t</title>"))[guid]["url"] == expected
+
     def test_xml_base_is_honoured(self):
         body = atom("<id>urn:1</id><title>t</title><link href='storm'/>")
         based = body.replace(b"<feed ", b"<feed xml:base='/blog/' ")
