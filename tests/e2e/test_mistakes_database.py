@@ -80,7 +80,13 @@ def _(env):
 def _(env):
     env.bytes(b"", "file")
     env.environment |= {"CLASSIFIER_HOME": "file/home", "CLASSIFIER_DATABASE_URL": None}
-    return ("status",)
+    return "db", "upgrade"
+
+
+@case("database: none in the home", r"home/postgres: no database found; run: classifier db upgrade, or name another")
+def _(env):
+    env.environment |= {"CLASSIFIER_HOME": "empty/home", "CLASSIFIER_DATABASE_URL": None}
+    return "ingest", env.csv({"text": "x"})
 
 
 @pytest.mark.parametrize("name", CASES)
