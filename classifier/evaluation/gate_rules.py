@@ -201,14 +201,16 @@ def check_categories(articles: TestArticles, candidate: Predictions) -> RuleResu
         if name not in set(candidate.categories)
     }
     if not unknown:
-        return RuleResult("categories", "pass", f"the model knows all {len(names):,} categories of the test articles")
+        return RuleResult(
+            "unknown categories", "pass", f"the model knows all {len(names):,} categories of the test articles"
+        )
     named = ", ".join(f"{name} ({count:,})" for name, count in list(unknown.items())[:MAX_NAMED])
     more = f" and {len(unknown) - MAX_NAMED:,} more" if len(unknown) > MAX_NAMED else ""
     reason = (
         f"the model cannot predict {len(unknown):,} of {len(names):,} categories of the test articles, because it was "
         f"not trained on them: {named}{more}; each label of such an article is wrong"
     )
-    return RuleResult("categories", "warning", reason, {"unknown": dict(list(unknown.items())[:MAX_PARTS])})
+    return RuleResult("unknown categories", "warning", reason, {"unknown": dict(list(unknown.items())[:MAX_PARTS])})
 
 
 def check_training_data(left_out: int, unknown: tuple[str, ...]) -> RuleResult:

@@ -163,6 +163,17 @@ def test_only_a_held_model_gives_an_alert(alerts_sent, monkeypatch):
     assert alert["message"].startswith("macro-F1 is worse")
 
 
+def test_a_promotion_with_a_warning_gives_an_alert(alerts_sent, monkeypatch):
+    from classifier_airflow import alerts
+
+    monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {"ti": failure(None)["task_instance"]})
+    for warnings in ([], ["WARNING: the model cannot predict politics"]):
+        alerts.alert_promoted_with_warnings({"verdict": "promote", "model": "m", "warnings": warnings})
+    (alert,) = alerts_sent()
+    assert alert["title"] == "ingest_articles: m was promoted with a warning"
+    assert alert["message"].startswith("WARNING: the model cannot predict politics")
+
+
 def test_no_lineage_is_collected_if_openlineage_is_off(monkeypatch):
     from classifier_airflow import lineage, workspace
 

@@ -17,7 +17,7 @@ from classifier.pipeline.labelling import dead_letters, queue
 from classifier.pipeline.promotion import history
 from tests.support.page_routes import FORMS, PATH_VALUES, ROLES, routes
 from tests.support.paths import ROOT
-from tests.support.synthetic import ingest_file, run, unlabelled, value
+from tests.support.synthetic import add_articles, annotate, ingest_file, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
 from tests.support.waiting import HANG_S, wait_for
 
@@ -217,6 +217,15 @@ class TestWhatIsShown:
         assert "no article is waiting" in page
         assert "40 labelled, 0 not" in page
         assert 'data-live="/classifier/sections/backlog"' in page
+
+    @pytest.mark.usefixtures("two")
+    def test_the_overview_warns_of_categories_that_the_champion_does_not_know(self, ask, workspace):
+        with workspace.database.begin() as connection:
+            (article,) = add_articles(connection, [("p", "politics", "test")])
+            annotate(connection, article, "politics")
+        page = ask("/").text
+        assert "WARNING: the champion m2 does not know 1 annotated category (politics: 1 article)" in page
+        assert "WARNING: 1 annotated category (politics: 1 article) without an article in the train split" in page
 
     @pytest.mark.usefixtures("workspace")
     @pytest.mark.parametrize(

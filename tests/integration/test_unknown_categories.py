@@ -108,5 +108,5 @@ def test_a_model_that_knows_every_test_category_has_no_warning(workspace):
     add_evaluated(workspace, "m1")
     result = gate_result.apply_gate(workspace, margins=Margins())
     assert result.gate.warnings == ()
-    (rule,) = [rule for rule in result.gate.rule_results if rule.rule == "categories"]
+    (rule,) = [rule for rule in result.gate.rule_results if rule.rule == "unknown categories"]
     assert (rule.outcome, rule.reason) == ("pass", "the model knows all 2 categories of the test articles")
