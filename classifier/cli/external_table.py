@@ -18,8 +18,7 @@ def label_table(
         str, typer.Option(help="SQLAlchemy URL of the database, or the name of an environment variable that holds it.")
     ],
     key: Annotated[
-        list[str],
-        typer.Option(help="Column of the key, which must be unique and never null; give it once for each column."),
+        list[str], typer.Option(help="Column of the key, unique and never null; repeat it for each column.")
     ],
     text: Annotated[str, typer.Option(help="Column of the text.")],
     table: Annotated[
