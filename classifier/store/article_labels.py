@@ -81,12 +81,13 @@ def _statement(selection: LabelSelection) -> Select[Any]:
 def _changed(moment: datetime) -> ColumnElement[bool]:
     """Return the condition that an article's label may have changed at or after a time.
 
-    An article was labelled or annotated since, or it was promoted that another model labels, or its text changed. So a
-    changed article that waits to be labelled again is included, without a label.
+    Since then the article was labelled or annotated, or one of its annotations was retracted, or another model became
+    champion, or its text changed. A changed article that waits to be labelled again is included, without a label.
     """
     labels, articles = views.article_labels, tables.articles
     annotations, models = tables.annotations, tables.models
-    annotated = select(annotations.c.article_id).where(annotations.c.annotated_at >= moment)
+    is_new = or_(annotations.c.annotated_at >= moment, annotations.c.retracted_at >= moment)
+    annotated = select(annotations.c.article_id).where(is_new)
     promoted = exists().where(models.c.status == "champion", models.c.promoted_at >= moment)
     return or_(
         labels.c.labelled_at >= moment,

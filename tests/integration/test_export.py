@@ -174,6 +174,14 @@ class TestChangedSince:
             annotate(connection, labelled[5], "a", "someone else")
         assert set(changed()) == {labelled[5]}
 
+    def test_a_retracted_annotation(self, workspace, labelled, changed):
+        run(
+            workspace.database,
+            "UPDATE annotations SET retracted_at = now(), retracted_by = 'ann' WHERE article_id = :id",
+            id=labelled[5],
+        )
+        assert set(changed()) == {labelled[5]}
+
     def test_a_changed_text_that_waits_has_no_label(self, workspace, labelled, changed):
         run(
             workspace.database,
