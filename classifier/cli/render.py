@@ -199,7 +199,9 @@ def _print_details(check: SourceCheck | UnitCheck) -> None:
     if not check.examples:
         return
     names = sorted({name for row in check.examples for name in row}, key=EXAMPLE_COLUMNS.index)
-    table = make_table(None, *(name.replace("external_id", "id") for name in names))
+    table = Table()
+    for name in names:
+        table.add_column(name.replace("external_id", "id"))
     for row in check.examples:
         table.add_row(*(row.get(name, "-") for name in names))
     print_wide(table)

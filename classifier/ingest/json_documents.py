@@ -118,6 +118,10 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
+_LOOKAHEAD = 3
+"""Characters after a value that must be known: "1e+" may continue in the next block, and is decoded as 1 until then."""
+
+
 class _Scanner:
     """Decodes the values of a JSON document one after the other."""
 
@@ -165,9 +169,10 @@ class _Scanner:
                     problem = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
                     raise self._error(problem) from error
                 continue
-            if end < len(self._text) or not self._read_more():  # a number may continue in the next block
+            if self._ended or len(self._text) - end >= _LOOKAHEAD:
                 self._position = end
                 return value
+            self._read_more()
 
     def _read_more(self) -> bool:
         """Read as much again as is not consumed, up to the limit, so that a long value is not decoded often."""

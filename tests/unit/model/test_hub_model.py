@@ -69,7 +69,7 @@ NAMELESS = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
         ({"id2label": {"0": "a", "2": "b"}}, "id2label of config.json must name the outputs 0, 1"),
         ({"id2label": {"0": "a"}}, "id2label of config.json must name"),
         ({"id2label": {"0": "a", "1": "a", "2": "b"}}, "two or more different names"),
-        ({"id2label": {"0": "a", "1": "b"}}, "'classifier.weight' has shape"),
+        ({"id2label": {"0": "a", "1": "b"}}, "id2label of config.json: 2 names, but the model has 3 outputs"),
         ({"dim": ...}, "config.json: 'dim' not found"),
     ],
 )
