@@ -10,7 +10,6 @@ from classifier import settings
 from classifier.cli import progress, render
 from classifier.cli.common import Engine, Json, engine_name, workspace
 from classifier.exceptions import SettingsError
-from classifier.store import urls
 
 
 def label_table(
@@ -83,6 +82,8 @@ def address(url: str, option: str = "--url") -> str:
             the value, which may hold a password.
     """
     if "://" in url:
+        from classifier.store import urls
+
         if urls.has_password(url):
             problem = "must not hold a password, which the list of processes shows"
             raise SettingsError(f"{option}: {problem}; put the URL into an environment variable and pass its name")

@@ -35,7 +35,7 @@ class TestDryRun:
         assert code == 2
         assert "would be refused: 9 of 23 rows are invalid, more than 5%" in " ".join(out.split())
         assert "bad.csv: 9 rows: text is empty" in out
-        assert "bad.csv: 1 rows without a publication time that can be read" in out
+        assert "bad.csv: 1 row without a publication time that can be read" in out
         assert err == (
             "error: 1 of 1 files would not be ingested: "
             "bad.csv: would be refused: 9 of 23 rows are invalid, more than 5%\n"

@@ -31,7 +31,7 @@ LABELS = "SELECT external_id, label FROM article_labels"
 def home(tmp_path_factory):
     """A home whose embedded Postgres has one annotated article."""
     folder = tmp_path_factory.mktemp("served") / "home"
-    workspace = open_workspace(Settings(home=folder, _env_file=None))
+    workspace = open_workspace(Settings(home=folder, _env_file=None), create=True)
     upgrade.upgrade_schema(workspace)
     with workspace.database.begin() as connection:
         (article,) = add_articles(connection, [("a1", "private", "train")])

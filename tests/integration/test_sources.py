@@ -429,7 +429,7 @@ class TestRetrying:
         drop(tmp_path / "in" / "a.csv", [*articles(40), *self.BAD])
         ingest()
         report = rejected_rows.retry_rejected(workspace, {}, lambda _: "")
-        assert report.problems == ("source 'news': no longer declared, so its 1 rows cannot be read again",)
+        assert report.problems == ("source 'news': no longer declared, so its 1 row cannot be read again",)
         assert report.still_rejected == 1
 
 

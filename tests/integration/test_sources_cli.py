@@ -22,7 +22,7 @@ def declared(tmp_path):
 def test_check_prints_a_table_and_fails_if_a_source_fails(command, declared):
     code, out, err = command("sources", "check")
     assert code == 2
-    assert "good: 1 rows: id is empty" in out
+    assert "good: 1 row: id is empty" in out
     assert err.startswith("error: 1 of 2 sources failed: bad: ")
     assert err.count("\n") == 1
 
@@ -55,9 +55,10 @@ def test_the_status_shows_the_last_runs(command, declared):
 
 def test_rejected_rows_are_listed_and_retried(command, declared, tmp_path):
     command("sources", "ingest", "good")
-    assert "id is empty" in command("rejected")[1]
+    assert "line 32" in command("rejected")[1]
     (row,) = json.loads(command("rejected", "list", "--json")[1])
     assert (row["source"], row["position"], row["unit"]) == ("good", "line 32", str(tmp_path / "good.csv"))
+    assert row["reason"] == "id is empty"
     write_csv(tmp_path / "good.csv", [*articles(30), {"id": "n", "text": "named", "category": ""}])
     code, out, _ = command("rejected", "retry", "--json")
     assert code == 0

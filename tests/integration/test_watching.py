@@ -79,7 +79,7 @@ def test_an_alarm_names_check_distance_start_and_advice(evaluated):
     (line,) = second.alarms
     assert line.startswith("category mix: Jensen-Shannon distance 0.")
     assert "% then and " in line
-    assert "the limit is 0.2; since 2026-01-02 03:04. What to do: read the newest articles" in line
+    assert "the limit is 0.2; since 2026-01-02 03:04 UTC. What to do: read the newest articles" in line
     assert "\n" not in line
 
 

@@ -137,7 +137,7 @@ def skip_training(
         )  # fmt: skip
         return None
     if (new := sum(data_snapshot.count_new(articles, snapshot) for articles in parts)) >= minimum:
-        log.info("%d new annotations since %s", new, last.name)
+        log.info("%s since %s", plural(new, "new annotation"), last.name)
         return None
     reason = f"{plural(new, 'new annotation')} since {last.name}, fewer than the minimum of {minimum}"
     log.info("not training: %s", reason)
