@@ -118,7 +118,7 @@ def test_without_the_setting_or_the_client_there_is_no_pod_and_the_dag_is_parsed
     [
         ('{"nodeselektor": {}}', "CLASSIFIER_GPU_POD: nodeselektor: Extra inputs are not permitted"),
         ('{"tolerations": [{"effect": "no"}]}', "CLASSIFIER_GPU_POD: tolerations: 0: effect: Input should be"),
-        ("one", "CLASSIFIER_GPU_POD: Input should be a valid dictionary"),
+        ("one", "CLASSIFIER_GPU_POD: must be JSON"),
     ],
 )
 def test_a_mistake_in_the_setting_is_named(pods, monkeypatch, value, message):
