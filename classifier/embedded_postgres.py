@@ -37,11 +37,8 @@ def start(directory: Path, *databases: Database, create: bool = True) -> dict[Da
         DatabaseUnavailableError: the server does not start.
     """
     try:
-        if not create and not exists(directory):
-            raise DatabaseNotMigratedError(
-                f"{directory}: no database found; run: classifier db upgrade, or name another database in "
-                "CLASSIFIER_DATABASE_URL, or another folder in CLASSIFIER_HOME"
-            )
+        if not create:
+            require(directory)
         directory.parent.mkdir(parents=True, exist_ok=True)
         server = _server(directory)
     except UserError:
@@ -103,9 +100,17 @@ def _create_missing(url: URL, databases: tuple[Database, ...]) -> None:
     engine.dispose()
 
 
-def exists(directory: Path) -> bool:
-    """Return whether a data directory has been initialized. Nothing is started or created."""
-    return (directory / "PG_VERSION").exists()
+def require(directory: Path) -> None:
+    """Check that a data directory has been initialized. Nothing is started or created.
+
+    Raises:
+        DatabaseNotMigratedError: it has not.
+    """
+    if not (directory / "PG_VERSION").exists():
+        raise DatabaseNotMigratedError(
+            f"{directory}: no database found; run: classifier db upgrade, or name another database in "
+            "CLASSIFIER_DATABASE_URL, or another folder in CLASSIFIER_HOME"
+        )
 
 
 def running_url(directory: Path, database: Database) -> str | None:

@@ -8,7 +8,6 @@ import gzip
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -134,7 +133,10 @@ def run_in_process(function: Callable[..., T], *arguments: Any) -> tuple[T, floa
 
 
 def _measured(function: Callable[..., T], arguments: Sequence[Any]) -> tuple[T, float]:
-    return function(*arguments), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # not ru_maxrss: a new process begins with that of its parent
+    result = function(*arguments)
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return result, int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def report(runs: list[dict[str, Any]], out: Path | None, **more: Any) -> None:

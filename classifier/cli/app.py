@@ -38,12 +38,13 @@ from classifier.cli import (
     render_models,
     render_status,
     review,
+    runs,
     sources,
     splits,
+    stored_annotations,
     training,
-    way_back,
 )
-from classifier.cli.common import Engine, Json, checked_precision, engine_name
+from classifier.cli.common import Engine, Json, checked_precision, engine_name, to_utc
 from classifier.cli.common import workspace as open_workspace
 
 
@@ -264,7 +265,7 @@ def label(
         "limit": limit,
         "page_size": page_size,
         "engine": engine_name(engine),
-        "selection": Selection(backfill is not True, backfill is not False, source, since and _to_utc(since)),
+        "selection": Selection(backfill is not True, backfill is not False, source, to_utc(since)),
         "max_rate": max_rate,
     }
     report = _label_queue(workers, options, quiet=json)
@@ -296,10 +297,6 @@ def status(
     render_status.print_status(status.read_status(open_workspace(), exact=exact), json)
 
 
-def _to_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
 COMMANDS: dict[str, dict[str, Any]] = {
     "Get started": {"demo": demo, "db": database.app},
     "Ingest articles": {
@@ -307,7 +304,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "sources": sources.app,
         "rejected": rejected_rows.app,
         "splits": splits.app,
-        "runs": way_back.runs_app,
+        "runs": runs.app,
         "erase": erasure.erase,
     },
     "Train models": {
@@ -334,7 +331,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "dead-letters": dead_letters.app,
         "label-table": external_table.label_table,
         "review": review.app,
-        "annotations": way_back.annotations_app,
+        "annotations": stored_annotations.app,
     },
     "Monitor": {"status": status, "drift": drift.drift},
 }

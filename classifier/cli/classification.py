@@ -109,10 +109,9 @@ def _decode(file: Path | None, encoding: str, *, lines: bool) -> Iterator[tuple[
 
 def _known_encoding(name: str, stream: BinaryIO, encoding: str) -> tuple[BinaryIO, str]:
     """Return a stream and its encoding; to detect it, the stream is read completely."""
-    from classifier.ingest import decoding
+    from classifier.ingest import decoding, file_format
 
-    if not decoding.is_known_encoding(encoding):
-        raise SettingsError(f'encoding {encoding!r}: unknown; write, for example, cp1252, or "auto"')
+    encoding = file_format.parse_encoding(encoding)
     if encoding == "auto":
         content = stream.read()
         stream, encoding = io.BytesIO(content), decoding.detect_encoding(name, [content])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,6 +30,11 @@ def workspace(*, create: bool = False) -> Workspace:
     from classifier.workspace import open_workspace  # some commands need no database, and must start fast
 
     return open_workspace(settings.load(), create=create)
+
+
+def to_utc(moment: datetime | None) -> datetime | None:
+    """Return an option's time; one that names no time zone is in UTC."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def checked_precision(target: float | None) -> float | None:

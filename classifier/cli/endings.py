@@ -83,9 +83,7 @@ def _system_error(error: BaseException | None) -> str | None:
         if full is not None:
             return f"the disk: {full}; {_MAKE_ROOM}"
         if isinstance(error, OSError) and error.errno in _FORBIDDEN and error.filename:
-            return (
-                f"{error.filename}: {os.strerror(error.errno)}; run it as a user who may write there, or {_ELSEWHERE}"
-            )
+            return f"{error.filename}: {os.strerror(error.errno)}; {_ELSEWHERE}"
         error = error.__cause__ or error.__context__
     return None
 

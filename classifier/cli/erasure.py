@@ -1,4 +1,4 @@
-"""`classifier erase`: erase articles everywhere, for instance after a request by a person whom they name."""
+"""`classifier erase`: erase articles everywhere, for example after a data-protection request."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from classifier.cli import progress, render
 from classifier.cli.common import Json, workspace
 from classifier.exceptions import ErasureError
+from classifier.plurals import plural
 
 if TYPE_CHECKING:
     from classifier.pipeline.erasure.erase import Erased
@@ -82,7 +83,8 @@ def _show(report: Erased, as_json: bool) -> None:
         names = ", ".join(report.models_not_found)
         render.warn(f"the files of {names} are not on this machine: run the command where they are, or prune them")
     if report.checkpoints:
-        render.STDOUT.print(f"Deleted the checkpoints of {report.checkpoints} unfinished training(s).")
+        trainings = plural(report.checkpoints, "unfinished training")
+        render.STDOUT.print(f"Deleted the checkpoints of {trainings}.")
     if not report.done:
         render.STDOUT.print("Nothing was erased. Add --yes to erase; this cannot be undone.")
     else:

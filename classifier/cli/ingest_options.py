@@ -56,7 +56,7 @@ StrictDates = Annotated[
 ]
 
 Anyway = Annotated[
-    bool, typer.Option("--anyway", help="Take texts that are articles of this source already, under other ids.")
+    bool, typer.Option("--anyway", help="Add texts that the source already has under another kind of id.")
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Read the files, and show what would be ingested. Nothing is written.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from classifier.cli import progress, render
-from classifier.cli.common import Json, workspace
+from classifier.cli.common import Json, to_utc, workspace
 
 TIMES = [
     "%Y-%m-%d",
@@ -72,7 +72,7 @@ def export(
     from classifier.pipeline.labelling import label_export
     from classifier.store.article_labels import LabelSelection
 
-    selection = LabelSelection(source, _to_utc(since), _to_utc(changed_since), text)
+    selection = LabelSelection(source, to_utc(since), to_utc(changed_since), text)
     target = label_export.ExportTarget(file, format, overwrite, exact)
     with progress.counter("labels", quiet=json) as on_rows:
         report = label_export.export_labels(workspace(), selection, target, on_rows=on_rows)
@@ -81,7 +81,3 @@ def export(
         progress.STDERR.print(f"{report.labels:,} labels; next time: --changed-since {moment}", soft_wrap=True)
     else:
         render.show(report, json, title="Exported")
-
-
-def _to_utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

@@ -49,9 +49,6 @@ MAX_ROWS = 50
 MAX_NAMES = 20
 """Names in one cell."""
 
-EXAMPLE_COLUMNS = ("external_id", "category", "split", "published_at", "title", "url", "text")
-"""The order of the columns of the rows that a check shows."""
-
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
 
 
@@ -126,7 +123,7 @@ def conflicts(rows: Sequence[Conflict], as_json: bool) -> None:
 def invalid_rows(rows: Sequence[InvalidRow]) -> None:
     """Print the rows of a sheet that were not imported."""
     for row in rows:
-        STDOUT.print(f"line {row.line}: {row.reason}", markup=False)
+        STDOUT.print(f"line {row.line}: {row.reason}")
 
 
 def dead_letters(letters: Sequence[DeadLetter], as_json: bool) -> None:
@@ -145,7 +142,7 @@ def runs(rows: Sequence[RunStatus], as_json: bool) -> None:
     for run in () if as_json else rows:
         if run.error:
             # most errors of a file begin with its path, which is also the source's name
-            STDOUT.print(f"{run.source}: {run.error.removeprefix(f'{run.source}: ')}", markup=False)
+            STDOUT.print(f"{run.source}: {run.error.removeprefix(f'{run.source}: ')}")
 
 
 def checked_sources(sources: Sequence[SourceCheck], as_json: bool) -> None:
@@ -191,14 +188,16 @@ def _format_outcome(problem: str | None) -> str:
 def _print_details(check: SourceCheck | UnitCheck) -> None:
     """Print the columns of a source or file, why rows are invalid, and its first rows."""
     if check.columns:
-        STDOUT.print(f"{check.name}: its columns are {', '.join(map(repr, check.columns[:MAX_NAMES]))}", markup=False)
+        STDOUT.print(f"{check.name}: its columns are {', '.join(map(repr, check.columns[:MAX_NAMES]))}")
     if check.undated:
         STDOUT.print(f"{check.name}: {plural(check.undated, 'row')} without a publication time that can be read")
     for reason, count in (check.reasons or {}).items():
         STDOUT.print(f"{check.name}: {plural(count, 'row')}: {reason}")
     if not check.examples:
         return
-    names = sorted({name for row in check.examples for name in row}, key=EXAMPLE_COLUMNS.index)
+    from classifier.pipeline.ingest.checks import EXAMPLE_COLUMNS
+
+    names = [name for name in EXAMPLE_COLUMNS if any(name in row for row in check.examples)]
     table = Table()
     for name in names:
         table.add_column(name.replace("external_id", "id"))

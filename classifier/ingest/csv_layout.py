@@ -18,7 +18,7 @@ from itertools import islice
 from classifier.exceptions import SourceError
 from classifier.ingest.columns import Columns
 from classifier.ingest.file_format import FileFormat, show_delimiter
-from classifier.ingest.text_files import SourceFile, detect_file_encoding, open_text
+from classifier.ingest.text_files import SourceFile, open_text, resolve_encoding
 
 CANDIDATES = (",", ";", "\t", "|")
 """The delimiters that are detected. The first is taken if a file has a single column."""
@@ -50,9 +50,7 @@ def find_layout(path: SourceFile, columns: Columns, file_format: FileFormat, def
     Raises:
         SourceError: the file cannot be read, its header is below other lines, or several delimiters fit.
     """
-    encoding = file_format.table_encoding
-    if encoding == "auto":
-        encoding = detect_file_encoding(path)
+    encoding = resolve_encoding(path, file_format.table_encoding)
     skip_lines, delimiter = file_format.skip_lines, file_format.delimiter or default
     lines = _read_sample(path, encoding, skip_lines)
     if lines and (separator := _SEPARATOR_LINE.fullmatch(lines[0])):

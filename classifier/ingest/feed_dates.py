@@ -1,8 +1,7 @@
 """Read the dates of feeds in the forms and languages that feeds use.
 
-A date that cannot be read, or that lies in the future, never
-becomes a guess: feedparser reads 2019/11/15 as the first of November, so its own dates are not used. 03/04/2024 means
-different days in different countries, so it is left out.
+A date is never guessed. feedparser reads 2019/11/15 as the first of November, so its own dates are not used. 03/04/2024
+means different days in different countries, so it counts as unreadable.
 """
 
 from __future__ import annotations
@@ -38,7 +37,10 @@ _AMBIGUOUS = re.compile(r"(?:^|[^\d:])\d{1,2}[/-]\d{1,2}[/-]\d{2,4}(?:\D|$)")
 
 @dataclass(frozen=True, slots=True)
 class EntryDates:
-    """When an entry was published and updated, in ISO 8601 or "". `unreadable` is a date that is neither."""
+    """When an entry was published and updated, in ISO 8601 or "".
+
+    If neither date can be read, `unreadable` is one of them as the feed writes it.
+    """
 
     published: str = ""
     updated: str = ""
@@ -53,7 +55,7 @@ class FeedDates:
         self._attempts = 0
 
     def read_entry(self, published: str, updated: str) -> EntryDates:
-        """Return the dates of an entry from what it says of them."""
+        """Return the dates of an entry, given as the feed writes them."""
         dates = self.read(published), self.read(updated)
         return EntryDates(*dates, unreadable="" if any(dates) else " ".join((published or updated).split()))
 

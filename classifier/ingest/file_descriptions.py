@@ -9,7 +9,7 @@ from classifier.exceptions import SourceError
 from classifier.ingest import csv_files, csv_layout, excel_files, json_documents, parquet_files, readers
 from classifier.ingest.columns import Columns
 from classifier.ingest.file_format import FileFormat, show_delimiter
-from classifier.ingest.text_files import SourceFile, detect_file_encoding
+from classifier.ingest.text_files import SourceFile, resolve_encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def _describe(path: SourceFile, columns: Columns, file_format: FileFormat) -> Fi
     kind = readers.find_kind(path.name)
     match kind:
         case ".json" | ".jsonl" | ".ndjson":
-            encoding = _find_encoding(path, file_format)
+            encoding = resolve_encoding(path, file_format.table_encoding)
             return FileDescription(encoding, columns=tuple(json_documents.find_keys(path, columns, file_format)))
         case ".parquet":
             return FileDescription(columns=tuple(parquet_files.read_column_names(path)))
@@ -48,8 +48,3 @@ def _describe(path: SourceFile, columns: Columns, file_format: FileFormat) -> Fi
     records = csv_files.read_records(path, layout.delimiter, layout.encoding, layout.skip_lines)
     names = tuple(csv_files.name_columns(path, file_format, records)[0])
     return FileDescription(layout.encoding, show_delimiter(layout.delimiter), names)
-
-
-def _find_encoding(path: SourceFile, file_format: FileFormat) -> str:
-    encoding = file_format.table_encoding
-    return detect_file_encoding(path) if encoding == "auto" else encoding

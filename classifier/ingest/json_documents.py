@@ -22,7 +22,7 @@ from classifier.ingest import json_lines
 from classifier.ingest.columns import Columns, RawChunk
 from classifier.ingest.file_format import FileFormat
 from classifier.ingest.json_lines import MAX_LINE
-from classifier.ingest.text_files import SourceFile, detect_file_encoding, open_text
+from classifier.ingest.text_files import SourceFile, open_text, resolve_encoding
 
 Shape = Literal["lines", "line", "document"]
 
@@ -75,9 +75,7 @@ class _Location:
 
 
 def _locate(path: SourceFile, columns: Columns, file_format: FileFormat) -> _Location:
-    encoding = file_format.table_encoding
-    if encoding == "auto":
-        encoding = detect_file_encoding(path)
+    encoding = resolve_encoding(path, file_format.table_encoding)
     if file_format.records:
         return _Location(encoding, False, tuple(file_format.records.split(".")))
     shape = find_shape(path, encoding)
@@ -88,7 +86,11 @@ def _locate(path: SourceFile, columns: Columns, file_format: FileFormat) -> _Loc
 def _records(path: SourceFile, file: BinaryIO, location: _Location) -> Iterator[object]:
     """Yield the records of a document."""
     scanner = _Scanner(path, file)
-    return iter([scanner.value()]) if location.keys is None else _enter(path, scanner, location.keys)
+    if location.keys is None:
+        yield scanner.value()
+    else:
+        yield from _enter(path, scanner, location.keys)
+    scanner.end()
 
 
 def find_shape(path: SourceFile, encoding: str) -> Shape:
@@ -152,7 +154,7 @@ class _Scanner:
     def end(self) -> None:
         """Raise `SourceError` unless only white space is left."""
         if self.peek():
-            raise self._error("the end of the file expected")
+            raise self._error("the end of the file expected after the first value")
 
     def value(self) -> object:
         """Decode and consume the next value."""
@@ -253,7 +255,7 @@ def _survey(scanner: _Scanner) -> tuple[list[str], list[str]]:
 
 
 def _enter(path: SourceFile, scanner: _Scanner, keys: Sequence[str]) -> Iterator[object]:
-    """Yield the records of the array to which the keys lead."""
+    """Yield the records of the array to which the keys lead, and consume the objects around it."""
     for depth, target in enumerate(keys):
         name = ".".join(keys[: depth + 1])
         if scanner.peek() != "{":
@@ -270,5 +272,8 @@ def _enter(path: SourceFile, scanner: _Scanner, keys: Sequence[str]) -> Iterator
     if scanner.peek() != "[":
         raise SourceError(f"{path}: --records {'.'.join(keys)}: not an array; name the key of an array")
     yield from _elements(scanner)
-    if not keys:
-        scanner.end()
+    for _ in keys:
+        while scanner.take(",}") == ",":
+            scanner.value()
+            scanner.take(":")
+            scanner.value()

@@ -107,17 +107,24 @@ def open_text(path: SourceFile, encoding: str = "utf-8") -> Iterator[BinaryIO]:
 
     `encoding` is a codec's name, or "auto" to detect it from the whole file.
     """
-    with name_file_in_errors(path):
-        if encoding == "auto":
-            encoding = detect_file_encoding(path)
-        with open_unpacked(path) as plain:
-            if decoding.is_utf8(encoding):
-                _skip_mark(path, plain)
-                yield plain
-            else:
-                with io.BufferedReader(decoding.Utf8Stream(str(path), plain, encoding), _BUFFER_BYTES) as file:
-                    _skip_mark(path, file)
-                    yield file
+    encoding = resolve_encoding(path, encoding)
+    with name_file_in_errors(path), open_unpacked(path) as plain:
+        if decoding.is_utf8(encoding):
+            _skip_mark(path, plain)
+            yield plain
+        else:
+            with io.BufferedReader(decoding.Utf8Stream(str(path), plain, encoding), _BUFFER_BYTES) as file:
+                _skip_mark(path, file)
+                yield file
+
+
+def resolve_encoding(path: SourceFile, encoding: str) -> str:
+    """Return the encoding, or the detected one if it is "auto".
+
+    Raises:
+        SourceError: it must be detected, and no encoding is likely.
+    """
+    return detect_file_encoding(path) if encoding == "auto" else encoding
 
 
 def detect_file_encoding(path: SourceFile) -> str:

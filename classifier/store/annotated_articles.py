@@ -29,11 +29,14 @@ def stream_split(connection: Connection, split: Split) -> Iterator[AnnotatedArti
     connection.execute(select(func.set_config("cursor_tuple_fraction", "1.0", True)))
     values = {"split": split, "protected_splits": _PROTECTED_SPLITS[split]}
     rows = connection.execute(query("annotated_articles"), values, execution_options={"yield_per": _ROWS_PER_FETCH})
-    return (AnnotatedArticle(row.id, row.text, _text_hash(row), row.category, row.title) for row in rows)
+    return (AnnotatedArticle(row.id, row.text, input_hash(row), row.category, row.title) for row in rows)
 
 
-def _text_hash(row: Row[*tuple[Any, ...]]) -> bytes:
-    """Return the hash of the text and, if there is one, of the title. A title holds no NUL, so the pair is unique."""
+def input_hash(row: Row[*tuple[Any, ...]]) -> bytes:
+    """Return the hash of an article's text and, if there is one, of its title; models read both.
+
+    A title holds no NUL, so the pair is unique. The column input_hash of `sql/erasures.sql` is the same.
+    """
     return bytes(row.text_hash) if row.title is None else sha256(f"{row.title}\0{row.text}".encode()).digest()
 
 

@@ -49,8 +49,6 @@ def last_id(connection: Connection) -> int:
 
 def describe(connection: Connection, ids: Sequence[int], *, with_text: bool = False) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return how readers know the articles: id, source, external_id and text_hash; title and url; and the text."""
-    articles = tables.articles
-    optional = ("title", "url", "text") if with_text else ("title", "url")
-    columns = [articles.c.id, articles.c.source, articles.c.external_id, articles.c.text_hash]
-    columns += [articles.c[name] for name in optional if name in articles.c]
-    return connection.execute(select(*columns).where(articles.c.id.in_(ids))).all()
+    articles = tables.articles.c
+    names = ("id", "source", "external_id", "text_hash", "title", "url", *(("text",) if with_text else ()))
+    return connection.execute(select(*(articles[name] for name in names)).where(articles.id.in_(ids))).all()

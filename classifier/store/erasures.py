@@ -107,7 +107,7 @@ def all_identities(connection: Connection) -> Iterator[Row[*tuple[Any, ...]]]:
 
 
 def identities(connection: Connection, ids: Sequence[int]) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return id, source, external_id, text_hash, fingerprint and beginning of those of the ids that are articles."""
+    """Return id, source, external_id, fingerprint, beginning and input_hash of those of the ids that are articles."""
     return connection.execute(query("article_identities"), {"ids": list(ids)}).all()
 
 
@@ -118,7 +118,7 @@ def shared_texts(connection: Connection, ids: Sequence[int], fingerprints: Seque
 
 
 def articles(connection: Connection, ids: Sequence[int]) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Lock and return articles with id, source, external_id, text, text_hash and fingerprint."""
+    """Lock and return articles with id, source, external_id, title, text, text_hash and fingerprint."""
     return connection.execute(query("articles_to_erase"), {"ids": list(ids)}).all()
 
 
@@ -137,10 +137,10 @@ def leave_queue(connection: Connection, ids: Sequence[int]) -> None:
     connection.execute(query("leave_queue"), {"ids": list(ids)})
 
 
-def delete_articles(connection: Connection, ids: Sequence[int], text_hashes: Sequence[bytes]) -> None:
+def delete_articles(connection: Connection, ids: Sequence[int], input_hashes: Sequence[bytes]) -> None:
     """Delete articles with all rows that belong to them, and the outputs of unfinished evaluations for their texts."""
     connection.execute(query("delete_articles"), {"ids": list(ids)})
-    connection.execute(query("delete_progress_of_texts"), {"hashes": list(text_hashes)})
+    connection.execute(query("delete_progress_of_texts"), {"hashes": list(input_hashes)})
 
 
 def rejected_rows(connection: Connection) -> Iterator[Row[*tuple[Any, ...]]]:

@@ -189,7 +189,7 @@ def _relative_to_models(connection: Connection, artefact: str) -> str:
     return path.name if models is not None and path.parent == models else artefact
 
 
-def _artefact_path(connection: Connection, stored: str) -> str:
+def artefact_path(connection: Connection, stored: str) -> str:
     """Return the path of a stored artefact. If an absolute path no longer exists, its name below the models counts."""
     models: Path | None = connection.get_execution_options().get(MODELS_OPTION)
     path = Path(stored)
@@ -205,7 +205,7 @@ def _model(connection: Connection, row: Row[*tuple[Any, ...]] | None) -> Model |
         row.id,
         row.name,
         row.status,
-        _artefact_path(connection, row.artefact),
+        artefact_path(connection, row.artefact),
         row.manifest_sha256,
         tuple(row.categories),
         row.temperature,

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from classifier import embedded_postgres
-from classifier.exceptions import DatabaseUnavailableError, SettingsError
+from classifier.exceptions import DatabaseNotMigratedError, DatabaseUnavailableError, SettingsError
 from classifier.pipeline.database import access, upgrade
 from classifier.pipeline.database.access import ServedUrls
 from classifier.settings import Settings
@@ -156,7 +156,9 @@ def test_a_port_that_is_in_use_and_another_server_are_refused(home, served):
 def test_without_a_database_nothing_is_created(tmp_path):
     settings = Settings(home=tmp_path / "home", _env_file=None)
     for use in (access.find_url, access.open_shell, access.refuse_other_server):
-        with pytest.raises(DatabaseUnavailableError, match=r"there is no database yet; run: classifier db upgrade$"):
+        with pytest.raises(
+            DatabaseNotMigratedError, match=r"postgres: no database found; run: classifier db upgrade, or name"
+        ):
             use(settings)
     assert not list(tmp_path.iterdir())
 

@@ -355,6 +355,26 @@ def test_a_snapshot_is_written_again_without_the_article_only(workspace, article
     assert left.name == training["data"]["snapshot"]
 
 
+def test_copies_of_an_article_with_a_title_are_found_by_the_hash_of_title_and_text(workspace, article, model):
+    """An unfinished evaluation, and the snapshot of a model that knew the article under another id."""
+    run(workspace.database, "UPDATE articles SET title = 'A title' WHERE id = :id", id=article)
+    digest = sha256(f"A title\0{TEXT}".encode()).digest()
+    earlier = replace(candidate_article(article + 7, "another text"), text_hash=digest)
+    content = data_snapshot.encode_snapshot({"train": [earlier, candidate_article(article + 1, "the market")]})
+    files = make_artefact(workspace.models / "m2", extra_files={data_snapshot.FILE: content})
+    with workspace.database.begin() as connection:
+        registry.register(connection, "m2", files, {"data": {"snapshot": data_snapshot.FILE}})
+    run(
+        workspace.database,
+        "INSERT INTO evaluation_progress (model_id, engine, text_hash, gflops, seconds, probabilities) "
+        "VALUES (:model, 'openvino f32', :hash, 1, 1, '{0.5, 0.5}')",
+        model=model.id,
+        hash=digest,
+    )
+    assert erase.erase(workspace, ONE, yes=True).models == ("m1", "m2")
+    assert value(workspace.database, "SELECT count(*) FROM evaluation_progress") == 0
+
+
 def test_models_that_started_from_a_trained_model_are_listed_too(workspace, model):
     with workspace.database.begin() as connection:
         registry.register(connection, "m2", make_artefact(workspace.models / "m2"), {"from": "m1"})

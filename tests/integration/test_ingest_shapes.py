@@ -109,8 +109,10 @@ class TestSeveralFiles:
         code, out, err = command("ingest", "a.csv", "b.csv", "gone.csv", "c.csv", "--id", "id", "--json")
         assert (code, json.loads(out)["files"], len(stored())) == (2, 2, 6)
         assert err.count("\n") == 1
-        assert err.startswith("error: 2 of its files were not ingested: gone.csv: no such file; b.csv: the file is")
-        assert query(workspace.database, "SELECT status, files FROM ingest_runs") == [("failed", 2)]
+        assert err.startswith("error: 2 files were not ingested: b.csv: the file is empty; gone.csv: no such file")
+        assert query(workspace.database, "SELECT source, status, files FROM ingest_runs ORDER BY id") == [
+            ("a.csv", "succeeded", 1), ("b.csv", "failed", 0), ("gone.csv", "failed", 0), ("c.csv", "succeeded", 1)
+        ]  # fmt: skip
 
     def test_that_are_all_bad_have_no_summary(self, command, tmp_path):
         (tmp_path / "b.csv").write_bytes(b"")

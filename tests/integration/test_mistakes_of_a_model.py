@@ -50,6 +50,23 @@ def test_a_text_is_shown_on_request_unless_it_has_changed(workspace, evaluated):
     assert texts == {"t1": None, "t4": "test article 4", "t7": "test article 7"}
 
 
+def test_the_text_of_an_article_with_a_title_is_shown_unless_either_has_changed(workspace, evaluated):
+    run(workspace.database, "UPDATE articles SET title = 'Title ' || external_id")
+    run(
+        workspace.database,
+        "UPDATE evaluation_predictions SET text_hash = "
+        "sha256(convert_to(title, 'UTF8') || decode('00', 'hex') || convert_to(text, 'UTF8')) "
+        "FROM articles WHERE articles.id = article_id",
+    )
+    run(workspace.database, "UPDATE articles SET title = 'Another title' WHERE external_id = 't1'")
+    shown = {
+        row.external_id: (row.title, row.text) for row in mistakes.list_mistakes(workspace, with_text=True).mistakes
+    }
+    assert shown == {
+        "t1": ("Another title", None), "t4": ("Title t4", "test article 4"), "t7": ("Title t7", "test article 7")
+    }  # fmt: skip
+
+
 def test_the_command_prints_a_table_or_json(workspace, evaluated, classifier):
     url = workspace.database.url.render_as_string(hide_password=False)
     shown = classifier("mistakes", "--text", CLASSIFIER_DATABASE_URL=url)

@@ -50,6 +50,38 @@ def test_a_source_is_the_path_below_the_fixed_part_of_the_pattern(path, pattern,
     assert name_source(Path(path), pattern) == name
 
 
+def test_a_file_that_came_with_others_may_be_ingested_alone(workspace, tmp_path, caplog):
+    paths = [str(write_csv(tmp_path / f"{name}.csv", unlabelled(3, prefix=name))) for name in "xy"]
+    units.ingest_files(workspace, paths, units.IngestOptions(COLUMNS))
+    changed = [{**row, "text": f"changed {row['text']}"} for row in unlabelled(3, prefix="y")]
+    with caplog.at_level(logging.WARNING, "classifier"):
+        assert ingest(workspace, write_csv(tmp_path / "y.csv", changed)).changed == 3
+    assert "that came from" not in caplog.text
+
+
+def test_the_files_of_two_patterns_may_not_be_one_source(workspace, tmp_path):
+    for folder in ("a", "b"):
+        path = tmp_path / folder / "2024" / "x.csv"
+        path.parent.mkdir(parents=True)
+        write_csv(path, unlabelled(3, prefix=folder))
+    patterns = [f"{tmp_path}/{folder}/*/x.csv" for folder in ("a", "b")]
+    with pytest.raises(SourceError, match="its source would be '2024/x'"):
+        units.ingest_files(workspace, patterns, units.IngestOptions(COLUMNS))
+    assert sources(workspace) == []
+
+
+@pytest.mark.parametrize("detour", ["", "./" * 450], ids=["short", "too long to be stored"])
+def test_rejected_rows_are_read_again_as_rows_of_the_same_source(workspace, tmp_path, detour):
+    (tmp_path / "2024").mkdir()
+    nameless = {"id": "", "text": "nameless", "category": ""}
+    write_csv(tmp_path / "2024" / "x.csv", [*unlabelled(30), nameless])
+    ingest(workspace, f"{tmp_path}/{detour}*/x.csv")
+    before = sources(workspace)
+    write_csv(tmp_path / "2024" / "x.csv", [*unlabelled(30), {**nameless, "id": "named"}])
+    assert rejected_rows.retry_rejected(workspace, {}, str).resolved == 1
+    assert sources(workspace) == sorted([*before, ("2024/x", "named", "nameless")])
+
+
 def test_two_files_that_would_be_one_source_are_refused(workspace, tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -87,10 +119,8 @@ def test_a_file_ingested_again_without_its_id_is_refused_unless_anyway(workspace
     ingest_file(workspace, tmp_path / "x.csv", rows)
     with pytest.raises(KnownTextsError) as refused:
         ingest_file(workspace, tmp_path / "x.csv", rows, WITHOUT_ID)
-    assert "x.csv: 9 of its texts are articles of this source already; they were ingested with --id, such as 'a0'" in (
-        str(refused.value)
-    )
-    assert "name the same column with --id, or take them as further articles with --anyway" in str(refused.value)
+    assert "x.csv: its source already has 9 of its texts, ingested with --id, such as 'a0'" in (str(refused.value))
+    assert "name the same column with --id, or add them again with --anyway" in str(refused.value)
     assert value(workspace.database, "SELECT count(*) FROM articles") == 9
     assert ingest_file(workspace, tmp_path / "x.csv", rows, WITHOUT_ID, anyway=True).new == 9
     assert ingest_file(workspace, tmp_path / "x.csv", rows, WITHOUT_ID).unchanged == 9, "both kinds are there now"
@@ -119,7 +149,7 @@ def test_another_split_of_a_known_article_is_counted_and_the_article_keeps_its_s
     with caplog.at_level(logging.WARNING):
         report = ingest_file(workspace, tmp_path / "x.csv", rows, columns)
     assert (report.other_split, report.unchanged) == (2, 6)
-    assert "2 rows name another split than their article has; an article keeps its split for good" in caplog.text
+    assert "2 rows name another split than the article has; an article keeps its split for good" in caplog.text
     assert query(workspace.database, "SELECT DISTINCT split FROM articles") == [("train",)]
     assert value(workspace.database, "SELECT other_split FROM ingest_runs ORDER BY id DESC LIMIT 1") == 2
 

@@ -105,7 +105,7 @@ def test_an_ingest_records_the_error_in_its_run_and_tries_the_other_files(databa
         with pytest.raises(StatementTimeoutError) as caught:
             inbox.ingest_inbox(workspace, f"{tmp_path}/in/*", options)
     line = str(caught.value)
-    assert line.startswith("2 of its files were not ingested: ")
+    assert line.startswith("2 files were not ingested: ")
     assert line.count("took longer than its limit of 0.25 s") == 2
     assert value(database, "SELECT error FROM ingest_runs") == line
 
@@ -130,6 +130,6 @@ def test_a_retry_of_rejected_rows_tries_the_other_sources(workspace, database, i
     ],
 )
 def test_an_ingest_is_retried_if_one_of_several_problems_is_transient(kinds, expected):
-    with pytest.raises(expected, match="2 of its files were not ingested: first; second") as caught:
+    with pytest.raises(expected, match="2 files were not ingested: first; second") as caught:
         units.ingest_units([], [kind(message) for kind, message in zip(kinds, ("first", "second"), strict=True)])
     assert type(caught.value) is expected

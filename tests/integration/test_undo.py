@@ -101,7 +101,7 @@ def test_a_run_whose_articles_people_have_annotated_is_refused(workspace, two_ru
         annotate(connection, article, "tech")
     before = dump(workspace.database)
     for yes in (False, True):
-        with pytest.raises(UndoError, match=r"run 2: people have annotated its articles \(1 annotations\); retract"):
+        with pytest.raises(UndoError, match=r"run 2: people have added 1 annotation to its articles; retract"):
             undo.undo_run(workspace, 2, yes=yes)
     assert dump(workspace.database) == before
     retraction.retract(workspace, AnnotationFilter(annotator="ann"), yes=True)
@@ -114,7 +114,7 @@ def test_a_run_on_which_a_later_run_builds_is_refused_until_that_one_is_undone(w
     ingest_file(workspace, tmp_path / "y.csv", [{**rows[1], "category": "other"}], source="news")
     with pytest.raises(UndoError) as refused:
         undo.undo_run(workspace, 2, yes=True)
-    assert "later runs have changed the texts of 1 of its articles" in str(refused.value)
+    assert "later runs have changed the texts of 1 article that it brought" in str(refused.value)
     assert "later runs have brought 2 categories for its articles" in str(refused.value)
     assert len(external_ids(workspace)) == 30
     assert undo.undo_run(workspace, 4, yes=True).categories == 1

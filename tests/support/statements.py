@@ -50,8 +50,8 @@ from classifier.store.article_labels import LabelSelection
 from classifier.store.evaluations import ArticlePrediction
 from classifier.store.labelling_queue import Selection
 from classifier.workspace import Workspace
+from tests.support.erasure_statements import ERASURE
 from tests.support.synthetic import write_csv
-from tests.support.way_back_statements import WAY_BACK
 
 PAGE, CHUNK, EVALUATED = 100, 100, 100
 SOURCE = "synthetic"
@@ -361,5 +361,5 @@ CALLS: Mapping[str, Call] = {
     "drift_runs.newest_labelled": lambda c, d: drift_runs.newest_labelled(c, d.champion.id, since=d.week_ago, size=25),
     "drift_runs.history": lambda c, d: drift_runs.history(c, since=d.week_ago),
     "an ingest": _ingest,
-    **WAY_BACK,
+    **ERASURE,
 }

@@ -44,7 +44,8 @@ def find_url(settings: Settings) -> str:
     """Return the URL of the database as other programs write it, with its password. Nothing is started.
 
     Raises:
-        DatabaseUnavailableError: the embedded Postgres has no data yet, or does not run.
+        DatabaseNotMigratedError: the embedded Postgres has no data yet.
+        DatabaseUnavailableError: it does not run.
     """
     if settings.database_url is not None:
         return _plain(urls.parse(settings.database_url)).render_as_string(hide_password=False)
@@ -62,7 +63,8 @@ def open_shell(settings: Settings, arguments: Sequence[str] = ()) -> int:
     """Run psql on the database and return its exit code. The embedded Postgres is started if necessary.
 
     Raises:
-        DatabaseUnavailableError: the embedded Postgres has no data yet, or there is no psql.
+        DatabaseNotMigratedError: the embedded Postgres has no data yet.
+        DatabaseUnavailableError: there is no psql.
     """
     program = embedded_postgres.psql() or shutil.which("psql")
     if program is None:
@@ -113,7 +115,7 @@ def refuse_other_server(settings: Settings) -> None:
 
     Raises:
         SettingsError: the settings name another server.
-        DatabaseUnavailableError: the embedded Postgres has no data yet.
+        DatabaseNotMigratedError: the embedded Postgres has no data yet.
     """
     if settings.database_url is not None:
         raise SettingsError("CLASSIFIER_DATABASE_URL: names a server that runs by itself; its URL: classifier db url")
@@ -121,10 +123,8 @@ def refuse_other_server(settings: Settings) -> None:
 
 
 def _embedded_directory(settings: Settings) -> Path:
-    directory = settings.postgres_directory
-    if not embedded_postgres.exists(directory):
-        raise DatabaseUnavailableError(f"{directory}: there is no database yet; run: classifier db upgrade")
-    return directory
+    embedded_postgres.require(settings.postgres_directory)
+    return settings.postgres_directory
 
 
 def _plain(url: URL) -> URL:

@@ -1,1 +1,1 @@
-"""The way back: erase articles everywhere, undo an ingest, and retract annotations."""
+"""Erase articles everywhere, and keep them out of later ingests."""

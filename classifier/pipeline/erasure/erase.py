@@ -25,6 +25,7 @@ from classifier.pipeline.erasure.model_files import CopiedArticles, TrainedModel
 from classifier.pipeline.erasure.selection import Kind, Selection, find_ids
 from classifier.pipeline.use_case import use_case
 from classifier.store import erasures, near_duplicate_clusters, roles
+from classifier.store.annotated_articles import input_hash
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ def _copied_articles(connection: Connection, ids: Sequence[int]) -> CopiedArticl
     own = [row for row in rows if bytes(row.fingerprint) not in shared]
     return CopiedArticles(
         frozenset(ids),
-        frozenset(bytes(row.text_hash) for row in own),
+        frozenset(bytes(row.input_hash) for row in own),
         frozenset(bytes(row.fingerprint) for row in own),
     )
 
@@ -260,7 +261,7 @@ def _erase_batch(erasure: _Erasure, ids: Sequence[int]) -> None:
         articles = erasures.articles(connection, ids)
         texts = {bytes(row.fingerprint): row.text for row in articles}
         erasures.drop_mistakes(connection, ids)
-        erasures.delete_articles(connection, ids, [bytes(row.text_hash) for row in articles])
+        erasures.delete_articles(connection, ids, [input_hash(row) for row in articles])
         rows.update(near_duplicates.forget_texts(connection, texts))
         deleted = rows.pop("articles")
         erasures.count(connection, erasure.receipt, deleted, rows)

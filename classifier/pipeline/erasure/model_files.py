@@ -23,7 +23,7 @@ from classifier.exceptions import ErasureError
 from classifier.model import manifest_replacement
 from classifier.model.artefact import MANIFEST_FILE, NEXT_MANIFEST_FILE
 from classifier.model.manifest_replacement import Replacement
-from classifier.store import erasures
+from classifier.store import erasures, model_rows
 from classifier.training import data_snapshot
 from classifier.workspace import Workspace
 
@@ -105,11 +105,9 @@ def _folders(workspace: Workspace) -> Iterator[_ModelFolder]:
     """Yield the directory of each registered model, then the directories that no model is registered for."""
     with workspace.database.connect() as connection:
         rows = erasures.registered_models(connection)
+        directories = [Path(model_rows.artefact_path(connection, row.artefact)) for row in rows]
     registered = set()
-    for row in rows:
-        directory = Path(row.artefact)
-        if not directory.is_dir() and (workspace.models / row.name).is_dir():
-            directory = workspace.models / row.name
+    for row, directory in zip(rows, directories, strict=True):
         registered.add(directory.resolve())
         yield _ModelFolder(directory, row.name, row.id, row.manifest_sha256, row.start)
     for path in sorted(workspace.models.iterdir()) if workspace.models.is_dir() else ():

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from classifier.exceptions import ErasureError
-from classifier.store import erasures
+from classifier.store import erasures, external_databases
 from classifier.workspace import Workspace
 
 Kind = Literal["id", "source", "query", "replay"]
@@ -59,19 +59,18 @@ def find_ids(workspace: Workspace, selection: Selection) -> list[int]:
 def _run_query(workspace: Workspace, path: Path) -> list[int]:
     """Run the user's SELECT in a transaction that cannot write."""
     try:
-        statement = path.read_text(encoding="utf-8").strip().removesuffix(";")
+        statement = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ErasureError(f"{path}: cannot read: {reason}") from error
-    if not statement:
+    if not statement.strip():
         raise ErasureError(f"{path}: is empty; write a SELECT of article ids")
     options = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
     with workspace.database.connect().execution_options(**options) as connection:
         try:
-            # the user's own statement: it is not built here, and its colons are no parameters
-            rows = connection.execute(text(statement.replace(":", r"\:"))).all()
+            rows = connection.execute(external_databases.user_select(statement)).all()
         except SQLAlchemyError as error:
-            raise ErasureError(f"{path}: the query failed: {_first_line(error)}") from error
+            raise ErasureError(f"{path}: the query failed: {external_databases.first_line(error)}") from error
         return _existing(connection, path, rows)
 
 
@@ -84,8 +83,3 @@ def _existing(connection: Connection, path: Path, rows: Sequence[Sequence[object
     if unknown := sorted(set(ids) - existing):
         raise ErasureError(f"{path}: {len(unknown)} of the ids, such as {unknown[0]}, are not ids of articles")
     return sorted(existing)
-
-
-def _first_line(error: SQLAlchemyError) -> str:
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return (str(original).strip().splitlines() or [type(error).__name__])[0]

@@ -21,7 +21,8 @@ MAX_EXAMPLE_LENGTH = 60
 """Characters of a value that a check shows."""
 
 _MAX_REASONS = 3
-_EXAMPLE_COLUMNS = ("external_id", "category", "split", "published_at", "title", "url", "text")
+EXAMPLE_COLUMNS = ("external_id", "category", "split", "published_at", "title", "url", "text")
+"""The columns of the rows that a check shows, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def check_unit(
 
 def _examples(chunk: ValidatedChunk, count: int) -> list[dict[str, str]]:
     """Return the first rows with their values, cut and without line breaks and control characters."""
-    rows = chunk.rows.head(max(count, 0))[list(_EXAMPLE_COLUMNS)].to_dict("records")
+    rows = chunk.rows.head(max(count, 0))[list(EXAMPLE_COLUMNS)].to_dict("records")
     return [{str(name): _shorten(value) for name, value in row.items() if value is not None} for row in rows]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sqlalchemy import Connection
-
 from classifier.exceptions import SourceError
 from classifier.ingest import readers
 from classifier.pipeline.ingest import run_records
@@ -17,6 +15,7 @@ from classifier.pipeline.ingest.units import (
     Problem,
     ingest_units,
     make_file_unit,
+    name_source,
 )
 from classifier.pipeline.use_case import use_case
 from classifier.workspace import Workspace
@@ -49,14 +48,8 @@ def _find_unread(
     states, names = FileStates(run, options.config_sha256), options.source_names()
     for path in readers.expand_pattern(pattern):
         try:
-            save_state = states.state_saver(path)
-            unit = make_file_unit(run, path, options, on_rows, pattern=pattern, save_state=save_state or _no_state)
-            names.add(path, unit.source)
-            if save_state is not None:
-                yield unit
+            names.add(path, name_source(path, options, pattern))
+            if (save_state := states.state_saver(path)) is not None:
+                yield make_file_unit(run, path, options, on_rows, pattern=pattern, save_state=save_state)
         except SourceError as error:
             problems.append(error)
-
-
-def _no_state(_: Connection) -> None:
-    """Save nothing."""

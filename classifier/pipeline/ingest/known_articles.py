@@ -10,16 +10,17 @@ from sqlalchemy import Connection
 
 from classifier.exceptions import KnownTextsError
 from classifier.pipeline.ingest.run_records import IngestRun
+from classifier.plurals import plural, verb
 from classifier.store import known_articles
 
 log = logging.getLogger(__name__)
 
 
 def refuse_other_ids(connection: Connection, unit: str) -> None:
-    """Check that the staged texts are no articles of the same source already, under another kind of id.
+    """Raise an error if the source already has some of the staged texts under another kind of id.
 
     Raises:
-        KnownTextsError: they are, since the file was ingested before with its id column, or without it.
+        KnownTextsError: the file was ingested before with its id column, and now without it, or the reverse.
     """
     other = known_articles.find_other_ids(connection)
     if other is None:
@@ -29,8 +30,8 @@ def refuse_other_ids(connection: Connection, unit: str) -> None:
     else:
         reason, remedy = f"with --id, such as {other.example[:40]!r}", "name the same column with --id"
     raise KnownTextsError(
-        f"{unit}: {other.texts:,} of its texts are articles of this source already; they were ingested {reason}; "
-        f"{remedy}, or take them as further articles with --anyway; nothing was ingested"
+        f"{unit}: its source already has {other.texts:,} of its texts, ingested {reason}; {remedy}, or add them again "
+        "with --anyway; nothing was ingested"
     )
 
 
@@ -39,7 +40,9 @@ def count_other_splits(connection: Connection, unit: str) -> int:
     count = known_articles.count_other_splits(connection)
     if count:
         log.warning(
-            "%s: %d rows name another split than their article has; an article keeps its split for good", unit, count
+            "%s: %s another split than the article has; an article keeps its split for good",
+            unit,
+            f"{plural(count, 'row')} {verb(count, 'names', 'name')}",
         )
     return count
 
@@ -49,10 +52,10 @@ def warn_of_other_files(connection: Connection, run: IngestRun, unit: str) -> No
     for source, count in known_articles.changed_sources(connection, run.id).items():
         if source != run.source and not _covers(source, unit):
             log.warning(
-                "%s: changed %d articles that came from %s; if the two files have different articles, name their "
-                "sources with --source-name",
+                "%s: changed %s that came from %s; if the two files have different articles, name their sources with "
+                "--source-name",
                 unit,
-                count,
+                plural(count, "article"),
                 source,
             )
 

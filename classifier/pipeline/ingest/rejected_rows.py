@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -88,7 +88,7 @@ def _load_rejected(workspace: Workspace, source: str | None) -> list[Any]:
 def _reread(
     workspace: Workspace, name: str, rows: list[Any], declared: Mapping[str, DeclaredSource], resolve_url: ResolveUrl
 ) -> None:
-    units = {row.unit for row in rows}
+    units = {row.unit: row.source for row in rows}
     if name in declared:
         declared_sources.ingest_source(workspace, declared[name], resolve_url, reread=units)
         if isinstance(declared[name], FeedSource):
@@ -101,12 +101,18 @@ def _reread(
         )
 
 
-def _reread_files(workspace: Workspace, name: str, units: Collection[str], options: Mapping[str, Any]) -> None:
-    """Read files again that no source declares, with the options of their first reading."""
-    with run_records.record_run(workspace, name, "files", options) as run:
-        for unit in sorted(units):
+def _reread_files(workspace: Workspace, name: str, units: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Read files again that no source declares, with the options of their first reading, as the same sources.
+
+    `units` are the files, with the source of their rejected rows.
+    """
+    options = IngestOptions.from_json(values)
+    with run_records.record_run(workspace, name, "files", values) as run:
+        for unit, source in sorted(units.items()):
+            if options.columns.source is None:
+                options = replace(options, source=source)
             for path in expand_pattern(unit):
-                make_file_unit(run, path, IngestOptions.from_json(options), pattern=name).ingest()
+                make_file_unit(run, path, options, pattern=name).ingest()
 
 
 def _retry_stored(workspace: Workspace, source: DeclaredSource, rows: list[Any]) -> None:

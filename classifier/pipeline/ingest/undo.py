@@ -17,17 +17,27 @@ from sqlalchemy import Connection, Row
 from classifier.exceptions import UndoError
 from classifier.pipeline.erasure.article_copies import no_copies
 from classifier.pipeline.use_case import use_case
+from classifier.plurals import plural
 from classifier.store import erasures, ingest_runs, labelling_queue, near_duplicate_clusters, roles, undo
 from classifier.workspace import Workspace
 
 MAX_LISTED = 20
 """Articles with changed texts that are listed."""
 
-_REASONS: Mapping[str, str] = {
-    "annotations_by_people": "people have annotated its articles ({} annotations); retract these annotations first",
-    "changed_by_later_runs": "later runs have changed the texts of {} of its articles; undo these runs first",
-    "annotated_by_later_runs": "later runs have brought {} categories for its articles; undo these runs first",
+_REASONS: Mapping[str, tuple[str, str, str]] = {
+    "annotations_by_people": ("people have added {} to its articles; retract these first", "annotation", "annotations"),
+    "changed_by_later_runs": (
+        "later runs have changed the texts of {} that it brought; undo these runs first",
+        "article",
+        "articles",
+    ),
+    "annotated_by_later_runs": (
+        "later runs have brought {} for its articles; undo these runs first",
+        "category",
+        "categories",
+    ),
 }
+"""Why a run cannot be undone, with the noun of the count, by the name of the count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,9 @@ def _check_run(connection: Connection, run_id: int) -> None:
 def _refuse_newer(connection: Connection, run_id: int, ids: list[int]) -> None:
     """Raise an error if something was built on the run's articles since."""
     newer = undo.count_newer(connection, run_id, ids)
-    reasons = [_REASONS[name].format(count) for name, count in newer.items() if count]
+    reasons = [
+        reason.format(plural(newer[name], *nouns)) for name, (reason, *nouns) in _REASONS.items() if newer.get(name)
+    ]
     if reasons:
         raise UndoError(f"run {run_id}: {'; '.join(reasons)}; nothing was undone")
 

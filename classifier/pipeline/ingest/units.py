@@ -121,8 +121,8 @@ def ingest_files(
 ) -> IngestReport:
     """Ingest the files of paths or globs, each atomically, and return what changed.
 
-    A file that fails does not stop the others. `on_rows` is called with the number of rows of each chunk, `on_report`
-    with the report of each file that was ingested.
+    Each path or glob is a run of its own. A file that fails does not stop the others. `on_rows` is called with the
+    number of rows of each chunk, `on_report` with the report of each file that was ingested.
 
     Raises:
         SourceError: a file cannot be read; the other files stay ingested. Or two files would be one source; then
@@ -130,32 +130,53 @@ def ingest_files(
         TooManyRejectedError: more than `max_rejected` of a file's rows are invalid.
         StatementTimeoutError: a file was not ingested because a statement took too long.
     """
-    names = [patterns] if isinstance(patterns, str) else list(patterns)
+    total = IngestReport()
     problems: list[Problem] = []
-    with run_records.record_run(workspace, options.source or ", ".join(names), "files", options.to_json()) as run:
-        units = _make_file_units(run, names, options, problems, on_rows)
-        return ingest_units(units, problems, on_report)
+    for pattern, files in _find_files([patterns] if isinstance(patterns, str) else patterns, options).items():
+        own: list[Problem] = []
+        try:
+            with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
+                if isinstance(files, SourceError):
+                    raise files
+                total += ingest_units(_make_units(run, pattern, files, options, own, on_rows), own, on_report)
+        except (SourceError, StatementTimeoutError) as error:
+            problems += own or [error]
+    _raise_problems(problems)
+    return total
 
 
-def _make_file_units(
+def _find_files(patterns: Iterable[str], options: IngestOptions) -> dict[str, list[SourceFile] | SourceError]:
+    """Return the files of each pattern, each file once, or the error if there are none.
+
+    Raises:
+        SourceError: two files would be one source.
+    """
+    result: dict[str, list[SourceFile] | SourceError] = {}
+    names, seen = options.source_names(), set[str]()
+    for pattern in patterns:
+        try:
+            files = [path for path in readers.expand_pattern(pattern) if object_store.file_url(path) not in seen]
+        except SourceError as error:
+            result[pattern] = error
+            continue
+        for path in files:
+            seen.add(object_store.file_url(path))
+            names.add(path, options.source or source_names.name_source(path, pattern))
+        if files:
+            result[pattern] = files
+    return result
+
+
+def _make_units(
     run: run_records.IngestRun,
-    patterns: Sequence[str],
+    pattern: str,
+    files: Iterable[SourceFile],
     options: IngestOptions,
     problems: list[Problem],
     on_rows: Callable[[int], None],
 ) -> Iterator[IngestUnit]:
-    """Yield each file as a unit, once; add the errors of those that cannot be read to `problems`."""
-    files: dict[str, tuple[SourceFile, str]] = {}
-    for pattern in patterns:
-        try:
-            for path in readers.expand_pattern(pattern):
-                files.setdefault(object_store.file_url(path), (path, pattern))
-        except SourceError as error:
-            problems.append(error)
-    names = options.source_names()
-    for path, pattern in files.values():
-        names.add(path, options.source or source_names.name_source(path, pattern))
-    for path, pattern in files.values():
+    """Yield each file as a unit; add the errors of those whose source cannot be named to `problems`."""
+    for path in files:
         try:
             yield make_file_unit(run, path, options, on_rows, pattern=pattern)
         except SourceError as error:
@@ -361,17 +382,15 @@ def ingest_units(
         else:
             total += report
             on_report(report)
-    if len(problems) > 1:
-        error_class = _choose_error_class(problems)
-        raise error_class(f"{len(problems)} of its files were not ingested: {'; '.join(map(str, problems))}")
-    if problems:
-        raise problems[0]
+    _raise_problems(problems)
     return total
 
 
-def _choose_error_class(problems: Iterable[Problem]) -> type[Problem]:
-    """Return the error for several problems: a transient one if any problem is transient, so that a retry follows."""
-    for kind in (StatementTimeoutError, SourceUnavailableError):
-        if any(isinstance(problem, kind) for problem in problems):
-            return kind
-    return SourceError
+def _raise_problems(problems: Sequence[Problem]) -> None:
+    """Raise an error that names all problems, if there are any: a transient one if one of them is, for a retry."""
+    if len(problems) > 1:
+        kinds: tuple[type[Problem], ...] = (StatementTimeoutError, SourceUnavailableError, SourceError)
+        kind = next(kind for kind in kinds if any(isinstance(problem, kind) for problem in problems))
+        raise kind(f"{len(problems)} files were not ingested: {'; '.join(map(str, problems))}")
+    if problems:
+        raise problems[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from classifier.pipeline.use_case import use_case
+from classifier.plurals import plural
 from classifier.store import annotated_articles
 from classifier.workspace import Workspace
 
@@ -80,11 +81,7 @@ def describe_unknown(categories: Mapping[str, int], model: str) -> str:
 
 def _name(categories: Mapping[str, int]) -> str:
     """Return the categories, each with the number of its annotated articles."""
-    named = [f"{name}: {_articles(count)}" for name, count in list(categories.items())[:MAX_NAMED]]
+    named = [f"{name}: {plural(count, 'article')}" for name, count in list(categories.items())[:MAX_NAMED]]
     more = f" and {len(categories) - MAX_NAMED:,} more" if len(categories) > MAX_NAMED else ""
-    noun = "category" if len(categories) == 1 else "categories"
-    return f"{len(categories):,} annotated {noun} ({', '.join(named)}{more})"
-
-
-def _articles(count: int) -> str:
-    return "1 article" if count == 1 else f"{count:,} articles"
+    total = plural(len(categories), "annotated category", "annotated categories")
+    return f"{total} ({', '.join(named)}{more})"

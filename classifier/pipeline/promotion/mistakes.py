@@ -12,6 +12,7 @@ from classifier import registry
 from classifier.pipeline.promotion import evaluation_results, training_exposure
 from classifier.pipeline.use_case import use_case
 from classifier.store import article_rows
+from classifier.store.annotated_articles import input_hash
 from classifier.workspace import Workspace
 
 
@@ -72,7 +73,7 @@ def list_mistakes(
     mistakes = [
         _mistake(
             details[article_id],
-            results.articles[article_id],
+            results.articles[article_id] if with_text else None,
             annotated=str(articles.truth[row]),
             predicted=str(predicted[row]),
             confidence=float(confidence[row]),
@@ -86,16 +87,7 @@ def _describe(connection: Connection, ids: list[int], *, with_text: bool) -> dic
     return {row.id: row for row in article_rows.describe(connection, ids, with_text=with_text)}
 
 
-def _mistake(row: Row[*tuple[Any, ...]], evaluated: bytes, **prediction: Any) -> Mistake:
-    """Return a mistake; `evaluated` is the hash of the text that was evaluated."""
-    values = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for the columns
-    unchanged = bytes(row.text_hash) == evaluated
-    return Mistake(
-        row.id,
-        row.source,
-        row.external_id,
-        title=values.get("title"),
-        url=values.get("url"),
-        text=values.get("text") if unchanged else None,
-        **prediction,
-    )
+def _mistake(row: Row[*tuple[Any, ...]], evaluated: bytes | None, **prediction: Any) -> Mistake:
+    """Return a mistake; `evaluated` is the hash of what was evaluated, None if the text was not requested."""
+    text = row.text if evaluated is not None and input_hash(row) == evaluated else None
+    return Mistake(row.id, row.source, row.external_id, title=row.title, url=row.url, text=text, **prediction)

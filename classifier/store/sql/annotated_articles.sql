@@ -52,7 +52,7 @@ GROUP BY annotated.category, articles.split
 
 -- uncovered_categories
 -- Return the annotated categories without a train article, and those that the champion does not know, with the number
--- of their articles. Which they are is told from all annotations, in one pass; only their articles are looked up.
+-- of their articles. One pass over all annotations finds them; only their own articles are looked up.
 WITH champion AS MATERIALIZED (
     SELECT category FROM models CROSS JOIN unnest(categories) AS category WHERE status = 'champion'
 ), annotated AS MATERIALIZED (

@@ -1,15 +1,20 @@
 -- articles_to_erase
 -- Return the articles of a batch of ids, with everything that they are recognized by. FOR UPDATE: no ingest changes them
 -- meanwhile.
-SELECT id, source, external_id, text, text_hash, fingerprint
+SELECT id, source, external_id, title, text, text_hash, fingerprint
 FROM articles
 WHERE id = ANY(CAST(:ids AS bigint[]))
 ORDER BY id
 FOR UPDATE
 
 -- article_identities
--- Return what these articles are recognized by.
-SELECT id, source, external_id, text_hash, fingerprint, left(text, 200) AS beginning
+-- Return what these articles are recognized by. input_hash: of what models read, see `annotated_articles.input_hash`.
+SELECT
+    id, source, external_id, fingerprint, left(text, 200) AS beginning,
+    CASE
+        WHEN title IS NULL THEN text_hash
+        ELSE sha256(convert_to(title, 'UTF8') || decode('00', 'hex') || convert_to(text, 'UTF8'))
+    END AS input_hash
 FROM articles
 WHERE id = ANY(CAST(:ids AS bigint[]))
 ORDER BY id

@@ -229,6 +229,22 @@ class TestJsonDocuments:
         path = write(tmp_path / f"a.{suffix}", '{"text": "a", "tags": [{"x": 1}]}\n\n{"text": "b"}\n')
         assert positions(path, Columns()) == ["line 1", "line 3"]
 
+    @pytest.mark.parametrize(
+        "content",
+        [
+            '{\n "text": "a"\n}\n{\n "text": "b"\n}\n',
+            '[\n {"text": "a"}\n]\n[\n {"text": "b"}\n]\n',
+            '{\n "items": [\n  {"text": "a"}\n ]\n}\n{\n "items": [\n  {"text": "b"}\n ]\n}\n',
+            '{\n "items": [\n  {"text": "a"}\n ],\n "z": 1\n}\nthe rest',
+        ],
+    )
+    def test_with_more_than_one_value_are_refused(self, tmp_path, content):
+        path = write(tmp_path / "a.json", content)
+        with pytest.raises(
+            SourceError, match=r"not JSON at character \d+: the end of the file expected after the first"
+        ):
+            read(path, Columns())
+
     def test_of_one_object_are_one_record(self, tmp_path):
         path = write(tmp_path / "a.json", json.dumps({"text": "a", "tags": [{"x": 1}]}, indent=2))
         assert [row[2] for row in read(path, Columns())] == ["a"]

@@ -39,7 +39,7 @@ def _receipt(c: Connection, _: Any) -> None:
     erasures.receipts(c)
 
 
-WAY_BACK: Mapping[str, Callable[[Connection, Any], Any]] = {
+ERASURE: Mapping[str, Callable[[Connection, Any], Any]] = {
     "erasures.find_key": lambda c, _: erasures.find_key(c),
     "erasures.last_erasure": lambda c, _: erasures.last_erasure(c),
     "erasures.erased": lambda c, _: erasures.erased(c, [b"digest"] * CHUNK),

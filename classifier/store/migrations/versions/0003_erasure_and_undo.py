@@ -1,4 +1,4 @@
-"""What a way back needs: erased articles, the run that brought each row, and retracted annotations."""
+"""Erased articles, the ingest run that brought each row, and retracted annotations."""
 
 from __future__ import annotations
 

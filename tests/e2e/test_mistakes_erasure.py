@@ -89,7 +89,7 @@ def _(env):
     return "annotations", "retract", "--annotator", "cleo", "--yes"
 
 
-@case("ingest: a file without its id column", r"before\.csv: 60 of its texts are articles of this source already")
+@case("ingest: a file without its id column", r"before\.csv: its source already has 60 of its texts, ingested")
 def _(env):
     env.annotated()
     return "ingest", "before.csv", "--category", "category"
