@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+TaskKind = Literal["single", "multi"]
+"""Whether an article has exactly one category of a task, or any number of them."""
+
 TokenIds = NDArray[np.int32]
 """Ids of word pieces, shape (articles, tokens), padded on the right."""
 
@@ -25,7 +28,11 @@ CategoryIndices = NDArray[np.int64]
 """Positions in a model's tuple of categories, shape (articles,)."""
 
 Probabilities = NDArray[np.float32]
-"""Shape (articles, categories); each row sums to 1."""
+"""Shape (articles, categories). For a single-label task each row sums to 1, for a multi-label task each entry is the
+probability of its category alone."""
+
+LabelMatrix = NDArray[np.bool_]
+"""Whether an article has a category, shape (articles, categories)."""
 
 
 def model_input(text: str, title: str | None, *, read_title: bool) -> str:
@@ -50,7 +57,7 @@ class QueuedArticle:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedArticle:
-    """An article with the category of the annotation that counts.
+    """An article with the categories of the annotation that counts: one of a single-label task, sorted otherwise.
 
     `text_hash` is the SHA-256 of the text; if the article has a title, of both. It does not depend on a model.
     """
@@ -58,8 +65,14 @@ class AnnotatedArticle:
     id: int
     text: str
     text_hash: bytes
-    category: str
+    categories: tuple[str, ...]
     title: str | None = None
+
+    @property
+    def category(self) -> str:
+        """The category of a single-label task."""
+        (category,) = self.categories
+        return category
 
 
 class Texts:

@@ -220,7 +220,7 @@ def published_splits(articles: list[Article], seed: int) -> Iterator[list[Annota
     """Yield the articles for train, validation and test; a tenth of those without a split is for validation."""
     by_split: dict[str, list[AnnotatedArticle]] = {name: [] for name in ("train", "validation", "test", "")}
     for row, (text, category, split) in enumerate(articles):
-        by_split[split].append(AnnotatedArticle(row, text, b"", category))
+        by_split[split].append(AnnotatedArticle(row, text, b"", (category,)))
     without_split = by_split[""]
     random.Random(seed).shuffle(without_split)
     validation = len(without_split) // 10

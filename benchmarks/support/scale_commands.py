@@ -243,7 +243,7 @@ def _snapshot(size: Size) -> bytes:
     from classifier.articles import AnnotatedArticle
 
     train = [
-        AnnotatedArticle(number, "", number.to_bytes(32, "big"), scale_database.category(number, size.categories))
+        AnnotatedArticle(number, "", number.to_bytes(32, "big"), (scale_database.category(number, size.categories),))
         for number in range(1, size.articles + 1, 5)
         if scale_database.split(number) == "train"
     ]

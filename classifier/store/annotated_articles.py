@@ -29,7 +29,7 @@ def stream_split(connection: Connection, split: Split) -> Iterator[AnnotatedArti
     connection.execute(select(func.set_config("cursor_tuple_fraction", "1.0", True)))
     values = {"split": split, "protected_splits": _PROTECTED_SPLITS[split]}
     rows = connection.execute(query("annotated_articles"), values, execution_options={"yield_per": _ROWS_PER_FETCH})
-    return (AnnotatedArticle(row.id, row.text, input_hash(row), row.category, row.title) for row in rows)
+    return (AnnotatedArticle(row.id, row.text, input_hash(row), (row.category,), row.title) for row in rows)
 
 
 def input_hash(row: Row[*tuple[Any, ...]]) -> bytes:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from classifier.articles import AnnotatedArticle
 from classifier.ingest.fingerprints import fingerprint
 from classifier.model import artefact
-from classifier.training.spooled_articles import facts
+from classifier.training.spooled_articles import Fact, facts
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ FILE = "snapshot.parquet"
 PATTERN = "snapshot*.parquet"
 """The names of snapshots. If one was written again without erased articles, its name has the hash of its content."""
 
-Facts = frozenset[tuple[int, bytes, str]]
-"""Articles as (id, sha256 of title and text, category): an article with another title, text or category is another."""
+Facts = frozenset[Fact]
+"""Articles as (id, sha256 of title and text, categories). With other values, an article is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,9 @@ class SnapshotTexts:
 def sha256(articles: Iterable[AnnotatedArticle]) -> str:
     """Return a hash of the articles' ids, titles, texts and categories, in their order."""
     digest = hashlib.sha256()
-    for article_id, text_hash, category in facts(articles):
-        digest.update(article_id.to_bytes(8, "big") + text_hash + category.encode() + b"\0")
+    for article_id, text_hash, categories in facts(articles):
+        # the separators are no characters of a category
+        digest.update(article_id.to_bytes(8, "big") + text_hash + "\1".join(categories).encode() + b"\0")
     return digest.hexdigest()
 
 
@@ -61,7 +62,7 @@ def encode_snapshot(parts: Mapping[str, Sequence[AnnotatedArticle]]) -> bytes:
         "part": pa.array([part for part, _ in rows], pa.string()),
         "text_sha256": pa.array([fact[1] for _, fact in rows], pa.binary()),
         "fingerprint": pa.array(fingerprints, pa.binary()),
-        "category": pa.array([fact[2] for _, fact in rows], pa.string()),
+        "categories": pa.array([fact[2] for _, fact in rows], pa.list_(pa.string())),
     })
     file = io.BytesIO()
     pq.write_table(table, file, compression="zstd")
@@ -75,8 +76,8 @@ def read_snapshot(directory: Path) -> Facts:
         FileNotFoundError: the artefact has no snapshot, for instance because the model was imported.
     """
     table = pq.read_table(find_snapshot(directory))
-    columns = (table.column(name).to_pylist() for name in ("article_id", "text_sha256", "category"))
-    return frozenset(zip(*columns, strict=True))
+    ids, hashes, label_sets = (table.column(name).to_pylist() for name in ("article_id", "text_sha256", "categories"))
+    return frozenset(zip(ids, hashes, map(tuple, label_sets), strict=True))
 
 
 def find_snapshot(directory: Path) -> Path:

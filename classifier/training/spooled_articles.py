@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from classifier.articles import AnnotatedArticle
 from classifier.exceptions import SettingsError
 
-Fact = tuple[int, bytes, str]
-"""An article's id, the hash of its text, and its category."""
+Fact = tuple[int, bytes, tuple[str, ...]]
+"""An article's id, the hash of its text, and its categories."""
 
 
 class TextFile:
@@ -47,12 +47,17 @@ class SpooledArticles(Sequence[AnnotatedArticle]):
     file: TextFile
     ids: Sequence[int]
     text_hashes: Sequence[bytes]
-    categories: Sequence[str]
+    label_sets: Sequence[tuple[str, ...]]
     byte_ranges: NDArray[np.int64]
 
     def __len__(self) -> int:
         """Return the number of articles."""
         return len(self.ids)
+
+    @property
+    def categories(self) -> list[str]:
+        """The category of each article of a single-label task."""
+        return [category for (category,) in self.label_sets]
 
     @overload
     def __getitem__(self, row: int) -> AnnotatedArticle: ...
@@ -65,7 +70,7 @@ class SpooledArticles(Sequence[AnnotatedArticle]):
             return self.take(range(*row.indices(len(self))))
         start, middle, end = self.byte_ranges[row].tolist()
         title, text = self.file.read(start, middle) or None, self.file.read(middle, end)
-        return AnnotatedArticle(self.ids[row], text, self.text_hashes[row], self.categories[row], title)
+        return AnnotatedArticle(self.ids[row], text, self.text_hashes[row], self.label_sets[row], title)
 
     def take(self, rows: Iterable[int]) -> SpooledArticles:
         """Return the articles of these positions."""
@@ -74,7 +79,7 @@ class SpooledArticles(Sequence[AnnotatedArticle]):
             self.file,
             [self.ids[row] for row in chosen],
             [self.text_hashes[row] for row in chosen],
-            [self.categories[row] for row in chosen],
+            [self.label_sets[row] for row in chosen],
             self.byte_ranges[np.array(chosen, dtype=np.int64)],
         )
 
@@ -89,8 +94,8 @@ def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArtic
     """
     ids: list[int] = []
     hashes: list[bytes] = []
-    interned: dict[str, str] = {}  # keeps one string per category, not one per article
-    categories: list[str] = []
+    interned: dict[tuple[str, ...], tuple[str, ...]] = {}  # keeps one tuple per label set, not one per article
+    label_sets: list[tuple[str, ...]] = []
     middles: list[int] = []
     ends = [0]
     try:
@@ -100,7 +105,7 @@ def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArtic
                 ends.append(middles[-1] + file.write(article.text.encode()))
                 ids.append(article.id)
                 hashes.append(article.text_hash)
-                categories.append(interned.setdefault(article.category, article.category))
+                label_sets.append(interned.setdefault(article.categories, article.categories))
             file.flush()
             texts = TextFile(file)
     except OSError as error:
@@ -108,7 +113,7 @@ def spool(articles: Iterable[AnnotatedArticle], directory: Path) -> SpooledArtic
             f"{directory}: cannot write the articles' texts ({error.strerror}); make room, or set CLASSIFIER_HOME"
         ) from error
     byte_ranges = np.stack([ends[:-1], middles, ends[1:]], axis=1).astype(np.int64)
-    return SpooledArticles(texts, ids, hashes, categories, byte_ranges)
+    return SpooledArticles(texts, ids, hashes, label_sets, byte_ranges)
 
 
 def _existing_ancestor(directory: Path) -> Path:
@@ -117,13 +122,18 @@ def _existing_ancestor(directory: Path) -> Path:
 
 
 def facts(articles: Iterable[AnnotatedArticle]) -> Iterator[Fact]:
-    """Yield the id, text hash and category of each article, without reading its text."""
+    """Yield the id, text hash and categories of each article, without reading its text."""
     if isinstance(articles, SpooledArticles):
-        yield from zip(articles.ids, articles.text_hashes, articles.categories, strict=True)
+        yield from zip(articles.ids, articles.text_hashes, articles.label_sets, strict=True)
     else:
-        yield from ((article.id, article.text_hash, article.category) for article in articles)
+        yield from ((article.id, article.text_hash, article.categories) for article in articles)
 
 
 def categories_of(articles: Sequence[AnnotatedArticle]) -> Sequence[str]:
-    """Return the articles' categories, without reading their texts."""
+    """Return the category of each article of a single-label task, without reading their texts."""
     return articles.categories if isinstance(articles, SpooledArticles) else [article.category for article in articles]
+
+
+def label_sets_of(articles: Sequence[AnnotatedArticle]) -> Sequence[tuple[str, ...]]:
+    """Return the categories of each article, without reading their texts."""
+    return articles.label_sets if isinstance(articles, SpooledArticles) else [each.categories for each in articles]

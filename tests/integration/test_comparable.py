@@ -57,7 +57,7 @@ def _without(content, columns):
 
 def stored_article(workspace, external_id):
     (row,) = query(workspace.database, "SELECT id, text FROM articles WHERE external_id = :id", id=external_id)
-    return AnnotatedArticle(row[0], row[1], text_hash(row[1]), "business")
+    return AnnotatedArticle(row[0], row[1], text_hash(row[1]), ("business",))
 
 
 def dispute(workspace, number):
@@ -205,7 +205,7 @@ class TestTrainedOn:
 
     def test_the_same_text_is_exposed_by_its_hash_alone(self, workspace, twins):
         ids, _ = twins
-        same = AnnotatedArticle(999_999, f"{LONG} again", text_hash(f"{LONG} again"), "business")
+        same = AnnotatedArticle(999_999, f"{LONG} again", text_hash(f"{LONG} again"), ("business",))
         model = add(workspace, "m1", trained_on=[same], without=["fingerprint"])
         assert self.exposed(workspace, model).articles == {ids["twin"]}
 

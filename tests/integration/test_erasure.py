@@ -95,7 +95,7 @@ def snapshot_of(article):
 def candidate_article(id_, content):
     from classifier.articles import AnnotatedArticle
 
-    return AnnotatedArticle(id_, content, sha256(content.encode()).digest(), "sport")
+    return AnnotatedArticle(id_, content, sha256(content.encode()).digest(), ("sport",))
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def parts(tmp_path):
 
 def article(number):
     text = "the team goal " * (number % 17) + f"bank {number}"
-    return AnnotatedArticle(number, text, hashlib.sha256(text.encode()).digest(), CATEGORIES[number % 2])
+    return AnnotatedArticle(number, text, hashlib.sha256(text.encode()).digest(), (CATEGORIES[number % 2],))
 
 
 def in_memory(tokenization, articles):
@@ -129,7 +129,7 @@ def test_a_folder_that_is_not_writable_is_reported_to_the_user(tmp_path, tokeniz
 
 
 def test_spooled_articles_read_back_and_slices_share_their_file(tmp_path):
-    articles = [AnnotatedArticle(n, text, bytes([n]), "ab"[n % 2]) for n, text in enumerate(["", "é中\n", "x" * 99])]
+    articles = [AnnotatedArticle(n, text, bytes([n]), ("ab"[n % 2],)) for n, text in enumerate(["", "é中\n", "x" * 99])]
     spooled = spool(articles, tmp_path / "home")
     assert list(spooled) == articles
     assert [*spooled[1:], spooled[-1]] == [*articles[1:], articles[2]]

@@ -67,7 +67,7 @@ def test_articles_that_a_text_of_two_clusters_connects_stay_together(workspace):
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{n}", f"text {n}", "train") for n in range(60)])
         for number, article_id in enumerate(ids):
-            annotate(connection, article_id, "ab"[number % 2])
+            annotate(connection, article_id, ("ab"[number % 2],))
     numbers = {article_id: number for number, article_id in enumerate(ids)}
     # clusters of two articles; the first article of every other cluster is in the next cluster, too
     run(workspace.database, "INSERT INTO splits (fingerprint, split, cluster_id) "
@@ -95,7 +95,8 @@ def test_articles_without_clusters_are_grouped_by_their_text(workspace):
 def test_a_group_larger_than_the_share_is_used_only_if_there_is_no_smaller_one(tmp_path):
     hashes = [hashlib.sha256(str(number).encode()).digest() for number in range(30)]
     articles = spool(
-        [AnnotatedArticle(number, "", text_hash, "ab"[number % 2]) for number, text_hash in enumerate(hashes)], tmp_path
+        [AnnotatedArticle(number, "", text_hash, ("ab"[number % 2],)) for number, text_hash in enumerate(hashes)],
+        tmp_path,
     )
     large = [0] * 12 + [1] * 12 + [2] * 6
     assert [len(part) for part in validation_split.choose_validation(articles, large)] == [24, 6]

@@ -28,9 +28,9 @@ def test_the_title_comes_before_the_text_unless_the_text_begins_with_it(title, t
 @pytest.mark.parametrize("spooled", [False, True])
 def test_texts_have_the_titles_only_if_the_model_reads_them(tmp_path, spooled):
     articles = [
-        AnnotatedArticle(1, "één", b"1", "a", "Tïtle"),
-        AnnotatedArticle(2, "two", b"2", "b"),
-        AnnotatedArticle(3, "", b"3", "b", "three"),
+        AnnotatedArticle(1, "één", b"1", ("a",), "Tïtle"),
+        AnnotatedArticle(2, "two", b"2", ("b",)),
+        AnnotatedArticle(3, "", b"3", ("b",), "three"),
     ]
     parts = spool(articles, tmp_path) if spooled else articles
     assert list(parts) == articles

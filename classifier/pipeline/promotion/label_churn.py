@@ -115,7 +115,9 @@ def _sample(
 ) -> SpooledArticles:
     """Return the drawn articles that count, with the champion's categories; their texts are in a file."""
     rows = churn_samples.stream_articles(connection, ids, champion.id if champion else None)
-    articles = (AnnotatedArticle(row.id, row.text, b"", row.category if champion else "", row.title) for row in rows)
+    articles = (
+        AnnotatedArticle(row.id, row.text, b"", (row.category,) if champion else ("",), row.title) for row in rows
+    )
     return spool(articles, workspace.settings.home)
 
 

@@ -13,7 +13,7 @@ from classifier.training.recipes import Recipe
 from classifier.training.spooled_articles import spool
 from tests.support.tiny_models import make_encoder
 
-ARTICLES = [AnnotatedArticle(number, "the team", bytes([number]), "ab"[number % 2]) for number in range(4)]
+ARTICLES = [AnnotatedArticle(number, "the team", bytes([number]), ("ab"[number % 2],)) for number in range(4)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from classifier.training import data_snapshot, provenance
 
 
 def article(article_id, text, category):
-    return AnnotatedArticle(article_id, text, hashlib.sha256(text.encode()).digest(), category)
+    return AnnotatedArticle(article_id, text, hashlib.sha256(text.encode()).digest(), (category,))
 
 
 ARTICLES = [article(1, "secret one", "a"), article(2, "secret two", "b")]
@@ -65,8 +65,8 @@ def test_a_snapshot_has_ids_hashes_and_categories_and_no_text(tmp_path):
     (tmp_path / data_snapshot.FILE).write_bytes(content)
     hashes = [{"text_sha256": article.text_hash, "fingerprint": fingerprint(article.text)} for article in ARTICLES]
     assert pq.read_table(tmp_path / data_snapshot.FILE).to_pylist() == [
-        {"article_id": 1, "part": "train", **hashes[0], "category": "a"},
-        {"article_id": 2, "part": "validation", **hashes[1], "category": "b"},
+        {"article_id": 1, "part": "train", **hashes[0], "categories": ["a"]},
+        {"article_id": 2, "part": "validation", **hashes[1], "categories": ["b"]},
     ]
     assert b"secret" not in content
     assert data_snapshot.encode_snapshot({"train": ARTICLES[:1], "validation": ARTICLES[1:]}) == content
