@@ -67,7 +67,7 @@ def apply_rules(compared: Comparison, margins: Margins) -> GateVerdict:
 def _first_model(compared: Comparison, margins: Margins) -> Iterator[RuleResult]:
     articles, predicted = compared.test_articles, compared.candidate.predicted
     scores = comparison.compare_scores(articles, [predicted, compared.baseline], resamples=margins.resamples)
-    yield gate_rules.check_floor(scores, len(articles), margins)
+    yield gate_rules.check_floor(scores.macro[gate_rules.CANDIDATE], len(articles), margins)
     yield gate_rules.check_above_guessing(articles, predicted, margins)
     yield gate_rules.check_baseline(scores, margins)
     yield gate_rules.check_training_data(compared.left_out, compared.unknown)
@@ -85,9 +85,11 @@ def _against_champion(compared: Comparison, margins: Margins) -> Iterator[RuleRe
         min_articles=margins.min_articles,
     )
     macro_f1 = scores.macro_f1(gate_rules.CANDIDATE, gate_rules.CHAMPION)
-    yield gate_rules.check_macro_f1(macro_f1, len(articles), margins)
+    yield gate_rules.check_f1(macro_f1, len(articles), margins)
     yield gate_rules.check_accuracy(articles, candidate, champion, margins)
-    yield from gate_rules.check_parts(articles, scores, candidate, champion, margins)
+    yield from gate_rules.check_parts(
+        articles, scores, (candidate == articles.truth, champion == articles.truth), margins
+    )
     yield gate_rules.check_calibration(articles, compared.candidate, compared.champion, margins)
     yield gate_rules.check_speed(compared.candidate_gflops, compared.champion_gflops, margins)
     yield gate_rules.check_baseline(scores, margins)
