@@ -5,6 +5,8 @@ to the champion must lie above minus the margin. This is a test of non-inferiori
 passes with a probability of at most `alpha`, whatever the number of test articles. With few articles, a model as good
 as the champion does not pass either, and the verdict says how many more annotations would decide.
 
+For a multi-label task, macro- or micro-F1 over label sets decides in the same way.
+
 The other rules only stop a candidate. Each needs a drop beyond its margin *and* beyond chance, so that many rules
 together rarely stop a model that is as good. The rules on parts share `alpha` among the parts (Bonferroni).
 """
@@ -15,8 +17,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from classifier.evaluation import comparison, gate_rules
+from classifier.evaluation import comparison, gate_rules, label_set_rules
 from classifier.evaluation.gate_rules import Comparison, RuleResult
+from classifier.evaluation.label_set_rules import LabelSetComparison
 from classifier.evaluation.margins import Margins
 
 Verdict = Literal["promote", "hold", "need more annotations"]
@@ -52,9 +55,9 @@ class GateVerdict:
         return {**asdict(self), "reasons": self.reasons, "warnings": self.warnings, "needed": self.needed}
 
 
-def apply_rules(compared: Comparison, margins: Margins) -> GateVerdict:
+def apply_rules(compared: Comparison | LabelSetComparison, margins: Margins) -> GateVerdict:
     """Apply every rule to a candidate and the champion, or to a first model alone."""
-    results = tuple(_against_champion(compared, margins) if compared.champion else _first_model(compared, margins))
+    results = tuple(_check(compared, margins))
     outcomes = {result.outcome for result in results}
     verdict: Verdict = "promote"
     if "fail" in outcomes:
@@ -62,6 +65,14 @@ def apply_rules(compared: Comparison, margins: Margins) -> GateVerdict:
     elif "unsure" in outcomes:
         verdict = "need more annotations"
     return GateVerdict(verdict, results, margins)
+
+
+def _check(compared: Comparison | LabelSetComparison, margins: Margins) -> Iterator[RuleResult]:
+    if isinstance(compared, LabelSetComparison):
+        if compared.champion is None:
+            return label_set_rules.check_first_model(compared, margins)
+        return label_set_rules.check_against_champion(compared, margins)
+    return _first_model(compared, margins) if compared.champion is None else _against_champion(compared, margins)
 
 
 def _first_model(compared: Comparison, margins: Margins) -> Iterator[RuleResult]:

@@ -61,7 +61,7 @@ class LabelSetPredictions:
     probabilities: NDArray[np.floating[Any]]
     predicted: LabelMatrix
 
-    def of(self, rows: NDArray[np.bool_]) -> LabelSetPredictions:
+    def of(self, rows: NDArray[np.bool_] | slice) -> LabelSetPredictions:
         """Return the predictions of some rows."""
         return LabelSetPredictions(self.categories, self.probabilities[rows], self.predicted[rows])
 

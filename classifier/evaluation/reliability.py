@@ -71,9 +71,10 @@ def brier(truth: Strings, predictions: Predictions) -> Floats:
 
 
 def calibration_error(sums: Floats) -> Floats:
-    """Return the expected calibration error from sums of `contributions`, along the last axis."""
+    """Return the expected calibration error from sums of `contributions`, along the last axis; NaN of no prediction."""
     correct, confidence, counts = np.split(sums[..., :-1], 3, axis=-1)
-    error: Floats = np.abs(correct - confidence).sum(axis=-1) / counts.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        error: Floats = np.abs(correct - confidence).sum(axis=-1) / counts.sum(axis=-1)
     return error
 
 
