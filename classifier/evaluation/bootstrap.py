@@ -74,6 +74,13 @@ def percentile_interval(values: Floats, level: float = 0.95) -> tuple[float, flo
     return float(low), float(high)
 
 
+def share_interval(correct: NDArray[np.bool_], clusters: NDArray[np.int64], *, resamples: int) -> tuple[float, float]:
+    """Return the percentile interval of the share of correct articles; there must be at least one article."""
+    columns: Floats = np.column_stack([correct, np.ones(len(correct))]).astype(np.float64)
+    sums = resample_sums(columns, clusters, resamples=resamples)
+    return percentile_interval(sums[:, 0] / sums[:, 1])
+
+
 def count_outcomes(
     truth: NDArray[np.int64],
     predictions: Sequence[NDArray[np.int64]],

@@ -29,7 +29,12 @@ class Bin:
 
 def bins(articles: TestArticles, predictions: Predictions) -> list[Bin]:
     """Return the bins that contain articles."""
-    correct, confidence, counts = np.split(contributions(articles.truth, predictions).sum(axis=0)[:-1], 3)
+    return bins_of(contributions(articles.truth, predictions).sum(axis=0))
+
+
+def bins_of(sums: Floats) -> list[Bin]:
+    """Return the bins that are not empty, from sums of `contributions`."""
+    correct, confidence, counts = np.split(sums[:-1], 3)
     edges = np.linspace(0, 1, BINS + 1)
     return [
         Bin(float(edges[n]), float(edges[n + 1]), int(counts[n]), confidence[n] / counts[n], correct[n] / counts[n])
