@@ -30,9 +30,10 @@ class LabelSetMetrics:
         hamming_loss: The share of wrong decisions among all articles and categories.
         labels_per_article: The mean number of annotated labels.
         predicted_per_article: The mean number of predicted labels.
-        confused: How many articles miss a label and have a wrong one: (missed, predicted, articles), the most frequent
-            first. Labels are indices into `categories`; None stands for no label.
-        confused_pairs: The number of different pairs; `MAX_CONFUSED` are kept.
+        confused: How many articles miss a label and have a wrong one: (missed, predicted, articles). Labels are indices
+            into `categories`; None stands for no label. Pairs of two labels come first, each kind by frequency.
+        confused_pairs: The number of different pairs of two labels. `MAX_CONFUSED` of them are kept, and as many with
+            None.
     """
 
     articles: int
@@ -65,7 +66,8 @@ def compute_label_set_metrics(
     micro = _scores(support.sum(), guesses.sum(), hits.sum())
     occurs = support > 0
     macro = [float(scores[occurs].mean()) if occurs.any() else 0.0 for scores in (precision, recall, f1)]
-    pairs = list_confused_labels(truth, predicted)
+    confused = list_confused_labels(truth, predicted)
+    pairs, alone = ([pair for pair in confused if (None in pair) == unpaired] for unpaired in (False, True))
     return LabelSetMetrics(
         articles=len(truth),
         exact_matches=float(exact_matches(truth, predicted).mean()) if len(truth) else 0.0,
@@ -83,7 +85,7 @@ def compute_label_set_metrics(
             name: CategoryScore(round(float(p), 5), round(float(r), 5), round(float(f), 5), int(n))
             for name, p, r, f, n in zip(categories, precision, recall, f1, support, strict=True)
         },
-        confused=tuple(pairs[:MAX_CONFUSED]),
+        confused=(*pairs[:MAX_CONFUSED], *alone[:MAX_CONFUSED]),
         confused_pairs=len(pairs),
     )
 

@@ -99,7 +99,7 @@ def _markup(template: str, **values: Any) -> Markup:
 def _environment() -> Environment:
     environment = templating.create_environment(TEMPLATES)
     environment.globals |= {"MAX_PAIRS": MAX_PAIRS, "WHOLE_MATRIX": MAX_MATRIX_CATEGORIES}
-    environment.filters |= {"confusions": _confusions, "heat": _heat}
+    environment.filters |= {"confusions": _confusions, "heat": _heat, "split_confused": label_set_tables.split_confused}
     return environment
 
 

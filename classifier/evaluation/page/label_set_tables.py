@@ -19,6 +19,10 @@ CategoryRow = tuple[str, Mapping[str, Any], float | None]
 """A category's name, its scores, and its threshold if one was chosen."""
 
 
+Pair = tuple[int | None, int | None, int]
+"""A missed label, a wrong one and the number of articles, see `LabelSetMetrics.confused`."""
+
+
 @dataclass(frozen=True, slots=True)
 class CategoryTable:
     """Some categories; `summary` is the line that unfolds the table, empty if it is always open."""
@@ -54,6 +58,13 @@ def split_categories(metrics: Mapping[str, Any]) -> list[CategoryTable]:
 
 def _folded(summary: str, rows: Sequence[CategoryRow]) -> CategoryTable:
     return CategoryTable(summary, rows[:MAX_ROWS], max(0, len(rows) - MAX_ROWS))
+
+
+def split_confused(metrics: Mapping[str, Any]) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs of two confused labels, and the labels that were missed or wrong alone; each by frequency."""
+    confused: list[Pair] = metrics["confused"]
+    pairs, alone = ([pair for pair in confused if (None in pair) == unpaired] for unpaired in (False, True))
+    return pairs, alone
 
 
 def draw_reliability(metrics: Mapping[str, Any]) -> Drawing:

@@ -49,6 +49,10 @@ def test_the_most_frequent_pairs_of_many_are_kept():
     assert metrics.confused[0] == (39, 38, 2)
 
 
+def test_pairs_of_two_labels_come_before_labels_that_are_missed_or_wrong_alone():
+    assert figures([{"grain"}] * 4 + [{"ship"}], [set()] * 4 + [{"wheat"}]).confused == ((2, 1, 1), (0, None, 4))
+
+
 def test_no_label_at_all_is_an_exact_match_and_no_f1():
     metrics = figures([set(), set()], [set(), set()])
     assert (metrics.exact_matches, metrics.micro_f1, metrics.macro_f1, metrics.hamming_loss) == (1.0, 0.0, 0.0, 0.0)
