@@ -5,7 +5,7 @@ it too. Test sets are drawn many times, and each time the gate decides, by macro
 "new >= old". A tenth of the clusters are three near-duplicates, for which each model predicts the same. An article has
 one label, and in 15 % of cases two. Half of the articles are easy: all mistakes are in the other half.
 
-    python -m benchmarks.accuracy.gate_multi --out benchmarks/results/gate-multi.json
+    python -m benchmarks.accuracy.gate_multi --out benchmarks/results/gate_multi.json
 """
 
 from __future__ import annotations

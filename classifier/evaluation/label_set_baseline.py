@@ -27,7 +27,9 @@ FOLDS = 3
 """Parts of the train articles, each of which is predicted by a classifier of the others."""
 
 MIN_ARTICLES = 50
-"""Train articles from which on thresholds are chosen; with fewer, each category has `DEFAULT_THRESHOLD`."""
+"""Train articles from which on thresholds are chosen; with fewer, the machines' own boundaries decide."""
+
+_BOUNDARY = 0.5  # the sigmoid of a score of 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def _choose_thresholds(
     rule: LabelRule,
 ) -> NDArray[np.float32]:
     if len(texts) < MIN_ARTICLES:
-        return np.full(len(categories), multi_label.DEFAULT_THRESHOLD, dtype=np.float32)
+        return np.full(len(categories), _BOUNDARY, dtype=np.float32)
     probabilities = np.empty(truth.shape, dtype=np.float32)
     folds = np.arange(len(texts)) % FOLDS
     for fold in range(FOLDS):

@@ -27,7 +27,7 @@ class LabelSetMetrics:
 
     Attributes:
         exact_matches: The share of articles whose labels are all correct: scikit-learn's subset accuracy.
-        hamming_loss: The share of wrong decisions among all articles and categories.
+        hamming_loss: The share of wrong label decisions among all articles and categories.
         labels_per_article: The mean number of annotated labels.
         predicted_per_article: The mean number of predicted labels.
         confused: How many articles miss a label and have a wrong one: (missed, predicted, articles). Labels are indices

@@ -1,8 +1,8 @@
-"""Whether a multi-label model's probabilities equal frequencies: per decision, and for the labels it assigns.
+"""Whether a multi-label model's probabilities equal frequencies: per label decision, and for assigned labels.
 
-A decision is whether one article has one category. Most decisions are easy: of a hundred categories, an article lacks
-ninety-eight, so the calibration error per decision is small for any model. The error of the assigned labels is the one
-that users see, since they filter labels by probability; it has the scale of a single-label task's error.
+A label decision is whether one article has one category. Most are easy: of a hundred categories, an article lacks
+ninety-eight, so the calibration error per label decision is small for any model. The error of the assigned labels is
+the one that users see, since they filter labels by probability; it has the scale of a single-label task's error.
 """
 
 from __future__ import annotations

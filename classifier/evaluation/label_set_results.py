@@ -45,8 +45,8 @@ def build_label_set_results(
     """Return intervals, calibration, precision against recall, slices and the most confident mistakes.
 
     The columns of the articles must contain the model's categories, and are those of `baseline`. The probabilities are
-    scaled by the temperature; `before` has the calibration without it. `ece` is of all decisions, and `label_ece` of
-    the assigned labels. Every interval contains 95 % of the resamples by cluster of near-duplicates.
+    scaled by the temperature; `before` has the calibration without it. `ece` is of all label decisions, and `label_ece`
+    of the assigned labels. Every interval contains 95 % of the resamples by cluster of near-duplicates.
     """
     thresholds = _thresholds(predictions.categories, calibration)
     predictions = predictions.over(articles.categories)

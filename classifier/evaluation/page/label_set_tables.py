@@ -68,13 +68,13 @@ def split_confused(metrics: Mapping[str, Any]) -> tuple[list[Pair], list[Pair]]:
 
 
 def draw_reliability(metrics: Mapping[str, Any]) -> Drawing:
-    """Return how often a decision's probability comes true."""
+    """Return how often the probability of a label comes true."""
     calibration = metrics["report"]["calibration"]
     uncalibrated = {"uncalibrated": calibration["before"]["bins"]} if calibration["temperature"] != 1 else {}
     return charts.reliability(
         {**uncalibrated, "first": calibration["bins"]},
-        title="Reliability of the model's decisions",
-        counted="decision",
+        title="Reliability of the model's label decisions",
+        counted="label decision",
         axes=("probability", "true labels"),
     )
 

@@ -28,7 +28,7 @@ def figures(train, test, rule=LabelRule(), categories=CATEGORIES):  # noqa: B008
     return predicted, compute_label_set_metrics(label_sets.to_matrix(test[1], categories), predicted, categories)
 
 
-@pytest.mark.parametrize("count", [40, 120], ids=["default thresholds", "chosen thresholds"])
+@pytest.mark.parametrize("count", [40, 120], ids=["boundaries", "chosen thresholds"])
 def test_the_baseline_learns_words_that_distinguish_categories(count):
     _, metrics = figures(synthetic(count), synthetic(60, seed=1))
     assert metrics.micro_f1 > 0.9

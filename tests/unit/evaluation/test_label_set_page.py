@@ -119,7 +119,7 @@ def test_confused_labels_replace_a_matrix(page):
 
 
 def test_probabilities_slices_and_mistakes_are_shown(page):
-    assert "expected calibration error of decisions from 0." in section(page, "Probabilities")
+    assert "expected calibration error of label decisions from 0." in section(page, "Probabilities")
     assert "Precision of the most probable labels" in page
     assert "Exact matches by month" in page
     assert re.search(r"<td>(missed|wrong)</td><td>(0\.9|1\.0)", section(page, "The most confident mistakes"))
