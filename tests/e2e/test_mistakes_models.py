@@ -206,6 +206,13 @@ def _(env):
     return ("gate",)
 
 
+@case("gate: an unknown metric", r"gate: metric 'f1': unknown; choose from macro_f1, micro_f1")
+def _(env):
+    env.model()
+    env.environment["CLASSIFIER_GATE"] = '{"metric": "f1"}'
+    return ("gate",)
+
+
 @case("gate: margins that are not JSON", r"CLASSIFIER_GATE: must be JSON")
 def _(env):
     env.environment["CLASSIFIER_GATE"] = "macro_f1=0.1"

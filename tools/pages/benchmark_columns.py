@@ -67,6 +67,16 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("naive_promoted", "promoted by `new >= old`, %"),
         ("more_annotations", "`need more annotations`, %"),
     ),
+    "gate_multi": (
+        ("dataset", "categories"),
+        ("test_articles", "test articles"),
+        ("true_difference_points", "true difference, points of F1"),
+        ("trials", "test sets"),
+        ("promoted.macro_f1", "promoted by macro-F1, %"),
+        ("promoted.micro_f1", "promoted by micro-F1, %"),
+        ("naive_promoted", "promoted by `new >= old` in macro-F1, %"),
+        ("more_annotations.macro_f1", "`need more annotations`, macro-F1, %"),
+    ),
     "gpu": (
         ("dataset", "data"),
         ("task", "task"),
