@@ -162,20 +162,27 @@ def lines(
     return drawing
 
 
-def reliability(series: Mapping[str, Sequence[Mapping[str, float]]], *, title: str) -> Drawing:
+def reliability(
+    series: Mapping[str, Sequence[Mapping[str, float]]],
+    *,
+    title: str,
+    counted: str = "article",
+    axes: tuple[str, str] = ("confidence", "accuracy"),
+) -> Drawing:
     """Draw accuracy against confidence: a dot for each bin, larger with more articles.
 
-    The keys of `series` are classes. On the diagonal, accuracy equals confidence.
+    The keys of `series` are classes. On the diagonal, accuracy equals confidence. `counted` and `axes` name what the
+    bins contain and the two shares.
     """
-    plane = Plane(Axis.of_shares("confidence"), Axis.of_shares("accuracy"))
+    plane = Plane(Axis.of_shares(axes[0]), Axis.of_shares(axes[1]))
     drawing = plane.draw(title)
     drawing.add_line(plane.at(0, 0), plane.at(1, 1), "dashed")
     for kind, bins in series.items():
         most = max((bin_["articles"] for bin_ in bins), default=1)
         for bin_ in bins:
             tooltip = (
-                f"{plural(int(bin_['articles']), 'article')} with a confidence of {percent(bin_['low'])} to "
-                f"{percent(bin_['high'])}: {percent(bin_['accuracy'])} accuracy"
+                f"{plural(int(bin_['articles']), counted)} with a {axes[0]} of {percent(bin_['low'])} to "
+                f"{percent(bin_['high'])}: {percent(bin_['accuracy'])} {axes[1]}"
             )
             at = plane.at(bin_["confidence"], bin_["accuracy"])
             drawing.add_dot(at, kind, radius=3 + 7 * (bin_["articles"] / most) ** 0.5, tooltip=tooltip)

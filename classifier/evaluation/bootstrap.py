@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.articles import LabelMatrix
+
 if TYPE_CHECKING:  # SciPy takes long to import: only when it is needed
     from scipy.sparse import csr_array
 
@@ -72,6 +74,13 @@ def percentile_interval(values: Floats, level: float = 0.95) -> tuple[float, flo
     return float(low), float(high)
 
 
+def share_interval(correct: NDArray[np.bool_], clusters: NDArray[np.int64], *, resamples: int) -> tuple[float, float]:
+    """Return the percentile interval of the share of correct articles; there must be at least one article."""
+    columns: Floats = np.column_stack([correct, np.ones(len(correct))]).astype(np.float64)
+    sums = resample_sums(columns, clusters, resamples=resamples)
+    return percentile_interval(sums[:, 0] / sums[:, 1])
+
+
 def count_outcomes(
     truth: NDArray[np.int64],
     predictions: Sequence[NDArray[np.int64]],
@@ -98,6 +107,17 @@ def count_outcomes(
     return csr_array((np.ones(len(cells[0])), cells), shape=shape)
 
 
+def count_label_outcomes(truth: LabelMatrix, predictions: Sequence[LabelMatrix]) -> csr_array:
+    """Return what each article of a multi-label task adds to each category, in the order of `count_outcomes`.
+
+    All matrices have the shape (articles, categories).
+    """
+    from scipy.sparse import csr_array, hstack
+
+    blocks = [truth, *(block for predicted in predictions for block in (predicted, predicted & truth))]
+    return csr_array(hstack([csr_array(block, dtype=np.float64) for block in blocks], format="csr"))
+
+
 def f1(truth: Floats, predicted: Floats, hits: Floats) -> Floats:
     """Return the F1 of each category from sums; NaN for a category that occurs nowhere."""
     with np.errstate(invalid="ignore"):
@@ -106,11 +126,21 @@ def f1(truth: Floats, predicted: Floats, hits: Floats) -> Floats:
 
 
 def macro_f1(truth: Floats, predicted: Floats, hits: Floats) -> Floats:
-    """Return the mean F1 of the categories that occur in `truth`, along the last axis."""
+    """Return the mean F1 of the categories that occur in `truth`, along the last axis; 0 if none does."""
     occurs = truth > 0
     scores = np.where(occurs, np.nan_to_num(f1(truth, predicted, hits)), 0)
-    mean: Floats = scores.sum(axis=-1) / occurs.sum(axis=-1)
+    mean: Floats = scores.sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1)
     return mean
+
+
+def micro_f1(truth: Floats, predicted: Floats, hits: Floats) -> Floats:
+    """Return F1 over the labels of all categories, along the last axis; 0 if there is no label.
+
+    For a single-label task, this is the accuracy.
+    """
+    total = (truth + predicted).sum(axis=-1)
+    score: Floats = 2 * hits.sum(axis=-1) / np.where(total > 0, total, 1)
+    return score
 
 
 def _kinds(totals: Contributions) -> tuple[Contributions, Floats]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.articles import LabelMatrix
 from classifier.evaluation import bootstrap, reliability
 from classifier.evaluation.bootstrap import Floats
+from classifier.evaluation.label_sets import LabelSetArticles
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class ComparedScores:
-    """Macro-F1 of several predictions, and the F1 of categories in the first and the last of them.
+    """Macro- and micro-F1 of several predictions, and the F1 of categories in the first and the last of them.
 
     Row 0 is measured, and the other rows are resampled together. `compared` are the categories with enough articles;
     `f1` has their measured F1, shape (2, compared).
@@ -66,13 +69,20 @@ class ComparedScores:
     categories: tuple[str, ...]
     support: NDArray[np.int64]
     macro: tuple[Floats, ...]
+    micro: tuple[Floats, ...]
     compared: tuple[str, ...]
     f1: Floats
     differences: Floats
 
     def macro_f1(self, first: int, second: int) -> Difference:
         """Return the difference in macro-F1 between two of the predictions."""
-        ours, theirs = self.macro[first], self.macro[second]
+        return self._difference(self.macro[first], self.macro[second])
+
+    def micro_f1(self, first: int, second: int) -> Difference:
+        """Return the difference in micro-F1 between two of the predictions."""
+        return self._difference(self.micro[first], self.micro[second])
+
+    def _difference(self, ours: Floats, theirs: Floats) -> Difference:
         return Difference(float(ours[0]), float(theirs[0]), ours[1:] - theirs[1:])
 
     def category(self, name: str) -> Difference:
@@ -95,28 +105,74 @@ def compare_scores(
     """
     names, codes = np.unique(np.concatenate([articles.truth, *predicted]), return_inverse=True)
     truth, *predictions = np.split(codes.astype(np.int64), len(predicted) + 1)
-    contributions = bootstrap.count_outcomes(truth, predictions, len(names))
-    support = np.bincount(truth, minlength=len(names))
-    pseudo_counts = _pseudo_counts(support, len(predicted))
-    compared = np.flatnonzero(support >= (min_articles or len(articles) + 1))
-    macro = np.empty((len(predicted), 1 + resamples))
-    differences = np.empty((resamples, len(compared)))
-    measured = contributions.sum(axis=0)[None]
-    macro[:, 0] = [bootstrap.macro_f1(measured[:, : len(names)], *pair)[0] for pair in _pairs(measured, len(names))]
-    start = 0
-    for sums in bootstrap.resample_blocks(
-        contributions, articles.clusters, resamples=resamples, pseudo_counts=pseudo_counts
-    ):
-        rows, counts, pairs = slice(start, start + len(sums)), sums[:, : len(names)], _pairs(sums, len(names))
-        macro[:, slice(1 + rows.start, 1 + rows.stop)] = [bootstrap.macro_f1(counts, *pair) for pair in pairs]
-        differences[rows] = _f1(counts, pairs[0], compared) - _f1(counts, pairs[-1], compared)
-        start = rows.stop
-    measured_f1 = [_f1(measured[:, : len(names)], _pairs(measured, len(names))[side], compared)[0] for side in (0, -1)]
-    return ComparedScores(
+    outcomes = _Outcomes(
         tuple(str(name) for name in names),
+        np.bincount(truth, minlength=len(names)),
+        bootstrap.count_outcomes(truth, predictions, len(names)),
+        articles.clusters,
+    )
+    return _resample_scores(outcomes, resamples, min_articles)
+
+
+def compare_label_sets(
+    articles: LabelSetArticles, predicted: Sequence[LabelMatrix], *, resamples: int, min_articles: int | None = None
+) -> ComparedScores:
+    """Return what `compare_scores` returns, for the label sets of a multi-label task.
+
+    The predictions have the columns of `articles.truth`. The pseudo-counts are articles with one label each.
+    """
+    outcomes = _Outcomes(
+        articles.categories,
+        articles.truth.sum(axis=0, dtype=np.int64),
+        bootstrap.count_label_outcomes(articles.truth, predicted),
+        articles.clusters,
+    )
+    return _resample_scores(outcomes, resamples, min_articles)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcomes:
+    """What each article adds to the sums of `bootstrap.count_outcomes`; `support` has each category's articles."""
+
+    categories: tuple[str, ...]
+    support: NDArray[np.int64]
+    contributions: csr_array
+    clusters: NDArray[np.int64]
+
+    @property
+    def predictions(self) -> int:
+        """The number of predictions."""
+        return int(self.contributions.shape[1] // len(self.categories) - 1) // 2
+
+
+def _resample_scores(outcomes: _Outcomes, resamples: int, min_articles: int | None) -> ComparedScores:
+    size, support = len(outcomes.categories), outcomes.support
+    compared = np.flatnonzero(support >= (min_articles or len(outcomes.clusters) + 1))
+    macro, micro = (np.empty((outcomes.predictions, 1 + resamples)) for _ in range(2))
+    differences = np.empty((resamples, len(compared)))
+    measured = outcomes.contributions.sum(axis=0)[None]
+    blocks = bootstrap.resample_blocks(
+        outcomes.contributions,
+        outcomes.clusters,
+        resamples=resamples,
+        pseudo_counts=_pseudo_counts(support, outcomes.predictions),
+    )
+    start = 0
+    for sums in chain([measured], blocks):
+        rows, counts, pairs = slice(start, start + len(sums)), sums[:, :size], _pairs(sums, size)
+        macro[:, rows] = [bootstrap.macro_f1(counts, *pair) for pair in pairs]
+        micro[:, rows] = [bootstrap.micro_f1(counts, *pair) for pair in pairs]
+        if start:
+            difference = _f1(counts, pairs[0], compared) - _f1(counts, pairs[-1], compared)
+            differences[rows.start - 1 : rows.stop - 1] = difference
+        start = rows.stop
+    measured_f1 = [_f1(measured[:, :size], _pairs(measured, size)[side], compared)[0] for side in (0, -1)]
+    return ComparedScores(
+        outcomes.categories,
         support,
         tuple(macro),
-        tuple(str(name) for name in names[compared]),
+        tuple(micro),
+        tuple(outcomes.categories[column] for column in compared),
         np.vstack(measured_f1),
         differences,
     )
@@ -157,9 +213,20 @@ def accuracy(
     articles: TestArticles, first: Strings, second: Strings, rows: NDArray[np.bool_], *, resamples: int
 ) -> Difference:
     """Return the difference in accuracy on some of the articles."""
-    correct = np.column_stack([first == articles.truth, second == articles.truth, np.ones(len(articles))])
-    columns = correct[rows].astype(np.float64)
-    sums = bootstrap.resample_sums(columns, articles.clusters[rows], resamples=resamples)
+    correct = first == articles.truth, second == articles.truth
+    return share_correct(correct, articles.clusters, rows, resamples=resamples)
+
+
+def share_correct(
+    correct: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    clusters: NDArray[np.int64],
+    rows: NDArray[np.bool_],
+    *,
+    resamples: int,
+) -> Difference:
+    """Return the difference between two models' shares of correct articles, among some of the articles."""
+    columns = np.column_stack([*correct, np.ones(len(clusters))])[rows].astype(np.float64)
+    sums = bootstrap.resample_sums(columns, clusters[rows], resamples=resamples)
     ours, theirs, count = columns.sum(axis=0)
     return Difference(ours / count, theirs / count, (sums[:, 0] - sums[:, 1]) / sums[:, 2])
 
@@ -167,7 +234,12 @@ def accuracy(
 def calibration_error(articles: TestArticles, first: Predictions, second: Predictions) -> Difference:
     """Return how much smaller the expected calibration error of the first is."""
     both = [reliability.contributions(articles.truth, predictions) for predictions in (first, second)]
-    sums = bootstrap.resample_sums(np.hstack(both), articles.clusters, resamples=CALIBRATION_RESAMPLES)
+    return calibration_difference(both, articles.clusters)
+
+
+def calibration_difference(both: Sequence[Floats], clusters: NDArray[np.int64]) -> Difference:
+    """Return how much smaller the first calibration error is, from two models' `reliability.contributions`."""
+    sums = bootstrap.resample_sums(np.hstack(both), clusters, resamples=CALIBRATION_RESAMPLES)
     ours, theirs = (reliability.calibration_error(part) for part in np.split(sums, 2, axis=1))
     measured = [float(reliability.calibration_error(part.sum(axis=0))) for part in both]
     return Difference(-measured[0], -measured[1], theirs - ours)
@@ -185,9 +257,13 @@ class McNemar:
 
 def mcnemar(articles: TestArticles, first: Strings, second: Strings) -> McNemar:
     """Return McNemar's exact test of equal accuracy, on the articles on which only one model is correct."""
+    return mcnemar_test(first == articles.truth, second == articles.truth)
+
+
+def mcnemar_test(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> McNemar:
+    """Return McNemar's exact test, from whether each of two models is correct on each article."""
     from scipy.stats import binomtest
 
-    ours, theirs = first == articles.truth, second == articles.truth
     only_first, only_second = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     total = only_first + only_second
     if not total:

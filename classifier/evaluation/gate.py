@@ -5,6 +5,8 @@ to the champion must lie above minus the margin. This is a test of non-inferiori
 passes with a probability of at most `alpha`, whatever the number of test articles. With few articles, a model as good
 as the champion does not pass either, and the verdict says how many more annotations would decide.
 
+For a multi-label task, macro- or micro-F1 over label sets decides in the same way.
+
 The other rules only stop a candidate. Each needs a drop beyond its margin *and* beyond chance, so that many rules
 together rarely stop a model that is as good. The rules on parts share `alpha` among the parts (Bonferroni).
 """
@@ -15,8 +17,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from classifier.evaluation import comparison, gate_rules
+from classifier.evaluation import comparison, gate_rules, label_set_rules
 from classifier.evaluation.gate_rules import Comparison, RuleResult
+from classifier.evaluation.label_set_rules import LabelSetComparison
 from classifier.evaluation.margins import Margins
 
 Verdict = Literal["promote", "hold", "need more annotations"]
@@ -52,9 +55,9 @@ class GateVerdict:
         return {**asdict(self), "reasons": self.reasons, "warnings": self.warnings, "needed": self.needed}
 
 
-def apply_rules(compared: Comparison, margins: Margins) -> GateVerdict:
+def apply_rules(compared: Comparison | LabelSetComparison, margins: Margins) -> GateVerdict:
     """Apply every rule to a candidate and the champion, or to a first model alone."""
-    results = tuple(_against_champion(compared, margins) if compared.champion else _first_model(compared, margins))
+    results = tuple(_check(compared, margins))
     outcomes = {result.outcome for result in results}
     verdict: Verdict = "promote"
     if "fail" in outcomes:
@@ -64,10 +67,18 @@ def apply_rules(compared: Comparison, margins: Margins) -> GateVerdict:
     return GateVerdict(verdict, results, margins)
 
 
+def _check(compared: Comparison | LabelSetComparison, margins: Margins) -> Iterator[RuleResult]:
+    if isinstance(compared, LabelSetComparison):
+        if compared.champion is None:
+            return label_set_rules.check_first_model(compared, margins)
+        return label_set_rules.check_against_champion(compared, margins)
+    return _first_model(compared, margins) if compared.champion is None else _against_champion(compared, margins)
+
+
 def _first_model(compared: Comparison, margins: Margins) -> Iterator[RuleResult]:
     articles, predicted = compared.test_articles, compared.candidate.predicted
     scores = comparison.compare_scores(articles, [predicted, compared.baseline], resamples=margins.resamples)
-    yield gate_rules.check_floor(scores, len(articles), margins)
+    yield gate_rules.check_floor(scores.macro[gate_rules.CANDIDATE], len(articles), margins)
     yield gate_rules.check_above_guessing(articles, predicted, margins)
     yield gate_rules.check_baseline(scores, margins)
     yield gate_rules.check_training_data(compared.left_out, compared.unknown)
@@ -85,9 +96,11 @@ def _against_champion(compared: Comparison, margins: Margins) -> Iterator[RuleRe
         min_articles=margins.min_articles,
     )
     macro_f1 = scores.macro_f1(gate_rules.CANDIDATE, gate_rules.CHAMPION)
-    yield gate_rules.check_macro_f1(macro_f1, len(articles), margins)
+    yield gate_rules.check_f1(macro_f1, len(articles), margins)
     yield gate_rules.check_accuracy(articles, candidate, champion, margins)
-    yield from gate_rules.check_parts(articles, scores, candidate, champion, margins)
+    yield from gate_rules.check_parts(
+        articles, scores, (candidate == articles.truth, champion == articles.truth), margins
+    )
     yield gate_rules.check_calibration(articles, compared.candidate, compared.champion, margins)
     yield gate_rules.check_speed(compared.candidate_gflops, compared.champion_gflops, margins)
     yield gate_rules.check_baseline(scores, margins)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.evaluation import comparison, reliability
-from classifier.evaluation.comparison import ComparedScores, Difference
+from classifier.evaluation.bootstrap import Floats
+from classifier.evaluation.comparison import ComparedScores, Difference, McNemar
 from classifier.evaluation.margins import Margins
-from classifier.evaluation.slices import slices
+from classifier.evaluation.slices import SlicedArticles, slices
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles
 from classifier.plurals import plural
 
@@ -46,6 +48,14 @@ class Comparison:
     unknown: tuple[str, ...] = ()
 
 
+class JudgedArticles(SlicedArticles, Protocol):
+    """Test articles with their clusters of near-duplicates, whatever their labels are."""
+
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """The number of each article's cluster."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleResult:
     """The result of a rule. `needed` is the number of further test annotations that would decide, if it is unsure."""
@@ -57,20 +67,20 @@ class RuleResult:
     needed: int | None = None
 
 
-def check_macro_f1(difference: Difference, articles: int, margins: Margins) -> RuleResult:
-    """Pass if the lower bound of the difference in macro-F1 lies above minus the margin."""
+def check_f1(difference: Difference, articles: int, margins: Margins, *, metric: str = "macro-F1") -> RuleResult:
+    """Pass if the lower bound of the difference in the metric lies above minus the margin."""
     bound = 0.0 if margins.policy == "superior" else -margins.macro_f1
     lower = difference.lower(margins.alpha)
     reason = (
-        f"macro-F1 {difference.first:.4f}, champion {difference.second:.4f}: {_points(difference.value)}, "
-        f"at least {_points(lower)} with {1 - margins.alpha:.0%} confidence; "
-        f"the policy {margins.policy} requires more than {_points(bound)}"
+        f"{metric} {difference.first:.4f}, champion {difference.second:.4f}: {points(difference.value)}, "
+        f"at least {points(lower)} with {1 - margins.alpha:.0%} confidence; "
+        f"the policy {margins.policy} requires more than {points(bound)}"
     )
     statistics = {**_statistics(difference, margins.alpha), "bound": bound}
     # two models with the same predictions are equal, and neither is better
     if lower > bound:
-        return RuleResult("macro-F1", "pass", reason, statistics)
-    return _fail_or_need_annotations(RuleResult("macro-F1", "fail", reason, statistics), difference, articles, margins)
+        return RuleResult(metric, "pass", reason, statistics)
+    return _fail_or_need_annotations(RuleResult(metric, "fail", reason, statistics), difference, articles, margins)
 
 
 def _fail_or_need_annotations(
@@ -92,36 +102,50 @@ def _fail_or_need_annotations(
 
 def check_accuracy(articles: TestArticles, candidate: Strings, champion: Strings, margins: Margins) -> RuleResult:
     """Fail if accuracy drops by more than the margin, and McNemar's test shows that this is not chance."""
-    test = comparison.mcnemar(articles, candidate, champion)
-    drop = (test.only_second - test.only_first) / len(articles)
+    return check_mcnemar(comparison.mcnemar(articles, candidate, champion), len(articles), margins)
+
+
+def check_mcnemar(
+    test: McNemar, articles: int, margins: Margins, *, rule: str = "accuracy", predicate: str = "is correct"
+) -> RuleResult:
+    """Fail if the share of correct articles drops by more than the margin, beyond chance; `predicate` names it."""
+    drop = (test.only_second - test.only_first) / articles
     bound = 0.0 if margins.policy == "superior" else margins.accuracy
     reason = (
-        f"only the candidate is correct on {plural(test.only_first, 'article')}, "
+        f"only the candidate {predicate} on {plural(test.only_first, 'article')}, "
         f"only the champion on {test.only_second:,} "
-        f"({_points(-drop)} of accuracy; McNemar's exact p {test.p_two_sided:.3f})"
+        f"({points(-drop)} of {rule}; McNemar's exact p {test.p_two_sided:.3f})"
     )
     fails = drop > bound and test.p_worse <= margins.alpha
     if drop > bound and not fails:
         reason += _insignificant(bound)
-    return RuleResult("accuracy", "fail" if fails else "pass", reason, asdict(test))
+    return RuleResult(rule, "fail" if fails else "pass", reason, asdict(test))
 
 
 def check_parts(
-    articles: TestArticles, scores: ComparedScores, candidate: Strings, champion: Strings, margins: Margins
+    articles: JudgedArticles,
+    scores: ComparedScores,
+    correct: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    margins: Margins,
+    *,
+    metric: str = "accuracy",
 ) -> Iterator[RuleResult]:
-    """Check every category and every slice with enough articles; their false-alarm probabilities add up to alpha."""
+    """Check every category and every slice with enough articles; their false-alarm probabilities add up to alpha.
+
+    `correct` says on which articles the candidate and the champion are correct, and `metric` names the share of them.
+    """
     # a slice that holds every article is not a part
     parts = [part for part in slices(articles) if margins.min_articles <= part.rows.sum() < len(articles)]
     alpha = margins.alpha / max(1, len(scores.compared) + len(parts))
     differences = {name: scores.category(name) for name in scores.compared}
     yield _check_part("categories", "F1 of category", differences, margins.category_f1, alpha)
     differences = {
-        f"{part.dimension} {part.name}": comparison.accuracy(
-            articles, candidate, champion, part.rows, resamples=margins.resamples
+        f"{part.dimension} {part.name}": comparison.share_correct(
+            correct, articles.clusters, part.rows, resamples=margins.resamples
         )
         for part in parts
     }
-    yield _check_part("slices", "accuracy on", differences, margins.slice_accuracy, alpha)
+    yield _check_part("slices", f"{metric} on", differences, margins.slice_accuracy, alpha)
 
 
 def _check_part(
@@ -133,19 +157,19 @@ def _check_part(
         return RuleResult(rule, "not judged", f"{rule}: none has enough test articles", statistics)
     worse = [name for name, difference in differences.items() if difference.worse(margin, alpha)]
     if not worse:
-        reason = f"{rule}: none of {len(differences)} is worse by more than {_points(margin, sign=False)} beyond chance"
+        reason = f"{rule}: none of {len(differences)} is worse by more than {points(margin, sign=False)} beyond chance"
         if within := [name for name in lowest if differences[name].value < -margin]:
             drops = _named_drops(metric, within, differences)
             reason = f"{drops}{_insignificant(margin, len(within))}"
         return RuleResult(rule, "pass", reason, statistics)
     drops = _named_drops(metric, worse, differences)
-    return RuleResult(rule, "fail", f"{drops}; the margin is {_points(margin, sign=False)}", statistics)
+    return RuleResult(rule, "fail", f"{drops}; the margin is {points(margin, sign=False)}", statistics)
 
 
 def _named_drops(metric: str, names: Sequence[str], differences: Mapping[str, Difference]) -> str:
     """Return the largest drops with the names of their parts."""
     named = sorted(names, key=lambda name: differences[name].value)[:MAX_NAMED]
-    drops = "; ".join(f"{metric} {name}: {_points(differences[name].value)}" for name in named)
+    drops = "; ".join(f"{metric} {name}: {points(differences[name].value)}" for name in named)
     return f"{drops}; and {len(names) - len(named):,} more" if len(names) > len(named) else drops
 
 
@@ -154,7 +178,7 @@ def _insignificant(margin: float, drops: int = 1) -> str:
     subject = "the drop exceeds" if drops == 1 else "the drops exceed"
     number = "is" if drops == 1 else "are"
     return (
-        f"; {subject} the margin of {_points(margin, sign=False)}, but {number} not statistically significant, so the "
+        f"; {subject} the margin of {points(margin, sign=False)}, but {number} not statistically significant, so the "
         "rule passes"
     )
 
@@ -168,11 +192,18 @@ def check_calibration(
         name: float(reliability.brier(articles.truth, predictions).mean())
         for name, predictions in (("brier", candidate), ("champion_brier", champion))
     }
-    reason = f"expected calibration error {-difference.first:.4f}, champion {-difference.second:.4f}"
+    return check_calibration_error(difference, brier_scores, margins)
+
+
+def check_calibration_error(
+    difference: Difference, more: Mapping[str, float], margins: Margins, *, subject: str = ""
+) -> RuleResult:
+    """Fail if the first calibration error is larger by more than the margin, beyond chance; `more` are statistics."""
+    reason = f"expected calibration error{subject} {-difference.first:.4f}, champion {-difference.second:.4f}"
     worse = difference.worse(margins.calibration, margins.alpha)
     if difference.value < -margins.calibration and not worse:
         reason += _insignificant(margins.calibration)
-    statistics = {**_statistics(difference, margins.alpha), **brier_scores}
+    statistics = {**_statistics(difference, margins.alpha), **more}
     return RuleResult("calibration", "fail" if worse else "pass", reason, statistics)
 
 
@@ -195,20 +226,23 @@ def check_categories(articles: TestArticles, candidate: Predictions) -> RuleResu
     Each lowers macro-F1 already, so a model may still be better than none, or than the champion.
     """
     names, counts = np.unique(articles.truth, return_counts=True)
-    unknown = {
-        str(name): int(count)
-        for name, count in zip(names, counts, strict=True)
-        if name not in set(candidate.categories)
-    }
+    annotated = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+    return check_known(annotated, candidate.categories, effect="each label of such an article is wrong")
+
+
+def check_known(annotated: Mapping[str, int], categories: Iterable[str], *, effect: str) -> RuleResult:
+    """Warn of annotated categories, with their numbers of articles, that are not among a model's."""
+    names = frozenset(categories)
+    unknown = {name: count for name, count in annotated.items() if name not in names}
     if not unknown:
         return RuleResult(
-            "unknown categories", "pass", f"the model knows all {len(names):,} categories of the test articles"
+            "unknown categories", "pass", f"the model knows all {len(annotated):,} categories of the test articles"
         )
     named = ", ".join(f"{name} ({count:,})" for name, count in list(unknown.items())[:MAX_NAMED])
     more = f" and {len(unknown) - MAX_NAMED:,} more" if len(unknown) > MAX_NAMED else ""
     reason = (
-        f"the model cannot predict {len(unknown):,} of {len(names):,} categories of the test articles, because it was "
-        f"not trained on them: {named}{more}; each label of such an article is wrong"
+        f"the model cannot predict {len(unknown):,} of {len(annotated):,} categories of the test articles, because it "
+        f"was not trained on them: {named}{more}; {effect}"
     )
     return RuleResult("unknown categories", "warning", reason, {"unknown": dict(list(unknown.items())[:MAX_PARTS])})
 
@@ -225,24 +259,30 @@ def check_training_data(left_out: int, unknown: tuple[str, ...]) -> RuleResult:
 
 def check_baseline(scores: ComparedScores, margins: Margins) -> RuleResult:
     """Fail if macro-F1 is below the baseline's by more than the margin, and beyond chance."""
-    difference = scores.macro_f1(CANDIDATE, BASELINE)
+    fails, reason, statistics = compare_with_baseline(scores.macro_f1(CANDIDATE, BASELINE), margins, margins.alpha)
+    return RuleResult("baseline", "fail" if fails else "pass", reason, statistics)
+
+
+def compare_with_baseline(
+    difference: Difference, margins: Margins, alpha: float, *, metric: str = "macro-F1"
+) -> tuple[bool, str, dict[str, float]]:
+    """Return whether the metric is below the baseline's by more than the margin, beyond chance; reason, statistics."""
     reason = (
-        f"macro-F1 {difference.first:.4f}, baseline {difference.second:.4f}: {_points(difference.value)}; "
-        f"at least {_points(-margins.baseline)} is required"
+        f"{metric} {difference.first:.4f}, baseline {difference.second:.4f}: {points(difference.value)}; "
+        f"at least {points(-margins.baseline)} is required"
     )
-    fails = difference.worse(margins.baseline, margins.alpha)
+    fails = difference.worse(margins.baseline, alpha)
     if difference.value < -margins.baseline and not fails:
         reason += _insignificant(margins.baseline)
-    return RuleResult("baseline", "fail" if fails else "pass", reason, _statistics(difference, margins.alpha))
+    return fails, reason, _statistics(difference, alpha)
 
 
-def check_floor(scores: ComparedScores, articles: int, margins: Margins) -> RuleResult:
-    """Pass if the lower bound of a first model's macro-F1 reaches the floor."""
-    macro = scores.macro[CANDIDATE]
-    difference = Difference(float(macro[0]), 0.0, macro[1:])
+def check_floor(resampled: Floats, articles: int, margins: Margins, *, metric: str = "macro-F1") -> RuleResult:
+    """Pass if the lower bound of a first model's metric reaches the floor; row 0 is measured, the others resampled."""
+    difference = Difference(float(resampled[0]), 0.0, resampled[1:])
     lower = difference.lower(margins.alpha)
     reason = (
-        f"first model: macro-F1 {difference.first:.4f}, at least {lower:.4f} with {1 - margins.alpha:.0%} confidence; "
+        f"first model: {metric} {difference.first:.4f}, at least {lower:.4f} with {1 - margins.alpha:.0%} confidence; "
         f"the floor is {margins.floor_macro_f1:.4f}"
     )
     statistics = {**_statistics(difference, margins.alpha), "bound": margins.floor_macro_f1}
@@ -274,6 +314,6 @@ def _statistics(difference: Difference, alpha: float) -> dict[str, float]:
     }
 
 
-def _points(share: float, *, sign: bool = True) -> str:
+def points(share: float, *, sign: bool = True) -> str:
     """Return a difference of shares in percentage points."""
     return f"{100 * share:+.2f} points" if sign else f"{100 * share:.2f} points"

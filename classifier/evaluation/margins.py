@@ -10,6 +10,10 @@ from classifier.exceptions import SettingsError
 
 Policy = Literal["non-inferior", "superior"]
 
+Metric = Literal["macro_f1", "micro_f1"]
+
+METRIC_NAMES: Mapping[Metric, str] = {"macro_f1": "macro-F1", "micro_f1": "micro-F1"}
+
 
 @dataclass(frozen=True, slots=True)
 class Margins:
@@ -46,6 +50,14 @@ class Margins:
     """If more annotations than this would be needed, the candidate is held."""
     resamples: int = 10_000
     """Bootstrap resamples: the bound then varies by a hundredth of its distance."""
+    metric: Metric = "macro_f1"
+    """What decides on a model of a multi-label task, by the same margin and floor: `macro_f1` counts each category the
+    same, `micro_f1` each label. For a single-label task macro-F1 decides."""
+
+    @property
+    def metric_name(self) -> str:
+        """The metric as reports write it."""
+        return METRIC_NAMES[self.metric]
 
     def with_changes(self, changes: Mapping[str, Any]) -> Margins:
         """Return these margins with some values replaced.
@@ -61,10 +73,13 @@ class Margins:
         return replace(self, **changes)
 
 
+_CHOICES: Mapping[str, tuple[str, ...]] = {"policy": get_args(Policy), "metric": get_args(Metric)}
+
+
 def _check(name: str, value: Any, default: Any) -> None:
-    if name == "policy":
-        if value not in get_args(Policy):
-            raise SettingsError(f"gate: policy {value!r}: unknown; choose from {', '.join(get_args(Policy))}")
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise SettingsError(f"gate: {name} {value!r}: unknown; choose from {', '.join(_CHOICES[name])}")
     elif isinstance(default, int):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise SettingsError(f"gate: {name} {value!r}: must be a whole number from 1")

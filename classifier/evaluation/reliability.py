@@ -29,7 +29,12 @@ class Bin:
 
 def bins(articles: TestArticles, predictions: Predictions) -> list[Bin]:
     """Return the bins that contain articles."""
-    correct, confidence, counts = np.split(contributions(articles.truth, predictions).sum(axis=0)[:-1], 3)
+    return bins_of(contributions(articles.truth, predictions).sum(axis=0))
+
+
+def bins_of(sums: Floats) -> list[Bin]:
+    """Return the bins that are not empty, from sums of `contributions`."""
+    correct, confidence, counts = np.split(sums[:-1], 3)
     edges = np.linspace(0, 1, BINS + 1)
     return [
         Bin(float(edges[n]), float(edges[n + 1]), int(counts[n]), confidence[n] / counts[n], correct[n] / counts[n])
@@ -71,9 +76,10 @@ def brier(truth: Strings, predictions: Predictions) -> Floats:
 
 
 def calibration_error(sums: Floats) -> Floats:
-    """Return the expected calibration error from sums of `contributions`, along the last axis."""
+    """Return the expected calibration error from sums of `contributions`, along the last axis; NaN of no prediction."""
     correct, confidence, counts = np.split(sums[..., :-1], 3, axis=-1)
-    error: Floats = np.abs(correct - confidence).sum(axis=-1) / counts.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        error: Floats = np.abs(correct - confidence).sum(axis=-1) / counts.sum(axis=-1)
     return error
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.evaluation import bootstrap, reliability
-from classifier.evaluation.bootstrap import Floats
-from classifier.evaluation.slices import slices
+from classifier.evaluation.slices import SlicedArticles, slices
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles
 from classifier.model import temperature_scaling
 
@@ -62,7 +61,7 @@ def build_results(
 def confidence_figures(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of a report that show how reliable its model's confidence is, without empty values."""
     calibration = report.get("calibration", {})
-    figures = {name: calibration.get(name) for name in ("temperature", "ece", "brier")}
+    figures = {name: calibration.get(name) for name in ("temperature", "ece", "brier", "label_ece")}
     figures |= {"ece_before": calibration.get("before", {}).get("ece"), **(report.get("abstention") or {})}
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -94,7 +93,9 @@ def _abstention(
         "target_precision": target,
         "coverage": float(labelled.mean()),
         "precision": float(correct.mean()) if len(correct) else None,
-        "precision_interval": _share_interval(correct, articles.clusters[labelled]) if len(correct) else None,
+        "precision_interval": bootstrap.share_interval(correct, articles.clusters[labelled], resamples=RESAMPLES)
+        if len(correct)
+        else None,
     }
 
 
@@ -126,24 +127,27 @@ def _coverage(articles: TestArticles, predictions: Predictions) -> list[dict[str
 
 
 def _slices(articles: TestArticles, predicted: Strings, baseline: Strings) -> list[dict[str, Any]]:
-    correct, baseline_correct = (predicted == articles.truth), (baseline == articles.truth)
+    return score_slices(articles, articles.clusters, predicted == articles.truth, baseline == articles.truth)
+
+
+def score_slices(
+    articles: SlicedArticles,
+    clusters: NDArray[np.int64],
+    correct: NDArray[np.bool_],
+    baseline_correct: NDArray[np.bool_],
+) -> list[dict[str, Any]]:
+    """Return the share of correct articles in each slice, of a model with its interval and of the baseline."""
     return [
         {
             "dimension": part.dimension,
             "name": part.name,
             "articles": int(part.rows.sum()),
             "accuracy": float(correct[part.rows].mean()),
-            "interval": _share_interval(correct[part.rows], articles.clusters[part.rows]),
+            "interval": bootstrap.share_interval(correct[part.rows], clusters[part.rows], resamples=RESAMPLES),
             "baseline": float(baseline_correct[part.rows].mean()),
         }
         for part in slices(articles)
     ]
-
-
-def _share_interval(correct: NDArray[np.bool_], clusters: NDArray[np.int64]) -> tuple[float, float]:
-    columns: Floats = np.column_stack([correct, np.ones(len(correct))]).astype(np.float64)
-    sums = bootstrap.resample_sums(columns, clusters, resamples=RESAMPLES)
-    return bootstrap.percentile_interval(sums[:, 0] / sums[:, 1])
 
 
 def _mistakes(articles: TestArticles, predictions: Predictions) -> list[dict[str, Any]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.evaluation.test_articles import Strings, TestArticles
+from classifier.evaluation.test_articles import Strings
 
 LENGTHS = (0, 50, 150, 400, 1000)
 """First number of words of each slice by length: very short, short, a news story, long, very long."""
@@ -23,7 +24,26 @@ class Slice:
     rows: NDArray[np.bool_]
 
 
-def slices(articles: TestArticles) -> Iterator[Slice]:
+class SlicedArticles(Protocol):
+    """The columns of test articles that slices need, whatever their labels are."""
+
+    @property
+    def sources(self) -> Strings:
+        """The source of each article."""
+
+    @property
+    def words(self) -> NDArray[np.int64]:
+        """The number of words of each article."""
+
+    @property
+    def months(self) -> Strings:
+        """The month of publication of each article."""
+
+    def __len__(self) -> int:
+        """Return the number of articles."""
+
+
+def slices(articles: SlicedArticles) -> Iterator[Slice]:
     """Yield the slices of each dimension by name, and those by length from short to long."""
     yield from _by_value("source", articles.sources)
     indices = np.searchsorted(LENGTHS, articles.words, side="right") - 1

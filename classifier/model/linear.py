@@ -3,6 +3,9 @@
 It uses word 1- and 2-grams, sublinear term frequency, at least two documents per term, and a support vector machine for
 each category against all others (scikit-learn's LinearSVC). It trains in seconds. Its files are JSON and safetensors.
 
+For a multi-label task, each machine answers for its category alone. Logistic regressions instead of support vector
+machines were tried on Reuters-21578: they took four times as long, and had a lower micro- and macro-F1 for any penalty.
+
 Another kind, "style", is for a text's author rather than its topic. It counts words and punctuation with their case,
 character n-grams, and character n-grams of a distorted text that keeps only frequent words, so that the topic matters
 little (text distortion, Stamatatos, 2017).
@@ -13,7 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,8 +27,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from classifier.articles import Probabilities
 from classifier.exceptions import ArtefactError
 from classifier.model import term_vectors
+from classifier.model.sigmoid import sigmoid
 from classifier.model.term_vectors import Analyzer, TermVectorizer
 from classifier.model.text_slices import slice_texts
 
@@ -99,6 +104,13 @@ class LinearClassifier:
         """Return each text's category with the highest score."""
         return [self.categories[column] for scores in self._scores(texts) for column in scores.argmax(axis=1)]
 
+    def probabilities(self, texts: Iterable[str]) -> Probabilities:
+        """Return each category's probability in each text, for a classifier of a multi-label task.
+
+        It is the sigmoid of the score, which is not calibrated: thresholds are for this classifier's values alone.
+        """
+        return np.asarray(sigmoid(self.scores(texts)), dtype=np.float32)
+
     def _scores(self, texts: Iterable[str]) -> Iterator[Scores]:
         """Yield the scores of one slice of texts after the other."""
         for slice_of_texts in slice_texts(texts, _SLICE_CHARACTERS):
@@ -128,16 +140,40 @@ def fit_linear(texts: TextSource, categories: Sequence[str], kind: str = "linear
     Raises:
         ValueError: no term occurs in two texts, or all texts have the same category.
     """
-    frequent = _most_frequent(texts) if kind == "style" else ()
     names = np.unique(np.asarray(categories))
-    max_terms = max(1, MAX_COEFFICIENTS // len(names) // (1 if kind == "linear" else 3))
-    vectorizers = _vectorizers(
-        kind, frequent, min_df=2 if len(texts) >= _MIN_TEXTS_FOR_MIN_DF else 1, max_features=max_terms
-    )
-    counts = _side_by_side([vectorizer.fit_transform(texts) for vectorizer in vectorizers])
+    frequent, vectorizers, counts = _count_terms(texts, len(names), kind)
     together = len(names) * counts.shape[1] <= MAX_DENSE_COEFFICIENTS or len(names) < 3
     coefficients, intercept = (_all_at_once if together else _one_by_one)(counts, np.asarray(categories))
     return LinearClassifier(tuple(map(str, names)), kind, frequent, vectorizers, coefficients, intercept)
+
+
+def fit_linear_multi(
+    texts: TextSource, label_sets: Sequence[Collection[str]], categories: Sequence[str], kind: str = "linear"
+) -> LinearClassifier:
+    """Train a classifier of a multi-label task: one machine for each of the categories, in their order.
+
+    A label that is not among the categories is ignored. A category that every text or no text has cannot be learned:
+    its score is the logarithm of its odds. The dtype of the coefficients is that of the files, so the scores of a
+    classifier that was read have the same bits.
+
+    Raises:
+        ValueError: no term occurs in two texts.
+    """
+    frequent, vectorizers, counts = _count_terms(texts, len(categories), kind)
+    truths = (np.array([name in labels for labels in label_sets]) for name in categories)
+    sparse, intercept = _fit_machines(counts, truths)
+    coefficients = sparse.toarray() if np.prod(sparse.shape) <= MAX_DENSE_COEFFICIENTS else sparse
+    return LinearClassifier(tuple(categories), kind, frequent, vectorizers, coefficients, intercept)
+
+
+def _count_terms(texts: TextSource, categories: int, kind: str) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
+    """Return the frequent words, the fitted vectorizers and the weighted counts, shape (texts, terms)."""
+    frequent = _most_frequent(texts) if kind == "style" else ()
+    max_terms = max(1, MAX_COEFFICIENTS // categories // (1 if kind == "linear" else 3))
+    vectorizers = _vectorizers(
+        kind, frequent, min_df=2 if len(texts) >= _MIN_TEXTS_FOR_MIN_DF else 1, max_features=max_terms
+    )
+    return frequent, vectorizers, _side_by_side([vectorizer.fit_transform(texts) for vectorizer in vectorizers])
 
 
 def _all_at_once(counts: Any, categories: NDArray[np.str_]) -> tuple[Any, Any]:
@@ -152,22 +188,39 @@ def _all_at_once(counts: Any, categories: NDArray[np.str_]) -> tuple[Any, Any]:
 
 def _one_by_one(counts: Any, categories: NDArray[np.str_]) -> tuple[Any, Any]:
     """Train each category against all others, which solves the same problems as all at once."""
+    return _fit_machines(counts, (categories == name for name in np.unique(categories)))
+
+
+def _fit_machines(counts: Any, truths: Iterable[NDArray[np.bool_]]) -> tuple[Any, Any]:
+    """Train one machine after the other; each truth says which texts have its category.
+
+    Returns:
+        A sparse array of coefficients, shape (terms, categories), and the intercepts, both as float32.
+    """
     from scipy.sparse import csc_array
-    from sklearn.svm import LinearSVC
 
     rows, values, intercept, ends = [], [], [], [0]
-    names = np.unique(categories)
-    for name in names:
-        machine = LinearSVC(random_state=0).fit(counts, categories == name)
-        kept = _large_coefficients(machine.coef_[0])
+    for truth in truths:
+        coefficients, constant = _fit_machine(counts, truth)
+        kept = _large_coefficients(coefficients)
         rows.append(kept.astype(np.int32))
-        values.append(machine.coef_[0][kept].astype(np.float32))
-        intercept.append(float(machine.intercept_[0]))
+        values.append(coefficients[kept].astype(np.float32))
+        intercept.append(constant)
         ends.append(ends[-1] + len(kept))
     data, indices = np.concatenate(values), np.concatenate(rows)
     del values, rows  # frees memory before the next copy
-    columns = csc_array((data, indices, np.array(ends)), shape=(counts.shape[1], len(names)))
+    columns = csc_array((data, indices, np.array(ends)), shape=(counts.shape[1], len(intercept)))
     return columns.tocsr(), np.array(intercept, dtype=np.float32)  # the dtype of the files
+
+
+def _fit_machine(counts: Any, truth: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    from sklearn.svm import LinearSVC
+
+    positive = int(truth.sum())
+    if positive in {0, len(truth)}:
+        return np.zeros(counts.shape[1]), float(np.log((positive + 0.5) / (len(truth) - positive + 0.5)))
+    machine = LinearSVC(random_state=0).fit(counts, truth)
+    return machine.coef_[0], float(machine.intercept_[0])
 
 
 def _large_coefficients(coefficients: NDArray[np.float64]) -> NDArray[np.int64]:

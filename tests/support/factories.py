@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from classifier.evaluation.gate_rules import Comparison
+from classifier.evaluation.label_set_rules import LabelSetComparison
+from classifier.evaluation.label_sets import LabelSetArticles, LabelSetPredictions
 from classifier.evaluation.test_articles import Predictions, TestArticles
 
 NAMES = ("a", "b", "c", "d")
@@ -56,3 +58,44 @@ def make_comparison(truth, candidate, champion, **more):
         for model in (candidate, champion)
     ]
     return Comparison(make_articles(truth, **columns), *models, baseline, **more)
+
+
+def make_label_sets(count, *, seed=0):
+    """Return a truth of label sets over `NAMES`; some articles have no label, and some have several."""
+    return np.random.default_rng(seed).random((count, len(NAMES))) < (0.5, 0.3, 0.2, 0.1)
+
+
+def flip(labels, cells):
+    """Return the label sets with other decisions in some cells: (row, column) pairs, or arrays of both."""
+    changed = labels.copy()
+    changed[cells] = ~changed[cells]
+    return changed
+
+
+def make_label_set_articles(truth, *, categories=NAMES, **columns):
+    of_strings = make_articles(np.full(len(truth), ""), **columns)
+    return LabelSetArticles(
+        ids=of_strings.ids,
+        categories=categories,
+        truth=truth,
+        clusters=of_strings.clusters,
+        sources=of_strings.sources,
+        words=of_strings.words,
+        months=of_strings.months,
+    )
+
+
+def make_label_set_predictions(predicted, *, confidence=0.9, categories=NAMES):
+    """Return predictions whose labels have a probability of `confidence`, and the other categories the rest."""
+    return LabelSetPredictions(categories, np.where(predicted, confidence, 1 - confidence), predicted)
+
+
+def make_label_set_comparison(truth, candidate, champion, **more):
+    """Compare two models and a baseline that predicts like the champion; models are label sets or predictions."""
+    columns = {name: more.pop(name) for name in list(more) if name in {"sources", "words", "months", "clusters"}}
+    models = [
+        model if model is None or isinstance(model, LabelSetPredictions) else make_label_set_predictions(model)
+        for model in (candidate, champion)
+    ]
+    baseline = more.pop("baseline", (models[1] or models[0]).predicted)
+    return LabelSetComparison(make_label_set_articles(truth, **columns), *models, baseline, **more)

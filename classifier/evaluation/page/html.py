@@ -18,6 +18,7 @@ from markupsafe import Markup
 from classifier import charts, templating
 from classifier.charts import Axis, Dot, Drawing
 from classifier.evaluation.metrics import MAX_MATRIX_CATEGORIES, list_confusions
+from classifier.evaluation.page import label_set_tables
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -65,19 +66,25 @@ def render_page(
     candidate: Subject, champion: Subject | None, *, rule_results: Sequence[Mapping[str, Any]] = (), verdict: str = ""
 ) -> str:
     """Return the whole page; `rule_results` and `verdict` are the gate's, if it was applied."""
-    return _render("evaluation_page.html", style=_style(), **_context(candidate, champion, rule_results, verdict))
+    context = _context(candidate, champion, rule_results, verdict)
+    return _render("evaluation_page.html", style=_style(), sections=_sections_template(candidate), **context)
 
 
 def sections(
     candidate: Subject, champion: Subject | None, *, rule_results: Sequence[Mapping[str, Any]] = (), verdict: str = ""
 ) -> Markup:
     """Return the page's content without its title, for another page that has the same style sheets."""
-    return _markup("evaluation_sections.html", **_context(candidate, champion, rule_results, verdict))
+    return _markup(_sections_template(candidate), **_context(candidate, champion, rule_results, verdict))
 
 
 def confusion(metrics: Mapping[str, Any]) -> Markup:
-    """Return an evaluation's confusion matrix; of many categories, the pairs that are confused most."""
-    return _markup("evaluation_confusion.html", metrics=metrics)
+    """Return an evaluation's confusion matrix; of many categories or label sets, the pairs that are confused most."""
+    template = "label_set_confusion.html" if label_set_tables.is_multi(metrics) else "evaluation_confusion.html"
+    return _markup(template, metrics=metrics)
+
+
+def _sections_template(candidate: Subject) -> str:
+    return "label_set_sections.html" if label_set_tables.is_multi(candidate.metrics) else "evaluation_sections.html"
 
 
 def _render(template: str, **values: Any) -> str:
@@ -92,7 +99,7 @@ def _markup(template: str, **values: Any) -> Markup:
 def _environment() -> Environment:
     environment = templating.create_environment(TEMPLATES)
     environment.globals |= {"MAX_PAIRS": MAX_PAIRS, "WHOLE_MATRIX": MAX_MATRIX_CATEGORIES}
-    environment.filters |= {"confusions": _confusions, "heat": _heat}
+    environment.filters |= {"confusions": _confusions, "heat": _heat, "split_confused": label_set_tables.split_confused}
     return environment
 
 
@@ -104,13 +111,26 @@ def _style() -> Markup:
 def _context(
     candidate: Subject, champion: Subject | None, rule_results: Sequence[Mapping[str, Any]], verdict: str
 ) -> dict[str, Any]:
-    return {
+    context = {
         "candidate": candidate,
         "champion": champion,
         "models": [candidate, champion] if champion else [candidate],
         "rule_results": rule_results,
         "verdict": verdict,
         "metrics": candidate.metrics,
+    }
+    if label_set_tables.is_multi(candidate.metrics):
+        return {
+            **context,
+            "tables": label_set_tables.split_categories(candidate.metrics),
+            "reliability": label_set_tables.draw_reliability(candidate.metrics),
+            "precision_recall": label_set_tables.draw_precision_recall(
+                candidate.metrics, champion.metrics if champion else None
+            ),
+            "slice_charts": slice_charts(candidate, champion, metric="Exact matches"),
+        }
+    return {
+        **context,
         "categories": lowest_f1(candidate.metrics["by_category"]),
         "reliability": _reliability(candidate),
         "coverage": _coverage(candidate, champion),
@@ -130,8 +150,11 @@ def lowest_f1(scores: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mappin
     return sorted(scores.items(), key=order)[:MAX_CATEGORIES]
 
 
-def slice_charts(candidate: Subject, champion: Subject | None) -> list[SliceChart]:
-    """Return a chart for each dimension: the candidate, the champion and the baseline on its largest slices."""
+def slice_charts(candidate: Subject, champion: Subject | None, *, metric: str = "Accuracy") -> list[SliceChart]:
+    """Return a chart for each dimension: the candidate, the champion and the baseline on its largest slices.
+
+    `metric` names the share of correct articles.
+    """
     slices = candidate.report["slices"]
     of_champion = {_key(slice_): slice_ for slice_ in champion.report["slices"]} if champion else {}
     result = []
@@ -142,7 +165,7 @@ def slice_charts(candidate: Subject, champion: Subject | None) -> list[SliceChar
             (f"{slice_['name']} ({slice_['articles']:,})", _dots(slice_, of_champion.get(_key(slice_))))
             for slice_ in shown
         ]
-        drawing = charts.dots(rows, title=f"Accuracy by {dimension}")
+        drawing = charts.dots(rows, title=f"{metric} by {dimension}")
         result.append(SliceChart(dimension, drawing, len(members) - len(shown)))
     return result
 

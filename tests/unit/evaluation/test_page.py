@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -21,6 +20,7 @@ from classifier.evaluation.slices import slices
 from classifier.evaluation.test_articles import Predictions
 from classifier.model import temperature_scaling
 from tests.support.factories import NAMES, make_articles, make_comparison, make_predictions, make_truth, wrong_on
+from tests.support.html_reader import read_html
 
 EVIL = '"><script>alert(1)</script>&'
 
@@ -57,34 +57,9 @@ def pages():
     )
 
 
-class Reader(HTMLParser):
-    """Check that every element that is opened is closed, and collect what would be fetched."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.fetched, self.names = [], [], set()
-
-    def handle_starttag(self, tag, attrs):
-        self.names.add(tag)
-        self.fetched += [value for name, value in attrs if name in {"src", "href", "srcset", "data", "xlink:href"}]
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def read(page):
-    reader = Reader()
-    reader.feed(page)
-    reader.close()
-    assert reader.open == []
-    return reader
-
-
 def test_a_page_fetches_nothing_and_runs_nothing(pages):
     for page in pages:
-        reader = read(page)
+        reader = read_html(page)
         assert reader.fetched == []
         assert {"svg", "table", "style"} <= reader.names
         assert "script" not in reader.names
@@ -121,7 +96,7 @@ def test_names_cannot_break_out_of_the_page():
     page = html.render_page(subject(EVIL, truth, predictions, sources=np.full(60, EVIL)), None)
     assert "<script" not in page
     assert "&#34;&gt;&lt;script&gt;" in page
-    assert "script" not in read(page).names
+    assert "script" not in read_html(page).names
 
 
 def test_names_cannot_break_out_of_a_chart():
@@ -183,7 +158,7 @@ class TestConfidence:
         assert f"from {calibration['before']['ece']:.4f} to {calibration['ece']:.4f}" in page
         assert page.count('class="uncalibrated"') == len(calibration["before"]["bins"])
         assert "The temperature is 2.000, fitted on the validation split" in page
-        read(page)
+        read_html(page)
 
     def test_without_the_temperature_the_probabilities_are_those_that_it_was_applied_to(self):
         raw = np.full((200, 4), 0.1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from classifier.exceptions import ArtefactError
-from classifier.model import ensemble
-from classifier.model.ensemble import EnsembleWeights
+from classifier.model import ensemble, linear
+from classifier.model.ensemble import EnsembleWeights, MultiLabelWeights
+from classifier.model.sigmoid import logit, sigmoid
 
 
 def softmax(logits):
@@ -86,3 +89,72 @@ def test_an_unknown_kind_of_ensemble_is_refused():
     assert ensemble.from_manifest({}) is None
     with pytest.raises(ArtefactError, match="ensemble with 'trees': unknown; another version"):
         ensemble.from_manifest({"ensemble": {"with": "trees"}})
+
+
+class TestMultiLabel:
+    """Each category has a probability of its own, and all share the weights."""
+
+    def two_views(self, articles=3000, categories=5, *, network=1.5, linear=0.7, offset=-1.0, seed=0):
+        generator = np.random.default_rng(seed)
+        logits, scores = (generator.normal(-1, 1.5, (articles, categories)) for _ in range(2))
+        together = sigmoid(network * logits + linear * scores + offset)
+        return sigmoid(logits).astype(np.float32), scores, generator.random(together.shape) < together
+
+    def test_the_weights_that_were_put_in_are_found_as_scikit_learn_finds_them(self):
+        from sklearn.linear_model import LogisticRegression
+
+        probabilities, scores, truth = self.two_views(8000, seed=1)
+        result = ensemble.fit_multi_label_weights(probabilities, scores, truth)
+        assert (result.network, result.linear, result.offset) == pytest.approx((1.5, 0.7, -1.0), rel=0.06)
+        inputs = np.column_stack([logit(probabilities).ravel(), scores.ravel()])
+        reference = LogisticRegression(C=1e9).fit(inputs, truth.ravel())
+        assert [result.network, result.linear] == pytest.approx(reference.coef_[0], rel=0.003)
+
+    def test_the_ensemble_predicts_better_than_either_member(self):
+        probabilities, scores, truth = self.two_views()
+        weights = ensemble.fit_multi_label_weights(probabilities[:1000], scores[:1000], truth[:1000])
+        result = weights.apply(probabilities, scores)[1000:]
+
+        def loss(predicted):
+            return -np.log(np.where(truth[1000:], predicted, 1 - predicted)).mean()
+
+        assert loss(result) < min(loss(probabilities[1000:]), loss(sigmoid(scores[1000:]))) - 0.02
+
+    def test_a_member_that_is_always_wrong_is_not_turned_round(self):
+        probabilities, scores, truth = self.two_views()
+        assert ensemble.fit_multi_label_weights(probabilities, -scores, truth).linear == 0
+
+    def test_an_ensemble_without_an_error_does_not_become_certain(self):
+        truth = np.arange(120).reshape(60, 2) % 3 == 0
+        probabilities = np.where(truth, 0.9, 0.1).astype(np.float32)
+        result = ensemble.fit_multi_label_weights(probabilities, np.where(truth, 1.0, -1.0), truth)
+        assert 0.97 < result.apply(probabilities, np.where(truth, 1.0, -1.0)).max() < 0.9999
+
+    def test_a_category_that_no_article_has_is_no_obstacle(self):
+        probabilities, scores, truth = self.two_views(500)
+        truth[:, 0] = False
+        weights = ensemble.fit_multi_label_weights(probabilities, scores, truth)
+        assert np.isfinite(weights.apply(probabilities, scores)).all()
+
+    def test_certain_probabilities_stay_finite_and_what_is_not_a_number_stays_so(self):
+        certain = np.array([[0.0, 1.0, np.nan]], dtype=np.float32)
+        result = MultiLabelWeights(1.0, 2.0, 0.1).apply(certain, np.array([[3.0, -3.0, 0.0]]))
+        assert result.dtype == np.float32
+        assert result[0, 0] < 1e-30
+        assert result[0, 1] > 0.999
+        assert np.isnan(result[0, 2])
+
+    def test_a_rows_bits_do_not_depend_on_other_rows(self):
+        probabilities, scores, _ = self.two_views(300)
+        weights = MultiLabelWeights(0.8, 1.1, -0.3)
+        together = weights.apply(probabilities, scores)
+        for size in (1, 7, 64):
+            cuts = range(0, 300, size)
+            parts = [weights.apply(probabilities[at : at + size], scores[at : at + size]) for at in cuts]
+            np.testing.assert_array_equal(np.concatenate(parts), together)
+
+    def test_the_manifest_brings_the_weights_back(self):
+        classifier = linear.fit_linear_multi(["team goal", "bank rate"] * 15, [["a"], ["b"]] * 15, ("a", "b"))
+        weights = MultiLabelWeights(0.8, 1.1, -0.3)
+        manifest = json.loads(json.dumps(ensemble.to_manifest(ensemble.Ensemble(classifier, weights))))
+        assert ensemble.from_manifest(manifest) == ("linear", weights)
