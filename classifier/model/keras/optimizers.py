@@ -77,10 +77,10 @@ def binary_loss(label_smoothing: float, positive_weights: Sequence[float] = ()) 
     With smoothing s, the target is 1 - s / 2 for a category of the article and s / 2 for the others.
     `positive_weights` multiply the loss of the categories that an article has; by default all are 1.
     """
-    weights = np.asarray(positive_weights or 1.0, dtype=np.float32)
+    ops, factors = keras.ops, np.asarray(positive_weights or 1.0, dtype=np.float32)
 
     def summed(targets: Any, logits: Any) -> Any:
-        ops = keras.ops
+        weights = ops.convert_to_tensor(factors)
         logits = ops.cast(logits, "float32")
         smoothed = ops.cast(targets, "float32") * (1.0 - label_smoothing) + label_smoothing / 2
         # log(1 + exp(-x)) without overflow; weighted as in BCEWithLogitsLoss

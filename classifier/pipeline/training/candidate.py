@@ -139,7 +139,7 @@ def _calibrate(
         min_labels=min_labels,
     )
     if ensemble:
-        ensemble = ensembling.refit_with_validation(ensemble, prepared.tokenization.texts, train, validation)
+        ensemble = ensembling.refit_with_validation(ensemble, network, train, validation)
     return _Candidate(replace(classifier.model, calibration=calibrated, ensemble=ensemble), fitted, agreed)
 
 
