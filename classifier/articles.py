@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, get_args
 
 import numpy as np
@@ -33,6 +34,21 @@ probability of its category alone."""
 
 LabelMatrix = NDArray[np.bool_]
 """Whether an article has a category, shape (articles, categories)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A question asked of articles. Its categories, annotations, models and labels are its own; articles are shared.
+
+    A model of a multi-label task gives each article at least `min_labels` labels, 0 or 1.
+    """
+
+    id: int
+    name: str
+    kind: TaskKind = "single"
+    min_labels: int = 1
+    description: str = ""
+    archived_at: datetime | None = None
 
 
 def model_input(text: str, title: str | None, *, read_title: bool) -> str:
@@ -99,6 +115,15 @@ class Texts:
         )
 
 
+LABEL_SEPARATOR = ", "
+"""Between the labels of an article where they are shown as one text."""
+
+
+def label_name(positions: Sequence[int], categories: Sequence[str]) -> str:
+    """Return the labels at these positions among a model's categories, from 1, as one text."""
+    return LABEL_SEPARATOR.join(categories[position - 1] for position in positions)
+
+
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
     """A row of a source that was not ingested; `row` is its content as JSON, truncated.
@@ -117,6 +142,7 @@ class Model:
     """A registered model: an immutable artefact and its row.
 
     Its probabilities are scaled by `temperature`. It abstains if its confidence is below `threshold`, never if None.
+    A multi-label model has a threshold for each category instead, and never abstains.
     """
 
     id: int
@@ -127,3 +153,6 @@ class Model:
     categories: tuple[str, ...]
     temperature: float = 1.0
     threshold: float | None = None
+    kind: TaskKind = "single"
+    thresholds: tuple[float, ...] | None = None
+    min_labels: int = 1

@@ -47,6 +47,10 @@ class KnownTextsError(SourceError):
     """The texts are articles already, under other ids."""
 
 
+class TaskError(UserError):
+    """A task does not exist, cannot be changed so, or must be named."""
+
+
 class TableError(UserError):
     """Cannot label an external table or query."""
 

@@ -45,6 +45,7 @@ def new_name() -> str:
 def register(connection: Connection, name: str, files: Artefact, training: Mapping[str, Any]) -> Model:
     """Register an artefact as a candidate, with the temperature and the threshold of its manifest."""
     threshold = files.calibration.get("threshold", {}).get("value")
+    thresholds = files.calibration.get("thresholds", {}).get("values")
     model_id = model_rows.register(
         connection,
         name=name,
@@ -54,18 +55,12 @@ def register(connection: Connection, name: str, files: Artefact, training: Mappi
         training=training,
         temperature=files.temperature,
         threshold=threshold,
+        thresholds=thresholds,
         calibration=files.calibration or None,
     )
-    return Model(
-        model_id,
-        name,
-        "candidate",
-        str(files.directory),
-        files.manifest_sha256,
-        files.categories,
-        files.temperature,
-        threshold,
-    )
+    model = model_rows.by_id(connection, model_id)
+    assert model is not None
+    return model
 
 
 def find(connection: Connection, name: str | None) -> Model:
@@ -78,6 +73,8 @@ def find(connection: Connection, name: str | None) -> Model:
     if name == "champion":
         return champion(connection)
     model = model_rows.newest(connection) if name is None else model_rows.by_name(connection, name)
+    if model is None and name and (task := model_rows.task_of(connection, name)):
+        raise ModelNotFoundError(f"{name}: is a model of the task {task}; add: --task {task}")
     if model is None:
         raise ModelNotFoundError(
             f"{name}: no such model; see: classifier models" if name else "no model yet; run: classifier train"

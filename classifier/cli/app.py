@@ -42,9 +42,10 @@ from classifier.cli import (
     sources,
     splits,
     stored_annotations,
+    tasks,
     training,
 )
-from classifier.cli.common import Engine, Json, checked_precision, engine_name, to_utc
+from classifier.cli.common import Engine, Json, checked_precision, engine_name, forget_task, of_task, to_utc
 from classifier.cli.common import workspace as open_workspace
 
 
@@ -93,6 +94,7 @@ def configure(
     ] = False,
 ) -> None:
     """Configure logging, which the library itself never does, and name misspelt settings."""
+    forget_task()
     for name, nearest in settings.unknown_variables():
         advice = f"did you mean {nearest}?" if nearest else "see docs/reference/settings.md"
         endings.warn(f"{name}: unknown setting; {advice}")
@@ -298,7 +300,7 @@ def status(
 
 
 COMMANDS: dict[str, dict[str, Any]] = {
-    "Get started": {"demo": demo, "db": database.app},
+    "Get started": {"demo": demo, "db": database.app, "tasks": tasks.app},
     "Ingest articles": {
         "ingest": ingest,
         "sources": sources.app,
@@ -337,9 +339,13 @@ COMMANDS: dict[str, dict[str, Any]] = {
 }
 """The commands by the panel of the help that lists them, in the order of the workflow."""
 
+WITHOUT_TASK = {"demo", "erase", "recipes"}
+"""Commands that are not about one task."""
+
 for _panel, _commands in COMMANDS.items():
     for _name, _command in _commands.items():
         if isinstance(_command, typer.Typer):
             app.add_typer(_command, name=_name, rich_help_panel=_panel)
         else:
-            app.command(_name, rich_help_panel=_panel)(_command)
+            _function = _command if _name in WITHOUT_TASK else of_task(_command)
+            app.command(_name, rich_help_panel=_panel)(_function)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,11 +29,43 @@ TargetPrecision = Annotated[
 ]
 
 
+Task = Annotated[str | None, typer.Option(help="Name of the task; needed only if there are several.")]
+
+_task: ContextVar[str | None] = ContextVar("task", default=None)
+
+
+def forget_task() -> None:
+    """Forget the task of a command that ran before in this process."""
+    _task.set(None)
+
+
+def of_task(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with an option --task, which `workspace` uses."""
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("task", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Task)
+    parameters = list(signature.parameters.values())
+    position = next((index for index, each in enumerate(parameters) if each.name == "json"), len(parameters))
+
+    @wraps(command)
+    def with_task(*args: Any, task: str | None = None, **values: Any) -> None:
+        if task is not None:  # a group's own option holds for its command
+            _task.set(task)
+        command(*args, **values)
+
+    changed = signature.replace(parameters=[*parameters[:position], option, *parameters[position:]])
+    with_task.__signature__ = changed  # type: ignore[attr-defined]
+    with_task.__annotations__ = {each.name: each.annotation for each in changed.parameters.values()}
+    return with_task
+
+
 def workspace(*, create: bool = False) -> Workspace:
-    """Return the workspace with the database that the settings name; with `create`, create the embedded Postgres."""
+    """Return the workspace with the database that the settings name, for the task of the option --task.
+
+    With `create`, the embedded Postgres is created if it does not exist.
+    """
     from classifier.workspace import open_workspace  # some commands need no database, and must start fast
 
-    return open_workspace(settings.load(), create=create)
+    return open_workspace(settings.load(), create=create, task=_task.get())
 
 
 def to_utc(moment: datetime | None) -> datetime | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from classifier.cli import render
-from classifier.cli.common import Json, workspace
+from classifier.cli.common import Json, of_task, workspace
 
 app = typer.Typer(
     help="List the articles that could not be labelled with their reasons, or retry them.", invoke_without_command=True
@@ -22,6 +22,7 @@ Limit = Annotated[int, typer.Option(min=1, help="Maximum dead letters to show, t
 
 
 @app.callback()
+@of_task
 def default(
     context: typer.Context, source: Source = None, model: Model = None, limit: Limit = 20, json: Json = False
 ) -> None:
@@ -31,6 +32,7 @@ def default(
 
 
 @app.command("list")
+@of_task
 def list_(source: Source = None, model: Model = None, limit: Limit = 20, json: Json = False) -> None:
     """List the dead letters with their reasons, newest first. Their texts are not shown."""
     from classifier.pipeline.labelling import dead_letters
@@ -39,6 +41,7 @@ def list_(source: Source = None, model: Model = None, limit: Limit = 20, json: J
 
 
 @app.command()
+@of_task
 def retry(source: Source = None, model: Model = None, json: Json = False) -> None:
     """Put the articles back into the queue, after a fix. `classifier label` then labels them."""
     from classifier.pipeline.labelling import dead_letters

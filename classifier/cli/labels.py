@@ -72,7 +72,7 @@ def export(
     from classifier.pipeline.labelling import label_export
     from classifier.store.article_labels import LabelSelection
 
-    selection = LabelSelection(source, to_utc(since), to_utc(changed_since), text)
+    selection = LabelSelection(None, source, to_utc(since), to_utc(changed_since), text)
     target = label_export.ExportTarget(file, format, overwrite, exact)
     with progress.counter("labels", quiet=json) as on_rows:
         report = label_export.export_labels(workspace(), selection, target, on_rows=on_rows)

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from classifier.cli import render, render_models
-from classifier.cli.common import Json, TargetPrecision, checked_precision
+from classifier.cli.common import Json, TargetPrecision, checked_precision, of_task
 from classifier.cli.common import workspace as _workspace
 
 app = typer.Typer(help="Models: list them, show one, import one.", invoke_without_command=True)
 
 
 @app.callback()
+@of_task
 def models(context: typer.Context, json: Json = False) -> None:
     """List all models, newest first."""
     if context.invoked_subcommand is None:
@@ -23,6 +24,7 @@ def models(context: typer.Context, json: Json = False) -> None:
 
 
 @app.command()
+@of_task
 def show(
     model: Annotated[
         str | None, typer.Argument(help='A model\'s name, or "champion"; by default, the newest model.')
@@ -36,6 +38,7 @@ def show(
 
 
 @app.command("import")
+@of_task
 def import_(
     source: Annotated[
         str, typer.Argument(help="Directory, or Hugging Face id, of a fine-tuned DistilBERT classifier.")

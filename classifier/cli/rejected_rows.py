@@ -9,7 +9,7 @@ import typer
 
 from classifier import settings
 from classifier.cli import render, sources
-from classifier.cli.common import Json, workspace
+from classifier.cli.common import Json, of_task, workspace
 from classifier.exceptions import SourceError
 
 app = typer.Typer(help="List rejected rows with their reasons, or retry them.", invoke_without_command=True)
@@ -19,6 +19,7 @@ Limit = Annotated[int, typer.Option(min=1, help="Maximum rows to show, the newes
 
 
 @app.callback()
+@of_task
 def default(context: typer.Context, source: Source = None, limit: Limit = 20, json: Json = False) -> None:
     """List the rejected rows if no command is given."""
     if context.invoked_subcommand is None:
@@ -26,6 +27,7 @@ def default(context: typer.Context, source: Source = None, limit: Limit = 20, js
 
 
 @app.command("list")
+@of_task
 def list_(source: Source = None, limit: Limit = 20, json: Json = False) -> None:
     """List the rejected rows with their reasons, newest first. With `--json`, each has the row itself."""
     from classifier.pipeline.ingest import rejected_rows
@@ -34,6 +36,7 @@ def list_(source: Source = None, limit: Limit = 20, json: Json = False) -> None:
 
 
 @app.command()
+@of_task
 def retry(source: Source = None, file: sources.File = None, json: Json = False) -> None:
     """Read the files, feeds and queries with rejected rows again, after a fix. Ingested rows leave the list."""
     from classifier.pipeline.ingest import rejected_rows

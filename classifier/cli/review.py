@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from classifier.cli import render, render_status
-from classifier.cli.common import Json, workspace
+from classifier.cli.common import Json, of_task, workspace
 from classifier.exceptions import ReviewError
 
 app = typer.Typer(help="Have people annotate the most useful articles, and import their answers.", no_args_is_help=True)
@@ -19,6 +19,7 @@ MAX_LINES_IN_AN_ERROR = 5
 
 
 @app.command()
+@of_task
 def fill(
     number: Annotated[int, typer.Option(min=0, help="Articles chosen by the champion that the queue holds.")] = 100,
     audit: Annotated[int, typer.Option(min=0, help="Randomly drawn articles that the queue holds as well.")] = 20,
@@ -31,6 +32,7 @@ def fill(
 
 
 @app.command()
+@of_task
 def export(
     file: Annotated[Path, typer.Argument(help="CSV file to write; it must not exist.")],
     limit: Annotated[
@@ -45,6 +47,7 @@ def export(
 
 
 @app.command("import")
+@of_task
 def import_(
     file: Annotated[Path, typer.Argument(help="The exported CSV file, filled in.")],
     annotator: Annotated[
@@ -77,6 +80,7 @@ def import_(
 
 
 @app.command()
+@of_task
 def conflicts(
     settled: Annotated[
         bool, typer.Option("--all", help="Also list articles on which only a person and the source disagree.")
@@ -90,6 +94,7 @@ def conflicts(
 
 
 @app.command()
+@of_task
 def decide(
     article: Annotated[int, typer.Argument(help="The article's id.")],
     category: Annotated[str, typer.Argument(help="The category that the article gets.")],
@@ -105,6 +110,7 @@ def decide(
 
 
 @app.command()
+@of_task
 def status(json: Json = False) -> None:
     """Show what waits for review, and the champion's accuracy on the randomly drawn articles."""
     from classifier.pipeline.review import review_queue

@@ -10,7 +10,7 @@ import typer
 
 from classifier import settings
 from classifier.cli import progress, render
-from classifier.cli.common import Json
+from classifier.cli.common import Json, of_task
 from classifier.cli.common import workspace as open_workspace
 from classifier.exceptions import DatabaseUnavailableError, SourceError, UserError
 
@@ -30,6 +30,7 @@ Group = Annotated[str | None, typer.Option(help="Only the sources of this group;
 
 
 @app.command()
+@of_task
 def check(names: Names = None, file: File = None, group: Group = None, json: Json = False) -> None:
     """Read each source, and show what a run would ingest. Nothing is written.
 
@@ -45,6 +46,7 @@ def check(names: Names = None, file: File = None, group: Group = None, json: Jso
 
 
 @app.command()
+@of_task
 def ingest(names: Names = None, file: File = None, group: Group = None, json: Json = False) -> None:
     """Ingest the unread part of each source. A source that fails does not stop the others.
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from classifier.articles import SPLITS
 from classifier.cli import render
-from classifier.cli.common import Json, workspace
+from classifier.cli.common import Json, of_task, workspace
 from classifier.plurals import plural
 
 if TYPE_CHECKING:
@@ -20,11 +20,13 @@ app = typer.Typer(help="Report on the splits: train, validation and test.", no_a
 
 
 @app.callback()
+@of_task
 def group() -> None:
     """Keep `report` a command of a group, although it is the only one."""
 
 
 @app.command()
+@of_task
 def report(
     proportions: Annotated[str, typer.Option(help="Target shares of train, validation and test.")] = "0.8,0.1,0.1",
     json: Json = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from classifier.cli import render
-from classifier.cli.common import Json, to_utc, workspace
+from classifier.cli.common import Json, of_task, to_utc, workspace
 from classifier.exceptions import ReviewError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ Until = Annotated[datetime | None, typer.Option(help="Only annotations made befo
 
 
 @app.callback()
+@of_task
 def list_annotations(
     context: typer.Context,
     annotator: Annotator = None,
@@ -48,6 +49,7 @@ def list_annotations(
 
 
 @app.command()
+@of_task
 def retract(
     annotation: Annotated[
         list[int] | None, typer.Argument(help="Numbers of annotations, as the list shows them.")
@@ -84,4 +86,4 @@ def _filter(
 ) -> AnnotationFilter:
     from classifier.store.annotation_rows import AnnotationFilter
 
-    return AnnotationFilter(tuple(ids), annotator, external_id, to_utc(since), to_utc(until))
+    return AnnotationFilter(None, tuple(ids), annotator, external_id, to_utc(since), to_utc(until))

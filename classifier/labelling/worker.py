@@ -25,6 +25,7 @@ from classifier.articles import Model, QueuedArticle
 from classifier.inference import bisection
 from classifier.inference.bisection import LabelledBatch, TextLabeller
 from classifier.labelling.claims import Claims, Page
+from classifier.model.decisions import decide
 from classifier.store import dead_letter_rows, prediction_rows
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,10 @@ def _write(page: Page, model: Model, batch: LabelledBatch[QueuedArticle], on_pag
     """Write the page's predictions and dead letters, and commit them with its claim."""
     try:
         if batch.articles:
-            prediction_rows.write(page.connection, model, batch.articles, batch.probabilities)
+            decided = decide(model, batch.probabilities)
+            prediction_rows.write(
+                page.connection, model.id, batch.articles, batch.probabilities, decided.labels, decided.confidence
+            )
         for failed in batch.failed:
             # the reason is not logged, because the engine's message may quote the text
             log.warning("article %d cannot be labelled; the reason is in dead_letters", failed.article.id)

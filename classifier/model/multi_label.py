@@ -7,7 +7,7 @@ probability to threshold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,9 @@ def from_calibration(calibration: Mapping[str, Any], categories: int) -> Thresho
     return np.asarray([DEFAULT_THRESHOLD] * categories if values is None else values, dtype=np.float32)
 
 
-def assign_labels(probabilities: Probabilities, thresholds: NDArray[Any], *, min_labels: int) -> LabelMatrix:
+def assign_labels(
+    probabilities: Probabilities, thresholds: Sequence[float] | NDArray[Any], *, min_labels: int
+) -> LabelMatrix:
     """Return whether each text has each category, shape (texts, categories).
 
     With `min_labels` 1, each text has at least one; with 0, it may have none. The result for a text depends on that

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from classifier.articles import AnnotatedArticle, Split
+from classifier.store import task_rows
 from classifier.store.queries import query
 
 _PROTECTED_SPLITS: Mapping[Split, list[Split]] = {"train": ["validation", "test"], "validation": ["test"], "test": []}
@@ -27,9 +28,9 @@ def stream_split(connection: Connection, split: Split) -> Iterator[AnnotatedArti
     """Yield the articles of `load_split`, with only a few in memory at a time."""
     # By default, Postgres plans a cursor for its first rows only.
     connection.execute(select(func.set_config("cursor_tuple_fraction", "1.0", True)))
-    values = {"split": split, "protected_splits": _PROTECTED_SPLITS[split]}
+    values = {"task_id": task_rows.current_id(connection), "split": split, "protected_splits": _PROTECTED_SPLITS[split]}
     rows = connection.execute(query("annotated_articles"), values, execution_options={"yield_per": _ROWS_PER_FETCH})
-    return (AnnotatedArticle(row.id, row.text, input_hash(row), (row.category,), row.title) for row in rows)
+    return (AnnotatedArticle(row.id, row.text, input_hash(row), tuple(row.categories), row.title) for row in rows)
 
 
 def input_hash(row: Row[*tuple[Any, ...]]) -> bytes:
@@ -41,11 +42,14 @@ def input_hash(row: Row[*tuple[Any, ...]]) -> bytes:
 
 
 def count_by_category_and_split(connection: Connection) -> dict[tuple[str | None, Split], int]:
-    """Return the number of articles of each category and split; category None counts articles without annotation."""
-    rows = connection.execute(query("annotated_article_counts"))
+    """Return the number of articles of each category and split.
+
+    Category None counts articles without annotation, and "" those that were annotated with no category.
+    """
+    rows = connection.execute(query("annotated_article_counts"), {"task_id": task_rows.current_id(connection)})
     return {(category, split): count for category, split, count in rows}
 
 
 def uncovered_categories(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return name, has_train_articles, champion_knows and articles of categories that a model cannot predict."""
-    return connection.execute(query("uncovered_categories")).all()
+    return connection.execute(query("uncovered_categories"), {"task_id": task_rows.current_id(connection)}).all()

@@ -15,8 +15,9 @@ from classifier.store.queries import query
 
 @dataclass(frozen=True, slots=True)
 class AnnotationFilter:
-    """Annotations by their ids, their annotator, their article's id, and the time from `since` to before `until`."""
+    """Annotations by task, ids, annotator, their article's id, and the time from `since` to before `until`."""
 
+    task_id: int | None = None
     ids: tuple[int, ...] = ()
     annotator: str | None = None
     external_id: str | None = None
@@ -28,7 +29,7 @@ class AnnotationFilter:
         """The condition on the tables `annotations` and `articles`."""
         annotations, articles = tables.annotations.c, tables.articles.c
         return and_(
-            true(),
+            true() if self.task_id is None else annotations.task_id == self.task_id,
             *((annotations.id.in_(self.ids),) if self.ids else ()),
             *((annotations.annotator == self.annotator,) if self.annotator is not None else ()),
             *((articles.external_id == self.external_id,) if self.external_id is not None else ()),
@@ -67,7 +68,7 @@ def existing(connection: Connection, ids: Sequence[int]) -> set[int]:
     return set(connection.execute(select(tables.annotations.c.id).where(tables.annotations.c.id.in_(ids))).scalars())
 
 
-def retract(connection: Connection, ids: Sequence[int], retracted_by: str) -> list[int]:
-    """Retract annotations, and return the ids of their articles, one for each annotation."""
+def retract(connection: Connection, ids: Sequence[int], retracted_by: str) -> list[tuple[int, int]]:
+    """Retract annotations, and return the ids of their articles and tasks, a pair for each annotation."""
     values = {"ids": list(ids), "retracted_by": retracted_by}
-    return list(connection.execute(query("retract_annotations"), values).scalars())
+    return [(row.article_id, row.task_id) for row in connection.execute(query("retract_annotations"), values)]

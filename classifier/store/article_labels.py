@@ -23,12 +23,14 @@ class LabelSelection:
     """Which labels are exported.
 
     Attributes:
+        task: Only labels of the task of this name; by default, of all tasks.
         source: Only articles of this source; by default, of all.
         since: Only articles published, or if that is unknown ingested, at or after this time.
         changed_since: Only labels that may have changed at or after this time; see `_changed`.
         with_text: Whether each row has the article's text.
     """
 
+    task: str | None = None
     source: str | None = None
     since: datetime | None = None
     changed_since: datetime | None = None
@@ -69,13 +71,15 @@ def _statement(selection: LabelSelection) -> Select[Any]:
         statement = statement.join(articles, articles.c.id == labels.c.article_id)
     if selection.with_text:
         statement = statement.add_columns(articles.c.text)
+    if selection.task is not None:
+        statement = statement.where(labels.c.task == selection.task)
     if selection.source is not None:
         statement = statement.where(labels.c.source == selection.source)
     if selection.since is not None:
         statement = statement.where(func.coalesce(articles.c.published_at, articles.c.ingested_at) >= selection.since)
     if selection.changed_since is not None:
         return statement.where(_changed(selection.changed_since))
-    return statement.where(labels.c.label.is_not(None))
+    return statement.where(labels.c.origin.is_not(None))
 
 
 def _changed(moment: datetime) -> ColumnElement[bool]:
@@ -87,11 +91,14 @@ def _changed(moment: datetime) -> ColumnElement[bool]:
     labels, articles = views.article_labels, tables.articles
     annotations, models = tables.annotations, tables.models
     is_new = or_(annotations.c.annotated_at >= moment, annotations.c.retracted_at >= moment)
-    annotated = select(annotations.c.article_id).where(is_new)
-    promoted = exists().where(models.c.status == "champion", models.c.promoted_at >= moment)
+    tasks = tables.tasks
+    of_task = (tasks.c.id == annotations.c.task_id) & (tasks.c.name == labels.c.task)
+    annotated = exists().where(annotations.c.article_id == articles.c.id, of_task, is_new)
+    of_task = (tasks.c.id == models.c.task_id) & (tasks.c.name == labels.c.task)
+    promoted = exists().where(of_task, models.c.status == "champion", models.c.promoted_at >= moment)
     return or_(
         labels.c.labelled_at >= moment,
-        articles.c.id.in_(annotated),
+        annotated,
         and_(articles.c.changed_at >= moment, articles.c.revision > 1),
         and_(labels.c.origin.is_distinct_from("annotation"), promoted),
     )

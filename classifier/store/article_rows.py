@@ -33,7 +33,10 @@ def merge_staged(connection: Connection, run_id: int) -> MergeCounts:
     superseded = staging.execute_in_steps(connection, "staged_articles", query("mark_superseded"))
     changed = staging.execute_in_steps(connection, "staged_articles", query("merge_staged_articles"), run_id=run_id)
     annotate = query("annotate_staged_articles")
-    annotations = staging.execute_in_steps(connection, "staged_articles", annotate, run_id=run_id)
+    annotations: int = sum(
+        connection.execute(annotate, {**step, "run_id": run_id}).scalar_one()
+        for step in staging.steps(connection, "staged_articles")
+    )
     labelling_queue.lock(connection)
     staging.execute_in_steps(connection, "staged_articles", query("dequeue_annotated"))
     enqueued = staging.execute_in_steps(connection, "staged_changes", query("enqueue_staged_articles"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from classifier.store import task_rows
 from classifier.store.queries import query
 
 
@@ -22,17 +23,19 @@ class ChurnCandidate:
 
 def count_to_label(connection: Connection) -> ChurnCandidate:
     """Count the articles that a new champion would label."""
-    articles, first, last = connection.execute(query("count_to_label")).one()
+    values = {"task_id": task_rows.current_id(connection)}
+    articles, first, last = connection.execute(query("count_to_label"), values).one()
     return ChurnCandidate(articles, first or 0, last or 0)
 
 
 def stream_articles(
     connection: Connection, ids: Sequence[int], champion_id: int | None
 ) -> Iterator[Row[*tuple[Any, ...]]]:
-    """Yield id, title, text and category of the articles that the champion has labelled with their present text.
+    """Yield id, title, text and category_indices of articles that the champion labelled with their present text.
 
     Without a champion, yield id, title and text of the articles that have no annotation in force.
     """
     name = "articles_to_label" if champion_id is None else "articles_to_relabel"
-    values: dict[str, Any] = {"ids": list(ids)} | ({} if champion_id is None else {"model_id": champion_id})
+    values: dict[str, Any] = {"ids": list(ids), "task_id": task_rows.current_id(connection)}
+    values |= {} if champion_id is None else {"model_id": champion_id}
     return iter(connection.execute(query(name), values, execution_options={"yield_per": 64}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from classifier.articles import Probabilities
+from classifier.articles import LabelMatrix, Probabilities
 from classifier.store.queries import sql
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -24,6 +24,9 @@ _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 
 _REAL = 700
 """Postgres' object id of the type real."""
+
+_SMALLINT = 21
+"""Postgres' object id of the type smallint."""
 
 _ARRAY_HEADER_BYTES = 20
 """Bytes before the first number of an array: dimensions, nulls, type, length and lower bound, four bytes each."""
@@ -47,7 +50,7 @@ _TAIL = [
     ("length", ">i4"),
     ("first", ">i4"),
 ]
-"""A prediction's columns before and after its category in binary COPY format, with a size before each value."""
+"""A prediction's columns before and after its category_indices in binary COPY format, each value after its size."""
 
 
 def copy(connection: Connection, statement: str, data: io.BytesIO) -> None:
@@ -88,29 +91,28 @@ def bigints_binary(rows: NDArray[np.int64]) -> io.BytesIO:
 
 def predictions_binary(
     model_id: int,
-    categories: Sequence[str],
     ids: NDArray[np.int64],
     revisions: NDArray[np.int32],
     probabilities: Probabilities,
+    labels: LabelMatrix,
+    confidence: NDArray[np.float32],
 ) -> io.BytesIO:
-    """Return predictions in binary COPY format; the category is the most probable one.
+    """Return predictions in binary COPY format.
 
-    A row is a head and a tail of fixed sizes, which NumPy encodes for all rows at once, around the category's name. As
-    text, a row would cost five times as much to write and to parse, mostly for its decimals.
+    A row is a head and a tail of fixed sizes, which NumPy encodes for all rows at once, around the positions of the
+    labels. As text, a row would cost five times as much to write and to parse, mostly for its decimals.
     """
-    predicted = probabilities.argmax(axis=1)
     head = np.zeros(len(ids), _HEAD)
     head["columns"], head["id_size"], head["model_size"], head["revision_size"] = 6, 8, 8, 4
     head["id"], head["model"], head["revision"] = ids, model_id, revisions
     count = probabilities.shape[1]
     tail = np.zeros(len(ids), [*_TAIL, ("probabilities", [("size", ">i4"), ("value", ">f4")], (count,))])
-    tail["confidence_size"], tail["confidence"] = 4, probabilities.max(axis=1)
+    tail["confidence_size"], tail["confidence"] = 4, confidence
     tail["array_size"], tail["dimensions"], tail["type"] = 20 + 8 * count, 1, _REAL
     tail["length"], tail["first"] = count, 1
     tail["probabilities"]["size"], tail["probabilities"]["value"] = 4, probabilities
-    names = [len(name).to_bytes(4, "big") + name for name in (category.encode() for category in categories)]
     heads, tails = _record_bytes(head), _record_bytes(tail)
-    rows = (part for row in zip(heads, map(names.__getitem__, predicted.tolist()), tails, strict=True) for part in row)
+    rows = (part for row in zip(heads, _positions(labels), tails, strict=True) for part in row)
     return io.BytesIO(b"".join((_SIGNATURE, *rows, b"\xff\xff")))
 
 
@@ -120,10 +122,24 @@ def decode_reals(encoded: bytes | memoryview) -> NDArray[np.float32]:
     return cells["value"].astype(np.float32)
 
 
+def _positions(labels: LabelMatrix) -> Iterator[bytes]:
+    """Yield each row's true columns, from 1, as an array of smallint after its size. Equal rows are encoded once."""
+    encoded: dict[bytes, bytes] = {}
+    for key, row in zip(_record_bytes(np.packbits(labels, axis=1)), labels, strict=True):
+        if key not in encoded:
+            positions = np.flatnonzero(row) + 1
+            header = [1, 0, _SMALLINT, len(positions), 1] if len(positions) else [0, 0, _SMALLINT]
+            cells = np.zeros(len(positions), [("size", ">i4"), ("value", ">i2")])
+            cells["size"], cells["value"] = 2, positions
+            content = np.array(header, ">i4").tobytes() + cells.tobytes()
+            encoded[key] = len(content).to_bytes(4, "big") + content
+        yield encoded[key]
+
+
 def _record_bytes(records: NDArray[Any]) -> Iterator[bytes]:
-    """Yield the bytes of each record."""
-    encoded, size = records.tobytes(), records.itemsize
-    return (encoded[start : start + size] for start in range(0, len(encoded), size))
+    """Yield the bytes of each record, or of each row."""
+    encoded, size = records.tobytes(), records[:1].nbytes
+    return (encoded[start : start + size] for start in range(0, len(encoded), size or 1))
 
 
 def _as_text(values: pd.Series[Any]) -> pa.Array:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from classifier.articles import QueuedArticle
-from classifier.store import labelling_queue, tables
+from classifier.store import labelling_queue, tables, task_rows
 from classifier.store.queries import query
 
 
@@ -30,6 +30,7 @@ def newest(
             )
         )
         .join(models, models.c.id == letters.c.model_id)
+        .where(models.c.task_id == task_rows.current_id(connection))
         .order_by(letters.c.failed_at.desc(), letters.c.article_id)
         .limit(limit)
     )
@@ -42,7 +43,12 @@ def newest(
 
 def count(connection: Connection) -> int:
     """Return the number of articles whose present text a model could not label."""
-    statement = _of_present_texts(select(func.count(tables.dead_letters.c.article_id.distinct())))
+    letters, models = tables.dead_letters, tables.models
+    statement = (
+        _of_present_texts(select(func.count(letters.c.article_id.distinct())))
+        .join(models, models.c.id == letters.c.model_id)
+        .where(models.c.task_id == task_rows.current_id(connection))
+    )
     return int(connection.execute(statement).scalar_one())
 
 
@@ -66,7 +72,8 @@ def retry(connection: Connection, *, source: str | None, model: str | None) -> t
         The number of deleted dead letters and the number of enqueued articles.
     """
     labelling_queue.lock(connection)
-    letters, enqueued = connection.execute(query("retry_dead_letters"), {"source": source, "model": model}).one()
+    values = {"task_id": task_rows.current_id(connection), "source": source, "model": model}
+    letters, enqueued = connection.execute(query("retry_dead_letters"), values).one()
     return letters, enqueued
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from classifier.store import tables
+from classifier.store import tables, task_rows
 from classifier.store.queries import query
 
 EXAMINED_PER_ARTICLE = 4
@@ -21,7 +21,7 @@ MAX_RUNS = 500
 def newest_labelled(
     connection: Connection, model_id: int, *, since: datetime, size: int
 ) -> Iterator[Row[*tuple[Any, ...]]]:
-    """Yield category, confidence, time of ingest and text of the newest articles that a model has labelled."""
+    """Yield category_indices, confidence, time of ingest and text of the newest articles that a model has labelled."""
     values = {"model_id": model_id, "since": since, "size": size, "examined": EXAMINED_PER_ARTICLE * size}
     return iter(connection.execute(query("newest_labelled"), values, execution_options={"yield_per": 64}))
 
@@ -44,7 +44,7 @@ def last_of_champion(connection: Connection) -> Row[*tuple[Any, ...]] | None:
     statement = (
         select(runs.c.ran_at, runs.c.alarms, runs.c.checks)
         .join(models, models.c.id == runs.c.model_id)
-        .where(models.c.status == "champion")
+        .where(models.c.status == "champion", models.c.task_id == task_rows.current_id(connection))
         .order_by(runs.c.id.desc())
         .limit(1)
     )
@@ -57,7 +57,7 @@ def history(connection: Connection, *, since: datetime) -> Sequence[Row[*tuple[A
     statement = (
         select(runs, models.c.name.label("model"))
         .join(models, models.c.id == runs.c.model_id)
-        .where(runs.c.ran_at >= since)
+        .where(runs.c.ran_at >= since, models.c.task_id == task_rows.current_id(connection))
         .order_by(runs.c.id.desc())
         .limit(MAX_RUNS)
     )

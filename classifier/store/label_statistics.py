@@ -9,6 +9,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
+from classifier.store import task_rows
 from classifier.store.queries import query
 
 
@@ -23,13 +24,15 @@ def sample_share(connection: Connection, rows: int, *, table: str = "articles") 
 
 def count_by_origin(connection: Connection, *, share: float = 1.0) -> dict[tuple[str, str], int]:
     """Return the number of articles by split and by origin of their label: annotation, prediction or none."""
-    rows = connection.execute(query("label_counts_by_origin"), {"percent": 100 * share})
+    values = {"task_id": task_rows.current_id(connection), "percent": 100 * share}
+    rows = connection.execute(query("label_counts_by_origin"), values)
     return {(row.split, row.origin): round(row.articles / share) for row in rows}
 
 
 def count_by_day(connection: Connection, since: datetime, *, share: float = 1.0) -> dict[date, int]:
     """Return the number of predictions written on each day (UTC) since a time."""
-    rows = connection.execute(query("prediction_counts_by_day"), {"since": since, "percent": 100 * share})
+    values = {"task_id": task_rows.current_id(connection), "since": since, "percent": 100 * share}
+    rows = connection.execute(query("prediction_counts_by_day"), values)
     return {row.day: round(row.predictions / share) for row in rows}
 
 
@@ -38,5 +41,6 @@ def count_by_category(connection: Connection, *, share: float = 1.0) -> dict[str
 
     The label is the one that `article_labels` shows.
     """
-    rows = connection.execute(query("label_counts_by_category"), {"percent": 100 * share})
+    values = {"task_id": task_rows.current_id(connection), "percent": 100 * share}
+    rows = connection.execute(query("label_counts_by_category"), values)
     return {row.category: (round(row.articles / share), round(row.annotated / share)) for row in rows}

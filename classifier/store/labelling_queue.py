@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from classifier import advisory_locks
 from classifier.articles import QueuedArticle, model_input
-from classifier.store import tables
+from classifier.store import tables, task_rows
 from classifier.store.queries import query
 
 NEW, BACKFILL = 0, 1
@@ -108,7 +108,7 @@ def claim(
         PageTooLargeError: the texts are too large for a page; none of them has been read.
     """
     connection.execute(query("open_page"), {"pages": advisory_locks.OPEN_PAGES, "model_id": model_id})
-    values = {"size": size, **selection.priorities}
+    values = {"task_id": task_rows.current_id(connection), "size": size, **selection.priorities}
     if not selection.of_articles:
         claimed = connection.execute(query("claim_page"), values).all()
     else:
@@ -137,7 +137,7 @@ def enqueue_backfill_chunk(connection: Connection, model_id: int, size: int) -> 
     after = connection.execute(query("claim_backfill"), {"model_id": model_id}).scalar_one_or_none()
     if after is None or not _try_lock_exclusively(connection, model_id):
         return None
-    values = {"model_id": model_id, "after": after, "size": size}
+    values = {"model_id": model_id, "task_id": task_rows.current_id(connection), "after": after, "size": size}
     last, enqueued = connection.execute(query("enqueue_backfill_chunk"), values).one()
     connection.execute(update(tables.models).where(tables.models.c.id == model_id).values(backfilled_to=last))
     return BackfillChunk(enqueued, finished=last is None)
@@ -149,7 +149,7 @@ def dequeue_labelled(connection: Connection, model_id: int, *, after: int, size:
     Returns:
         The last article id that was examined, or None if there are no further entries.
     """
-    values = {"model_id": model_id, "after": after, "size": size}
+    values = {"model_id": model_id, "task_id": task_rows.current_id(connection), "after": after, "size": size}
     last: int | None = connection.execute(query("dequeue_labelled"), values).scalar_one()
     return last
 
@@ -157,13 +157,15 @@ def dequeue_labelled(connection: Connection, model_id: int, *, after: int, size:
 def count_waiting(connection: Connection) -> dict[int, int]:
     """Return the number of waiting articles by priority."""
     queue = tables.labelling_queue
-    statement = select(queue.c.priority, func.count()).group_by(queue.c.priority)
+    of_task = queue.c.task_id == task_rows.current_id(connection)
+    statement = select(queue.c.priority, func.count()).where(of_task).group_by(queue.c.priority)
     return {NEW: 0, BACKFILL: 0, **{row[0]: row[1] for row in connection.execute(statement)}}
 
 
 def remaining_backfill(connection: Connection) -> int:
     """Return about how many articles the champion's backfill has not examined yet."""
-    return int(connection.execute(query("remaining_backfill")).scalar_one_or_none() or 0)
+    values = {"task_id": task_rows.current_id(connection)}
+    return int(connection.execute(query("remaining_backfill"), values).scalar_one_or_none() or 0)
 
 
 def labelling_rate(connection: Connection, *, minutes: int = 15, max_predictions: int = 20_000) -> float | None:
@@ -171,7 +173,7 @@ def labelling_rate(connection: Connection, *, minutes: int = 15, max_predictions
 
     None if these are fewer than two pages.
     """
-    values = {"minutes": minutes, "max_predictions": max_predictions}
+    values = {"task_id": task_rows.current_id(connection), "minutes": minutes, "max_predictions": max_predictions}
     recent: Row[Any] = connection.execute(query("labelling_rate"), values).one()
     return float(recent.labelled / recent.seconds) if recent.seconds else None
 
@@ -187,5 +189,5 @@ def _try_lock_exclusively(connection: Connection, model_id: int) -> bool:
     """Prevent adding to the queue, and pages of other models, until the transaction ends; False if impossible."""
     if not connection.execute(select(func.pg_try_advisory_xact_lock(advisory_locks.LABELLING_QUEUE))).scalar_one():
         return False
-    values = {"pages": advisory_locks.OPEN_PAGES, "model_id": model_id}
+    values = {"pages": advisory_locks.OPEN_PAGES, "model_id": model_id, "task_id": task_rows.current_id(connection)}
     return bool(connection.execute(query("try_lock_pages_of_other_models"), values).scalar_one())

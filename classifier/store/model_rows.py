@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from classifier import advisory_locks
 from classifier.articles import Model
-from classifier.store import tables
+from classifier.store import tables, task_rows
 
 MODELS_OPTION = "models_directory"
 """The execution option of a workspace's connections that is the directory of the models' artefacts.
@@ -21,13 +21,23 @@ Rows have the names of artefacts below this directory, so that a moved directory
 
 
 def champion(connection: Connection) -> Model | None:
-    """Return the model whose predictions `article_labels` shows, or None if there is no champion."""
-    return _one(connection, tables.models.c.status == "champion")
+    """Return the task's model whose predictions `article_labels` shows, or None if there is no champion."""
+    models = tables.models.c
+    return _one(connection, (models.status == "champion") & (models.task_id == task_rows.current_id(connection)))
 
 
 def by_name(connection: Connection, name: str) -> Model | None:
-    """Return the model of a name, or None if there is no such model."""
-    return _one(connection, tables.models.c.name == name)
+    """Return the task's model of a name, or None if there is no such model."""
+    models = tables.models.c
+    return _one(connection, (models.name == name) & (models.task_id == task_rows.current_id(connection)))
+
+
+def task_of(connection: Connection, name: str) -> str | None:
+    """Return the name of the task of a model, or None if there is no such model."""
+    models, tasks = tables.models, tables.tasks
+    statement = select(tasks.c.name).join(models, models.c.task_id == tasks.c.id).where(models.c.name == name)
+    task: str | None = connection.scalar(statement)
+    return task
 
 
 def by_id(connection: Connection, model_id: int) -> Model | None:
@@ -36,20 +46,22 @@ def by_id(connection: Connection, model_id: int) -> Model | None:
 
 
 def newest(connection: Connection) -> Model | None:
-    """Return the model that was registered last, ignoring pruned models."""
+    """Return the task's model that was registered last, ignoring pruned models."""
     models = tables.models
-    statement = select(models).where(models.c.status != "pruned").order_by(models.c.id.desc()).limit(1)
+    of_task = models.c.task_id == task_rows.current_id(connection)
+    statement = _select().where(of_task, models.c.status != "pruned").order_by(models.c.id.desc()).limit(1)
     return _model(connection, connection.execute(statement).one_or_none())
 
 
 def last_trained(connection: Connection) -> Model | None:
-    """Return the newest model that was trained here, not imported, and has been promoted or rejected.
+    """Return the task's newest model that was trained here, not imported, and has been promoted or rejected.
 
     Pruned models are ignored: their data snapshots are deleted. `promotions.prunable` keeps this model.
     """
     models = tables.models
     statement = (
-        select(models)
+        _select()
+        .where(models.c.task_id == task_rows.current_id(connection))
         .where(models.c.status.not_in(["candidate", "pruned"]), models.c.training.has_key("data"))
         .order_by(models.c.id.desc())
         .limit(1)
@@ -58,7 +70,7 @@ def last_trained(connection: Connection) -> Model | None:
 
 
 def list_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return every model, newest first, with its last scores on the test split."""
+    """Return every model of the task, newest first, with its last scores on the test split."""
     models, evaluations = tables.models, tables.evaluations
     last = (
         select(evaluations.c.model_id, func.max(evaluations.c.id).label("id"))
@@ -81,6 +93,7 @@ def list_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
         )
         .outerjoin(last, last.c.model_id == models.c.id)
         .outerjoin(evaluations, evaluations.c.id == last.c.id)
+        .where(models.c.task_id == task_rows.current_id(connection))
         .order_by(models.c.id.desc())
     )
     return connection.execute(statement).all()
@@ -128,10 +141,12 @@ def register(
     training: Mapping[str, Any],
     temperature: float = 1.0,
     threshold: float | None = None,
+    thresholds: Sequence[float] | None = None,
     calibration: Mapping[str, Any] | None = None,
 ) -> int:
-    """Insert a candidate and return its id; `calibration` tells what temperature and threshold were chosen on."""
+    """Insert a candidate of the task and return its id; `calibration` tells how its numbers were chosen."""
     values = {
+        "task_id": task_rows.current_id(connection),
         "name": name,
         "artefact": _relative_to_models(connection, artefact),
         "manifest_sha256": manifest_sha256,
@@ -139,6 +154,7 @@ def register(
         "training": dict(training),
         "temperature": temperature,
         "threshold": threshold,
+        "thresholds": None if thresholds is None else list(thresholds),
         "calibration": null() if calibration is None else dict(calibration),
     }
     return int(connection.execute(insert(tables.models).values(values).returning(tables.models.c.id)).scalar_one())
@@ -150,9 +166,11 @@ def lock_champion(connection: Connection) -> None:
 
 
 def make_champion(connection: Connection, model_id: int) -> None:
-    """Retire the present champion, if any, and make the model champion."""
+    """Retire the present champion of the model's task, if any, and make the model champion."""
     models = tables.models
-    connection.execute(update(models).where(models.c.status == "champion").values(status="retired"))
+    task_id = select(models.c.task_id).where(models.c.id == model_id).scalar_subquery()
+    present = (models.c.status == "champion") & (models.c.task_id == task_id)
+    connection.execute(update(models).where(present).values(status="retired"))
     connection.execute(
         update(models).where(models.c.id == model_id).values(status="champion", promoted_at=func.now(), backfilled_to=0)
     )
@@ -179,7 +197,13 @@ def set_pruned(connection: Connection, model_id: int) -> None:
 
 
 def _one(connection: Connection, condition: ColumnElement[bool]) -> Model | None:
-    return _model(connection, connection.execute(select(tables.models).where(condition)).one_or_none())
+    return _model(connection, connection.execute(_select().where(condition)).one_or_none())
+
+
+def _select() -> Select[*tuple[Any, ...]]:
+    """Return the columns of models, with those of their tasks that a `Model` has."""
+    models, tasks = tables.models, tables.tasks
+    return select(models, tasks.c.kind, tasks.c.min_labels).join(tasks, tasks.c.id == models.c.task_id)
 
 
 def _relative_to_models(connection: Connection, artefact: str) -> str:
@@ -210,4 +234,7 @@ def _model(connection: Connection, row: Row[*tuple[Any, ...]] | None) -> Model |
         tuple(row.categories),
         row.temperature,
         row.threshold,
+        row.kind,
+        None if row.thresholds is None else tuple(row.thresholds),
+        row.min_labels,
     )

@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
-from classifier.articles import Model, Probabilities, QueuedArticle
+from classifier.articles import LabelMatrix, Probabilities, QueuedArticle
 from classifier.store import copy, tables
 from classifier.store.queries import query
 
 
 def write(
-    connection: Connection, model: Model, articles: Sequence[QueuedArticle], probabilities: Probabilities
+    connection: Connection,
+    model_id: int,
+    articles: Sequence[QueuedArticle],
+    probabilities: Probabilities,
+    labels: LabelMatrix,
+    confidence: NDArray[np.float32],
 ) -> None:
-    """COPY the model's predictions on the articles, replacing its previous ones.
+    """COPY a model's predictions on the articles, replacing its previous ones.
 
-    `probabilities` has the shape (articles, categories).
+    `probabilities` and `labels` have the shape (articles, categories), `confidence` is (articles,).
     """
     ids = np.fromiter((article.id for article in articles), np.int64, count=len(articles))
     revisions = np.fromiter((article.revision for article in articles), np.int32, count=len(articles))
-    connection.execute(query("delete_previous_predictions"), {"model_id": model.id, "ids": ids.tolist()})
-    data = copy.predictions_binary(model.id, model.categories, ids, revisions, probabilities)
+    connection.execute(query("delete_previous_predictions"), {"model_id": model_id, "ids": ids.tolist()})
+    data = copy.predictions_binary(model_id, ids, revisions, probabilities, labels, confidence)
     copy.copy(connection, "copy_predictions", data)
 
 

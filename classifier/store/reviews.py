@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Row, exists, func, select
 
 from classifier import advisory_locks
 from classifier.articles import model_input
-from classifier.store import tables, views
+from classifier.store import tables, task_rows, views
 from classifier.store.queries import query
 
 SOURCE_ANNOTATORS = "source:%"
@@ -27,9 +28,10 @@ def lock(connection: Connection) -> None:
 def candidate_pool(connection: Connection, model_id: int, *, share: float) -> ReviewRows:
     """Return the model's predictions on present texts, by article id, in a random share of the table's blocks.
 
-    Columns: id, revision, category, confidence, probabilities, cluster_id and choosable.
+    Columns: id, revision, category_indices, confidence, probabilities, cluster_id and choosable.
     """
-    return connection.execute(query("review_candidates"), {"model_id": model_id, "percent": 100 * share}).all()
+    values = {"task_id": task_rows.current_id(connection), "model_id": model_id, "percent": 100 * share}
+    return connection.execute(query("review_candidates"), values).all()
 
 
 def candidate_texts(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int, str]:
@@ -38,33 +40,37 @@ def candidate_texts(connection: Connection, model_id: int, ids: Sequence[int]) -
     A text begins with its article's title, since that helps to tell articles apart, whatever the model reads.
     `ids` are choosable articles of a candidate pool.
     """
-    rows = connection.execute(query("review_candidate_texts"), {"model_id": model_id, "ids": _array(ids)})
+    values = {"task_id": task_rows.current_id(connection), "model_id": model_id, "ids": _array(ids)}
+    rows = connection.execute(query("review_candidate_texts"), values)
     return {row.id: model_input(row.text, row.title, read_title=True) for row in rows}
 
 
 def rewritten_articles(connection: Connection, model_id: int, number: int) -> ReviewRows:
     """Return up to `number` articles that people annotated before their content changed.
 
-    The model has labelled their present text. Columns: id, revision, category and confidence.
+    The model has labelled their present text. Columns: id, revision, category_indices and confidence.
     """
-    return connection.execute(query("rewritten_articles"), {"model_id": model_id, "number": number}).all()
+    values = {"task_id": task_rows.current_id(connection), "model_id": model_id, "number": number}
+    return connection.execute(query("rewritten_articles"), values).all()
 
 
 def enqueue(connection: Connection, model_id: int, columns: Mapping[str, Sequence[Any]]) -> int:
     """Add articles to the review queue; return the number of new entries.
 
-    `columns` has ids, revisions, reasons, categories and confidences.
+    `columns` has ids, revisions, reasons, positions (of the predicted categories, from 1) and confidences.
     """
     values = {name: list(column) for name, column in columns.items()}
+    values["positions"] = [json.dumps(list(positions)) for positions in values["positions"]]
     return connection.execute(query("enqueue_reviews"), {"model_id": model_id, **values}).rowcount
 
 
 def waiting_reviews(connection: Connection, model_id: int) -> ReviewRows:
     """Return the articles that wait in a model's review queue, oldest first.
 
-    Columns: article_id, revision, reasons, predicted_category and confidence.
+    Columns: article_id, revision, reasons, predicted_categories and confidence.
     """
-    return connection.execute(query("waiting_reviews"), {"model_id": model_id}).all()
+    values = {"task_id": task_rows.current_id(connection), "model_id": model_id}
+    return connection.execute(query("waiting_reviews"), values).all()
 
 
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
@@ -76,78 +82,96 @@ def articles_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, Row[
 
 
 def queued_revisions(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
-    """Return the present revisions of those of the articles that were ever queued for review."""
-    rows = connection.execute(query("queued_revisions"), {"ids": _array(ids)})
+    """Return the present revisions of those of the articles that were ever queued for review in the task."""
+    values = {"task_id": task_rows.current_id(connection), "ids": _array(ids)}
+    rows = connection.execute(query("queued_revisions"), values)
     return {row.id: row.revision for row in rows}
 
 
 def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
-    """Return those of the names that are a category of a model or an annotation."""
-    return {name for (name,) in connection.execute(query("known_categories"), {"names": list(names)})}
+    """Return those of the names that are a category of a model or an annotation of the task."""
+    values = {"names": list(names), "task_id": task_rows.current_id(connection)}
+    return set(connection.scalars(query("known_categories"), values))
 
 
 def model_categories(connection: Connection) -> set[str]:
-    """Return the categories of all models."""
-    rows = connection.scalars(select(tables.models.c.categories))
+    """Return the categories of all models of the task."""
+    models = tables.models.c
+    rows = connection.scalars(select(models.categories).where(models.task_id == task_rows.current_id(connection)))
     return {name for categories in rows for name in categories}
 
 
 def human_categories(connection: Connection) -> set[str]:
-    """Return the categories of people's annotations that were not retracted."""
+    """Return the categories of people's annotations for the task that were not retracted."""
     table = tables.annotations
     by_people = table.c.annotator.not_like(SOURCE_ANNOTATORS) & table.c.retracted_at.is_(None)
-    return set(connection.scalars(select(table.c.category).where(by_people).distinct()))
+    of_task = table.c.task_id == task_rows.current_id(connection)
+    return set(connection.scalars(select(func.unnest(table.c.categories)).where(of_task, by_people).distinct()))
 
 
 def annotated_categories(connection: Connection, size: int) -> set[str]:
-    """Return the first `size` categories of all annotations, in alphabetical order."""
-    return set(connection.scalars(query("annotated_categories"), {"size": size}))
+    """Return the first `size` categories of the task's annotations, in alphabetical order."""
+    table = tables.categories
+    of_task = table.c.task_id == task_rows.current_id(connection)
+    return set(connection.scalars(select(table.c.name).where(of_task).order_by(table.c.name).limit(size)))
 
 
 def last_annotation(connection: Connection, article_id: int, annotator: str) -> Row[*tuple[Any, ...]] | None:
-    """Return the category of an annotator's last annotation of an article, and whether it is in force."""
+    """Return the categories of an annotator's last annotation of an article, and whether it is in force."""
     table, in_force = tables.annotations, views.annotations_in_force
-    by_annotator = (table.c.article_id == article_id) & (table.c.annotator == annotator)
+    of_task = table.c.task_id == task_rows.current_id(connection)
+    by_annotator = (table.c.article_id == article_id) & of_task & (table.c.annotator == annotator)
     is_in_force = table.c.id.in_(select(in_force.c.id).where(in_force.c.article_id == article_id))
-    columns = select(table.c.category, is_in_force.label("in_force"))
+    columns = select(table.c.categories, is_in_force.label("in_force"))
     return connection.execute(columns.where(by_annotator).order_by(table.c.id.desc()).limit(1)).one_or_none()
 
 
 def add_annotations(connection: Connection, columns: Mapping[str, Sequence[Any]]) -> tuple[int, list[int]]:
     """Insert people's annotations.
 
-    `columns` has ids, revisions, categories, annotators and comments.
+    `columns` has ids, revisions, categories (a sequence for each), annotators and comments.
 
     Returns:
         The number of new annotations, and the indices of those not inserted because the text has changed.
     """
-    values = {name: list(column) for name, column in columns.items()}
+    values: dict[str, Any] = {name: list(column) for name, column in columns.items()}
+    values["categories"] = [json.dumps(sorted(names)) for names in values["categories"]]
+    values |= {"task_id": task_rows.current_id(connection)}
     added, changed = connection.execute(query("insert_annotations"), values).one()
     return added, [ordinal - 1 for ordinal in changed]
 
 
 def add_resolution(
-    connection: Connection, article_id: int, category: str, annotator: str, comment: str | None, revision: int | None
+    connection: Connection,
+    article_id: int,
+    categories: Sequence[str],
+    annotator: str,
+    comment: str | None,
+    revision: int | None,
 ) -> bool:
     """Insert the annotation that resolves a disagreement on an article.
 
     Returns:
         Whether it was inserted. It is not if the text has another revision, or if no person's annotation is in force.
     """
-    values = {"article_id": article_id, "category": category, "annotator": annotator, "comment": comment}
-    return connection.execute(query("insert_resolution"), {**values, "revision": revision}).rowcount == 1
+    task_id, names = task_rows.current_id(connection), sorted(categories)
+    values = {"task_id": task_id, "article_id": article_id, "categories": names, "annotator": annotator}
+    values |= {"comment": comment, "revision": revision}
+    task_rows.remember_categories(connection, task_id, names)
+    return connection.execute(query("insert_resolution"), values).rowcount == 1
 
 
 def has_human_annotation(connection: Connection, article_id: int) -> bool:
     """Return whether a person's annotation of the article's present text is in force."""
     table = views.annotations_in_force
-    by_people = (table.c.article_id == article_id) & table.c.annotator.not_like(SOURCE_ANNOTATORS)
+    of_article = (table.c.article_id == article_id) & (table.c.task_id == task_rows.current_id(connection))
+    by_people = of_article & table.c.annotator.not_like(SOURCE_ANNOTATORS)
     return bool(connection.scalar(select(exists().where(by_people))))
 
 
 def count_conflicts(connection: Connection) -> int:
-    """Return the number of articles whose annotators disagree."""
-    return int(connection.execute(query("count_conflicts")).scalar_one())
+    """Return the number of articles whose annotators disagree about the task."""
+    return int(connection.execute(query("count_conflicts"), {"task_id": task_rows.current_id(connection)}).scalar_one())
 
 
 def disagreements(connection: Connection, *, settled: bool, article_id: int | None = None) -> ReviewRows:
@@ -155,15 +179,17 @@ def disagreements(connection: Connection, *, settled: bool, article_id: int | No
 
     With `settled`, also of articles on which people agree and the source does not; these have `open` false.
     """
-    return connection.execute(query("disagreements"), {"settled": settled, "article_id": article_id}).all()
+    values = {"task_id": task_rows.current_id(connection), "settled": settled, "article_id": article_id}
+    return connection.execute(query("disagreements"), values).all()
 
 
 def audited_predictions(connection: Connection, model_id: int, since: datetime | None) -> ReviewRows:
-    """Return predicted_category, confidence and annotated of a model's predictions drawn at random since a time.
+    """Return predicted_categories, confidence and annotated of a model's predictions drawn at random since a time.
 
     `annotated` is None if the article is not annotated, or if annotators disagree.
     """
-    return connection.execute(query("audited_predictions"), {"model_id": model_id, "since": since}).all()
+    values = {"task_id": task_rows.current_id(connection), "model_id": model_id, "since": since}
+    return connection.execute(query("audited_predictions"), values).all()
 
 
 def _array(ids: Sequence[int]) -> str:

@@ -30,7 +30,7 @@ _ARTICLE_COLUMNS = (
     "text",
     "text_hash",
     "fingerprint",
-    "category",
+    "annotations",
     "own_split",
     "published_at",
     "title",

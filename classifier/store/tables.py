@@ -1,14 +1,14 @@
 """The tables, as SQLAlchemy Core describes them.
 
-An article's split is decided once, when its row is inserted in `articles`. The article waits in `labelling_queue` until
-a worker writes its `predictions`. People and sources add `annotations`; `review_queue` lists the articles that people
-are asked to annotate. The view `article_labels` shows the annotation that counts, else the champion's prediction, and
-marks predictions below the model's threshold. Of several annotations, a person's counts before a source's, and the
-newest before older ones: see the view `effective_annotations`.
+An article's split is decided once, when its row is inserted in `articles`; all tasks share it. For each task, the
+article waits in `labelling_queue` until a worker writes its `predictions`. People and sources add `annotations`;
+`review_queue` lists the articles that people are asked to annotate. The view `article_labels` shows the annotation that
+counts, else the champion's prediction, and marks predictions below the model's threshold. Of several annotations, a
+person's counts before a source's, and the newest before older ones: see the view `effective_annotations`.
 
 An annotation belongs to a `revision` of its article. It stays in force (see the view `annotations_in_force`) until the
-content of the text changes: `articles.content_revision` is the revision of the last such change. Small changes, such
-as a corrected typing error, leave it in force.
+content of the text changes: `articles.content_revision` is the revision of the last such change. Small changes, such as
+a corrected typing error, leave it in force.
 """
 
 from sqlalchemy import (
@@ -33,9 +33,19 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from classifier.store.erasure_tables import erased_articles, erasure_key, erasures
 from classifier.store.table_conventions import identity, metadata, now
+from classifier.store.task_tables import categories, tasks
 from classifier.store.training_tables import training_metrics, training_runs
 
-__all__ = ["erased_articles", "erasure_key", "erasures", "metadata", "training_metrics", "training_runs"]
+__all__ = [
+    "categories",
+    "erased_articles",
+    "erasure_key",
+    "erasures",
+    "metadata",
+    "tasks",
+    "training_metrics",
+    "training_runs",
+]
 
 _SPLIT_VALUES = "split IN ('train', 'validation', 'test')"
 
@@ -120,7 +130,8 @@ annotations = Table(
     metadata,
     identity(),
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), nullable=False),
-    Column("category", Text, nullable=False),
+    Column("task_id", ForeignKey(tasks.c.id), nullable=False),
+    Column("categories", ARRAY(Text), nullable=False, comment="sorted; one of a single-label task"),
     Column("annotator", Text, nullable=False, comment="a person's name, or source:NAME for a source"),
     now("annotated_at"),
     Column("comment", Text),
@@ -135,16 +146,18 @@ annotations = Table(
     Column("run_id", BigInteger, comment="ingest run that brought a source's annotation; null: a person's"),
     Column("retracted_at", DateTime(timezone=True), comment="null: the annotation was not retracted"),
     Column("retracted_by", Text),
-    Index(None, "article_id", "id"),
-    Index(None, "category"),
+    Index(None, "article_id", "task_id", "id"),
     Index("ix_annotations_by_people", "article_id", "id", postgresql_where=text("annotator NOT LIKE 'source:%'")),
-    CheckConstraint("category <> ''", name="category"),
+    CheckConstraint(
+        "array_position(categories, '') IS NULL AND array_position(categories, NULL) IS NULL", name="categories"
+    ),
 )
 
 models = Table(
     "models",
     metadata,
     identity(),
+    Column("task_id", ForeignKey(tasks.c.id), nullable=False),
     Column("name", Text, nullable=False, unique=True),
     Column("status", Text, nullable=False, server_default="candidate"),
     Column("artefact", Text, nullable=False, comment="directory of the model's files"),
@@ -157,9 +170,10 @@ models = Table(
     Column("pruned_at", DateTime(timezone=True)),
     Column("temperature", Double, nullable=False, server_default="1", comment="1: not calibrated"),
     Column("threshold", REAL, comment="confidence below which the model abstains; null: it never abstains"),
+    Column("thresholds", ARRAY(REAL), comment="of a multi-label model: probability from which it gives each category"),
     Column("calibration", JSONB, comment="what temperature and threshold were chosen on, and their results there"),
     CheckConstraint("status IN ('candidate', 'champion', 'retired', 'rejected', 'pruned')", name="status"),
-    Index("uq_models_champion", "status", unique=True, postgresql_where=text("status = 'champion'")),
+    Index("uq_models_champion", "task_id", unique=True, postgresql_where=text("status = 'champion'")),
 )
 
 promotions = Table(
@@ -200,8 +214,8 @@ evaluation_predictions = Table(
     Column("text_hash", LargeBinary, nullable=False, comment="of the evaluated text"),
     Column("words", Integer, nullable=False, comment="number of words of the evaluated text"),
     Column("cluster_id", BigInteger, comment="cluster of near-duplicates; null: none"),
-    Column("annotated_category", Text, nullable=False, comment="the annotation that counted then"),
-    Column("baseline_category", Text, nullable=False, comment="predicted by the TF-IDF baseline"),
+    Column("annotated_categories", ARRAY(Text), nullable=False, comment="the annotation that counted then"),
+    Column("baseline_categories", ARRAY(Text), nullable=False, comment="predicted by the TF-IDF baseline"),
     Column("probabilities", ARRAY(REAL), nullable=False),
     Column("gflops", Double, comment="floating-point operations for the text, in billions; null: not counted"),
     Index(None, "article_id"),
@@ -229,8 +243,8 @@ predictions = Table(
     # A prediction of a deleted model is shown nowhere.
     Column("model_id", BigInteger, primary_key=True, autoincrement=False),
     Column("revision", Integer, nullable=False, comment="of the article when it was labelled"),
-    Column("category", Text, nullable=False),
-    Column("confidence", REAL, nullable=False),
+    Column("category_indices", ARRAY(SmallInteger), nullable=False, comment="positions in models.categories, from 1"),
+    Column("confidence", REAL, nullable=False, comment="of the least certain decision of a multi-label model"),
     Column("probabilities", ARRAY(REAL), nullable=False),
     Column(
         "predicted_at",
@@ -246,9 +260,11 @@ labelling_queue = Table(
     "labelling_queue",
     metadata,
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
+    # No foreign key: its checks would lock the task's row. Archiving a task deletes its rows.
+    Column("task_id", BigInteger, primary_key=True, autoincrement=False),
     Column("priority", SmallInteger, nullable=False, comment="0 new or changed, 1 backfill; lower is first"),
     now("enqueued_at"),
-    Index(None, "priority", "article_id"),
+    Index(None, "task_id", "priority", "article_id"),
 )
 
 review_queue = Table(
@@ -258,7 +274,7 @@ review_queue = Table(
     Column("model_id", ForeignKey(models.c.id), primary_key=True),
     Column("revision", Integer, primary_key=True, autoincrement=False, comment="of the article when it was labelled"),
     Column("reason", Text, primary_key=True, comment="why the model's prediction was chosen; audit: drawn at random"),
-    Column("predicted_category", Text, nullable=False, comment="when the article was queued"),
+    Column("predicted_categories", ARRAY(Text), nullable=False, comment="when the article was queued"),
     Column("confidence", REAL, nullable=False),
     now("queued_at"),
     CheckConstraint("reason IN ('uncertain', 'diverse', 'rare', 'rewritten', 'audit')", name="reason"),

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from classifier.store import tables
+from classifier.store import tables, task_rows
 
 _ABANDONED_AFTER = timedelta(days=7)
 
@@ -35,7 +35,7 @@ def start(connection: Connection, key: str, *, steps: int, epochs: int, from_ste
     last_run = select(runs.c.id).where(runs.c.training_key == key, can_resume).order_by(runs.c.id.desc()).limit(1)
     run_id = connection.execute(last_run).scalar_one_or_none()
     if run_id is None:
-        values = {"training_key": key, "steps": steps, "epochs": epochs}
+        values = {"task_id": task_rows.current_id(connection), "training_key": key, "steps": steps, "epochs": epochs}
         return int(connection.execute(insert(runs).values(values).returning(runs.c.id)).scalar_one())
     resumed = {"attempts": runs.c.attempts + 1, "status": "running", "error": None, "finished_at": None}
     connection.execute(
@@ -77,13 +77,14 @@ def finish(
 
 
 def running(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return the unfinished runs, newest first, with their last macro-F1 and the seconds since their last heartbeat."""
+    """Return the task's unfinished runs, newest first, with their last macro-F1 and their silence in seconds."""
     runs, metrics = tables.training_runs, tables.training_metrics
     scored = select(metrics.c.macro_f1).where(metrics.c.run_id == runs.c.id, metrics.c.macro_f1.is_not(None))
     last_score = scored.order_by(metrics.c.step.desc()).limit(1).scalar_subquery()
     silence = func.extract("epoch", func.now() - runs.c.last_heartbeat_at)
+    is_running = (runs.c.status == "running") & (runs.c.task_id == task_rows.current_id(connection))
     statement = select(runs, last_score.label("macro_f1"), silence.label("silent_s"))
-    return connection.execute(statement.where(runs.c.status == "running").order_by(runs.c.id.desc())).all()
+    return connection.execute(statement.where(is_running).order_by(runs.c.id.desc())).all()
 
 
 def last_of_model(connection: Connection, model_id: int) -> Row[*tuple[Any, ...]] | None:

@@ -8,6 +8,7 @@ training_runs = Table(
     "training_runs",
     metadata,
     identity(),
+    Column("task_id", ForeignKey("tasks.id"), nullable=False),
     Column("training_key", Text, nullable=False, comment="hash of recipe and data; the same key resumes"),
     Column("status", Text, nullable=False, server_default="running"),
     Column("attempts", Integer, nullable=False, server_default="1"),

@@ -46,7 +46,7 @@ def changed_by(connection: Connection, run_id: int) -> Sequence[Row[*tuple[Any, 
 
 
 def annotations_of(connection: Connection, run_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return id and article_id of the annotations that a run added to texts of other runs."""
+    """Return id, article_id and task_id of the annotations that a run added to texts of other runs."""
     return connection.execute(query("annotations_of_run"), {"run_id": run_id}).all()
 
 
@@ -73,9 +73,17 @@ def mark_undone(connection: Connection, run_id: int) -> None:
     connection.execute(update(runs).where(runs.c.id == run_id).values(undone_at=func.now()))
 
 
-def enqueue_unannotated(connection: Connection, ids: Sequence[int]) -> int:
-    """Enqueue those of the articles that have no annotation in force; return their number. The queue must be locked."""
-    return sum(connection.execute(query("enqueue_unannotated"), {"ids": batch}).rowcount for batch in batches(ids))
+def enqueue_unannotated(connection: Connection, pairs: Sequence[tuple[int, int]]) -> int:
+    """Enqueue articles for tasks, as pairs of ids, if they have no annotation in force; return the number of entries.
+
+    The queue must be locked.
+    """
+    statement, total = query("enqueue_unannotated"), 0
+    for first in range(0, len(pairs), BATCH_SIZE):
+        batch = pairs[first : first + BATCH_SIZE]
+        values = {"ids": [article for article, _ in batch], "tasks": [task for _, task in batch]}
+        total += connection.execute(statement, values).rowcount
+    return total
 
 
 def batches(ids: Sequence[int]) -> Iterator[list[int]]:

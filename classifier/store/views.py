@@ -4,6 +4,7 @@ They are not part of the tables' metadata, since SQLAlchemy would create them as
 """
 
 from sqlalchemy import REAL, BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 _metadata = MetaData()
 
@@ -19,8 +20,9 @@ annotations_in_force = Table(
     _metadata,
     Column("id", BigInteger),
     Column("article_id", BigInteger),
+    Column("task_id", BigInteger),
     Column("revision", Integer),
-    Column("category", Text),
+    Column("categories", ARRAY(Text)),
     Column("annotator", Text),
     Column("annotated_at", DateTime(timezone=True)),
     Column("comment", Text),
@@ -33,9 +35,29 @@ article_labels = Table(
     Column("article_id", BigInteger),
     Column("source", Text),
     Column("external_id", Text),
+    Column("task", Text),
     Column("label", Text),
     Column("origin", Text),
     Column("confidence", REAL),
+    Column("labelled_at", DateTime(timezone=True)),
+    Column("model", Text),
+    Column("split", Text),
+    Column("published_at", DateTime(timezone=True)),
+    Column("abstained", Boolean),
+    Column("title", Text),
+    Column("url", Text),
+)
+
+article_label_sets = Table(
+    "article_label_sets",
+    _metadata,
+    Column("article_id", BigInteger),
+    Column("source", Text),
+    Column("external_id", Text),
+    Column("task", Text),
+    Column("labels", ARRAY(Text)),
+    Column("confidences", ARRAY(REAL)),
+    Column("origin", Text),
     Column("labelled_at", DateTime(timezone=True)),
     Column("model", Text),
     Column("split", Text),

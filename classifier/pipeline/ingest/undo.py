@@ -18,7 +18,7 @@ from classifier.exceptions import UndoError
 from classifier.pipeline.erasure.article_copies import no_copies
 from classifier.pipeline.use_case import use_case
 from classifier.plurals import plural
-from classifier.store import erasures, ingest_runs, labelling_queue, near_duplicate_clusters, roles, undo
+from classifier.store import erasures, ingest_runs, labelling_queue, near_duplicate_clusters, roles, task_rows, undo
 from classifier.workspace import Workspace
 
 MAX_LISTED = 20
@@ -170,7 +170,8 @@ def _take_back(connection: Connection, run_id: int, ids: list[int]) -> UndoneRun
         erasures.delete_articles(connection, batch, [])
     undo.delete_annotations(connection, [row.id for row in annotations])
     undo.delete_rejected(connection, run_id)
-    enqueued = undo.enqueue_unannotated(connection, sorted({row.article_id for row in annotations}))
+    task_rows.forget_unused_categories(connection)
+    enqueued = undo.enqueue_unannotated(connection, sorted({(row.article_id, row.task_id) for row in annotations}))
     undo.mark_undone(connection, run_id)
     values = {field.name: getattr(described, field.name) for field in fields(UndoneRun)}
     return UndoneRun(**{**values, "enqueued": enqueued, "done": True})

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from typing import Any
 
+import pandas as pd
 from sqlalchemy import Connection
 
 from classifier.exceptions import SourceError, SourceUnavailableError, StatementTimeoutError, TooManyRejectedError
@@ -28,7 +29,15 @@ from classifier.pipeline.ingest.source_names import SourceNames
 from classifier.pipeline.ingest.split_assignment import SplitAssigner, TextSigner
 from classifier.pipeline.ingest.unit_rules import StagedCounts, UnitRules, validate_chunks
 from classifier.pipeline.use_case import use_case
-from classifier.store import article_rows, connections, ingest_runs, near_duplicate_clusters, rejections, staging
+from classifier.store import (
+    article_rows,
+    connections,
+    ingest_runs,
+    near_duplicate_clusters,
+    rejections,
+    staging,
+    task_rows,
+)
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -307,6 +316,7 @@ class IngestUnit:
                 if len(chunk.rows):
                     rows = chunk.rows.rename(columns={"split": "own_split"})
                     categories.add(chunk)
+                    rows["annotations"] = _annotations(connection, rows["category"])
                     signer.add(rows)
                     staging.copy_articles(connection, rows)
                 self.on_rows(len(read.rows) + len(read.rejected))
@@ -356,6 +366,14 @@ class IngestUnit:
         ingest_runs.add_to_run(connection, self.run.id, asdict(report))
         self.save_state(connection)
         return report
+
+
+def _annotations(connection: Connection, categories: pd.Series[Any]) -> list[str | None]:
+    """Return each row's annotation as JSON, by the id of the task; None for a row without a category."""
+    if not categories.notna().any():
+        return [None] * len(categories)
+    task = str(task_rows.current_id(connection))
+    return [None if name is None else json.dumps({task: [name]}, ensure_ascii=False) for name in categories]
 
 
 def ingest_units(

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -63,6 +63,8 @@ def export_labels(
 ) -> ExportedLabels:
     """Write the selected labels, of one moment and by article id, and return their number.
 
+    If the workspace was opened for a task, only its labels are written, else those of all tasks.
+
     A file gets its name when it is complete. `on_rows` receives the number of rows of each page.
 
     Raises:
@@ -70,6 +72,8 @@ def export_labels(
         DatabaseRightsError: this role may not read the texts.
     """
     kind = _find_format(target)
+    if workspace.choice.name is not None:
+        selection = replace(selection, task=workspace.task.name)
     labels = 0
     with workspace.database.connect() as connection, _opened(target) as file:
         settled = article_labels.settled_until(connection)

@@ -26,7 +26,7 @@ from classifier.pipeline.labelling import queue
 from classifier.pipeline.labelling.queue import LabellingReport
 from classifier.pipeline.use_case import use_case
 from classifier.settings import Settings
-from classifier.store import labelling_queue
+from classifier.store import labelling_queue, task_rows
 from classifier.workspace import Workspace, open_workspace
 
 log = logging.getLogger(__name__)
@@ -71,14 +71,14 @@ def label_in_processes(
         ArtefactError: the champion's files are not the registered ones.
     """
     with workspace.database.connect() as connection:
-        champion = registry.champion(connection)
+        task, champion = task_rows.current(connection), registry.champion(connection)
         waiting = sum(labelling_queue.count_waiting(connection).values())
     registry.open_artefact(champion)  # raises before the workers start, rather than in each of them
     on_start(waiting)
     began = time.monotonic()
     with _stopped_by_signals():
         started = [
-            _start(workspace.settings, number, workers, {**options, **share})
+            _start((workspace.settings, task.id), number, workers, {**options, **share})
             for number, share in enumerate(_shares(workers, options.get("limit"), options.get("max_rate")))
         ]
         try:
@@ -97,10 +97,10 @@ def _shares(workers: int, limit: int | None, rate: float | None) -> Iterator[dic
         yield {"limit": share, "max_rate": rate and rate / workers}
 
 
-def _start(settings: Settings, number: int, workers: int, options: dict[str, Any]) -> _Worker:
+def _start(opened: tuple[Settings, int], number: int, workers: int, options: dict[str, Any]) -> _Worker:
     context = multiprocessing.get_context("spawn")  # a forked child would share connections and threads' locks
     receiver, sender = context.Pipe(duplex=False)
-    arguments = (settings, sender, _cores(number, workers), options)
+    arguments = (opened, sender, _cores(number, workers), options)
     process = context.Process(target=_work, args=arguments, name=f"worker {number}", daemon=True)
     process.start()
     sender.close()  # so that the receiver sees the end of the worker
@@ -189,8 +189,11 @@ def _exit(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def _work(settings: Settings, pipe: Pipe, cores: list[int], options: dict[str, Any]) -> None:
-    """Label in this process; send the number of articles of each page, and at the end the report."""
+def _work(opened: tuple[Settings, int], pipe: Pipe, cores: list[int], options: dict[str, Any]) -> None:
+    """Label in this process; send the number of articles of each page, and at the end the report.
+
+    `opened` are the settings and the id of the task.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the parent stops the workers
     signal.signal(signal.SIGTERM, _exit)
     if cores:
@@ -202,4 +205,5 @@ def _work(settings: Settings, pipe: Pipe, cores: list[int], options: dict[str, A
         except OSError:  # the parent is gone
             sys.exit(1)
 
-    send(queue.label_queue(open_workspace(settings), on_page=send, **options))
+    settings, task = opened
+    send(queue.label_queue(open_workspace(settings, task=task), on_page=send, **options))

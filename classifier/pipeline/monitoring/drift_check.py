@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import Model
+from classifier.articles import Model, label_name
 from classifier.evaluation import drift_checks
 from classifier.evaluation.drift_checks import AuditedLabels, DriftCheck, DriftLimits, LabelledArticles
 from classifier.pipeline.promotion import evaluation_results, training_exposure
@@ -94,7 +94,7 @@ def audited(connection: Connection, model: Model) -> AuditedLabels:
     ]
     return AuditedLabels(
         np.array([row.confidence for row in rows], dtype=np.float64),
-        np.array([row.predicted_category == row.annotated for row in rows], dtype=bool),
+        np.array([row.predicted_categories == row.annotated for row in rows], dtype=bool),
     )
 
 
@@ -102,7 +102,10 @@ def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[L
     """Return the newest articles, with the lengths of their texts, and when the oldest of them was ingested."""
     since, size = _days_ago(settings.drift_days), settings.drift_articles
     labelled = drift_runs.newest_labelled(connection, model.id, since=since, size=size)
-    rows = [(row.category, row.confidence, len(row.text.split()), row.ingested_at) for row in labelled]
+    rows = [
+        (label_name(row.category_indices, model.categories), row.confidence, len(row.text.split()), row.ingested_at)
+        for row in labelled
+    ]
     articles = LabelledArticles(
         np.array([row[0] for row in rows], dtype=np.str_),
         np.array([row[1] for row in rows], dtype=np.float64),

@@ -7,6 +7,7 @@ instance, an article on which annotators disagree leaves the test split.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,8 +75,8 @@ def save_results(
         "hashes": [text_hash for _, text_hash, _ in spooled_articles.facts(test)],
         "words": [len(article.text.split()) for article in test],
         "clusters": [row.cluster_id for row in facts],
-        "categories": list(spooled_articles.categories_of(test)),
-        "baselines": list(baseline),
+        "categories": [json.dumps(names) for names in spooled_articles.label_sets_of(test)],
+        "baselines": [json.dumps([name]) for name in baseline],
         "gflops": gflops,
     }
     evaluations.add_predictions(connection, evaluation_id, columns, probabilities)
@@ -94,7 +95,7 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
     ids = np.array([row.article_id for row in rows], dtype=np.int64)
     test_articles = TestArticles(
         ids=ids,
-        truth=np.array([row.annotated_category for row in rows]),
+        truth=np.array([row.annotated_categories[0] for row in rows]),
         clusters=number_clusters(ids, [row.cluster_id for row in rows]),
         sources=np.array([row.source for row in rows]),
         words=np.array([row.words for row in rows], dtype=np.int64),
@@ -106,7 +107,7 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
         evaluation,
         test_articles,
         Predictions(model.categories, probabilities),
-        np.array([row.baseline_category for row in rows]),
+        np.array([row.baseline_categories[0] for row in rows]),
         tuple(bytes(row.text_hash) for row in rows),
     )
 

@@ -15,9 +15,10 @@ import numpy as np
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import AnnotatedArticle, Model
+from classifier.articles import LABEL_SEPARATOR, AnnotatedArticle, Model, label_name
 from classifier.evaluation.metrics import share_interval
 from classifier.inference import engines
+from classifier.model.decisions import decide, names_of
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.store import churn_samples, model_rows
@@ -116,7 +117,14 @@ def _sample(
     """Return the drawn articles that count, with the champion's categories; their texts are in a file."""
     rows = churn_samples.stream_articles(connection, ids, champion.id if champion else None)
     articles = (
-        AnnotatedArticle(row.id, row.text, b"", (row.category,) if champion else ("",), row.title) for row in rows
+        AnnotatedArticle(
+            row.id,
+            row.text,
+            b"",
+            (label_name(row.category_indices, champion.categories) if champion else "",),
+            row.title,
+        )
+        for row in rows
     )
     return spool(articles, workspace.settings.home)
 
@@ -127,14 +135,15 @@ def _choose(count: int, size: int, *, seed: int) -> list[int]:
 
 
 def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) -> tuple[list[str], float]:
-    """Return the model's categories, and the seconds that they took without loading it."""
+    """Return the model's labels of each article, and the seconds that they took without loading it."""
     if not len(articles):
         registry.open_artefact(model)
         return [], 0.0
     labeller = registry.open_classifier(model).labeller(engine)
     started = time.perf_counter()
-    best = labeller.probabilities(labeller.tokenization.texts(articles)).argmax(axis=1)
-    return [model.categories[index] for index in best], time.perf_counter() - started
+    decided = decide(model, labeller.probabilities(labeller.tokenization.texts(articles)))
+    seconds = time.perf_counter() - started
+    return [LABEL_SEPARATOR.join(names) for names in names_of(decided.labels, model.categories)], seconds
 
 
 def _flows(ids: Sequence[int], before: Sequence[str], after: Sequence[str]) -> tuple[Flow, ...]:

@@ -10,6 +10,7 @@ from zlib import crc32
 from sqlalchemy import Connection, Row
 
 from classifier import registry
+from classifier.articles import LABEL_SEPARATOR
 from classifier.exceptions import ReviewError
 from classifier.names import normalize_category
 from classifier.pipeline.review import conflicts, sheets
@@ -137,7 +138,8 @@ def _load_answers(connection: Connection, article_id: int, annotator: str) -> tu
     last = reviews.last_annotation(connection, article_id, annotator)
     if last is None:
         return None, None
-    return (last.category, None) if last.in_force else (None, last.category)
+    answer = LABEL_SEPARATOR.join(last.categories)
+    return (answer, None) if last.in_force else (None, answer)
 
 
 def _load_waiting(connection: Connection, model_id: int) -> Mapping[int, Row[*tuple[Any, ...]]]:

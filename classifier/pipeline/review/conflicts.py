@@ -13,6 +13,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection
 
+from classifier.articles import LABEL_SEPARATOR
 from classifier.exceptions import ReviewError
 from classifier.names import normalize_category
 from classifier.pipeline.review.sheets import changed_message, known_categories, unknown_category_message
@@ -68,7 +69,10 @@ def read_conflicts(connection: Connection, *, settled: bool = False, article_id:
     for _, group in groupby(rows, key=lambda row: row.article_id):
         annotations = list(group)
         first = annotations[0]
-        opinions = tuple(Opinion(row.annotator, row.category, row.comment, row.annotated_at) for row in annotations)
+        opinions = tuple(
+            Opinion(row.annotator, LABEL_SEPARATOR.join(row.categories), row.comment, row.annotated_at)
+            for row in annotations
+        )
         by_people = [
             opinion.category for opinion in opinions if not opinion.annotator.startswith(SOURCE_ANNOTATOR_PREFIX)
         ]
@@ -107,6 +111,6 @@ def resolve_conflict(
             raise ReviewError(f"article {article_id}: no person has annotated it; see: classifier review conflicts")
         if not known_categories(connection, [category]):
             raise ReviewError(unknown_category_message(category, sorted(reviews.model_categories(connection))))
-        if not reviews.add_resolution(connection, article_id, category, annotator.strip(), comment, revision):
+        if not reviews.add_resolution(connection, article_id, [category], annotator.strip(), comment, revision):
             raise ReviewError(changed_message(article_id))
     return Resolution(article_id, category, annotator.strip())

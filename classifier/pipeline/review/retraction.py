@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sqlalchemy import Connection
+
+from classifier.articles import LABEL_SEPARATOR
 from classifier.exceptions import ReviewError
 from classifier.pipeline.use_case import use_case
-from classifier.store import annotation_rows, labelling_queue, reviews, undo
+from classifier.store import annotation_rows, labelling_queue, reviews, task_rows, undo
 from classifier.store.annotation_rows import AnnotationFilter
 from classifier.workspace import Workspace
 
@@ -46,13 +49,13 @@ class Retracted:
 def list_annotations(workspace: Workspace, chosen: AnnotationFilter, *, limit: int = 20) -> list[AnnotationDetails]:
     """Return annotations, newest first."""
     with workspace.database.connect() as connection:
-        rows = annotation_rows.newest(connection, chosen, limit=limit)
+        rows = annotation_rows.newest(connection, _of_task(connection, chosen), limit=limit)
     return [
         AnnotationDetails(
             row.id,
             row.source,
             row.external_id,
-            row.category,
+            LABEL_SEPARATOR.join(row.categories),
             row.annotator,
             row.annotated_at,
             row.comment,
@@ -73,20 +76,27 @@ def retract(workspace: Workspace, chosen: AnnotationFilter, *, yes: bool = False
     with workspace.database.begin() as connection:
         if yes:
             reviews.lock(connection)
+        chosen = _of_task(connection, chosen)
         _refuse_unknown(chosen.ids, annotation_rows.existing(connection, chosen.ids))
         ids = annotation_rows.ids_in_use(connection, chosen)
         if not ids:
             raise ReviewError("no annotation is left to retract; see: classifier annotations")
         if not yes:
             return Retracted(len(ids))
-        articles = [
-            article
+        pairs = [
+            pair
             for batch in undo.batches(ids)
-            for article in annotation_rows.retract(connection, batch, getpass.getuser())
+            for pair in annotation_rows.retract(connection, batch, getpass.getuser())
         ]
+        task_rows.forget_unused_categories(connection)
         labelling_queue.lock(connection)
-        enqueued = undo.enqueue_unannotated(connection, sorted(set(articles)))
-    return Retracted(len(articles), len(set(articles)), enqueued, done=True)
+        enqueued = undo.enqueue_unannotated(connection, sorted(set(pairs)))
+    return Retracted(len(pairs), len({article for article, _ in pairs}), enqueued, done=True)
+
+
+def _of_task(connection: Connection, chosen: AnnotationFilter) -> AnnotationFilter:
+    """Return the annotations of the task; if they are named by their ids, their task does not matter."""
+    return chosen if chosen.ids else replace(chosen, task_id=task_rows.current_id(connection))
 
 
 def _refuse_unknown(ids: Sequence[int], existing: set[int]) -> None:

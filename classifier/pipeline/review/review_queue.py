@@ -127,7 +127,7 @@ def load_status(connection: Connection) -> ReviewStatus:
 def _load_audit(connection: Connection, model: Model, since: datetime | None) -> AuditResult:
     rows = reviews.audited_predictions(connection, model.id, since)
     reviewed = sum(row.annotated is not None for row in rows)
-    correct = sum(row.annotated == row.predicted_category for row in rows)
+    correct = sum(row.annotated == row.predicted_categories for row in rows)
     return AuditResult(
         model.name,
         len(rows),
@@ -191,7 +191,7 @@ def _enqueue(
             "ids": [row.id for row in chosen],
             "revisions": [row.revision for row in chosen],
             "reasons": [reason] * len(chosen),
-            "categories": [row.category for row in chosen],
+            "positions": [row.category_indices for row in chosen],
             "confidences": [row.confidence for row in chosen],
         }
         added[reason] = reviews.enqueue(connection, model.id, columns)

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from classifier import atomic_files, registry
+from classifier.articles import LABEL_SEPARATOR
 from classifier.exceptions import ReviewError
 from classifier.names import control_character, look_alikes, normalize_category
 from classifier.pipeline.use_case import use_case
@@ -122,7 +123,7 @@ def insert_answers(
     columns: dict[str, list[Any]] = {
         "ids": [answer.article_id for answer in accepted],
         "revisions": [answer.revision for answer in accepted],
-        "categories": [answer.category for answer in accepted],
+        "categories": [[answer.category] for answer in accepted],
         "annotators": [answer.annotator for answer in accepted],
         "comments": [answer.comment for answer in accepted],
     }
@@ -143,7 +144,7 @@ def make_question(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) ->
         source=article.source,
         external_id=article.external_id,
         text=article.text,
-        suggested=row.predicted_category if has_suggestion else None,
+        suggested=LABEL_SEPARATOR.join(row.predicted_categories) if has_suggestion else None,
         confidence=row.confidence if has_suggestion else None,
         reason=" ".join(row.reasons),
         title=article.title,

@@ -96,18 +96,18 @@ def train(
         TrainingDataError: there are no annotated articles, or they are all of one category.
         EngineDisagreesError: the engine that would label does not reproduce the network's predictions.
     """
-    rules = training_data.label_rules(workspace)
-    if target_precision is None and rules.kind == "single":
+    task = workspace.task
+    if target_precision is None and task.kind == "single":
         target_precision = workspace.settings.target_precision
     start = starting_point.find_starting_point(workspace, encoder_name, start_from)
     with starting_point.kept_starting_point(workspace, start):
-        train, validation = training_data.read_training_data(workspace, rules.kind)
+        train, validation = training_data.read_training_data(workspace, task.kind)
         if skipped := starting_point.skip_training(workspace, (train, validation), min_new_annotations):
             return skipped
-        prepared = preparation.prepare(start, recipe, train, validation, kind=rules.kind)
+        prepared = preparation.prepare(start, recipe, train, validation, kind=task.kind)
         with session.open_session(workspace, prepared) as training:
             fitted = session.fit(training, prepared, on_progress)
-            candidate = _calibrate(workspace, prepared, fitted, target_precision, rules.min_labels)
+            candidate = _calibrate(workspace, prepared, fitted, target_precision, task.min_labels)
             trained = _register(workspace, prepared, training, candidate)
             training.checkpoints.discard()
         return trained

@@ -17,7 +17,7 @@ from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import artefact, checkpoint, encoders, foreign_tokenizer, hub_model
 from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.tokenization import Tokenization
-from classifier.pipeline.training import calibration, training_data
+from classifier.pipeline.training import calibration
 from classifier.pipeline.use_case import use_case
 from classifier.store import annotated_articles
 from classifier.training import provenance
@@ -66,18 +66,16 @@ def import_model(
     """
     if max_length is not None and max_length < MIN_LENGTH:
         raise SettingsError(f"max length {max_length}: must be at least {MIN_LENGTH} word pieces")
-    rules = training_data.label_rules(workspace)
-    if target_precision is None and rules.kind == "single":
+    task = workspace.task
+    if target_precision is None and task.kind == "single":
         target_precision = workspace.settings.target_precision
     directory = encoders.locate_encoder(source, cache=workspace.settings.home / "hub")
     names = [name.strip() for name in categories.split(",")] if categories else None
     name = registry.new_name()
     cache = workspace.settings.tokenizers_directory
-    imported = hub_model.read_hub_model(
-        directory, cache=cache, categories=names, max_length=max_length, kind=rules.kind
-    )
+    imported = hub_model.read_hub_model(directory, cache=cache, categories=names, max_length=max_length, kind=task.kind)
     tokenization = Tokenization.read(imported.tokenizer, imported.max_length, read_title=read_title)
-    network = FineTunedModel(imported.checkpoint, tokenization, imported.categories, kind=rules.kind)
+    network = FineTunedModel(imported.checkpoint, tokenization, imported.categories, kind=task.kind)
     classifier = FineTunedClassifier(network)
     reference = foreign_tokenizer.transformers_tokenizer(directory, imported.max_length)
     details = {
@@ -85,7 +83,7 @@ def import_model(
         **provenance.describe_provenance(),
         "engine": agreement.check_agreement(classifier, _texts(workspace, tokenization), reference=reference),
     }
-    calibrated = _calibrate(workspace, classifier, target_precision, rules.min_labels)
+    calibrated = _calibrate(workspace, classifier, target_precision, task.min_labels)
     files = artefact.write_artefact(
         workspace.models / name,
         replace(classifier.model, calibration=calibrated),

@@ -28,20 +28,6 @@ class TrainingData:
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LabelRules:
-    """How many categories an article of the task has: one if `kind` is "single", else `min_labels` or more."""
-
-    kind: TaskKind = "single"
-    min_labels: int = 0
-
-
-def label_rules(workspace: Workspace) -> LabelRules:
-    """Return the rules of the workspace's task; those of a single-label task if it has none."""
-    task = getattr(workspace, "task", None)
-    return LabelRules() if task is None else LabelRules(task.kind, task.min_labels)
-
-
 def read_training_data(workspace: Workspace, kind: TaskKind = "single") -> tuple[SpooledArticles, SpooledArticles]:
     """Return the articles to train on and those to validate on; none of them is in the test split.
 

@@ -156,7 +156,7 @@ def _open_search(
     """Prepare and tokenize what all trials share, and yield it."""
     start = starting_point.find_starting_point(workspace, encoder_name, start_from)
     with starting_point.kept_starting_point(workspace, start):
-        kind = training_data.label_rules(workspace).kind
+        kind = workspace.task.kind
         train, validation = training_data.read_training_data(workspace, kind)
         prepared = preparation.prepare(start, recipe, train, validation, kind=kind)
         layers, has_mask = prepared.pretrained.shape.n_layers, prepared.tokenization.mask_id is not None

@@ -9,7 +9,7 @@ WITH protected_clusters AS MATERIALIZED (
     FROM annotations
     JOIN articles ON articles.id = article_id
     JOIN text_clusters USING (fingerprint)
-    WHERE split = :split
+    WHERE task_id = :task_id AND split = :split
     INTERSECT
     (
         SELECT id FROM clusters WHERE split = ANY(:protected_splits)
@@ -17,9 +17,12 @@ WITH protected_clusters AS MATERIALIZED (
         SELECT cluster_id FROM articles JOIN text_clusters USING (fingerprint) WHERE split = ANY(:protected_splits)
     )
 ), chosen AS MATERIALIZED (
-    SELECT articles.id FROM annotations_in_force JOIN articles ON articles.id = article_id WHERE split = :split
+    SELECT articles.id
+    FROM annotations_in_force
+    JOIN articles ON articles.id = article_id
+    WHERE task_id = :task_id AND split = :split
     EXCEPT
-    SELECT article_id FROM annotation_conflicts
+    SELECT article_id FROM annotation_conflicts WHERE task_id = :task_id
     EXCEPT
     SELECT same.id
     FROM articles AS protected
@@ -35,30 +38,39 @@ WITH protected_clusters AS MATERIALIZED (
         SELECT id FROM articles WHERE articles.fingerprint = near.fingerprint AND split = :split OFFSET 0
     ) AS near_duplicate
 )
-SELECT articles.id, articles.title, articles.text, articles.text_hash, annotated.category
+SELECT articles.id, articles.title, articles.text, articles.text_hash, annotated.categories
 FROM chosen
 JOIN articles ON articles.id = chosen.id
 CROSS JOIN LATERAL (
-    SELECT category FROM effective_annotations WHERE article_id = chosen.id OFFSET 0
+    SELECT categories FROM effective_annotations WHERE article_id = chosen.id AND task_id = :task_id OFFSET 0
 ) AS annotated
 ORDER BY articles.id
 
 -- annotated_article_counts
--- Count the articles of each split by the annotation that counts; null: not annotated.
-SELECT annotated.category, articles.split, count(*)
+-- Count the articles of each split by the categories of the annotation that counts. Null: not annotated; an empty text:
+-- annotated with no category.
+SELECT category, articles.split, count(*)
 FROM articles
-LEFT JOIN effective_annotations AS annotated ON annotated.article_id = articles.id
-GROUP BY annotated.category, articles.split
+LEFT JOIN effective_annotations AS annotated ON annotated.article_id = articles.id AND annotated.task_id = :task_id
+LEFT JOIN LATERAL unnest(
+    CASE WHEN cardinality(annotated.categories) = 0 THEN ARRAY[''] ELSE annotated.categories END
+) AS category ON true
+GROUP BY category, articles.split
 
 -- uncovered_categories
 -- Return the annotated categories without a train article, and those that the champion does not know, with the number
 -- of their articles. One pass over all annotations finds them; only their own articles are looked up.
 WITH champion AS MATERIALIZED (
-    SELECT category FROM models CROSS JOIN unnest(categories) AS category WHERE status = 'champion'
+    SELECT category
+    FROM models
+    CROSS JOIN unnest(categories) AS category
+    WHERE task_id = :task_id AND status = 'champion'
 ), annotated AS MATERIALIZED (
     SELECT category, bool_or(split = 'train') AS has_train_articles
     FROM annotations
+    CROSS JOIN unnest(categories) AS category
     JOIN articles ON articles.id = article_id
+    WHERE task_id = :task_id
     GROUP BY category
 ), uncovered AS MATERIALIZED (
     SELECT
@@ -70,11 +82,13 @@ WITH champion AS MATERIALIZED (
 )
 SELECT uncovered.category AS name, has_train_articles, champion_knows, count(DISTINCT article_id) AS articles
 FROM uncovered
-JOIN annotations USING (category)
+JOIN (
+    SELECT article_id, category FROM annotations CROSS JOIN unnest(categories) AS category WHERE task_id = :task_id
+) AS annotations USING (category)
 CROSS JOIN LATERAL (
-    SELECT effective.category FROM effective_annotations AS effective
-    WHERE effective.article_id = annotations.article_id OFFSET 0
+    SELECT effective.categories FROM effective_annotations AS effective
+    WHERE effective.article_id = annotations.article_id AND effective.task_id = :task_id OFFSET 0
 ) AS counts
-WHERE counts.category = uncovered.category
+WHERE uncovered.category = ANY(counts.categories)
 GROUP BY uncovered.category, has_train_articles, champion_knows
 ORDER BY articles DESC, name

@@ -83,55 +83,77 @@ INSERT INTO staged_changes (article_id, revision)
 SELECT id, revision FROM merged WHERE changed_at = now()
 
 -- annotate_staged_articles
--- Insert a step's categories as annotations of the source, unless the source's last annotation of the present text has
--- the same category, even if it was retracted. Of several rows, the last one with a category and the stored text wins.
-INSERT INTO annotations (article_id, revision, category, annotator, run_id)
-SELECT staged.id, staged.revision, staged.category, 'source:' || staged.source, :run_id
-FROM (
-    SELECT article.id, article.revision, article.content_revision, staged_articles.source, staged_articles.category
+-- Insert a step's annotations of the source, unless the source's last annotation of the present text for the task has
+-- the same categories, even if it was retracted. Of several rows, the last one with an annotation for the task and the
+-- stored text wins. Returns their number.
+WITH staged AS MATERIALIZED (
+    SELECT
+        article.id, article.revision, article.content_revision, staged_articles.source,
+        CAST(annotation.task AS bigint) AS task_id,
+        ARRAY(SELECT jsonb_array_elements_text(annotation.names)) AS categories
     FROM staged_articles
+    CROSS JOIN LATERAL jsonb_each(annotations) AS annotation (task, names)
     CROSS JOIN LATERAL (
         SELECT id, revision, content_revision, fingerprint FROM articles
         WHERE articles.source = staged_articles.source AND articles.external_id = staged_articles.external_id
         OFFSET 0
     ) AS article
     WHERE staged_articles.position BETWEEN :first AND :last
-      AND staged_articles.category IS NOT NULL
       AND article.fingerprint = staged_articles.fingerprint
       AND NOT (superseded AND EXISTS (
         SELECT FROM staged_articles AS later
         WHERE later.source = staged_articles.source
           AND later.external_id = staged_articles.external_id
           AND later.position > staged_articles.position
-          AND later.category IS NOT NULL
+          AND jsonb_exists(later.annotations, annotation.task)
           AND later.fingerprint = staged_articles.fingerprint
         OFFSET 0
       ))
-) AS staged
-WHERE staged.category IS DISTINCT FROM (
-    SELECT category FROM annotations AS previous
-    WHERE previous.article_id = staged.id
-      AND previous.annotator = 'source:' || staged.source
-      AND previous.revision >= staged.content_revision
-    ORDER BY previous.id DESC LIMIT 1
+), added AS (
+    INSERT INTO annotations (article_id, task_id, revision, categories, annotator, run_id)
+    SELECT staged.id, staged.task_id, staged.revision, staged.categories, 'source:' || staged.source, :run_id
+    FROM staged
+    WHERE staged.categories IS DISTINCT FROM (
+        SELECT categories FROM annotations AS previous
+        WHERE previous.article_id = staged.id
+          AND previous.task_id = staged.task_id
+          AND previous.annotator = 'source:' || staged.source
+          AND previous.revision >= staged.content_revision
+        ORDER BY previous.id DESC LIMIT 1
+    )
+    ORDER BY staged.id, staged.task_id
+    RETURNING task_id, categories
+), named AS (
+    INSERT INTO categories (task_id, name)
+    SELECT DISTINCT task_id, name FROM added CROSS JOIN unnest(categories) AS name
+    ORDER BY task_id, name
+    ON CONFLICT DO NOTHING
 )
-ORDER BY staged.id
+SELECT count(*) FROM added
 
 -- enqueue_staged_articles
--- Enqueue a step's new and changed articles, unless an annotation is in force. DO UPDATE, not DO NOTHING: it locks a
--- row that waits already, so no worker claims it with the previous text.
-INSERT INTO labelling_queue (article_id, priority)
-SELECT staged_changes.article_id, 0
+-- Enqueue a step's new and changed articles for every task for which no annotation is in force. DO UPDATE, not DO
+-- NOTHING: it locks a row that waits already, so no worker claims it with the previous text.
+INSERT INTO labelling_queue (article_id, task_id, priority)
+SELECT staged_changes.article_id, tasks.id, 0
 FROM staged_changes
+JOIN tasks ON archived_at IS NULL
 WHERE position BETWEEN :first AND :last
-  AND NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = staged_changes.article_id OFFSET 0)
-ORDER BY staged_changes.article_id
-ON CONFLICT (article_id) DO UPDATE SET priority = 0, enqueued_at = now()
+  AND NOT EXISTS (
+    SELECT FROM annotations_in_force AS own
+    WHERE own.article_id = staged_changes.article_id AND own.task_id = tasks.id
+    OFFSET 0
+  )
+ORDER BY staged_changes.article_id, tasks.id
+ON CONFLICT (article_id, task_id) DO UPDATE SET priority = 0, enqueued_at = now()
 
 -- dequeue_annotated
--- Delete from the queue the articles of a step that their source has annotated.
+-- Delete from the queue the articles of a step for the tasks that their source has annotated. ARRAY: the entries are
+-- looked up by the index.
 DELETE FROM labelling_queue
-WHERE article_id = ANY(ARRAY(
+USING tasks
+WHERE labelling_queue.task_id = tasks.id
+  AND article_id = ANY(ARRAY(
     SELECT article.id
     FROM staged_articles
     CROSS JOIN LATERAL (
@@ -140,7 +162,7 @@ WHERE article_id = ANY(ARRAY(
         OFFSET 0
     ) AS article
     WHERE staged_articles.position BETWEEN :first AND :last
-      AND staged_articles.category IS NOT NULL
+      AND jsonb_exists(staged_articles.annotations, CAST(tasks.id AS text))
       AND article.fingerprint = staged_articles.fingerprint
 ))
 

@@ -1,17 +1,20 @@
 -- articles_to_relabel
--- Return those of the articles that the champion has labelled with their present text, with the predicted category.
+-- Return those of the articles that the champion has labelled with their present text, with the predicted
+-- categories.
 -- OFFSET 0: each article is looked up by the indexes.
-SELECT articles.id, articles.title, articles.text, predicted.category
+SELECT articles.id, articles.title, articles.text, predicted.category_indices
 FROM articles
 CROSS JOIN LATERAL (
-    SELECT category FROM predictions
+    SELECT category_indices FROM predictions
     WHERE predictions.article_id = articles.id
       AND predictions.model_id = :model_id
       AND predictions.revision = articles.revision
     OFFSET 0
 ) AS predicted
 WHERE articles.id = ANY(:ids)
-  AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id OFFSET 0)
+  AND NOT EXISTS (
+    SELECT FROM annotations_in_force WHERE article_id = articles.id AND task_id = :task_id OFFSET 0
+  )
 ORDER BY articles.id
 
 -- articles_to_label
@@ -19,11 +22,13 @@ ORDER BY articles.id
 SELECT articles.id, articles.title, articles.text
 FROM articles
 WHERE articles.id = ANY(:ids)
-  AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id OFFSET 0)
+  AND NOT EXISTS (
+    SELECT FROM annotations_in_force WHERE article_id = articles.id AND task_id = :task_id OFFSET 0
+  )
 ORDER BY articles.id
 
 -- count_to_label
 -- Count the articles that a new champion has to label, with their first and last id.
 SELECT count(*) AS articles, min(id) AS first, max(id) AS last
 FROM articles
-WHERE NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id)
+WHERE NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id AND task_id = :task_id)

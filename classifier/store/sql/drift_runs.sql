@@ -5,10 +5,10 @@
 WITH newest AS MATERIALIZED (
     SELECT id, revision, ingested_at FROM articles ORDER BY id DESC LIMIT :examined
 ), labelled AS MATERIALIZED (
-    SELECT id, ingested_at, category, confidence
+    SELECT id, ingested_at, category_indices, confidence
     FROM newest
     CROSS JOIN LATERAL (
-        SELECT category, confidence FROM predictions
+        SELECT category_indices, confidence FROM predictions
         WHERE article_id = id AND model_id = :model_id AND predictions.revision = newest.revision
         OFFSET 0
     ) AS predicted
@@ -16,7 +16,7 @@ WITH newest AS MATERIALIZED (
     ORDER BY id DESC
     LIMIT :size
 )
-SELECT category, confidence, labelled.ingested_at, articles.text
+SELECT category_indices, confidence, labelled.ingested_at, articles.text
 FROM labelled
 JOIN articles USING (id)
 

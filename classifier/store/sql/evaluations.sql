@@ -11,7 +11,7 @@ ORDER BY id
 -- evaluated_articles
 -- Return an evaluation's articles, by id. OFFSET 0: each article is looked up by the index.
 SELECT
-    article_id, evaluation_predictions.text_hash, words, cluster_id, annotated_category, baseline_category, article.source,
+    article_id, evaluation_predictions.text_hash, words, cluster_id, annotated_categories, baseline_categories, article.source,
     coalesce(to_char(article.published_at AT TIME ZONE 'UTC', 'YYYY-MM'), '') AS month
 FROM evaluation_predictions
 CROSS JOIN LATERAL (SELECT source, published_at FROM articles WHERE id = article_id OFFSET 0) AS article
@@ -30,15 +30,16 @@ ORDER BY article_id
 -- Insert predictions from arrays with one entry an article; one array has the probabilities of all articles, row by
 -- row.
 INSERT INTO evaluation_predictions (
-    evaluation_id, article_id, text_hash, words, cluster_id, annotated_category, baseline_category, gflops, probabilities
+    evaluation_id, article_id, text_hash, words, cluster_id, annotated_categories, baseline_categories, gflops, probabilities
 )
 SELECT
-    :evaluation_id, article_id, text_hash, words, cluster_id, annotated_category, baseline_category, gflops,
+    :evaluation_id, article_id, text_hash, words, cluster_id,
+    ARRAY(SELECT jsonb_array_elements_text(annotated)), ARRAY(SELECT jsonb_array_elements_text(baseline)), gflops,
     (CAST(:probabilities AS real[]))[(ordinal - 1) * :width + 1:ordinal * :width]
 FROM unnest(
     CAST(:ids AS bigint[]), CAST(:hashes AS bytea[]), CAST(:words AS integer[]), CAST(:clusters AS bigint[]),
-    CAST(:categories AS text[]), CAST(:baselines AS text[]), CAST(:gflops AS double precision[])
-) WITH ORDINALITY AS input_rows (article_id, text_hash, words, cluster_id, annotated_category, baseline_category, gflops, ordinal)
+    CAST(:categories AS jsonb[]), CAST(:baselines AS jsonb[]), CAST(:gflops AS double precision[])
+) WITH ORDINALITY AS input_rows (article_id, text_hash, words, cluster_id, annotated, baseline, gflops, ordinal)
 
 -- stored_outputs
 -- Return a model's stored outputs for these texts, computed by the same engine: those of unfinished evaluations and

@@ -13,13 +13,13 @@ SELECT
     count(*) AS articles
 FROM sample
 LEFT JOIN LATERAL (
-    SELECT true AS found FROM annotations_in_force WHERE article_id = sample.id LIMIT 1
+    SELECT true AS found FROM annotations_in_force WHERE article_id = sample.id AND task_id = :task_id LIMIT 1
 ) AS annotated ON true
 LEFT JOIN LATERAL (
     SELECT true AS found
     FROM predictions
     WHERE predictions.article_id = sample.id
-      AND predictions.model_id = (SELECT id FROM models WHERE status = 'champion')
+      AND predictions.model_id = (SELECT id FROM models WHERE task_id = :task_id AND status = 'champion')
       AND predictions.revision = sample.revision
     LIMIT 1
 ) AS predicted ON true
@@ -29,30 +29,29 @@ GROUP BY 1, 2
 -- Count the predictions written on each day (UTC), in a share of the table's blocks.
 SELECT CAST(predicted_at AT TIME ZONE 'UTC' AS date) AS day, count(*) AS predictions
 FROM predictions TABLESAMPLE SYSTEM (:percent)
-WHERE predicted_at >= :since
+WHERE predicted_at >= :since AND model_id = ANY(ARRAY(SELECT id FROM models WHERE task_id = :task_id))
 GROUP BY 1
 ORDER BY 1
 
 -- label_counts_by_category
--- Count the articles by the label that article_labels shows: the annotation that counts, else the champion's prediction
+-- Count the articles by the labels that article_labels shows: the annotation that counts, else the champion's prediction
 -- on the present text. Only a share of the table's blocks is read. The null category counts articles without a label.
 WITH sample AS MATERIALIZED (
     SELECT id, revision FROM articles TABLESAMPLE SYSTEM (:percent)
 )
-SELECT
-    coalesce(annotated.category, predicted.category) AS category,
-    count(annotated.category) AS annotated,
-    count(*) AS articles
+SELECT category, count(annotated.categories) AS annotated, count(*) AS articles
 FROM sample
 LEFT JOIN LATERAL (
-    SELECT category FROM effective_annotations WHERE article_id = sample.id OFFSET 0
+    SELECT categories FROM effective_annotations WHERE article_id = sample.id AND task_id = :task_id OFFSET 0
 ) AS annotated ON true
 LEFT JOIN LATERAL (
-    SELECT category
+    SELECT ARRAY(SELECT models.categories[position] FROM unnest(category_indices) AS position) AS categories
     FROM predictions
+    JOIN models ON models.id = predictions.model_id
     WHERE predictions.article_id = sample.id
-      AND predictions.model_id = (SELECT id FROM models WHERE status = 'champion')
+      AND predictions.model_id = (SELECT id FROM models WHERE task_id = :task_id AND status = 'champion')
       AND predictions.revision = sample.revision
     LIMIT 1
 ) AS predicted ON true
+LEFT JOIN LATERAL unnest(coalesce(annotated.categories, predicted.categories)) AS category ON true
 GROUP BY 1

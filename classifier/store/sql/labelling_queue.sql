@@ -11,10 +11,10 @@ SELECT
 -- are skipped. ARRAY: the locking SELECT runs once, and its rows are looked up by the index; with a join, the planner
 -- scans the whole queue. The size of a long text is read without reading the text.
 DELETE FROM labelling_queue
-WHERE article_id = ANY(ARRAY(
+WHERE task_id = :task_id AND article_id = ANY(ARRAY(
     SELECT article_id
     FROM labelling_queue
-    WHERE priority BETWEEN :first AND :last
+    WHERE task_id = :task_id AND priority BETWEEN :first AND :last
     ORDER BY priority, article_id
     LIMIT :size
     FOR UPDATE SKIP LOCKED
@@ -25,11 +25,11 @@ RETURNING priority, article_id, (SELECT octet_length(text) FROM articles WHERE i
 -- The same for a selection of articles. A run continues after the last row that it claimed, so rows that do not match
 -- are not examined again for each page.
 DELETE FROM labelling_queue
-WHERE article_id = ANY(ARRAY(
+WHERE task_id = :task_id AND article_id = ANY(ARRAY(
     SELECT article_id
     FROM labelling_queue
     JOIN articles ON articles.id = article_id
-    WHERE priority BETWEEN :first AND :last
+    WHERE task_id = :task_id AND priority BETWEEN :first AND :last
       AND (priority, article_id) > (:after_priority, :after_id)
       AND (CAST(:source AS text) IS NULL OR source = :source)
       AND (CAST(:since AS timestamptz) IS NULL OR coalesce(published_at, ingested_at) >= :since)
@@ -58,7 +58,7 @@ FOR NO KEY UPDATE SKIP LOCKED
 -- articles that look claimed may need to be enqueued again, and articles that look free could be claimed.
 SELECT coalesce(bool_and(pg_try_advisory_xact_lock(:pages, CAST(id AS integer))), true)
 FROM models
-WHERE id <> :model_id
+WHERE task_id = :task_id AND id <> :model_id
 
 -- enqueue_backfill_chunk
 -- Enqueue the articles of the next chunk, by id, that the model has not labelled. Returns the last id examined, null if
@@ -68,11 +68,13 @@ WHERE id <> :model_id
 WITH chunk AS MATERIALIZED (
     SELECT id, revision FROM articles WHERE id > :after ORDER BY id LIMIT :size
 ), missing AS (
-    INSERT INTO labelling_queue (article_id, priority)
-    SELECT id, 1
+    INSERT INTO labelling_queue (article_id, task_id, priority)
+    SELECT id, :task_id, 1
     FROM chunk
-    WHERE NOT EXISTS (SELECT FROM labelling_queue WHERE article_id = id OFFSET 0)
-      AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = chunk.id OFFSET 0)
+    WHERE NOT EXISTS (SELECT FROM labelling_queue WHERE article_id = id AND task_id = :task_id OFFSET 0)
+      AND NOT EXISTS (
+        SELECT FROM annotations_in_force WHERE article_id = chunk.id AND task_id = :task_id OFFSET 0
+      )
       AND NOT EXISTS (
         SELECT FROM predictions
         WHERE article_id = id AND model_id = :model_id AND predictions.revision = chunk.revision
@@ -84,7 +86,7 @@ WITH chunk AS MATERIALIZED (
         OFFSET 0
       )
     ORDER BY id
-    ON CONFLICT (article_id) DO NOTHING
+    ON CONFLICT (article_id, task_id) DO NOTHING
     RETURNING article_id
 )
 SELECT (SELECT max(id) FROM chunk) AS last, (SELECT count(*) FROM missing) AS enqueued
@@ -95,6 +97,7 @@ SELECT (SELECT max(id) FROM chunk) AS last, (SELECT count(*) FROM missing) AS en
 WITH newest AS (
     SELECT predicted_at
     FROM predictions
+    JOIN models ON models.id = model_id AND task_id = :task_id
     WHERE predicted_at > now() - make_interval(mins => :minutes)
     ORDER BY predicted_at DESC
     LIMIT :max_predictions
@@ -109,7 +112,7 @@ WHERE predicted_at > began
 -- Estimate how many articles the champion's backfill has not examined yet: by ids, as if none were missing.
 SELECT greatest(0, coalesce((SELECT max(id) FROM articles), 0) - models.backfilled_to) AS articles
 FROM models
-WHERE status = 'champion' AND backfilled_to IS NOT NULL
+WHERE task_id = :task_id AND status = 'champion' AND backfilled_to IS NOT NULL
 
 -- dequeue_labelled
 -- Delete from the next chunk of the queue the articles that the champion has labelled already. Only backfill rows are
@@ -117,7 +120,7 @@ WHERE status = 'champion' AND backfilled_to IS NOT NULL
 -- examined, or null if there are no further rows. OFFSET 0: each row is looked up by the indexes.
 WITH chunk AS MATERIALIZED (
     SELECT article_id FROM labelling_queue
-    WHERE priority = 1 AND article_id > :after
+    WHERE task_id = :task_id AND priority = 1 AND article_id > :after
     ORDER BY article_id
     LIMIT :size
 ), labelled AS MATERIALIZED (
@@ -133,9 +136,10 @@ WITH chunk AS MATERIALIZED (
 ), locked AS MATERIALIZED (
     SELECT article_id
     FROM labelling_queue
-    WHERE priority = 1 AND article_id = ANY(ARRAY(SELECT article_id FROM labelled))
+    WHERE task_id = :task_id AND priority = 1 AND article_id = ANY(ARRAY(SELECT article_id FROM labelled))
     FOR UPDATE SKIP LOCKED
 ), dropped AS (
-    DELETE FROM labelling_queue WHERE article_id = ANY(ARRAY(SELECT article_id FROM locked))
+    DELETE FROM labelling_queue
+    WHERE task_id = :task_id AND article_id = ANY(ARRAY(SELECT article_id FROM locked))
 )
 SELECT max(article_id) FROM chunk

@@ -7,7 +7,7 @@ WITH deleted_predictions AS (
 DELETE FROM dead_letters WHERE model_id = :model_id AND article_id = ANY(:ids)
 
 -- copy_predictions
-COPY predictions (article_id, model_id, revision, category, confidence, probabilities)
+COPY predictions (article_id, model_id, revision, category_indices, confidence, probabilities)
 FROM STDIN WITH (FORMAT binary)
 
 -- delete_predictions

@@ -3,13 +3,14 @@
 SELECT model_id, verdict, models.status
 FROM promotions
 JOIN models ON models.id = model_id
-WHERE verdict IN ('promoted', 'rolled back')
+WHERE task_id = :task_id AND verdict IN ('promoted', 'rolled back')
 ORDER BY promotions.id
 
 -- last_replaced_champion
 -- Return the model that the last change of champion replaced.
 SELECT previous_id
 FROM promotions
-WHERE verdict IN ('promoted', 'rolled back')
-ORDER BY id DESC
+JOIN models ON models.id = model_id
+WHERE task_id = :task_id AND verdict IN ('promoted', 'rolled back')
+ORDER BY promotions.id DESC
 LIMIT 1

@@ -4,10 +4,12 @@
 -- selected by a model. OFFSET 0: each article is looked up by the indexes; with joins, the planner may read all
 -- predictions.
 SELECT
-    articles.id, articles.revision, predicted.category, predicted.confidence, predicted.probabilities,
+    articles.id, articles.revision, predicted.category_indices, predicted.confidence, predicted.probabilities,
     (SELECT min(cluster_id) FROM text_clusters WHERE text_clusters.fingerprint = articles.fingerprint) AS cluster_id,
     articles.split = 'train'
-    AND NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = articles.id OFFSET 0)
+    AND NOT EXISTS (
+        SELECT FROM annotations_in_force WHERE article_id = articles.id AND task_id = :task_id OFFSET 0
+    )
     AND NOT EXISTS (
         SELECT FROM review_queue
         WHERE review_queue.article_id = articles.id
@@ -18,7 +20,7 @@ SELECT
     ) AS choosable
 FROM articles TABLESAMPLE SYSTEM (:percent)
 CROSS JOIN LATERAL (
-    SELECT category, confidence, probabilities
+    SELECT category_indices, confidence, probabilities
     FROM predictions
     WHERE predictions.article_id = articles.id
       AND predictions.model_id = :model_id
@@ -47,7 +49,11 @@ WHERE articles.id = ANY(CAST(:ids AS bigint[]))
       AND (
         clusters.split <> 'train'
         OR near_duplicate.split <> 'train'
-        OR EXISTS (SELECT FROM annotations_in_force AS annotated WHERE annotated.article_id = near_duplicate.id OFFSET 0)
+        OR EXISTS (
+            SELECT FROM annotations_in_force AS annotated
+            WHERE annotated.article_id = near_duplicate.id AND annotated.task_id = :task_id
+            OFFSET 0
+        )
         OR EXISTS (
             SELECT FROM review_queue
             WHERE review_queue.article_id = near_duplicate.id AND model_id = :model_id AND reason <> 'audit'
@@ -69,16 +75,18 @@ WITH rewritten AS MATERIALIZED (
         ON articles.id = annotations.article_id
         AND articles.content_revision > annotations.revision
         AND articles.content_revision > 1
-    WHERE annotator NOT LIKE 'source:%' AND retracted_at IS NULL
+    WHERE task_id = :task_id AND annotator NOT LIKE 'source:%' AND retracted_at IS NULL
 )
-SELECT id, rewritten.revision, predicted.category, predicted.confidence
+SELECT id, rewritten.revision, predicted.category_indices, predicted.confidence
 FROM rewritten
 CROSS JOIN LATERAL (
-    SELECT category, confidence FROM predictions
+    SELECT category_indices, confidence FROM predictions
     WHERE article_id = rewritten.id AND model_id = :model_id AND predictions.revision = rewritten.revision
     OFFSET 0
 ) AS predicted
-WHERE NOT EXISTS (SELECT FROM annotations_in_force WHERE article_id = rewritten.id OFFSET 0)
+WHERE NOT EXISTS (
+    SELECT FROM annotations_in_force WHERE article_id = rewritten.id AND task_id = :task_id OFFSET 0
+  )
   AND NOT EXISTS (
     SELECT FROM review_queue
     WHERE article_id = rewritten.id AND model_id = :model_id AND revision = rewritten.revision AND reason <> 'audit'
@@ -88,88 +96,92 @@ ORDER BY id
 LIMIT :number
 
 -- enqueue_reviews
--- Insert reviews from arrays with one entry an article.
-INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence)
-SELECT article_id, :model_id, revision, reason, predicted_category, confidence
+-- Insert reviews from arrays with one entry an article; the predicted categories are positions among the model's.
+INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_categories, confidence)
+SELECT
+    article_id, models.id, revision, reason,
+    ARRAY(
+        SELECT models.categories[CAST(position AS integer)] FROM jsonb_array_elements_text(positions) AS position
+    ),
+    confidence
 FROM unnest(
-    CAST(:ids AS bigint[]), CAST(:revisions AS integer[]), CAST(:reasons AS text[]), CAST(:categories AS text[]),
+    CAST(:ids AS bigint[]), CAST(:revisions AS integer[]), CAST(:reasons AS text[]), CAST(:positions AS jsonb[]),
     CAST(:confidences AS real[])
-) AS chosen (article_id, revision, reason, predicted_category, confidence)
+) AS chosen (article_id, revision, reason, positions, confidence)
+JOIN models ON models.id = :model_id
 ORDER BY article_id
 ON CONFLICT DO NOTHING
 
 -- waiting_reviews
 -- Return what waits in a model's review queue: articles with unchanged text and without an annotation in force.
 SELECT
-    article_id, revision, array_agg(reason ORDER BY reason) AS reasons, min(predicted_category) AS predicted_category,
+    article_id, revision, array_agg(reason ORDER BY reason) AS reasons, min(predicted_categories) AS predicted_categories,
     min(confidence) AS confidence
 FROM review_queue
 WHERE model_id = :model_id
   AND revision = (SELECT revision FROM articles WHERE id = article_id)
-  AND NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = review_queue.article_id OFFSET 0)
+  AND NOT EXISTS (
+    SELECT FROM annotations_in_force AS own
+    WHERE own.article_id = review_queue.article_id AND own.task_id = :task_id
+    OFFSET 0
+  )
 GROUP BY article_id, revision
 ORDER BY min(queued_at), article_id
 
 -- queued_revisions
--- Return those of the articles that any model has queued for review, with their present revision.
+-- Return those of the articles that any model of the task has queued for review, with their present revision.
 SELECT id, revision
 FROM articles
 WHERE id = ANY(CAST(:ids AS bigint[]))
-  AND EXISTS (SELECT FROM review_queue WHERE review_queue.article_id = articles.id)
+  AND EXISTS (
+    SELECT FROM review_queue JOIN models ON models.id = model_id
+    WHERE review_queue.article_id = articles.id AND task_id = :task_id
+    OFFSET 0
+  )
 
 -- known_categories
--- Return those of the names that are a category of a model or of an annotation. Annotations are read once, and only for
--- names that no model has.
+-- Return those of the names that are a category of an annotation or of a model.
 SELECT requested.name
 FROM unnest(CAST(:names AS text[])) AS requested (name)
-WHERE EXISTS (SELECT FROM models WHERE requested.name = ANY(categories))
-   OR requested.name IN (
-    SELECT category FROM annotations WHERE category = ANY(CAST(:names AS text[])) AND retracted_at IS NULL
-)
-
--- annotated_categories
--- Return the first categories of all annotations that were not retracted, each by one look-up in the index: DISTINCT would read every
--- annotation.
-WITH RECURSIVE named (category) AS (
-    (SELECT category FROM annotations WHERE retracted_at IS NULL ORDER BY category LIMIT 1)
-    UNION ALL
-    SELECT (
-        SELECT category FROM annotations
-        WHERE annotations.category > named.category AND retracted_at IS NULL
-        ORDER BY category LIMIT 1
-    )
-    FROM named
-    WHERE category IS NOT NULL
-)
-SELECT category FROM named WHERE category IS NOT NULL LIMIT :size
+WHERE EXISTS (SELECT FROM categories WHERE task_id = :task_id AND categories.name = requested.name)
+   OR EXISTS (SELECT FROM models WHERE task_id = :task_id AND requested.name = ANY(models.categories))
 
 -- insert_annotations
 -- Insert annotations from arrays with one entry an annotation; a repetition of the annotator's last annotation changes
 -- nothing. The revision is checked in the same statement, so that a text that changes meanwhile is not annotated.
 -- Returns the number of new annotations, and the positions, from 1, of those whose text has changed.
 WITH input_rows AS MATERIALIZED (
-    SELECT input_rows.*, input_rows.revision = articles.revision AS is_current
+    SELECT
+        input_rows.*, ARRAY(SELECT jsonb_array_elements_text(names)) AS categories,
+        input_rows.revision = articles.revision AS is_current
     FROM unnest(
-        CAST(:ids AS bigint[]), CAST(:revisions AS integer[]), CAST(:categories AS text[]),
+        CAST(:ids AS bigint[]), CAST(:revisions AS integer[]), CAST(:categories AS jsonb[]),
         CAST(:annotators AS text[]), CAST(:comments AS text[])
-    ) WITH ORDINALITY AS input_rows (article_id, revision, category, annotator, comment, ordinal)
+    ) WITH ORDINALITY AS input_rows (article_id, revision, names, annotator, comment, ordinal)
     JOIN articles ON articles.id = article_id
 ), added AS (
-    INSERT INTO annotations (article_id, revision, category, annotator, comment)
-    SELECT article_id, revision, category, annotator, comment
+    INSERT INTO annotations (article_id, task_id, revision, categories, annotator, comment)
+    SELECT article_id, :task_id, revision, categories, annotator, comment
     FROM input_rows
     WHERE is_current
       AND NOT EXISTS (
         SELECT
         FROM (
-            SELECT category, comment FROM annotations_in_force AS previous
-            WHERE previous.article_id = input_rows.article_id AND previous.annotator = input_rows.annotator
+            SELECT categories, comment FROM annotations_in_force AS previous
+            WHERE previous.article_id = input_rows.article_id
+              AND previous.task_id = :task_id
+              AND previous.annotator = input_rows.annotator
             ORDER BY previous.id DESC LIMIT 1
         ) AS newest
-        WHERE newest.category = input_rows.category AND newest.comment IS NOT DISTINCT FROM input_rows.comment
+        WHERE newest.categories = input_rows.categories AND newest.comment IS NOT DISTINCT FROM input_rows.comment
       )
     ORDER BY ordinal
-    RETURNING 1
+    RETURNING categories
+), named AS (
+    INSERT INTO categories (task_id, name)
+    SELECT DISTINCT CAST(:task_id AS bigint), name FROM added CROSS JOIN unnest(categories) AS name
+    ORDER BY name
+    ON CONFLICT DO NOTHING
 )
 SELECT
     (SELECT count(*) FROM added) AS added,
@@ -178,13 +190,15 @@ SELECT
 -- insert_resolution
 -- Insert the annotation that resolves a disagreement: only if a person's annotation of the article is in force and, if
 -- a revision is given, the text still has it.
-INSERT INTO annotations (article_id, revision, category, annotator, comment, is_resolution)
-SELECT id, revision, :category, :annotator, :comment, true
+INSERT INTO annotations (article_id, task_id, revision, categories, annotator, comment, is_resolution)
+SELECT id, :task_id, revision, CAST(:categories AS text[]), :annotator, :comment, true
 FROM articles
 WHERE id = :article_id
   AND (CAST(:revision AS integer) IS NULL OR revision = :revision)
   AND EXISTS (
-    SELECT FROM annotations_in_force WHERE article_id = articles.id AND annotator NOT LIKE 'source:%' OFFSET 0
+    SELECT FROM annotations_in_force
+    WHERE article_id = articles.id AND task_id = :task_id AND annotator NOT LIKE 'source:%'
+    OFFSET 0
   )
 
 -- disagreements
@@ -194,26 +208,29 @@ WHERE id = :article_id
 WITH suspects AS MATERIALIZED (
     SELECT article_id
     FROM annotations_in_force
-    WHERE (:settled OR annotator NOT LIKE 'source:%')
+    WHERE task_id = :task_id
+      AND (:settled OR annotator NOT LIKE 'source:%')
       AND (CAST(:article_id AS bigint) IS NULL OR article_id = :article_id)
     GROUP BY article_id
-    HAVING min(category) <> max(category) AND bool_or(annotator NOT LIKE 'source:%')
+    HAVING min(categories) <> max(categories) AND bool_or(annotator NOT LIKE 'source:%')
 ), latest AS MATERIALIZED (
     SELECT
-        suspects.article_id, annotator, category, comment, annotated_at,
-        min(category) FILTER (WHERE by_a_person) OVER article
-            <> max(category) FILTER (WHERE by_a_person) OVER article AS open,
-        min(category) OVER article <> max(category) OVER article AS differs
+        suspects.article_id, annotator, categories, comment, annotated_at,
+        min(categories) FILTER (WHERE by_a_person) OVER article
+            <> max(categories) FILTER (WHERE by_a_person) OVER article AS open,
+        min(categories) OVER article <> max(categories) OVER article AS differs
     FROM suspects
     CROSS JOIN LATERAL (
-        SELECT annotator, category, comment, annotated_at, true AS by_a_person
+        SELECT annotator, categories, comment, annotated_at, true AS by_a_person
         FROM annotation_opinions
-        WHERE annotation_opinions.article_id = suspects.article_id
+        WHERE annotation_opinions.article_id = suspects.article_id AND annotation_opinions.task_id = :task_id
         UNION ALL
         (
-            SELECT annotator, category, comment, annotated_at, false
+            SELECT annotator, categories, comment, annotated_at, false
             FROM annotations_in_force
-            WHERE annotations_in_force.article_id = suspects.article_id AND annotator LIKE 'source:%'
+            WHERE annotations_in_force.article_id = suspects.article_id
+              AND annotations_in_force.task_id = :task_id
+              AND annotator LIKE 'source:%'
             ORDER BY id DESC
             LIMIT 1
         )
@@ -221,7 +238,7 @@ WITH suspects AS MATERIALIZED (
     WINDOW article AS (PARTITION BY suspects.article_id)
 )
 SELECT
-    latest.article_id, article.source, article.external_id, article.title, article.url, annotator, category, comment,
+    latest.article_id, article.source, article.external_id, article.title, article.url, annotator, categories, comment,
     annotated_at, open
 FROM latest
 CROSS JOIN LATERAL (
@@ -233,13 +250,17 @@ ORDER BY latest.article_id, annotated_at, annotator
 -- audited_predictions
 -- Return the predictions of a model that were drawn at random, with the annotation that counts; null: not annotated, or
 -- annotators disagree. OFFSET 0: each article's conflict is looked up.
-SELECT predicted_category, review_queue.confidence, truth.category AS annotated
+SELECT predicted_categories, review_queue.confidence, truth.categories AS annotated
 FROM review_queue
 LEFT JOIN LATERAL (
-    SELECT category FROM effective_annotations AS counts WHERE counts.article_id = review_queue.article_id OFFSET 0
+    SELECT categories FROM effective_annotations AS counts
+    WHERE counts.article_id = review_queue.article_id AND counts.task_id = :task_id
+    OFFSET 0
 ) AS truth
     ON NOT EXISTS (
-        SELECT FROM annotation_conflicts WHERE annotation_conflicts.article_id = review_queue.article_id OFFSET 0
+        SELECT FROM annotation_conflicts
+        WHERE annotation_conflicts.article_id = review_queue.article_id AND annotation_conflicts.task_id = :task_id
+        OFFSET 0
     )
 WHERE model_id = :model_id
   AND reason = 'audit'
@@ -248,4 +269,4 @@ WHERE model_id = :model_id
 
 -- count_conflicts
 -- Count the articles whose annotators disagree.
-SELECT count(*) FROM annotation_conflicts
+SELECT count(*) FROM annotation_conflicts WHERE task_id = :task_id

@@ -38,8 +38,8 @@ REVOKE DELETE ON articles, models FROM {role}
 -- where sources are.
 GRANT CONNECT ON DATABASE {database} TO {role};
 GRANT USAGE ON SCHEMA public TO {role};
-GRANT SELECT ON article_labels, annotation_conflicts, annotation_opinions, annotations, predictions TO {role};
-GRANT SELECT ON annotations_in_force, effective_annotations TO {role};
+GRANT SELECT ON article_labels, article_label_sets, tasks, categories, annotations, predictions TO {role};
+GRANT SELECT ON annotations_in_force, effective_annotations, annotation_conflicts, annotation_opinions TO {role};
 GRANT SELECT ON models, promotions, evaluations, evaluation_predictions, drift_runs TO {role};
 GRANT SELECT ON labelling_queue, review_queue, dead_letters, training_runs, training_metrics TO {role};
 GRANT SELECT (id, source, external_id, revision, content_revision, split, published_at, ingested_at, changed_at, run_id,

@@ -9,7 +9,7 @@ CREATE TEMPORARY TABLE staged_articles (
     text text STORAGE EXTERNAL NOT NULL,
     text_hash bytea NOT NULL,
     fingerprint bytea NOT NULL,
-    category text,
+    annotations jsonb,
     own_split text,
     published_at timestamptz,
     title text,
@@ -49,7 +49,7 @@ CREATE INDEX ON staged_rejected (source_position, row_hash)
 
 -- copy_articles
 COPY staged_articles (
-    source, external_id, text, text_hash, fingerprint, category, own_split, published_at, title, url
+    source, external_id, text, text_hash, fingerprint, annotations, own_split, published_at, title, url
 )
 FROM STDIN WITH (FORMAT csv)
 

@@ -31,7 +31,7 @@ ORDER BY id
 
 -- annotations_of_run
 -- Return the annotations that a run added to texts of other runs.
-SELECT annotations.id, annotations.article_id
+SELECT annotations.id, annotations.article_id, annotations.task_id
 FROM annotations
 JOIN articles ON articles.id = annotations.article_id
 WHERE annotations.run_id = :run_id
@@ -48,18 +48,22 @@ DELETE FROM annotations WHERE id = ANY(CAST(:ids AS bigint[]))
 DELETE FROM rejected_rows WHERE run_id = :run_id
 
 -- enqueue_unannotated
--- Enqueue those of the articles that have no annotation in force any more.
-INSERT INTO labelling_queue (article_id, priority)
-SELECT id, 0
-FROM articles
-WHERE id = ANY(CAST(:ids AS bigint[]))
-  AND NOT EXISTS (SELECT FROM annotations_in_force AS own WHERE own.article_id = articles.id OFFSET 0)
-ORDER BY id
-ON CONFLICT (article_id) DO NOTHING
+-- Enqueue articles for tasks, from arrays with one entry a pair, where no annotation is in force any more.
+INSERT INTO labelling_queue (article_id, task_id, priority)
+SELECT DISTINCT article_id, task_id, 0
+FROM unnest(CAST(:ids AS bigint[]), CAST(:tasks AS bigint[])) AS pairs (article_id, task_id)
+JOIN tasks ON tasks.id = task_id AND archived_at IS NULL
+WHERE NOT EXISTS (
+    SELECT FROM annotations_in_force AS own
+    WHERE own.article_id = pairs.article_id AND own.task_id = pairs.task_id
+    OFFSET 0
+)
+ORDER BY article_id, task_id
+ON CONFLICT (article_id, task_id) DO NOTHING
 
 -- retract_annotations
 -- Retract annotations that were not retracted.
 UPDATE annotations
 SET retracted_at = now(), retracted_by = :retracted_by
 WHERE id = ANY(CAST(:ids AS bigint[])) AND retracted_at IS NULL
-RETURNING article_id
+RETURNING article_id, task_id

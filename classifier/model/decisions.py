@@ -1,0 +1,39 @@
+"""What a model answers: the labels that follow from its probabilities, and how sure it is of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.articles import LabelMatrix, Model, Probabilities
+from classifier.model import multi_label
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The labels of articles, shape (articles, categories), and the confidence of each article's labels.
+
+    Of a single-label model, confidence is the label's probability. Of a multi-label model it is that of its least
+    certain decision: for each category, the probability of having it or of not having it, whichever is larger.
+    """
+
+    labels: LabelMatrix
+    confidence: NDArray[np.float32]
+
+
+def decide(model: Model, probabilities: Probabilities) -> Decisions:
+    """Return the labels that a model gives to articles with these probabilities."""
+    if model.kind == "multi":
+        thresholds = model.thresholds or (0.5,) * len(model.categories)
+        labels = multi_label.assign_labels(probabilities, thresholds, min_labels=model.min_labels)
+        return Decisions(labels, np.maximum(probabilities, 1 - probabilities).min(axis=1, initial=1))
+    labels = np.zeros(probabilities.shape, dtype=np.bool_)
+    labels[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
+    return Decisions(labels, probabilities.max(axis=1))
+
+
+def names_of(labels: LabelMatrix, categories: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the names of each article's labels."""
+    return [tuple(categories[column] for column in np.flatnonzero(row)) for row in labels]
