@@ -237,7 +237,8 @@ def prune() -> dict[str, float] | None:
             minimum=0,
             exclusiveMaximum=1,
             description="Precision that labels must reach: the model abstains below the confidence that reaches it. "
-            "0: it never abstains. If empty: CLASSIFIER_TARGET_PRECISION.",
+            "0: it never abstains. If empty: CLASSIFIER_TARGET_PRECISION. In a multi-label task, each category's "
+            "threshold is chosen for it; if empty, for the highest F1.",
         ),
         "require_approval": Param(
             False,

@@ -180,7 +180,7 @@ def as_published(
     ensemble = None
     if hyper.ensemble != "none":
         ensemble = ensembling.fit_ensemble(classifier, train, validation, hyper.ensemble)
-        ensemble = ensemble and ensembling.refit_with_validation(ensemble, tokenization.texts, train, validation)
+        ensemble = ensemble and ensembling.refit_with_validation(ensemble, classifier.model, train, validation)
     network = classifier.labeller()
     truth, texts = [article.category for article in test], [article.text for article in test]
 

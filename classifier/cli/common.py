@@ -23,7 +23,7 @@ TargetPrecision = Annotated[
     float | None,
     typer.Option(
         help="Target precision of the labels, from 0 to 1: the model abstains if its confidence is too low. "
-        "0 disables it.",
+        "0 disables it. In a multi-label task, each category's threshold is chosen for it; by default, for F1.",
         show_default="CLASSIFIER_TARGET_PRECISION",
     ),
 ]

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from classifier.articles import Probabilities
+from classifier.articles import Probabilities, TaskKind
 from classifier.exceptions import EngineDisagreesError
 from classifier.inference import engines
 from classifier.inference.engines import InferenceEngine
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
-from classifier.model import text_chunking
+from classifier.model import multi_label, text_chunking
 from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.foreign_tokenizer import PROBES, Tokenize
 from classifier.model.tokenization import Pieces, Tokenization, pad
@@ -138,17 +138,27 @@ def measure_agreement(engine: InferenceEngine, model: FineTunedModel, texts: Seq
     reference = engines.choose_engine(model, engine="keras", dtype="f32")
     chunks = model.tokenization.chunks(texts)
     outputs = predict_in_order(reference, chunks.pieces, len(model.categories))
-    expected = text_chunking.pool(outputs, chunks.owners, chunks.weights)
+    expected = text_chunking.pool(outputs, chunks.owners, chunks.weights, kind=model.kind)
     try:
-        actual = Labeller(model.tokenization, engine, model.categories).probabilities(texts)
+        actual = Labeller(model.tokenization, engine, model.categories, kind=model.kind).probabilities(texts)
     except FloatingPointError:
         actual = np.full_like(expected, np.nan)
-    return compare(engine, actual, expected)
+    return compare(engine, actual, expected, kind=model.kind)
 
 
-def compare(engine: InferenceEngine, actual: Probabilities, expected: Probabilities) -> Agreement:
-    """Compare an engine's probabilities with the reference's, both (texts, categories)."""
-    same = (actual.argmax(axis=1) == expected.argmax(axis=1)) & np.isfinite(actual).all(axis=1)
+def compare(
+    engine: InferenceEngine, actual: Probabilities, expected: Probabilities, *, kind: TaskKind = "single"
+) -> Agreement:
+    """Compare an engine's probabilities with the reference's, both (texts, categories).
+
+    The labels of a multi-label model are those whose probability reaches 0.5: its thresholds are not yet chosen.
+    """
+    if kind == "multi":
+        of_actual, of_expected = (outputs >= multi_label.DEFAULT_THRESHOLD for outputs in (actual, expected))
+        same = (of_actual == of_expected).all(axis=1)
+    else:
+        same = actual.argmax(axis=1) == expected.argmax(axis=1)
+    same &= np.isfinite(actual).all(axis=1)
     differences = np.abs(actual - expected)
     return Agreement(
         engine.name,

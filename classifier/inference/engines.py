@@ -66,7 +66,7 @@ def _pick(engine: EngineName) -> tuple[str, str]:
 
 def _build(model: FineTunedModel, name: str, dtype: Dtype) -> InferenceEngine:
     if name == "keras":
-        return keras_engine.KerasEngine(model.checkpoint, len(model.categories), dtype=dtype)
+        return keras_engine.KerasEngine(model.checkpoint, len(model.categories), kind=model.kind, dtype=dtype)
     if dtype == "auto":
         dtype = "bf16" if hardware.multiplies_bfloat16() else "f32"
-    return openvino_engine.OpenVinoEngine(model.checkpoint, dtype=dtype)
+    return openvino_engine.OpenVinoEngine(model.checkpoint, kind=model.kind, dtype=dtype)

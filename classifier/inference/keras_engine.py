@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from classifier.articles import PaddingMask, Probabilities, TokenIds
+from classifier.articles import PaddingMask, Probabilities, TaskKind, TokenIds
 from classifier.model.checkpoint import Checkpoint
 
 
@@ -14,7 +14,12 @@ class KerasEngine:
     name = "keras"
 
     def __init__(
-        self, checkpoint: Checkpoint, categories: int, *, dtype: Literal["auto", "f32", "bf16"] = "f32"
+        self,
+        checkpoint: Checkpoint,
+        categories: int,
+        *,
+        kind: TaskKind = "single",
+        dtype: Literal["auto", "f32", "bf16"] = "f32",
     ) -> None:
         from classifier.model.keras import backend, network
 
@@ -23,7 +28,7 @@ class KerasEngine:
         self.dtype = {"float32": "f32", "mixed_bfloat16": "bf16", "mixed_float16": "f16"}[policy]
         self.device = backend.device()
         self.shape = checkpoint.shape
-        self._network = network.Network(checkpoint.shape, categories, dtype=policy)
+        self._network = network.Network(checkpoint.shape, categories, kind=kind, dtype=policy)
         self._network.load(checkpoint)
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:

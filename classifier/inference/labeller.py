@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import PaddingMask, Probabilities, TokenIds
+from classifier.articles import PaddingMask, Probabilities, TaskKind, TokenIds
 from classifier.inference import batch_sizes
 from classifier.inference.batch_sizes import BatchSizes
 from classifier.inference.engines import InferenceEngine
@@ -78,6 +78,8 @@ class Prepared:
 class Labeller:
     """Turns texts into probabilities with an engine that holds the model's weights.
 
+    `kind` is the model's: "multi" if the probability of each category stands alone.
+
     While `run` computes a page in one thread, `prepare` may tokenize the next page in another. Both release Python's
     global lock, except while an ensemble counts words.
     """
@@ -88,6 +90,7 @@ class Labeller:
     sizes: BatchSizes = batch_sizes.DEFAULT_SIZES
     temperature: float = temperature_scaling.UNCALIBRATED
     ensemble: Ensemble | None = None
+    kind: TaskKind = "single"
 
     @classmethod
     def of(cls, model: FineTunedModel, engine: InferenceEngine, *, home: Path | None = None) -> Labeller:
@@ -97,7 +100,12 @@ class Labeller:
         does not keep the model's weights.
         """
         labeller = cls(
-            model.tokenization, engine, model.categories, temperature=model.temperature, ensemble=model.ensemble
+            model.tokenization,
+            engine,
+            model.categories,
+            temperature=model.temperature,
+            ensemble=model.ensemble,
+            kind=model.kind,
         )
         if home is None:
             return labeller
@@ -145,12 +153,13 @@ class Labeller:
         chunks = np.empty((len(prepared.owners), len(self.categories)), dtype=np.float32)
         for batch in prepared.batches:
             chunks[batch.rows] = self.engine.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
-        distinct = text_chunking.pool(chunks, prepared.owners, prepared.weights)
+        distinct = text_chunking.pool(chunks, prepared.owners, prepared.weights, kind=self.kind)
         if self.ensemble and prepared.scores is not None:
             distinct = self.ensemble.weights.apply(distinct, prepared.scores)
         if invalid := len(distinct) - int(np.isfinite(distinct).all(axis=1).sum()):
             raise FloatingPointError(f"{invalid} of {len(distinct)} distinct texts have NaN or infinite probabilities")
-        return temperature_scaling.apply_temperature(distinct, self.temperature)[prepared.positions]
+        calibrated = temperature_scaling.apply_temperature(distinct, self.temperature, kind=self.kind)
+        return calibrated[prepared.positions]
 
     def _batches(self, pieces: Pieces) -> Iterator[TokenBatch]:
         for width, rows in sorted(self._by_bucket(pieces).items()):

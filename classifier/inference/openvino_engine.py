@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import PaddingMask, Probabilities, TokenIds
+from classifier.articles import PaddingMask, Probabilities, TaskKind, TokenIds
 from classifier.model import hardware
 from classifier.model.checkpoint import Checkpoint
 
@@ -33,11 +33,13 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, checkpoint: Checkpoint, *, dtype: Dtype = "f32", threads: int | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, kind: TaskKind = "single", dtype: Dtype = "f32", threads: int | None = None
+    ) -> None:
         import openvino
 
         compiled = openvino.Core().compile_model(
-            build_graph(checkpoint),
+            build_graph(checkpoint, kind),
             "CPU",
             {
                 "PERFORMANCE_HINT": "LATENCY",
@@ -61,10 +63,10 @@ class OpenVinoEngine:
         return np.asarray(outputs[0], dtype=np.float32)  # a copy already
 
 
-def build_graph(checkpoint: Checkpoint) -> Any:
+def build_graph(checkpoint: Checkpoint, kind: TaskKind = "single") -> Any:
     """Build the graph from token ids and padding mask, both int32 (articles, tokens), to probabilities.
 
-    The checkpoint must have a classification head.
+    The checkpoint must have a classification head. Its logits end in a softmax or, for a multi-label model, a sigmoid.
     """
     import openvino
     from openvino import opset15 as ops
@@ -77,7 +79,7 @@ def build_graph(checkpoint: Checkpoint) -> Any:
     last = checkpoint.shape.n_layers - 1
     for index in range(checkpoint.shape.n_layers):
         x = graph.layer(x, key_bias, f"distilbert.transformer.layer.{index}", first_only=index == last)
-    return openvino.Model([graph.head(x)], [tokens, mask], "distilbert")
+    return openvino.Model([graph.head(x, kind)], [tokens, mask], "distilbert")
 
 
 class _Graph:
@@ -118,11 +120,12 @@ class _Graph:
         wide = ops.gelu(self._linear(x, f"{prefix}.ffn.lin1"), "erf")
         return self._norm(ops.add(self._linear(wide, f"{prefix}.ffn.lin2"), x), f"{prefix}.output_layer_norm")
 
-    def head(self, x: Any) -> Any:
+    def head(self, x: Any, kind: TaskKind) -> Any:
         """Compute probabilities, (articles, categories), from the first token, (articles, 1, dim)."""
         ops = self._ops
         pooled = ops.relu(self._linear(ops.squeeze(x, _ints(1)), "pre_classifier"))
-        return ops.softmax(self._linear(pooled, "classifier"), -1)
+        logits = self._linear(pooled, "classifier")
+        return ops.sigmoid(logits) if kind == "multi" else ops.softmax(logits, -1)
 
     def _heads(self, x: Any) -> Any:
         heads, dim = self._shape.n_heads, self._shape.dim

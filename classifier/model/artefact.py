@@ -3,8 +3,9 @@
 `config.json` (with `id2label`), `model.safetensors` and the tokenizer's files have the format of `transformers`. An
 ensemble's linear classifier has two further files. `classifier.json` is the manifest: the order of the categories, the
 maximum length, the chunking of longer texts, whether titles are read, the calibration, the weights of an ensemble, the
-details of the training, and the sha256 of each other file. It is written last, so a directory with a manifest is
-complete. An artefact never changes afterwards, except that an erasure takes articles out of its snapshot.
+details of the training, and the sha256 of each other file; for a multi-label model also its kind. It is written last,
+so a directory with a manifest is complete. An artefact never changes afterwards, except that an erasure takes articles
+out of its snapshot.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from safetensors import SafetensorError
 
 from classifier import atomic_files
+from classifier.articles import TaskKind
 from classifier.exceptions import ArtefactError
 from classifier.model import checkpoint, ensemble, linear, temperature_scaling, text_chunking
 from classifier.model.checkpoint import Checkpoint
@@ -54,6 +56,18 @@ class Artefact:
         return tuple(self.manifest["categories"])
 
     @property
+    def kind(self) -> TaskKind:
+        """Whether a text has exactly one category, or any number of them.
+
+        Raises:
+            ArtefactError: this version does not know the kind.
+        """
+        kind: TaskKind = self.manifest.get("kind", "single")
+        if kind not in get_args(TaskKind):
+            raise ArtefactError(f"kind {kind!r}: unknown; another version of the classifier wrote the model")
+        return kind
+
+    @property
     def temperature(self) -> float:
         """The number that the logits are divided by; 1 for a model that was not calibrated."""
         return temperature_scaling.from_calibration(self.calibration)
@@ -67,7 +81,7 @@ class Artefact:
     def load(self) -> FineTunedModel:
         """Read the model into memory: weights, tokenizer and, for an ensemble, the linear classifier."""
         return FineTunedModel(
-            self.checkpoint(), self.tokenization(), self.categories, self.calibration, self.ensemble()
+            self.checkpoint(), self.tokenization(), self.categories, self.calibration, self.ensemble(), self.kind
         )
 
     def checkpoint(self) -> Checkpoint:
@@ -114,7 +128,12 @@ def write_artefact(
     with _temporary_folder(directory) as folder:
         checkpoint.copy_tokenizer(tokenizer, folder)
         checkpoint.write_checkpoint(
-            folder, model.checkpoint.shape, model.checkpoint.weights, categories=model.categories, extra={}
+            folder,
+            model.checkpoint.shape,
+            model.checkpoint.weights,
+            categories=model.categories,
+            kind=model.kind,
+            extra={},
         )
         for name, content in files.items():
             (folder / name).write_bytes(content)
@@ -131,6 +150,7 @@ def _describe(model: FineTunedModel) -> dict[str, Any]:
     """Return the manifest's entries about how the model reads texts and computes probabilities."""
     return {
         "format": FORMAT,
+        **({} if model.kind == "single" else {"kind": model.kind}),
         "categories": list(model.categories),
         "max_length": model.tokenization.max_length,
         "chunking": text_chunking.to_manifest(model.tokenization.chunking),

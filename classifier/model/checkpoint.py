@@ -19,11 +19,18 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from classifier.articles import TaskKind
 from classifier.exceptions import EncoderError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
+
+PROBLEM_TYPES: Mapping[TaskKind, str] = {
+    "single": "single_label_classification",
+    "multi": "multi_label_classification",
+}
+"""The `problem_type` in `config.json` by the kind of a model: `transformers` then applies a softmax or a sigmoid."""
 
 Weights = dict[str, NDArray[np.float32]]
 """Tensors by their names in `transformers`; a linear layer is (outputs, inputs)."""
@@ -162,11 +169,13 @@ def write_checkpoint(
     weights: Weights,
     *,
     categories: tuple[str, ...] = (),
+    kind: TaskKind = "single",
     extra: Mapping[str, Any],
 ) -> None:
     """Write `config.json` and `model.safetensors` in the format of `transformers`.
 
-    `extra` are further entries of `config.json`, and `categories` become its `id2label`.
+    `extra` are further entries of `config.json`, and `categories` become its `id2label`. `kind` becomes its
+    `problem_type`, by which `transformers` chooses the loss and turns logits into scores.
     """
     config: dict[str, Any] = {
         "architectures": ["DistilBertForSequenceClassification" if categories else "DistilBertModel"],
@@ -183,7 +192,7 @@ def write_checkpoint(
     if categories:
         config["id2label"] = {str(index): name for index, name in enumerate(categories)}
         config["label2id"] = {name: index for index, name in enumerate(categories)}
-        config["problem_type"] = "single_label_classification"
+        config["problem_type"] = PROBLEM_TYPES[kind]
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
     (directory / WEIGHTS_FILE).chmod(0o644)  # safetensors makes the file private; workers may be other users

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from classifier.model import temperature_scaling
+from classifier.articles import TaskKind
+from classifier.model import multi_label, temperature_scaling
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.ensemble import Ensemble
+from classifier.model.multi_label import Thresholds
 from classifier.model.tokenization import Tokenization
 
 
@@ -20,6 +22,7 @@ class FineTunedModel:
         calibration: The temperature and the threshold, with the figures that they were chosen by; empty for a model
             that was not calibrated.
         ensemble: The linear classifier that predicts together with the network; None if the network predicts alone.
+        kind: "single" for probabilities that sum to 1 over the categories, "multi" for one of each category alone.
     """
 
     checkpoint: Checkpoint
@@ -27,8 +30,14 @@ class FineTunedModel:
     categories: tuple[str, ...]
     calibration: Mapping[str, Any] = field(default_factory=dict)
     ensemble: Ensemble | None = None
+    kind: TaskKind = "single"
 
     @property
     def temperature(self) -> float:
         """The number that the logits are divided by."""
         return temperature_scaling.from_calibration(self.calibration)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The threshold of each category of a multi-label model."""
+        return multi_label.from_calibration(self.calibration, len(self.categories))

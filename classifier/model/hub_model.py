@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from classifier.articles import TaskKind
 from classifier.exceptions import EncoderError
 from classifier.model import checkpoint, foreign_tokenizer
-from classifier.model.checkpoint import Checkpoint
+from classifier.model.checkpoint import PROBLEM_TYPES, Checkpoint
 from classifier.model.foreign_tokenizer import MAX_LENGTH
 from classifier.model.tokenization import Tokenization
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, look_alikes, normalize_category
@@ -43,8 +44,9 @@ def read_hub_model(
     cache: Path,
     categories: Sequence[str] | None = None,
     max_length: int | None = None,
+    kind: TaskKind = "single",
 ) -> HubModel:
-    """Read and check a directory; `categories` replace the names of its configuration.
+    """Read and check a directory; `categories` replace the names of its configuration, which must be of the kind.
 
     `cache` is the folder of built tokenizers. Texts are truncated at `max_length`, by default at the tokenizer's own
     length, and never beyond the model's last position.
@@ -55,6 +57,7 @@ def read_hub_model(
     """
     config = checkpoint.read_config(directory)
     _check_architecture(directory, config)
+    _check_kind(directory, config.get("problem_type"), kind)
     _check_weights(directory)
     outputs = checkpoint.count_outputs(directory)
     if outputs is not None and outputs < 2:
@@ -94,8 +97,24 @@ def _check_architecture(directory: Path, config: Mapping[str, Any]) -> None:
             f"{directory}: architecture is {architectures[0]!r}; it must be {ARCHITECTURE!r}; "
             "to train an encoder without a head, run: classifier train --encoder"
         )
-    if (problem := config.get("problem_type")) not in {None, "single_label_classification"}:
-        raise EncoderError(f"{directory}: problem_type is {problem!r}; a text must have one category")
+
+
+def _check_kind(directory: Path, problem: object, kind: TaskKind) -> None:
+    """Raise an error if the `problem_type` of a configuration is not that of the kind; its default is a single label.
+
+    Raises:
+        EncoderError: it is another.
+    """
+    expected = PROBLEM_TYPES[kind]
+    if problem == expected or (problem is None and kind == "single"):
+        return
+    if kind == "multi":
+        raise EncoderError(
+            f"{directory}: problem_type of config.json is {problem!r}; in a multi-label task it must be {expected!r}; "
+            "import the model into a single-label task, or set it if the model was trained with it"
+        )
+    remedy = "; import it into a multi-label task" if problem == PROBLEM_TYPES["multi"] else ""
+    raise EncoderError(f"{directory}: problem_type is {problem!r}; a text must have one category{remedy}")
 
 
 def _check_weights(directory: Path) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import Probabilities
+from classifier.articles import Probabilities, TaskKind
 from classifier.exceptions import ArtefactError, SettingsError
+from classifier.model.sigmoid import logit, sigmoid
 from classifier.model.softmax import softmax
 
 SPECIAL_PIECES = 2
@@ -87,21 +88,26 @@ def from_manifest(manifest: Mapping[str, Any]) -> Chunking | None:
     return Chunking(int(entry["stride"]), int(entry["max_chunks"]))
 
 
-def pool(probabilities: Probabilities, owners: Owners, weights: ChunkWeights) -> Probabilities:
+def pool(
+    probabilities: Probabilities, owners: Owners, weights: ChunkWeights, *, kind: TaskKind = "single"
+) -> Probabilities:
     """Return articles' probabilities from those of their chunks, (chunks, categories).
 
-    They are the softmax of the weighted mean of the logits. Logarithms of probabilities replace the logits: they differ
-    by a constant per row, which softmax ignores. An article of one chunk keeps its bits, and the bits of any other
-    depend on its own chunks alone. NaN stays NaN.
+    They are the softmax of the weighted mean of the logits; for a multi-label model, its sigmoid. Logarithms of
+    probabilities replace the logits of a softmax: they differ by a constant per row, which softmax ignores. An article
+    of one chunk keeps its bits, and the bits of any other depend on its own chunks alone. NaN stays NaN.
     """
     counts = np.bincount(owners)
     starts = np.cumsum(counts) - counts
     if len(starts) == len(owners):
         return probabilities
     with np.errstate(invalid="ignore"):
-        logs = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
-        means = np.add.reduceat(logs * weights[:, None], starts) / np.add.reduceat(weights, starts)[:, None]
-        pooled = softmax(means).astype(np.float32)
+        if kind == "multi":
+            logits = logit(probabilities)
+        else:
+            logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
+        means = np.add.reduceat(logits * weights[:, None], starts) / np.add.reduceat(weights, starts)[:, None]
+        pooled = (sigmoid if kind == "multi" else softmax)(means).astype(np.float32)
     single = counts == 1
     pooled[single] = probabilities[starts[single]]
     return np.asarray(pooled)

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from classifier.articles import Probabilities
 from classifier.model.artefact import Artefact
-from classifier.model.checkpoint import Checkpoint
+from classifier.model.checkpoint import Checkpoint, read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -16,12 +17,19 @@ INITIAL_DEVIATION = 0.02
 """Standard deviation of a new category's weights: DistilBERT's `initializer_range`."""
 
 
-def initial_checkpoint(source: Artefact, categories: tuple[str, ...], *, seed: int) -> Checkpoint:
+def initial_checkpoint(
+    source: Artefact, categories: tuple[str, ...], *, seed: int, biases: Probabilities | None = None
+) -> Checkpoint:
     """Return the model's weights, with the rows of its last layer matched to `categories` by name.
 
     A category that the model does not have gets random weights, as in a new head. A category that is not in
-    `categories` is left out.
+    `categories` is left out. `biases` are those of the new categories of a multi-label model, shape (categories,); they
+    are None for a single-label model. If the model is of the other kind, its head is left out, because its logits have
+    another meaning.
     """
+    if (source.kind == "multi") != (biases is not None):
+        log.info("the head starts new: %s is a %s-label model", source.directory.name, source.kind)
+        return read_checkpoint(source.directory)
     network = source.checkpoint()
     if categories == source.categories:
         log.info("the head starts unchanged: the categories are the same")
@@ -29,7 +37,7 @@ def initial_checkpoint(source: Artefact, categories: tuple[str, ...], *, seed: i
     weights = dict(network.weights)
     dim = weights["classifier.weight"].shape[1]
     kernel = np.random.default_rng(seed).normal(0.0, INITIAL_DEVIATION, (len(categories), dim)).astype(np.float32)
-    bias = np.zeros(len(categories), dtype=np.float32)
+    bias = np.zeros(len(categories), dtype=np.float32) if biases is None else biases.copy()
     columns = {name: index for index, name in enumerate(source.categories)}
     for row, name in enumerate(categories):
         if name in columns:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
+from classifier.articles import PaddingMask, Probabilities, TokenIds
+from classifier.model.targets import Targets
 from classifier.model.tokenization import Pieces, pad
 from classifier.model.word_pieces import lengths_of
 
@@ -47,7 +48,7 @@ class TrainingBatch:
 
     tokens: TokenIds
     mask: PaddingMask
-    targets: CategoryIndices
+    targets: Targets
     sample_weight: Probabilities
     rows: NDArray[np.int64]
 
@@ -59,7 +60,7 @@ def bucket_width(length: int, buckets: Sequence[int] = BUCKETS) -> int:
 
 def batches(
     pieces: Pieces,
-    targets: CategoryIndices,
+    targets: Targets,
     *,
     size: BatchSize,
     weights: Probabilities | None = None,
@@ -77,7 +78,7 @@ def batches(
         width = bucket_width(int(lengths[rows].max()))
         row_count = size.rows(width)
         tokens, mask = pad([pieces[row] for row in rows], width, row_count)
-        padded_targets = np.zeros(row_count, dtype=np.int64)
+        padded_targets = _no_targets(row_count, targets)
         padded_targets[: len(rows)] = targets[rows]
         sample_weight = np.zeros(row_count, dtype=np.float32)
         sample_weight[: len(rows)] = 1.0 if weights is None else weights[rows]
@@ -107,12 +108,17 @@ def split_batch(batch: TrainingBatch, accumulation_steps: int) -> list[TrainingB
     tokens = np.pad(batch.tokens, ((0, padding), (0, 0)))
     mask = np.pad(batch.mask, ((0, padding), (0, 0)))
     mask[size:, 0] = 1  # attention over no token at all is not a number
-    targets = np.pad(batch.targets, (0, padding))
+    targets = np.concatenate([batch.targets, _no_targets(padding, batch.targets)])
     sample_weight = np.pad(batch.sample_weight, (0, padding)) * np.float32(rows * accumulation_steps / size)
     slices = (slice(first, first + rows) for first in range(0, rows * accumulation_steps, rows))
     return [
         TrainingBatch(tokens[part], mask[part], targets[part], sample_weight[part], batch.rows[part]) for part in slices
     ]
+
+
+def _no_targets(rows: int, targets: Targets) -> Targets:
+    """Return the targets of rows of padding: the first category or, for a label matrix, no category."""
+    return np.zeros(rows, np.int64) if targets.ndim == 1 else np.zeros((rows, targets.shape[1]), np.bool_)
 
 
 def count_batches(pieces: Pieces, size: BatchSize, epochs: int, shuffle: np.random.Generator) -> int:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from classifier.articles import CategoryIndices
+from classifier.model.targets import Targets
 from classifier.training.training_state import EpochResult
 
 Z_SCORE = 1.645
@@ -38,16 +39,24 @@ def epochs_since_best(history: Sequence[EpochResult]) -> int:
     return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
 
-def standard_error(truth: CategoryIndices, predicted: CategoryIndices) -> float:
+def standard_error(truth: Targets, predicted: Targets) -> float:
     """Return the standard error of macro-F1, overestimated rather than underestimated.
 
     F1 is treated as a proportion of its category's articles. One correct and one wrong article are added to each
     category (Laplace's rule of succession): otherwise a score on three articles, all correct, would seem certain.
     """
-    size = int(max(truth.max(), predicted.max())) + 1
-    support, predictions = np.bincount(truth, minlength=size), np.bincount(predicted, minlength=size)
-    hits = np.bincount(truth[truth == predicted], minlength=size)
-    present = support > 0
-    support, f1 = support[present], (2 * hits / np.maximum(support + predictions, 1))[present]
+    support, f1 = support_and_f1(truth, predicted)
     share = (f1 * support + 1) / (support + 2)
-    return float(np.sqrt((share * (1 - share) / support).sum()) / len(support))
+    return float(np.sqrt((share * (1 - share) / support).sum()) / max(1, len(support)))
+
+
+def support_and_f1(truth: Targets, predicted: Targets) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the number of articles and the F1 of each category that occurs in `truth`."""
+    if truth.ndim > 1:
+        support, predictions, hits = (matrix.sum(axis=0) for matrix in (truth, predicted, truth & predicted))
+    else:
+        size = int(max(truth.max(), predicted.max())) + 1
+        support, predictions = np.bincount(truth, minlength=size), np.bincount(predicted, minlength=size)
+        hits = np.bincount(truth[truth == predicted], minlength=size)
+    present = support > 0
+    return support[present], (2 * hits / np.maximum(support + predictions, 1))[present]

@@ -17,6 +17,7 @@ from classifier.model.checkpoint import Checkpoint, Weights
 from classifier.model.keras import network
 from classifier.model.keras.backend import Dtype, best_dtype
 from classifier.model.keras.network import Network
+from classifier.model.targets import log_odds
 from classifier.training import probe
 from classifier.training.checkpoints import Checkpoints
 from classifier.training.recipes import Recipe
@@ -113,13 +114,13 @@ def _attempt(
     """Train to the end; return None if memory ran out, which makes the network unusable."""
     recipe = job.recipe
     dtype = dtype_of(recipe)
-    trained = Network(checkpoint.shape, categories, dropout=recipe.dropout, dtype=dtype, seed=recipe.seed)
+    trained = Network(
+        checkpoint.shape, categories, kind=job.train.kind, dropout=recipe.dropout, dtype=dtype, seed=recipe.seed
+    )
     trained.load(checkpoint)
     try:
-        if state is None and recipe.head == "probe" and "classifier.weight" not in checkpoint.weights:
-            weights = class_weights(recipe.class_weights, job.train.targets)
-            head = probe.fit_probe(trained, job.train, categories, weights=weights, seed=recipe.seed)
-            trained.load(replace(checkpoint, weights=head))
+        if state is None and "classifier.weight" not in checkpoint.weights:
+            trained.load(replace(checkpoint, weights=_new_head(trained, job, categories)))
         loop = TrainingLoop(trained, job, accumulation_steps)
         if state is not None:
             loop.resume_from(state)
@@ -138,6 +139,21 @@ def _attempt(
         resumed_from=loop.resumed_from,
         losses=position.losses,
     )
+
+
+def _new_head(trained: Network, job: TrainingJob, categories: int) -> Weights:
+    """Return the tensors that a new head starts with; the others keep the network's random weights.
+
+    The biases of a multi-label head without a probe are the log odds of the categories. With biases of 0, each category
+    would start with a probability of a half, and the first epochs would only learn that most articles lack it.
+    """
+    recipe, head = job.recipe, Weights()
+    if recipe.head == "probe":
+        weights = class_weights(recipe.class_weights, job.train.targets)
+        head = probe.fit_probe(trained, job.train, categories, weights=weights, seed=recipe.seed)
+    if not head and job.train.kind == "multi":
+        return {"classifier.bias": log_odds(job.train.targets)}
+    return head
 
 
 def _split_further(accumulation_steps: int, batch_size: int) -> int:

@@ -3,7 +3,8 @@
 Fine-tuning a random head spends its first steps on finding the categories, and distorts the encoder's pretrained
 features meanwhile. If the head is fitted alone first, the encoder only has to improve on it (Kumar et al., 2022:
 "Fine-tuning can distort pretrained features and underperform out-of-distribution"). The probe is a logistic regression
-on the standardised first token of the encoder's last layer, for the beginnings of the articles.
+on the standardised first token of the encoder's last layer, for the beginnings of the articles. For a multi-label
+network, it is one such regression a category.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import CategoryIndices, Probabilities
+from classifier.articles import Probabilities
 from classifier.model.checkpoint import Weights
 from classifier.model.keras.network import Network
+from classifier.model.targets import Targets, log_odds
 from classifier.training.batches import BatchSize, batches
 from classifier.training.training_state import TokenizedArticles
 
@@ -48,7 +50,8 @@ def fit_probe(
         network: Network with the encoder's weights and a random head; it is not changed.
         train: Articles to train on, of at least two categories.
         categories: Number of categories.
-        weights: Weight of an article of each category, shape (categories,).
+        weights: Weight of an article of each category, shape (categories,); for a multi-label network, against those
+            without the category.
         seed: Seed of the drawn articles and of the head's directions.
     """
     dim = network.shape.dim
@@ -63,8 +66,13 @@ def fit_probe(
     generator = np.random.default_rng(seed)
     rows = _sample(train.targets, generator)
     hidden, targets = _first_tokens(network, train, rows), train.targets[rows]
-    slopes, intercept = _logistic_regression(hidden, targets, categories, weights[targets])
-    accuracy = float(np.mean((hidden @ slopes.T + intercept).argmax(axis=1) == targets))
+    if train.kind == "multi":
+        slopes, intercept = _binary_regressions(hidden, targets, weights)
+        correct = ((hidden @ slopes.T + intercept > 0) == targets).all(axis=1)
+    else:
+        slopes, intercept = _logistic_regression(hidden, targets, categories, weights[targets])
+        correct = (hidden @ slopes.T + intercept).argmax(axis=1) == targets
+    accuracy = float(np.mean(correct))
     log.info(
         "the head starts as a linear probe: accuracy %.4f on %d train articles, in %.1f s",
         accuracy, len(rows), time.monotonic() - started,
@@ -73,9 +81,13 @@ def fit_probe(
     return {name: random[name] + tensor for name, tensor in _as_head(slopes, intercept, dim, generator).items()}
 
 
-def _sample(targets: CategoryIndices, generator: np.random.Generator) -> NDArray[np.int64]:
+def _sample(targets: Targets, generator: np.random.Generator) -> NDArray[np.int64]:
     """Return the positions of the same random share of every category's articles, at least one of each."""
     share = min(1.0, MAX_ARTICLES / len(targets))
+    if targets.ndim > 1:
+        order = generator.permutation(len(targets))
+        first = order[targets[order].argmax(axis=0)]  # a category without an article has the first article of all
+        return np.unique(np.concatenate([order[: math.ceil(share * len(order))], first]))
     of_each = (generator.permutation(np.flatnonzero(targets == category)) for category in np.unique(targets))
     return np.sort(np.concatenate([rows[: math.ceil(share * len(rows))] for rows in of_each]))
 
@@ -92,12 +104,12 @@ def _first_tokens(network: Network, train: TokenizedArticles, rows: NDArray[np.i
 
 
 def _logistic_regression(
-    hidden: Hidden, targets: CategoryIndices, categories: int, weights: Probabilities
+    hidden: Hidden, targets: Targets, categories: int, weights: Probabilities
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the slopes, shape (categories, dim), and the intercepts for hidden states that are not standardised."""
     from sklearn.linear_model import LogisticRegression
 
-    mean, deviation = hidden.mean(axis=0, dtype=np.float64), hidden.std(axis=0, dtype=np.float64) + 1e-6
+    mean, deviation = _moments(hidden)
     model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=1_000)
     model.fit((hidden - mean) / deviation, targets, sample_weight=weights)
     coefficients, constants = model.coef_, model.intercept_
@@ -107,6 +119,42 @@ def _logistic_regression(
     slopes[model.classes_] = coefficients / deviation
     intercept[model.classes_] = constants - slopes[model.classes_] @ mean
     return slopes, intercept
+
+
+def _binary_regressions(
+    hidden: Hidden, targets: Targets, weights: Probabilities
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the slopes, shape (categories, dim), and the intercepts of one logistic regression a category.
+
+    The problems are independent, and each is scikit-learn's. They are solved together, as one product of matrices a
+    step, which takes a fraction of the time of a hundred fits. `weights` are those of a category's own articles.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    mean, deviation = _moments(hidden)
+    inputs, size = (hidden - mean) / deviation, (targets.shape[1], hidden.shape[1] + 1)
+    of_each = INVERSE_REGULARISATION * np.where(targets, weights, 1.0)
+
+    def loss_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        slopes, constants = flat.reshape(size)[:, :-1], flat.reshape(size)[:, -1]
+        logits = inputs @ slopes.T + constants
+        losses = np.logaddexp(0.0, np.where(targets, -logits, logits))
+        errors = of_each * (expit(logits) - targets)
+        gradient = np.hstack([errors.T @ inputs + slopes, errors.sum(axis=0)[:, None]])
+        return float((of_each * losses).sum() + (slopes**2).sum() / 2), gradient.ravel()
+
+    start = np.zeros(size)
+    start[:, -1] = log_odds(targets)
+    options = {"maxiter": 1_000, "maxcor": 20, "ftol": 1e-9}
+    fitted = minimize(loss_and_gradient, start.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(size)
+    slopes = fitted[:, :-1] / deviation
+    return slopes, fitted[:, -1] - slopes @ mean
+
+
+def _moments(hidden: Hidden) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the means and the standard deviations, which are above 0."""
+    return hidden.mean(axis=0, dtype=np.float64), hidden.std(axis=0, dtype=np.float64) + 1e-6
 
 
 def _as_head(

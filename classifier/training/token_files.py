@@ -25,12 +25,13 @@ from pathlib import Path
 import numpy as np
 
 from classifier import atomic_files
-from classifier.articles import AnnotatedArticle
+from classifier.articles import AnnotatedArticle, TaskKind
 from classifier.exceptions import SettingsError
+from classifier.model.targets import Targets, encode_targets
 from classifier.model.tokenization import Chunks, Tokenization
 from classifier.model.word_pieces import PackedPieces
 from classifier.training import data_snapshot
-from classifier.training.spooled_articles import categories_of
+from classifier.training.spooled_articles import label_sets_of
 from classifier.training.training_state import FORMAT, TokenizedArticles
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class TokenFiles:
 
 @contextmanager
 def open_token_files(
-    root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]
+    root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str], kind: TaskKind = "single"
 ) -> Iterator[TokenFiles]:
     """Yield the tokenized parts from the files of an earlier attempt below `root`, or else from new files.
 
@@ -69,7 +70,8 @@ def open_token_files(
     Raises:
         SettingsError: the disk is full, or the folder is not writable.
     """
-    files = _find(root, tokenization, parts, categories) or _create(root, tokenization, parts, categories)
+    targets = {name: encode_targets(label_sets_of(articles), categories, kind) for name, articles in parts.items()}
+    files = _find(root, tokenization, parts, targets) or _create(root, tokenization, parts, targets)
     try:
         yield files
     finally:
@@ -77,7 +79,7 @@ def open_token_files(
             shutil.rmtree(files.folder, ignore_errors=True)
 
 
-def _find(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]) -> TokenFiles | None:
+def _find(root: Path, tokenization: Tokenization, parts: Parts, targets: Mapping[str, Targets]) -> TokenFiles | None:
     """Return the files of an earlier attempt; None if there are none, or they are damaged."""
     identity = _identity(tokenization, parts)
     for path in sorted(root.glob(f"*/{FOLDER}/{_DESCRIPTION}")):
@@ -85,7 +87,7 @@ def _find(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequ
             description = json.loads(path.read_text(encoding="utf-8"))
             if description["identity"] != identity:
                 continue
-            files = _read(path.parent, tokenization, parts, categories)
+            files = _read(path.parent, tokenization, targets)
             if [part.sha256() for part in (files.train, files.validation)] == description["sha256"]:
                 return files
             log.warning("%s: damaged; tokenizing the articles again", path.parent)
@@ -94,7 +96,7 @@ def _find(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequ
     return None
 
 
-def _create(root: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]) -> TokenFiles:
+def _create(root: Path, tokenization: Tokenization, parts: Parts, targets: Mapping[str, Targets]) -> TokenFiles:
     """Tokenize the articles into new files."""
     folder: Path | None = None
     try:
@@ -102,7 +104,7 @@ def _create(root: Path, tokenization: Tokenization, parts: Parts, categories: Se
         folder = Path(tempfile.mkdtemp(dir=root, prefix=".tokens-"))
         for name, articles in parts.items():
             _write_part(folder, name, tokenization.iter_chunks(tokenization.texts(articles)))
-        files = _read(folder, tokenization, parts, categories)
+        files = _read(folder, tokenization, targets)
         description = {
             "identity": _identity(tokenization, parts),
             "sha256": [part.sha256() for part in (files.train, files.validation)],
@@ -137,16 +139,13 @@ def _write_part(folder: Path, name: str, slices: Iterable[Chunks]) -> None:
     )
 
 
-def _read(folder: Path, tokenization: Tokenization, parts: Parts, categories: Sequence[str]) -> TokenFiles:
-    columns = {name: column for column, name in enumerate(categories)}
-
+def _read(folder: Path, tokenization: Tokenization, targets: Mapping[str, Targets]) -> TokenFiles:
     def part(name: str) -> TokenizedArticles:
         # NumPy does not close a damaged file that it opened itself
         with (folder / f"{name}.rows.npz").open("rb") as file, np.load(file, allow_pickle=False) as rows:
             ends, owners, weights = rows["ends"], rows["owners"], rows["weights"]
         ids = np.memmap(folder / f"{name}.ids", dtype=np.int32, mode="r", shape=(int(ends[-1]),))
-        targets = np.array([columns[category] for category in categories_of(parts[name])], dtype=np.int64)
-        return TokenizedArticles(PackedPieces(ids, ends), targets, owners, tokenization.mask_id, weights)
+        return TokenizedArticles(PackedPieces(ids, ends), targets[name], owners, tokenization.mask_id, weights)
 
     return TokenFiles(folder, part("train"), part("validation"))
 

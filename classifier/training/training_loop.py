@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from classifier.articles import CategoryIndices, Probabilities
-from classifier.evaluation.metrics import macro_f1
+from classifier.articles import Probabilities
 from classifier.model.keras.network import Network, OptimizerConfig
+from classifier.model.targets import Targets
 from classifier.training import early_stopping
 from classifier.training.batches import BatchSize, TrainingBatch, batches, count_batches, mask_tokens, split_batch
 from classifier.training.checkpoints import Checkpoints
+from classifier.training.epoch_scores import score_epoch
 from classifier.training.recipes import Recipe
 from classifier.training.training_state import EpochResult, TokenizedArticles, TrainingPosition, TrainingState
 
@@ -71,11 +72,17 @@ class TrainingLoop:
         self.best_weights: list[Any] = []
         self.size = BatchSize(recipe.batch_size, recipe.batch_tokens)
         self.steps = count_batches(train.pieces, self.size, recipe.epochs, np.random.default_rng(recipe.seed))
-        self.weights = train.shares * class_weights(recipe.class_weights, train.targets)[train.chunk_targets]
+        self.weights, positive_weights = train.shares, ()
+        of_categories = class_weights(recipe.class_weights, train.targets)
+        if train.kind == "single":
+            self.weights = train.shares * of_categories[train.chunk_targets]
+        else:
+            positive_weights = tuple(of_categories.tolist())
         self.resumed_from, self.seconds_before = 0, 0.0
         self.started_at = time.monotonic()
         self.first_step_s = 0.0
-        network.prepare(_optimizer_config(recipe, self.steps, accumulation_steps))
+        config = _optimizer_config(recipe, self.steps, accumulation_steps)
+        network.prepare(replace(config, positive_weights=positive_weights))
 
     def resume_from(self, state: TrainingState) -> None:
         """Continue from a saved state; if it is not one of this network, start from the beginning."""
@@ -172,15 +179,14 @@ class TrainingLoop:
         """Return the metrics of the present weights on the validation split."""
         position, recipe = self.position, self.job.recipe
         size = max(1, 2 * recipe.batch_size // position.accumulation_steps)
-        truth = self.job.validation.targets
-        predicted = predict(self.network, self.job.validation, size=size).argmax(axis=1)
+        scores = score_epoch(self.job.validation.targets, predict(self.network, self.job.validation, size=size))
         result = EpochResult(
             epoch=position.epoch,
             loss=round(loss, 5),
-            accuracy=round(float(np.mean(predicted == truth)), 5),
-            macro_f1=round(macro_f1(truth, predicted), 5),
+            accuracy=scores.accuracy,
+            macro_f1=scores.macro_f1,
             seconds=round(self.seconds, 1),
-            standard_error=round(early_stopping.standard_error(truth, predicted), 5),
+            standard_error=scores.standard_error,
         )
         log.info(
             "epoch %d of %d: loss %.4f, validation accuracy %.4f, macro-F1 %.4f ± %.4f",
@@ -217,15 +223,25 @@ def _optimizer_config(recipe: Recipe, steps: int, accumulation_steps: int) -> Op
     )  # fmt: skip
 
 
-def class_weights(kind: str, targets: CategoryIndices) -> Probabilities:
+MAX_POSITIVE_WEIGHT = 10.0
+"""Largest weight of a rare category's articles in the loss of a multi-label network."""
+
+
+def class_weights(kind: str, targets: Targets) -> Probabilities:
     """Return the weight of each category in the loss, shape (categories,).
 
     For "none", all are 1. For "balanced", they are the inverse of the categories' shares (King and Zeng, 2001), as in
-    scikit-learn, and 1 on average over the articles.
+    scikit-learn, and 1 on average over the articles. Those of a multi-label network weigh a category's own articles
+    against all others, and are between 1 and `MAX_POSITIVE_WEIGHT`: the mean number of articles of a category divided
+    by the category's own. Without these bounds, a category of one article would outweigh all others.
     """
-    counts = np.bincount(targets)
+    is_multi = targets.ndim > 1
+    counts = targets.sum(axis=0) if is_multi else np.bincount(targets)
     if kind == "none":
         return np.ones(len(counts), dtype=np.float32)
+    if is_multi:
+        bounded = np.clip(counts.mean() / np.maximum(counts, 1), 1, MAX_POSITIVE_WEIGHT)
+        return np.asarray(bounded, dtype=np.float32)
     return (len(targets) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import CategoryIndices, Probabilities
+from classifier.articles import Probabilities, TaskKind
 from classifier.model import text_chunking
 from classifier.model.checkpoint import Checkpoint
 from classifier.model.hardware import keras_backend
+from classifier.model.targets import Targets
 from classifier.model.text_chunking import ChunkWeights, Owners
 from classifier.model.tokenization import Pieces
 from classifier.model.word_pieces import PackedPieces, lengths_of, pack
@@ -29,7 +30,7 @@ _HASH_CHUNK = 1_000_000  # word pieces
 
 @dataclass(frozen=True, slots=True)
 class TokenizedArticles:
-    """Articles as word pieces, with the positions of their categories.
+    """Articles as word pieces, with their categories as targets: a matrix for a multi-label network.
 
     `pieces` are chunks, `owners` the position of each chunk's article, and `weights` the weight of each chunk among the
     chunks of its article. Without `owners`, each article is one chunk; without `weights`, all chunks weigh the same.
@@ -37,14 +38,19 @@ class TokenizedArticles:
     """
 
     pieces: Pieces
-    targets: CategoryIndices
+    targets: Targets
     owners: Owners | None = None
     mask_id: int | None = None
     weights: ChunkWeights | None = None
 
     @property
-    def chunk_targets(self) -> CategoryIndices:
-        """The category of each chunk, which is its article's."""
+    def kind(self) -> TaskKind:
+        """Whether each article has exactly one category, or any number of them."""
+        return "multi" if self.targets.ndim > 1 else "single"
+
+    @property
+    def chunk_targets(self) -> Targets:
+        """The target of each chunk, which is its article's."""
         return self.targets if self.owners is None else self.targets[self.owners]
 
     @property
@@ -65,7 +71,7 @@ class TokenizedArticles:
         """Return the articles' probabilities, given those of their chunks."""
         if self.owners is None:
             return probabilities
-        return text_chunking.pool(probabilities, self.owners, self.chunk_weights)
+        return text_chunking.pool(probabilities, self.owners, self.chunk_weights, kind=self.kind)
 
     def sha256(self) -> str:
         """Return a hash of everything that the network sees of the articles, in their order."""
@@ -74,18 +80,23 @@ class TokenizedArticles:
         for start in range(0, len(packed.ids), _HASH_CHUNK):
             digest.update(packed.ids[start : start + _HASH_CHUNK].astype(np.int64).tobytes())
         owners = np.arange(len(self.pieces)) if self.owners is None else self.owners
-        targets = np.asarray(self.targets, dtype=np.int64)
+        targets = np.asarray(self.targets, dtype=np.int64) if self.kind == "single" else _packed(self.targets)
         for array in (targets, owners.astype(np.int64), self.chunk_weights):
             digest.update(array.tobytes())
         return digest.hexdigest()
+
+
+def _packed(matrix: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the positions of the matrix's labels among its cells, after its shape."""
+    return np.concatenate([np.array(matrix.shape), np.flatnonzero(matrix)]).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class EpochResult:
     """The metrics of an epoch on the validation split.
 
-    `seconds` counts from the start of the training, without the time between two attempts. `standard_error` is that of
-    macro-F1.
+    `accuracy` is the share of articles with exactly the annotated categories. `seconds` counts from the start of the
+    training, without the time between two attempts. `standard_error` is that of macro-F1.
     """
 
     epoch: int

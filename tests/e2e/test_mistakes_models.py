@@ -10,13 +10,19 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from classifier.pipeline.promotion import evaluation
-from classifier.store import model_rows
+from classifier.store import model_rows, task_rows
 from tests.support.mistakes import Case, check_mistake, register
 from tests.support.synthetic import add_model, articles
-from tests.support.tiny_models import make_bert
+from tests.support.tiny_models import make_artefact, make_bert
 
 CASES: dict[str, Case] = {}
 case = partial(register, CASES)
+
+
+def make_multi(env):
+    """Make the task a multi-label one."""
+    with env.workspace.database.begin() as connection:
+        task_rows.change(connection, task_rows.current_id(connection), kind="multi", min_labels=0)
 
 
 def edited_config(folder, edit):
@@ -109,6 +115,23 @@ def _(env):
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").unlink()
     return "models", "import", folder
+
+
+@case(
+    "models import: a multi-label model in a single-label task",
+    r"problem_type is 'multi_label_classification'; a text must have one category; import it into a multi-label task",
+)
+def _(env):
+    return "models", "import", make_artefact(env.folder / "multi", kind="multi").directory
+
+
+@case(
+    "models import: a single-label model in a multi-label task",
+    r"is 'single_label_classification'; in a multi-label task it must be 'multi_label_classification'; import the",
+)
+def _(env):
+    make_multi(env)
+    return "models", "import", make_artefact(env.folder / "single").directory
 
 
 @case("evaluate: no model yet", r"no model yet; run: classifier train")

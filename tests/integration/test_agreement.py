@@ -39,13 +39,13 @@ def other_weights(monkeypatch):
     """Make OpenVINO compute another model, whose weights differ by as much as they vary."""
     build = openvino_engine.build_graph
 
-    def perturbed(checkpoint):
+    def perturbed(checkpoint, kind="single"):
         generator = np.random.default_rng(0)
         weights = {
             name: tensor + generator.normal(0, 5 * tensor.std() + 1, tensor.shape).astype(np.float32)
             for name, tensor in checkpoint.weights.items()
         }
-        return build(replace(checkpoint, weights=weights))
+        return build(replace(checkpoint, weights=weights), kind)
 
     monkeypatch.setattr(openvino_engine, "build_graph", perturbed)
 
@@ -129,3 +129,20 @@ def test_the_same_texts_are_compared_whatever_their_order():
     chosen = agreement.choose_texts(repeated)
     assert len(chosen) == len(set(chosen)) == agreement.MAX_TEXTS
     assert agreement.choose_texts(reversed(repeated)) == chosen
+
+
+def test_the_engines_agree_on_a_multi_label_model(tmp_path, request):
+    sizes = {"dim": 64, "heads": 4, "hidden_dim": 128, "kind": "multi"}
+    multi = make_artefact(tmp_path / "model", max_length=24, chunking=Chunking(stride=15, max_chunks=4), **sizes)
+    result = measure(multi, OpenVinoEngine(multi.checkpoint(), kind="multi"))
+    assert (result.same_labels, result.is_within_bounds) == (1, True)
+    assert result.largest_difference < 1e-4
+    request.getfixturevalue("other_weights")
+    assert not measure(multi, OpenVinoEngine(multi.checkpoint(), kind="multi")).is_within_bounds
+
+
+def test_a_multi_label_texts_labels_are_the_same_if_all_of_them_are(tmp_path):
+    engine = OpenVinoEngine(make_artefact(tmp_path / "model").checkpoint())
+    expected = np.array([[0.6, 0.7], [0.4, 0.3], [0.6, 0.4]], dtype=np.float32)
+    actual = np.array([[0.7, 0.6], [0.4, 0.51], [np.nan, 0.4]], dtype=np.float32)
+    assert agreement.compare(engine, actual, expected, kind="multi").same_labels == pytest.approx(1 / 3)

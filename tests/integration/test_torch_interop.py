@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from classifier.inference.keras_engine import KerasEngine
+from classifier.inference.labeller import Labeller
 from classifier.inference.openvino_engine import OpenVinoEngine
 from classifier.model.keras.network import Network
 from classifier.model.tokenization import pad
@@ -99,3 +100,39 @@ def test_dropout_varies_the_logits_as_much_as_in_pytorch(artefact, classifier):
         expected = classifier.train()(torch.from_numpy(tokens).long(), torch.from_numpy(mask).long()).logits.numpy()
     classifier.eval()
     np.testing.assert_allclose(logits.std(axis=0), expected.std(axis=0), rtol=0.03)
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory):
+    """Return a multi-label model and the probabilities that it labels with."""
+    directory = tmp_path_factory.mktemp("multi") / "model"
+    written = make_artefact(directory, layers=3, dim=24, heads=4, hidden_dim=40, kind="multi")
+    engine = OpenVinoEngine(written.checkpoint(), kind="multi")
+    return written, Labeller.of(written.load(), engine).probabilities(TEXTS)
+
+
+def test_pytorchs_sigmoids_are_a_multi_label_models_probabilities(multi):
+    from transformers import DistilBertForSequenceClassification
+
+    written, ours = multi
+    loaded = DistilBertForSequenceClassification.from_pretrained(written.directory).eval()
+    assert loaded.config.problem_type == "multi_label_classification"
+    tokens, mask = pad(written.tokenization().pieces(TEXTS), 64)
+    with torch.no_grad():
+        logits = loaded(torch.from_numpy(tokens).long(), attention_mask=torch.from_numpy(mask).long()).logits
+    np.testing.assert_allclose(ours, logits.sigmoid().numpy(), rtol=0, atol=1e-6)
+
+
+def test_a_pipeline_of_transformers_gives_a_multi_label_models_probabilities(multi):
+    """It applies a sigmoid and not a softmax, because of the problem type in the configuration."""
+    from transformers import pipeline
+
+    written, ours = multi
+    classify = pipeline("text-classification", model=str(written.directory), device="cpu", top_k=None)
+    scores = [
+        {each["label"]: each["score"] for each in text}
+        for text in classify(list(TEXTS), truncation=True, max_length=64)
+    ]
+    theirs = [[of_text[name] for name in written.categories] for of_text in scores]
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    assert np.ptp(np.sum(theirs, axis=1)) > 0.1, "the scores of a text need not sum to 1"

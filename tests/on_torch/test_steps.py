@@ -42,6 +42,48 @@ def test_a_step_is_that_of_keras(options):
         np.testing.assert_allclose(result[name], tensor, rtol=0, atol=1e-3, err_msg=name)
 
 
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "positive_weights": (1.0, 3.0, 10.0)}])
+def test_a_multi_label_step_is_that_of_keras(options):
+    ours, keras = (prepared(dropout=0.0, kind="multi", **options) for _ in range(2))
+    keras._step = keras._step_with_keras
+    for network in (ours, keras):
+        network._model.output_dropout.rate = 0.0
+    for number in range(4):
+        same = batch(number, kind="multi")
+        assert ours.fit_batch(*same) == pytest.approx(keras.fit_batch(*same), abs=1e-4)
+    result, expected = ours.weights(), keras.weights()
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(result[name], tensor, rtol=0, atol=1e-3, err_msg=name)
+
+
+def test_a_multi_label_loss_is_that_of_transformers_times_the_categories():
+    """`transformers` takes the mean over the categories, and this network the sum."""
+    network = prepared(dropout=0.0, kind="multi")
+    network._model.output_dropout.rate = 0.0
+    tokens, mask, targets, _ = batch(1, kind="multi")
+    model = theirs(network, problem_type="multi_label_classification").eval()
+    with torch.no_grad():
+        tensors = (torch.from_numpy(array).long() for array in (tokens, mask))
+        expected = model(*tensors, labels=torch.from_numpy(targets).float()).loss
+    loss = network.fit_batch(tokens, mask, targets, np.ones(len(tokens), dtype=np.float32))
+    assert loss == pytest.approx(CATEGORIES * float(expected), rel=1e-5)
+
+
+def test_a_resumed_multi_label_training_ends_in_the_same_bits():
+    uninterrupted, first = prepared(kind="multi"), prepared(kind="multi")
+    for number in range(4):
+        uninterrupted.fit_batch(*batch(number, kind="multi"))
+    for number in range(2):
+        first.fit_batch(*batch(number, kind="multi"))
+    second = prepared(seed=2, kind="multi")
+    second.load_state(first.state(), accumulation_steps=1)
+    for number in range(2, 4):
+        second.fit_batch(*batch(number, kind="multi"))
+    result = second.state()
+    for name, values in uninterrupted.state().items():
+        np.testing.assert_array_equal(result[name], values, err_msg=name)
+
+
 @pytest.mark.parametrize(
     "rates",
     [

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
+from classifier.articles import TaskKind
 from classifier.model import artefact, checkpoint
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import EncoderShape, Weights
@@ -62,6 +63,7 @@ def make_artefact(
     details: Mapping[str, Any] | None = None,
     extra_files: Mapping[str, bytes] | None = None,
     chunking: Chunking | None = None,
+    kind: TaskKind = "single",
     seed: int = 0,
 ) -> Artefact:
     """Write a model whose head has large weights, so that texts get different probabilities."""
@@ -73,7 +75,7 @@ def make_artefact(
         network = replace(encoder, weights={**encoder.weights, **head})
         return artefact.write_artefact(
             directory,
-            FineTunedModel(network, tokenization, categories),
+            FineTunedModel(network, tokenization, categories, kind=kind),
             tokenizer=encoder.directory,
             details=details or {},
             extra_files=extra_files,

@@ -11,17 +11,18 @@ from classifier.model.keras.network import Network, OptimizerConfig
 CATEGORIES = 3
 
 
-def batch(shape, number, rows=5, width=16):
+def batch(shape, number, rows=5, width=16, kind="single"):
     """Return the tokens, mask, targets and sample_weight of a batch of articles of several lengths."""
     random = np.random.default_rng(number)
     tokens = random.integers(5, shape.vocab_size, (rows, width)).astype(np.int32)
     mask = (np.arange(width) < random.integers(1, width + 1, (rows, 1))).astype(np.int32)
-    return tokens, mask, random.integers(0, CATEGORIES, rows), random.random(rows).astype(np.float32)
+    targets = random.integers(0, CATEGORIES, rows) if kind == "single" else random.random((rows, CATEGORIES)) < 0.4
+    return tokens, mask, targets, random.random(rows).astype(np.float32)
 
 
-def prepared(shape, *, learning_rate, dropout=0.1, seed=1, dtype="float32", **options):
+def prepared(shape, *, learning_rate, dropout=0.1, seed=1, dtype="float32", kind="single", **options):
     """Return a network with its optimizer, for the options of a recipe."""
-    network = Network(shape, CATEGORIES, dropout=dropout, dtype=dtype, seed=seed)
+    network = Network(shape, CATEGORIES, kind=kind, dropout=dropout, dtype=dtype, seed=seed)
     settings = {"weight_decay": 0.01, "warmup_steps": 2, "total_steps": 40, "clip_norm": 1.0}
     network.prepare(OptimizerConfig(learning_rate=learning_rate, **settings, **options))
     return network

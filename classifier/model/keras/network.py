@@ -20,11 +20,13 @@ import keras_hub  # isort: skip  # noqa: TID253
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
+from classifier.articles import PaddingMask, Probabilities, TaskKind, TokenIds
 from classifier.exceptions import SettingsError
 from classifier.model.checkpoint import Checkpoint, EncoderShape, Weights
 from classifier.model.keras import first_token, optimizers, training_state
 from classifier.model.keras.on_tensorflow import attention, byte_dropout, split_step, tracing
+from classifier.model.sigmoid import sigmoid
+from classifier.model.targets import Targets
 
 HEAD_DROPOUT = 0.2
 """Dropout before the last layer, as in `transformers`."""
@@ -40,6 +42,7 @@ class OptimizerConfig:
         layer_decay: Factor of the learning rate from each layer to the one below.
         label_smoothing: Share of the target that is divided among all categories.
         ema_decay: Momentum of the weights' moving average per optimizer step; 0 keeps none.
+        positive_weights: For a multi-label network, the weight in the loss of each category's own articles.
     """
 
     learning_rate: float
@@ -52,22 +55,27 @@ class OptimizerConfig:
     layer_decay: float = 1.0
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
+    positive_weights: tuple[float, ...] = ()
 
 
 class Network:
-    """A DistilBERT with a classification head: it is trained by `fit_batch` and predicts by `probabilities`."""
+    """A DistilBERT with a classification head: it is trained by `fit_batch` and predicts by `probabilities`.
+
+    A network of kind "multi" has a sigmoid and the binary cross-entropy in place of the softmax and its cross-entropy.
+    """
 
     def __init__(
         self,
         shape: EncoderShape,
         categories: int,
         *,
+        kind: TaskKind = "single",
         dropout: float = 0.1,
         dtype: Dtype = "float32",
         seed: int = 0,
     ) -> None:
         keras.utils.set_random_seed(seed)
-        self.shape = shape
+        self.shape, self.kind = shape, kind
         self._model = _build(shape, categories, dropout, dtype)
         outputs = {"hidden": self._model.pooled_dense.input, "logits": self._model.output}
         self._outputs = keras.Model(self._model.input, outputs)  # one graph for both, since tracing one takes seconds
@@ -139,14 +147,20 @@ class Network:
             ema_momentum=config.ema_decay ** (1 / steps_per_update),  # Keras moves the average at every call
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        self._model.compile(optimizer=optimizer, loss=optimizers.loss(config.label_smoothing))
-        self._step: Callable[[TokenIds, PaddingMask, CategoryIndices, Probabilities], float] = self._step_with_keras
+        if self.kind == "multi":
+            loss = optimizers.binary_loss(config.label_smoothing, config.positive_weights)
+            # it replaces keras-hub's default metric, which reads one category an article
+            self._model.compile(optimizer=optimizer, loss=loss, metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)])
+        else:
+            self._model.compile(optimizer=optimizer, loss=optimizers.loss(config.label_smoothing))
+        self._step: Callable[[TokenIds, PaddingMask, NDArray[Any], Probabilities], float] = self._step_with_keras
         if is_tensorflow_on_cpu():
-            tracing.trace_training(self._model)
+            tracing.trace_training(self._model, kind=self.kind)
         elif backend() == "torch":
             from classifier.model.keras.on_torch import steps
 
-            self._step = steps.training_function(self._model, config.label_smoothing)
+            of_batch = steps.loss_function(self.kind, config.label_smoothing, config.positive_weights)
+            self._step = steps.training_function(self._model, of_batch)
 
     def _freeze(self, layers: int) -> None:
         """Exclude the embeddings and the lowest `layers` layers from training."""
@@ -171,21 +185,25 @@ class Network:
         with optimizers.averaged_weights(self._model):
             yield
 
-    def fit_batch(
-        self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, sample_weight: Probabilities
-    ) -> float:
+    def fit_batch(self, tokens: TokenIds, mask: PaddingMask, targets: Targets, sample_weight: Probabilities) -> float:
         """Train on a batch and return its mean loss.
 
-        `sample_weight` is the weight of each article's loss, shape (articles,); 0 marks a row of padding.
+        `targets` are the articles' categories, shape (articles,); for a multi-label network whether each article has
+        each category, shape (articles, categories). `sample_weight` is the weight of each article's loss, shape
+        (articles,); 0 marks a row of padding.
 
         Raises:
             StepTooLargeError: the batch does not fit into memory. The network must not be used any more.
         """
         with training_state.memory_errors():
-            return self._step(tokens, mask, targets, sample_weight)
+            return self._step(tokens, mask, self._as_numbers(targets), sample_weight)
+
+    def _as_numbers(self, targets: Targets) -> Targets | Probabilities:
+        """Return the targets as the loss reads them: 1 and 0 in place of the truth values of a multi-label network."""
+        return targets.astype(np.float32) if self.kind == "multi" else targets
 
     def _step_with_keras(
-        self, tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, sample_weight: Probabilities
+        self, tokens: TokenIds, mask: PaddingMask, targets: NDArray[Any], sample_weight: Probabilities
     ) -> float:
         inputs = {"token_ids": tokens, "padding_mask": mask}
         logs = self._model.train_on_batch(inputs, targets, sample_weight=sample_weight, return_dict=True)
@@ -201,13 +219,14 @@ class Network:
             return self._predict(tokens, mask)["hidden"]
 
     def probabilities(self, tokens: TokenIds, mask: PaddingMask) -> Probabilities:
-        """Return the softmax of the logits in float32, shape (articles, categories).
+        """Return the softmax or the sigmoid of the logits in float32, shape (articles, categories).
 
         Raises:
             StepTooLargeError: the batch does not fit into memory.
         """
         with training_state.memory_errors():
-            return softmax(self._predict(tokens, mask)["logits"])
+            logits = self._predict(tokens, mask)["logits"]
+            return sigmoid(logits) if self.kind == "multi" else softmax(logits)
 
     def _predict_with_keras(self, tokens: TokenIds, mask: PaddingMask) -> dict[str, NDArray[np.float32]]:
         outputs = self._outputs.predict_on_batch({"token_ids": tokens, "padding_mask": mask})

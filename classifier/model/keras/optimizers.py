@@ -1,11 +1,11 @@
-"""AdamW with a learning rate for each layer, a smoothed loss, and validation with averaged weights.
+"""AdamW with a learning rate for each layer, the losses, and validation with averaged weights.
 
 Keras has none of them. They run on both backends, TensorFlow and PyTorch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,6 +65,30 @@ def loss(label_smoothing: float) -> Any:
         return keras.ops.categorical_crossentropy(probabilities, keras.ops.cast(logits, "float32"), from_logits=True)
 
     return smoothed
+
+
+def binary_loss(label_smoothing: float, positive_weights: Sequence[float] = ()) -> Any:
+    """Return the binary cross-entropy of logits and label matrices: one value per article, before weighting.
+
+    It is the sum over the categories, so it is the negative log-likelihood of the article's labels, and its gradient is
+    as long as that of a single label. With the mean that PyTorch's `BCEWithLogitsLoss` takes, the gradient of a hundred
+    categories would be a hundred times shorter, and AdamW's epsilon would slow the training down.
+
+    With smoothing s, the target is 1 - s / 2 for a category of the article and s / 2 for the others.
+    `positive_weights` multiply the loss of the categories that an article has; by default all are 1.
+    """
+    ops, factors = keras.ops, np.asarray(positive_weights or 1.0, dtype=np.float32)
+
+    def summed(targets: Any, logits: Any) -> Any:
+        weights = ops.convert_to_tensor(factors)
+        logits = ops.cast(logits, "float32")
+        smoothed = ops.cast(targets, "float32") * (1.0 - label_smoothing) + label_smoothing / 2
+        # log(1 + exp(-x)) without overflow; weighted as in BCEWithLogitsLoss
+        of_positive = ops.log1p(ops.exp(-ops.abs(logits))) + ops.relu(-logits)
+        each = (1.0 - smoothed) * logits + (1.0 + (weights - 1.0) * smoothed) * of_positive
+        return ops.sum(each, axis=-1)
+
+    return summed
 
 
 @contextmanager

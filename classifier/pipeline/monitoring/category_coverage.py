@@ -49,7 +49,7 @@ def without_train_articles(connection: Connection, trained: Iterable[str]) -> di
     """Return the annotated categories that a training does not have, with the number of their articles."""
     names, totals = set(trained), Counter[str]()
     for (category, _), count in annotated_articles.count_by_category_and_split(connection).items():
-        if category is not None and category not in names:
+        if category and category not in names:
             totals[category] += count
     return dict(totals.most_common())
 

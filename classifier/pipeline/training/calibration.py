@@ -1,4 +1,6 @@
-"""Choose a model's temperature and its abstention threshold on validation articles alone.
+"""Choose a model's temperature and its thresholds on validation articles alone.
+
+A single-label model has one threshold, below which it abstains. A multi-label model has one for each category.
 
 The validation split has also chosen the epoch whose weights are kept. The test split measures the result, and is not
 read here.
@@ -14,15 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from classifier.articles import AnnotatedArticle, CategoryIndices, Probabilities
-from classifier.evaluation import abstention, reliability, test_articles
+from classifier.articles import AnnotatedArticle, CategoryIndices, LabelMatrix, Probabilities
+from classifier.evaluation import abstention, reliability, test_articles, thresholds
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.test_articles import Predictions
+from classifier.evaluation.thresholds import CategoryThresholds
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.model import temperature_scaling
+from classifier.model.targets import label_matrix
 from classifier.store import evaluations
-from classifier.training.spooled_articles import categories_of, facts
+from classifier.training.spooled_articles import categories_of, facts, label_sets_of
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +38,25 @@ def calibrate(
     classifier: FineTunedClassifier,
     validation: Sequence[AnnotatedArticle],
     *,
-    target_precision: float,
+    target_precision: float | None,
     clusters: Clusters,
+    min_labels: int = 0,
 ) -> dict[str, Any]:
-    """Fit the temperature for the engine that labels on this machine, with the ensemble, and choose a threshold.
+    """Fit the temperature for the engine that labels on this machine, with the ensemble, and choose the thresholds.
 
     Args:
         classifier: The trained model, with its ensemble.
         validation: Articles to calibrate on.
-        target_precision: Precision that labels above the threshold must reach.
+        target_precision: Precision that labels above the threshold must reach. If it is None or 0, a single-label model
+            never abstains, and the thresholds of a multi-label one are those with the highest F1.
         clusters: The validation articles' clusters, as returned by `clusters_of`.
+        min_labels: The least number of labels that a multi-label model gives an article, 0 or 1.
 
     Returns:
         What the manifest and the model's row store; empty if no validation article has one of the categories.
     """
+    if classifier.model.kind == "multi":
+        return _calibrate_multi_label(classifier, validation, target_precision, min_labels)
     probabilities, truth = outputs_of(classifier.labeller(), validation)
     is_known = truth >= 0
     if not is_known.any():
@@ -55,7 +64,7 @@ def calibrate(
         return {}
     temperature = temperature_scaling.fit_temperature(probabilities[is_known], truth[is_known])
     calibrated = temperature_scaling.apply_temperature(probabilities, temperature)
-    threshold = _threshold(calibrated, truth, target_precision, clusters)
+    threshold = _threshold(calibrated, truth, target_precision or 0.0, clusters)
     measures = {"value": temperature, "articles": int(is_known.sum())}
     for when, outputs in (("before", probabilities[is_known]), ("after", calibrated[is_known])):
         measures[f"ece_{when}"] = _calibration_error(outputs, truth[is_known], classifier.model.categories)
@@ -65,11 +74,37 @@ def calibrate(
     return calibration
 
 
+def _calibrate_multi_label(
+    classifier: FineTunedClassifier,
+    validation: Sequence[AnnotatedArticle],
+    target_precision: float | None,
+    min_labels: int,
+) -> dict[str, Any]:
+    """Fit the temperature to every decision of a multi-label model, and choose a threshold for each category."""
+    if not len(validation):
+        log.info("no validation article: %s", summarize({}))
+        return {}
+    probabilities, truth = label_outputs_of(classifier.labeller(), validation)
+    temperature = temperature_scaling.fit_temperature(probabilities, truth, kind="multi")
+    calibrated = temperature_scaling.apply_temperature(probabilities, temperature, kind="multi")
+    measures = {"value": temperature, "articles": len(truth)}
+    for when, outputs in (("before", probabilities), ("after", calibrated)):
+        measures[f"ece_{when}"] = _decision_calibration_error(outputs, truth)
+        measures[f"nll_{when}"] = temperature_scaling.negative_log_likelihood(outputs, truth, kind="multi")
+    chosen = _category_thresholds(calibrated, truth, target_precision, min_labels)
+    calibration = {"temperature": measures, "thresholds": chosen.as_json()}
+    log.info("%s", summarize(calibration))
+    return calibration
+
+
 def summarize(calibration: Mapping[str, Any]) -> str:
     """Return one line about what `calibrate` returned."""
     if not calibration:
         return "not calibrated, never abstains"
-    return f"temperature {calibration['temperature']['value']:.4f}; {Threshold.of(calibration['threshold'])}"
+    temperature = f"temperature {calibration['temperature']['value']:.4f}"
+    if "thresholds" in calibration:
+        return f"{temperature}; {CategoryThresholds.of(calibration['thresholds'])}"
+    return f"{temperature}; {Threshold.of(calibration['threshold'])}"
 
 
 def choose_threshold(
@@ -79,6 +114,24 @@ def choose_threshold(
     threshold = _threshold(*outputs_of(labeller, validation), target_precision, clusters)
     log.info("%s", threshold)
     return threshold
+
+
+def choose_category_thresholds(
+    labeller: Labeller, validation: Sequence[AnnotatedArticle], target_precision: float | None, min_labels: int
+) -> CategoryThresholds:
+    """Return new thresholds for a registered multi-label model, from at least one validation article.
+
+    They are chosen for the precision or, if it is None or 0, for the highest F1.
+    """
+    chosen = _category_thresholds(*label_outputs_of(labeller, validation), target_precision, min_labels)
+    log.info("%s", chosen)
+    return chosen
+
+
+def label_outputs_of(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tuple[Probabilities, LabelMatrix]:
+    """Return a multi-label model's probabilities, and whether each article has each of the model's categories."""
+    truth = label_matrix(label_sets_of(articles), labeller.categories)
+    return labeller.probabilities(labeller.tokenization.texts(articles)), truth
 
 
 def outputs_of(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> tuple[Probabilities, CategoryIndices]:
@@ -102,6 +155,26 @@ def _threshold(
 ) -> Threshold:
     is_correct = probabilities.argmax(axis=1) == truth
     return abstention.choose_threshold(probabilities.max(axis=1), is_correct, target_precision, clusters=clusters)
+
+
+def _category_thresholds(
+    probabilities: Probabilities, truth: LabelMatrix, target_precision: float | None, min_labels: int
+) -> CategoryThresholds:
+    return thresholds.choose_thresholds(
+        probabilities,
+        truth,
+        goal="precision" if target_precision else "f1",
+        target_precision=target_precision or None,
+        min_labels=min_labels,
+    )
+
+
+def _decision_calibration_error(probabilities: Probabilities, truth: LabelMatrix) -> float:
+    """Return the expected calibration error over all decisions, one an article and category."""
+    confidence = probabilities.astype(np.float64).ravel()
+    bins = np.clip(np.ceil(confidence * reliability.BINS).astype(np.int64) - 1, 0, reliability.BINS - 1)
+    sums = [np.bincount(bins, weights, reliability.BINS) for weights in (truth.ravel(), confidence, None)]
+    return float(reliability.calibration_error(np.concatenate([*sums, [0.0]])))
 
 
 def _calibration_error(probabilities: Probabilities, truth: CategoryIndices, categories: tuple[str, ...]) -> float:

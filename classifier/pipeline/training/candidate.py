@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from classifier import registry
@@ -85,7 +86,8 @@ def train(
     Training starts from the encoder or, if `start_from` names a model such as "champion", from that model. If fewer
     than `min_new_annotations` annotations are new since the last model that was decided on, nothing is trained. If a
     training of the same articles and recipe was killed, it is resumed. The model's threshold is chosen for
-    `target_precision`, by default that of the settings.
+    `target_precision`, by default that of the settings. A multi-label model's thresholds are chosen for it only if it
+    is given, and otherwise for the highest F1.
 
     Raises:
         TrainingInProgressError: another process runs the same training.
@@ -94,29 +96,35 @@ def train(
         TrainingDataError: there are no annotated articles, or they are all of one category.
         EngineDisagreesError: the engine that would label does not reproduce the network's predictions.
     """
-    if target_precision is None:
+    task = workspace.task
+    if target_precision is None and task.kind == "single":
         target_precision = workspace.settings.target_precision
     start = starting_point.find_starting_point(workspace, encoder_name, start_from)
     with starting_point.kept_starting_point(workspace, start):
-        train, validation = training_data.read_training_data(workspace)
+        train, validation = training_data.read_training_data(workspace, task.kind)
         if skipped := starting_point.skip_training(workspace, (train, validation), min_new_annotations):
             return skipped
-        prepared = preparation.prepare(start, recipe, train, validation)
+        prepared = preparation.prepare(start, recipe, train, validation, kind=task.kind)
         with session.open_session(workspace, prepared) as training:
             fitted = session.fit(training, prepared, on_progress)
-            candidate = _calibrate(workspace, prepared, fitted, target_precision)
+            candidate = _calibrate(workspace, prepared, fitted, target_precision, task.min_labels)
             trained = _register(workspace, prepared, training, candidate)
             training.checkpoints.discard()
         return trained
 
 
 def _calibrate(
-    workspace: Workspace, prepared: PreparedTraining, fitted: FittedModel, target_precision: float
+    workspace: Workspace,
+    prepared: PreparedTraining,
+    fitted: FittedModel,
+    target_precision: float | None,
+    min_labels: int,
 ) -> _Candidate:
-    """Check the engine that would label, and choose ensemble, temperature and threshold on the validation split."""
+    """Check the engine that would label, and choose ensemble, temperature and thresholds on the validation split."""
     train, validation = prepared.train, prepared.validation
     checkpoint = replace(prepared.pretrained, weights=fitted.weights)
-    classifier = FineTunedClassifier(FineTunedModel(checkpoint, prepared.tokenization, prepared.categories))
+    network = FineTunedModel(checkpoint, prepared.tokenization, prepared.categories, kind=prepared.kind)
+    classifier = FineTunedClassifier(network)
     agreed = agreement.check_agreement(classifier, prepared.tokenization.texts(validation))
     ensemble, kind = None, prepared.recipe.ensemble
     if kind != "none":
@@ -124,10 +132,14 @@ def _calibrate(
     with workspace.database.connect() as connection:
         clusters = calibration.clusters_of(connection, validation)
     calibrated = calibration.calibrate(
-        classifier.with_ensemble(ensemble), validation, target_precision=target_precision, clusters=clusters
+        classifier.with_ensemble(ensemble),
+        validation,
+        target_precision=target_precision,
+        clusters=clusters,
+        min_labels=min_labels,
     )
     if ensemble:
-        ensemble = ensembling.refit_with_validation(ensemble, prepared.tokenization.texts, train, validation)
+        ensemble = ensembling.refit_with_validation(ensemble, network, train, validation)
     return _Candidate(replace(classifier.model, calibration=calibrated, ensemble=ensemble), fitted, agreed)
 
 
@@ -151,7 +163,7 @@ def _register(
         )
     with workspace.database.begin() as connection:
         row = model_rows.by_name(connection, name) or registry.register(connection, name, files, details)
-        untrained = category_coverage.without_train_articles(connection, prepared.train.categories)
+        untrained = category_coverage.without_train_articles(connection, prepared.categories)
     if warning := category_coverage.describe_untrained(untrained):
         log.warning("%s", warning)
     training.recorder.finish(model_id=row.id)
@@ -183,7 +195,7 @@ def _details(prepared: PreparedTraining, candidate: _Candidate, snapshot: bytes)
         "data": {
             "articles": len(train),
             "validation_articles": len(validation),
-            "by_category": dict(Counter(train.categories)),
+            "by_category": dict(Counter(chain.from_iterable(train.label_sets))),
             "sha256": data_snapshot.sha256(train),
             "validation_sha256": data_snapshot.sha256(validation),
             "snapshot": data_snapshot.FILE,

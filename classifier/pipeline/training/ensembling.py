@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from classifier.articles import AnnotatedArticle, Texts
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.articles import AnnotatedArticle, Probabilities
 from classifier.exceptions import TrainingDataError
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
 from classifier.model import ensemble, linear
 from classifier.model.ensemble import Ensemble
+from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.linear import LinearClassifier
 from classifier.pipeline.training import calibration
-from classifier.training.spooled_articles import SpooledArticles, categories_of
+from classifier.training.spooled_articles import SpooledArticles, categories_of, label_sets_of
 
 log = logging.getLogger(__name__)
-
-TextsOf = Callable[..., Texts]
-"""Returns what the model reads of sequences of articles: `Tokenization.texts`."""
 
 
 def fit_ensemble(
@@ -36,34 +38,56 @@ def fit_ensemble(
         too few validation articles, None after a warning.
     """
     started_at = time.monotonic()
-    texts_of = classifier.model.tokenization.texts
+    model = classifier.model
+    texts_of = model.tokenization.texts
     try:
-        linear_classifier = _fit_linear(kind, texts_of, train)
+        linear_classifier = _fit_linear(model, kind, train)
     except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
         log.warning("no ensemble: the linear classifier has no term to learn (%s); the network predicts alone", error)
         return None
-    probabilities, truth = calibration.outputs_of(classifier.labeller(), validation)
-    is_known = truth >= 0
-    if is_known.sum() < ensemble.MIN_ARTICLES:
+    outputs = _read_outputs(classifier.labeller(), validation)
+    if len(outputs.rows) < ensemble.MIN_ARTICLES:
         log.warning(
             "no ensemble: it needs at least %d validation articles; the network predicts alone", ensemble.MIN_ARTICLES
         )
         return None
-    scores = linear_classifier.scores(texts_of(validation))
-    weights = ensemble.fit_weights(probabilities[is_known], scores[is_known], truth[is_known])
-    fitted = Ensemble(linear_classifier, weights)
+    scores = linear_classifier.scores(texts_of(validation))[outputs.rows]
+    fit_weights = ensemble.fit_multi_label_weights if model.kind == "multi" else ensemble.fit_weights
+    fitted = Ensemble(linear_classifier, fit_weights(outputs.probabilities, scores, outputs.truth))
     log.info("%s; fitted in %.1f s", summarize(fitted), time.monotonic() - started_at)
     return fitted
 
 
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """A network's probabilities for the articles of its categories, their targets, and their positions among all."""
+
+    probabilities: Probabilities
+    truth: NDArray[Any]
+    rows: NDArray[np.int64]
+
+
+def _read_outputs(labeller: Labeller, articles: Sequence[AnnotatedArticle]) -> _Outputs:
+    """Return the outputs for the articles of the labeller's categories; of a multi-label model, for all articles."""
+    if labeller.kind == "multi":
+        probabilities, labels = calibration.label_outputs_of(labeller, articles)
+        return _Outputs(probabilities, labels, np.arange(len(articles)))
+    probabilities, truth = calibration.outputs_of(labeller, articles)
+    rows = np.flatnonzero(truth >= 0)
+    return _Outputs(probabilities[rows], truth[rows], rows)
+
+
 def refit_with_validation(
-    fitted: Ensemble, texts_of: TextsOf, train: Sequence[AnnotatedArticle], validation: Sequence[AnnotatedArticle]
+    fitted: Ensemble,
+    model: FineTunedModel,
+    train: Sequence[AnnotatedArticle],
+    validation: Sequence[AnnotatedArticle],
 ) -> Ensemble:
     """Return the ensemble with its linear classifier fitted to the validation articles too, as the baseline is.
 
     It is for labelling. Everything chosen on the validation split is chosen with an ensemble that has not seen it.
     """
-    return replace(fitted, linear=_fit_linear(fitted.linear.kind, texts_of, train, validation))
+    return replace(fitted, linear=_fit_linear(model, fitted.linear.kind, train, validation))
 
 
 def refit_on_train(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Labeller:
@@ -74,16 +98,9 @@ def refit_on_train(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Lab
     """
     if labeller.ensemble is None:
         return labeller
-    names = categories_of(train)
-    if missing := sorted(set(labeller.categories) - {*names}):
-        raise TrainingDataError(
-            f"the train split has no annotated article of {', '.join(missing)}, which the model's linear classifier "
-            "predicts; annotate some, or train a new model"
-        )
-    rows = [row for row, name in enumerate(names) if name in labeller.categories]
-    articles = train.take(rows) if isinstance(train, SpooledArticles) else [train[row] for row in rows]
+    articles = _of_categories(train, labeller.categories) if labeller.kind == "single" else train
     try:
-        classifier = _fit_linear(labeller.ensemble.linear.kind, labeller.tokenization.texts, articles)
+        classifier = _fit_linear(labeller, labeller.ensemble.linear.kind, articles)
     except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
         raise TrainingDataError(
             f"the train split's articles have no term for the model's linear classifier to learn: {error}"
@@ -91,9 +108,29 @@ def refit_on_train(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Lab
     return replace(labeller, ensemble=replace(labeller.ensemble, linear=classifier))
 
 
-def _fit_linear(kind: str, texts_of: TextsOf, *parts: Sequence[AnnotatedArticle]) -> LinearClassifier:
-    categories = [category for articles in parts for category in categories_of(articles)]
-    return linear.fit_linear(texts_of(*parts), categories, kind)
+def _of_categories(train: Sequence[AnnotatedArticle], categories: tuple[str, ...]) -> Sequence[AnnotatedArticle]:
+    """Return the articles of these categories of a single-label task.
+
+    Raises:
+        TrainingDataError: one of the categories has no article.
+    """
+    names = categories_of(train)
+    if missing := sorted(set(categories) - {*names}):
+        raise TrainingDataError(
+            f"the train split has no annotated article of {', '.join(missing)}, which the model's linear classifier "
+            "predicts; annotate some, or train a new model"
+        )
+    rows = [row for row, name in enumerate(names) if name in categories]
+    return train.take(rows) if isinstance(train, SpooledArticles) else [train[row] for row in rows]
+
+
+def _fit_linear(model: FineTunedModel | Labeller, kind: str, *parts: Sequence[AnnotatedArticle]) -> LinearClassifier:
+    """Train a linear classifier of a kind for the texts and categories of a model; scikit-learn raises ValueError."""
+    texts = model.tokenization.texts(*parts)
+    label_sets = [names for articles in parts for names in label_sets_of(articles)]
+    if model.kind == "multi":
+        return linear.fit_linear_multi(texts, label_sets, model.categories, kind)
+    return linear.fit_linear(texts, [category for (category,) in label_sets], kind)
 
 
 def summarize(fitted: Ensemble | None) -> str:

@@ -56,7 +56,8 @@ def import_model(
 
     `categories` are the names of its outputs, separated by commas and in their order, if its configuration has none.
     `read_title` says whether the model reads an article's title before its text.
-    Temperature and threshold are chosen on this workspace's validation articles, if there are any.
+    Temperature and thresholds are chosen on this workspace's validation articles, if there are any. The model must be
+    of the task's kind, as its `problem_type` says.
 
     Raises:
         EncoderError: the model is not found, or is not a DistilBERT classifier that can be imported.
@@ -65,22 +66,24 @@ def import_model(
     """
     if max_length is not None and max_length < MIN_LENGTH:
         raise SettingsError(f"max length {max_length}: must be at least {MIN_LENGTH} word pieces")
-    if target_precision is None:
+    task = workspace.task
+    if target_precision is None and task.kind == "single":
         target_precision = workspace.settings.target_precision
     directory = encoders.locate_encoder(source, cache=workspace.settings.home / "hub")
     names = [name.strip() for name in categories.split(",")] if categories else None
     name = registry.new_name()
     cache = workspace.settings.tokenizers_directory
-    imported = hub_model.read_hub_model(directory, cache=cache, categories=names, max_length=max_length)
+    imported = hub_model.read_hub_model(directory, cache=cache, categories=names, max_length=max_length, kind=task.kind)
     tokenization = Tokenization.read(imported.tokenizer, imported.max_length, read_title=read_title)
-    classifier = FineTunedClassifier(FineTunedModel(imported.checkpoint, tokenization, imported.categories))
+    network = FineTunedModel(imported.checkpoint, tokenization, imported.categories, kind=task.kind)
+    classifier = FineTunedClassifier(network)
     reference = foreign_tokenizer.transformers_tokenizer(directory, imported.max_length)
     details = {
         "imported": {"source": source, "weights_sha256": _sha256(directory)},
         **provenance.describe_provenance(),
         "engine": agreement.check_agreement(classifier, _texts(workspace, tokenization), reference=reference),
     }
-    calibrated = _calibrate(workspace, classifier, target_precision)
+    calibrated = _calibrate(workspace, classifier, target_precision, task.min_labels)
     files = artefact.write_artefact(
         workspace.models / name,
         replace(classifier.model, calibration=calibrated),
@@ -100,11 +103,15 @@ def import_model(
     )
 
 
-def _calibrate(workspace: Workspace, classifier: FineTunedClassifier, target_precision: float) -> dict[str, Any]:
+def _calibrate(
+    workspace: Workspace, classifier: FineTunedClassifier, target_precision: float | None, min_labels: int
+) -> dict[str, Any]:
     with workspace.database.connect() as connection:
         validation = spool(annotated_articles.stream_split(connection, "validation"), workspace.settings.home)
         clusters = calibration.clusters_of(connection, validation)
-    return calibration.calibrate(classifier, validation, target_precision=target_precision, clusters=clusters)
+    return calibration.calibrate(
+        classifier, validation, target_precision=target_precision, clusters=clusters, min_labels=min_labels
+    )
 
 
 def _texts(workspace: Workspace, tokenization: Tokenization) -> Iterable[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+from classifier.articles import TaskKind
 from classifier.model.checkpoint import Checkpoint
+from classifier.model.targets import label_matrix, log_odds
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training.starting_point import StartingPoint
 from classifier.training import training_state
@@ -31,6 +34,7 @@ class PreparedTraining:
     pretrained: Checkpoint
     tokenizer: Path
     tokenization: Tokenization
+    kind: TaskKind = "single"
 
     @property
     def parts(self) -> Parts:
@@ -50,15 +54,21 @@ class PreparedTraining:
 
 
 def prepare(
-    start: StartingPoint, recipe: Recipe, train: SpooledArticles, validation: SpooledArticles
+    start: StartingPoint,
+    recipe: Recipe,
+    train: SpooledArticles,
+    validation: SpooledArticles,
+    *,
+    kind: TaskKind = "single",
 ) -> PreparedTraining:
     """Read the weights and the tokenizer of the starting point, and warn if the learning rate does not suit them."""
-    categories = tuple(sorted({*train.categories}))
-    pretrained = start.checkpoint(categories, seed=recipe.seed)
+    categories = tuple(sorted({*chain.from_iterable(train.label_sets)}))
+    biases = log_odds(label_matrix(train.label_sets, categories)) if kind == "multi" else None
+    pretrained = start.checkpoint(categories, seed=recipe.seed, biases=biases)
     dim, is_model = pretrained.shape.dim, start.model is not None
     if warning := unsuitable_learning_rate(recipe.learning_rate, dim, fine_tuned=is_model):
         log.warning("recipe %s: %s", recipe.name, warning)
     tokenizer = start.tokenizer()
     max_length = min(recipe.max_length, pretrained.shape.max_position_embeddings)
     tokenization = Tokenization.read(tokenizer, max_length, recipe.chunking, read_title=recipe.read_title)
-    return PreparedTraining(start, recipe, train, validation, categories, pretrained, tokenizer, tokenization)
+    return PreparedTraining(start, recipe, train, validation, categories, pretrained, tokenizer, tokenization, kind)

@@ -8,15 +8,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from classifier.articles import AnnotatedArticle
+from classifier.articles import AnnotatedArticle, TaskKind
+from classifier.model.targets import encode_targets
 from classifier.model.tokenization import Tokenization
 from classifier.pipeline.training import metrics_recorder
 from classifier.pipeline.training.metrics_recorder import MetricsRecorder
 from classifier.pipeline.training.preparation import PreparedTraining
 from classifier.training import checkpoints, curves, token_files
 from classifier.training.checkpoints import Checkpoints
+from classifier.training.spooled_articles import label_sets_of
 from classifier.training.tensorboard import EventWriter
 from classifier.training.training_state import TokenizedArticles
 from classifier.workspace import Workspace
@@ -51,7 +51,9 @@ def open_session(workspace: Workspace, prepared: PreparedTraining) -> Iterator[T
     """
     settings = workspace.settings
     root = settings.checkpoints_directory
-    with token_files.open_token_files(root, prepared.tokenization, prepared.parts, prepared.categories) as tokens:
+    with token_files.open_token_files(
+        root, prepared.tokenization, prepared.parts, prepared.categories, prepared.kind
+    ) as tokens:
         key = prepared.key(tokens.train, tokens.validation)
         with (
             checkpoints.open_checkpoints(
@@ -91,9 +93,12 @@ def fit(
 
 
 def tokenize_articles(
-    tokenization: Tokenization, articles: Sequence[AnnotatedArticle], categories: tuple[str, ...]
+    tokenization: Tokenization,
+    articles: Sequence[AnnotatedArticle],
+    categories: tuple[str, ...],
+    kind: TaskKind = "single",
 ) -> TokenizedArticles:
     """Return the articles as the network sees them."""
-    targets = np.array([categories.index(article.category) for article in articles], dtype=np.int64)
+    targets = encode_targets(label_sets_of(articles), categories, kind)
     chunks = tokenization.chunks(tokenization.texts(articles))
     return TokenizedArticles(chunks.pieces, targets, chunks.owners, tokenization.mask_id, chunks.weights)

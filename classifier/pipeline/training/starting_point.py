@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifier import registry
-from classifier.articles import AnnotatedArticle
+from classifier.articles import AnnotatedArticle, Probabilities
 from classifier.exceptions import ArtefactError, NoChampionError, SettingsError
 from classifier.model import checkpoint, encoders, foreign_tokenizer, warm_start
 from classifier.model.artefact import Artefact
@@ -36,11 +36,14 @@ class StartingPoint:
     model: str | None = None
     files: Artefact | None = None
 
-    def checkpoint(self, categories: tuple[str, ...], *, seed: int) -> Checkpoint:
-        """Return the weights. Those of a model include its head, with rows matched to the categories by name."""
+    def checkpoint(self, categories: tuple[str, ...], *, seed: int, biases: Probabilities | None = None) -> Checkpoint:
+        """Return the weights. Those of a model include its head, with rows matched to the categories by name.
+
+        `biases` are those that new categories of a multi-label model start with. They are None for a single-label one.
+        """
         if self.files is None:
             return checkpoint.read_checkpoint(self.directory)
-        return warm_start.initial_checkpoint(self.files, categories, seed=seed)
+        return warm_start.initial_checkpoint(self.files, categories, seed=seed, biases=biases)
 
     def tokenizer(self) -> Path:
         """Return the tokenizer's folder; an encoder's tokenizer is built if necessary.

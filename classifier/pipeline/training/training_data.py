@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import chain
 
+from classifier.articles import TaskKind
 from classifier.exceptions import TrainingDataError
 from classifier.pipeline.training import validation_split
 from classifier.store import annotated_articles, near_duplicate_clusters
@@ -26,24 +28,28 @@ class TrainingData:
     cut: bool = False
 
 
-def read_training_data(workspace: Workspace) -> tuple[SpooledArticles, SpooledArticles]:
+def read_training_data(workspace: Workspace, kind: TaskKind = "single") -> tuple[SpooledArticles, SpooledArticles]:
     """Return the articles to train on and those to validate on; none of them is in the test split.
+
+    An article of a multi-label task may have no category. Each part has at least one article.
 
     Raises:
         TrainingDataError: there are none, or all are of one category.
     """
     data = split_training_data(workspace)
     train, validation = data.train, data.validation
-    categories = {*train.categories}
+    categories = set(chain.from_iterable(train.label_sets))
     if not len(train):
         raise TrainingDataError(
             "the train split has no annotated article; run: classifier ingest FILE --category COLUMN"
         )
+    if not categories:
+        raise TrainingDataError("no annotated article has a category; articles of two categories are needed")
     if len(categories) < 2:
         raise TrainingDataError(
             f"all annotated articles are of one category, {next(iter(categories))!r}; at least two are needed"
         )
-    return train, _of_categories(validation, categories)
+    return train, _of_categories(validation, categories, kind)
 
 
 def split_training_data(workspace: Workspace) -> TrainingData:
@@ -67,13 +73,18 @@ def split_training_data(workspace: Workspace) -> TrainingData:
     return TrainingData(train, validation, cut=True)
 
 
-def _of_categories(validation: SpooledArticles, categories: set[str]) -> SpooledArticles:
-    """Return the validation articles of these categories, and warn about the others."""
-    kept = validation.take(row for row, category in enumerate(validation.categories) if category in categories)
+def _of_categories(validation: SpooledArticles, categories: set[str], kind: TaskKind) -> SpooledArticles:
+    """Return the validation articles of these categories, and warn about the others.
+
+    All articles of a multi-label task are returned: that an article has none of the categories can be validated too.
+    """
+    kept = validation
+    if kind == "single":
+        kept = validation.take(row for row, category in enumerate(validation.categories) if category in categories)
     if not len(kept) or len(categories) < 2:
         raise TrainingDataError(
             "too few annotated articles: articles of two categories are needed to train on, and more to validate on"
         )
-    if unknown := sorted({*validation.categories} - categories):
+    if unknown := sorted({*chain.from_iterable(validation.label_sets)} - categories):
         log.warning("categories without an article in the train split are not validated: %s", unknown)
     return kept

@@ -156,11 +156,15 @@ def _open_search(
     """Prepare and tokenize what all trials share, and yield it."""
     start = starting_point.find_starting_point(workspace, encoder_name, start_from)
     with starting_point.kept_starting_point(workspace, start):
-        prepared = preparation.prepare(start, recipe, *training_data.read_training_data(workspace))
+        kind = workspace.task.kind
+        train, validation = training_data.read_training_data(workspace, kind)
+        prepared = preparation.prepare(start, recipe, train, validation, kind=kind)
         layers, has_mask = prepared.pretrained.shape.n_layers, prepared.tokenization.mask_id is not None
         ranges = search_space.search_ranges(recipe, layers=layers, has_mask=has_mask)
         root = workspace.settings.checkpoints_directory
-        with token_files.open_token_files(root, prepared.tokenization, prepared.parts, prepared.categories) as tokens:
+        with token_files.open_token_files(
+            root, prepared.tokenization, prepared.parts, prepared.categories, kind
+        ) as tokens:
             yield _Search(workspace, prepared, ranges, tokens.train, tokens.validation)
 
 

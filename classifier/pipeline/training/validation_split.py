@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,19 +51,23 @@ def choose_validation(articles: SpooledArticles, group_of: Sequence[int]) -> tup
     a category is trained on. So is a group that would exceed the share, unless there is no smaller group.
     """
     size = max(1, round(len(articles) * SHARE))
-    remaining = Counter(articles.categories)
+    remaining = Counter(chain.from_iterable(articles.label_sets))
     members: dict[int, list[int]] = defaultdict(list)
     for row in sorted(range(len(articles)), key=lambda row: (articles.text_hashes[row], articles.ids[row])):
         members[group_of[row]].append(row)
 
     def is_dispensable(rows: list[int]) -> bool:
         """Return whether every category keeps an article if these are removed."""
-        return all(remaining[name] > count for name, count in Counter(articles.categories[row] for row in rows).items())
+        return all(remaining[name] > count for name, count in count_categories(rows).items())
+
+    def count_categories(rows: list[int]) -> Counter[str]:
+        """Return how many of these articles have each category."""
+        return Counter(chain.from_iterable(articles.label_sets[row] for row in rows))
 
     validation: list[int] = []
     for rows in members.values():
         if len(validation) + len(rows) <= size and is_dispensable(rows):
-            remaining.subtract(articles.categories[row] for row in rows)
+            remaining.subtract(count_categories(rows))
             validation += rows
     if not validation:
         validation = next((rows for rows in sorted(members.values(), key=len) if is_dispensable(rows)), [])

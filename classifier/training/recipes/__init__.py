@@ -85,7 +85,7 @@ class Recipe:
     """Number format of the training; auto: the fastest that the machine supports."""
 
     class_weights: Literal["none", "balanced"] = "none"
-    """Weight of each category in the loss; balanced: equal weight for every category, however rare."""
+    """Weight of each category in the loss; balanced: equal for every category (of a multi-label task: 1 to 10)."""
 
     head: Literal["probe", "random"] = "probe"
     """Start of a new classification head: a linear probe of the pretrained encoder, or random weights."""

@@ -174,3 +174,17 @@ def test_cores_are_limited_by_the_containers_quota(tmp_path, monkeypatch, quota,
     (tmp_path / "cpu.max").write_text(quota)
     assert hardware.available_cores(tmp_path / "cpu.max") == expected
     assert hardware.available_cores(tmp_path / "none") == 8
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape.values())))
+def test_the_engines_agree_on_a_multi_label_model(tmp_path, shape):
+    model = make_artefact(tmp_path / "model", kind="multi", **shape).load()
+    tokens, mask = random_batch(articles=8, tokens=48)
+    ours, theirs = (
+        engines.choose_engine(model, engine=name, dtype="f32").probabilities(tokens, mask)
+        for name in ("openvino", "keras")
+    )
+    assert ours.dtype == theirs.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    assert np.ptp(ours, axis=0).max() > 0.1
+    assert np.ptp(ours.sum(axis=1)) > 0.1, "the probabilities of a text need not sum to 1"

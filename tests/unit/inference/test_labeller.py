@@ -15,6 +15,8 @@ from classifier.inference.batch_sizes import BatchSizes
 from classifier.inference.labeller import Labeller
 from classifier.inference.openvino_engine import OpenVinoEngine
 from classifier.model import hardware
+from classifier.model.sigmoid import logit, sigmoid
+from classifier.model.softmax import softmax
 from classifier.model.text_chunking import Chunking
 from classifier.model.tokenization import Tokenization
 from tests.support.tiny_models import WORDS, make_artefact, write_tokenizer
@@ -169,11 +171,14 @@ class Row:
     text: str
 
 
+@pytest.mark.parametrize("kind", ["single", "multi"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["cut off", "in chunks"])
 @pytest.mark.parametrize("dtype", ["f32", pytest.param("bf16", marks=needs_bfloat16)])
-def test_a_text_gets_the_same_bits_whatever_texts_are_labelled_with_it(artefact, dtype, chunked):
+def test_a_text_gets_the_same_bits_whatever_texts_are_labelled_with_it(artefact, dtype, chunked, kind):
     texts = random_texts(120, longest=590 if chunked else 190)
-    labeller = Labeller.of(artefact.load(), OpenVinoEngine(artefact.checkpoint(), dtype=dtype))
+    calibration = {"temperature": {"value": 1.7}} if kind == "multi" else {}
+    model = replace(artefact.load(), kind=kind, calibration=calibration)
+    labeller = Labeller.of(model, OpenVinoEngine(artefact.checkpoint(), kind=kind, dtype=dtype))
     labeller = in_chunks(labeller) if chunked else labeller
     together = labeller.probabilities(texts)
     assert len(np.unique(together, axis=0)) > 100
@@ -188,5 +193,18 @@ def test_a_text_gets_the_same_bits_whatever_texts_are_labelled_with_it(artefact,
     others = random_texts(30, longest=590 if chunked else 190, seed=2)
     np.testing.assert_array_equal(labeller.probabilities(others + texts)[len(others) :], together)
 
-    again = replace(labeller, engine=OpenVinoEngine(artefact.checkpoint(), dtype=dtype, threads=1))
+    again = replace(labeller, engine=OpenVinoEngine(artefact.checkpoint(), kind=kind, dtype=dtype, threads=1))
     np.testing.assert_array_equal(again.probabilities(texts[:20]), together[:20])
+
+
+def test_a_multi_label_models_probabilities_stand_each_alone(artefact):
+    """They are the sigmoids of the logits whose softmax a single-label model returns."""
+    texts = random_texts(20, longest=60)
+    single, multi = (
+        Labeller.of(replace(artefact.load(), kind=kind), OpenVinoEngine(artefact.checkpoint(), kind=kind))
+        for kind in ("single", "multi")
+    )
+    logits = logit(multi.probabilities(texts))
+    np.testing.assert_allclose(softmax(logits), single.probabilities(texts), rtol=0, atol=1e-5)
+    warm = replace(multi, temperature=2.0).probabilities(texts)
+    np.testing.assert_allclose(warm, sigmoid(logits / 2), rtol=0, atol=1e-6)

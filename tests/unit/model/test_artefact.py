@@ -191,3 +191,32 @@ def test_a_folder_that_another_process_publishes_or_removes_during_the_sweep_is_
 def make_artefact_in(directory, like):
     """Write a model again."""
     return artefact.write_artefact(directory, like.load(), tokenizer=like.directory, details={})
+
+
+class TestMultiLabel:
+    def test_the_kind_is_in_the_manifest_and_in_transformers_configuration(self, tmp_path):
+        written = make_artefact(tmp_path / "model", kind="multi")
+        read = artefact.read_artefact(written.directory)
+        assert read.manifest["kind"] == read.kind == read.load().kind == "multi"
+        config = json.loads((written.directory / "config.json").read_text(encoding="utf-8"))
+        assert config["problem_type"] == "multi_label_classification"
+
+    def test_a_single_label_models_files_do_not_name_a_kind(self, model):
+        assert "kind" not in model.manifest
+        assert model.kind == model.load().kind == "single"
+        config = json.loads((model.directory / "config.json").read_text(encoding="utf-8"))
+        assert config["problem_type"] == "single_label_classification"
+
+    def test_thresholds_are_those_of_the_calibration(self, tmp_path):
+        details = {"calibration": {"thresholds": {"values": [0.25, 0.5, 0.75]}}}
+        assert make_artefact(tmp_path / "a", kind="multi", details=details).load().thresholds.tolist() == [
+            0.25,
+            0.5,
+            0.75,
+        ]
+        assert make_artefact(tmp_path / "b", kind="multi").load().thresholds.tolist() == [0.5, 0.5, 0.5]
+
+    def test_an_unknown_kind_is_an_error(self, tmp_path):
+        written = make_artefact(tmp_path / "model", details={"kind": "ranked"})
+        with pytest.raises(ArtefactError, match="kind 'ranked': unknown; another version"):
+            written.load()

@@ -102,3 +102,17 @@ def test_a_missing_tokenizer_or_another_models_is_refused(folder):
     (folder / "vocab.txt").unlink()
     with pytest.raises(EncoderError, match=r"tokenizer\.json not found, nor vocab\.txt"):
         read(folder)
+
+
+def test_a_model_must_be_of_the_tasks_kind(folder):
+    with pytest.raises(EncoderError, match=r"config.json is 'single_label_classification'; in a multi-label task it"):
+        read(folder, kind="multi")
+    configure(folder, problem_type="multi_label_classification")
+    assert read(folder, kind="multi").categories == CATEGORIES
+    with pytest.raises(EncoderError, match="a text must have one category; import it into"):
+        read(folder)
+    configure(folder, problem_type="regression")
+    with pytest.raises(EncoderError, match=r"problem_type is .regression.; a text must have one category$"):
+        read(folder)
+    with pytest.raises(EncoderError, match=r"problem_type of config.json is .regression.; in a multi-label task"):
+        read(folder, kind="multi")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier.model import text_chunking
+from classifier.model.sigmoid import sigmoid
 from classifier.model.text_chunking import Chunking
 from classifier.model.tokenization import Tokenization
 from classifier.training.training_state import TokenizedArticles
@@ -110,3 +111,20 @@ def test_a_chunk_counts_by_its_length_in_training_too():
     chunks = softmax(np.array([[2.0, 0.0], [0.0, 6.0], [1.0, 0.0]], dtype=np.float32))
     assert article.pooled(chunks).argmax(axis=1).tolist() == [1, 0]
     assert weighed.pooled(chunks).argmax(axis=1).tolist() == [0, 0]
+
+
+def test_a_multi_label_articles_probabilities_are_the_sigmoid_of_the_weighted_mean_logits():
+    generator = np.random.default_rng(0)
+    logits, weights = generator.normal(0, 4, (40, 5)), generator.integers(3, 500, 40).astype(np.float64)
+    owners = np.repeat(np.arange(20), 2)[:40]
+    probabilities = sigmoid(logits).astype(np.float32)
+    pooled = text_chunking.pool(probabilities, owners, weights, kind="multi")
+    assert pooled.dtype == np.float32
+    for article in range(20):
+        mean = np.average(logits[owners == article], axis=0, weights=weights[owners == article])
+        np.testing.assert_allclose(pooled[article], sigmoid(mean), atol=1e-5)
+        rows = owners == article
+        alone = text_chunking.pool(probabilities[rows], np.zeros(2, int), weights[rows], kind="multi")
+        np.testing.assert_array_equal(alone[0], pooled[article])
+    certain = np.array([[0, 1], [1, 1]], dtype=np.float32)
+    assert np.isfinite(text_chunking.pool(certain, np.zeros(2, int), np.ones(2), kind="multi")).all()

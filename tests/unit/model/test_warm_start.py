@@ -47,3 +47,23 @@ def test_new_rows_depend_on_the_seed_alone(artefact):
     )
     np.testing.assert_array_equal(once, again)
     assert (once[0] != other[0]).all()
+
+
+class TestMultiLabel:
+    BIASES = np.array([-3.0, -1.0, -2.0], dtype=np.float32)
+
+    def test_new_categories_start_at_their_own_bias(self, tmp_path):
+        source = make_artefact(tmp_path / "model", ("business", "sport", "tech"), kind="multi")
+        result = warm_start.initial_checkpoint(source, ("art", "business", "tech"), seed=0, biases=self.BIASES).weights
+        head = source.checkpoint().weights
+        np.testing.assert_array_equal(result[BIAS], [-3.0, *head[BIAS][[0, 2]]])
+        np.testing.assert_array_equal(result[KERNEL][1:], head[KERNEL][[0, 2]])
+        assert self.BIASES.tolist() == [-3.0, -1.0, -2.0]
+
+    @pytest.mark.parametrize(("kind", "biases"), [("single", BIASES), ("multi", None)])
+    def test_the_head_of_a_model_of_the_other_kind_is_left_out(self, tmp_path, kind, biases):
+        source = make_artefact(tmp_path / "model", ("business", "sport", "tech"), kind=kind)
+        result = warm_start.initial_checkpoint(source, source.categories, seed=0, biases=biases).weights
+        expected = source.checkpoint().weights
+        assert set(expected) - set(result) == {KERNEL, BIAS, "pre_classifier.weight", "pre_classifier.bias"}
+        assert all((result[name] == expected[name]).all() for name in result)

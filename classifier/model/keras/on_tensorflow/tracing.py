@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from classifier.articles import TaskKind
 
-def trace_training(model: Any) -> None:
+
+def trace_training(model: Any, *, kind: TaskKind = "single") -> None:
     """Set the training function of a model with its optimizer, traced once for all shapes."""
     import tensorflow as tf
 
     model.optimizer.build(model.trainable_variables)
-    batch = (_inputs(), tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32))
+    targets = tf.TensorSpec([None, None], tf.float32) if kind == "multi" else tf.TensorSpec([None], tf.int64)
+    batch = (_inputs(), targets, tf.TensorSpec([None], tf.float32))
     model.train_function = _on_first_batch(model, model.train_step, batch)
 
 

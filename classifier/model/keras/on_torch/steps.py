@@ -8,6 +8,7 @@ use the same weights and PyTorch's fused attention. On a GPU they are recorded f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ import torch.nn.functional as F  # noqa: N812  # its common name
 from numpy.typing import NDArray
 from torch import Tensor
 
-from classifier.articles import CategoryIndices, PaddingMask, Probabilities, TokenIds
+from classifier.articles import PaddingMask, Probabilities, TaskKind, TokenIds
 from classifier.model.keras.on_torch.cuda_graphs import ReplayedFunction
 
 Prediction = Callable[[TokenIds, PaddingMask], dict[str, NDArray[np.float32]]]
-Step = Callable[[TokenIds, PaddingMask, CategoryIndices, Probabilities], float]
+Step = Callable[[TokenIds, PaddingMask, NDArray[Any], Probabilities], float]
+LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 def prediction_function(model: Any) -> Prediction:
@@ -41,10 +43,24 @@ def prediction_function(model: Any) -> Prediction:
     return predict
 
 
-def training_function(model: Any, label_smoothing: float) -> Step:
+def loss_function(kind: TaskKind, label_smoothing: float, positive_weights: Sequence[float] = ()) -> LossFunction:
+    """Return a function of logits and targets that returns the loss of each article, as `optimizers` defines it."""
+    if kind == "single":
+        return partial(F.cross_entropy, reduction="none", label_smoothing=label_smoothing)
+    weights = torch.tensor(positive_weights or 1.0, device="cuda" if torch.cuda.is_available() else "cpu")
+
+    def binary(logits: Tensor, targets: Tensor) -> Tensor:
+        smoothed = targets * (1.0 - label_smoothing) + label_smoothing / 2
+        each = F.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights, reduction="none")
+        return each.sum(dim=-1)
+
+    return binary
+
+
+def training_function(model: Any, loss_of: LossFunction) -> Step:
     """Return a function of tokens, mask, targets and sample weights that trains on a batch.
 
-    The function returns the batch's mean loss.
+    `loss_of` is a function of logits and targets, see `loss_function`. The function returns the batch's mean loss.
     """
     forward, optimizer = Forward(model), model.optimizer
     trained = model.trainable_variables
@@ -52,8 +68,7 @@ def training_function(model: Any, label_smoothing: float) -> Step:
 
     def loss_and_gradients(tokens: Tensor, mask: Tensor, targets: Tensor, sample_weight: Tensor) -> Sequence[Tensor]:
         _, logits = forward(tokens, mask, training=True)
-        each = F.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing)
-        loss = (each * sample_weight).mean()
+        loss = (loss_of(logits, targets) * sample_weight).mean()
         scaled = optimizer.scale_loss(loss)  # for float16
         return loss.detach(), *torch.autograd.grad(scaled, [variable.value for variable in trained])
 
@@ -61,7 +76,7 @@ def training_function(model: Any, label_smoothing: float) -> Step:
     # A training saves the state of these seeds, so a resumed training drops the same numbers.
     seeds = model.output_dropout.seed_generator
 
-    def step(tokens: TokenIds, mask: PaddingMask, targets: CategoryIndices, sample_weight: Probabilities) -> float:
+    def step(tokens: TokenIds, mask: PaddingMask, targets: NDArray[Any], sample_weight: Probabilities) -> float:
         loss, *gradients = replayed(tokens, mask, targets, sample_weight, seed=sum(seeds.next().tolist()))
         with torch.no_grad():
             optimizer.apply(gradients, trained)
