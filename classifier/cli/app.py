@@ -166,7 +166,7 @@ def ingest(
         encoding, delimiter, skip_lines, no_header, column_names, records, split_folders, date_format, strict_dates,
         separator, none_value,
     ).check()  # fmt: skip
-    only, of_tasks = ingest_options.category_columns(category or [])
+    only, of_tasks = ingest_options.category_columns(category or [], separator, none_value)
     columns = Columns(text, only, id, split, published_at, source, title, url, of_tasks)
     shares = Proportions.parse(proportions)
     options = units.IngestOptions(columns, source_name, shares, max_rejected, file_format, anyway)

@@ -9,7 +9,7 @@ import typer
 
 from classifier.cli import progress, render
 from classifier.cli.common import named_task, workspace
-from classifier.exceptions import SourceError
+from classifier.exceptions import SettingsError, SourceError
 
 if TYPE_CHECKING:
     from classifier.ingest.category_columns import CategoryColumns
@@ -118,14 +118,17 @@ class FormatOptions:
         )
 
 
-def category_columns(values: list[str]) -> CategoryColumns:
+def category_columns(values: list[str], separator: str | None, none_value: str | None) -> CategoryColumns:
     """Return the columns of categories: of the only task, or of the one that --task names, and those of named tasks.
 
     Raises:
-        SettingsError: a value cannot be read, or two columns are for one task.
+        SettingsError: a value cannot be read, two columns are for one task, or no column is for the other options.
     """
     from classifier.ingest.category_columns import parse_category_columns
 
+    for option, value in (("--separator", separator), ("--none-value", none_value)):
+        if value is not None and not values:
+            raise SettingsError(f"{option}: is for categories; name their column with --category")
     return parse_category_columns(values, named_task())
 
 

@@ -40,3 +40,14 @@ def parse_category_columns(values: Sequence[str], task: str | None = None) -> Ca
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(f"category: the task {repeated} has several columns; name one")
     return (columns[0] if columns else None), tuple(of_tasks)
+
+
+def split_category_columns(value: str | None) -> CategoryColumns:
+    """Return the columns of a text such as "topics", or "topic=topics, place=places".
+
+    Raises:
+        SettingsError: a part lacks a task or a column, or two columns are for one task.
+    """
+    if value is None or "=" not in value.removeprefix("="):
+        return parse_category_columns([value] if value else [])
+    return parse_category_columns([part.strip() for part in value.split(",")])

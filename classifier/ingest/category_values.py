@@ -32,7 +32,7 @@ class CategoryRules:
     """How the values of a unit's columns become categories.
 
     `separator` divides a text into categories. A text that equals `none_value` is a list without values. `tasks` are
-    the tasks of the fields, as far as they are known.
+    the tasks of the fields, if these are known.
     """
 
     separator: str | None = None

@@ -175,7 +175,7 @@ def chunk_records(
 
 
 def _size(value: Cell) -> int:
-    """Return the bytes that a value takes in memory."""
+    """Return how many bytes of memory a value needs."""
     return sys.getsizeof(value) + (sum(map(sys.getsizeof, value)) if isinstance(value, tuple) else 0)
 
 

@@ -76,7 +76,7 @@ class ColumnMapping(BaseModel):
 
     @field_validator("category", mode="before")
     @classmethod
-    def _names_columns(cls, value: Any) -> Any:
+    def _is_column_or_table(cls, value: Any) -> Any:
         if value is None or isinstance(value, str):
             return value
         if not isinstance(value, dict) or not value or not all(isinstance(name, str) for name in value.values()):
@@ -152,7 +152,10 @@ class BaseSource(BaseModel):
         return hashlib.sha256(config.encode()).digest()
 
     @model_validator(mode="after")
-    def _has_one_way_to_name_tasks(self) -> BaseSource:
+    def _names_tasks_once(self) -> BaseSource:
+        key = next((key for key in ("separator", "none_value") if getattr(self, key, None) is not None), None)
+        if key is not None and self.mapping.category is None:
+            raise ValueError(f"{key} is for categories; name their column, such as columns = {{ category = 'topics' }}")
         if self.task is not None and isinstance(self.mapping.category, dict):
             raise ValueError('names its tasks twice; leave out task, or write category = "COLUMN"')
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from classifier.articles import LABEL_SEPARATOR, Task
@@ -63,7 +63,7 @@ def check_files(
 ) -> list[UnitCheck]:
     """Read all rows of the files of paths or globs, and return what an ingest would do with each file.
 
-    `tasks` are the tasks of the fields that hold categories, as far as they are known.
+    `tasks` are the tasks of the fields that hold categories, if these are known.
     """
     rules = options.unit_rules(tasks)
     checks: dict[str, UnitCheck] = {}
@@ -138,12 +138,17 @@ def check_unit(
     )
 
 
+def order_columns(names: Collection[str]) -> list[str]:
+    """Return the columns of a check's rows in the order in which they are shown."""
+    of_tasks = sorted(name for name in names if name not in EXAMPLE_COLUMNS)
+    after = EXAMPLE_COLUMNS.index("category") + 1
+    return [name for name in (*EXAMPLE_COLUMNS[:after], *of_tasks, *EXAMPLE_COLUMNS[after:]) if name in names]
+
+
 def _examples(chunk: ValidatedChunk, count: int) -> list[dict[str, str]]:
     """Return the first rows with their values, cut and without line breaks and control characters."""
-    of_categories = category_fields(chunk.rows)
-    after = EXAMPLE_COLUMNS.index("category")
-    names = dict.fromkeys((*EXAMPLE_COLUMNS[:after], *of_categories, *EXAMPLE_COLUMNS[after:]))
-    rows = chunk.rows.head(max(count, 0))[list(names)].to_dict("records")
+    names = order_columns({*EXAMPLE_COLUMNS, *category_fields(chunk.rows)})
+    rows = chunk.rows.head(max(count, 0))[names].to_dict("records")
     return [{str(name): _shorten(_show(value)) for name, value in row.items() if value is not None} for row in rows]
 
 
