@@ -54,7 +54,11 @@ COLUMN = ["null", "string"]
             False, type="boolean", description="Read the sources and files of rejected rows again, and nothing else."
         ),
         "text": Param("text", type="string", description="Column of the text."),
-        "category": Param(None, type=COLUMN, description="Column of the category, stored as an annotation."),
+        "category": Param(
+            None,
+            type=COLUMN,
+            description="Column of the category, stored as an annotation; of several tasks: topic=topics,place=places.",
+        ),
         "id": Param(None, type=COLUMN, description="Column of the id; by default, the address, else the text's hash."),
         "split": Param(None, type=COLUMN, description="Column of the split: train, validation or test."),
         "published_at": Param(None, type=COLUMN, description="Column of the publication time."),

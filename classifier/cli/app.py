@@ -119,7 +119,9 @@ def demo(
 def ingest(
     files: ingest_options.Files,
     text: Annotated[str, typer.Option(help="Column of the text, or several that are joined: title,body.")] = "text",
-    category: Annotated[str | None, typer.Option(help="Column of the category, stored as an annotation.")] = None,
+    category: ingest_options.Category = None,
+    separator: ingest_options.Separator = None,
+    none_value: ingest_options.NoneValue = None,
     id: Annotated[  # noqa: A002
         str | None, typer.Option("--id", help="Column of the id; by default, the address, else the text's hash.")
     ] = None,
@@ -161,9 +163,11 @@ def ingest(
     from classifier.pipeline.ingest import units
 
     file_format = ingest_options.FormatOptions(
-        encoding, delimiter, skip_lines, no_header, column_names, records, split_folders, date_format, strict_dates
-    ).check()
-    columns = Columns(text, category, id, split, published_at, source, title, url)
+        encoding, delimiter, skip_lines, no_header, column_names, records, split_folders, date_format, strict_dates,
+        separator, none_value,
+    ).check()  # fmt: skip
+    only, of_tasks = ingest_options.category_columns(category or [], separator, none_value)
+    columns = Columns(text, only, id, split, published_at, source, title, url, of_tasks)
     shares = Proportions.parse(proportions)
     options = units.IngestOptions(columns, source_name, shares, max_rejected, file_format, anyway)
     if dry_run:

@@ -58,6 +58,11 @@ def of_task(command: Callable[..., None]) -> Callable[..., None]:
     return with_task
 
 
+def named_task() -> str | None:
+    """Return the value of the option --task, or None."""
+    return _task.get()
+
+
 def workspace(*, create: bool = False) -> Workspace:
     """Return the workspace with the database that the settings name, for the task of the option --task.
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from classifier.cli import progress, render
-from classifier.exceptions import SourceError
+from classifier.cli.common import named_task, workspace
+from classifier.exceptions import SettingsError, SourceError
 
 if TYPE_CHECKING:
+    from classifier.ingest.category_columns import CategoryColumns
     from classifier.ingest.file_format import FileFormat
     from classifier.pipeline.ingest.units import IngestOptions
 
@@ -19,6 +21,20 @@ Files = Annotated[
     typer.Argument(
         help="Paths, or globs in quotes: CSV, TSV, JSON, Parquet, Excel, or a folder of text files.", show_default=False
     ),
+]
+Category = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Column of the category, stored as an annotation; with several tasks, TASK=COLUMN for each. "
+        "If the name of the only column has a =, write another = before it.",
+        show_default=False,
+    ),
+]
+Separator = Annotated[
+    str | None, typer.Option(help="Characters between several categories in one text, such as ; or |.")
+]
+NoneValue = Annotated[
+    str | None, typer.Option(help='Text of a category that means "none of them" in a multi-label task, such as NONE.')
 ]
 Encoding = Annotated[
     str | None,
@@ -76,6 +92,8 @@ class FormatOptions:
     split_folders: bool
     date_format: str | None
     strict_dates: bool
+    separator: str | None
+    none_value: str | None
 
     def check(self) -> FileFormat:
         """Return the format.
@@ -95,19 +113,39 @@ class FormatOptions:
             split_folders=self.split_folders,
             date_format=None if self.date_format is None else timestamps.parse_date_format(self.date_format),
             strict_dates=self.strict_dates,
+            separator=None if self.separator is None else file_format.parse_separator(self.separator),
+            none_value=self.none_value or None,
         )
 
 
+def category_columns(values: list[str], separator: str | None, none_value: str | None) -> CategoryColumns:
+    """Return the columns of categories: of the only task, or of the one that --task names, and those of named tasks.
+
+    Raises:
+        SettingsError: a value cannot be read, two columns are for one task, or no column is for the other options.
+    """
+    from classifier.ingest.category_columns import parse_category_columns
+
+    for option, value in (("--separator", separator), ("--none-value", none_value)):
+        if value is not None and not values:
+            raise SettingsError(f"{option}: is for categories; name their column with --category")
+    return parse_category_columns(values, named_task())
+
+
 def show_dry_run(files: list[str], options: IngestOptions, json: bool) -> None:
-    """Print what an ingest of the files would do.
+    """Print what an ingest of the files would do. Only if a task is named, its database is asked.
 
     Raises:
         SourceError: a file would not be ingested.
+        TaskError: a task that is named does not exist or is archived.
     """
-    from classifier.pipeline.ingest import checks
+    from classifier.pipeline.ingest import category_tasks, checks
+
+    is_named = options.columns.categories or named_task() is not None
+    tasks = category_tasks.find_tasks(workspace().database, options.columns) if is_named else {}
 
     with progress.counter("rows", quiet=json) as on_rows:
-        checked = checks.check_files(files, options, on_rows)
+        checked = checks.check_files(files, options, on_rows, tasks=tasks)
     render.checked_files(checked, json)
     problems = [f"{file.name}: {file.problem}" for file in checked if file.problem]
     if problems:

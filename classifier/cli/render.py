@@ -195,9 +195,9 @@ def _print_details(check: SourceCheck | UnitCheck) -> None:
         STDOUT.print(f"{check.name}: {plural(count, 'row')}: {reason}")
     if not check.examples:
         return
-    from classifier.pipeline.ingest.checks import EXAMPLE_COLUMNS
+    from classifier.pipeline.ingest.checks import order_columns
 
-    names = [name for name in EXAMPLE_COLUMNS if any(name in row for row in check.examples)]
+    names = order_columns({name for row in check.examples for name in row})
     table = Table()
     for name in names:
         table.add_column(name.replace("external_id", "id"))

@@ -74,7 +74,7 @@ def read_csv(
     """Yield the file's rows in chunks of at most `chunk_rows`; `default` is the delimiter of its suffix, if any."""
     layout = find_layout(path, columns, file_format, default)
     records = read_records(path, layout.delimiter, layout.encoding, layout.skip_lines)
-    yield from chunk_file(path, select_cells(path, columns, file_format, records), chunk_rows)
+    yield from chunk_file(path, select_cells(path, columns, file_format, records), chunk_rows, columns.fields)
 
 
 def read_records(path: SourceFile, delimiter: str, encoding: str = "utf-8", skip_lines: int = 0) -> Iterator[Record]:
@@ -99,7 +99,7 @@ def read_records(path: SourceFile, delimiter: str, encoding: str = "utf-8", skip
 def select_cells(
     path: SourceFile, columns: Columns, file_format: FileFormat, records: Iterator[Record], unit: str = "line"
 ) -> Iterator[Row | RejectedRow]:
-    """Yield each row's values in the order of `FIELDS`; `unit` is what the records' numbers count.
+    """Yield each row's values in the order of the columns' fields; `unit` is what the records' numbers count.
 
     Raises:
         SourceError: a wanted column is missing.
@@ -119,7 +119,7 @@ def select_cells(
 
 
 def _cell_picker(columns: Columns, header: list[str]) -> Callable[[list[str]], tuple[str | None, ...]]:
-    """Return a function that returns a row's values in the order of `FIELDS`, None for a column that does not exist."""
+    """Return a function that returns a row's values in the order of the fields, None for a missing column."""
     parts = [header.index(part) for part in columns.text_parts(header)]
     # each row gets its text and a None at its end: index -1 stands for a column that the file does not have
     others = itemgetter(*(-1 if name is None else header.index(name) for name in columns.names[1:]))

@@ -28,8 +28,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError, SourceUnavailableError
-from classifier.ingest import watermarks
-from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_records, require_columns
+from classifier.ingest import category_values, watermarks
+from classifier.ingest.category_values import BadValueError
+from classifier.ingest.columns import (
+    Cell,
+    Columns,
+    RawChunk,
+    Row,
+    chunk_records,
+    is_category_field,
+    require_columns,
+)
 from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
 from classifier.ingest.source_declarations import SqlSource
@@ -67,7 +76,7 @@ class DatabaseQuery:
 
     def _read(self, chunk_rows: int) -> Iterator[RawChunk]:
         with _connect(self._source.name, self._url, self._source.timeout_s) as connection:
-            yield from chunk_records(self._rows(connection), chunk_rows)
+            yield from chunk_records(self._rows(connection), chunk_rows, self._source.columns.fields)
 
     def _timeout_error(self) -> SourceUnavailableError:
         problem = f"its database does not answer within {self._source.timeout_s:g} s"
@@ -115,7 +124,7 @@ class DatabaseQuery:
         try:
             self._raise_watermark(record, position)
             values = _values(record, columns)
-        except _BadRowError as error:
+        except (_BadRowError, BadValueError) as error:
             return reject_row(self._source.name, position, str(error), [str(value) for value in record.values()])
         return *values, position
 
@@ -159,10 +168,13 @@ class _BadRowError(Exception):
     """A row is invalid."""
 
 
-def _values(record: dict[str, Any], columns: Columns) -> list[str | None]:
-    values: list[str | None] = []
-    for field, name in zip(FIELDS, columns.names, strict=True):
+def _values(record: dict[str, Any], columns: Columns) -> list[Cell]:
+    values: list[Cell] = []
+    for field, name in zip(columns.fields, columns.names, strict=True):
         value = record[name] if name is not None else None
+        if isinstance(value, list | tuple) and is_category_field(field):  # an array of Postgres, for example
+            values.append(category_values.as_strings(field, value))
+            continue
         string = as_string(value) if field != "text" or isinstance(value, str | bytes) else None
         if string is None and value is not None:
             raise _BadRowError(f"{field} is {describe_kind(value)}, but must be a string")

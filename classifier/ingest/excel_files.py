@@ -36,7 +36,7 @@ _OTHER_FORMAT = "save it as CSV"
 def read_excel(path: SourceFile, columns: Columns, chunk_rows: int, file_format: FileFormat) -> Iterator[RawChunk]:
     """Yield the rows of the first sheet in chunks of at most `chunk_rows`."""
     records = read_records(path, file_format.skip_lines)
-    yield from chunk_file(path, select_cells(path, columns, file_format, records, "row"), chunk_rows)
+    yield from chunk_file(path, select_cells(path, columns, file_format, records, "row"), chunk_rows, columns.fields)
 
 
 def read_records(path: SourceFile, skip_rows: int = 0) -> Iterator[Record]:

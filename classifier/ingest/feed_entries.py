@@ -12,6 +12,9 @@ from classifier.ingest import html_text, web_addresses
 from classifier.ingest.feed_dates import EntryDates, FeedDates
 from classifier.ingest.validation import MAX_LENGTHS
 
+CATEGORY_FIELDS = frozenset({"category", "categories"})
+"""The fields of an entry that hold its categories."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,9 +18,9 @@ import feedparser
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
 from classifier.ingest import feed_encodings, feed_entries, feed_ids, feed_limits, json_feeds
-from classifier.ingest.columns import Columns, RawChunk, Row, chunk_records
+from classifier.ingest.columns import Cell, Columns, RawChunk, Row, chunk_records
 from classifier.ingest.feed_dates import FeedDates
-from classifier.ingest.feed_entries import Addresses, Entry
+from classifier.ingest.feed_entries import CATEGORY_FIELDS, Addresses, Entry
 from classifier.ingest.feed_ids import FeedFacts, Identified
 from classifier.ingest.http_documents import Document
 from classifier.ingest.rejected_rows import reject_row
@@ -33,12 +33,16 @@ _FEED_TAG = re.compile(rb"<(?:\w+:)?(?:rss|feed|rdf)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class FeedOptions:
-    """How a feed is read. `shared_guids` are guids that several of its entries shared at earlier polls."""
+    """How a feed is read. `shared_guids` are guids that several of its entries shared at earlier polls.
+
+    The fields of `lists` get all categories of an entry; other fields get the first.
+    """
 
     columns: Columns
     strip_tracking: bool = True
     shared_guids: frozenset[str] = frozenset()
     now: datetime | None = None
+    lists: frozenset[str] = frozenset()
 
 
 class FeedReader:
@@ -61,7 +65,9 @@ class FeedReader:
         self._warn(identified)
         remembered = sorted(self._options.shared_guids)[: feed_ids.MAX_SHARED]
         self.shared_guids = frozenset(remembered) | identified.shared
-        yield from chunk_records(_rows(self._document.url, identified, self._options.columns), chunk_rows)
+        yield from chunk_records(
+            _rows(self._document.url, identified, self._options), chunk_rows, self._options.columns.fields
+        )
 
     def _warn(self, identified: Identified) -> None:
         if identified.shared:
@@ -115,7 +121,8 @@ def _because(problem: Exception | None) -> str:
     return f" ({' '.join(str(problem).replace('<unknown>:', 'line ').split())})" if problem else ""
 
 
-def _rows(url: str, identified: Identified, columns: Columns) -> Iterator[Row | RejectedRow]:
+def _rows(url: str, identified: Identified, options: FeedOptions) -> Iterator[Row | RejectedRow]:
+    columns = options.columns
     for number, (identity, entry) in enumerate(identified.entries, 1):
         if not identity:
             reason = "the entry has neither an id (guid) nor a link"
@@ -126,4 +133,14 @@ def _rows(url: str, identified: Identified, columns: Columns) -> Iterator[Row | 
             fields[columns.id] = feed_ids.shorten_id(fields[columns.id])
         key = fields[columns.id] if columns.id is not None else None
         # the id, not the number, which changes with each poll: so the same bad entry is stored once
-        yield *(fields[name] if name is not None else None for name in columns.names), f"id {key or identity}"[:500]
+        yield *_cells(entry, fields, options), f"id {key or identity}"[:500]
+
+
+def _cells(entry: Entry, fields: Mapping[str, str], options: FeedOptions) -> Iterator[Cell]:
+    """Yield an entry's values in the order of the columns' fields; an entry without categories has a missing value."""
+    columns = options.columns
+    for field, name in zip(columns.fields, columns.names, strict=True):
+        if field in options.lists and name in CATEGORY_FIELDS:
+            yield entry.categories or ""
+        else:
+            yield fields[name] if name is not None else None

@@ -23,7 +23,7 @@ class FileFormat:
     `delimiter` is detected if it is None. `skip_lines` lines come before the header. If `header` is False, the columns
     of a table have the `column_names`, else the numbers from 1. `records` is the key of the array in a JSON object.
     With `split_folders`, folders named for a split assign their articles to it. `date_format` and
-    `strict_dates` are those of `DateRules`.
+    `strict_dates` are those of `DateRules`, `separator` and `none_value` those of `CategoryRules`.
     """
 
     encoding: str | None = None
@@ -35,6 +35,8 @@ class FileFormat:
     split_folders: bool = False
     date_format: str | None = None
     strict_dates: bool = False
+    separator: str | None = None
+    none_value: str | None = None
 
     @property
     def dates(self) -> DateRules:
@@ -90,6 +92,18 @@ def parse_delimiter(name: str) -> str:
     if len(delimiter) != 1 or delimiter in "\"'\r\n\0 " + string.ascii_letters + string.digits or ord(delimiter) > 127:
         raise SettingsError(f"delimiter {name!r}: must be one character, such as ; or |, or tab")
     return delimiter
+
+
+def parse_separator(name: str) -> str:
+    """Return the characters between two categories, or those that a name stands for.
+
+    Raises:
+        SettingsError: there are none, or one of them is a letter or a digit.
+    """
+    separator = DELIMITER_NAMES.get(name.lower(), name)
+    if not separator or any(map(str.isalnum, separator)):
+        raise SettingsError(f"separator {name!r}: must be characters such as ; or |, without letters and digits")
+    return separator
 
 
 def parse_column_names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,18 @@ from typing import BinaryIO
 
 from classifier.articles import RejectedRow
 from classifier.exceptions import SourceError
-from classifier.ingest.columns import FIELDS, Columns, RawChunk, Row, chunk_file, format_column_names, join_texts
+from classifier.ingest import category_values
+from classifier.ingest.category_values import BadValueError
+from classifier.ingest.columns import (
+    Cell,
+    Columns,
+    RawChunk,
+    Row,
+    chunk_file,
+    format_column_names,
+    is_category_field,
+    join_texts,
+)
 from classifier.ingest.rejected_rows import reject_row
 from classifier.ingest.scalars import as_string
 from classifier.ingest.text_files import MAX_RECORD, SourceFile, open_text, record_too_long
@@ -40,7 +51,7 @@ def read_json_lines(path: SourceFile, columns: Columns, chunk_rows: int, encodin
     keys: dict[str, None] = {}
     with open_text(path, encoding) as file:
         first = True
-        for chunk in chunk_file(path, _rows(path, columns, _lines(path, file), keys), chunk_rows):
+        for chunk in chunk_file(path, _rows(path, columns, _lines(path, file), keys), chunk_rows, columns.fields):
             if first:
                 _check_keys(path, columns, list(keys))
                 first = False
@@ -51,7 +62,7 @@ def read_records(path: SourceFile, columns: Columns, chunk_rows: int, records: I
     """Yield the decoded records of a JSON document in chunks of at most `chunk_rows`."""
     keys: dict[str, None] = {}
     first = True
-    for chunk in chunk_file(path, _decoded_rows(path, columns, records, keys), chunk_rows):
+    for chunk in chunk_file(path, _decoded_rows(path, columns, records, keys), chunk_rows, columns.fields):
         if first and not keys:
             raise SourceError(f"{path}: no record is a JSON object")
         if first:
@@ -74,7 +85,7 @@ def _lines(path: SourceFile, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _rows(
     path: SourceFile, columns: Columns, lines: Iterable[tuple[int, bytes]], keys: dict[str, None]
 ) -> Iterator[Row | RejectedRow]:
-    """Yield each object's values in the order of `FIELDS`, and collect the keys of all objects."""
+    """Yield each object's values in the order of the columns' fields, and collect the keys of all objects."""
     for number, line in lines:
         position = f"line {number}"
         try:
@@ -86,7 +97,7 @@ def _rows(
 def _decoded_rows(
     path: SourceFile, columns: Columns, records: Iterable[object], keys: dict[str, None]
 ) -> Iterator[Row | RejectedRow]:
-    """Yield each record's values in the order of `FIELDS`, and collect the keys of all records."""
+    """Yield each record's values in the order of the columns' fields, and collect the keys of all records."""
     for number, record in enumerate(records, 1):
         position = f"record {number}"
         try:
@@ -95,8 +106,8 @@ def _decoded_rows(
             yield reject_row(path, position, str(error), json.dumps(record, ensure_ascii=False))
 
 
-def _collect(item: dict[str, object], columns: Columns, keys: dict[str, None]) -> list[str | None]:
-    """Return an object's values in the order of `FIELDS`, and add its keys to those of all objects."""
+def _collect(item: dict[str, object], columns: Columns, keys: dict[str, None]) -> list[Cell]:
+    """Return an object's values in the order of the columns' fields, and add its keys to those of all objects."""
     names = item if len(keys) < _MAX_KEYS else [name for name in columns.required_in(list(item)) if name in item]
     keys.update(dict.fromkeys(names))
     return _values(item, columns)
@@ -123,20 +134,31 @@ def _check_object(item: object) -> dict[str, object]:
     return item
 
 
-def _values(item: dict[str, object], columns: Columns) -> list[str | None]:
-    """Return the values in the order of `FIELDS`: None if there is no such column, "" if the value is missing."""
-    values: list[str | None] = []
+def _values(item: dict[str, object], columns: Columns) -> list[Cell]:
+    """Return the values in the order of the fields: None if there is no such column, "" if the value is missing."""
+    values: list[Cell] = []
     parts = columns.text_parts(list(item)) if "," in columns.text else [columns.text]
-    for field, name in zip(FIELDS, columns.names, strict=True):
+    for field, name in zip(columns.fields, columns.names, strict=True):
         if field == "text" and len(parts) > 1:
             values.append(join_texts(_text(item, part) for part in parts))
             continue
         value = item.get(name) if name is not None else None
+        if isinstance(value, list) and is_category_field(field):
+            values.append(_list(field, value))
+            continue
         string = as_string(value) if field != "text" or isinstance(value, str) else None
         if string is None and value is not None:
             raise BadLineError(f"{field} is {describe_kind(value)}, but must be a string")
         values.append(string or "" if name is not None else None)
     return values
+
+
+def _list(field: str, value: list[object]) -> tuple[str, ...]:
+    """Return a list of categories."""
+    try:
+        return category_values.as_strings(field, value)
+    except BadValueError as error:
+        raise BadLineError(str(error)) from error
 
 
 def _text(item: dict[str, object], name: str) -> str | None:

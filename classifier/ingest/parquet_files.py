@@ -8,9 +8,10 @@ may decode to any number of long texts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import SEEK_END
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,11 +24,12 @@ from classifier.exceptions import SourceError
 from classifier.ingest import parquet_pages
 from classifier.ingest.columns import (
     CHUNK_BYTES,
-    FIELDS,
+    Cell,
     Columns,
     RawChunk,
     Row,
     chunk_file,
+    is_category_field,
     join_texts,
     require_columns,
 )
@@ -50,7 +52,7 @@ def read_parquet(path: SourceFile, columns: Columns, chunk_rows: int) -> Iterato
         size = parquet_pages.estimate_row_bytes(path, opened, file.metadata, names)
         batch_rows = max(1, min(chunk_rows, int(CHUNK_BYTES / max(size, 1.0))))
         rows = _rows(path, file, columns, batch_rows, ExpansionLimit(path, packed_size))
-        yield from chunk_file(path, rows, chunk_rows)
+        yield from chunk_file(path, rows, chunk_rows, columns.fields)
 
 
 def read_column_names(path: SourceFile) -> list[str]:
@@ -77,11 +79,13 @@ def _open_parquet(path: SourceFile) -> Iterator[tuple[ParquetFile, IO[Any]]]:
 def _check_columns(path: SourceFile, columns: Columns, schema: pa.Schema) -> None:
     require_columns(path, columns, schema.names)
     parts = columns.text_parts(schema.names)
-    named = [*(("text", part) for part in parts), *zip(FIELDS[1:], columns.names[1:], strict=True)]
+    named = [*(("text", part) for part in parts), *zip(columns.fields[1:], columns.names[1:], strict=True)]
     for field, name in named:
         if name is None:
             continue
         kind = schema.field(name).type
+        if is_category_field(field) and _is_list(kind):
+            kind = kind.value_type
         # pandas and datasets write a column without any value as null
         is_optional = field != "text" or len(parts) > 1
         if not (_is_string(kind) or (is_optional and pa.types.is_null(kind)) or (field != "text" and _is_plain(kind))):
@@ -93,48 +97,70 @@ def _check_columns(path: SourceFile, columns: Columns, schema: pa.Schema) -> Non
 def _rows(
     path: SourceFile, file: ParquetFile, columns: Columns, batch_rows: int, expansion: ExpansionLimit
 ) -> Iterator[Row | RejectedRow]:
-    """Yield each row's values in the order of `FIELDS`."""
+    """Yield each row's values in the order of the columns' fields."""
     number = 0
     schema = file.schema_arrow
     names, parts = columns.required_in(schema.names), columns.text_parts(schema.names)
-    fields = {name: field for field, name in zip(FIELDS, columns.names, strict=True) if name}
+    fields = {name: field for field, name in zip(columns.fields, columns.names, strict=True) if name}
     fields |= dict.fromkeys(parts, "text")
     labels = read_class_labels(schema)
     for batch in file.iter_batches(batch_rows, columns=names, use_threads=False):
         expansion.add(batch.nbytes)
         faults: dict[int, str] = {}
-        arrays = {}
-        for name in names:
-            column = _name_labels(batch.column(name), labels.get(name), faults)
-            arrays[name] = _clear_oversized(fields[name], _storable(column), faults)
-        strings = {name: _strings(array) for name, array in arrays.items()}
+        cells = {name: _cells(batch.column(name), fields[name], labels.get(name), faults) for name in names}
         absent = [None] * batch.num_rows
-        others = [strings[name] if name else absent for name in columns.names[1:]]
-        for index, cells in enumerate(zip(_join(strings, parts), *others, strict=True)):
+        others = [cells[name] if name else absent for name in columns.names[1:]]
+        for index, row in enumerate(zip(_join(cells, parts), *others, strict=True)):
             number += 1
             if index in faults:
-                yield reject_row(path, f"row {number}", faults[index], [cell or "" for cell in cells])
+                yield reject_row(path, f"row {number}", faults[index], [_as_text(cell) for cell in row])
                 continue
-            yield *cells, f"row {number}"
+            yield *row, f"row {number}"
 
 
-def _join(strings: dict[str, list[str]], parts: list[str]) -> list[str]:
+def _cells(column: pa.Array, field: str, labels: list[str] | None, faults: dict[int, str]) -> Sequence[Cell]:
+    """Return a column's values: strings, "" for null; a list is a tuple of them. Faults are added by row."""
+    if not _is_list(column.type):
+        return _strings(_clear_oversized(field, _storable(_name_labels(column, labels, faults)), faults))
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_pylist()
+    of_values: dict[int, str] = {}
+    values = iter(_cells(column.flatten(), field, labels, of_values))
+    if of_values:
+        rows = [row for row, length in enumerate(lengths) for _ in range(length)]
+        for index, reason in of_values.items():
+            faults.setdefault(rows[index], reason)
+    return ["" if length < 0 else tuple(map(_as_text, islice(values, length))) for length in lengths]
+
+
+def _as_text(cell: Cell) -> str:
+    return "; ".join(cell) if isinstance(cell, tuple) else cell or ""
+
+
+def _join(cells: Mapping[str, Sequence[Cell]], parts: list[str]) -> Sequence[Cell]:
     if len(parts) == 1:
-        return strings[parts[0]]
-    return [join_texts(texts) for texts in zip(*(strings[part] for part in parts), strict=True)]
+        return cells[parts[0]]
+    return [join_texts(map(_as_text, texts)) for texts in zip(*(cells[part] for part in parts), strict=True)]
 
 
 def read_class_labels(schema: pa.Schema) -> dict[str, list[str]]:
     """Return the names of the classes of each column that a Hugging Face dataset stores as numbers (ClassLabel)."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        described = {name: _describe_values(feature) for name, feature in features.items()}
         return {
             name: [str(label) for label in feature["names"]]
-            for name, feature in features.items()
+            for name, feature in described.items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
         }
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}
+
+
+def _describe_values(feature: Any) -> Any:
+    """Return the description of a list's values, which datasets write in several ways, else of the column itself."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return feature[0]
+    return feature.get("feature", feature) if isinstance(feature, dict) else feature
 
 
 def _name_labels(column: pa.Array, names: list[str] | None, faults: dict[int, str]) -> pa.Array:
@@ -178,6 +204,11 @@ def _storable(column: pa.Array) -> pa.Array:
 def _strings(column: pa.Array) -> list[str]:
     """Return the column's values as strings, "" for null."""
     return [as_string(value) or "" for value in column.to_pylist()]
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _is_string(kind: pa.DataType) -> bool:

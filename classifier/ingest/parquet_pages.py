@@ -36,10 +36,17 @@ def estimate_row_bytes(path: SourceFile, file: IO[Any], metadata: FileMetaData, 
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         chunks = [group.column(number) for number in range(group.num_columns)]
-        selected = [chunk for chunk in chunks if chunk.path_in_schema in columns]
+        # a list's values have a path such as topics.list.element
+        names = [(chunk, chunk.path_in_schema) for chunk in chunks]
+        selected = [chunk for chunk, name in names if name in columns or name.partition(".")[0] in columns]
         selected.sort(key=_find_start)  # forwards, because a compressed file cannot seek back
-        largest = max(largest, sum(_estimate_value_bytes(path, file, chunk) for chunk in selected))
+        largest = max(largest, sum(_estimate_bytes_a_row(path, file, chunk, group.num_rows) for chunk in selected))
     return largest
+
+
+def _estimate_bytes_a_row(path: SourceFile, file: IO[Any], chunk: Any, rows: int) -> float:
+    """Return the largest mean size of a column chunk's values in a row, which may be a list."""
+    return _estimate_value_bytes(path, file, chunk) * max(int(chunk.num_values) / max(rows, 1), 1)
 
 
 def _estimate_value_bytes(path: SourceFile, file: IO[Any], chunk: Any) -> float:

@@ -41,6 +41,8 @@ _KINDS_WITH = {
     "header": _TABLES,
     "column_names": _TABLES,
     "records": _JSON,
+    "separator": {*_TABLES, *_JSON, ".parquet"},
+    "none_value": {*_TABLES, *_JSON, ".parquet"},
     "split_folders": {_FOLDER},
 }
 """The kinds of files for which a key of the format has a meaning."""
@@ -86,6 +88,9 @@ def read_file(
     """
     _check_format(path, file_format)
     if path.is_dir():
+        if columns.categories:
+            named = "=".join(columns.categories[0])
+            raise SourceError(f"{path}: a folder has no columns; leave --category {named} out, and name its --task")
         return text_folders.read_folder(path, chunk_rows, file_format)
     if not path.exists():
         raise SourceError(f"{path}: no such file")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from classifier.articles import RejectedRow
+from classifier.ingest.columns import Cell
 from classifier.ingest.text_files import SourceFile
 
 MAX_ROW_LENGTH = 20_000
@@ -17,7 +18,7 @@ def reject_row(path: SourceFile | str, position: str, reason: str, row: str | Se
     return RejectedRow(path if isinstance(path, str) else path.name, position, reason, row_json(row))
 
 
-def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
+def row_json(row: str | Sequence[str] | Mapping[str, Cell]) -> str:
     """Return a row as JSON, cut at `MAX_ROW_LENGTH` characters.
 
     Lone surrogates and bytes that are not UTF-8 become escapes, and NUL becomes U+2400: Postgres
@@ -27,10 +28,14 @@ def row_json(row: str | Sequence[str] | Mapping[str, str | None]) -> str:
         case str():
             value: object = _storable(row)
         case Mapping():
-            value = {name: _storable(cell) for name, cell in row.items() if cell is not None}
+            value = {name: _storable_cell(cell) for name, cell in row.items() if cell is not None}
         case _:
             value = [_storable(cell) for cell in row[:MAX_ROW_LENGTH]]
     return json.dumps(value, ensure_ascii=False)[:MAX_ROW_LENGTH]
+
+
+def _storable_cell(cell: str | tuple[str, ...]) -> str | list[str]:
+    return _storable(cell) if isinstance(cell, str) else [_storable(value) for value in cell[:MAX_ROW_LENGTH]]
 
 
 def _storable(value: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -19,9 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from classifier.articles import Task
 from classifier.exceptions import SettingsError, SourceError
 from classifier.ingest import decoding, file_format, timestamps
-from classifier.ingest.columns import Columns
+from classifier.ingest.category_values import CategoryRules
+from classifier.ingest.columns import Columns, TaskColumn
 from classifier.ingest.file_format import FileFormat
 from classifier.ingest.splits import Proportions
 from classifier.ingest.watermarks import Unit
@@ -42,6 +44,21 @@ _NOT_IN_ROWS = {
     "overlap_number",
 }  # fmt: skip
 
+_LATER_KEYS = ("task", "separator", "none_value")
+"""Keys that came later: while a source has none of them, its rows are the same as before."""
+
+
+def _as_value_error(parse: Callable[[Any], Any], value: Any) -> Any:
+    """Return what a function makes of a value; its `SettingsError` becomes an error of the key."""
+    try:
+        return parse(value)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+
+
+def _check_separator(value: str | None) -> str | None:
+    return value if value is None else _as_value_error(file_format.parse_separator, value)
+
 
 class ColumnMapping(BaseModel):
     """The source's columns."""
@@ -49,13 +66,31 @@ class ColumnMapping(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: str = "text"
-    category: str | None = None
+    category: str | dict[str, str] | None = None
     id: str | None = None
     split: str | None = None
     published_at: str | None = None
     source: str | None = None
     title: str | None = None
     url: str | None = None
+
+    @field_validator("category", mode="before")
+    @classmethod
+    def _is_column_or_table(cls, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        if not isinstance(value, dict) or not value or not all(isinstance(name, str) for name in value.values()):
+            raise ValueError('must be a column, or a column for each task, such as { topic = "topics" }')
+        return value
+
+    @property
+    def columns(self) -> Columns:
+        """The columns for the readers."""
+        values = self.model_dump()
+        if isinstance(self.category, dict):
+            categories = tuple(TaskColumn(*each) for each in self.category.items())
+            values |= {"category": None, "categories": categories}
+        return Columns(**values)
 
 
 class EntryMapping(ColumnMapping):
@@ -69,9 +104,10 @@ class EntryMapping(ColumnMapping):
 
     @field_validator("*")
     @classmethod
-    def _exists(cls, value: str | None) -> str | None:
-        if value is not None and value not in ENTRY_FIELDS:
-            raise ValueError(f"{value!r} is not a field of a feed entry; choose from {', '.join(ENTRY_FIELDS)}")
+    def _exists(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        for name in value.values() if isinstance(value, dict) else [value]:
+            if name is not None and name not in ENTRY_FIELDS:
+                raise ValueError(f"{name!r} is not a field of a feed entry; choose from {', '.join(ENTRY_FIELDS)}")
         return value
 
 
@@ -86,12 +122,17 @@ class BaseSource(BaseModel):
     min_rejected_rows: int = Field(0, ge=0)
     timezone: str = "UTC"
     proportions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    task: str | None = Field(None, min_length=1)
     mapping: ColumnMapping = Field(default=ColumnMapping(), alias="columns")
 
     @property
     def columns(self) -> Columns:
         """The columns for the readers."""
-        return Columns(**self.mapping.model_dump())
+        return self.mapping.columns
+
+    def category_rules(self, tasks: Mapping[str, Task]) -> CategoryRules:
+        """Return how values become categories of the tasks, which are those of the fields that hold categories."""
+        return CategoryRules(getattr(self, "separator", None), getattr(self, "none_value", None), tasks)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -106,8 +147,18 @@ class BaseSource(BaseModel):
     @property
     def config_sha256(self) -> bytes:
         """The SHA-256 of the keys that decide how the source becomes rows. If it changes, everything is read again."""
-        config = self.model_dump_json(exclude=_NOT_IN_ROWS)
+        unused = {name for name in _LATER_KEYS if getattr(self, name, None) is None}
+        config = self.model_dump_json(exclude=_NOT_IN_ROWS | unused)
         return hashlib.sha256(config.encode()).digest()
+
+    @model_validator(mode="after")
+    def _names_tasks_once(self) -> BaseSource:
+        key = next((key for key in ("separator", "none_value") if getattr(self, key, None) is not None), None)
+        if key is not None and self.mapping.category is None:
+            raise ValueError(f"{key} is for categories; name their column, such as columns = {{ category = 'topics' }}")
+        if self.task is not None and isinstance(self.mapping.category, dict):
+            raise ValueError('names its tasks twice; leave out task, or write category = "COLUMN"')
+        return self
 
     @field_validator("timezone")
     @classmethod
@@ -142,6 +193,10 @@ class FilesSource(BaseSource):
     split_folders: bool = False
     date_format: str | None = None
     strict_dates: bool = False
+    separator: str | None = None
+    none_value: str | None = Field(None, min_length=1)
+
+    _separator = field_validator("separator")(_check_separator)
 
     @property
     def file_format(self) -> FileFormat:
@@ -207,9 +262,13 @@ class SqlSource(BaseSource):
     overlap_number: float = Field(0, ge=0, le=1e15)
     timeout_s: float = Field(300, gt=0, le=3000)
     min_rejected_rows: int = Field(5, ge=0)
+    separator: str | None = None
+    none_value: str | None = Field(None, min_length=1)
     url: str | None = None
     url_from: str | None = None
     connection: str | None = None
+
+    _separator = field_validator("separator")(_check_separator)
 
     @field_validator("url")
     @classmethod
@@ -228,14 +287,6 @@ class SqlSource(BaseSource):
         if [self.url, self.url_from, self.connection].count(None) != 2:
             raise ValueError("must have exactly one of url, url_from (an environment variable) and connection")
         return self
-
-
-def _as_value_error(parse: Callable[[Any], Any], value: Any) -> Any:
-    """Return what a function makes of a value; its `SettingsError` becomes an error of the key."""
-    try:
-        return parse(value)
-    except SettingsError as error:
-        raise ValueError(str(error)) from error
 
 
 DeclaredSource = FilesSource | FeedSource | SqlSource

@@ -6,18 +6,20 @@ NumPy string can. Hashing and folding the texts takes nearly all the time. Reaso
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 
 import pandas as pd
 
 from classifier.articles import SPLITS, RejectedRow
-from classifier.ingest.columns import FIELDS, RawChunk
+from classifier.ingest.category_values import CategoryRules, flatten
+from classifier.ingest.columns import Cell, RawChunk, is_category_field
 from classifier.ingest.fingerprints import fingerprint, text_hash
 from classifier.ingest.rejected_rows import row_json
 from classifier.ingest.timestamps import DateRules
-from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category, shorten_name
+from classifier.names import MAX_CATEGORY_LENGTH, control_character, shorten_name
 
 MAX_CLOCK_SKEW = timedelta(days=1)
 """How far in the future a time may be: an unnamed time zone accounts for half a day, an embargo for some hours."""
@@ -34,8 +36,11 @@ ROW_COLUMNS = (
 _REJECTED_COLUMNS = ("id", "source", "category", "split", "published_at", "url", "title", "text")
 
 DEFAULT_DATES = DateRules()
+DEFAULT_CATEGORIES = CategoryRules()
 
-_Values = dict[str, list[str | None]]
+_Values = dict[str, list[Any]]
+"""Of each field, a string or None for each row; of categories, also tuples of strings."""
+
 _Fault = tuple[int, str]
 """The index of a row, and what is invalid."""
 
@@ -43,6 +48,9 @@ _Fault = tuple[int, str]
 @dataclass(frozen=True, slots=True)
 class ValidatedChunk:
     """Valid rows with the columns `ROW_COLUMNS`, and the rejected rows.
+
+    After them come the fields that hold the categories of a named task. Categories are a name, a tuple of
+    several in alphabetical order, or None if the row has no annotation; `repeated` rows have a category twice.
 
     `text_hash` and `fingerprint` are the SHA-256 of the text and of the folded text. `category`, `split`,
     `published_at` (in UTC), `title` and `url` are None if the row has no value. `renamed` maps categories to their
@@ -54,6 +62,7 @@ class ValidatedChunk:
     rejected: tuple[RejectedRow, ...]
     renamed: Mapping[str, str]
     bad_dates: tuple[str, ...] = ()
+    repeated: int = 0
 
 
 def validate_chunk(
@@ -63,23 +72,26 @@ def validate_chunk(
     max_text_bytes: int = 1_000_000,
     zone: tzinfo = UTC,
     dates: DateRules = DEFAULT_DATES,
+    categories: CategoryRules = DEFAULT_CATEGORIES,
     now: datetime | None = None,
 ) -> ValidatedChunk:
     """Return the valid rows, and the rejected rows with the first reason of each.
 
     `default_source` is the source of rows that name no source. In a file without an id column, a row's id is its
     address, else the text's hash. `zone` is the time zone of times that name no time zone; `now` is the present time.
-    `dates` says which times are read, and whether a row with another time is rejected.
+    `dates` says which times are read, and whether a row with another time is rejected. `categories` says how values
+    become categories, and how many a row may have.
     """
-    raw: _Values = {name: chunk.frame[name].tolist() for name in (*FIELDS, "position")}
-    values = {name: raw[name] if name in {"text", "position"} else _strip(raw[name]) for name in raw}
-    categories = values["category"]
-    values["category"] = [value and normalize_category(value) for value in categories]
+    raw: _Values = {name: chunk.frame[name].tolist() for name in chunk.frame.columns}
+    of_categories = [name for name in raw if is_category_field(name)]
+    unchanged = {"text", "position", *of_categories}
+    values = {name: raw[name] if name in unchanged else _strip(raw[name]) for name in raw}
+    values |= {name: categories.normalize(raw[name]) for name in of_categories}
     values["title"] = [value and " ".join(value.split()) for value in values["title"]]
     moments = [dates.parse(value, zone) if value else None for value in values["published_at"]]
     bad_dates = _find_date_faults(values["published_at"], moments, dates, (now or datetime.now(UTC)) + MAX_CLOCK_SKEW)
     faults: dict[int, str] = {}
-    for index, reason in _find_faults(values, max_text_bytes):
+    for index, reason in _find_faults(values, max_text_bytes, categories):
         faults.setdefault(index, reason)
     if dates.strict:
         faults = {**bad_dates, **faults}
@@ -88,32 +100,41 @@ def validate_chunk(
     rejected = [replace(row, source=default_source) for row in chunk.rejected]
     rejected += [_reject(raw, values, index, reason, default_source) for index, reason in sorted(faults.items())]
     valid = [index for index in range(len(moments)) if index not in faults]
-    renamed = {
-        original: stored
-        for index in valid
-        if (original := categories[index]) and (stored := values["category"][index]) and original != stored
-    }
+    renamed: dict[str, str] = {}
+    repeated = set()
+    for name in of_categories:
+        for index in valid:
+            cell = raw[name][index]
+            if cell and cell != values[name][index]:
+                renamed.update(categories.renamed(cell))
+                repeated |= {index} if categories.has_repeated(cell) else set()
+        values[name] = [categories.assign(name, cell) for cell in values[name]]
     left_out = tuple(values["published_at"][index] or "" for index in bad_dates if index not in faults)
-    return ValidatedChunk(_make_rows(values, moments, valid, default_source), tuple(rejected), renamed, left_out)
+    rows = _make_rows(values, moments, valid, default_source)
+    return ValidatedChunk(rows, tuple(rejected), renamed, left_out, len(repeated))
 
 
 def _strip(values: Iterable[str | None]) -> list[str | None]:
     return [value and value.strip() for value in values]
 
 
-def _find_faults(values: _Values, max_text_bytes: int) -> Iterator[_Fault]:
+def _find_faults(values: _Values, max_text_bytes: int, categories: CategoryRules) -> Iterator[_Fault]:
     """Yield every fault of every row. Faults that forbid quoting a value come before those that quote it."""
-    for field in FIELDS:
+    of_categories = [field for field in values if is_category_field(field)]
+    for field in values:
         yield from _find_character_faults(field, values[field])
     yield from _find_text_faults(values["text"], max_text_bytes)
     yield from _find_control_characters(values)
     yield from ((index, "id is empty") for index, value in enumerate(values["id"]) if value == "")
-    for field, limit in MAX_LENGTHS.items():
+    for field in (*MAX_LENGTHS, *of_categories[1:]):
+        limit = MAX_LENGTHS.get(field, MAX_CATEGORY_LENGTH)
         yield from (
             (index, f"{field} is longer than {limit} characters")
-            for index, value in enumerate(values[field])
+            for index, value in flatten(values[field])
             if value and len(value) > limit
         )
+    for field in of_categories:
+        yield from categories.find_faults(field, values[field])
     for index, value in enumerate(values["split"]):
         if value and value.lower() not in SPLITS:
             yield index, f"split {value[:40]!r} is not one of {', '.join(SPLITS)}"
@@ -134,14 +155,14 @@ def _find_date_faults(
 
 
 def _find_control_characters(values: _Values) -> Iterator[_Fault]:
-    for field in ("category", "title", "url"):
-        for index, value in enumerate(values[field]):
+    for field in (*filter(is_category_field, values), "title", "url"):
+        for index, value in flatten(values[field]):
             if value and (control := control_character(value)):
                 yield index, f"{field} has the control character {control}"
 
 
-def _find_character_faults(field: str, values: list[str | None]) -> Iterator[_Fault]:
-    for index, value in enumerate(values):
+def _find_character_faults(field: str, cells: Sequence[Cell]) -> Iterator[_Fault]:
+    for index, value in flatten(cells):
         if value and (problem := find_unstorable(value)):
             yield index, f"{field} has {problem}"
 
@@ -176,7 +197,9 @@ def _find_text_faults(texts: list[str | None], max_bytes: int) -> Iterator[_Faul
 def _reject(raw: _Values, values: _Values, index: int, reason: str, default_source: str) -> RejectedRow:
     own = values["source"][index]
     source = own if own and len(own) <= MAX_LENGTHS["source"] and not find_unstorable(own) else default_source
-    row = {field: raw[field][index] for field in _REJECTED_COLUMNS}
+    after = _REJECTED_COLUMNS.index("category") + 1
+    of_tasks = [name for name in raw if is_category_field(name) and name != "category"]
+    row = {field: raw[field][index] for field in (*_REJECTED_COLUMNS[:after], *of_tasks, *_REJECTED_COLUMNS[after:])}
     return RejectedRow(source, str(raw["position"][index]), reason, row_json(row))
 
 
@@ -193,7 +216,7 @@ def _make_rows(values: _Values, moments: list[datetime | None], valid: list[int]
         "text": texts,
         "text_hash": hashes,
         "fingerprint": [fingerprint(text) for text in texts],
-        "category": [category or None for category in selected["category"]],
+        "category": selected["category"],
         "split": [split.lower() if split else None for split in selected["split"]],
         "published_at": [moments[index] for index in valid],
         "title": [title or None for title in selected["title"]],
@@ -201,4 +224,6 @@ def _make_rows(values: _Values, moments: list[datetime | None], valid: list[int]
         "position": selected["position"],
     }
     # without a dtype, pandas would convert None to NaN and datetimes to its own type
-    return pd.DataFrame({name: pd.Series(columns[name], dtype=object) for name in ROW_COLUMNS})
+    columns |= {name: cells for name, cells in selected.items() if is_category_field(name)}
+    names = (*ROW_COLUMNS, *(name for name in columns if name not in ROW_COLUMNS))
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=object) for name in names})

@@ -20,10 +20,14 @@ Rows have the names of artefacts below this directory, so that a moved directory
 """
 
 
-def champion(connection: Connection) -> Model | None:
-    """Return the task's model whose predictions `article_labels` shows, or None if there is no champion."""
+def champion(connection: Connection, task_id: int | None = None) -> Model | None:
+    """Return the model whose predictions `article_labels` shows, or None if there is no champion.
+
+    It is the champion of the connection's task, unless another task is named.
+    """
     models = tables.models.c
-    return _one(connection, (models.status == "champion") & (models.task_id == task_rows.current_id(connection)))
+    task_id = task_rows.current_id(connection) if task_id is None else task_id
+    return _one(connection, (models.status == "champion") & (models.task_id == task_id))
 
 
 def by_name(connection: Connection, name: str) -> Model | None:

@@ -109,10 +109,10 @@ def human_categories(connection: Connection) -> set[str]:
     return set(connection.scalars(select(func.unnest(table.c.categories)).where(of_task, by_people).distinct()))
 
 
-def annotated_categories(connection: Connection, size: int) -> set[str]:
-    """Return the first `size` categories of the task's annotations, in alphabetical order."""
+def annotated_categories(connection: Connection, size: int, task_id: int | None = None) -> set[str]:
+    """Return the first `size` categories of a task's annotations, in alphabetical order; by default, of the task."""
     table = tables.categories
-    of_task = table.c.task_id == task_rows.current_id(connection)
+    of_task = table.c.task_id == (task_rows.current_id(connection) if task_id is None else task_id)
     return set(connection.scalars(select(table.c.name).where(of_task).order_by(table.c.name).limit(size)))
 
 

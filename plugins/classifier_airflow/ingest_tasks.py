@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 REJECTED = "rejected rows"
 """Name of the source of a run that reads rejected rows again."""
 
-COLUMN_NAMES = ("text", "category", "id", "split", "published_at", "source", "title", "url")
-"""The parameters that name columns, in the order of the class `Columns`."""
+COLUMN_NAMES = ("text", "id", "split", "published_at", "source", "title", "url")
+"""The parameters that name columns of the class `Columns`; `category` may name columns of several tasks."""
 
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
 
@@ -86,11 +86,14 @@ def ingest_source(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[
 
 def _options(params: Mapping[str, Any]) -> IngestOptions:
     """Return the options for reading files, from the run's parameters."""
+    from classifier.ingest.category_columns import split_category_columns
     from classifier.ingest.columns import Columns
     from classifier.ingest.splits import Proportions
     from classifier.pipeline.ingest.units import IngestOptions
 
-    columns = Columns(*(params[name] for name in COLUMN_NAMES))
+    category, categories = split_category_columns(params["category"])
+    names = {name: params[name] for name in COLUMN_NAMES}
+    columns = Columns(**names, category=category, categories=categories)
     shares = Proportions.parse(params["proportions"])
     return IngestOptions(columns, params["source_name"], shares, params["max_rejected"])
 

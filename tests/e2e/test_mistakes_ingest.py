@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from classifier.pipeline.database import tasks
 from tests.support.mistakes import Case, check_mistake, register
 from tests.support.synthetic import articles
 
@@ -173,6 +174,101 @@ def _(env):
 @case("ingest: shares that do not add up", r"split proportions 0\.8, 0\.1, 0\.2: .* must add up to 1")
 def _(env):
     return "ingest", env.csv(*articles(3)), "--proportions", "0.8,0.1,0.2"
+
+
+def newsroom(env):
+    """Add a single-label task topic and a multi-label task place; return a file with a column for each."""
+    tasks.add(env.workspace, "topic")
+    tasks.add(env.workspace, "place", kind="multi")
+    rows = (b'{"text": "a team", "topics": ["sport", "news"], "places": ["uk"]}', b'{"text": "a bank", "topics": "x"}')
+    return env.bytes(b"\n".join(rows), "x.jsonl")
+
+
+@case("ingest: a column of a category without its task", r"there are several tasks: topic, place; name one with --task")
+def _(env):
+    return "ingest", newsroom(env), "--category", "topics"
+
+
+@case("ingest: a category of a task that is not there", r"author: no such task; there are: topic, place")
+def _(env):
+    return "ingest", newsroom(env), "--category", "author=topics"
+
+
+@case("ingest: a category of a task that is not there, tried first", r"author: no such task; there are: topic, place")
+def _(env):
+    return "ingest", newsroom(env), "--category", "author=topics", "--dry-run"
+
+
+@case("ingest: a task that is not there", r"author: no such task; there are: topic, place")
+def _(env):
+    return "ingest", newsroom(env), "--task", "author"
+
+
+@case("ingest: an archived task", r"place: the task is archived; restore it first: classifier tasks restore place")
+def _(env):
+    file = newsroom(env)
+    tasks.archive(env.workspace, "place")
+    return "ingest", file, "--category", "topic=topics", "--category", "place=places"
+
+
+@case("ingest: two columns of one task", r"category: the task topic has several columns; name one")
+def _(env):
+    return "ingest", newsroom(env), "--category", "topic=topics", "--category", "topic=places"
+
+
+@case("ingest: a task without a column", r"category 'topic=': names no column; write TASK=COLUMN for each task")
+def _(env):
+    return "ingest", newsroom(env), "--category", "topic="
+
+
+@case("ingest: a column of a task that is not there", r"x\.jsonl: none of the first rows has 'tags'; their keys are")
+def _(env):
+    return "ingest", newsroom(env), "--category", "place=tags"
+
+
+@case("ingest: a list in a single-label task", r"x\.jsonl: 1 of 2 rows are invalid, more than 5%: nothing was ingested")
+def _(env):
+    return "ingest", newsroom(env), "--category", "topic=topics"
+
+
+@case("ingest: a thousand and one categories", r"x\.jsonl: 1 of 1 rows are invalid")
+def _(env):
+    newsroom(env)
+    names = ", ".join(f'"p{number}"' for number in range(1001))
+    return (
+        "ingest",
+        env.bytes(f'{{"text": "a", "places": [{names}]}}'.encode(), "x.jsonl"),
+        "--category",
+        "place=places",
+    )
+
+
+@case("ingest: a separator without categories", r"--separator: is for categories; name their column with --category")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--separator", ";"
+
+
+@case("ingest: a letter as separator", r"separator 'x': must be characters such as ; or \|, without letters and digits")
+def _(env):
+    return "ingest", env.csv(*articles(3)), "--category", "category", "--separator", "x"
+
+
+@case("ingest: a column of a folder", r"in: a folder has no columns; leave --category topic=a out, and name its --task")
+def _(env):
+    newsroom(env)
+    (env.folder / "in" / "sport").mkdir(parents=True)
+    (env.folder / "in" / "sport" / "1.txt").write_text("a team")
+    return "ingest", "in", "--category", "topic=a"
+
+
+@case(
+    "sources: a task that is not there", r"1 of 1 sources failed: wire: author: no such task; there are: topic, place"
+)
+def _(env):
+    file = newsroom(env)
+    columns = "columns = { category = { author = 'topics' } }"
+    env.bytes(f"[sources.wire]\nkind = 'files'\nfiles = '{file}'\n{columns}\n".encode(), "sources.toml")
+    return "sources", "check"
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from classifier.articles import LABEL_SEPARATOR, Task
 from classifier.exceptions import SourceError, UserError
 from classifier.ingest import file_descriptions, readers
+from classifier.ingest.columns import category_fields
 from classifier.ingest.file_descriptions import FileDescription
 from classifier.ingest.text_files import SourceFile
 from classifier.ingest.validation import ValidatedChunk
@@ -22,7 +24,12 @@ MAX_EXAMPLE_LENGTH = 60
 
 _MAX_REASONS = 3
 EXAMPLE_COLUMNS = ("external_id", "category", "split", "published_at", "title", "url", "text")
-"""The columns of the rows that a check shows, in their order."""
+"""The columns of the rows that a check shows, in their order. The columns of named tasks follow the category."""
+
+NONE_OF_THEM = "(none of them)"
+"""The answer of a row with a list of categories that has no values."""
+
+NO_TASKS: Mapping[str, Task] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +55,31 @@ class UnitCheck:
 
 
 def check_files(
-    patterns: Sequence[str], options: IngestOptions, on_rows: Callable[[int], None] = lambda _: None
+    patterns: Sequence[str],
+    options: IngestOptions,
+    on_rows: Callable[[int], None] = lambda _: None,
+    *,
+    tasks: Mapping[str, Task] = NO_TASKS,
 ) -> list[UnitCheck]:
-    """Read all rows of the files of paths or globs, and return what an ingest would do with each file."""
+    """Read all rows of the files of paths or globs, and return what an ingest would do with each file.
+
+    `tasks` are the tasks of the fields that hold categories, if these are known.
+    """
+    rules = options.unit_rules(tasks)
     checks: dict[str, UnitCheck] = {}
     for pattern in patterns:
         try:
             for path in readers.expand_pattern(pattern):
                 if str(path) not in checks:
-                    checks[str(path)] = _check_file(path, pattern, options, on_rows)
+                    checks[str(path)] = _check_file(path, pattern, options, rules, on_rows)
         except UserError as error:
             checks[pattern] = UnitCheck(pattern, problem=str(error).removeprefix(f"{pattern}: "))
     return list(checks.values())
 
 
-def _check_file(path: SourceFile, pattern: str, options: IngestOptions, on_rows: Callable[[int], None]) -> UnitCheck:
-    rules = UnitRules(options.max_rejected, options.proportions, dates=options.file_format.dates)
+def _check_file(
+    path: SourceFile, pattern: str, options: IngestOptions, rules: UnitRules, on_rows: Callable[[int], None]
+) -> UnitCheck:
     reader = FileReader(path, options.columns, options.file_format)
 
     def chunks() -> Iterator[ValidatedChunk]:
@@ -122,10 +138,23 @@ def check_unit(
     )
 
 
+def order_columns(names: Collection[str]) -> list[str]:
+    """Return the columns of a check's rows in the order in which they are shown."""
+    of_tasks = sorted(name for name in names if name not in EXAMPLE_COLUMNS)
+    after = EXAMPLE_COLUMNS.index("category") + 1
+    return [name for name in (*EXAMPLE_COLUMNS[:after], *of_tasks, *EXAMPLE_COLUMNS[after:]) if name in names]
+
+
 def _examples(chunk: ValidatedChunk, count: int) -> list[dict[str, str]]:
     """Return the first rows with their values, cut and without line breaks and control characters."""
-    rows = chunk.rows.head(max(count, 0))[list(EXAMPLE_COLUMNS)].to_dict("records")
-    return [{str(name): _shorten(value) for name, value in row.items() if value is not None} for row in rows]
+    names = order_columns({*EXAMPLE_COLUMNS, *category_fields(chunk.rows)})
+    rows = chunk.rows.head(max(count, 0))[names].to_dict("records")
+    return [{str(name): _shorten(_show(value)) for name, value in row.items() if value is not None} for row in rows]
+
+
+def _show(value: object) -> object:
+    """Return several categories as one text."""
+    return (LABEL_SEPARATOR.join(value) or NONE_OF_THEM) if isinstance(value, tuple) else value
 
 
 def _shorten(value: object) -> str:

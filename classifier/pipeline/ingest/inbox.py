@@ -8,6 +8,7 @@ from classifier.exceptions import SourceError
 from classifier.ingest import readers
 from classifier.pipeline.ingest import run_records
 from classifier.pipeline.ingest.file_states import FileStates
+from classifier.pipeline.ingest.ingest_options import remember_tasks
 from classifier.pipeline.ingest.units import (
     IngestOptions,
     IngestReport,
@@ -32,8 +33,10 @@ def ingest_inbox(
     Raises:
         SourceError: no file was found, or a file was not ingested.
         StatementTimeoutError: a file was not ingested because a statement took too long.
+        TaskError: a task that a column is for does not exist, is archived, or must be named.
     """
     problems: list[Problem] = []
+    options = remember_tasks(workspace, options)
     with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
         return ingest_units(_find_unread(run, pattern, options, problems, on_rows), problems)
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from classifier.exceptions import SourceError, StatementTimeoutError
-from classifier.ingest.columns import FIELDS, RawChunk, to_frame
+from classifier.exceptions import SourceError, StatementTimeoutError, TaskError
+from classifier.ingest.category_values import CategoryRules
+from classifier.ingest.columns import Cell, RawChunk, to_frame
 from classifier.ingest.readers import expand_pattern
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource
-from classifier.pipeline.ingest import declared_sources, run_records
+from classifier.pipeline.ingest import category_tasks, declared_sources, run_records
 from classifier.pipeline.ingest.unit_discovery import ResolveUrl
 from classifier.pipeline.ingest.unit_rules import UnitRules
 from classifier.pipeline.ingest.units import IngestOptions, IngestUnit, make_file_unit
@@ -73,7 +74,7 @@ def retry_rejected(
     for name, rows in by_run.items():
         try:
             _reread(workspace, name, rows, declared, resolve_url)
-        except (SourceError, StatementTimeoutError) as error:
+        except (SourceError, StatementTimeoutError, TaskError) as error:
             problems.append(str(error))
     remaining = {row.id for row in _load_rejected(workspace, source)}
     resolved = sum(row.id not in remaining for row in before)
@@ -121,14 +122,16 @@ def _retry_stored(workspace: Workspace, source: DeclaredSource, rows: list[Any])
     stored = [(row, values) for row in rows if row.id in remaining and (values := _parse_row(row.row)) is not None]
     if not stored:
         return
-    chunk = RawChunk(to_frame([(*_cells(values, source), row.position) for row, values in stored]), [])
-    rules = UnitRules(max_rejected=1, proportions=source.split_proportions, zone=source.zone)
+    cells = [(*_cells(values, source), row.position) for row, values in stored]
+    chunk = RawChunk(to_frame(cells, source.columns.fields), [])
+    categories = CategoryRules(tasks=category_tasks.find_tasks(workspace.database, source.columns, task=source.task))
+    rules = UnitRules(1, source.split_proportions, zone=source.zone, categories=categories)
     with run_records.record_run(workspace, source.name, source.kind) as run:
         unit = IngestUnit(run, rows[0].unit, source.name, lambda: iter([chunk]), rules, is_complete=False)
         unit.ingest()
 
 
-def _parse_row(row: str) -> dict[str, str] | None:
+def _parse_row(row: str) -> dict[str, str | list[str]] | None:
     """Return a stored row's values, or None if it was cut or never had any."""
     try:
         values = json.loads(row)
@@ -137,7 +140,12 @@ def _parse_row(row: str) -> dict[str, str] | None:
     return values if isinstance(values, dict) else None
 
 
-def _cells(values: Mapping[str, str], source: DeclaredSource) -> list[str | None]:
-    """Return the values in the order of `FIELDS`: None if there is no such column, "" if the value is missing."""
-    names = source.columns.names
-    return [values.get(field, "") if name is not None else None for field, name in zip(FIELDS, names, strict=True)]
+def _cells(values: Mapping[str, str | list[str]], source: DeclaredSource) -> list[Cell]:
+    """Return the values in the order of the fields: None if there is no such column, "" if the value is missing."""
+    columns = source.columns
+    named = zip(columns.fields, columns.names, strict=True)
+    return [_cell(values.get(field, "")) if name is not None else None for field, name in named]
+
+
+def _cell(value: str | list[str]) -> Cell:
+    return tuple(value) if isinstance(value, list) else value

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from classifier.articles import Task
 from classifier.exceptions import SourceError
 from classifier.ingest import http_documents, object_store, readers
 from classifier.ingest.database_queries import DatabaseQuery
@@ -22,6 +23,7 @@ from classifier.ingest.source_declarations import DeclaredSource, FeedSource, Fi
 from classifier.ingest.text_files import SourceFile
 from classifier.ingest.validation import DEFAULT_DATES
 from classifier.ingest.watermarks import watermark_from_json, watermark_to_json
+from classifier.pipeline.ingest import category_tasks
 from classifier.pipeline.ingest.file_states import FileStates
 from classifier.pipeline.ingest.run_records import IngestRun
 from classifier.pipeline.ingest.unit_rules import UnitRules
@@ -29,6 +31,9 @@ from classifier.pipeline.ingest.units import FileReader, IngestUnit, Problem
 from classifier.store import source_states
 
 log = logging.getLogger(__name__)
+
+Tasks = Mapping[str, Task]
+"""The tasks of the fields that hold categories."""
 
 ResolveUrl = Callable[[SqlSource], str]
 """Returns the URL of a query's database."""
@@ -55,16 +60,18 @@ class UnitDiscovery:
 
         Raises:
             SourceError: the source cannot be reached.
+            TaskError: a task that a column is for does not exist, is archived, or must be named.
         """
+        tasks = category_tasks.find_tasks(self.run.database, self.source.columns, task=self.source.task)
         match self.source:
             case FilesSource():
-                yield from self._find_files(self.source)
+                yield from self._find_files(self.source, tasks)
             case FeedSource():
-                yield from self._find_feed_document(self.source)
+                yield from self._find_feed_document(self.source, tasks)
             case SqlSource():
-                yield self._make_query_unit(self.source)
+                yield self._make_query_unit(self.source, tasks)
 
-    def _find_files(self, source: FilesSource) -> Iterator[IngestUnit]:
+    def _find_files(self, source: FilesSource, tasks: Tasks) -> Iterator[IngestUnit]:
         states = FileStates(self.run, source.config_sha256, self.dry_run)
         for file in list_source_files(source):
             name = object_store.file_url(file)
@@ -77,9 +84,9 @@ class UnitDiscovery:
                 continue
             if save_state is not None:
                 reader = FileReader(file, source.columns, source.file_format)
-                yield self._make_unit(name, reader, save_state, is_complete=True)
+                yield self._make_unit(name, reader, save_state, tasks, is_complete=True)
 
-    def _find_feed_document(self, source: FeedSource) -> Iterator[IngestUnit]:
+    def _find_feed_document(self, source: FeedSource, tasks: Tasks) -> Iterator[IngestUnit]:
         stored = self._load_state(source.url)
         validators = {"etag": stored.etag, "last_modified": stored.last_modified} if stored else {}
         document = http_documents.fetch(
@@ -92,15 +99,17 @@ class UnitDiscovery:
         if stored and stored.sha256 is not None and bytes(stored.sha256) == digest:
             self._save_state_now(source.url, {**state, "shared_guids": stored.shared_guids})
             return
-        options = FeedOptions(source.columns, source.strip_tracking, self._load_shared_guids(source.url))
+        lists = frozenset(field for field, task in tasks.items() if task.kind == "multi")
+        guids = self._load_shared_guids(source.url)
+        options = FeedOptions(source.columns, source.strip_tracking, guids, lists=lists)
         reader = FeedReader(document, options)
 
         def save_state(connection: Connection) -> None:
             self._save_state(source.url, {**state, "shared_guids": sorted(reader.shared_guids)}, connection)
 
-        yield self._make_unit(source.url, reader.read, save_state, is_complete=False)
+        yield self._make_unit(source.url, reader.read, save_state, tasks, is_complete=False)
 
-    def _make_query_unit(self, source: SqlSource) -> IngestUnit:
+    def _make_query_unit(self, source: SqlSource, tasks: Tasks) -> IngestUnit:
         name = f"query of {source.name}"
         stored = self._load_state(name)
         after = watermark_from_json(stored.watermark) if stored else None
@@ -109,10 +118,11 @@ class UnitDiscovery:
         def save_state(connection: Connection) -> None:
             self._save_state(name, {"watermark": watermark_to_json(query.highest_watermark)}, connection)
 
-        return self._make_unit(name, query.read, save_state, is_complete=stored is None or source.watermark is None)
+        is_complete = stored is None or source.watermark is None
+        return self._make_unit(name, query.read, save_state, tasks, is_complete=is_complete)
 
     def _make_unit(
-        self, name: str, read: Any, save_state: Callable[[Connection], None], *, is_complete: bool
+        self, name: str, read: Any, save_state: Callable[[Connection], None], tasks: Tasks, *, is_complete: bool
     ) -> IngestUnit:
         source = self.source
         return IngestUnit(
@@ -120,16 +130,22 @@ class UnitDiscovery:
             name=name,
             source=source.name,
             read=read,
-            rules=self._make_rules(),
+            rules=self._make_rules(tasks),
             is_complete=is_complete,
             save_state=save_state,
             on_rows=self.on_rows,
         )
 
-    def _make_rules(self) -> UnitRules:
+    def _make_rules(self, tasks: Tasks) -> UnitRules:
         source = self.source
-        dates = source.file_format.dates if isinstance(source, FilesSource) else DEFAULT_DATES
-        return UnitRules(source.max_rejected, source.split_proportions, source.min_rejected_rows, source.zone, dates)
+        return UnitRules(
+            source.max_rejected,
+            source.split_proportions,
+            source.min_rejected_rows,
+            source.zone,
+            source.file_format.dates if isinstance(source, FilesSource) else DEFAULT_DATES,
+            source.category_rules(tasks),
+        )
 
     def _load_state(self, name: str) -> Any:
         """Return the stored state of a unit, or None if the unit must be read anyway."""

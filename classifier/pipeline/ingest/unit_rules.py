@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
+from classifier.ingest.category_values import CategoryRules
 from classifier.ingest.columns import RawChunk
 from classifier.ingest.splits import Proportions
 from classifier.ingest.timestamps import DateRules
-from classifier.ingest.validation import DEFAULT_DATES, ValidatedChunk, validate_chunk
+from classifier.ingest.validation import DEFAULT_CATEGORIES, DEFAULT_DATES, ValidatedChunk, validate_chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,8 @@ class UnitRules:
     """How a unit's rows are judged.
 
     A unit is refused if more than `max_rejected` of its rows are invalid, unless these are at most `min_rejected_rows`.
-    `proportions` are the splits' shares, `zone` is the time zone of times that name no time zone, and `dates` says
-    which times are read.
+    `proportions` are the splits' shares, `zone` is the time zone of times that name no time zone, `dates` says which
+    times are read, and `categories` says which categories of which tasks a row has.
     """
 
     max_rejected: float
@@ -26,6 +27,7 @@ class UnitRules:
     min_rejected_rows: int = 0
     zone: tzinfo = UTC
     dates: DateRules = DEFAULT_DATES
+    categories: CategoryRules = DEFAULT_CATEGORIES
 
     def refuses(self, read: int, rejected: int) -> bool:
         """Return whether a unit with this many invalid rows is refused."""
@@ -37,7 +39,9 @@ class UnitRules:
 def validate_chunks(raw: Iterable[RawChunk], source: str, rules: UnitRules) -> Iterator[ValidatedChunk]:
     """Yield the chunks of a unit, validated by its rules."""
     for chunk in raw:
-        yield validate_chunk(chunk, default_source=source, zone=rules.zone, dates=rules.dates)
+        yield validate_chunk(
+            chunk, default_source=source, zone=rules.zone, dates=rules.dates, categories=rules.categories
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from hashlib import sha256
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 
-import pandas as pd
 from sqlalchemy import Connection
 
-from classifier.exceptions import SourceError, SourceUnavailableError, StatementTimeoutError, TooManyRejectedError
+from classifier.exceptions import (
+    SourceError,
+    SourceUnavailableError,
+    StatementTimeoutError,
+    TooManyRejectedError,
+)
 from classifier.ingest import object_store, readers
 from classifier.ingest.columns import Columns, RawChunk
 from classifier.ingest.file_format import FileFormat
 from classifier.ingest.prefetch import prefetch_one
-from classifier.ingest.splits import Proportions
 from classifier.ingest.text_files import SourceFile
 from classifier.ingest.validation import MAX_LENGTHS, ValidatedChunk
 from classifier.names import shorten_name
 from classifier.pipeline.erasure import tombstones
 from classifier.pipeline.erasure.tombstones import Tombstones
-from classifier.pipeline.ingest import kept_annotations, known_articles, run_records, source_names
+from classifier.pipeline.ingest import category_tasks, kept_annotations, known_articles, run_records, source_names
 from classifier.pipeline.ingest.category_names import CategoryNames
-from classifier.pipeline.ingest.source_names import SourceNames
+from classifier.pipeline.ingest.ingest_options import IngestOptions, remember_tasks
 from classifier.pipeline.ingest.split_assignment import SplitAssigner, TextSigner
 from classifier.pipeline.ingest.unit_rules import StagedCounts, UnitRules, validate_chunks
 from classifier.pipeline.use_case import use_case
@@ -36,14 +36,12 @@ from classifier.store import (
     near_duplicate_clusters,
     rejections,
     staging,
-    task_rows,
 )
 from classifier.workspace import Workspace
 
-log = logging.getLogger(__name__)
+__all__ = ["IngestOptions", "IngestReport", "IngestUnit", "ingest_files", "ingest_units", "make_file_unit"]
 
-MAX_REJECTED = 0.05
-"""The share of invalid rows above which a unit is refused."""
+log = logging.getLogger(__name__)
 
 MAX_UNIT_NAME_BYTES = 1700
 """A unit's name and its source's fit in one entry of a Postgres index, 2,704 bytes."""
@@ -80,45 +78,6 @@ class IngestReport:
         return IngestReport(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class IngestOptions:
-    """How to read files that no source declares. They are stored with the run, so that the files can be read again.
-
-    `source` names the source of all files. If it is None, each file is a source of its own: see
-    `source_names.name_source`. `anyway` takes texts that are articles already, under another kind of id.
-    """
-
-    columns: Columns
-    source: str | None = None
-    proportions: Proportions = field(default_factory=Proportions)
-    max_rejected: float = MAX_REJECTED
-    file_format: FileFormat = field(default_factory=FileFormat)
-    anyway: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the options as the database stores them."""
-        return {**asdict(self), "file_format": self.file_format.to_json()}
-
-    @property
-    def config_sha256(self) -> bytes:
-        """The SHA-256 of the options that decide how a file becomes rows. If it changes, files are read again."""
-        config = {"columns": asdict(self.columns), "source": self.source, "format": self.file_format.to_json()}
-        return sha256(json.dumps(config).encode()).digest()
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> IngestOptions:
-        """Return the options that `to_json` wrote."""
-        columns, proportions = Columns(**values["columns"]), Proportions(**values["proportions"])
-        # runs of older versions have an encoding only
-        file_format = FileFormat.from_json(values.get("file_format") or {"encoding": values.get("encoding")})
-        anyway = values.get("anyway", False)
-        return cls(columns, values["source"], proportions, values["max_rejected"], file_format, anyway)
-
-    def source_names(self) -> SourceNames:
-        """Return the names of a run's files, which are checked if rows of two files could have the same id."""
-        return SourceNames(self.source is None and self.columns.source is None and self.columns.id is not None)
-
-
 @use_case
 def ingest_files(
     workspace: Workspace,
@@ -138,9 +97,11 @@ def ingest_files(
             nothing is ingested.
         TooManyRejectedError: more than `max_rejected` of a file's rows are invalid.
         StatementTimeoutError: a file was not ingested because a statement took too long.
+        TaskError: a task that a column is for does not exist, is archived, or must be named.
     """
     total = IngestReport()
     problems: list[Problem] = []
+    options = remember_tasks(workspace, options)
     for pattern, files in _find_files([patterns] if isinstance(patterns, str) else patterns, options).items():
         own: list[Problem] = []
         try:
@@ -205,13 +166,15 @@ def make_file_unit(
 
     Raises:
         SourceError: the source's name is too long to be stored.
+        TaskError: a task that a column is for does not exist, is archived, or must be named.
     """
+    tasks = category_tasks.find_tasks(run.database, options.columns, ids=options.task_ids)
     return IngestUnit(
         run=run,
         name=object_store.file_url(path),
         source=name_source(path, options, pattern),
         read=FileReader(path, options.columns, options.file_format),
-        rules=UnitRules(options.max_rejected, options.proportions, dates=options.file_format.dates),
+        rules=options.unit_rules(tasks),
         is_undeclared=True,
         anyway=options.anyway,
         save_state=save_state,
@@ -290,7 +253,7 @@ class IngestUnit:
                 ingest_runs.add_to_run(connection, self.run.id, counts)
             else:
                 report = self._merge(connection, staged)
-                categories.warn(connection, self.name)
+                categories.warn(connection, self.name, self.rules.categories.tasks)
         if is_refused:
             raise TooManyRejectedError(
                 f"{self.name}: {staged.rejected} of {staged.read} rows are invalid, more than "
@@ -316,7 +279,7 @@ class IngestUnit:
                 if len(chunk.rows):
                     rows = chunk.rows.rename(columns={"split": "own_split"})
                     categories.add(chunk)
-                    rows["annotations"] = _annotations(connection, rows["category"])
+                    rows["annotations"] = category_tasks.annotations_json(connection, rows, self.rules.categories.tasks)
                     signer.add(rows)
                     staging.copy_articles(connection, rows)
                 self.on_rows(len(read.rows) + len(read.rejected))
@@ -366,14 +329,6 @@ class IngestUnit:
         ingest_runs.add_to_run(connection, self.run.id, asdict(report))
         self.save_state(connection)
         return report
-
-
-def _annotations(connection: Connection, categories: pd.Series[Any]) -> list[str | None]:
-    """Return each row's annotation as JSON, by the id of the task; None for a row without a category."""
-    if not categories.notna().any():
-        return [None] * len(categories)
-    task = str(task_rows.current_id(connection))
-    return [None if name is None else json.dumps({task: [name]}, ensure_ascii=False) for name in categories]
 
 
 def ingest_units(

@@ -55,7 +55,7 @@ def test_the_hash_changes_with_the_mapping_but_not_with_the_group(declare):
 @pytest.mark.parametrize(
     "keys",
     ["delimiter = ';'", "skip_lines = 1", "header = false", "column_names = ['text']", "records = 'a'",
-     "split_folders = true", "date_format = '%d/%m/%Y'", "strict_dates = true"],
+     "split_folders = true", "task = 'topic'", "date_format = '%d/%m/%Y'", "strict_dates = true"],
 )  # fmt: skip
 def test_the_hash_changes_with_each_key_that_decides_how_rows_are_read(declare, keys):
     assert declare(FILES + keys)["news"].config_sha256 != declare(FILES)["news"].config_sha256
@@ -76,6 +76,15 @@ def test_the_hash_changes_with_each_key_that_decides_how_rows_are_read(declare, 
         ("[sources.a]\nkind = 'files'", "source 'a', key 'files': missing"),
         (FILES + "colums = 1", "source 'news', key 'colums': unknown; choose from group, max_rejected"),
         (FILES + "columns = {txt = 'a'}", "key 'columns.txt': unknown; choose from text, category, id"),
+        (FILES + "columns = {category = 1}", "key 'columns.category': must be a column, or a column for each task"),
+        (FILES + "columns = {category = {}}", "key 'columns.category': must be a column, or a column for each task"),
+        (FILES + "columns = {category = {topic = 1}}", "key 'columns.category': must be a column, or a column for"),
+        (FILES + "columns = {category = ['a']}", "key 'columns.category': must be a column, or a column for each"),
+        (FEED + "columns = {category = {topic = 'tag'}}", "key 'columns.category': 'tag' is not a field of a feed"),
+        (FILES + "separator = 'a'\ncolumns = {category = 'a'}", "key 'separator': separator 'a': must be characters"),
+        (FILES + "separator = ';'", "separator is for categories; name their column, such as"),
+        (FILES + "task = 'a'\ncolumns = {category = {topic = 'b'}}", "names its tasks twice; leave out task, or"),
+        (FEED + "separator = ';'", "key 'separator': unknown; choose from group"),
         (FILES + "columns = {text = 1}", "key 'columns.text': should be a valid string"),
         (FILES + "max_rejected = 7", "key 'max_rejected': should be less than or equal to 1"),
         (FILES + "timezone = 'Mars/Olympus'", "key 'timezone': 'Mars/Olympus' is not a time zone"),
