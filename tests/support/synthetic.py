@@ -16,7 +16,7 @@ from classifier.articles import Model
 from classifier.evaluation.margins import Margins
 from classifier.ingest.readers import Columns
 from classifier.pipeline.ingest import units
-from classifier.store import evaluations, model_rows
+from classifier.store import evaluations, model_rows, task_rows
 from tests.support.tiny_models import make_artefact
 
 WORDS = {
@@ -106,10 +106,11 @@ def add_articles(connection, rows: Iterable[tuple[str, str, str]], *, source: st
 
 
 def annotate(connection, article_id: int, category: str, annotator: str = "ann") -> None:
+    task_rows.remember_categories(connection, task_rows.current_id(connection), [category])
     connection.execute(
         text(
-            "INSERT INTO annotations (article_id, revision, category, annotator) "
-            "SELECT id, revision, :category, :annotator FROM articles WHERE id = :id"
+            "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT id, (SELECT id FROM tasks), revision, ARRAY[:category], :annotator FROM articles WHERE id = :id"
         ),
         {"id": article_id, "category": category, "annotator": annotator},
     )
@@ -117,7 +118,10 @@ def annotate(connection, article_id: int, category: str, annotator: str = "ann")
 
 def enqueue(connection, ids: Iterable[int], priority: int = 0) -> None:
     connection.execute(
-        text("INSERT INTO labelling_queue (article_id, priority) VALUES (:id, :priority)"),
+        text(
+            "INSERT INTO labelling_queue (article_id, task_id, priority) VALUES (:id, "
+            "(SELECT id FROM tasks), :priority)"
+        ),
         [{"id": id_, "priority": priority} for id_ in ids],
     )
 
