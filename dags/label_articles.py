@@ -5,11 +5,12 @@ predictions and removes it from the queue.
 
 **Runs** when articles arrive, when the champion changes, and every half hour in case an event was lost. A run always
 labels the whole queue: new and changed articles first, then the articles that a new champion relabels. If there is no
-champion, the run is skipped.
+champion, the run is skipped. If there are several tasks, each has a queue and workers of its own, and a run that only a
+new champion has triggered labels only the champion's task.
 
-**Parameters**: `workers` share the queue. `limit` stops each worker early. `max_rate` limits all workers together, to
-limit the load on the database. `page_size` is the number of articles in one transaction, and `engine` the inference
-engine.
+**Parameters**: `task` labels one task only. `workers` share the queue of a task. `limit` stops each worker early.
+`max_rate` limits all workers of all tasks together, to limit the load on the database. `page_size` is the number of
+articles in one transaction, and `engine` the inference engine.
 
 **Again** is always safe: clear the task, or start a new run. A worker may be killed at any moment: its page rolls back
 and is free again. Any number of workers may run at once, here or as `classifier label` elsewhere.
@@ -28,6 +29,7 @@ from datetime import timedelta
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, task
 from classifier_airflow.assets import ARTICLES, CHAMPION
 from classifier_airflow.task_defaults import DEFAULT_ARGS
+from classifier_airflow.tasks_of_run import PARAM
 from pendulum import datetime
 
 
@@ -42,7 +44,10 @@ from pendulum import datetime
     doc_md=__doc__,
     tags=["classifier"],
     params={
-        "workers": Param(1, type="integer", minimum=1, maximum=64, description="Workers that share the queue."),
+        "task": Param(**PARAM),
+        "workers": Param(
+            1, type="integer", minimum=1, maximum=64, description="Workers that share the queue of a task."
+        ),
         "limit": Param(
             None,
             type=["null", "integer"],
@@ -63,37 +68,41 @@ from pendulum import datetime
 )
 def label_articles():
     @task
-    def workers(params=None) -> list[int]:
-        """Return a number for each worker."""
-        return list(range(params["workers"]))
+    def workers(params=None, triggering_asset_events=None) -> list[dict]:
+        """Return the share of each worker: a task of the classifier, and the worker's number."""
+        from classifier_airflow.tasks_of_run import share_labelling
 
-    @task(execution_timeout=timedelta(hours=12), map_index_template="worker {{ worker }}")
-    def label(worker: int, params=None) -> dict[str, float]:
-        """Label until the queue is empty, and return the counts and the seconds."""
+        return share_labelling(params, triggering_asset_events or {})
+
+    @task(execution_timeout=timedelta(hours=12), map_index_template="{{ worker }}")
+    def label(share: dict, all_shares: list[dict], params=None) -> dict[str, float]:
+        """Label until the task's queue is empty, and return the counts and the seconds."""
         from airflow.sdk import get_current_context
         from airflow.sdk.exceptions import AirflowSkipException
         from classifier_airflow import lineage, metrics
+        from classifier_airflow.tasks_of_run import describe_share
         from classifier_airflow.workspace import workspace
 
         from classifier.exceptions import NoChampionError
         from classifier.pipeline.labelling import queue
 
-        get_current_context()["worker"] = worker
-        opened, rate = workspace(), params["max_rate"]
+        get_current_context()["worker"] = describe_share(share)
+        chosen, rate = share["task"], params["max_rate"]
+        opened = workspace(chosen)
         try:
             report = queue.label_queue(
                 opened,
                 limit=params["limit"],
                 page_size=params["page_size"],
                 engine=params["engine"],
-                max_rate=rate and rate / params["workers"],
-                on_page=metrics.count_labelled(opened),
+                max_rate=rate and rate / len(all_shares),
+                on_page=metrics.count_labelled(opened, chosen),
             )
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
-        metrics.send_labelling(report)
-        metrics.send_status()
-        lineage.report_labelling(report)
+        metrics.send_labelling(report, chosen)
+        metrics.send_status(chosen)
+        lineage.report_labelling(report, chosen)
         return {
             "labelled": report.labelled,
             "dead_letters": report.dead_letters,
@@ -101,7 +110,8 @@ def label_articles():
             "seconds": round(report.seconds, 2),
         }
 
-    label.expand(worker=workers())
+    shares = workers()
+    label.partial(all_shares=shares).expand(share=shares)
 
 
 label_articles()

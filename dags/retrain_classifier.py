@@ -12,13 +12,17 @@ and says so. Clear `apply_gate` and the tasks after it to ask again.
 **Runs** every night at two (UTC). The training task waits in the pool `gpu` and runs in the queue `gpu`, so one model
 trains at a time.
 
+**Several tasks** of the classifier, such as topics and authors, are trained one after the other. Each goes through the
+same steps, and the failure of one does not stop another. `task` trains one of them only. A task without annotations is
+left out; the log of `choose` names it. Renaming a task while a run works on it changes nothing.
+
 **Hyper-parameters** come from a recipe: `classifier recipes` lists the project's, and the path of a file works, too.
 `hyper_parameters` overrides single values; `classifier recipes --keys` documents every key. The training starts from
 the encoder or, if `from` is set, from a model: `champion` continues from the present champion.
 
-**Skipped**: if fewer than `min_new_annotations` annotations are new since the last model that was decided on, the whole
-run is skipped. The log of `train` says how many are new. Set the parameter to 0 to train anyway, for instance with
-another recipe.
+**Skipped**: if fewer than `min_new_annotations` annotations are new since the last model that was decided on, the task
+is skipped, and with one task the whole run. The log of `train` says how many are new. Set the parameter to 0 to train
+anyway, for instance with another recipe.
 
 **Without a training**: if `candidate` names an existing model, the run evaluates it and decides on it like a newly
 trained one. `reason` is stored with the decision. The classifier's page starts such runs.
@@ -49,18 +53,37 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Metadata, Param, TriggerRule, dag, task, teardown
+from airflow.sdk import Metadata, Param, TriggerRule, dag, task, task_group, teardown
 from classifier_airflow.assets import CHAMPION
 from classifier_airflow.gpu_pod import with_gpu
 from classifier_airflow.promotion_tasks import RESPONSE, Approval
 from classifier_airflow.task_defaults import DEFAULT_ARGS, EVALUATION_TIMEOUT, GPU_POOL, GPU_QUEUE
+from classifier_airflow.tasks_of_run import NAME_TEMPLATE, PARAM
 from pendulum import datetime
 
 from classifier.training.recipes import hyper_parameters
 
+GATE_RESULT = "{{ ti.xcom_pull(task_ids='apply_gate', map_indexes=ti.map_index)"
 
-@task(pool=GPU_POOL, queue=GPU_QUEUE, executor_config=with_gpu(), retries=2, execution_timeout=timedelta(hours=6))
-def train(params=None) -> str:
+
+@task
+def choose(params=None) -> list[dict]:
+    """Return the classifier's tasks that the run trains; each of the other Airflow tasks is mapped over them."""
+    from classifier_airflow.tasks_of_run import choose_for_training
+
+    return choose_for_training(params)
+
+
+@task(
+    pool=GPU_POOL,
+    queue=GPU_QUEUE,
+    executor_config=with_gpu(),
+    retries=2,
+    execution_timeout=timedelta(hours=6),
+    max_active_tis_per_dagrun=1,
+    map_index_template=NAME_TEMPLATE,
+)
+def train(chosen: dict, params=None) -> str:
     """Train a candidate, or use the one that the run names, and return its name; skip if too little is new."""
     from airflow.sdk.exceptions import AirflowSkipException
     from classifier_airflow import lineage, metrics
@@ -71,9 +94,9 @@ def train(params=None) -> str:
     from classifier.training.recipes import files
 
     if params["candidate"]:
-        return model_details.describe_model(workspace(), params["candidate"]).name
+        return model_details.describe_model(workspace(chosen), params["candidate"]).name
     report = candidate.train(
-        workspace(),
+        workspace(chosen),
         files.load_recipe(params["recipe"], **params["hyper_parameters"]),
         encoder_name=params["encoder"],
         start_from=params["from"],
@@ -83,20 +106,21 @@ def train(params=None) -> str:
     )
     if isinstance(report, candidate.SkippedTraining):
         raise AirflowSkipException(report.reason)
-    metrics.send_training(report)
-    lineage.report_training(report)
+    metrics.send_training(report, chosen)
+    lineage.report_training(report, chosen)
     return report.model
 
 
-@task(execution_timeout=EVALUATION_TIMEOUT)
-def evaluate(model: str) -> dict[str, float | bool | str]:
+@task(execution_timeout=EVALUATION_TIMEOUT, map_index_template=NAME_TEMPLATE)
+def evaluate(model: str, ti=None) -> dict[str, float | bool | str]:
     """Evaluate the candidate on the test split, and return its metrics and the baseline's."""
-    from classifier_airflow import metrics
+    from classifier_airflow import metrics, tasks_of_run
     from classifier_airflow.workspace import workspace
 
     from classifier.pipeline.promotion import evaluation
 
-    report = evaluation.evaluate(workspace(), model)
+    chosen = tasks_of_run.chosen_task(ti)
+    report = evaluation.evaluate(workspace(chosen), model)
     figures = {
         "accuracy": report.metrics.accuracy,
         "macro_f1": report.metrics.macro_f1,
@@ -106,79 +130,87 @@ def evaluate(model: str) -> dict[str, float | bool | str]:
         "beats_baseline": report.beats_baseline,
         "verdict": report.verdict,
     }
-    metrics.send_evaluation(figures)
+    metrics.send_evaluation(figures, chosen)
     return figures
 
 
-@task(execution_timeout=EVALUATION_TIMEOUT)
-def apply_gate(model: str, params=None) -> dict:
+@task(execution_timeout=EVALUATION_TIMEOUT, map_index_template=NAME_TEMPLATE)
+def apply_gate(model: str, params=None, ti=None) -> dict:
     """Apply the gate, measure label churn on a sample, and return what an approver has to see."""
-    from classifier_airflow import metrics, promotion_tasks
+    from classifier_airflow import metrics, promotion_tasks, tasks_of_run
     from classifier_airflow.workspace import workspace
 
-    gate_result = promotion_tasks.apply_gate(workspace(), model, params)
-    metrics.send_verdict(gate_result["verdict"])
+    chosen = tasks_of_run.chosen_task(ti)
+    gate_result = promotion_tasks.apply_gate(workspace(chosen), model, params, chosen=chosen)
+    metrics.send_verdict(gate_result["verdict"], chosen)
     return gate_result
 
 
-@task.branch
-def ask(gate_result: dict, params=None) -> str:
-    """Return the next task: `approve` if the run requires an approval and the gate passed the candidate."""
-    return "approve" if params["require_approval"] and gate_result["verdict"] == "promote" else "promote"
-
-
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=EVALUATION_TIMEOUT)
+@task(
+    trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+    execution_timeout=EVALUATION_TIMEOUT,
+    map_index_template=NAME_TEMPLATE,
+)
 def promote(model: str, gate_result: dict, params=None, ti=None, dag_run=None) -> bool:
     """Decide, and return whether the candidate is now the champion."""
-    from classifier_airflow import alerts, metrics, promotion_tasks
+    from classifier_airflow import alerts, metrics, promotion_tasks, tasks_of_run
     from classifier_airflow.workspace import workspace
 
-    answer = ti.xcom_pull(task_ids="approve", key=RESPONSE)
+    chosen = tasks_of_run.chosen_task(ti)
+    answer = ti.xcom_pull(task_ids="approve", map_indexes=ti.map_index, key=RESPONSE)
     promoted = promotion_tasks.promote(
-        workspace(), model, gate_result, params, answer, asked_by=dag_run.triggering_user_name
+        workspace(chosen), model, gate_result, params, answer, asked_by=dag_run.triggering_user_name
     )
-    metrics.send_status()
+    metrics.send_status(chosen)
     if promoted:
-        alerts.alert_promoted_with_warnings(gate_result)
+        alerts.alert_promoted_with_warnings(gate_result, chosen)
     else:
-        alerts.alert_held_model(gate_result)
+        alerts.alert_held_model(gate_result, chosen)
     return promoted
 
 
-@task(outlets=[CHAMPION])
-def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bool):
+@task(outlets=[CHAMPION], map_index_template=NAME_TEMPLATE)
+def announce(model: str, figures: dict[str, float | bool | str], *, promoted: bool, ti=None):
     """Update the asset of the champion if there is a new champion; else skip."""
     import logging
 
     from airflow.sdk.exceptions import AirflowSkipException
+    from classifier_airflow import tasks_of_run
 
     logging.getLogger(__name__).log(
         logging.INFO if figures["beats_baseline"] else logging.WARNING, "%s: %s", model, figures["verdict"]
     )
     if not promoted:
         raise AirflowSkipException("the champion stays; for the reason, run: classifier promotions")
-    yield Metadata(CHAMPION, {"model": model, **figures})
+    chosen = tasks_of_run.chosen_task(ti)
+    yield Metadata(CHAMPION, {"task_id": chosen["id"], "task": chosen["name"], "model": model, **figures})
 
 
-@task(trigger_rule=TriggerRule.ALL_SKIPPED)
+@task(trigger_rule=TriggerRule.ALL_SKIPPED, map_index_template=NAME_TEMPLATE)
 def decline(ti=None):
     """Store that the approver rejected the candidate or did not answer; skip if nothing was trained."""
-    from classifier_airflow import promotion_tasks
+    from classifier_airflow import promotion_tasks, tasks_of_run
     from classifier_airflow.workspace import workspace
 
-    promotion_tasks.decline(workspace(), ti.xcom_pull(task_ids="train"), ti.xcom_pull(task_ids="approve", key=RESPONSE))
+    trained, answer = (
+        ti.xcom_pull(task_ids=task_id, map_indexes=ti.map_index, key=key)
+        for task_id, key in (("train", "return_value"), ("approve", RESPONSE))
+    )
+    promotion_tasks.decline(workspace(tasks_of_run.chosen_task(ti)), trained, answer)
 
 
 @teardown
-def prune() -> dict[str, float] | None:
+@task(map_index_template=NAME_TEMPLATE)
+def prune(ti=None) -> dict[str, float] | None:
     """Delete old models' labels and files according to the settings; return how much was deleted."""
     from dataclasses import asdict
 
+    from classifier_airflow import tasks_of_run
     from classifier_airflow.workspace import workspace
 
     from classifier.pipeline.promotion import retention
 
-    deleted = retention.apply_retention(workspace())
+    deleted = retention.apply_retention(workspace(tasks_of_run.chosen_task(ti)))
     return asdict(deleted) if deleted else None
 
 
@@ -187,14 +219,16 @@ def prune() -> dict[str, float] | None:
     start_date=datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    # The tasks' time-outs add up to 34 h: 6 for `train`, 4 each for `evaluate`, `apply_gate` and `promote`, 12 for the
-    # approver's answer, 1 each for the other four. The remaining time is for retries and for the wait in the pool. A
+    # For one task of the classifier, the time-outs add up to 34 h: 6 for `train`, 4 each for `evaluate`, `apply_gate`
+    # and `promote`, 12 for the approver's answer, 1 each for the other four. Each further task adds 6 h, since
+    # trainings wait for each other: seven tasks fit. The remaining time is for retries and for the wait in the pool. A
     # run that reaches this limit skips its remaining tasks, `prune` included, and sends no alert.
-    dagrun_timeout=timedelta(hours=48),
+    dagrun_timeout=timedelta(hours=72),
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["classifier"],
     params={
+        "task": Param(**PARAM),
         "recipe": Param(
             None,
             type=["null", "string"],
@@ -257,27 +291,30 @@ def prune() -> dict[str, float] | None:
     },
 )
 def retrain_classifier():
-    candidate = train()
-    figures = evaluate(candidate)
-    gate_result = apply_gate(candidate)
-    figures >> gate_result
-    decision = promote(candidate, gate_result)
-    approve = Approval(
-        task_id="approve",
-        subject="Promote {{ ti.xcom_pull(task_ids='apply_gate')['model'] }}?",
-        body="{{ ti.xcom_pull(task_ids='apply_gate')['question'] }}",
-        defaults=Approval.REJECT,
-        response_timeout=timedelta(hours=12),
-        # an answer that reaches the scheduler before the end of the process that asked is lost: a retry asks again
-        retries=10,
-        retry_delay=timedelta(seconds=5),
-    )
-    # a rejection skips the direct successors of `approve`: so `decline` follows `promote`
-    ask(gate_result) >> [approve, decision]
-    declined = decline()
-    approve >> decision >> declined
-    # a teardown runs last whatever the others' states, and neither fails the run nor hides another task's failure
-    [announce(candidate, figures, promoted=decision), declined] >> prune()
+    @task_group(prefix_group_id=False)
+    def retrain(chosen):
+        candidate = train(chosen)
+        figures = evaluate(candidate)
+        gate_result = apply_gate(candidate)
+        figures >> gate_result
+        decision = promote(candidate, gate_result)
+        approve = Approval(
+            task_id="approve",
+            subject=f"{GATE_RESULT}['subject'] }}}}",
+            body=f"{GATE_RESULT}['question'] }}}}",
+            defaults=Approval.REJECT,
+            response_timeout=timedelta(hours=12),
+            # an answer that reaches the scheduler before the end of the process that asked is lost: a retry asks again
+            retries=10,
+            retry_delay=timedelta(seconds=5),
+            map_index_template=NAME_TEMPLATE,
+        )
+        declined = decline()
+        gate_result >> approve >> decision >> declined
+        # a teardown runs last whatever the others' states, and neither fails the run nor hides another task's failure
+        [announce(candidate, figures, promoted=decision), declined] >> prune()
+
+    retrain.expand(chosen=choose())
 
 
 retrain_classifier()

@@ -3,15 +3,16 @@
 Fills `review_queue` with the articles whose annotation improves the champion most: uncertain ones, diverse ones, and
 ones of rare categories. It also adds a random sample, on which the champion's accuracy is measured.
 
-**Runs** daily at 05:00 UTC, after the night's training and labelling. If there is no champion, the run is skipped.
+**Runs** daily at 05:00 UTC, after the night's training and labelling, for each task of the classifier. If a task has no
+champion, it is skipped.
 
 **Then** annotators answer on the classifier's page, under *Review*. Or they fill in a sheet: `classifier review export
 FILE.csv` writes it, annotators fill in the columns category and annotator, and `classifier review import FILE.csv`
 imports the answers. The next `retrain_classifier` trains on them. `classifier review status` shows what waits, and the
 champion's accuracy on the random sample.
 
-**Parameters**: `number` and `audit` are the sizes to which the queue is filled: articles chosen by the champion, and
-randomly drawn articles.
+**Parameters**: `task` fills the queue of one task only. `number` and `audit` are the sizes to which the queue is
+filled: articles chosen by the champion, and randomly drawn articles.
 
 **Again** is always safe: clear the task, or start a new run. Articles that already wait count towards `number` and
 `audit`, so the queue never grows beyond these sizes.
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
 from classifier_airflow.task_defaults import DEFAULT_ARGS
+from classifier_airflow.tasks_of_run import NAME_TEMPLATE, PARAM
 from pendulum import datetime
 
 
@@ -37,6 +39,7 @@ from pendulum import datetime
     doc_md=__doc__,
     tags=["classifier"],
     params={
+        "task": Param(**PARAM),
         "number": Param(
             100,
             type="integer",
@@ -55,7 +58,14 @@ from pendulum import datetime
 )
 def review_articles():
     @task
-    def fill(params=None) -> dict[str, int | dict[str, int]]:
+    def choose(params=None) -> list[dict]:
+        """Return the classifier's tasks whose queues are filled."""
+        from classifier_airflow.tasks_of_run import choose_tasks
+
+        return choose_tasks(params["task"])
+
+    @task(map_index_template=NAME_TEMPLATE)
+    def fill(chosen: dict, params=None) -> dict[str, int | dict[str, int]]:
         """Fill the queue, and return how many articles were added, by reason, and how many wait."""
         from airflow.sdk.exceptions import AirflowSkipException
         from classifier_airflow.workspace import workspace
@@ -64,12 +74,12 @@ def review_articles():
         from classifier.pipeline.review import review_queue
 
         try:
-            report = review_queue.fill_queue(workspace(), number=params["number"], audit=params["audit"])
+            report = review_queue.fill_queue(workspace(chosen), number=params["number"], audit=params["audit"])
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
         return {"added": report.added, "waiting": report.waiting}
 
-    fill()
+    fill.expand(chosen=choose())
 
 
 review_articles()

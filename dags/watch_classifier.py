@@ -4,10 +4,11 @@ Compares the newest articles with the articles on which the champion was evaluat
 It estimates the accuracy of unreviewed labels from their confidence, and checks the confidence against randomly drawn
 labels that people reviewed. The results are stored in `drift_runs`.
 
-**Runs** daily at 06:00 UTC. If there is no champion, the run is skipped.
+**Runs** daily at 06:00 UTC, for each task of the classifier. If a task has no champion, its check is skipped.
 
-**Parameters**: none. Settings choose the articles and the limits: `CLASSIFIER_DRIFT_DAYS`, `CLASSIFIER_DRIFT_ARTICLES`,
-`CLASSIFIER_DRIFT_MIN_ARTICLES`, `CLASSIFIER_DRIFT_MAX_DISTANCE` and `CLASSIFIER_DRIFT_MAX_ACCURACY_LOSS`.
+**Parameters**: `task` checks one task only. Settings choose the articles and the limits: `CLASSIFIER_DRIFT_DAYS`,
+`CLASSIFIER_DRIFT_ARTICLES`, `CLASSIFIER_DRIFT_MIN_ARTICLES`, `CLASSIFIER_DRIFT_MAX_DISTANCE` and
+`CLASSIFIER_DRIFT_MAX_ACCURACY_LOSS`.
 
 **Again** is always safe: clear the tasks, or start a new run. Each run adds a row to `drift_runs`, and changes nothing
 else.
@@ -22,8 +23,9 @@ If the champion has no evaluation, run `classifier evaluate champion`.
 
 from __future__ import annotations
 
-from airflow.sdk import dag, task
+from airflow.sdk import Param, dag, task, task_group
 from classifier_airflow.task_defaults import DEFAULT_ARGS
+from classifier_airflow.tasks_of_run import NAME_TEMPLATE, PARAM
 from pendulum import datetime
 
 
@@ -35,10 +37,18 @@ from pendulum import datetime
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=["classifier"],
+    params={"task": Param(**PARAM)},
 )
 def watch_classifier():
     @task
-    def check_drift() -> dict[str, str | int | float | list[str] | None]:
+    def choose(params=None) -> list[dict]:
+        """Return the classifier's tasks that are checked."""
+        from classifier_airflow.tasks_of_run import choose_tasks
+
+        return choose_tasks(params["task"])
+
+    @task(map_index_template=NAME_TEMPLATE)
+    def check_drift(chosen: dict) -> dict[str, str | int | float | list[str] | None]:
         """Run every check, and return the figures and the alarms."""
         from airflow.sdk.exceptions import AirflowSkipException
         from classifier_airflow import metrics
@@ -48,10 +58,10 @@ def watch_classifier():
         from classifier.pipeline.monitoring import drift_check
 
         try:
-            report = drift_check.check_drift(workspace())
+            report = drift_check.check_drift(workspace(chosen))
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
-        metrics.send_drift()
+        metrics.send_drift(chosen)
         return {
             "model": report.model,
             "articles": report.articles,
@@ -61,7 +71,7 @@ def watch_classifier():
             "alarms": list(report.alarms),
         }
 
-    @task(retries=1)
+    @task(retries=1, map_index_template=NAME_TEMPLATE)
     def alarm(report):
         """Fail if a check raised an alarm, and name each alarm."""
         from classifier.exceptions import AlarmError
@@ -69,7 +79,11 @@ def watch_classifier():
         if report["alarms"]:
             raise AlarmError(" | ".join(report["alarms"]))
 
-    alarm(check_drift())
+    @task_group(prefix_group_id=False)
+    def monitor(chosen):
+        alarm(check_drift(chosen))
+
+    monitor.expand(chosen=choose())
 
 
 watch_classifier()

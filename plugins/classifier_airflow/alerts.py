@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from classifier.exceptions import AlarmError, ClassifierError
 from classifier_airflow.best_effort import best_effort, first_line
+from classifier_airflow.tasks_of_run import prefix, task_of_failure
+
+if TYPE_CHECKING:
+    from classifier_airflow.tasks_of_run import ChosenTask
 
 CONNECTION_ID = "classifier_alerts"
 
@@ -34,13 +38,13 @@ def alert_failure(context: Any) -> None:
     """Send an alert that a task failed for good, or that a drift check raised an alarm: a failure callback."""
     instance, error = context["task_instance"], context.get("exception")
     alarm = isinstance(error, AlarmError)
-    event = "alarm" if alarm else f"{instance.task_id} failed"
+    event = prefix(task_of_failure(instance)) + ("alarm" if alarm else f"{instance.task_id} failed")
     advice = "" if alarm else _when_it_fails(context)  # an alarm contains its own advice
     _send(f"{instance.dag_id}: {event}", [_describe(error), advice], instance, "warning" if alarm else "failure")
 
 
 @best_effort(NOT_SENT)
-def alert_held_model(gate_result: Mapping[str, Any]) -> None:
+def alert_held_model(gate_result: Mapping[str, Any], chosen: ChosenTask | None = None) -> None:
     """Send an alert that the gate held a model, with the reasons; an undecided model needs no alert."""
     from airflow.sdk import get_current_context
 
@@ -51,18 +55,19 @@ def alert_held_model(gate_result: Mapping[str, Any]) -> None:
         *gate_result["reasons"],
         "The champion does not change. The classifier's pages show the figures of both models.",
     ]
-    _send(f"{instance.dag_id}: {gate_result['model']} was held", lines, instance, "warning")
+    title = f"{instance.dag_id}: {prefix(chosen)}{gate_result['model']} was held"
+    _send(title, lines, instance, "warning")
 
 
 @best_effort(NOT_SENT)
-def alert_promoted_with_warnings(gate_result: Mapping[str, Any]) -> None:
+def alert_promoted_with_warnings(gate_result: Mapping[str, Any], chosen: ChosenTask | None = None) -> None:
     """Send an alert that a model was promoted although the gate warned, with the warnings."""
     from airflow.sdk import get_current_context
 
     if not gate_result.get("warnings"):
         return
     instance = get_current_context()["ti"]
-    title = f"{instance.dag_id}: {gate_result['model']} was promoted with a warning"
+    title = f"{instance.dag_id}: {prefix(chosen)}{gate_result['model']} was promoted with a warning"
     _send(title, list(gate_result["warnings"]), instance, "warning")
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from classifier.pipeline.labelling.queue import LabellingReport
     from classifier.pipeline.training.candidate import Trained
+    from classifier_airflow.tasks_of_run import ChosenTask
 
 TRAINING_TABLES = ("articles", "annotations")
 
@@ -24,22 +25,28 @@ TRAINING_TABLES = ("articles", "annotations")
 @best_effort("cannot report the lineage")
 def report_ingest() -> None:
     """Report that articles were ingested."""
-    _report(written=TRAINING_TABLES)
+    _report(None, written=TRAINING_TABLES)
 
 
 @best_effort("cannot report the lineage")
-def report_training(report: Trained) -> None:
+def report_training(report: Trained, chosen: ChosenTask | None = None) -> None:
     """Report what a model was trained on."""
-    _report(read=TRAINING_TABLES, written=[Path(report.artefact)])
+    _report(chosen, read=TRAINING_TABLES, written=[Path(report.artefact)])
 
 
 @best_effort("cannot report the lineage")
-def report_labelling(report: LabellingReport) -> None:
+def report_labelling(report: LabellingReport, chosen: ChosenTask | None = None) -> None:
     """Report which model wrote predictions."""
-    _report(read=["articles"], model=report.model, written=["predictions"])
+    _report(chosen, read=["articles"], model=report.model, written=["predictions"])
 
 
-def _report(*, read: Iterable[str] = (), written: Iterable[str | Path] = (), model: str | None = None) -> None:
+def _report(
+    chosen: ChosenTask | None,
+    *,
+    read: Iterable[str] = (),
+    written: Iterable[str | Path] = (),
+    model: str | None = None,
+) -> None:
     """Add tables and models' folders to the running task; `model` is the name of a model that was read."""
     collector = _collector()
     if collector is None:
@@ -47,7 +54,7 @@ def _report(*, read: Iterable[str] = (), written: Iterable[str | Path] = (), mod
     from classifier.pipeline.promotion import model_details
     from classifier_airflow.workspace import workspace
 
-    opened = workspace()
+    opened = workspace(chosen)
     folders = [Path(model_details.describe_model(opened, model).artefact)] if model else []
     for asset in (*read, *folders):
         collector.add_input_asset(opened, uri=_uri(opened.database, asset))

@@ -1,7 +1,8 @@
 """Gauges and counters of the classifier, sent to the same system as Airflow's own: StatsD, Datadog or OpenTelemetry.
 
 docs/reference/metrics.md lists them. A metric never fails a task: an error is one line of the task's log. If Airflow's
-metrics are off, no data are read for them either. The names are clear without tags, since plain StatsD drops tags.
+metrics are off, no data are read for them either. The names are clear without tags, since plain StatsD drops tags: if
+there are several tasks, it gets names that end with the task's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from classifier.pipeline.monitoring.status import Backlog
     from classifier.pipeline.training.candidate import Trained
     from classifier.workspace import Workspace
+    from classifier_airflow.tasks_of_run import ChosenTask
 
 P = ParamSpec("P")
 
@@ -43,9 +45,7 @@ def metric(function: Callable[P, None]) -> Callable[P, None]:
 
 
 def _are_enabled() -> bool:
-    from airflow.sdk.configuration import conf
-
-    return any(conf.getboolean("metrics", name, fallback=False) for name in SWITCHES)
+    return any(map(_is_on, SWITCHES))
 
 
 @metric
@@ -59,7 +59,7 @@ def send_ingest(source: Mapping[str, str], counts: Mapping[str, int]) -> None:
 
 
 def count_labelled(
-    workspace: Workspace, *, every_s: float = 30, clock: Callable[[], float] = time.monotonic
+    workspace: Workspace, chosen: ChosenTask, *, every_s: float = 30, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[int], None]:
     """Return a function that counts the articles of each committed batch, and regularly sends the backlog."""
     from classifier.pipeline.monitoring import status
@@ -69,85 +69,108 @@ def count_labelled(
     @metric
     def on_page(articles: int) -> None:
         nonlocal last
-        _count("labelling.articles", articles)
+        _count("labelling.articles", articles, chosen=chosen)
         if clock() - last >= every_s:
             last = clock()
-            _send_backlog(status.read_live_status(workspace)[0])
+            _send_backlog(status.read_live_status(workspace)[0], chosen)
 
     return on_page
 
 
 @metric
-def send_labelling(report: LabellingReport) -> None:
+def send_labelling(report: LabellingReport, chosen: ChosenTask) -> None:
     """Count the articles that one worker could not label."""
-    _count("labelling.dead_letters", report.dead_letters)
+    _count("labelling.dead_letters", report.dead_letters, chosen=chosen)
 
 
 @metric
-def send_training(report: Trained) -> None:
+def send_training(report: Trained, chosen: ChosenTask) -> None:
     """Send a training's seconds, its number of articles and its score on the validation split."""
-    _gauge("training.seconds", report.seconds)
-    _gauge("training.articles", report.train_articles)
-    _gauge("training.validation_macro_f1", report.validation_macro_f1)
+    _gauge("training.seconds", report.seconds, chosen)
+    _gauge("training.articles", report.train_articles, chosen)
+    _gauge("training.validation_macro_f1", report.validation_macro_f1, chosen)
 
 
 @metric
-def send_evaluation(figures: Mapping[str, Any]) -> None:
+def send_evaluation(figures: Mapping[str, Any], chosen: ChosenTask) -> None:
     """Send a candidate's figures on the test split, and the baseline's."""
     for name in ("accuracy", "macro_f1", "baseline_accuracy", "baseline_macro_f1"):
-        _gauge(f"candidate.{name}", figures[name])
+        _gauge(f"candidate.{name}", figures[name], chosen)
 
 
 @metric
-def send_verdict(verdict: str) -> None:
+def send_verdict(verdict: str, chosen: ChosenTask) -> None:
     """Count a verdict of the gate."""
-    _count(f"gate.{verdict.replace(' ', '_')}", 1)
+    _count(f"gate.{verdict.replace(' ', '_')}", 1, chosen=chosen)
 
 
 @metric
-def send_drift() -> None:
+def send_drift(chosen: ChosenTask) -> None:
     """Send the figures of the last drift check, except those with too few articles to judge."""
     from classifier.pipeline.monitoring import drift_history
     from classifier_airflow.workspace import workspace
 
-    history = drift_history.read_history(workspace())
+    history = drift_history.read_history(workspace(chosen))
     for name in DRIFT_FIGURES:
         if (value := getattr(history.last, name, None)) is not None:
-            _gauge(f"drift.{name}", value)
-    _gauge("drift.alarms", sum(result.check.outcome == "alarm" for result in history.checks))
+            _gauge(f"drift.{name}", value, chosen)
+    _gauge("drift.alarms", sum(result.check.outcome == "alarm" for result in history.checks), chosen)
 
 
 @metric
-def send_status() -> None:
-    """Send the backlog, the dead letters, the rejected rows, and the champion's figures on the test split."""
+def send_status(only: ChosenTask | None = None) -> None:
+    """Send each task's backlog, dead letters and champion's figures on the test split, and the rejected rows.
+
+    With `only`, other tasks are left out.
+    """
     from classifier.pipeline.monitoring import status
+    from classifier_airflow import tasks_of_run
     from classifier_airflow.workspace import workspace
 
-    current = status.read_status(workspace())
-    _send_backlog(current.backlog)
-    _gauge("dead_letters", current.dead_letters)
-    _gauge("rejected_rows", current.rejected_rows)
-    for name in ("accuracy", "macro_f1"):
-        if (value := getattr(current.champion, name, None)) is not None:
-            _gauge(f"champion.{name}", value)
+    for chosen in [only] if only else tasks_of_run.choose_tasks():
+        current = status.read_status(workspace(chosen))
+        _send_backlog(current.backlog, chosen)
+        _gauge("dead_letters", current.dead_letters, chosen)
+        for name in ("accuracy", "macro_f1"):
+            if (value := getattr(current.champion, name, None)) is not None:
+                _gauge(f"champion.{name}", value, chosen)
+        _gauge("rejected_rows", current.rejected_rows)
 
 
-def _send_backlog(backlog: Backlog) -> None:
+def _send_backlog(backlog: Backlog, chosen: ChosenTask) -> None:
     for name in ("new", "backfill", "unseen"):
-        _gauge(f"backlog.{name}", getattr(backlog, name))
-    _gauge("labelling.rate", backlog.rate or 0.0)
+        _gauge(f"backlog.{name}", getattr(backlog, name), chosen)
+    _gauge("labelling.rate", backlog.rate or 0.0, chosen)
 
 
-def _count(name: str, number: int, tags: Mapping[str, str] | None = None) -> None:
+def _count(name: str, number: int, tags: Mapping[str, str] | None = None, *, chosen: ChosenTask | None = None) -> None:
     from airflow.sdk.observability import stats
 
-    stats.incr(f"classifier.{name}", number, tags=_clean(tags or {}))
+    stats.incr(_full_name(name, chosen), number, tags=_clean({**(tags or {}), **_task_tag(chosen)}))
 
 
-def _gauge(name: str, value: float) -> None:
+def _gauge(name: str, value: float, chosen: ChosenTask | None = None) -> None:
     from airflow.sdk.observability import stats
 
-    stats.gauge(f"classifier.{name}", float(value))
+    stats.gauge(_full_name(name, chosen), float(value), tags=_clean(_task_tag(chosen)))
+
+
+def _task_tag(chosen: ChosenTask | None) -> dict[str, str]:
+    return {"task": chosen["name"]} if chosen else {}
+
+
+def _full_name(name: str, chosen: ChosenTask | None) -> str:
+    """Return a metric's name; if tags would be dropped and there are several tasks, it ends with the task's name."""
+    drops_tags = _is_on("statsd_on") and not _is_on("statsd_influxdb_enabled") and not _is_on("statsd_datadog_enabled")
+    if chosen and chosen["several"] and drops_tags:
+        return f"classifier.{name}.{_clean(_task_tag(chosen))['task'].replace('.', '_')}"
+    return f"classifier.{name}"
+
+
+def _is_on(option: str) -> bool:
+    from airflow.sdk.configuration import conf
+
+    return conf.getboolean("metrics", option, fallback=False)
 
 
 def _clean(tags: Mapping[str, str]) -> dict[str, str]:

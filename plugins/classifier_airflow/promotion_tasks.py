@@ -12,25 +12,48 @@ if TYPE_CHECKING:
     from classifier.pipeline.promotion.gate_result import GateResult
     from classifier.pipeline.promotion.label_churn import Churn
     from classifier.workspace import Workspace
+    from classifier_airflow.tasks_of_run import ChosenTask
 
 
 RESPONSE = "response"
-"""XCom key of the user who responded to an approval."""
+"""XCom key of the response to an approval and of the user who gave it."""
 
 
 class Approval(ApprovalOperator):
-    """An approval that stores the user who responded, even if the response is no, when Airflow drops the result."""
+    """An approval that is skipped if no approval is needed, and that stores the response and the user who gave it.
+
+    Airflow cannot skip single tasks of a mapped group, neither by a branch nor by a rejection. So this one skips
+    itself, and `promote` reads the response.
+    """
+
+    def execute(self, context: Any) -> None:
+        """Ask, if the run requires an approval and the gate passed the candidate."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        ti = context["ti"]
+        verdict = ti.xcom_pull(task_ids="apply_gate", map_indexes=ti.map_index)["verdict"]
+        if not context["params"]["require_approval"] or verdict != "promote":
+            raise AirflowSkipException("no approval is needed")
+        super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Store the response."""
         if "error" not in event:
             user = event.get("responded_by_user")
-            context["ti"].xcom_push(key=RESPONSE, value={"responded_by_user": dict(user) if user else None})
+            response = {
+                "approved": self.APPROVE in event["chosen_options"],
+                "responded_by_user": dict(user) if user else None,
+            }
+            context["ti"].xcom_push(key=RESPONSE, value=response)
         return super().execute_complete(context, event)
 
 
-def apply_gate(workspace: Workspace, model: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def apply_gate(
+    workspace: Workspace, model: str, params: Mapping[str, Any], *, chosen: ChosenTask | None = None
+) -> dict[str, Any]:
     """Return the model, the gate's verdict, the label churn, and the question for the approver in Markdown.
+
+    The question names the chosen task if there are several tasks.
 
     Verdict and churn are computed against the same champion: if it changes between the two, both are computed again.
     """
@@ -41,6 +64,7 @@ def apply_gate(workspace: Workspace, model: str, params: Mapping[str, Any]) -> d
         churn = label_churn.measure_churn(workspace, model, size=params["churn_sample"])
         if churn.champion in {result.champion, model}:
             break
+    task = chosen["name"] if chosen and chosen["several"] else ""
     return {
         "model": model,
         "champion": result.champion,
@@ -49,7 +73,8 @@ def apply_gate(workspace: Workspace, model: str, params: Mapping[str, Any]) -> d
         "reasons": list(result.gate.reasons),
         "warnings": list(result.gate.warnings),
         "churn": churn.as_json(),
-        "question": write_question(result, churn),
+        "subject": f"Promote {model} for the task {task}?" if task else f"Promote {model}?",
+        "question": write_question(result, churn, task=task),
     }
 
 
@@ -64,14 +89,19 @@ def promote(
 ) -> bool:
     """Decide on a model by the gate's result, and return whether the model is champion now.
 
-    The decision stores the churn, the approver, and the user who asked for a named candidate with their reason. If an
-    approval is required, the decision is on `result`, even if there was nothing to approve.
+    If the approver rejected the model, the task is skipped. The decision stores the churn, the approver, and the user
+    who asked for a named candidate with their reason. If an approval is required, the decision is on `result`, even if
+    there was nothing to approve.
 
     Raises:
         OutdatedQuestionError: an approval is required, and the champion, an evaluation or the verdict has changed.
     """
+    from airflow.sdk.exceptions import AirflowSkipException
+
     from classifier.pipeline.promotion import decisions
 
+    if response and not response["approved"]:
+        raise AirflowSkipException("the approver rejected the model, or did not answer")
     question = None
     if params["require_approval"]:
         question = decisions.PromotionQuestion(tuple(result["evaluation_ids"]), result["champion"], result["verdict"])
@@ -107,8 +137,11 @@ def margins_of(workspace: Workspace, params: Mapping[str, Any]) -> Margins:
     return Margins().with_changes(workspace.settings.gate).with_changes(params["gate"])
 
 
-def write_question(result: GateResult, churn: Churn) -> str:
-    """Return the verdict, the results of the rules and the label churn in Markdown, in which every name is escaped."""
+def write_question(result: GateResult, churn: Churn, *, task: str = "") -> str:
+    """Return the verdict, the results of the rules and the label churn in Markdown, in which every name is escaped.
+
+    `task` is the name of the task if there are several.
+    """
     from classifier.plurals import plural
 
     compared = f"compared with the champion {result.champion}" if result.champion else "as a first model"
@@ -117,6 +150,7 @@ def write_question(result: GateResult, churn: Churn) -> str:
     minutes = churn.backfill_seconds / 60
     backfill = f"Labelling {plural(churn.backlog, 'article')} again takes about {minutes:,.0f} minutes."
     lines = [
+        *([f"Task: **{_escape(task)}**", ""] if task else []),
         f"{headline}: **{result.gate.verdict}**.",
         "",
         *(f"- {rule.outcome}: {_escape(rule.reason)}" for rule in result.gate.rule_results),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from classifier.settings import Settings
     from classifier.training.fit import TrainingProgress
     from classifier.workspace import Workspace
+    from classifier_airflow.tasks_of_run import ChosenTask
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,12 @@ _AIRFLOW_ONLY = {
 """Extras that Airflow's own Postgres hook reads and does not pass to libpq."""
 
 
-def workspace() -> Workspace:
-    """Return the workspace with the database of the connection `articles`."""
+def workspace(chosen: ChosenTask | None = None) -> Workspace:
+    """Return the workspace with the database of the connection `articles`, for a chosen task or the only task."""
     from classifier import settings
     from classifier.workspace import open_workspace
 
-    return open_workspace(settings.load(), database_url=database_url())
+    return open_workspace(settings.load(), database_url=database_url(), task=chosen["id"] if chosen else None)
 
 
 def database_url() -> str | None:

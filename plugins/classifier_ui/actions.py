@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from classifier.exceptions import UserError
 from classifier.pipeline.labelling import dead_letters
 from classifier.pipeline.promotion import decisions, model_details
-from classifier_ui import permissions, reading_cache, workspaces
+from classifier_ui import permissions, reading_cache, shown_task, workspaces
 from classifier_ui.permissions import INGEST, RETRAIN
 from classifier_ui.routes import cache_of, render_page
 from classifier_ui.sections import PAGES
@@ -50,7 +50,8 @@ async def promote_model(request: Request, user: GetUserDep, model: Name, reason:
 
     def action() -> None:
         name = model_details.describe_model(workspaces.acting(), model).name
-        _trigger(RETRAIN, user, {"candidate": name, "reason": reason.strip(), "min_new_annotations": 0})
+        conf = {"candidate": name, "reason": reason.strip(), "min_new_annotations": 0}
+        _trigger(RETRAIN, user, conf | _task_of_request())
 
     return await _run_action(request, user, action, path="models", done="promoting")
 
@@ -84,6 +85,12 @@ async def _run_action(request: Request, user: Any, action: Callable[[], None], *
         page = next(page for page in PAGES if page.path == path)
         return HTMLResponse(await render_page(request, user, page, message=message, is_error=True), 409)
     return RedirectResponse(f"{request.scope['root_path']}/{path}?done={done}", 303)
+
+
+def _task_of_request() -> dict[str, str]:
+    """Return the parameter `task` of a run for the request's task; none if it is the only one."""
+    shown = shown_task.current()
+    return {"task": shown.task.name} if shown.task and shown.is_one_of_several else {}
 
 
 def _trigger(dag: str, user: Any, conf: dict[str, Any]) -> None:

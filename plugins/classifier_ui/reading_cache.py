@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -89,7 +90,8 @@ class Cache:
         if entry.task is None and time.monotonic() - entry.tried_at >= fresh_s:
             if sum(other.task is not None for other in self._entries.values()) >= MAX_ENTRIES:
                 return entry.reading or Reading(error=SLOW)
-            entry.task, entry.tried_at = self._readers.submit(read), time.monotonic()
+            context = copy_context()  # the reader thread needs the request's task
+            entry.task, entry.tried_at = self._readers.submit(context.run, read), time.monotonic()
         if entry.reading is None and entry.task is not None:
             seconds_left = entry.tried_at + self._timeout_s - time.monotonic()
             await asyncio.wait([_awaitable(entry.task)], timeout=max(0.0, seconds_left))
@@ -108,17 +110,20 @@ class Cache:
     async def act(self, action: Callable[[], T], *, forget: Collection[Hashable] | None = None) -> T:
         """Run an action in a thread of its own, then drop the keys that it changes, or every key.
 
+        A key that is a tuple is dropped if its first element is to be.
+
         Raises:
             NotDoneYetError: the action exceeds the timeout; it continues.
         """
-        task = _awaitable(self._actors.submit(action))
+        task = _awaitable(self._actors.submit(copy_context().run, action))
         try:
             return await asyncio.wait_for(asyncio.shield(task), ACTION_TIMEOUT_S)
         except TimeoutError as error:
             raise NotDoneYetError from error
         finally:
-            for key in list(self._entries) if forget is None else forget:
-                self._entries.pop(key, None)
+            for key in list(self._entries):
+                if forget is None or key in forget or (isinstance(key, tuple) and key[0] in forget):
+                    del self._entries[key]
 
     def _entry(self, key: Hashable) -> _Entry:
         entry = self._entries.setdefault(key, _Entry(tried_at=-float("inf")))

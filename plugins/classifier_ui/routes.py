@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
-from classifier_ui import permissions, runs, templating, workspaces
+from classifier.articles import Task
+from classifier.pipeline.database import active_tasks
+from classifier_ui import permissions, runs, shown_task, templating, workspaces
 from classifier_ui.reading_cache import Cache, Reading
 from classifier_ui.sections import PAGES, SECTIONS, SectionPage, evaluation
+from classifier_ui.sections.evaluation import ModelView
 from classifier_ui.sections.section import Section
 
 MODEL_FRESH_S, RUN_FRESH_S = 30.0, 5.0
@@ -62,7 +66,7 @@ async def render_page(
 
 async def _read(request: Request, section: Section) -> Reading:
     return await cache_of(request).get(
-        section.name, lambda: section.read(workspaces.reading()), fresh_s=section.fresh_s
+        shown_task.key(section.name), lambda: section.read(workspaces.reading()), fresh_s=section.fresh_s
     )
 
 
@@ -99,13 +103,26 @@ async def show_section(request: Request, user: GetUserDep, name: str) -> HTMLRes
 
 
 @router.get("/models/{name}")
-async def show_model(request: Request, name: str) -> HTMLResponse:
-    """Return the page of a model: its decisions, learning curves and evaluation."""
+async def show_model(request: Request, name: str) -> Response:
+    """Return the page of a model: its decisions, learning curves and evaluation; or redirect to its task."""
+    shown = shown_task.current()
     reading = await cache_of(request).get(
-        ("model", name), lambda: evaluation.read_model(workspaces.reading(), name), fresh_s=MODEL_FRESH_S
+        ("model", name, shown.query), lambda: _read_model(name), fresh_s=MODEL_FRESH_S
     )
     root = request.scope["root_path"]
+    if isinstance(reading.value, Task):
+        return RedirectResponse(f"{root}/models/{quote(name)}?{shown_task.query_of(reading.value)}", 303)
     return HTMLResponse(await templating.render_in_thread("model.html", root=root, name=name, reading=reading))
+
+
+def _read_model(name: str) -> ModelView | Task:
+    """Return a model, or its task if that is not the request's."""
+    shown = shown_task.current()
+    if shown.task and shown.is_one_of_several and name != "champion":
+        task = active_tasks.find_of_model(workspaces.reading(), name)
+        if task.id != shown.task.id:
+            return task
+    return evaluation.read_model(workspaces.reading(), name)
 
 
 @router.get("/runs/{dag}/{run_id:path}")

@@ -11,6 +11,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
+from classifier_airflow import tasks_of_run
 from sqlalchemy import select
 
 from classifier.workspace import Workspace
@@ -39,14 +40,29 @@ class TaskResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """What a run trains for one of the classifier's tasks; `task` is its name, empty if the run has only one."""
+
+    task: str
+    train: TaskResult
+    approve: TaskResult | None
+    view: ModelView | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with its tasks, by name and index, and the model that it trains."""
+    """A run with its Airflow tasks, by name and index, and what it trains."""
 
     dag: str
     id: str
     state: str
     tasks: tuple[TaskResult, ...]
-    model_view: ModelView | None = None
+    trainings: tuple[Training, ...] = ()
+
+    @property
+    def model_view(self) -> ModelView | None:
+        """The model that the run trains first."""
+        return next((training.view for training in self.trainings if training.view), None)
 
     def tasks_of(self, name: str) -> list[TaskResult]:
         """Return the tasks of a name: several if it is mapped."""
@@ -68,16 +84,28 @@ class RunView:
 
 
 def read_run(workspace: Workspace, dag: str, run_id: str) -> RunView | None:
-    """Return a run of the classifier's DAGs, with the candidate that it trained; None if there is no such run."""
+    """Return a run of the classifier's DAGs, with the candidates that it trained; None if there is no such run."""
     run = _read_run(dag, run_id) if dag in {INGEST, RETRAIN, LABEL} else None
-    train = run.task("train") if run is not None and dag == RETRAIN else None
-    if run is None or train is None:
+    if run is None or dag != RETRAIN:
         return run
+    choose = run.task(tasks_of_run.CHOOSE)
+    chosen = choose.returned if choose and isinstance(choose.returned, list) else []
+    approvals = {task.index: task for task in run.tasks_of("approve")}
+    trainings = []
+    for train in run.tasks_of("train"):
+        # runs of earlier versions are not mapped, and are of the only task
+        task = chosen[train.index] if 0 <= train.index < len(chosen) else None
+        view = _read_training(workspace.with_task(task["id"] if task else None), train)
+        name = task["name"] if task and len(chosen) > 1 else ""
+        trainings.append(Training(name, train, approvals.get(train.index), view))
+    return replace(run, trainings=tuple(trainings))
+
+
+def _read_training(workspace: Workspace, train: TaskResult) -> ModelView | None:
+    """Return the model that an Airflow task has trained, or the curves while it trains."""
     if isinstance(train.returned, str):
-        return replace(run, model_view=evaluation.read_model(workspace, train.returned))
-    if train.state == "running":
-        return replace(run, model_view=evaluation.read_running_training(workspace))
-    return run
+        return evaluation.read_model(workspace, train.returned)
+    return evaluation.read_running_training(workspace) if train.state == "running" else None
 
 
 def _read_run(dag: str, run_id: str) -> RunView | None:

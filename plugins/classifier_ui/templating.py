@@ -15,7 +15,7 @@ from classifier import templating
 from classifier.charts import STYLE_SHEET
 from classifier.evaluation.page import html
 from classifier.plurals import plural
-from classifier_ui import charts
+from classifier_ui import charts, shown_task
 from classifier_ui.sections import PAGES
 
 HERE = Path(__file__).parent
@@ -43,8 +43,12 @@ def version() -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a template filled with values. A route must call `render_in_thread`."""
-    return _environment().get_template(template).render(**values)
+    """Return a template filled with values. A route must call `render_in_thread`.
+
+    `root` is the pages' path. The links below it stay with the task that the request shows.
+    """
+    page = _environment().get_template(template).render(**values)
+    return shown_task.add_to_links(page, str(values.get("root", "")))
 
 
 async def render_in_thread(template: str, **values: Any) -> str:
@@ -60,6 +64,7 @@ async def render_in_thread(template: str, **values: Any) -> str:
 def _environment() -> Environment:
     environment = templating.create_environment(HERE / "templates")
     environment.globals |= {"charts": charts, "evaluation": html, "pages": PAGES, "version": version()}
+    environment.globals |= {"shown_task": shown_task.current, "task_query": shown_task.query_of}
     environment.filters |= {
         "rate": rate,
         "span": span,

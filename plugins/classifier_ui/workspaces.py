@@ -1,7 +1,11 @@
-"""The databases that the pages use: one engine for reading, with short timeouts, and one for actions."""
+"""The databases that the pages use: one engine for reading, with short timeouts, and one for actions.
+
+The workspaces are of the task that the present request shows.
+"""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import cache
 from threading import Lock
 
@@ -11,6 +15,9 @@ from classifier import settings
 from classifier.workspace import Workspace, open_workspace
 from classifier_ui import reading_cache
 
+request_task: ContextVar[int | None] = ContextVar("request_task", default=None)
+"""The id of the task that the present request shows; None stands for the only task."""
+
 _opening = Lock()
 """Several threads may open the workspace first, and there must be one pool of connections."""
 
@@ -18,13 +25,13 @@ _opening = Lock()
 def reading() -> Workspace:
     """Return the workspace for reading: a connection for each reader thread, and a short statement timeout."""
     with _opening:
-        return _reading()
+        return _reading().with_task(request_task.get())
 
 
 def acting() -> Workspace:
     """Return the workspace for actions, whose statements may take as long as on the command line."""
     with _opening:
-        return _acting()
+        return _acting().with_task(request_task.get())
 
 
 def close() -> None:

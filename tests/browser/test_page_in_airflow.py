@@ -10,13 +10,15 @@ from urllib.parse import quote
 
 import pytest
 
+from classifier import registry
+from classifier.pipeline.database import tasks
 from classifier.pipeline.labelling import queue
 from classifier.pipeline.promotion import decisions, evaluation, history, model_details
 from classifier.pipeline.review import review_queue
 from classifier.pipeline.training import candidate
 from classifier.training.recipes import files
 from tests.support.synthetic import LENIENT, WORDS, articles, ingest_file, query, unlabelled
-from tests.support.tiny_models import make_encoder
+from tests.support.tiny_models import make_artefact, make_encoder
 
 pytest.importorskip("playwright")
 
@@ -257,3 +259,50 @@ def test_no_secret_is_leaked(airflow, filled):
     leaks = [(purpose, name) for name, content in shown.items() for purpose, secret in airflow.secrets.items()
              if secret.encode() in content]  # fmt: skip
     assert leaks == []
+
+
+@pytest.fixture(scope="module")
+def second_task(airflow, filled):
+    """The first task is called topic; the task author has the champion a1."""
+    tasks.rename(airflow.workspace, "default", "topic")
+    tasks.add(airflow.workspace, "author", description="who wrote it")
+    opened = airflow.workspace.with_task("author")
+    artefact = make_artefact(airflow.config.models / "a1")
+    with opened.database.begin() as connection:
+        model = registry.register(connection, "a1", artefact, {})
+        registry.decide(connection, model, "promoted", "because", decided_by="test", statistics={})
+
+
+def test_the_task_switch_survives_links_and_a_refresh(airflow, second_task):
+    with airflow.logged_in() as page:
+        for _ in range(30):  # the list of tasks is kept for some seconds
+            inside = airflow.classifier(page)
+            if inside.locator("nav.tasks").count():
+                break
+            page.wait_for_timeout(1000)
+        shoot(page, "page-tasks")
+        inside.get_by_role("link", name="author", exact=True).click()
+        inside.locator(".name", has_text="a1").wait_for()
+        inside.get_by_role("link", name="Models", exact=True).click()
+        inside.locator(".models th", has_text="a1").wait_for()
+        assert inside.locator(".models tbody tr").count() == 1
+        inside.get_by_role("link", name="Overview", exact=True).click()
+        inside.locator(".name", has_text="a1").wait_for()
+        updated = inside.locator(".updated").inner_text()
+        inside.locator(".updated").filter(has_not_text=updated).wait_for()
+        assert inside.locator("#backlog").get_attribute("data-live").endswith("?task=author")
+        inside.locator("body").evaluate("() => { location.reload() }")
+        inside.locator(".name", has_text="a1").wait_for()
+        assert inside.locator("nav.tasks [aria-current]").inner_text() == "author"
+        inside.get_by_role("link", name="topic", exact=True).click()
+        inside.locator(".name").filter(has_not_text="a1").wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_task_switch_fits_a_telephone(airflow, second_task, theme):
+    with airflow.logged_in(theme=theme, width=400, height=900) as page:
+        inside = airflow.classifier(page)
+        inside.locator("nav.tasks").wait_for()
+        wide = inside.locator("html").evaluate("root => root.scrollWidth - root.clientWidth")
+        assert wide <= 0
+        shoot(page, f"tasks-narrow-{theme}")

@@ -43,6 +43,18 @@ def test_the_question_shows_the_verdict_the_differences_the_churn_and_the_time(a
         assert part in shown
 
 
+def test_the_question_names_its_task_only_if_there_are_several(approvals):
+    assert "Task: **the \\_topic\\_**" in approvals.write_question(gate_result(), churn(), task="the _topic_")
+    assert "Task" not in approvals.write_question(gate_result(), churn())
+
+
+def test_a_rejected_model_is_not_promoted(approvals):
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    with pytest.raises(AirflowSkipException, match="rejected"):
+        approvals.promote("workspace", "m2", {}, {}, {"approved": False, "responded_by_user": None})
+
+
 def test_a_categorys_name_is_not_markup(approvals):
     shown = approvals.write_question(gate_result(), churn(before="[x](http://x) <b>*"))
     assert r"\[x\](http://x) \<b\>\*" in shown

@@ -17,6 +17,9 @@ from tests.support import loopback
 
 pytestmark = pytest.mark.filterwarnings("default")
 
+ONLY = {"id": 1, "name": "default", "several": False}
+TOPIC = {"id": 1, "name": "the topic", "several": True}
+
 COUNTS = dict.fromkeys(("files", "read", "new", "changed", "unchanged", "rejected", "duplicates"), 3)
 
 
@@ -64,6 +67,25 @@ def test_a_tag_keeps_only_characters_that_metrics_systems_accept(enable_metrics)
     assert heard.values["airflow.classifier.ingest.new,source=the_wire__in_English"] == [3]
 
 
+@pytest.mark.parametrize(
+    ("influxdb", "chosen", "name"),
+    [
+        (True, ONLY, "gate.hold,task=default"),
+        (True, TOPIC, "gate.hold,task=the_topic"),
+        (False, ONLY, "gate.hold"),
+        (False, TOPIC, "gate.hold.the_topic"),
+    ],
+)
+def test_a_metric_tells_its_task_in_a_tag_or_in_its_name_if_tags_are_dropped(enable_metrics, influxdb, chosen, name):
+    from classifier_airflow import metrics
+
+    with loopback.statsd() as heard:
+        options = {"statsd_on": True, "statsd_host": "127.0.0.1", "statsd_port": heard.port}
+        enable_metrics(**options, statsd_influxdb_enabled=influxdb)
+        metrics.send_verdict("hold", chosen)
+        heard.wait_for(f"airflow.classifier.{name}")
+
+
 def test_opentelemetry_gets_the_same_metrics(enable_metrics):
     from airflow.sdk._shared.observability.metrics.otel_logger import flush_otel_metrics
     from classifier_airflow import metrics
@@ -71,7 +93,7 @@ def test_opentelemetry_gets_the_same_metrics(enable_metrics):
 
     with loopback.serving(loopback.page(b"")) as site:
         enable_metrics(otel_on=True, otel_host="127.0.0.1", otel_port=urlsplit(site.url).port)
-        metrics.send_verdict("hold")
+        metrics.send_verdict("hold", ONLY)
         flush_otel_metrics()  # as Airflow does at the end of a task's process
         get_meter_provider().shutdown()
         atexit.unregister(flush_otel_metrics)
@@ -92,7 +114,7 @@ def test_no_task_fails_if_its_metrics_server_is_unreachable(enable_metrics, host
     from classifier_airflow import metrics
 
     enable_metrics(statsd_on=True, statsd_host=host, statsd_port=9)
-    metrics.send_verdict("need more annotations")
+    metrics.send_verdict("need more annotations", ONLY)
 
 
 def test_a_metric_that_fails_is_one_line_of_the_log(enable_metrics, caplog, monkeypatch):
@@ -118,6 +140,23 @@ def test_an_alert_says_what_failed_what_to_do_and_where_to_look(alerts_sent):
     assert alert["message"] == (
         "https://***wire/feed?*** no answer\n\nWhen it fails, fix the source, then clear it.\n\nhttp://airflow/dags/x"
     )
+
+
+@pytest.mark.parametrize("mapped_over", ["choose", "workers"])
+def test_an_alert_names_the_task_if_there_are_several(alerts_sent, mapped_over):
+    from classifier_airflow import alerts
+
+    items = [TOPIC if mapped_over == "choose" else {"task": TOPIC, "worker": 0}]
+    context = failure(SourceError("gone"))
+    context["task_instance"].map_index = 0
+    context["task_instance"].xcom_pull = lambda task_ids, **_: items if task_ids == mapped_over else None
+    alerts.alert_failure(context)
+    items[0] = ONLY
+    alerts.alert_failure(context)
+    assert [alert["title"] for alert in alerts_sent()] == [
+        "ingest_articles: the topic: verdict failed",
+        "ingest_articles: verdict failed",
+    ]
 
 
 def test_an_error_that_is_not_ours_is_not_quoted(alerts_sent):
@@ -158,7 +197,9 @@ def test_only_a_held_model_gives_an_alert(alerts_sent, monkeypatch):
     monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {"ti": failure(None)["task_instance"]})
     for verdict in ("promote", "need more annotations", "hold"):
         alerts.alert_held_model({"verdict": verdict, "model": "m", "reasons": ["macro-F1 is worse"]})
-    (alert,) = alerts_sent()
+    alerts.alert_held_model({"verdict": "hold", "model": "m", "reasons": []}, TOPIC)
+    alert, of_task = alerts_sent()
+    assert of_task["title"] == "ingest_articles: the topic: m was held"
     assert alert["title"] == "ingest_articles: m was held"
     assert alert["message"].startswith("macro-F1 is worse")
 

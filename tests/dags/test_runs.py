@@ -74,11 +74,11 @@ def test_labelling_without_a_champion_is_skipped(run):
 
 
 def test_the_drift_check_is_skipped_without_a_champion(run):
-    assert run("watch_classifier") == {"check_drift": "skipped", "alarm": "skipped"}
+    assert run("watch_classifier") == {"choose": "success", "check_drift": "skipped", "alarm": "skipped"}
 
 
 def test_no_review_is_queued_without_a_champion(run):
-    assert run("review_articles") == {"fill": "skipped"}
+    assert run("review_articles") == {"choose": "success", "fill": "skipped"}
 
 
 def test_ingesting_without_files_or_an_inbox_is_skipped(run):
@@ -162,7 +162,7 @@ def test_a_query_reads_through_an_airflow_connection(run, value, tmp_path, monke
 
 
 PROMOTED = {
-    **dict.fromkeys(("train", "evaluate", "apply_gate", "ask", "promote", "announce", "prune"), "success"),
+    **dict.fromkeys(("choose", "train", "evaluate", "apply_gate", "promote", "announce", "prune"), "success"),
     **dict.fromkeys(("approve", "decline"), "skipped"),
 }
 
@@ -178,7 +178,7 @@ def test_a_first_model_is_trained_evaluated_promoted_and_announced(run, encoder,
 @pytest.mark.slow
 def test_without_new_annotations_the_whole_run_is_skipped_with_a_reason(run, encoder, value, caplog):
     states = run("retrain_classifier", encoder=str(encoder))
-    assert states == dict.fromkeys(PROMOTED, "skipped") | {"prune": "success"}
+    assert states == dict.fromkeys(PROMOTED, "skipped") | {"choose": "success", "prune": "success"}
     assert "0 new annotations since" in caplog.text
     assert value("SELECT count(*) FROM models") == 1
 
@@ -194,16 +194,16 @@ def test_two_workers_label_everything_that_waits(run, value):
 def test_an_alarm_fails_the_run_with_a_reason_and_is_stored(run, value, monkeypatch, caplog):
     """Half of the test articles are of each topic, like the incoming articles except these."""
     monkeypatch.setenv("CLASSIFIER_DRIFT_MIN_ARTICLES", "10")
-    assert run("watch_classifier") == {"check_drift": "success", "alarm": "success"}
+    assert run("watch_classifier") == {"choose": "success", "check_drift": "success", "alarm": "success"}
     monkeypatch.setenv("CLASSIFIER_DRIFT_MAX_DISTANCE", "0.000001")
     monkeypatch.setattr("classifier.evaluation.drift_checks.ALPHA", 1.0)
-    assert run("watch_classifier") == {"check_drift": "success", "alarm": "failed"}
+    assert run("watch_classifier") == {"choose": "success", "check_drift": "success", "alarm": "failed"}
     assert "length: Jensen-Shannon distance" in caplog.text
     assert value("SELECT array_agg(DISTINCT cardinality(alarms) > 0) FROM drift_runs") == [False, True]
 
 
 def test_humans_are_asked_about_what_was_labelled(run, value):
-    assert run("review_articles", number=3, audit=2) == {"fill": "success"}
+    assert run("review_articles", number=3, audit=2) == {"choose": "success", "fill": "success"}
     assert value("SELECT count(*) FROM review_queue WHERE reason = 'audit'") == 2
     assert 0 < value("SELECT count(*) FROM review_queue WHERE reason <> 'audit'") <= 3
 

@@ -99,7 +99,7 @@ class Started(Running):
 
     def answer(self, run: rest_client.DagRun, task: str, option: str) -> None:
         """Answer the question that a task asks."""
-        path = f"/api/v2/dags/{run.dag}/dagRuns/{run.id}/taskInstances/{task}/-1/hitlDetails"
+        path = f"/api/v2/dags/{run.dag}/dagRuns/{run.id}/taskInstances/{task}/0/hitlDetails"
         self.client._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
     def let_time_pass(self, run: rest_client.DagRun, task: str) -> None:

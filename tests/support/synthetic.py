@@ -106,13 +106,14 @@ def add_articles(connection, rows: Iterable[tuple[str, str, str]], *, source: st
 
 
 def annotate(connection, article_id: int, category: str, annotator: str = "ann") -> None:
-    task_rows.remember_categories(connection, task_rows.current_id(connection), [category])
+    task_id = task_rows.current_id(connection)
+    task_rows.remember_categories(connection, task_id, [category])
     connection.execute(
         text(
             "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
-            "SELECT id, (SELECT id FROM tasks), revision, ARRAY[:category], :annotator FROM articles WHERE id = :id"
+            "SELECT id, :task_id, revision, ARRAY[:category], :annotator FROM articles WHERE id = :id"
         ),
-        {"id": article_id, "category": category, "annotator": annotator},
+        {"id": article_id, "task_id": task_id, "category": category, "annotator": annotator},
     )
 
 

@@ -18,7 +18,9 @@ Metrics go where Airflow's own metrics go: StatsD, Datadog or OpenTelemetry. If 
 Every name begins with `classifier.` after Airflow's `statsd_prefix`, `airflow.` by default.
 A metric that cannot be sent is one line of the task's log; the task does not fail.
 The counters of `ingest` have the tag `source`: a declared source's name, `files`, `inbox`, or `again` for rejected rows
-that are read again. See [monitor](../how-to/monitor.md).
+that are read again. Every other metric except `rejected_rows` has the tag `task`, the name of the classifier's task. If
+there are several tasks and the system drops tags, as plain StatsD does, names end with the task's: `gate.hold.topic`.
+See [monitor](../how-to/monitor.md).
 """
 
 _EACH_SOURCE = "`ingest_articles`, each source"
