@@ -124,8 +124,8 @@ async def _save(request: Request, user: Any, save: Callable[..., None], form: An
         await cache_of(request).act(action, forget=CHANGED)
     except (UserError, SQLAlchemyError) as error:
         message = f"The annotation was not saved: {reading_cache.describe_error(error)}."
-        chosen = [*form.category, form.typed] if form.several else None
-        return await _show_article(request, user, form.article, message=message, status=409, chosen=chosen)
+        sent = form if form.several else None
+        return await _show_article(request, user, form.article, message=message, status=409, sent=sent)
     return RedirectResponse(f"{request.scope['root_path']}/review{to}", 303)
 
 
@@ -154,7 +154,7 @@ async def _show_article(
     *,
     message: str = "",
     status: int = 200,
-    chosen: Sequence[str] | None = None,
+    sent: AnnotationForm | None = None,
 ) -> HTMLResponse:
     name = user.get_name()
     return await _show(
@@ -163,7 +163,7 @@ async def _show_article(
         lambda: annotation.read_question(workspaces.reading(), article, name),
         message=message,
         status=status,
-        chosen=chosen,
+        sent=sent,
     )
 
 
@@ -175,7 +175,7 @@ async def _show(
     before: int | None = None,
     message: str = "",
     status: int = 200,
-    chosen: Sequence[str] | None = None,
+    sent: AnnotationForm | None = None,
 ) -> HTMLResponse:
     reading = await cache_of(request).read_now(read)
     rights = await run_in_threadpool(permissions.rights, request, user)
@@ -185,7 +185,8 @@ async def _show(
         root=request.scope["root_path"],
         reading=reading,
         question=question,
-        choices=_choices(question, chosen) if question else [],
+        choices=_choices(question, sent.category if sent else None) if question else [],
+        sent=sent,
         join_labels=join_labels,
         listed=question.categories if question and len(question.categories) > MAX_BUTTONS else (),
         before=before,
