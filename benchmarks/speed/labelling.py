@@ -204,7 +204,10 @@ def ours(task: Task) -> Timing:
         # the articles are queued below, so there is no backlog to enqueue
         connection.execute(text("UPDATE models SET backfilled_to = NULL"))
         connection.execute(
-            text("INSERT INTO labelling_queue (article_id, priority) SELECT id, 1 FROM articles ON CONFLICT DO NOTHING")
+            text(
+                "INSERT INTO labelling_queue (article_id, task_id, priority) "
+                "SELECT articles.id, tasks.id, 1 FROM articles, tasks ON CONFLICT DO NOTHING"
+            )
         )
     start = time.perf_counter()
     result = worker.label_pages(database, model, labeller, page_size=task.page_size)

@@ -22,9 +22,9 @@ INSERT INTO articles (source, external_id, text, text_hash, fingerprint, split)
 SELECT 'synthetic', n::text, 'text', sha256(n::text::bytea), sha256(n::text::bytea), 'train'
 FROM generate_series(1, :rows) AS n
 """
-PREDICTIONS = f"""
-INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities)
-SELECT id, :model, 1, {CATEGORIES}[1 + (id + :model) % 3], 0.9, '{{0.9, 0.05, 0.05}}' FROM articles
+PREDICTIONS = """
+INSERT INTO predictions (article_id, model_id, revision, category_indices, confidence, probabilities)
+SELECT id, :model, 1, ARRAY[CAST(1 + (id + :model) % 3 AS smallint)], 0.9, '{0.9, 0.05, 0.05}' FROM articles
 """
 READ = "SELECT label, model FROM article_labels WHERE article_id = :article"
 

@@ -50,8 +50,8 @@ SELECT 'synthetic', 'a' || n, 'the text of article ' || n || ' is short', sha256
 FROM generate_series(:first, :last) AS n
 """
 LABELLED = """
-INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities)
-SELECT id, :model, 1, 'sport', 0.7, '{0.1,0.7,0.1,0.1}' FROM articles
+INSERT INTO predictions (article_id, model_id, revision, category_indices, confidence, probabilities)
+SELECT id, :model, 1, '{2}', 0.7, '{0.1,0.7,0.1,0.1}' FROM articles
 """
 WAITING = """
 WITH added AS (
@@ -61,7 +61,7 @@ WITH added AS (
     FROM generate_series(:first, :last) AS n
     RETURNING id
 )
-INSERT INTO labelling_queue (article_id, priority) SELECT id, 0 FROM added
+INSERT INTO labelling_queue (article_id, task_id, priority) SELECT added.id, tasks.id, 0 FROM added, tasks
 """
 
 

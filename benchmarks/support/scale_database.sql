@@ -38,17 +38,19 @@ INSERT INTO cluster_bands (band, cluster_id)
 SELECT hashtextextended(id::text, band), id FROM clusters, generate_series(1, 16) AS band ORDER BY 1
 
 -- annotations of sources: of what people have not annotated, and of a fifth of what they have
-INSERT INTO annotations (article_id, revision, category, annotator, annotated_at)
-SELECT id, 1, pg_temp.category(pg_temp.original(id), :categories), 'source:' || :source, ingested_at
+INSERT INTO annotations (article_id, task_id, revision, categories, annotator, annotated_at)
+SELECT
+    id, (SELECT id FROM tasks), 1, ARRAY[pg_temp.category(pg_temp.original(id), :categories)], 'source:' || :source, ingested_at
 FROM articles
 WHERE pg_temp.chance(id, 1) < :annotated / CAST(:articles AS double precision)
   AND (pg_temp.chance(id, 2) >= :by_people / CAST(:annotated AS double precision) OR pg_temp.chance(id, 3) < 0.2)
 ORDER BY id
 
 -- annotations of people: one in twenty by a second person too, who says otherwise in one of five cases
-INSERT INTO annotations (article_id, revision, category, annotator, annotated_at)
+INSERT INTO annotations (article_id, task_id, revision, categories, annotator, annotated_at)
 SELECT
-    id, 1, pg_temp.category(pg_temp.original(id) + (person = 2 AND pg_temp.chance(id, 5) < 0.2)::integer, :categories),
+    id, (SELECT id FROM tasks), 1,
+    ARRAY[pg_temp.category(pg_temp.original(id) + (person = 2 AND pg_temp.chance(id, 5) < 0.2)::integer, :categories)],
     'person ' || (id + person) % 20, ingested_at
 FROM articles, generate_series(1, 2) AS person
 WHERE pg_temp.chance(id, 1) < :annotated / CAST(:articles AS double precision)
@@ -57,16 +59,23 @@ WHERE pg_temp.chance(id, 1) < :annotated / CAST(:articles AS double precision)
 ORDER BY person, id
 
 -- annotations that settle a third of the conflicts
-INSERT INTO annotations (article_id, revision, category, annotator, is_resolution)
-SELECT article_id, 1, min(category), 'person 0', true
+INSERT INTO annotations (article_id, task_id, revision, categories, annotator, is_resolution)
+SELECT article_id, min(task_id), 1, min(categories), 'person 0', true
 FROM annotation_opinions
 WHERE article_id % 3 = 0
 GROUP BY article_id
-HAVING min(category) <> max(category)
+HAVING min(categories) <> max(categories)
+
+-- categories
+INSERT INTO categories (task_id, name)
+SELECT DISTINCT task_id, name FROM annotations CROSS JOIN unnest(categories) AS name
 
 -- models: the last one is a candidate, the one before it the champion, those that labelled before are retired
-INSERT INTO models (name, status, artefact, manifest_sha256, categories, training, created_at, promoted_at, threshold)
+INSERT INTO models (
+    task_id, name, status, artefact, manifest_sha256, categories, training, created_at, promoted_at, threshold
+)
 SELECT
+    (SELECT id FROM tasks),
     'm' || number,
     CASE
         WHEN number = :models THEN 'candidate'
@@ -96,9 +105,9 @@ WHERE status <> 'candidate'
 ORDER BY id
 
 -- predictions: each model labelled 19 of 20 articles, and erred in one of ten
-INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities, predicted_at)
+INSERT INTO predictions (article_id, model_id, revision, category_indices, confidence, probabilities, predicted_at)
 SELECT
-    articles.id, models.id, 1, categories[best], certainty,
+    articles.id, models.id, 1, ARRAY[best::smallint], certainty,
     array_fill(other_probability, ARRAY[best - 1]) || certainty
         || array_fill(other_probability, ARRAY[:categories - best]),
     greatest(ingested_at, promoted_at)
@@ -115,8 +124,8 @@ WHERE promoted_at IS NOT NULL AND pg_temp.chance(articles.id, 206 + models.id) <
 ORDER BY articles.id, models.id
 
 -- labelling_queue: what lacks the champion's label, a fifth of it as new
-INSERT INTO labelling_queue (article_id, priority)
-SELECT articles.id, (pg_temp.chance(articles.id, 7) > 0.2)::integer
+INSERT INTO labelling_queue (article_id, task_id, priority)
+SELECT articles.id, task_id, (pg_temp.chance(articles.id, 7) > 0.2)::integer
 FROM articles JOIN models ON models.status = 'champion'
 WHERE pg_temp.chance(articles.id, 206 + models.id) >= 0.95
   AND NOT EXISTS (SELECT FROM annotations WHERE annotations.article_id = articles.id)
@@ -130,11 +139,12 @@ WHERE pg_temp.chance(articles.id, 206 + models.id) >= 0.95 AND pg_temp.chance(ar
 ORDER BY articles.id
 
 -- review_queue: of each champion, one label in a hundred was drawn at random, and one in five hundred chosen
-INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence, queued_at)
+INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_categories, confidence, queued_at)
 SELECT
     article_id, model_id, revision, CASE WHEN pg_temp.chance(article_id, 9) < 0.01 THEN 'audit' ELSE 'uncertain' END,
-    category, confidence, predicted_at
+    categories[category_indices[1]:category_indices[1]], confidence, predicted_at
 FROM predictions
+JOIN models ON models.id = model_id
 WHERE pg_temp.chance(article_id, 9) < 0.012
 ORDER BY article_id
 
@@ -144,16 +154,16 @@ SELECT id, 'test', 'synthetic', 100, 0.9, 0.9, '{}' FROM models ORDER BY id
 
 -- evaluation_predictions: those of the models that labelled, and of the candidate
 INSERT INTO evaluation_predictions (
-    evaluation_id, article_id, text_hash, words, cluster_id, annotated_category, baseline_category, probabilities
+    evaluation_id, article_id, text_hash, words, cluster_id, annotated_categories, baseline_categories, probabilities
 )
 SELECT
-    evaluations.id, articles.id, text_hash, 112, cluster_id, annotated.category, annotated.category,
+    evaluations.id, articles.id, text_hash, 112, cluster_id, annotated.categories, annotated.categories,
     array_fill((0.1 / :categories)::real, ARRAY[:categories - 1]) || 0.9::real
 FROM evaluations
 JOIN models ON models.id = model_id AND (promoted_at IS NOT NULL OR status = 'candidate')
 CROSS JOIN articles
 JOIN splits USING (fingerprint)
-JOIN (SELECT article_id, min(category) AS category FROM annotations GROUP BY 1) AS annotated
+JOIN (SELECT article_id, min(categories) AS categories FROM annotations GROUP BY 1) AS annotated
     ON annotated.article_id = articles.id
 WHERE articles.split = 'test'
 ORDER BY 1, 2
@@ -175,8 +185,8 @@ SELECT
 FROM generate_series(1, :articles / 20) AS line
 
 -- training_runs: one a model
-INSERT INTO training_runs (training_key, status, steps, epochs, step, model_id)
-SELECT name, 'succeeded', 10000, 3, 10000, id FROM models ORDER BY id
+INSERT INTO training_runs (task_id, training_key, status, steps, epochs, step, model_id)
+SELECT task_id, name, 'succeeded', 10000, 3, 10000, id FROM models ORDER BY id
 
 -- training_metrics
 INSERT INTO training_metrics (run_id, step, epoch, loss, seconds)

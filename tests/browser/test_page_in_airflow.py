@@ -174,7 +174,7 @@ def test_an_article_is_annotated_by_keyboard(airflow, filled):
         inside.get_by_text("9 waiting").wait_for()
         airflow_ui.press(inside, "b")
         inside.get_by_text("You annotated it as sport").wait_for()
-    by_people = "SELECT category, annotator, comment FROM annotations WHERE annotator NOT LIKE 'source:%'"
+    by_people = "SELECT categories[1], annotator, comment FROM annotations WHERE annotator NOT LIKE 'source:%'"
     (annotation,) = query(airflow.workspace.database, by_people)
     assert annotation == ("sport", "admin", "2s and bs are letters here")
 

@@ -81,8 +81,8 @@ def many(workspace, evaluated):
         assert promotions.history(connection)
     run(
         workspace.database,
-        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence) "
-        "SELECT id, :model, 1, 'uncertain', :category, 0.5 FROM articles WHERE id = ANY(:waiting)",
+        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_categories, confidence) "
+        "SELECT id, :model, 1, 'uncertain', ARRAY[:category], 0.5 FROM articles WHERE id = ANY(:waiting)",
         waiting=waiting,
         model=champion.id,
         category=NAMES[7],
@@ -118,7 +118,7 @@ class TestSize:
         assert ask("/review/annotate", "user", method="POST", data={**form, "typed": "categroy"}).status_code == 409
         assert ask("/review/annotate", "user", method="POST", data={**form, "typed": ""}).status_code == 422
         assert ask("/review/annotate", "user", method="POST", data=form).status_code == 303
-        people = "SELECT category FROM annotations WHERE annotator = 'ada the user'"
+        people = "SELECT categories[1] FROM annotations WHERE annotator = 'ada the user'"
         assert query(workspace.database, people) == [(NAMES[501],)]
 
 

@@ -33,8 +33,8 @@ def asked(workspace):
     review_queue.fill_queue(workspace, number=10, audit=0)
     run(
         workspace.database,
-        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence) "
-        "SELECT article_id, model_id, revision, 'audit', predicted_category, confidence FROM review_queue "
+        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_categories, confidence) "
+        "SELECT article_id, model_id, revision, 'audit', predicted_categories, confidence FROM review_queue "
         "WHERE article_id = ANY(:ids)",
         ids=ids[:2],
     )
@@ -51,7 +51,7 @@ def form(page, button):
 
 def annotations(workspace):
     return query(
-        workspace.database, "SELECT article_id, category, annotator, is_resolution FROM annotations ORDER BY id"
+        workspace.database, "SELECT article_id, categories[1], annotator, is_resolution FROM annotations ORDER BY id"
     )
 
 
@@ -175,8 +175,8 @@ class TestReview:
     @pytest.mark.usefixtures("asked")
     def test_an_empty_queue_says_what_comes_next(self, ask, workspace):
         everything = (
-            "INSERT INTO annotations (article_id, revision, category, annotator) "
-            "SELECT id, revision, 'a', 'ann' FROM articles"
+            "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT id, (SELECT id FROM tasks), revision, ARRAY['a'], 'ann' FROM articles"
         )
         run(workspace.database, everything)
         assert "No article is waiting" in ask("/review/next", "user").text

@@ -22,7 +22,12 @@ def history(database):
         model_rows.make_champion(connection, model)
         connection.execute(text(INSERT_ARTICLES))
         connection.execute(text(INSERT_PREDICTIONS), {"model": model})
-        connection.execute(text("INSERT INTO labelling_queue SELECT id, 0 FROM articles"))
+        connection.execute(
+            text(
+                "INSERT INTO labelling_queue (article_id, task_id, priority) SELECT id, (SELECT id FROM tasks), 0 "
+                "FROM articles"
+            )
+        )
     with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     return model

@@ -20,8 +20,8 @@ def ids(workspace):
     review_queue.fill_queue(workspace, number=12, audit=0)
     run(
         workspace.database,
-        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence) "
-        "SELECT article_id, model_id, revision, 'audit', predicted_category, confidence FROM review_queue "
+        "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_categories, confidence) "
+        "SELECT article_id, model_id, revision, 'audit', predicted_categories, confidence FROM review_queue "
         "WHERE article_id = ANY(:ids)",
         ids=ids[:4],
     )
@@ -30,7 +30,9 @@ def ids(workspace):
 
 
 def read_annotations(workspace):
-    return query(workspace.database, "SELECT article_id, category, annotator, comment, is_resolution FROM annotations")
+    return query(
+        workspace.database, "SELECT article_id, categories[1], annotator, comment, is_resolution FROM annotations"
+    )
 
 
 class TestReading:

@@ -38,7 +38,7 @@ def bring(workspace, tmp_path):
 
 
 def in_force(workspace):
-    return query(workspace.database, "SELECT revision, category, annotator FROM annotations_in_force ORDER BY id")
+    return query(workspace.database, "SELECT revision, categories[1], annotator FROM annotations_in_force ORDER BY id")
 
 
 def shown(workspace):
@@ -58,7 +58,7 @@ class TestAnotherText:
         assert in_force(workspace) == []
         assert shown(workspace) == [(None, None)]
         assert trained_on(workspace) == []
-        assert query(workspace.database, "SELECT revision, category FROM annotations") == [(1, "sport")], (
+        assert query(workspace.database, "SELECT revision, categories[1] FROM annotations") == [(1, "sport")], (
             "history stays"
         )
 
@@ -214,8 +214,8 @@ class TestStatements:
             connection.execute(text(INSERT_PREDICTIONS), {"model": model})
             connection.execute(
                 text(
-                    "INSERT INTO annotations (article_id, revision, category, annotator) "
-                    "SELECT id, 1, 'a', 'ann' FROM articles WHERE id % 3 = 0; "
+                    "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+                    "SELECT id, (SELECT id FROM tasks), 1, ARRAY['a'], 'ann' FROM articles WHERE id % 3 = 0; "
                     "UPDATE articles SET revision = 2, content_revision = 2 WHERE id % 5000 < 3; "
                     "UPDATE predictions SET revision = 2 WHERE article_id % 5000 < 3"
                 )
@@ -269,7 +269,7 @@ class TestAtTheSameMoment:
                 annotation.save_answer(workspace, 1, 1, "a", annotator="ann")
             report = changing.result(timeout=60)
         assert (report.changed, report.enqueued) == (1, 1), "it waits for a label"
-        assert query(workspace.database, "SELECT revision, category FROM annotations") == [(1, "a")]
+        assert query(workspace.database, "SELECT revision, categories[1] FROM annotations") == [(1, "a")]
         assert in_force(workspace) == []
         assert trained_on(workspace) == []
 

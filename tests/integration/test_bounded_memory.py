@@ -92,12 +92,14 @@ def fill(workspace, first, last, *, annotated):
         "SELECT 's', id, text, sha256(convert_to(text, 'UTF8')), sha256(convert_to(text, 'UTF8')), 'train' FROM theirs "
         "WHERE id BETWEEN :first AND :last", **numbers)  # fmt: skip
     if annotated:
-        run(workspace.database, "INSERT INTO annotations (article_id, revision, category, annotator) "
-            "SELECT id, 1, (ARRAY['business', 'sport', 'tech'])[1 + id % 3], 'ann' FROM articles "
+        run(workspace.database, "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT id, (SELECT id FROM tasks), 1, ARRAY[(ARRAY['business', 'sport', 'tech'])[1 + id % 3]], 'ann' "
+            "FROM articles "
             "WHERE external_id::int BETWEEN :first AND :last", **numbers)  # fmt: skip
     else:
-        run(workspace.database, "INSERT INTO labelling_queue (article_id, priority) "
-            "SELECT id, 0 FROM articles WHERE external_id::int BETWEEN :first AND :last", **numbers)  # fmt: skip
+        run(workspace.database, "INSERT INTO labelling_queue (article_id, task_id, priority) "
+            "SELECT id, (SELECT id FROM tasks), 0 "
+            "FROM articles WHERE external_id::int BETWEEN :first AND :last", **numbers)  # fmt: skip
 
 
 @pytest.mark.long

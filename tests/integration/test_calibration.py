@@ -94,7 +94,7 @@ class TestEvaluation:
         labelled, correct = query(
             env.database,
             "SELECT count(*), "
-            "count(*) FILTER (WHERE most = p.probabilities[array_position(m.categories, p.annotated_category)]) "
+            "count(*) FILTER (WHERE most = p.probabilities[array_position(m.categories, p.annotated_categories[1])]) "
             "FROM evaluation_predictions AS p, models AS m, "
             "LATERAL (SELECT max(x) AS most FROM unnest(probabilities) AS x) AS best WHERE most >= m.threshold",
         )[0]
@@ -166,8 +166,9 @@ class TestView:
         ingest_file(labelled, tmp_path / "last.csv", unlabelled(1, seed=2, prefix="last"), source="new")
         run(
             labelled.database,
-            "INSERT INTO annotations (article_id, revision, category, annotator) "
-            "SELECT id, revision, 'sport', 'ann' FROM articles WHERE external_id = 'new0'",
+            "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT id, (SELECT id FROM tasks), revision, ARRAY['sport'], 'ann' "
+            "FROM articles WHERE external_id = 'new0'",
         )
         abstained = self.abstained(labelled)
         assert (abstained["new0"], abstained["new1"], abstained["last0"]) == (False, True, None)

@@ -34,7 +34,7 @@ def rows(*categories):
 
 
 def stored(workspace):
-    return {name for (name,) in query(workspace.database, "SELECT DISTINCT category FROM annotations")}
+    return {name for (name,) in query(workspace.database, "SELECT DISTINCT categories[1] FROM annotations")}
 
 
 def test_invisible_differences_of_categories_are_removed_and_visible_ones_are_warned_of(workspace, tmp_path, caplog):
@@ -100,8 +100,8 @@ class TestReview:
         model = make_champion(workspace, "m1", 0)
         run(
             workspace.database,
-            "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence) "
-            "VALUES (:article, :model, 1, 'uncertain', 'a', 0.5)",
+            "INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_categories, confidence) "
+            "VALUES (:article, :model, 1, 'uncertain', '{a}', 0.5)",
             article=article,
             model=model.id,
         )

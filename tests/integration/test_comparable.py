@@ -110,7 +110,7 @@ def test_articles_that_change_between_two_evaluations_are_evaluated_again(worksp
     assert result.test_articles == 31
     of_both = query(
         workspace.database,
-        "SELECT count(*), count(DISTINCT (article_id, text_hash, annotated_category)) FROM evaluation_predictions "
+        "SELECT count(*), count(DISTINCT (article_id, text_hash, annotated_categories)) FROM evaluation_predictions "
         "WHERE evaluation_id = ANY(:ids)",
         ids=list(result.evaluation_ids),
     )
@@ -309,7 +309,7 @@ def test_the_gate_is_applied_again_if_a_model_was_evaluated_meanwhile(workspace,
                 connection.exec_driver_sql(f"{copy} SELECT {columns} FROM evaluations WHERE model_id = 1")
                 connection.exec_driver_sql(
                     "INSERT INTO evaluation_predictions SELECT (SELECT max(id) FROM evaluations), article_id, "
-                    "text_hash, words, cluster_id, annotated_category, baseline_category, probabilities "
+                    "text_hash, words, cluster_id, annotated_categories, baseline_categories, probabilities "
                     "FROM evaluation_predictions "
                     "WHERE evaluation_id = 1"
                 )

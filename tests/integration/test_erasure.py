@@ -111,8 +111,8 @@ def test_an_erased_article_is_in_no_table_and_no_file_and_the_pipeline_works(wor
     assert queue.label_queue(workspace).labelled == 60
     run(
         workspace.database,
-        "INSERT INTO annotations (article_id, revision, category, annotator, comment) "
-        f"VALUES ({article}, 1, 'sport', 'ann', 'about {ID}')",
+        "INSERT INTO annotations (article_id, task_id, revision, categories, annotator, comment) "
+        f"VALUES ({article}, (SELECT id FROM tasks), 1, ARRAY['sport'], 'ann', 'about {ID}')",
     )
     leftover = workspace.settings.checkpoints_directory / "key" / "tokens"
     leftover.mkdir(parents=True)

@@ -108,7 +108,8 @@ def test_unusual_names_and_categories_are_stored_exactly(workspace, tmp_path):
     assert report.new == len(names)
     stored = query(
         workspace.database,
-        "SELECT source, external_id, category, annotator FROM articles JOIN annotations ON article_id = articles.id",
+        "SELECT source, external_id, categories[1], annotator "
+        "FROM articles JOIN annotations ON article_id = articles.id",
     )
     expected = zip(names, categories, strict=True)
     assert sorted(stored) == sorted((name, name, category, f"source:{name}") for name, category in expected)
@@ -135,13 +136,13 @@ class TestChangedText:
         ingest_file(workspace, tmp_path / "news.csv", rows)
         run(
             workspace.database,
-            "INSERT INTO models (name, status, artefact, manifest_sha256, categories, training) "
-            "VALUES ('m', 'champion', '', '', '{a}', '{}')",
+            "INSERT INTO models (task_id, name, status, artefact, manifest_sha256, categories, training) "
+            "VALUES ((SELECT id FROM tasks), 'm', 'champion', '', '', '{a}', '{}')",
         )
         run(
             workspace.database,
-            "INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities) "
-            "SELECT articles.id, models.id, 1, 'a', 1, '{1}' FROM articles, models",
+            "INSERT INTO predictions (article_id, model_id, revision, category_indices, confidence, probabilities) "
+            "SELECT articles.id, models.id, 1, '{1}', 1, '{1}' FROM articles, models",
         )
         run(workspace.database, "DELETE FROM labelling_queue")
         return rows
@@ -216,7 +217,7 @@ def test_the_last_row_of_an_id_wins(workspace, tmp_path):
     report = ingest_file(workspace, tmp_path / "x.csv", rows)
     assert report == IngestReport(files=1, read=5, duplicates=4, new=1, annotations=1)
     assert query(workspace.database, "SELECT text, revision FROM articles") == [("version 4", 1)]
-    assert query(workspace.database, "SELECT category FROM annotations") == [("c4",)]
+    assert query(workspace.database, "SELECT categories[1] FROM annotations") == [("c4",)]
 
 
 def test_the_last_row_wins_across_chunks(workspace, tmp_path, small_chunks):
@@ -337,8 +338,9 @@ class TestAnnotations:
         ingest_file(workspace, tmp_path / "x.csv", articles(3))
         run(
             workspace.database,
-            "INSERT INTO annotations (article_id, revision, category, annotator) "
-            "SELECT id, revision, 'corrected', 'ann' FROM articles WHERE external_id = 'a1'",
+            "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT id, (SELECT id FROM tasks), revision, ARRAY['corrected'], 'ann' "
+            "FROM articles WHERE external_id = 'a1'",
         )
         assert ingest_file(workspace, tmp_path / "x.csv").annotations == 0
         label = "SELECT label FROM article_labels WHERE external_id = 'a1'"

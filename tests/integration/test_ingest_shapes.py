@@ -20,7 +20,7 @@ def stored(workspace):
     """Return a function that returns source, id, category, split and text of each article."""
     return lambda: query(
         workspace.database,
-        "SELECT a.source, a.external_id, n.category, a.split, a.text FROM articles AS a "
+        "SELECT a.source, a.external_id, n.categories[1], a.split, a.text FROM articles AS a "
         "LEFT JOIN annotations AS n ON n.article_id = a.id ORDER BY a.source, a.external_id",
     )
 

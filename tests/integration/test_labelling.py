@@ -79,7 +79,8 @@ def test_probabilities_are_those_of_the_model_and_add_up_to_one(workspace, tmp_p
     queue.label_queue(workspace, page_size=7, engine="openvino")
     rows = query(
         workspace.database,
-        "SELECT text, category, confidence, probabilities FROM predictions JOIN articles ON id = article_id",
+        "SELECT text, categories[category_indices[1]], confidence, probabilities FROM predictions "
+        "JOIN articles ON articles.id = article_id JOIN models ON models.id = model_id",
     )
     files = registry.open_artefact(champion)
     labeller = FineTunedClassifier(files.load()).labeller("openvino")
@@ -374,7 +375,14 @@ class TestBrokenArticle:
         )
         assert dead == [(f"a{number}", 1, "RuntimeError: cannot") for number in (11, 12, 3)]
         assert value(workspace.database, "SELECT count(*) FROM labelling_queue") == 0
-        assert value(workspace.database, "SELECT count(*) FROM predictions WHERE category = 'sport'") == 17
+        assert (
+            value(
+                workspace.database,
+                "SELECT count(*) "
+                "FROM predictions JOIN models ON models.id = model_id WHERE categories[category_indices[1]] = 'sport'",
+            )
+            == 17
+        )
 
     def test_is_queued_again_when_its_text_changes(self, workspace, tmp_path, champion, waiting):
         labels = FakeLabeller(lambda text: RuntimeError("no") if "poison" in text else None)

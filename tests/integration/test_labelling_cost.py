@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from classifier.pipeline.monitoring import status
-from classifier.store import dead_letter_rows, labelling_queue, model_rows, prediction_rows, queries
-from tests.support.predictions import INSERT_PREDICTIONS
+from classifier.store import dead_letter_rows, labelling_queue, model_rows, queries
+from tests.support.predictions import INSERT_PREDICTIONS, write_predictions
 from tests.support.query_plans import scanned
 from tests.support.synthetic import add_articles, add_model, annotate, enqueue, run, value
 
@@ -102,10 +102,10 @@ def test_a_categorys_name_is_read_as_it_was_written(connection):
     model = Model(add_model(connection, "m"), "m", "", "", "", names)
     probabilities = np.random.default_rng(0).dirichlet(np.ones(4), 4).astype(np.float32)
     probabilities[np.arange(4), np.arange(4)] += 1
-    prediction_rows.write(connection, model, [QueuedArticle(article_id, 3, "") for article_id in ids], probabilities)
+    write_predictions(connection, model, [QueuedArticle(article_id, 3, "") for article_id in ids], probabilities)
     rows = connection.execute(text("SELECT * FROM predictions ORDER BY article_id")).all()
-    assert [(row.article_id, row.model_id, row.revision, row.category) for row in rows] == [
-        (article_id, model.id, 3, name) for article_id, name in zip(ids, names, strict=True)
+    assert [(row.article_id, row.model_id, row.revision, row.category_indices) for row in rows] == [
+        (article_id, model.id, 3, [position]) for position, article_id in enumerate(ids, start=1)
     ]
     np.testing.assert_array_equal(np.array([row.probabilities for row in rows], np.float32), probabilities)
     np.testing.assert_array_equal(np.array([row.confidence for row in rows], np.float32), probabilities.max(axis=1))
@@ -120,8 +120,8 @@ def test_a_page_that_is_labelled_again_replaces_its_predictions(connection):
     model = Model(add_model(connection, "m"), "m", "", "", "", ("a", "b"))
     for revision, best in ((1, [1, 0]), (2, [0, 1])):
         page = [QueuedArticle(article_id, revision, "") for article_id in ids[revision - 1 :]]
-        prediction_rows.write(connection, model, page, np.tile(np.float32(best), (len(page), 1)))
-    rows = connection.execute(text("SELECT revision, category FROM predictions ORDER BY article_id")).all()
-    assert rows == [(1, "a"), (2, "b"), (2, "b")]
+        write_predictions(connection, model, page, np.tile(np.float32(best), (len(page), 1)))
+    rows = connection.execute(text("SELECT revision, category_indices[1] FROM predictions ORDER BY article_id")).all()
+    assert rows == [(1, 1), (2, 2), (2, 2)]
     assert labelling_queue.count_waiting(connection) == {0: 0, 1: 0}
     assert dead_letter_rows.count(connection) == 0

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from classifier.articles import Model, QueuedArticle
-from classifier.store import article_rows, labelling_queue, model_rows, prediction_rows
+from classifier.store import article_rows, labelling_queue, model_rows
 from classifier.store.labelling_queue import Selection
+from tests.support.predictions import write_predictions
 from tests.support.synthetic import (
     add_articles,
     add_model,
@@ -37,7 +38,7 @@ def claim_page(connection, size, *, model=1, selection=ALL, after=labelling_queu
 def predict(connection, model, ids, revision=1):
     """Write a prediction of category "a" for each article."""
     articles = [QueuedArticle(article_id, revision, "") for article_id in ids]
-    prediction_rows.write(
+    write_predictions(
         connection, Model(model, "", "", "", "", ("a", "b")), articles, np.tile(np.float32([1, 0]), (len(ids), 1))
     )
 

@@ -23,7 +23,7 @@ def set_confidence(workspace, external_id, confidence):
     """Change the confidence of a wrong prediction."""
     run(
         workspace.database,
-        "UPDATE evaluation_predictions SET probabilities = CASE annotated_category "
+        "UPDATE evaluation_predictions SET probabilities = CASE annotated_categories[1] "
         "WHEN 'a' THEN ARRAY[1 - CAST(:c AS real), CAST(:c AS real)] "
         "ELSE ARRAY[CAST(:c AS real), 1 - CAST(:c AS real)] END "
         "FROM articles WHERE articles.id = article_id AND external_id = :id",

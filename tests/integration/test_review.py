@@ -82,7 +82,8 @@ class TestFill:
         same = value(
             workspace.database,
             "SELECT count(*) FROM review_queue JOIN predictions USING (article_id, model_id, revision) "
-            "WHERE review_queue.predicted_category = predictions.category "
+            "JOIN models ON models.id = model_id "
+            "WHERE review_queue.predicted_categories[1] = models.categories[category_indices[1]] "
             "AND review_queue.confidence = predictions.confidence AND queued_at > now() - interval '1 minute'",
         )
         assert same == 15
@@ -150,8 +151,8 @@ class TestFill:
                     "INSERT INTO clusters (id, split) SELECT id, 'train' FROM articles; "
                     "INSERT INTO splits (fingerprint, split, cluster_id) "
                     "SELECT fingerprint, 'train', id FROM articles; "
-                    "INSERT INTO annotations (article_id, revision, category, annotator) "
-                    "SELECT id, revision, 'a', 'source:s' FROM articles WHERE id % 2 = 0"
+                    "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+                    "SELECT id, (SELECT id FROM tasks), revision, ARRAY['a'], 'source:s' FROM articles WHERE id % 2 = 0"
                 )
             )
         monkeypatch.setattr(review_queue, "MAX_CANDIDATES", 5000)
@@ -210,7 +211,9 @@ class TestSheets:
         content = (tmp_path / "x.csv").read_text(encoding="utf-8-sig").replace('"","",""', '"b","ann","a pun"')
         (tmp_path / "x.csv").write_text(content, encoding="utf-8")
         sheets.import_sheet(workspace, tmp_path / "x.csv")
-        annotations = query(workspace.database, "SELECT category, annotator, comment, is_resolution FROM annotations")
+        annotations = query(
+            workspace.database, "SELECT categories[1], annotator, comment, is_resolution FROM annotations"
+        )
         assert annotations == [("b", "ann", "a pun", False)]
 
     @pytest.mark.usefixtures("labelled")
@@ -322,8 +325,8 @@ class TestAPersonAndASource:
         ingest_file(workspace, tmp_path / "x.csv", rows)
         run(
             workspace.database,
-            "INSERT INTO annotations (article_id, revision, category, annotator) "
-            "SELECT id, revision, 'business', 'ann' FROM articles "
+            "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT id, (SELECT id FROM tasks), revision, ARRAY['business'], 'ann' FROM articles "
             "WHERE external_id = 'a1'",
         )
         rows[1]["category"] = "tech"
@@ -351,7 +354,13 @@ class TestAudit:
     @pytest.mark.usefixtures("labelled")
     def test_counts_drawn_reviewed_and_correct_labels(self, workspace, sheet):
         review_queue.fill_queue(workspace, number=20, audit=40)
-        predicted = dict(query(workspace.database, "SELECT article_id::text, category FROM predictions"))
+        predicted = dict(
+            query(
+                workspace.database,
+                "SELECT article_id::text, categories[category_indices[1]] "
+                "FROM predictions JOIN models ON models.id = model_id",
+            )
+        )
         drawn = sorted(queue(workspace, "reason = 'audit'"))
         wrong, unseen = {str(article_id) for article_id in drawn[:4]}, {str(article_id) for article_id in drawn[4:10]}
         other = {"a": "b", "b": "a"}

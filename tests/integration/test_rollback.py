@@ -188,7 +188,11 @@ class TestRollback:
         database = workspace.database
         decisions.roll_back(workspace)
         run(database, "DELETE FROM predictions WHERE model_id = (SELECT id FROM models WHERE name = 'm2')")
-        run(database, "INSERT INTO labelling_queue (article_id, priority) SELECT id, 1 FROM articles")
+        run(
+            database,
+            "INSERT INTO labelling_queue (article_id, task_id, priority) SELECT id, (SELECT id FROM tasks), 1 "
+            "FROM articles",
+        )
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = :kind"
         with ThreadPoolExecutor(2) as pool:
             with database.begin() as connection:

@@ -19,8 +19,10 @@ from tests.support.query_plans import scanned
 from tests.support.synthetic import add_articles, add_model, annotate, query, run, value
 
 LABEL = text(
-    "INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities, predicted_at) "
-    "VALUES (:id, :model, 1, :category, :confidence, :probabilities, now() - interval '1 hour')"
+    "INSERT INTO predictions (article_id, model_id, revision, category_indices, confidence, probabilities, "
+    "predicted_at) "
+    "VALUES (:id, :model, 1, ARRAY[CAST(:position AS smallint)], :confidence,  "
+    ":probabilities, now() - interval '1 hour')"
 )
 
 
@@ -41,10 +43,9 @@ def add_labelled(evaluated, model, count, *, a=0.5, confidence=0.95, prefix="n",
     with evaluated.database.begin() as connection:
         ids = add_articles(connection, [(f"{prefix}{n}", f"{words} {prefix} {n}", "train") for n in range(count)])
         for id_, is_a in zip(ids, generator.random(count) < a, strict=True):
-            category = "a" if is_a else "b"
             connection.execute(
                 LABEL,
-                {"id": id_, "model": model.id, "category": category, "confidence": confidence,
+                {"id": id_, "model": model.id, "position": 1 if is_a else 2, "confidence": confidence,
                  "probabilities": [confidence, 1 - confidence]},
             )  # fmt: skip
     return ids
@@ -170,8 +171,8 @@ def test_a_check_requires_an_evaluated_champion(workspace):
 def test_no_statement_reads_a_whole_table(database, name, values):
     run(
         database,
-        "INSERT INTO annotations (article_id, revision, category, annotator) "
-        "SELECT id, revision, 'a', 'ann' FROM articles",
+        "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+        "SELECT id, (SELECT id FROM tasks), revision, ARRAY['a'], 'ann' FROM articles",
     )
     with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))

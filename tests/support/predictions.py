@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from sqlalchemy import Connection
 
-from classifier.articles import Model, QueuedArticle
+from classifier.articles import Model, Probabilities, QueuedArticle
+from classifier.model.decisions import decide
 from classifier.store import model_rows, prediction_rows
 from tests.support.synthetic import add_model
 
@@ -18,9 +19,17 @@ INSERT_ARTICLES = (
     "SELECT 's', n, 'text', '', '', 'train' FROM generate_series(1, 20000) AS n"
 )
 INSERT_PREDICTIONS = (
-    "INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities) "
-    "SELECT id, :model, 1, 'a', 1, '{1,0}' FROM articles"
+    "INSERT INTO predictions (article_id, model_id, revision, category_indices, confidence, probabilities) "
+    "SELECT id, :model, 1, '{1}', 1, '{1,0}' FROM articles"
 )
+
+
+def write_predictions(
+    connection: Connection, model: Model, articles: Sequence[QueuedArticle], probabilities: Probabilities
+) -> None:
+    """Write what the model answers with these probabilities, as a worker does."""
+    decided = decide(model, probabilities)
+    prediction_rows.write(connection, model.id, articles, probabilities, decided.labels, decided.confidence)
 
 
 def label(
@@ -30,7 +39,7 @@ def label(
     model = Model(add_model(connection, name), name, "", "", "", CATEGORIES)
     probabilities = np.random.default_rng(seed).dirichlet(np.ones(2), len(ids)).astype(np.float32)
     articles = [QueuedArticle(article_id, 1, "") for article_id in ids]
-    prediction_rows.write(connection, model, articles, probabilities)
+    write_predictions(connection, model, articles, probabilities)
     if champion:
         model_rows.make_champion(connection, model.id)
     return model

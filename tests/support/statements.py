@@ -43,6 +43,7 @@ from classifier.store import (
     source_states,
     staging,
     tables,
+    task_rows,
     text_changes,
     training_runs,
 )
@@ -51,6 +52,7 @@ from classifier.store.evaluations import ArticlePrediction
 from classifier.store.labelling_queue import Selection
 from classifier.workspace import Workspace
 from tests.support.erasure_statements import ERASURE
+from tests.support.predictions import write_predictions
 from tests.support.synthetic import write_csv
 
 PAGE, CHUNK, EVALUATED = 100, 100, 100
@@ -72,6 +74,10 @@ class Database:
     @property
     def candidate(self) -> Model:
         return self._model("candidate")
+
+    @property
+    def task(self) -> int:
+        return task_rows.current_id(self.connection)
 
     @property
     def week_ago(self) -> datetime:
@@ -148,7 +154,7 @@ def _label(connection: Connection, database: Database) -> None:
     labelling_queue.claim(connection, model.id, PAGE, Selection())
     page = [QueuedArticle(id_, 1, "") for id_ in database.ids(PAGE)]
     width = len(model.categories)
-    prediction_rows.write(connection, model, page, np.full((len(page), width), 1 / width, np.float32))
+    write_predictions(connection, model, page, np.full((len(page), width), 1 / width, np.float32))
     dead_letter_rows.add(connection, model.id, page[0], "synthetic")
 
 
@@ -161,8 +167,8 @@ def _evaluate(connection: Connection, database: Database) -> None:
         "hashes": [b""] * len(ids),
         "words": [1] * len(ids),
         "clusters": [1] * len(ids),
-        "categories": ["a"] * len(ids),
-        "baselines": ["a"] * len(ids),
+        "categories": ['["a"]'] * len(ids),
+        "baselines": ['["a"]'] * len(ids),
         "gflops": [1.0] * len(ids),
     }
     evaluations.lock(connection, model.id)
@@ -179,7 +185,7 @@ def _review(connection: Connection, database: Database) -> None:
         "ids": ids,
         "revisions": [1] * len(ids),
         "reasons": ["audit"] * len(ids),
-        "categories": ["a"] * len(ids),
+        "positions": [[1]] * len(ids),
         "confidences": [0.5] * len(ids),
     }
     reviews.lock(connection)
@@ -187,12 +193,12 @@ def _review(connection: Connection, database: Database) -> None:
     answers = {
         "ids": ids,
         "revisions": [1] * len(ids),
-        "categories": ["category 0001"] * len(ids),
+        "categories": [["category 0001"]] * len(ids),
         "annotators": ["ann"] * len(ids),
         "comments": [None] * len(ids),
     }
     reviews.add_annotations(connection, answers)
-    reviews.add_resolution(connection, ids[0], "category 0001", "ann", None, 1)
+    reviews.add_resolution(connection, ids[0], ["category 0001"], "ann", None, 1)
 
 
 def _train(connection: Connection, database: Database) -> None:
@@ -234,6 +240,12 @@ def _label_external_table(connection: Connection, database: Database) -> None:
 
 
 CALLS: Mapping[str, Call] = {
+    "task_rows.statistics": lambda c, _: task_rows.statistics(c),
+    "task_rows.is_unused": lambda c, d: task_rows.is_unused(c, d.task),
+    "task_rows.remember_categories": lambda c, d: task_rows.remember_categories(c, d.task, ["category 0001", "new"]),
+    "task_rows.forget_unused_categories": lambda c, _: task_rows.forget_unused_categories(c),
+    "task_rows.restart_backfill": lambda c, d: task_rows.restart_backfill(c, d.task),
+    "model_rows.task_of": lambda c, d: model_rows.task_of(c, d.champion.name),
     "ingest_runs.last_success": lambda c, _: ingest_runs.last_success(c, SOURCE),
     "source_states.save": lambda c, _: source_states.save(c, SOURCE, "/inbox/1.csv", {"config_sha256": b""}),
     "churn_samples.stream_articles": lambda c, d: churn_samples.stream_articles(c, d.ids(EVALUATED), d.champion.id),
@@ -308,7 +320,7 @@ CALLS: Mapping[str, Call] = {
     "article_labels.settled_until": lambda c, _: article_labels.settled_until(c),
     "article_labels.stream": lambda c, _: list(article_labels.stream(c, LabelSelection())),
     "article_labels.stream of changes": lambda c, d: list(
-        article_labels.stream(c, LabelSelection(SOURCE, d.week_ago, d.week_ago, with_text=True))
+        article_labels.stream(c, LabelSelection(None, SOURCE, d.week_ago, d.week_ago, with_text=True))
     ),
     "label_statistics.count_by_origin of all": lambda c, _: label_statistics.count_by_origin(c),
     "model_rows.backfilled_to": lambda c, d: model_rows.backfilled_to(c, d.champion.id),

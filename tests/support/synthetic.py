@@ -108,8 +108,8 @@ def add_articles(connection, rows: Iterable[tuple[str, str, str]], *, source: st
 def annotate(connection, article_id: int, category: str, annotator: str = "ann") -> None:
     connection.execute(
         text(
-            "INSERT INTO annotations (article_id, revision, category, annotator) "
-            "SELECT id, revision, :category, :annotator FROM articles WHERE id = :id"
+            "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT id, (SELECT id FROM tasks), revision, ARRAY[:category], :annotator FROM articles WHERE id = :id"
         ),
         {"id": article_id, "category": category, "annotator": annotator},
     )
@@ -117,7 +117,10 @@ def annotate(connection, article_id: int, category: str, annotator: str = "ann")
 
 def enqueue(connection, ids: Iterable[int], priority: int = 0) -> None:
     connection.execute(
-        text("INSERT INTO labelling_queue (article_id, priority) VALUES (:id, :priority)"),
+        text(
+            "INSERT INTO labelling_queue (article_id, task_id, priority) VALUES (:id, "
+            "(SELECT id FROM tasks), :priority)"
+        ),
         [{"id": id_, "priority": priority} for id_ in ids],
     )
 
