@@ -77,14 +77,16 @@ class TestReview:
         assert "You annotated it as <strong>none</strong>. Save other categories to change that." in again
         assert not any(checked(again).values())
 
-    def test_a_refused_answer_keeps_what_was_checked(self, ask, ids, topics):
+    @pytest.mark.usefixtures("ids")
+    def test_a_refused_answer_keeps_what_was_checked(self, ask, topics):
         address, fields = form(ask("/review/next?after=0", "user").text, "ship", comment="x\0")
         answer = ask(address, "user", method="POST", data=fields)
         assert answer.status_code == 409
         assert checked(answer.text) == {"gold": False, "grain": False, "ship": True}
         assert annotations(topics) == []
 
-    def test_an_unknown_category_is_refused(self, ask, ids, topics):
+    @pytest.mark.usefixtures("ids")
+    def test_an_unknown_category_is_refused(self, ask, topics):
         address, fields = form(ask("/review/next?after=0", "user").text, "shop")
         answer = ask(address, "user", method="POST", data=fields)
         assert "The annotation was not saved: category &#39;shop&#39; is unknown" in answer.text
@@ -128,7 +130,8 @@ class TestManyCategories:
         assert ask(address, "user", method="POST", data=fields).status_code == 303
         assert annotations(topics) == [(ids[0], ("category 000", "category 077"), "ada the user")]
 
-    def test_an_unknown_typed_category_is_refused(self, ask, ids, topics):
+    @pytest.mark.usefixtures("ids")
+    def test_an_unknown_typed_category_is_refused(self, ask, topics):
         address, fields = form(ask("/review/next", "user").text, "category 000", typed="category 777")
         answer = ask(address, "user", method="POST", data=fields)
         assert answer.status_code == 409

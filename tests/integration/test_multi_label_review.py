@@ -178,3 +178,44 @@ class TestReading:
         annotation.save_answer(topics, ids[0], 1, [], annotator="ann")
         question = annotation.read_question(topics, ids[0], "ann")
         assert (question.own_answer, question.waiting) == ((), 3)
+
+
+class TestSelection:
+    def test_uncertain_articles_are_near_a_threshold(self, topics):
+        with topics.database.begin() as connection:
+            ids = add_articles(connection, [(f"{n}", f"text number {n} here", "train") for n in range(50)])
+        near = {ids[7], ids[19]}
+        add_champion(topics, ids, [(0.69 if i in near else 0.99, 0.01, 0.01) for i in ids], thresholds=(0.7, 0.5, 0.5))
+        review_queue.fill_queue(topics, number=2, audit=0)
+        assert {article_id for (article_id,) in query(topics.database, "SELECT article_id FROM review_queue")} == near
+        predicted = query(topics.database, "SELECT DISTINCT predicted_categories FROM review_queue")
+        assert predicted == [([],)]
+
+    def test_the_other_tasks_annotations_do_not_matter(self, topics, ids):
+        author = topics.with_task("author")
+        add_champion(author, ids, [[0.9, 0.1]] * 4, name="a1", categories=("Ada", "Bob"))
+        annotation.save_answer(topics, ids[0], 1, ["gold"], annotator="ann")
+        assert review_queue.fill_queue(author, number=4, audit=0).waiting == 4
+        assert review_queue.read_status(topics).articles == 3
+
+
+class TestAudit:
+    def test_counts_exact_matches_and_the_f1_of_all_labels(self, topics, ids, answer):
+        review_queue.fill_queue(topics, number=4, audit=4)
+        answer("grain; gold", "(none)", "gold; ship", "")
+        audit = review_queue.audit_model(topics)
+        assert (audit.drawn, audit.reviewed, audit.correct) == (4, 3, 2)
+        assert audit.accuracy == pytest.approx(2 / 3)
+        assert audit.micro_f1 == pytest.approx(2 * 3 / (4 + 3)), "3 labels in common, of 4 annotated and 3 predicted"
+
+    def test_of_articles_without_any_label_there_is_no_f1(self, topics, ids, answer):
+        review_queue.fill_queue(topics, number=4, audit=4)
+        answer("", "(none)")
+        audit = review_queue.audit_model(topics)
+        assert (audit.accuracy, audit.micro_f1) == (1, None)
+
+    def test_the_status_names_both_scores(self, topics, ids, answer, command):
+        review_queue.fill_queue(topics, number=4, audit=4)
+        answer("grain; gold", "(none)", "gold; ship", "")
+        _, printed, _ = command("review", "status", "--task", "topics")
+        assert "0.8571 micro-F1; 2 of 3 random articles with exactly these labels." in printed
