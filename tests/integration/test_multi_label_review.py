@@ -200,7 +200,7 @@ class TestSelection:
 
 
 class TestAudit:
-    def test_counts_exact_matches_and_the_f1_of_all_labels(self, topics, ids, answer):
+    def test_counts_exact_matches_and_the_f1_of_all_labels(self, topics, answer):
         review_queue.fill_queue(topics, number=4, audit=4)
         answer("grain; gold", "(none)", "gold; ship", "")
         audit = review_queue.audit_model(topics)
@@ -208,13 +208,13 @@ class TestAudit:
         assert audit.accuracy == pytest.approx(2 / 3)
         assert audit.micro_f1 == pytest.approx(2 * 3 / (4 + 3)), "3 labels in common, of 4 annotated and 3 predicted"
 
-    def test_of_articles_without_any_label_there_is_no_f1(self, topics, ids, answer):
+    def test_of_articles_without_any_label_there_is_no_f1(self, topics, answer):
         review_queue.fill_queue(topics, number=4, audit=4)
         answer("", "(none)")
         audit = review_queue.audit_model(topics)
         assert (audit.accuracy, audit.micro_f1) == (1, None)
 
-    def test_the_status_names_both_scores(self, topics, ids, answer, command):
+    def test_the_status_names_both_scores(self, topics, answer, command):
         review_queue.fill_queue(topics, number=4, audit=4)
         answer("grain; gold", "(none)", "gold; ship", "")
         _, printed, _ = command("review", "status", "--task", "topics")
