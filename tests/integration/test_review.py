@@ -169,7 +169,7 @@ class TestFill:
             "audited_predictions",
         ):
             statement = queries.sql(name).replace("%", "%%")
-            values = {"ids": ids, "model_id": model, "since": None, "percent": 10}
+            values = {"ids": ids, "task_id": 1, "model_id": model, "since": None, "percent": 10}
             parameters = {key: value for key, value in values.items() if f":{key}" in statement}
             assert scanned(workspace.database, statement, **parameters) <= {
                 "models",
