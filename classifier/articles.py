@@ -119,9 +119,18 @@ LABEL_SEPARATOR = ", "
 """Between the labels of an article where they are shown as one text."""
 
 
+NO_LABELS = "none"
+"""What is shown of an article that has no label of a multi-label task."""
+
+
+def join_labels(labels: Sequence[str]) -> str:
+    """Return the labels of an article as one text to show."""
+    return LABEL_SEPARATOR.join(labels) or NO_LABELS
+
+
 def label_name(positions: Sequence[int], categories: Sequence[str]) -> str:
     """Return the labels at these positions among a model's categories, from 1, as one text."""
-    return LABEL_SEPARATOR.join(categories[position - 1] for position in positions)
+    return join_labels([categories[position - 1] for position in positions])
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,9 +99,11 @@ def print_review_status(report: ReviewStatus, as_json: bool) -> None:
     if audit and audit.accuracy is not None:
         low, high = audit.interval
         accuracy = f"{audit.accuracy:.1%} accuracy ({low:.1%} to {high:.1%})"
-        render.STDOUT.print(
-            f"Audit of {audit.model}: {accuracy}; {audit.correct:,} of {audit.reviewed:,} random labels correct."
-        )
+        correct = f"{audit.correct:,} of {audit.reviewed:,} random labels correct"
+        if audit.micro_f1 is not None:
+            correct = f"{audit.correct:,} of {audit.reviewed:,} random articles with exactly these labels"
+            accuracy += f", {audit.micro_f1:.4f} micro-F1"
+        render.STDOUT.print(f"Audit of {audit.model}: {accuracy}; {correct}.")
 
 
 def _format_duration(seconds: float | None) -> str:

@@ -40,7 +40,10 @@ def export(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write the articles that wait for review as a CSV with empty columns category, annotator and comment."""
+    """Write the articles that wait for review as a CSV with empty columns category, annotator and comment.
+
+    In a multi-label task, the column category takes several, separated by semicolons, or (none).
+    """
     from classifier.pipeline.review import sheets
 
     render.show(sheets.export_sheet(workspace(), file, limit=limit), json, title="Exported")
@@ -102,11 +105,39 @@ def decide(
     comment: Annotated[str | None, typer.Option(help="Reason of the decision; by default, none.")] = None,
     json: Json = False,
 ) -> None:
-    """Resolve a conflict."""
+    """Resolve a conflict with one category; see also: resolve."""
+    _resolve(article, [category], annotator, comment, json)
+
+
+@app.command()
+@of_task
+def resolve(
+    article: Annotated[int, typer.Argument(help="The article's id.")],
+    annotator: Annotated[str, typer.Option(help="Name of the person who decides.")],
+    category: Annotated[
+        list[str] | None,
+        typer.Option(help="Category that the article gets; may be repeated in a multi-label task."),
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="The article has no category of the multi-label task.")] = False,
+    comment: Annotated[str | None, typer.Option(help="Reason of the decision; by default, none.")] = None,
+    json: Json = False,
+) -> None:
+    """Resolve a conflict with any number of categories.
+
+    Example: `classifier review resolve 17 --category trade --category grain --annotator ann`
+    """
+    if bool(category) == none:
+        raise ReviewError(f"article {article}: needs either --category, which may be repeated, or --none")
+    _resolve(article, category or [], annotator, comment, json)
+
+
+def _resolve(article: int, categories: list[str], annotator: str, comment: str | None, json: bool) -> None:
     from classifier.pipeline.review import conflicts
 
-    resolution = conflicts.resolve_conflict(workspace(), article, category, annotator=annotator, comment=comment)
-    render.show(resolution, json, title="Decided")
+    resolution = conflicts.resolve_conflict(workspace(), article, categories, annotator=annotator, comment=comment)
+    values = asdict(resolution)
+    shown = {name: value for name, value in values.items() if name != "categories"}
+    render.show(values if json else shown, json, title="Decided")
 
 
 @app.command()

@@ -23,10 +23,17 @@ class Decisions:
     confidence: NDArray[np.float32]
 
 
+def thresholds_of(model: Model) -> tuple[float, ...] | None:
+    """Return a multi-label model's threshold of each category, or None of a single-label model."""
+    if model.kind != "multi":
+        return None
+    return model.thresholds or (0.5,) * len(model.categories)
+
+
 def decide(model: Model, probabilities: Probabilities) -> Decisions:
     """Return the labels that a model gives to articles with these probabilities."""
-    if model.kind == "multi":
-        thresholds = model.thresholds or (0.5,) * len(model.categories)
+    thresholds = thresholds_of(model)
+    if thresholds is not None:
         labels = multi_label.assign_labels(probabilities, thresholds, min_labels=model.min_labels)
         return Decisions(labels, np.maximum(probabilities, 1 - probabilities).min(axis=1, initial=1))
     labels = np.zeros(probabilities.shape, dtype=np.bool_)

@@ -7,6 +7,11 @@ There are three kinds. No two articles are from one cluster of near-duplicates.
   ICLR 2020). A gradient is long if the model is uncertain, and its direction depends on the text. So the draw prefers
   uncertain articles that differ. TF-IDF replaces the network's hidden state, which is not stored;
 - *uncertain*: those with the smallest margin between the two most probable categories.
+
+Of a multi-label model, the labels are the categories whose probability reaches their threshold. An article is uncertain
+if any probability is near its threshold. The gradient of the last layer is the difference between the probabilities and
+these labels, too. An article is one of a rare category if the category is one of its most probable, whether or not the
+model gives it that label: a model gives few articles a rare label.
 """
 
 from __future__ import annotations
@@ -18,8 +23,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import Probabilities
+from classifier.articles import LabelMatrix, Probabilities
 from classifier.ingest.fingerprints import fold
+from classifier.model import multi_label
 
 Reason = Literal["uncertain", "diverse", "rare", "rewritten", "audit"]
 RowIndices = NDArray[np.int64]
@@ -37,25 +43,42 @@ class ReviewPool:
     """Predicted articles that may be chosen.
 
     `probabilities` has the shape (articles, categories). `clusters` has the shape (articles,): the cluster of
-    near-duplicates, or a number of its own for an article without near-duplicates.
+    near-duplicates, or a number of its own for an article without near-duplicates. `thresholds` has the threshold of
+    each category of a multi-label model, and is None for a single-label model.
     """
 
     categories: tuple[str, ...]
     probabilities: Probabilities
     clusters: RowIndices
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def margins(self) -> NDArray[np.float32]:
-        """The difference between the two highest probabilities, shape (articles,)."""
+        """The difference between the two highest probabilities, shape (articles,).
+
+        Of a multi-label model: the smallest difference between a probability and its threshold.
+        """
+        if self.thresholds is not None:
+            distances = np.abs(self.probabilities - np.asarray(self.thresholds, np.float32))
+            nearest: NDArray[np.float32] = distances.min(axis=1, initial=1)
+            return nearest
         if len(self.categories) < 2:
             return np.ones(len(self.probabilities), np.float32)
         first_two = np.partition(self.probabilities, -2, axis=1)[:, -2:]
         margins: NDArray[np.float32] = first_two[:, 1] - first_two[:, 0]
         return margins
 
+    @property
+    def labels(self) -> LabelMatrix:
+        """The labels that follow from the probabilities, shape (articles, categories)."""
+        if self.thresholds is not None:
+            return multi_label.assign_labels(self.probabilities, self.thresholds, min_labels=0)
+        labels: LabelMatrix = np.eye(len(self.categories), dtype=np.bool_)[self.probabilities.argmax(axis=1)]
+        return labels
+
     def __getitem__(self, rows: RowIndices) -> ReviewPool:
         """Return the articles with these indices."""
-        return ReviewPool(self.categories, self.probabilities[rows], self.clusters[rows])
+        return ReviewPool(self.categories, self.probabilities[rows], self.clusters[rows], self.thresholds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +128,25 @@ def choose_articles(
 def _choose_rare(pool: ReviewPool, number: int, annotated: Mapping[str, int]) -> RowIndices:
     """Return the most probable articles of the categories with the fewest annotations, spread evenly over these."""
     counts = np.array([annotated.get(name, 0) for name in pool.categories])
-    predicted = pool.probabilities.argmax(axis=1)
-    queues = [_sort_predicted(pool.probabilities[:, column], predicted == column) for column in range(len(counts))]
+    columns = [int(column) for column in np.flatnonzero(counts < counts.mean())]
+    eligible = pool.labels if pool.thresholds is None else np.ones_like(pool.probabilities, np.bool_)
+    queues = {column: _sort_eligible(pool.probabilities[:, column], eligible[:, column], number) for column in columns}
     chosen: list[int] = []
-    is_rare = counts < counts.mean()
-    while len(chosen) < number and any(is_rare[column] and queues[column] for column in range(len(counts))):
-        column = min((c for c in np.flatnonzero(is_rare) if queues[c]), key=lambda c: counts[c])
-        chosen.append(queues[column].pop())
-        counts[column] += 1
+    while len(chosen) < number and any(queues.values()):
+        column = min((c for c in columns if queues[c]), key=lambda c: counts[c])
+        if (row := queues[column].pop()) not in chosen:  # an article may be one of several rare categories
+            chosen.append(row)
+            counts[column] += 1
     return np.array(chosen, np.int64)
 
 
-def _sort_predicted(probabilities: NDArray[np.float32], predicted: NDArray[np.bool_]) -> list[int]:
-    """Return the rows predicted as a category, the most probable last."""
-    rows = np.flatnonzero(predicted)
-    return [int(row) for row in rows[np.argsort(probabilities[rows], kind="stable")]]
+def _sort_eligible(probabilities: NDArray[np.float32], eligible: NDArray[np.bool_], number: int) -> list[int]:
+    """Return up to `number` of the eligible rows, those that are most probably of a category, the most probable last.
+
+    Of these rows, another category may choose all but one, so no more are needed.
+    """
+    rows = np.flatnonzero(eligible)
+    return [int(row) for row in rows[np.argsort(probabilities[rows], kind="stable")]][-max(number, 1) :]
 
 
 def _draw_diverse(
@@ -130,7 +157,7 @@ def _draw_diverse(
     If the prediction is taken as the truth, the gradient of the last layer is the outer product of `error` and `words`.
     So the product of two gradients is the product of the products of their factors, and no gradient is computed.
     """
-    error = pool.probabilities - np.eye(len(pool.categories), dtype=np.float32)[pool.probabilities.argmax(axis=1)]
+    error = pool.probabilities - pool.labels.astype(np.float32)
     words = _tf_idf(texts)
     length = np.square(error).sum(axis=1)
     distance = np.where(free, length, 0)

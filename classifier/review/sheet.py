@@ -3,23 +3,25 @@
 A spreadsheet program evaluates a cell that starts with =, +, - or @ as a formula, which may leak data. So such a cell
 gets an apostrophe in front, and so does a cell that starts with an apostrophe: reading restores every cell exactly.
 Only id, revision, category, annotator and comment are read back, so a program that cuts or recodes texts is harmless.
+In a multi-label task, the column category holds a list: see `category_lists`.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.articles import RejectedRow
-from classifier.exceptions import SourceError
+from classifier.articles import RejectedRow, TaskKind
+from classifier.exceptions import ReviewError, SourceError
 from classifier.ingest import csv_files
 from classifier.ingest.columns import format_column_names
 from classifier.ingest.validation import find_unstorable
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
 from classifier.plurals import plural
+from classifier.review import category_lists
 
 COLUMNS = (
     "id", "revision", "source", "external_id", "url", "title", "text", "suggested", "confidence", "reason",
@@ -45,7 +47,7 @@ class SheetQuestion:
     source: str
     external_id: str
     text: str
-    suggested: str | None
+    suggested: tuple[str, ...] | None
     confidence: float | None
     reason: str
     title: str | None = None
@@ -54,12 +56,12 @@ class SheetQuestion:
 
 @dataclass(frozen=True, slots=True)
 class SheetAnswer:
-    """A filled row, and the line on which it starts."""
+    """A filled row, and the line on which it starts; no categories are the answer "none of them"."""
 
     line: int
     article_id: int
     revision: int
-    category: str
+    categories: tuple[str, ...]
     annotator: str
     comment: str | None
 
@@ -72,8 +74,11 @@ class InvalidRow:
     reason: str
 
 
-def encode_sheet(articles: Iterable[SheetQuestion]) -> bytes:
-    """Return the sheet as UTF-8 with a byte order mark, which spreadsheet programs need, and with every cell quoted."""
+def encode_sheet(articles: Iterable[SheetQuestion], *, kind: TaskKind = "single") -> bytes:
+    """Return the sheet as UTF-8 with a byte order mark, which spreadsheet programs need, and with every cell quoted.
+
+    Suggested categories are written as annotators write their answers in a task of this kind.
+    """
     file = io.StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_ALL)
     writer.writerow(COLUMNS)
@@ -85,12 +90,18 @@ def encode_sheet(articles: Iterable[SheetQuestion]) -> bytes:
             article.url or "",
             article.title or "",
             article.text,
-            article.suggested or "",
+            _format_suggested(article.suggested, kind),
             confidence,
             article.reason,
         )
         writer.writerow([str(article.id), str(article.revision), *map(escape_formula, cells), "", "", ""])
     return file.getvalue().encode("utf-8-sig")
+
+
+def _format_suggested(categories: Sequence[str] | None, kind: TaskKind) -> str:
+    if categories is None:
+        return ""
+    return category_lists.format_categories(categories) if kind == "multi" else "".join(categories)
 
 
 def escape_formula(cell: str) -> str:
@@ -103,8 +114,10 @@ def unescape_formula(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_GUARDED) else cell
 
 
-def read_sheet(path: Path, *, annotator: str | None = None) -> Iterator[SheetAnswer | InvalidRow | None]:
-    """Yield the rows of a sheet, None for a row without a category.
+def read_sheet(
+    path: Path, *, annotator: str | None = None, kind: TaskKind = "single"
+) -> Iterator[SheetAnswer | InvalidRow | None]:
+    """Yield the rows of a sheet of a task of this kind, None for a row without an answer.
 
     `annotator` is the annotator of rows that name none.
 
@@ -125,20 +138,24 @@ def read_sheet(path: Path, *, annotator: str | None = None) -> Iterator[SheetAns
         if isinstance(cells, RejectedRow):
             yield InvalidRow(line, cells.reason)
         elif len(cells) == len(header):
-            yield _parse_row(line, dict(zip(header, cells, strict=True)), annotator, seen)
+            yield _parse_row(line, dict(zip(header, cells, strict=True)), annotator, kind, seen)
         elif any(cells):
             yield InvalidRow(line, f"{plural(len(cells), 'column')}, but the header has {len(header)}")
 
 
 def _parse_row(
-    line: int, cells: Mapping[str, str], annotator: str | None, seen: dict[tuple[int, str], int]
+    line: int, cells: Mapping[str, str], annotator: str | None, kind: TaskKind, seen: dict[tuple[int, str], int]
 ) -> SheetAnswer | InvalidRow | None:
     values = {name: unescape_formula(cells.get(name, "").strip()) for name in (*REQUIRED_COLUMNS, "comment")}
-    values["category"] = normalize_category(values["category"])
-    if not values["category"]:
+    cell = normalize_category(values.pop("category"))
+    if not cell:
         return None
+    try:
+        categories = category_lists.parse_categories(cell) if kind == "multi" else (cell,)
+    except ReviewError as error:
+        return InvalidRow(line, str(error))
     values["annotator"] = values["annotator"] or annotator or ""
-    if reason := find_problem(values):
+    if reason := find_problem(values, categories):
         return InvalidRow(line, reason)
     article_id, revision = int(values["id"]), int(values["revision"])
     first = seen.setdefault((article_id, values["annotator"]), line)
@@ -146,28 +163,35 @@ def _parse_row(
         return InvalidRow(
             line, f"article {article_id} has two answers by {values['annotator']!r}, the first on line {first}"
         )
-    return SheetAnswer(line, article_id, revision, values["category"], values["annotator"], values["comment"] or None)
+    return SheetAnswer(line, article_id, revision, categories, values["annotator"], values["comment"] or None)
 
 
-def find_problem(values: Mapping[str, str]) -> str | None:
-    """Return the first problem of an answer's values, or None.
+def find_problem(values: Mapping[str, str], categories: Sequence[str]) -> str | None:
+    """Return the first problem of an answer, or None.
 
-    The values are those of the required columns, and comment. Problems of values that cannot be quoted come first.
+    The values are id, revision, annotator and comment. Problems of values that cannot be quoted come first.
     """
-    for name, value in values.items():
+    id_and_revision = [(name, values[name]) for name in ("id", "revision")]
+    people = [(name, values[name]) for name in ("annotator", "comment")]
+    texts = [*id_and_revision, *(("category", name) for name in categories), *people]
+    for name, value in texts:
         defect = find_unstorable(value)
         if defect is None and name == "category" and (control := control_character(value)):
             defect = f"the control character {control}"
         if defect:
             return f"{name} has {defect}"
-    for name in ("id", "revision"):
-        if not (values[name].isascii() and values[name].isdigit() and len(values[name]) < 19):
-            return f"{name} {values[name][:40]!r} is not a whole number"
-    for name, limit in MAX_LENGTHS.items():
-        if len(values[name]) > limit:
-            return f"{name} is longer than {limit} characters"
-    if not values["annotator"]:
+    for name, value in id_and_revision:
+        if not (value.isascii() and value.isdigit() and len(value) < 19):
+            return f"{name} {value[:40]!r} is not a whole number"
+    for name, value in texts:
+        if name in MAX_LENGTHS and len(value) > MAX_LENGTHS[name]:
+            return f"{name} is longer than {MAX_LENGTHS[name]} characters"
+    return category_lists.find_repeated(categories) or _find_annotator_problem(values["annotator"])
+
+
+def _find_annotator_problem(annotator: str) -> str | None:
+    if not annotator:
         return "annotator is empty"
-    if values["annotator"].startswith(SOURCE_ANNOTATOR_PREFIX):
-        return f"annotator {values['annotator'][:40]!r} belongs to a source; must be the name of a person"
+    if annotator.startswith(SOURCE_ANNOTATOR_PREFIX):
+        return f"annotator {annotator[:40]!r} belongs to a source; must be the name of a person"
     return None

@@ -94,6 +94,12 @@ def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
     return set(connection.scalars(query("known_categories"), values))
 
 
+def categories_of_other_tasks(connection: Connection, names: Sequence[str]) -> dict[str, str]:
+    """Return those of the names that are a category of another task, each with the name of one such task."""
+    values = {"names": list(names), "task_id": task_rows.current_id(connection)}
+    return {row.name: row.task for row in connection.execute(query("categories_of_other_tasks"), values)}
+
+
 def model_categories(connection: Connection) -> set[str]:
     """Return the categories of all models of the task."""
     models = tables.models.c

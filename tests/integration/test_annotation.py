@@ -53,19 +53,19 @@ class TestReading:
         shown = {question.article.id: question.article for question in questions}
         assert {shown[article_id].suggested for article_id in ids[:4]} == {None}
         assert {shown[article_id].confidence for article_id in ids[:4]} == {None}
-        assert {shown[article_id].suggested for article_id in ids[4:]} <= {"a", "b"}
+        assert {shown[article_id].suggested for article_id in ids[4:]} <= {("a",), ("b",)}
 
     def test_an_answered_article_is_not_asked_again_but_can_be_read(self, workspace, ids):
-        annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann")
+        annotation.save_answer(workspace, ids[0], 1, ["a"], annotator="ann")
         assert annotation.next_question(workspace, "ann", after=0).article.id == ids[1]
         again = annotation.read_question(workspace, ids[0], "ann")
         assert (again.article.text, again.article.reason, again.article.suggested) == ("text number 0 here", "", None)
-        assert (again.own_answer, again.waiting) == ("a", 11)
+        assert (again.own_answer, again.waiting) == (("a",), 11)
         assert annotation.read_question(workspace, ids[0], "bob").own_answer is None, "it could bias the annotator"
 
     def test_an_empty_queue_has_no_question(self, workspace, ids):
         for article_id in ids:
-            annotation.save_answer(workspace, article_id, 1, "a", annotator="ann")
+            annotation.save_answer(workspace, article_id, 1, ["a"], annotator="ann")
         assert annotation.next_question(workspace, "ann") is None
 
     def test_no_question_is_asked_without_a_champion(self, workspace):
@@ -83,26 +83,26 @@ class TestReading:
 class TestAnswering:
     def test_an_answer_is_an_annotation_and_repeating_it_changes_nothing(self, workspace, ids):
         for _ in range(2):
-            annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann", comment=" a pun ")
+            annotation.save_answer(workspace, ids[0], 1, ["a"], annotator="ann", comment=" a pun ")
         assert read_annotations(workspace) == [(ids[0], "a", "ann", "a pun", False)]
 
     def test_a_corrected_answer_replaces_the_first(self, workspace, ids):
         for category in ("a", "b"):
-            annotation.save_answer(workspace, ids[0], 1, category, annotator="ann")
-        assert annotation.read_question(workspace, ids[0], "ann").own_answer == "b"
+            annotation.save_answer(workspace, ids[0], 1, [category], annotator="ann")
+        assert annotation.read_question(workspace, ids[0], "ann").own_answer == ("b",)
         assert conflicts.list_conflicts(workspace) == []
 
     def test_an_answer_to_a_changed_text_is_refused(self, workspace, ids):
         run(workspace.database, "UPDATE articles SET revision = 2 WHERE id = :id", id=ids[0])
         with pytest.raises(ReviewError, match=f"the text of article {ids[0]} has changed since$"):
-            annotation.save_answer(workspace, ids[0], 1, "a", annotator="ann")
+            annotation.save_answer(workspace, ids[0], 1, ["a"], annotator="ann")
         assert read_annotations(workspace) == []
 
     @pytest.mark.parametrize(
         ("changes", "problem"),
         [
-            ({"category": "c"}, "category 'c' is unknown$"),
-            ({"category": "A"}, "did you mean 'a'"),
+            ({"categories": ["c"]}, "category 'c' is unknown$"),
+            ({"categories": ["A"]}, "did you mean 'a'"),
             ({"annotator": "source:s"}, "must be the name of a person"),
             ({"annotator": ""}, "annotator is empty"),
             ({"comment": "x\0"}, "comment has"),
@@ -111,7 +111,7 @@ class TestAnswering:
     )
     def test_an_invalid_answer_is_refused_in_one_line(self, workspace, ids, changes, problem):
         with pytest.raises(ReviewError, match=problem):
-            annotation.save_answer(workspace, ids[0], 1, **{"category": "a", "annotator": "ann", **changes})
+            annotation.save_answer(workspace, ids[0], 1, **{"categories": ["a"], "annotator": "ann", **changes})
         assert read_annotations(workspace) == []
 
     def test_a_category_that_one_annotator_added_is_offered_to_all(self, workspace, ids):
@@ -119,25 +119,25 @@ class TestAnswering:
             say(connection, ids[0], "weather")
             say(connection, ids[1], "of the source", "source:s")
         assert annotation.next_question(workspace, "bob", after=0).categories == ("a", "b", "weather")
-        annotation.save_answer(workspace, ids[2], 1, "weather", annotator="bob")
+        annotation.save_answer(workspace, ids[2], 1, ["weather"], annotator="bob")
 
 
 class TestDeciding:
     @pytest.fixture
     def disputed(self, workspace, ids):
         for name, category in (("ann", "a"), ("bob", "b")):
-            annotation.save_answer(workspace, ids[0], 1, category, annotator=name)
+            annotation.save_answer(workspace, ids[0], 1, [category], annotator=name)
         return ids[0]
 
     def test_a_conflict_shows_all_opinions_and_one_person_resolves_it(self, workspace, disputed):
         opinions = annotation.read_question(workspace, disputed, "cleo").opinions
         assert [(opinion.annotator, opinion.category) for opinion in opinions] == [("ann", "a"), ("bob", "b")]
-        annotation.resolve(workspace, disputed, 1, "b", annotator="cleo", comment="see the title")
+        annotation.resolve(workspace, disputed, 1, ["b"], annotator="cleo", comment="see the title")
         assert conflicts.list_conflicts(workspace) == []
         assert read_annotations(workspace)[-1] == (disputed, "b", "cleo", "see the title", True)
 
     def test_a_decision_on_a_changed_text_is_refused(self, workspace, disputed):
         run(workspace.database, "UPDATE articles SET revision = 2 WHERE id = :id", id=disputed)
         with pytest.raises(ReviewError, match="has changed since"):
-            annotation.resolve(workspace, disputed, 1, "b", annotator="cleo")
+            annotation.resolve(workspace, disputed, 1, ["b"], annotator="cleo")
         assert len(conflicts.list_conflicts(workspace)) == 1

@@ -111,7 +111,7 @@ class TestAnotherText:
         assert conflicts.list_conflicts(workspace) == []
         assert trained_on(workspace) == [(OTHER, "business")]
         with pytest.raises(ReviewError, match="no person has annotated it"):
-            conflicts.resolve_conflict(workspace, 1, "tech", annotator="ann")
+            conflicts.resolve_conflict(workspace, 1, ["tech"], annotator="ann")
 
     def test_gets_no_category_from_a_row_that_a_later_row_superseded(self, workspace, tmp_path):
         rows = [
@@ -170,7 +170,7 @@ class TestAskedAgain:
         with workspace.database.begin() as connection:
             label(connection, [1], "m1")
         assert review_queue.fill_queue(workspace, number=5, audit=0).waiting == 1
-        annotation.save_answer(workspace, 1, 1, "a", annotator="ann")
+        annotation.save_answer(workspace, 1, 1, ["a"], annotator="ann")
         bring(OTHER)
         run(workspace.database, "UPDATE predictions SET revision = 2")
 
@@ -181,13 +181,13 @@ class TestAskedAgain:
         assert (report.added, report.waiting) == ({"rewritten": 1}, 1)
         question = annotation.next_question(workspace, "ann")
         assert (question.article.revision, question.article.text, question.article.reason) == (2, OTHER, "rewritten")
-        assert (question.own_answer, question.former_answer) == (None, "a")
+        assert (question.own_answer, question.former_answer) == (None, ("a",))
         assert annotation.next_question(workspace, "bob").former_answer is None, "it could bias the annotator"
-        annotation.save_answer(workspace, 1, 2, "a", annotator="ann")
+        annotation.save_answer(workspace, 1, 2, ["a"], annotator="ann")
         assert in_force(workspace) == [(2, "a", "ann")]
         assert annotation.next_question(workspace, "ann") is None
         again = annotation.read_question(workspace, 1, "ann")
-        assert (again.own_answer, again.former_answer) == ("a", None)
+        assert (again.own_answer, again.former_answer) == (("a",), None)
 
     @pytest.mark.usefixtures("asked")
     def test_once_and_not_if_the_queue_is_full(self, workspace):
@@ -225,7 +225,7 @@ class TestStatements:
         return model
 
     def test_find_rewritten_texts_among_the_annotations(self, workspace, many):
-        tables = scanned(workspace.database, queries.sql("rewritten_articles"), model_id=many, number=100)
+        tables = scanned(workspace.database, queries.sql("rewritten_articles"), task_id=1, model_id=many, number=100)
         assert tables <= {"annotations", "review_queue"}
         with workspace.database.connect() as connection:
             assert [row.id for row in reviews.rewritten_articles(connection, many, 100)] == [5001, 10002, 15000]
@@ -240,12 +240,12 @@ class TestStatements:
     )
     def test_look_up_annotations(self, workspace, many, name, values):
         assert many == 1
-        assert scanned(workspace.database, queries.sql(name), **values) <= {"models", "dead_letters", "labelling_queue"}
+        assert scanned(workspace.database, queries.sql(name), task_id=1, **values) <= {"models", "dead_letters", "labelling_queue"}
 
     @pytest.mark.usefixtures("many")
     def test_look_up_a_label(self, workspace):
         statement = "SELECT * FROM article_labels WHERE source = 's' AND external_id = '77'"
-        assert scanned(workspace.database, statement) <= {"models"}
+        assert scanned(workspace.database, statement) <= {"models", "tasks"}
 
 
 class TestAtTheSameMoment:
@@ -266,7 +266,7 @@ class TestAtTheSameMoment:
                 labelling_queue.lock(connection)
                 changing = pool.submit(bring, OTHER)
                 wait_for(lambda: waits(workspace), within_s=60)
-                annotation.save_answer(workspace, 1, 1, "a", annotator="ann")
+                annotation.save_answer(workspace, 1, 1, ["a"], annotator="ann")
             report = changing.result(timeout=60)
         assert (report.changed, report.enqueued) == (1, 1), "it waits for a label"
         assert query(workspace.database, "SELECT revision, categories[1] FROM annotations") == [(1, "a")]
@@ -284,7 +284,7 @@ class TestAtTheSameMoment:
 
     @pytest.mark.usefixtures("asked")
     def test_a_sheet_that_waits_for_another_is_checked_against_the_then_present_text(self, workspace, bring):
-        answers = [SheetAnswer(7, 1, 1, "a", "ann", None)]
+        answers = [SheetAnswer(7, 1, 1, ("a",), "ann", None)]
         with ThreadPoolExecutor(1) as pool:
             with workspace.database.begin() as connection:
                 reviews.lock(connection)
@@ -316,12 +316,12 @@ class TestAtTheSameMoment:
                 labelling_queue.lock(connection)
                 changing = pool.submit(bring, OTHER)
                 wait_for(lambda: waits(workspace), within_s=60)
-                conflicts.resolve_conflict(workspace, 1, "a", annotator="cleo")
+                conflicts.resolve_conflict(workspace, 1, ["a"], annotator="cleo")
             changing.result(timeout=60)
         assert query(workspace.database, "SELECT revision FROM annotations WHERE is_resolution") == [(1,)]
         assert in_force(workspace) == []
         with pytest.raises(ReviewError, match="no person has annotated it"):
-            conflicts.resolve_conflict(workspace, 1, "a", annotator="cleo")
+            conflicts.resolve_conflict(workspace, 1, ["a"], annotator="cleo")
 
 
 def accepted(workspace, answers):

@@ -108,17 +108,17 @@ class TestReview:
         return article
 
     def test_an_answer_in_the_ui_is_normalized(self, workspace, article):
-        annotation.save_answer(workspace, article, 1, f"{NFD}\u200b ", annotator="ann")
+        annotation.save_answer(workspace, article, 1, [f"{NFD}\u200b "], annotator="ann")
         assert stored(workspace) == {"Économie"}
 
     def test_a_control_character_is_refused_in_the_ui(self, workspace, article):
         with pytest.raises(ReviewError, match=r"category has the control character U\+000A"):
-            annotation.save_answer(workspace, article, 1, "Écono\nmie", annotator="ann")
+            annotation.save_answer(workspace, article, 1, ["Écono\nmie"], annotator="ann")
 
     def test_a_decision_is_normalized(self, workspace, article):
         with workspace.database.begin() as connection:
             say(connection, article, "x", "ann")
-        conflicts.resolve_conflict(workspace, article, f" {NFD}", annotator="bob")
+        conflicts.resolve_conflict(workspace, article, [f" {NFD}"], annotator="bob")
         assert stored(workspace) == {"Économie", "x"}
 
     def test_categories_of_a_sheet_are_normalized_new_ones_too(self, workspace, article, tmp_path, caplog):
@@ -138,7 +138,7 @@ class TestReview:
 
     def test_a_category_that_a_model_has_in_another_form_is_known(self, workspace, article):
         run(workspace.database, "UPDATE models SET categories = ARRAY['a', :name]", name=f"{NFD}x")
-        annotation.save_answer(workspace, article, 1, f"{NFD}x", annotator="ann")
+        annotation.save_answer(workspace, article, 1, [f"{NFD}x"], annotator="ann")
         assert stored(workspace) == {"Économie", "Économiex"}
 
 

@@ -169,7 +169,7 @@ class TestFill:
             "audited_predictions",
         ):
             statement = queries.sql(name).replace("%", "%%")
-            values = {"ids": ids, "model_id": model, "since": None, "percent": 10}
+            values = {"ids": ids, "task_id": 1, "model_id": model, "since": None, "percent": 10}
             parameters = {key: value for key, value in values.items() if f":{key}" in statement}
             assert scanned(workspace.database, statement, **parameters) <= {
                 "models",
@@ -288,7 +288,7 @@ class TestConflicts:
         assert used(workspace, "train") == {disputed: "b"}
 
     def test_end_with_a_decision_and_reopen_with_a_later_annotation(self, workspace, disputed):
-        conflicts.resolve_conflict(workspace, disputed, "a", annotator="eve", comment="see the headline")
+        conflicts.resolve_conflict(workspace, disputed, ["a"], annotator="eve", comment="see the headline")
         assert conflicts.list_conflicts(workspace) == []
         assert used(workspace, "train") == {disputed: "a"}
         with workspace.database.begin() as connection:
@@ -309,12 +309,12 @@ class TestConflicts:
     )
     def test_are_resolved_by_a_person_with_a_known_category(self, workspace, disputed, category, annotator, problem):
         with pytest.raises(ReviewError) as caught:
-            conflicts.resolve_conflict(workspace, disputed, category, annotator=annotator)
+            conflicts.resolve_conflict(workspace, disputed, [category], annotator=annotator)
         assert problem in str(caught.value)
 
     def test_cannot_be_resolved_without_an_annotation(self, workspace, labelled):
         with pytest.raises(ReviewError, match="no person has annotated it"):
-            conflicts.resolve_conflict(workspace, min(labelled["train"]), "a", annotator="eve")
+            conflicts.resolve_conflict(workspace, min(labelled["train"]), ["a"], annotator="eve")
 
 
 class TestAPersonAndASource:

@@ -154,7 +154,7 @@ def test_the_pipelines_role_suffices_for_the_main_path(pipeline, worked):
     assert sheets.import_sheet(pipeline, folder / "sheet.csv").new == 1
     question = annotation.next_question(pipeline, "ben")
     asked = question.article
-    annotation.save_answer(pipeline, asked.id, asked.revision, "tech", annotator="ben")
+    annotation.save_answer(pipeline, asked.id, asked.revision, ["tech"], annotator="ben")
 
     theirs = create_engine(f"sqlite:///{folder}/cms.db")
     run(theirs, "CREATE TABLE news (id integer PRIMARY KEY, body text)")

@@ -245,6 +245,7 @@ CALLS: Mapping[str, Call] = {
     "task_rows.remember_categories": lambda c, d: task_rows.remember_categories(c, d.task, ["category 0001", "new"]),
     "task_rows.forget_unused_categories": lambda c, _: task_rows.forget_unused_categories(c),
     "task_rows.restart_backfill": lambda c, d: task_rows.restart_backfill(c, d.task),
+    "reviews.categories_of_other_tasks": lambda c, _: reviews.categories_of_other_tasks(c, ["category 0001", "new"]),
     "model_rows.task_of": lambda c, d: model_rows.task_of(c, d.champion.name),
     "ingest_runs.last_success": lambda c, _: ingest_runs.last_success(c, SOURCE),
     "source_states.save": lambda c, _: source_states.save(c, SOURCE, "/inbox/1.csv", {"config_sha256": b""}),

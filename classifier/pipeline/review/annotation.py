@@ -10,7 +10,7 @@ from zlib import crc32
 from sqlalchemy import Connection, Row
 
 from classifier import registry
-from classifier.articles import LABEL_SEPARATOR
+from classifier.articles import TaskKind
 from classifier.exceptions import ReviewError
 from classifier.names import normalize_category
 from classifier.pipeline.review import conflicts, sheets
@@ -18,7 +18,7 @@ from classifier.pipeline.review.conflicts import Opinion
 from classifier.pipeline.use_case import use_case
 from classifier.review import sheet
 from classifier.review.sheet import SheetAnswer, SheetQuestion
-from classifier.store import model_rows, reviews
+from classifier.store import model_rows, reviews, task_rows
 from classifier.workspace import Workspace
 
 
@@ -28,15 +28,17 @@ class ReviewQuestion:
 
     `article` has a suggestion only if it may be shown, and a reason only if the article still waits. `own_answer` is
     the annotator's last answer; `former_answer` is their last answer to an earlier text that has become another one.
-    `opinions` are all annotators' answers if people disagree. `waiting` counts articles.
+    `opinions` are all annotators' answers if people disagree. `waiting` counts articles. In a task of the kind `multi`,
+    an answer has any number of categories.
     """
 
     article: SheetQuestion
     categories: tuple[str, ...]
     waiting: int
-    own_answer: str | None = None
+    own_answer: tuple[str, ...] | None = None
     opinions: tuple[Opinion, ...] = ()
-    former_answer: str | None = None
+    former_answer: tuple[str, ...] | None = None
+    kind: TaskKind = "single"
 
 
 @use_case
@@ -58,7 +60,8 @@ def next_question(workspace: Workspace, annotator: str, *, after: int | None = N
         chosen = next((article_id for article_id in ids if after is not None and article_id > after), first)
         article = sheets.make_question(waiting[chosen], reviews.articles_by_id(connection, [chosen])[chosen])
         own, former = _load_answers(connection, chosen, annotator)
-        return ReviewQuestion(article, _load_categories(connection), len(waiting), own, former_answer=former)
+        categories, kind = _load_categories(connection), task_rows.current(connection).kind
+        return ReviewQuestion(article, categories, len(waiting), own, former_answer=former, kind=kind)
 
 
 @use_case
@@ -86,19 +89,28 @@ def read_question(workspace: Workspace, article_id: int, annotator: str) -> Revi
             own,
             disputed.get(article_id, ()),
             former,
+            task_rows.current(connection).kind,
         )
 
 
 @use_case
 def save_answer(
-    workspace: Workspace, article_id: int, revision: int, category: str, *, annotator: str, comment: str = ""
+    workspace: Workspace,
+    article_id: int,
+    revision: int,
+    categories: Sequence[str],
+    *,
+    annotator: str,
+    comment: str = "",
 ) -> None:
     """Save an annotator's answer to a revision of an article. Saving the same answer again changes nothing.
+
+    No categories are the answer of a multi-label task that none holds.
 
     Raises:
         ReviewError: the text has changed since, the article was never in the review queue, or a value is invalid.
     """
-    answer = _make_answer(article_id, revision, category, annotator, comment)
+    answer = _make_answer(article_id, revision, categories, annotator, comment)
     with workspace.database.begin() as connection:
         _, refused = sheets.insert_answers(connection, [answer])
     if refused:
@@ -107,38 +119,44 @@ def save_answer(
 
 @use_case
 def resolve(
-    workspace: Workspace, article_id: int, revision: int, category: str, *, annotator: str, comment: str = ""
+    workspace: Workspace,
+    article_id: int,
+    revision: int,
+    categories: Sequence[str],
+    *,
+    annotator: str,
+    comment: str = "",
 ) -> None:
     """Resolve a conflict on a revision of an article.
 
     Raises:
         ReviewError: the text has changed since, no person has annotated it, or a value is invalid.
     """
-    answer = _make_answer(article_id, revision, category, annotator, comment)
+    answer = _make_answer(article_id, revision, categories, annotator, comment)
     conflicts.resolve_conflict(
-        workspace, article_id, answer.category, annotator=answer.annotator, comment=answer.comment, revision=revision
+        workspace, article_id, answer.categories, annotator=answer.annotator, comment=answer.comment, revision=revision
     )
 
 
-def _make_answer(article_id: int, revision: int, category: str, annotator: str, comment: str) -> SheetAnswer:
-    values = {
-        "id": str(article_id),
-        "revision": str(revision),
-        "category": normalize_category(category),
-        "annotator": annotator,
-        "comment": comment.strip(),
-    }
-    if problem := sheet.find_problem(values):
+def _make_answer(
+    article_id: int, revision: int, categories: Sequence[str], annotator: str, comment: str
+) -> SheetAnswer:
+    names = tuple(map(normalize_category, categories))
+    values = {"id": str(article_id), "revision": str(revision), "annotator": annotator, "comment": comment.strip()}
+    if problem := sheet.find_problem(values, names):
         raise ReviewError(problem)
-    return SheetAnswer(1, article_id, revision, values["category"], annotator, values["comment"] or None)
+    return SheetAnswer(1, article_id, revision, names, annotator, values["comment"] or None)
 
 
-def _load_answers(connection: Connection, article_id: int, annotator: str) -> tuple[str | None, str | None]:
+_Answer = tuple[str, ...] | None
+
+
+def _load_answers(connection: Connection, article_id: int, annotator: str) -> tuple[_Answer, _Answer]:
     """Return an annotator's last answer: to the present text, or to an earlier text."""
     last = reviews.last_annotation(connection, article_id, annotator)
     if last is None:
         return None, None
-    answer = LABEL_SEPARATOR.join(last.categories)
+    answer = tuple(last.categories)
     return (answer, None) if last.in_force else (None, answer)
 
 

@@ -1,23 +1,26 @@
 """List conflicting annotations, and resolve them.
 
-The category of an article is the newest annotation by a person; if no person has annotated it, the source's. If the
+The categories of an article are the newest annotation by a person; if no person has annotated it, the source's. If the
 last annotations of two people differ, the article is in conflict: it is not used for training or tests until they
-agree or one of them decides. A later annotation may open the conflict again.
+agree or one of them decides. A later annotation may open the conflict again. Annotations of a multi-label task are
+compared as sets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
 from sqlalchemy import Connection
 
-from classifier.articles import LABEL_SEPARATOR
+from classifier.articles import join_labels
 from classifier.exceptions import ReviewError
 from classifier.names import normalize_category
-from classifier.pipeline.review.sheets import changed_message, known_categories, unknown_category_message
+from classifier.pipeline.review.sheets import CategoryRules, changed_message
 from classifier.pipeline.use_case import use_case
+from classifier.review import category_lists
 from classifier.review.sheet import SOURCE_ANNOTATOR_PREFIX
 from classifier.store import reviews
 from classifier.workspace import Workspace
@@ -25,17 +28,18 @@ from classifier.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The last annotation of one annotator, a person or a source."""
+    """The last annotation of one annotator, a person or a source; `category` shows its categories as one text."""
 
     annotator: str
     category: str
     comment: str | None
     annotated_at: datetime
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """An article with opinions that differ. `effective_category` is None while the conflict is open."""
+    """An article with opinions that differ. `effective_category` shows what counts; it is None while it is open."""
 
     article_id: int
     source: str
@@ -48,11 +52,12 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The category that an article has from now on, and who decided it."""
+    """What an article has from now on, and who decided it; `category` shows the categories as one text."""
 
     article_id: int
     category: str
     annotator: str
+    categories: tuple[str, ...] = ()
 
 
 @use_case
@@ -70,7 +75,7 @@ def read_conflicts(connection: Connection, *, settled: bool = False, article_id:
         annotations = list(group)
         first = annotations[0]
         opinions = tuple(
-            Opinion(row.annotator, LABEL_SEPARATOR.join(row.categories), row.comment, row.annotated_at)
+            Opinion(row.annotator, join_labels(row.categories), row.comment, row.annotated_at, tuple(row.categories))
             for row in annotations
         )
         by_people = [
@@ -89,7 +94,7 @@ def read_conflicts(connection: Connection, *, settled: bool = False, article_id:
 def resolve_conflict(
     workspace: Workspace,
     article_id: int,
-    category: str,
+    categories: Sequence[str],
     *,
     annotator: str,
     comment: str | None = None,
@@ -97,20 +102,23 @@ def resolve_conflict(
 ) -> Resolution:
     """Resolve a conflict: write the decision as an annotation by `annotator`, and return it.
 
-    `revision` is that of the text that the annotator read, if known.
+    `revision` is that of the text that the annotator read, if known. No categories are the decision that none holds.
 
     Raises:
-        ReviewError: no person has annotated the article, its text has changed, or the category or annotator is unknown.
+        ReviewError: no person has annotated the article, its text has changed, a category or the annotator is unknown,
+            or the task has one category an article and another number was given.
     """
     if not annotator.strip() or annotator.startswith(SOURCE_ANNOTATOR_PREFIX):
         raise ReviewError(f"annotator {annotator[:40]!r}: must be the name of a person")
-    category = normalize_category(category)
+    names = tuple(map(normalize_category, categories))
+    if problem := category_lists.find_repeated(names):
+        raise ReviewError(problem)
     with workspace.database.begin() as connection:
         reviews.lock(connection)
         if not reviews.has_human_annotation(connection, article_id):
             raise ReviewError(f"article {article_id}: no person has annotated it; see: classifier review conflicts")
-        if not known_categories(connection, [category]):
-            raise ReviewError(unknown_category_message(category, sorted(reviews.model_categories(connection))))
-        if not reviews.add_resolution(connection, article_id, [category], annotator.strip(), comment, revision):
+        if refused := CategoryRules.load(connection, names).find_problem(names):
+            raise ReviewError(refused.reason)
+        if not reviews.add_resolution(connection, article_id, names, annotator.strip(), comment, revision):
             raise ReviewError(changed_message(article_id))
-    return Resolution(article_id, category, annotator.strip())
+    return Resolution(article_id, join_labels(names), annotator.strip(), names)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from classifier.articles import LABEL_SEPARATOR
+from classifier.articles import join_labels
 from classifier.exceptions import ReviewError
 from classifier.pipeline.use_case import use_case
 from classifier.store import annotation_rows, labelling_queue, reviews, task_rows, undo
@@ -19,7 +19,10 @@ from classifier.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class AnnotationDetails:
-    """An annotation of an article; `retracted_at` is None if it was not retracted."""
+    """An annotation of an article; `category` shows its categories as one text.
+
+    `retracted_at` is None if it was not retracted.
+    """
 
     annotation_id: int
     source: str
@@ -30,6 +33,7 @@ class AnnotationDetails:
     comment: str | None
     retracted_at: datetime | None
     retracted_by: str | None
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,13 @@ def list_annotations(workspace: Workspace, chosen: AnnotationFilter, *, limit: i
             row.id,
             row.source,
             row.external_id,
-            LABEL_SEPARATOR.join(row.categories),
+            join_labels(row.categories),
             row.annotator,
             row.annotated_at,
             row.comment,
             row.retracted_at,
             row.retracted_by,
+            tuple(row.categories),
         )
         for row in rows
     ]

@@ -15,6 +15,7 @@ from classifier import registry
 from classifier.articles import Model
 from classifier.evaluation.metrics import share_interval
 from classifier.evaluation.test_articles import number_clusters
+from classifier.model import decisions
 from classifier.pipeline.use_case import use_case
 from classifier.review import selection
 from classifier.review.selection import Reason, ReviewPool
@@ -45,7 +46,8 @@ class AuditResult:
     """A model's accuracy, estimated from randomly drawn labels.
 
     Of the `drawn` labels, `reviewed` have an annotation without a conflict, and `correct` of these agree with it.
-    `accuracy` is None if none was reviewed. The interval is Wilson's 95 % interval.
+    `accuracy` is None if none was reviewed. The interval is Wilson's 95 % interval. Of a multi-label model, an article
+    is correct if all of its labels are, and `micro_f1` is that of all labels; of a single-label model it is None.
     """
 
     model: str
@@ -54,6 +56,7 @@ class AuditResult:
     correct: int
     accuracy: float | None
     interval: tuple[float, float]
+    micro_f1: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,8 @@ def load_status(connection: Connection) -> ReviewStatus:
 
 def _load_audit(connection: Connection, model: Model, since: datetime | None) -> AuditResult:
     rows = reviews.audited_predictions(connection, model.id, since)
-    reviewed = sum(row.annotated is not None for row in rows)
-    correct = sum(row.annotated == row.predicted_categories for row in rows)
+    pairs = [({*row.annotated}, {*row.predicted_categories}) for row in rows if row.annotated is not None]
+    reviewed, correct = len(pairs), sum(annotated == predicted for annotated, predicted in pairs)
     return AuditResult(
         model.name,
         len(rows),
@@ -135,7 +138,15 @@ def _load_audit(connection: Connection, model: Model, since: datetime | None) ->
         correct,
         correct / reviewed if reviewed else None,
         share_interval(correct, reviewed),
+        _micro_f1(pairs) if model.kind == "multi" else None,
     )
+
+
+def _micro_f1(pairs: Sequence[tuple[set[str], set[str]]]) -> float | None:
+    """Return the F1 of all labels of these articles, or None if they have none."""
+    common = sum(len(annotated & predicted) for annotated, predicted in pairs)
+    labels = sum(len(annotated) + len(predicted) for annotated, predicted in pairs)
+    return 2 * common / labels if labels else None
 
 
 def _ask_again(connection: Connection, model: Model, number: int) -> dict[str, int]:
@@ -177,7 +188,8 @@ def _choose(connection: Connection, model: Model, rows: reviews.ReviewRows, numb
 def _make_pool(model: Model, rows: reviews.ReviewRows) -> ReviewPool:
     ids = np.array([row.id for row in rows], dtype=np.int64)
     probabilities = np.array([row.probabilities for row in rows], dtype=np.float32)
-    return ReviewPool(model.categories, probabilities, number_clusters(ids, [row.cluster_id for row in rows]))
+    clusters = number_clusters(ids, [row.cluster_id for row in rows])
+    return ReviewPool(model.categories, probabilities, clusters, decisions.thresholds_of(model))
 
 
 def _enqueue(

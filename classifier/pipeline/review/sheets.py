@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from classifier import atomic_files, registry
-from classifier.articles import LABEL_SEPARATOR
+from classifier.articles import Task
 from classifier.exceptions import ReviewError
 from classifier.names import control_character, look_alikes, normalize_category
 from classifier.pipeline.use_case import use_case
-from classifier.review import sheet
+from classifier.plurals import plural
+from classifier.review import category_lists, sheet
 from classifier.review.sheet import InvalidRow, SheetAnswer, SheetQuestion
-from classifier.store import reviews
+from classifier.store import reviews, task_rows
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -73,11 +74,12 @@ def export_sheet(workspace: Workspace, path: Path, *, limit: int | None = None) 
         champion = registry.champion(connection)
         waiting = reviews.waiting_reviews(connection, champion.id)[:limit]
         articles = reviews.articles_by_id(connection, [row.article_id for row in waiting])
+        kind = task_rows.current(connection).kind
     if not waiting:
         raise ReviewError("nothing waits for review; run: classifier review fill")
     questions = [make_question(row, articles[row.article_id]) for row in waiting]
     try:
-        atomic_files.write(path, sheet.encode_sheet(questions))
+        atomic_files.write(path, sheet.encode_sheet(questions, kind=kind))
     except OSError as error:
         raise ReviewError(f"{path}: cannot be written ({error.strerror or error})") from error
     return ExportedSheet(str(path), len(questions))
@@ -96,7 +98,7 @@ def import_sheet(
         SourceError: the file cannot be read as a sheet.
     """
     names = _check_new_categories(new_categories)
-    rows = list(sheet.read_sheet(path, annotator=annotator))
+    rows = list(sheet.read_sheet(path, annotator=annotator, kind=workspace.task.kind))
     answers = [row for row in rows if isinstance(row, SheetAnswer)]
     with workspace.database.begin() as connection:
         _warn_of_look_alikes(connection, names)
@@ -123,7 +125,7 @@ def insert_answers(
     columns: dict[str, list[Any]] = {
         "ids": [answer.article_id for answer in accepted],
         "revisions": [answer.revision for answer in accepted],
-        "categories": [[answer.category] for answer in accepted],
+        "categories": [answer.categories for answer in accepted],
         "annotators": [answer.annotator for answer in accepted],
         "comments": [answer.comment for answer in accepted],
     }
@@ -144,7 +146,7 @@ def make_question(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) ->
         source=article.source,
         external_id=article.external_id,
         text=article.text,
-        suggested=LABEL_SEPARATOR.join(row.predicted_categories) if has_suggestion else None,
+        suggested=tuple(row.predicted_categories) if has_suggestion else None,
         confidence=row.confidence if has_suggestion else None,
         reason=" ".join(row.reasons),
         title=article.title,
@@ -157,18 +159,71 @@ def _find_refused(
 ) -> dict[int, RefusedAnswer]:
     """Return the answers that contradict the database, by their lines."""
     queued = reviews.queued_revisions(connection, [answer.article_id for answer in answers])
-    allowed = {*known_categories(connection, [answer.category for answer in answers]), *new_categories}
-    candidates = sorted({*reviews.model_categories(connection), *allowed})
+    names = {name for answer in answers for name in answer.categories}
+    rules = CategoryRules.load(connection, names, new_categories)
     refused: dict[int, RefusedAnswer] = {}
     for answer in answers:
         if answer.article_id not in queued:
             refused[answer.line] = RefusedAnswer(f"article {answer.article_id} was never in the review queue")
         elif answer.revision != queued[answer.article_id]:
             refused[answer.line] = _refuse_changed(answer.article_id)
-        elif answer.category not in allowed:
-            advice = "; name a new category with --new-category"
-            refused[answer.line] = RefusedAnswer(unknown_category_message(answer.category, candidates), advice)
+        elif problem := rules.find_problem(answer.categories):
+            refused[answer.line] = problem
     return refused
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryRules:
+    """Which categories an answer may have; `other_tasks` has the task of each name that belongs to another one."""
+
+    task: Task
+    allowed: frozenset[str]
+    candidates: tuple[str, ...]
+    other_tasks: Mapping[str, str]
+
+    @classmethod
+    def load(
+        cls, connection: Connection, names: Collection[str], new_categories: Collection[str] = ()
+    ) -> CategoryRules:
+        """Return the rules for answers with these names."""
+        task = task_rows.current(connection)
+        parts = {part for name in names for part in _parts(name)} if task.kind == "single" else set()
+        allowed = frozenset({*known_categories(connection, sorted({*names, *parts})), *new_categories})
+        candidates = {*reviews.model_categories(connection), *allowed}
+        others = reviews.categories_of_other_tasks(connection, sorted({*names, *parts} - allowed))
+        return cls(task, allowed, tuple(sorted(candidates)), others)
+
+    def find_problem(self, categories: Sequence[str]) -> RefusedAnswer | None:
+        """Return why an answer is refused, or None."""
+        if self.task.kind == "single" and (problem := self._find_list(categories)):
+            return RefusedAnswer(problem)
+        for name in categories:
+            if name in self.allowed:
+                continue
+            if other := self.other_tasks.get(name):
+                return RefusedAnswer(f"category {name[:40]!r} is a category of the task {other!r}")
+            advice = "; name a new category with --new-category"
+            return RefusedAnswer(unknown_category_message(name, self.candidates), advice)
+        return None
+
+    def _find_list(self, categories: Sequence[str]) -> str | None:
+        """Return the problem of an answer of a single-label task that does not have exactly one category."""
+        rule = f"the task {self.task.name!r} has one category an article"
+        names = tuple(categories)
+        if len(names) == 1 and names[0] not in self.allowed:
+            if names[0] == category_lists.NONE:
+                return f"{category_lists.NONE} is no answer, because {rule}"
+            parts = _parts(names[0])
+            names = parts if all(part in self.allowed or part in self.other_tasks for part in parts) else names
+        return None if len(names) == 1 else f"{plural(len(names), 'category', 'categories')} given, but {rule}"
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the categories of a name that is perhaps a list, or the name alone."""
+    try:
+        return category_lists.parse_categories(name) or (name,)
+    except ReviewError:
+        return (name,)
 
 
 def _refuse_changed(article_id: int) -> RefusedAnswer:

@@ -146,6 +146,18 @@ FROM unnest(CAST(:names AS text[])) AS requested (name)
 WHERE EXISTS (SELECT FROM categories WHERE task_id = :task_id AND categories.name = requested.name)
    OR EXISTS (SELECT FROM models WHERE task_id = :task_id AND requested.name = ANY(models.categories))
 
+-- categories_of_other_tasks
+-- Return those of the names that are a category of an annotation or of a model of another task, with one such task.
+SELECT requested.name, min(tasks.name) AS task
+FROM unnest(CAST(:names AS text[])) AS requested (name)
+JOIN tasks
+    ON tasks.id <> :task_id AND tasks.archived_at IS NULL
+    AND (
+        EXISTS (SELECT FROM categories WHERE task_id = tasks.id AND categories.name = requested.name)
+        OR EXISTS (SELECT FROM models WHERE task_id = tasks.id AND requested.name = ANY(models.categories))
+    )
+GROUP BY requested.name
+
 -- insert_annotations
 -- Insert annotations from arrays with one entry an annotation; a repetition of the annotator's last annotation changes
 -- nothing. The revision is checked in the same statement, so that a text that changes meanwhile is not annotated.

@@ -50,15 +50,53 @@
     }),
   );
 
+  // the check boxes of a multi-label task: tell what is chosen, and add one for each category that is typed
+  const chosen = document.querySelector("[data-chosen]");
+  if (chosen) {
+    const form = chosen.closest("form");
+    const boxes = () => [...form.querySelectorAll("[name=category]")];
+    const tell = () => {
+      const count = boxes().filter((box) => box.checked).length;
+      chosen.textContent = count ? `${count} ${count === 1 ? "category" : "categories"}` : "none of them";
+    };
+    const { typed } = form.elements;
+    const add = () => {
+      if (![...typed.list.options].some((option) => option.value === typed.value)) return false;
+      if (!boxes().some((box) => box.value === typed.value)) {
+        const toggle = document.getElementById("toggle").content.cloneNode(true);
+        toggle.querySelector("input").value = typed.value;
+        toggle.querySelector("span").textContent = typed.value;
+        form.querySelector(".choices").append(toggle);
+      }
+      boxes().find((box) => box.value === typed.value).checked = true;
+      typed.value = "";
+      return true;
+    };
+    form.addEventListener("change", (event) => {
+      if (event.target === typed) add();
+      tell();
+    });
+    if (typed) {
+      typed.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" || !typed.value) return;
+        event.preventDefault(); // Enter adds the category; pressed once more, it saves
+        add();
+        tell();
+      });
+    }
+    tell();
+  }
+
   const keyed = [...document.querySelectorAll("[data-key]")].filter((element) => element.dataset.key);
   document.addEventListener("keydown", (event) => {
-    const writing = event.target.closest("input, select, textarea");
+    const writing = event.target.closest("input:not([type=checkbox]), select, textarea");
     if (writing && event.key === "Escape") writing.blur();
     if (writing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
     const target = keyed.find((element) => element.dataset.key === event.key.toLowerCase());
     if (!target) return;
     event.preventDefault();
-    if (target.matches("textarea")) target.focus();
+    if (target.matches("textarea, [name=typed]")) target.focus();
     else target.click();
   });
   if (keyed.length) window.focus(); // otherwise keys go to the document of Airflow's page

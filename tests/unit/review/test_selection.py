@@ -94,3 +94,38 @@ def test_only_the_texts_of_a_shortlist_are_read():
 def test_a_model_of_one_category_has_no_uncertain_articles_and_does_not_fail():
     only_pool = ReviewPool(("only",), np.ones((5, 1), np.float32), np.arange(5))
     assert len(selection.choose_articles(only_pool, ["a b"] * 5, 3, {}, seed=0)) == 3
+
+
+class TestMultiLabel:
+    @staticmethod
+    def make_pool(probabilities, thresholds=(0.5, 0.5, 0.5)):
+        rows = np.array(probabilities, np.float32)
+        return ReviewPool(CATEGORIES, rows, np.arange(len(rows)), thresholds)
+
+    def test_an_article_is_uncertain_if_any_probability_is_near_its_threshold(self):
+        sure, near = [[0.99, 0.98, 0.01]] * 300, [[0.99, 0.52, 0.01], [0.01, 0.02, 0.47], [0.5, 0.99, 0.99]]
+        assert all_of(chosen(self.make_pool([*sure, *near]), 3)) == {300, 301, 302}
+        margins = self.make_pool([[0.9, 0.3, 0.1]], thresholds=(0.5, 0.25, 0.9)).margins
+        assert margins == pytest.approx([0.05], abs=1e-6)
+
+    def test_the_most_probable_articles_of_a_rare_category_need_not_have_that_label(self):
+        annotated = {"business": 900, "sport": 800, "tech": 3}
+        rare, doubtful = [[0.99, 0.01, 0.3]] * 2, [[0.5, 0.01, 0.001]] * 400
+        rows_by_reason = chosen(self.make_pool([*rare, *doubtful]), 10, annotated)
+        assert rows_by_reason["rare"] == {0, 1}
+
+    def test_an_article_of_two_rare_categories_is_chosen_once(self):
+        annotated = {"business": 900, "sport": 1, "tech": 1}
+        rows = [[0.99, 0.9, 0.9], *[[0.99, 0.1 + 0.001 * n, 0.1] for n in range(100)]]
+        assert len(chosen(self.make_pool(rows), 20, annotated)["rare"]) == 4
+
+    def test_diverse_articles_differ_in_their_words(self):
+        doubtful = np.tile([0.4, 0.45, 0.25], (200, 1))
+        texts = ["the same words"] * 190 + [f"unlike{n} words{n} here{n}" for n in range(10)]
+        rows_by_reason = chosen(self.make_pool(doubtful), 22, texts=texts)
+        assert len({row for row in rows_by_reason["diverse"] if row >= 190}) >= 8
+
+    @pytest.mark.parametrize("number", [1, 2, 7, 40])
+    def test_the_requested_number_is_chosen_or_all_articles(self, number):
+        probabilities = np.random.default_rng(1).random((30, 3))
+        assert len(all_of(chosen(self.make_pool(probabilities), number, {"sport": 9}))) == min(number, 30)

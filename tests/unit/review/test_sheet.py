@@ -20,7 +20,7 @@ cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 
 def asked(number=1, text="the team", **more):
-    values = {"suggested": "sport", "confidence": 0.75, "reason": "uncertain", **more}
+    values = {"suggested": ("sport",), "confidence": 0.75, "reason": "uncertain", **more}
     return SheetQuestion(number, 1, "news", f"a{number}", text, **values)
 
 
@@ -31,7 +31,7 @@ def written(articles):
 @settings(max_examples=200, deadline=None)
 @given(cells, cells, cells, cells, cells)
 def test_no_cell_is_a_formula_and_each_is_read_back_exactly(text, identity, category, title, url):
-    article = SheetQuestion(7, 1, "news", identity, text, category, None, "rare", title, url)
+    article = SheetQuestion(7, 1, "news", identity, text, (category,), None, "rare", title, url)
     (row,) = written([article])
     values = {"text": text, "external_id": identity, "suggested": category, "title": title, "url": url}
     for name, value in values.items():
@@ -58,13 +58,13 @@ def filled(tmp_path):
 
 
 def test_a_row_becomes_an_answer(filled):
-    assert filled(("7", "2", " sport ", "ann", "")) == [SheetAnswer(2, 7, 2, "sport", "ann", None)]
-    assert filled(("7", "2", "'-x", "ann", "'=why")) == [SheetAnswer(2, 7, 2, "-x", "ann", "=why")]
+    assert filled(("7", "2", " sport ", "ann", "")) == [SheetAnswer(2, 7, 2, ("sport",), "ann", None)]
+    assert filled(("7", "2", "'-x", "ann", "'=why")) == [SheetAnswer(2, 7, 2, ("-x",), "ann", "=why")]
 
 
 def test_a_category_is_normalized(filled):
     rows = [("7", "1", name, "ann", "") for name in ("Sport\u200b", "\ufeffSport", "E\u0301co")]
-    assert [answer.category for (answer,) in map(filled, rows)] == ["Sport", "Sport", "\u00c9co"]
+    assert [answer.categories[0] for (answer,) in map(filled, rows)] == ["Sport", "Sport", "\u00c9co"]
 
 
 def test_a_row_without_a_category_is_skipped(filled):
@@ -96,14 +96,14 @@ def test_a_row_without_an_annotator_gets_the_sheets_annotator(filled):
 )
 def test_an_invalid_row_is_reported_with_its_line_and_the_next_is_read(filled, row, reason):
     good = ("8", "1", "tech", "ann", "")
-    assert filled(row, good) == [InvalidRow(2, reason), SheetAnswer(3, 8, 1, "tech", "ann", None)]
+    assert filled(row, good) == [InvalidRow(2, reason), SheetAnswer(3, 8, 1, ("tech",), "ann", None)]
 
 
 def test_a_row_with_bytes_that_are_not_utf8_is_invalid(filled):
     rows = filled(("7", "1", "économie", "ann", ""), ("8", "1", "tech", "ann", ""), encoding="cp1252")
     assert rows == [
         InvalidRow(2, "category has byte 0xe9, which is not UTF-8"),
-        SheetAnswer(3, 8, 1, "tech", "ann", None),
+        SheetAnswer(3, 8, 1, ("tech",), "ann", None),
     ]
 
 
