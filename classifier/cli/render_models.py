@@ -14,8 +14,9 @@ from classifier.cli.render import MAX_ROWS, format_value
 from classifier.plurals import plural
 
 if TYPE_CHECKING:
+    from classifier.evaluation.label_set_metrics import LabelSetMetrics
     from classifier.evaluation.metrics import CategoryScore, Metrics
-    from classifier.pipeline.promotion.evaluation import EvaluationReport
+    from classifier.pipeline.promotion.evaluation_figures import EvaluationReport
     from classifier.pipeline.promotion.mistakes import Mistakes
     from classifier.pipeline.promotion.model_details import ModelDetails
 
@@ -32,8 +33,8 @@ def print_evaluation(report: EvaluationReport, as_json: bool) -> None:
         return
     title = f"{report.model} on {plural(report.metrics.articles, 'test article')}"
     table = render.make_table(title, "", "model", BASELINE)
-    table.add_row("accuracy", f"{report.metrics.accuracy:.4f}", f"{report.baseline.accuracy:.4f}")
-    table.add_row("macro-F1", f"{report.metrics.macro_f1:.4f}", f"{report.baseline.macro_f1:.4f}")
+    for name, *figures in _figures(report.metrics, report.baseline):
+        table.add_row(str(name), *(f"{figure:.4f}" for figure in figures))
     for name, value in _confidence_rows(report.confidence):
         table.add_row(name, value, "")
     if unknown := sum(report.unknown_categories.values()):
@@ -51,7 +52,19 @@ def print_evaluation(report: EvaluationReport, as_json: bool) -> None:
         render.warn(report.verdict)
 
 
-def _add_categories(table: Table, metrics: Metrics, baseline: Metrics) -> None:
+def _figures(
+    metrics: Metrics | LabelSetMetrics, baseline: Metrics | LabelSetMetrics
+) -> Iterator[tuple[str, float, float]]:
+    """Yield the names of the figures over all categories, with those of the model and of the baseline."""
+    names = {"accuracy": "accuracy", "macro-F1": "macro_f1"}
+    if not hasattr(metrics, "accuracy"):
+        names = {"micro-F1": "micro_f1", "macro-F1": "macro_f1", "exact matches": "exact_matches"}
+        names |= {"Hamming loss": "hamming_loss", "labels an article": "predicted_per_article"}
+    for name, field in names.items():
+        yield name, getattr(metrics, field), getattr(baseline, field)
+
+
+def _add_categories(table: Table, metrics: Metrics | LabelSetMetrics, baseline: Metrics | LabelSetMetrics) -> None:
     """Add a row for each category; of many categories, for those with the lowest F1."""
 
     def order(item: tuple[str, CategoryScore]) -> tuple[bool, float, int, str]:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from classifier.demo.display import duration
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.monitoring.status import Status
-from classifier.pipeline.promotion.evaluation import MAX_P
+from classifier.pipeline.promotion.evaluation_figures import MAX_P
 from classifier.plurals import plural, verb
 from classifier.store import evaluations, model_rows, views
 from classifier.workspace import Workspace

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import LabelMatrix
+from classifier.articles import LABEL_SEPARATOR, LabelMatrix
 from classifier.evaluation.test_articles import Strings
+from classifier.model.decisions import names_of
 
 Cells = TypeVar("Cells", bound=np.generic)
 
@@ -45,6 +46,11 @@ class LabelSetArticles:
         }
         return replace(self, **columns)
 
+    @property
+    def names(self) -> list[str]:
+        """The annotated categories of each article as one text."""
+        return [LABEL_SEPARATOR.join(names) for names in names_of(self.truth, self.categories)]
+
     def over(self, categories: tuple[str, ...]) -> LabelSetArticles:
         """Return the articles with other columns, which must contain every annotated category."""
         return replace(self, categories=categories, truth=align(self.truth, self.categories, categories))
@@ -64,6 +70,18 @@ class LabelSetPredictions:
     def of(self, rows: NDArray[np.bool_] | slice) -> LabelSetPredictions:
         """Return the predictions of some rows."""
         return LabelSetPredictions(self.categories, self.probabilities[rows], self.predicted[rows])
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The probability of each article's least certain decision: see `decisions.Decisions`."""
+        certain = np.maximum(self.probabilities, 1 - self.probabilities)
+        confidence: NDArray[np.float64] = certain.min(axis=1, initial=1).astype(np.float64)
+        return confidence
+
+    @property
+    def names(self) -> list[str]:
+        """The labels of each article as one text."""
+        return [LABEL_SEPARATOR.join(names) for names in names_of(self.predicted, self.categories)]
 
     def over(self, categories: tuple[str, ...]) -> LabelSetPredictions:
         """Return the predictions with other columns; a category that the model does not know has probability 0."""

@@ -189,6 +189,17 @@ def set_threshold(connection: Connection, model_id: int, threshold: float, chose
     connection.execute(update(models).where(models.c.id == model_id).values(threshold=threshold, calibration=details))
 
 
+def set_thresholds(
+    connection: Connection, model_id: int, thresholds: Sequence[float], chosen_on: Mapping[str, Any]
+) -> None:
+    """Set the probabilities from which a multi-label model gives each category; store how they were chosen."""
+    models = tables.models
+    added = cast({"thresholds": dict(chosen_on)}, JSONB)
+    details = func.coalesce(models.c.calibration, cast({}, JSONB)).concat(added)
+    values = {"thresholds": list(thresholds), "calibration": details}
+    connection.execute(update(models).where(models.c.id == model_id).values(values))
+
+
 def set_status(connection: Connection, model_id: int, status: str) -> None:
     """Set a model's status."""
     connection.execute(update(tables.models).where(tables.models.c.id == model_id).values(status=status))

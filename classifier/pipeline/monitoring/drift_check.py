@@ -15,6 +15,7 @@ from classifier import registry
 from classifier.articles import Model, label_name
 from classifier.evaluation import drift_checks
 from classifier.evaluation.drift_checks import AuditedLabels, DriftCheck, DriftLimits, LabelledArticles
+from classifier.evaluation.label_sets import LabelSetPredictions
 from classifier.pipeline.promotion import evaluation_results, training_exposure
 from classifier.pipeline.promotion.evaluation_results import EvaluationResults
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
@@ -127,7 +128,10 @@ def _test_articles(evaluated: EvaluationResults, exposure: TrainingExposure) -> 
     if not rows.any():
         rows[:] = True
     predictions = evaluated.predictions.of(rows)
-    return LabelledArticles(predictions.predicted, predictions.confidence, evaluated.test_articles.words[rows])
+    labels = (
+        np.array(predictions.names, np.str_) if isinstance(predictions, LabelSetPredictions) else predictions.predicted
+    )
+    return LabelledArticles(labels, predictions.confidence, evaluated.test_articles.words[rows])
 
 
 def _metrics(model: Model, now: LabelledArticles, checks: Sequence[DriftCheck]) -> dict[str, Any]:

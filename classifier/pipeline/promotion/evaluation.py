@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, Row
 
 from classifier import atomic_files, registry
 from classifier.articles import Model
-from classifier.evaluation import baseline, comparison, results
 from classifier.evaluation.abstention import Threshold
-from classifier.evaluation.metrics import Metrics, compute_metrics
-from classifier.evaluation.test_articles import Predictions
+from classifier.evaluation.thresholds import CategoryThresholds
 from classifier.exceptions import TrainingDataError
 from classifier.inference import engines
 from classifier.inference.labeller import Labeller
 from classifier.pipeline.erasure.article_copies import copies_articles
 from classifier.pipeline.monitoring import category_coverage
-from classifier.pipeline.promotion import evaluation_results, model_outputs, training_exposure
+from classifier.pipeline.promotion import evaluation_figures, evaluation_results, model_outputs, training_exposure
+from classifier.pipeline.promotion.evaluation_figures import EvaluatedArticles, EvaluationReport, LabelSets
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.promotion.model_outputs import ModelOutputs
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
@@ -36,52 +33,6 @@ from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
-
-MAX_P = 0.05
-"""Largest p-value of a significant difference from the baseline."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationReport:
-    """The figures of a model and of the baseline on the same articles.
-
-    `train_seconds` is None for an imported model. `confidence` has the figures of the model's confidence. `left_out`
-    test articles do not count, because the model was trained on them or on near-duplicates of them. `reused` outputs
-    are from an earlier attempt or evaluation. `baseline_p` is the exact p-value of McNemar's test of equal accuracy,
-    None if it was not computed. `unknown_categories` are those of test articles that the model cannot predict, with the
-    number of these articles.
-    """
-
-    model: str
-    metrics: Metrics
-    baseline: Metrics
-    engine: str
-    train_seconds: float | None = None
-    baseline_train_seconds: float = 0.0
-    confidence: Mapping[str, Any] = field(default_factory=dict)
-    left_out: int = 0
-    reused: int = 0
-    baseline_p: float | None = None
-    unknown_categories: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def beats_baseline(self) -> bool:
-        """Whether the model is more accurate than the baseline."""
-        return self.metrics.accuracy > self.baseline.accuracy
-
-    @property
-    def verdict(self) -> str:
-        """A sentence that says which of the two is ahead, and whether the difference may be chance."""
-        difference = abs(self.metrics.accuracy - self.baseline.accuracy) * 100
-        p = self.baseline_p
-        chance = "" if p is None or p <= MAX_P else f", which may be chance (McNemar's exact test: p = {p:.2f})"
-        if self.beats_baseline:
-            return f"The model is ahead of the baseline by {difference:.2f} points of accuracy{chance}."
-        cost = f"the baseline trains in {self.baseline_train_seconds:.1f} s"
-        if not difference:
-            return f"The model does not beat the baseline: they are equally accurate, and {cost}."
-        ahead = f"ahead by {difference:.2f} points of accuracy{chance}"
-        return f"The model does not beat the baseline, which is {ahead}; {cost}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +61,7 @@ class _Outputs:
     """The outputs of the model and the predictions of the baseline on the test articles."""
 
     model: ModelOutputs
-    baseline: Sequence[str]
+    baseline: LabelSets
     baseline_seconds: float
 
 
@@ -144,14 +95,13 @@ def evaluate(
     labeller = registry.open_classifier(model).labeller(engine, home=workspace.settings.home)
     threshold = None
     if target_precision is not None:
-        unseen = ensembling.refit_on_train(labeller, data.train)
-        with workspace.database.connect() as connection:
-            clusters = calibration.clusters_of(connection, data.validation)
-        threshold = calibration.choose_threshold(unseen, data.validation, target_precision, clusters)
-        model = replace(model, threshold=threshold.value)
+        threshold = _choose_threshold(workspace, model, labeller, data, target_precision)
+        model = _with_threshold(model, threshold)
         data = replace(data, target_precision=target_precision)
     log.info("evaluating %s on %d articles", model.name, len(data.test))
-    outputs = _answer(data, labeller, model_outputs.compute_outputs(workspace.database, model, labeller, data.test))
+    outputs = _answer(
+        model, data, labeller, model_outputs.compute_outputs(workspace.database, model, labeller, data.test)
+    )
     result, report = _figures(model, data, outputs, labeller.engine_name)
     while (present := _store(workspace, model, result, data, outputs, report, threshold)) != model:
         model = present  # meanwhile another evaluation has chosen a threshold
@@ -189,59 +139,56 @@ def _read(workspace: Workspace, name: str | None) -> tuple[Model, _Data]:
     return model, _Data(test, rows, train, validation, exposure, seconds, target)
 
 
+def _choose_threshold(
+    workspace: Workspace, model: Model, labeller: Labeller, data: _Data, target_precision: float
+) -> Threshold | CategoryThresholds:
+    """Return the threshold, or those of the categories of a multi-label model, chosen on the validation split."""
+    unseen = ensembling.refit_on_train(labeller, data.train)
+    if model.kind == "multi":
+        return calibration.choose_category_thresholds(unseen, data.validation, target_precision, model.min_labels)
+    with workspace.database.connect() as connection:
+        clusters = calibration.clusters_of(connection, data.validation)
+    return calibration.choose_threshold(unseen, data.validation, target_precision, clusters)
+
+
+def _with_threshold(model: Model, chosen: Threshold | CategoryThresholds) -> Model:
+    if isinstance(chosen, CategoryThresholds):
+        return replace(model, thresholds=chosen.values)
+    return replace(model, threshold=chosen.value)
+
+
 def _target_precision(connection: Connection, model: Model) -> float | None:
-    target: float | None = (
-        (model_rows.calibration(connection, model.id) or {}).get("threshold", {}).get("target_precision")
-    )
+    name = "thresholds" if model.kind == "multi" else "threshold"
+    target: float | None = (model_rows.calibration(connection, model.id) or {}).get(name, {}).get("target_precision")
     return target
 
 
-def _answer(data: _Data, labeller: Labeller, outputs: ModelOutputs) -> _Outputs:
-    texts_of = labeller.tokenization.texts  # the baseline reads what the model reads
+def _answer(model: Model, data: _Data, labeller: Labeller, outputs: ModelOutputs) -> _Outputs:
     # the baseline has no early stopping, so it is trained on the validation split too
-    predicted, seconds = baseline.predict_baseline(
-        texts_of(data.train, data.validation),
-        [*data.train.categories, *data.validation.categories],
-        texts_of(data.test),
-    )
+    parts = (data.train, data.validation)
+    predicted, seconds = evaluation_figures.predict_baseline(model, labeller, parts, data.test, data.target_precision)
     return _Outputs(outputs, predicted, seconds)
 
 
 def _figures(model: Model, data: _Data, outputs: _Outputs, engine: str) -> tuple[EvaluationReport, dict[str, Any]]:
     """Return the figures and the report on the articles that count."""
     kept = data.kept
-    test = data.test.take(kept)
-    baseline_predicted = np.array([outputs.baseline[index] for index in kept])
-    predictions = Predictions(model.categories, outputs.model.probabilities[kept])
-    articles = evaluation_results.to_test_articles(test, [data.facts[index] for index in kept])
-    report = results.build_results(
-        articles,
-        predictions,
-        baseline_predicted,
-        temperature=model.temperature,
-        threshold=model.threshold,
-        target_precision=data.target_precision,
+    articles = EvaluatedArticles(
+        data.test.take(kept),
+        [data.facts[index] for index in kept],
+        outputs.model.probabilities[kept],
+        [outputs.baseline[index] for index in kept],
     )
-    result = EvaluationReport(
-        model.name,
-        compute_metrics(test.categories, predictions.predicted.tolist()),
-        compute_metrics(test.categories, baseline_predicted.tolist()),
-        engine,
-        data.train_seconds,
-        outputs.baseline_seconds,
-        results.confidence_figures(report),
-        len(data.test) - len(kept),
-        outputs.model.reused,
-        comparison.mcnemar(articles, predictions.predicted, baseline_predicted).p_two_sided,
-        _count_unknown(test.categories, model.categories),
+    result, report = evaluation_figures.compute_figures(model, articles, data.target_precision)
+    result = replace(
+        result,
+        engine=engine,
+        train_seconds=data.train_seconds,
+        baseline_train_seconds=outputs.baseline_seconds,
+        left_out=len(data.test) - len(kept),
+        reused=outputs.model.reused,
     )
     return result, report
-
-
-def _count_unknown(truth: Iterable[str], categories: Iterable[str]) -> dict[str, int]:
-    """Return the number of articles of each category that is not among a model's, the largest first."""
-    names = set(categories)
-    return dict(Counter(category for category in truth if category not in names).most_common())
 
 
 def _store(
@@ -251,7 +198,7 @@ def _store(
     data: _Data,
     outputs: _Outputs,
     report: Mapping[str, Any],
-    threshold: Threshold | None,
+    threshold: Threshold | CategoryThresholds | None,
 ) -> Model:
     """Store the evaluation and return the model; store nothing if the model's threshold has changed."""
     data_sha256 = data_snapshot.sha256(data.test)  # two evaluations are comparable only if this is the same
@@ -274,16 +221,19 @@ def _store(
     values = {
         "data_sha256": data_sha256,
         "articles": result.metrics.articles,
-        "accuracy": result.metrics.accuracy,
+        "accuracy": result.accuracy,
         "macro_f1": result.metrics.macro_f1,
         "metrics": metrics,
     }
     with workspace.database.begin() as connection:
         evaluations.lock(connection, model.id)
-        if threshold is not None:
+        present = registry.find(connection, model.name)
+        if isinstance(threshold, CategoryThresholds):
+            model_rows.set_thresholds(connection, model.id, threshold.values, threshold.as_json())
+        elif threshold is not None:
             model_rows.set_threshold(connection, model.id, threshold.value, threshold.as_json())
-        elif (present := registry.find(connection, model.name)).threshold != model.threshold:
-            return replace(model, threshold=present.threshold)
+        elif (present.threshold, present.thresholds) != (model.threshold, model.thresholds):
+            return replace(model, threshold=present.threshold, thresholds=present.thresholds)
         key = evaluations.add(connection, model.id, "test", values)
         stored = outputs.model
         evaluation_results.save_results(

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row
 
-from classifier.articles import AnnotatedArticle, Model, Probabilities
+from classifier.articles import AnnotatedArticle, LabelMatrix, Model, Probabilities
 from classifier.evaluation.gate_rules import Comparison
+from classifier.evaluation.label_set_rules import LabelSetComparison
+from classifier.evaluation.label_sets import LabelSetArticles, LabelSetPredictions, common_categories, to_matrix
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles, number_clusters
 from classifier.exceptions import NotComparableError, NotEvaluatedError, TrainingDataError
+from classifier.model.decisions import decide
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
 from classifier.store import evaluations
 from classifier.training import spooled_articles
@@ -30,9 +33,9 @@ class EvaluationResults:
 
     model: str
     evaluation: Row[*tuple[Any, ...]]
-    test_articles: TestArticles
-    predictions: Predictions
-    baseline: Strings
+    test_articles: TestArticles | LabelSetArticles
+    predictions: Predictions | LabelSetPredictions
+    baseline: Strings | LabelMatrix
     text_hashes: tuple[bytes, ...]
 
     @property
@@ -60,12 +63,28 @@ def to_test_articles(test: Sequence[AnnotatedArticle], facts: Sequence[Row[*tupl
     )
 
 
+def to_label_set_articles(
+    test: Sequence[AnnotatedArticle], facts: Sequence[Row[*tuple[Any, ...]]], categories: tuple[str, ...]
+) -> LabelSetArticles:
+    """Return what `to_test_articles` returns for a multi-label task; `categories` must contain every annotated one."""
+    ids = np.array([article_id for article_id, _, _ in spooled_articles.facts(test)], dtype=np.int64)
+    return LabelSetArticles(
+        ids=ids,
+        categories=categories,
+        truth=to_matrix(spooled_articles.label_sets_of(test), categories),
+        clusters=number_clusters(ids, [row.cluster_id for row in facts]),
+        sources=np.array([row.source for row in facts]),
+        words=np.array([len(article.text.split()) for article in test], dtype=np.int64),
+        months=np.array([row.month or "" for row in facts]),
+    )
+
+
 def save_results(
     connection: Connection,
     evaluation_id: int,
     test: Sequence[AnnotatedArticle],
     facts: Sequence[Row[*tuple[Any, ...]]],
-    baseline: Sequence[str],
+    baseline: Sequence[Sequence[str]],
     probabilities: Probabilities,
     gflops: Sequence[float | None],
 ) -> None:
@@ -76,7 +95,7 @@ def save_results(
         "words": [len(article.text.split()) for article in test],
         "clusters": [row.cluster_id for row in facts],
         "categories": [json.dumps(names) for names in spooled_articles.label_sets_of(test)],
-        "baselines": [json.dumps([name]) for name in baseline],
+        "baselines": [json.dumps(names) for names in baseline],
         "gflops": gflops,
     }
     evaluations.add_predictions(connection, evaluation_id, columns, probabilities)
@@ -93,28 +112,35 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
     if evaluation is None or not rows:
         raise NotEvaluatedError(f"{model.name}: not evaluated yet; run: classifier evaluate {model.name}")
     ids = np.array([row.article_id for row in rows], dtype=np.int64)
-    test_articles = TestArticles(
-        ids=ids,
-        truth=np.array([row.annotated_categories[0] for row in rows]),
-        clusters=number_clusters(ids, [row.cluster_id for row in rows]),
-        sources=np.array([row.source for row in rows]),
-        words=np.array([row.words for row in rows], dtype=np.int64),
-        months=np.array([row.month for row in rows]),
-    )
+    columns: dict[str, Any] = {
+        "ids": ids,
+        "clusters": number_clusters(ids, [row.cluster_id for row in rows]),
+        "sources": np.array([row.source for row in rows]),
+        "words": np.array([row.words for row in rows], dtype=np.int64),
+        "months": np.array([row.month for row in rows]),
+    }
     probabilities = evaluations.probabilities(connection, evaluation.id, len(model.categories))
+    hashes = tuple(bytes(row.text_hash) for row in rows)
+    if model.kind == "single":
+        articles = TestArticles(truth=np.array([row.annotated_categories[0] for row in rows]), **columns)
+        baseline = np.array([row.baseline_categories[0] for row in rows])
+        predictions = Predictions(model.categories, probabilities)
+        return EvaluationResults(model.name, evaluation, articles, predictions, baseline, hashes)
+    truth, guesses = [row.annotated_categories for row in rows], [row.baseline_categories for row in rows]
+    names = common_categories(model.categories, *truth, *guesses)
     return EvaluationResults(
         model.name,
         evaluation,
-        test_articles,
-        Predictions(model.categories, probabilities),
-        np.array([row.baseline_categories[0] for row in rows]),
-        tuple(bytes(row.text_hash) for row in rows),
+        LabelSetArticles(categories=names, truth=to_matrix(truth, names), **columns),
+        LabelSetPredictions(model.categories, probabilities, decide(model, probabilities).labels),
+        to_matrix(guesses, names),
+        hashes,
     )
 
 
 def compare_models(
     candidate: EvaluationResults, champion: EvaluationResults | None, exposure: TrainingExposure
-) -> Comparison:
+) -> Comparison | LabelSetComparison:
     """Return two evaluations of the same articles as a comparison, without the articles that a model was trained on.
 
     Raises:
@@ -129,7 +155,8 @@ def compare_models(
             f"{candidate.model}: a model was trained on each of the {len(rows)} test articles or a near-duplicate; "
             "annotate other articles of the test split"
         )
-    return Comparison(
+    kind: Any = Comparison if isinstance(candidate.test_articles, TestArticles) else LabelSetComparison
+    compared: Comparison | LabelSetComparison = kind(
         candidate.test_articles.of(rows),
         candidate.predictions.of(rows),
         champion.predictions.of(rows) if champion else None,
@@ -139,6 +166,7 @@ def compare_models(
         int((~rows).sum()),
         exposure.unknown,
     )
+    return compared
 
 
 def same_articles(first: EvaluationResults, second: EvaluationResults) -> bool:
@@ -146,8 +174,15 @@ def same_articles(first: EvaluationResults, second: EvaluationResults) -> bool:
     return (
         first.text_hashes == second.text_hashes
         and np.array_equal(first.test_articles.ids, second.test_articles.ids)
-        and np.array_equal(first.test_articles.truth, second.test_articles.truth)
+        and _same_truth(first.test_articles, second.test_articles)
     )
+
+
+def _same_truth(first: TestArticles | LabelSetArticles, second: TestArticles | LabelSetArticles) -> bool:
+    if isinstance(first, LabelSetArticles) and isinstance(second, LabelSetArticles):
+        names = common_categories(first.categories, second.categories)
+        return np.array_equal(first.over(names).truth, second.over(names).truth)
+    return np.array_equal(first.truth, second.truth)
 
 
 def _check_same(candidate: EvaluationResults, champion: EvaluationResults) -> None:

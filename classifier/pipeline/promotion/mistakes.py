@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Row
 
 from classifier import registry
+from classifier.evaluation.label_sets import LabelSetArticles, LabelSetPredictions
+from classifier.evaluation.test_articles import Predictions, TestArticles
 from classifier.pipeline.promotion import evaluation_results, training_exposure
 from classifier.pipeline.use_case import use_case
 from classifier.store import article_rows
@@ -66,21 +69,33 @@ def list_mistakes(
         exposure = training_exposure.find_exposure(connection, [model], results.articles)
         compared = evaluation_results.compare_models(results, None, exposure)
         articles, predictions = compared.test_articles, compared.candidate
-        predicted, confidence = predictions.predicted, predictions.confidence
-        wrong = np.flatnonzero(predicted != articles.truth)
+        truth, predicted = _names(articles, predictions)
+        confidence = predictions.confidence
+        wrong = np.flatnonzero(predicted != truth)
         chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
         details = _describe(connection, articles.ids[chosen].tolist(), with_text=with_text)
     mistakes = [
         _mistake(
             details[article_id],
             results.articles[article_id] if with_text else None,
-            annotated=str(articles.truth[row]),
+            annotated=str(truth[row]),
             predicted=str(predicted[row]),
             confidence=float(confidence[row]),
         )
         for row, article_id in zip(chosen.tolist(), articles.ids[chosen].tolist(), strict=True)
     ]
     return Mistakes(model.name, len(articles), len(wrong), tuple(mistakes))
+
+
+def _names(
+    articles: TestArticles | LabelSetArticles, predictions: Predictions | LabelSetPredictions
+) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """Return the annotated and the predicted labels of each article, several as one text."""
+    if isinstance(articles, TestArticles):
+        assert isinstance(predictions, Predictions)
+        return articles.truth.astype(object), predictions.predicted.astype(object)
+    assert isinstance(predictions, LabelSetPredictions)
+    return np.array(articles.names, dtype=object), np.array(predictions.names, dtype=object)
 
 
 def _describe(connection: Connection, ids: list[int], *, with_text: bool) -> dict[int, Row[*tuple[Any, ...]]]:

@@ -14,7 +14,7 @@ from classifier.cli import render, render_models, render_status, splits
 from classifier.evaluation.metrics import compute_metrics
 from classifier.pipeline.ingest.splits_report import SplitSizes, SplitsReport
 from classifier.pipeline.monitoring.status import Backlog, DriftStatus, ModelStatus, Status, TrainingStatus
-from classifier.pipeline.promotion.evaluation import EvaluationReport
+from classifier.pipeline.promotion.evaluation_figures import EvaluationReport
 from classifier.pipeline.promotion.model_details import ModelDetails
 
 NAMES = ("[/news]", "[red]", ":key:", "日本", 'a "b"', "[bold]x[/bold]")
