@@ -110,10 +110,10 @@ def choose_thresholds(
     else:
         rows = _lowest(curves.smoothed_precision() >= target_precision)
         common = _lowest((curves.micro_precision() >= target_precision)[None])[0]
-    values = GRID[rows]
+    values = tuple(round(float(value), 6) for value in GRID[rows])
     labels = multi_label.assign_labels(probabilities, values, min_labels=min_labels)
     return CategoryThresholds(
-        values=tuple(round(float(value), 6) for value in values),
+        values=values,
         goal=goal,
         target_precision=target_precision if goal == "precision" else None,
         min_labels=min_labels,

@@ -113,6 +113,12 @@ def test_thresholds_for_a_precision_are_chosen_if_it_is_named(ready, tmp_path):
     assert (files.kind, files.calibration["thresholds"]["goal"]) == ("multi", "precision")
 
 
+def test_an_import_without_validation_articles_leaves_every_threshold_at_a_half(workspace, tmp_path):
+    make_artefact(tmp_path / "elsewhere", kind="multi")
+    imported = model_import.import_model(make_multi(workspace), str(tmp_path / "elsewhere"))
+    assert imported.calibration == "not calibrated, every threshold is 0.5"
+
+
 def test_a_multi_label_model_is_not_imported_into_a_single_label_task(workspace, tmp_path):
     make_artefact(tmp_path / "elsewhere", kind="multi")
     with pytest.raises(EncoderError, match="must have one category; import it into a multi-label task"):

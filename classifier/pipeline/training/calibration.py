@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from classifier.articles import AnnotatedArticle, CategoryIndices, LabelMatrix, Probabilities
+from classifier.articles import AnnotatedArticle, CategoryIndices, LabelMatrix, Probabilities, TaskKind
 from classifier.evaluation import abstention, reliability, test_articles, thresholds
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.test_articles import Predictions
 from classifier.evaluation.thresholds import CategoryThresholds
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
-from classifier.model import temperature_scaling
+from classifier.model import multi_label, temperature_scaling
 from classifier.model.targets import label_matrix
 from classifier.store import evaluations
 from classifier.training.spooled_articles import categories_of, facts, label_sets_of
@@ -82,7 +82,7 @@ def _calibrate_multi_label(
 ) -> dict[str, Any]:
     """Fit the temperature to every decision of a multi-label model, and choose a threshold for each category."""
     if not len(validation):
-        log.info("no validation article: %s", summarize({}))
+        log.info("no validation article: %s", summarize({}, "multi"))
         return {}
     probabilities, truth = label_outputs_of(classifier.labeller(), validation)
     temperature = temperature_scaling.fit_temperature(probabilities, truth, kind="multi")
@@ -97,8 +97,10 @@ def _calibrate_multi_label(
     return calibration
 
 
-def summarize(calibration: Mapping[str, Any]) -> str:
-    """Return one line about what `calibrate` returned."""
+def summarize(calibration: Mapping[str, Any], kind: TaskKind = "single") -> str:
+    """Return one line about what `calibrate` returned for a model of the kind."""
+    if not calibration and kind == "multi":
+        return f"not calibrated, every threshold is {multi_label.DEFAULT_THRESHOLD}"
     if not calibration:
         return "not calibrated, never abstains"
     temperature = f"temperature {calibration['temperature']['value']:.4f}"

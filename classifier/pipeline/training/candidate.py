@@ -179,7 +179,7 @@ def _register(
         seconds=round(fitted.seconds, 1),
         engine=str(Agreement(**candidate.agreement)),
         resumed_from_step=fitted.resumed_from,
-        calibration=calibration.summarize(files.calibration),
+        calibration=calibration.summarize(files.calibration, model.kind),
         ensemble=ensembling.summarize(model.ensemble) if model.ensemble else "",
         categories_without_train_articles=untrained,
     )

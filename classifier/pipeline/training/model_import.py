@@ -99,7 +99,7 @@ def import_model(
         source=source,
         categories=model.categories,
         max_length=imported.max_length,
-        calibration=calibration.summarize(calibrated),
+        calibration=calibration.summarize(calibrated, task.kind),
     )
 
 
