@@ -42,6 +42,20 @@ def test_intervals_contain_the_measured_figures(report):
     assert report["clusters"] == 400
 
 
+def test_the_interval_of_macro_f1_is_around_it_although_rare_categories_are_missing_in_resamples():
+    """Sixty categories of one article each are never predicted; a resample lacks a third of them."""
+    truth = np.zeros((400, 100), dtype=bool)
+    truth[np.arange(400), np.arange(400) % 40] = True
+    truth[np.arange(60), np.arange(40, 100)] = True
+    predicted = truth.copy()
+    predicted[:, 40:] = False
+    names = tuple(f"c{number:03d}" for number in range(100))
+    low, high = label_set_results._score_intervals(make_label_set_articles(truth, categories=names), predicted)[
+        "macro_f1"
+    ]
+    assert (low + high) / 2 == pytest.approx(0.4, abs=0.01)
+
+
 def test_calibration_is_of_decisions_and_of_assigned_labels(report):
     calibration = report["calibration"]
     wrong = (PREDICTED != TRUTH).mean()
