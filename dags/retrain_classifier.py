@@ -146,13 +146,10 @@ def apply_gate(model: str, params=None, ti=None) -> dict:
     return gate_result
 
 
-@task(
-    trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
-    execution_timeout=EVALUATION_TIMEOUT,
-    map_index_template=NAME_TEMPLATE,
-)
-def promote(model: str, gate_result: dict, params=None, ti=None, dag_run=None) -> bool:
-    """Decide, and return whether the candidate is now the champion."""
+# a rule that requires one success would, before the group is expanded, fail every task as soon as one task fails
+@task(trigger_rule=TriggerRule.NONE_FAILED, execution_timeout=EVALUATION_TIMEOUT, map_index_template=NAME_TEMPLATE)
+def promote(model: str | None, gate_result: dict | None, params=None, ti=None, dag_run=None) -> bool:
+    """Decide, and return whether the candidate is now the champion; skip if nothing was trained."""
     from classifier_airflow import alerts, metrics, promotion_tasks, tasks_of_run
     from classifier_airflow.workspace import workspace
 

@@ -80,8 +80,8 @@ def apply_gate(
 
 def promote(
     workspace: Workspace,
-    model: str,
-    result: Mapping[str, Any],
+    model: str | None,
+    result: Mapping[str, Any] | None,
     params: Mapping[str, Any],
     response: Mapping[str, Any] | None,
     *,
@@ -89,9 +89,9 @@ def promote(
 ) -> bool:
     """Decide on a model by the gate's result, and return whether the model is champion now.
 
-    If the approver rejected the model, the task is skipped. The decision stores the churn, the approver, and the user
-    who asked for a named candidate with their reason. If an approval is required, the decision is on `result`, even if
-    there was nothing to approve.
+    If nothing was trained, or the approver rejected the model, the task is skipped. The decision stores the churn, the
+    approver, and the user who asked for a named candidate with their reason. If an approval is required, the decision
+    is on `result`, even if there was nothing to approve.
 
     Raises:
         OutdatedQuestionError: an approval is required, and the champion, an evaluation or the verdict has changed.
@@ -100,6 +100,8 @@ def promote(
 
     from classifier.pipeline.promotion import decisions
 
+    if model is None or result is None:
+        raise AirflowSkipException("nothing was trained")
     if response and not response["approved"]:
         raise AirflowSkipException("the approver rejected the model, or did not answer")
     question = None

@@ -77,6 +77,21 @@ class RunView:
         return sum(float(task.counts.get(count, 0)) for task in self.tasks_of(name))
 
     @property
+    def waiting(self) -> int | None:
+        """The articles that waited when the last worker of each task ended; None if no worker has ended."""
+        share = self.task(tasks_of_run.SHARE)
+        shares = share.returned if share and isinstance(share.returned, list) else []
+        by_task: dict[object, int] = {}
+        for worker in self.tasks_of("label"):
+            if (waiting := worker.counts.get("waiting")) is None:
+                continue
+            # shares of earlier versions are numbers of workers
+            of_task = shares[worker.index] if worker.index < len(shares) else None
+            task = of_task["task"]["id"] if isinstance(of_task, Mapping) else None
+            by_task[task] = min(waiting, by_task.get(task, waiting))
+        return sum(by_task.values()) if by_task else None
+
+    @property
     def rate(self) -> float | None:
         """The articles a second that the run's workers labelled together, each by its own seconds."""
         counts = [task.counts for task in self.tasks_of("label") if task.counts.get("seconds")]

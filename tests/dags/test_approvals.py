@@ -51,6 +51,8 @@ def test_the_question_names_its_task_only_if_there_are_several(approvals):
 def test_a_rejected_model_is_not_promoted(approvals):
     from airflow.sdk.exceptions import AirflowSkipException
 
+    with pytest.raises(AirflowSkipException, match="nothing was trained"):
+        approvals.promote("workspace", None, None, {}, None)
     with pytest.raises(AirflowSkipException, match="rejected"):
         approvals.promote("workspace", "m2", {}, {}, {"approved": False, "responded_by_user": None})
 

@@ -131,6 +131,12 @@ def test_what_is_done_for_one_task_neither_waits_for_another_nor_ends_with_it(da
         assert grouped == set(dagbag.dags[name].task_ids) - outside
 
 
+def test_no_rule_of_a_mapped_group_lets_one_failure_end_every_task(dagbag):
+    """Airflow evaluates these rules before it expands a group, over all instances."""
+    early = {"one_success", "one_failed", "one_done", "none_failed_min_one_success"}
+    assert not [task for dag in dagbag.dags.values() for task in dag.tasks if task.trigger_rule in early]
+
+
 def test_one_model_trains_and_one_labelling_runs_at_a_time(dagbag):
     assert dagbag.dags["retrain_classifier"].max_active_runs == 1
     assert dagbag.dags["label_articles"].max_active_runs == 1

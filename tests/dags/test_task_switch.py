@@ -173,6 +173,22 @@ def test_permissions_are_the_same_for_every_task(page_app, ask, monkeypatch):
             assert (viewer == 403) == (method == "POST"), path
 
 
+@pytest.mark.usefixtures("airflow")
+def test_the_tab_of_a_labelling_adds_up_what_waits_in_each_task():
+    from classifier_ui.runs import RunView, TaskResult
+
+    shares = [{"task": {"id": task}, "worker": worker} for task in (1, 2) for worker in (0, 1)]
+    ended = [
+        TaskResult("label", index, "", "success", 1.0, counts)
+        for index, counts in enumerate([{"waiting": 5}, {"waiting": 3}, {"waiting": 40}, None])
+    ]
+    choose = TaskResult("workers", -1, "", "success", 1.0, shares)
+    assert RunView("label_articles", "r", "success", (choose, *ended)).waiting == 43
+    assert RunView("label_articles", "r", "success", (choose,)).waiting is None
+    former = TaskResult("workers", -1, "", "success", 1.0, [0, 1])
+    assert RunView("label_articles", "r", "success", (former, *ended[:2])).waiting == 3
+
+
 @pytest.mark.usefixtures("several")
 def test_a_task_that_is_renamed_or_added_is_in_the_switch_soon(ask, page_app, workspace):
     assert "topic</a>" in ask("/").text
