@@ -74,12 +74,14 @@ class CategoryRules:
             elif len(cell) > MAX_CATEGORIES:
                 yield index, f"{name} has {len(cell):,} values, more than the maximum of {MAX_CATEGORIES:,}"
 
-    def assign(self, name: str, cell: Cell) -> Categories:
-        """Return the categories of a normalized cell without faults."""
-        if not isinstance(cell, tuple):
-            return cell or None
+    def assign(self, name: str, cells: Sequence[Cell]) -> list[Categories]:
+        """Return the categories of a field's normalized cells; of a cell with too many, the first."""
+        if not has_lists(cells):
+            return [cell or None for cell in cells]
         task = self.tasks.get(name)
-        return cell if task is None or task.kind == "multi" else next(iter(cell), None)
+        if task is not None and task.kind == "single":
+            return [next(iter(category_names(cell or None)), None) for cell in cells]
+        return [cell if isinstance(cell, tuple) else cell or None for cell in cells]
 
     def _normalize_cell(self, cell: Cell) -> Cell:
         if not cell:

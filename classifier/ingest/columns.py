@@ -166,7 +166,9 @@ def chunk_records(
             size += sys.getsizeof(record.row)
         else:
             rows.append(record)
-            size += sum(map(_size, record))
+            size += sum(map(sys.getsizeof, record))
+            if tuple in map(type, record):
+                size += sum(map(sys.getsizeof, _list_values(record)))
         if len(rows) + len(rejected) >= chunk_rows or size > CHUNK_BYTES:
             yield RawChunk(to_frame(rows, fields), rejected)
             rows, rejected, size = [], [], 0
@@ -174,9 +176,9 @@ def chunk_records(
         yield RawChunk(to_frame(rows, fields), rejected)
 
 
-def _size(value: Cell) -> int:
-    """Return how many bytes of memory a value needs."""
-    return sys.getsizeof(value) + (sum(map(sys.getsizeof, value)) if isinstance(value, tuple) else 0)
+def _list_values(record: Row) -> Iterator[str]:
+    """Return the values of a row's lists."""
+    return (value for cell in record if isinstance(cell, tuple) for value in cell)
 
 
 def to_frame(rows: Sequence[Row], fields: Sequence[str] = FIELDS) -> pd.DataFrame:

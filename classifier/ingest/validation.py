@@ -103,12 +103,11 @@ def validate_chunk(
     renamed: dict[str, str] = {}
     repeated = set()
     for name in of_categories:
-        for index in valid:
-            cell = raw[name][index]
-            if cell and cell != values[name][index]:
-                renamed.update(categories.renamed(cell))
-                repeated |= {index} if categories.has_repeated(cell) else set()
-        values[name] = [categories.assign(name, cell) for cell in values[name]]
+        originals, stored = raw[name], values[name]
+        for index in (index for index in valid if originals[index] != stored[index]):
+            renamed.update(categories.renamed(originals[index]))
+            repeated |= {index} if categories.has_repeated(originals[index]) else set()
+        values[name] = categories.assign(name, stored)
     left_out = tuple(values["published_at"][index] or "" for index in bad_dates if index not in faults)
     rows = _make_rows(values, moments, valid, default_source)
     return ValidatedChunk(rows, tuple(rejected), renamed, left_out, len(repeated))
@@ -130,7 +129,7 @@ def _find_faults(values: _Values, max_text_bytes: int, categories: CategoryRules
         limit = MAX_LENGTHS.get(field, MAX_CATEGORY_LENGTH)
         yield from (
             (index, f"{field} is longer than {limit} characters")
-            for index, value in flatten(values[field])
+            for index, value in _enumerate(field, values[field])
             if value and len(value) > limit
         )
     for field in of_categories:
@@ -156,15 +155,20 @@ def _find_date_faults(
 
 def _find_control_characters(values: _Values) -> Iterator[_Fault]:
     for field in (*filter(is_category_field, values), "title", "url"):
-        for index, value in flatten(values[field]):
+        for index, value in _enumerate(field, values[field]):
             if value and (control := control_character(value)):
                 yield index, f"{field} has the control character {control}"
 
 
 def _find_character_faults(field: str, cells: Sequence[Cell]) -> Iterator[_Fault]:
-    for index, value in flatten(cells):
+    for index, value in _enumerate(field, cells):
         if value and (problem := find_unstorable(value)):
             yield index, f"{field} has {problem}"
+
+
+def _enumerate(field: str, cells: Sequence[Cell]) -> Iterable[tuple[int, str | None]]:
+    """Return each value with the index of its row; only categories have lists."""
+    return flatten(cells) if is_category_field(field) else enumerate(cells)  # type: ignore[arg-type]
 
 
 def find_unstorable(value: str) -> str | None:

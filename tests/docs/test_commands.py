@@ -70,6 +70,10 @@ def write_downloads(folder):
     (folder / "ag_news").mkdir()
     (folder / "ag_news" / "train.csv").write_text('"3","Rates","The bank, again."\n"2","Final","The team won."\n')
     (folder / "stories.json").write_text(json.dumps({"items": [{"body": "one"}, {"body": "two"}], "tags": [{"a": 1}]}))
+    lists = (["uk", "france"], [], None)
+    lines = [json.dumps({"text": f"article {number}", "places": names}) for number, names in enumerate(lists)]
+    (folder / "places.jsonl").write_text("\n".join(lines))
+    (folder / "places.csv").write_text("text,places\none,uk; france\ntwo,NONE\nthree,\n")
     for split in ("C50train", "C50test"):
         (folder / split / "AaronPressman").mkdir(parents=True)
         (folder / split / "AaronPressman" / "106247newsML.txt").write_text(f"The company said in {split}.")

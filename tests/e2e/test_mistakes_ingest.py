@@ -261,16 +261,6 @@ def _(env):
     return "ingest", "in", "--category", "topic=a"
 
 
-@case(
-    "sources: a task that is not there", r"1 of 1 sources failed: wire: author: no such task; there are: topic, place"
-)
-def _(env):
-    file = newsroom(env)
-    columns = "columns = { category = { author = 'topics' } }"
-    env.bytes(f"[sources.wire]\nkind = 'files'\nfiles = '{file}'\n{columns}\n".encode(), "sources.toml")
-    return "sources", "check"
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_a_mistake_prints_one_line_and_changes_nothing(classifier, env, name):
     check_mistake(classifier, env, CASES[name])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from classifier import registry
 from classifier.evaluation.label_set_metrics import LabelSetMetrics
 from classifier.exceptions import ModelNotFoundError, TaskError
 from classifier.ingest.splits import Proportions
@@ -15,6 +16,7 @@ from classifier.pipeline.labelling import label_export, queue
 from classifier.pipeline.monitoring import drift_check, status
 from classifier.pipeline.promotion import decisions, evaluation, gate_result, html_report, label_churn, mistakes
 from classifier.pipeline.training import candidate
+from classifier.store import model_rows
 from classifier.store.article_labels import LabelSelection
 from classifier.training.recipes import Recipe
 from tests.support.synthetic import WORDS, articles, dump, ingest_file, query, run, value
@@ -71,7 +73,10 @@ def train(workspace, tmp_path):
 
 def promote(workspace):
     """Promote the newest model, whatever the gate says."""
-    return decisions.promote_anyway(workspace, reason="a test", decided_by="ann")
+    with workspace.database.begin() as connection:
+        model_rows.lock_champion(connection)
+        model = registry.find(connection, None)
+        registry.decide(connection, model, "promoted", "a test", decided_by="ann", statistics={})
 
 
 def labels_of(workspace, task):
@@ -87,8 +92,8 @@ def test_each_task_is_trained_promoted_labelled_and_rolled_back_on_its_own(both,
     first = {each.task.name: train(each, tmp_path) for each in both}
     report = evaluation.evaluate(topic)
     assert isinstance(report.metrics, LabelSetMetrics)
-    assert report.metrics.micro_f1 > 0.9
-    assert evaluation.evaluate(price).metrics.accuracy > 0.9
+    assert report.metrics.micro_f1 > 0.8
+    assert evaluation.evaluate(price).metrics.accuracy > 0.8
     for each in both:
         promote(each)
         assert queue.label_queue(each).labelled == 40
