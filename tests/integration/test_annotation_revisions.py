@@ -240,7 +240,11 @@ class TestStatements:
     )
     def test_look_up_annotations(self, workspace, many, name, values):
         assert many == 1
-        assert scanned(workspace.database, queries.sql(name), task_id=1, **values) <= {"models", "dead_letters", "labelling_queue"}
+        assert scanned(workspace.database, queries.sql(name), task_id=1, **values) <= {
+            "models",
+            "dead_letters",
+            "labelling_queue",
+        }
 
     @pytest.mark.usefixtures("many")
     def test_look_up_a_label(self, workspace):
