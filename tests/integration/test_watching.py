@@ -128,7 +128,7 @@ def test_only_labels_drawn_at_random_are_audited(evaluated):
     ids = add_labelled(workspace, model, 120, a=1.0)
     drawn = ids[:60]
     with workspace.database.begin() as connection:
-        columns = {"ids": drawn, "revisions": [1] * 60, "reasons": ["audit"] * 60, "categories": ["a"] * 60}
+        columns = {"ids": drawn, "revisions": [1] * 60, "reasons": ["audit"] * 60, "positions": [[1]] * 60}
         reviews.enqueue(connection, model.id, {**columns, "confidences": [0.95] * 60})
         for id_ in ids[:40]:
             annotate(connection, id_, "a")

@@ -16,7 +16,7 @@ from classifier.articles import Model
 from classifier.evaluation.margins import Margins
 from classifier.ingest.readers import Columns
 from classifier.pipeline.ingest import units
-from classifier.store import evaluations, model_rows
+from classifier.store import evaluations, model_rows, task_rows
 from tests.support.tiny_models import make_artefact
 
 WORDS = {
@@ -106,6 +106,7 @@ def add_articles(connection, rows: Iterable[tuple[str, str, str]], *, source: st
 
 
 def annotate(connection, article_id: int, category: str, annotator: str = "ann") -> None:
+    task_rows.remember_categories(connection, task_rows.current_id(connection), [category])
     connection.execute(
         text(
             "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
