@@ -119,7 +119,7 @@ def test_the_page_fits_its_window(opened, topics, theme, width):
     with opened("/review/next", theme=theme, width=width) as page:
         assert page.locator("html").evaluate("root => root.scrollWidth - root.clientWidth") <= 0
         assert page.locator("fieldset.choices :checked").count() == 3
-        shoot(page, f"review-multi-{theme}{'-narrow' if width == 400 else ''}")
+        shoot(page, f"review-multi{'-narrow' if width == 400 else ''}{'-dark' if theme == 'dark' else ''}")
 
 
 def test_keys_toggle_categories_and_enter_saves(opened, topics):

@@ -101,8 +101,8 @@ class TestPlans:
 
     @pytest.mark.parametrize("view", ["article_labels", "article_label_sets"])
     def test_labels_are_joined_by_look_ups(self, many, view):
-        wanted = "(VALUES ('7'), ('77'), ('777')) AS wanted (name)"
-        statement = f"SELECT * FROM {wanted} JOIN {view} ON source = 's' AND external_id = wanted.name"
+        requested = "(VALUES ('7'), ('77'), ('777')) AS requested (name)"
+        statement = f"SELECT * FROM {requested} JOIN {view} ON source = 's' AND external_id = requested.name"
         assert scanned(many, statement) <= SMALL
 
     @pytest.mark.parametrize("view", ["article_labels", "article_label_sets"])
