@@ -47,6 +47,8 @@ def classify(
 ) -> None:
     """Print the label of a text, its confidence and the other candidates. Nothing is stored.
 
+    Of a multi-label model, all labels are printed with their probabilities, or "none".
+
     Example: `classifier classify "The striker scored twice in the cup final."`
     """
     texts = _read_texts(text, file, lines=lines, encoding=encoding)
@@ -132,14 +134,25 @@ def _check(text: str, name: str) -> str:
 
 
 def _print_json(opened: TextClassifier, result: Classification, line: int | None) -> None:
-    values = {"label": result.label, "confidence": result.confidence, "abstained": result.abstained}
+    values: dict[str, object] = {"label": result.label, "confidence": result.confidence, "abstained": result.abstained}
+    details: dict[str, object] = {"threshold": opened.threshold}
+    if opened.thresholds is not None:
+        values = {"labels": list(result.labels or ()), "confidence": result.confidence}
+        details = {"thresholds": dict(zip(opened.labeller.categories, opened.thresholds, strict=True))}
     numbered = {} if line is None else {"line": line}
-    details = {"threshold": opened.threshold, "candidates": result.candidates, "model": opened.model}
-    render.print_json({**numbered, **values, **details})
+    render.print_json({**numbered, **values, **details, "candidates": result.candidates, "model": opened.model})
 
 
 def _print_line(result: Classification, number: int) -> None:
-    """Print the columns line, label, confidence and, if the model abstains, a word for it, separated by tabs."""
+    """Print the columns line, label, confidence and, if the model abstains, a word for it, separated by tabs.
+
+    The labels of a multi-label model are written as in review sheets.
+    """
+    if result.labels is not None:
+        from classifier.review import category_lists
+
+        typer.echo(f"{number}\t{category_lists.format_categories(result.labels)}\t{result.confidence:.4f}")
+        return
     abstained = "\tabstained" if result.abstained else ""
     typer.echo(f"{number}\t{result.label}\t{result.confidence:.4f}{abstained}")
 
@@ -147,12 +160,18 @@ def _print_line(result: Classification, number: int) -> None:
 def _print_table(opened: TextClassifier, result: Classification) -> None:
     table = render.make_table(f"{opened.model}, {opened.labeller.engine_name}", "", "")
     table.show_header = False
-    table.add_row("label", result.label)
-    table.add_row("confidence", f"{result.confidence:.4f}")
-    limit = "" if opened.threshold is None else f", confidence below {opened.threshold:.4f}"
-    table.add_row("abstained", f"yes{limit}" if result.abstained else "no")
+    if result.labels is None:
+        table.add_row("label", result.label)
+        table.add_row("confidence", f"{result.confidence:.4f}")
+        limit = "" if opened.threshold is None else f", confidence below {opened.threshold:.4f}"
+        table.add_row("abstained", f"yes{limit}" if result.abstained else "no")
+        others = list(result.candidates.items())[1:]
+    else:
+        table.add_row("labels", "" if result.labels else result.label)
+        for name in result.labels:
+            table.add_row(f"  {name}", f"{result.candidates[name]:.4f}")
+        others = [(name, value) for name, value in result.candidates.items() if name not in result.labels]
     table.add_section()
-    others = list(result.candidates.items())[1:]
     for category, probability in others[:OTHERS]:
         table.add_row(category, f"{probability:.4f}")
     if (more := len(others) - OTHERS) > 0:

@@ -48,6 +48,13 @@ def export(
         ),
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Add the articles' texts.")] = False,
+    by_article: Annotated[
+        bool,
+        typer.Option(
+            "--by-article",
+            help="Write one row for each article and task, with its labels as a list; by default, one for each label.",
+        ),
+    ] = False,
     format: Annotated[  # noqa: A002
         str | None,
         typer.Option(help="Format: csv, jsonl or parquet; by default, the file's suffix; CSV for standard output."),
@@ -67,12 +74,15 @@ def export(
 ) -> None:
     """Write the labels, with all columns of the view article_labels, to a file or a pipe.
 
+    If there are several tasks, the labels of all are written, or with --task those of one. With --by-article, the
+    columns are those of the view article_label_sets.
+
     Example: `classifier export labels.parquet`
     """
     from classifier.pipeline.labelling import label_export
     from classifier.store.article_labels import LabelSelection
 
-    selection = LabelSelection(None, source, to_utc(since), to_utc(changed_since), text)
+    selection = LabelSelection(None, source, to_utc(since), to_utc(changed_since), text, by_article)
     target = label_export.ExportTarget(file, format, overwrite, exact)
     with progress.counter("labels", quiet=json) as on_rows:
         report = label_export.export_labels(workspace(), selection, target, on_rows=on_rows)

@@ -27,17 +27,18 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects.mysql import DATETIME
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
+from classifier.articles import TaskKind
 from classifier.exceptions import TableError
 from classifier.external_table import key_types, postgres_keys, statements, table_names
 from classifier.external_table.statements import TablePair
 from classifier.store import external_databases
 
-COLUMNS = ("model", "category", "confidence", "probabilities", "text_hash", "labelled_at", "error")
-"""The columns of a table of labels after the key."""
+COLUMNS = ("model", "category", "categories", "confidence", "probabilities", "text_hash", "labelled_at", "error")
+"""The columns of a table of labels after the key: category of a single-label task, else categories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +67,17 @@ class ExternalTable:
         return (self.key,) if isinstance(self.key, str) else self.key
 
 
-def find_table(connection: Connection, external: ExternalTable, out: Connection | None = None) -> TablePair:
-    """Return the table or query with the table of its labels, which need not exist yet.
+def find_table(
+    connection: Connection, external: ExternalTable, out: Connection | None = None, *, kind: TaskKind = "single"
+) -> TablePair:
+    """Return the table or query with the table of its labels by a task of this kind, which need not exist yet.
 
     `out` is a connection to the database of the labels, if that is another one.
 
     Raises:
         TableError: there is no such table, a column is missing or unsuitable, or the table of labels has other columns.
     """
-    _check_names(external)
+    _check_names(external, kind)
     inspector = inspect(connection)
     schema, name = table_names.split(external.table or "")
     out_schema, out_name = _name_of_labels(external, schema if out is None else None)
@@ -91,7 +94,7 @@ def find_table(connection: Connection, external: ExternalTable, out: Connection 
         Column(name, kind, primary_key=True, autoincrement=False)
         for name, kind in zip(external.keys, copies, strict=True)
     ]
-    labels = labels_table(out_name, out_schema, columns)
+    labels = labels_table(out_name, out_schema, columns, kind=kind)
     pair = TablePair(source, tuple(source.c[key] for key in external.keys), source.c[external.text], labels)
     _check_out(out or connection, pair)
     return pair
@@ -141,9 +144,10 @@ def create_labels(connection: Connection, pair: TablePair) -> None:
         ) from error
 
 
-def _check_names(external: ExternalTable) -> None:
+def _check_names(external: ExternalTable, kind: TaskKind) -> None:
+    reserved = {*COLUMNS} - {"category" if kind == "multi" else "categories"}
     for key in external.keys:
-        if key.lower() in COLUMNS:
+        if key.lower() in reserved:
             raise TableError(
                 f"{external.name}: the key {key!r} has the name of a column of the labels; rename it in a --query"
             )
@@ -176,14 +180,18 @@ def _source(connection: Connection, inspector: Inspector, external: ExternalTabl
     return table(name, *columns, schema=schema)
 
 
-def labels_table(name: str, schema: str | None, keys: Sequence[Column[Any]]) -> Table:
-    """Return a table of labels with these key columns."""
+def labels_table(name: str, schema: str | None, keys: Sequence[Column[Any]], *, kind: TaskKind = "single") -> Table:
+    """Return a table of labels with these key columns.
+
+    A multi-label task has a list of categories: an array in Postgres, and JSON in other databases.
+    """
+    categories = Column("categories", JSON(none_as_null=True).with_variant(ARRAY(Text), "postgresql"))
     return Table(
         name,
         MetaData(),
         *keys,
         Column("model", Text, nullable=False),
-        Column("category", Text),
+        categories if kind == "multi" else Column("category", Text),
         Column("confidence", REAL),
         Column("probabilities", JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")),
         Column("text_hash", String(64)),
@@ -200,6 +208,7 @@ def labels_table(name: str, schema: str | None, keys: Sequence[Column[Any]]) -> 
 def _check_labels(connection: Connection, inspector: Inspector, pair: TablePair) -> None:
     name, schema = pair.labels.name, pair.labels.schema
     existing = _column_names(connection, schema, name)
+    _refuse_other_kind(pair, existing)
     if missing := [column.name for column in pair.labels.columns if column.name not in existing]:
         names = ", ".join(map(repr, missing))
         raise TableError(
@@ -211,6 +220,16 @@ def _check_labels(connection: Connection, inspector: Inspector, pair: TablePair)
             f"table {pair.labels.fullname!r}: not a table of labels, {', '.join(map(repr, keys))} must be its primary "
             "key; name another with --out"
         )
+
+
+def _refuse_other_kind(pair: TablePair, existing: Sequence[str]) -> None:
+    """Refuse a table with the labels of a task of the other kind."""
+    column, other, kind = "category", "categories", "multi-label"
+    if other in pair.labels.c:
+        column, other, kind = other, column, "single-label"
+    if other in existing and column not in existing and "model" in existing:
+        name = table_names.shown(pair.labels.schema, pair.labels.name)
+        raise TableError(f"table {name!r}: has the labels of a {kind} task; name another with --out")
 
 
 def _check_out(connection: Connection, pair: TablePair) -> None:

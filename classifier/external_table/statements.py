@@ -90,6 +90,7 @@ class TextRow:
 class Label:
     """A row's new label; if it cannot be labelled, `error` is the reason and the other fields are None.
 
+    A multi-label model gives `categories` instead of a category; with none, the row was labelled and has no category.
     `row` holds no text any more, and the hash of the text that was labelled.
     """
 
@@ -98,6 +99,7 @@ class Label:
     confidence: float | None
     probabilities: dict[str, float] | None
     error: str | None
+    categories: tuple[str, ...] | None = None
 
 
 class RowsClaimedError(Exception):
@@ -222,10 +224,11 @@ def text_hash(value: Any) -> str | None:
 
 
 def _values(pair: TablePair, model: str, label: Label, now: datetime) -> dict[str, Any]:
+    categories = None if label.categories is None else list(label.categories)
     return {
         **dict(zip((column.key or "" for column in pair.label_keys), label.row.key, strict=True)),
         "model": model,
-        "category": label.category,
+        **({"categories": categories} if "categories" in pair.labels.c else {"category": label.category}),
         "confidence": label.confidence,
         "probabilities": label.probabilities,
         "text_hash": label.row.text_hash,

@@ -23,6 +23,7 @@ from classifier.external_table.label_stores import LabelStore
 from classifier.external_table.statements import Key, Label, RowsClaimedError, Span, TextRow
 from classifier.inference import bisection
 from classifier.inference.bisection import TextLabeller
+from classifier.model import decisions
 from classifier.store import connections, external_databases, model_rows
 from classifier.value_kinds import describe_kind
 
@@ -171,11 +172,14 @@ class ExternalTableWorker:
         if isinstance(outcome, str):
             return Label(_without_text(row), None, None, None, outcome)
         values = [float(str(value)) for value in outcome]  # the shortest decimals with these bits
-        best = int(outcome.argmax())
         categories = self.model.categories
-        return Label(
-            _without_text(row), categories[best], values[best], dict(zip(categories, values, strict=True)), None
-        )
+        probabilities = dict(zip(categories, values, strict=True))
+        if self.model.kind == "multi":
+            decided = decisions.decide(self.model, outcome[None])
+            names = decisions.names_of(decided.labels, categories)[0]
+            return Label(_without_text(row), None, float(str(decided.confidence[0])), probabilities, None, names)
+        best = int(outcome.argmax())
+        return Label(_without_text(row), categories[best], values[best], probabilities, None)
 
 
 def _slices(rows: Iterator[TextRow]) -> Iterator[list[TextRow]]:

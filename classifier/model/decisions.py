@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from classifier.articles import LabelMatrix, Model, Probabilities
 from classifier.model import multi_label
 
+DEFAULT_THRESHOLD = 0.5
+"""The threshold of each category of a multi-label model whose thresholds were not chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
@@ -27,7 +30,13 @@ def thresholds_of(model: Model) -> tuple[float, ...] | None:
     """Return a multi-label model's threshold of each category, or None of a single-label model."""
     if model.kind != "multi":
         return None
-    return model.thresholds or (0.5,) * len(model.categories)
+    return model.thresholds or (DEFAULT_THRESHOLD,) * len(model.categories)
+
+
+def confidence_of_sets(probabilities: Probabilities) -> NDArray[np.float32]:
+    """Return the confidence of each article's labels by a multi-label model: that of its least certain decision."""
+    confidence: NDArray[np.float32] = np.maximum(probabilities, 1 - probabilities).min(axis=1, initial=1)
+    return confidence
 
 
 def decide(model: Model, probabilities: Probabilities) -> Decisions:
@@ -35,7 +44,7 @@ def decide(model: Model, probabilities: Probabilities) -> Decisions:
     thresholds = thresholds_of(model)
     if thresholds is not None:
         labels = multi_label.assign_labels(probabilities, thresholds, min_labels=model.min_labels)
-        return Decisions(labels, np.maximum(probabilities, 1 - probabilities).min(axis=1, initial=1))
+        return Decisions(labels, confidence_of_sets(probabilities))
     labels = np.zeros(probabilities.shape, dtype=np.bool_)
     labels[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
     return Decisions(labels, probabilities.max(axis=1))

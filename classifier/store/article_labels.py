@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, DateTime, Select, and_, cast, exists, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Select,
+    Table,
+    and_,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+)
 
 from classifier.store import tables, views
 from classifier.store.queries import query
@@ -28,6 +41,7 @@ class LabelSelection:
         since: Only articles published, or if that is unknown ingested, at or after this time.
         changed_since: Only labels that may have changed at or after this time; see `_changed`.
         with_text: Whether each row has the article's text.
+        by_article: One row for each article and task, with its labels as a list, instead of one for each label.
     """
 
     task: str | None = None
@@ -35,11 +49,17 @@ class LabelSelection:
     since: datetime | None = None
     changed_since: datetime | None = None
     with_text: bool = False
+    by_article: bool = False
+
+    @property
+    def view(self) -> Table:
+        """The view that is exported."""
+        return views.article_label_sets if self.by_article else views.article_labels
 
     @property
     def columns(self) -> tuple[tuple[str, Any], ...]:
-        """The names of the columns with their SQL types: those of the view `article_labels`, then the text."""
-        columns = tuple((column.name, column.type) for column in views.article_labels.c)
+        """The names of the columns with their SQL types: those of the view, then the text."""
+        columns = tuple((column.name, column.type) for column in self.view.c)
         return (*columns, (TEXT_COLUMN, tables.articles.c.text.type)) if self.with_text else columns
 
 
@@ -64,7 +84,7 @@ def settled_until(connection: Connection) -> datetime:
 
 
 def _statement(selection: LabelSelection) -> Select[Any]:
-    labels, articles = views.article_labels, tables.articles
+    labels, articles = selection.view, tables.articles
     columns = [_microseconds(column) if isinstance(column.type, DateTime) else column for column in labels.c]
     statement = select(*columns).order_by(labels.c.article_id)
     if selection.with_text or selection.since is not None or selection.changed_since is not None:
@@ -78,17 +98,17 @@ def _statement(selection: LabelSelection) -> Select[Any]:
     if selection.since is not None:
         statement = statement.where(func.coalesce(articles.c.published_at, articles.c.ingested_at) >= selection.since)
     if selection.changed_since is not None:
-        return statement.where(_changed(selection.changed_since))
+        return statement.where(_changed(labels, selection.changed_since))
     return statement.where(labels.c.origin.is_not(None))
 
 
-def _changed(moment: datetime) -> ColumnElement[bool]:
+def _changed(labels: Table, moment: datetime) -> ColumnElement[bool]:
     """Return the condition that an article's label may have changed at or after a time.
 
     Since then the article was labelled or annotated, or one of its annotations was retracted, or another model became
     champion, or its text changed. A changed article that waits to be labelled again is included, without a label.
     """
-    labels, articles = views.article_labels, tables.articles
+    articles = tables.articles
     annotations, models = tables.annotations, tables.models
     is_new = or_(annotations.c.annotated_at >= moment, annotations.c.retracted_at >= moment)
     tasks = tables.tasks

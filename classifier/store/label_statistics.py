@@ -39,7 +39,7 @@ def count_by_day(connection: Connection, since: datetime, *, share: float = 1.0)
 def count_by_category(connection: Connection, *, share: float = 1.0) -> dict[str | None, tuple[int, int]]:
     """Return, by label, the number of articles and the number of annotated articles; None counts unlabelled articles.
 
-    The label is the one that `article_labels` shows.
+    The labels are those that `article_labels` shows; "" counts articles that have none of a multi-label task.
     """
     values = {"task_id": task_rows.current_id(connection), "percent": 100 * share}
     rows = connection.execute(query("label_counts_by_category"), values)

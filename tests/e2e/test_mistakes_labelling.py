@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from tests.support.mistakes import Case, check_mistake, register
-from tests.support.synthetic import articles, ingest_file, unlabelled
+from tests.support.multi_label import add_champion, add_task
+from tests.support.synthetic import add_articles, annotate, articles, ingest_file, unlabelled
 
 CASES: dict[str, Case] = {}
 case = partial(register, CASES)
@@ -157,6 +158,46 @@ def _(env):
 )
 def _(_env):
     return "review", "decide", "7", "sport", "--annotator", "ann"
+
+
+def annotated_article(env) -> str:
+    """Return the id of an article that a person has annotated in a single-label task, next to a multi-label one."""
+    with env.workspace.database.begin() as connection:
+        (article_id,) = add_articles(connection, [("1", "the bank", "train")])
+        annotate(connection, article_id, "sport")
+    topics = add_task(env.workspace)
+    add_champion(topics, [])
+    return str(article_id)
+
+
+@case("review resolve: neither a category nor none", r"article 1: needs either --category, .*, or --none$")
+def _(env):
+    article = annotated_article(env)
+    return "review", "resolve", article, "--annotator", "ann", "--task", "default"
+
+
+@case(
+    "review resolve: two categories in a single-label task",
+    r"2 categories given, but the task 'default' has one category an article$",
+)
+def _(env):
+    several = ("--category", "sport", "--category", "gold")
+    return "review", "resolve", annotated_article(env), *several, "--annotator", "ann", "--task", "default"
+
+
+@case("review resolve: none in a single-label task", r"0 categories given, but the task 'default' has one category")
+def _(env):
+    return "review", "resolve", annotated_article(env), "--none", "--annotator", "ann", "--task", "default"
+
+
+@case("review decide: a category of another task", r"category 'gold' is a category of the task 'topics'$")
+def _(env):
+    return "review", "decide", annotated_article(env), "gold", "--annotator", "ann", "--task", "default"
+
+
+@case("review decide: a list in a single-label task", r"2 categories given, but the task 'default' has one category")
+def _(env):
+    return "review", "decide", annotated_article(env), "sport; gold", "--annotator", "ann", "--task", "default"
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -19,6 +19,7 @@ from classifier.model.ensemble import Ensemble, EnsembleWeights
 from classifier.model.text_chunking import Chunking
 from classifier.pipeline.labelling import queue
 from classifier.store import model_rows
+from tests.support import multi_label
 from tests.support.synthetic import articles, dump, ingest_file, make_champion, query, run, unlabelled
 from tests.support.tiny_models import CATEGORIES, make_artefact
 
@@ -172,3 +173,48 @@ def test_a_text_and_a_file_cannot_both_be_given(pipe):
         pipe(b"", "the bank", "--file", "x.txt")
     with pytest.raises(SettingsError, match=r"^--lines: cannot be combined with a text"):
         pipe(b"", "the bank", "--lines")
+
+
+class TestMultiLabelModel:
+    @pytest.fixture
+    def classify(self, workspace, pipe, monkeypatch):
+        """Return a function that classifies with the champion of a multi-label task with these thresholds."""
+        monkeypatch.setenv("CLASSIFIER_DATABASE_URL", workspace.database.url.render_as_string(hide_password=False))
+        files = make_artefact(workspace.models / "t1")
+
+        def classify(*options, thresholds, min_labels=0, content=b""):
+            topics = multi_label.add_task(workspace, min_labels=min_labels)
+            with topics.database.begin() as connection:
+                values = {"artefact": str(files.directory), "manifest_sha256": files.manifest_sha256, "training": {}}
+                model = model_rows.register(
+                    connection, name="t1", categories=files.categories, thresholds=thresholds, **values
+                )
+                model_rows.make_champion(connection, model)
+            return pipe(content, *options).stdout
+
+        return classify
+
+    def test_all_labels_are_printed_and_the_json_has_the_thresholds(self, classify):
+        result = json.loads(classify("the bank", "--json", thresholds=[0.0, 0.0, 0.9999]))
+        assert set(result) == {"labels", "confidence", "thresholds", "candidates", "model"}
+        probable = [name for name, value in result["candidates"].items() if value >= result["thresholds"][name]]
+        assert result["labels"] == probable
+        assert len(probable) == 2
+        assert result["confidence"] == pytest.approx(min(max(p, 1 - p) for p in result["candidates"].values()))
+
+    def test_the_table_lists_each_label_with_its_probability(self, classify):
+        shown = classify("the bank", thresholds=[0.01, 0.01, 0.99])
+        assert "labels" in shown
+        assert "abstained" not in shown
+        assert all(name in shown for name in CATEGORIES)
+
+    def test_a_text_without_a_label_has_none(self, classify):
+        assert "none" in classify("the bank", thresholds=[0.999] * 3)
+
+    def test_lines_are_lists(self, classify):
+        lines = classify("--lines", content=b"the bank\nthe goal", thresholds=[0.999] * 3).splitlines()
+        assert [line.split("\t")[:2] for line in lines] == [["1", "(none)"], ["2", "(none)"]]
+
+    def test_a_task_that_wants_a_label_gets_the_most_probable(self, classify):
+        result = json.loads(classify("the bank", "--json", thresholds=[0.999] * 3, min_labels=1))
+        assert result["labels"] == list(result["candidates"])[:1]

@@ -18,10 +18,10 @@ from classifier.exceptions import ExportError
 from classifier.pipeline.labelling import label_export
 from classifier.pipeline.labelling.label_export import ExportTarget
 from classifier.settings import Settings
-from classifier.store import connections, model_rows, views
+from classifier.store import connections, model_rows, reviews, views
 from classifier.store.article_labels import LabelSelection
 from classifier.workspace import Workspace
-from tests.support import memory, predictions
+from tests.support import memory, multi_label, predictions
 from tests.support.synthetic import add_articles, annotate, query, run, value
 
 COLUMNS = [column.name for column in views.article_labels.c]
@@ -297,3 +297,68 @@ def test_memory_does_not_grow_with_the_number_of_labels(workspace, history, tmp_
     many = memory.measured(export_all, url, str(tmp_path), kind)
     assert (few.result, many.result) == (20_000, 120_000)
     assert many.mib < few.mib + 10
+
+
+class TestSeveralTasks:
+    """Two tasks about the same articles; the second one has several labels an article, or none."""
+
+    @pytest.fixture
+    def topics(self, workspace, labelled):
+        run(workspace.database, "UPDATE tasks SET name = 'author'")
+        topics = multi_label.add_task(workspace)
+        rows = [(0.9, 0.8, 0.1), (0.1, 0.1, 0.1), (0.1, 0.1, 0.7), (0.1, 0.6, 0.1)]
+        multi_label.add_champion(topics, labelled[:4], rows, categories=("=gold", "oil; gas", "ship"))
+        return topics
+
+    def test_all_tasks_are_exported_with_a_row_for_each_label(self, topics, labelled, export):
+        rows = read_csv(export())
+        of_topics = [(int(row["article_id"]), row["label"], row["origin"]) for row in rows if row["task"] == "topics"]
+        first, second, third, fourth = labelled[:4]
+        assert of_topics == [
+            (first, "'=gold", "prediction"),
+            (first, "oil; gas", "prediction"),
+            (second, "", "prediction"),
+            (third, "ship", "prediction"),
+            (fourth, "oil; gas", "prediction"),
+        ]
+        assert sum(row["task"] == "author" for row in rows) == 5
+        assert topics.task.name == "topics"
+
+    def test_one_task_is_exported(self, topics, tmp_path):
+        report = label_export.export_labels(topics, ALL, ExportTarget(str(tmp_path / "one.csv")))
+        assert {row["task"] for row in read_csv(tmp_path / "one.csv")} == {"topics"}
+        assert report.labels == 5
+
+    @pytest.mark.usefixtures("topics")
+    def test_a_row_for_each_article_has_lists(self, export, labelled):
+        by_article = LabelSelection(task="topics", by_article=True)
+        rows = read_csv(export("sets.csv", by_article))
+        assert [(int(row["article_id"]), row["labels"], row["confidences"]) for row in rows] == [
+            (labelled[0], '\'=gold; "oil; gas"', "0.9; 0.8"),
+            (labelled[1], "(none)", ""),
+            (labelled[2], "ship", "0.7"),
+            (labelled[3], '"oil; gas"', "0.6"),
+        ]
+        lines = export("sets.jsonl", by_article).read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["labels"] for line in lines][:2] == [["=gold", "oil; gas"], []]
+        table = pyarrow.parquet.read_table(export("sets.parquet", by_article))
+        assert table.column("labels").to_pylist() == [["=gold", "oil; gas"], [], ["ship"], ["oil; gas"]]
+        assert table.column_names == [column.name for column in views.article_label_sets.c]
+
+    def test_changes_are_those_of_each_task(self, topics, labelled, export):
+        since = datetime.now(UTC)
+        with topics.database.begin() as connection:
+            reviews.add_annotations(
+                connection,
+                {"ids": [labelled[1]], "revisions": [1], "categories": [[]], "annotators": ["ann"], "comments": [None]},
+            )
+        rows = read_csv(export("changes.csv", LabelSelection(changed_since=since)))
+        changed = [(int(row["article_id"]), row["task"], row["label"], row["origin"]) for row in rows]
+        assert changed == [(labelled[1], "topics", "", "annotation")]
+
+    @pytest.mark.usefixtures("topics")
+    def test_the_command_names_a_task_and_lists(self, command):
+        code, printed, _ = command("export", "--task", "topics", "--by-article", "--format", "jsonl")
+        assert (code, [json.loads(line)["task"] for line in printed.splitlines()]) == (0, ["topics"] * 4)
+        code, _, error = command("export", "--task", "places")
+        assert (code, error) == (2, "error: places: no such task; there are: author, topics\n")

@@ -19,10 +19,11 @@ from classifier.external_table import statements
 from classifier.external_table.definition import ExternalTable
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
-from tests.support import killing
+from classifier.store import model_rows
+from tests.support import killing, multi_label
 from tests.support.external_databases import ExternalDatabase, label_external, replace_labeller
-from tests.support.synthetic import make_champion
-from tests.support.tiny_models import CATEGORIES
+from tests.support.synthetic import make_champion, run
+from tests.support.tiny_models import CATEGORIES, make_artefact
 from tests.support.waiting import HANG_S
 
 
@@ -50,6 +51,50 @@ def sqlite(tmp_path):
 @pytest.fixture(params=["postgres", "sqlite"])
 def external(request):
     return request.getfixturevalue(request.param)
+
+
+class TestMultiLabelModel:
+    @pytest.fixture
+    def topics(self, workspace):
+        """A multi-label task whose champion gives some rows several labels, one or none."""
+        topics = multi_label.add_task(workspace)
+        files = make_artefact(workspace.models / "t1", seed=0)
+        with topics.database.begin() as connection:
+            values = {"artefact": str(files.directory), "manifest_sha256": files.manifest_sha256, "training": {}}
+            model = model_rows.register(
+                connection, name="t1", categories=files.categories, thresholds=[0.34, 0.34, 0.34], **values
+            )
+            model_rows.make_champion(connection, model)
+        return topics
+
+    def test_each_row_has_a_list_of_categories(self, topics, external):
+        external.news(40)
+        external.run("INSERT INTO news VALUES (-5, NULL)")
+        report = label_external(topics, external, engine="openvino")
+        assert (report.model, report.labelled, report.dead_letters) == ("t1", 40, 1)
+        rows = external.query("SELECT categories, probabilities, confidence, error FROM news_labels WHERE id > 0")
+        for categories, by_name, confidence, error in rows:
+            names, values = (json.loads(v) if isinstance(v, str) else v for v in (categories, by_name))
+            assert names == [name for name in CATEGORIES if np.float32(values[name]) >= np.float32(0.34)]
+            assert confidence == pytest.approx(min(max(p, 1 - p) for p in values.values()), abs=1e-6)
+            assert error is None
+        ((categories, error),) = external.query("SELECT categories, error FROM news_labels WHERE id = -5")
+        assert (categories, error) == (None, "the text is NULL")
+
+    def test_a_table_with_the_labels_of_the_other_kind_is_refused(self, workspace, topics, external):
+        external.news(5)
+        label_external(topics, external)
+        run(workspace.database, "INSERT INTO tasks (name, kind, min_labels) VALUES ('author', 'single', 1)")
+        author = workspace.with_task("author")
+        make_champion(author, "a1", 0)
+        with pytest.raises(TableError) as error:
+            label_external(author, external)
+        assert str(error.value) == "table 'news_labels': has the labels of a multi-label task; name another with --out"
+        external.run("DROP TABLE news_labels")
+        label_external(author, external)
+        with pytest.raises(TableError) as error:
+            label_external(topics, external)
+        assert str(error.value) == "table 'news_labels': has the labels of a single-label task; name another with --out"
 
 
 @pytest.mark.usefixtures("champion")

@@ -115,10 +115,6 @@ def annotate(connection, article_id: int, category: str, annotator: str = "ann")
         ),
         {"id": article_id, "task_id": task_id, "category": category, "annotator": annotator},
     )
-    connection.execute(
-        text("INSERT INTO categories (task_id, name) SELECT id, :category FROM tasks ON CONFLICT DO NOTHING"),
-        {"category": category},
-    )
 
 
 def enqueue(connection, ids: Iterable[int], priority: int = 0) -> None:

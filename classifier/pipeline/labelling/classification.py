@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classifier.articles import Probabilities
+from classifier.articles import Model, Probabilities, join_labels
 from classifier.inference import batch_sizes
 from classifier.inference.engines import EngineName
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
-from classifier.model import artefact
+from classifier.model import artefact, decisions, multi_label
 from classifier.model.artefact import Artefact
 
 if TYPE_CHECKING:
@@ -30,24 +30,32 @@ class Classification:
     """The result for one text.
 
     Attributes:
-        confidence: The probability of the label.
-        abstained: Whether the confidence is below the model's threshold.
-        candidates: The probabilities of all categories, the label first.
+        label: The label; of a multi-label model, all labels as one text.
+        confidence: The probability of the label; of a multi-label model, that of its least certain decision.
+        abstained: Whether the confidence is below the model's threshold; a multi-label model never abstains.
+        candidates: The probabilities of all categories, the most probable first.
+        labels: The labels of a multi-label model, the most probable first; None of a single-label model.
     """
 
     label: str
     confidence: float
     abstained: bool
     candidates: dict[str, float]
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TextClassifier:
-    """A model that is loaded, with the confidence below which it abstains; None if it never abstains."""
+    """A model that is loaded, with the confidence below which it abstains; None if it never abstains.
+
+    A multi-label model has a threshold for each category instead, and gives each text at least `min_labels` labels.
+    """
 
     model: str
     threshold: float | None
     labeller: Labeller
+    thresholds: tuple[float, ...] | None = None
+    min_labels: int = 0
 
     def classify(self, texts: Sequence[str]) -> Iterator[Classification]:
         """Yield the result of each text, in their order."""
@@ -56,13 +64,23 @@ class TextClassifier:
     def _describe(self, probabilities: Probabilities) -> Classification:
         order = np.argsort(-probabilities, kind="stable")  # of equal ones the first, as in labelling
         candidates = {self.labeller.categories[index]: float(probabilities[index]) for index in order}
+        if self.thresholds is not None:
+            return self._describe_set(probabilities, candidates)
         label, confidence = next(iter(candidates.items()))
         abstained = self.threshold is not None and confidence < float(np.float32(self.threshold))
         return Classification(label, confidence, abstained, candidates)
 
+    def _describe_set(self, probabilities: Probabilities, candidates: dict[str, float]) -> Classification:
+        thresholds = self.thresholds or ()
+        assigned = multi_label.assign_labels(probabilities[None], thresholds, min_labels=self.min_labels)
+        names = {*decisions.names_of(assigned, self.labeller.categories)[0]}
+        labels = tuple(name for name in candidates if name in names)
+        confidence = float(decisions.confidence_of_sets(probabilities[None])[0])
+        return Classification(join_labels(labels), confidence, False, candidates, labels)
+
 
 def open_directory(directory: Path, *, engine: EngineName, home: Path) -> TextClassifier:
-    """Load the model of a directory, with the threshold of its manifest. No database is needed.
+    """Load the model of a directory, with the thresholds of its manifest. No database is needed.
 
     Raises:
         ArtefactError: the files are missing, or differ from the ones that were written.
@@ -71,11 +89,16 @@ def open_directory(directory: Path, *, engine: EngineName, home: Path) -> TextCl
     files = artefact.read_artefact(directory)
     threshold = files.calibration.get("threshold", {}).get("value")
     name = str(files.manifest.get("name") or directory.resolve().name)
-    return _load(name, threshold, files, engine, home)
+    opened = _load(name, threshold, files, engine, home)
+    if files.manifest.get("kind") != "multi":
+        return opened
+    chosen = files.calibration.get("thresholds", {})
+    thresholds = chosen.get("values") or [decisions.DEFAULT_THRESHOLD] * len(opened.labeller.categories)
+    return replace(opened, thresholds=tuple(map(float, thresholds)), min_labels=int(chosen.get("min_labels", 0)))
 
 
 def open_registered(workspace: Workspace, name: str | None, *, engine: EngineName) -> TextClassifier:
-    """Load the model of a name; by default the champion. The threshold is the database's, which may be re-tuned.
+    """Load the model of a name; by default the champion. The thresholds are the database's, which may be re-tuned.
 
     Raises:
         ModelNotFoundError: there is no such model, or it was pruned.
@@ -86,12 +109,14 @@ def open_registered(workspace: Workspace, name: str | None, *, engine: EngineNam
     from classifier.pipeline.use_case import use_case
 
     @use_case
-    def find(workspace: Workspace) -> tuple[str, float | None, Artefact]:
+    def find(workspace: Workspace) -> tuple[Model, Artefact]:
         with workspace.database.connect() as connection:
             model = registry.find(connection, name or "champion")
-        return model.name, model.threshold, registry.open_artefact(model)
+        return model, registry.open_artefact(model)
 
-    return _load(*find(workspace), engine, workspace.settings.home)
+    model, files = find(workspace)
+    opened = _load(model.name, model.threshold, files, engine, workspace.settings.home)
+    return replace(opened, thresholds=decisions.thresholds_of(model), min_labels=model.min_labels)
 
 
 def _load(name: str, threshold: float | None, files: Artefact, engine: EngineName, home: Path) -> TextClassifier:

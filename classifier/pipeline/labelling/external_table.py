@@ -97,17 +97,18 @@ def _open_champion(workspace: Workspace) -> tuple[Model, Artefact]:
 
 def _open_store(workspace: Workspace, address: str, table: ExternalTable, out_address: str | None) -> LabelStore:
     """Check the table and its key, then create the table of labels."""
+    kind = workspace.task.kind
     external = _connect(workspace, address, table.name, "--url")
     if out_address is None or out_address == address:
         with external.transaction() as connection:
-            pair = definition.find_table(connection, table)
+            pair = definition.find_table(connection, table, kind=kind)
         _check_key(external, table, pair)
         with external.transaction() as connection:
             definition.create_labels(connection, pair)
         return JoinedLabels(external, pair)
     out = _connect(workspace, out_address, "the labels", "--out-url")
     with external.transaction() as connection, out.reading() as out_connection:
-        pair = definition.find_table(connection, table, out_connection)
+        pair = definition.find_table(connection, table, out_connection, kind=kind)
     _check_key(external, table, pair)
     with out.transaction() as connection:
         definition.create_labels(connection, pair)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from classifier.pipeline.monitoring.status import MAX_COUNTED
 from classifier.pipeline.use_case import use_case
-from classifier.store import label_statistics
+from classifier.store import label_statistics, task_rows
 from classifier.workspace import Workspace
 
 DAYS = 30
@@ -32,21 +32,20 @@ class LabelCounts:
     Attributes:
         days: Predictions written on each of the last days (UTC), the oldest first; every day is included.
         written_share: Share of the predictions that was counted; below 1, `days` is an estimate.
-        categories: The largest category first.
-        unlabelled: Articles without a label.
+        categories: The largest category first; an article with several labels counts for each.
+        labelled: Articles that were annotated or predicted.
+        unlabelled: Articles that wait for a label.
         counted: Share of the articles that was counted; below 1, the figures of categories are estimates.
+        without_category: Of the labelled articles of a multi-label task, those that have none of its categories.
     """
 
     days: tuple[tuple[date, int], ...]
     written_share: float
     categories: tuple[CategoryCount, ...]
+    labelled: int
     unlabelled: int
     counted: float
-
-    @property
-    def labelled(self) -> int:
-        """The number of articles with a label."""
-        return sum(category.articles for category in self.categories)
+    without_category: int = 0
 
 
 @use_case
@@ -59,12 +58,19 @@ def count_labels(workspace: Workspace, *, days: int = DAYS) -> LabelCounts:
         written = label_statistics.count_by_day(connection, datetime.combine(first, time(), UTC), share=share)
         counted = label_statistics.sample_share(connection, MAX_COUNTED)
         by_category = label_statistics.count_by_category(connection, share=counted)
-    unlabelled, _ = by_category.pop(None, (0, 0))
+        unlabelled, _ = by_category.pop(None, (0, 0))
+        without_category, _ = by_category.pop("", (0, 0))
+        labelled = sum(articles for articles, _ in by_category.values())
+        if task_rows.current(connection).kind == "multi":
+            by_origin = label_statistics.count_by_origin(connection, share=counted)
+            labelled = sum(number for (_, origin), number in by_origin.items() if origin != "none")
     categories = [CategoryCount(name or "", *counts) for name, counts in by_category.items()]
     return LabelCounts(
         days=tuple((day, written.get(day, 0)) for day in (first + timedelta(days=n) for n in range(days))),
         written_share=share,
         categories=tuple(sorted(categories, key=lambda category: (-category.articles, category.name))),
+        labelled=labelled,
         unlabelled=unlabelled,
         counted=counted,
+        without_category=without_category,
     )

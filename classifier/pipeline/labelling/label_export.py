@@ -45,6 +45,7 @@ class ExportedLabels:
     """An export that is complete.
 
     Attributes:
+        labels: The rows: one for each label or article without a label, or one for each article and task.
         next_changed_since: What the next export must get as `--changed-since`, so that it leaves no change out.
     """
 

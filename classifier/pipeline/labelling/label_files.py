@@ -2,7 +2,7 @@
 
 In CSV and JSON Lines a time is in UTC, as in 2026-11-29T20:15:04.125000Z. A spreadsheet program evaluates a cell
 of a CSV that starts with =, +, - or @ as a formula. So such a cell gets an apostrophe in front, as in review sheets,
-unless the cells are to be exact.
+unless the cells are to be exact. A list of labels is written in a CSV as in review sheets.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any, BinaryIO, Literal, Protocol, get_args
 
 import numpy as np
 from sqlalchemy import REAL, BigInteger, Boolean, DateTime, Integer, Text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
+from classifier.review import category_lists
 from classifier.review.sheet import escape_formula
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -74,9 +76,19 @@ def _format_column(values: Sequence[Any], kind: TypeEngine[Any], *, exact: bool)
         return _format_times(values)
     if isinstance(kind, Boolean):
         return [None if value is None else str(value).lower() for value in values]
+    if isinstance(kind, ARRAY):
+        formatted = [_format_list(value, kind.item_type) for value in values]
+        return formatted if exact else [None if cell is None else escape_formula(cell) for cell in formatted]
     if isinstance(kind, Text) and not exact:
         return [None if value is None else escape_formula(value) for value in values]
     return values
+
+
+def _format_list(items: Sequence[Any] | None, kind: TypeEngine[Any]) -> str | None:
+    """Return a list as one cell; an empty list of labels is `(none)`, one of numbers an empty cell."""
+    if items is None:
+        return None
+    return category_lists.format_categories(items) if isinstance(kind, Text) else "; ".join(map(str, items))
 
 
 def _json_writer(file: io.TextIOWrapper, columns: Columns) -> PageWriter:
@@ -112,6 +124,8 @@ def _parquet_writer(file: BinaryIO, columns: Columns) -> Iterator[PageWriter]:
 def _arrow_type(kind: TypeEngine[Any]) -> Any:
     import pyarrow as pa
 
+    if isinstance(kind, ARRAY):
+        return pa.list_(_arrow_type(kind.item_type))
     types: Iterable[tuple[type[TypeEngine[Any]], Any]] = (
         (BigInteger, pa.int64()),
         (Integer, pa.int32()),

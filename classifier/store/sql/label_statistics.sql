@@ -35,11 +35,15 @@ ORDER BY 1
 
 -- label_counts_by_category
 -- Count the articles by the labels that article_labels shows: the annotation that counts, else the champion's prediction
--- on the present text. Only a share of the table's blocks is read. The null category counts articles without a label.
+-- on the present text. Only a share of the table's blocks is read. The null category counts articles that wait for a
+-- label, and the empty one articles that have none of the categories.
 WITH sample AS MATERIALIZED (
     SELECT id, revision FROM articles TABLESAMPLE SYSTEM (:percent)
 )
-SELECT category, count(annotated.categories) AS annotated, count(*) AS articles
+SELECT
+    CASE WHEN cardinality(coalesce(annotated.categories, predicted.categories)) = 0 THEN '' ELSE category END AS category,
+    count(annotated.categories) AS annotated,
+    count(*) AS articles
 FROM sample
 LEFT JOIN LATERAL (
     SELECT categories FROM effective_annotations WHERE article_id = sample.id AND task_id = :task_id OFFSET 0

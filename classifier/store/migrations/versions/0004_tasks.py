@@ -287,11 +287,16 @@ SELECT
     tasks.name AS task,
     CASE
         WHEN annotated.categories IS NOT NULL THEN annotated.categories
+        WHEN cardinality(predicted.category_indices) = 1
+        THEN ARRAY[predicted.categories[predicted.category_indices[1]]]
         WHEN predicted.model_id IS NOT NULL
         THEN ARRAY(SELECT predicted.categories[position] FROM unnest(predicted.category_indices) AS position)
     END AS labels,
     CASE
-        WHEN annotated.categories IS NULL AND predicted.model_id IS NOT NULL
+        WHEN annotated.categories IS NOT NULL THEN NULL
+        WHEN cardinality(predicted.category_indices) = 1
+        THEN ARRAY[predicted.probabilities[predicted.category_indices[1]]]
+        WHEN predicted.model_id IS NOT NULL
         THEN ARRAY(SELECT predicted.probabilities[position] FROM unnest(predicted.category_indices) AS position)
     END AS confidences,
     CASE
@@ -327,13 +332,51 @@ LEFT JOIN (
 COMMENT ON VIEW article_label_sets IS
     'The labels of each article and task: the annotation that counts, else the champion''s prediction; null: none yet'
 """,
+    # Positions and names are unnested in a select list, because a function in FROM takes several times as long.
     "article_labels": """
 CREATE VIEW article_labels AS
 SELECT
-    article_id, source, external_id, task, label, origin, confidence, labelled_at, model, split, published_at,
-    abstained, title, url
-FROM article_label_sets
-LEFT JOIN LATERAL unnest(labels, confidences) AS each_label (label, confidence) ON true;
+    articles.id AS article_id,
+    articles.source,
+    articles.external_id,
+    tasks.name AS task,
+    coalesce(each_label.name, predicted.categories[each_label.position]) AS label,
+    CASE
+        WHEN annotated.categories IS NOT NULL THEN 'annotation'
+        WHEN predicted.model_id IS NOT NULL THEN 'prediction'
+    END AS origin,
+    predicted.probabilities[each_label.position] AS confidence,
+    coalesce(annotated.annotated_at, predicted.predicted_at) AS labelled_at,
+    CASE WHEN annotated.categories IS NULL THEN predicted.model END AS model,
+    articles.split,
+    articles.published_at,
+    CASE
+        WHEN annotated.categories IS NOT NULL THEN false
+        ELSE predicted.confidence < coalesce(predicted.threshold, 0)
+    END AS abstained,
+    articles.title,
+    articles.url
+FROM articles
+JOIN tasks ON tasks.archived_at IS NULL
+LEFT JOIN LATERAL (
+    SELECT categories, annotated_at
+    FROM effective_annotations AS counts
+    WHERE counts.article_id = articles.id AND counts.task_id = tasks.id
+    OFFSET 0
+) AS annotated ON true
+LEFT JOIN (
+    SELECT predictions.*, models.task_id, models.name AS model, models.threshold, models.categories
+    FROM predictions
+    JOIN models ON models.id = predictions.model_id AND models.status = 'champion'
+) AS predicted
+    ON predicted.article_id = articles.id
+    AND predicted.task_id = tasks.id
+    AND predicted.revision = articles.revision
+LEFT JOIN LATERAL (
+    SELECT
+        unnest(annotated.categories) AS name,
+        unnest(CASE WHEN annotated.categories IS NULL THEN predicted.category_indices END) AS position
+) AS each_label ON true;
 COMMENT ON VIEW article_labels IS
     'The same with a row for each label. Without a label: origin is null for an article that waits'
 """,
