@@ -1,7 +1,7 @@
 """The rows of tasks. Functions take a connection and never commit.
 
 A workspace has a task, and its connections know it: so that no function of the store can mix up two tasks, each asks
-its connection (`current`). While there is one task, nobody has to name it.
+its connection (`current`). While there is one task, it need not be named.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def dequeue_all(connection: Connection, task_id: int) -> None:
 
 
 def restart_backfill(connection: Connection, task_id: int) -> None:
-    """Let the champion of a task look through all articles again."""
+    """Start the backfill of a task's champion again, from the first article."""
     models = tables.models
     champion = (models.c.task_id == task_id) & (models.c.status == "champion")
     connection.execute(update(models).where(champion).values(backfilled_to=0))
