@@ -58,7 +58,7 @@ def test_a_training_stores_its_data_and_is_reproducible_bit_by_bit(workspace, tr
             *annotated_articles.load_split(connection, "validation"),
         ]
     assert data_snapshot.read_snapshot(first.directory) == {
-        (article.id, article.text_hash, article.category) for article in used
+        (article.id, article.text_hash, article.categories) for article in used
     }
     assert (
         hashlib.sha256((first.directory / data_snapshot.FILE).read_bytes()).hexdigest() == hashes[0][data_snapshot.FILE]
