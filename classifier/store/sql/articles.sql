@@ -150,21 +150,22 @@ ON CONFLICT (article_id, task_id) DO UPDATE SET priority = 0, enqueued_at = now(
 -- dequeue_annotated
 -- Delete from the queue the articles of a step for the tasks that their source has annotated. ARRAY: the entries are
 -- looked up by the index.
-DELETE FROM labelling_queue
-USING tasks
-WHERE labelling_queue.task_id = tasks.id
-  AND article_id = ANY(ARRAY(
-    SELECT article.id
+WITH annotated AS MATERIALIZED (
+    SELECT DISTINCT article.id AS article_id, CAST(annotation.task AS bigint) AS task_id
     FROM staged_articles
+    CROSS JOIN LATERAL jsonb_object_keys(annotations) AS annotation (task)
     CROSS JOIN LATERAL (
         SELECT id, fingerprint FROM articles
         WHERE articles.source = staged_articles.source AND articles.external_id = staged_articles.external_id
         OFFSET 0
     ) AS article
-    WHERE staged_articles.position BETWEEN :first AND :last
-      AND jsonb_exists(staged_articles.annotations, CAST(tasks.id AS text))
-      AND article.fingerprint = staged_articles.fingerprint
-))
+    WHERE staged_articles.position BETWEEN :first AND :last AND article.fingerprint = staged_articles.fingerprint
+)
+DELETE FROM labelling_queue
+USING annotated
+WHERE labelling_queue.article_id = ANY(ARRAY(SELECT article_id FROM annotated))
+  AND labelling_queue.article_id = annotated.article_id
+  AND labelling_queue.task_id = annotated.task_id
 
 -- count_new
 -- Count the new articles of a step.
