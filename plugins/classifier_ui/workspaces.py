@@ -18,13 +18,13 @@ _opening = Lock()
 def reading() -> Workspace:
     """Return the workspace for reading: a connection for each reader thread, and a short statement timeout."""
     with _opening:
-        return _reading().with_task(None)  # a workspace keeps its task, which may have changed since
+        return _reading()
 
 
 def acting() -> Workspace:
     """Return the workspace for actions, whose statements may take as long as on the command line."""
     with _opening:
-        return _acting().with_task(None)
+        return _acting()
 
 
 def close() -> None:
