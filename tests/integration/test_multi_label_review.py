@@ -208,6 +208,16 @@ class TestAudit:
         assert audit.accuracy == pytest.approx(2 / 3)
         assert audit.micro_f1 == pytest.approx(2 * 3 / (4 + 3)), "3 labels in common, of 4 annotated and 3 predicted"
 
+    def test_the_order_of_the_models_categories_does_not_matter(self, topics):
+        with topics.database.begin() as connection:
+            ids = add_articles(connection, [("x", "text here", "train")])
+        add_champion(topics, ids, [(0.9, 0.9, 0.9)], categories=("ship", "Gold", "grain"))
+        review_queue.fill_queue(topics, number=0, audit=1)
+        annotation.save_answer(topics, ids[0], 1, ["ship", "grain", "Gold"], annotator="ann")
+        same = "SELECT predicted_categories = categories FROM review_queue JOIN annotations USING (article_id)"
+        assert query(topics.database, same) == [(True,)]
+        assert review_queue.audit_model(topics).correct == 1
+
     def test_of_articles_without_any_label_there_is_no_f1(self, topics, answer):
         review_queue.fill_queue(topics, number=4, audit=4)
         answer("", "(none)")

@@ -96,12 +96,15 @@ ORDER BY id
 LIMIT :number
 
 -- enqueue_reviews
--- Insert reviews from arrays with one entry an article; the predicted categories are positions among the model's.
+-- Insert reviews from arrays with one entry an article; the predicted categories are positions among the model's. They
+-- are stored sorted, as those of annotations.
 INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_categories, confidence)
 SELECT
     article_id, models.id, revision, reason,
     ARRAY(
-        SELECT models.categories[CAST(position AS integer)] FROM jsonb_array_elements_text(positions) AS position
+        SELECT models.categories[CAST(position AS integer)]
+        FROM jsonb_array_elements_text(positions) AS position
+        ORDER BY models.categories[CAST(position AS integer)] COLLATE "C"
     ),
     confidence
 FROM unnest(
