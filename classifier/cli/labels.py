@@ -22,6 +22,16 @@ TIMES = [
 """Forms of a time. Those of a label and of `next_changed_since` are among them."""
 
 
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        help="Write each cell of a CSV unchanged. By default, a cell that a spreadsheet program would evaluate as a "
+        "formula gets an apostrophe in front.",
+    ),
+]
+
+
 def export(
     file: Annotated[
         str, typer.Argument(help="File to write: .csv, .jsonl or .parquet; by default, standard output.")
@@ -59,14 +69,7 @@ def export(
         str | None,
         typer.Option(help="Format: csv, jsonl or parquet; by default, the file's suffix; CSV for standard output."),
     ] = None,
-    exact: Annotated[
-        bool,
-        typer.Option(
-            "--exact",
-            help="Write each cell of a CSV unchanged. By default, a cell that a spreadsheet program would evaluate as "
-            "a formula gets an apostrophe in front.",
-        ),
-    ] = False,
+    exact: Exact = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file; by default, an existing file is refused.")
     ] = False,

@@ -130,7 +130,8 @@ annotations = Table(
     metadata,
     identity(),
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), nullable=False),
-    Column("task_id", ForeignKey(tasks.c.id), nullable=False),
+    # No foreign key: an ingest would check it for each row. Tasks are never deleted.
+    Column("task_id", BigInteger, nullable=False),
     Column("categories", ARRAY(Text), nullable=False, comment="sorted; one of a single-label task"),
     Column("annotator", Text, nullable=False, comment="a person's name, or source:NAME for a source"),
     now("annotated_at"),

@@ -110,8 +110,8 @@ def is_unused(connection: Connection, task_id: int) -> bool:
 
 
 def lock(connection: Connection) -> None:
-    """Lock the tasks against changes until the transaction ends."""
-    connection.execute(select(literal(1)).select_from(tables.tasks).with_for_update())
+    """Lock the tasks against other changes until the transaction ends; what refers to them is not blocked."""
+    connection.execute(select(literal(1)).select_from(tables.tasks).with_for_update(key_share=True))
 
 
 def statistics(connection: Connection) -> Sequence[Row[tuple[int, int, int, int, str | None]]]:

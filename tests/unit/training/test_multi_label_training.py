@@ -205,7 +205,7 @@ class TestTraining:
     def test_it_learns_each_category(self, encoder):
         train, validation = articles(240), articles(80, seed=1)
         plain = {"masking": 0.0, "label_smoothing": 0.0, "class_weights": "none"}
-        recipe = replace(RECIPE, epochs=7, patience=7, **plain)
+        recipe = replace(RECIPE, epochs=14, patience=14, **plain)
         fitted = fit.fit_classifier(encoder, train, validation, recipe, categories=3)
         best = fitted.history[fitted.best_epoch - 1]
         assert best.macro_f1 > 0.8

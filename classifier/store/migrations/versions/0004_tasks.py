@@ -89,7 +89,7 @@ def _to_array(table: str, column: str, name: str, comment: str) -> None:
 
 
 def _annotations() -> None:
-    _add_task("annotations")
+    _add_task("annotations", references=False)
     op.drop_constraint(op.f("ck_annotations_category"), "annotations")
     op.drop_index(op.f("ix_annotations_category"), "annotations")
     op.drop_index(op.f("ix_annotations_article_id_id"), "annotations")
