@@ -44,7 +44,7 @@ SELECT
 FROM articles
 WHERE pg_temp.chance(id, 1) < :annotated / CAST(:articles AS double precision)
   AND (pg_temp.chance(id, 2) >= :by_people / CAST(:annotated AS double precision) OR pg_temp.chance(id, 3) < 0.2)
-ORDER BY id
+ORDER BY articles.id
 
 -- annotations of people: one in twenty by a second person too, who says otherwise in one of five cases
 INSERT INTO annotations (article_id, task_id, revision, categories, annotator, annotated_at)
@@ -56,7 +56,7 @@ FROM articles, generate_series(1, 2) AS person
 WHERE pg_temp.chance(id, 1) < :annotated / CAST(:articles AS double precision)
   AND pg_temp.chance(id, 2) < :by_people / CAST(:annotated AS double precision)
   AND (person = 1 OR pg_temp.chance(id, 4) < 0.05)
-ORDER BY person, id
+ORDER BY person, articles.id
 
 -- annotations that settle a third of the conflicts
 INSERT INTO annotations (article_id, task_id, revision, categories, annotator, is_resolution)

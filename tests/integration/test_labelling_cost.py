@@ -17,15 +17,15 @@ from tests.support.synthetic import add_articles, add_model, annotate, enqueue, 
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("claim_page", {"first": 0, "last": 1, "size": 2048}),
-        ("claim_selected_page", {"first": 0, "last": 1, "size": 64, "after_priority": 0, "after_id": 9000,
+        ("claim_page", {"task_id": 1, "first": 0, "last": 1, "size": 2048}),
+        ("claim_selected_page", {"task_id": 1, "first": 0, "last": 1, "size": 64, "after_priority": 0, "after_id": 9000,
                                  "source": "s", "since": None}),
         ("claimed_articles", {"ids": list(range(1000, 3000))}),
         ("delete_previous_predictions", {"model_id": 1, "ids": list(range(1000, 3000))}),
-        ("enqueue_backfill_chunk", {"after": 5000, "size": 10_000, "model_id": 1}),
-        ("labelling_rate", {"minutes": 15, "max_predictions": 1000}),
-        ("remaining_backfill", {}),
-        ("label_counts_by_origin", {"percent": 1}),
+        ("enqueue_backfill_chunk", {"after": 5000, "size": 10_000, "model_id": 1, "task_id": 1}),
+        ("labelling_rate", {"task_id": 1, "minutes": 15, "max_predictions": 1000}),
+        ("remaining_backfill", {"task_id": 1}),
+        ("label_counts_by_origin", {"task_id": 1, "percent": 1}),
     ],
 )  # fmt: skip
 def test_no_statement_of_a_page_or_of_the_status_reads_a_whole_table(database, history, name, values):
@@ -35,7 +35,7 @@ def test_no_statement_of_a_page_or_of_the_status_reads_a_whole_table(database, h
 
 @pytest.mark.parametrize("where", ["article_id = 77", "source = 's' AND external_id = '77'"])
 def test_an_articles_label_is_looked_up(database, history, where):
-    assert scanned(database, f"SELECT * FROM article_labels WHERE {where}") <= {"models", "annotations"}
+    assert scanned(database, f"SELECT * FROM article_labels WHERE {where}") <= {"models", "annotations", "tasks"}
 
 
 def test_the_queue_is_vacuumed_after_a_fixed_number_of_deleted_rows(database):

@@ -275,8 +275,8 @@ class TestModelsInUse:
         model("m1", "promoted")
         read, pruned = training_data.read_training_data, []
 
-        def prune_meanwhile(opened):
-            read(opened)
+        def prune_meanwhile(*arguments):
+            read(*arguments)
             pruned.append(names(pruning.prune(workspace, keep=0, yes=True)))
             raise TrainingDataError("stop here")
 

@@ -189,7 +189,7 @@ def test_tuning_finds_its_tables_created(pipeline, worked, tmp_path):
         "CREATE ROLE mine",
         "GRANT SELECT ON articles TO PUBLIC",
         "UPDATE alembic_version SET version_num = '0001'",
-        "UPDATE annotations SET category = 'x'",
+        "UPDATE annotations SET categories = '{x}'",
         "DELETE FROM annotations",
         "UPDATE annotations SET annotator = 'x', retracted_by = 'x'",
         "DELETE FROM erased_articles",

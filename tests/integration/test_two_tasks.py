@@ -22,8 +22,9 @@ from classifier.training.recipes import Recipe
 from tests.support.synthetic import WORDS, articles, dump, ingest_file, query, run, value
 from tests.support.tiny_models import make_encoder
 
-RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=0.01, max_length=32, dtype="float32")
-SECOND = ("cheap", "dear")
+RECIPE = Recipe(epochs=4, batch_size=8, learning_rate=0.01, max_length=32, dtype="float32")
+PRICES = ("cheap", "dear")
+PRICE_WORDS = (WORDS["business"][1], WORDS["sport"][1])
 
 
 def label_set(number):
@@ -47,7 +48,7 @@ def both(workspace, tmp_path, monkeypatch):
                 SECOND[number % 2],
                 f"number{number}",
             ]),
-            "category": SECOND[number % 2],
+            "category": PRICES[number % 2],
         }
         for number, row in enumerate(articles(280))
     ]
@@ -61,6 +62,11 @@ def both(workspace, tmp_path, monkeypatch):
             task=topic.task.id,
             names=sorted(label_set(int(external_id[1:]))),
         )
+    run(
+        price.database,
+        "DELETE FROM labelling_queue USING annotations "
+        "WHERE annotations.article_id = labelling_queue.article_id AND annotations.task_id = labelling_queue.task_id",
+    )
     new = [{**row, "id": f"new{row['id']}", "text": f"{row['text']} today", "category": ""} for row in rows[:40]]
     ingest_file(price, tmp_path / "new.csv", new)
     make_encoder(tmp_path / "encoder")

@@ -48,7 +48,7 @@ def add_evaluated(workspace, name: str, *, wrong: Iterable[int] = (), confidence
         values = {"articles": len(test), "accuracy": score, "macro_f1": score, "metrics": {"engine": "synthetic"}}
         key = evaluations.add(connection, model_id, "test", {**values, "data_sha256": data_snapshot.sha256(test)})
         facts = evaluations.articles_by_id(connection, [article.id for article in test])
-        baseline = [CATEGORIES[index] for index in predicted]
+        baseline = [(CATEGORIES[index],) for index in predicted]
         evaluation_results.save_results(connection, key, test, facts, baseline, probabilities, [None] * len(test))
         model = model_rows.by_name(connection, name)
     assert model is not None
