@@ -142,7 +142,7 @@ ORDER BY articles.id
 INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_categories, confidence, queued_at)
 SELECT
     article_id, model_id, revision, CASE WHEN pg_temp.chance(article_id, 9) < 0.01 THEN 'audit' ELSE 'uncertain' END,
-    categories[category_indices[1]:category_indices[1]], confidence, predicted_at
+    ARRAY[categories[category_indices[1]]], confidence, predicted_at
 FROM predictions
 JOIN models ON models.id = model_id
 WHERE pg_temp.chance(article_id, 9) < 0.012

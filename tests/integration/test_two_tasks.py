@@ -22,7 +22,7 @@ from classifier.training.recipes import Recipe
 from tests.support.synthetic import WORDS, articles, dump, ingest_file, query, run, value
 from tests.support.tiny_models import make_encoder
 
-RECIPE = Recipe(epochs=4, batch_size=8, learning_rate=0.01, max_length=32, dtype="float32")
+RECIPE = Recipe(epochs=12, batch_size=8, learning_rate=0.01, max_length=32, dtype="float32")
 PRICES = ("cheap", "dear")
 PRICE_WORDS = (WORDS["business"][1], WORDS["sport"][1])
 
@@ -45,7 +45,7 @@ def both(workspace, tmp_path, monkeypatch):
             "text": " ".join([
                 "the",
                 *(WORDS[name][0] for name in label_set(number)),
-                SECOND[number % 2],
+                PRICE_WORDS[number % 2],
                 f"number{number}",
             ]),
             "category": PRICES[number % 2],

@@ -80,7 +80,9 @@ ERASURE: Mapping[str, Callable[[Connection, Any], Any]] = {
     "undo.delete_annotations": lambda c, _: undo.delete_annotations(c, [1, 2]),
     "undo.count_rejected": lambda c, _: undo.count_rejected(c, 1),
     "undo.delete_rejected": lambda c, _: undo.delete_rejected(c, 1),
-    "undo.enqueue_unannotated": lambda c, d: undo.enqueue_unannotated(c, d.ids(CHUNK)),
+    "undo.enqueue_unannotated": lambda c, d: undo.enqueue_unannotated(
+        c, [(article, d.task) for article in d.ids(CHUNK)]
+    ),
     "undo.mark_undone": lambda c, _: undo.mark_undone(c, 1),
     "annotation_rows.newest": lambda c, _: annotation_rows.newest(c, AnnotationFilter(annotator="ann"), limit=20),
     "annotation_rows.ids_in_use": lambda c, _: annotation_rows.ids_in_use(c, AnnotationFilter(annotator="ann")),

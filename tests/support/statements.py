@@ -221,6 +221,16 @@ def _promote(connection: Connection, database: Database) -> None:
     labelling_queue.enqueue_backfill_chunk(connection, candidate.id, CHUNK)
 
 
+def _change_tasks(connection: Connection, database: Database) -> None:
+    task_rows.lock(connection)
+    added = task_rows.add(connection, "another", "multi", 0, "")
+    task_rows.change(connection, added.id, name="renamed")
+    task_rows.active(connection)
+    task_rows.dequeue_all(connection, added.id)
+    task_rows.change(connection, added.id, archived_at=func.now())
+    model_rows.set_thresholds(connection, database.candidate.id, [0.5], {})
+
+
 def _lock_files(connection: Connection, database: Database) -> None:
     model = database.champion
     model_locks.try_share(connection, model.id)
@@ -246,6 +256,7 @@ CALLS: Mapping[str, Call] = {
     "task_rows.forget_unused_categories": lambda c, _: task_rows.forget_unused_categories(c),
     "task_rows.restart_backfill": lambda c, d: task_rows.restart_backfill(c, d.task),
     "reviews.categories_of_other_tasks": lambda c, _: reviews.categories_of_other_tasks(c, ["category 0001", "new"]),
+    "a task": _change_tasks,
     "model_rows.task_of": lambda c, d: model_rows.task_of(c, d.champion.name),
     "ingest_runs.last_success": lambda c, _: ingest_runs.last_success(c, SOURCE),
     "source_states.save": lambda c, _: source_states.save(c, SOURCE, "/inbox/1.csv", {"config_sha256": b""}),

@@ -2,12 +2,19 @@
 -- Return of each task the number of its categories, of its models, of the articles that wait for its label, and the
 -- name of its champion.
 SELECT
-    id AS task_id,
-    (SELECT count(*) FROM categories WHERE task_id = tasks.id) AS categories,
-    (SELECT count(*) FROM models WHERE task_id = tasks.id) AS models,
-    (SELECT count(*) FROM labelling_queue WHERE task_id = tasks.id) AS waiting,
-    (SELECT name FROM models WHERE task_id = tasks.id AND status = 'champion') AS champion
+    tasks.id AS task_id, coalesce(named.categories, 0) AS categories, coalesce(registered.models, 0) AS models,
+    coalesce(queued.waiting, 0) AS waiting, champion
 FROM tasks
+LEFT JOIN (SELECT task_id, count(*) AS categories FROM categories GROUP BY task_id) AS named
+    ON named.task_id = tasks.id
+LEFT JOIN (
+    SELECT task_id, count(*) AS models, max(name) FILTER (WHERE status = 'champion') AS champion
+    FROM models
+    GROUP BY task_id
+) AS registered
+    ON registered.task_id = tasks.id
+LEFT JOIN (SELECT task_id, count(*) AS waiting FROM labelling_queue GROUP BY task_id) AS queued
+    ON queued.task_id = tasks.id
 
 -- remember_categories
 -- Add the categories that a task does not have yet.
