@@ -104,7 +104,8 @@ def test_a_bug_keeps_its_traceback(classifier, env):
     """What the user cannot correct is not reported as a mistake: here a broken view."""
     run(
         env.workspace.database,
-        "ALTER TABLE labelling_queue RENAME TO away; CREATE VIEW labelling_queue AS SELECT 1 / 0 AS priority",
+        "ALTER TABLE labelling_queue RENAME TO away; "
+        "CREATE VIEW labelling_queue AS SELECT 1 / 0 AS priority, id AS task_id FROM tasks",
     )
     done = classifier("status", **env.environment)
     assert done.returncode == 1
