@@ -27,9 +27,7 @@ TargetPrecision = Annotated[
         show_default="CLASSIFIER_TARGET_PRECISION",
     ),
 ]
-
-
-Task = Annotated[str | None, typer.Option(help="Name of the task; needed only if there are several.")]
+TaskName = Annotated[str | None, typer.Option(help="Name of the task; needed only if there are several.")]
 
 _task: ContextVar[str | None] = ContextVar("task", default=None)
 
@@ -42,7 +40,7 @@ def forget_task() -> None:
 def of_task(command: Callable[..., None]) -> Callable[..., None]:
     """Return the command with an option --task, which `workspace` uses."""
     signature = inspect.signature(command, eval_str=True)
-    option = inspect.Parameter("task", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Task)
+    option = inspect.Parameter("task", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=TaskName)
     parameters = list(signature.parameters.values())
     position = next((index for index, each in enumerate(parameters) if each.name == "json"), len(parameters))
 

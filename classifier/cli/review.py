@@ -100,41 +100,26 @@ def conflicts(
 @of_task
 def decide(
     article: Annotated[int, typer.Argument(help="The article's id.")],
-    category: Annotated[str, typer.Argument(help="The category that the article gets.")],
-    annotator: Annotated[str, typer.Option(help="Name of the person who decides.")],
-    comment: Annotated[str | None, typer.Option(help="Reason of the decision; by default, none.")] = None,
-    json: Json = False,
-) -> None:
-    """Resolve a conflict with one category; see also: resolve."""
-    _resolve(article, [category], annotator, comment, json)
-
-
-@app.command()
-@of_task
-def resolve(
-    article: Annotated[int, typer.Argument(help="The article's id.")],
     annotator: Annotated[str, typer.Option(help="Name of the person who decides.")],
     category: Annotated[
         list[str] | None,
-        typer.Option(help="Category that the article gets; may be repeated in a multi-label task."),
+        typer.Argument(
+            help="The category that the article gets; in a multi-label task, all of them.", show_default=False
+        ),
     ] = None,
     none: Annotated[bool, typer.Option("--none", help="The article has no category of the multi-label task.")] = False,
     comment: Annotated[str | None, typer.Option(help="Reason of the decision; by default, none.")] = None,
     json: Json = False,
 ) -> None:
-    """Resolve a conflict with any number of categories.
+    """Resolve a conflict.
 
-    Example: `classifier review resolve 17 --category trade --category grain --annotator ann`
+    Example: `classifier review decide 17 trade grain --annotator ann`
     """
-    if bool(category) == none:
-        raise ReviewError(f"article {article}: needs either --category, which may be repeated, or --none")
-    _resolve(article, category or [], annotator, comment, json)
-
-
-def _resolve(article: int, categories: list[str], annotator: str, comment: str | None, json: bool) -> None:
     from classifier.pipeline.review import conflicts
 
-    resolution = conflicts.resolve_conflict(workspace(), article, categories, annotator=annotator, comment=comment)
+    if bool(category) == none:
+        raise ReviewError(f"article {article}: needs its category, or --none")
+    resolution = conflicts.resolve_conflict(workspace(), article, category or [], annotator=annotator, comment=comment)
     values = asdict(resolution)
     shown = {name: value for name, value in values.items() if name != "categories"}
     render.show(values if json else shown, json, title="Decided")

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from classifier.articles import LabelMatrix, Model, Probabilities
 from classifier.model import multi_label
 
-DEFAULT_THRESHOLD = 0.5
-"""The threshold of each category of a multi-label model whose thresholds were not chosen."""
-
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
@@ -30,7 +27,7 @@ def thresholds_of(model: Model) -> tuple[float, ...] | None:
     """Return a multi-label model's threshold of each category, or None of a single-label model."""
     if model.kind != "multi":
         return None
-    return model.thresholds or (DEFAULT_THRESHOLD,) * len(model.categories)
+    return model.thresholds or (multi_label.DEFAULT_THRESHOLD,) * len(model.categories)
 
 
 def confidence_of_sets(probabilities: Probabilities) -> NDArray[np.float32]:

@@ -31,10 +31,10 @@ class TaskChoice:
         """Return the task.
 
         Raises:
-            TaskError: there is no such task, or there are several and none was named.
+            TaskError: there is no such task, it is archived, or there are several and none was named.
         """
         if self._found is None:
-            self._found = find(connection, self.name)
+            self._found = find_active(connection, self.name)
         return self._found
 
 
@@ -42,19 +42,31 @@ def current(connection: Connection) -> Task:
     """Return the task of the connection's workspace.
 
     Raises:
-        TaskError: there is no such task, or there are several and none was named.
+        TaskError: there is no such task, it is archived, or there are several and none was named.
     """
     choice: TaskChoice | None = connection.get_execution_options().get(TASK_OPTION)
-    return find(connection, None) if choice is None else choice.find(connection)
+    return find_active(connection, None) if choice is None else choice.find(connection)
 
 
 def current_id(connection: Connection) -> int:
     """Return the id of the task of the connection's workspace, for statements.
 
     Raises:
-        TaskError: there is no such task, or there are several and none was named.
+        TaskError: there is no such task, it is archived, or there are several and none was named.
     """
     return current(connection).id
+
+
+def find_active(connection: Connection, name: str | int | None) -> Task:
+    """Return the task of a name or an id; None is the only one there is.
+
+    Raises:
+        TaskError: there is no such task, it is archived, or there are several and none was named.
+    """
+    task = find(connection, name)
+    if task.archived_at is not None:
+        raise TaskError(f"{task.name}: is archived; run: classifier tasks restore {task.name}")
+    return task
 
 
 def find(connection: Connection, name: str | int | None) -> Task:
@@ -125,7 +137,11 @@ def remember_categories(connection: Connection, task_id: int, names: Sequence[st
 
 
 def forget_unused_categories(connection: Connection) -> None:
-    """Delete the categories that no annotation has any more, after annotations were retracted or deleted."""
+    """Delete the categories that no annotation has any more, after annotations were retracted or deleted.
+
+    The lock waits for transactions that add annotations, whose categories would look unused until they commit.
+    """
+    connection.execute(query("lock_categories"))
     connection.execute(query("forget_unused_categories"))
 
 

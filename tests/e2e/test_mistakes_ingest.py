@@ -204,7 +204,7 @@ def _(env):
     return "ingest", newsroom(env), "--task", "author"
 
 
-@case("ingest: an archived task", r"place: the task is archived; restore it first: classifier tasks restore place")
+@case("ingest: an archived task", r"place: is archived; run: classifier tasks restore place")
 def _(env):
     file = newsroom(env)
     tasks.archive(env.workspace, "place")

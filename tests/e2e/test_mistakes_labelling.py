@@ -170,24 +170,24 @@ def annotated_article(env) -> str:
     return str(article_id)
 
 
-@case("review resolve: neither a category nor none", r"article 1: needs either --category, .*, or --none$")
+@case("review decide: neither a category nor none", r"article 1: needs its category, or --none$")
 def _(env):
     article = annotated_article(env)
-    return "review", "resolve", article, "--annotator", "ann", "--task", "default"
+    return "review", "decide", article, "--annotator", "ann", "--task", "default"
 
 
 @case(
-    "review resolve: two categories in a single-label task",
+    "review decide: two categories in a single-label task",
     r"2 categories given, but the task 'default' has one category an article$",
 )
 def _(env):
-    several = ("--category", "sport", "--category", "gold")
-    return "review", "resolve", annotated_article(env), *several, "--annotator", "ann", "--task", "default"
+    several = ("sport", "gold")
+    return "review", "decide", annotated_article(env), *several, "--annotator", "ann", "--task", "default"
 
 
-@case("review resolve: none in a single-label task", r"0 categories given, but the task 'default' has one category")
+@case("review decide: none in a single-label task", r"0 categories given, but the task 'default' has one category")
 def _(env):
-    return "review", "resolve", annotated_article(env), "--none", "--annotator", "ann", "--task", "default"
+    return "review", "decide", annotated_article(env), "--none", "--annotator", "ann", "--task", "default"
 
 
 @case("review decide: a category of another task", r"category 'gold' is a category of the task 'topics'$")

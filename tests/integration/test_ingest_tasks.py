@@ -207,7 +207,7 @@ class TestTasks:
         tasks.archive(newsroom, "place")
         path = write_lines(tmp_path / "x.jsonl", *ROWS)
         for workspace, columns in ((newsroom, BOTH), (newsroom.with_task("place"), Columns(category="places"))):
-            with pytest.raises(TaskError, match="place: the task is archived; restore it first: classifier tasks"):
+            with pytest.raises(TaskError, match="place: is archived; run: classifier tasks"):
                 units.ingest_files(workspace, path, IngestOptions(columns))
 
     def test_no_task_is_needed_without_categories(self, newsroom, tmp_path):

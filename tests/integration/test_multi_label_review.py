@@ -137,19 +137,19 @@ class TestConflicts:
     def test_the_command_takes_several_categories_or_none(self, command, ids, answer):
         answer("gold; ship", "(none)")
         answer("gold", "ship", annotator="bob")
-        decide = ("review", "resolve", str(ids[0]), "--task", "topics", "--annotator", "cleo")
+        decide = ("review", "decide", str(ids[0]), "--task", "topics", "--annotator", "cleo")
         code, _, error = command(*decide)
         assert (code, error) == (
             2,
-            f"error: article {ids[0]}: needs either --category, which may be repeated, or --none\n",
+            f"error: article {ids[0]}: needs its category, or --none\n",
         )
-        code, _, error = command(*decide, "--category", "gold", "--category", "Gold")
+        code, _, error = command(*decide, "gold", "Gold")
         assert (code, error) == (2, "error: category 'Gold' is unknown (did you mean 'gold'?)\n")
-        code, _, error = command(*decide, "--category", "gold", "--category", "gold")
+        code, _, error = command(*decide, "gold", "gold")
         assert (code, error) == (2, "error: category 'gold' is named twice\n")
-        code, printed, _ = command(*decide, "--category", "gold", "--category", "ship")
+        code, printed, _ = command(*decide, "gold", "ship")
         assert (code, "gold, ship" in printed) == (0, True)
-        none = ("review", "resolve", str(ids[1]), "--task", "topics", "--annotator", "cleo", "--none", "--json")
+        none = ("review", "decide", str(ids[1]), "--task", "topics", "--annotator", "cleo", "--none", "--json")
         code, printed, _ = command(*none)
         assert '"category": "none"' in printed
         assert '"categories": []' in printed

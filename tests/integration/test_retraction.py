@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from classifier.exceptions import ReviewError
 from classifier.pipeline.review import conflicts, retraction
+from classifier.store import reviews
 from classifier.store.annotation_rows import AnnotationFilter
 from tests.support.synthetic import annotate, articles, dump, ingest_file, query, unlabelled, value
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -94,3 +97,18 @@ def test_the_commands_list_annotations_and_retract_them(workspace, article, clas
     done = classifier("annotations", "retract", number, "--yes", "--json", **environment)
     assert json.loads(done.stdout)["annotations"] == 1
     assert json.loads(classifier("annotations", "--json", **environment).stdout)[0]["retracted_at"]
+
+
+def test_a_category_that_another_annotation_brings_at_the_same_time_stays_known(workspace, article):
+    other = value(workspace.database, "SELECT id FROM articles WHERE external_id = 'a1'")
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'categories'::regclass"
+    with ThreadPoolExecutor(1) as pool:
+        with workspace.database.begin() as connection:
+            columns = {"ids": [other], "revisions": [1], "categories": [("tech",)], "annotators": ["bob"]}
+            assert reviews.add_annotations(connection, {**columns, "comments": [None]}) == (1, [])
+            retracting = pool.submit(retraction.retract, workspace, AnnotationFilter(annotator="ann"), yes=True)
+            wait_for(lambda: retracting.done() or value(workspace.database, waits))
+        assert retracting.result().done
+    assert query(workspace.database, "SELECT name FROM categories") == [("tech",)]
+    retraction.retract(workspace, AnnotationFilter(annotator="bob"), yes=True)
+    assert query(workspace.database, "SELECT name FROM categories") == []

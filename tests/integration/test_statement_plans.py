@@ -81,8 +81,8 @@ SCANS = {
 }
 """Calls and views whose cost grows with the rows that there are, and why: they count, list or read all of them."""
 
-NO_ROWS = re.compile(r"(COPY|CREATE|ALTER|ANALYZE|VACUUM|CHECKPOINT|GRANT|REVOKE)\b")
-"""Statements that have no plan: COPY, and what makes tables and roles."""
+NO_ROWS = re.compile(r"(COPY|CREATE|ALTER|LOCK|ANALYZE|VACUUM|CHECKPOINT|GRANT|REVOKE)\b")
+"""Statements that have no plan: COPY, locks, and what makes tables and roles."""
 
 NO_CALL = {
     "classifier.store.compaction",

@@ -176,6 +176,8 @@ def test_a_new_article_waits_for_every_task_and_an_archived_one_gets_none(both, 
     ingest_file(price, tmp_path / "more.csv", [{"id": "m1", "text": "one more", "category": ""}])
     assert query(topic.database, waiting) == [("price", 41)]
     assert query(price.database, "SELECT DISTINCT task FROM article_labels") == [("price",)]
+    with pytest.raises(TaskError, match="topic: is archived; run: classifier tasks restore topic"):
+        queue.label_queue(price.with_task("topic"))
     before = dump(price.database)
     with pytest.raises(TaskError, match="price: is the only task"):
         tasks.archive(price, "price")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from classifier.articles import Task
-from classifier.exceptions import ModelNotFoundError, TaskError
+from classifier.exceptions import ModelNotFoundError
 from classifier.pipeline.use_case import use_case
 from classifier.store import model_rows, task_rows
 from classifier.workspace import Workspace
@@ -24,10 +24,7 @@ def find_active(workspace: Workspace, name: str) -> Task:
         TaskError: there is no such task, or it is archived.
     """
     with workspace.database.connect() as connection:
-        task = task_rows.find(connection, name)
-    if task.archived_at is not None:
-        raise TaskError(f"{name}: is archived; run: classifier tasks restore {name}")
-    return task
+        return task_rows.find_active(connection, name)
 
 
 @use_case

@@ -9,7 +9,6 @@ import pandas as pd
 from sqlalchemy import Connection, Engine
 
 from classifier.articles import Task
-from classifier.exceptions import TaskError
 from classifier.ingest.category_values import category_names
 from classifier.ingest.columns import Columns, category_field, category_fields
 from classifier.store import task_rows
@@ -37,14 +36,7 @@ def find_tasks(
     if not names:
         return {}
     with database.connect() as connection:
-        return {field: _find_task(connection, name) for field, name in names.items()}
-
-
-def _find_task(connection: Connection, name: str | int | None) -> Task:
-    task = task_rows.find(connection, name)
-    if task.archived_at is not None:
-        raise TaskError(f"{task.name}: the task is archived; restore it first: classifier tasks restore {task.name}")
-    return task
+        return {field: task_rows.find_active(connection, name) for field, name in names.items()}
 
 
 def annotations_json(connection: Connection, rows: pd.DataFrame, tasks: Mapping[str, Task]) -> list[str | None]:

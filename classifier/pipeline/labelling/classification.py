@@ -93,7 +93,7 @@ def open_directory(directory: Path, *, engine: EngineName, home: Path) -> TextCl
     if files.manifest.get("kind") != "multi":
         return opened
     chosen = files.calibration.get("thresholds", {})
-    thresholds = chosen.get("values") or [decisions.DEFAULT_THRESHOLD] * len(opened.labeller.categories)
+    thresholds = chosen.get("values") or [multi_label.DEFAULT_THRESHOLD] * len(opened.labeller.categories)
     return replace(opened, thresholds=tuple(map(float, thresholds)), min_labels=int(chosen.get("min_labels", 0)))
 
 

@@ -47,11 +47,13 @@ SELECT id, revision, title, text FROM articles WHERE id = ANY(:ids) ORDER BY id
 
 -- claim_backfill
 -- Claim the champion's backfill until the end of this transaction: no other worker continues it, and no other model
--- becomes champion. Returns no row if another transaction holds it, or if the backfill is finished.
+-- becomes champion. Returns no row if another transaction holds it, if the backfill is finished, or if the task was
+-- archived.
 SELECT backfilled_to
 FROM models
-WHERE id = :model_id AND status = 'champion' AND backfilled_to IS NOT NULL
-FOR NO KEY UPDATE SKIP LOCKED
+JOIN tasks ON tasks.id = task_id AND archived_at IS NULL
+WHERE models.id = :model_id AND status = 'champion' AND backfilled_to IS NOT NULL
+FOR NO KEY UPDATE OF models SKIP LOCKED
 
 -- try_lock_pages_of_other_models
 -- Return whether no page of another model is open, and prevent new ones. With an open page of a former champion,

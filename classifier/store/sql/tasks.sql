@@ -23,6 +23,10 @@ SELECT :task_id, name FROM unnest(CAST(:names AS text[])) AS names (name)
 ORDER BY name
 ON CONFLICT DO NOTHING
 
+-- lock_categories
+-- Prevent new annotations until the transaction ends: each inserts its categories in the same statement.
+LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE
+
 -- forget_unused_categories
 -- Delete the categories that no annotation has any more.
 DELETE FROM categories
