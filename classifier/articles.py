@@ -118,7 +118,6 @@ class Texts:
 LABEL_SEPARATOR = ", "
 """Between the labels of an article where they are shown as one text."""
 
-
 NO_LABELS = "none"
 """What is shown of an article that has no label of a multi-label task."""
 
@@ -129,8 +128,8 @@ def join_labels(labels: Sequence[str]) -> str:
 
 
 def label_name(positions: Sequence[int], categories: Sequence[str]) -> str:
-    """Return the labels at these positions among a model's categories, from 1, as one text."""
-    return join_labels([categories[position - 1] for position in positions])
+    """Return the labels at these positions among a model's categories, from 1, as one text in alphabetical order."""
+    return join_labels(sorted(categories[position - 1] for position in positions))
 
 
 @dataclass(frozen=True, slots=True)

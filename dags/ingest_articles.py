@@ -53,6 +53,9 @@ COLUMN = ["null", "string"]
         "rejected": Param(
             False, type="boolean", description="Read the sources and files of rejected rows again, and nothing else."
         ),
+        "task": Param(
+            None, type=COLUMN, description="Task of the column of the category; needed only if there are several."
+        ),
         "text": Param("text", type="string", description="Column of the text."),
         "category": Param(
             None,

@@ -122,9 +122,9 @@ def evaluate(model: str, ti=None) -> dict[str, float | bool | str]:
     chosen = tasks_of_run.chosen_task(ti)
     report = evaluation.evaluate(workspace(chosen), model)
     figures = {
-        "accuracy": report.metrics.accuracy,
+        "accuracy": report.accuracy,
         "macro_f1": report.metrics.macro_f1,
-        "baseline_accuracy": report.baseline.accuracy,
+        "baseline_accuracy": report.baseline_accuracy,
         "baseline_macro_f1": report.baseline.macro_f1,
         "baseline_train_seconds": report.baseline_train_seconds,
         "beats_baseline": report.beats_baseline,

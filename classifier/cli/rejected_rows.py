@@ -19,7 +19,6 @@ Limit = Annotated[int, typer.Option(min=1, help="Maximum rows to show, the newes
 
 
 @app.callback()
-@of_task
 def default(context: typer.Context, source: Source = None, limit: Limit = 20, json: Json = False) -> None:
     """List the rejected rows if no command is given."""
     if context.invoked_subcommand is None:
@@ -27,7 +26,6 @@ def default(context: typer.Context, source: Source = None, limit: Limit = 20, js
 
 
 @app.command("list")
-@of_task
 def list_(source: Source = None, limit: Limit = 20, json: Json = False) -> None:
     """List the rejected rows with their reasons, newest first. With `--json`, each has the row itself."""
     from classifier.pipeline.ingest import rejected_rows

@@ -56,8 +56,10 @@ def _figures(
     metrics: Metrics | LabelSetMetrics, baseline: Metrics | LabelSetMetrics
 ) -> Iterator[tuple[str, float, float]]:
     """Yield the names of the figures over all categories, with those of the model and of the baseline."""
+    from classifier.evaluation.label_set_metrics import LabelSetMetrics
+
     names = {"accuracy": "accuracy", "macro-F1": "macro_f1"}
-    if not hasattr(metrics, "accuracy"):
+    if isinstance(metrics, LabelSetMetrics):
         names = {"micro-F1": "micro_f1", "macro-F1": "macro_f1", "exact matches": "exact_matches"}
         names |= {"Hamming loss": "hamming_loss", "labels an article": "predicted_per_article"}
     for name, field in names.items():

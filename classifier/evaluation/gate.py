@@ -5,7 +5,9 @@ to the champion must lie above minus the margin. This is a test of non-inferiori
 passes with a probability of at most `alpha`, whatever the number of test articles. With few articles, a model as good
 as the champion does not pass either, and the verdict says how many more annotations would decide.
 
-For a multi-label task, macro- or micro-F1 over label sets decides in the same way.
+For a multi-label task, macro- or micro-F1 over label sets decides in the same way. With many categories that have a few
+test articles each, a model that is worse by the margin passes slightly more often than `alpha`: see
+docs/explanation/gate.md.
 
 The other rules only stop a candidate. Each needs a drop beyond its margin *and* beyond chance, so that many rules
 together rarely stop a model that is as good. The rules on parts share `alpha` among the parts (Bonferroni).

@@ -48,7 +48,7 @@ class Comparison:
     unknown: tuple[str, ...] = ()
 
 
-class JudgedArticles(SlicedArticles, Protocol):
+class ClusteredArticles(SlicedArticles, Protocol):
     """Test articles with their clusters of near-duplicates, whatever their labels are."""
 
     @property
@@ -123,7 +123,7 @@ def check_mcnemar(
 
 
 def check_parts(
-    articles: JudgedArticles,
+    articles: ClusteredArticles,
     scores: ComparedScores,
     correct: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     margins: Margins,

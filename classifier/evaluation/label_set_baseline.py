@@ -1,8 +1,8 @@
-"""The baseline of a multi-label task: one machine a category on TF-IDF, with thresholds like a model's.
+"""The baseline of a multi-label task: one linear classifier a category on TF-IDF, with thresholds like a model's.
 
-The thresholds are chosen on scores of train articles by machines that have not seen them (cross-fitting): each third of
-the articles is predicted by machines of the other two. Near-duplicates may stand in two thirds, so the thresholds are
-slightly too high; the test articles measure what they are worth.
+The thresholds are chosen on scores of train articles by classifiers that have not seen them (cross-fitting): each third
+of the articles is predicted by classifiers of the other two. Near-duplicates may stand in two thirds, so the thresholds
+are slightly too high; the test articles measure what they are worth.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ FOLDS = 3
 """Parts of the train articles, each of which is predicted by a classifier of the others."""
 
 MIN_ARTICLES = 50
-"""Train articles from which on thresholds are chosen; with fewer, the machines' own boundaries decide."""
-
-_BOUNDARY = 0.5  # the sigmoid of a score of 0
+"""Train articles from which on thresholds are chosen; with fewer, a score of 0 is each category's threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +67,15 @@ def predict_baseline_labels(
     """
     started = time.monotonic()
     truth = label_sets.to_matrix(train_labels, categories)
+    if not categories:
+        return BaselineLabels(np.zeros((len(texts), 0), dtype=np.bool_), 0.0)
     try:
         model = linear.fit_linear_multi(train_texts, train_labels, categories)
-        limits = _choose_thresholds(train_texts, train_labels, truth, categories, rule)
-    except ValueError as error:  # scikit-learn raises this for an empty vocabulary
+    except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
         log.warning("the baseline always predicts the most frequent label set: %s", error)
         rows, counts = np.unique(truth, axis=0, return_counts=True)
         return BaselineLabels(np.repeat(rows[[counts.argmax()]], len(texts), axis=0), 0.0)
+    limits = _choose_thresholds(train_texts, train_labels, truth, categories, rule)
     seconds = round(time.monotonic() - started, 3)
     probabilities = model.probabilities(texts)
     return BaselineLabels(multi_label.assign_labels(probabilities, limits, min_labels=rule.min_labels), seconds)
@@ -88,14 +88,20 @@ def _choose_thresholds(
     categories: tuple[str, ...],
     rule: LabelRule,
 ) -> NDArray[np.float32]:
+    boundaries = np.full(len(categories), multi_label.DEFAULT_THRESHOLD, dtype=np.float32)
     if len(texts) < MIN_ARTICLES:
-        return np.full(len(categories), _BOUNDARY, dtype=np.float32)
+        return boundaries
     probabilities = np.empty(truth.shape, dtype=np.float32)
     folds = np.arange(len(texts)) % FOLDS
     for fold in range(FOLDS):
         seen, unseen = (_Chosen(texts, rows) for rows in (folds != fold, folds == fold))
         of_seen = [labels[row] for row in np.flatnonzero(folds != fold).tolist()]
-        probabilities[folds == fold] = linear.fit_linear_multi(seen, of_seen, categories).probabilities(unseen)
+        try:
+            classifier = linear.fit_linear_multi(seen, of_seen, categories)
+        except ValueError as error:  # as above, in two thirds of the texts
+            log.warning("the baseline's thresholds are its own boundaries: %s", error)
+            return boundaries
+        probabilities[folds == fold] = classifier.probabilities(unseen)
     return rule.choose(probabilities, truth)
 
 

@@ -34,6 +34,7 @@ class LabelSetMetrics:
             into `categories`; None stands for no label. Pairs of two labels come first, each kind by frequency.
         confused_pairs: The number of different pairs of two labels. `MAX_CONFUSED` of them are kept, and as many with
             None.
+        confused_alone: The number of different labels that were missed, or wrong, alone.
     """
 
     articles: int
@@ -51,6 +52,7 @@ class LabelSetMetrics:
     by_category: dict[str, CategoryScore]
     confused: tuple[tuple[int | None, int | None, int], ...]
     confused_pairs: int
+    confused_alone: int
 
     def as_json(self) -> dict[str, Any]:
         """Return plain lists, dictionaries and numbers; `kind` tells them from those of a single-label task."""
@@ -87,6 +89,7 @@ def compute_label_set_metrics(
         },
         confused=(*pairs[:MAX_CONFUSED], *alone[:MAX_CONFUSED]),
         confused_pairs=len(pairs),
+        confused_alone=len(alone),
     )
 
 

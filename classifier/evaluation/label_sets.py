@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import LABEL_SEPARATOR, LabelMatrix
+from classifier.articles import LabelMatrix, join_labels
 from classifier.evaluation.test_articles import Strings
-from classifier.model.decisions import names_of
+from classifier.model.decisions import confidence_of_sets, names_of
 
 Cells = TypeVar("Cells", bound=np.generic)
 
@@ -23,8 +23,8 @@ Cells = TypeVar("Cells", bound=np.generic)
 class LabelSetArticles:
     """Test articles; each column has an entry for each article, see `TestArticles`.
 
-    `truth` has the annotated categories, shape (articles, categories). An article without any was judged to have none.
-    `categories` contain those of every model that predicts the articles: see `common_categories` and `over`.
+    `truth` has the annotated categories, shape (articles, categories). An empty row means that annotators found no
+    category. `categories` contain those of every model that predicts the articles: see `common_categories` and `over`.
     """
 
     ids: NDArray[np.int64]
@@ -48,8 +48,8 @@ class LabelSetArticles:
 
     @property
     def names(self) -> list[str]:
-        """The annotated categories of each article as one text."""
-        return [LABEL_SEPARATOR.join(names) for names in names_of(self.truth, self.categories)]
+        """The annotated categories of each article as one text, in alphabetical order."""
+        return [join_labels(sorted(names)) for names in names_of(self.truth, self.categories)]
 
     def over(self, categories: tuple[str, ...]) -> LabelSetArticles:
         """Return the articles with other columns, which must contain every annotated category."""
@@ -73,15 +73,13 @@ class LabelSetPredictions:
 
     @property
     def confidence(self) -> NDArray[np.float64]:
-        """The probability of each article's least certain decision: see `decisions.Decisions`."""
-        certain = np.maximum(self.probabilities, 1 - self.probabilities)
-        confidence: NDArray[np.float64] = certain.min(axis=1, initial=1).astype(np.float64)
-        return confidence
+        """The probability that each article's labels are exactly right: see `decisions.Decisions`."""
+        return confidence_of_sets(self.probabilities, self.predicted).astype(np.float64)
 
     @property
     def names(self) -> list[str]:
-        """The labels of each article as one text."""
-        return [LABEL_SEPARATOR.join(names) for names in names_of(self.predicted, self.categories)]
+        """The labels of each article as one text, in alphabetical order."""
+        return [join_labels(sorted(names)) for names in names_of(self.predicted, self.categories)]
 
     def over(self, categories: tuple[str, ...]) -> LabelSetPredictions:
         """Return the predictions with other columns; a category that the model does not know has probability 0."""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from classifier.articles import LabelMatrix, Probabilities
 from classifier.model import multi_label
 from classifier.model.sigmoid import sigmoid
+from classifier.plurals import plural
 
 Goal = Literal["f1", "precision"]
 
@@ -47,7 +48,7 @@ class CategoryThresholds:
     Attributes:
         values: The thresholds, in the order of the model's categories.
         goal: What they were chosen for: the highest F1, or a precision.
-        target_precision: The precision that was wanted; None for the goal "f1".
+        target_precision: The precision that they were chosen for; None for the goal "f1".
         min_labels: The least number of labels of an article, 0 or 1.
         common: The threshold of a category without validation articles.
         articles: The number of validation articles.
@@ -55,6 +56,7 @@ class CategoryThresholds:
         macro_f1: Mean F1 of the categories that the articles have.
         precision: The share of correct labels among the assigned ones; 1 if there are none.
         exact_matches: The share of articles with exactly their annotated categories.
+        out_of_reach: The number of categories that reach the target precision at no threshold; they have the highest.
     """
 
     values: tuple[float, ...]
@@ -67,6 +69,7 @@ class CategoryThresholds:
     macro_f1: float
     precision: float
     exact_matches: float
+    out_of_reach: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -80,10 +83,11 @@ class CategoryThresholds:
     def __str__(self) -> str:
         """Return a line for users."""
         purpose = "F1" if self.goal == "f1" else f"a precision of {self.target_precision:g}"
+        missed = f"; no threshold reaches it for {plural(self.out_of_reach, 'category', 'categories')}"
         return (
             f"thresholds from {min(self.values):.3f} to {max(self.values):.3f} for {purpose}: micro-F1 "
             f"{self.micro_f1:.4f}, macro-F1 {self.macro_f1:.4f}, precision {self.precision:.4f}, exact matches "
-            f"{self.exact_matches:.4f} on {self.articles:,} validation articles"
+            f"{self.exact_matches:.4f} on {self.articles:,} validation articles{missed if self.out_of_reach else ''}"
         )
 
 
@@ -102,13 +106,14 @@ def choose_thresholds(
     Raises:
         ValueError: the goal is "precision", and no `target_precision` is given.
     """
-    curves = _Curves.of(probabilities, truth)
+    curves, out_of_reach = _Curves.of(probabilities, truth), 0
     if goal == "f1":
         rows, common = _best(curves.smoothed_f1()), _best(curves.macro_f1()[None])[0]
     elif target_precision is None:
         raise ValueError("the goal 'precision' needs a target_precision")
     else:
-        rows = _lowest(curves.smoothed_precision() >= target_precision)
+        reached = curves.smoothed_precision() >= target_precision
+        rows, out_of_reach = _lowest(reached), int((~reached.any(axis=1)).sum())
         common = _lowest((curves.micro_precision() >= target_precision)[None])[0]
     values = tuple(round(float(value), 6) for value in GRID[rows])
     labels = multi_label.assign_labels(probabilities, values, min_labels=min_labels)
@@ -120,6 +125,7 @@ def choose_thresholds(
         common=round(float(GRID[common]), 6),
         articles=len(truth),
         **_scores(truth, labels),
+        out_of_reach=out_of_reach,
     )
 
 

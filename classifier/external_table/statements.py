@@ -106,6 +106,12 @@ class RowsClaimedError(Exception):
     """Another worker wrote labels of the same rows first."""
 
 
+def any_model(connection: Connection, pair: TablePair) -> str | None:
+    """Return the model of one of the stored labels, or None if there is none."""
+    model: str | None = connection.execute(select(pair.labels.c.model).limit(1)).scalar_one_or_none()
+    return model
+
+
 def count_unlabelled(connection: Connection, pair: TablePair, span: Span) -> int:
     """Count the rows to read."""
     statement = select(func.count()).select_from(_joined(connection, pair, span)).where(*_conditions(pair, span))

@@ -42,12 +42,12 @@ def parse_category_columns(values: Sequence[str], task: str | None = None) -> Ca
     return (columns[0] if columns else None), tuple(of_tasks)
 
 
-def split_category_columns(value: str | None) -> CategoryColumns:
-    """Return the columns of a text such as "topics", or "topic=topics, place=places".
+def split_category_columns(value: str | None, task: str | None = None) -> CategoryColumns:
+    """Return the columns of a text such as "topics", or "topic=topics, place=places"; with a task, of its column.
 
     Raises:
         SettingsError: a part lacks a task or a column, or two columns are for one task.
     """
-    if value is None or "=" not in value.removeprefix("="):
-        return parse_category_columns([value] if value else [])
+    if value is None or task is not None or "=" not in value.removeprefix("="):
+        return parse_category_columns([value] if value else [], task)
     return parse_category_columns([part.strip() for part in value.split(",")])

@@ -49,7 +49,7 @@ _Fault = tuple[int, str]
 class ValidatedChunk:
     """Valid rows with the columns `ROW_COLUMNS`, and the rejected rows.
 
-    After them come the fields that hold the categories of a named task. Categories are a name, a tuple of
+    The rows' last columns are the fields that hold the categories of named tasks. Categories are a name, a tuple of
     several in alphabetical order, or None if the row has no annotation; `repeated` rows have a category twice.
 
     `text_hash` and `fingerprint` are the SHA-256 of the text and of the folded text. `category`, `split`,

@@ -1,8 +1,9 @@
-"""What a model answers: the labels that follow from its probabilities, and how sure it is of them."""
+"""The labels that a model assigns to articles by their probabilities, and its confidence in them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,8 @@ from classifier.model import multi_label
 class Decisions:
     """The labels of articles, shape (articles, categories), and the confidence of each article's labels.
 
-    Of a single-label model, confidence is the label's probability. Of a multi-label model it is that of its least
-    certain decision: for each category, the probability of having it or of not having it, whichever is larger.
+    Of a single-label model, confidence is the label's probability. Of a multi-label model it is the probability that
+    each label is correct and none is missing, as if its decisions were independent of each other.
     """
 
     labels: LabelMatrix
@@ -30,9 +31,10 @@ def thresholds_of(model: Model) -> tuple[float, ...] | None:
     return model.thresholds or (multi_label.DEFAULT_THRESHOLD,) * len(model.categories)
 
 
-def confidence_of_sets(probabilities: Probabilities) -> NDArray[np.float32]:
-    """Return the confidence of each article's labels by a multi-label model: that of its least certain decision."""
-    confidence: NDArray[np.float32] = np.maximum(probabilities, 1 - probabilities).min(axis=1, initial=1)
+def confidence_of_sets(probabilities: NDArray[np.floating[Any]], labels: LabelMatrix) -> NDArray[np.float32]:
+    """Return the confidence of each article's labels by a multi-label model: that all of its decisions are correct."""
+    of_decisions = np.where(labels, probabilities, 1 - probabilities.astype(np.float64))
+    confidence: NDArray[np.float32] = of_decisions.prod(axis=1).astype(np.float32)
     return confidence
 
 
@@ -41,7 +43,7 @@ def decide(model: Model, probabilities: Probabilities) -> Decisions:
     thresholds = thresholds_of(model)
     if thresholds is not None:
         labels = multi_label.assign_labels(probabilities, thresholds, min_labels=model.min_labels)
-        return Decisions(labels, confidence_of_sets(probabilities))
+        return Decisions(labels, confidence_of_sets(probabilities, labels))
     labels = np.zeros(probabilities.shape, dtype=np.bool_)
     labels[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
     return Decisions(labels, probabilities.max(axis=1))

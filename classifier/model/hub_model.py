@@ -109,9 +109,10 @@ def _check_kind(directory: Path, problem: object, kind: TaskKind) -> None:
     if problem == expected or (problem is None and kind == "single"):
         return
     if kind == "multi":
+        present = "not set" if problem is None else repr(problem)
         raise EncoderError(
-            f"{directory}: problem_type of config.json is {problem!r}; in a multi-label task it must be {expected!r}; "
-            "import the model into a single-label task, or set it if the model was trained with it"
+            f"{directory}: problem_type of config.json is {present}; in a multi-label task it must be {expected!r}; "
+            "set it if the model was trained so, or import another model"
         )
     remedy = "; import it into a multi-label task" if problem == PROBLEM_TYPES["multi"] else ""
     raise EncoderError(f"{directory}: problem_type is {problem!r}; a text must have one category{remedy}")

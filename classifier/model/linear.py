@@ -3,7 +3,7 @@
 It uses word 1- and 2-grams, sublinear term frequency, at least two documents per term, and a support vector machine for
 each category against all others (scikit-learn's LinearSVC). It trains in seconds. Its files are JSON and safetensors.
 
-For a multi-label task, each machine answers for its category alone. Logistic regressions instead of support vector
+For a multi-label task, each category has a linear classifier of its own. Logistic regressions instead of support vector
 machines were tried on Reuters-21578: they took four times as long, and had a lower micro- and macro-F1 for any penalty.
 
 Another kind, "style", is for a text's author rather than its topic. It counts words and punctuation with their case,
@@ -150,7 +150,7 @@ def fit_linear(texts: TextSource, categories: Sequence[str], kind: str = "linear
 def fit_linear_multi(
     texts: TextSource, label_sets: Sequence[Collection[str]], categories: Sequence[str], kind: str = "linear"
 ) -> LinearClassifier:
-    """Train a classifier of a multi-label task: one machine for each of the categories, in their order.
+    """Train a classifier of a multi-label task: one linear classifier for each of the categories, in their order.
 
     A label that is not among the categories is ignored. A category that every text or no text has cannot be learned:
     its score is the logarithm of its odds. The dtype of the coefficients is that of the files, so the scores of a
@@ -192,7 +192,7 @@ def _one_by_one(counts: Any, categories: NDArray[np.str_]) -> tuple[Any, Any]:
 
 
 def _fit_machines(counts: Any, truths: Iterable[NDArray[np.bool_]]) -> tuple[Any, Any]:
-    """Train one machine after the other; each truth says which texts have its category.
+    """Train one linear classifier after the other; each truth says which texts have its category.
 
     Returns:
         A sparse array of coefficients, shape (terms, categories), and the intercepts, both as float32.

@@ -10,7 +10,7 @@ There are three kinds. No two articles are from one cluster of near-duplicates.
 
 Of a multi-label model, the labels are the categories whose probability reaches their threshold. An article is uncertain
 if any probability is near its threshold. The gradient of the last layer is the difference between the probabilities and
-these labels, too. An article is one of a rare category if the category is one of its most probable, whether or not the
+these labels, too. An article is one of a rare category from a tenth of the category's threshold on, whether or not the
 model gives it that label: a model gives few articles a rare label.
 """
 
@@ -32,6 +32,7 @@ RowIndices = NDArray[np.int64]
 """Indices of articles in a pool."""
 
 RARE_SHARE, DIVERSE_SHARE = 0.2, 0.5
+RARE_THRESHOLD_SHARE = 0.1
 """Shares of the chosen articles; the others are uncertain ones."""
 
 SHORTLIST_FACTOR = 10
@@ -129,7 +130,9 @@ def _choose_rare(pool: ReviewPool, number: int, annotated: Mapping[str, int]) ->
     """Return the most probable articles of the categories with the fewest annotations, spread evenly over these."""
     counts = np.array([annotated.get(name, 0) for name in pool.categories])
     columns = [int(column) for column in np.flatnonzero(counts < counts.mean())]
-    eligible = pool.labels if pool.thresholds is None else np.ones_like(pool.probabilities, np.bool_)
+    eligible = pool.labels
+    if pool.thresholds is not None:
+        eligible = pool.probabilities >= RARE_THRESHOLD_SHARE * np.asarray(pool.thresholds, np.float32)
     queues = {column: _sort_eligible(pool.probabilities[:, column], eligible[:, column], number) for column in columns}
     chosen: list[int] = []
     while len(chosen) < number and any(queues.values()):

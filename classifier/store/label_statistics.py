@@ -5,6 +5,7 @@ With a `share` below 1, Postgres reads only that share of the table's blocks, an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy import Connection
@@ -36,11 +37,25 @@ def count_by_day(connection: Connection, since: datetime, *, share: float = 1.0)
     return {row.day: round(row.predictions / share) for row in rows}
 
 
-def count_by_category(connection: Connection, *, share: float = 1.0) -> dict[str | None, tuple[int, int]]:
-    """Return, by label, the number of articles and the number of annotated articles; None counts unlabelled articles.
+@dataclass(frozen=True, slots=True)
+class CategoryCounts:
+    """The articles with a label, how many of them are annotated, and of how many it is the first label."""
+
+    articles: int
+    annotated: int
+    first_labels: int
+
+
+def count_by_category(connection: Connection, *, share: float = 1.0) -> dict[str | None, CategoryCounts]:
+    """Return the counts of each label; None counts unlabelled articles.
 
     The labels are those that `article_labels` shows; "" counts articles that have none of a multi-label task.
     """
     values = {"task_id": task_rows.current_id(connection), "percent": 100 * share}
     rows = connection.execute(query("label_counts_by_category"), values)
-    return {row.category: (round(row.articles / share), round(row.annotated / share)) for row in rows}
+    return {
+        row.category: CategoryCounts(
+            *(round(count / share) for count in (row.articles, row.annotated, row.first_labels))
+        )
+        for row in rows
+    }

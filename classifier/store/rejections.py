@@ -37,14 +37,14 @@ def keep_staged(connection: Connection, *, run_id: int, unit: str) -> None:
     staging.execute_in_steps(connection, "staged_rejected", query("keep_rejected"), run_id=run_id, unit=unit)
 
 
-def delete_resolved(connection: Connection, source: str, unit: str, *, complete: bool) -> None:
-    """Delete the unit's rejected rows that this reading resolved.
+def delete_resolved(connection: Connection, run_id: int, unit: str, *, complete: bool) -> None:
+    """Delete the unit's rejected rows that the reading of a run resolved.
 
     If the reading is `complete`, it saw the whole unit: every row that it did not reject again is resolved.
     Otherwise (a feed or a query), a row is resolved if an article with the same id has been ingested since.
     """
     statement = query("delete_resolved_of_complete_unit" if complete else "delete_resolved_of_partial_unit")
-    values = {"source": source, "unit": unit, "size": staging.STEP}
+    values = {"run_id": run_id, "unit": unit, "size": staging.STEP}
     last: int | None = 0
     while last is not None:
         last = connection.execute(statement, {**values, "after": last}).scalar_one()

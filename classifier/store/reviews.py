@@ -163,7 +163,7 @@ def add_resolution(
     task_id, names = task_rows.current_id(connection), sorted(categories)
     values = {"task_id": task_id, "article_id": article_id, "categories": names, "annotator": annotator}
     values |= {"comment": comment, "revision": revision}
-    task_rows.remember_categories(connection, task_id, names)
+    task_rows.add_categories(connection, task_id, names)
     return connection.execute(query("insert_resolution"), values).rowcount == 1
 
 

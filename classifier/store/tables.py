@@ -245,7 +245,7 @@ predictions = Table(
     Column("model_id", BigInteger, primary_key=True, autoincrement=False),
     Column("revision", Integer, nullable=False, comment="of the article when it was labelled"),
     Column("category_indices", ARRAY(SmallInteger), nullable=False, comment="positions in models.categories, from 1"),
-    Column("confidence", REAL, nullable=False, comment="of the least certain decision of a multi-label model"),
+    Column("confidence", REAL, nullable=False, comment="of a multi-label model: that its labels are exactly right"),
     Column("probabilities", ARRAY(REAL), nullable=False),
     Column(
         "predicted_at",

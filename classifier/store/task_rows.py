@@ -131,18 +131,18 @@ def statistics(connection: Connection) -> Sequence[Row[tuple[int, int, int, int,
     return connection.execute(query("task_statistics")).all()
 
 
-def remember_categories(connection: Connection, task_id: int, names: Sequence[str]) -> None:
+def add_categories(connection: Connection, task_id: int, names: Sequence[str]) -> None:
     """Add the categories that the task does not have yet."""
-    connection.execute(query("remember_categories"), {"task_id": task_id, "names": sorted({*names})})
+    connection.execute(query("add_categories"), {"task_id": task_id, "names": sorted({*names})})
 
 
-def forget_unused_categories(connection: Connection) -> None:
+def delete_unused_categories(connection: Connection) -> None:
     """Delete the categories that no annotation has any more, after annotations were retracted or deleted.
 
     The lock waits for transactions that add annotations, whose categories would look unused until they commit.
     """
     connection.execute(query("lock_categories"))
-    connection.execute(query("forget_unused_categories"))
+    connection.execute(query("delete_unused_categories"))
 
 
 def dequeue_all(connection: Connection, task_id: int) -> None:

@@ -1,6 +1,6 @@
 """The tables of tasks and of their categories, as SQLAlchemy Core describes them."""
 
-from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, SmallInteger, Table, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, SmallInteger, Table, Text, text
 
 from classifier.store.table_conventions import identity, metadata, now
 
@@ -23,7 +23,8 @@ tasks = Table(
 categories = Table(
     "categories",
     metadata,
-    Column("task_id", ForeignKey(tasks.c.id), primary_key=True),
+    # No foreign key: an ingest that adds a category would keep the task from being renamed.
+    Column("task_id", BigInteger, primary_key=True, autoincrement=False),
     Column("name", Text, primary_key=True),
     now("created_at"),
     CheckConstraint(text("name <> ''"), name="name"),

@@ -77,7 +77,7 @@ def finish(
 
 
 def running(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return the task's unfinished runs, newest first, with their last macro-F1 and their silence in seconds."""
+    """Return the task's unfinished runs, newest first, with their last macro-F1 and the seconds since they reported."""
     runs, metrics = tables.training_runs, tables.training_metrics
     scored = select(metrics.c.macro_f1).where(metrics.c.run_id == runs.c.id, metrics.c.macro_f1.is_not(None))
     last_score = scored.order_by(metrics.c.step.desc()).limit(1).scalar_subquery()

@@ -76,8 +76,12 @@ def read_snapshot(directory: Path) -> Facts:
         FileNotFoundError: the artefact has no snapshot, for instance because the model was imported.
     """
     table = pq.read_table(find_snapshot(directory))
-    ids, hashes, label_sets = (table.column(name).to_pylist() for name in ("article_id", "text_sha256", "categories"))
-    return frozenset(zip(ids, hashes, map(tuple, label_sets), strict=True))
+    ids, hashes = (table.column(name).to_pylist() for name in ("article_id", "text_sha256"))
+    if "categories" in table.column_names:
+        label_sets = [tuple(names) for names in table.column("categories").to_pylist()]
+    else:  # older models have one category an article
+        label_sets = [(name,) for name in table.column("category").to_pylist()]
+    return frozenset(zip(ids, hashes, label_sets, strict=True))
 
 
 def find_snapshot(directory: Path) -> Path:

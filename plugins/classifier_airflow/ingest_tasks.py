@@ -78,7 +78,7 @@ def ingest_source(source: Mapping[str, str], params: Mapping[str, Any]) -> dict[
 
     from classifier.pipeline.ingest import inbox, units
 
-    options = _options(params)
+    options, opened = _options(params), opened.with_task(params["task"])
     if "inbox" in source:
         return asdict(inbox.ingest_inbox(opened, source["inbox"], options))
     return asdict(units.ingest_files(opened, source["files"], options))
@@ -91,7 +91,7 @@ def _options(params: Mapping[str, Any]) -> IngestOptions:
     from classifier.ingest.splits import Proportions
     from classifier.pipeline.ingest.units import IngestOptions
 
-    category, categories = split_category_columns(params["category"])
+    category, categories = split_category_columns(params["category"], params["task"])
     names = {name: params[name] for name in COLUMN_NAMES}
     columns = Columns(**names, category=category, categories=categories)
     shares = Proportions.parse(params["proportions"])

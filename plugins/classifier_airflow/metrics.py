@@ -127,6 +127,7 @@ def send_status(only: ChosenTask | None = None) -> None:
     from classifier_airflow import tasks_of_run
     from classifier_airflow.workspace import workspace
 
+    current = None
     for chosen in [only] if only else tasks_of_run.choose_tasks():
         current = status.read_status(workspace(chosen))
         _send_backlog(current.backlog, chosen)
@@ -134,6 +135,7 @@ def send_status(only: ChosenTask | None = None) -> None:
         for name in ("accuracy", "macro_f1"):
             if (value := getattr(current.champion, name, None)) is not None:
                 _gauge(f"champion.{name}", value, chosen)
+    if current is not None:
         _gauge("rejected_rows", current.rejected_rows)
 
 

@@ -67,7 +67,7 @@ def choose_tasks(name: str | None = None) -> list[ChosenTask]:
 
 
 def choose_for_training(params: Mapping[str, Any]) -> list[ChosenTask]:
-    """Return the tasks to train: the named one, else that of the run's candidate, else every task with annotations.
+    """Return the tasks to train: the named one, else that of a named model, else every one with annotations.
 
     The only task is trained even if no article is annotated: the training then says so. Of several tasks, one without
     annotations does not fail every night.
@@ -86,8 +86,9 @@ def choose_for_training(params: Mapping[str, Any]) -> list[ChosenTask]:
     if params["candidate"] == "champion":
         names = ", ".join(each["name"] for each in chosen)
         raise TaskError(f"candidate: each task has a champion; set the parameter task to one of: {names}")
-    if params["candidate"]:
-        return _choose([active_tasks.find_of_model(workspace(), params["candidate"])], several=True)
+    start = None if params["from"] == "champion" else params["from"]
+    if model := params["candidate"] or start:
+        return _choose([active_tasks.find_of_model(workspace(), model)], several=True)
     annotated = {task.id for task in active_tasks.list_annotated(workspace())}
     for each in chosen:
         if each["id"] not in annotated:

@@ -54,7 +54,8 @@ class UnknownTaskError(HTTPException):
     """There is no such task, or it is archived; `tasks` are those that a page can show."""
 
     def __init__(self, name: str, tasks: tuple[Task, ...]) -> None:
-        super().__init__(404, f"{name[:100]}: no such task. Choose one:")
+        problem = f"{name[:100]}: no such task." if name else "There are several tasks now, and nothing was changed."
+        super().__init__(404, f"{problem} Choose one:")
         self.tasks = tasks
 
 
@@ -64,9 +65,9 @@ def current() -> ShownTask:
 
 
 def key(name: str) -> Hashable:
-    """Return the cache's key for what is read under a name: with the task, if there are several."""
+    """Return the cache's key for what is read under a name: with the task, which may not always be the only one."""
     shown = current()
-    return (name, shown.task.id) if shown.task and shown.is_one_of_several else name
+    return (name, shown.task.id) if shown.task else name
 
 
 async def choose(request: Request) -> None:
@@ -84,10 +85,11 @@ async def choose(request: Request) -> None:
     name = request.query_params.get(PARAMETER)
     if not tasks:
         return  # each section shows the error of the database
+    if request.method == "POST" and not name and len(tasks) > 1:
+        raise UnknownTaskError("", tasks)  # the form was opened while there was one task
     task = next((task for task in tasks if task.name == name), None) if name else tasks[0]
     if task is None:
-        assert name is not None
-        raise UnknownTaskError(name, tasks)
+        raise UnknownTaskError(name or "", tasks)
     _shown.set(ShownTask(task, tasks))
     workspaces.request_task.set(task.id)
 

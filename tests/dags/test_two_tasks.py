@@ -1,4 +1,4 @@
-"""One run of each DAG over two tasks, of which one fails and is renamed while the other is promoted."""
+"""One run of each DAG over two tasks: the single-label one fails, the multi-label one is promoted and renamed."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def encoder(tmp_path):
 
 @pytest.fixture
 def two_tasks(workspace, tmp_path):
-    """Articles of three topics, all by one author, of which no model can be trained; and some without annotations."""
-    for name in ("author", "topic"):
-        tasks.add(workspace, name)
+    """Articles with topics, all by one author, of which no model can be trained; and some without annotations."""
+    tasks.add(workspace, "author")
+    tasks.add(workspace, "topic", kind="multi")
     ingest_file(workspace.with_task("topic"), tmp_path / "annotated.csv", articles(300))
     run(workspace.database, ONE_CATEGORY)
     run(workspace.database, "INSERT INTO categories (task_id, name) SELECT id, 'ann' FROM tasks WHERE name = 'author'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
 import uuid
@@ -19,10 +20,11 @@ from classifier.external_table import statements
 from classifier.external_table.definition import ExternalTable
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.inference.labeller import Labeller
+from classifier.pipeline.database import tasks
 from classifier.store import model_rows
 from tests.support import killing, multi_label
 from tests.support.external_databases import ExternalDatabase, label_external, replace_labeller
-from tests.support.synthetic import make_champion, run
+from tests.support.synthetic import make_champion
 from tests.support.tiny_models import CATEGORIES, make_artefact
 from tests.support.waiting import HANG_S
 
@@ -76,7 +78,9 @@ class TestMultiLabelModel:
         for categories, by_name, confidence, error in rows:
             names, values = (json.loads(v) if isinstance(v, str) else v for v in (categories, by_name))
             assert names == [name for name in CATEGORIES if np.float32(values[name]) >= np.float32(0.34)]
-            assert confidence == pytest.approx(min(max(p, 1 - p) for p in values.values()), abs=1e-6)
+            assert confidence == pytest.approx(
+                math.prod(p if p >= np.float32(0.34) else 1 - p for p in values.values()), abs=1e-6
+            )
             assert error is None
         ((categories, error),) = external.query("SELECT categories, error FROM news_labels WHERE id = -5")
         assert (categories, error) == (None, "the text is NULL")
@@ -84,14 +88,19 @@ class TestMultiLabelModel:
     def test_a_table_with_the_labels_of_the_other_kind_is_refused(self, workspace, topics, external):
         external.news(5)
         label_external(topics, external)
-        run(workspace.database, "INSERT INTO tasks (name, kind, min_labels) VALUES ('author', 'single', 1)")
-        author = workspace.with_task("author")
+        tasks.add(workspace, "author")
+        tasks.add(workspace, "price")
+        author, price = workspace.with_task("author"), workspace.with_task("price")
         make_champion(author, "a1", 0)
+        make_champion(price, "p1", 0)
         with pytest.raises(TableError) as error:
             label_external(author, external)
         assert str(error.value) == "table 'news_labels': has the labels of a multi-label task; name another with --out"
         external.run("DROP TABLE news_labels")
         label_external(author, external)
+        with pytest.raises(TableError) as error:
+            label_external(price, external)
+        assert str(error.value) == "table 'news_labels': has the labels of the task author; name another with --out"
         with pytest.raises(TableError) as error:
             label_external(topics, external)
         assert str(error.value) == "table 'news_labels': has the labels of a single-label task; name another with --out"

@@ -106,15 +106,12 @@ def _postgres(server):
 @pytest.fixture
 def postgres(_postgres, monkeypatch):
     replace_labeller(monkeypatch)
-    before = set(_postgres.query(TABLES))
     yield _postgres
-    for (name,) in set(_postgres.query(TABLES)) - before:
-        _postgres.run(f"DROP TABLE IF EXISTS {name} CASCADE")
+    drop_tables(_postgres)
 
 
 @pytest.fixture(scope="module")
-def out(server):
-    """Return another database of Postgres, which knows none of the types."""
+def _out(server):
     url = server.create()
     external = ExternalDatabase(url.render_as_string(hide_password=False))
     yield external
@@ -122,8 +119,20 @@ def out(server):
     server.drop(url)
 
 
+@pytest.fixture
+def out(_out):
+    """Return another database of Postgres, which knows none of the types; a failed test leaves no table in it."""
+    yield _out
+    drop_tables(_out)
+
+
 AS_TEXT = "SELECT CAST(id AS text) FROM {}"
 TABLES = "SELECT CAST(c.oid AS regclass)::text FROM pg_class AS c WHERE relkind IN ('r', 'p') AND c.oid >= 16384"
+
+
+def drop_tables(external):
+    for (name,) in external.query(TABLES):
+        external.run(f"DROP TABLE IF EXISTS {name} CASCADE")
 
 
 def create(postgres, kind, values, constraint="PRIMARY KEY"):

@@ -112,6 +112,30 @@ def test_a_list_of_two_is_rejected_in_a_single_label_task_and_ingested_after_a_f
     assert annotations(newsroom)["place", "f"] == ["uk"]
 
 
+def test_reading_a_file_for_one_task_keeps_what_was_rejected_for_another(newsroom, tmp_path):
+    several = {"topics": ["business", "sport"], "places": "uk"}
+    paths = [
+        write_lines(tmp_path / f"{name}.jsonl", {"id": key, "text": f"{key} text", **several})
+        for name, key in (("1", "f"), ("2", "g"))
+    ]
+    of_topic = IngestOptions(Columns(id="id", categories=(TOPIC,)), "s", max_rejected=1)
+    of_place = IngestOptions(Columns(id="id", categories=(PLACE,)), "s")
+    units.ingest_files(newsroom, paths[0], of_topic)
+    units.ingest_files(newsroom, paths[0], of_place)
+    units.ingest_files(newsroom, paths[1], IngestOptions(BOTH, "s", max_rejected=1))
+    assert len(rejected_rows.list_rejected(newsroom)) == 2
+    for path, key in zip(paths, "fg", strict=True):
+        write_lines(Path(path), {"id": key, "text": f"{key} text", "topics": "business", "places": "france"})
+    retried = rejected_rows.retry_rejected(newsroom, {}, lambda _: "")
+    assert (retried.retried, retried.resolved, retried.problems) == (2, 2, ())
+    assert annotations(newsroom) == {
+        ("topic", "f"): ["business"],
+        ("place", "f"): ["uk"],
+        ("topic", "g"): ["business"],
+        ("place", "g"): ["france"],
+    }, "each file was read again for the tasks that its rows were rejected for"
+
+
 def test_a_thousand_categories_fit_and_one_more_is_rejected(newsroom, tmp_path):
     names = [f"place {number}" for number in range(1001)]
     rows = [{"id": key, "text": key, "places": names[:count]} for key, count in (("a", 1000), ("b", 1001))]
@@ -316,6 +340,9 @@ class TestDeclaredSources:
             mended = row.row.replace('"text": ""', '"text": "b"')
             run(newsroom.database, "UPDATE rejected_rows SET row = :row", row=mended)
             site.answer = feed("b", "words")
+            (without,) = declare(f"{toml}columns = {{ text = 'summary' }}\n").values()
+            rejected_rows.retry_rejected(newsroom, {"bbc": without}, lambda _: "")
+            assert len(rejected_rows.list_rejected(newsroom)) == 1, "a row of a task that the source no longer names"
             rejected_rows.retry_rejected(newsroom, {"bbc": source}, lambda _: "")
         assert annotations(newsroom)["place", "a"] == ["france", "uk"]
 

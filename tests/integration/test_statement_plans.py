@@ -68,7 +68,7 @@ SCANS = {
     "article_label_sets",
     "task_rows.statistics",
     "task_rows.is_unused",
-    "task_rows.forget_unused_categories",
+    "task_rows.delete_unused_categories",
     "a task",
     "annotated_articles.uncovered_categories",
     "article_labels.stream",

@@ -8,7 +8,7 @@ import pytest
 
 from classifier import registry
 from classifier.evaluation.label_set_metrics import LabelSetMetrics
-from classifier.exceptions import ModelNotFoundError, TaskError
+from classifier.exceptions import ModelNotFoundError, SettingsError, TaskError
 from classifier.ingest.splits import Proportions
 from classifier.model import hardware
 from classifier.pipeline.database import tasks
@@ -19,6 +19,7 @@ from classifier.pipeline.training import candidate
 from classifier.store import model_rows
 from classifier.store.article_labels import LabelSelection
 from classifier.training.recipes import Recipe
+from classifier.workspace import Workspace
 from tests.support.synthetic import WORDS, articles, dump, ingest_file, query, run, value
 from tests.support.tiny_models import make_encoder
 
@@ -67,7 +68,7 @@ def both(workspace, tmp_path, monkeypatch):
         "DELETE FROM labelling_queue USING annotations "
         "WHERE annotations.article_id = labelling_queue.article_id AND annotations.task_id = labelling_queue.task_id",
     )
-    new = [{**row, "id": f"new{row['id']}", "text": f"{row['text']} today", "category": ""} for row in rows[:40]]
+    new = [{**row, "id": f"new{row['id']}", "text": f"{row['text']}0", "category": ""} for row in rows[:40]]
     ingest_file(price, tmp_path / "new.csv", new)
     make_encoder(tmp_path / "encoder")
     return topic, price
@@ -132,9 +133,17 @@ def test_what_reads_a_model_knows_label_sets(both, tmp_path):
     rules = {each.rule for each in gate_result.apply_gate(topic, second).gate.rule_results}
     assert rules >= {"macro-F1", "exact matches", "calibration"}
     assert mistakes.list_mistakes(topic, second).model == second
+    churn = label_churn.measure_churn(topic, model)
+    assert (churn.sample, churn.changed) == (40, 0), "the champion's labels are its own, empty ones too"
     assert label_churn.measure_churn(topic, second).sample == 40
+    with pytest.raises(SettingsError, match=f"--target-precision: {model} has labelled articles with its present"):
+        evaluation.evaluate(topic, model, target_precision=0.9)
     assert "micro-F1" in Path(html_report.write_report(topic, second).page).read_text(encoding="utf-8")
-    assert drift_check.check_drift(topic).model == model
+    settings = topic.settings.model_copy(update={"drift_min_articles": 20})
+    drift = drift_check.check_drift(Workspace(topic.database, settings, topic.choice))
+    assert drift.model == model
+    mix = next(check for check in drift.checks if check.name == "category mix")
+    assert mix.outcome == "fine", "the new articles are like the test articles, those without a label too"
     assert status.read_status(topic).champion is not None
 
 
@@ -184,9 +193,22 @@ def test_a_new_article_waits_for_every_task_and_an_archived_one_gets_none(both, 
     assert dump(price.database) == before
 
 
+def test_a_restored_task_labels_what_came_meanwhile(both, tmp_path):
+    topic, price = both
+    train(price, tmp_path)
+    promote(price)
+    queue.label_queue(price)
+    tasks.archive(topic, "price")
+    ingest_file(topic, tmp_path / "more.csv", [{"id": "m1", "text": "one more", "category": ""}])
+    tasks.restore(topic, "price")
+    assert queue.label_queue(price).labelled == 1
+    assert value(price.database, "SELECT count(*) FROM article_labels WHERE task = 'price' AND label IS NULL") == 0
+
+
 def test_a_rename_changes_what_readers_see_and_nothing_that_runs(both):
     topic, price = both
     assert price.task.name == "price"
-    tasks.rename(topic, "price", "cost")
+    tasks.rename(topic, "price", "Price")
+    tasks.rename(topic, "Price", "cost")
     assert price.task.id == topic.with_task("cost").task.id
     assert value(topic.database, "SELECT count(*) FROM article_labels WHERE task = 'cost' AND label IS NOT NULL") == 280

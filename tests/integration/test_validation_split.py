@@ -67,7 +67,7 @@ def test_articles_that_a_text_of_two_clusters_connects_stay_together(workspace):
     with workspace.database.begin() as connection:
         ids = add_articles(connection, [(f"{n}", f"text {n}", "train") for n in range(60)])
         for number, article_id in enumerate(ids):
-            annotate(connection, article_id, ("ab"[number % 2],))
+            annotate(connection, article_id, "ab"[number % 2])
     numbers = {article_id: number for number, article_id in enumerate(ids)}
     # clusters of two articles; the first article of every other cluster is in the next cluster, too
     run(workspace.database, "INSERT INTO splits (fingerprint, split, cluster_id) "

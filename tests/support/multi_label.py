@@ -1,4 +1,4 @@
-"""Multi-label tasks without a network: a task with a champion, and predictions written past the labelling."""
+"""Multi-label tasks without a network: a task with a champion, and predictions written without a worker."""
 
 from __future__ import annotations
 

@@ -130,7 +130,8 @@ def _ingest(connection: Connection, database: Database) -> None:
 def _reread(connection: Connection, _: Database) -> None:
     """Delete resolved rows after a feed was read, which shows only a part of its entries."""
     staging.create_tables(connection)
-    rejections.delete_resolved(connection, SOURCE, "/inbox/1.csv", complete=False)
+    run_id = connection.execute(select(func.max(tables.ingest_runs.c.id))).scalar_one()
+    rejections.delete_resolved(connection, run_id, "/inbox/1.csv", complete=False)
 
 
 def _change_a_little(connection: Connection, database: Database) -> None:
@@ -252,8 +253,8 @@ def _label_external_table(connection: Connection, database: Database) -> None:
 CALLS: Mapping[str, Call] = {
     "task_rows.statistics": lambda c, _: task_rows.statistics(c),
     "task_rows.is_unused": lambda c, d: task_rows.is_unused(c, d.task),
-    "task_rows.remember_categories": lambda c, d: task_rows.remember_categories(c, d.task, ["category 0001", "new"]),
-    "task_rows.forget_unused_categories": lambda c, _: task_rows.forget_unused_categories(c),
+    "task_rows.add_categories": lambda c, d: task_rows.add_categories(c, d.task, ["category 0001", "new"]),
+    "task_rows.delete_unused_categories": lambda c, _: task_rows.delete_unused_categories(c),
     "task_rows.restart_backfill": lambda c, d: task_rows.restart_backfill(c, d.task),
     "reviews.categories_of_other_tasks": lambda c, _: reviews.categories_of_other_tasks(c, ["category 0001", "new"]),
     "a task": _change_tasks,

@@ -107,7 +107,7 @@ def add_articles(connection, rows: Iterable[tuple[str, str, str]], *, source: st
 
 def annotate(connection, article_id: int, category: str, annotator: str = "ann") -> None:
     task_id = task_rows.current_id(connection)
-    task_rows.remember_categories(connection, task_id, [category])
+    task_rows.add_categories(connection, task_id, [category])
     connection.execute(
         text(
             "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "

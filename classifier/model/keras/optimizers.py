@@ -83,8 +83,7 @@ def binary_loss(label_smoothing: float, positive_weights: Sequence[float] = ()) 
         weights = ops.convert_to_tensor(factors)
         logits = ops.cast(logits, "float32")
         smoothed = ops.cast(targets, "float32") * (1.0 - label_smoothing) + label_smoothing / 2
-        # log(1 + exp(-x)) without overflow; weighted as in BCEWithLogitsLoss
-        of_positive = ops.log1p(ops.exp(-ops.abs(logits))) + ops.relu(-logits)
+        of_positive = ops.softplus(-logits)  # weighted as in BCEWithLogitsLoss
         each = (1.0 - smoothed) * logits + (1.0 + (weights - 1.0) * smoothed) * of_positive
         return ops.sum(each, axis=-1)
 

@@ -102,7 +102,7 @@ def rename(workspace: Workspace, name: str, new_name: str) -> TaskSummary:
     with workspace.database.begin() as connection:
         task_rows.lock(connection)
         task = task_rows.find(connection, name)
-        new_name = _checked_name(connection, new_name)
+        new_name = _checked_name(connection, new_name, renamed=task)
         task_rows.change(connection, task.id, name=new_name)
         return next(summary for summary in _summaries(connection) if summary.task == new_name)
 
@@ -170,8 +170,8 @@ def _unused_initial_task(connection: Connection) -> Task | None:
     return tasks[0] if is_initial and task_rows.is_unused(connection, tasks[0].id) else None
 
 
-def _checked_name(connection: Connection, name: str) -> str:
-    """Return a task's name without white space at its ends.
+def _checked_name(connection: Connection, name: str, *, renamed: Task | None = None) -> str:
+    """Return a task's name without white space at its ends; the task that is renamed may keep its letters.
 
     Raises:
         TaskError: it is empty, too long, a number or taken, or has a character that separates names.
@@ -186,7 +186,8 @@ def _checked_name(connection: Connection, name: str) -> str:
         raise TaskError(f"{name!r}: has the character {reserved!r}, which separates names; {advice}")
     if name.isdigit() or name.startswith("-"):
         raise TaskError(f"{name!r}: a task's name is not a number and does not begin with a hyphen; {advice}")
-    if any(task.name.casefold() == name.casefold() for task in task_rows.list_tasks(connection)):
+    others = [task for task in task_rows.list_tasks(connection) if renamed is None or task.id != renamed.id]
+    if any(task.name.casefold() == name.casefold() for task in others):
         raise TaskError(f"{name}: exists already; see: classifier tasks list --archived")
     return name
 

@@ -24,7 +24,7 @@ from classifier.pipeline.erasure.digests import Digests
 from classifier.pipeline.erasure.model_files import CopiedArticles, TrainedModels
 from classifier.pipeline.erasure.selection import Kind, Selection, find_ids
 from classifier.pipeline.use_case import use_case
-from classifier.store import erasures, near_duplicate_clusters, roles
+from classifier.store import erasures, near_duplicate_clusters, roles, task_rows
 from classifier.store.annotated_articles import input_hash
 from classifier.workspace import Workspace
 
@@ -138,6 +138,7 @@ def carry_out(
             batch = erasure.ids[first : first + BATCH_SIZE]
             _erase_batch(erasure, batch)
             on_articles(len(batch))
+        _delete_unused_categories(workspace)
         with workspace.database.begin() as connection:
             erasures.refresh_statistics(connection)
         rewritten = compaction.compact(workspace, rewrite=rewrite)
@@ -266,6 +267,12 @@ def _erase_batch(erasure: _Erasure, ids: Sequence[int]) -> None:
         deleted = rows.pop("articles")
         erasures.count(connection, erasure.receipt, deleted, rows)
     erasure.rows.update(rows)
+
+
+def _delete_unused_categories(workspace: Workspace) -> None:
+    """Delete the categories that only erased articles had: one may be a person's name."""
+    with workspace.database.begin() as connection:
+        task_rows.delete_unused_categories(connection)
 
 
 def _is_unfinished(workspace: Workspace) -> bool:

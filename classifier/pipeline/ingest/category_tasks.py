@@ -25,7 +25,7 @@ def find_tasks(
     were found before. If nothing names a task or a column of categories, the database is not asked.
 
     Raises:
-        TaskError: a task does not exist, is archived or has two columns, or there are several and none was named.
+        TaskError: a task does not exist or is archived, or there are several and none was named.
     """
     choice = database.get_execution_options().get(task_rows.TASK_OPTION)
     chosen = task if task is not None else choice and choice.name

@@ -8,7 +8,7 @@ from classifier.exceptions import SourceError
 from classifier.ingest import readers
 from classifier.pipeline.ingest import run_records
 from classifier.pipeline.ingest.file_states import FileStates
-from classifier.pipeline.ingest.ingest_options import remember_tasks
+from classifier.pipeline.ingest.ingest_options import with_task_ids
 from classifier.pipeline.ingest.units import (
     IngestOptions,
     IngestReport,
@@ -36,7 +36,7 @@ def ingest_inbox(
         TaskError: a task that a column is for does not exist, is archived, or must be named.
     """
     problems: list[Problem] = []
-    options = remember_tasks(workspace, options)
+    options = with_task_ids(workspace, options)
     with run_records.record_run(workspace, options.source or pattern, "files", options.to_json()) as run:
         return ingest_units(_find_unread(run, pattern, options, problems, on_rows), problems)
 

@@ -71,7 +71,7 @@ class IngestOptions:
         return SourceNames(self.source is None and self.columns.source is None and self.columns.id is not None)
 
 
-def remember_tasks(workspace: Workspace, options: IngestOptions) -> IngestOptions:
+def with_task_ids(workspace: Workspace, options: IngestOptions) -> IngestOptions:
     """Return the options with the ids of their tasks, as far as these exist; each run checks its tasks itself."""
     try:
         tasks = category_tasks.find_tasks(workspace.database, options.columns)

@@ -10,7 +10,7 @@ from typing import Any
 
 from classifier.exceptions import SourceError, StatementTimeoutError, TaskError
 from classifier.ingest.category_values import CategoryRules
-from classifier.ingest.columns import Cell, RawChunk, to_frame
+from classifier.ingest.columns import Cell, RawChunk, is_category_field, to_frame
 from classifier.ingest.readers import expand_pattern
 from classifier.ingest.source_declarations import DeclaredSource, FeedSource
 from classifier.pipeline.ingest import category_tasks, declared_sources, run_records
@@ -68,10 +68,11 @@ def retry_rejected(
     """
     before = _load_rejected(workspace, source)
     problems: list[str] = []
-    by_run: dict[str, list[Any]] = {}
+    by_run: dict[tuple[str, str], list[Any]] = {}
     for row in before:
-        by_run.setdefault(row.declared or "", []).append(row)
-    for name, rows in by_run.items():
+        # files of one source may have been read for several tasks
+        by_run.setdefault((row.declared or "", json.dumps(row.options, sort_keys=True)), []).append(row)
+    for (name, _), rows in by_run.items():
         try:
             _reread(workspace, name, rows, declared, resolve_url)
         except (SourceError, StatementTimeoutError, TaskError) as error:
@@ -119,7 +120,11 @@ def _reread_files(workspace: Workspace, name: str, units: Mapping[str, str], val
 def _retry_stored(workspace: Workspace, source: DeclaredSource, rows: list[Any]) -> None:
     """Ingest the stored rows that a feed no longer shows."""
     remaining = {row.id for row in _load_rejected(workspace, source.name)}
-    stored = [(row, values) for row in rows if row.id in remaining and (values := _parse_row(row.row)) is not None]
+    stored = [
+        (row, values)
+        for row in rows
+        if row.id in remaining and (values := _parse_row(row.row)) is not None and not _has_other_task(values, source)
+    ]
     if not stored:
         return
     cells = [(*_cells(values, source), row.position) for row, values in stored]
@@ -129,6 +134,11 @@ def _retry_stored(workspace: Workspace, source: DeclaredSource, rows: list[Any])
     with run_records.record_run(workspace, source.name, source.kind) as run:
         unit = IngestUnit(run, rows[0].unit, source.name, lambda: iter([chunk]), rules, is_complete=False)
         unit.ingest()
+
+
+def _has_other_task(values: Mapping[str, Any], source: DeclaredSource) -> bool:
+    """Return whether a stored row has categories of a task that the source does not name, or no longer so."""
+    return any(is_category_field(name) and name not in source.columns.fields for name in values)
 
 
 def _parse_row(row: str) -> dict[str, str | list[str]] | None:

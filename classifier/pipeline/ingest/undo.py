@@ -170,7 +170,7 @@ def _take_back(connection: Connection, run_id: int, ids: list[int]) -> UndoneRun
         erasures.delete_articles(connection, batch, [])
     undo.delete_annotations(connection, [row.id for row in annotations])
     undo.delete_rejected(connection, run_id)
-    task_rows.forget_unused_categories(connection)
+    task_rows.delete_unused_categories(connection)
     enqueued = undo.enqueue_unannotated(connection, sorted({(row.article_id, row.task_id) for row in annotations}))
     undo.mark_undone(connection, run_id)
     values = {field.name: getattr(described, field.name) for field in fields(UndoneRun)}

@@ -25,7 +25,7 @@ from classifier.pipeline.erasure import tombstones
 from classifier.pipeline.erasure.tombstones import Tombstones
 from classifier.pipeline.ingest import category_tasks, kept_annotations, known_articles, run_records, source_names
 from classifier.pipeline.ingest.category_names import CategoryNames
-from classifier.pipeline.ingest.ingest_options import IngestOptions, remember_tasks
+from classifier.pipeline.ingest.ingest_options import IngestOptions, with_task_ids
 from classifier.pipeline.ingest.split_assignment import SplitAssigner, TextSigner
 from classifier.pipeline.ingest.unit_rules import StagedCounts, UnitRules, validate_chunks
 from classifier.pipeline.use_case import use_case
@@ -101,7 +101,7 @@ def ingest_files(
     """
     total = IngestReport()
     problems: list[Problem] = []
-    options = remember_tasks(workspace, options)
+    options = with_task_ids(workspace, options)
     for pattern, files in _find_files([patterns] if isinstance(patterns, str) else patterns, options).items():
         own: list[Problem] = []
         try:
@@ -325,7 +325,7 @@ class IngestUnit:
         )
         if self.is_undeclared:
             known_articles.warn_of_other_files(connection, self.run, self.name)
-        rejections.delete_resolved(connection, self.run.source, self.name, complete=self.is_complete)
+        rejections.delete_resolved(connection, self.run.id, self.name, complete=self.is_complete)
         ingest_runs.add_to_run(connection, self.run.id, asdict(report))
         self.save_state(connection)
         return report

@@ -31,7 +31,7 @@ class Classification:
 
     Attributes:
         label: The label; of a multi-label model, all labels as one text.
-        confidence: The probability of the label; of a multi-label model, that of its least certain decision.
+        confidence: The probability of the label; of a multi-label model, that its labels are exactly right.
         abstained: Whether the confidence is below the model's threshold; a multi-label model never abstains.
         candidates: The probabilities of all categories, the most probable first.
         labels: The labels of a multi-label model, the most probable first; None of a single-label model.
@@ -75,7 +75,7 @@ class TextClassifier:
         assigned = multi_label.assign_labels(probabilities[None], thresholds, min_labels=self.min_labels)
         names = {*decisions.names_of(assigned, self.labeller.categories)[0]}
         labels = tuple(name for name in candidates if name in names)
-        confidence = float(decisions.confidence_of_sets(probabilities[None])[0])
+        confidence = float(decisions.confidence_of_sets(probabilities[None], assigned)[0])
         return Classification(join_labels(labels), confidence, False, candidates, labels)
 
 
@@ -90,11 +90,11 @@ def open_directory(directory: Path, *, engine: EngineName, home: Path) -> TextCl
     threshold = files.calibration.get("threshold", {}).get("value")
     name = str(files.manifest.get("name") or directory.resolve().name)
     opened = _load(name, threshold, files, engine, home)
-    if files.manifest.get("kind") != "multi":
+    if files.kind != "multi":
         return opened
-    chosen = files.calibration.get("thresholds", {})
-    thresholds = chosen.get("values") or [multi_label.DEFAULT_THRESHOLD] * len(opened.labeller.categories)
-    return replace(opened, thresholds=tuple(map(float, thresholds)), min_labels=int(chosen.get("min_labels", 0)))
+    thresholds = multi_label.from_calibration(files.calibration, len(files.categories))
+    least = int(files.calibration.get("thresholds", {}).get("min_labels", 0))
+    return replace(opened, thresholds=tuple(round(float(value), 6) for value in thresholds), min_labels=least)
 
 
 def open_registered(workspace: Workspace, name: str | None, *, engine: EngineName) -> TextClassifier:

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from classifier import registry
 from classifier.articles import Model
-from classifier.exceptions import SettingsError
-from classifier.external_table import definition, postgres_keys
+from classifier.exceptions import SettingsError, TableError
+from classifier.external_table import definition, postgres_keys, statements, table_names
 from classifier.external_table.definition import ExternalTable
 from classifier.external_table.external_connections import ExternalConnection
 from classifier.external_table.label_stores import JoinedLabels, LabelStore, SeparateLabels
@@ -19,7 +21,7 @@ from classifier.inference import engines
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model.artefact import Artefact
 from classifier.pipeline.use_case import use_case
-from classifier.store import external_databases
+from classifier.store import external_databases, model_rows, task_rows
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -105,6 +107,7 @@ def _open_store(workspace: Workspace, address: str, table: ExternalTable, out_ad
         _check_key(external, table, pair)
         with external.transaction() as connection:
             definition.create_labels(connection, pair)
+            _refuse_other_task(workspace, connection, pair)
         return JoinedLabels(external, pair)
     out = _connect(workspace, out_address, "the labels", "--out-url")
     with external.transaction() as connection, out.reading() as out_connection:
@@ -112,7 +115,20 @@ def _open_store(workspace: Workspace, address: str, table: ExternalTable, out_ad
     _check_key(external, table, pair)
     with out.transaction() as connection:
         definition.create_labels(connection, pair)
+        _refuse_other_task(workspace, connection, pair)
     return SeparateLabels(external, out, pair)
+
+
+def _refuse_other_task(workspace: Workspace, connection: Connection, pair: TablePair) -> None:
+    """Refuse a table with the labels of another task, which would replace them."""
+    name = statements.any_model(connection, pair)
+    if name is None:
+        return
+    with workspace.database.connect() as own:
+        task, present = model_rows.task_of(own, name), task_rows.current(own).name
+    if task not in {None, present}:
+        shown = table_names.shown(pair.labels.schema, pair.labels.name)
+        raise TableError(f"table {shown!r}: has the labels of the task {task}; name another with --out")
 
 
 def _check_key(external: ExternalConnection, table: ExternalTable, pair: TablePair) -> None:

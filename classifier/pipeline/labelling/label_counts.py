@@ -7,13 +7,17 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from classifier.pipeline.monitoring.status import MAX_COUNTED
 from classifier.pipeline.use_case import use_case
-from classifier.store import label_statistics, task_rows
+from classifier.store import label_statistics
+from classifier.store.label_statistics import CategoryCounts
 from classifier.workspace import Workspace
 
 DAYS = 30
 
 MAX_COUNTED_PREDICTIONS = 500_000
 """Predictions that are all counted. If there are more, about this many are counted, in blocks drawn at random."""
+
+
+NO_ARTICLES = CategoryCounts(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +62,10 @@ def count_labels(workspace: Workspace, *, days: int = DAYS) -> LabelCounts:
         written = label_statistics.count_by_day(connection, datetime.combine(first, time(), UTC), share=share)
         counted = label_statistics.sample_share(connection, MAX_COUNTED)
         by_category = label_statistics.count_by_category(connection, share=counted)
-        unlabelled, _ = by_category.pop(None, (0, 0))
-        without_category, _ = by_category.pop("", (0, 0))
-        labelled = sum(articles for articles, _ in by_category.values())
-        if task_rows.current(connection).kind == "multi":
-            by_origin = label_statistics.count_by_origin(connection, share=counted)
-            labelled = sum(number for (_, origin), number in by_origin.items() if origin != "none")
-    categories = [CategoryCount(name or "", *counts) for name, counts in by_category.items()]
+    unlabelled = by_category.pop(None, NO_ARTICLES).articles
+    labelled = sum(counts.first_labels for counts in by_category.values())
+    without_category = by_category.pop("", NO_ARTICLES).articles
+    categories = [CategoryCount(name or "", counts.articles, counts.annotated) for name, counts in by_category.items()]
     return LabelCounts(
         days=tuple((day, written.get(day, 0)) for day in (first + timedelta(days=n) for n in range(days))),
         written_share=share,

@@ -15,7 +15,7 @@ from classifier import atomic_files, registry
 from classifier.articles import Model
 from classifier.evaluation.abstention import Threshold
 from classifier.evaluation.thresholds import CategoryThresholds
-from classifier.exceptions import TrainingDataError
+from classifier.exceptions import SettingsError, TrainingDataError
 from classifier.inference import engines
 from classifier.inference.labeller import Labeller
 from classifier.pipeline.erasure.article_copies import copies_articles
@@ -82,11 +82,13 @@ def evaluate(
 
     The figures are stored in the database, and in `NAME.evaluation.json` next to the model's directory. With
     `target_precision`, the model's threshold is first re-tuned on the validation split. If the model is the champion,
-    the new threshold takes effect at once.
+    the new threshold takes effect at once. The thresholds of a multi-label model that has labelled stay: they decided
+    which labels are stored.
 
     Raises:
         ModelNotFoundError: there is no such model.
         ArtefactError: its files differ from the registered ones.
+        SettingsError: the thresholds of a multi-label model that has labelled would be re-tuned.
         TrainingDataError: the test split, or the validation split for a threshold, has no annotated article.
     """
     model, data = _read(workspace, name)
@@ -95,6 +97,8 @@ def evaluate(
     labeller = registry.open_classifier(model).labeller(engine, home=workspace.settings.home)
     threshold = None
     if target_precision is not None:
+        with workspace.database.connect() as connection:
+            _refuse_stored_labels(connection, model)
         threshold = _choose_threshold(workspace, model, labeller, data, target_precision)
         model = _with_threshold(model, threshold)
         data = replace(data, target_precision=target_precision)
@@ -149,6 +153,14 @@ def _choose_threshold(
     with workspace.database.connect() as connection:
         clusters = calibration.clusters_of(connection, data.validation)
     return calibration.choose_threshold(unseen, data.validation, target_precision, clusters)
+
+
+def _refuse_stored_labels(connection: Connection, model: Model) -> None:
+    if model.kind == "multi" and model_rows.was_champion(connection, model.id):
+        raise SettingsError(
+            f"--target-precision: {model.name} has labelled articles with its present thresholds; train a model with "
+            "--target-precision, or import it again"
+        )
 
 
 def _with_threshold(model: Model, chosen: Threshold | CategoryThresholds) -> Model:
@@ -229,6 +241,8 @@ def _store(
         evaluations.lock(connection, model.id)
         present = registry.find(connection, model.name)
         if isinstance(threshold, CategoryThresholds):
+            model_rows.lock_champion(connection)  # until its new thresholds are stored, the model is not promoted
+            _refuse_stored_labels(connection, model)
             model_rows.set_thresholds(connection, model.id, threshold.values, threshold.as_json())
         elif threshold is not None:
             model_rows.set_threshold(connection, model.id, threshold.value, threshold.as_json())

@@ -71,16 +71,21 @@ class EvaluationReport:
     @property
     def accuracy(self) -> float:
         """The share of articles whose labels are all correct."""
-        return self.metrics.accuracy if isinstance(self.metrics, Metrics) else self.metrics.exact_matches
+        return _accuracy(self.metrics)
+
+    @property
+    def baseline_accuracy(self) -> float:
+        """The same share of the baseline."""
+        return _accuracy(self.baseline)
 
     @property
     def beats_baseline(self) -> bool:
-        """Whether the model is more accurate than the baseline."""
+        """Whether the model has more accuracy, or micro-F1 in a multi-label task, than the baseline."""
         return self.scores[0] > self.scores[1]
 
     @property
     def verdict(self) -> str:
-        """A sentence that says which of the two is ahead, and whether the difference may be chance."""
+        """A sentence that says which is ahead and, for a single-label task, whether the difference may be chance."""
         difference = abs(self.scores[0] - self.scores[1]) * 100
         p = self.baseline_p if isinstance(self.metrics, Metrics) else None
         chance = "" if p is None or p <= MAX_P else f", which may be chance (McNemar's exact test: p = {p:.2f})"
@@ -92,6 +97,10 @@ class EvaluationReport:
             return f"The model does not beat the baseline: they are {equally}, and {cost}."
         ahead = f"ahead by {difference:.2f} points of {self.score_name}{chance}"
         return f"The model does not beat the baseline, which is {ahead}; {cost}."
+
+
+def _accuracy(metrics: Metrics | LabelSetMetrics) -> float:
+    return metrics.accuracy if isinstance(metrics, Metrics) else metrics.exact_matches
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import LABEL_SEPARATOR, AnnotatedArticle, Model, label_name
+from classifier.articles import AnnotatedArticle, Model, join_labels, label_name
 from classifier.evaluation.metrics import share_interval
 from classifier.inference import engines
 from classifier.model.decisions import decide, names_of
@@ -143,7 +143,7 @@ def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) 
     started = time.perf_counter()
     decided = decide(model, labeller.probabilities(labeller.tokenization.texts(articles)))
     seconds = time.perf_counter() - started
-    return [LABEL_SEPARATOR.join(names) for names in names_of(decided.labels, model.categories)], seconds
+    return [join_labels(sorted(names)) for names in names_of(decided.labels, model.categories)], seconds
 
 
 def _flows(ids: Sequence[int], before: Sequence[str], after: Sequence[str]) -> tuple[Flow, ...]:

@@ -105,7 +105,7 @@ def save_answer(
 ) -> None:
     """Save an annotator's answer to a revision of an article. Saving the same answer again changes nothing.
 
-    No categories are the answer of a multi-label task that none holds.
+    In a multi-label task, an answer without categories says that the article has none.
 
     Raises:
         ReviewError: the text has changed since, the article was never in the review queue, or a value is invalid.

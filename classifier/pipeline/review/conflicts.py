@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from classifier.articles import join_labels
 from classifier.exceptions import ReviewError
 from classifier.names import normalize_category
-from classifier.pipeline.review.sheets import CategoryRules, changed_message
+from classifier.pipeline.review.sheets import AnswerRules, changed_message
 from classifier.pipeline.use_case import use_case
 from classifier.review import category_lists
 from classifier.review.sheet import SOURCE_ANNOTATOR_PREFIX
@@ -102,7 +102,8 @@ def resolve_conflict(
 ) -> Resolution:
     """Resolve a conflict: write the decision as an annotation by `annotator`, and return it.
 
-    `revision` is that of the text that the annotator read, if known. No categories are the decision that none holds.
+    `revision` is that of the text that the annotator read, if known. Without categories, the article has none of a
+    multi-label task.
 
     Raises:
         ReviewError: no person has annotated the article, its text has changed, a category or the annotator is unknown,
@@ -117,7 +118,7 @@ def resolve_conflict(
         reviews.lock(connection)
         if not reviews.has_human_annotation(connection, article_id):
             raise ReviewError(f"article {article_id}: no person has annotated it; see: classifier review conflicts")
-        if refused := CategoryRules.load(connection, names).find_problem(names):
+        if refused := AnswerRules.load(connection, names).find_problem(names):
             raise ReviewError(refused.reason)
         if not reviews.add_resolution(connection, article_id, names, annotator.strip(), comment, revision):
             raise ReviewError(changed_message(article_id))

@@ -93,7 +93,7 @@ def retract(workspace: Workspace, chosen: AnnotationFilter, *, yes: bool = False
             for batch in undo.batches(ids)
             for pair in annotation_rows.retract(connection, batch, getpass.getuser())
         ]
-        task_rows.forget_unused_categories(connection)
+        task_rows.delete_unused_categories(connection)
         labelling_queue.lock(connection)
         enqueued = undo.enqueue_unannotated(connection, sorted(set(pairs)))
     return Retracted(len(pairs), len({article for article, _ in pairs}), enqueued, done=True)

@@ -160,7 +160,7 @@ def _find_refused(
     """Return the answers that contradict the database, by their lines."""
     queued = reviews.queued_revisions(connection, [answer.article_id for answer in answers])
     names = {name for answer in answers for name in answer.categories}
-    rules = CategoryRules.load(connection, names, new_categories)
+    rules = AnswerRules.load(connection, names, new_categories)
     refused: dict[int, RefusedAnswer] = {}
     for answer in answers:
         if answer.article_id not in queued:
@@ -173,7 +173,7 @@ def _find_refused(
 
 
 @dataclass(frozen=True, slots=True)
-class CategoryRules:
+class AnswerRules:
     """Which categories an answer may have; `other_tasks` has the task of each name that belongs to another one."""
 
     task: Task
@@ -182,9 +182,7 @@ class CategoryRules:
     other_tasks: Mapping[str, str]
 
     @classmethod
-    def load(
-        cls, connection: Connection, names: Collection[str], new_categories: Collection[str] = ()
-    ) -> CategoryRules:
+    def load(cls, connection: Connection, names: Collection[str], new_categories: Collection[str] = ()) -> AnswerRules:
         """Return the rules for answers with these names."""
         task = task_rows.current(connection)
         parts = {part for name in names for part in _parts(name)} if task.kind == "single" else set()

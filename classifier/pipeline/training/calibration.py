@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from classifier.articles import AnnotatedArticle, CategoryIndices, LabelMatrix, Probabilities, TaskKind
-from classifier.evaluation import abstention, reliability, test_articles, thresholds
+from classifier.evaluation import abstention, label_set_reliability, reliability, test_articles, thresholds
 from classifier.evaluation.abstention import Threshold
+from classifier.evaluation.label_sets import LabelSetPredictions
 from classifier.evaluation.test_articles import Predictions
 from classifier.evaluation.thresholds import CategoryThresholds
 from classifier.inference.fine_tuned_classifier import FineTunedClassifier
@@ -81,15 +82,15 @@ def _calibrate_multi_label(
     min_labels: int,
 ) -> dict[str, Any]:
     """Fit the temperature to every decision of a multi-label model, and choose a threshold for each category."""
-    if not len(validation):
-        log.info("no validation article: %s", summarize({}, "multi"))
-        return {}
     probabilities, truth = label_outputs_of(classifier.labeller(), validation)
+    if not truth.any():
+        log.info("no validation article has one of the model's categories: %s", summarize({}, "multi"))
+        return {}
     temperature = temperature_scaling.fit_temperature(probabilities, truth, kind="multi")
     calibrated = temperature_scaling.apply_temperature(probabilities, temperature, kind="multi")
     measures = {"value": temperature, "articles": len(truth)}
     for when, outputs in (("before", probabilities), ("after", calibrated)):
-        measures[f"ece_{when}"] = _decision_calibration_error(outputs, truth)
+        measures[f"ece_{when}"] = _decision_calibration_error(outputs, truth, classifier.model.categories)
         measures[f"nll_{when}"] = temperature_scaling.negative_log_likelihood(outputs, truth, kind="multi")
     chosen = _category_thresholds(calibrated, truth, target_precision, min_labels)
     calibration = {"temperature": measures, "thresholds": chosen.as_json()}
@@ -171,12 +172,12 @@ def _category_thresholds(
     )
 
 
-def _decision_calibration_error(probabilities: Probabilities, truth: LabelMatrix) -> float:
+def _decision_calibration_error(probabilities: Probabilities, truth: LabelMatrix, categories: tuple[str, ...]) -> float:
     """Return the expected calibration error over all decisions, one an article and category."""
-    confidence = probabilities.astype(np.float64).ravel()
-    bins = np.clip(np.ceil(confidence * reliability.BINS).astype(np.int64) - 1, 0, reliability.BINS - 1)
-    sums = [np.bincount(bins, weights, reliability.BINS) for weights in (truth.ravel(), confidence, None)]
-    return float(reliability.calibration_error(np.concatenate([*sums, [0.0]])))
+    totals = label_set_reliability.contributions(truth, LabelSetPredictions(categories, probabilities, truth)).sum(
+        axis=0
+    )
+    return float(reliability.calibration_error(totals))
 
 
 def _calibration_error(probabilities: Probabilities, truth: CategoryIndices, categories: tuple[str, ...]) -> float:

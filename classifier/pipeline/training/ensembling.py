@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from classifier.model.ensemble import Ensemble
 from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.linear import LinearClassifier
 from classifier.pipeline.training import calibration
-from classifier.training.spooled_articles import SpooledArticles, categories_of, label_sets_of
+from classifier.training.spooled_articles import SpooledArticles, label_sets_of
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,16 @@ def refit_on_train(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Lab
     """
     if labeller.ensemble is None:
         return labeller
-    articles = _of_categories(train, labeller.categories) if labeller.kind == "single" else train
+    label_sets = label_sets_of(train)
+    if missing := sorted(set(labeller.categories) - {*chain.from_iterable(label_sets)}):
+        raise TrainingDataError(
+            f"the train split has no annotated article of {', '.join(missing)}, which the model's linear classifier "
+            "predicts; annotate some, or train a new model"
+        )
+    articles = train
+    if labeller.kind == "single":
+        rows = [row for row, (name,) in enumerate(label_sets) if name in labeller.categories]
+        articles = train.take(rows) if isinstance(train, SpooledArticles) else [train[row] for row in rows]
     try:
         classifier = _fit_linear(labeller, labeller.ensemble.linear.kind, articles)
     except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
@@ -106,22 +116,6 @@ def refit_on_train(labeller: Labeller, train: Sequence[AnnotatedArticle]) -> Lab
             f"the train split's articles have no term for the model's linear classifier to learn: {error}"
         ) from error
     return replace(labeller, ensemble=replace(labeller.ensemble, linear=classifier))
-
-
-def _of_categories(train: Sequence[AnnotatedArticle], categories: tuple[str, ...]) -> Sequence[AnnotatedArticle]:
-    """Return the articles of these categories of a single-label task.
-
-    Raises:
-        TrainingDataError: one of the categories has no article.
-    """
-    names = categories_of(train)
-    if missing := sorted(set(categories) - {*names}):
-        raise TrainingDataError(
-            f"the train split has no annotated article of {', '.join(missing)}, which the model's linear classifier "
-            "predicts; annotate some, or train a new model"
-        )
-    rows = [row for row, name in enumerate(names) if name in categories]
-    return train.take(rows) if isinstance(train, SpooledArticles) else [train[row] for row in rows]
 
 
 def _fit_linear(model: FineTunedModel | Labeller, kind: str, *parts: Sequence[AnnotatedArticle]) -> LinearClassifier:

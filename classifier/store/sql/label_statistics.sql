@@ -36,14 +36,15 @@ ORDER BY 1
 -- label_counts_by_category
 -- Count the articles by the labels that article_labels shows: the annotation that counts, else the champion's prediction
 -- on the present text. Only a share of the table's blocks is read. The null category counts articles that wait for a
--- label, and the empty one articles that have none of the categories.
+-- label, and the empty one articles that have none of the categories. Each article has one first label.
 WITH sample AS MATERIALIZED (
     SELECT id, revision FROM articles TABLESAMPLE SYSTEM (:percent)
 )
 SELECT
     CASE WHEN cardinality(coalesce(annotated.categories, predicted.categories)) = 0 THEN '' ELSE category END AS category,
     count(annotated.categories) AS annotated,
-    count(*) AS articles
+    count(*) AS articles,
+    count(*) FILTER (WHERE coalesce(ordinal, 1) = 1) AS first_labels
 FROM sample
 LEFT JOIN LATERAL (
     SELECT categories FROM effective_annotations WHERE article_id = sample.id AND task_id = :task_id OFFSET 0
@@ -57,5 +58,6 @@ LEFT JOIN LATERAL (
       AND predictions.revision = sample.revision
     LIMIT 1
 ) AS predicted ON true
-LEFT JOIN LATERAL unnest(coalesce(annotated.categories, predicted.categories)) AS category ON true
+LEFT JOIN LATERAL unnest(coalesce(annotated.categories, predicted.categories)) WITH ORDINALITY AS each_label (category, ordinal)
+    ON true
 GROUP BY 1

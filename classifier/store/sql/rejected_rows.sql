@@ -12,7 +12,8 @@ WHERE rejected_rows.reason <> excluded.reason OR rejected_rows.unit IS DISTINCT 
 
 -- delete_resolved_of_complete_unit
 -- Examine the unit's next rejected rows, by id, after the whole unit was read; delete those that the reading did not
--- reject again. Returns the last id examined, or null if there are no further rows.
+-- reject again. A reading for other tasks resolves nothing. Returns the last id examined, or null if there are no
+-- further rows.
 WITH step AS MATERIALIZED (
     SELECT id, run_id, source, position, row_hash
     FROM rejected_rows
@@ -24,7 +25,14 @@ WITH step AS MATERIALIZED (
     WHERE id = ANY(ARRAY(
         SELECT id
         FROM step
-        WHERE (SELECT source FROM ingest_runs WHERE ingest_runs.id = step.run_id) = :source
+        WHERE EXISTS (
+            SELECT FROM ingest_runs AS former
+            JOIN ingest_runs AS present ON present.id = :run_id
+            WHERE former.id = step.run_id
+              AND former.source = present.source
+              AND coalesce(present.options -> 'task_ids', '{}') @> coalesce(former.options -> 'task_ids', '{}')
+            OFFSET 0
+          )
           AND NOT EXISTS (
             SELECT FROM staged_rejected
             WHERE staged_rejected.source_position = step.position
@@ -49,7 +57,14 @@ WITH step AS MATERIALIZED (
     WHERE id = ANY(ARRAY(
         SELECT id
         FROM step
-        WHERE (SELECT source FROM ingest_runs WHERE ingest_runs.id = step.run_id) = :source
+        WHERE EXISTS (
+            SELECT FROM ingest_runs AS former
+            JOIN ingest_runs AS present ON present.id = :run_id
+            WHERE former.id = step.run_id
+              AND former.source = present.source
+              AND coalesce(present.options -> 'task_ids', '{}') @> coalesce(former.options -> 'task_ids', '{}')
+            OFFSET 0
+          )
           AND position LIKE 'id %'
           AND EXISTS (
             SELECT FROM staged_articles

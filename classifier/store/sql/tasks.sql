@@ -16,7 +16,7 @@ LEFT JOIN (
 LEFT JOIN (SELECT task_id, count(*) AS waiting FROM labelling_queue GROUP BY task_id) AS queued
     ON queued.task_id = tasks.id
 
--- remember_categories
+-- add_categories
 -- Add the categories that a task does not have yet.
 INSERT INTO categories (task_id, name)
 SELECT :task_id, name FROM unnest(CAST(:names AS text[])) AS names (name)
@@ -27,11 +27,11 @@ ON CONFLICT DO NOTHING
 -- Prevent new annotations until the transaction ends: each inserts its categories in the same statement.
 LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE
 
--- forget_unused_categories
--- Delete the categories that no annotation has any more.
-DELETE FROM categories
-WHERE NOT EXISTS (
-    SELECT FROM annotations
-    WHERE annotations.task_id = categories.task_id AND categories.name = ANY(annotations.categories)
-      AND retracted_at IS NULL
+-- delete_unused_categories
+-- Delete the categories that no annotation has any more. EXCEPT: all annotations are read once, not for each category.
+WITH unused AS MATERIALIZED (
+    SELECT task_id, name FROM categories
+    EXCEPT
+    SELECT task_id, name FROM annotations CROSS JOIN unnest(categories) AS name WHERE retracted_at IS NULL
 )
+DELETE FROM categories USING unused WHERE categories.task_id = unused.task_id AND categories.name = unused.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -70,6 +71,12 @@ def test_a_snapshot_has_ids_hashes_and_categories_and_no_text(tmp_path):
     ]
     assert b"secret" not in content
     assert data_snapshot.encode_snapshot({"train": ARTICLES[:1], "validation": ARTICLES[1:]}) == content
+
+
+def test_a_snapshot_of_an_older_version_has_one_category_an_article(tmp_path):
+    columns = {"article_id": [1, 2], "text_sha256": [b"1", b"2"], "category": ["a", "b"]}
+    pq.write_table(pa.table(columns), tmp_path / data_snapshot.FILE)
+    assert data_snapshot.read_snapshot(tmp_path) == {(1, b"1", ("a",)), (2, b"2", ("b",))}
 
 
 def test_new_articles_are_those_that_the_snapshot_lacks_or_has_differently(tmp_path):

@@ -61,7 +61,6 @@ def _create_tables() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("name <> ''", name=op.f("ck_categories_name")),
-        sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_categories_task_id_tasks")),
         sa.PrimaryKeyConstraint("task_id", "name", name=op.f("pk_categories")),
         comment="categories of annotations that were not retracted",
     )
@@ -133,7 +132,7 @@ def _predictions() -> None:
     )
     op.alter_column("predictions", "category_indices", nullable=False)
     op.drop_column("predictions", "category")
-    op.alter_column("predictions", "confidence", comment="of the least certain decision of a multi-label model")
+    op.alter_column("predictions", "confidence", comment="of a multi-label model: that its labels are exactly right")
 
 
 def _queues() -> None:
@@ -378,7 +377,7 @@ LEFT JOIN LATERAL (
         unnest(CASE WHEN annotated.categories IS NULL THEN predicted.category_indices END) AS position
 ) AS each_label ON true;
 COMMENT ON VIEW article_labels IS
-    'The same with a row for each label. Without a label: origin is null for an article that waits'
+    'article_label_sets with a row for each label; without a label, origin is null for an article that waits'
 """,
 }
 """By name. A view comes after the views that it reads."""
