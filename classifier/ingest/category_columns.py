@@ -43,7 +43,7 @@ def parse_category_columns(values: Sequence[str], task: str | None = None) -> Ca
 
 
 def split_category_columns(value: str | None, task: str | None = None) -> CategoryColumns:
-    """Return the columns of a text such as "topics", or "topic=topics, place=places"; with a task, of its column.
+    """Return the columns of a text such as "topics", or "topic=topics, place=places"; of a named task, only one.
 
     Raises:
         SettingsError: a part lacks a task or a column, or two columns are for one task.

@@ -43,8 +43,7 @@ def delete_resolved(connection: Connection, run_id: int, unit: str, *, complete:
     If the reading is `complete`, it saw the whole unit: every row that it did not reject again is resolved.
     Otherwise (a feed or a query), a row is resolved if an article with the same id has been ingested since.
     """
-    statement = query("delete_resolved_of_complete_unit" if complete else "delete_resolved_of_partial_unit")
-    values = {"run_id": run_id, "unit": unit, "size": staging.STEP}
+    values = {"run_id": run_id, "unit": unit, "complete": complete, "size": staging.STEP}
     last: int | None = 0
     while last is not None:
-        last = connection.execute(statement, {**values, "after": last}).scalar_one()
+        last = connection.execute(query("delete_resolved"), {**values, "after": last}).scalar_one()

@@ -21,10 +21,10 @@ PARAMS = {
 }
 
 
-def columns_of(category):
+def columns_of(category, task=None):
     from classifier_airflow import ingest_tasks
 
-    return ingest_tasks._options({**PARAMS, "category": category}).columns
+    return ingest_tasks._options({**PARAMS, "category": category, "task": task}).columns
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,10 @@ def columns_of(category):
 )
 def test_one_parameter_names_the_columns_of_all_tasks(category, only, of_tasks):
     assert columns_of(category) == Columns("body", only, "id", url="link", categories=of_tasks)
+
+
+def test_the_column_of_a_named_task_may_have_any_name():
+    assert columns_of("a=b", task="topic") == Columns("body", "a=b", "id", url="link")
 
 
 def test_two_columns_of_one_task_are_an_error():

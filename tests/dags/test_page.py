@@ -88,6 +88,11 @@ def refuse(airflow, monkeypatch):
     return only
 
 
+def cached_names(app):
+    """Return what the cache holds, without the tasks that it was read for."""
+    return {key[0] if isinstance(key, tuple) else key for key in app.state.cache._entries}
+
+
 def word(answer):
     return {401: "log in", 403: "refused"}.get(answer.status_code, "allowed")
 
@@ -146,10 +151,10 @@ class TestPermissions:
                 refuse(("GET", None, section.dag))
                 text = ask(f"/{page.path}", "admin").text
                 assert f"may not read {section.dag}" in text
-                assert section.name not in page_app.state.cache._entries
+                assert section.name not in cached_names(page_app)
                 refuse()
                 assert f"may not read {section.dag}" not in ask(f"/{page.path}", "admin").text
-                assert section.name in page_app.state.cache._entries
+                assert section.name in cached_names(page_app)
                 page_app.state.cache._entries.clear()
 
     def test_the_application_has_only_routes_and_changes_need_a_post(self, page_app):

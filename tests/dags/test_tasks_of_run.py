@@ -13,7 +13,7 @@ from tests.support.synthetic import add_articles, add_model, annotate, run
 
 pytestmark = pytest.mark.filterwarnings("default")
 
-TRAINING = {"task": None, "candidate": None}
+TRAINING = {"task": None, "candidate": None, "from": None}
 LABELLING = {"task": None, "workers": 2}
 
 
@@ -84,8 +84,9 @@ def test_of_several_tasks_one_without_annotations_is_not_trained(tasks_of_run, c
 
 
 @pytest.mark.usefixtures("several")
-def test_the_task_of_a_named_candidate_is_found(tasks_of_run):
+def test_the_task_of_a_named_model_is_found(tasks_of_run):
     assert names(tasks_of_run.choose_for_training({**TRAINING, "candidate": "m1"})) == ["topic"]
+    assert names(tasks_of_run.choose_for_training({**TRAINING, "from": "m1"})) == ["topic"]
     with pytest.raises(ModelNotFoundError, match="m9: no such model"):
         tasks_of_run.choose_for_training({**TRAINING, "candidate": "m9"})
     with pytest.raises(TaskError, match="set the parameter task to one of: topic, author"):

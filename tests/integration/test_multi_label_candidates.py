@@ -134,7 +134,7 @@ def test_a_single_label_model_is_not_imported_into_a_multi_label_task(workspace,
         config = json.loads(path.read_text(encoding="utf-8"))
         del config["problem_type"]
         path.write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(EncoderError, match="in a multi-label task it must be 'multi_label_classification'; import"):
+    with pytest.raises(EncoderError, match="in a multi-label task it must be 'multi_label_classification'; set it if"):
         model_import.import_model(make_multi(workspace), str(tmp_path / "elsewhere"))
     assert query(workspace.database, "SELECT name FROM models") == []
 

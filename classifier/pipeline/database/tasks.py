@@ -171,7 +171,7 @@ def _unused_initial_task(connection: Connection) -> Task | None:
 
 
 def _checked_name(connection: Connection, name: str, *, renamed: Task | None = None) -> str:
-    """Return a task's name without white space at its ends; the task that is renamed may keep its letters.
+    """Return a task's name without white space at its ends; a renamed task may change the case of its own.
 
     Raises:
         TaskError: it is empty, too long, a number or taken, or has a character that separates names.

@@ -137,7 +137,7 @@ def _retry_stored(workspace: Workspace, source: DeclaredSource, rows: list[Any])
 
 
 def _has_other_task(values: Mapping[str, Any], source: DeclaredSource) -> bool:
-    """Return whether a stored row has categories of a task that the source does not name, or no longer so."""
+    """Return whether a stored row has categories of a task that the source does not name now."""
     return any(is_category_field(name) and name not in source.columns.fields for name in values)
 
 

@@ -10,10 +10,10 @@ ON CONFLICT (source, position, row_hash) DO UPDATE
 SET reason = excluded.reason, run_id = excluded.run_id, unit = excluded.unit
 WHERE rejected_rows.reason <> excluded.reason OR rejected_rows.unit IS DISTINCT FROM excluded.unit
 
--- delete_resolved_of_complete_unit
--- Examine the unit's next rejected rows, by id, after the whole unit was read; delete those that the reading did not
--- reject again. A reading for other tasks resolves nothing. Returns the last id examined, or null if there are no
--- further rows.
+-- delete_resolved
+-- Examine the unit's next rejected rows, by id. After the whole unit was read (complete), delete those that the reading
+-- did not reject again; after a part of it, those whose id was ingested. A reading for other tasks resolves nothing.
+-- Returns the last id examined, or null if there are no further rows.
 WITH step AS MATERIALIZED (
     SELECT id, run_id, source, position, row_hash
     FROM rejected_rows
@@ -33,44 +33,17 @@ WITH step AS MATERIALIZED (
               AND coalesce(present.options -> 'task_ids', '{}') @> coalesce(former.options -> 'task_ids', '{}')
             OFFSET 0
           )
-          AND NOT EXISTS (
+          AND CASE WHEN CAST(:complete AS boolean) THEN NOT EXISTS (
             SELECT FROM staged_rejected
             WHERE staged_rejected.source_position = step.position
               AND staged_rejected.row_hash = step.row_hash
               AND staged_rejected.source = step.source
             OFFSET 0
-          )
-    ))
-)
-SELECT max(id) FROM step
-
--- delete_resolved_of_partial_unit
--- The same for a unit that shows only a part of its rows each time: delete rejected rows whose id was ingested.
-WITH step AS MATERIALIZED (
-    SELECT id, run_id, source, position
-    FROM rejected_rows
-    WHERE unit = :unit AND id > :after
-    ORDER BY id
-    LIMIT :size
-), dropped AS (
-    DELETE FROM rejected_rows
-    WHERE id = ANY(ARRAY(
-        SELECT id
-        FROM step
-        WHERE EXISTS (
-            SELECT FROM ingest_runs AS former
-            JOIN ingest_runs AS present ON present.id = :run_id
-            WHERE former.id = step.run_id
-              AND former.source = present.source
-              AND coalesce(present.options -> 'task_ids', '{}') @> coalesce(former.options -> 'task_ids', '{}')
-            OFFSET 0
-          )
-          AND position LIKE 'id %'
-          AND EXISTS (
+          ) ELSE position LIKE 'id %' AND EXISTS (
             SELECT FROM staged_articles
             WHERE staged_articles.source = step.source AND staged_articles.external_id = substr(step.position, 4)
             OFFSET 0
-          )
+          ) END
     ))
 )
 SELECT max(id) FROM step

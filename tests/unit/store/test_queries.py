@@ -19,7 +19,7 @@ def test_a_statement_has_a_name_and_no_comment_left_in_it(name):
     assert re.fullmatch(r"[a-z_]+", name)
     statement = queries.sql(name)
     assert re.match(
-        r"(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|COPY|ANALYZE|VACUUM|CHECKPOINT|ALTER|GRANT|REVOKE)\b", statement
+        r"(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|COPY|ANALYZE|VACUUM|CHECKPOINT|ALTER|GRANT|REVOKE|LOCK)\b", statement
     )
     assert "--" not in statement
     assert queries.query(name).text == statement

@@ -377,7 +377,7 @@ LEFT JOIN LATERAL (
         unnest(CASE WHEN annotated.categories IS NULL THEN predicted.category_indices END) AS position
 ) AS each_label ON true;
 COMMENT ON VIEW article_labels IS
-    'article_label_sets with a row for each label; without a label, origin is null for an article that waits'
+    'The labels of article_label_sets, one row each; without a label, origin is null for an article that waits'
 """,
 }
 """By name. A view comes after the views that it reads."""
