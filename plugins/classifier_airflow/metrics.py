@@ -127,9 +127,9 @@ def send_status(only: ChosenTask | None = None) -> None:
     from classifier_airflow import tasks_of_run
     from classifier_airflow.workspace import workspace
 
-    current = None
+    current, opened = None, workspace()
     for chosen in [only] if only else tasks_of_run.choose_tasks():
-        current = status.read_status(workspace(chosen))
+        current = status.read_status(opened.with_task(chosen["id"]))
         _send_backlog(current.backlog, chosen)
         _gauge("dead_letters", current.dead_letters, chosen)
         for name in ("accuracy", "macro_f1"):

@@ -127,7 +127,7 @@ def _(env):
 
 @case(
     "models import: a single-label model in a multi-label task",
-    r"is 'single_label_classification'; in a multi-label task it must be 'multi_label_classification'; import the",
+    r"is 'single_label_classification'; in a multi-label task it must be 'multi_label_classification'; set it if",
 )
 def _(env):
     make_multi(env)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
@@ -26,7 +27,7 @@ from tests.support import killing, multi_label
 from tests.support.external_databases import ExternalDatabase, label_external, replace_labeller
 from tests.support.synthetic import make_champion
 from tests.support.tiny_models import CATEGORIES, make_artefact
-from tests.support.waiting import HANG_S
+from tests.support.waiting import HANG_S, wait_for
 
 
 @pytest.fixture
@@ -34,13 +35,22 @@ def champion(workspace):
     return make_champion(workspace, "m1", 0)
 
 
-@pytest.fixture
-def postgres(server):
+def open_postgres(server):
     url = server.create()
     external = ExternalDatabase(url.render_as_string(hide_password=False))
     yield external
     external.engine.dispose()
     server.drop(url)
+
+
+@pytest.fixture
+def postgres(server):
+    yield from open_postgres(server)
+
+
+@pytest.fixture
+def other_postgres(server):
+    yield from open_postgres(server)
 
 
 @pytest.fixture
@@ -104,6 +114,38 @@ class TestMultiLabelModel:
         with pytest.raises(TableError) as error:
             label_external(topics, external)
         assert str(error.value) == "table 'news_labels': has the labels of a single-label task; name another with --out"
+
+
+@pytest.mark.usefixtures("champion")
+class TestConnections:
+    """A program that labels many tables must not use up the server's connections."""
+
+    OPEN = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+    @pytest.fixture(autouse=True)
+    def _garbage_stays(self):
+        gc.disable()
+        yield
+        gc.enable()
+
+    @pytest.mark.parametrize("problem", [None, "another table has these labels"])
+    def test_none_is_open_after_a_run(self, workspace, postgres, problem):
+        postgres.news(5)
+        if problem:
+            postgres.run("CREATE TABLE news_labels (id int)")
+            with pytest.raises(TableError):
+                label_external(workspace, postgres)
+        else:
+            label_external(workspace, postgres)
+        postgres.engine.dispose()
+        wait_for(lambda: postgres.value(self.OPEN) == 0)
+
+    def test_none_is_open_after_a_run_with_labels_elsewhere(self, workspace, postgres, other_postgres):
+        postgres.news(5)
+        label_external(workspace, postgres, out_address=other_postgres.url)
+        for external in (postgres, other_postgres):
+            external.engine.dispose()
+            wait_for(lambda external=external: external.value(self.OPEN) == 0)
 
 
 @pytest.mark.usefixtures("champion")

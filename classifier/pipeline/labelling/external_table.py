@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -72,23 +73,24 @@ def label_external_table(
         TableError: the table, its key or its text cannot be used, or the table of labels has other columns.
     """
     champion, files = _open_champion(workspace)  # before a table is created
-    store = _open_store(workspace, address, table, out_address)
     labelled = dead = 0
     seconds = 0.0
-    while True:
-        labeller = FineTunedClassifier(files.load()).labeller(engine, home=workspace.settings.home)
-        worker = ExternalTableWorker(workspace.database, store, champion, labeller, refresh, page_size)
-        on_start(worker.count_waiting())
-        remaining = None if limit is None else limit - labelled - dead
-        progress = worker.work(limit=remaining, on_page=on_page)
-        labelled, dead = labelled + progress.labelled, dead + progress.dead
-        seconds += progress.seconds
-        if not progress.replaced:
-            return ExternalTableReport(
-                store.pair.labels.fullname, champion.name, labelled, dead, seconds, labeller.engine_name
-            )
-        log.info("%s is no longer the champion: continuing with the new champion", champion.name)
-        champion, files = _open_champion(workspace)
+    with ExitStack() as opened:
+        store = _open_store(workspace, address, table, out_address, opened)
+        while True:
+            labeller = FineTunedClassifier(files.load()).labeller(engine, home=workspace.settings.home)
+            worker = ExternalTableWorker(workspace.database, store, champion, labeller, refresh, page_size)
+            on_start(worker.count_waiting())
+            remaining = None if limit is None else limit - labelled - dead
+            progress = worker.work(limit=remaining, on_page=on_page)
+            labelled, dead = labelled + progress.labelled, dead + progress.dead
+            seconds += progress.seconds
+            if not progress.replaced:
+                return ExternalTableReport(
+                    store.pair.labels.fullname, champion.name, labelled, dead, seconds, labeller.engine_name
+                )
+            log.info("%s is no longer the champion: continuing with the new champion", champion.name)
+            champion, files = _open_champion(workspace)
 
 
 def _open_champion(workspace: Workspace) -> tuple[Model, Artefact]:
@@ -97,10 +99,13 @@ def _open_champion(workspace: Workspace) -> tuple[Model, Artefact]:
     return champion, registry.open_artefact(champion)
 
 
-def _open_store(workspace: Workspace, address: str, table: ExternalTable, out_address: str | None) -> LabelStore:
-    """Check the table and its key, then create the table of labels."""
+def _open_store(
+    workspace: Workspace, address: str, table: ExternalTable, out_address: str | None, opened: ExitStack
+) -> LabelStore:
+    """Check the table and its key, then create the table of labels. The connections end with `opened`."""
     kind = workspace.task.kind
     external = _connect(workspace, address, table.name, "--url")
+    opened.callback(external.database.dispose)
     if out_address is None or out_address == address:
         with external.transaction() as connection:
             pair = definition.find_table(connection, table, kind=kind)
@@ -110,6 +115,7 @@ def _open_store(workspace: Workspace, address: str, table: ExternalTable, out_ad
             _refuse_other_task(workspace, connection, pair)
         return JoinedLabels(external, pair)
     out = _connect(workspace, out_address, "the labels", "--out-url")
+    opened.callback(out.database.dispose)
     with external.transaction() as connection, out.reading() as out_connection:
         pair = definition.find_table(connection, table, out_connection, kind=kind)
     _check_key(external, table, pair)
