@@ -127,11 +127,6 @@ def join_labels(labels: Sequence[str]) -> str:
     return LABEL_SEPARATOR.join(labels) or NO_LABELS
 
 
-def label_name(positions: Sequence[int], categories: Sequence[str]) -> str:
-    """Return the labels at these positions among a model's categories, from 1, as one text in alphabetical order."""
-    return join_labels(sorted(categories[position - 1] for position in positions))
-
-
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
     """A row of a source that was not ingested; `row` is its content as JSON, truncated.
@@ -150,7 +145,8 @@ class Model:
     """A registered model: an immutable artefact and its row.
 
     Its probabilities are scaled by `temperature`. It abstains if its confidence is below `threshold`, never if None.
-    A multi-label model has a threshold for each category instead, and never abstains.
+    A multi-label model has a threshold for each category instead, and never abstains. `present_names` has the name of
+    today of each category; empty if all are as recorded.
     """
 
     id: int
@@ -164,3 +160,9 @@ class Model:
     kind: TaskKind = "single"
     thresholds: tuple[float, ...] | None = None
     min_labels: int = 1
+    present_names: tuple[str, ...] = ()
+
+    @property
+    def present_categories(self) -> tuple[str, ...]:
+        """The name of today of each category, in the order of the probabilities; merged ones have the same name."""
+        return self.present_names or self.categories

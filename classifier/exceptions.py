@@ -51,6 +51,10 @@ class TaskError(UserError):
     """A task does not exist, cannot be changed so, or must be named."""
 
 
+class CategoryError(UserError):
+    """A category does not exist, or cannot be changed so."""
+
+
 class TableError(UserError):
     """Cannot label an external table or query."""
 

@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 
 from classifier import settings
 from classifier.cli import (
+    categories,
     classification,
     database,
     dead_letters,
@@ -304,7 +305,7 @@ def status(
 
 
 COMMANDS: dict[str, dict[str, Any]] = {
-    "Get started": {"demo": demo, "db": database.app, "tasks": tasks.app},
+    "Get started": {"demo": demo, "db": database.app, "tasks": tasks.app, "categories": categories.app},
     "Ingest articles": {
         "ingest": ingest,
         "sources": sources.app,

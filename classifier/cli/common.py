@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -69,6 +70,14 @@ def workspace(*, create: bool = False) -> Workspace:
     from classifier.workspace import open_workspace  # some commands need no database, and must start fast
 
     return open_workspace(settings.load(), create=create, task=_task.get())
+
+
+def user_name(command: str) -> str:
+    """Return who runs a command, for the history of decisions and changes."""
+    try:
+        return f"{getpass.getuser()}, classifier {command}"
+    except (KeyError, OSError):  # a user without a name, as in a container
+        return f"classifier {command}"
 
 
 def to_utc(moment: datetime | None) -> datetime | None:

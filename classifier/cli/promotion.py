@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from rich.table import Table
 
 from classifier.cli import render, render_models
-from classifier.cli.common import Json, checked_precision, workspace
+from classifier.cli.common import Json, checked_precision, user_name, workspace
 from classifier.plurals import plural
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def promote(
     if target is not None:
         evaluation.evaluate(opened, model, target_precision=target)
     decision = decisions.promote_if_better(
-        opened, model, margins=_margins(opened, policy), decided_by=_user_name("promote")
+        opened, model, margins=_margins(opened, policy), decided_by=user_name("promote")
     )
     _show_decision(decision, json)
     if decision.verdict != "promoted":
@@ -148,7 +147,7 @@ def rollback(
     """
     from classifier.pipeline.promotion import decisions
 
-    decision = decisions.roll_back(workspace(), model, reason=reason, decided_by=_user_name("rollback"))
+    decision = decisions.roll_back(workspace(), model, reason=reason, decided_by=user_name("rollback"))
     _show_decision(decision, json)
 
 
@@ -184,13 +183,6 @@ def _margins(opened: Workspace, policy: str | None) -> Margins:
 
     margins = Margins().with_changes(opened.settings.gate)
     return margins.with_changes({"policy": policy}) if policy else margins
-
-
-def _user_name(command: str) -> str:
-    try:
-        return f"{getpass.getuser()}, classifier {command}"
-    except (KeyError, OSError):  # a user without a name, as in a container
-        return f"classifier {command}"
 
 
 def _show_decision(decision: Decision, as_json: bool) -> None:

@@ -171,14 +171,14 @@ class ExternalTableWorker:
     def _label(self, row: TextRow, outcome: NDArray[np.float32] | str) -> Label:
         if isinstance(outcome, str):
             return Label(_without_text(row), None, None, None, outcome)
-        values = [float(str(value)) for value in outcome]  # the shortest decimals with these bits
-        categories = self.model.categories
+        decided = decisions.decide_present(self.model, outcome[None])
+        categories = decided.categories
+        values = [float(str(value)) for value in decided.probabilities[0]]  # the shortest decimals with these bits
         probabilities = dict(zip(categories, values, strict=True))
         if self.model.kind == "multi":
-            decided = decisions.decide(self.model, outcome[None])
             names = decisions.names_of(decided.labels, categories)[0]
             return Label(_without_text(row), None, float(str(decided.confidence[0])), probabilities, None, names)
-        best = int(outcome.argmax())
+        best = int(decided.probabilities[0].argmax())
         return Label(_without_text(row), categories[best], values[best], probabilities, None)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import LabelMatrix, Model, Probabilities
+from classifier.articles import LabelMatrix, Model, Probabilities, TaskKind
 from classifier.model import multi_label
+
+Cell = TypeVar("Cell", np.float32, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,61 @@ def decide(model: Model, probabilities: Probabilities) -> Decisions:
     labels = np.zeros(probabilities.shape, dtype=np.bool_)
     labels[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
     return Decisions(labels, probabilities.max(axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class PresentDecisions:
+    """What a model decides for articles in the categories of today, as `article_labels` shows it.
+
+    The probabilities and labels have the shape (articles, categories). Of a multi-label model, confidence is that of
+    the labels before categories were merged.
+    """
+
+    categories: tuple[str, ...]
+    probabilities: Probabilities
+    labels: LabelMatrix
+    confidence: NDArray[np.float32]
+
+
+def merge_probabilities(probabilities: NDArray[Cell], names: tuple[str, ...], kind: TaskKind) -> NDArray[Cell]:
+    """Return probabilities in which the columns of equal names are one, in the order of the names' first columns.
+
+    The probabilities of a single-label model's merged categories are added; of a multi-label model's, the highest
+    counts.
+    """
+    categories = tuple(dict.fromkeys(names))
+    if len(categories) == len(names):
+        return probabilities
+    columns = {name: column for column, name in enumerate(categories)}
+    merged = np.zeros((len(probabilities), len(categories)), dtype=probabilities.dtype)
+    for column, name in enumerate(names):  # in this order, so that the sums have the bits of those in SQL
+        target = merged[:, columns[name]]
+        merge = np.add if kind == "single" else np.maximum
+        merge(target, probabilities[:, column], out=target)
+    return merged
+
+
+def decide_present(model: Model, probabilities: Probabilities) -> PresentDecisions:
+    """Return what a model decides for articles with these probabilities, in the categories of today."""
+    names = model.present_categories
+    categories = tuple(dict.fromkeys(names))
+    merged = merge_probabilities(probabilities, names, model.kind)
+    if model.kind == "single":
+        decided = decide(model, merged)
+        return PresentDecisions(categories, merged, decided.labels, decided.confidence)
+    decided = decide(model, probabilities)
+    labels = merge_probabilities(decided.labels, names, model.kind)
+    return PresentDecisions(categories, merged, labels, decided.confidence)
+
+
+def present_thresholds(model: Model) -> tuple[float, ...] | None:
+    """Return the threshold of each category of today; of merged categories the lowest counts. None: it has none."""
+    if model.thresholds is None:
+        return None
+    lowest: dict[str, float] = {}
+    for name, threshold in zip(model.present_categories, model.thresholds, strict=True):
+        lowest[name] = min(threshold, lowest.get(name, threshold))
+    return tuple(lowest.values())
 
 
 def names_of(labels: LabelMatrix, categories: tuple[str, ...]) -> list[tuple[str, ...]]:

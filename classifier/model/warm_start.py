@@ -18,12 +18,18 @@ INITIAL_DEVIATION = 0.02
 
 
 def initial_checkpoint(
-    source: Artefact, categories: tuple[str, ...], *, seed: int, biases: Probabilities | None = None
+    source: Artefact,
+    categories: tuple[str, ...],
+    *,
+    seed: int,
+    names: tuple[str, ...] = (),
+    biases: Probabilities | None = None,
 ) -> Checkpoint:
     """Return the model's weights, with the rows of its last layer matched to `categories` by name.
 
     A category that the model does not have gets random weights, as in a new head. A category that is not in
-    `categories` is left out. `biases` are those of the new categories of a multi-label model, shape (categories,); they
+    `categories` is left out. `names` are those that the model's categories have today; of merged ones the first counts.
+    `biases` are those of the new categories of a multi-label model, shape (categories,); they
     are None for a single-label model. If the model is of the other kind, its head is left out, because its logits have
     another meaning.
     """
@@ -31,14 +37,15 @@ def initial_checkpoint(
         log.info("the head starts new: %s is a %s-label model", source.directory.name, source.kind)
         return read_checkpoint(source.directory)
     network = source.checkpoint()
-    if categories == source.categories:
+    names = names or source.categories
+    if categories == names:
         log.info("the head starts unchanged: the categories are the same")
         return network
     weights = dict(network.weights)
     dim = weights["classifier.weight"].shape[1]
     kernel = np.random.default_rng(seed).normal(0.0, INITIAL_DEVIATION, (len(categories), dim)).astype(np.float32)
     bias = np.zeros(len(categories), dtype=np.float32) if biases is None else biases.copy()
-    columns = {name: index for index, name in enumerate(source.categories)}
+    columns = {name: names.index(name) for name in names}
     for row, name in enumerate(categories):
         if name in columns:
             kernel[row] = weights["classifier.weight"][columns[name]]

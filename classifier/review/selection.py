@@ -27,7 +27,7 @@ from classifier.articles import LabelMatrix, Probabilities
 from classifier.ingest.fingerprints import fold
 from classifier.model import multi_label
 
-Reason = Literal["uncertain", "diverse", "rare", "rewritten", "audit"]
+Reason = Literal["uncertain", "diverse", "rare", "rewritten", "split", "audit"]
 RowIndices = NDArray[np.int64]
 """Indices of articles in a pool."""
 

@@ -218,7 +218,8 @@ def _one(connection: Connection, condition: ColumnElement[bool]) -> Model | None
 def _select() -> Select[*tuple[Any, ...]]:
     """Return the columns of models, with those of their tasks that a `Model` has."""
     models, tasks = tables.models, tables.tasks
-    return select(models, tasks.c.kind, tasks.c.min_labels).join(tasks, tasks.c.id == models.c.task_id)
+    of_task = (tasks.c.kind, tasks.c.min_labels, tasks.c.former_names, tasks.c.present_names)
+    return select(models, *of_task).join(tasks, tasks.c.id == models.c.task_id)
 
 
 def _relative_to_models(connection: Connection, artefact: str) -> str:
@@ -252,4 +253,11 @@ def _model(connection: Connection, row: Row[*tuple[Any, ...]] | None) -> Model |
         row.kind,
         None if row.thresholds is None else tuple(row.thresholds),
         row.min_labels,
+        _present_names(row),
     )
+
+
+def _present_names(row: Row[*tuple[Any, ...]]) -> tuple[str, ...]:
+    """Return the names of today of a model's categories; empty if all are as recorded."""
+    present = dict(zip(row.former_names, row.present_names, strict=True))
+    return tuple(present.get(name, name) for name in row.categories) if present else ()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, exists, func, select
 
 from classifier import advisory_locks
 from classifier.articles import model_input
-from classifier.store import tables, task_rows, views
+from classifier.store import category_rows, tables, task_rows, views
 from classifier.store.queries import query
 
 SOURCE_ANNOTATORS = "source:%"
@@ -54,6 +54,15 @@ def rewritten_articles(connection: Connection, model_id: int, number: int) -> Re
     return connection.execute(query("rewritten_articles"), values).all()
 
 
+def articles_before_split(connection: Connection, model_id: int, number: int) -> ReviewRows:
+    """Return up to `number` articles whose annotation is in force no longer, because its category was split.
+
+    The model has labelled them. Columns: id, revision, category_indices and confidence.
+    """
+    values = {"task_id": task_rows.current_id(connection), "model_id": model_id, "number": number}
+    return connection.execute(query("articles_before_split"), values).all()
+
+
 def enqueue(connection: Connection, model_id: int, columns: Mapping[str, Sequence[Any]]) -> int:
     """Add articles to the review queue; return the number of new entries.
 
@@ -89,7 +98,7 @@ def queued_revisions(connection: Connection, ids: Sequence[int]) -> dict[int, in
 
 
 def known_categories(connection: Connection, names: Sequence[str]) -> set[str]:
-    """Return those of the names that are a category of a model or an annotation of the task."""
+    """Return those of the names that are a category of a model, an annotation or a change of the task."""
     values = {"names": list(names), "task_id": task_rows.current_id(connection)}
     return set(connection.scalars(query("known_categories"), values))
 
@@ -101,18 +110,23 @@ def categories_of_other_tasks(connection: Connection, names: Sequence[str]) -> d
 
 
 def model_categories(connection: Connection) -> set[str]:
-    """Return the categories of all models of the task."""
+    """Return the categories of all models of the task under their present names, without retired and split ones."""
     models = tables.models.c
     rows = connection.scalars(select(models.categories).where(models.task_id == task_rows.current_id(connection)))
-    return {name for categories in rows for name in categories}
+    return category_rows.taxonomy(connection).active({name for categories in rows for name in categories})
 
 
 def human_categories(connection: Connection) -> set[str]:
-    """Return the categories of people's annotations for the task that were not retracted."""
+    """Return the categories of people's annotations for the task that were not retracted, and those of splits.
+
+    They have their present names; retired and split ones are left out.
+    """
     table = tables.annotations
     by_people = table.c.annotator.not_like(SOURCE_ANNOTATORS) & table.c.retracted_at.is_(None)
     of_task = table.c.task_id == task_rows.current_id(connection)
-    return set(connection.scalars(select(func.unnest(table.c.categories)).where(of_task, by_people).distinct()))
+    names = set(connection.scalars(select(func.unnest(table.c.categories)).where(of_task, by_people).distinct()))
+    present = category_rows.taxonomy(connection)
+    return present.active(names.union(*present.splits.values()))
 
 
 def annotated_categories(connection: Connection, size: int, task_id: int | None = None) -> set[str]:

@@ -33,11 +33,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from classifier.store.erasure_tables import erased_articles, erasure_key, erasures
 from classifier.store.table_conventions import identity, metadata, now
-from classifier.store.task_tables import categories, tasks
+from classifier.store.task_tables import categories, category_changes, tasks
 from classifier.store.training_tables import training_metrics, training_runs
 
 __all__ = [
     "categories",
+    "category_changes",
     "erased_articles",
     "erasure_key",
     "erasures",
@@ -278,7 +279,7 @@ review_queue = Table(
     Column("predicted_categories", ARRAY(Text), nullable=False, comment="when the article was queued"),
     Column("confidence", REAL, nullable=False),
     now("queued_at"),
-    CheckConstraint("reason IN ('uncertain', 'diverse', 'rare', 'rewritten', 'audit')", name="reason"),
+    CheckConstraint("reason IN ('uncertain', 'diverse', 'rare', 'rewritten', 'split', 'audit')", name="reason"),
     Index(None, "model_id", "queued_at"),
 )
 

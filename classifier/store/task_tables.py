@@ -1,8 +1,18 @@
-"""The tables of tasks and of their categories, as SQLAlchemy Core describes them."""
+"""The tables of tasks and of their categories, as SQLAlchemy Core describes them.
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, SmallInteger, Table, Text, text
+What the recorded names of categories mean today is derived from `category_changes`. The arrays of `tasks` repeat it for
+the views, which read them with the row of the task. The columns of `categories` repeat it for readers.
+"""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, ForeignKey, Index, SmallInteger, Table, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from classifier.store.table_conventions import identity, metadata, now
+
+
+def _names(name: str, comment: str) -> Column[list[str]]:
+    return Column(name, ARRAY(Text), nullable=False, server_default="{}", comment=comment)
+
 
 tasks = Table(
     "tasks",
@@ -14,6 +24,11 @@ tasks = Table(
     Column("description", Text, nullable=False, server_default=""),
     now("created_at"),
     Column("archived_at", DateTime(timezone=True), comment="null: the task is not archived"),
+    _names("former_names", "recorded names of categories that have another name today"),
+    _names("present_names", "for each of the former names, its name today"),
+    _names("merged_names", "recorded names that became part of another category"),
+    _names("split_names", "recorded names of categories that were split"),
+    _names("retired_names", "present names of retired categories"),
     CheckConstraint("kind IN ('single', 'multi')", name="kind"),
     CheckConstraint("min_labels = 1 OR (min_labels = 0 AND kind = 'multi')", name="min_labels"),
     CheckConstraint("name <> ''", name="name"),
@@ -25,8 +40,34 @@ categories = Table(
     metadata,
     # No foreign key: an ingest that adds a category would keep the task from being renamed.
     Column("task_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("name", Text, primary_key=True),
+    Column("name", Text, primary_key=True, comment="as recorded"),
     now("created_at"),
+    Column("present_name", Text, comment="the name today; null: as recorded"),
+    Column("state", Text, nullable=False, server_default="active"),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("path", ARRAY(Text), comment="its ancestors, the topmost first, and itself; null: it is not in a tree"),
     CheckConstraint(text("name <> ''"), name="name"),
-    comment="categories of annotations that were not retracted",
+    CheckConstraint("state IN ('active', 'retired', 'split')", name="state"),
+    comment="categories of annotations that were not retracted, and of changes",
+)
+
+category_changes = Table(
+    "category_changes",
+    metadata,
+    identity(),
+    Column("task_id", ForeignKey(tasks.c.id), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("names", ARRAY(Text), nullable=False, comment="the categories that were changed; of an undo: none"),
+    Column(
+        "targets", ARRAY(Text), nullable=False, comment="the new name, the merged category, the parts, or the parent"
+    ),
+    Column("description", Text, nullable=False, server_default="", comment="the new one, of the kind describe"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("changed_by", Text, nullable=False),
+    now("changed_at"),
+    CheckConstraint(
+        "kind IN ('rename', 'merge', 'split', 'retire', 'restore', 'describe', 'move', 'undo')", name="kind"
+    ),
+    Index(None, "task_id", "id"),
+    comment="changes of categories; an undo takes back the last change that still counts",
 )

@@ -29,6 +29,23 @@ annotations_in_force = Table(
     Column("is_resolution", Boolean),
 )
 
+predicted_labels = Table(
+    "predicted_labels",
+    _metadata,
+    Column("article_id", BigInteger),
+    Column("task_id", BigInteger),
+    Column("model_id", BigInteger),
+    Column("model", Text),
+    Column("status", Text),
+    Column("revision", Integer),
+    Column("labels", ARRAY(Text)),
+    Column("confidences", ARRAY(REAL)),
+    Column("confidence", REAL),
+    Column("threshold", REAL),
+    Column("model_categories", ARRAY(Text)),
+    Column("predicted_at", DateTime(timezone=True)),
+)
+
 article_labels = Table(
     "article_labels",
     _metadata,

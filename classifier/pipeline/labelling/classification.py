@@ -49,6 +49,7 @@ class TextClassifier:
     """A model that is loaded, with the confidence below which it abstains; None if it never abstains.
 
     A multi-label model has a threshold for each category instead, and gives each text at least `min_labels` labels.
+    `present_names` has the name of today of each category; empty if all are as recorded.
     """
 
     model: str
@@ -56,14 +57,21 @@ class TextClassifier:
     labeller: Labeller
     thresholds: tuple[float, ...] | None = None
     min_labels: int = 0
+    present_names: tuple[str, ...] = ()
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.present_names or self.labeller.categories
 
     def classify(self, texts: Sequence[str]) -> Iterator[Classification]:
         """Yield the result of each text, in their order."""
         return map(self._describe, self.labeller.probabilities(texts))
 
     def _describe(self, probabilities: Probabilities) -> Classification:
-        order = np.argsort(-probabilities, kind="stable")  # of equal ones the first, as in labelling
-        candidates = {self.labeller.categories[index]: float(probabilities[index]) for index in order}
+        categories = tuple(dict.fromkeys(self._names))
+        merged = decisions.merge_probabilities(probabilities[None], self._names, self.labeller.kind)[0]
+        order = np.argsort(-merged, kind="stable")  # of equal ones the first, as in labelling
+        candidates = {categories[index]: float(merged[index]) for index in order}
         if self.thresholds is not None:
             return self._describe_set(probabilities, candidates)
         label, confidence = next(iter(candidates.items()))
@@ -73,7 +81,7 @@ class TextClassifier:
     def _describe_set(self, probabilities: Probabilities, candidates: dict[str, float]) -> Classification:
         thresholds = self.thresholds or ()
         assigned = multi_label.assign_labels(probabilities[None], thresholds, min_labels=self.min_labels)
-        names = {*decisions.names_of(assigned, self.labeller.categories)[0]}
+        names = {*decisions.names_of(assigned, self._names)[0]}
         labels = tuple(name for name in candidates if name in names)
         confidence = float(decisions.confidence_of_sets(probabilities[None], assigned)[0])
         return Classification(join_labels(labels), confidence, False, candidates, labels)
@@ -116,7 +124,12 @@ def open_registered(workspace: Workspace, name: str | None, *, engine: EngineNam
 
     model, files = find(workspace)
     opened = _load(model.name, model.threshold, files, engine, workspace.settings.home)
-    return replace(opened, thresholds=decisions.thresholds_of(model), min_labels=model.min_labels)
+    return replace(
+        opened,
+        thresholds=decisions.thresholds_of(model),
+        min_labels=model.min_labels,
+        present_names=model.present_names,
+    )
 
 
 def _load(name: str, threshold: float | None, files: Artefact, engine: EngineName, home: Path) -> TextClassifier:

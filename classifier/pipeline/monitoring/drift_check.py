@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import Model, label_name
+from classifier.articles import Model, join_labels
 from classifier.evaluation import drift_checks
 from classifier.evaluation.drift_checks import AuditedLabels, DriftCheck, DriftLimits, LabelledArticles
 from classifier.evaluation.label_sets import LabelSetPredictions
@@ -104,8 +104,7 @@ def _newest(connection: Connection, model: Model, settings: Settings) -> tuple[L
     since, size = _days_ago(settings.drift_days), settings.drift_articles
     labelled = drift_runs.newest_labelled(connection, model.id, since=since, size=size)
     rows = [
-        (label_name(row.category_indices, model.categories), row.confidence, len(row.text.split()), row.ingested_at)
-        for row in labelled
+        (join_labels(sorted(row.labels)), row.confidence, len(row.text.split()), row.ingested_at) for row in labelled
     ]
     articles = LabelledArticles(
         np.array([row[0] for row in rows], dtype=np.str_),

@@ -88,7 +88,8 @@ def evaluate(
     Raises:
         ModelNotFoundError: there is no such model.
         ArtefactError: its files differ from the registered ones.
-        SettingsError: the thresholds of a multi-label model that has labelled would be re-tuned.
+        SettingsError: thresholds would be re-tuned of a multi-label model that has labelled, or of a model whose
+            categories were renamed or merged.
         TrainingDataError: the test split, or the validation split for a threshold, has no annotated article.
     """
     model, data = _read(workspace, name)
@@ -97,6 +98,7 @@ def evaluate(
     labeller = registry.open_classifier(model).labeller(engine, home=workspace.settings.home)
     threshold = None
     if target_precision is not None:
+        _refuse_other_categories(model)
         with workspace.database.connect() as connection:
             _refuse_stored_labels(connection, model)
         threshold = _choose_threshold(workspace, model, labeller, data, target_precision)
@@ -160,6 +162,14 @@ def _refuse_stored_labels(connection: Connection, model: Model) -> None:
         raise SettingsError(
             f"--target-precision: {model.name} has labelled articles with its present thresholds; train a model with "
             "--target-precision, or import it again"
+        )
+
+
+def _refuse_other_categories(model: Model) -> None:
+    if model.present_categories != model.categories:
+        raise SettingsError(
+            f"--target-precision: categories of {model.name} were renamed or merged since; train a model with "
+            "--target-precision"
         )
 
 

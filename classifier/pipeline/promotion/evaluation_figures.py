@@ -20,7 +20,7 @@ from classifier.evaluation.metrics import Metrics, compute_metrics
 from classifier.evaluation.test_articles import Predictions
 from classifier.evaluation.thresholds import Goal
 from classifier.inference.labeller import Labeller
-from classifier.model.decisions import decide, names_of
+from classifier.model.decisions import decide_present, names_of, present_thresholds
 from classifier.pipeline.promotion import evaluation_results
 from classifier.training.spooled_articles import SpooledArticles
 
@@ -148,7 +148,8 @@ def _single_label(
 ) -> tuple[EvaluationReport, dict[str, Any]]:
     truth = evaluated.test.categories
     baseline_predicted = np.array([category for (category,) in evaluated.baseline])
-    predictions = Predictions(model.categories, evaluated.probabilities)
+    decided = decide_present(model, evaluated.probabilities)
+    predictions = Predictions(decided.categories, decided.probabilities)
     articles = evaluation_results.to_test_articles(evaluated.test, evaluated.facts)
     report = results.build_results(
         articles,
@@ -165,7 +166,7 @@ def _single_label(
         "",
         confidence=results.confidence_figures(report),
         baseline_p=comparison.mcnemar(articles, predictions.predicted, baseline_predicted).p_two_sided,
-        unknown_categories=_count_unknown(truth, model.categories),
+        unknown_categories=_count_unknown(truth, decided.categories),
     )
     return figures, report
 
@@ -174,12 +175,12 @@ def _multi_label(
     model: Model, evaluated: EvaluatedArticles, target_precision: float | None
 ) -> tuple[EvaluationReport, dict[str, Any]]:
     label_sets = evaluated.test.label_sets
-    categories = common_categories(model.categories, *label_sets, *evaluated.baseline)
+    decided = decide_present(model, evaluated.probabilities)
+    categories = common_categories(decided.categories, *label_sets, *evaluated.baseline)
     articles = evaluation_results.to_label_set_articles(evaluated.test, evaluated.facts, categories)
-    labels = decide(model, evaluated.probabilities).labels
-    predictions = LabelSetPredictions(model.categories, evaluated.probabilities, labels)
+    predictions = LabelSetPredictions(decided.categories, decided.probabilities, decided.labels)
     baseline_labels = to_matrix(evaluated.baseline, categories)
-    calibration = LabelCalibration(model.temperature, model.thresholds, target_precision or None)
+    calibration = LabelCalibration(model.temperature, present_thresholds(model), target_precision or None)
     report = label_set_results.build_label_set_results(articles, predictions, baseline_labels, calibration)
     predicted = predictions.over(categories).predicted
     exact = (exact_matches(articles.truth, labels) for labels in (predicted, baseline_labels))
@@ -190,7 +191,7 @@ def _multi_label(
         "",
         confidence=results.confidence_figures(report),
         baseline_p=comparison.mcnemar_test(*exact).p_two_sided,
-        unknown_categories=_count_unknown((name for names in label_sets for name in names), model.categories),
+        unknown_categories=_count_unknown((name for names in label_sets for name in names), decided.categories),
     )
     return figures, report
 

@@ -21,9 +21,9 @@ from classifier.evaluation.label_set_rules import LabelSetComparison
 from classifier.evaluation.label_sets import LabelSetArticles, LabelSetPredictions, common_categories, to_matrix
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles, number_clusters
 from classifier.exceptions import NotComparableError, NotEvaluatedError, TrainingDataError
-from classifier.model.decisions import decide
+from classifier.model.decisions import decide_present
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
-from classifier.store import evaluations
+from classifier.store import category_rows, evaluations
 from classifier.training import spooled_articles
 
 
@@ -102,7 +102,7 @@ def save_results(
 
 
 def newest_results(connection: Connection, model: Model) -> EvaluationResults:
-    """Read a model's last evaluation on the test split.
+    """Read a model's last evaluation on the test split, in the categories of today.
 
     Raises:
         NotEvaluatedError: there is none, or an older version did not store the predictions.
@@ -119,20 +119,22 @@ def newest_results(connection: Connection, model: Model) -> EvaluationResults:
         "words": np.array([row.words for row in rows], dtype=np.int64),
         "months": np.array([row.month for row in rows]),
     }
-    probabilities = evaluations.probabilities(connection, evaluation.id, len(model.categories))
+    decided = decide_present(model, evaluations.probabilities(connection, evaluation.id, len(model.categories)))
+    present = category_rows.taxonomy(connection).present_set
+    truth = [present(row.annotated_categories) for row in rows]
+    guesses = [present(row.baseline_categories) for row in rows]
     hashes = tuple(bytes(row.text_hash) for row in rows)
     if model.kind == "single":
-        articles = TestArticles(truth=np.array([row.annotated_categories[0] for row in rows]), **columns)
-        baseline = np.array([row.baseline_categories[0] for row in rows])
-        predictions = Predictions(model.categories, probabilities)
+        articles = TestArticles(truth=np.array([names[0] for names in truth]), **columns)
+        baseline = np.array([names[0] for names in guesses])
+        predictions = Predictions(decided.categories, decided.probabilities)
         return EvaluationResults(model.name, evaluation, articles, predictions, baseline, hashes)
-    truth, guesses = [row.annotated_categories for row in rows], [row.baseline_categories for row in rows]
-    names = common_categories(model.categories, *truth, *guesses)
+    names = common_categories(decided.categories, *truth, *guesses)
     return EvaluationResults(
         model.name,
         evaluation,
         LabelSetArticles(categories=names, truth=to_matrix(truth, names), **columns),
-        LabelSetPredictions(model.categories, probabilities, decide(model, probabilities).labels),
+        LabelSetPredictions(decided.categories, decided.probabilities, decided.labels),
         to_matrix(guesses, names),
         hashes,
     )

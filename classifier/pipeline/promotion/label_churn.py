@@ -15,10 +15,10 @@ import numpy as np
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import AnnotatedArticle, Model, join_labels, label_name
+from classifier.articles import AnnotatedArticle, Model, join_labels
 from classifier.evaluation.metrics import share_interval
 from classifier.inference import engines
-from classifier.model.decisions import decide, names_of
+from classifier.model.decisions import decide_present, names_of
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.store import churn_samples, model_rows
@@ -121,7 +121,7 @@ def _sample(
             row.id,
             row.text,
             b"",
-            (label_name(row.category_indices, champion.categories) if champion else "",),
+            (join_labels(sorted(row.labels)) if champion else "",),
             row.title,
         )
         for row in rows
@@ -141,9 +141,9 @@ def _label(model: Model, articles: SpooledArticles, engine: engines.EngineName) 
         return [], 0.0
     labeller = registry.open_classifier(model).labeller(engine)
     started = time.perf_counter()
-    decided = decide(model, labeller.probabilities(labeller.tokenization.texts(articles)))
+    decided = decide_present(model, labeller.probabilities(labeller.tokenization.texts(articles)))
     seconds = time.perf_counter() - started
-    return [join_labels(sorted(names)) for names in names_of(decided.labels, model.categories)], seconds
+    return [join_labels(sorted(names)) for names in names_of(decided.labels, decided.categories)], seconds
 
 
 def _flows(ids: Sequence[int], before: Sequence[str], after: Sequence[str]) -> tuple[Flow, ...]:

@@ -18,7 +18,7 @@ from classifier.pipeline.review.conflicts import Opinion
 from classifier.pipeline.use_case import use_case
 from classifier.review import sheet
 from classifier.review.sheet import SheetAnswer, SheetQuestion
-from classifier.store import model_rows, reviews, task_rows
+from classifier.store import category_rows, model_rows, reviews, task_rows
 from classifier.workspace import Workspace
 
 
@@ -156,7 +156,7 @@ def _load_answers(connection: Connection, article_id: int, annotator: str) -> tu
     last = reviews.last_annotation(connection, article_id, annotator)
     if last is None:
         return None, None
-    answer = tuple(last.categories)
+    answer = category_rows.taxonomy(connection).present_set(last.categories)
     return (answer, None) if last.in_force else (None, answer)
 
 
@@ -181,7 +181,9 @@ def _make_reviewed(article: Row[*tuple[Any, ...]]) -> SheetQuestion:
 
 
 def _load_categories(connection: Connection) -> tuple[str, ...]:
-    """Return the champion's categories, in its order, then the categories that only people have used."""
+    """Return the champion's categories, in its order, then those that only people have used or a split has brought."""
     champion = model_rows.champion(connection)
-    of_champion: Sequence[str] = champion.categories if champion else ()
+    active = category_rows.taxonomy(connection).active(champion.categories) if champion else set()
+    known = dict.fromkeys(champion.present_categories) if champion else {}
+    of_champion = [name for name in known if name in active]
     return (*of_champion, *sorted(reviews.human_categories(connection) - {*of_champion}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -73,9 +73,9 @@ class ReviewStatus:
 def fill_queue(workspace: Workspace, *, number: int = DEFAULT_NUMBER, audit: int = DEFAULT_AUDIT) -> FilledQueue:
     """Fill the queue up to `number` articles chosen by the champion and `audit` randomly drawn ones.
 
-    Articles whose text became another one after people annotated it come first, and count towards `number`. The
-    champion chooses from the train split only. Random and rewritten articles may be of any split, because no model
-    favours them. The questions of former champions are dropped.
+    Articles whose text became another one after people annotated it come first, then those whose category was split;
+    both count towards `number`. The champion chooses from the train split only. The other articles may be of any split,
+    because no model favours them. The questions of former champions are dropped.
 
     Raises:
         NoChampionError: no model has been promoted yet.
@@ -86,13 +86,13 @@ def fill_queue(workspace: Workspace, *, number: int = DEFAULT_NUMBER, audit: int
         waiting = reviews.waiting_reviews(connection, champion.id)
         audits = sum("audit" in row.reasons for row in waiting)
         chosen = sum(row.reasons != ["audit"] for row in waiting)
-        rewritten = _ask_again(connection, champion, number - chosen)
+        again = _ask_again(connection, champion, number - chosen)
         rows = reviews.candidate_pool(
             connection, champion.id, share=label_statistics.sample_share(connection, MAX_CANDIDATES)
         )
-        number -= chosen + sum(rewritten.values())
+        number -= chosen + sum(again.values())
         picked = [*_draw(len(rows), audit - audits), *_choose(connection, champion, rows, number)]
-        added = rewritten | _enqueue(connection, champion, rows, picked)
+        added = again | _enqueue(connection, champion, rows, picked)
         count = len(reviews.waiting_reviews(connection, champion.id))
     log.info("review queue filled: %d of %d candidates chosen, %d wait", len(picked), len(rows), count)
     return FilledQueue(champion.name, len(rows), added, count)
@@ -150,10 +150,16 @@ def _micro_f1(pairs: Sequence[tuple[set[str], set[str]]]) -> float | None:
 
 
 def _ask_again(connection: Connection, model: Model, number: int) -> dict[str, int]:
-    """Enqueue articles whose text is not the one that people annotated, and return how many are new."""
-    rows = reviews.rewritten_articles(connection, model.id, max(number, 0))
-    picked: list[_PickedRow] = [(index, "rewritten") for index in range(len(rows))]
-    return _enqueue(connection, model, rows, picked)
+    """Enqueue articles whose annotation no longer holds, up to a number; return how many are new, by reason."""
+    added: dict[str, int] = {}
+    find: tuple[tuple[Reason, Callable[..., reviews.ReviewRows]], ...] = (
+        ("rewritten", reviews.rewritten_articles),
+        ("split", reviews.articles_before_split),
+    )
+    for reason, rows_of in find:
+        rows = rows_of(connection, model.id, max(number - sum(added.values()), 0))
+        added |= _enqueue(connection, model, rows, [(index, reason) for index in range(len(rows))])
+    return added
 
 
 _PickedRow = tuple[int, Reason]

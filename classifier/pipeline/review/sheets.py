@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from classifier.pipeline.use_case import use_case
 from classifier.plurals import plural
 from classifier.review import category_lists, sheet
 from classifier.review.sheet import InvalidRow, SheetAnswer, SheetQuestion
-from classifier.store import reviews, task_rows
+from classifier.store import category_rows, reviews, task_rows
+from classifier.taxonomy import Taxonomy
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -174,12 +175,16 @@ def _find_refused(
 
 @dataclass(frozen=True, slots=True)
 class AnswerRules:
-    """Which categories an answer may have; `other_tasks` has the task of each name that belongs to another one."""
+    """Which categories an answer may have; `other_tasks` has the task of each name that belongs to another one.
+
+    `taxonomy` knows the categories that were retired or split, which no new answer may have.
+    """
 
     task: Task
     allowed: frozenset[str]
     candidates: tuple[str, ...]
     other_tasks: Mapping[str, str]
+    taxonomy: Taxonomy = field(default_factory=Taxonomy)
 
     @classmethod
     def load(cls, connection: Connection, names: Collection[str], new_categories: Collection[str] = ()) -> AnswerRules:
@@ -189,13 +194,15 @@ class AnswerRules:
         allowed = frozenset({*known_categories(connection, sorted({*names, *parts})), *new_categories})
         candidates = {*reviews.model_categories(connection), *allowed}
         others = reviews.categories_of_other_tasks(connection, sorted({*names, *parts} - allowed))
-        return cls(task, allowed, tuple(sorted(candidates)), others)
+        return cls(task, allowed, tuple(sorted(candidates)), others, category_rows.taxonomy(connection))
 
     def find_problem(self, categories: Sequence[str]) -> RefusedAnswer | None:
         """Return why an answer is refused, or None."""
         if self.task.kind == "single" and (problem := self._find_list(categories)):
             return RefusedAnswer(problem)
         for name in categories:
+            if closed := closed_message(self.taxonomy, name):
+                return RefusedAnswer(closed)
             if name in self.allowed:
                 continue
             if other := self.other_tasks.get(name):
@@ -214,6 +221,16 @@ class AnswerRules:
             parts = _parts(names[0])
             names = parts if all(part in self.allowed or part in self.other_tasks for part in parts) else names
         return None if len(names) == 1 else f"{plural(len(names), 'category', 'categories')} given, but {rule}"
+
+
+def closed_message(taxonomy: Taxonomy, name: str) -> str | None:
+    """Return why no article is annotated with a category any more, or None."""
+    present = taxonomy.present(name)
+    if present in taxonomy.retired:
+        return f"category {present[:40]!r} was retired; see: classifier categories show"
+    if into := taxonomy.splits.get(present):
+        return f"category {present[:40]!r} was split into {', '.join(into)}; choose one of these"
+    return None
 
 
 def _parts(name: str) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 class StartingPoint:
     """A pretrained encoder or, if `files` are set, the model `model`.
 
-    `tokenizers` is the folder in which the tokenizers of encoders are built.
+    `tokenizers` is the folder in which the tokenizers of encoders are built. `names` are those that the model's
+    categories have today.
     """
 
     encoder: str
@@ -35,6 +36,7 @@ class StartingPoint:
     tokenizers: Path
     model: str | None = None
     files: Artefact | None = None
+    names: tuple[str, ...] = ()
 
     def checkpoint(self, categories: tuple[str, ...], *, seed: int, biases: Probabilities | None = None) -> Checkpoint:
         """Return the weights. Those of a model include its head, with rows matched to the categories by name.
@@ -43,7 +45,7 @@ class StartingPoint:
         """
         if self.files is None:
             return checkpoint.read_checkpoint(self.directory)
-        return warm_start.initial_checkpoint(self.files, categories, seed=seed, biases=biases)
+        return warm_start.initial_checkpoint(self.files, categories, seed=seed, names=self.names, biases=biases)
 
     def tokenizer(self) -> Path:
         """Return the tokenizer's folder; an encoder's tokenizer is built if necessary.
@@ -96,7 +98,8 @@ def _of_model(workspace: Workspace, name: str) -> StartingPoint:
         files = registry.open_artefact(model)
     log.info("starting from %s", model.name)
     encoder_name = str(files.manifest.get("encoder", model.name))
-    return StartingPoint(encoder_name, files.directory, workspace.settings.tokenizers_directory, model.name, files)
+    tokenizers = workspace.settings.tokenizers_directory
+    return StartingPoint(encoder_name, files.directory, tokenizers, model.name, files, model.present_names)
 
 
 @contextmanager

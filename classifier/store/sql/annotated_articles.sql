@@ -2,8 +2,9 @@
 -- Return the articles of a split with the annotation that counts. Articles whose annotators disagree are excluded. So
 -- are articles whose text, or a near-duplicate of it, occurs in a protected split: test texts are never trained on,
 -- even if a source brought its own splits with duplicates across them. Texts are compared by fingerprint too, for
--- articles that are not clustered yet. Set operations and OFFSET 0: sets are hashed or sorted, and rows are looked up
--- by indexes. With an anti-join, the planner may read the whole list once for each article.
+-- articles that are not clustered yet. A retired category does not count: an article of a single-label task that has it
+-- is excluded. Set operations and OFFSET 0: sets are hashed or sorted, and rows are looked up by indexes. With an
+-- anti-join, the planner may read the whole list once for each article.
 WITH protected_clusters AS MATERIALIZED (
     SELECT cluster_id
     FROM annotations
@@ -38,12 +39,20 @@ WITH protected_clusters AS MATERIALIZED (
         SELECT id FROM articles WHERE articles.fingerprint = near.fingerprint AND split = :split OFFSET 0
     ) AS near_duplicate
 )
-SELECT articles.id, articles.title, articles.text, articles.text_hash, annotated.categories
+SELECT
+    articles.id, articles.title, articles.text, articles.text_hash,
+    CASE
+        WHEN annotated.categories && tasks.retired_names
+        THEN ARRAY(SELECT name FROM unnest(annotated.categories) AS name WHERE name <> ALL(tasks.retired_names))
+        ELSE annotated.categories
+    END AS categories
 FROM chosen
 JOIN articles ON articles.id = chosen.id
+JOIN tasks ON tasks.id = :task_id
 CROSS JOIN LATERAL (
     SELECT categories FROM effective_annotations WHERE article_id = chosen.id AND task_id = :task_id OFFSET 0
 ) AS annotated
+WHERE tasks.kind = 'multi' OR NOT annotated.categories && tasks.retired_names
 ORDER BY articles.id
 
 -- annotated_article_counts
@@ -63,14 +72,15 @@ GROUP BY category, articles.split
 WITH champion AS MATERIALIZED (
     SELECT category
     FROM models
-    CROSS JOIN unnest(categories) AS category
+    JOIN tasks ON tasks.id = :task_id
+    CROSS JOIN unnest(present_categories(categories, former_names, present_names)) AS category
     WHERE task_id = :task_id AND status = 'champion'
 ), annotated AS MATERIALIZED (
     SELECT category, bool_or(split = 'train') AS has_train_articles
-    FROM annotations
+    FROM annotations_in_force
     CROSS JOIN unnest(categories) AS category
     JOIN articles ON articles.id = article_id
-    WHERE task_id = :task_id
+    WHERE task_id = :task_id AND category <> ALL((SELECT retired_names FROM tasks WHERE id = :task_id)::text[])
     GROUP BY category
 ), uncovered AS MATERIALIZED (
     SELECT
@@ -83,7 +93,10 @@ WITH champion AS MATERIALIZED (
 SELECT uncovered.category AS name, has_train_articles, champion_knows, count(DISTINCT article_id) AS articles
 FROM uncovered
 JOIN (
-    SELECT article_id, category FROM annotations CROSS JOIN unnest(categories) AS category WHERE task_id = :task_id
+    SELECT article_id, category
+    FROM annotations_in_force
+    CROSS JOIN unnest(categories) AS category
+    WHERE task_id = :task_id
 ) AS annotations USING (category)
 CROSS JOIN LATERAL (
     SELECT effective.categories FROM effective_annotations AS effective

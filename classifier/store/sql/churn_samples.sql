@@ -1,14 +1,13 @@
 -- articles_to_relabel
--- Return those of the articles that the champion has labelled with their present text, with the predicted
--- categories.
+-- Return those of the articles that the champion has labelled with their present text, with its labels.
 -- OFFSET 0: each article is looked up by the indexes.
-SELECT articles.id, articles.title, articles.text, predicted.category_indices
+SELECT articles.id, articles.title, articles.text, predicted.labels
 FROM articles
 CROSS JOIN LATERAL (
-    SELECT category_indices FROM predictions
-    WHERE predictions.article_id = articles.id
-      AND predictions.model_id = :model_id
-      AND predictions.revision = articles.revision
+    SELECT labels FROM predicted_labels
+    WHERE predicted_labels.article_id = articles.id
+      AND predicted_labels.model_id = :model_id
+      AND predicted_labels.revision = articles.revision
     OFFSET 0
 ) AS predicted
 WHERE articles.id = ANY(:ids)

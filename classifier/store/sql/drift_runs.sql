@@ -5,18 +5,18 @@
 WITH newest AS MATERIALIZED (
     SELECT id, revision, ingested_at FROM articles ORDER BY id DESC LIMIT :examined
 ), labelled AS MATERIALIZED (
-    SELECT id, ingested_at, category_indices, confidence
+    SELECT id, ingested_at, labels, confidence
     FROM newest
     CROSS JOIN LATERAL (
-        SELECT category_indices, confidence FROM predictions
-        WHERE article_id = id AND model_id = :model_id AND predictions.revision = newest.revision
+        SELECT labels, confidence FROM predicted_labels
+        WHERE article_id = id AND model_id = :model_id AND predicted_labels.revision = newest.revision
         OFFSET 0
     ) AS predicted
     WHERE ingested_at >= :since
     ORDER BY id DESC
     LIMIT :size
 )
-SELECT category_indices, confidence, labelled.ingested_at, articles.text
+SELECT labels, confidence, labelled.ingested_at, articles.text
 FROM labelled
 JOIN articles USING (id)
 

@@ -50,12 +50,11 @@ LEFT JOIN LATERAL (
     SELECT categories FROM effective_annotations WHERE article_id = sample.id AND task_id = :task_id OFFSET 0
 ) AS annotated ON true
 LEFT JOIN LATERAL (
-    SELECT ARRAY(SELECT models.categories[position] FROM unnest(category_indices) AS position) AS categories
-    FROM predictions
-    JOIN models ON models.id = predictions.model_id
-    WHERE predictions.article_id = sample.id
-      AND predictions.model_id = (SELECT id FROM models WHERE task_id = :task_id AND status = 'champion')
-      AND predictions.revision = sample.revision
+    SELECT labels AS categories
+    FROM predicted_labels
+    WHERE predicted_labels.article_id = sample.id
+      AND predicted_labels.model_id = (SELECT id FROM models WHERE task_id = :task_id AND status = 'champion')
+      AND predicted_labels.revision = sample.revision
     LIMIT 1
 ) AS predicted ON true
 LEFT JOIN LATERAL unnest(coalesce(annotated.categories, predicted.categories)) WITH ORDINALITY AS each_label (category, ordinal)

@@ -95,6 +95,32 @@ WHERE NOT EXISTS (
 ORDER BY id
 LIMIT :number
 
+-- articles_before_split
+-- Return articles whose annotation has a category that was split since, and that the model has labelled. Articles with
+-- an annotation in force, and articles that this model has queued already, are excluded. OFFSET 0: each article is
+-- looked up by the indexes.
+WITH waiting AS MATERIALIZED (
+    SELECT article_id FROM annotations_before_split WHERE task_id = :task_id
+)
+SELECT articles.id, articles.revision, predicted.category_indices, predicted.confidence
+FROM waiting
+JOIN articles ON articles.id = article_id
+CROSS JOIN LATERAL (
+    SELECT category_indices, confidence FROM predictions
+    WHERE article_id = articles.id AND model_id = :model_id AND predictions.revision = articles.revision
+    OFFSET 0
+) AS predicted
+WHERE NOT EXISTS (
+    SELECT FROM annotations_in_force WHERE article_id = articles.id AND task_id = :task_id OFFSET 0
+  )
+  AND NOT EXISTS (
+    SELECT FROM review_queue
+    WHERE article_id = articles.id AND model_id = :model_id AND revision = articles.revision AND reason <> 'audit'
+    OFFSET 0
+  )
+ORDER BY articles.id
+LIMIT :number
+
 -- enqueue_reviews
 -- Insert reviews from arrays with one entry an article; the predicted categories are positions among the model's. They
 -- are stored sorted, as those of annotations.
@@ -118,9 +144,11 @@ ON CONFLICT DO NOTHING
 -- waiting_reviews
 -- Return what waits in a model's review queue: articles with unchanged text and without an annotation in force.
 SELECT
-    article_id, revision, array_agg(reason ORDER BY reason) AS reasons, min(predicted_categories) AS predicted_categories,
+    article_id, revision, array_agg(reason ORDER BY reason) AS reasons,
+    min(present_categories(predicted_categories, former_names, present_names)) AS predicted_categories,
     min(confidence) AS confidence
 FROM review_queue
+JOIN tasks ON tasks.id = :task_id
 WHERE model_id = :model_id
   AND revision = (SELECT revision FROM articles WHERE id = article_id)
   AND NOT EXISTS (
@@ -143,7 +171,7 @@ WHERE id = ANY(CAST(:ids AS bigint[]))
   )
 
 -- known_categories
--- Return those of the names that are a category of an annotation or of a model.
+-- Return those of the names that are a category of an annotation, of a change or of a model.
 SELECT requested.name
 FROM unnest(CAST(:names AS text[])) AS requested (name)
 WHERE EXISTS (SELECT FROM categories WHERE task_id = :task_id AND categories.name = requested.name)
@@ -265,8 +293,11 @@ ORDER BY latest.article_id, annotated_at, annotator
 -- audited_predictions
 -- Return the predictions of a model that were drawn at random, with the annotation that counts; null: not annotated, or
 -- annotators disagree. OFFSET 0: each article's conflict is looked up.
-SELECT predicted_categories, review_queue.confidence, truth.categories AS annotated
+SELECT
+    present_categories(predicted_categories, former_names, present_names) AS predicted_categories,
+    review_queue.confidence, truth.categories AS annotated
 FROM review_queue
+JOIN tasks ON tasks.id = :task_id
 LEFT JOIN LATERAL (
     SELECT categories FROM effective_annotations AS counts
     WHERE counts.article_id = review_queue.article_id AND counts.task_id = :task_id

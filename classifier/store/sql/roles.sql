@@ -27,7 +27,7 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, optuna TO {role};
 ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {role};
 ALTER DEFAULT PRIVILEGES IN SCHEMA public, optuna GRANT USAGE ON SEQUENCES TO {role};
 REVOKE INSERT, UPDATE, DELETE ON alembic_version, optuna.alembic_version, optuna.version_info FROM {role};
-REVOKE UPDATE, DELETE ON annotations, evaluations, evaluation_predictions, promotions FROM {role};
+REVOKE UPDATE, DELETE ON annotations, category_changes, evaluations, evaluation_predictions, promotions FROM {role};
 GRANT UPDATE (retracted_at, retracted_by) ON annotations TO {role};
 REVOKE INSERT, UPDATE, DELETE ON erasures, erased_articles, erasure_key FROM {role};
 REVOKE INSERT, UPDATE, DELETE ON annotations_in_force, effective_annotations FROM {role};
@@ -38,8 +38,11 @@ REVOKE DELETE ON articles, models FROM {role}
 -- where sources are.
 GRANT CONNECT ON DATABASE {database} TO {role};
 GRANT USAGE ON SCHEMA public TO {role};
-GRANT SELECT ON article_labels, article_label_sets, tasks, categories, annotations, predictions TO {role};
-GRANT SELECT ON annotations_in_force, effective_annotations, annotation_conflicts, annotation_opinions TO {role};
+GRANT SELECT ON article_labels, article_label_sets, predicted_labels, predictions TO {role};
+GRANT SELECT ON tasks, categories, category_changes, annotations TO {role};
+GRANT SELECT ON annotations_in_force, effective_annotations, annotation_conflicts, annotation_opinions,
+    annotations_before_split
+    TO {role};
 GRANT SELECT ON models, promotions, evaluations, evaluation_predictions, drift_runs TO {role};
 GRANT SELECT ON labelling_queue, review_queue, dead_letters, training_runs, training_metrics TO {role};
 GRANT SELECT (id, source, external_id, revision, content_revision, split, published_at, ingested_at, changed_at, run_id,

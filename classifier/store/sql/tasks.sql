@@ -5,7 +5,12 @@ SELECT
     tasks.id AS task_id, coalesce(named.categories, 0) AS categories, coalesce(registered.models, 0) AS models,
     coalesce(queued.waiting, 0) AS waiting, champion
 FROM tasks
-LEFT JOIN (SELECT task_id, count(*) AS categories FROM categories GROUP BY task_id) AS named
+LEFT JOIN (
+    SELECT task_id, count(DISTINCT coalesce(present_name, name)) AS categories
+    FROM categories
+    WHERE state = 'active'
+    GROUP BY task_id
+) AS named
     ON named.task_id = tasks.id
 LEFT JOIN (
     SELECT task_id, count(*) AS models, max(name) FILTER (WHERE status = 'champion') AS champion
@@ -28,10 +33,13 @@ ON CONFLICT DO NOTHING
 LOCK TABLE categories IN SHARE ROW EXCLUSIVE MODE
 
 -- delete_unused_categories
--- Delete the categories that no annotation has any more. EXCEPT: all annotations are read once, not for each category.
+-- Delete the categories that no annotation has any more, and no change names. EXCEPT: all annotations are read once, not
+-- for each category.
 WITH unused AS MATERIALIZED (
     SELECT task_id, name FROM categories
     EXCEPT
     SELECT task_id, name FROM annotations CROSS JOIN unnest(categories) AS name WHERE retracted_at IS NULL
+    EXCEPT
+    SELECT task_id, name FROM category_changes CROSS JOIN unnest(names || targets) AS name
 )
 DELETE FROM categories USING unused WHERE categories.task_id = unused.task_id AND categories.name = unused.name

@@ -1,0 +1,1 @@
+"""Use cases that change the categories of a task, and list them."""

@@ -1,0 +1,190 @@
+"""The categories of a task as they are today: renamed, merged, split, retired, described and in a tree.
+
+Annotations and models keep the names that they were recorded with. A log of changes says what these names mean today.
+Nothing that was recorded is rewritten, so each change takes effect at once and can be undone.
+
+Former names are never free again: what a source still delivers under a former name belongs to the same category.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal, get_args
+
+ChangeKind = Literal["rename", "merge", "split", "retire", "restore", "describe", "move", "undo"]
+CHANGE_KINDS: tuple[ChangeKind, ...] = get_args(ChangeKind)
+
+CategoryState = Literal["active", "retired", "split"]
+
+MAX_DEPTH = 6
+"""Levels of the tree of categories."""
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryChange:
+    """One change of a task's categories.
+
+    Attributes:
+        names: The categories that are changed; empty for an undo.
+        targets: The new name, the merged category, the categories of a split, or the parent; empty: no parent.
+        description: The new description of the kind `describe`, else empty.
+    """
+
+    kind: ChangeKind
+    names: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+    description: str = ""
+    reason: str = ""
+    changed_by: str = ""
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """What the recorded names of a task's categories mean today.
+
+    Attributes:
+        present_names: The present name of each recorded name that has another one.
+        merged: Recorded names that a merge has made part of another category.
+        splits: The categories into which a category was split, by its present name.
+        retired: Present names of retired categories.
+        descriptions: By present name.
+        parents: The parent of each category that has one, by present name.
+    """
+
+    present_names: Mapping[str, str] = field(default_factory=dict)
+    merged: frozenset[str] = frozenset()
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    retired: frozenset[str] = frozenset()
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
+
+    def present(self, name: str) -> str:
+        """Return the present name of a category that was recorded with this name."""
+        return self.present_names.get(name, name)
+
+    def present_set(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the present names of several recorded categories, sorted, each once."""
+        return tuple(sorted({self.present(name) for name in names}))
+
+    def state(self, name: str) -> CategoryState:
+        """Return the state of a category by its present name."""
+        return "retired" if name in self.retired else "split" if name in self.splits else "active"
+
+    def active(self, names: Iterable[str]) -> set[str]:
+        """Return the present names of recorded categories, without retired and split ones."""
+        return {name for name in map(self.present, names) if self.state(name) == "active"}
+
+    def former_names(self, name: str) -> tuple[str, ...]:
+        """Return the other names with which a category of this present name was recorded, sorted."""
+        return tuple(sorted(former for former, present in self.present_names.items() if present == name))
+
+    def path(self, name: str) -> tuple[str, ...]:
+        """Return a category's ancestors, the topmost first, and the category itself."""
+        path = [name]
+        while (parent := self.parents.get(path[-1])) is not None:
+            path.append(parent)
+        return tuple(reversed(path))
+
+    def children(self, name: str) -> tuple[str, ...]:
+        """Return the categories whose parent is this one, sorted."""
+        return tuple(sorted(child for child, parent in self.parents.items() if parent == name))
+
+    def depth_below(self, name: str) -> int:
+        """Return the number of levels below a category."""
+        return max((1 + self.depth_below(child) for child in self.children(name)), default=0)
+
+    def apply(self, change: CategoryChange) -> Taxonomy:
+        """Return the taxonomy after a change, which must be valid and not an undo."""
+        if change.kind == "rename":
+            return self._rename(change.names[0], change.targets[0])
+        if change.kind == "merge":
+            return self._merge(change.names, change.targets[0])
+        if change.kind == "split":
+            return replace(self, splits={**self.splits, change.names[0]: change.targets})
+        if change.kind in {"retire", "restore"}:
+            names = self.retired | {*change.names} if change.kind == "retire" else self.retired - {*change.names}
+            return replace(self, retired=names)
+        if change.kind == "describe":
+            return replace(self, descriptions={**self.descriptions, change.names[0]: change.description})
+        parents = {child: parent for child, parent in self.parents.items() if child not in change.names}
+        return replace(self, parents=parents | {name: parent for name in change.names for parent in change.targets})
+
+    def _rename(self, old: str, new: str) -> Taxonomy:
+        def renamed(name: str) -> str:
+            return new if name == old else name
+
+        recorded = {name for name, present in self.present_names.items() if present == old} | {old, new}
+        present_names = {**self.present_names, **dict.fromkeys(recorded, new)}
+        return Taxonomy(
+            {name: present for name, present in present_names.items() if name != present},
+            self.merged,
+            {renamed(name): tuple(map(renamed, into)) for name, into in self.splits.items()},
+            frozenset(map(renamed, self.retired)),
+            {renamed(name): description for name, description in self.descriptions.items()},
+            {renamed(name): renamed(parent) for name, parent in self.parents.items()},
+        )
+
+    def _merge(self, names: tuple[str, ...], target: str) -> Taxonomy:
+        sources = {*names} - {target}
+        recorded = sources | {name for name, present in self.present_names.items() if present in sources}
+        kept = {name: description for name, description in self.descriptions.items() if name not in sources}
+        parents = {
+            child: target if parent in sources else parent
+            for child, parent in self.parents.items()
+            if child not in sources and not (child == target and parent in sources)
+        }
+        return replace(
+            self,
+            present_names={**self.present_names, **dict.fromkeys(recorded, target)},
+            merged=self.merged | recorded,
+            splits={
+                name: tuple(dict.fromkeys(target if part in sources else part for part in into))
+                for name, into in self.splits.items()
+            },
+            descriptions=kept,
+            parents=parents,
+        )
+
+    def undo(self, change: CategoryChange, later: Taxonomy) -> Taxonomy:
+        """Return this taxonomy, which `change` has turned into `later`, after the change is undone.
+
+        A name that a rename has introduced stays a name of its category: annotations may be recorded with it meanwhile.
+        """
+        old, new = (change.names[0], change.targets[0]) if change.kind == "rename" else ("", "")
+        released = {*change.names} - {*change.targets} if change.kind in {"rename", "merge"} else set()
+        kept = {
+            name: old if present == new else present
+            for name, present in later.present_names.items()
+            if name not in self.present_names and name not in released
+        }
+        if new and new not in self.present_names:
+            kept[new] = old
+        names = {name: present for name, present in (kept | {**self.present_names}).items() if name != present}
+        return replace(self, present_names=names)
+
+
+def replay(changes: Iterable[CategoryChange]) -> Taxonomy:
+    """Return the taxonomy after all changes, in their order. An undo takes back the last change that still counts."""
+    taxonomy, undoable = Taxonomy(), list[tuple[Taxonomy, CategoryChange]]()
+    for change in changes:
+        if change.kind != "undo":
+            undoable.append((taxonomy, change))
+            taxonomy = taxonomy.apply(change)
+        elif undoable:
+            earlier, undone = undoable.pop()
+            taxonomy = earlier.undo(undone, taxonomy)
+    return taxonomy
+
+
+def last_counting(changes: Iterable[CategoryChange]) -> CategoryChange | None:
+    """Return the change that an undo would take back, or None."""
+    counting = list[CategoryChange]()
+    for change in changes:
+        if change.kind != "undo":
+            counting.append(change)
+        elif counting:
+            counting.pop()
+    return counting[-1] if counting else None

@@ -1,0 +1,295 @@
+"""Whatever happens to categories, the labels in SQL are those of a simple model in memory, and nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from classifier.exceptions import CategoryError
+from classifier.pipeline.categories import changes
+from classifier.pipeline.database import tasks
+from classifier.store import reviews
+from classifier.workspace import Workspace
+from tests.support.multi_label import add_champion
+from tests.support.synthetic import add_articles, query, run
+
+NAMES = ("a", "b", "c", "d", "e", "f", "g", "h")
+ARTICLES = 5
+PEOPLE = ("ann", "bob")
+_numbers = count()
+
+
+@dataclass
+class Meaning:
+    """What names mean: the present name of each, the parts of split categories, and the retired ones."""
+
+    present: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    retired: frozenset[str] = frozenset()
+
+    def of(self, name: str) -> str:
+        return self.present.get(name, name)
+
+    def copy(self) -> Meaning:
+        return Meaning(dict(self.present), dict(self.parts), self.retired)
+
+    def replace_name(self, old: str, new: str) -> None:
+        for name, present in {**self.present, old: self.of(old)}.items():
+            if present == old:
+                self.present[name] = new
+        self.present[new] = new
+        self.parts = {
+            new if name == old else name: tuple(dict.fromkeys(new if part == old else part for part in parts))
+            for name, parts in self.parts.items()
+        }
+
+
+@dataclass(frozen=True)
+class MemoryModel:
+    """A model with fixed probabilities of each article."""
+
+    name: str
+    categories: tuple[str, ...]
+    probabilities: np.ndarray
+
+
+class Categories(RuleBasedStateMachine):
+    """Random changes, annotations, promotions and rollbacks of one task."""
+
+    workspace: Workspace
+    kind = "single"
+
+    @initialize()
+    def start(self) -> None:
+        name = f"task{next(_numbers)}"
+        tasks.add(self.workspace, name, kind=self.kind)
+        run(self.workspace.database, "UPDATE tasks SET archived_at = now() WHERE name <> :name", name=name)
+        self.opened = self.workspace.with_task(name)
+        self.ids = [row[0] for row in query(self.workspace.database, "SELECT id FROM articles ORDER BY id")]
+        self.meaning, self.undoable = Meaning(), list[tuple[Meaning, Callable[[Meaning, Meaning], None]]]()
+        self.annotations: list[tuple[int, str, tuple[str, ...]]] = []
+        self.models: list[MemoryModel] = []
+        self.champions: list[MemoryModel] = []
+        for article, person, category in zip(range(3), ("ann", "ann", "bob"), NAMES, strict=False):
+            self.annotate(article, person, (category,))
+
+    def used(self) -> set[str]:
+        names = {name for _, _, said in self.annotations for name in said} | {*self.meaning.present}
+        names |= {name for model in self.models for name in model.categories}
+        return {self.meaning.of(name) for name in names}
+
+    @rule(article=st.integers(0, ARTICLES - 1), person=st.sampled_from(PEOPLE), names=st.sets(st.sampled_from(NAMES)))
+    def annotate_again(self, article, person, names) -> None:
+        """Annotate with present and former names, as sources do that still deliver the old ones."""
+        said = tuple(sorted(names)) if self.kind == "multi" else (min(names, default=NAMES[0]),)
+        self.annotate(article, person, said)
+
+    def annotate(self, article: int, person: str, said: tuple[str, ...]) -> None:
+        columns = {
+            "ids": [self.ids[article]],
+            "revisions": [1],
+            "categories": [said],
+            "annotators": [person],
+            "comments": [None],
+        }
+        with self.opened.database.begin() as connection:
+            reviews.add_annotations(connection, columns)
+        own = (each for each in reversed(self.annotations) if each[:2] == (article, person))
+        in_force = (present for each in own if (present := self.present(each[2])) is not None)
+        if next(in_force, None) != said:  # a repetition changes nothing
+            self.annotations.append((article, person, said))
+
+    def present(self, said: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Return what an annotation says today; None if a category of it was split."""
+        names = tuple(sorted({self.meaning.of(name) for name in said}))
+        return None if {*names} & {*self.meaning.parts} else names
+
+    def change(self, kind: str, names: tuple[str, ...], targets: tuple[str, ...], applied: Callable[[], None]) -> None:
+        before = query(self.opened.database, "SELECT count(*) FROM category_changes")
+        try:
+            changes.change_categories(self.opened, kind, names, targets, changed_by="test")
+        except CategoryError:
+            assert query(self.opened.database, "SELECT count(*) FROM category_changes") == before
+            return
+        earlier = self.meaning.copy()
+        applied()
+
+        def carry(present: Meaning, later: Meaning) -> None:
+            released = {*names} - {*targets} if kind in {"rename", "merge"} else set()
+            for name, now in later.present.items():
+                if name not in present.present and name not in released:
+                    present.present[name] = names[0] if kind == "rename" and now == targets[0] else now
+
+        self.undoable.append((earlier, carry))
+
+    @rule(old=st.sampled_from(NAMES), new=st.sampled_from(NAMES))
+    def rename(self, old, new) -> None:
+        self.change("rename", (old,), (new,), lambda: self.meaning.replace_name(old, new))
+
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1, max_size=3), into=st.sampled_from(NAMES))
+    def merge(self, names, into) -> None:
+        def applied() -> None:
+            for name in sorted(names - {into}):
+                self.meaning.replace_name(name, into)
+
+        self.change("merge", tuple(sorted(names)), (into,), applied)
+
+    @rule(name=st.sampled_from(NAMES), parts=st.sets(st.sampled_from(NAMES), min_size=2, max_size=2))
+    def split(self, name, parts) -> None:
+        into = tuple(sorted(parts))
+        self.change("split", (name,), into, lambda: self.meaning.parts.update({name: into}))
+
+    @rule(name=st.sampled_from(NAMES))
+    def retire(self, name) -> None:
+        def applied() -> None:
+            self.meaning.retired |= {name}
+
+        self.change("retire", (name,), (), applied)
+
+    @rule(name=st.sampled_from(NAMES))
+    def restore(self, name) -> None:
+        def applied() -> None:
+            self.meaning.retired -= {name}
+
+        self.change("restore", (name,), (), applied)
+
+    @rule()
+    def undo(self) -> None:
+        if not self.undoable:
+            with pytest.raises(CategoryError, match="no change"):
+                changes.undo_change(self.opened, changed_by="test")
+            return
+        changes.undo_change(self.opened, changed_by="test")
+        earlier, carry = self.undoable.pop()
+        carry(earlier, self.meaning)
+        self.meaning = earlier
+
+    @precondition(lambda self: self.trainable())
+    @rule(seed=st.integers(0, 1000))
+    def train_and_promote(self, seed) -> None:
+        categories = tuple(sorted(self.trainable()))
+        outputs = np.random.default_rng(seed).random((ARTICLES, len(categories))).astype(np.float32)
+        if self.kind == "single":
+            outputs /= outputs.sum(axis=1, keepdims=True)
+        model = MemoryModel(f"model{next(_numbers)}", categories, outputs)
+        add_champion(self.opened, self.ids, outputs, name=model.name, categories=categories)
+        self.models.append(model)
+        self.champions.append(model)
+
+    def trainable(self) -> set[str]:
+        names = {self.meaning.of(name) for _, _, said in self.annotations for name in said}
+        return {name for name in names if name not in self.meaning.retired and name not in self.meaning.parts}
+
+    @rule()
+    def roll_back(self) -> None:
+        if len(self.champions) < 2:
+            return
+        target = self.champions[-2]
+        run(self.opened.database, "UPDATE models SET status = 'retired' WHERE status = 'champion'")
+        run(self.opened.database, "UPDATE models SET status = 'champion' WHERE name = :name", name=target.name)
+        self.champions.append(target)
+
+    def in_force(self, article: int) -> tuple[str, ...] | None:
+        said = (names for of_article, _, names in reversed(self.annotations) if of_article == article)
+        return next((present for names in said if (present := self.present(names)) is not None), None)
+
+    def before_split(self, article: int) -> tuple[str, ...] | None:
+        for of_article, _, said in reversed(self.annotations):
+            present = {self.meaning.of(name) for name in said}
+            if of_article == article and present & {*self.meaning.parts}:
+                return tuple(sorted(present))
+        return None
+
+    def predicted(self, article: int) -> dict[str, np.float32] | None:
+        if not self.champions:
+            return None
+        champion = self.champions[-1]
+        merged: dict[str, np.float32] = {}
+        given: set[str] = set()
+        for name, probability in zip(champion.categories, champion.probabilities[article], strict=True):
+            present = self.meaning.of(name)
+            both = (merged.get(present, np.float32(0)), probability)
+            merged[present] = both[0] + both[1] if self.kind == "single" else max(both)
+            given |= {present} if probability >= np.float32(0.5) else set()
+        if self.kind == "single":
+            given = {max(merged, key=lambda name: merged[name])}
+        return {name: merged[name] for name in merged if name in given}
+
+    def expected(self, article: int) -> tuple[str | None, dict[str, float | None]]:
+        annotated, predicted, former = self.in_force(article), self.predicted(article), self.before_split(article)
+        if annotated is None and former is not None:
+            known = {self.meaning.of(name) for name in self.champions[-1].categories} if self.champions else {*former}
+            if known & {*former} & {*self.meaning.parts}:
+                annotated = former
+        if annotated is not None:
+            return "annotation", dict.fromkeys(annotated)
+        return (None, {}) if predicted is None else ("prediction", {name: float(p) for name, p in predicted.items()})
+
+    @invariant()
+    def the_labels_are_those_of_the_model_in_memory(self) -> None:
+        rows = query(
+            self.opened.database,
+            "SELECT article_id, origin, label, confidence FROM article_labels WHERE task = :task",
+            task=self.opened.task.name,
+        )
+        shown: dict[int, tuple[str | None, dict[str, float | None]]] = {}
+        for article_id, origin, label, confidence in rows:
+            labels = shown.setdefault(self.ids.index(article_id), (origin, {}))[1]
+            if label is not None:
+                assert label not in labels, "no label is shown twice"
+                labels[label] = confidence
+        expected = {article: self.expected(article) for article in range(ARTICLES)}
+        assert {article: (origin, labels.keys()) for article, (origin, labels) in shown.items()} == {
+            article: (origin, labels.keys()) for article, (origin, labels) in expected.items()
+        }
+        for article, (_, labels) in shown.items():
+            assert labels == pytest.approx(expected[article][1], abs=1e-6)
+        sets = "SELECT article_id, labels FROM article_label_sets WHERE task = :task AND labels IS NOT NULL"
+        in_sets = {row[0]: {*row[1]} for row in query(self.opened.database, sets, task=self.opened.task.name)}
+        assert in_sets == {self.ids[article]: {*labels} for article, (origin, labels) in shown.items() if origin}
+
+    @invariant()
+    def nothing_that_was_recorded_has_changed(self) -> None:
+        rows = query(
+            self.opened.database,
+            "SELECT DISTINCT categories FROM annotations WHERE task_id = :task",
+            task=self.opened.task.id,
+        )
+        assert {tuple(names) for (names,) in rows} <= {said for _, _, said in self.annotations}
+        stored = query(
+            self.opened.database, "SELECT name, categories FROM models WHERE task_id = :task", task=self.opened.task.id
+        )
+        assert {name: tuple(categories) for name, categories in stored} == {
+            model.name: model.categories for model in self.models
+        }
+
+
+@pytest.mark.parametrize("kind", ["single", "multi"])
+def test_labels_follow_any_sequence_of_changes(workspace, kind):
+    with workspace.database.begin() as connection:
+        add_articles(connection, [(f"{number}", f"text {number}", "train") for number in range(ARTICLES)])
+    machine = type("Machine", (Categories,), {"workspace": workspace, "kind": kind})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=[*HealthCheck],
+        ),
+    )
