@@ -7,7 +7,7 @@ exact matches here, and the margin and the floor of macro-F1 are those of the me
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +44,13 @@ class LabelSetComparison:
 
 @dataclass(frozen=True, slots=True)
 class _Aligned:
-    """Everything with the columns of every annotation and model."""
+    """Everything with the columns of every annotation and model; `known` are the categories of the champion."""
 
     articles: LabelSetArticles
     candidate: LabelSetPredictions
     champion: LabelSetPredictions | None
     baseline: LabelMatrix
+    known: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, compared: LabelSetComparison) -> _Aligned:
@@ -62,7 +63,40 @@ class _Aligned:
             compared.candidate.over(categories),
             champion.over(categories) if champion else None,
             align(compared.baseline, articles.categories, categories),
+            frozenset(champion.categories if champion else ()),
         )
+
+    def without_new_categories(self) -> _Aligned:
+        """Return the columns of the categories that the champion knows; all if it knows every annotated one, or none.
+
+        In the other columns the champion misses every label, however good it is.
+        """
+        assert self.champion is not None
+        names = self.articles.categories
+        annotated = {names[column] for column in np.flatnonzero(self.articles.truth.any(axis=0))}
+        if annotated <= self.known or not annotated & self.known:
+            return self
+        columns = [column for column, name in enumerate(names) if name in self.known]
+        kept = tuple(names[column] for column in columns)
+
+        def only(predictions: LabelSetPredictions) -> LabelSetPredictions:
+            return LabelSetPredictions(kept, predictions.probabilities[:, columns], predictions.predicted[:, columns])
+
+        articles = replace(self.articles, categories=kept, truth=self.articles.truth[:, columns])
+        return _Aligned(articles, only(self.candidate), only(self.champion), self.baseline[:, columns], self.known)
+
+    def count_new(self) -> dict[str, tuple[int, int, int]]:
+        """Return the annotated and predicted articles and the hits of annotated categories that are new."""
+        truth, predicted = self.articles.truth, self.candidate.predicted
+        return {
+            name: (
+                int(truth[:, column].sum()),
+                int(predicted[:, column].sum()),
+                int((truth[:, column] & predicted[:, column]).sum()),
+            )
+            for column, name in enumerate(self.articles.categories)
+            if name not in self.known and truth[:, column].any()
+        }
 
     def correct(self, predictions: LabelSetPredictions) -> NDArray[np.bool_]:
         return exact_matches(self.articles.truth, predictions.predicted)
@@ -86,7 +120,8 @@ def check_first_model(compared: LabelSetComparison, margins: Margins) -> Iterato
 
 def check_against_champion(compared: LabelSetComparison, margins: Margins) -> Iterator[RuleResult]:
     """Yield the results of every rule for a candidate and the champion."""
-    aligned = _Aligned.of(compared)
+    everything = _Aligned.of(compared)
+    aligned = everything.without_new_categories()
     articles, candidate, champion = aligned.articles, aligned.candidate, aligned.champion
     assert champion is not None
     scores = comparison.compare_label_sets(
@@ -107,7 +142,14 @@ def check_against_champion(compared: LabelSetComparison, margins: Margins) -> It
     yield from gate_rules.check_parts(articles, scores, correct, margins, metric="exact matches")
     yield _check_calibration(articles, candidate, champion, margins)
     yield gate_rules.check_speed(compared.candidate_gflops, compared.champion_gflops, margins)
-    yield _check_baseline(scores, margins)
+    if aligned is everything:
+        yield _check_baseline(scores, margins)
+    else:
+        yield gate_rules.tell_new_categories(everything.count_new())
+        predicted = [everything.candidate.predicted, everything.baseline]
+        yield _check_baseline(
+            comparison.compare_label_sets(everything.articles, predicted, resamples=margins.resamples), margins
+        )
     yield from _check_data(compared)
 
 

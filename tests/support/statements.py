@@ -26,6 +26,7 @@ from classifier.store import (
     annotated_articles,
     article_labels,
     article_rows,
+    category_rows,
     churn_samples,
     dead_letter_rows,
     drift_runs,
@@ -50,6 +51,7 @@ from classifier.store import (
 from classifier.store.article_labels import LabelSelection
 from classifier.store.evaluations import ArticlePrediction
 from classifier.store.labelling_queue import Selection
+from classifier.taxonomy import CategoryChange
 from classifier.workspace import Workspace
 from tests.support.erasure_statements import ERASURE
 from tests.support.predictions import write_predictions
@@ -232,6 +234,29 @@ def _change_tasks(connection: Connection, database: Database) -> None:
     model_rows.set_thresholds(connection, database.candidate.id, [0.5], {})
 
 
+def _change_categories(connection: Connection, _: Database) -> None:
+    category_rows.lock(connection)
+    changes = (
+        CategoryChange("rename", ("category 0001",), ("renamed",), changed_by="test"),
+        CategoryChange("merge", ("category 0002",), ("renamed",), changed_by="test"),
+        CategoryChange("split", ("category 0003",), ("x", "y"), changed_by="test"),
+        CategoryChange("move", ("x", "y"), ("renamed",), changed_by="test"),
+    )
+    for change in changes:
+        category_rows.add_change(connection, change)
+    category_rows.changes(connection)
+    category_rows.taxonomy(connection)
+    category_rows.recorded_names(connection)
+
+
+def _split_a_category(connection: Connection, database: Database) -> None:
+    """The share of split articles is that of the category, so all statements read as many rows as they have."""
+    category_rows.add_change(connection, CategoryChange("split", ("category 0003",), ("x", "y"), changed_by="test"))
+    category_rows.enqueue_split_articles(connection)
+    category_rows.dequeue_annotated_articles(connection)
+    reviews.articles_before_split(connection, database.champion.id, 100)
+
+
 def _lock_files(connection: Connection, database: Database) -> None:
     model = database.champion
     model_locks.try_share(connection, model.id)
@@ -255,6 +280,10 @@ CALLS: Mapping[str, Call] = {
     "task_rows.is_unused": lambda c, d: task_rows.is_unused(c, d.task),
     "task_rows.add_categories": lambda c, d: task_rows.add_categories(c, d.task, ["category 0001", "new"]),
     "task_rows.delete_unused_categories": lambda c, _: task_rows.delete_unused_categories(c),
+    "categories": _change_categories,
+    "a split": _split_a_category,
+    "category_rows.counts": lambda c, _: category_rows.counts(c),
+    "category_rows.count_affected": lambda c, _: category_rows.count_affected(c, ["category 0001"], share=0.5),
     "task_rows.restart_backfill": lambda c, d: task_rows.restart_backfill(c, d.task),
     "reviews.categories_of_other_tasks": lambda c, _: reviews.categories_of_other_tasks(c, ["category 0001", "new"]),
     "a task": _change_tasks,

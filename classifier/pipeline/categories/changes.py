@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MAX_REASON_LENGTH = 1000
 MAX_DESCRIPTION_LENGTH = 2000
-MAX_COUNTED_PREDICTIONS = 100_000
+MAX_COUNTED_PREDICTIONS = 50_000
 """Predictions that a preview reads at most; of more, it estimates the number of labels."""
 
 
@@ -147,9 +147,8 @@ def _apply(
         change = replace(decide(connection, before), reason=reason, changed_by=author.changed_by)
         undone = last_counting(history) if change.kind == "undo" else None
         summary = describe_change(change) if undone is None else f"taken back: {describe_change(undone)}"
-        report = _report(connection, before, undone or change, summary)
         if preview:
-            return replace(report, applied=False)
+            return replace(_report(connection, before, undone or change, summary), applied=False)
         category_rows.add_change(connection, change)
         enqueued = 0
         if change.kind == "split":
@@ -157,7 +156,8 @@ def _apply(
         elif undone is not None and undone.kind == "split":
             category_rows.dequeue_annotated_articles(connection)
     log.info("categories: %s, by %s", summary, author.changed_by)
-    return replace(report, enqueued=enqueued)
+    with workspace.database.connect() as connection:  # counting takes longer than the change, which readers see already
+        return replace(_report(connection, before, undone or change, summary), enqueued=enqueued)
 
 
 def _report(connection: Connection, before: Taxonomy, change: CategoryChange, summary: str) -> ChangeReport:

@@ -11,7 +11,17 @@ import pytest
 from classifier.evaluation import comparison, gate
 from classifier.evaluation.margins import Margins
 from classifier.exceptions import SettingsError
-from tests.support.factories import NAMES, make_articles, make_comparison, make_predictions, make_truth, wrong_on
+from tests.support.factories import (
+    NAMES,
+    make_articles,
+    make_comparison,
+    make_label_set_comparison,
+    make_label_set_predictions,
+    make_label_sets,
+    make_predictions,
+    make_truth,
+    wrong_on,
+)
 
 MARGINS = Margins(resamples=2_000)
 TRUTH = make_truth(4000)
@@ -250,3 +260,51 @@ class TestMargins:
     def test_an_invalid_margin_is_refused(self, changes, message):
         with pytest.raises(SettingsError, match=message):
             Margins().with_changes(changes)
+
+
+class TestNewCategories:
+    """The champion was trained before the category d was annotated."""
+
+    KNOWN = ("a", "b", "c")
+    TRUTH = make_truth(4000)
+    BY_CHAMPION = np.where(TRUTH == "d", "a", TRUTH)
+
+    def champion(self, predicted=BY_CHAMPION):
+        return make_predictions(predicted, names=self.KNOWN)
+
+    def test_the_comparison_leaves_out_what_the_champion_cannot_know(self):
+        verdict = gate.apply_rules(make_comparison(self.TRUTH, self.TRUTH, self.champion()), MARGINS)
+        assert "macro-F1 1.0000, champion 1.0000: +0.00 points" in verdict.reasons[0]
+        assert result_of(verdict, "new categories").reason == (
+            "the champion does not know 1 category of the test articles: d (F1 1.00 on 1,000 articles); the comparison "
+            "with it leaves them out"
+        )
+
+    def test_a_candidate_that_is_worse_on_the_common_categories_is_held_although_it_knows_the_new_one(self):
+        common = np.flatnonzero(self.TRUTH != "d")
+        worse = self.TRUTH.copy()
+        worse[common[::10]] = "d"
+        verdict = gate.apply_rules(make_comparison(self.TRUTH, worse, self.champion()), MARGINS)
+        assert verdict.verdict == "hold"
+        everything = comparison.compare_scores(make_articles(self.TRUTH), [worse, self.BY_CHAMPION], resamples=10)
+        assert everything.macro_f1(0, 1).value > 0.1, "over all categories it would look better"
+
+    def test_a_champion_that_knows_none_of_the_categories_is_compared_on_all(self):
+        champion = make_predictions(np.full(4000, "x"), names=("x", "y"))
+        verdict = gate.apply_rules(make_comparison(self.TRUTH, self.TRUTH, champion), MARGINS)
+        assert verdict.verdict == "promote"
+        assert "champion 0.0000" in verdict.reasons[0]
+
+    def test_of_a_multi_label_task_the_columns_of_new_categories_are_left_out(self):
+        truth = make_label_sets(2000)
+        known = truth[:, :3]
+        compared = make_label_set_comparison(truth, truth, truth)
+        compared = replace(compared, champion=make_label_set_predictions(known, categories=self.KNOWN))
+        verdict = gate.apply_rules(compared, MARGINS)
+        assert verdict.verdict == "promote"
+        assert "champion 1.0000: +0.00 points" in verdict.reasons[0]
+        assert "d (F1 1.00 on" in result_of(verdict, "new categories").reason
+        worse = truth.copy()
+        worse[::10, 0] = ~worse[::10, 0]
+        compared = replace(compared, candidate=make_label_set_predictions(worse))
+        assert gate.apply_rules(compared, MARGINS).verdict == "hold"
