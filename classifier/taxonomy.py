@@ -8,12 +8,13 @@ Former names are never free again: what a source still delivers under a former n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, get_args
 
-ChangeKind = Literal["rename", "merge", "split", "retire", "restore", "describe", "move", "undo"]
+ChangeKind = Literal["rename", "merge", "split", "retire", "restore", "describe", "move", "import", "undo"]
 CHANGE_KINDS: tuple[ChangeKind, ...] = get_args(ChangeKind)
 
 CategoryState = Literal["active", "retired", "split"]
@@ -29,7 +30,7 @@ class CategoryChange:
     Attributes:
         names: The categories that are changed; empty for an undo.
         targets: The new name, the merged category, the categories of a split, or the parent; empty: no parent.
-        description: The new description of the kind `describe`, else empty.
+        description: The new description of the kind `describe`; of the kind `import`, what `encode_tree` returned.
     """
 
     kind: ChangeKind
@@ -102,15 +103,26 @@ class Taxonomy:
             return self._rename(change.names[0], change.targets[0])
         if change.kind == "merge":
             return self._merge(change.names, change.targets[0])
+        if change.kind in {"move", "import"}:
+            return self._arrange(change)
+        values: dict[str, object] = {}
         if change.kind == "split":
-            return replace(self, splits={**self.splits, change.names[0]: change.targets})
-        if change.kind in {"retire", "restore"}:
-            names = self.retired | {*change.names} if change.kind == "retire" else self.retired - {*change.names}
-            return replace(self, retired=names)
-        if change.kind == "describe":
-            return replace(self, descriptions={**self.descriptions, change.names[0]: change.description})
-        parents = {child: parent for child, parent in self.parents.items() if child not in change.names}
-        return replace(self, parents=parents | {name: parent for name in change.names for parent in change.targets})
+            values["splits"] = {**self.splits, change.names[0]: change.targets}
+        elif change.kind == "describe":
+            values["descriptions"] = {**self.descriptions, change.names[0]: change.description}
+        else:
+            names = {*change.names}
+            values["retired"] = self.retired | names if change.kind == "retire" else self.retired - names
+        return replace(self, **values)  # type: ignore[arg-type]
+
+    def _arrange(self, change: CategoryChange) -> Taxonomy:
+        if change.kind == "import":
+            parents, descriptions = decode_tree(change.description)
+            return replace(
+                self, parents={**self.parents, **parents}, descriptions={**self.descriptions, **descriptions}
+            )
+        kept = {child: parent for child, parent in self.parents.items() if child not in change.names}
+        return replace(self, parents=kept | {name: parent for name in change.names for parent in change.targets})
 
     def _rename(self, old: str, new: str) -> Taxonomy:
         def renamed(name: str) -> str:
@@ -164,6 +176,17 @@ class Taxonomy:
             kept[new] = old
         names = {name: present for name, present in (kept | {**self.present_names}).items() if name != present}
         return replace(self, present_names=names)
+
+
+def encode_tree(parents: Mapping[str, str], descriptions: Mapping[str, str]) -> str:
+    """Return the parents and descriptions of categories as the description of a change of the kind `import`."""
+    return json.dumps({"parents": dict(parents), "descriptions": dict(descriptions)}, ensure_ascii=False)
+
+
+def decode_tree(encoded: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the parents and descriptions that `encode_tree` has encoded."""
+    tree = json.loads(encoded)
+    return tree["parents"], tree["descriptions"]
 
 
 def replay(changes: Iterable[CategoryChange]) -> Taxonomy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -149,6 +150,32 @@ def move(
     Example: `classifier categories move wheat corn --below grain`
     """
     _change("move", names, [below] if below else [], reason, preview=preview, json=json)
+
+
+@app.command("import")
+@of_task
+def import_tree(
+    file: Annotated[Path, typer.Argument(help="A CSV with category, parent and description; or SKOS as RDF.")],
+    language: Annotated[str, typer.Option(help="Language of the labels of a SKOS file.")] = "en",
+    reason: Reason = "",
+    preview: Preview = False,
+    json: Json = False,
+) -> None:
+    """Arrange categories in a tree by a file, and describe them; one undo takes it back.
+
+    Example: `classifier categories import tree.csv`
+    """
+    from classifier.pipeline.categories import changes
+
+    report = changes.import_tree(
+        workspace(),
+        file,
+        changed_by=user_name("categories import"),
+        language=language,
+        reason=reason,
+        preview=preview,
+    )
+    _show(report, json)
 
 
 @app.command()

@@ -61,12 +61,18 @@ category_changes = Table(
     Column(
         "targets", ARRAY(Text), nullable=False, comment="the new name, the merged category, the parts, or the parent"
     ),
-    Column("description", Text, nullable=False, server_default="", comment="the new one, of the kind describe"),
+    Column(
+        "description",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="the new one; of an import, a tree as JSON",
+    ),
     Column("reason", Text, nullable=False, server_default=""),
     Column("changed_by", Text, nullable=False),
     now("changed_at"),
     CheckConstraint(
-        "kind IN ('rename', 'merge', 'split', 'retire', 'restore', 'describe', 'move', 'undo')", name="kind"
+        "kind IN ('rename', 'merge', 'split', 'retire', 'restore', 'describe', 'move', 'import', 'undo')", name="kind"
     ),
     Index(None, "task_id", "id"),
     comment="changes of categories; an undo takes back the last change that still counts",

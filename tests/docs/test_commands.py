@@ -35,6 +35,7 @@ RUN = (
     "docs/how-to/train.md",
     "docs/how-to/undo.md",
     "docs/how-to/erase.md",
+    "docs/how-to/categories.md",
     "docs/how-to/several-tasks.md",
 )
 """In this order: each builds on what is there."""

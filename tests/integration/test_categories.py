@@ -258,3 +258,23 @@ class TestChanges:
         assert overview.show_category(labelled, "sport").category == "games"
         path = value(labelled.database, "SELECT path FROM categories WHERE name = 'sport'")
         assert path == ["life", "games"]
+
+
+class TestTree:
+    def test_an_import_arranges_categories_and_one_undo_takes_it_back(self, labelled, tmp_path):
+        file = tmp_path / "tree.csv"
+        file.write_text("category,parent,description\nlife,,\nsport,life,Matches\nchess,sport,\n")
+        changes.import_tree(labelled, file, changed_by="ann")
+        listed = {row.category: row for row in overview.list_categories(labelled)}
+        assert [*listed] == ["business", "life", "sport", "chess", "tech"]
+        assert (listed["chess"].path, listed["sport"].description) == (("life", "sport", "chess"), "Matches")
+        paths = query(
+            labelled.database, "SELECT DISTINCT label, label_path(task, label) FROM article_labels ORDER BY label"
+        )
+        assert paths == [("business", ["business"]), ("sport", ["life", "sport"]), ("tech", ["tech"])]
+        change(labelled, "rename", "life", "leisure")
+        assert value(labelled.database, "SELECT label_path('default', 'sport')") == ["leisure", "sport"]
+        changes.undo_change(labelled, changed_by="ann")
+        changes.undo_change(labelled, changed_by="ann")
+        assert value(labelled.database, "SELECT label_path('default', 'sport')") == ["sport"]
+        assert all(len(row.path) == 1 for row in overview.list_categories(labelled))

@@ -9,15 +9,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sqlalchemy import Connection
 
 from classifier.exceptions import CategoryError
 from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
 from classifier.pipeline.categories.rules import check_change
+from classifier.pipeline.categories.tree_files import read_tree
 from classifier.pipeline.use_case import use_case
+from classifier.plurals import plural
 from classifier.store import category_rows, label_statistics, labelling_queue, task_rows
-from classifier.taxonomy import CategoryChange, ChangeKind, Taxonomy, last_counting, replay
+from classifier.taxonomy import CategoryChange, ChangeKind, Taxonomy, encode_tree, last_counting, replay
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -98,6 +101,32 @@ def change_categories(
 
 
 @use_case
+def import_tree(
+    workspace: Workspace,
+    path: Path,
+    *,
+    changed_by: str,
+    language: str = "en",
+    reason: str = "",
+    preview: bool = False,
+) -> ChangeReport:
+    """Import the parents and descriptions of categories from a CSV or SKOS file, as one change.
+
+    Categories that the file does not name stay as they are. Those that are new become known to annotators.
+
+    Raises:
+        CategoryError: the file cannot be read, or is not a tree of at most six levels.
+    """
+
+    def decide(_: Connection, present: Taxonomy) -> CategoryChange:
+        tree = read_tree(path, language=language, taxonomy=present)
+        names = tuple(sorted({*tree.parents, *tree.parents.values(), *tree.descriptions}))
+        return CategoryChange("import", names, description=encode_tree(tree.parents, tree.descriptions))
+
+    return _apply(workspace, decide, _Author(changed_by, reason), preview=preview)
+
+
+@use_case
 def undo_change(workspace: Workspace, *, changed_by: str, reason: str = "", preview: bool = False) -> ChangeReport:
     """Take back the last change of the task's categories that was not taken back yet.
 
@@ -124,6 +153,7 @@ def describe_change(change: CategoryChange) -> str:
         "restore": f"{names} restored",
         "describe": f"{names} described",
         "move": f"{names} moved below {targets}" if targets else f"{names} moved to the top",
+        "import": f"{plural(len(change.names), 'category', 'categories')} arranged by a file",
         "undo": "the last change taken back",
     }
     return words[change.kind]

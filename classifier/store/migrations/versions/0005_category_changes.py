@@ -77,13 +77,17 @@ def _category_changes() -> None:
             "targets", names, nullable=False, comment="the new name, the merged category, the parts, or the parent"
         ),
         sa.Column(
-            "description", sa.Text(), server_default="", nullable=False, comment="the new one, of the kind describe"
+            "description",
+            sa.Text(),
+            server_default="",
+            nullable=False,
+            comment="the new one; of an import, a tree as JSON",
         ),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column("changed_by", sa.Text(), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint(
-            "kind IN ('rename', 'merge', 'split', 'retire', 'restore', 'describe', 'move', 'undo')",
+            "kind IN ('rename', 'merge', 'split', 'retire', 'restore', 'describe', 'move', 'import', 'undo')",
             name=op.f("ck_category_changes_kind"),
         ),
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_category_changes_task_id_tasks")),
@@ -188,6 +192,22 @@ AS $$
 $$;
 COMMENT ON FUNCTION knows_split IS
     'Whether a model has a category that was split, and that is among these names: then it is older than the split'
+""",
+    "label_path": """
+CREATE FUNCTION label_path(task text, label text) RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(
+        (
+            SELECT path
+            FROM categories
+            WHERE task_id = (SELECT id FROM tasks WHERE tasks.name = label_path.task)
+              AND categories.name = label_path.label
+        ),
+        CASE WHEN label IS NOT NULL THEN ARRAY[label] END
+    )
+$$;
+COMMENT ON FUNCTION label_path IS 'The ancestors of a label of article_labels, the topmost first, and the label itself'
 """,
 }
 """By name. A function comes after the functions that it calls."""

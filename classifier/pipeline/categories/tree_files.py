@@ -1,0 +1,150 @@
+"""Read a tree of categories from a CSV or a SKOS file, and import it as one change.
+
+A CSV has the columns `category`, `parent` (empty: at the top) and, if there is one, `description`. A SKOS file is RDF
+in any of its common forms: each concept is a category, named by its preferred label, below its first broader concept.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classifier.exceptions import CategoryError
+from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
+from classifier.taxonomy import MAX_DEPTH, Taxonomy
+
+if TYPE_CHECKING:
+    from rdflib import Graph, Node
+
+MAX_BYTES = 64 * 2**20
+MAX_CATEGORIES = 20_000
+MAX_DESCRIPTION_LENGTH = 2000
+
+_RDF_FORMATS = {".ttl": "turtle", ".rdf": "xml", ".xml": "xml", ".owl": "xml", ".nt": "nt"}
+"""Formats whose parsers fetch nothing: JSON-LD may name a context on the web."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """A category of a file; `where` is its place in the file's own terms. Without a parent it is at the top."""
+
+    where: str
+    name: str
+    parent: str | None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryTree:
+    """The parents and descriptions of the categories of a file, by name."""
+
+    parents: Mapping[str, str]
+    descriptions: Mapping[str, str]
+    categories: int
+
+
+def read_tree(path: Path, *, language: str, taxonomy: Taxonomy) -> CategoryTree:
+    """Read and check a file; `language` is that of a SKOS file's labels. Former names become present ones.
+
+    Raises:
+        CategoryError: the file cannot be read, or is not a tree of at most `MAX_DEPTH` levels.
+    """
+    if not path.is_file():
+        raise CategoryError(f"{path}: no such file")
+    if path.stat().st_size > MAX_BYTES:
+        raise CategoryError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB; import a part of it")
+    nodes = _read_csv(path) if path.suffix.lower() == ".csv" else _read_skos(path, language)
+    parents: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    for node in nodes:
+        name = taxonomy.present(_checked_name(node.where, node.name))
+        if name in seen:
+            raise CategoryError(f"{node.where}: {name} was named before, in {seen[name]}; a category has one parent")
+        seen[name] = node.where
+        if len(seen) > MAX_CATEGORIES:
+            raise CategoryError(f"{path}: has more than {MAX_CATEGORIES:,} categories; import a part of it")
+        if node.parent:
+            parents[name] = taxonomy.present(_checked_name(node.where, node.parent))
+        if node.description:
+            descriptions[name] = node.description[:MAX_DESCRIPTION_LENGTH]
+    if not seen:
+        raise CategoryError(f"{path}: has no category")
+    _check_tree(taxonomy, parents, seen)
+    return CategoryTree(parents, descriptions, len(seen))
+
+
+def _read_csv(path: Path) -> Iterator[TreeNode]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if not {"category", "parent"} <= {*(reader.fieldnames or ())}:
+                raise CategoryError(f"{path}: needs the columns category and parent; description is optional")
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                yield TreeNode(
+                    where, row["category"] or "", row["parent"] or None, (row.get("description") or "").strip()
+                )
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CategoryError(f"{path}: is no CSV in UTF-8 ({error}); save it as one") from error
+
+
+def _read_skos(path: Path, language: str) -> Iterator[TreeNode]:
+    form = _RDF_FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise CategoryError(f"{path}: unknown format; use .csv, or RDF as {', '.join(_RDF_FORMATS)}")
+    try:
+        from rdflib import Graph
+        from rdflib.namespace import RDF, SKOS
+    except ImportError as error:
+        raise CategoryError(f"{path}: needs rdflib; install article-classifier[skos], or use a CSV") from error
+    graph = Graph()
+    try:
+        graph.parse(path.read_bytes(), format=form)
+    except Exception as error:
+        raise CategoryError(f"{path}: cannot be read as RDF ({str(error).splitlines()[0][:100]})") from error
+    for concept in sorted(graph.subjects(RDF.type, SKOS.Concept), key=str):
+        name = _label(graph, concept, SKOS.prefLabel, language)
+        if name is None:
+            raise CategoryError(f"{path}: {concept} has no preferred label in {language!r}; name another --language")
+        broader = sorted(graph.objects(concept, SKOS.broader), key=str)
+        parent = _label(graph, broader[0], SKOS.prefLabel, language) if broader else None
+        yield TreeNode(f"{path}, {concept}", name, parent, _label(graph, concept, SKOS.definition, language) or "")
+
+
+def _label(graph: Graph, concept: Node, kind: Node, language: str) -> str | None:
+    """Return a concept's text in a language; `en` is also found as `en-GB`, and a text without a language counts."""
+    texts = {
+        str(getattr(text, "language", None) or ""): str(text) for text in sorted(graph.objects(concept, kind), key=str)
+    }
+    exact = [language, *sorted(tag for tag in texts if tag.split("-")[0] == language), ""]
+    return next((texts[tag] for tag in exact if tag in texts), None)
+
+
+def _checked_name(where: str, name: str) -> str:
+    name = normalize_category(name)
+    if not name or len(name) > MAX_CATEGORY_LENGTH:
+        raise CategoryError(f"{where}: a category's name has 1 to {MAX_CATEGORY_LENGTH} characters")
+    if control := control_character(name):
+        raise CategoryError(f"{where}: {name!r} has the control character {control}")
+    return name
+
+
+def _check_tree(taxonomy: Taxonomy, parents: Mapping[str, str], places: Mapping[str, str]) -> None:
+    """Raise an error if the tree after the import would have a circle, or too many levels."""
+    above = {**taxonomy.parents, **parents}
+    for name in above:
+        path = [name]
+        while (parent := above.get(path[-1])) is not None:
+            if parent in path:
+                raise CategoryError(
+                    f"{places.get(name, name)}: {name} would be below itself: {' < '.join([*path, parent])}"
+                )
+            path.append(parent)
+            if len(path) > MAX_DEPTH:
+                raise CategoryError(
+                    f"{places.get(name, name)}: {name} would be on level {len(path)}; a tree has {MAX_DEPTH} at most"
+                )
