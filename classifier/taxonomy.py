@@ -1,4 +1,4 @@
-"""The categories of a task as they are today: renamed, merged, split, retired, described and in a tree.
+"""The categories of today of a task: renamed, merged, split, retired, described and in a tree.
 
 Annotations and models keep the names that they were recorded with. A log of changes says what these names mean today.
 Nothing that was recorded is rewritten, so each change takes effect at once and can be undone.

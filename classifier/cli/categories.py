@@ -111,7 +111,7 @@ def split(
 @app.command()
 @of_task
 def retire(name: Name, reason: Reason = "", preview: Preview = False, json: Json = False) -> None:
-    """Retire a category: nobody is asked for it and no model learns it; its labels stay."""
+    """Retire a category: no annotator is asked for it and no model learns it; its labels stay."""
     _change("retire", [name], [], reason, preview=preview, json=json)
 
 

@@ -249,7 +249,7 @@ def without_new_categories(compared: Comparison) -> Comparison:
 
 
 def check_new_categories(compared: Comparison) -> RuleResult:
-    """Tell the candidate's F1 of the categories that the champion does not know; this never fails."""
+    """Return the candidate's F1 of the categories that the champion does not know; this never fails."""
     assert compared.champion is not None
     truth, predicted = compared.test_articles.truth, compared.candidate.predicted
     new = sorted({*truth.tolist()} - {*compared.champion.categories})

@@ -44,13 +44,13 @@ class LabelSetComparison:
 
 @dataclass(frozen=True, slots=True)
 class _Aligned:
-    """Everything with the columns of every annotation and model; `known` are the categories of the champion."""
+    """Everything with the columns of every annotation and model; `of_champion` are the categories of the champion."""
 
     articles: LabelSetArticles
     candidate: LabelSetPredictions
     champion: LabelSetPredictions | None
     baseline: LabelMatrix
-    known: frozenset[str] = frozenset()
+    of_champion: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, compared: LabelSetComparison) -> _Aligned:
@@ -74,16 +74,18 @@ class _Aligned:
         assert self.champion is not None
         names = self.articles.categories
         annotated = {names[column] for column in np.flatnonzero(self.articles.truth.any(axis=0))}
-        if annotated <= self.known or not annotated & self.known:
+        if annotated <= self.of_champion or not annotated & self.of_champion:
             return self
-        columns = [column for column, name in enumerate(names) if name in self.known]
+        columns = [column for column, name in enumerate(names) if name in self.of_champion]
         kept = tuple(names[column] for column in columns)
 
         def only(predictions: LabelSetPredictions) -> LabelSetPredictions:
             return LabelSetPredictions(kept, predictions.probabilities[:, columns], predictions.predicted[:, columns])
 
         articles = replace(self.articles, categories=kept, truth=self.articles.truth[:, columns])
-        return _Aligned(articles, only(self.candidate), only(self.champion), self.baseline[:, columns], self.known)
+        return _Aligned(
+            articles, only(self.candidate), only(self.champion), self.baseline[:, columns], self.of_champion
+        )
 
     def count_new(self) -> dict[str, tuple[int, int, int]]:
         """Return the annotated and predicted articles and the hits of annotated categories that are new."""
@@ -95,7 +97,7 @@ class _Aligned:
                 int((truth[:, column] & predicted[:, column]).sum()),
             )
             for column, name in enumerate(self.articles.categories)
-            if name not in self.known and truth[:, column].any()
+            if name not in self.of_champion and truth[:, column].any()
         }
 
     def correct(self, predictions: LabelSetPredictions) -> NDArray[np.bool_]:

@@ -43,7 +43,7 @@ def changes(connection: Connection) -> list[CategoryChange]:
 
 
 def taxonomy(connection: Connection) -> Taxonomy:
-    """Return the categories of the task as they are today."""
+    """Return the categories of today of the task."""
     return replay(changes(connection))
 
 

@@ -184,7 +184,7 @@ class TestSplit:
 
 
 class TestRetire:
-    def test_no_model_learns_it_and_nobody_is_asked_for_it_but_labels_stay(self, labelled):
+    def test_no_model_learns_it_and_no_annotator_is_asked_for_it_but_labels_stay(self, labelled):
         before = query(labelled.database, LABELS)
         change(labelled, "retire", "tech")
         assert query(labelled.database, LABELS) == before
@@ -195,7 +195,7 @@ class TestRetire:
         with pytest.raises(ReviewError, match="category 'tech' was retired"):
             annotation.save_answer(labelled, question.article.id, question.article.revision, ["tech"], annotator="ann")
 
-    def test_a_restored_category_is_learnt_again(self, labelled):
+    def test_a_restored_category_is_learned_again(self, labelled):
         change(labelled, "retire", "tech")
         change(labelled, "restore", "tech")
         assert ("tech",) in train_sets(labelled)

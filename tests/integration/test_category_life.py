@@ -88,21 +88,21 @@ class Categories(RuleBasedStateMachine):
             self.annotate(article, person, (category,))
 
     def used(self) -> set[str]:
-        names = {name for _, _, said in self.annotations for name in said} | {*self.meaning.present}
+        names = {name for _, _, answer in self.annotations for name in answer} | {*self.meaning.present}
         names |= {name for model in self.models for name in model.categories}
         return {self.meaning.of(name) for name in names}
 
     @rule(article=st.integers(0, ARTICLES - 1), person=st.sampled_from(PEOPLE), names=st.sets(st.sampled_from(NAMES)))
     def annotate_again(self, article, person, names) -> None:
         """Annotate with present and former names, as sources do that still deliver the old ones."""
-        said = tuple(sorted(names)) if self.kind == "multi" else (min(names, default=NAMES[0]),)
-        self.annotate(article, person, said)
+        answer = tuple(sorted(names)) if self.kind == "multi" else (min(names, default=NAMES[0]),)
+        self.annotate(article, person, answer)
 
-    def annotate(self, article: int, person: str, said: tuple[str, ...]) -> None:
+    def annotate(self, article: int, person: str, answer: tuple[str, ...]) -> None:
         columns = {
             "ids": [self.ids[article]],
             "revisions": [1],
-            "categories": [said],
+            "categories": [answer],
             "annotators": [person],
             "comments": [None],
         }
@@ -110,12 +110,12 @@ class Categories(RuleBasedStateMachine):
             reviews.add_annotations(connection, columns)
         own = (each for each in reversed(self.annotations) if each[:2] == (article, person))
         in_force = (present for each in own if (present := self.present(each[2])) is not None)
-        if next(in_force, None) != said:  # a repetition changes nothing
-            self.annotations.append((article, person, said))
+        if next(in_force, None) != answer:  # a repetition changes nothing
+            self.annotations.append((article, person, answer))
 
-    def present(self, said: tuple[str, ...]) -> tuple[str, ...] | None:
+    def present(self, answer: tuple[str, ...]) -> tuple[str, ...] | None:
         """Return what an annotation says today; None if a category of it was split."""
-        names = tuple(sorted({self.meaning.of(name) for name in said}))
+        names = tuple(sorted({self.meaning.of(name) for name in answer}))
         return None if {*names} & {*self.meaning.parts} else names
 
     def change(self, kind: str, names: tuple[str, ...], targets: tuple[str, ...], applied: Callable[[], None]) -> None:
@@ -191,7 +191,7 @@ class Categories(RuleBasedStateMachine):
         self.champions.append(model)
 
     def trainable(self) -> set[str]:
-        names = {self.meaning.of(name) for _, _, said in self.annotations for name in said}
+        names = {self.meaning.of(name) for _, _, answer in self.annotations for name in answer}
         return {name for name in names if name not in self.meaning.retired and name not in self.meaning.parts}
 
     @rule()
@@ -204,12 +204,12 @@ class Categories(RuleBasedStateMachine):
         self.champions.append(target)
 
     def in_force(self, article: int) -> tuple[str, ...] | None:
-        said = (names for of_article, _, names in reversed(self.annotations) if of_article == article)
-        return next((present for names in said if (present := self.present(names)) is not None), None)
+        answer = (names for of_article, _, names in reversed(self.annotations) if of_article == article)
+        return next((present for names in answer if (present := self.present(names)) is not None), None)
 
     def before_split(self, article: int) -> tuple[str, ...] | None:
-        for of_article, _, said in reversed(self.annotations):
-            present = {self.meaning.of(name) for name in said}
+        for of_article, _, answer in reversed(self.annotations):
+            present = {self.meaning.of(name) for name in answer}
             if of_article == article and present & {*self.meaning.parts}:
                 return tuple(sorted(present))
         return None
@@ -219,21 +219,23 @@ class Categories(RuleBasedStateMachine):
             return None
         champion = self.champions[-1]
         merged: dict[str, np.float32] = {}
-        given: set[str] = set()
+        assigned: set[str] = set()
         for name, probability in zip(champion.categories, champion.probabilities[article], strict=True):
             present = self.meaning.of(name)
             both = (merged.get(present, np.float32(0)), probability)
             merged[present] = both[0] + both[1] if self.kind == "single" else max(both)
-            given |= {present} if probability >= np.float32(0.5) else set()
+            assigned |= {present} if probability >= np.float32(0.5) else set()
         if self.kind == "single":
-            given = {max(merged, key=lambda name: merged[name])}
-        return {name: merged[name] for name in merged if name in given}
+            assigned = {max(merged, key=lambda name: merged[name])}
+        return {name: merged[name] for name in merged if name in assigned}
 
     def expected(self, article: int) -> tuple[str | None, dict[str, float | None]]:
         annotated, predicted, former = self.in_force(article), self.predicted(article), self.before_split(article)
         if annotated is None and former is not None:
-            known = {self.meaning.of(name) for name in self.champions[-1].categories} if self.champions else {*former}
-            if known & {*former} & {*self.meaning.parts}:
+            of_champion = (
+                {self.meaning.of(name) for name in self.champions[-1].categories} if self.champions else {*former}
+            )
+            if of_champion & {*former} & {*self.meaning.parts}:
                 annotated = former
         if annotated is not None:
             return "annotation", dict.fromkeys(annotated)
@@ -269,7 +271,7 @@ class Categories(RuleBasedStateMachine):
             "SELECT DISTINCT categories FROM annotations WHERE task_id = :task",
             task=self.opened.task.id,
         )
-        assert {tuple(names) for (names,) in rows} <= {said for _, _, said in self.annotations}
+        assert {tuple(names) for (names,) in rows} <= {answer for _, _, answer in self.annotations}
         stored = query(
             self.opened.database, "SELECT name, categories FROM models WHERE task_id = :task", task=self.opened.task.id
         )

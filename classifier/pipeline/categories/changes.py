@@ -112,7 +112,7 @@ def import_tree(
 ) -> ChangeReport:
     """Import the parents and descriptions of categories from a CSV or SKOS file, as one change.
 
-    Categories that the file does not name stay as they are. Those that are new become known to annotators.
+    Other categories than those of the file do not change. Those that are new become known to annotators.
 
     Raises:
         CategoryError: the file cannot be read, or is not a tree of at most six levels.

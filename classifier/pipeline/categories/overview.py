@@ -1,4 +1,4 @@
-"""List a task's categories as they are today, and the changes that led there."""
+"""List a task's categories of today, and the changes that led there."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def show_category(workspace: Workspace, name: str) -> CategorySummary:
     """
     with workspace.database.connect() as connection:
         present = category_rows.taxonomy(connection).present(name)
-        found = next((summary for summary in _summaries(connection) if summary.category == present), None)
-    if found is None:
+        category = next((summary for summary in _summaries(connection) if summary.category == present), None)
+    if category is None:
         raise CategoryError(f"{name}: no such category; see: classifier categories list")
-    return found
+    return category
 
 
 @use_case
@@ -112,15 +112,15 @@ def _past(change: CategoryChange, undone: bool) -> PastChange:
 def _summaries(connection: Connection) -> list[CategorySummary]:
     present = category_rows.taxonomy(connection)
     champion = model_rows.champion(connection)
-    known = {*champion.present_categories} if champion else None
+    of_champion = {*champion.present_categories} if champion else None
     sizes: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for row in category_rows.counts(connection):
         sizes[row.name][row.split] = row.articles
     names = {present.present(name) for name in category_rows.recorded_names(connection)} | {*sizes}
-    return [_summarize(present, name, sizes[name], known) for name in sorted(names, key=present.path)]
+    return [_summarize(present, name, sizes[name], of_champion) for name in sorted(names, key=present.path)]
 
 
-def _summarize(present: Taxonomy, name: str, sizes: dict[str, int], known: set[str] | None) -> CategorySummary:
+def _summarize(present: Taxonomy, name: str, sizes: dict[str, int], of_champion: set[str] | None) -> CategorySummary:
     train, validation, test = (sizes.get(split, 0) for split in SPLITS)
     return CategorySummary(
         name,
@@ -128,7 +128,7 @@ def _summarize(present: Taxonomy, name: str, sizes: dict[str, int], known: set[s
         train,
         validation,
         test,
-        None if known is None else name in known,
+        None if of_champion is None else name in of_champion,
         present.path(name),
         present.former_names(name),
         present.splits.get(name, ()),

@@ -133,7 +133,7 @@ def _checked_name(where: str, name: str) -> str:
     return name
 
 
-def _check_tree(taxonomy: Taxonomy, parents: Mapping[str, str], places: Mapping[str, str]) -> None:
+def _check_tree(taxonomy: Taxonomy, parents: Mapping[str, str], where: Mapping[str, str]) -> None:
     """Raise an error if the tree after the import would have a circle, or too many levels."""
     above = {**taxonomy.parents, **parents}
     for name in above:
@@ -141,10 +141,10 @@ def _check_tree(taxonomy: Taxonomy, parents: Mapping[str, str], places: Mapping[
         while (parent := above.get(path[-1])) is not None:
             if parent in path:
                 raise CategoryError(
-                    f"{places.get(name, name)}: {name} would be below itself: {' < '.join([*path, parent])}"
+                    f"{where.get(name, name)}: {name} would be below itself: {' < '.join([*path, parent])}"
                 )
             path.append(parent)
             if len(path) > MAX_DEPTH:
                 raise CategoryError(
-                    f"{places.get(name, name)}: {name} would be on level {len(path)}; a tree has {MAX_DEPTH} at most"
+                    f"{where.get(name, name)}: {name} would be on level {len(path)}; a tree has {MAX_DEPTH} at most"
                 )

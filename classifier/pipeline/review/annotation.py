@@ -184,6 +184,6 @@ def _load_categories(connection: Connection) -> tuple[str, ...]:
     """Return the champion's categories, in its order, then those that only people have used or a split has brought."""
     champion = model_rows.champion(connection)
     active = category_rows.taxonomy(connection).active(champion.categories) if champion else set()
-    known = dict.fromkeys(champion.present_categories) if champion else {}
-    of_champion = [name for name in known if name in active]
+    names = dict.fromkeys(champion.present_categories) if champion else {}
+    of_champion = [name for name in names if name in active]
     return (*of_champion, *sorted(reviews.human_categories(connection) - {*of_champion}))

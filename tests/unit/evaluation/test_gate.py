@@ -297,9 +297,9 @@ class TestNewCategories:
 
     def test_of_a_multi_label_task_the_columns_of_new_categories_are_left_out(self):
         truth = make_label_sets(2000)
-        known = truth[:, :3]
+        without_new = truth[:, :3]
         compared = make_label_set_comparison(truth, truth, truth)
-        compared = replace(compared, champion=make_label_set_predictions(known, categories=self.KNOWN))
+        compared = replace(compared, champion=make_label_set_predictions(without_new, categories=self.KNOWN))
         verdict = gate.apply_rules(compared, MARGINS)
         assert verdict.verdict == "promote"
         assert "champion 1.0000: +0.00 points" in verdict.reasons[0]

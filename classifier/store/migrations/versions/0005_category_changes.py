@@ -1,6 +1,6 @@
 """The life of categories: rename, merge, split, retire, describe and arrange them.
 
-What was recorded stays as it is. Views translate it into the categories of today.
+What was recorded does not change. Views translate it into the categories of today.
 """
 
 from __future__ import annotations
