@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from classifier.pipeline.use_case import use_case
 from classifier.plurals import plural
-from classifier.store import annotated_articles
+from classifier.store import annotated_articles, category_rows
 from classifier.workspace import Workspace
 
 MAX_NAMED = 10
@@ -46,8 +46,11 @@ def load_uncovered(connection: Connection) -> tuple[UncoveredCategory, ...]:
 
 
 def without_train_articles(connection: Connection, trained: Iterable[str]) -> dict[str, int]:
-    """Return the annotated categories that a training does not have, with the number of their articles."""
-    names, totals = set(trained), Counter[str]()
+    """Return the annotated categories that a training does not have, with the number of their articles.
+
+    Retired categories are left out.
+    """
+    names, totals = {*trained, *category_rows.taxonomy(connection).retired}, Counter[str]()
     for (category, _), count in annotated_articles.count_by_category_and_split(connection).items():
         if category and category not in names:
             totals[category] += count
