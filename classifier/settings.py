@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         description='Margins of the promotion gate that differ from the defaults, as JSON: {"macro_f1": 0.02} sets '
         "0.02, that is 2 percentage points. Default: no margin differs. See classifier/evaluation/margins.py.",
     )
+    examples: Path | None = Field(
+        None,
+        description="Folder of must-pass examples: the gate stops a candidate that fails one. Default: "
+        "`home`/examples, if it exists.",
+    )
     target_precision: float = Field(
         0.99,
         ge=0,
@@ -161,6 +166,11 @@ class Settings(BaseSettings):
     def models_directory(self) -> Path:
         """The directory of the models' artefacts."""
         return (self.models or self.home / "models").expanduser().resolve()
+
+    @property
+    def examples_directory(self) -> Path:
+        """The folder of must-pass examples."""
+        return (self.examples or self.home / "examples").expanduser().resolve()
 
     @property
     def checkpoints_directory(self) -> Path:
