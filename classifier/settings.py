@@ -136,6 +136,16 @@ class Settings(BaseSettings):
         description="Loss of accuracy, as a fraction, above which a drift check raises an alarm: of accuracy estimated "
         "from confidence, or of audited accuracy compared with confidence. 0.03 is 3 percentage points.",
     )
+    review_overlap: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Share of the reviewed articles, from 0 to 1, that several people annotate, to measure how far "
+        "they agree.",
+    )
+    review_annotators: int = Field(
+        2, ge=2, description="Number of people who annotate each article of the share `CLASSIFIER_REVIEW_OVERLAP`."
+    )
     checkpoint_minutes: float = Field(
         5, gt=0, description="Minutes between two checkpoints of a training, from which a killed training resumes."
     )
