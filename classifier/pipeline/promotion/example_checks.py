@@ -27,6 +27,7 @@ from classifier.pipeline.promotion import example_files
 from classifier.pipeline.promotion.example_files import ExampleSet
 from classifier.pipeline.promotion.model_files import model_in_use, uses_model
 from classifier.pipeline.use_case import use_case
+from classifier.plurals import plural
 from classifier.settings import Settings
 from classifier.store import reviews, task_rows
 from classifier.workspace import Workspace
@@ -123,7 +124,7 @@ def stored_results(metrics: Mapping[str, Any]) -> ExampleResults | None:
 
 def log_results(model: Model, results: ExampleResults) -> None:
     """Log every failure and every problem, without the examples' texts."""
-    log.info("%s: %d must-pass examples, %d failed", model.name, results.examples, results.failed)
+    log.info("%s: %s, %d failed", model.name, plural(results.examples, "must-pass example"), results.failed)
     for failure in results.failures:
         log.warning("%s: must-pass example failed: %s: %s", model.name, failure.name, failure.reason)
     for problem in results.problems:
