@@ -1,8 +1,8 @@
 """Must-pass examples: texts of a user's own with the labels that a model must give them, or must not give them.
 
-A model fails an example of a single-label task if its label is another one, if it abstains, or if its label is one that
-the example forbids. In a multi-label task it must give every expected label and no forbidden one; it may give others. A
-label that the model cannot predict fails.
+A model fails an example of a single-label task if its label is not the expected one, if it abstains from that label, or
+if it gives a forbidden label, which is shown even if it abstains. In a multi-label task it must give every expected
+label and no forbidden one; it may give others. A label that the model cannot predict fails.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Example:
 class ExampleFailure:
     """An example that a model fails; never its text.
 
-    `assigned` are the model's labels, none if it has `abstained`. `probabilities` has those of the assigned, expected
-    and forbidden labels that the model knows.
+    `assigned` are the model's labels; it may have `abstained` from its only one. `probabilities` has those of the
+    assigned, expected and forbidden labels that the model knows.
     """
 
     name: str
@@ -114,10 +114,9 @@ def _check(
 ) -> ExampleFailure | None:
     threshold = model.threshold if model.kind == "single" else None
     abstains = threshold is not None and confidence < float(np.float32(threshold))  # as the database compares them
-    assigned = () if abstains else labels
     expected = example.expected or ()
-    missing = [name for name in expected if name not in assigned]
-    wrong = [name for name in assigned if name in example.forbidden or example.expected == ()]
+    missing = [name for name in expected if abstains or name not in labels]
+    wrong = [name for name in labels if name in example.forbidden or example.expected == ()]
     if not missing and not wrong:
         return None
     known_labels = dict(zip(model.categories, map(float, probabilities), strict=True))
@@ -126,7 +125,7 @@ def _check(
     unknown = [name for name in missing if name not in known_labels]
     reason = _describe(example, labels, shown, abstains=abstains, unknown=unknown)
     asked = (example.shown_name, example.file, example.position, example.expected, example.forbidden)
-    return ExampleFailure(*asked, assigned, abstains, shown, reason)
+    return ExampleFailure(*asked, labels, abstains, shown, reason)
 
 
 def _describe(
@@ -142,7 +141,7 @@ def _describe(
         parts.append(f"expected {named(example.expected)}")
     if example.forbidden:
         parts.append(f"not {named(example.forbidden)}")
-    parts.append(f"abstains, most probable is {named(labels)}" if abstains else f"given {named(labels)}")
+    parts.append(f"given {named(labels)}, but abstains" if abstains else f"given {named(labels)}")
     if unknown:
         parts.append(f"the model does not know {', '.join(unknown)}, because it was not trained on it")
     return "; ".join(parts)

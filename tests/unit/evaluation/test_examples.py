@@ -46,10 +46,10 @@ class TestSingleLabel:
         assert failure.reason == "expected sport 0.1000; given business 0.9000"
         assert (failure.name, failure.assigned, failure.abstained) == ("derby", ("business",), False)
 
-    def test_a_model_that_abstains_gives_no_label_so_it_fails(self):
+    def test_a_model_that_abstains_marks_the_expected_label_as_too_uncertain_so_it_fails(self):
         (failure,) = fail(SINGLE, example(("sport",)), 0.45, 0.55)
-        assert failure.reason == "expected sport 0.5500; abstains, most probable is sport 0.5500"
-        assert (failure.assigned, failure.abstained) == ((), True)
+        assert failure.reason == "expected sport 0.5500; given sport 0.5500, but abstains"
+        assert (failure.assigned, failure.abstained) == (("sport",), True)
 
     def test_a_confidence_equal_to_the_threshold_is_enough_as_in_the_database(self):
         at_threshold = float(np.float32(0.6))
@@ -59,7 +59,8 @@ class TestSingleLabel:
         (failure,) = fail(SINGLE, example(forbidden=("business",)), 0.9, 0.1)
         assert failure.reason == "not business 0.9000; given business 0.9000"
         assert fail(SINGLE, example(forbidden=("business",)), 0.1, 0.9) == []
-        assert fail(SINGLE, example(forbidden=("business",)), 0.55, 0.45) == [], "it abstains"
+        (failure,) = fail(SINGLE, example(forbidden=("business",)), 0.55, 0.45)
+        assert failure.reason == "not business 0.5500; given business 0.5500, but abstains", "it is still shown"
 
     def test_a_category_that_the_model_does_not_know_fails_with_that_reason(self):
         (failure,) = fail(SINGLE, example(("weather",)), 0.9, 0.1)
@@ -153,7 +154,7 @@ def test_the_page_lists_the_failed_examples_with_what_was_expected_and_given():
     page = template.render(rule_results=rules, verdict="hold", examples=html._examples(subject, rules))
     cells = " ".join(page.split())
     assert '<td class="words">&lt;b&gt;derby</td> <td>sport (0.1000)</td> <td>business (0.9000)</td>' in cells
-    assert "<td>sport (0.5500)</td> <td>none: the model abstains</td>" in cells
+    assert "<td>sport (0.5500)</td> <td>sport (0.5500), but abstains</td>" in cells
     assert "<td>not business (0.9000)</td> <td>business (0.9000)</td>" in cells
     stored = html.Subject("m", {"examples": results(*failures).as_json()})
     assert html._examples(stored, ())["failed"] == 3, "without a decision, those of the evaluation"
