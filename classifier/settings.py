@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         description='Margins of the promotion gate that differ from the defaults, as JSON: {"macro_f1": 0.02} sets '
         "0.02, that is 2 percentage points. Default: no margin differs. See classifier/evaluation/margins.py.",
     )
+    examples: Path | None = Field(
+        None,
+        description="Folder of must-pass examples: the gate stops a candidate that fails one. Default: "
+        "`home`/examples, if it exists.",
+    )
     target_precision: float = Field(
         0.99,
         ge=0,
@@ -130,6 +135,16 @@ class Settings(BaseSettings):
         le=1,
         description="Loss of accuracy, as a fraction, above which a drift check raises an alarm: of accuracy estimated "
         "from confidence, or of audited accuracy compared with confidence. 0.03 is 3 percentage points.",
+    )
+    review_overlap: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Share of the reviewed articles, from 0 to 1, that several people annotate, to measure how far "
+        "they agree.",
+    )
+    review_annotators: int = Field(
+        2, ge=2, description="Number of people who annotate each article of the share `CLASSIFIER_REVIEW_OVERLAP`."
     )
     checkpoint_minutes: float = Field(
         5, gt=0, description="Minutes between two checkpoints of a training, from which a killed training resumes."
@@ -161,6 +176,11 @@ class Settings(BaseSettings):
     def models_directory(self) -> Path:
         """The directory of the models' artefacts."""
         return (self.models or self.home / "models").expanduser().resolve()
+
+    @property
+    def examples_directory(self) -> Path:
+        """The folder of must-pass examples."""
+        return (self.examples or self.home / "examples").expanduser().resolve()
 
     @property
     def checkpoints_directory(self) -> Path:

@@ -2,7 +2,8 @@
 
 Trains a candidate on the annotated articles of the train split, evaluates it on the test split next to a TF-IDF
 baseline, and promotes it if the gate passes it. The gate requires proof, on the same test articles, that the candidate
-is not worse than the champion by more than a margin. The asset `champion-model` then starts `label_articles`.
+is not worse than the champion by more than a margin. It stops a candidate that fails a must-pass example: the log of
+`apply_gate` says which. The asset `champion-model` then starts `label_articles`.
 
 If `require_approval` is set, a person is asked before a promotion, in *Required Actions*. The question shows the
 verdict, the differences, and how many labels would change. Without an answer within twelve hours the champion stays.

@@ -95,6 +95,8 @@ def print_review_status(report: ReviewStatus, as_json: bool) -> None:
         return
     waiting = ", ".join(f"{count:,} {reason}" for reason, count in report.waiting.items()) or "nothing"
     render.STDOUT.print(f"Waiting for review: {waiting}. Conflicts: {report.conflicts:,}.")
+    if report.second_opinions:
+        render.STDOUT.print(f"Waiting for further annotators: {report.second_opinions:,}.")
     audit = report.audit
     if audit and audit.accuracy is not None:
         low, high = audit.interval

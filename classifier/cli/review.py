@@ -38,6 +38,13 @@ def export(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Maximum articles, the oldest first; by default, all that wait.")
     ] = None,
+    annotator: Annotated[
+        str | None,
+        typer.Option(
+            help="Also export articles that wait for further people and that this person has not annotated; by "
+            "default, only articles without an annotation."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write the articles that wait for review as a CSV with empty columns category, annotator and comment.
@@ -46,7 +53,8 @@ def export(
     """
     from classifier.pipeline.review import sheets
 
-    render.show(sheets.export_sheet(workspace(), file, limit=limit), json, title="Exported")
+    exported = sheets.export_sheet(workspace(), file, limit=limit, annotator=annotator)
+    render.show(exported, json, title="Exported")
 
 
 @app.command("import")
@@ -132,3 +140,18 @@ def status(json: Json = False) -> None:
     from classifier.pipeline.review import review_queue
 
     render_status.print_review_status(review_queue.read_status(workspace()), json)
+
+
+@app.command()
+@of_task
+def agreement(json: Json = False) -> None:
+    """Show how far annotators agree beyond chance, on the articles that at least two people annotated.
+
+    Krippendorff's alpha over all and for each category, Cohen's kappa of each two annotators, and of each annotator and
+    the majority of the others, in total and by month. 1 is perfect agreement, 0 is chance. Each person's first
+    annotation of an article counts, before any conflict was resolved.
+    """
+    from classifier.cli import render_agreement
+    from classifier.pipeline.review import annotator_agreement
+
+    render_agreement.print_agreement(annotator_agreement.read_agreement(workspace()), json)

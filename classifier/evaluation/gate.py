@@ -13,7 +13,8 @@ The champion cannot know a category that was annotated after its training. So bo
 categories that the champion knows, and the candidate's F1 of a new category is told apart.
 
 The other rules only stop a candidate. Each needs a drop beyond its margin *and* beyond chance, so that many rules
-together rarely stop a model that is as good. The rules on parts share `alpha` among the parts (Bonferroni).
+together rarely stop a model that is as good. The rules on parts share `alpha` among the parts (Bonferroni). The rule on
+must-pass examples has no such allowance: a user wrote each because one wrong label is enough to stop a model.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from classifier.evaluation import comparison, gate_rules, label_set_rules
+from classifier.evaluation.examples import ExampleResults
 from classifier.evaluation.gate_rules import Comparison, RuleResult
 from classifier.evaluation.label_set_rules import LabelSetComparison
 from classifier.evaluation.margins import Margins
@@ -60,9 +62,16 @@ class GateVerdict:
         return {**asdict(self), "reasons": self.reasons, "warnings": self.warnings, "needed": self.needed}
 
 
-def apply_rules(compared: Comparison | LabelSetComparison, margins: Margins) -> GateVerdict:
-    """Apply every rule to a candidate and the champion, or to a first model alone."""
+def apply_rules(
+    compared: Comparison | LabelSetComparison, margins: Margins, examples: ExampleResults | None = None
+) -> GateVerdict:
+    """Apply every rule to a candidate and the champion, or to a first model alone.
+
+    `examples` are the candidate's results on the must-pass examples, None if there are none.
+    """
     results = tuple(_check(compared, margins))
+    if examples is not None:
+        results += tuple(gate_rules.check_examples(examples, margins))
     outcomes = {result.outcome for result in results}
     verdict: Verdict = "promote"
     if "fail" in outcomes:

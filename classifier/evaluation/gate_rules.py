@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from classifier.evaluation import comparison, reliability
 from classifier.evaluation.bootstrap import Floats
 from classifier.evaluation.comparison import ComparedScores, Difference, McNemar
+from classifier.evaluation.examples import ExampleResults
 from classifier.evaluation.margins import Margins
 from classifier.evaluation.slices import SlicedArticles, slices
 from classifier.evaluation.test_articles import Predictions, Strings, TestArticles
-from classifier.plurals import plural
+from classifier.plurals import plural, verb
 
 Outcome = Literal["pass", "fail", "unsure", "warning", "not judged"]
 
@@ -24,6 +25,8 @@ MAX_PARTS = 50
 
 MAX_NAMED = 10
 """Categories, and slices, that a reason names."""
+
+EXAMPLES_RULE = "must-pass examples"
 
 CANDIDATE, BASELINE, CHAMPION = range(3)
 """The order in which predictions are resampled together."""
@@ -295,6 +298,40 @@ def check_known(annotated: Mapping[str, int], categories: Iterable[str], *, effe
         f"was not trained on them: {named}{more}; {effect}"
     )
     return RuleResult("unknown categories", "warning", reason, {"unknown": dict(list(unknown.items())[:MAX_PARTS])})
+
+
+def check_examples(results: ExampleResults, margins: Margins) -> Iterator[RuleResult]:
+    """Fail if more must-pass examples fail than the margin allows; warn of rows and files that cannot be read.
+
+    What cannot be read only warns: one damaged file must not stop every later promotion, and the other examples still
+    veto. The warning is part of the decision, and is sent as an alert.
+    """
+    total = plural(results.examples, "must-pass example")
+    statistics: dict[str, Any] = {
+        "examples": results.examples,
+        "failed": results.failed,
+        "failures": [asdict(failure) for failure in results.failures],
+        "sha256": results.sha256,
+    }
+    if not results.examples:
+        yield RuleResult(EXAMPLES_RULE, "not judged", "must-pass examples: none is for this task", statistics)
+    elif not results.failed:
+        yield RuleResult(EXAMPLES_RULE, "pass", f"{total}: none fails", statistics)
+    else:
+        fails = results.failed > margins.failed_examples
+        reason = f"{results.failed:,} of {total} {verb(results.failed, 'fails', 'fail')}: {_named_failures(results)}"
+        if not fails:
+            reason += f"; the margin allows {margins.failed_examples:,}"
+        yield RuleResult(EXAMPLES_RULE, "fail" if fails else "pass", reason, statistics)
+    if results.invalid:
+        more = f"; and {results.invalid - 1:,} more" if results.invalid > 1 else ""
+        reason = f"must-pass examples that cannot be read were not judged: {results.problems[0]}{more}"
+        yield RuleResult("unreadable examples", "warning", reason, {"problems": list(results.problems)})
+
+
+def _named_failures(results: ExampleResults) -> str:
+    named = "; ".join(f"{failure.name} ({failure.reason})" for failure in results.failures[:MAX_NAMED])
+    return f"{named}; and {results.failed - MAX_NAMED:,} more" if results.failed > MAX_NAMED else named
 
 
 def check_training_data(left_out: int, unknown: tuple[str, ...]) -> RuleResult:

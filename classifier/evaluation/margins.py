@@ -44,6 +44,8 @@ class Margins:
     """A linear model on TF-IDF is hard to beat; a model clearly behind it is not worth its electricity."""
     floor_macro_f1: float = 0.5
     """A first model has no champion to be compared with; it must at least be correct on most categories."""
+    failed_examples: int = 0
+    """Must-pass examples that may fail. None by default: each was written because its label must never be wrong."""
     power: float = 0.8
     """Probability that the estimated number of further annotations decides; 0.8 is the usual figure."""
     max_annotations: int = 20_000
@@ -81,8 +83,9 @@ def _check(name: str, value: Any, default: Any) -> None:
         if value not in _CHOICES[name]:
             raise SettingsError(f"gate: {name} {value!r}: unknown; choose from {', '.join(_CHOICES[name])}")
     elif isinstance(default, int):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise SettingsError(f"gate: {name} {value!r}: must be a whole number from 1")
+        least = min(1, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise SettingsError(f"gate: {name} {value!r}: must be a whole number from {least}")
     elif not isinstance(value, int | float) or isinstance(value, bool) or not -1 <= value <= 1:
         raise SettingsError(f"gate: {name} {value!r}: must be a number from -1 to 1; one point is 0.01")
     elif name in {"alpha", "power"} and not 0 < value < 1:

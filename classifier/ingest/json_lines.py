@@ -58,6 +58,16 @@ def read_json_lines(path: SourceFile, columns: Columns, chunk_rows: int, encodin
             yield chunk
 
 
+def read_objects(path: SourceFile) -> Iterator[tuple[int, dict[str, object] | RejectedRow]]:
+    """Yield the number of each line that is not blank, with its object or, if it has none, why it is rejected."""
+    with open_text(path) as file:
+        for number, line in _lines(path, file):
+            try:
+                yield number, _parse_line(line)
+            except BadLineError as error:
+                yield number, reject_row(path, f"line {number}", str(error), line.decode("utf-8", "surrogateescape"))
+
+
 def read_records(path: SourceFile, columns: Columns, chunk_rows: int, records: Iterable[object]) -> Iterator[RawChunk]:
     """Yield the decoded records of a JSON document in chunks of at most `chunk_rows`."""
     keys: dict[str, None] = {}

@@ -16,7 +16,7 @@ from classifier.pipeline.review import conflicts, review_queue
 from classifier.store import model_rows
 from tests.support.evaluated_models import add_evaluated, add_test_articles
 from tests.support.predictions import label
-from tests.support.synthetic import add_articles, query, run
+from tests.support.synthetic import add_articles, annotate, query, run
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -53,6 +53,35 @@ def annotations(workspace):
     return query(
         workspace.database, "SELECT article_id, categories[1], annotator, is_resolution FROM annotations ORDER BY id"
     )
+
+
+class TestAgreement:
+    def test_an_article_waits_for_another_user_and_never_for_the_same(self, ask, asked, monkeypatch):
+        monkeypatch.setenv("CLASSIFIER_REVIEW_OVERLAP", "1")
+        address, fields = form(ask("/review/next?after=0", "user").text, "b")
+        assert ask(address, "user", method="POST", data=fields).status_code == 303
+        assert "1 more wait for a further annotator" in ask("/review").text
+        last = f"/review/next?after={asked[-1]}"
+        assert f'name="article" value="{asked[1]}"' in ask(last, "user").text, "not the same article again"
+        page = ask(last, "admin").text
+        assert f'name="article" value="{asked[0]}"' in page
+        assert "annotated it as" not in page, "the other answer is hidden"
+
+    def test_the_page_shows_pairs_categories_and_annotators(self, ask, workspace):
+        with workspace.database.begin() as connection:
+            ids = add_articles(connection, [(f"{n}", f"text {n} here", "train") for n in range(30)])
+            for number, article_id in enumerate(ids):
+                annotate(connection, article_id, f"{number % 2}{EVIL}", f"ann{EVIL}")
+                annotate(connection, article_id, f"{number % 2 if number > 5 else 0}{EVIL}", "bob")
+        page = ask("/review").text
+        assert re.search(r"Krippendorff&#39;s alpha|Krippendorff's alpha", page)
+        assert "0.80" in page
+        assert "<script>alert" not in page
+        assert unescape(page).count(f"ann{EVIL}") >= 2, "in its pair, and alone"
+
+    def test_without_second_opinions_the_page_says_what_to_do(self, ask, asked):
+        assert "CLASSIFIER_REVIEW_OVERLAP" in ask("/review").text
+        assert asked
 
 
 class TestReview:

@@ -204,6 +204,32 @@ def _(env):
     return ("promote",)
 
 
+@case(
+    "examples check: no folder", r"home/examples: folder not found; create it for files of must-pass examples, or name"
+)
+def _(env):
+    env.champion()
+    return "examples", "check"
+
+
+@case("examples check: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")
+def _(env):
+    (env.folder / "home" / "examples").mkdir(parents=True)
+    return "examples", "check"
+
+
+@case("examples check: no such model", r"m9: no such model")
+def _(env):
+    (env.folder / "home" / "examples").mkdir(parents=True)
+    return "examples", "check", "m9"
+
+
+@case("gate: a margin of examples below none", r"gate: failed_examples -1: must be a whole number from 0")
+def _(env):
+    env.environment["CLASSIFIER_GATE"] = '{"failed_examples": -1}'
+    return ("gate",)
+
+
 @case("report: not evaluated", r"m1: not evaluated yet; run: classifier evaluate m1")
 def _(env):
     env.model()

@@ -62,6 +62,8 @@ SCANS = {
     "reviews.disagreements settled",
     "reviews.known_categories",
     "reviews.waiting_reviews",
+    "independent_opinions.independent_opinions",
+    "independent_opinions.second_opinions",
     "evaluations.evaluated_articles",
     "evaluations.probabilities",
     "article_labels",

@@ -16,7 +16,9 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from classifier import charts, templating
+from classifier.articles import join_labels
 from classifier.charts import Axis, Dot, Drawing
+from classifier.evaluation import gate_rules
 from classifier.evaluation.metrics import MAX_MATRIX_CATEGORIES, list_confusions
 from classifier.evaluation.page import label_set_tables
 
@@ -29,6 +31,9 @@ MAX_PAIRS = 30
 
 MAX_CATEGORIES = 50
 """Rows of the table of categories; of more categories, those with the lowest F1 are shown."""
+
+MAX_EXAMPLES = 50
+"""Rows of the table of must-pass examples that failed."""
 
 MAX_SLICES = 40
 """Rows of a chart of slices; of more slices, the largest are shown."""
@@ -98,8 +103,13 @@ def _markup(template: str, **values: Any) -> Markup:
 @cache
 def _environment() -> Environment:
     environment = templating.create_environment(TEMPLATES)
-    environment.globals |= {"MAX_PAIRS": MAX_PAIRS, "WHOLE_MATRIX": MAX_MATRIX_CATEGORIES}
-    environment.filters |= {"confusions": _confusions, "heat": _heat, "split_confused": label_set_tables.split_confused}
+    environment.globals |= {"MAX_PAIRS": MAX_PAIRS, "WHOLE_MATRIX": MAX_MATRIX_CATEGORIES, "MAX_EXAMPLES": MAX_EXAMPLES}
+    environment.filters |= {
+        "labels": _labels,
+        "confusions": _confusions,
+        "heat": _heat,
+        "split_confused": label_set_tables.split_confused,
+    }
     return environment
 
 
@@ -118,6 +128,7 @@ def _context(
         "rule_results": rule_results,
         "verdict": verdict,
         "metrics": candidate.metrics,
+        "examples": _examples(candidate, rule_results),
     }
     if label_set_tables.is_multi(candidate.metrics):
         return {
@@ -136,6 +147,13 @@ def _context(
         "coverage": _coverage(candidate, champion),
         "slice_charts": slice_charts(candidate, champion),
     }
+
+
+def _examples(candidate: Subject, rule_results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the results on must-pass examples that the gate saw or, if it was not applied, those of the evaluation."""
+    seen = (result["statistics"] for result in rule_results if result["rule"] == gate_rules.EXAMPLES_RULE)
+    examples: Mapping[str, Any] | None = next(seen, None) or candidate.metrics.get("examples")
+    return examples
 
 
 def lowest_f1(scores: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -214,6 +232,11 @@ def _confusions(metrics: Mapping[str, Any]) -> Sequence[tuple[int, int, int]]:
     """Return every kind of mistake; earlier versions stored the matrix alone."""
     mistakes: Sequence[tuple[int, int, int]] = metrics.get("confused") or list_confusions(metrics["confusion"])
     return mistakes
+
+
+def _labels(names: Sequence[str], probabilities: Mapping[str, float]) -> str:
+    """Return labels as one text, each with its probability if the model knows it."""
+    return join_labels([f"{name} ({probabilities[name]:.4f})" if name in probabilities else name for name in names])
 
 
 def _heat(share: float) -> str:

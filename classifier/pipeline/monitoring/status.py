@@ -167,7 +167,7 @@ def read_status(workspace: Workspace, *, exact: bool = False) -> Status:
             runs=_runs(ingest_runs.newest(connection)),
             trainings=_trainings(training_runs.running(connection)),
             drift=DriftStatus(drift.ran_at, drift.alarms) if drift else None,
-            review=review_queue.load_status(connection),
+            review=review_queue.load_status(connection, workspace.settings),
             uncovered=category_coverage.load_uncovered(connection),
         )
 

@@ -20,8 +20,15 @@ from classifier.inference import engines
 from classifier.inference.labeller import Labeller
 from classifier.pipeline.erasure.article_copies import copies_articles
 from classifier.pipeline.monitoring import category_coverage
-from classifier.pipeline.promotion import evaluation_figures, evaluation_results, model_outputs, training_exposure
+from classifier.pipeline.promotion import (
+    evaluation_figures,
+    evaluation_results,
+    example_checks,
+    model_outputs,
+    training_exposure,
+)
 from classifier.pipeline.promotion.evaluation_figures import EvaluatedArticles, EvaluationReport, LabelSets
+from classifier.pipeline.promotion.example_checks import ExampleOutputs
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.promotion.model_outputs import ModelOutputs
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
@@ -58,11 +65,15 @@ class _Data:
 
 @dataclass(frozen=True, slots=True)
 class _Outputs:
-    """The outputs of the model and the predictions of the baseline on the test articles."""
+    """The outputs of the model and the predictions of the baseline on the test articles.
+
+    `examples` are the model's outputs on the must-pass examples, None if there is no folder of them.
+    """
 
     model: ModelOutputs
     baseline: LabelSets
     baseline_seconds: float
+    examples: ExampleOutputs | None = None
 
 
 @use_case
@@ -108,6 +119,7 @@ def evaluate(
     outputs = _answer(
         model, data, labeller, model_outputs.compute_outputs(workspace.database, model, labeller, data.test)
     )
+    outputs = replace(outputs, examples=example_checks.evaluate_examples(workspace, model, labeller, engine))
     result, report = _figures(model, data, outputs, labeller.engine_name)
     while (present := _store(workspace, model, result, data, outputs, report, threshold)) != model:
         model = present  # meanwhile another evaluation has chosen a threshold
@@ -116,6 +128,8 @@ def evaluate(
         result, report = _figures(model, data, outputs, result.engine)
     if unknown := category_coverage.describe_unknown(result.unknown_categories, model.name):
         log.warning("%s", unknown)
+    if outputs.examples is not None:
+        example_checks.log_results(model, outputs.examples.results(model))
     log.log(logging.INFO if result.beats_baseline else logging.WARNING, "%s: %s", model.name, result.verdict)
     return result
 
@@ -240,6 +254,8 @@ def _store(
         "training_unknown": data.exposure.unknown,
         "report": report,
     }
+    if outputs.examples is not None:
+        metrics[example_checks.METRIC] = outputs.examples.results(model).as_json()
     values = {
         "data_sha256": data_sha256,
         "articles": result.metrics.articles,

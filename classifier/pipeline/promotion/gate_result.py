@@ -11,7 +11,7 @@ from classifier.evaluation import gate
 from classifier.evaluation.gate import GateVerdict
 from classifier.evaluation.margins import Margins
 from classifier.exceptions import NotEvaluatedError
-from classifier.pipeline.promotion import evaluation, evaluation_results, training_exposure
+from classifier.pipeline.promotion import evaluation, evaluation_results, example_checks, training_exposure
 from classifier.pipeline.promotion.evaluation_results import EvaluationResults
 from classifier.pipeline.promotion.model_files import uses_model
 from classifier.pipeline.use_case import use_case
@@ -85,6 +85,8 @@ def apply_gate(workspace: Workspace, name: str | None = None, *, margins: Margin
 def read_gate_result(workspace: Workspace, name: str, *, margins: Margins) -> GateResult:
     """Apply the gate to the newest stored evaluations of a model and the champion; evaluate nothing.
 
+    The must-pass examples are those of now.
+
     Raises:
         ModelNotFoundError: there is no such model.
         NotEvaluatedError: it or the champion is not evaluated.
@@ -101,10 +103,12 @@ def _apply(workspace: Workspace, pair: list[Model], results: list[EvaluationResu
     with workspace.database.connect() as connection:
         exposure = training_exposure.find_exposure(connection, pair, results[0].articles)
     compared = evaluation_results.compare_models(results[0], results[1] if results[1:] else None, exposure)
+    # last, because evaluations may take hours: the examples that exist now decide
+    examples = example_checks.check_for_gate(workspace, pair[0], results[0].evaluation.metrics)
     return GateResult(
         pair[0].name,
         pair[1].name if pair[1:] else None,
-        gate.apply_rules(compared, margins),
+        gate.apply_rules(compared, margins, examples),
         tuple(result.evaluation.id for result in results),
         len(compared.test_articles),
     )

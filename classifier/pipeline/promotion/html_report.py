@@ -16,7 +16,7 @@ from classifier.evaluation.margins import Margins
 from classifier.evaluation.page import html
 from classifier.evaluation.page.html import Subject
 from classifier.exceptions import NotEvaluatedError, SettingsError
-from classifier.pipeline.promotion import evaluation_results, training_exposure
+from classifier.pipeline.promotion import evaluation_results, example_checks, training_exposure
 from classifier.pipeline.promotion.evaluation_results import EvaluationResults
 from classifier.pipeline.promotion.training_exposure import TrainingExposure
 from classifier.pipeline.use_case import use_case
@@ -122,7 +122,9 @@ def _page(
     workspace: Workspace, candidate: EvaluationResults, champion: EvaluationResults | None, exposure: TrainingExposure
 ) -> str:
     margins = Margins().with_changes(workspace.settings.gate)
-    gate = apply_rules(evaluation_results.compare_models(candidate, champion, exposure), margins) if champion else None
+    examples = example_checks.stored_results(candidate.evaluation.metrics)
+    compared = evaluation_results.compare_models(candidate, champion, exposure) if champion else None
+    gate = apply_rules(compared, margins, examples) if compared else None
     return html.render_page(
         Subject(candidate.model, candidate.evaluation.metrics),
         Subject(champion.model, champion.evaluation.metrics) if champion else None,

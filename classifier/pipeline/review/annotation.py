@@ -13,7 +13,7 @@ from classifier import registry
 from classifier.articles import TaskKind
 from classifier.exceptions import ReviewError
 from classifier.names import normalize_category
-from classifier.pipeline.review import conflicts, sheets
+from classifier.pipeline.review import conflicts, overlap, sheets
 from classifier.pipeline.review.conflicts import Opinion
 from classifier.pipeline.use_case import use_case
 from classifier.review import sheet
@@ -52,7 +52,7 @@ def next_question(workspace: Workspace, annotator: str, *, after: int | None = N
         NoChampionError: no model has been promoted yet.
     """
     with workspace.database.connect() as connection:
-        waiting = _load_waiting(connection, registry.champion(connection).id)
+        waiting = _load_waiting(connection, workspace, registry.champion(connection).id, annotator)
         if not waiting:
             return None
         ids = sorted(waiting)
@@ -79,7 +79,7 @@ def read_question(workspace: Workspace, article_id: int, annotator: str) -> Revi
         if article_id not in disputed and article_id not in reviews.queued_revisions(connection, [article_id]):
             raise ReviewError(f"article {article_id} was never in the review queue")
         champion = model_rows.champion(connection)
-        waiting = _load_waiting(connection, champion.id) if champion else {}
+        waiting = _load_waiting(connection, workspace, champion.id, annotator) if champion else {}
         row = reviews.articles_by_id(connection, [article_id])[article_id]
         own, former = _load_answers(connection, article_id, annotator)
         return ReviewQuestion(
@@ -160,8 +160,11 @@ def _load_answers(connection: Connection, article_id: int, annotator: str) -> tu
     return (answer, None) if last.in_force else (None, answer)
 
 
-def _load_waiting(connection: Connection, model_id: int) -> Mapping[int, Row[*tuple[Any, ...]]]:
-    return {row.article_id: row for row in reviews.waiting_reviews(connection, model_id)}
+def _load_waiting(
+    connection: Connection, workspace: Workspace, model_id: int, annotator: str
+) -> Mapping[int, overlap.WaitingRow]:
+    rows = overlap.load_waiting(connection, workspace.settings, model_id, annotator)
+    return {row.article_id: row for row in rows}
 
 
 def _make_reviewed(article: Row[*tuple[Any, ...]]) -> SheetQuestion:

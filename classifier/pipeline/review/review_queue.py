@@ -16,9 +16,11 @@ from classifier.articles import Model
 from classifier.evaluation.metrics import share_interval
 from classifier.evaluation.test_articles import number_clusters
 from classifier.model import decisions
+from classifier.pipeline.review import overlap
 from classifier.pipeline.use_case import use_case
 from classifier.review import selection
 from classifier.review.selection import Reason, ReviewPool
+from classifier.settings import Settings
 from classifier.store import label_statistics, model_rows, reviews
 from classifier.workspace import Workspace
 
@@ -61,12 +63,16 @@ class AuditResult:
 
 @dataclass(frozen=True, slots=True)
 class ReviewStatus:
-    """The articles that wait, by reason and in total, the conflicts, and the champion's audit."""
+    """The articles that wait, by reason and in total, the conflicts, and the champion's audit.
+
+    `second_opinions` are articles that a person has annotated and that wait for further people.
+    """
 
     waiting: dict[str, int]
     conflicts: int
     audit: AuditResult | None
     articles: int = 0
+    second_opinions: int = 0
 
 
 @use_case
@@ -115,16 +121,17 @@ def audit_model(workspace: Workspace, name: str | None = None, *, since: datetim
 def read_status(workspace: Workspace) -> ReviewStatus:
     """Return what waits for review, and the outcome of the audit."""
     with workspace.database.connect() as connection:
-        return load_status(connection)
+        return load_status(connection, workspace.settings)
 
 
-def load_status(connection: Connection) -> ReviewStatus:
+def load_status(connection: Connection, settings: Settings) -> ReviewStatus:
     """Return what `read_status` returns. An article that waits for two reasons counts for each."""
     champion = model_rows.champion(connection)
     rows = reviews.waiting_reviews(connection, champion.id) if champion else []
     waiting = Counter(reason for row in rows for reason in row.reasons)
     audit = _load_audit(connection, champion, None) if champion else None
-    return ReviewStatus(dict(sorted(waiting.items())), reviews.count_conflicts(connection), audit, len(rows))
+    second = len(overlap.load_second_opinions(connection, settings)) if champion else 0
+    return ReviewStatus(dict(sorted(waiting.items())), reviews.count_conflicts(connection), audit, len(rows), second)
 
 
 def _load_audit(connection: Connection, model: Model, since: datetime | None) -> AuditResult:

@@ -15,6 +15,7 @@ from classifier import atomic_files, registry
 from classifier.articles import Task
 from classifier.exceptions import ReviewError
 from classifier.names import control_character, look_alikes, normalize_category
+from classifier.pipeline.review import overlap
 from classifier.pipeline.use_case import use_case
 from classifier.plurals import plural
 from classifier.review import category_lists, sheet
@@ -62,8 +63,12 @@ class ImportedSheet:
 
 
 @use_case
-def export_sheet(workspace: Workspace, path: Path, *, limit: int | None = None) -> ExportedSheet:
+def export_sheet(
+    workspace: Workspace, path: Path, *, limit: int | None = None, annotator: str | None = None
+) -> ExportedSheet:
     """Write the articles that wait for review, the oldest first. Randomly drawn articles have no suggestion.
+
+    For an annotator, also write those that wait for further people, unless this one has annotated them.
 
     Raises:
         NoChampionError: no model has been promoted yet.
@@ -73,7 +78,7 @@ def export_sheet(workspace: Workspace, path: Path, *, limit: int | None = None) 
         raise ReviewError(f"{path}: exists already, and may hold answers; name another file")
     with workspace.database.connect() as connection:
         champion = registry.champion(connection)
-        waiting = reviews.waiting_reviews(connection, champion.id)[:limit]
+        waiting = overlap.load_waiting(connection, workspace.settings, champion.id, annotator)[:limit]
         articles = reviews.articles_by_id(connection, [row.article_id for row in waiting])
         kind = task_rows.current(connection).kind
     if not waiting:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from classifier_ui.sections import (
+    agreement,
     backlog,
     champion,
     conflicts,
@@ -35,7 +36,7 @@ class SectionPage:
 PAGES = (
     SectionPage("", "Overview", (champion.SECTION, backlog.SECTION, labels.SECTION, evaluation.SECTION)),
     SectionPage("models", "Models", (models.SECTION,)),
-    SectionPage("review", "Review", (review.SECTION, conflicts.SECTION)),
+    SectionPage("review", "Review", (review.SECTION, conflicts.SECTION, agreement.SECTION)),
     SectionPage("drift", "Drift", (drift.SECTION,)),
     SectionPage("problems", "Problems", (dead_letters.SECTION, rejected.SECTION)),
 )
