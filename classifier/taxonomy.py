@@ -78,6 +78,15 @@ class Taxonomy:
         """Return the present names of recorded categories, without retired and split ones."""
         return {name for name in map(self.present, names) if self.state(name) == "active"}
 
+    def closed_reason(self, name: str) -> str | None:
+        """Return why no article is annotated with a recorded category any more, or None."""
+        present = self.present(name)
+        if present in self.retired:
+            return f"category {present[:40]!r} was retired; see: classifier categories show"
+        if into := self.splits.get(present):
+            return f"category {present[:40]!r} was split into {', '.join(into)}; choose one of these"
+        return None
+
     def former_names(self, name: str) -> tuple[str, ...]:
         """Return the other names with which a category of this present name was recorded, sorted."""
         return tuple(sorted(former for former, present in self.present_names.items() if present == name))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from classifier.articles import Model, Probabilities, join_labels
-from classifier.model.decisions import decide, names_of
+from classifier.model.decisions import decide_present, names_of
 
 MAX_FAILURES = 200
 """Failed examples that are stored with an evaluation or a decision; all are counted."""
@@ -97,20 +97,24 @@ def _failure_from_json(values: Mapping[str, Any]) -> ExampleFailure:
 
 
 def find_failures(model: Model, examples: Sequence[Example], probabilities: Probabilities) -> list[ExampleFailure]:
-    """Return the examples that a model fails; `probabilities` are its own, shape (examples, categories)."""
+    """Return the examples that a model fails; `probabilities` are its own, shape (examples, categories).
+
+    The examples have the names of today.
+    """
     if not examples:
         return []
-    decided = decide(model, probabilities)
-    labels = names_of(decided.labels, model.categories)
+    decided = decide_present(model, probabilities)
+    labels = names_of(decided.labels, decided.categories)
+    by_name = [dict(zip(decided.categories, map(float, row), strict=True)) for row in decided.probabilities]
     failures = (
-        _check(model, example, assigned, row, float(confidence))
-        for example, assigned, row, confidence in zip(examples, labels, probabilities, decided.confidence, strict=True)
+        _check(model, example, assigned, outputs, float(confidence))
+        for example, assigned, outputs, confidence in zip(examples, labels, by_name, decided.confidence, strict=True)
     )
     return [failure for failure in failures if failure is not None]
 
 
 def _check(
-    model: Model, example: Example, labels: tuple[str, ...], probabilities: Probabilities, confidence: float
+    model: Model, example: Example, labels: tuple[str, ...], outputs: Mapping[str, float], confidence: float
 ) -> ExampleFailure | None:
     threshold = model.threshold if model.kind == "single" else None
     abstains = threshold is not None and confidence < float(np.float32(threshold))  # as the database compares them
@@ -119,10 +123,9 @@ def _check(
     wrong = [name for name in labels if name in example.forbidden or example.expected == ()]
     if not missing and not wrong:
         return None
-    known_labels = dict(zip(model.categories, map(float, probabilities), strict=True))
     concerned = dict.fromkeys([*labels, *expected, *wrong])
-    shown = {name: known_labels[name] for name in concerned if name in known_labels}
-    unknown = [name for name in missing if name not in known_labels]
+    shown = {name: outputs[name] for name in concerned if name in outputs}
+    unknown = [name for name in missing if name not in outputs]
     reason = _describe(example, labels, shown, abstains=abstains, unknown=unknown)
     asked = (example.shown_name, example.file, example.position, example.expected, example.forbidden)
     return ExampleFailure(*asked, labels, abstains, shown, reason)

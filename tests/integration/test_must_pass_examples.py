@@ -13,6 +13,7 @@ import pytest
 from classifier import registry
 from classifier.evaluation.margins import Margins
 from classifier.exceptions import NoChampionError, OutdatedQuestionError, SourceError
+from classifier.pipeline.categories import changes
 from classifier.pipeline.database import tasks
 from classifier.pipeline.labelling import classification
 from classifier.pipeline.promotion import decisions, evaluation, example_checks, gate_result, html_report
@@ -358,6 +359,39 @@ class TestTasks:
         write(second, [{"text": "x", "label": "sport"}])
         for workspace in (first, second):
             assert "a.csv, line 2: names no task" in apply(workspace).gate.warnings[0]
+
+
+class TestChangedCategories:
+    """The files may have the names of any time."""
+
+    @pytest.fixture
+    def labels(self, ready):
+        register(ready, "m1")
+        return answers(ready, "m1")
+
+    def check(self, workspace):
+        return example_checks.check_examples(workspace, "m1").results
+
+    def test_a_renamed_category_passes_under_both_names(self, ready, labels):
+        changes.change_categories(ready, "rename", [labels[0]], ["renamed"], changed_by="ann")
+        present = ["renamed" if label == labels[0] else label for label in labels]
+        write(ready, [*rows_for(labels), *rows_for(present)])
+        assert (self.check(ready).examples, self.check(ready).failed) == (10, 0)
+
+    def test_a_merged_category_passes_for_each_of_its_parts(self, ready, labels):
+        merged = other(labels[0])
+        write(ready, [{"text": TEXTS[0], "label": merged, "not_label": labels[0]}])
+        assert self.check(ready).failed == 1
+        changes.change_categories(ready, "merge", [labels[0], merged], ["merged"], changed_by="ann")
+        assert self.check(ready).failed == 0
+
+    @pytest.mark.parametrize(("kind", "into"), [("retire", []), ("split", ["x", "y"])])
+    def test_a_category_that_no_later_model_knows_is_a_problem_and_no_veto(self, ready, labels, kind, into):
+        write(ready, rows_for(labels)[:1])
+        changes.change_categories(ready, kind, [labels[0]], into, changed_by="ann")
+        results = self.check(ready)
+        assert (results.examples, results.failed, results.invalid) == (0, 0, 1)
+        assert "a.csv, line 2: category" in results.problems[0]
 
 
 def test_an_example_may_be_a_test_article(ready):

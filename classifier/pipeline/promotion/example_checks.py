@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from classifier.pipeline.promotion.model_files import model_in_use, uses_model
 from classifier.pipeline.use_case import use_case
 from classifier.plurals import plural
 from classifier.settings import Settings
-from classifier.store import reviews, task_rows
+from classifier.store import category_rows, reviews, task_rows
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -142,17 +142,32 @@ def find_examples(connection: Connection, settings: Settings, model: Model) -> E
 
 
 def _read(connection: Connection, folder: Path, task: Task, model: Model) -> ExampleSet:
-    """Return the examples of a task; those that forbid a label which nothing knows are problems: it is misspelt."""
+    """Return the examples of a task, in the names of today.
+
+    Those that forbid a label which nothing knows are problems, because it is misspelt. So are those of a label that
+    was retired or split: no later model knows it.
+    """
     example_set = example_files.read_examples(folder, task, task_rows.list_tasks(connection))
+    present = category_rows.taxonomy(connection)
     names = {name for example in example_set.examples for name in example.forbidden}
-    known_categories = {*model.categories, *reviews.known_categories(connection, sorted(names))} if names else set()
+    known_categories = (
+        {*model.categories, *model.present_categories, *reviews.known_categories(connection, sorted(names))}
+        if names
+        else set()
+    )
     kept, problems = [], list(example_set.problems)
     for example in example_set.examples:
-        if unknown := [name for name in example.forbidden if name not in known_categories]:
-            where = f"{example.file}, {example.position}"
+        where = f"{example.file}, {example.position}"
+        reasons = map(present.closed_reason, (*(example.expected or ()), *example.forbidden))
+        if closed := next(filter(None, reasons), None):
+            problems.append(f"{where}: {closed}")
+        elif unknown := [name for name in example.forbidden if name not in known_categories]:
             problems.append(f"{where}: not_label {unknown[0]!r} is no category of the task {task.name}; correct it")
         else:
-            kept.append(example)
+            expected = None if example.expected is None else present.present_set(example.expected)
+            # a forbidden category that was merged with an expected one is no longer told from it
+            forbidden = tuple(name for name in present.present_set(example.forbidden) if name not in (expected or ()))
+            kept.append(replace(example, expected=expected, forbidden=forbidden))
     return ExampleSet(tuple(kept), tuple(problems))
 
 
@@ -180,4 +195,6 @@ def _no_probabilities(categories: Sequence[str]) -> Probabilities:
 
 def _sha256(example_set: ExampleSet, model: Model, engine: EngineName) -> str:
     """Return the hash of all that the results depend on, except the model's files, which never change."""
-    return example_set.sha256(model.kind, model.categories, model.threshold, model.thresholds, model.min_labels, engine)
+    return example_set.sha256(
+        model.kind, model.present_categories, model.threshold, model.thresholds, model.min_labels, engine
+    )

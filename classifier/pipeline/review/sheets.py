@@ -206,7 +206,7 @@ class AnswerRules:
         if self.task.kind == "single" and (problem := self._find_list(categories)):
             return RefusedAnswer(problem)
         for name in categories:
-            if closed := closed_message(self.taxonomy, name):
+            if closed := self.taxonomy.closed_reason(name):
                 return RefusedAnswer(closed)
             if name in self.allowed:
                 continue
@@ -226,16 +226,6 @@ class AnswerRules:
             parts = _parts(names[0])
             names = parts if all(part in self.allowed or part in self.other_tasks for part in parts) else names
         return None if len(names) == 1 else f"{plural(len(names), 'category', 'categories')} given, but {rule}"
-
-
-def closed_message(taxonomy: Taxonomy, name: str) -> str | None:
-    """Return why no article is annotated with a category any more, or None."""
-    present = taxonomy.present(name)
-    if present in taxonomy.retired:
-        return f"category {present[:40]!r} was retired; see: classifier categories show"
-    if into := taxonomy.splits.get(present):
-        return f"category {present[:40]!r} was split into {', '.join(into)}; choose one of these"
-    return None
 
 
 def _parts(name: str) -> tuple[str, ...]:

@@ -47,8 +47,9 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS answered
 CROSS JOIN LATERAL (
-    SELECT predicted_categories, confidence
+    SELECT present_categories(predicted_categories, former_names, present_names) AS predicted_categories, confidence
     FROM review_queue
+    JOIN tasks ON tasks.id = :task_id
     WHERE review_queue.article_id = queued.article_id
       AND review_queue.revision = queued.revision
       AND model_id IN (SELECT id FROM models WHERE task_id = :task_id)
