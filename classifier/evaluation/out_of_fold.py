@@ -56,28 +56,28 @@ class OutOfFold:
         categories: All annotated categories, in alphabetical order.
         probabilities: Shape (articles, categories).
         learned: Whether the classifier of an article had articles with the category, and without it, to learn from.
-        given: The annotations.
+        annotated: The annotations.
         vectors: The weighted counts of terms, a sparse array of shape (articles, terms), whose rows have length 1.
     """
 
     categories: tuple[str, ...]
     probabilities: Probabilities
     learned: LabelMatrix
-    given: Targets
+    annotated: Targets
     vectors: Any
 
 
-def predict_out_of_fold(annotated: AnnotatedTexts) -> OutOfFold | None:
+def predict_out_of_fold(data: AnnotatedTexts) -> OutOfFold | None:
     """Return the out-of-fold probabilities of the articles, or None if no term occurs in two texts."""
-    categories = tuple(sorted({*chain.from_iterable(annotated.label_sets)}))
-    given = targets.encode_targets(annotated.label_sets, categories, annotated.kind)
+    categories = tuple(sorted({*chain.from_iterable(data.label_sets)}))
+    annotated = targets.encode_targets(data.label_sets, categories, data.kind)
     try:
-        vectors = _count(annotated.texts, max(len(categories), 1))
+        vectors = _count(data.texts, max(len(categories), 1))
     except ValueError as error:  # scikit-learn has no other exception for an empty vocabulary
-        log.warning("annotations cannot be judged: %s", error)
+        log.warning("annotations cannot be assessed: %s", error)
         return None
-    scores, learned = _cross_fit(vectors, given, annotated, len(categories))
-    return OutOfFold(categories, _calibrate(scores, given, learned, annotated), learned, given, vectors)
+    scores, learned = _cross_fit(vectors, annotated, data, len(categories))
+    return OutOfFold(categories, _calibrate(scores, annotated, learned, data), learned, annotated, vectors)
 
 
 def _count(texts: Sequence[TextSource], categories: int) -> Any:
@@ -88,16 +88,16 @@ def _count(texts: Sequence[TextSource], categories: int) -> Any:
     return vstack([counts, *(vectorizer.transform(more) for more in texts[1:])], format="csr")
 
 
-def _cross_fit(vectors: Any, given: Targets, annotated: AnnotatedTexts, size: int) -> tuple[Scores, LabelMatrix]:
+def _cross_fit(vectors: Any, annotated: Targets, data: AnnotatedTexts, size: int) -> tuple[Scores, LabelMatrix]:
     """Return the scores, and whether each was learned, shape (articles, categories)."""
-    trained = annotated.trained
+    trained = data.trained
     scores = np.zeros((vectors.shape[0], size))
     learned = np.ones((vectors.shape[0], size), dtype=np.bool_)
-    folds = list(_folds(annotated.groups))
+    folds = list(_folds(data.groups))
     for fold in folds:
         seen = np.setdiff1d(np.arange(trained), fold)
         predicted = np.concatenate([fold, np.arange(trained, vectors.shape[0])])
-        of_fold, was_learned = _fit_and_score(vectors, given, seen, predicted, size)
+        of_fold, was_learned = _fit_and_score(vectors, annotated, seen, predicted, size)
         scores[fold] = of_fold[: len(fold)]
         scores[trained:] += of_fold[len(fold) :] / len(folds)
         learned[predicted] &= was_learned
@@ -118,19 +118,19 @@ def _folds(groups: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def _fit_and_score(
-    vectors: Any, given: Targets, seen: NDArray[np.int64], predicted: NDArray[np.int64], size: int
+    vectors: Any, annotated: Targets, seen: NDArray[np.int64], predicted: NDArray[np.int64], size: int
 ) -> tuple[Scores, NDArray[np.bool_]]:
     """Train on the seen articles; return the scores of the predicted ones, and which categories were learned."""
     scores, learned = np.full((len(predicted), size), -np.inf), np.zeros(size, dtype=np.bool_)
-    of_seen = given[seen]
-    if given.ndim == 2:
+    of_seen = annotated[seen]
+    if annotated.ndim == 2:
         counts = of_seen.sum(axis=0)
         columns = np.flatnonzero((counts > 0) & (counts < len(seen)))
     else:
         columns = np.unique(of_seen)
-    if not len(columns) or (given.ndim == 1 and len(columns) < 2):
+    if not len(columns) or (annotated.ndim == 1 and len(columns) < 2):
         return scores, learned
-    if given.ndim == 2:
+    if annotated.ndim == 2:
         truths: Iterator[NDArray[Any]] = (of_seen[:, column] for column in columns)
         coefficients, intercept = linear.fit_decisions(vectors[seen], truths)
     else:
@@ -141,23 +141,23 @@ def _fit_and_score(
     return scores, learned
 
 
-def _calibrate(scores: Scores, given: Targets, learned: LabelMatrix, annotated: AnnotatedTexts) -> Probabilities:
+def _calibrate(scores: Scores, annotated: Targets, learned: LabelMatrix, data: AnnotatedTexts) -> Probabilities:
     """Return probabilities, with the temperature that suits the annotations of the articles in folds."""
-    own = np.arange(annotated.trained)
-    to_probabilities = sigmoid if annotated.kind == "multi" else _softmax
-    usable = own[learned[own].all(axis=1) if annotated.kind == "multi" else learned[own, given[own]]]
+    own = np.arange(data.trained)
+    to_probabilities = sigmoid if data.kind == "multi" else _softmax
+    usable = own[learned[own].all(axis=1) if data.kind == "multi" else learned[own, annotated[own]]]
     raw = to_probabilities(scores[usable]).astype(np.float32)
-    temperature = fit_temperature(raw, given[usable], kind=annotated.kind)
+    temperature = fit_temperature(raw, annotated[usable], kind=data.kind)
     probabilities: Probabilities = to_probabilities(scores / temperature).astype(np.float32)
     return probabilities
 
 
 def _softmax(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Return the softmax of each row; zeros for a row without a learned category."""
-    known = np.isfinite(scores).any(axis=1)
+    with_scores = np.isfinite(scores).any(axis=1)
     probabilities = np.zeros(scores.shape)
-    if known.any():
-        probabilities[known] = softmax(scores[known])
+    if with_scores.any():
+        probabilities[with_scores] = softmax(scores[with_scores])
     return probabilities
 
 

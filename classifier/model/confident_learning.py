@@ -9,7 +9,7 @@ Which ones these are is decided by the odds between the most probable other cate
 whose annotations were changed on purpose, this order was better than the difference of the two probabilities, and at
 least as good as the probability of the annotated category alone, which does not know what else the article could be.
 
-In a multi-label task, each decision is judged: whether an article has a category or not. The two sides of a category
+In a multi-label task, each decision is assessed: whether an article has a category or not. The two sides of a category
 are its two classes, with a threshold each. A decision counts as wrong if its other side is more probable and reaches
 its threshold. The count is not scaled: few articles of a rare category reach a threshold, so on Reuters-21578 the
 scaled one was twice as high as the number of wrong annotations.
@@ -38,7 +38,7 @@ class Doubts:
 
     Attributes:
         scores: The logarithm of the odds against each article's annotation, shape (articles,): 0 if another one is as
-            probable. It is minus infinity if the annotation cannot be judged.
+            probable. It is minus infinity if the annotation cannot be assessed.
         suggested: What is more probable than the annotation, in the form of the annotations: the most probable other
             category; of a multi-label task, a label set that differs in the doubtful decisions.
         estimated: The estimated number of articles whose annotation is wrong.
@@ -49,56 +49,56 @@ class Doubts:
     estimated: int
 
     def order(self) -> NDArray[np.int64]:
-        """Return the articles that can be judged, the most doubtful first."""
+        """Return the articles that can be assessed, the most doubtful first."""
         order = np.argsort(-self.scores, kind="stable")
         return order[: int(np.isfinite(self.scores).sum())]
 
 
-def find_doubts(probabilities: Probabilities, given: Targets, learned: LabelMatrix) -> Doubts:
+def find_doubts(probabilities: Probabilities, annotated: Targets, learned: LabelMatrix) -> Doubts:
     """Return how doubtful the annotations of these articles are.
 
-    `given` are the annotated categories' columns; in a multi-label task, whether an article has each category.
+    `annotated` are the annotated categories' columns; in a multi-label task, whether an article has each category.
     `learned` is (articles, categories), as `probabilities` are: whether the model of an article's probabilities had
-    articles with the category, and without it, to learn from. Otherwise, an annotation cannot be judged.
+    articles with the category, and without it, to learn from. Otherwise, an annotation cannot be assessed.
     """
-    if not given.size:
-        return Doubts(np.full(len(given), -np.inf), given, 0)
-    find: Any = _doubt_decisions if given.ndim == 2 else _doubt_categories
-    doubts: Doubts = find(probabilities.astype(np.float64), given, learned)
+    if not annotated.size:
+        return Doubts(np.full(len(annotated), -np.inf), annotated, 0)
+    find: Any = _doubt_decisions if annotated.ndim == 2 else _doubt_categories
+    doubts: Doubts = find(probabilities.astype(np.float64), annotated, learned)
     return doubts
 
 
-def _doubt_categories(probabilities: NDArray[np.float64], given: CategoryIndices, learned: LabelMatrix) -> Doubts:
-    rows = np.arange(len(given))
-    judged = learned[rows, given] & (learned.sum(axis=1) > 1)
-    own, others = probabilities[rows, given], np.where(learned, probabilities, -1)
-    reached = np.where(others >= _thresholds(own, given, judged, others.shape[1]), others, -1)
-    counted = judged & (reached.max(axis=1) >= 0)
-    wrong = counted & (reached.argmax(axis=1) != given)
+def _doubt_categories(probabilities: NDArray[np.float64], annotated: CategoryIndices, learned: LabelMatrix) -> Doubts:
+    rows = np.arange(len(annotated))
+    assessed = learned[rows, annotated] & (learned.sum(axis=1) > 1)
+    own, others = probabilities[rows, annotated], np.where(learned, probabilities, -1)
+    reached = np.where(others >= _thresholds(own, annotated, assessed, others.shape[1]), others, -1)
+    counted = assessed & (reached.max(axis=1) >= 0)
+    wrong = counted & (reached.argmax(axis=1) != annotated)
     sizes, of_counted, of_wrong = (
-        np.bincount(given[mask], minlength=others.shape[1]) for mask in (judged, counted, wrong)
+        np.bincount(annotated[mask], minlength=others.shape[1]) for mask in (assessed, counted, wrong)
     )
-    others[rows, given] = -1
-    scores = np.where(judged, _log_odds(others.max(axis=1), own), -np.inf)
+    others[rows, annotated] = -1
+    scores = np.where(assessed, _log_odds(others.max(axis=1), own), -np.inf)
     return Doubts(scores, others.argmax(axis=1), round((sizes * of_wrong / np.maximum(of_counted, 1)).sum()))
 
 
-def _doubt_decisions(probabilities: NDArray[np.float64], given: LabelMatrix, learned: LabelMatrix) -> Doubts:
-    own = np.where(given, probabilities, 1 - probabilities)
+def _doubt_decisions(probabilities: NDArray[np.float64], annotated: LabelMatrix, learned: LabelMatrix) -> Doubts:
+    own = np.where(annotated, probabilities, 1 - probabilities)
     scores = np.where(learned, _log_odds(1 - own, own), -np.inf)
     differs = learned & (own < 0.5)
     wrong = differs.copy()
-    for column, judged in enumerate(learned.T):
-        sides = given[:, column].astype(np.int64)
-        wrong[:, column] &= 1 - own[:, column] >= _thresholds(own[:, column], sides, judged, 2)[1 - sides]
-    differs[np.arange(len(given)), scores.argmax(axis=1)] = True
-    return Doubts(scores.max(axis=1), given ^ (differs & learned), int(wrong.any(axis=1).sum()))
+    for column, assessed in enumerate(learned.T):
+        sides = annotated[:, column].astype(np.int64)
+        wrong[:, column] &= 1 - own[:, column] >= _thresholds(own[:, column], sides, assessed, 2)[1 - sides]
+    differs[np.arange(len(annotated)), scores.argmax(axis=1)] = True
+    return Doubts(scores.max(axis=1), annotated ^ (differs & learned), int(wrong.any(axis=1).sum()))
 
 
-def _thresholds(own: NDArray[np.float64], given: CategoryIndices, judged: Mask, size: int) -> NDArray[np.float64]:
-    """Return each category's mean probability in the articles annotated with it; infinity if none can be judged."""
-    counts = np.bincount(given[judged], minlength=size)
-    sums = np.bincount(given[judged], weights=own[judged], minlength=size)
+def _thresholds(own: NDArray[np.float64], annotated: CategoryIndices, assessed: Mask, size: int) -> NDArray[np.float64]:
+    """Return each category's mean probability in the articles annotated with it; infinity if none can be assessed."""
+    counts = np.bincount(annotated[assessed], minlength=size)
+    sums = np.bincount(annotated[assessed], weights=own[assessed], minlength=size)
     return np.where(counts, sums / np.maximum(counts, 1), np.inf)
 
 

@@ -31,6 +31,10 @@ MAX_CANDIDATES = 20_000
 """Predicted articles that are read. Of a larger database, about this many are read, in randomly drawn blocks."""
 
 
+_NOT_CHOSEN = selection.CHECK_REASONS | {"audit"}
+"""Reasons that do not count towards the articles that the champion chooses."""
+
+
 @dataclass(frozen=True, slots=True)
 class FilledQueue:
     """The articles that were added to the queue, by reason, and the number that wait now."""
@@ -85,7 +89,7 @@ def fill_queue(workspace: Workspace, *, number: int = DEFAULT_NUMBER, audit: int
         champion = registry.champion(connection)
         waiting = reviews.waiting_reviews(connection, champion.id)
         audits = sum("audit" in row.reasons for row in waiting)
-        chosen = sum(row.reasons != ["audit"] for row in waiting)
+        chosen = sum(not _NOT_CHOSEN.issuperset(row.reasons) for row in waiting)
         rewritten = _ask_again(connection, champion, number - chosen)
         rows = reviews.candidate_pool(
             connection, champion.id, share=label_statistics.sample_share(connection, MAX_CANDIDATES)

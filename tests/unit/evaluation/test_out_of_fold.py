@@ -34,10 +34,10 @@ def predict(texts, label_sets, *, kind="single", groups=None, more=()):
 
 def test_a_changed_annotation_is_the_most_doubtful():
     texts, names = corpus()
-    given = [(name,) for name in names]
-    given[7] = ("gold",) if names[7] != "gold" else ("ship",)
-    result = predict(texts, given)
-    doubts = find_doubts(result.probabilities, result.given, result.learned)
+    annotated = [(name,) for name in names]
+    annotated[7] = ("gold",) if names[7] != "gold" else ("ship",)
+    result = predict(texts, annotated)
+    doubts = find_doubts(result.probabilities, result.annotated, result.learned)
     assert doubts.order()[0] == 7
     assert result.categories[doubts.suggested[7]] == names[7]
     assert result.probabilities.sum(axis=1) == pytest.approx(np.ones(len(texts)), abs=1e-5)
@@ -46,11 +46,11 @@ def test_a_changed_annotation_is_the_most_doubtful():
 def test_a_copy_does_not_vouch_for_an_annotation():
     texts, names = corpus()
     texts += [texts[1]] * 3
-    given = [*((name,) for name in names), *[("gold",)] * 3]
-    given[1] = ("gold",)
+    annotated = [*((name,) for name in names), *[("gold",)] * 3]
+    annotated[1] = ("gold",)
     assert names[1] != "gold"
-    apart = predict(texts, given)
-    together = predict(texts, given, groups=[*range(120), 1, 1, 1])
+    apart = predict(texts, annotated)
+    together = predict(texts, annotated, groups=[*range(120), 1, 1, 1])
     column = together.categories.index("gold")
     assert together.probabilities[1, column] < 0.1 < apart.probabilities[1, column]
 
@@ -63,19 +63,19 @@ def test_articles_of_a_held_out_split_are_predicted_by_all_folds():
     assert [result.categories[column] for column in result.probabilities[120:].argmax(axis=1)] == truth
 
 
-def test_a_category_with_one_article_cannot_be_judged():
+def test_a_category_with_one_article_cannot_be_assessed():
     texts, names = corpus()
     names[5] = "weather"
     result = predict(texts, [(name,) for name in names])
     column = result.categories.index("weather")
     assert not result.learned[5, column]
-    assert 5 not in find_doubts(result.probabilities, result.given, result.learned).order()
+    assert 5 not in find_doubts(result.probabilities, result.annotated, result.learned).order()
 
 
-def test_a_category_of_the_held_out_split_alone_cannot_be_judged():
+def test_a_category_of_the_held_out_split_alone_cannot_be_assessed():
     texts, names = corpus()
     result = predict(texts, [*((name,) for name in names), ("weather",)], more=[["gold bullion"]])
-    assert 120 not in find_doubts(result.probabilities, result.given, result.learned).order()
+    assert 120 not in find_doubts(result.probabilities, result.annotated, result.learned).order()
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_a_category_of_the_held_out_split_alone_cannot_be_judged():
     ],
 )
 @pytest.mark.parametrize("kind", ["single", "multi"])
-def test_too_few_articles_and_equal_annotations_cannot_be_judged(texts, names, kind):
+def test_too_few_articles_and_equal_annotations_cannot_be_assessed(texts, names, kind):
     result = predict(texts, [(name,) for name in names], kind=kind)
     if result is not None:
-        assert find_doubts(result.probabilities, result.given, result.learned).order().tolist() == []
+        assert find_doubts(result.probabilities, result.annotated, result.learned).order().tolist() == []
 
 
-def test_fewer_articles_than_folds_are_judged_if_the_others_have_their_categories():
+def test_fewer_articles_than_folds_are_assessed_if_the_others_have_their_categories():
     texts, names = ["gold mine ounce", "gold ounce mine", "wheat crop corn", "corn crop wheat"], ["a", "a", "b", "b"]
     result = predict(texts, [(name,) for name in names])
     assert len(texts) < out_of_fold.FOLDS
@@ -102,7 +102,7 @@ def test_fewer_articles_than_folds_are_judged_if_the_others_have_their_categorie
     assert [result.categories[column] for column in result.probabilities.argmax(axis=1)] == names
 
 
-def test_texts_without_a_common_term_cannot_be_judged():
+def test_texts_without_a_common_term_cannot_be_assessed():
     assert predict([f"word{n}" for n in range(30)], [("ab"[n % 2],) for n in range(30)]) is None
 
 
@@ -111,16 +111,16 @@ def test_a_missing_label_of_a_multi_label_task_is_the_most_doubtful():
     pairs = [("gold",), ("grain",), ("gold", "ship"), ("grain", "ship"), ()]
     sets = [pairs[n % 5] for n in range(200)]
     texts = [" ".join([make_text(name, generator) for name in names] or ["the said year market"]) for names in sets]
-    given = list(sets)
-    given[12] = ("gold",)
+    annotated = list(sets)
+    annotated[12] = ("gold",)
     assert sets[12] == ("gold", "ship")
-    result = predict(texts, given, kind="multi")
-    doubts = find_doubts(result.probabilities, result.given, result.learned)
+    result = predict(texts, annotated, kind="multi")
+    doubts = find_doubts(result.probabilities, result.annotated, result.learned)
     assert doubts.order()[0] == 12
     assert {name for name, has in zip(result.categories, doubts.suggested[12], strict=True) if has} == {"gold", "ship"}
 
 
-def test_a_label_of_all_articles_is_not_judged():
+def test_a_label_of_all_articles_is_not_assessed():
     texts, names = corpus()
     result = predict(texts, [tuple(sorted({name, "news"})) for name in names], kind="multi")
     assert not result.learned[:, result.categories.index("news")].any()

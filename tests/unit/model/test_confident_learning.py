@@ -1,4 +1,4 @@
-"""Confident learning finds annotations that were changed, and judges only what a model could learn."""
+"""Confident learning finds annotations that were changed, and assesses only what a model could learn."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class TestSingleLabel:
     def test_ranks_changed_annotations_first_and_estimates_their_number(self, seed):
         generator = np.random.default_rng(seed)
         truth = generator.integers(3, size=600)
-        given, changed = truth.copy(), generator.choice(600, 30, replace=False)
-        given[changed] = (given[changed] + generator.integers(1, 3, 30)) % 3
-        doubts = find_doubts(single(truth, seed=seed), given, learned(single(truth)))
+        annotated, changed = truth.copy(), generator.choice(600, 30, replace=False)
+        annotated[changed] = (annotated[changed] + generator.integers(1, 3, 30)) % 3
+        doubts = find_doubts(single(truth, seed=seed), annotated, learned(single(truth)))
         assert set(doubts.order()[:30]) == set(changed)
         assert doubts.suggested[changed].tolist() == truth[changed].tolist()
         assert 25 <= doubts.estimated <= 60
@@ -40,22 +40,22 @@ class TestSingleLabel:
         assert doubts.estimated == 0
         assert (doubts.scores < 0).all()
 
-    def test_does_not_judge_a_category_that_could_not_be_learned(self):
-        given = np.array([0] * 20 + [1] * 20 + [2])
+    def test_does_not_assess_a_category_that_could_not_be_learned(self):
+        annotated = np.array([0] * 20 + [1] * 20 + [2])
         probabilities = single(np.array([0] * 20 + [1] * 21), categories=3)
         could_learn = learned(probabilities)
         could_learn[-1, 2] = False
-        doubts = find_doubts(probabilities, given, could_learn)
+        doubts = find_doubts(probabilities, annotated, could_learn)
         assert doubts.scores[-1] == -np.inf
         assert 40 not in doubts.order()
 
     def test_never_suggests_a_category_that_could_not_be_learned(self):
-        given = np.array([0] * 20 + [1] * 20)
-        probabilities = single(given)
+        annotated = np.array([0] * 20 + [1] * 20)
+        probabilities = single(annotated)
         probabilities[0] = (0.2, 0.1, 0.7)
         could_learn = learned(probabilities)
         could_learn[:, 2] = False
-        assert find_doubts(probabilities, given, could_learn).suggested[0] == 1
+        assert find_doubts(probabilities, annotated, could_learn).suggested[0] == 1
 
     def test_of_one_category_for_all_articles_there_is_nothing_to_judge(self):
         doubts = find_doubts(np.ones((4, 1), np.float32), np.zeros(4, np.int64), np.ones((4, 1), np.bool_))
@@ -68,8 +68,8 @@ class TestSingleLabel:
 
     def test_equal_scores_keep_the_order_of_the_articles(self):
         probabilities = np.array([[0.5, 0.5]] * 4, np.float32)
-        given = np.array([0, 1, 0, 1])
-        assert find_doubts(probabilities, given, learned(probabilities)).order().tolist() == [0, 1, 2, 3]
+        annotated = np.array([0, 1, 0, 1])
+        assert find_doubts(probabilities, annotated, learned(probabilities)).order().tolist() == [0, 1, 2, 3]
 
 
 class TestMultiLabel:
@@ -82,19 +82,19 @@ class TestMultiLabel:
 
     def test_finds_a_missing_and_a_wrong_label_and_suggests_the_label_set_without_the_mistake(self):
         truth = self.truth()
-        given = truth.copy()
+        annotated = truth.copy()
         missing, wrong = int(np.flatnonzero(truth[:, 1])[7]), int(np.flatnonzero(~truth[:, 0])[9])
-        given[missing, 1], given[wrong, 0] = False, True
-        doubts = find_doubts(self.probabilities(truth), given, learned(truth))
+        annotated[missing, 1], annotated[wrong, 0] = False, True
+        doubts = find_doubts(self.probabilities(truth), annotated, learned(truth))
         assert set(doubts.order()[:2]) == {missing, wrong}
         assert (doubts.suggested[[missing, wrong]] == truth[[missing, wrong]]).all()
         assert doubts.estimated == 2
 
     def test_two_wrong_decisions_of_one_article_are_one_article(self):
         truth = self.truth()
-        given = truth.copy()
-        given[3] = ~given[3]
-        doubts = find_doubts(self.probabilities(truth), given, learned(truth))
+        annotated = truth.copy()
+        annotated[3] = ~annotated[3]
+        doubts = find_doubts(self.probabilities(truth), annotated, learned(truth))
         assert (doubts.order()[0], doubts.estimated) == (3, 1)
         assert (doubts.suggested[3] == truth[3]).all()
 
@@ -104,14 +104,14 @@ class TestMultiLabel:
         assert doubts.estimated == 0
         assert ((doubts.suggested != truth).sum(axis=1) == 1).all()
 
-    def test_judges_only_the_decisions_that_could_be_learned(self):
+    def test_assesses_only_the_decisions_that_could_be_learned(self):
         truth = self.truth()
-        given, could_learn = truth.copy(), learned(truth)
-        given[3] = ~given[3]
+        annotated, could_learn = truth.copy(), learned(truth)
+        annotated[3] = ~annotated[3]
         could_learn[3] = False
-        doubts = find_doubts(self.probabilities(truth), given, could_learn)
+        doubts = find_doubts(self.probabilities(truth), annotated, could_learn)
         assert 3 not in doubts.order()
-        assert (doubts.suggested[3] == given[3]).all()
+        assert (doubts.suggested[3] == annotated[3]).all()
 
     def test_without_categories_there_is_nothing_to_judge(self):
         empty = np.empty((5, 0))
