@@ -411,7 +411,7 @@ class TestCommand:
         assert "promote" in err
 
 
-def test_a_champion_without_one_of_the_categories_ranks_by_the_others(workspace, corpus):
+def test_if_the_champion_lacks_a_category_it_ranks_by_the_others(workspace, corpus):
     ids, _, _ = corpus
     run(workspace.database, "UPDATE annotations SET categories = ARRAY['c'] WHERE categories = ARRAY['a']")
     with workspace.database.begin() as connection:
