@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ AGREED, NEITHER = frozenset({95, 274, 756, 996, 1329, 1385, 1819}), frozenset({6
 of the annotated nor of the suggested category's subject."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
     """The articles of a data set by split; `columns` are the categories of the train articles."""
 
@@ -72,6 +73,11 @@ class Corpus:
         )
         assert predicted is not None
         return predicted
+
+    @cache  # noqa: B019 - there are two corpora, which live as long as the program
+    def original(self) -> OutOfFold:
+        """Return the out-of-fold probabilities of the train articles with their own annotations."""
+        return self.predict(self.columns)
 
     def accuracy(self, columns: NDArray[np.int64]) -> float:
         """Return the accuracy on the test articles of a baseline that is trained on these annotations."""
@@ -114,7 +120,7 @@ def change(corpus: Corpus, how: str, seed: int) -> tuple[NDArray[np.int64], NDAr
     changed = generator.choice(len(columns), round(CHANGED_SHARE * len(columns)), replace=False)
     others = (columns + generator.integers(1, size, len(columns))) % size
     if how == "most similar category":
-        probabilities = corpus.predict(columns).probabilities.copy()
+        probabilities = corpus.original().probabilities.copy()
         probabilities[np.arange(len(columns)), columns] = -1
         others = probabilities.argmax(axis=1)
     result, mask = columns.copy(), np.zeros(len(columns), dtype=np.bool_)
@@ -130,17 +136,22 @@ def measure(corpus: Corpus, how: str, seed: int, network: Path | None) -> dict[s
     length = min(doubts.estimated, len(columns) // 2)
     own = predicted.probabilities[np.arange(len(columns)), columns]
     listed = doubts.order()[:length]
+    mean, estimated = average(predicted, columns, learned_probabilities(corpus, columns))
     lists = {
         "doubtful": listed,
         "least_probable": np.argsort(own, kind="stable")[:length],
         "random": np.random.default_rng([seed, 1]).permutation(len(columns))[:length],
-        "mean_with_baseline": average(predicted, columns, learned_probabilities(corpus, columns))[0],
+        "mean_with_baseline": mean,
     }
-    result: dict[str, Any] = {"changed": int(changed.sum()), "listed": length, "read": length / len(columns)}
+    result: dict[str, Any] = {
+        "changed": int(changed.sum()),
+        "listed": length,
+        "read": length / len(columns),
+        "estimated_with_baseline": estimated,
+    }
     if network is not None:
         mean, estimated = average(predicted, columns, network_probabilities(corpus, columns, network))
         lists["mean_with_network"], result["estimated_with_network"] = mean, estimated
-    result["estimated_with_baseline"] = average(predicted, columns, learned_probabilities(corpus, columns))[1]
     for name, rows in lists.items():
         correct = int(changed[rows[:length]].sum())
         result |= {f"{name}_precision": correct / max(length, 1), f"{name}_recall": correct / int(changed.sum())}
@@ -204,7 +215,7 @@ def read_test_split(corpus: Corpus) -> dict[str, Any]:
 def main() -> None:
     """Measure, print a line for each seed and report."""
     parser = common.data_parser(__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--network", action="store_true", help="also train R8's network on changed annotations")
     options = parser.parse_args()
     seeds, runs = options.seeds[: 1 if options.quick else None], []

@@ -44,6 +44,11 @@ def stream_texts(connection: Connection, rows: SampleRows) -> Iterator[Annotated
             yield AnnotatedArticle(row.id, article.text, b"", tuple(row.categories), article.title)
 
 
+def checked_annotations(connection: Connection) -> SampleRows:
+    """Return split, reason, queued, checked and corrected: how many annotations were checked, and changed by it."""
+    return connection.execute(query("checked_annotations"), {"task_id": task_rows.current_id(connection)}).all()
+
+
 def stored_predictions(connection: Connection, model_id: int, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
     """Return category_indices, confidence and probabilities of the model's predictions on present texts, by article."""
     rows = connection.execute(query("stored_predictions"), {"model_id": model_id, "ids": list(ids)})

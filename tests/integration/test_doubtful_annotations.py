@@ -19,7 +19,7 @@ from classifier.store import annotated_articles, model_rows, queries
 from tests.support.multi_label import add_champion, add_task
 from tests.support.predictions import CATEGORIES, label, write_predictions
 from tests.support.query_plans import scanned
-from tests.support.synthetic import add_articles, add_model, annotate, ingest_file, query, run, value
+from tests.support.synthetic import add_articles, add_model, annotate, ingest_file, make_champion, query, run, value
 
 WORDS = {
     "a": ["gold", "bullion", "ounce", "mine", "metal", "ore"],
@@ -120,10 +120,18 @@ class TestList:
         assert {splits[ids.index(near.article_id)] for near in article.neighbours} <= {"train", "validation"}
 
     @pytest.mark.usefixtures("champion")
-    def test_computes_answers_that_are_not_stored(self, workspace):
+    def test_missing_files_of_the_champion_are_reported(self, workspace):
         run(workspace.database, "DELETE FROM predictions")
         with pytest.raises(ArtefactError):  # the test's champion has no files
             annotation_checks.list_doubtful(workspace)
+
+    def test_a_champion_computes_the_answers_that_it_needs(self, workspace, corpus, caplog):
+        champion = make_champion(workspace, "m1", seed=0)
+        with caplog.at_level(logging.INFO, "classifier"):
+            report = annotation_checks.list_doubtful(workspace, scope="test", number=2)
+        assert corpus[0][11] in {article.article_id for article in report.articles}
+        assert all({*article.predicted} <= {*champion.categories} for article in report.articles)
+        assert "the champion classified 6 articles without a stored prediction" in caplog.text
 
     @pytest.mark.parametrize(("scope", "wrong"), [("test", [11]), ("validation", []), ("all", [8, 11])])
     @pytest.mark.usefixtures("champion")
@@ -340,6 +348,19 @@ class TestBlindCheck:
     def test_if_too_few_are_left_fewer_are_drawn(self, workspace):
         report = annotation_checks.queue_doubtful(workspace, scope="test", number=30)
         assert (report.doubtful, report.control) == (30, 10)
+
+
+@pytest.mark.usefixtures("champion")
+def test_the_status_counts_checked_and_corrected_annotations(workspace, corpus, command):
+    ids, truths, _ = corpus
+    annotation_checks.queue_doubtful(workspace, scope="test", number=3)
+    doubtful = queued(workspace, "doubtful") - {ids[11]}
+    for article_id in (ids[11], doubtful.pop(), min(queued(workspace, "control"))):
+        answer(workspace, article_id, truths[ids.index(article_id)])
+    checks = [tuple(asdict(each).values()) for each in status.read_status(workspace).review.checks]
+    assert checks == [("test", "control", 3, 1, 0), ("test", "doubtful", 3, 2, 1)]
+    _, out, _ = command("review", "status")
+    assert "Annotations of the test split, doubtful: 2 of 3 checked, 1 corrected." in out
 
 
 class TestMultiLabel:

@@ -12,14 +12,14 @@ import numpy as np
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import Model
+from classifier.articles import Model, Split
 from classifier.evaluation.metrics import share_interval
 from classifier.evaluation.test_articles import number_clusters
 from classifier.model import decisions
 from classifier.pipeline.use_case import use_case
 from classifier.review import selection
 from classifier.review.selection import Reason, ReviewPool
-from classifier.store import label_statistics, model_rows, reviews
+from classifier.store import annotation_checks, label_statistics, model_rows, reviews
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -64,13 +64,28 @@ class AuditResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedAnnotations:
+    """Of `queued` annotations of a split, people have checked `checked`, and `corrected` of these were wrong.
+
+    The reason is `doubtful`, or `control` for those drawn at random. Queues of former champions are counted, too.
+    """
+
+    split: Split
+    reason: str
+    queued: int
+    checked: int
+    corrected: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewStatus:
-    """The articles that wait, by reason and in total, the conflicts, and the champion's audit."""
+    """The articles that wait, by reason and in total, the conflicts, the champion's audit and checked annotations."""
 
     waiting: dict[str, int]
     conflicts: int
     audit: AuditResult | None
     articles: int = 0
+    checks: tuple[CheckedAnnotations, ...] = ()
 
 
 @use_case
@@ -128,7 +143,8 @@ def load_status(connection: Connection) -> ReviewStatus:
     rows = reviews.waiting_reviews(connection, champion.id) if champion else []
     waiting = Counter(reason for row in rows for reason in row.reasons)
     audit = _load_audit(connection, champion, None) if champion else None
-    return ReviewStatus(dict(sorted(waiting.items())), reviews.count_conflicts(connection), audit, len(rows))
+    checks = tuple(CheckedAnnotations(*row) for row in annotation_checks.checked_annotations(connection))
+    return ReviewStatus(dict(sorted(waiting.items())), reviews.count_conflicts(connection), audit, len(rows), checks)
 
 
 def _load_audit(connection: Connection, model: Model, since: datetime | None) -> AuditResult:

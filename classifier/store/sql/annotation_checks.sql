@@ -57,3 +57,31 @@ CROSS JOIN LATERAL (
       AND revision = (SELECT revision FROM articles WHERE articles.id = requested.id)
     OFFSET 0
 ) AS predicted
+
+-- checked_annotations
+-- Of each split and reason, count the articles whose annotation was to be checked, those that a person has annotated,
+-- and those whose person's annotation differs from the source's. OFFSET 0: annotations are looked up by the index.
+WITH asked AS MATERIALIZED (
+    SELECT DISTINCT article_id, reason
+    FROM review_queue
+    JOIN models ON models.id = model_id
+    WHERE task_id = :task_id AND reason IN ('doubtful', 'control')
+)
+SELECT
+    article.split, asked.reason, count(*) AS queued, count(by_person.categories) AS checked,
+    count(*) FILTER (WHERE by_person.categories <> by_source.categories) AS corrected
+FROM asked
+CROSS JOIN LATERAL (SELECT split FROM articles WHERE id = asked.article_id OFFSET 0) AS article
+LEFT JOIN LATERAL (
+    SELECT categories FROM effective_annotations
+    WHERE article_id = asked.article_id AND task_id = :task_id AND annotator NOT LIKE 'source:%'
+    OFFSET 0
+) AS by_person ON true
+LEFT JOIN LATERAL (
+    SELECT categories FROM annotations_in_force
+    WHERE article_id = asked.article_id AND task_id = :task_id AND annotator LIKE 'source:%'
+    ORDER BY id DESC
+    LIMIT 1
+) AS by_source ON true
+GROUP BY article.split, asked.reason
+ORDER BY article.split, asked.reason
