@@ -161,8 +161,6 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("random_recall", "recall, random"),
         ("mean_with_baseline_precision", "mean with trained baseline, precision"),
         ("estimated_with_baseline", "its default length"),
-        ("mean_with_network_precision", "mean with trained network, precision"),
-        ("estimated_with_network", "its default length, network"),
         ("accuracy_changed", "accuracy, changed annotations"),
         ("accuracy_corrected", "corrected"),
         ("accuracy_original", "original"),
