@@ -51,7 +51,10 @@ def doubtful(
             "are queued, drawn at random, and none is listed: annotators must not know which are doubtful.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of a large split, a sample is examined; another seed draws another.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**31 - 1, help="Of a large split, a sample is examined; another seed draws another."),
+    ] = 0,
     json: Json = False,
 ) -> None:
     """List the annotations by sources that are probably wrong, assessed by the baseline from other articles.

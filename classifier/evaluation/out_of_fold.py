@@ -144,12 +144,16 @@ def _fit_and_score(
 def _calibrate(scores: Scores, annotated: Targets, learned: LabelMatrix, data: AnnotatedTexts) -> Probabilities:
     """Return probabilities, with the temperature that suits the annotations of the articles in folds."""
     own = np.arange(data.trained)
-    to_probabilities = sigmoid if data.kind == "multi" else _softmax
-    usable = own[learned[own].all(axis=1) if data.kind == "multi" else learned[own, annotated[own]]]
-    raw = to_probabilities(scores[usable]).astype(np.float32)
-    temperature = fit_temperature(raw, annotated[usable], kind=data.kind)
-    probabilities: Probabilities = to_probabilities(scores / temperature).astype(np.float32)
-    return probabilities
+    if data.kind == "multi":
+        columns = np.flatnonzero(learned[own].all(axis=0))
+        if not len(columns):
+            return np.asarray(sigmoid(scores), dtype=np.float32)
+        cells = np.ix_(own, columns)
+        temperature = fit_temperature(sigmoid(scores[cells]).astype(np.float32), annotated[cells], kind="multi")
+        return np.asarray(sigmoid(scores / temperature), dtype=np.float32)
+    usable = own[learned[own, annotated[own]]]
+    temperature = fit_temperature(_softmax(scores[usable]).astype(np.float32), annotated[usable])
+    return np.asarray(_softmax(scores / temperature), dtype=np.float32)
 
 
 def _softmax(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

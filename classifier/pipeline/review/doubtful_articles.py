@@ -4,9 +4,9 @@ Articles of the train and the validation split are predicted out of fold by the 
 fold. Those of the test split are predicted by the classifiers of all folds. A person's annotation is learned from but
 never assessed: it counts as checked.
 
-The champion has learned the annotations of the train split, also wrong ones, so its probabilities would hide them:
-averaged with them, the baseline found nearly none of the annotations that were changed on purpose. Of validation and
-test articles, the most doubtful ones are ranked by the mean of both.
+The champion has learned the annotations of the train split, also wrong ones. Averaged with the probabilities of a model
+that had learned annotations changed on purpose, the estimated number of wrong ones was 0, and the order no better. So
+the champion ranks only the most doubtful validation and test articles, by the mean of both.
 """
 
 from __future__ import annotations
