@@ -188,7 +188,7 @@ def read_test_split(corpus: Corpus) -> dict[str, Any]:
     return {
         "dataset": f"{corpus.name}, test split",
         "estimated_wrong": doubts.estimated,
-        "read": len(rows),
+        "examined": len(rows),
         "agreed": len(AGREED.intersection(rows)),
         "neither": len(NEITHER.intersection(rows)),
         "listed_rows": ", ".join(pairs),

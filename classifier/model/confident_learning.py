@@ -6,8 +6,8 @@ threshold it reaches. The table of annotated and counted categories is the confi
 annotations of each category, it estimates how many annotations are wrong.
 
 Which ones these are is decided by the odds between the most probable other category and the annotated one. On articles
-whose annotations were changed on purpose, this order was better than the difference of the two probabilities, and at
-least as good as the probability of the annotated category alone, which does not know what else the article could be.
+whose annotations were changed on purpose, this order was better than the difference of the two probabilities, and as
+good as the probability of the annotated category alone, which does not say what else the article could be.
 
 In a multi-label task, each decision is assessed: whether an article has a category or not. The two sides of a category
 are its two classes, with a threshold each. A decision counts as wrong if its other side is more probable and reaches

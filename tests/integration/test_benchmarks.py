@@ -141,7 +141,7 @@ def test_the_benchmark_of_doubtful_annotations_compares_the_list_with_others(tmp
     ]
     lists = ("doubtful", "least_probable", "random", "mean_with_baseline")
     assert all({*(f"{name}_precision" for name in lists), "accuracy_corrected"} <= set(each) for each in changed)
-    assert read["agreed"] + read["neither"] <= read["read"] == 20
+    assert read["agreed"] + read["neither"] <= read["examined"] == 20
 
 
 @pytest.mark.long

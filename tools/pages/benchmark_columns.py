@@ -148,7 +148,7 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
     "doubtful": (
         ("dataset", "data"),
-        ("changes", "5 % of annotations changed to"),
+        ("changes", "changed to"),
         ("seeds", "seeds"),
         ("changed", "changed"),
         ("listed", "list's default length"),
@@ -165,7 +165,8 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("accuracy_corrected", "corrected"),
         ("accuracy_original", "original"),
         ("estimated_wrong", "estimated wrong"),
-        ("agreed", "a reader agrees with, of 20"),
+        ("examined", "most doubtful ones, examined by a reader"),
+        ("agreed", "the reader agrees"),
         ("neither", "neither category fits"),
     ),
     "review": (

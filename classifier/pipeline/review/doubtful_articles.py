@@ -5,8 +5,8 @@ fold. Those of the test split are predicted by the classifiers of all folds. A p
 never assessed: it counts as checked.
 
 The champion has learned the annotations of the train split, also wrong ones. Averaged with the probabilities of a model
-that had learned annotations changed on purpose, the estimated number of wrong ones was 0, and the order no better. So
-the champion ranks only the most doubtful validation and test articles, by the mean of both.
+that had learned annotations changed on purpose, the estimated number of wrong ones was a sixth of their number or less,
+and the order no better. So the champion ranks only the most doubtful validation and test articles, by the mean of both.
 """
 
 from __future__ import annotations
