@@ -12,7 +12,9 @@ imports the answers. The next `retrain_classifier` trains on them. `classifier r
 champion's accuracy on the random sample.
 
 **Parameters**: `task` fills the queue of one task only. `number` and `audit` are the sizes to which the queue is
-filled: articles chosen by the champion, and randomly drawn articles.
+filled: articles chosen by the champion, and randomly drawn articles. `doubtful` queues the most doubtful annotations of
+`doubtful_split` as well; 0 queues none. With those of the test split, as many others are queued, drawn at random, and
+annotators cannot tell which are which.
 
 **Again** is always safe: clear the task, or start a new run. Articles that already wait count towards `number` and
 `audit`, so the queue never grows beyond these sizes.
@@ -54,6 +56,18 @@ from pendulum import datetime
             maximum=10_000,
             description="Randomly drawn articles that the queue holds as well.",
         ),
+        "doubtful": Param(
+            0,
+            type="integer",
+            minimum=0,
+            maximum=10_000,
+            description="Articles whose annotation is probably wrong that are queued as well; 0 queues none.",
+        ),
+        "doubtful_split": Param(
+            "train",
+            enum=["train", "validation", "test", "all"],
+            description="Split of the doubtful articles.",
+        ),
     },
 )
 def review_articles():
@@ -71,13 +85,18 @@ def review_articles():
         from classifier_airflow.workspace import workspace
 
         from classifier.exceptions import NoChampionError
-        from classifier.pipeline.review import review_queue
+        from classifier.pipeline.review import annotation_checks, review_queue
 
+        of_task = workspace(chosen)
         try:
-            report = review_queue.fill_queue(workspace(chosen), number=params["number"], audit=params["audit"])
+            report = review_queue.fill_queue(of_task, number=params["number"], audit=params["audit"])
         except NoChampionError as error:
             raise AirflowSkipException(str(error)) from error
-        return {"added": report.added, "waiting": report.waiting}
+        if not params["doubtful"]:
+            return {"added": report.added, "waiting": report.waiting}
+        checks = annotation_checks.queue_doubtful(of_task, scope=params["doubtful_split"], number=params["doubtful"])
+        added = {**report.added, "doubtful": checks.doubtful, "control": checks.control}
+        return {"added": added, "waiting": report.waiting + checks.doubtful + checks.control}
 
     fill.expand(chosen=choose())
 

@@ -97,6 +97,9 @@ def print_review_status(report: ReviewStatus, as_json: bool) -> None:
     render.STDOUT.print(f"Waiting for review: {waiting}. Conflicts: {report.conflicts:,}.")
     if report.second_opinions:
         render.STDOUT.print(f"Waiting for further annotators: {report.second_opinions:,}.")
+    for check in report.checks:
+        counts = f"{check.checked:,} of {check.queued:,} checked, {check.corrected:,} corrected"
+        render.STDOUT.print(f"Annotations of the {check.split} split, {check.reason}: {counts}.")
     audit = report.audit
     if audit and audit.accuracy is not None:
         low, high = audit.interval

@@ -33,6 +33,47 @@ def fill(
 
 @app.command()
 @of_task
+def doubtful(
+    number: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Annotations to list or to queue, the most doubtful first; by default, as many as are estimated to be "
+            "wrong, up to 500.",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of the articles: train, validation, test or all.")] = "train",
+    queue: Annotated[
+        bool,
+        typer.Option(
+            "--queue",
+            help="Queue the articles for review instead. With those of the validation and test splits, as many others "
+            "are queued, drawn at random, and none is listed: annotators must not know which are doubtful.",
+        ),
+    ] = False,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**31 - 1, help="Of a large split, a sample is examined; another seed draws another."),
+    ] = 0,
+    json: Json = False,
+) -> None:
+    """List the annotations by sources that are probably wrong, assessed by the baseline from other articles.
+
+    What a person has annotated counts as checked. No annotation is changed: a person's answer supersedes the source's.
+    """
+    from classifier.cli import render_doubtful
+    from classifier.pipeline.review import annotation_checks
+
+    if queue:
+        report = annotation_checks.queue_doubtful(workspace(), scope=split, number=number, seed=seed)
+        render.show(report, json, title="Doubtful annotations queued")
+    else:
+        listed = annotation_checks.list_doubtful(workspace(), scope=split, number=number, seed=seed)
+        render_doubtful.print_doubtful(listed, json)
+
+
+@app.command()
+@of_task
 def export(
     file: Annotated[Path, typer.Argument(help="CSV file to write; it must not exist.")],
     limit: Annotated[

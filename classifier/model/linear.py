@@ -141,9 +141,8 @@ def fit_linear(texts: TextSource, categories: Sequence[str], kind: str = "linear
         ValueError: no term occurs in two texts, or all texts have the same category.
     """
     names = np.unique(np.asarray(categories))
-    frequent, vectorizers, counts = _count_terms(texts, len(names), kind)
-    together = len(names) * counts.shape[1] <= MAX_DENSE_COEFFICIENTS or len(names) < 3
-    coefficients, intercept = (_all_at_once if together else _one_by_one)(counts, np.asarray(categories))
+    frequent, vectorizers, counts = count_terms(texts, len(names), kind)
+    coefficients, intercept = fit_categories(counts, np.asarray(categories))
     return LinearClassifier(tuple(map(str, names)), kind, frequent, vectorizers, coefficients, intercept)
 
 
@@ -159,15 +158,21 @@ def fit_linear_multi(
     Raises:
         ValueError: no term occurs in two texts.
     """
-    frequent, vectorizers, counts = _count_terms(texts, len(categories), kind)
+    frequent, vectorizers, counts = count_terms(texts, len(categories), kind)
     truths = (np.array([name in labels for labels in label_sets]) for name in categories)
-    sparse, intercept = _fit_machines(counts, truths)
+    sparse, intercept = fit_decisions(counts, truths)
     coefficients = sparse.toarray() if np.prod(sparse.shape) <= MAX_DENSE_COEFFICIENTS else sparse
     return LinearClassifier(tuple(categories), kind, frequent, vectorizers, coefficients, intercept)
 
 
-def _count_terms(texts: TextSource, categories: int, kind: str) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
-    """Return the frequent words, the fitted vectorizers and the weighted counts, shape (texts, terms)."""
+def count_terms(
+    texts: TextSource, categories: int, kind: str = "linear"
+) -> tuple[tuple[str, ...], tuple[Any, ...], Any]:
+    """Return the frequent words, the fitted vectorizers and the weighted counts, shape (texts, terms).
+
+    Raises:
+        ValueError: no term occurs in two texts.
+    """
     frequent = _most_frequent(texts) if kind == "style" else ()
     max_terms = max(1, MAX_COEFFICIENTS // categories // (1 if kind == "linear" else 3))
     vectorizers = _vectorizers(
@@ -176,7 +181,18 @@ def _count_terms(texts: TextSource, categories: int, kind: str) -> tuple[tuple[s
     return frequent, vectorizers, _side_by_side([vectorizer.fit_transform(texts) for vectorizer in vectorizers])
 
 
-def _all_at_once(counts: Any, categories: NDArray[np.str_]) -> tuple[Any, Any]:
+def fit_categories(counts: Any, categories: NDArray[Any]) -> tuple[Any, Any]:
+    """Return the coefficients and intercepts of the categories in ascending order, each against all others.
+
+    Raises:
+        ValueError: all texts have the same category.
+    """
+    number = len(np.unique(categories))
+    together = number * counts.shape[1] <= MAX_DENSE_COEFFICIENTS or number < 3
+    return (_all_at_once if together else _one_by_one)(counts, categories)
+
+
+def _all_at_once(counts: Any, categories: NDArray[Any]) -> tuple[Any, Any]:
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(random_state=0).fit(counts, categories)
@@ -186,12 +202,12 @@ def _all_at_once(counts: Any, categories: NDArray[np.str_]) -> tuple[Any, Any]:
     return coefficients, intercept
 
 
-def _one_by_one(counts: Any, categories: NDArray[np.str_]) -> tuple[Any, Any]:
+def _one_by_one(counts: Any, categories: NDArray[Any]) -> tuple[Any, Any]:
     """Train each category against all others, which solves the same problems as all at once."""
-    return _fit_machines(counts, (categories == name for name in np.unique(categories)))
+    return fit_decisions(counts, (categories == name for name in np.unique(categories)))
 
 
-def _fit_machines(counts: Any, truths: Iterable[NDArray[np.bool_]]) -> tuple[Any, Any]:
+def fit_decisions(counts: Any, truths: Iterable[NDArray[np.bool_]]) -> tuple[Any, Any]:
     """Train one linear classifier after the other; each truth says which texts have its category.
 
     Returns:

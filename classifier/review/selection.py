@@ -27,7 +27,10 @@ from classifier.articles import LabelMatrix, Probabilities
 from classifier.ingest.fingerprints import fold
 from classifier.model import multi_label
 
-Reason = Literal["uncertain", "diverse", "rare", "rewritten", "split", "audit"]
+Reason = Literal["uncertain", "diverse", "rare", "rewritten", "split", "audit", "doubtful", "control"]
+CHECK_REASONS = frozenset({"doubtful", "control"})
+"""The reasons of articles that are annotated again: their annotation is doubtful, or they were drawn with these."""
+
 RowIndices = NDArray[np.int64]
 """Indices of articles in a pool."""
 

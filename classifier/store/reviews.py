@@ -83,9 +83,9 @@ def waiting_reviews(connection: Connection, model_id: int) -> ReviewRows:
 
 
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
-    """Return source, external_id, revision, text, title and url of articles by id."""
+    """Return source, external_id, split, revision, text, title and url of articles by id."""
     table = tables.articles
-    names = ("id", "source", "external_id", "revision", "text", "title", "url")
+    names = ("id", "source", "external_id", "split", "revision", "text", "title", "url")
     statement = select(*(table.c[name] for name in names)).where(table.c.id.in_(ids))
     return {row.id: row for row in connection.execute(statement)}
 

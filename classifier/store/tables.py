@@ -275,11 +275,19 @@ review_queue = Table(
     Column("article_id", ForeignKey(articles.c.id, ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey(models.c.id), primary_key=True),
     Column("revision", Integer, primary_key=True, autoincrement=False, comment="of the article when it was labelled"),
-    Column("reason", Text, primary_key=True, comment="why the model's prediction was chosen; audit: drawn at random"),
+    Column(
+        "reason",
+        Text,
+        primary_key=True,
+        comment="why the article was chosen; audit: drawn at random; control: drawn at random with doubtful ones",
+    ),
     Column("predicted_categories", ARRAY(Text), nullable=False, comment="when the article was queued"),
     Column("confidence", REAL, nullable=False),
     now("queued_at"),
-    CheckConstraint("reason IN ('uncertain', 'diverse', 'rare', 'rewritten', 'split', 'audit')", name="reason"),
+    CheckConstraint(
+        "reason IN ('uncertain', 'diverse', 'rare', 'rewritten', 'split', 'audit', 'doubtful', 'control')",
+        name="reason",
+    ),
     Index(None, "model_id", "queued_at"),
 )
 

@@ -35,6 +35,8 @@ REASONS = {
     "rare": "its category has few annotations",
     "rewritten": "its text has changed since it was annotated",
     "audit": "it was drawn at random, to measure the accuracy of the labels; the model's label is hidden",
+    "doubtful": "its annotation is probably wrong; the annotation and the model's label are hidden",
+    "check": "its annotation is checked, like that of others drawn at random; it and the model's label are hidden",
 }
 """Why an article was chosen, in words."""
 
@@ -42,6 +44,8 @@ MULTI_LABEL_REASONS = {
     "uncertain": "a category is nearly as likely as not",
     "rare": "one of its most probable categories has few annotations",
     "audit": "it was drawn at random, to measure the accuracy of the labels; the model's labels are hidden",
+    "doubtful": "its annotation is probably wrong; the annotation and the model's labels are hidden",
+    "check": "its annotation is checked, like that of others drawn at random; it and the model's labels are hidden",
 }
 """Why, in a multi-label task, where that differs."""
 

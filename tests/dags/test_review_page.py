@@ -7,12 +7,14 @@ import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from typing import get_args
 
 import pytest
 
 from classifier.evaluation.drift_checks import DriftCheck
 from classifier.pipeline.monitoring.drift_history import DriftRun
-from classifier.pipeline.review import conflicts, review_queue
+from classifier.pipeline.review import conflicts, review_queue, sheets
+from classifier.review.selection import Reason
 from classifier.store import model_rows
 from tests.support.evaluated_models import add_evaluated, add_test_articles
 from tests.support.predictions import label
@@ -113,6 +115,35 @@ class TestReview:
             assert f'name="article" value="{article_id}"' in page
             assert ("The model suggests" in page) == (article_id not in asked[:2])
             assert ("drawn at random" in page) == (article_id in asked[:2])
+
+    @pytest.mark.usefixtures("airflow")
+    def test_every_reason_is_explained(self):
+        from classifier_ui import annotation
+
+        shown = {*get_args(Reason), sheets.CHECK} - {"control"}
+        assert shown <= annotation.REASONS.keys()
+
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_an_annotation_is_checked_without_showing_it_a_prediction_or_which_ones_are_doubtful(
+        self, ask, asked, workspace, split
+    ):
+        run(workspace.database, "UPDATE articles SET split = :split", split=split)
+        run(workspace.database, "UPDATE review_queue SET reason = 'doubtful' WHERE reason <> 'audit'")
+        run(workspace.database, "DELETE FROM review_queue WHERE reason = 'audit'")
+        if split == "test":
+            run(workspace.database, "UPDATE review_queue SET reason = 'control' WHERE article_id % 2 = 0")
+        with workspace.database.begin() as connection:
+            for article_id in asked:
+                annotate(connection, article_id, "a", "source:s")
+        pages = [ask(f"/review/next?after={article_id - 1}", "user").text for article_id in asked]
+        why = {unescape(re.search(r"Why this article: ([^.]+)\.", page)[1]) for page in pages}
+        assert len(why) == 1
+        assert ("probably wrong" in why.pop()) == (split == "train")
+        assert not any(word in page for page in pages for word in ("The model suggests", "suggested", "source:s"))
+        address, fields = form(pages[0], "b")
+        assert ask(address, "user", method="POST", data=fields).status_code == 303
+        assert annotations(workspace)[-1] == (asked[0], "b", "ada the user", False)
+        assert re.search(r"Waiting for review</dt><dd>9\s", ask("/review").text)
 
     @pytest.mark.usefixtures("asked")
     def test_a_text_and_an_id_cannot_break_out(self, ask):

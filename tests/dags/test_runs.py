@@ -208,6 +208,13 @@ def test_humans_are_asked_about_what_was_labelled(run, value):
     assert 0 < value("SELECT count(*) FROM review_queue WHERE reason <> 'audit'") <= 3
 
 
+def test_doubtful_test_articles_are_queued_with_as_many_others(run, value):
+    parameters = {"number": 3, "audit": 2, "doubtful": 2, "doubtful_split": "test"}
+    assert run("review_articles", **parameters) == {"choose": "success", "fill": "success"}
+    counted = "SELECT count(*) FROM review_queue JOIN articles ON id = article_id WHERE split = 'test' AND reason = "
+    assert [value(f"{counted}'{reason}'") for reason in ("doubtful", "control")] == [2, 2]
+
+
 def test_rows_that_were_rejected_are_read_again_when_the_page_asks_for_it(run, files, value):
     bad = files / "bad.csv"
     bad.write_text("id,text\n1,a good one\n2,\n")

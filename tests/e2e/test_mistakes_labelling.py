@@ -128,6 +128,21 @@ def _(_env):
     return "review", "fill"
 
 
+@case("review doubtful: an unknown split", r"split 'dev': unknown; choose from train, validation, test, all")
+def _(_env):
+    return "review", "doubtful", "--split", "dev"
+
+
+@case("review doubtful: no annotation", r"there is no annotated article; run: classifier ingest FILE --category COLUMN")
+def _(_env):
+    return "review", "doubtful", "--split", "all"
+
+
+@case("review doubtful: queue without a champion", r"no model has been promoted yet")
+def _(_env):
+    return "review", "doubtful", "--queue"
+
+
 @case("review export: nothing waits", r"nothing waits for review; run: classifier review fill")
 def _(env):
     env.champion()

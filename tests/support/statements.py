@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, insert, literal, select, text
 
-from classifier.articles import Model, QueuedArticle
+from classifier.articles import SPLITS, Model, QueuedArticle
 from classifier.external_table import definition, statements
 from classifier.external_table.definition import ExternalTable
 from classifier.external_table.statements import Label, Span
@@ -24,6 +24,7 @@ from classifier.pipeline.ingest import units
 from classifier.settings import Settings
 from classifier.store import (
     annotated_articles,
+    annotation_checks,
     article_labels,
     article_rows,
     category_rows,
@@ -406,6 +407,19 @@ CALLS: Mapping[str, Call] = {
     "reviews.candidate_texts": lambda c, d: reviews.candidate_texts(c, d.champion.id, d.ids(CHUNK)),
     "independent_opinions.independent_opinions": lambda c, _: independent_opinions.independent_opinions(c),
     "independent_opinions.second_opinions": lambda c, _: independent_opinions.second_opinions(c, people=3, days=30),
+    **{
+        f"annotation_checks.annotated_sample of {split}": lambda c, _, split=split: annotation_checks.annotated_sample(
+            c, split, size=1000, seed=0
+        )
+        for split in SPLITS
+    },
+    "annotation_checks.stream_texts": lambda c, _: next(
+        annotation_checks.stream_texts(c, annotation_checks.annotated_sample(c, "test", size=9, seed=0))
+    ),
+    "annotation_checks.stored_predictions": lambda c, d: annotation_checks.stored_predictions(
+        c, d.champion.id, d.ids(CHUNK)
+    ),
+    "annotation_checks.checked_annotations": lambda c, _: annotation_checks.checked_annotations(c),
     "reviews.waiting_reviews": lambda c, d: reviews.waiting_reviews(c, d.champion.id),
     "model_locks": _lock_files,
     "training_runs.last_of_model": lambda c, d: training_runs.last_of_model(c, d.champion.id),

@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import Model
+from classifier.articles import Model, Split
 from classifier.evaluation.metrics import share_interval
 from classifier.evaluation.test_articles import number_clusters
 from classifier.model import decisions
@@ -21,7 +21,7 @@ from classifier.pipeline.use_case import use_case
 from classifier.review import selection
 from classifier.review.selection import Reason, ReviewPool
 from classifier.settings import Settings
-from classifier.store import label_statistics, model_rows, reviews
+from classifier.store import annotation_checks, label_statistics, model_rows, reviews
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,10 @@ DEFAULT_NUMBER, DEFAULT_AUDIT = 100, 20
 
 MAX_CANDIDATES = 20_000
 """Predicted articles that are read. Of a larger database, about this many are read, in randomly drawn blocks."""
+
+
+_NOT_CHOSEN = selection.CHECK_REASONS | {"audit"}
+"""Reasons that do not count towards the articles that the champion chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,20 @@ class AuditResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedAnnotations:
+    """Of `queued` annotations of a split, people have checked `checked`, and `corrected` of these were wrong.
+
+    The reason is `doubtful`, or `control` for those drawn at random. Queues of former champions are counted, too.
+    """
+
+    split: Split
+    reason: str
+    queued: int
+    checked: int
+    corrected: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewStatus:
     """The articles that wait, by reason and in total, the conflicts, and the champion's audit.
 
@@ -73,6 +91,7 @@ class ReviewStatus:
     audit: AuditResult | None
     articles: int = 0
     second_opinions: int = 0
+    checks: tuple[CheckedAnnotations, ...] = ()
 
 
 @use_case
@@ -91,7 +110,7 @@ def fill_queue(workspace: Workspace, *, number: int = DEFAULT_NUMBER, audit: int
         champion = registry.champion(connection)
         waiting = reviews.waiting_reviews(connection, champion.id)
         audits = sum("audit" in row.reasons for row in waiting)
-        chosen = sum(row.reasons != ["audit"] for row in waiting)
+        chosen = sum(not _NOT_CHOSEN.issuperset(row.reasons) for row in waiting)
         again = _ask_again(connection, champion, number - chosen)
         rows = reviews.candidate_pool(
             connection, champion.id, share=label_statistics.sample_share(connection, MAX_CANDIDATES)
@@ -131,7 +150,9 @@ def load_status(connection: Connection, settings: Settings) -> ReviewStatus:
     waiting = Counter(reason for row in rows for reason in row.reasons)
     audit = _load_audit(connection, champion, None) if champion else None
     second = len(overlap.load_second_opinions(connection, settings)) if champion else 0
-    return ReviewStatus(dict(sorted(waiting.items())), reviews.count_conflicts(connection), audit, len(rows), second)
+    checks = tuple(CheckedAnnotations(*row) for row in annotation_checks.checked_annotations(connection))
+    by_reason, conflicts = dict(sorted(waiting.items())), reviews.count_conflicts(connection)
+    return ReviewStatus(by_reason, conflicts, audit, len(rows), second, checks)
 
 
 def _load_audit(connection: Connection, model: Model, since: datetime | None) -> AuditResult:

@@ -12,19 +12,26 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from classifier import atomic_files, registry
-from classifier.articles import Task
+from classifier.articles import Split, Task
 from classifier.exceptions import ReviewError
 from classifier.names import control_character, look_alikes, normalize_category
 from classifier.pipeline.review import overlap
 from classifier.pipeline.use_case import use_case
 from classifier.plurals import plural
 from classifier.review import category_lists, sheet
+from classifier.review.selection import CHECK_REASONS
 from classifier.review.sheet import InvalidRow, SheetAnswer, SheetQuestion
 from classifier.store import category_rows, reviews, task_rows
 from classifier.taxonomy import Taxonomy
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
+
+CHECK = "check"
+"""The shown reason of held-out articles whose annotation is checked, whether they are doubtful or drawn at random."""
+
+BLIND_REASONS = CHECK_REASONS | {"audit"}
+"""Reasons of articles that are shown without a suggestion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,9 @@ class ImportedSheet:
 def export_sheet(
     workspace: Workspace, path: Path, *, limit: int | None = None, annotator: str | None = None
 ) -> ExportedSheet:
-    """Write the articles that wait for review, the oldest first. Randomly drawn articles have no suggestion.
+    """Write the articles that wait for review, the oldest first.
+
+    Articles drawn at random, and those whose annotation is checked, have no suggestion.
 
     For an annotator, also write those that wait for further people, unless this one has annotated them.
 
@@ -142,10 +151,11 @@ def insert_answers(
 def make_question(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) -> SheetQuestion:
     """Return the question for an article that waits for review.
 
-    The article is read after the queue, so its text may be newer: the revision is that of the text shown.
+    The article is read after the queue, so its text may be newer: the revision is that of the text shown. People tend
+    to agree with a suggestion, so articles that measure a model or an annotation have none.
     """
     is_current = row.revision == article.revision
-    has_suggestion = is_current and "audit" not in row.reasons  # people tend to agree with a suggestion
+    has_suggestion = is_current and not BLIND_REASONS.intersection(row.reasons)
     return SheetQuestion(
         id=row.article_id,
         revision=article.revision,
@@ -154,10 +164,17 @@ def make_question(row: Row[*tuple[Any, ...]], article: Row[*tuple[Any, ...]]) ->
         text=article.text,
         suggested=tuple(row.predicted_categories) if has_suggestion else None,
         confidence=row.confidence if has_suggestion else None,
-        reason=" ".join(row.reasons),
+        reason=" ".join(_shown_reasons(row.reasons, article.split)),
         title=article.title,
         url=article.url,
     )
+
+
+def _shown_reasons(reasons: Sequence[str], split: Split) -> Sequence[str]:
+    """Return the reasons that an annotator sees: of a held-out article, not whether it is doubtful or a control."""
+    if split == "train":
+        return reasons
+    return sorted({CHECK if reason in CHECK_REASONS else reason for reason in reasons})
 
 
 def _find_refused(

@@ -142,7 +142,8 @@ ORDER BY article_id
 ON CONFLICT DO NOTHING
 
 -- waiting_reviews
--- Return what waits in a model's review queue: articles with unchanged text and without an annotation in force.
+-- Return what waits in a model's review queue: articles with unchanged text and without an annotation in force. Those
+-- whose annotation is checked wait until a person has annotated them.
 SELECT
     article_id, revision, array_agg(reason ORDER BY reason) AS reasons,
     min(present_categories(predicted_categories, former_names, present_names)) AS predicted_categories,
@@ -153,7 +154,9 @@ WHERE model_id = :model_id
   AND revision = (SELECT revision FROM articles WHERE id = article_id)
   AND NOT EXISTS (
     SELECT FROM annotations_in_force AS own
-    WHERE own.article_id = review_queue.article_id AND own.task_id = :task_id
+    WHERE own.article_id = review_queue.article_id
+      AND own.task_id = :task_id
+      AND (reason NOT IN ('doubtful', 'control') OR own.annotator NOT LIKE 'source:%')
     OFFSET 0
   )
 GROUP BY article_id, revision

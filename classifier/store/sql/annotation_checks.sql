@@ -1,0 +1,97 @@
+-- annotated_sample
+-- Return up to :size annotated articles of a split, drawn by a hash of their ids and a seed, with the annotation that
+-- counts, and the number of all of them. The same articles are excluded as by annotated_articles: those whose annotators
+-- disagree, those whose text, or a near-duplicate of it, occurs in a protected split, and those of a retired category. No
+-- text is read.
+WITH protected_clusters AS MATERIALIZED (
+    SELECT cluster_id
+    FROM annotations
+    JOIN articles ON articles.id = article_id
+    JOIN text_clusters USING (fingerprint)
+    WHERE task_id = :task_id AND split = :split
+    INTERSECT
+    (
+        SELECT id FROM clusters WHERE split = ANY(:protected_splits)
+        UNION
+        SELECT cluster_id FROM articles JOIN text_clusters USING (fingerprint) WHERE split = ANY(:protected_splits)
+    )
+), chosen AS MATERIALIZED (
+    SELECT articles.id
+    FROM annotations_in_force
+    JOIN articles ON articles.id = article_id
+    WHERE task_id = :task_id AND split = :split
+    EXCEPT
+    SELECT article_id FROM annotation_conflicts WHERE task_id = :task_id
+    EXCEPT
+    SELECT same.id
+    FROM articles AS protected
+    JOIN articles AS same USING (fingerprint)
+    WHERE protected.split = ANY(:protected_splits) AND same.split = :split
+    EXCEPT
+    SELECT near_duplicate.id
+    FROM protected_clusters
+    CROSS JOIN LATERAL (
+        SELECT fingerprint FROM text_clusters WHERE cluster_id = protected_clusters.cluster_id OFFSET 0
+    ) AS near
+    CROSS JOIN LATERAL (
+        SELECT id FROM articles WHERE articles.fingerprint = near.fingerprint AND split = :split OFFSET 0
+    ) AS near_duplicate
+), drawn AS MATERIALIZED (
+    SELECT id, count(*) OVER () AS total FROM chosen ORDER BY hashint8extended(id, :seed) LIMIT :size
+)
+SELECT
+    drawn.id, drawn.total,
+    CASE
+        WHEN annotated.categories && tasks.retired_names
+        THEN ARRAY(SELECT name FROM unnest(annotated.categories) AS name WHERE name <> ALL(tasks.retired_names))
+        ELSE annotated.categories
+    END AS categories,
+    annotated.annotator
+FROM drawn
+JOIN tasks ON tasks.id = :task_id
+CROSS JOIN LATERAL (
+    SELECT categories, annotator FROM effective_annotations WHERE article_id = drawn.id AND task_id = :task_id OFFSET 0
+) AS annotated
+WHERE tasks.kind = 'multi' OR NOT annotated.categories && tasks.retired_names
+ORDER BY drawn.id
+
+-- stored_predictions
+-- Return what a model predicted for the present texts of these articles. OFFSET 0: each is looked up by the indexes.
+SELECT requested.id, predicted.category_indices, predicted.confidence, predicted.probabilities
+FROM unnest(CAST(:ids AS bigint[])) AS requested (id)
+CROSS JOIN LATERAL (
+    SELECT category_indices, confidence, probabilities
+    FROM predictions
+    WHERE article_id = requested.id
+      AND model_id = :model_id
+      AND revision = (SELECT revision FROM articles WHERE articles.id = requested.id)
+    OFFSET 0
+) AS predicted
+
+-- checked_annotations
+-- Of each split and reason, count the articles whose annotation was to be checked, those that a person has annotated,
+-- and those whose person's annotation differs from the source's. OFFSET 0: annotations are looked up by the index.
+WITH asked AS MATERIALIZED (
+    SELECT DISTINCT article_id, reason
+    FROM review_queue
+    JOIN models ON models.id = model_id
+    WHERE task_id = :task_id AND reason IN ('doubtful', 'control')
+)
+SELECT
+    article.split, asked.reason, count(*) AS queued, count(by_person.categories) AS checked,
+    count(*) FILTER (WHERE by_person.categories <> by_source.categories) AS corrected
+FROM asked
+CROSS JOIN LATERAL (SELECT split FROM articles WHERE id = asked.article_id OFFSET 0) AS article
+LEFT JOIN LATERAL (
+    SELECT categories FROM effective_annotations
+    WHERE article_id = asked.article_id AND task_id = :task_id AND annotator NOT LIKE 'source:%'
+    OFFSET 0
+) AS by_person ON true
+LEFT JOIN LATERAL (
+    SELECT categories FROM annotations_in_force
+    WHERE article_id = asked.article_id AND task_id = :task_id AND annotator LIKE 'source:%'
+    ORDER BY id DESC
+    LIMIT 1
+) AS by_source ON true
+GROUP BY article.split, asked.reason
+ORDER BY article.split, asked.reason
