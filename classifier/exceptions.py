@@ -131,6 +131,10 @@ class AlarmError(UserError):
     """A drift check raised an alarm: the articles or the champion's accuracy have changed since its evaluation."""
 
 
+class ArticleNotFoundError(UserError):
+    """Unknown article."""
+
+
 class ReviewError(UserError):
     """Cannot perform the review request."""
 

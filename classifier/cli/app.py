@@ -27,6 +27,7 @@ from classifier.cli import (
     drift,
     endings,
     erasure,
+    explanation,
     external_table,
     ingest_options,
     labels,
@@ -332,6 +333,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     "Label and review articles": {
         "classify": classification.classify,
+        "explain": explanation.explain,
         "label": label,
         "export": labels.export,
         "dead-letters": dead_letters.app,

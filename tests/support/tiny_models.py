@@ -120,7 +120,8 @@ def make_lexicon_artefact(
         weights["distilbert.embeddings.word_embeddings.weight"] += np.eye(dim, dtype=np.float32)[rows]
         weights["classifier.weight"][:, : len(categories)] = strength * np.eye(len(categories))
         weights["pre_classifier.bias"] += 1  # a layer norm's values may be negative, and ReLU cuts them off
-        weights["classifier.bias"] -= strength
+        # a text of neutral words has logits of -2; their layer norm is -1 / sqrt(categories) in each category's place
+        weights["classifier.bias"] -= strength * (1 - len(categories) ** -0.5) + 2
         tokenization = Tokenization.read(encoder.directory, positions, chunking, read_title=read_title)
         model = FineTunedModel(
             replace(encoder, weights=weights), tokenization, categories, calibration or {}, ensemble, kind
