@@ -135,6 +135,10 @@ class ArticleNotFoundError(UserError):
     """Unknown article."""
 
 
+class ExplanationError(UserError):
+    """Cannot explain the label now."""
+
+
 class ReviewError(UserError):
     """Cannot perform the review request."""
 

@@ -381,6 +381,8 @@ CALLS: Mapping[str, Call] = {
     "reviews.has_human_annotation": lambda c, d: reviews.has_human_annotation(c, d.ids(10)[5]),
     "reviews.known_categories": lambda c, _: reviews.known_categories(c, ["category 0001", "none"]),
     "reviews.candidate_pool": lambda c, d: reviews.candidate_pool(c, d.champion.id, share=500 / d.articles),
+    "reviews.waiting_reasons": lambda c, d: reviews.waiting_reasons(c, d.champion.id, d.ids(10)[5]),
+    "article_labels.of_article": lambda c, d: article_labels.of_article(c, d.ids(10)[5]),
     "reviews.queued_revisions": lambda c, d: reviews.queued_revisions(c, d.ids(CHUNK)),
     "reviews.last_annotation": lambda c, d: reviews.last_annotation(c, d.ids(10)[5], "ann"),
     "reviews.candidate_texts": lambda c, d: reviews.candidate_texts(c, d.champion.id, d.ids(CHUNK)),

@@ -114,8 +114,12 @@ def open_registered(workspace: Workspace, name: str | None, *, engine: EngineNam
             model = registry.find(connection, name or "champion")
         return model, registry.open_artefact(model)
 
-    model, files = find(workspace)
-    opened = _load(model.name, model.threshold, files, engine, workspace.settings.home)
+    return open_model(*find(workspace), engine=engine, home=workspace.settings.home)
+
+
+def open_model(model: Model, files: Artefact, *, engine: EngineName, home: Path) -> TextClassifier:
+    """Load a registered model from its files, with the thresholds of its row."""
+    opened = _load(model.name, model.threshold, files, engine, home)
     return replace(opened, thresholds=decisions.thresholds_of(model), min_labels=model.min_labels)
 
 
