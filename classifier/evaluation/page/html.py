@@ -71,10 +71,19 @@ def render_page(
 
 
 def sections(
-    candidate: Subject, champion: Subject | None, *, rule_results: Sequence[Mapping[str, Any]] = (), verdict: str = ""
+    candidate: Subject,
+    champion: Subject | None,
+    *,
+    rule_results: Sequence[Mapping[str, Any]] = (),
+    verdict: str = "",
+    articles_at: str = "",
 ) -> Markup:
-    """Return the page's content without its title, for another page that has the same style sheets."""
-    return _markup(_sections_template(candidate), **_context(candidate, champion, rule_results, verdict))
+    """Return the page's content without its title, for another page that has the same style sheets.
+
+    If `articles_at` is the beginning of an address, articles are links to it, followed by their ids.
+    """
+    context = _context(candidate, champion, rule_results, verdict)
+    return _markup(_sections_template(candidate), articles_at=articles_at, **context)
 
 
 def confusion(metrics: Mapping[str, Any]) -> Markup:
