@@ -97,10 +97,12 @@ def _find_nearest(explained: TextExplanation, stored: StoredArticle | None, numb
         return None
     from classifier.pipeline.review import nearest_articles
 
-    categories = [of_category.category for of_category in explained.categories]
-    names = dict.fromkeys([*categories, *([explained.runner_up] if explained.runner_up else [])])
     return nearest_articles.find_nearest(
-        open_workspace(), explained.text, list(names), article_id=stored.id if stored else None, number=number
+        open_workspace(),
+        explained.text,
+        explained.alternatives,
+        article_id=stored.id if stored else None,
+        number=number,
     )
 
 

@@ -95,11 +95,17 @@ class Explanation:
 
 
 def explain(
-    labeller: Labeller, text: str, categories: Sequence[str] | None = None, *, max_runs: int = MAX_RUNS
+    labeller: Labeller,
+    text: str,
+    categories: Sequence[str] | None = None,
+    *,
+    max_runs: int = MAX_RUNS,
+    max_seconds: float | None = None,
 ) -> list[Explanation]:
     """Return an explanation for each of the categories; by default, for the most probable one.
 
-    Further categories cost no further runs.
+    Further categories cost no further runs. With `max_seconds`, a slow machine examines a text more coarsely: the
+    figures of blocks then depend on its speed, those of single words do not.
 
     Raises:
         ValueError: a category is not one of the model's.
@@ -109,6 +115,8 @@ def explain(
     probabilities = occluder.probabilities
     names = labeller.categories
     columns = [int(probabilities.argmax())] if categories is None else [names.index(name) for name in categories]
+    if max_seconds is not None:
+        max_runs = occluder.runs_within(max_seconds, max_runs)
     hidden = occluder.occlude(len(spans), columns, max_runs=max_runs)
     linear = _linear_part(labeller, text, spans, probabilities, columns)
     log_odds = occlusion.log_odds(probabilities[None], columns, labeller.kind)[0]

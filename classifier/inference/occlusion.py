@@ -11,6 +11,7 @@ A long text is examined from coarse to fine: first blocks of words, then the par
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +31,9 @@ ROUND = 64
 
 PARTS = 8
 """Parts into which a block is divided. Four rounds reach the words of the longest text that a model can read."""
+
+MIN_RUNS = 16
+"""Blocks that are examined even if that takes longer than it should."""
 
 _SMALLEST = np.finfo(np.float32).smallest_subnormal  # replaces 0, which has no logarithm
 
@@ -100,11 +104,26 @@ class Occluder:
         is_read[read] = True
         return Occlusion(falls, is_shared, is_read, runs)
 
+    def runs_within(self, seconds: float, max_runs: int) -> int:
+        """Return how many texts can be computed in a time, at least `MIN_RUNS` and at most `max_runs`.
+
+        A batch of the longest chunk is timed. The engine prepares each shape of a batch once, so the first is not.
+        """
+        longest = max(self.pieces, key=len)
+        width = next(width for width in self.labeller.widths if width >= len(longest))
+        rows = self.labeller.sizes.rows(width)
+        batches = list(self.labeller.make_batches([longest] * rows))
+        self.labeller.run_batches(batches, rows)
+        began = time.perf_counter()
+        self.labeller.run_batches(batches, rows)
+        of_one = (time.perf_counter() - began) / rows
+        return min(max_runs, max(MIN_RUNS, int(seconds / max(of_one, 1e-9))))
+
     def _examine(
         self, read: NDArray[np.int64], columns: Sequence[int], max_runs: int
     ) -> tuple[dict[Block, NDArray[np.float64]], int]:
         """Return the fall of each block, and the number of texts that were computed: at most `max_runs`."""
-        whole = log_odds(self.probabilities[None], columns, self.labeller.kind)[0]
+        complete = log_odds(self.probabilities[None], columns, self.labeller.kind)[0]
         pending = _divide((0, len(read)), len(read) if len(read) <= max_runs else min(ROUND, max_runs))
         falls: dict[Block, NDArray[np.float64]] = {}
         runs = 0
@@ -112,7 +131,7 @@ class Occluder:
             for start in range(0, len(pending), ROUND):
                 blocks = pending[start : start + ROUND]
                 hidden = [(read[first], read[end - 1] + 1) for first, end in blocks]
-                falls |= dict(zip(blocks, whole - self._log_odds_without(hidden, columns), strict=True))
+                falls |= dict(zip(blocks, complete - self._log_odds_without(hidden, columns), strict=True))
             runs += len(pending)
             pending = _choose(falls, min(ROUND, max_runs - runs))
         return falls, runs
@@ -122,15 +141,15 @@ class Occluder:
         mask_id = self.labeller.tokenization.mask_id
         replacement = self.labeller.tokenization.unknown_id if mask_id is None else mask_id
         pieces: list[NDArray[np.int32]] = []
-        places: list[tuple[int, int]] = []
+        positions: list[tuple[int, int]] = []
         for row, (first, end) in enumerate(hidden):
             for chunk, words in enumerate(self.words):
                 if (is_hidden := (words >= first) & (words < end)).any():
                     pieces.append(np.where(is_hidden, np.int32(replacement), self.pieces[chunk]))
-                    places.append((row, chunk))
+                    positions.append((row, chunk))
         chunks = np.repeat(self.chunks[None], len(hidden), axis=0)
-        rows, positions = np.array(places).T
-        chunks[rows, positions] = self.labeller.run_batches(self.labeller.make_batches(pieces), len(pieces))
+        rows, changed = np.array(positions).T
+        chunks[rows, changed] = self.labeller.run_batches(self.labeller.make_batches(pieces), len(pieces))
         owners = np.repeat(np.arange(len(hidden)), len(self.pieces))
         scores = None if self.scores is None else np.repeat(self.scores, len(hidden), axis=0)
         probabilities = self.labeller.combine(

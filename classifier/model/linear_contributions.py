@@ -90,11 +90,11 @@ class _Letters:
 
 def _slices(located: LocatedTerms, row_of: Any) -> Iterator[NDArray[Any]]:
     """Yield the occurrences of the terms that have a row, each with its share of one occurrence."""
-    known = (
+    occurrences = (
         (row, start, end, 1 / len(parts))
         for term, parts in located.occurrences()
         if (row := row_of(term)) is not None
         for start, end in parts
     )
-    while len(part := np.fromiter(islice(known, _OCCURRENCES), dtype=_OCCURRENCE)):
+    while len(part := np.fromiter(islice(occurrences, _OCCURRENCES), dtype=_OCCURRENCE)):
         yield part

@@ -16,7 +16,7 @@ CATEGORIES = 6
 STRENGTHS = 4
 """Strengths of a mark; style sheets have a class for each."""
 
-LEAST_MARKED = 0.08
+LEAST_MARKED = 0.15
 """Share of the largest figure from which a word is marked."""
 
 

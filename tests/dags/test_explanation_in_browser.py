@@ -82,10 +82,10 @@ def opened(ids, ask, address, airflow, chromium):
     return open_page
 
 
-def shoot(page, name, *, whole=False):
+def shoot(page, name, *, full=False):
     if PICTURES:
         page.wait_for_timeout(500)
-        page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=whole)
+        page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=full)
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)])
@@ -107,7 +107,7 @@ def test_the_key_marks_the_words_in_the_text_and_lists_them_below(opened, ids, t
         assert page.locator("html").evaluate("root => root.scrollWidth - root.clientWidth") <= 0
         ending = f"{'-narrow' if width == 400 else ''}{'-dark' if theme == 'dark' else ''}"
         shoot(page, f"review-why{ending}")
-        shoot(page, f"review-why-whole{ending}", whole=True)
+        shoot(page, f"review-why-full{ending}", full=True)
 
 
 def test_another_category_is_explained_by_a_click_and_the_focus_follows(opened, ids):
@@ -119,7 +119,7 @@ def test_another_category_is_explained_by_a_click_and_the_focus_follows(opened, 
         heading.wait_for()
         assert heading.evaluate("heading => heading === document.activeElement")
         assert page.locator("[data-text] mark.for", has_text="shares").count() == 1
-        shoot(page, "article-why", whole=True)
+        shoot(page, "article-why", full=True)
         page.locator(".nearest a").first.click()
         page.locator("[data-text]").wait_for()
         page.get_by_text("annotated").first.wait_for()

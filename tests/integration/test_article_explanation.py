@@ -78,7 +78,7 @@ def test_the_process_explains_articles_with_the_present_champion_and_stores_noth
     assert (answer["model"], answer["offset"], top(answer)) == ("m2", 0, "bank")
 
 
-def test_its_errors_are_one_line_and_the_process_goes_on(champion, ids, process):
+def test_its_errors_are_one_line_and_the_process_continues(champion, ids, process):
     with pytest.raises(ExplanationError, match="no model has been promoted yet"):
         process.ask(ArticleRequest(None, ids[0], 1))
     champion("m1")

@@ -22,7 +22,7 @@ LEXICON = {
 ANNOTATED = {
     "sport": (
         ("Late goal decides the final", "A goal in the last minute won the cup final for the home team."),
-        ("Coach praises young striker", "The coach said that his striker may play every match of the season."),
+        ("Coach praises young striker", "The coach said that the striker may play every match of the season."),
         ("Champions lose again", "The champions lost the third match of the league in a row, without a goal."),
     ),
     "business": (
@@ -39,7 +39,7 @@ ANNOTATED = {
 TITLE = "Striker returns for the final, and the club for the market"
 TEXT = (
     "The striker is back. After five months without a match, she trained with the team on Monday, and her coach "
-    "expects her to play the cup final on Saturday. “She looks as sharp as before the injury,” he said.\n\n"
+    "expects her to play the cup final on Saturday. “She looks as sharp as before the injury,” said the coach.\n\n"
     "The club could use her goals. It has lost four of its last six games, and fell to the seventh place of the "
     "league. Its shares fell too: investors had hoped for a place among the champions, and for the revenue that comes "
     "with it. The bank that lent money for the new stadium wants to see a plan by the end of the season.\n\n"

@@ -60,9 +60,21 @@ class TextExplanation:
     runs: int
     runner_up: str | None
 
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The categories between which a reader decides: the explained ones, the labels and the next probable one."""
+        labels = (self.result.label,) if self.result.labels is None else self.result.labels
+        explained = (each.category for each in self.categories)
+        return tuple(dict.fromkeys([*explained, *labels, *([self.runner_up] if self.runner_up else [])]))
+
 
 def explain_text(
-    opened: TextClassifier, text: str, category: str | None = None, *, max_runs: int = MAX_RUNS
+    opened: TextClassifier,
+    text: str,
+    category: str | None = None,
+    *,
+    max_runs: int = MAX_RUNS,
+    max_seconds: float | None = None,
 ) -> TextExplanation:
     """Explain the label of a text, all labels of a multi-label model, or one category that is named.
 
@@ -75,7 +87,7 @@ def explain_text(
     (result,) = opened.classify([text])
     labels = [result.label] if result.labels is None else list(result.labels)
     chosen = [named] if named is not None else labels or [next(iter(result.candidates))]
-    explained = explanation.explain(opened.labeller, text, chosen, max_runs=max_runs)
+    explained = explanation.explain(opened.labeller, text, chosen, max_runs=max_runs, max_seconds=max_seconds)
     return TextExplanation(
         opened.model,
         opened.labeller.engine_name,
@@ -102,12 +114,12 @@ def _of_category(explained: Explanation) -> CategoryExplanation:
 
 def _find_category(opened: TextClassifier, name: str) -> str:
     categories = opened.labeller.categories
-    wanted = normalize_category(name)
-    found = next((category for category in categories if normalize_category(category) == wanted), None)
-    if found is None:
+    normalized = normalize_category(name)
+    name_of_model = next((category for category in categories if normalize_category(category) == normalized), None)
+    if name_of_model is None:
         more = f" and {len(categories) - _NAMED} more" if len(categories) > _NAMED else ""
         raise SettingsError(f"--category {name!r}: unknown; choose from {', '.join(categories[:_NAMED])}{more}")
-    return found
+    return name_of_model
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ from classifier.workspace import Workspace
 PAGE_RUNS = 128
 """Texts with hidden words that are computed while a user waits."""
 
+PAGE_SECONDS = 20.0
+"""About how long that may take; a slow machine computes fewer."""
+
 _MEMORY_FACTOR, _MEMORY_BASE = 3.0, 300 * 2**20
 """Memory that loading a model takes: times the size of its weights, and for libraries."""
 
@@ -54,13 +57,11 @@ class Explainer:
         model, text, title = _load(workspace.with_task(request.task), request)
         opened = self._open(workspace, model)
         read = model_input(text, title, read_title=opened.labeller.read_title)
-        explained = explanation.explain_text(opened, read, request.category, max_runs=PAGE_RUNS)
-        names = [each.category for each in explained.categories]
+        explained = explanation.explain_text(
+            opened, read, request.category, max_runs=PAGE_RUNS, max_seconds=PAGE_SECONDS
+        )
         nearest = nearest_articles.find_nearest(
-            workspace.with_task(request.task),
-            read,
-            list(dict.fromkeys([*names, *([explained.runner_up] if explained.runner_up else [])])),
-            article_id=request.article,
+            workspace.with_task(request.task), read, explained.alternatives, article_id=request.article
         )
         return {**asdict(explained), "offset": len(read) - len(text), "nearest": asdict(nearest)}
 

@@ -80,8 +80,8 @@ def test_by_default_the_most_probable_category_is_explained_with_the_probability
     (explained,) = explanation.explain(labeller, TEXT)
     assert explained.category == CATEGORIES[int(probabilities.argmax())]
     assert np.float32(explained.probability) == probabilities.max()
-    rest = probabilities.sum(dtype=np.float64) - probabilities.max()
-    assert explained.log_odds == pytest.approx(np.log(probabilities.max() / rest), rel=1e-4)
+    others = probabilities.sum(dtype=np.float64) - probabilities.max()
+    assert explained.log_odds == pytest.approx(np.log(probabilities.max() / others), rel=1e-4)
 
 
 def test_a_words_figure_is_the_fall_of_the_log_odds_if_its_pieces_are_masked(folder):
@@ -130,6 +130,20 @@ def test_a_text_of_a_megabyte_costs_a_bounded_number_of_runs_and_its_word_is_fou
     assert explained.is_shared[goal] == (max_runs == 64)
     assert explained.network[goal] == explained.network.max() > 0
     assert np.abs(explained.network[~explained.is_read]).max() == 0
+
+
+def test_with_a_limit_of_time_a_slow_machine_examines_fewer_blocks_and_a_fast_one_all_words(long_lexicon, monkeypatch):
+    text = " ".join(["the team"] * 100 + ["goal"])
+    labeller = open_labeller(long_lexicon)
+    (fast,) = explanation.explain(labeller, text, ["sport"], max_seconds=1e9)
+    assert fast.runs == 201
+    assert not fast.is_shared.any()
+    clock = iter(range(0, 10_000, 100))  # a batch takes 100 s
+    monkeypatch.setattr(occlusion.time, "perf_counter", lambda: next(clock))
+    (slow,) = explanation.explain(labeller, text, ["sport"], max_seconds=1.0)
+    assert slow.runs == occlusion.MIN_RUNS
+    assert slow.network.argmax() >= 201 - 201 // 16 - 1
+    assert slow.is_shared.all()
 
 
 def test_in_chunks_only_those_with_the_word_are_computed_again(folder):
