@@ -83,7 +83,7 @@ def sections(
     If `articles_at` is the beginning of an address, articles are links to it, followed by their ids.
     """
     context = _context(candidate, champion, rule_results, verdict)
-    return _markup(_sections_template(candidate), articles_at=articles_at, **context)
+    return _markup(_sections_template(candidate), **{**context, "articles_at": articles_at})
 
 
 def confusion(metrics: Mapping[str, Any]) -> Markup:
@@ -125,6 +125,7 @@ def _context(
         "champion": champion,
         "models": [candidate, champion] if champion else [candidate],
         "rule_results": rule_results,
+        "articles_at": "",
         "verdict": verdict,
         "metrics": candidate.metrics,
     }
