@@ -135,6 +135,14 @@ class AlarmError(UserError):
     """A drift check raised an alarm: the articles or the champion's accuracy have changed since its evaluation."""
 
 
+class ArticleNotFoundError(UserError):
+    """Unknown article."""
+
+
+class ExplanationError(UserError):
+    """Cannot explain the label now."""
+
+
 class ReviewError(UserError):
     """Cannot perform the review request."""
 

@@ -29,6 +29,7 @@ from classifier.cli import (
     endings,
     erasure,
     examples,
+    explanation,
     external_table,
     ingest_options,
     labels,
@@ -335,6 +336,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     "Label and review articles": {
         "classify": classification.classify,
+        "explain": explanation.explain,
         "label": label,
         "export": labels.export,
         "dead-letters": dead_letters.app,

@@ -51,9 +51,9 @@ def classify(
 
     Example: `classifier classify "The striker scored twice in the cup final."`
     """
-    texts = _read_texts(text, file, lines=lines, encoding=encoding)
+    texts = read_texts(text, file, lines=lines, encoding=encoding)
     page = list(islice(texts, LINES))  # a text that cannot be read is reported before the model is loaded
-    opened = _open_model(model, engine)
+    opened = open_model(model, engine)
     while page:
         results = opened.classify([line for _, line in page])
         for (number, _), result in zip(page, results, strict=True):
@@ -67,21 +67,22 @@ def classify(
         page = list(islice(texts, LINES))
 
 
-def _open_model(model: str | None, engine: str) -> TextClassifier:
+def open_model(model: str | None, engine: str) -> TextClassifier:
+    """Load the model that `--model` names: a directory, or a registered model; by default, the champion."""
     name = engine_name(engine)
     from classifier.pipeline.labelling import classification
 
-    if model is not None and _is_directory(model):
+    if model is not None and is_directory(model):
         return classification.open_directory(Path(model).expanduser(), engine=name, home=settings.load().home)
     return classification.open_registered(open_workspace(), model, engine=name)
 
 
-def _is_directory(model: str) -> bool:
+def is_directory(model: str) -> bool:
     """Return whether `--model` means a directory: a name of a model has no slash."""
     return "/" in model or model in {".", ".."} or (Path(model) / "classifier.json").is_file()
 
 
-def _read_texts(text: str | None, file: Path | None, *, lines: bool, encoding: str) -> Iterator[tuple[int, str]]:
+def read_texts(text: str | None, file: Path | None, *, lines: bool, encoding: str) -> Iterator[tuple[int, str]]:
     """Return the texts with their line numbers; blank lines are no texts."""
     if text is not None and (file is not None or lines):
         raise SettingsError(f"{'--file' if file else '--lines'}: cannot be combined with a text; leave one of them out")

@@ -142,7 +142,7 @@ class Labeller:
         positions = np.fromiter((rows.setdefault(text, len(rows)) for text in texts), np.int64, count=len(texts))
         chunks = self.tokenization.chunks(list(rows))
         scores = self.ensemble.linear.scores(list(rows)) if self.ensemble and rows else None
-        return Prepared(tuple(self._batches(chunks.pieces)), positions, chunks.owners, chunks.weights, scores)
+        return Prepared(tuple(self.make_batches(chunks.pieces)), positions, chunks.owners, chunks.weights, scores)
 
     def run(self, prepared: Prepared) -> Probabilities:
         """Return the calibrated probabilities of a prepared page, in the order of its texts.
@@ -150,18 +150,33 @@ class Labeller:
         Raises:
             FloatingPointError: a probability is NaN or infinite.
         """
-        chunks = np.empty((len(prepared.owners), len(self.categories)), dtype=np.float32)
-        for batch in prepared.batches:
+        chunks = self.run_batches(prepared.batches, len(prepared.owners))
+        return self.combine(chunks, prepared.owners, prepared.weights, prepared.scores)[prepared.positions]
+
+    def run_batches(self, batches: Iterable[TokenBatch], count: int) -> Probabilities:
+        """Return the network's probabilities for the `count` chunks of the batches: (chunks, categories)."""
+        chunks = np.empty((count, len(self.categories)), dtype=np.float32)
+        for batch in batches:
             chunks[batch.rows] = self.engine.probabilities(batch.tokens, batch.mask)[: len(batch.rows)]
-        distinct = text_chunking.pool(chunks, prepared.owners, prepared.weights, kind=self.kind)
-        if self.ensemble and prepared.scores is not None:
-            distinct = self.ensemble.weights.apply(distinct, prepared.scores)
+        return chunks
+
+    def combine(
+        self, chunks: Probabilities, owners: Owners, weights: ChunkWeights, scores: Scores | None
+    ) -> Probabilities:
+        """Return texts' calibrated probabilities from those of their chunks and the linear classifier's scores.
+
+        Raises:
+            FloatingPointError: a probability is NaN or infinite.
+        """
+        distinct = text_chunking.pool(chunks, owners, weights, kind=self.kind)
+        if self.ensemble and scores is not None:
+            distinct = self.ensemble.weights.apply(distinct, scores)
         if invalid := len(distinct) - int(np.isfinite(distinct).all(axis=1).sum()):
             raise FloatingPointError(f"{invalid} of {len(distinct)} distinct texts have NaN or infinite probabilities")
-        calibrated = temperature_scaling.apply_temperature(distinct, self.temperature, kind=self.kind)
-        return calibrated[prepared.positions]
+        return temperature_scaling.apply_temperature(distinct, self.temperature, kind=self.kind)
 
-    def _batches(self, pieces: Pieces) -> Iterator[TokenBatch]:
+    def make_batches(self, pieces: Pieces) -> Iterator[TokenBatch]:
+        """Yield the chunks in batches, each of the shape of its bucket."""
         for width, rows in sorted(self._by_bucket(pieces).items()):
             size = self.sizes.rows(width)
             for start in range(0, len(rows), size):

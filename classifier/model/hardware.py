@@ -62,3 +62,26 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     except (OSError, ValueError):
         return cores
     return cores if allowed == "max" else max(1, min(cores, int(allowed) // int(period)))
+
+
+def available_memory(meminfo: Path = Path("/proc/meminfo"), control_group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the bytes that this process may still use: the machine's, or what the container's limit leaves.
+
+    Pages of files that the container has read count as free. None if the system tells neither.
+    """
+    amounts = []
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+        amounts += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    except (OSError, ValueError):
+        pass
+    try:
+        limit = (control_group / "memory.max").read_text(encoding="ascii").strip()
+        if limit != "max":
+            used = int((control_group / "memory.current").read_text(encoding="ascii"))
+            statistics = (control_group / "memory.stat").read_text(encoding="ascii").splitlines()
+            cached = sum(int(line.split()[1]) for line in statistics if line.startswith("inactive_file "))
+            amounts.append(int(limit) - used + cached)
+    except (OSError, ValueError):
+        pass
+    return min(amounts) if amounts else None

@@ -29,8 +29,9 @@ from safetensors.numpy import load, save
 
 from classifier.articles import Probabilities
 from classifier.exceptions import ArtefactError
-from classifier.model import term_vectors
+from classifier.model import term_positions, term_vectors
 from classifier.model.sigmoid import sigmoid
+from classifier.model.term_positions import Locator
 from classifier.model.term_vectors import Analyzer, TermVectorizer
 from classifier.model.text_slices import slice_texts
 
@@ -346,6 +347,17 @@ def _analyzers(kind: str, frequent: Sequence[str]) -> tuple[Analyzer, ...]:
         term_vectors.words(_WORD_OR_MARK, lowercase=False),
         term_vectors.characters(2, 4),
         term_vectors.characters(3, 5, partial(distort, frequent=frozenset(frequent))),
+    )
+
+
+def locators(classifier: LinearClassifier) -> tuple[Locator, ...]:
+    """Return functions that locate, in a text, the terms that each of the classifier's vectorizers counts."""
+    if classifier.kind == "linear":
+        return (term_positions.words(_WORD_OF_TWO, lowercase=True),)
+    return (
+        term_positions.words(_WORD_OR_MARK, lowercase=False),
+        term_positions.characters(2, 4),
+        term_positions.characters(3, 5, partial(distort, frequent=frozenset(classifier.frequent))),
     )
 
 

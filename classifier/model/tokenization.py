@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from classifier.articles import AnnotatedArticle, PaddingMask, Texts, TokenIds
@@ -41,6 +42,18 @@ class Chunks:
 
     pieces: PackedPieces
     owners: Owners
+    weights: ChunkWeights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LocatedChunks:
+    """The chunks of one text: their pieces' ids, and the characters that each piece stands for.
+
+    `spans` has a shape (pieces, 2) for each chunk; a special piece, which stands for no character, has an empty span.
+    """
+
+    pieces: tuple[NDArray[np.int32], ...]
+    spans: tuple[NDArray[np.int64], ...]
     weights: ChunkWeights
 
 
@@ -94,6 +107,12 @@ class Tokenization:
         mask_id: int | None = self.tokenizer.token_to_id("[MASK]")
         return mask_id
 
+    @property
+    def unknown_id(self) -> int:
+        """The id of the piece that stands for an unknown word; 0, the id of padding, if the tokenizer has none."""
+        name = json.loads(self.tokenizer.to_str())["model"].get("unk_token") or "[UNK]"
+        return self.tokenizer.token_to_id(name) or 0
+
     def texts(self, *parts: Sequence[AnnotatedArticle]) -> Texts:
         """Return what the model reads of the articles."""
         return Texts(*parts, read_title=self.read_title)
@@ -113,27 +132,46 @@ class Tokenization:
         """Yield the chunks of one slice of texts after the other; in each, `owners` begins at 0."""
         return (self._chunks(slice_of_texts) for slice_of_texts in slice_texts(texts, SLICE_CHARACTERS))
 
+    def located_chunks(self, text: str) -> LocatedChunks:
+        """Tokenize one text, and return its chunks with the characters of each piece."""
+        (encoding,) = self._encodings([text], self._max_chunks, located=True)
+        chunks = self._chunks_of(encoding)
+        rows = [np.array(chunk.ids, dtype=np.int32) for chunk in chunks]
+        spans = [
+            np.array(chunk.offsets, dtype=np.int64).reshape(-1, 2) * (1 - np.array(chunk.special_tokens_mask))[:, None]
+            for chunk in chunks
+        ]
+        weights = text_chunking.weights_of(rows) if self.chunking else np.ones(len(rows))
+        return LocatedChunks(tuple(rows), tuple(spans), weights)
+
+    @property
+    def _max_chunks(self) -> int:
+        return self.chunking.max_chunks if self.chunking else 1
+
+    def _chunks_of(self, encoding: Encoding) -> list[Encoding]:
+        return [encoding, *encoding.overflowing[: self._max_chunks - 1]] if self._max_chunks > 1 else [encoding]
+
     def _chunks(self, texts: Sequence[str]) -> Chunks:
-        max_chunks = self.chunking.max_chunks if self.chunking else 1
         rows: list[TokenRow] = []
         owners: list[int] = []
-        for article, encoding in enumerate(self._encodings(texts, max_chunks)):
-            chunks = [encoding, *encoding.overflowing[: max_chunks - 1]] if max_chunks > 1 else [encoding]
+        for article, encoding in enumerate(self._encodings(texts, self._max_chunks)):
+            chunks = self._chunks_of(encoding)
             rows += [chunk.ids for chunk in chunks]
             owners += [article] * len(chunks)
         weights = text_chunking.weights_of(rows) if self.chunking else np.ones(len(rows))
         return Chunks(word_pieces.pack(rows), np.array(owners, dtype=np.int64), weights)
 
-    def _encodings(self, texts: Sequence[str], chunks: int) -> list[Encoding]:
-        """Tokenize as much of each text as determines its first `chunks` chunks."""
+    def _encodings(self, texts: Sequence[str], chunks: int, *, located: bool = False) -> list[Encoding]:
+        """Tokenize as much of each text as determines its first `chunks` chunks; the pieces' characters take longer."""
+        encode = self.tokenizer.encode_batch if located else self.tokenizer.encode_batch_fast
         if self.margin is None:
-            return list(self.tokenizer.encode_batch_fast(list(texts)))
+            return list(encode(list(texts)))
         kept = self.max_length + (chunks - 1) * self._step
         size = _CHARACTERS_PER_PIECE * (kept + self.margin)
         certain: dict[int, Encoding] = {}
         remaining = list(range(len(texts)))
         while remaining:
-            encodings = self.tokenizer.encode_batch_fast([texts[row][:size] for row in remaining])
+            encodings = encode([texts[row][:size] for row in remaining])
             certain |= {
                 row: encoding
                 for row, encoding in zip(remaining, encodings, strict=True)

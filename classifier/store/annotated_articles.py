@@ -50,6 +50,26 @@ def count_by_category_and_split(connection: Connection) -> dict[tuple[str | None
     return {(category, split): count for category, split, count in rows}
 
 
+def newest_texts(
+    connection: Connection,
+    categories: Sequence[str],
+    *,
+    without: int | None,
+    examined: int,
+    per_category: int,
+    characters: int,
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return articles that were annotated last with one of these categories, `per_category` of each, newest first.
+
+    Of all annotations, the `examined` newest are read. Articles of the test split, those on which annotators disagree
+    and the article `without` are left out. Columns: id, source, external_id, title, url, categories, and the first
+    `characters` of the text.
+    """
+    values = {"task_id": task_rows.current_id(connection), "categories": list(categories), "without": without}
+    values |= {"examined": examined, "per_category": per_category, "characters": characters}
+    return connection.execute(query("newest_annotated_texts"), values).all()
+
+
 def uncovered_categories(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return name, has_train_articles, champion_knows and articles of categories that a model cannot predict."""
     return connection.execute(query("uncovered_categories"), {"task_id": task_rows.current_id(connection)}).all()

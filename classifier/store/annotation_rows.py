@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, true
 
-from classifier.store import tables
+from classifier.store import tables, views
 from classifier.store.queries import query
 
 
@@ -72,3 +72,20 @@ def retract(connection: Connection, ids: Sequence[int], retracted_by: str) -> li
     """Retract annotations, and return the ids of their articles and tasks, a pair for each annotation."""
     values = {"ids": list(ids), "retracted_by": retracted_by}
     return [(row.article_id, row.task_id) for row in connection.execute(query("retract_annotations"), values)]
+
+
+def of_article(connection: Connection, article_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the annotations of an article in every task that is not archived, the newest first.
+
+    Columns: task, categories, annotator, annotated_at, comment and in_force.
+    """
+    annotations, tasks, in_force = tables.annotations.c, tables.tasks.c, views.annotations_in_force.c
+    is_in_force = annotations.id.in_(select(in_force.id).where(in_force.article_id == article_id)).label("in_force")
+    present = func.present_categories(annotations.categories, tasks.former_names, tasks.present_names)
+    columns = (annotations.annotator, annotations.annotated_at, annotations.comment)
+    statement = (
+        select(tasks.name.label("task"), present.label("categories"), *columns, is_in_force)
+        .join_from(tables.annotations, tables.tasks, tasks.id == annotations.task_id)
+        .where(annotations.article_id == article_id, tasks.archived_at.is_(None))
+    )
+    return connection.execute(statement.order_by(annotations.id.desc())).all()

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     DateTime,
+    Row,
     Select,
     Table,
     and_,
@@ -72,6 +73,12 @@ def stream(connection: Connection, selection: LabelSelection) -> Iterator[Sequen
     connection.execute(select(func.set_config("cursor_tuple_fraction", "1.0", True)))
     rows = connection.execute(_statement(selection), execution_options={"yield_per": ROWS_PER_FETCH})
     yield from rows.partitions()
+
+
+def of_article(connection: Connection, article_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the rows of the view `article_label_sets` of an article, one for each task, by the tasks' names."""
+    view = views.article_label_sets
+    return connection.execute(select(view).where(view.c.article_id == article_id).order_by(view.c.task)).all()
 
 
 def settled_until(connection: Connection) -> datetime:

@@ -55,3 +55,11 @@ def describe(connection: Connection, ids: Sequence[int], *, with_text: bool = Fa
     articles = tables.articles.c
     names = ("id", "source", "external_id", "text_hash", "title", "url", *(("text",) if with_text else ()))
     return connection.execute(select(*(articles[name] for name in names)).where(articles.id.in_(ids))).all()
+
+
+def find(connection: Connection, source: str, external_id: str) -> Row[*tuple[Any, ...]] | None:
+    """Return id, source, external_id, revision, text, title and url of an article, by its source and its id there."""
+    articles = tables.articles.c
+    names = ("id", "source", "external_id", "revision", "text", "title", "url")
+    of_source = (articles.source == source) & (articles.external_id == external_id)
+    return connection.execute(select(*(articles[name] for name in names)).where(of_source)).one_or_none()

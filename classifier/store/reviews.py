@@ -82,6 +82,12 @@ def waiting_reviews(connection: Connection, model_id: int) -> ReviewRows:
     return connection.execute(query("waiting_reviews"), values).all()
 
 
+def waiting_reasons(connection: Connection, model_id: int, article_id: int) -> list[str]:
+    """Return the reasons for which an article waits in a model's review queue; none if it does not wait."""
+    values = {"task_id": task_rows.current_id(connection), "model_id": model_id, "article_id": article_id}
+    return list(connection.scalars(query("waiting_reasons"), values))
+
+
 def articles_by_id(connection: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[Any, ...]]]:
     """Return source, external_id, split, revision, text, title and url of articles by id."""
     table = tables.articles

@@ -19,14 +19,15 @@ from classifier.exceptions import ReviewError, UserError
 from classifier.names import normalize_category
 from classifier.pipeline.review import annotation
 from classifier.pipeline.review.annotation import ReviewQuestion
+from classifier.pipeline.review.sheets import BLIND_REASONS
 from classifier.review import category_lists
 from classifier_ui import permissions, reading_cache, templating, workspaces
 from classifier_ui.routes import cache_of
 from classifier_ui.sections import conflicts, review
 
-SKIP, BACK, COMMENT = "s", "b", "c"
+SKIP, BACK, COMMENT, WHY = "s", "b", "c", "w"
 
-KEYS = "".join(key for key in f"{string.digits[1:]}0{string.ascii_lowercase}" if key not in {SKIP, BACK, COMMENT})
+KEYS = "".join(key for key in f"{string.digits[1:]}0{string.ascii_lowercase}" if key not in {SKIP, BACK, COMMENT, WHY})
 """The keys of the categories, in their order; of more categories, the last ones have no key."""
 
 REASONS = {
@@ -192,6 +193,7 @@ async def _show(
         choices=_choices(question, sent.category if sent else None) if question else [],
         sent=sent,
         join_labels=join_labels,
+        is_blind=question is not None and not BLIND_REASONS.isdisjoint(question.article.reason.split()),
         listed=question.categories if question and len(question.categories) > MAX_BUTTONS else (),
         before=before,
         reasons=REASONS | MULTI_LABEL_REASONS if question and question.kind == "multi" else REASONS,

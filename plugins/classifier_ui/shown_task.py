@@ -116,7 +116,7 @@ def add_to_links(page: str, root: str) -> str:
     if not query:
         return page
     others = "|".join(path.strip("/") for path in _OWN_PATHS)
-    ours = re.compile(rf'(?<=\s)(href|action|data-live)="({re.escape(root)}/(?!(?:{others})/)[^"]*)"')
+    ours = re.compile(rf'(?<=\s)(href|action|data-live|data-why)="({re.escape(root)}/(?!(?:{others})/)[^"]*)"')
 
     def with_task(match: re.Match[str]) -> str:
         return f'{match[1]}="{add_to_address(match[2], query)}"'

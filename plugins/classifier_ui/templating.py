@@ -72,6 +72,7 @@ def _environment() -> Environment:
         "clock": clock,
         "share": share,
         "plural": plural,
+        "signed": signed,
     }
     return environment
 
@@ -79,6 +80,11 @@ def _environment() -> Environment:
 def share(value: float | None) -> str:
     """Return a share as a percentage with one digit; "-" for None."""
     return "-" if value is None else f"{value:.1%}".replace("%", " %")
+
+
+def signed(value: float) -> str:
+    """Return a figure with its sign and two digits."""
+    return f"{value:+.2f}".replace("-", "\u2212")
 
 
 def rate(value: float | None) -> str:

@@ -12,6 +12,8 @@ from threading import Lock
 from classifier_airflow import workspace
 
 from classifier import settings
+from classifier.pipeline.review import explanation_process
+from classifier.pipeline.review.explanation_process import ExplanationProcess
 from classifier.workspace import Workspace, open_workspace
 from classifier_ui import reading_cache
 
@@ -34,8 +36,17 @@ def acting() -> Workspace:
         return _acting().with_task(request_task.get())
 
 
+@cache
+def explanations() -> ExplanationProcess:
+    """Return the process that explains labels; it starts at its first request."""
+    return ExplanationProcess(workspace.database_url, timeout_s=explanation_process.TIMEOUT_S)
+
+
 def close() -> None:
-    """Close the open workspaces; the next reading opens them again."""
+    """Close the open workspaces, and end the process that explains labels; the next reading opens them again."""
+    if explanations.cache_info().currsize:
+        explanations().close()
+        explanations.cache_clear()
     with _opening:
         for opened in (_reading, _acting):
             if opened.cache_info().currsize:

@@ -57,6 +57,34 @@ def _(env):
     return ("label",)
 
 
+@case("explain: an article that is not there", r"article feed a77: not found; name its source and its id there")
+def _(env):
+    env.champion()
+    return ("explain", "--article", "feed", "a77")
+
+
+@case("explain: a text and an article", r"--article: cannot be combined with a text or --file; leave one of them out")
+def _(env):
+    return ("explain", "the bank", "--article", "feed", "a77")
+
+
+@case("explain: an unknown category", r"--category 'art': unknown; choose from business, sport, tech")
+def _(env):
+    env.champion()
+    return ("explain", "the bank", "--category", "art")
+
+
+@case("explain: no champion", r"no model has been promoted yet; run: classifier train, evaluate, promote")
+def _(env):
+    return ("explain", "the bank")
+
+
+@case("explain: a text without a word", r"the text: empty; a text must have at least one word")
+def _(env):
+    env.champion()
+    return ("explain", " ")
+
+
 @case("label: an engine of another name", r"engine 'x': unknown; choose from auto, openvino, keras")
 def _(env):
     return "label", "--engine", "x"

@@ -12,11 +12,12 @@ from sqlalchemy.exc import DBAPIError
 from classifier import registry
 from classifier.exceptions import TooManyRejectedError
 from classifier.labelling import worker
-from classifier.pipeline.labelling import queue
+from classifier.pipeline.labelling import classification, explanation, queue
+from classifier.pipeline.review import nearest_articles
 from classifier.settings import Settings
 from classifier.store import connections, copy, model_rows
 from classifier.workspace import Workspace
-from tests.support.synthetic import ingest_file, run, unlabelled, value
+from tests.support.synthetic import dump, ingest_file, run, unlabelled, value
 from tests.support.tiny_models import make_artefact
 
 SENTINEL = "xyzzy-sentinel"
@@ -67,6 +68,24 @@ def test_when_rows_are_rejected(verbose_workspace, tmp_path, caplog, capfd, rows
         ingest_file(verbose_workspace, tmp_path / "x.csv", [{**row, "id": ""} for row in rows])
     assert value(verbose_workspace.database, "SELECT count(*) FROM rejected_rows WHERE row LIKE '%xyzzy%'") == 30
     assert SENTINEL not in output_of(caplog, capfd, caught.value)
+
+
+def test_when_a_label_is_explained(verbose_workspace, tmp_path, caplog, capfd, rows):
+    ingest_file(verbose_workspace, tmp_path / "x.csv", rows)
+    files = make_artefact(verbose_workspace.models / "m1")
+    with verbose_workspace.database.begin() as connection:
+        model = registry.register(connection, "m1", files, {})
+        model_rows.make_champion(connection, model.id)
+    before = dump(verbose_workspace.database)
+    stored = explanation.find_article(verbose_workspace, "x", rows[3]["id"])
+    opened = classification.open_registered(verbose_workspace, None, engine="openvino")
+    explained = explanation.explain_text(opened, stored.input_of(opened))
+    assert SENTINEL in explained.text
+    nearest_articles.find_nearest(verbose_workspace, explained.text, ["sport"], article_id=stored.id)
+    output = output_of(caplog, capfd)
+    assert "newest_annotated_texts" in output or "unnest" in output, "SQLAlchemy did log its statements"
+    assert SENTINEL not in output
+    assert dump(verbose_workspace.database) == before
 
 
 CHECK = "ALTER TABLE articles ADD CONSTRAINT c CHECK (length(text) < 5)"

@@ -86,6 +86,7 @@ ERASURE: Mapping[str, Callable[[Connection, Any], Any]] = {
     "undo.mark_undone": lambda c, _: undo.mark_undone(c, 1),
     "annotation_rows.newest": lambda c, _: annotation_rows.newest(c, AnnotationFilter(annotator="ann"), limit=20),
     "annotation_rows.ids_in_use": lambda c, _: annotation_rows.ids_in_use(c, AnnotationFilter(annotator="ann")),
+    "annotation_rows.of_article": lambda c, d: annotation_rows.of_article(c, d.ids(10)[5]),
     "annotation_rows.existing": lambda c, _: annotation_rows.existing(c, [1, 2]),
     "annotation_rows.retract": lambda c, _: annotation_rows.retract(c, [1, 2], "a"),
 }

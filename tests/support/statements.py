@@ -359,6 +359,16 @@ CALLS: Mapping[str, Call] = {
         near_duplicate_clusters.clusters_of_articles(c, d.ids(CHUNK))
     ),
     "label_statistics.count_by_origin": lambda c, d: label_statistics.count_by_origin(c, share=500 / d.articles),
+    "article_rows.find": lambda c, _: article_rows.find(c, SOURCE, "a7"),
+    "annotated_articles.newest_texts": lambda c, d: annotated_articles.newest_texts(
+        # fewer than either database has: the number that is examined bounds the cost
+        c,
+        ["category 0001", "category 0002"],
+        without=d.ids(10)[5],
+        examined=1000,
+        per_category=50,
+        characters=20_000,
+    ),
     "annotated_articles.uncovered_categories": lambda c, _: annotated_articles.uncovered_categories(c),
     "article_rows.describe": lambda c, d: article_rows.describe(c, d.ids(20), with_text=True),
     "article_labels.settled_until": lambda c, _: article_labels.settled_until(c),
@@ -402,6 +412,8 @@ CALLS: Mapping[str, Call] = {
     "reviews.has_human_annotation": lambda c, d: reviews.has_human_annotation(c, d.ids(10)[5]),
     "reviews.known_categories": lambda c, _: reviews.known_categories(c, ["category 0001", "none"]),
     "reviews.candidate_pool": lambda c, d: reviews.candidate_pool(c, d.champion.id, share=500 / d.articles),
+    "reviews.waiting_reasons": lambda c, d: reviews.waiting_reasons(c, d.champion.id, d.ids(10)[5]),
+    "article_labels.of_article": lambda c, d: article_labels.of_article(c, d.ids(10)[5]),
     "reviews.queued_revisions": lambda c, d: reviews.queued_revisions(c, d.ids(CHUNK)),
     "reviews.last_annotation": lambda c, d: reviews.last_annotation(c, d.ids(10)[5], "ann"),
     "reviews.candidate_texts": lambda c, d: reviews.candidate_texts(c, d.champion.id, d.ids(CHUNK)),

@@ -21,6 +21,7 @@ from classifier.articles import TaskKind
 from classifier.model import artefact, checkpoint
 from classifier.model.artefact import Artefact
 from classifier.model.checkpoint import EncoderShape, Weights
+from classifier.model.ensemble import Ensemble
 from classifier.model.fine_tuned import FineTunedModel
 from classifier.model.text_chunking import Chunking
 from classifier.model.tokenization import Tokenization
@@ -80,6 +81,52 @@ def make_artefact(
             details=details or {},
             extra_files=extra_files,
         )
+
+
+def make_lexicon_artefact(
+    directory: Path,
+    lexicon: Mapping[str, Sequence[str]],
+    *,
+    neutral: Sequence[str] = WORDS,
+    positions: int = 64,
+    chunking: Chunking | None = None,
+    kind: TaskKind = "single",
+    strength: float = 40.0,
+    ensemble: Ensemble | None = None,
+    calibration: Mapping[str, Any] | None = None,
+    read_title: bool = False,
+) -> Artefact:
+    """Write a network whose categories each have words of their own: it counts them, as a trained one might.
+
+    Attention is uniform, each word's embedding points to its category, and the head reads the sums. `neutral` words
+    belong to no category.
+    """
+    categories = tuple(lexicon)
+    of_category = {word: index for index, words in enumerate(lexicon.values()) for word in words}
+    words = tuple(dict.fromkeys((*of_category, *neutral)))
+    dim = len(categories) + 1
+    with tempfile.TemporaryDirectory() as aside:
+        sizes = {"layers": 1, "dim": dim, "heads": 1, "hidden_dim": dim, "positions": positions}
+        encoder = checkpoint.read_checkpoint(make_encoder(Path(aside), words=words, **sizes))
+        tensors = {**dict(encoder.shape.tensors()), **dict(checkpoint.head_tensors(encoder.shape, len(categories)))}
+        weights = {name: np.zeros(shape, np.float32) for name, shape in tensors.items()}
+        for name in weights:
+            if name.lower().endswith(("layernorm.weight", "layer_norm.weight")):
+                weights[name] += 1
+            elif name.endswith(("v_lin.weight", "out_lin.weight", "pre_classifier.weight")):
+                weights[name] += np.eye(dim, dtype=np.float32)
+        pieces = (*SPECIALS, *words)
+        rows = [of_category.get(piece, len(categories)) for piece in pieces]
+        weights["distilbert.embeddings.word_embeddings.weight"] += np.eye(dim, dtype=np.float32)[rows]
+        weights["classifier.weight"][:, : len(categories)] = strength * np.eye(len(categories))
+        weights["pre_classifier.bias"] += 1  # a layer norm's values may be negative, and ReLU cuts them off
+        # a text of neutral words has logits of -2; their layer norm is -1 / sqrt(categories) in each category's place
+        weights["classifier.bias"] -= strength * (1 - len(categories) ** -0.5) + 2
+        tokenization = Tokenization.read(encoder.directory, positions, chunking, read_title=read_title)
+        model = FineTunedModel(
+            replace(encoder, weights=weights), tokenization, categories, calibration or {}, ensemble, kind
+        )
+        return artefact.write_artefact(directory, model, tokenizer=encoder.directory, details={})
 
 
 def make_bert(

@@ -65,6 +65,7 @@ def _kind(parameter: Any) -> str:
         "str": "text",
         "list": "text",
         "int": "whole number",
+        "tuple": "two texts",
         "float": "number",
         "Path": "path",
         "datetime": "date or time",

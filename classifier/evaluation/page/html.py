@@ -76,10 +76,19 @@ def render_page(
 
 
 def sections(
-    candidate: Subject, champion: Subject | None, *, rule_results: Sequence[Mapping[str, Any]] = (), verdict: str = ""
+    candidate: Subject,
+    champion: Subject | None,
+    *,
+    rule_results: Sequence[Mapping[str, Any]] = (),
+    verdict: str = "",
+    articles_at: str = "",
 ) -> Markup:
-    """Return the page's content without its title, for another page that has the same style sheets."""
-    return _markup(_sections_template(candidate), **_context(candidate, champion, rule_results, verdict))
+    """Return the page's content without its title, for another page that has the same style sheets.
+
+    If `articles_at` is the beginning of an address, articles are links to it, followed by their ids.
+    """
+    context = _context(candidate, champion, rule_results, verdict)
+    return _markup(_sections_template(candidate), **{**context, "articles_at": articles_at})
 
 
 def confusion(metrics: Mapping[str, Any]) -> Markup:
@@ -126,6 +135,7 @@ def _context(
         "champion": champion,
         "models": [candidate, champion] if champion else [candidate],
         "rule_results": rule_results,
+        "articles_at": "",
         "verdict": verdict,
         "metrics": candidate.metrics,
         "examples": _examples(candidate, rule_results),

@@ -60,7 +60,8 @@ class TextClassifier:
     present_names: tuple[str, ...] = ()
 
     @property
-    def _names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
+        """The name of today of each of the model's categories; merged ones have the same name."""
         return self.present_names or self.labeller.categories
 
     def classify(self, texts: Sequence[str]) -> Iterator[Classification]:
@@ -68,8 +69,8 @@ class TextClassifier:
         return map(self._describe, self.labeller.probabilities(texts))
 
     def _describe(self, probabilities: Probabilities) -> Classification:
-        categories = tuple(dict.fromkeys(self._names))
-        merged = decisions.merge_probabilities(probabilities[None], self._names, self.labeller.kind)[0]
+        categories = tuple(dict.fromkeys(self.names))
+        merged = decisions.merge_probabilities(probabilities[None], self.names, self.labeller.kind)[0]
         order = np.argsort(-merged, kind="stable")  # of equal ones the first, as in labelling
         candidates = {categories[index]: float(merged[index]) for index in order}
         if self.thresholds is not None:
@@ -81,7 +82,7 @@ class TextClassifier:
     def _describe_set(self, probabilities: Probabilities, candidates: dict[str, float]) -> Classification:
         thresholds = self.thresholds or ()
         assigned = multi_label.assign_labels(probabilities[None], thresholds, min_labels=self.min_labels)
-        names = {*decisions.names_of(assigned, self._names)[0]}
+        names = {*decisions.names_of(assigned, self.names)[0]}
         labels = tuple(name for name in candidates if name in names)
         confidence = float(decisions.confidence_of_sets(probabilities[None], assigned)[0])
         return Classification(join_labels(labels), confidence, False, candidates, labels)
@@ -122,8 +123,12 @@ def open_registered(workspace: Workspace, name: str | None, *, engine: EngineNam
             model = registry.find(connection, name or "champion")
         return model, registry.open_artefact(model)
 
-    model, files = find(workspace)
-    opened = _load(model.name, model.threshold, files, engine, workspace.settings.home)
+    return open_model(*find(workspace), engine=engine, home=workspace.settings.home)
+
+
+def open_model(model: Model, files: Artefact, *, engine: EngineName, home: Path) -> TextClassifier:
+    """Load a registered model from its files, with the thresholds of its row."""
+    opened = _load(model.name, model.threshold, files, engine, home)
     return replace(
         opened,
         thresholds=decisions.thresholds_of(model),

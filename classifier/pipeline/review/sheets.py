@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 CHECK = "check"
 """The shown reason of held-out articles whose annotation is checked, whether they are doubtful or drawn at random."""
 
-BLIND_REASONS = CHECK_REASONS | {"audit"}
-"""Reasons of articles that are shown without a suggestion."""
+BLIND_REASONS = CHECK_REASONS | {"audit", CHECK}
+"""Reasons, as stored or as shown, of articles for which the model's answer is hidden until a person has annotated them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,22 @@ WHERE model_id = :model_id
 GROUP BY article_id, revision
 ORDER BY min(queued_at), article_id
 
+-- waiting_reasons
+-- Return the reasons for which one article waits in a model's review queue, as in waiting_reviews.
+SELECT reason
+FROM review_queue
+WHERE article_id = :article_id
+  AND model_id = :model_id
+  AND revision = (SELECT revision FROM articles WHERE id = :article_id)
+  AND NOT EXISTS (
+    SELECT FROM annotations_in_force AS own
+    WHERE own.article_id = :article_id
+      AND own.task_id = :task_id
+      AND (reason NOT IN ('doubtful', 'control') OR own.annotator NOT LIKE 'source:%')
+    OFFSET 0
+  )
+ORDER BY reason
+
 -- queued_revisions
 -- Return those of the articles that any model of the task has queued for review, with their present revision.
 SELECT id, revision

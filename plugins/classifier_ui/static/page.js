@@ -1,4 +1,5 @@
-// Refresh the live sections while the page is visible, send each form only once, and let keys press buttons.
+// Refresh the live sections while the page is visible, send each form only once, let keys press buttons, and fetch
+// explanations.
 "use strict";
 (() => {
   const fetchSection = async (section) => {
@@ -85,6 +86,38 @@
       });
     }
     tell();
+  }
+
+  // explain a label: mark the words in the text that is shown, and list them below it
+  const shown = document.querySelector("[data-explanation]");
+  const explain = async (link) => {
+    const status = document.querySelector("[data-why-status]");
+    shown.setAttribute("aria-busy", "true");
+    if (status) status.textContent = "Explaining … the first time takes some seconds.";
+    try {
+      const response = await fetch(link.dataset.why, { credentials: "same-origin" });
+      if (response.status === 401 || response.status === 403) throw new Error("you are logged out; reload the page");
+      shown.innerHTML = await response.text();
+      shown.querySelectorAll("[data-marked]").forEach((part) => {
+        const target = document.querySelector(`[data-${part.dataset.marked}]`);
+        if (target) target.replaceChildren(part.content);
+      });
+      const title = shown.querySelector("#why-title");
+      if (status) status.textContent = title ? "Words are marked; their figures are below the text." : "";
+      if (title && !link.dataset.key) title.focus({ preventScroll: true }); // the link that was clicked is gone
+    } catch (error) {
+      if (status) status.textContent = `Not explained: ${error.message}.`;
+    } finally {
+      shown.removeAttribute("aria-busy");
+    }
+  };
+  if (shown) {
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest("[data-why]");
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      if (shown.getAttribute("aria-busy") !== "true") explain(link);
+    });
   }
 
   const keyed = [...document.querySelectorAll("[data-key]")].filter((element) => element.dataset.key);

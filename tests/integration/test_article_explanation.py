@@ -1,0 +1,207 @@
+"""The process that explains labels for a server answers, is bounded, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from classifier import registry
+from classifier.exceptions import ArticleNotFoundError, ExplanationError, NoChampionError, ReviewError
+from classifier.model import hardware
+from classifier.pipeline.labelling import queue
+from classifier.pipeline.review import article_details, article_explanation, explanation_process, review_queue
+from classifier.pipeline.review.article_explanation import ArticleRequest, Explainer
+from classifier.pipeline.review.explanation_process import ExplanationProcess
+from classifier.store import model_rows
+from tests.support.synthetic import add_articles, annotate, dump, enqueue, run
+from tests.support.tiny_models import make_lexicon_artefact
+from tests.support.waiting import HANG_S, wait_for
+
+LEXICON = {"business": ("bank", "shares"), "sport": ("goal", "match"), "tech": ("chip", "phone")}
+
+
+@pytest.fixture
+def champion(workspace):
+    """Return a function that makes another model champion."""
+
+    def make(name, **options):
+        files = make_lexicon_artefact(workspace.models / name, LEXICON, **options)
+        with workspace.database.begin() as connection:
+            model = registry.register(connection, name, files, {})
+            model_rows.make_champion(connection, model.id)
+        return name
+
+    return make
+
+
+@pytest.fixture
+def ids(workspace):
+    with workspace.database.begin() as connection:
+        rows = [("a1", "the bank of the team", "train"), ("a2", "the goal of the team", "train")]
+        added = add_articles(connection, rows)
+        annotate(connection, added[1], "sport")
+    run(workspace.database, "UPDATE articles SET title = 'A goal, a match' WHERE external_id = 'a1'")
+    return added
+
+
+@pytest.fixture
+def process(workspace, monkeypatch):
+    monkeypatch.setenv("CLASSIFIER_HOME", str(workspace.settings.home))
+    monkeypatch.setenv("CLASSIFIER_PAGE_TIMEOUT_S", "300")
+    url = workspace.database.url.render_as_string(hide_password=False)
+    started = ExplanationProcess(lambda: url, timeout_s=HANG_S)
+    yield started
+    started.close()
+
+
+def top(answer, *, number=0):
+    category = answer["categories"][number]
+    word = max(category["words"], key=lambda word: word["contribution"])
+    return answer["text"][word["start"] : word["end"]].lower()
+
+
+def test_the_process_explains_articles_with_the_present_champion_and_stores_nothing(workspace, champion, ids, process):
+    champion("m1", read_title=True)
+    before = dump(workspace.database)
+    answer = process.ask(ArticleRequest(None, ids[0], 1))
+    assert (answer["model"], answer["result"]["label"]) == ("m1", "sport")
+    assert top(answer) in {"goal", "match"}
+    assert answer["text"][answer["offset"] :] == "the bank of the team"
+    assert [near["external_id"] for near in answer["nearest"]["articles"]] == ["a2"]
+    assert answer["runs"] <= article_explanation.PAGE_RUNS
+    assert dump(workspace.database) == before
+
+    champion("m2", read_title=False)
+    answer = process.ask(ArticleRequest(None, ids[0], 1, "business"))
+    assert (answer["model"], answer["offset"], top(answer)) == ("m2", 0, "bank")
+
+
+def test_its_errors_are_one_line_and_the_process_continues(champion, ids, process):
+    with pytest.raises(ExplanationError, match="no model has been promoted yet"):
+        process.ask(ArticleRequest(None, ids[0], 1))
+    champion("m1")
+    for request, message in (
+        (ArticleRequest(None, 999, 1), "article 999: not found"),
+        (ArticleRequest(None, ids[0], 7), f"the text of article {ids[0]} has changed; reload the page"),
+        (ArticleRequest(None, ids[0], 1, "art"), "unknown; choose from business, sport, tech"),
+    ):
+        with pytest.raises(ExplanationError, match=message):
+            process.ask(request)
+    first = process._process.pid
+    assert process.ask(ArticleRequest(None, ids[0], 1))["model"] == "m1"
+    assert process._process.pid == first
+
+
+def test_a_process_that_was_killed_is_started_again(champion, ids, process):
+    champion("m1")
+    assert process.ask(ArticleRequest(None, ids[0], 1))
+    process._process.kill()
+    process._process.wait()
+    assert process.ask(ArticleRequest(None, ids[0], 1))["model"] == "m1"
+
+
+def test_an_answer_that_takes_too_long_stops_the_process(champion, ids, process):
+    champion("m1")
+    process._timeout_s = 0.0
+    with pytest.raises(ExplanationError, match="took longer than 0 s and was stopped"):
+        process.ask(ArticleRequest(None, ids[0], 1))
+    assert process._process is None
+
+
+def test_more_requests_than_may_wait_are_refused_and_the_others_answered(champion, ids, process):
+    champion("m1")
+    requests = explanation_process.MAX_REQUESTS + 3
+
+    def ask(_):
+        try:
+            return process.ask(ArticleRequest(None, ids[0], 1))["model"]
+        except ExplanationError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(requests) as pool:
+        answers = list(pool.map(ask, range(requests)))
+    assert answers.count("m1") >= explanation_process.MAX_REQUESTS
+    assert set(answers) <= {"m1", "other labels are being explained; try again in a minute"}
+
+
+def test_the_process_ends_with_its_server_and_after_a_time_without_requests(workspace, tmp_path):
+    readable, writable = os.pipe()
+    with os.fdopen(writable, "wb") as requests, os.fdopen(readable, "rb", buffering=0) as opened:
+        requests.write(b'{"database_url": null}\n')
+        requests.flush()
+        with (tmp_path / "answers").open("wb") as answers:
+            explanation_process.serve(opened, answers, idle_s=0.01)  # returns
+    child = ExplanationProcess(lambda: None)
+    started = child._running()
+    started.stdin.close()
+    wait_for(lambda: started.poll() is not None)
+    assert started.returncode == 0
+    started.stdout.close()
+
+
+def test_a_model_that_would_not_fit_into_memory_is_not_loaded(workspace, champion, ids, monkeypatch):
+    champion("m1")
+    monkeypatch.setattr(hardware, "available_memory", lambda: 200 * 2**20)
+    with pytest.raises(ExplanationError, match=r"takes about 300 MiB, and 200 MiB are available; give the API server"):
+        Explainer().explain(workspace, ArticleRequest(None, ids[0], 1))
+
+
+class TestDrawnAtRandom:
+    @pytest.fixture
+    def drawn(self, workspace, champion, ids):
+        champion("m1")
+        with workspace.database.begin() as connection:
+            enqueue(connection, ids[:1])
+        queue.label_queue(workspace, engine="openvino")
+        review_queue.fill_queue(workspace, number=0, audit=1)
+        return ids[0]
+
+    def test_the_label_is_neither_shown_nor_explained_until_it_is_annotated(self, workspace, drawn):
+        request = ArticleRequest(None, drawn, 1)
+        with pytest.raises(ReviewError, match="annotate it first"):
+            Explainer().explain(workspace, request)
+        hidden = article_details.read_article(workspace, drawn)
+        assert (hidden.is_blind, hidden.labels, hidden.annotations) == (True, (), ())
+        with workspace.database.begin() as connection:
+            annotate(connection, drawn, "business")
+        shown = article_details.read_article(workspace, drawn)
+        assert not shown.is_blind
+        assert [label.labels for label in shown.labels] == [("business",)]
+        assert Explainer().explain(workspace, request)["result"]["label"] == "business"
+
+
+def test_the_details_are_of_every_task_with_annotations_that_no_longer_count(workspace, champion, ids):
+    champion("m1")
+    run(workspace.database, "UPDATE annotations SET retracted_at = now(), retracted_by = 'ann'")
+    with workspace.database.begin() as connection:
+        annotate(connection, ids[1], "tech", annotator="bob")
+    details = article_details.read_article(workspace, ids[1])
+    assert [(each.annotator, each.categories, each.in_force) for each in details.annotations] == [
+        ("bob", ("tech",), True),
+        ("ann", ("sport",), False),
+    ]
+    (label,) = details.labels
+    assert (label.labels, label.origin, label.confidences) == (("tech",), "annotation", ())
+    assert details.has_champion
+    with pytest.raises(ArticleNotFoundError):
+        article_details.read_article(workspace, 999)
+
+
+def test_without_a_champion_nothing_is_explained(workspace, ids):
+    assert not article_details.read_article(workspace, ids[0]).has_champion
+    with pytest.raises(NoChampionError):
+        Explainer().explain(workspace, ArticleRequest(None, ids[0], 1))
+
+
+def test_available_memory_is_what_the_container_leaves(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n", encoding="ascii")
+    assert hardware.available_memory(tmp_path / "meminfo", tmp_path) == 8000 * 1024
+    values = {"memory.max": "5000000", "memory.current": "3000000", "memory.stat": "anon 1\ninactive_file 500000\n"}
+    for name, content in values.items():
+        (tmp_path / name).write_text(content, encoding="ascii")
+    assert hardware.available_memory(tmp_path / "meminfo", tmp_path) == 2_500_000
+    (tmp_path / "memory.max").write_text("max\n", encoding="ascii")
+    assert hardware.available_memory(tmp_path / "meminfo", tmp_path) == 8000 * 1024
+    assert hardware.available_memory(tmp_path / "none", tmp_path / "none") is None

@@ -1,0 +1,215 @@
+"""Each word's figure is what it adds to the log-odds of a category, at a bounded cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from classifier.inference import explanation, occlusion
+from classifier.inference.labeller import Labeller
+from classifier.inference.openvino_engine import OpenVinoEngine
+from classifier.model import linear
+from classifier.model.ensemble import Ensemble, EnsembleWeights, MultiLabelWeights
+from classifier.model.sigmoid import logit
+from classifier.model.text_chunking import Chunking
+from tests.support.tiny_models import CATEGORIES, make_artefact, make_lexicon_artefact
+
+LEXICON = {"business": ("bank", "shares"), "sport": ("goal", "match"), "tech": ("chip", "phone")}
+TEXT = "The team won; the goal was the team's, the bank said. The team, the team, the market."
+
+
+class CountingEngine:
+    """The engine of a model, which counts the rows that are computed."""
+
+    def __init__(self, engine):
+        self.engine, self.rows = engine, 0
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+    def probabilities(self, tokens, mask):
+        self.rows += int((mask.sum(axis=1) > 1).sum())
+        return self.engine.probabilities(tokens, mask)
+
+
+def open_labeller(files, **changes):
+    model = replace(files.load(), **changes)
+    return Labeller.of(model, CountingEngine(OpenVinoEngine(model.checkpoint, kind=model.kind)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def lexicon(folder):
+    return make_lexicon_artefact(folder / "lexicon", LEXICON)
+
+
+@pytest.fixture(scope="module")
+def long_lexicon(folder):
+    return make_lexicon_artefact(folder / "long", LEXICON, positions=512)
+
+
+def fit(kind="linear"):
+    words = [*LEXICON["business"], *LEXICON["sport"], *LEXICON["tech"]]
+    texts = [f"the {word} of the team {number}" for number in range(8) for word in words]
+    return linear.fit_linear(texts, [name for _ in range(8) for name, two in LEXICON.items() for _ in two], kind)
+
+
+def ranked(explained, text, *, reverse=True):
+    words = sorted(explained.words(), key=lambda word: word.contribution, reverse=reverse)
+    return [text[word.start : word.end].lower() for word in words]
+
+
+def test_the_word_that_carries_the_category_is_first_and_another_categorys_is_last(lexicon):
+    (explained,) = explanation.explain(open_labeller(lexicon), TEXT, ["sport"])
+    assert ranked(explained, TEXT)[0] == "goal"
+    assert ranked(explained, TEXT)[-1] == "bank"
+    assert explained.words()[0].contribution != 0
+    assert explained.linear is None
+    assert explained.is_read.all()
+
+
+def test_by_default_the_most_probable_category_is_explained_with_the_probability_of_labelling(lexicon):
+    labeller = open_labeller(lexicon, calibration={"temperature": {"value": 1.7}})
+    probabilities = labeller.probabilities([TEXT])[0]
+    (explained,) = explanation.explain(labeller, TEXT)
+    assert explained.category == CATEGORIES[int(probabilities.argmax())]
+    assert np.float32(explained.probability) == probabilities.max()
+    others = probabilities.sum(dtype=np.float64) - probabilities.max()
+    assert explained.log_odds == pytest.approx(np.log(probabilities.max() / others), rel=1e-4)
+
+
+def test_a_words_figure_is_the_fall_of_the_log_odds_if_its_pieces_are_masked(folder):
+    """A network with random weights, compared with the labeller's own answer to the masked text."""
+    labeller = open_labeller(make_artefact(folder / "random"), calibration={"temperature": {"value": 0.8}})
+    text = "the software of the bank"  # software is two pieces, and [MASK] in a text is the mask's piece
+    (explained,) = explanation.explain(labeller, text, ["tech"])
+    masked = ["[MASK]" if n != 1 else "[MASK] [MASK]" for n in range(5)]
+    words = text.split()
+    without = [" ".join([*words[:n], masked[n], *words[n + 1 :]]) for n in range(5)]
+    before, *after = occlusion.log_odds(labeller.probabilities([text, *without]), [2], "single")[:, 0]
+    np.testing.assert_allclose(explained.network, before - np.array(after), rtol=0, atol=1e-6)
+
+
+def test_log_odds_are_exact_where_the_probability_rounds_to_one():
+    certain = np.array([[1.0, 1e-12, 2e-12]], dtype=np.float32)
+    assert occlusion.log_odds(certain, [0], "single")[0, 0] == pytest.approx(-np.log(3e-12), rel=1e-6)
+
+
+@pytest.mark.parametrize("text", ["", " \n ", "\x00"])
+def test_a_text_without_words_has_no_figures(lexicon, text):
+    (explained,) = explanation.explain(open_labeller(lexicon), text)
+    assert not np.any(explained.network)
+    assert explained.runs <= 1
+
+
+def test_words_that_the_model_does_not_know_say_nothing_for_any_category(lexicon):
+    (explained,) = explanation.explain(open_labeller(lexicon), "quux zzz blah", ["sport"])
+    assert np.abs(explained.network).max() < 1e-4
+    assert explained.runs == 3
+
+
+@pytest.mark.parametrize("max_runs", [64, 256])
+def test_a_text_of_a_megabyte_costs_a_bounded_number_of_runs_and_its_word_is_found(long_lexicon, max_runs):
+    words = ["the team"] * 200
+    words[130] = "goal"
+    text = " ".join([*words, "the bank"] * 700) + " bank" * 90_000
+    assert len(text) > 1_000_000
+    labeller = open_labeller(long_lexicon)
+    (explained,) = explanation.explain(labeller, text, ["sport"], max_runs=max_runs)
+    assert explained.runs <= max_runs
+    assert labeller.engine.rows == explained.runs + 1
+    assert explained.is_read.sum() == 510
+    assert not np.any(explained.network[~explained.is_read])
+    goal = 2 * 130
+    assert explained.is_shared[goal] == (max_runs == 64)
+    assert explained.network[goal] == explained.network.max() > 0
+    assert np.abs(explained.network[~explained.is_read]).max() == 0
+
+
+def test_with_a_limit_of_time_a_slow_machine_examines_fewer_blocks_and_a_fast_one_all_words(long_lexicon, monkeypatch):
+    text = " ".join(["the team"] * 100 + ["goal"])
+    labeller = open_labeller(long_lexicon)
+    (fast,) = explanation.explain(labeller, text, ["sport"], max_seconds=1e9)
+    assert fast.runs == 201
+    assert not fast.is_shared.any()
+    clock = iter(range(0, 10_000, 100))  # a batch takes 100 s
+    monkeypatch.setattr(occlusion.time, "perf_counter", lambda: next(clock))
+    (slow,) = explanation.explain(labeller, text, ["sport"], max_seconds=1.0)
+    assert slow.runs == occlusion.MIN_RUNS
+    assert slow.network.argmax() >= 201 - 201 // 16 - 1
+    assert slow.is_shared.all()
+
+
+def test_in_chunks_only_those_with_the_word_are_computed_again(folder):
+    files = make_lexicon_artefact(folder / "chunks", LEXICON, positions=32, chunking=Chunking(20, 8))
+    text = " ".join(["the"] * 70 + ["goal"] + ["the"] * 60)
+    labeller = open_labeller(files)
+    (explained,) = explanation.explain(labeller, text, ["sport"])
+    assert explained.network.argmax() == 70
+    assert explained.is_read.all()
+    assert explained.runs == 131
+    assert labeller.engine.rows < 2 * 131 + 8
+    np.testing.assert_array_equal(np.float32(explained.probability), labeller.probabilities([text])[0, 1])
+
+
+class TestEnsemble:
+    @pytest.fixture(params=linear.KINDS)
+    def labeller(self, lexicon, request):
+        members = Ensemble(fit(request.param), EnsembleWeights(0.7, 3.0))
+        return open_labeller(lexicon, ensemble=members, calibration={"temperature": {"value": 1.3}})
+
+    def test_the_linear_part_is_exact(self, labeller):
+        probabilities, scores = labeller.probabilities([TEXT])[0], labeller.ensemble.linear.scores([TEXT])[0]
+        for column, explained in enumerate(explanation.explain(labeller, TEXT, CATEGORIES)):
+            others = np.delete(probabilities.astype(np.float64), column)
+            margin = scores[column] - np.delete(scores, column) @ (others / others.sum())
+            assert explained.linear.sum() + explained.constant == pytest.approx(3.0 / 1.3 * margin, abs=1e-9)
+
+    def test_the_networks_part_is_measured_with_the_scores_of_the_complete_text(self, labeller):
+        (explained,) = explanation.explain(labeller, TEXT, ["sport"])
+        alone = replace(labeller, ensemble=Ensemble(labeller.ensemble.linear, EnsembleWeights(0.7, 0.0)))
+        (network,) = explanation.explain(alone, TEXT, ["sport"])
+        assert explained.network.argmax() == network.network.argmax()
+        assert not np.any(network.linear)
+        np.testing.assert_allclose(explained.contributions, explained.network + explained.linear)
+
+    def test_with_two_categories_both_parts_are_shares_of_the_same_log_odds(self, folder):
+        two = {"business": ("bank",), "sport": ("goal",)}
+        texts = [f"the {word} of {number}" for number in range(12) for word in ("bank", "goal")]
+        members = Ensemble(linear.fit_linear(texts, ["business", "sport"] * 12), EnsembleWeights(0.5, 2.0))
+        labeller = open_labeller(make_lexicon_artefact(folder / "two", two), ensemble=members)
+        network = replace(labeller, ensemble=None).probabilities([TEXT])
+        (explained,) = explanation.explain(labeller, TEXT, ["sport"])
+        of_network = 0.5 * occlusion.log_odds(network, [1], "single")[0, 0]
+        assert explained.log_odds == pytest.approx(of_network + explained.linear.sum() + explained.constant, abs=1e-4)
+
+
+class TestMultiLabel:
+    def test_each_label_has_its_own_words_for_the_same_runs(self, folder):
+        labeller = open_labeller(make_lexicon_artefact(folder / "multi", LEXICON, kind="multi"))
+        business, sport = explanation.explain(labeller, TEXT, ["business", "sport"])
+        assert (ranked(business, TEXT)[0], ranked(sport, TEXT)[0]) == ("bank", "goal")
+        assert business.runs == sport.runs == len(business.spans)
+
+    def test_the_linear_part_is_exact(self, folder):
+        rows = [[name] for _ in range(8) for name, two in LEXICON.items() for _ in two]
+        texts = [f"the {word} {n}" for n in range(8) for two in LEXICON.values() for word in two]
+        fitted = linear.fit_linear_multi(texts, rows, CATEGORIES)
+        members = Ensemble(fitted, MultiLabelWeights(0.6, 2.0, -0.4))
+        files = make_lexicon_artefact(folder / "multi-ensemble", LEXICON, kind="multi", ensemble=members)
+        labeller = open_labeller(files, calibration={"temperature": {"value": 1.5}})
+        network = replace(labeller, ensemble=None, temperature=1.0).probabilities([TEXT])[0]
+        for column, explained in enumerate(explanation.explain(labeller, TEXT, CATEGORIES)):
+            exact = (0.6 * logit(network)[column] - 0.4) / 1.5 + explained.linear.sum() + explained.constant
+            assert explained.log_odds == pytest.approx(exact, abs=2e-3)
+
+
+def test_a_category_that_the_model_does_not_have_is_an_error(lexicon):
+    with pytest.raises(ValueError, match="not in tuple"):
+        explanation.explain(open_labeller(lexicon), TEXT, ["art"])
