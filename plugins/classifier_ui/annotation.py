@@ -35,6 +35,7 @@ REASONS = {
     "diverse": "it differs from the other chosen articles",
     "rare": "its category has few annotations",
     "rewritten": "its text has changed since it was annotated",
+    "split": "its category was split",
     "audit": "it was drawn at random, to measure the accuracy of the labels; the model's label is hidden",
     "doubtful": "its annotation is probably wrong; the annotation and the model's label are hidden",
     "check": "its annotation is checked, like that of others drawn at random; it and the model's label are hidden",

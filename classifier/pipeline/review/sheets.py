@@ -31,7 +31,7 @@ CHECK = "check"
 """The shown reason of held-out articles whose annotation is checked, whether they are doubtful or drawn at random."""
 
 BLIND_REASONS = CHECK_REASONS | {"audit", CHECK}
-"""Reasons, as stored or as shown, of articles for which the model's answer is hidden until a person has annotated them."""
+"""Reasons, as stored or as shown, of articles for which the model's answer is hidden until they are annotated."""
 
 
 @dataclass(frozen=True, slots=True)
