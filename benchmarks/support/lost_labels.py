@@ -1,8 +1,11 @@
 """Count lost labels: missing, doubled or mixed ones.
 
-- `missing`: articles without a label, and articles that are still queued.
+They are counted over all tasks.
+
+- `missing`: articles that a task has not labelled, and articles that are still queued.
 - `doubled`: predictions that were committed more than once for the same model and text.
-- `mixed`: predictions whose probabilities are not bit for bit those of the model that they name.
+- `mixed`: predictions whose probabilities are not bit for bit those of the model that they name, or whose labels do not
+  follow from them.
 """
 
 from __future__ import annotations
@@ -17,12 +20,14 @@ CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
 CREATE TRIGGER note AFTER INSERT OR UPDATE ON predictions FOR EACH ROW EXECUTE FUNCTION note()
 """
 _MISSING = """
-SELECT (SELECT count(*) FROM article_labels WHERE label IS NULL) + (SELECT count(*) FROM labelling_queue)
+SELECT (SELECT count(*) FROM article_labels WHERE origin IS NULL) + (SELECT count(*) FROM labelling_queue)
 """
 _DOUBLED = """
 SELECT count(*) FROM (SELECT FROM labellings GROUP BY article_id, model_id, revision HAVING count(*) > 1) AS again
 """
-_OF_MODEL = "SELECT text, probabilities FROM predictions JOIN articles ON id = article_id WHERE model_id = :model"
+_OF_MODEL = """
+SELECT text, probabilities, category_indices FROM predictions JOIN articles ON id = article_id WHERE model_id = :model
+"""
 
 
 def note_every_prediction(database: Engine) -> None:
@@ -50,17 +55,21 @@ def _mixed(database: Engine) -> int:
     """Return the number of predictions that differ from their model's."""
     from classifier import registry
     from classifier.inference.fine_tuned_classifier import FineTunedClassifier
+    from classifier.model.decisions import decide
+    from classifier.store import model_rows
 
     wrong = 0
     with database.connect() as connection:
-        names = connection.scalars(text("SELECT name FROM models WHERE id IN (SELECT model_id FROM predictions)")).all()
-    for name in names:
+        ids = connection.scalars(text("SELECT DISTINCT model_id FROM predictions")).all()
+    for model_id in ids:
         with database.connect() as connection:
-            model = registry.find(connection, name)
-            rows = connection.execute(text(_OF_MODEL), {"model": model.id}).all()
+            model = model_rows.by_id(connection, model_id)
+            rows = connection.execute(text(_OF_MODEL), {"model": model_id}).all()
+        assert model is not None
         files = registry.open_artefact(model)
         labeller = FineTunedClassifier(files.load()).labeller()
         expected = labeller.probabilities([row.text for row in rows])
         stored = np.array([row.probabilities for row in rows], dtype=np.float32)
-        wrong += int((stored != expected).any(axis=1).sum())
+        labels = np.array([np.isin(np.arange(1, stored.shape[1] + 1), row.category_indices) for row in rows])
+        wrong += int(((stored != expected) | (labels != decide(model, expected).labels)).any(axis=1).sum())
     return wrong

@@ -33,23 +33,24 @@ def report(
 ) -> None:
     """Show the sizes by category, the deviations from the target shares, and near-duplicates across splits.
 
-    There must be no near-duplicates across splits.
+    There must be no near-duplicates across splits. With several tasks, there is a report of each, unless one is named.
     """
     from classifier.ingest.splits import Proportions
     from classifier.pipeline.ingest import splits_report
 
-    result = splits_report.report_splits(workspace(), Proportions.parse(proportions))
-    if json:
-        render.print_json(asdict(result))
-    else:
-        _show(result)
+    for result in splits_report.report_splits_of_tasks(workspace(), Proportions.parse(proportions)):
+        if json:
+            render.print_json(asdict(result))
+        else:
+            _show(result)
 
 
 def _show(result: SplitsReport) -> None:
-    table = Table("category", *SPLITS, *(f"{split}, share" for split in SPLITS), title="Splits")
+    title = f"Splits: {result.task}".replace("[", r"\[")
+    table = Table("category", *SPLITS, *(f"{split}, share" for split in SPLITS), title=title)
     largest = sorted(result.categories, key=lambda sizes: -sum(sizes.articles.values()))[: render.MAX_ROWS]
     for sizes in (sizes for sizes in result.categories if sizes in largest):
-        _add_row(table, result, sizes.category if sizes.category is not None else "(not annotated)", sizes)
+        _add_row(table, result, _NAMES.get(sizes.category, sizes.category or ""), sizes)
     table.add_section()
     _add_row(table, result, "all", result.total)
     render.STDOUT.print(table)
@@ -61,6 +62,9 @@ def _show(result: SplitsReport) -> None:
                 f"{plural(count, 'article')} left out of {split}: duplicates of articles of a more guarded split."
             )
     render.STDOUT.print(f"Near-duplicates across splits, among the articles read: {result.near_duplicates_across:,}")
+
+
+_NAMES = {None: "(not annotated)", "": "(none)"}
 
 
 def _add_row(table: Table, result: SplitsReport, name: str, sizes: SplitSizes) -> None:

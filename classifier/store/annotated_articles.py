@@ -42,7 +42,7 @@ def input_hash(row: Row[*tuple[Any, ...]]) -> bytes:
 
 
 def count_by_category_and_split(connection: Connection) -> dict[tuple[str | None, Split], int]:
-    """Return the number of articles of each category and split.
+    """Return the number of articles of each category and split; one with several categories counts for each of them.
 
     Category None counts articles without annotation, and "" those that were annotated with no category.
     """
@@ -68,6 +68,12 @@ def newest_texts(
     values = {"task_id": task_rows.current_id(connection), "categories": list(categories), "without": without}
     values |= {"examined": examined, "per_category": per_category, "characters": characters}
     return connection.execute(query("newest_annotated_texts"), values).all()
+
+
+def count_by_split(connection: Connection) -> dict[Split, tuple[int, int]]:
+    """Return the number of articles of each split, and of those that are annotated."""
+    rows = connection.execute(query("annotated_article_totals"), {"task_id": task_rows.current_id(connection)})
+    return {split: (articles, annotated) for split, articles, annotated in rows}
 
 
 def uncovered_categories(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:

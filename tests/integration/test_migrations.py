@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from subprocess import PIPE
 
 import pytest
@@ -156,3 +157,134 @@ def test_a_database_of_a_newer_version_is_refused(empty):
     for action in (status.read_status, upgrade.upgrade_schema):
         with pytest.raises(DatabaseNotMigratedError, match="9999"):
             action(empty)
+
+
+ROWS_OF_0003 = """
+INSERT INTO articles (source, external_id, text, title, url, text_hash, fingerprint, split, revision, content_revision)
+SELECT 'news', 'a' || n, 'text ' || n, 'title ' || n, 'https://news.test/' || n, sha256('h'), sha256('f'),
+    (ARRAY['train', 'validation', 'test'])[1 + n % 3], CASE n WHEN 5 THEN 2 ELSE 1 END, CASE n WHEN 5 THEN 2 ELSE 1 END
+FROM generate_series(1, 9) AS n;
+INSERT INTO splits (fingerprint, split, cluster_id) VALUES (sha256('f'), 'train', 7);
+INSERT INTO clusters (id, split) VALUES (7, 'train'), (8, 'train');
+INSERT INTO cluster_bands (band, cluster_id) VALUES (70, 7);
+INSERT INTO cluster_bridges (fingerprint, cluster_id) VALUES (sha256('f'), 8);
+INSERT INTO ingest_runs (source, kind, options, status) VALUES ('news', 'files', '{"id": "id"}', 'succeeded');
+INSERT INTO source_state (source, unit, config_sha256) VALUES ('news', 'x.csv', sha256('c'));
+INSERT INTO rejected_rows (source, position, reason, row, row_hash, run_id)
+VALUES ('news', '3', 'no text', '{}', '', 1);
+INSERT INTO annotations (article_id, revision, category, annotator, comment, is_resolution, retracted_at, retracted_by)
+VALUES
+    (1, 1, 'sport', 'source:news', NULL, false, NULL, NULL),
+    (1, 1, 'tech', 'ann', 'about a chip', false, NULL, NULL),
+    (2, 1, 'sport', 'ann', NULL, false, NULL, NULL),
+    (2, 1, 'tech', 'ben', NULL, false, NULL, NULL),
+    (3, 1, 'tech', 'ann', NULL, false, NULL, NULL),
+    (3, 1, 'sport', 'ben', NULL, false, NULL, NULL),
+    (3, 1, 'sport', 'ann', NULL, true, NULL, NULL),
+    (4, 1, 'withdrawn', 'source:news', NULL, false, now(), 'ann'),
+    (5, 1, 'tech', 'source:news', NULL, false, NULL, NULL);
+INSERT INTO models (name, status, artefact, manifest_sha256, categories, training, threshold, backfilled_to)
+VALUES
+    ('first', 'retired', 'first', '0', '{sport,tech}', '{}', NULL, NULL),
+    ('second', 'champion', 'second', '0', '{business,sport,tech}', '{"engine": "keras"}', 0.6, 4),
+    ('third', 'candidate', 'third', '0', '{sport,tech}', '{}', NULL, NULL);
+INSERT INTO promotions (model_id, previous_id, verdict, reason, decided_by)
+VALUES (1, NULL, 'promoted', 'first', 'ann'), (2, 1, 'promoted', 'better', 'ann');
+INSERT INTO evaluations (model_id, split, data_sha256, articles, accuracy, macro_f1, metrics)
+VALUES (2, 'test', 'd', 1, 1, 1, '{}');
+INSERT INTO evaluation_predictions
+    (evaluation_id, article_id, text_hash, words, annotated_category, baseline_category, probabilities)
+VALUES (1, 2, sha256('h'), 2, 'sport', 'tech', '{0.1,0.8,0.1}');
+INSERT INTO evaluation_progress (model_id, engine, text_hash, gflops, seconds, probabilities)
+VALUES (3, 'keras', sha256('h'), 1, 1, '{0.5,0.5}');
+INSERT INTO predictions (article_id, model_id, revision, category, confidence, probabilities)
+VALUES
+    (1, 1, 1, 'tech', 0.9, '{0.1,0.9}'),
+    (1, 2, 1, 'business', 0.9, '{0.9,0.05,0.05}'),
+    (4, 2, 1, 'tech', 0.7, '{0.1,0.2,0.7}'),
+    (5, 2, 1, 'sport', 0.8, '{0.1,0.8,0.1}'),
+    (6, 2, 1, 'sport', 0.5, '{0.25,0.5,0.25}'),
+    (7, 1, 1, 'sport', 0.75, '{0.75,0.25}');
+INSERT INTO labelling_queue (article_id, priority) VALUES (5, 0), (7, 1), (8, 0);
+INSERT INTO dead_letters (article_id, model_id, revision, reason) VALUES (9, 2, 1, 'too odd');
+INSERT INTO review_queue (article_id, model_id, revision, reason, predicted_category, confidence)
+VALUES (6, 2, 1, 'uncertain', 'sport', 0.5), (6, 2, 1, 'audit', 'sport', 0.5);
+INSERT INTO training_runs (training_key, steps, epochs, model_id, status) VALUES ('k', 9, 3, 2, 'succeeded');
+INSERT INTO training_metrics (run_id, step, epoch, loss, seconds) VALUES (1, 9, 3, 0.1, 60);
+INSERT INTO drift_runs (model_id, articles, audited, checks, alarms) VALUES (2, 4, 0, '[]', '{}');
+INSERT INTO erasure_key (key, key_check) VALUES ('key', 'check');
+INSERT INTO erasures (selection, requested_by, rows, models) VALUES ('id', 'ann', '{}', '{}');
+INSERT INTO erased_articles (digest, erasure_id) VALUES ('digest', 1)
+"""
+
+LABELS = """
+SELECT article_id, label, origin, confidence, labelled_at, model, split, abstained, title, url FROM article_labels
+ORDER BY 1
+"""
+
+
+def migrate(workspace, version):
+    """Upgrade or downgrade to a version; return every row of every table, as dictionaries in a fixed order."""
+    with workspace.database.connect() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        present = MigrationContext.configure(connection).get_current_revision() or ""
+        connection.rollback()
+        (command.upgrade if present < version else command.downgrade)(config, version)
+    return rows_by_table(workspace)
+
+
+def rows_by_table(workspace):
+    names = sorted({*inspect(workspace.database).get_table_names()} - {"alembic_version"})
+    return {name: [row for (row,) in query(workspace.database, f"SELECT to_jsonb(t) FROM {name} AS t ORDER BY t::text")]
+            for name in names}  # fmt: skip
+
+
+def with_tasks(before):
+    """Return the rows of version 0003 as version 0004 has them: all belong to the first task."""
+    categories = {row["id"]: row["categories"] for row in before["models"]}
+
+    def renamed(row, **names):
+        kept = {name: value for name, value in row.items() if name not in names}
+        return kept | {new: [row[old]] for old, new in names.items()}
+
+    changed = {
+        "annotations": lambda row: renamed(row, category="categories") | {"task_id": 1},
+        "models": lambda row: row | {"task_id": 1, "thresholds": None},
+        "training_runs": lambda row: row | {"task_id": 1},
+        "labelling_queue": lambda row: row | {"task_id": 1},
+        "review_queue": lambda row: renamed(row, predicted_category="predicted_categories"),
+        "evaluation_predictions": lambda row: renamed(
+            row, annotated_category="annotated_categories", baseline_category="baseline_categories"
+        ),
+        "predictions": lambda row: (
+            {name: value for name, value in row.items() if name != "category"}
+            | {"category_indices": [categories[row["model_id"]].index(row["category"]) + 1]}
+        ),
+    }
+    return {table: [changed.get(table, dict)(row) for row in rows] for table, rows in before.items()}
+
+
+def test_an_upgrade_to_tasks_keeps_every_row_and_a_downgrade_restores_it(empty):
+    migrate(empty, "0003")
+    with empty.database.begin() as connection:
+        connection.execute(text(ROWS_OF_0003))
+    before, labels = rows_by_table(empty), query(empty.database, LABELS)
+    assert [table for table, rows in before.items() if not rows] == [], "each table has a row"
+    after = migrate(empty, "0004")
+    task, categories = after.pop("tasks"), after.pop("categories")
+    assert [(row["id"], row["name"], row["kind"], row["min_labels"]) for row in task] == [(1, "default", "single", 1)]
+    assert sorted(map(itemgetter("task_id", "name"), categories)) == [(1, "sport"), (1, "tech")]
+    expected = with_tasks(before)
+    assert after.keys() == expected.keys()
+    for table, rows in after.items():
+        assert in_order(rows) == in_order(expected[table]), table
+    assert query(empty.database, LABELS) == labels
+    assert migrate(empty, "0003") == before
+    assert query(empty.database, LABELS) == labels
+    assert upgrade.upgrade_schema(empty) == schema.head()
+    assert query(empty.database, LABELS) == labels
+
+
+def in_order(rows):
+    return sorted(repr(sorted(row.items())) for row in rows)

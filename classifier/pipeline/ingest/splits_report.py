@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from classifier.ingest.fingerprints import fingerprint
 from classifier.ingest.splits import Proportions
 from classifier.pipeline.training import training_data
 from classifier.pipeline.use_case import use_case
-from classifier.store import annotated_articles
+from classifier.store import annotated_articles, task_rows
 from classifier.training.spooled_articles import SpooledArticles, spool
 from classifier.workspace import Workspace
 
@@ -25,6 +25,7 @@ _BATCH_SIZE = 64
 class SplitSizes:
     """A category's articles by split; `category` is None for articles without an annotation.
 
+    It is "" for articles that were annotated with none of a multi-label task's categories.
     `deviation` is each split's share minus its target share: 0.02 is two percentage points too many.
     """
 
@@ -35,13 +36,16 @@ class SplitSizes:
 
 @dataclass(frozen=True, slots=True)
 class SplitsReport:
-    """The sizes of all articles and of each category, and the near-duplicates across splits.
+    """The sizes of all articles and of each category of a task, and the near-duplicates across splits.
+
+    An article of a multi-label task counts for each of its categories, and once in `total`.
 
     `left_out` counts the annotated articles that are not read with their split, because they repeat or nearly repeat an
     article of a more guarded split. `near_duplicates_across` counts those that are read all the same; it must be 0. It
     is computed from the texts that training and evaluation read, not from the clusters in the database.
     """
 
+    task: str
     total: SplitSizes
     categories: tuple[SplitSizes, ...]
     target: dict[Split, float]
@@ -58,17 +62,31 @@ def report_splits(workspace: Workspace, proportions: Proportions | None = None) 
     target = dict(zip(SPLITS, (proportions or Proportions()).shares, strict=True))
     with workspace.database.connect() as connection:
         counts = annotated_articles.count_by_category_and_split(connection)
-    left_out, across = _count_near_duplicates(workspace, counts)
+        totals = {**dict.fromkeys(SPLITS, (0, 0)), **annotated_articles.count_by_split(connection)}
+    left_out, across = _count_near_duplicates(workspace, {split: totals[split][1] for split in SPLITS})
     names = sorted({category for category, _ in counts}, key=lambda name: (name is None, name or ""))
     by_category = {name: {split: counts.get((name, split), 0) for split in SPLITS} for name in names}
-    total = {split: sum(sizes[split] for sizes in by_category.values()) for split in SPLITS}
     return SplitsReport(
-        total=_sizes(None, total, target),
+        task=workspace.task.name,
+        total=_sizes(None, {split: totals[split][0] for split in SPLITS}, target),
         categories=tuple(_sizes(category, sizes, target) for category, sizes in by_category.items()),
         target=target,
         left_out=left_out,
         near_duplicates_across=across,
     )
+
+
+@use_case
+def report_splits_of_tasks(workspace: Workspace, proportions: Proportions | None = None) -> Iterator[SplitsReport]:
+    """Return the report of the task that was named, else one of each task that is not archived.
+
+    Articles and splits are shared, but each task reads the articles that are annotated for it.
+    """
+    if workspace.choice.name is not None:
+        return iter([report_splits(workspace, proportions)])
+    with workspace.database.connect() as connection:
+        tasks = task_rows.active(connection)
+    return (report_splits(workspace.with_task(task.id), proportions) for task in tasks)
 
 
 def _sizes(category: str | None, articles: dict[Split, int], target: Mapping[Split, float]) -> SplitSizes:
@@ -77,13 +95,9 @@ def _sizes(category: str | None, articles: dict[Split, int], target: Mapping[Spl
     return SplitSizes(category, articles, deviation)
 
 
-def _count_near_duplicates(
-    workspace: Workspace, counts: Mapping[tuple[str | None, Split], int]
-) -> tuple[dict[Split, int], int]:
+def _count_near_duplicates(workspace: Workspace, annotated: dict[Split, int]) -> tuple[dict[Split, int], int]:
     """Return how many annotated articles are left out of each split, and how many should be left out but are not."""
-    left_out: dict[Split, int] = dict.fromkeys(SPLITS, 0)
-    for (category, split), count in counts.items():
-        left_out[split] += count if category is not None else 0
+    left_out = {**annotated}
     across, guarded_bands, guarded_texts = 0, np.zeros(0, np.int64), set[bytes]()
     for articles in _read_splits(workspace, left_out):
         bands, fingerprints = _compute_identities(articles)

@@ -66,6 +66,13 @@ LEFT JOIN LATERAL unnest(
 ) AS category ON true
 GROUP BY category, articles.split
 
+-- annotated_article_totals
+-- Count the articles of each split, and those of them that are annotated, however many categories they have.
+SELECT articles.split, count(*), count(annotated.task_id)
+FROM articles
+LEFT JOIN effective_annotations AS annotated ON annotated.article_id = articles.id AND annotated.task_id = :task_id
+GROUP BY articles.split
+
 -- uncovered_categories
 -- Return the annotated categories without a train article, and those that the champion does not know, with the number
 -- of their articles. One pass over all annotations finds them; only their own articles are looked up.
