@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sqlalchemy import text
+
 from classifier import registry
 from classifier.model import linear
 from classifier.model.ensemble import Ensemble, EnsembleWeights
@@ -50,10 +52,10 @@ TEXT = (
 
 def make_ensemble_model(workspace: Workspace, name: str = "m1", *, read_title: bool = True) -> None:
     """Make an ensemble the champion: a network that knows the words of `LEXICON`, and a linear classifier."""
-    texts = [f"{title} {text}" for articles in ANNOTATED.values() for title, text in articles]
+    texts = [f"{title} {content}" for articles in ANNOTATED.values() for title, content in articles]
     truth = [category for category, articles in ANNOTATED.items() for _ in articles]
     members = Ensemble(linear.fit_linear(texts, truth), EnsembleWeights(0.5, 2.5))
-    words = sorted({word for text in (*texts, TITLE, TEXT) for word in re.findall(r"\w+|[^\w\s]", text.lower())})
+    words = sorted({word for read in (*texts, TITLE, TEXT) for word in re.findall(r"\w+|[^\w\s]", read.lower())})
     files = make_lexicon_artefact(
         workspace.models / name,
         {category: LEXICON[category] for category in sorted(LEXICON)},
@@ -73,16 +75,16 @@ def add_explained_articles(workspace: Workspace) -> tuple[int, int]:
     make_ensemble_model(workspace)
     with workspace.database.begin() as connection:
         for category, articles in ANNOTATED.items():
-            rows = [(f"{category}-{number}", text, "train") for number, (_, text) in enumerate(articles)]
+            rows = [(f"{category}-{number}", content, "train") for number, (_, content) in enumerate(articles)]
             for (title, _), article_id in zip(articles, add_articles(connection, rows, source="news"), strict=True):
                 annotate(connection, article_id, category)
-                run_title(connection, article_id, title)
+                set_title(connection, article_id, title)
         first, second = add_articles(
             connection,
             [("2024-117", TEXT, "train"), ("2024-118", "The match was cancelled.", "train")],
             source="news",
         )
-        run_title(connection, first, TITLE)
+        set_title(connection, first, TITLE)
         enqueue(connection, [first, second])
     queue.label_queue(workspace, engine="openvino")
     review_queue.fill_queue(workspace, number=2, audit=0)
@@ -90,8 +92,6 @@ def add_explained_articles(workspace: Workspace) -> tuple[int, int]:
     return first, second
 
 
-def run_title(connection, article_id: int, title: str) -> None:
+def set_title(connection, article_id: int, title: str) -> None:
     """Give an article a title."""
-    from sqlalchemy import text
-
     connection.execute(text("UPDATE articles SET title = :title WHERE id = :id"), {"title": title, "id": article_id})
