@@ -9,7 +9,8 @@ champion, it is skipped.
 **Then** annotators answer on the classifier's page, under *Review*. Or they fill in a sheet: `classifier review export
 FILE.csv` writes it, annotators fill in the columns category and annotator, and `classifier review import FILE.csv`
 imports the answers. The next `retrain_classifier` trains on them. `classifier review status` shows what waits, and the
-champion's accuracy on the random sample.
+champion's accuracy on the random sample. `CLASSIFIER_REVIEW_OVERLAP` lets several people annotate a share of the
+articles: these wait for them in addition, and `classifier review agreement` shows how far they agree.
 
 **Parameters**: `task` fills the queue of one task only. `number` and `audit` are the sizes to which the queue is
 filled: articles chosen by the champion, and randomly drawn articles. `doubtful` queues the most doubtful annotations of
