@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from classifier.articles import Task
-from classifier_ui import actions, annotation, permissions, routes, shown_task, templating
+from classifier_ui import actions, annotation, categories, permissions, routes, shown_task, templating
 from classifier_ui.reading_cache import Cache
 from classifier_ui.shown_task import UnknownTaskError
 
@@ -38,7 +38,8 @@ def create() -> FastAPI:
     checks = [Depends(permissions.may_read), Depends(shown_task.choose)]
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=checks)
     app.state.cache = Cache()
-    for router in (routes.router, actions.router, annotation.router, annotation.posted):
+    reading = (routes.router, annotation.router, categories.router)
+    for router in (*reading, actions.router, annotation.posted, categories.posted):
         app.include_router(router)
     app.middleware("http")(_add_headers)
     app.exception_handler(HTTPException)(_show_http_error)
