@@ -244,11 +244,11 @@ class TestChanges:
 class TestTasks:
     def test_a_change_is_of_the_shown_task_and_keeps_it(self, grains, open_form, send, ask):
         topics = add_task(grains, "topics")
-        first = next(task.name for task in tasks.list_summaries(grains) if task.name != "topics")
+        first = next(task.task for task in tasks.list_summaries(grains) if task.task != "topics")
         grains = grains.with_task(first)
         with topics.database.begin() as connection:
             ids = add_articles(connection, [("x1", "a text", "train")])
-        add_champion(topics, ids, [[0.9, 0.9, 0.1]])
+        add_champion(topics, ids, [[0.9, 0.9, 0.1]], name="topics-1")
         form = open_form("merge", "gold", "ship", query="?task=topics", targets="gold")
         previewed = send("preview", form, query="?task=topics")
         assert "together, at most" in previewed.text
