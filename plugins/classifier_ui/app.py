@@ -38,8 +38,9 @@ def create() -> FastAPI:
     checks = [Depends(permissions.may_read), Depends(shown_task.choose)]
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=checks)
     app.state.cache = Cache()
-    reading = (routes.router, annotation.router, categories.router)
-    for router in (*reading, actions.router, annotation.posted, categories.posted):
+    for router in (routes.router, actions.router, annotation.router, annotation.posted):
+        app.include_router(router)
+    for router in (categories.router, categories.posted):
         app.include_router(router)
     app.middleware("http")(_add_headers)
     app.exception_handler(HTTPException)(_show_http_error)

@@ -30,8 +30,8 @@ class FormKind:
     Attributes:
         title: The words on its button.
         effect: What the change does.
-        names: The label of the field for the changed categories, empty without one; `several` takes one a line.
-        targets: The label of the field for other names, empty without one; `several_targets` takes one a line.
+        names: The label of the field for the changed categories; empty: there is none. `several` takes one a line.
+        targets: The label of the field for other names; empty: there is none. `several_targets` takes one a line.
         may_lack_target: Whether that field may be empty.
         described: Whether it has a field for the description.
     """
@@ -133,7 +133,7 @@ def perform(workspace: Workspace, form: ChangeForm, *, changed_by: str, preview:
 def _check_number(label: str, names: Collection[str], *, least: int = 1, several: bool = False) -> None:
     field = label.partition(":")[0].partition(",")[0].lower()
     if len(names) < least:
-        wanted = "a category's name" if least == 1 else f"{least} or more categories, one a line"
-        raise CategoryError(f"{field}: write {wanted}")
+        expected = "a category's name" if least == 1 else f"{least} or more categories, one a line"
+        raise CategoryError(f"{field}: write {expected}")
     if len(names) > 1 and not several:
         raise CategoryError(f"{field}: write one name only")

@@ -82,8 +82,10 @@ def list_rows(categories: Sequence[CategorySummary], search: Search) -> Category
 
 def unknown_to_champion(categories: Iterable[CategorySummary]) -> list[CategorySummary]:
     """Return the categories in use with annotated articles that the champion does not know, the largest first."""
-    unknown = [each for each in categories if each.champion_knows is False and each.state == "active" and each.annotated]
-    return sorted(unknown, key=lambda each: (-each.annotated, each.category))
+    unknown = [
+        each for each in categories if each.champion_knows is False and each.state == "active" and each.annotated
+    ]
+    return sorted(unknown, key=lambda category: (-category.annotated, category.category))
 
 
 def named(categories: Iterable[CategorySummary], names: Collection[str]) -> list[CategorySummary]:

@@ -43,10 +43,10 @@ def newsroom(workspace):
         ids = add_articles(connection, rows)
         for number, (article_id, name) in enumerate(zip(ids, names, strict=True)):
             annotate(connection, article_id, name, "ann" if number % 3 else "source:reuters")
-    probabilities = [[0.9 if known == name else 0.01 for known in KNOWN] for name in names]
+    probabilities = [[0.9 if category == name else 0.01 for category in KNOWN] for name in names]
     add_champion(workspace, ids, probabilities, name="r8-small", categories=KNOWN)
     for kind, changed, targets, why in (
-        ("rename", ["acq"], ["mergers and acquisitions"], "nobody understood the abbreviation"),
+        ("rename", ["acq"], ["mergers and acquisitions"], "readers did not understand the abbreviation"),
         ("move", ["corn", "wheat", "oats", "rye"], ["grain"], "as in the style book"),
         ("move", ["grain", "cocoa", "coffee", "sugar"], ["commodities"], ""),
         ("retire", ["interest"], [], "too few articles"),

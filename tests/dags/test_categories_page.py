@@ -63,8 +63,8 @@ def send(ask):
 def rows(page):
     """Return the text of each row of the list."""
     table = re.search(r'<table class="tree">.*?<tbody>(.*?)</tbody>', page, re.DOTALL)
-    found = re.findall(r"<tr>(.*?)</tr>", table[1], re.DOTALL) if table else []
-    return [" ".join(unescape(re.sub(r"<[^>]+>", " ", row)).split()) for row in found]
+    listed = re.findall(r"<tr>(.*?)</tr>", table[1], re.DOTALL) if table else []
+    return [" ".join(unescape(re.sub(r"<[^>]+>", " ", row)).split()) for row in listed]
 
 
 def error_of(page):
@@ -90,8 +90,8 @@ class TestList:
             "grain 0 0 0 0 no", "Wheat formerly wheat 2 1 1 0 yes", "corn Maize <i>only</i> 1 0 0 1 yes",
         ]  # fmt: skip
         assert page.count('class="depth1"') == 2
-        assert rows(ask("/categories?find=MAIZE").text) == ["grain › corn Maize <i>only</i> 1 0 0 1 yes"]
-        assert rows(ask("/categories?find=wheat").text) == ["grain › Wheat formerly wheat 2 1 1 0 yes"]
+        assert rows(ask("/categories?find=MAIZE").text) == ["grain / corn Maize <i>only</i> 1 0 0 1 yes"]
+        assert rows(ask("/categories?find=wheat").text) == ["grain / Wheat formerly wheat 2 1 1 0 yes"]
         assert "No category matches" in ask("/categories?find=zinc").text
 
     def test_retired_and_split_categories_are_shown_on_demand(self, ask, grains):

@@ -84,7 +84,17 @@ def test_each_task_has_its_own_pages_and_the_first_one_is_shown_by_default(ask):
 @pytest.mark.usefixtures("several")
 @pytest.mark.parametrize(
     "path",
-    ["/", "/models", "/models/a1", "/categories", "/review", "/review/next", "/drift", "/problems", "/sections/backlog"],
+    [
+        "/",
+        "/models",
+        "/models/a1",
+        "/categories",
+        "/review",
+        "/review/next",
+        "/drift",
+        "/problems",
+        "/sections/backlog",
+    ],
 )
 def test_every_link_form_and_live_section_keeps_the_task(ask, path):
     answer = ask(f"{path}?{QUERY}", "admin")
