@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from classifier.articles import Task
-from classifier_ui import actions, annotation, articles, permissions, routes, shown_task, templating
+from classifier_ui import actions, annotation, articles, categories, permissions, routes, shown_task, templating
 from classifier_ui.reading_cache import Cache
 from classifier_ui.shown_task import UnknownTaskError
 
@@ -39,6 +39,8 @@ def create() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=checks)
     app.state.cache = Cache()
     for router in (routes.router, actions.router, annotation.router, annotation.posted, articles.router):
+        app.include_router(router)
+    for router in (categories.router, categories.posted):
         app.include_router(router)
     app.middleware("http")(_add_headers)
     app.exception_handler(HTTPException)(_show_http_error)

@@ -38,6 +38,9 @@ ROLL_BACK: Rule = requires_access_dag("PUT", param_dag_id=RETRAIN)
 PROMOTE: Rule = requires_access_dag("POST", DagAccessEntity.RUN, RETRAIN)
 """Applying the gate to a model, and promoting it if it passes: users who may start that DAG."""
 
+CHANGE_CATEGORIES: Rule = requires_access_dag("POST", DagAccessEntity.RUN, RETRAIN)
+"""Changing categories, which the next training learns: users who may start that DAG."""
+
 LABEL_AGAIN: Rule = requires_access_dag("POST", DagAccessEntity.RUN, LABEL)
 """Retrying dead letters: users who may start the labelling."""
 
@@ -51,6 +54,7 @@ ANNOTATE: Rule = requires_access_dag("POST", DagAccessEntity.RUN, REVIEW)
 ACTIONS: dict[str, Rule] = {
     "roll_back": ROLL_BACK,
     "promote": PROMOTE,
+    "change_categories": CHANGE_CATEGORIES,
     "label_again": LABEL_AGAIN,
     "ingest_again": INGEST_AGAIN,
     "annotate": ANNOTATE,

@@ -81,7 +81,7 @@ def _page_route(page: SectionPage) -> Callable[..., Any]:
     return answer
 
 
-for _page in PAGES:
+for _page in filter(lambda page: page.sections, PAGES):
     router.add_api_route(f"/{_page.path}", _page_route(_page), methods=["GET"], name=_page.title)
 
 

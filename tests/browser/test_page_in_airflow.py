@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(airflow_ui.CHROMIUM is None, reason="no chromium here"),
 ]
 
-PAGES = ("Overview", "Models", "Review", "Drift", "Problems")
+PAGES = ("Overview", "Models", "Categories", "Review", "Drift", "Problems")
 
 PICTURES = os.environ.get("CLASSIFIER_TEST_PICTURES")
 """Folder to which screenshots are written, if it is set."""

@@ -92,7 +92,20 @@ def many(workspace, evaluated):
 
 class TestSize:
     @pytest.mark.usefixtures("many")
-    @pytest.mark.parametrize("path", ["/", "/models", "/models/m2", "/review", "/review/next", "/drift", "/problems"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/",
+            "/models",
+            "/models/m2",
+            "/categories",
+            "/categories?change=merge&closed=1",
+            "/review",
+            "/review/next",
+            "/drift",
+            "/problems",
+        ],
+    )
     def test_every_page_is_small(self, ask, path):
         page = ask(path, "user")
         assert page.status_code == 200

@@ -43,7 +43,7 @@ def topics(workspace):
 
 
 @pytest.mark.usefixtures("topics")
-@pytest.mark.parametrize("path", ["/", "/models", "/models/t1", "/review", "/drift", "/problems"])
+@pytest.mark.parametrize("path", ["/", "/models", "/models/t1", "/categories", "/review", "/drift", "/problems"])
 def test_each_page_shows_the_task(ask, path):
     answer = ask(f"{path}?task=topics")
     assert answer.status_code == 200

@@ -52,7 +52,7 @@ def own_links(page):
 
 
 @pytest.mark.usefixtures("workspace")
-@pytest.mark.parametrize("path", ["/", "/models", "/review", "/drift", "/problems"])
+@pytest.mark.parametrize("path", ["/", "/models", "/categories", "/review", "/drift", "/problems"])
 def test_with_one_task_no_page_has_a_switch_or_names_the_task(ask, path):
     page = ask(path, "admin").text
     assert 'aria-label="Task"' not in page
@@ -83,7 +83,18 @@ def test_each_task_has_its_own_pages_and_the_first_one_is_shown_by_default(ask):
 
 @pytest.mark.usefixtures("several")
 @pytest.mark.parametrize(
-    "path", ["/", "/models", "/models/a1", "/review", "/review/next", "/drift", "/problems", "/sections/backlog"]
+    "path",
+    [
+        "/",
+        "/models",
+        "/models/a1",
+        "/categories",
+        "/review",
+        "/review/next",
+        "/drift",
+        "/problems",
+        "/sections/backlog",
+    ],
 )
 def test_every_link_form_and_live_section_keeps_the_task(ask, path):
     answer = ask(f"{path}?{QUERY}", "admin")

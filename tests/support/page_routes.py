@@ -18,6 +18,8 @@ FORMS = {
     "article": "1",
     "revision": "1",
     "category": "a",
+    "change": "retire",
+    "names": "no such category",
 }
 """A value for every field of the page's forms."""
 

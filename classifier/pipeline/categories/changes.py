@@ -55,6 +55,7 @@ class ChangeReport:
 class _Author:
     changed_by: str
     reason: str
+    seen_changes: int | None
 
 
 @use_case
@@ -68,6 +69,7 @@ def change_categories(
     reason: str = "",
     description: str = "",
     preview: bool = False,
+    seen_changes: int | None = None,
 ) -> ChangeReport:
     """Change categories of the workspace's task. With `preview`, check the change and count what it shows.
 
@@ -80,9 +82,11 @@ def change_categories(
         reason: Why, for those who ask later.
         description: The new description, of the kind "describe".
         preview: Whether to change nothing.
+        seen_changes: How many changes of the task the person has seen; None does not check it.
 
     Raises:
-        CategoryError: a category does not exist or cannot be changed so, or a name cannot be used.
+        CategoryError: a category does not exist or cannot be changed so, a name cannot be used, or there are newer
+            changes than the person has seen.
     """
     change = CategoryChange(
         kind,
@@ -97,7 +101,8 @@ def change_categories(
         return check_change(present, existing, change)
 
     lock_queue = kind == "split" and not preview
-    return _apply(workspace, decide, _Author(changed_by, reason), preview=preview, lock_queue=lock_queue)
+    author = _Author(changed_by, reason, seen_changes)
+    return _apply(workspace, decide, author, preview=preview, lock_queue=lock_queue)
 
 
 @use_case
@@ -123,15 +128,22 @@ def import_tree(
         names = tuple(sorted({*tree.parents, *tree.parents.values(), *tree.descriptions}))
         return CategoryChange("import", names, description=encode_tree(tree.parents, tree.descriptions))
 
-    return _apply(workspace, decide, _Author(changed_by, reason), preview=preview)
+    return _apply(workspace, decide, _Author(changed_by, reason, None), preview=preview)
 
 
 @use_case
-def undo_change(workspace: Workspace, *, changed_by: str, reason: str = "", preview: bool = False) -> ChangeReport:
+def undo_change(
+    workspace: Workspace,
+    *,
+    changed_by: str,
+    reason: str = "",
+    preview: bool = False,
+    seen_changes: int | None = None,
+) -> ChangeReport:
     """Take back the last change of the task's categories that was not taken back yet.
 
     Raises:
-        CategoryError: there is none.
+        CategoryError: there is none, or there are newer changes than the `seen_changes` that the person has seen.
     """
 
     def decide(connection: Connection, _: Taxonomy) -> CategoryChange:
@@ -139,7 +151,7 @@ def undo_change(workspace: Workspace, *, changed_by: str, reason: str = "", prev
             raise CategoryError(f"{task_rows.current(connection).name}: no change of its categories to take back")
         return CategoryChange("undo", ())
 
-    return _apply(workspace, decide, _Author(changed_by, reason), preview=preview)
+    return _apply(workspace, decide, _Author(changed_by, reason, seen_changes), preview=preview)
 
 
 def describe_change(change: CategoryChange) -> str:
@@ -173,6 +185,9 @@ def _apply(
             labelling_queue.lock(connection)
         category_rows.lock(connection)
         history = category_rows.changes(connection)
+        if author.seen_changes not in {None, len(history)}:
+            last = f": {describe_change(history[-1])}, by {history[-1].changed_by}" if history else ""
+            raise CategoryError(f"the categories have changed since this was opened{last}; preview it again")
         before = replay(history)
         change = replace(decide(connection, before), reason=reason, changed_by=author.changed_by)
         undone = last_counting(history) if change.kind == "undo" else None

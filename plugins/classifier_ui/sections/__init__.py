@@ -1,7 +1,8 @@
 """The sections of the pages. A section calls a use case, and has a template of the same name.
 
 To add a section, write a module with a `SECTION` and a template `templates/sections/NAME.html`, and add it to `PAGES`.
-To add a page, add a line to `PAGES`; the navigation shows it automatically.
+To add a page, add a line to `PAGES`; the navigation shows it automatically. A page without sections has a route in a
+module of its own.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class SectionPage:
 PAGES = (
     SectionPage("", "Overview", (champion.SECTION, backlog.SECTION, labels.SECTION, evaluation.SECTION)),
     SectionPage("models", "Models", (models.SECTION,)),
+    SectionPage("categories", "Categories", ()),
     SectionPage("review", "Review", (review.SECTION, conflicts.SECTION, agreement.SECTION)),
     SectionPage("drift", "Drift", (drift.SECTION,)),
     SectionPage("problems", "Problems", (dead_letters.SECTION, rejected.SECTION)),
