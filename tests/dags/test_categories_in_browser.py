@@ -109,8 +109,10 @@ def opened(newsroom, ask, address, airflow, chromium):
 
 def shoot(page, name):
     if PICTURES:
+        width = page.viewport_size["width"]
+        page.set_viewport_size({"width": width, "height": 860})
         height = page.locator("html").evaluate("root => root.scrollHeight")  # a bar at the window's end hides nothing
-        page.set_viewport_size({"width": page.viewport_size["width"], "height": height})
+        page.set_viewport_size({"width": width, "height": height})
         page.wait_for_timeout(500)
         page.screenshot(path=Path(PICTURES) / f"{name}.png")
 
