@@ -232,8 +232,9 @@ def hyper_parameters(rows: Sequence[HyperParameter], as_json: bool) -> None:
 
 
 def models(rows: Sequence[ModelStatus], as_json: bool, *, title: str = "Models") -> None:
-    """Print a list of models with their figures."""
-    figures = {"accuracy": "accuracy", "macro-F1": "macro_f1", "abstains below": "threshold", "promoted": "promoted_at"}
+    """Print a list of models of one task with their figures."""
+    accuracy = "exact matches" if rows and rows[0].kind == "multi" else "accuracy"
+    figures = {accuracy: "accuracy", "macro-F1": "macro_f1", "abstains below": "threshold", "promoted": "promoted_at"}
     columns = {"name": "name", "status": "status", **figures}
     print_list(rows, as_json, title, columns, empty="none yet; run: classifier train")
 

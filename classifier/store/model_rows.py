@@ -94,6 +94,7 @@ def list_with_scores(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
             evaluations.c.macro_f1,
             evaluations.c.articles,
             models.c.training["engine"].label("engine"),
+            literal(task_rows.current(connection).kind).label("kind"),
         )
         .outerjoin(last, last.c.model_id == models.c.id)
         .outerjoin(evaluations, evaluations.c.id == last.c.id)

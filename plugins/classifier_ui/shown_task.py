@@ -8,6 +8,7 @@ address contains it.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -45,6 +46,11 @@ class ShownTask:
     def query(self) -> str:
         """What addresses carry: `task=NAME`; empty if there is one task."""
         return query_of(self.task) if self.task and self.is_one_of_several else ""
+
+    @property
+    def option(self) -> str:
+        """What commands that a page names carry: ` --task NAME`; empty if there is one task."""
+        return f" --task {shlex.quote(self.task.name)}" if self.task and self.is_one_of_several else ""
 
 
 _shown: ContextVar[ShownTask | None] = ContextVar("shown_task", default=None)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from sqlalchemy import make_url
 
 from tests.support.page_routes import ROLES
 from tests.support.paths import ROOT
-from tests.support.waiting import HANG_S
+from tests.support.waiting import HANG_S, wait_for
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 HOME = Path(tempfile.mkdtemp(prefix="airflow-"))
@@ -96,6 +99,35 @@ def page_app(airflow):
     client, _ = airflow
     mounted = next(route.app for route in client.app.routes if getattr(route, "path", None) == "/classifier")
     return mounted.__globals__["application"]()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(airflow):
+    """The address at which Airflow's application answers a browser."""
+    import uvicorn
+
+    client, _ = airflow
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(client.app, host="127.0.0.1", port=port, lifespan="off", log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_for(lambda: server.started)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
 
 
 @pytest.fixture

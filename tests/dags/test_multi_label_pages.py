@@ -60,6 +60,13 @@ def test_the_scores_of_the_champion_are_those_of_label_sets(ask):
 
 
 @pytest.mark.usefixtures("topics")
+def test_the_list_of_models_calls_the_share_of_exact_sets_exact_matches(ask):
+    page = ask("/models?task=topics").text
+    assert '<th scope="col">exact matches</th>' in page
+    assert "accuracy" not in page
+
+
+@pytest.mark.usefixtures("topics")
 def test_a_form_that_was_opened_while_there_was_one_task_changes_nothing(ask, workspace):
     tasks.add(workspace, "author")
     answer = ask("/rollback", "user", method="POST", data={"to": "t1", "reason": "why"})

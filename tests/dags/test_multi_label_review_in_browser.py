@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +12,8 @@ import pytest
 from classifier.pipeline.review import annotation, review_queue
 from tests.support.multi_label import add_champion, add_task
 from tests.support.synthetic import add_articles, query
-from tests.support.waiting import wait_for
 
-playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium")
 
@@ -33,6 +30,9 @@ TEXT = (
     "Prices of both fell in London. Traders expect a further fall, because harvests are larger than a year ago."
 )
 CHOSEN = {"coffee": 0.97, "sugar": 0.91, "ship": 0.62}
+
+HEIGHT = 860
+"""Of the windows, in pixels."""
 
 PICTURES = os.environ.get("CLASSIFIER_TEST_PICTURES")
 """Folder to which screenshots are written, if it is set."""
@@ -57,32 +57,6 @@ def ids(topics):
     return [article_id for (article_id,) in query(topics.database, "SELECT id FROM articles ORDER BY id")]
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def address(airflow):
-    """The address at which Airflow's application answers a browser."""
-    import uvicorn
-
-    client, _ = airflow
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(client.app, host="127.0.0.1", port=port, lifespan="off", log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_for(lambda: server.started)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
-
-
 @pytest.fixture
 def opened(topics, ask, address, airflow, chromium):
     """Open a page of the classifier as a user, in a window of a theme and width."""
@@ -92,7 +66,7 @@ def opened(topics, ask, address, airflow, chromium):
 
     @contextmanager
     def open_page(path="/review", *, theme="light", width=1280):
-        context = chromium.new_context(viewport={"width": width, "height": 860}, color_scheme=theme)
+        context = chromium.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme=theme)
         context.add_cookies([{"name": "_token", "value": tokens["user"], "url": address}])
         context.set_default_timeout(60_000)
         page = context.new_page()
@@ -119,6 +93,8 @@ def test_the_page_fits_its_window(opened, topics, theme, width):
     with opened("/review/next", theme=theme, width=width) as page:
         assert page.locator("html").evaluate("root => root.scrollWidth - root.clientWidth") <= 0
         assert page.locator("fieldset.choices :checked").count() == 3
+        save = page.get_by_role("button", name="Save").bounding_box()
+        assert save["y"] + save["height"] <= HEIGHT, "the button is in sight"
         shoot(page, f"review-multi{'-narrow' if width == 400 else ''}{'-dark' if theme == 'dark' else ''}")
 
 

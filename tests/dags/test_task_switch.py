@@ -72,6 +72,14 @@ def test_the_switch_leads_to_the_same_page_of_each_task_and_marks_the_shown_one(
 
 
 @pytest.mark.usefixtures("several")
+def test_a_command_that_a_page_names_names_the_task(ask):
+    assert "classifier drift --task topic</code>" in unescape(ask("/drift").text)
+    option = "--task 'author & \"editor\"'"
+    assert f"classifier drift {option}</code>" in unescape(ask(f"/drift?{QUERY}").text)
+    assert f"classifier evaluate a2 {option}</code>" in unescape(ask(f"/?{QUERY}").text)
+
+
+@pytest.mark.usefixtures("several")
 def test_each_task_has_its_own_pages_and_the_first_one_is_shown_by_default(ask):
     for _ in range(2):  # the second time from the cache
         for query, own, other in (("", "m2", "a2"), ("?task=topic", "m2", "a2"), (f"?{QUERY}", "a2", "m2")):

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from classifier.articles import TaskKind
 from classifier.pipeline.monitoring import category_coverage
 from classifier.pipeline.monitoring.category_coverage import UncoveredCategory
 from classifier.pipeline.review import review_queue
@@ -35,7 +36,8 @@ class ModelStatus:
     """A model with the metrics of its last evaluation on the test split, or None if it was not evaluated.
 
     `engine` is the inference engine's agreement with float32 when the model was registered. Probabilities are scaled by
-    `temperature`; below `threshold`, the model abstains.
+    `temperature`; below `threshold`, the model abstains. The accuracy of a multi-label model is the share of exact
+    matches.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ModelStatus:
     engine: dict[str, Any] | None = None
     temperature: float = 1.0
     threshold: float | None = None
+    kind: TaskKind = "single"
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,7 @@ class TestManyCategories:
             SplitSizes(name, {"train": number, "validation": 1, "test": 1}, drift)
             for number, name in enumerate(self.NAMES)
         ]
-        splits._show(SplitsReport(sizes[0], tuple(sizes), drift, {}, 0))
+        splits._show(SplitsReport("topic", sizes[0], tuple(sizes), drift, {}, 0))
         output = capsys.readouterr().out
         assert "And 950 smaller categories" in output
         assert "c0999" in output
