@@ -211,12 +211,18 @@ def replay(changes: Iterable[CategoryChange]) -> Taxonomy:
     return taxonomy
 
 
-def last_counting(changes: Iterable[CategoryChange]) -> CategoryChange | None:
-    """Return the change that an undo would take back, or None."""
+def counting_changes(changes: Iterable[CategoryChange]) -> list[CategoryChange]:
+    """Return the changes that were not taken back, in their order."""
     counting = list[CategoryChange]()
     for change in changes:
         if change.kind != "undo":
             counting.append(change)
         elif counting:
             counting.pop()
+    return counting
+
+
+def last_counting(changes: Iterable[CategoryChange]) -> CategoryChange | None:
+    """Return the change that an undo would take back, or None."""
+    counting = counting_changes(changes)
     return counting[-1] if counting else None

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, insert
 
 from classifier.store import tables, task_rows
 from classifier.store.queries import query
-from classifier.taxonomy import CategoryChange, Taxonomy, replay
+from classifier.taxonomy import CategoryChange, Taxonomy, counting_changes, replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ def add_change(connection: Connection, change: CategoryChange) -> Taxonomy:
     connection.execute(insert(tables.category_changes).values(values))
     history = changes(connection)
     present = replay(history)
+    if change.kind == "undo":
+        _forget_unused_names(connection, task_id, history, present)
     _store(connection, task_id, history, present)
     return present
 
@@ -104,9 +106,19 @@ def dequeue_annotated_articles(connection: Connection) -> None:
     connection.execute(query("dequeue_annotated_articles"), {"task_id": task_rows.current_id(connection)})
 
 
+def _forget_unused_names(
+    connection: Connection, task_id: int, history: Sequence[CategoryChange], present: Taxonomy
+) -> None:
+    """Delete the names that only changes brought that were taken back, and no annotation has."""
+    counting = {name for change in counting_changes(history) for name in (*change.names, *change.targets)}
+    counting |= {*present.present_names, *present.present_names.values(), *present.parents.values()}
+    names = {name for change in history for name in (*change.names, *change.targets)} - counting
+    connection.execute(query("forget_unused_names"), {"task_id": task_id, "names": sorted(names)})
+
+
 def _store(connection: Connection, task_id: int, history: Sequence[CategoryChange], present: Taxonomy) -> None:
     recorded = {*recorded_names(connection), *present.present_names}
-    recorded |= {name for change in history for name in (*change.names, *change.targets)}
+    recorded |= {name for change in counting_changes(history) for name in (*change.names, *change.targets)}
     names = sorted(recorded)
     former = sorted(present.present_names)
     arrays = {

@@ -182,7 +182,7 @@ class TestChanges:
             for item in re.findall(r"<li(?: class=\"undone\")?>(.*?)</li>", page, re.DOTALL)
         ]
         assert [item.partition(" 20")[0] for item in history] == [
-            "the last change taken back", "corn restored taken back", "corn retired",
+            "taken back: corn restored", "corn restored taken back", "corn retired",
         ]  # fmt: skip
         assert history[2].endswith("by ann too small")
 

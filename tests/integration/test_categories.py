@@ -244,7 +244,24 @@ class TestChanges:
             "as the desk says",
             True,
         )
-        assert (undone.change, undone.changed_by, undone.reason) == ("the last change taken back", "bob", "a mistake")
+        assert (undone.change, undone.changed_by) == ("taken back: sport is now named games", "bob")
+        assert undone.reason == "a mistake"
+
+    def test_names_that_only_a_change_brought_are_gone_after_its_undo(self, labelled):
+        change(labelled, "split", "sport", ["football", "tennis"])
+        changes.undo_change(labelled, changed_by="ann")
+        assert [row.category for row in overview.list_categories(labelled, closed=True)] == [*CATEGORIES]
+        change(labelled, "merge", ["sport", "tech"], "leisure")
+        changes.undo_change(labelled, changed_by="ann")
+        assert [row.category for row in overview.list_categories(labelled, closed=True)] == [*CATEGORIES]
+        change(labelled, "split", "sport", ["football", "tennis"])
+        run(
+            labelled.database,
+            "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+            "SELECT min(articles.id), tasks.id, 1, ARRAY['tennis'], 'ann' FROM articles, tasks GROUP BY tasks.id",
+        )
+        changes.undo_change(labelled, changed_by="ann")
+        assert "tennis" in {row.category for row in overview.list_categories(labelled)}
 
     def test_the_list_shows_sizes_former_names_and_the_tree(self, labelled):
         change(labelled, "rename", "sport", "games")

@@ -244,7 +244,7 @@ def _change_categories(connection: Connection, _: Database) -> None:
         CategoryChange("split", ("category 0003",), ("x", "y"), changed_by="test"),
         CategoryChange("move", ("x", "y"), ("renamed",), changed_by="test"),
     )
-    for change in changes:
+    for change in (*changes, CategoryChange("undo", (), changed_by="test")):
         category_rows.add_change(connection, change)
     category_rows.changes(connection)
     category_rows.taxonomy(connection)

@@ -93,19 +93,23 @@ def read_history(workspace: Workspace) -> list[PastChange]:
     """Return the changes of the categories of the workspace's task, the newest first."""
     with workspace.database.connect() as connection:
         changes = category_rows.changes(connection)
-    undone: set[int] = set()
+    undone_by: dict[int, int] = {}
     counting: list[int] = []
     for index, change in enumerate(changes):
         if change.kind != "undo":
             counting.append(index)
         elif counting:
-            undone.add(counting.pop())
-    return [_past(change, index in undone) for index, change in reversed(list(enumerate(changes)))]
+            undone_by[index] = counting.pop()
+    undone = {*undone_by.values()}
+    return [
+        _past(changes[index], changes[undone_by[index]] if index in undone_by else None, undone=index in undone)
+        for index in reversed(range(len(changes)))
+    ]
 
 
-def _past(change: CategoryChange, undone: bool) -> PastChange:
+def _past(change: CategoryChange, takes_back: CategoryChange | None, *, undone: bool) -> PastChange:
     assert change.changed_at is not None
-    words = describe_change(change)
+    words = describe_change(change) if takes_back is None else f"taken back: {describe_change(takes_back)}"
     return PastChange(words, change.kind, change.changed_at, change.changed_by, change.reason, undone)
 
 

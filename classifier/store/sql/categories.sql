@@ -97,3 +97,13 @@ WHERE task_id = :task_id AND article_id = ANY(ARRAY(
       )
     FOR UPDATE SKIP LOCKED
 ))
+
+-- forget_unused_names
+-- Delete those of the names that no annotation has. There are few: those of a change that was taken back.
+DELETE FROM categories
+WHERE task_id = :task_id
+  AND name = ANY(CAST(:names AS text[]))
+  AND NOT EXISTS (
+    SELECT FROM annotations
+    WHERE annotations.task_id = :task_id AND retracted_at IS NULL AND categories.name = ANY(annotations.categories)
+  )
