@@ -9,6 +9,7 @@ are short, because rows are measured, not texts.
 - `efficiency_N_workers`: the rate of N workers, compared with N times the rate of one. Their engine sleeps, like one on
   another machine, and so long that two cores suffice for the other work of sixteen workers.
 - `max_rss_mb`: a worker's memory after a tenth of the rows and at the end.
+- `two_tasks_…`: adding and labelling the same articles for two tasks of one database, compared with two databases.
 
 Then, in a database with a year's work (`scale_database.py`) and in a small one (`scale_rows.py`):
 
@@ -41,6 +42,7 @@ from sqlalchemy import create_engine, text
 from benchmarks.support import common, scale_rows
 from benchmarks.support.scale_database import Size
 
+PARTS = ["labelling", "tasks", "rows"]
 CATEGORIES = ("business", "sport", "tech", "world")
 
 ARTICLES = """
@@ -92,6 +94,8 @@ def main() -> None:
         run = {"dataset": f"synthetic, {options.rows:,} short rows", "model": "fake"}
         if "labelling" in options.parts:
             run |= {**overhead(url, options), **history(url, options), **together(url, options)}
+        if "tasks" in options.parts:
+            run |= two_tasks(url, options)
         if "rows" in options.parts:
             few, many = (size(options, articles) for articles in (options.few, options.articles))
             by_people = round(0.3 * options.articles)
@@ -132,7 +136,7 @@ def arguments() -> argparse.Namespace:
     by_people = "articles annotated by people; default: half of the annotated ones"
     parser.add_argument("--by-people", type=int, default=None, help=by_people)
     parser.add_argument("--categories", type=int, default=20)
-    parser.add_argument("--parts", nargs="+", choices=["labelling", "rows"], default=["labelling", "rows"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
     if options.quick:
         options.articles = 4_000
@@ -190,13 +194,16 @@ def settle(engine: Any) -> None:
     engine.dispose()
 
 
-def worker(url: str, model: int, seconds_per_row: float, limit: int | None, barrier: Any = None) -> dict[str, float]:
+def worker(
+    url: str, model: int, seconds_per_row: float, limit: int | None, barrier: Any = None, task: str | None = None
+) -> dict[str, float]:
     """Label in this process; return the rows, the times, and the memory in MB after a tenth and at the end."""
     from classifier.articles import Model
     from classifier.labelling import worker
     from classifier.store.connections import connect
+    from classifier.store.task_rows import TASK_OPTION, TaskChoice
 
-    database, processed, memory = connect(url), 0, {}
+    database, processed, memory = connect(url).execution_options(**{TASK_OPTION: TaskChoice(task)}), 0, {}
 
     def on_page(labelled: int, dead: int) -> None:
         nonlocal processed
@@ -269,6 +276,69 @@ def history(url: str, options: argparse.Namespace) -> dict[str, Any]:
     }
     print(f"new rows: {figures}")
     return figures
+
+
+def two_tasks(url: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Compare two tasks over the same articles with two databases: adding articles, labelling them, and the space."""
+    kinds = {"two_tasks": ("both",), "two_databases": ("first", "second")}
+    figures: dict[str, dict[str, list[float]]] = {kind: {"add": [], "label": [], "mb": []} for kind in kinds}
+    rows = options.rows // 10
+    for _ in range(options.repeats):
+        for kind, names in kinds.items():
+            databases = [prepare(url, name, labelled=0, waiting=0) for name in names]
+            jobs = [(database, model, "default") for database, model in databases]
+            if kind == "two_tasks":
+                jobs.append((databases[0][0], add_task(databases[0][0]), "another"))
+            began = time.monotonic()
+            for database, _ in databases:
+                add(database, 1, rows)
+            figures[kind]["add"].append(time.monotonic() - began)
+            with new_process() as pool:
+                done = [pool.apply(worker, (database, model, 0.0, rows, None, task)) for database, model, task in jobs]
+            assert [result["rows"] for result in done] == [rows, rows]
+            figures[kind]["label"].append(sum(result["ended"] - result["began"] for result in done))
+            figures[kind]["mb"].append(sum(megabytes(database) for database, _ in databases))
+    medians = {
+        kind: {name: statistics.median(values) for name, values in of_kind.items()} for kind, of_kind in figures.items()
+    }
+    ours, theirs = medians["two_tasks"], medians["two_databases"]
+    result = {
+        "two_tasks_rows": rows,
+        "two_tasks_us_per_label": round(ours["label"] / (2 * rows) * 1e6, 1),
+        "two_databases_us_per_label": round(theirs["label"] / (2 * rows) * 1e6, 1),
+        "two_tasks_label_ratio": round(ours["label"] / theirs["label"], 3),
+        "two_tasks_add_ratio": round(ours["add"] / theirs["add"], 3),
+        "two_tasks_space_ratio": round(ours["mb"] / theirs["mb"], 3),
+    }
+    print(f"two tasks and two databases: {result}")
+    return result
+
+
+def add_task(url: str) -> int:
+    """Add a second task with a champion of its own; return the champion's id."""
+    from classifier.store import model_rows, task_rows
+    from classifier.store.task_rows import TASK_OPTION, TaskChoice
+
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        task_rows.add(connection, "another", "single", 1, "")
+    with engine.execution_options(**{TASK_OPTION: TaskChoice("another")}).begin() as connection:
+        model = model_rows.register(
+            connection, name="fake2", artefact="none", manifest_sha256="0", categories=CATEGORIES, training={}
+        )
+        model_rows.make_champion(connection, model)
+        connection.execute(text("UPDATE models SET backfilled_to = NULL"))
+    engine.dispose()
+    return model
+
+
+def megabytes(url: str) -> float:
+    """Return the size of a database."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        size: int = connection.scalar(text("SELECT pg_database_size(current_database())"))
+    engine.dispose()
+    return size / 2**20
 
 
 def status_seconds(url: str) -> float:
