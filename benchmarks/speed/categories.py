@@ -115,7 +115,7 @@ def report(figures: dict[str, Any], options: argparse.Namespace) -> None:
         "merge_s_at_most": round(max(figures["merge_s"]), 3),
         "read_renamed_ratio": round(medians["read_renamed_s"] / medians["read_s"], 3),
         "read_merged_ratio": round(medians["read_merged_s"] / medians["read_s"], 3),
-        "same_plan": figures["same_plan"],
+        "same_plan": "yes" if figures["same_plan"] else "no",
         "repeats": options.repeats,
     }
     print(f"a rename is seen after {run['rename_s']} s, a merge after {run['merge_s']} s")

@@ -288,8 +288,8 @@ def test_labels_follow_any_sequence_of_changes(workspace, kind):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40,
-            stateful_step_count=25,
+            max_examples=20,
+            stateful_step_count=20,
             deadline=None,
             derandomize=True,
             suppress_health_check=[*HealthCheck],

@@ -212,6 +212,9 @@ COMMENT ON FUNCTION label_path IS 'The ancestors of a label of article_labels, t
 }
 """By name. A function comes after the functions that it calls."""
 
+_IS_MERGED = "cardinality(tasks.merged_names) > 0 AND predicted.categories && tasks.merged_names"
+"""Whether categories of the model were merged since."""
+
 _LABELS = """CASE
         WHEN predicted.model_id IS NULL THEN NULL
         WHEN cardinality(predicted.category_indices) = 1 AND cardinality(tasks.former_names) = 0
@@ -221,6 +224,13 @@ _LABELS = """CASE
             tasks.kind, predicted.categories, predicted.category_indices, predicted.probabilities,
             tasks.former_names, tasks.present_names
         )).labels
+        WHEN cardinality(predicted.category_indices) = 1
+        THEN ARRAY[coalesce(
+            tasks.present_names[array_position(
+                tasks.former_names, predicted.categories[predicted.category_indices[1]]
+            )],
+            predicted.categories[predicted.category_indices[1]]
+        )]
         ELSE ARRAY(
             SELECT coalesce(
                 tasks.present_names[array_position(tasks.former_names, predicted.categories[position])],
@@ -259,6 +269,18 @@ _CONFIDENCE = """CASE
     END"""
 """The confidence of the prediction."""
 
+_IS_ANNOTATED = """annotated.categories IS NOT NULL AND (
+            NOT annotated.is_former
+            OR predicted.model_id IS NULL
+            OR knows_split(
+                annotated.categories, predicted.categories, tasks.split_names, tasks.former_names, tasks.present_names
+            )
+        )"""
+"""Whether the annotation is shown. One with a category that was split is, until a champion knows the parts.
+
+The join with annotations does not depend on the prediction: else the planner could not begin with it.
+"""
+
 _SOURCE = """FROM articles
 JOIN tasks ON tasks.archived_at IS NULL
 LEFT JOIN (
@@ -270,29 +292,19 @@ LEFT JOIN (
     AND predicted.task_id = tasks.id
     AND predicted.revision = articles.revision
 LEFT JOIN LATERAL (
-    SELECT
-        coalesce(in_force.categories, before_split.categories) AS categories,
-        coalesce(in_force.annotated_at, before_split.annotated_at) AS annotated_at
-    FROM (SELECT) AS article
-    LEFT JOIN LATERAL (
-        SELECT categories, annotated_at
-        FROM effective_annotations AS counts
-        WHERE counts.article_id = articles.id AND counts.task_id = tasks.id
-        OFFSET 0
-    ) AS in_force ON true
-    LEFT JOIN LATERAL (
-        SELECT categories, annotated_at
-        FROM annotations_before_split AS former
-        WHERE cardinality(tasks.split_names) > 0
-          AND in_force.categories IS NULL
-          AND former.article_id = articles.id
-          AND former.task_id = tasks.id
-          AND (predicted.model_id IS NULL OR knows_split(
-              former.categories, predicted.categories, tasks.split_names, tasks.former_names, tasks.present_names
-          ))
-        OFFSET 0
-    ) AS before_split ON true
-    OFFSET 0
+    SELECT categories, annotated_at, false AS is_former
+    FROM effective_annotations AS counts
+    WHERE counts.article_id = articles.id AND counts.task_id = tasks.id
+    UNION ALL
+    SELECT categories, annotated_at, true
+    FROM annotations_before_split AS former
+    WHERE cardinality(tasks.split_names) > 0
+      AND former.article_id = articles.id
+      AND former.task_id = tasks.id
+      AND NOT EXISTS (
+          SELECT FROM annotations_in_force AS own WHERE own.article_id = articles.id AND own.task_id = tasks.id
+      )
+    LIMIT 1
 ) AS annotated ON true"""
 """Where the labels of articles come from. OFFSET 0: the annotation of each article is looked up by the index."""
 
@@ -413,18 +425,18 @@ SELECT
     articles.source,
     articles.external_id,
     tasks.name AS task,
-    coalesce(annotated.categories, {_LABELS}) AS labels,
-    CASE WHEN annotated.categories IS NULL THEN {_CONFIDENCES} END AS confidences,
+    CASE WHEN {_IS_ANNOTATED} THEN annotated.categories ELSE {_LABELS} END AS labels,
+    CASE WHEN {_IS_ANNOTATED} THEN NULL ELSE {_CONFIDENCES} END AS confidences,
     CASE
-        WHEN annotated.categories IS NOT NULL THEN 'annotation'
+        WHEN {_IS_ANNOTATED} THEN 'annotation'
         WHEN predicted.model_id IS NOT NULL THEN 'prediction'
     END AS origin,
-    coalesce(annotated.annotated_at, predicted.predicted_at) AS labelled_at,
-    CASE WHEN annotated.categories IS NULL THEN predicted.model END AS model,
+    CASE WHEN {_IS_ANNOTATED} THEN annotated.annotated_at ELSE predicted.predicted_at END AS labelled_at,
+    CASE WHEN {_IS_ANNOTATED} THEN NULL ELSE predicted.model END AS model,
     articles.split,
     articles.published_at,
     CASE
-        WHEN annotated.categories IS NOT NULL THEN false
+        WHEN {_IS_ANNOTATED} THEN false
         ELSE {_CONFIDENCE} < coalesce(predicted.threshold, 0)
     END AS abstained,
     articles.title,
@@ -441,18 +453,25 @@ SELECT
     articles.source,
     articles.external_id,
     tasks.name AS task,
-    each_label.name AS label,
     CASE
-        WHEN annotated.categories IS NOT NULL THEN 'annotation'
+        WHEN each_label.name IS NOT NULL THEN each_label.name
+        WHEN cardinality(tasks.former_names) = 0 THEN predicted.categories[each_label.position]
+        ELSE coalesce(
+            tasks.present_names[array_position(tasks.former_names, predicted.categories[each_label.position])],
+            predicted.categories[each_label.position]
+        )
+    END AS label,
+    CASE
+        WHEN {_IS_ANNOTATED} THEN 'annotation'
         WHEN predicted.model_id IS NOT NULL THEN 'prediction'
     END AS origin,
-    each_label.confidence,
-    coalesce(annotated.annotated_at, predicted.predicted_at) AS labelled_at,
-    CASE WHEN annotated.categories IS NULL THEN predicted.model END AS model,
+    coalesce(each_label.confidence, predicted.probabilities[each_label.position]) AS confidence,
+    CASE WHEN {_IS_ANNOTATED} THEN annotated.annotated_at ELSE predicted.predicted_at END AS labelled_at,
+    CASE WHEN {_IS_ANNOTATED} THEN NULL ELSE predicted.model END AS model,
     articles.split,
     articles.published_at,
     CASE
-        WHEN annotated.categories IS NOT NULL THEN false
+        WHEN {_IS_ANNOTATED} THEN false
         ELSE {_CONFIDENCE} < coalesce(predicted.threshold, 0)
     END AS abstained,
     articles.title,
@@ -460,8 +479,16 @@ SELECT
 {_SOURCE}
 LEFT JOIN LATERAL (
     SELECT
-        unnest(coalesce(annotated.categories, {_LABELS})) AS name,
-        unnest(CASE WHEN annotated.categories IS NULL THEN {_CONFIDENCES} END) AS confidence
+        unnest(
+            CASE
+                WHEN {_IS_ANNOTATED} THEN annotated.categories
+                WHEN {_IS_MERGED} THEN {_LABELS}
+            END
+        ) AS name,
+        unnest(CASE WHEN {_IS_ANNOTATED} THEN NULL WHEN {_IS_MERGED} THEN {_CONFIDENCES} END) AS confidence,
+        unnest(
+            CASE WHEN {_IS_ANNOTATED} THEN NULL WHEN {_IS_MERGED} THEN NULL ELSE predicted.category_indices END
+        ) AS position
 ) AS each_label ON true;
 COMMENT ON VIEW article_labels IS
     'The labels of article_label_sets, one row each; without a label, origin is null for an article that waits'
