@@ -10,6 +10,7 @@ import pytest
 from classifier import registry
 from classifier.exceptions import ArticleNotFoundError, ExplanationError, NoChampionError, ReviewError
 from classifier.model import hardware
+from classifier.pipeline.categories import changes
 from classifier.pipeline.labelling import queue
 from classifier.pipeline.review import article_details, article_explanation, explanation_process, review_queue
 from classifier.pipeline.review.article_explanation import ArticleRequest, Explainer
@@ -60,6 +61,20 @@ def top(answer, *, number=0):
     category = answer["categories"][number]
     word = max(category["words"], key=lambda word: word["contribution"])
     return answer["text"][word["start"] : word["end"]].lower()
+
+
+def test_a_renamed_and_a_merged_category_is_explained_by_its_name_of_today(workspace, champion, ids):
+    champion("m1", read_title=True)
+    explainer = Explainer()
+    assert explainer.explain(workspace, ArticleRequest(None, ids[0], 1))["categories"][0]["category"] == "sport"
+    changes.change_categories(workspace, "rename", ["sport"], ["games"], changed_by="ann")
+    answer = explainer.explain(workspace, ArticleRequest(None, ids[0], 1))
+    assert (answer["result"]["label"], answer["categories"][0]["category"]) == ("games", "games")
+    assert [near["categories"] for near in answer["nearest"]["articles"]] == [("games",)]
+    changes.change_categories(workspace, "merge", ["games", "tech"], ["leisure"], changed_by="ann")
+    merged = explainer.explain(workspace, ArticleRequest(None, ids[0], 1))
+    assert (merged["result"]["label"], merged["categories"][0]["category"]) == ("leisure", "leisure")
+    assert top(merged) == top(answer), "the words of its most probable part"
 
 
 def test_the_process_explains_articles_with_the_present_champion_and_stores_nothing(workspace, champion, ids, process):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from classifier import registry
@@ -74,7 +74,7 @@ class Explainer:
             _require_memory(int(_MEMORY_FACTOR * size) + _MEMORY_BASE)
             self._opened = classification.open_model(model, files, engine="openvino", home=workspace.settings.home)
             self._key = key
-        return self._opened
+        return replace(self._opened, present_names=model.present_names)
 
 
 @use_case
