@@ -226,7 +226,7 @@ class TestStatements:
 
     def test_find_rewritten_texts_among_the_annotations(self, workspace, many):
         tables = scanned(workspace.database, queries.sql("rewritten_articles"), task_id=1, model_id=many, number=100)
-        assert tables <= {"annotations", "review_queue"}
+        assert tables <= {"annotations", "review_queue", "tasks"}
         with workspace.database.connect() as connection:
             assert [row.id for row in reviews.rewritten_articles(connection, many, 100)] == [5001, 10002, 15000]
 
@@ -244,6 +244,7 @@ class TestStatements:
             "models",
             "dead_letters",
             "labelling_queue",
+            "tasks",
         }
 
     @pytest.mark.usefixtures("many")

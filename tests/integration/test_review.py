@@ -175,6 +175,7 @@ class TestFill:
                 "models",
                 "cluster_bridges",
                 "review_queue",
+                "tasks",
             }, name
 
 
