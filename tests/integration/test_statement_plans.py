@@ -78,6 +78,8 @@ SCANS = {
     "task_rows.delete_unused_categories",
     "a task",
     "a split",
+    "an undo",
+    "annotated_articles.count_by_split",
     "annotations_before_split",
     "category_rows.counts",
     "category_rows.count_affected",

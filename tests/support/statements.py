@@ -244,7 +244,7 @@ def _change_categories(connection: Connection, _: Database) -> None:
         CategoryChange("split", ("category 0003",), ("x", "y"), changed_by="test"),
         CategoryChange("move", ("x", "y"), ("renamed",), changed_by="test"),
     )
-    for change in (*changes, CategoryChange("undo", (), changed_by="test")):
+    for change in changes:
         category_rows.add_change(connection, change)
     category_rows.changes(connection)
     category_rows.taxonomy(connection)
@@ -257,6 +257,12 @@ def _split_a_category(connection: Connection, database: Database) -> None:
     category_rows.enqueue_split_articles(connection)
     category_rows.dequeue_annotated_articles(connection)
     reviews.articles_before_split(connection, database.champion.id, 100)
+
+
+def _undo_a_change(connection: Connection, _: Database) -> None:
+    """It looks for annotations with the names that the change brought."""
+    category_rows.add_change(connection, CategoryChange("split", ("category 0003",), ("x", "y"), changed_by="test"))
+    category_rows.add_change(connection, CategoryChange("undo", (), changed_by="test"))
 
 
 def _lock_files(connection: Connection, database: Database) -> None:
@@ -284,6 +290,7 @@ CALLS: Mapping[str, Call] = {
     "task_rows.delete_unused_categories": lambda c, _: task_rows.delete_unused_categories(c),
     "categories": _change_categories,
     "a split": _split_a_category,
+    "an undo": _undo_a_change,
     "category_rows.counts": lambda c, _: category_rows.counts(c),
     "category_rows.count_affected": lambda c, _: category_rows.count_affected(c, ["category 0001"], share=0.5),
     "task_rows.restart_backfill": lambda c, d: task_rows.restart_backfill(c, d.task),
@@ -395,6 +402,7 @@ CALLS: Mapping[str, Call] = {
     "rejections.newest of a source": lambda c, _: rejections.newest(c, source="another", limit=51),
     "rejections.count": lambda c, _: rejections.count(c),
     "label_statistics.sample_share": lambda c, _: label_statistics.sample_share(c, 100_000),
+    "annotated_articles.count_by_split": lambda c, _: annotated_articles.count_by_split(c),
     "annotated_articles.count_by_category_and_split": lambda c, _: annotated_articles.count_by_category_and_split(c),
     "source_states.find": lambda c, _: source_states.find(c, SOURCE, "/inbox/1.csv"),
     "model_rows.training": lambda c, d: model_rows.training(c, d.champion.id),
