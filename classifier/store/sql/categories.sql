@@ -99,11 +99,13 @@ WHERE task_id = :task_id AND article_id = ANY(ARRAY(
 ))
 
 -- forget_unused_names
--- Delete those of the names that no annotation has. There are few: those of a change that was taken back.
+-- Delete those of the names that no annotation has: those of a change that was taken back. All annotations are read once.
 DELETE FROM categories
 WHERE task_id = :task_id
   AND name = ANY(CAST(:names AS text[]))
-  AND NOT EXISTS (
-    SELECT FROM annotations
-    WHERE annotations.task_id = :task_id AND retracted_at IS NULL AND categories.name = ANY(annotations.categories)
-  )
+  AND name <> ALL(ARRAY(
+    SELECT DISTINCT used
+    FROM annotations
+    CROSS JOIN unnest(annotations.categories) AS used
+    WHERE annotations.task_id = :task_id AND retracted_at IS NULL AND annotations.categories && CAST(:names AS text[])
+  ))
