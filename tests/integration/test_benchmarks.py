@@ -56,6 +56,9 @@ def test_the_scale_benchmark_reports_every_figure(tmp_path):
         "rss_mb_at_the_end",
         "new_rows_cost_ratio",
         "efficiency_16_workers",
+        "two_tasks_label_ratio",
+        "two_tasks_add_ratio",
+        "two_tasks_space_ratio",
         "ingest_cost_ratio",
         "review_fill_cost_ratio",
         "readings",
@@ -112,6 +115,7 @@ def test_the_labelling_benchmark_reports_every_figure(tmp_path):
     [
         ("accuracy.gate", {"settings"}),
         ("speed.rollback", set()),
+        ("speed.categories", set()),
         ("speed.export", set()),
         ("accuracy.calibration", {"settings"}),
         ("accuracy.alarms", {"settings"}),
