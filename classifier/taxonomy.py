@@ -9,7 +9,8 @@ Former names are never free again: what a source still delivers under a former n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, get_args
@@ -22,13 +23,16 @@ CategoryState = Literal["active", "retired", "split"]
 MAX_DEPTH = 6
 """Levels of the tree of categories."""
 
+MAX_DESCRIPTION_LENGTH = 2000
+"""Characters of a category's description."""
+
 
 @dataclass(frozen=True, slots=True)
 class CategoryChange:
     """One change of a task's categories.
 
     Attributes:
-        names: The categories that are changed; empty for an undo.
+        names: The categories that are changed, with the one that takes others in; empty for an undo.
         targets: The new name, the merged category, the categories of a split, or the parent; empty: no parent.
         description: The new description of the kind `describe`; of the kind `import`, what `encode_tree` returned.
     """
@@ -87,9 +91,12 @@ class Taxonomy:
             return f"category {present[:40]!r} was split into {', '.join(into)}; choose one of these"
         return None
 
-    def former_names(self, name: str) -> tuple[str, ...]:
-        """Return the other names with which a category of this present name was recorded, sorted."""
-        return tuple(sorted(former for former, present in self.present_names.items() if present == name))
+    def former_names(self) -> dict[str, tuple[str, ...]]:
+        """Return by present name the other names with which a category was recorded, sorted."""
+        names = defaultdict[str, list[str]](list)
+        for former, present in sorted(self.present_names.items()):
+            names[present].append(former)
+        return {present: tuple(former) for present, former in names.items()}
 
     def path(self, name: str) -> tuple[str, ...]:
         """Return a category's ancestors, the topmost first, and the category itself."""
@@ -98,13 +105,9 @@ class Taxonomy:
             path.append(parent)
         return tuple(reversed(path))
 
-    def children(self, name: str) -> tuple[str, ...]:
-        """Return the categories whose parent is this one, sorted."""
-        return tuple(sorted(child for child, parent in self.parents.items() if parent == name))
-
-    def depth_below(self, name: str) -> int:
-        """Return the number of levels below a category."""
-        return max((1 + self.depth_below(child) for child in self.children(name)), default=0)
+    def depth(self) -> int:
+        """Return the number of levels of the tree; 1 if no category has a parent."""
+        return max((len(self.path(name)) for name in self.parents), default=1)
 
     def apply(self, change: CategoryChange) -> Taxonomy:
         """Return the taxonomy after a change, which must be valid and not an undo."""
@@ -127,9 +130,9 @@ class Taxonomy:
     def _arrange(self, change: CategoryChange) -> Taxonomy:
         if change.kind == "import":
             parents, descriptions = decode_tree(change.description)
-            return replace(
-                self, parents={**self.parents, **parents}, descriptions={**self.descriptions, **descriptions}
-            )
+            kept = {child: parent for child, parent in self.parents.items() if child not in parents}
+            added = {child: parent for child, parent in parents.items() if parent is not None}
+            return replace(self, parents=kept | added, descriptions={**self.descriptions, **descriptions})
         kept = {child: parent for child, parent in self.parents.items() if child not in change.names}
         return replace(self, parents=kept | {name: parent for name in change.names for parent in change.targets})
 
@@ -155,8 +158,10 @@ class Taxonomy:
         parents = {
             child: target if parent in sources else parent
             for child, parent in self.parents.items()
-            if child not in sources and not (child == target and parent in sources)
+            if child not in sources | {target}
         }
+        if (parent := self._parent_of_merged(names, target)) is not None:
+            parents[target] = parent
         return replace(
             self,
             present_names={**self.present_names, **dict.fromkeys(recorded, target)},
@@ -168,6 +173,20 @@ class Taxonomy:
             descriptions=kept,
             parents=parents,
         )
+
+    def _parent_of_merged(self, names: tuple[str, ...], target: str) -> str | None:
+        """Return the parent of a merged category: the first that is above all of its parts on the target's path.
+
+        A new target, which is not among the names, has the place of the first part that has one. Nothing above that
+        parent is merged, so there is no circle.
+        """
+        merged = {*names, target}
+        for name in (target,) if target in names else names:
+            path = self.path(name)
+            above = path[: min(index for index, each in enumerate(path) if each in merged)]
+            if above:
+                return above[-1]
+        return None
 
     def undo(self, change: CategoryChange, later: Taxonomy) -> Taxonomy:
         """Return this taxonomy, which `change` has turned into `later`, after the change is undone.
@@ -187,12 +206,15 @@ class Taxonomy:
         return replace(self, present_names=names)
 
 
-def encode_tree(parents: Mapping[str, str], descriptions: Mapping[str, str]) -> str:
-    """Return the parents and descriptions of categories as the description of a change of the kind `import`."""
+def encode_tree(parents: Mapping[str, str | None], descriptions: Mapping[str, str]) -> str:
+    """Return the parents and descriptions of categories as the description of a change of the kind `import`.
+
+    A category without a parent is at the top.
+    """
     return json.dumps({"parents": dict(parents), "descriptions": dict(descriptions)}, ensure_ascii=False)
 
 
-def decode_tree(encoded: str) -> tuple[dict[str, str], dict[str, str]]:
+def decode_tree(encoded: str) -> tuple[dict[str, str | None], dict[str, str]]:
     """Return the parents and descriptions that `encode_tree` has encoded."""
     tree = json.loads(encoded)
     return tree["parents"], tree["descriptions"]
@@ -211,18 +233,25 @@ def replay(changes: Iterable[CategoryChange]) -> Taxonomy:
     return taxonomy
 
 
-def counting_changes(changes: Iterable[CategoryChange]) -> list[CategoryChange]:
-    """Return the changes that were not taken back, in their order."""
-    counting = list[CategoryChange]()
-    for change in changes:
+def undone_changes(changes: Sequence[CategoryChange]) -> dict[int, int]:
+    """Return the index of the change that each undo took back, by the undo's own index."""
+    undone: dict[int, int] = {}
+    counting = list[int]()
+    for index, change in enumerate(changes):
         if change.kind != "undo":
-            counting.append(change)
+            counting.append(index)
         elif counting:
-            counting.pop()
-    return counting
+            undone[index] = counting.pop()
+    return undone
 
 
-def last_counting(changes: Iterable[CategoryChange]) -> CategoryChange | None:
+def counting_changes(changes: Sequence[CategoryChange]) -> list[CategoryChange]:
+    """Return the changes that were not taken back, in their order."""
+    undone = {*undone_changes(changes).values()}
+    return [change for index, change in enumerate(changes) if change.kind != "undo" and index not in undone]
+
+
+def last_counting(changes: Sequence[CategoryChange]) -> CategoryChange | None:
     """Return the change that an undo would take back, or None."""
     counting = counting_changes(changes)
     return counting[-1] if counting else None

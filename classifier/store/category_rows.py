@@ -113,6 +113,7 @@ def _forget_unused_names(
     counting = {name for change in counting_changes(history) for name in (*change.names, *change.targets)}
     counting |= {*present.present_names, *present.present_names.values(), *present.parents.values()}
     names = {name for change in history for name in (*change.names, *change.targets)} - counting
+    connection.execute(query("lock_categories"))  # an annotation that commits meanwhile would look unused
     connection.execute(query("forget_unused_names"), {"task_id": task_id, "names": sorted(names)})
 
 
@@ -130,17 +131,12 @@ def _store(connection: Connection, task_id: int, history: Sequence[CategoryChang
     }
     connection.execute(query("store_taxonomy"), {"task_id": task_id, **arrays})
     shown = [present.present(name) for name in names]
+    in_tree = {*present.parents, *present.parents.values()}
     columns = {
         "names": names,
         "present_names": shown,
         "states": [present.state(name) for name in shown],
         "descriptions": [present.descriptions.get(name, "") for name in shown],
-        "paths": [_path(present, name) for name in shown],
+        "paths": [json.dumps(present.path(name)) if name in in_tree else "" for name in shown],
     }
     connection.execute(query("store_category_states"), {"task_id": task_id, **columns})
-
-
-def _path(present: Taxonomy, name: str) -> str:
-    """Return a category's path as JSON; empty if it has neither a parent nor a child."""
-    path = present.path(name)
-    return json.dumps(path) if len(path) > 1 or present.children(name) else ""

@@ -54,7 +54,7 @@ def _(_env):
     return "categories", "undo"
 
 
-@case("move: below itself", r"sport: cannot be below sport, which is itself or below it")
+@case("move: below itself", r"sport: cannot be moved below sport, which is sport itself or one of its descendants")
 def _(env):
     annotated(env)
     return "categories", "move", "sport", "--below", "sport"

@@ -7,26 +7,33 @@ takes effect at once. A preview makes the same checks and changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from classifier.exceptions import CategoryError
-from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
-from classifier.pipeline.categories.rules import check_change
-from classifier.pipeline.categories.tree_files import read_tree
+from classifier.names import normalize_category
+from classifier.pipeline.categories import tree_files
+from classifier.pipeline.categories.rules import check_change, checked_name
 from classifier.pipeline.use_case import use_case
 from classifier.plurals import plural
 from classifier.store import category_rows, label_statistics, labelling_queue, task_rows
-from classifier.taxonomy import CategoryChange, ChangeKind, Taxonomy, encode_tree, last_counting, replay
+from classifier.taxonomy import (
+    MAX_DESCRIPTION_LENGTH,
+    CategoryChange,
+    ChangeKind,
+    Taxonomy,
+    encode_tree,
+    last_counting,
+    replay,
+)
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 MAX_REASON_LENGTH = 1000
-MAX_DESCRIPTION_LENGTH = 2000
 MAX_COUNTED_PREDICTIONS = 50_000
 """Predictions that a preview reads at most; of more, it estimates the number of labels."""
 
@@ -91,10 +98,9 @@ def change_categories(
     change = CategoryChange(
         kind,
         tuple(dict.fromkeys(map(normalize_category, names))),
-        tuple(dict.fromkeys(map(normalize_category, targets))),
+        tuple(dict.fromkeys(map(checked_name, targets))),
         _checked_length("description", description, MAX_DESCRIPTION_LENGTH),
     )
-    _check_names(change.targets)
 
     def decide(connection: Connection, present: Taxonomy) -> CategoryChange:
         existing = {present.present(name) for name in category_rows.recorded_names(connection)}
@@ -122,11 +128,12 @@ def import_tree(
     Raises:
         CategoryError: the file cannot be read, or is not a tree of at most six levels.
     """
+    nodes = tree_files.read_nodes(path, language=language)
 
     def decide(_: Connection, present: Taxonomy) -> CategoryChange:
-        tree = read_tree(path, language=language, taxonomy=present)
-        names = tuple(sorted({*tree.parents, *tree.parents.values(), *tree.descriptions}))
-        return CategoryChange("import", names, description=encode_tree(tree.parents, tree.descriptions))
+        tree = tree_files.make_tree(nodes, present)
+        names = {*tree.parents, *filter(None, tree.parents.values())}
+        return CategoryChange("import", tuple(sorted(names)), description=encode_tree(tree.parents, tree.descriptions))
 
     return _apply(workspace, decide, _Author(changed_by, reason, None), preview=preview)
 
@@ -156,7 +163,8 @@ def undo_change(
 
 def describe_change(change: CategoryChange) -> str:
     """Return a change in words."""
-    names, targets = ", ".join(change.names), ", ".join(change.targets)
+    parts = change.names if change.kind != "merge" else (name for name in change.names if name not in change.targets)
+    names, targets = ", ".join(parts), ", ".join(change.targets)
     words = {
         "rename": f"{names} is now named {targets}",
         "merge": f"{names} merged into {targets}",
@@ -208,20 +216,11 @@ def _apply(
 def _report(connection: Connection, before: Taxonomy, change: CategoryChange, summary: str) -> ChangeReport:
     """Count what shows a change: the annotations and labels of the changed categories, under all their names."""
     shown = {*change.names, *change.targets} if change.kind in {"rename", "merge"} else {*change.names}
-    recorded = sorted(shown.union(*(before.former_names(name) for name in shown)))
+    former = before.former_names()
+    recorded = sorted(shown.union(*(former.get(name, ()) for name in shown)))
     share = label_statistics.sample_share(connection, MAX_COUNTED_PREDICTIONS, table="predictions")
     affected = category_rows.count_affected(connection, recorded, share=share)
     return ChangeReport(summary, affected.annotated, affected.by_people, affected.labels)
-
-
-def _check_names(names: Collection[str]) -> None:
-    for name in names:
-        if control := control_character(name):
-            raise CategoryError(f"{name!r}: has the control character {control}; choose another name")
-        if not name or len(name) > MAX_CATEGORY_LENGTH:
-            raise CategoryError(
-                f"{name[:40]!r}: a category's name has 1 to {MAX_CATEGORY_LENGTH} characters; choose another name"
-            )
 
 
 def _checked_length(what: str, value: str, most: int) -> str:

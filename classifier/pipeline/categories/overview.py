@@ -13,7 +13,7 @@ from classifier.exceptions import CategoryError
 from classifier.pipeline.categories.changes import describe_change
 from classifier.pipeline.use_case import use_case
 from classifier.store import category_rows, model_rows
-from classifier.taxonomy import CategoryChange, CategoryState, Taxonomy
+from classifier.taxonomy import CategoryChange, CategoryState, undone_changes
 from classifier.workspace import Workspace
 
 
@@ -93,13 +93,7 @@ def read_history(workspace: Workspace) -> list[PastChange]:
     """Return the changes of the categories of the workspace's task, the newest first."""
     with workspace.database.connect() as connection:
         changes = category_rows.changes(connection)
-    undone_by: dict[int, int] = {}
-    counting: list[int] = []
-    for index, change in enumerate(changes):
-        if change.kind != "undo":
-            counting.append(index)
-        elif counting:
-            undone_by[index] = counting.pop()
+    undone_by = undone_changes(changes)
     undone = {*undone_by.values()}
     return [
         _past(changes[index], changes[undone_by[index]] if index in undone_by else None, undone=index in undone)
@@ -121,20 +115,22 @@ def _summaries(connection: Connection) -> list[CategorySummary]:
     for row in category_rows.counts(connection):
         sizes[row.name][row.split] = row.articles
     names = {present.present(name) for name in category_rows.recorded_names(connection)} | {*sizes}
-    return [_summarize(present, name, sizes[name], of_champion) for name in sorted(names, key=present.path)]
-
-
-def _summarize(present: Taxonomy, name: str, sizes: dict[str, int], of_champion: set[str] | None) -> CategorySummary:
-    train, validation, test = (sizes.get(split, 0) for split in SPLITS)
-    return CategorySummary(
-        name,
-        present.state(name),
-        train,
-        validation,
-        test,
-        None if of_champion is None else name in of_champion,
-        present.path(name),
-        present.former_names(name),
-        present.splits.get(name, ()),
-        present.descriptions.get(name, ""),
-    )
+    former = present.former_names()
+    summaries = []
+    for name in sorted(names, key=present.path):
+        train, validation, test = (sizes[name].get(split, 0) for split in SPLITS)
+        summaries.append(
+            CategorySummary(
+                name,
+                present.state(name),
+                train,
+                validation,
+                test,
+                None if of_champion is None else name in of_champion,
+                present.path(name),
+                former.get(name, ()),
+                present.splits.get(name, ()),
+                present.descriptions.get(name, ""),
+            )
+        )
+    return summaries

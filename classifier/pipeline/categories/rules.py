@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 
 from classifier.exceptions import CategoryError
+from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
 from classifier.taxonomy import MAX_DEPTH, CategoryChange, Taxonomy
 
 _SEE = "see: classifier categories list"
@@ -14,7 +16,8 @@ _SEE = "see: classifier categories list"
 def check_change(taxonomy: Taxonomy, existing: Collection[str], change: CategoryChange) -> CategoryChange:
     """Return a change if it is possible, else raise an error.
 
-    `existing` are the present names of the task's categories, retired and split ones too.
+    `existing` are the present names of the task's categories, retired and split ones too. A category that takes others
+    in is among the names of the result.
 
     Raises:
         CategoryError: a category does not exist or cannot be changed so, or a name is taken.
@@ -24,7 +27,37 @@ def check_change(taxonomy: Taxonomy, existing: Collection[str], change: Category
         if change.kind != "restore":
             _check_active(taxonomy, name)
     _CHECKS[change.kind](taxonomy, existing, change)
+    if change.kind == "merge" and change.targets[0] in existing:
+        change = replace(change, names=tuple(dict.fromkeys([*change.names, *change.targets])))
+    if change.kind in {"merge", "move"} and taxonomy.apply(change).depth() > MAX_DEPTH:
+        raise CategoryError(f"{change.names[0]}: the tree would have more than {MAX_DEPTH} levels; move others first")
     return change
+
+
+def checked_name(name: str, *, where: str | None = None) -> str:
+    """Return a normalized category's name; `where` begins the message if it cannot be used.
+
+    Raises:
+        CategoryError: it is empty or too long, or has a control character.
+    """
+    name = normalize_category(name)
+    place = f"{where}: {name[:40]!r}" if where else f"{name[:40]!r}"
+    if not name or len(name) > MAX_CATEGORY_LENGTH:
+        raise CategoryError(
+            f"{place}: a category's name has 1 to {MAX_CATEGORY_LENGTH} characters; choose another name"
+        )
+    if control := control_character(name):
+        raise CategoryError(f"{place}: has the control character {control}; choose another name")
+    return name
+
+
+def check_parent(taxonomy: Taxonomy, name: str) -> None:
+    """Raise an error if a category cannot be a parent.
+
+    Raises:
+        CategoryError: it was retired or split.
+    """
+    _check_active(taxonomy, name)
 
 
 def _check_exists(taxonomy: Taxonomy, existing: Collection[str], name: str) -> None:
@@ -97,11 +130,12 @@ def _check_move(taxonomy: Taxonomy, existing: Collection[str], change: CategoryC
     for parent in change.targets:
         if parent not in existing:
             _check_not_former(taxonomy, parent)
+        check_parent(taxonomy, parent)
         for name in change.names:
             if name in taxonomy.path(parent):
-                raise CategoryError(f"{name}: cannot be below {parent}, which is itself or below it")
-            if len(taxonomy.path(parent)) + 1 + taxonomy.depth_below(name) > MAX_DEPTH:
-                raise CategoryError(f"{name}: below {parent} the tree would have more than {MAX_DEPTH} levels")
+                raise CategoryError(
+                    f"{name}: cannot be moved below {parent}, which is {name} itself or one of its descendants"
+                )
 
 
 def _check_not_former(taxonomy: Taxonomy, name: str, *, owner: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Read a tree of categories from a CSV or a SKOS file, and import it as one change.
+"""Read a tree of categories from a CSV or a SKOS file.
 
 A CSV has the columns `category`, `parent` (empty: at the top) and, if there is one, `description`. A SKOS file is RDF
 in any of its common forms: each concept is a category, named by its preferred label, below its first broader concept.
@@ -7,21 +7,22 @@ in any of its common forms: each concept is a category, named by its preferred l
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier.exceptions import CategoryError
-from classifier.names import MAX_CATEGORY_LENGTH, control_character, normalize_category
-from classifier.taxonomy import MAX_DEPTH, Taxonomy
+from classifier.names import control_character
+from classifier.pipeline.categories.rules import check_parent, checked_name
+from classifier.taxonomy import MAX_DEPTH, MAX_DESCRIPTION_LENGTH, Taxonomy
 
 if TYPE_CHECKING:
     from rdflib import Graph, Node
 
 MAX_BYTES = 64 * 2**20
 MAX_CATEGORIES = 20_000
-MAX_DESCRIPTION_LENGTH = 2000
 
 _RDF_FORMATS = {".ttl": "turtle", ".rdf": "xml", ".xml": "xml", ".owl": "xml", ".nt": "nt"}
 """Formats whose parsers fetch nothing: JSON-LD may name a context on the web."""
@@ -39,42 +40,53 @@ class TreeNode:
 
 @dataclass(frozen=True, slots=True)
 class CategoryTree:
-    """The parents and descriptions of the categories of a file, by name."""
+    """The parent of each category of a file, None at the top, and the descriptions, by present name."""
 
-    parents: Mapping[str, str]
+    parents: Mapping[str, str | None]
     descriptions: Mapping[str, str]
-    categories: int
 
 
-def read_tree(path: Path, *, language: str, taxonomy: Taxonomy) -> CategoryTree:
-    """Read and check a file; `language` is that of a SKOS file's labels. Former names become present ones.
+def read_nodes(path: Path, *, language: str) -> list[TreeNode]:
+    """Read a file; `language` is that of a SKOS file's labels.
 
     Raises:
-        CategoryError: the file cannot be read, or is not a tree of at most `MAX_DEPTH` levels.
+        CategoryError: the file cannot be read, has no category or too many, or a value cannot be used.
     """
     if not path.is_file():
         raise CategoryError(f"{path}: no such file")
     if path.stat().st_size > MAX_BYTES:
         raise CategoryError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB; import a part of it")
-    nodes = _read_csv(path) if path.suffix.lower() == ".csv" else _read_skos(path, language)
-    parents: dict[str, str] = {}
-    descriptions: dict[str, str] = {}
-    seen: dict[str, str] = {}
-    for node in nodes:
-        name = taxonomy.present(_checked_name(node.where, node.name))
-        if name in seen:
-            raise CategoryError(f"{node.where}: {name} was named before, in {seen[name]}; a category has one parent")
-        seen[name] = node.where
-        if len(seen) > MAX_CATEGORIES:
-            raise CategoryError(f"{path}: has more than {MAX_CATEGORIES:,} categories; import a part of it")
-        if node.parent:
-            parents[name] = taxonomy.present(_checked_name(node.where, node.parent))
-        if node.description:
-            descriptions[name] = node.description[:MAX_DESCRIPTION_LENGTH]
-    if not seen:
+    rows = _read_csv(path) if path.suffix.lower() == ".csv" else _read_skos(path, language)
+    nodes = list(map(_checked, islice(rows, MAX_CATEGORIES + 1)))
+    if not nodes:
         raise CategoryError(f"{path}: has no category")
-    _check_tree(taxonomy, parents, seen)
-    return CategoryTree(parents, descriptions, len(seen))
+    if len(nodes) > MAX_CATEGORIES:
+        raise CategoryError(f"{path}: has more than {MAX_CATEGORIES:,} categories; import a part of it")
+    return nodes
+
+
+def make_tree(nodes: Sequence[TreeNode], taxonomy: Taxonomy) -> CategoryTree:
+    """Return the tree of a file in the names of today. Categories that were merged since may be named several times.
+
+    Raises:
+        CategoryError: a category has two parents, is below itself, on too deep a level, or below a closed category.
+    """
+    parents: dict[str, str | None] = {}
+    descriptions: dict[str, str] = {}
+    where: dict[str, str] = {}
+    for node in nodes:
+        name, parent = taxonomy.present(node.name), taxonomy.present(node.parent) if node.parent else None
+        if name in parents and parents[name] != parent:
+            today = "" if name == node.name else f", which is now {name},"
+            raise CategoryError(f"{node.where}: {node.name}{today} has another parent in {where[name]}; leave one out")
+        if parent is not None:
+            check_parent(taxonomy, parent)
+        parents[name] = parent
+        where.setdefault(name, node.where)
+        if node.description:
+            descriptions[name] = node.description
+    _check_tree(taxonomy, parents, where)
+    return CategoryTree(parents, descriptions)
 
 
 def _read_csv(path: Path) -> Iterator[TreeNode]:
@@ -112,6 +124,10 @@ def _read_skos(path: Path, language: str) -> Iterator[TreeNode]:
             raise CategoryError(f"{path}: {concept} has no preferred label in {language!r}; name another --language")
         broader = sorted(graph.objects(concept, SKOS.broader), key=str)
         parent = _label(graph, broader[0], SKOS.prefLabel, language) if broader else None
+        if broader and parent is None:
+            raise CategoryError(
+                f"{path}: {broader[0]}, above {name}, has no preferred label in {language!r}; name another --language"
+            )
         yield TreeNode(f"{path}, {concept}", name, parent, _label(graph, concept, SKOS.definition, language) or "")
 
 
@@ -124,18 +140,22 @@ def _label(graph: Graph, concept: Node, kind: Node, language: str) -> str | None
     return next((texts[tag] for tag in exact if tag in texts), None)
 
 
-def _checked_name(where: str, name: str) -> str:
-    name = normalize_category(name)
-    if not name or len(name) > MAX_CATEGORY_LENGTH:
-        raise CategoryError(f"{where}: a category's name has 1 to {MAX_CATEGORY_LENGTH} characters")
-    if control := control_character(name):
-        raise CategoryError(f"{where}: {name!r} has the control character {control}")
-    return name
+def _checked(node: TreeNode) -> TreeNode:
+    """Return a node with normalized names."""
+    if control := next(filter(None, map(control_character, node.description.split("\n"))), None):
+        raise CategoryError(f"{node.where}: the description has the control character {control}; remove it")
+    if len(node.description) > MAX_DESCRIPTION_LENGTH:
+        raise CategoryError(
+            f"{node.where}: the description has {len(node.description):,} characters; at most "
+            f"{MAX_DESCRIPTION_LENGTH:,} fit"
+        )
+    parent = checked_name(node.parent, where=node.where) if node.parent else None
+    return replace(node, name=checked_name(node.name, where=node.where), parent=parent)
 
 
-def _check_tree(taxonomy: Taxonomy, parents: Mapping[str, str], where: Mapping[str, str]) -> None:
+def _check_tree(taxonomy: Taxonomy, parents: Mapping[str, str | None], where: Mapping[str, str]) -> None:
     """Raise an error if the tree after the import would have a circle, or too many levels."""
-    above = {**taxonomy.parents, **parents}
+    above: dict[str, str | None] = {**taxonomy.parents, **parents}
     for name in above:
         path = [name]
         while (parent := above.get(path[-1])) is not None:

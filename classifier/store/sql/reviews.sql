@@ -138,12 +138,14 @@ FROM unnest(
     CAST(:confidences AS real[])
 ) AS chosen (article_id, revision, reason, positions, confidence)
 JOIN models ON models.id = :model_id
+JOIN articles ON articles.id = article_id
 ORDER BY article_id
 ON CONFLICT DO NOTHING
 
 -- waiting_reviews
 -- Return what waits in a model's review queue: articles with unchanged text and without an annotation in force. Those
--- whose annotation is checked wait until a person has annotated them.
+-- whose annotation is checked wait until a person has annotated them. A stored prediction is that of today: merged
+-- categories may have another winner.
 SELECT
     article_id, revision, array_agg(reason ORDER BY reason) AS reasons,
     min(present_categories(predicted_categories, former_names, present_names)) AS predicted_categories,
@@ -225,6 +227,7 @@ WITH input_rows AS MATERIALIZED (
     INSERT INTO annotations (article_id, task_id, revision, categories, annotator, comment)
     SELECT article_id, :task_id, revision, categories, annotator, comment
     FROM input_rows
+    JOIN tasks ON tasks.id = :task_id
     WHERE is_current
       AND NOT EXISTS (
         SELECT
@@ -235,7 +238,8 @@ WITH input_rows AS MATERIALIZED (
               AND previous.annotator = input_rows.annotator
             ORDER BY previous.id DESC LIMIT 1
         ) AS newest
-        WHERE newest.categories = input_rows.categories AND newest.comment IS NOT DISTINCT FROM input_rows.comment
+        WHERE newest.categories = present_categories(input_rows.categories, former_names, present_names)
+          AND newest.comment IS NOT DISTINCT FROM input_rows.comment
       )
     ORDER BY ordinal
     RETURNING categories
@@ -313,10 +317,20 @@ ORDER BY latest.article_id, annotated_at, annotator
 -- Return the predictions of a model that were drawn at random, with the annotation that counts; null: not annotated, or
 -- annotators disagree. OFFSET 0: each article's conflict is looked up.
 SELECT
-    present_categories(predicted_categories, former_names, present_names) AS predicted_categories,
-    review_queue.confidence, truth.categories AS annotated
+    coalesce(
+        predicted.labels, present_categories(predicted_categories, former_names, present_names)
+    ) AS predicted_categories,
+    coalesce(predicted.confidence, review_queue.confidence) AS confidence, truth.categories AS annotated
 FROM review_queue
 JOIN tasks ON tasks.id = :task_id
+LEFT JOIN LATERAL (
+    SELECT ARRAY(SELECT label FROM unnest(labels) AS label ORDER BY label COLLATE "C") AS labels, confidence
+    FROM predicted_labels
+    WHERE predicted_labels.article_id = review_queue.article_id
+      AND predicted_labels.model_id = review_queue.model_id
+      AND predicted_labels.revision = review_queue.revision
+    OFFSET 0
+) AS predicted ON true
 LEFT JOIN LATERAL (
     SELECT categories FROM effective_annotations AS counts
     WHERE counts.article_id = review_queue.article_id AND counts.task_id = :task_id
