@@ -108,15 +108,24 @@ class Categories(RuleBasedStateMachine):
         }
         with self.opened.database.begin() as connection:
             reviews.add_annotations(connection, columns)
-        own = (each for each in reversed(self.annotations) if each[:2] == (article, person))
-        in_force = (present for each in own if (present := self.present(each[2])) is not None)
-        if next(in_force, None) != answer:  # a repetition changes nothing
+        if self.own_in_force(article, person) != self.present(answer):  # a repetition changes nothing
             self.annotations.append((article, person, answer))
 
-    def present(self, answer: tuple[str, ...]) -> tuple[str, ...] | None:
-        """Return what an annotation says today; None if a category of it was split."""
-        names = tuple(sorted({self.meaning.of(name) for name in answer}))
-        return None if {*names} & {*self.meaning.parts} else names
+    def own_in_force(self, article: int, person: str) -> tuple[str, ...] | None:
+        """Return a person's last annotation of an article that no annotation with a split category has superseded."""
+        for of_article, annotator, answer in reversed(self.annotations):
+            if of_article == article and self.is_split(answer):
+                return None
+            if (of_article, annotator) == (article, person):
+                return self.present(answer)
+        return None
+
+    def present(self, answer: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what an annotation says today."""
+        return tuple(sorted({self.meaning.of(name) for name in answer}))
+
+    def is_split(self, answer: tuple[str, ...]) -> bool:
+        return not {*self.present(answer)}.isdisjoint(self.meaning.parts)
 
     def change(self, kind: str, names: tuple[str, ...], targets: tuple[str, ...], applied: Callable[[], None]) -> None:
         before = query(self.opened.database, "SELECT count(*) FROM category_changes")
@@ -204,15 +213,15 @@ class Categories(RuleBasedStateMachine):
         self.champions.append(target)
 
     def in_force(self, article: int) -> tuple[str, ...] | None:
-        answer = (names for of_article, _, names in reversed(self.annotations) if of_article == article)
-        return next((present for names in answer if (present := self.present(names)) is not None), None)
+        last = self.last_annotation(article)
+        return None if last is None or self.is_split(last) else self.present(last)
 
     def before_split(self, article: int) -> tuple[str, ...] | None:
-        for of_article, _, answer in reversed(self.annotations):
-            present = {self.meaning.of(name) for name in answer}
-            if of_article == article and present & {*self.meaning.parts}:
-                return tuple(sorted(present))
-        return None
+        last = self.last_annotation(article)
+        return self.present(last) if last is not None and self.is_split(last) else None
+
+    def last_annotation(self, article: int) -> tuple[str, ...] | None:
+        return next((answer for each, _, answer in reversed(self.annotations) if each == article), None)
 
     def predicted(self, article: int) -> dict[str, np.float32] | None:
         if not self.champions:
