@@ -64,9 +64,8 @@ def find_paths(probabilities: Probabilities, names: tuple[str, ...], parents: Ma
     above = [ancestors(name, parents) for name in categories]
     nodes = tuple(dict.fromkeys(node for path in above for node in path))
     sums = np.zeros((len(probabilities), len(nodes)), dtype=np.float32)
-    for name, column in zip(
-        names, probabilities.T, strict=True
-    ):  # in this order: the sums have the bits of those in SQL
+    # in this order, so that the sums have the bits of those in SQL
+    for name, column in zip(names, probabilities.T, strict=True):
         for node in {name, *ancestors(name, parents)}.intersection(nodes):
             sums[:, nodes.index(node)] += column
     best = merged.argmax(axis=1)

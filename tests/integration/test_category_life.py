@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from classifier.exceptions import CategoryError
 from classifier.pipeline.categories import changes
 from classifier.pipeline.database import tasks
-from classifier.store import reviews
+from classifier.store import category_rows, reviews
 from classifier.workspace import Workspace
 from tests.support.multi_label import add_champion
 from tests.support.synthetic import add_articles, query, run
@@ -65,6 +65,7 @@ class MemoryModel:
     name: str
     categories: tuple[str, ...]
     probabilities: np.ndarray
+    threshold: float | None = None
 
 
 class Categories(RuleBasedStateMachine):
@@ -176,6 +177,10 @@ class Categories(RuleBasedStateMachine):
 
         self.change("restore", (name,), (), applied)
 
+    @rule(name=st.sampled_from(NAMES), parent=st.sampled_from((*NAMES, "top", "")))
+    def move(self, name, parent) -> None:
+        self.change("move", (name,), (parent,) if parent else (), lambda: None)
+
     @rule()
     def undo(self) -> None:
         if not self.undoable:
@@ -192,10 +197,13 @@ class Categories(RuleBasedStateMachine):
     def train_and_promote(self, seed) -> None:
         categories = tuple(sorted(self.trainable()))
         outputs = np.random.default_rng(seed).random((ARTICLES, len(categories))).astype(np.float32)
+        threshold = None
         if self.kind == "single":
             outputs /= outputs.sum(axis=1, keepdims=True)
-        model = MemoryModel(f"model{next(_numbers)}", categories, outputs)
-        add_champion(self.opened, self.ids, outputs, name=model.name, categories=categories)
+            threshold = 0.5 if seed % 2 else None
+        model = MemoryModel(f"model{next(_numbers)}", categories, outputs, threshold)
+        options = {"threshold": threshold, "backs_off": threshold is not None}
+        add_champion(self.opened, self.ids, outputs, name=model.name, categories=categories, **options)
         self.models.append(model)
         self.champions.append(model)
 
@@ -235,8 +243,23 @@ class Categories(RuleBasedStateMachine):
             merged[present] = both[0] + both[1] if self.kind == "single" else max(both)
             assigned |= {present} if probability >= np.float32(0.5) else set()
         if self.kind == "single":
-            assigned = {max(merged, key=lambda name: merged[name])}
+            best = max(merged, key=lambda name: merged[name])
+            return self.climb(champion, article, best, merged[best])
         return {name: merged[name] for name in merged if name in assigned}
+
+    def climb(self, champion: MemoryModel, article: int, label: str, own: np.float32) -> dict[str, np.float32]:
+        """Return the label or, below the threshold, its nearest ancestor that reaches it."""
+        with self.opened.database.connect() as connection:
+            taxonomy = category_rows.taxonomy(connection)
+        if champion.threshold is None or own >= np.float32(champion.threshold):
+            return {label: own}
+        for parent in reversed(taxonomy.path(label)[:-1]):
+            below = np.float32(0)
+            for name, probability in zip(champion.categories, champion.probabilities[article], strict=True):
+                below += probability if parent in taxonomy.path(self.meaning.of(name)) else np.float32(0)
+            if below >= np.float32(champion.threshold):
+                return {parent: below}
+        return {label: own}
 
     def expected(self, article: int) -> tuple[str | None, dict[str, float | None]]:
         annotated, predicted, former = self.in_force(article), self.predicted(article), self.before_split(article)

@@ -7,9 +7,8 @@ unless they are needed: most of the time of a short command is spent on imports.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +59,7 @@ class TextClassifier:
     thresholds: tuple[float, ...] | None = None
     min_labels: int = 0
     present_names: tuple[str, ...] = ()
-    parents: Mapping[str, str] = MappingProxyType({})
+    parents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
