@@ -47,7 +47,7 @@ def checked_name(name: str, *, where: str | None = None) -> str:
             f"{subject}: a category's name has 1 to {MAX_CATEGORY_LENGTH} characters; choose another name"
         )
     if control := control_character(name):
-        raise CategoryError(f"{place}: has the control character {control}; choose another name")
+        raise CategoryError(f"{subject}: has the control character {control}; choose another name")
     return name
 
 
