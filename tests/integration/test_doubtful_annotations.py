@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import time
 from dataclasses import asdict
 
 import numpy as np
@@ -12,7 +13,10 @@ import pytest
 from sqlalchemy import text
 
 from classifier.articles import Model, QueuedArticle
-from classifier.exceptions import ArtefactError, NoChampionError, ReviewError
+from classifier.evaluation import out_of_fold
+from classifier.exceptions import ArtefactError, ErasureError, NoChampionError, ReviewError
+from classifier.pipeline.erasure import erase
+from classifier.pipeline.erasure.selection import Selection
 from classifier.pipeline.monitoring import status
 from classifier.pipeline.review import annotation, annotation_checks, review_queue, sheets
 from classifier.store import annotated_articles, model_rows, queries
@@ -90,6 +94,43 @@ def answer(workspace, article_id, category, annotator="ann"):
 def used(workspace, split):
     with workspace.database.connect() as connection:
         return {article.id: article.category for article in annotated_articles.load_split(connection, split)}
+
+
+def run_before_prediction(monkeypatch, action):
+    """Call `action` before the annotations of the next run are predicted, which may take minutes."""
+    predict = out_of_fold.predict_out_of_fold
+
+    def act_first(data):
+        monkeypatch.setattr(out_of_fold, "predict_out_of_fold", predict)
+        action()
+        return predict(data)
+
+    monkeypatch.setattr(out_of_fold, "predict_out_of_fold", act_first)
+
+
+class TestMeanwhile:
+    @pytest.mark.parametrize("check", [annotation_checks.list_doubtful, annotation_checks.queue_doubtful])
+    @pytest.mark.usefixtures("champion")
+    def test_no_article_is_erased(self, workspace, monkeypatch, check):
+        refused = []
+
+        def try_to_erase():
+            with pytest.raises(ErasureError, match="a check of annotations is running"):
+                erase.erase(workspace, Selection(external_ids=("8",), source="s"), yes=True)
+            refused.append(True)
+
+        run_before_prediction(monkeypatch, try_to_erase)
+        check(workspace)
+        assert refused
+
+    @pytest.mark.parametrize("check", [annotation_checks.list_doubtful, annotation_checks.queue_doubtful])
+    @pytest.mark.usefixtures("champion")
+    def test_the_server_does_not_end_the_transaction_while_models_are_trained(self, workspace, monkeypatch, check):
+        name = workspace.database.url.database
+        run(workspace.database, f'ALTER DATABASE "{name}" SET idle_in_transaction_session_timeout = 1000')
+        workspace.database.dispose()
+        run_before_prediction(monkeypatch, lambda: time.sleep(2))
+        check(workspace)
 
 
 class TestList:

@@ -24,6 +24,7 @@ from classifier.articles import SPLITS, Model, Split
 from classifier.evaluation import out_of_fold
 from classifier.exceptions import ReviewError
 from classifier.model import decisions
+from classifier.pipeline.erasure.article_copies import copies_articles
 from classifier.pipeline.review import doubtful_articles
 from classifier.pipeline.review.doubtful_articles import AssessedSplit, Assessment, ChampionAnswers, Doubt
 from classifier.pipeline.use_case import use_case
@@ -116,6 +117,7 @@ class QueuedDoubts:
 
 
 @use_case
+@copies_articles
 def list_doubtful(
     workspace: Workspace, *, scope: str = "train", number: int | None = None, seed: int = 0
 ) -> DoubtfulAnnotations:
@@ -148,6 +150,7 @@ def list_doubtful(
 
 
 @use_case
+@copies_articles
 def queue_doubtful(
     workspace: Workspace, *, scope: str = "train", number: int | None = None, seed: int = 0
 ) -> QueuedDoubts:

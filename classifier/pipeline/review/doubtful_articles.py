@@ -31,7 +31,7 @@ from classifier.model.confident_learning import Doubts
 from classifier.model.decisions import decide_present
 from classifier.pipeline.training import validation_split
 from classifier.review.sheet import SOURCE_ANNOTATOR_PREFIX
-from classifier.store import annotation_checks, near_duplicate_clusters, reviews, task_rows
+from classifier.store import annotation_checks, connections, near_duplicate_clusters, reviews, task_rows
 from classifier.store.annotation_checks import SampleRows
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,11 @@ class _StreamedTexts:
 
 
 def assess(connection: Connection, splits: Sequence[Split], *, seed: int = 0) -> Assessment:
-    """Return how doubtful the annotations of these splits are. The connection's transaction should be one snapshot."""
+    """Return how doubtful the annotations of these splits are.
+
+    The connection's transaction should be one snapshot. Models are trained in it, so the server must not end it.
+    """
+    connections.disable_idle_timeout(connection)
     read: tuple[Split, ...] = ("train", "validation", "test") if "test" in splits else ("train", "validation")
     categories = len(reviews.annotated_categories(connection, MAX_PROBABILITIES))
     size = min(MAX_ARTICLES, MAX_PROBABILITIES // max(categories, 1))
