@@ -15,11 +15,12 @@ from sqlalchemy import text
 from classifier.articles import Model, QueuedArticle
 from classifier.evaluation import out_of_fold
 from classifier.exceptions import ArtefactError, ErasureError, NoChampionError, ReviewError
+from classifier.pipeline.categories import changes
 from classifier.pipeline.erasure import erase
 from classifier.pipeline.erasure.selection import Selection
 from classifier.pipeline.monitoring import status
-from classifier.pipeline.review import annotation, annotation_checks, review_queue, sheets
-from classifier.store import annotated_articles, model_rows, queries
+from classifier.pipeline.review import annotation, annotation_checks, doubtful_articles, review_queue, sheets
+from classifier.store import annotated_articles, model_rows, queries, reviews
 from tests.support.multi_label import add_champion, add_task
 from tests.support.predictions import CATEGORIES, label, write_predictions
 from tests.support.query_plans import scanned
@@ -202,14 +203,68 @@ class TestList:
         run(workspace.database, "UPDATE annotations SET categories = ARRAY['a']")
         report = annotation_checks.list_doubtful(workspace, scope="all", number=5)
         assert (report.assessed, report.estimated, report.articles) == (0, 0, ())
+        assert report.obstacle == "two categories with several articles each are needed"
+
+    @pytest.mark.parametrize(
+        ("change", "obstacle"),
+        [
+            ("UPDATE annotations SET annotator = 'ann'", "people have checked all of them"),
+            ("UPDATE articles SET text = 'word' || id || 'x'", "no term occurs in two texts"),
+            (
+                "DELETE FROM annotations USING articles WHERE articles.id = article_id AND split <> 'test'",
+                "no article of the train and validation splits is annotated",
+            ),
+        ],
+    )
+    @pytest.mark.usefixtures("corpus")
+    def test_states_why_nothing_could_be_assessed(self, workspace, command, change, obstacle):
+        run(workspace.database, change)
+        report = annotation_checks.list_doubtful(workspace, scope="test")
+        assert (report.assessed, report.obstacle) == (0, obstacle)
+        _, out, _ = command("review", "doubtful", "--split", "test")
+        assert f"Doubtful annotations: none; none could be assessed: {obstacle}" in " ".join(out.split())
 
     @pytest.mark.usefixtures("corpus")
     def test_of_a_large_split_a_sample_is_drawn_and_stated(self, workspace, monkeypatch):
         monkeypatch.setattr("classifier.pipeline.review.doubtful_articles.MAX_ARTICLES", 50)
         first, again, other = (annotation_checks.list_doubtful(workspace, number=50, seed=seed) for seed in (1, 1, 2))
-        assert (first.annotated, first.drawn) == (80, 50)
+        assert (first.annotated, first.drawn, first.obstacle) == (80, 50, None)
         assert first.articles == again.articles
         assert {each.article_id for each in first.articles} != {each.article_id for each in other.articles}
+
+    @pytest.mark.parametrize(("categories", "articles"), [(0, 30_000), (8, 30_000), (90, 30_000), (666, 6_006)])
+    def test_with_many_categories_fewer_articles_are_assessed_since_each_category_is_trained(
+        self, categories, articles
+    ):
+        assert doubtful_articles.sample_size(categories) == articles
+
+    def test_articles_of_a_retired_category_are_neither_drawn_nor_counted(self, workspace, corpus, monkeypatch):
+        ids, truths, splits = corpus
+        corrected = [n for n in range(160) if splits[n] == "train" and truths[n] == "a" and n != 8][:4]
+        with workspace.database.begin() as connection:
+            for n in corrected:
+                annotate(connection, ids[n], "b", "ann")
+        changes.change_categories(workspace, "retire", ["a"], changed_by="ann")
+        report = annotation_checks.list_doubtful(workspace)
+        assert (report.annotated, report.drawn, report.checked) == (45, 45, 4)
+        assert {row.category for row in report.categories} == {"b"}
+        monkeypatch.setattr("classifier.pipeline.review.doubtful_articles.MAX_ARTICLES", 30)
+        report = annotation_checks.list_doubtful(workspace)
+        assert (report.annotated, report.drawn) == (45, 30)
+
+    @pytest.mark.usefixtures("corpus")
+    def test_only_a_few_texts_are_in_memory(self, workspace, monkeypatch):
+        make_champion(workspace, "m1", seed=0)
+        sizes, read = [], reviews.articles_by_id
+
+        def read_articles(connection, ids):
+            sizes.append(len(ids))
+            return read(connection, ids)
+
+        monkeypatch.setattr(reviews, "articles_by_id", read_articles)
+        monkeypatch.setattr("classifier.store.annotation_checks.TEXTS_PER_FETCH", 16)
+        assert len(annotation_checks.list_doubtful(workspace, scope="test", number=40).articles) == 40
+        assert max(sizes) == 16
 
     def test_a_copy_does_not_vouch_for_a_wrong_annotation(self, workspace, tmp_path):
         generator = np.random.default_rng(1)
@@ -262,6 +317,12 @@ class TestQueue:
         sheets.export_sheet(workspace, tmp_path / "x.csv")
         (row,) = rows_of(tmp_path / "x.csv")
         assert (row["reason"], row["suggested"], row["confidence"], row["category"]) == ("doubtful", "", "", "")
+
+    @pytest.mark.usefixtures("champion")
+    def test_the_sample_is_stated(self, workspace, monkeypatch):
+        monkeypatch.setattr("classifier.pipeline.review.doubtful_articles.MAX_ARTICLES", 50)
+        report = annotation_checks.queue_doubtful(workspace, number=1)
+        assert (report.annotated, report.drawn, report.doubtful) == (80, 50, 1)
 
     @pytest.mark.usefixtures("champion")
     def test_running_it_twice_adds_nothing(self, workspace):
