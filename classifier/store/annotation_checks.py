@@ -47,7 +47,11 @@ def stream_texts(connection: Connection, rows: SampleRows) -> Iterator[Annotated
 
 
 def checked_annotations(connection: Connection) -> SampleRows:
-    """Return split, reason, queued, checked and corrected: how many annotations were checked, and changed by it."""
+    """Return split, reason, by_person and doubted of each article whose annotation was to be checked.
+
+    `by_person` are the categories of a person's annotation that counts, and `doubted` the recorded ones of the source's
+    annotation when the article was queued; None if there is none. The rows are ordered by split and reason.
+    """
     return connection.execute(query("checked_annotations"), {"task_id": task_rows.current_id(connection)}).all()
 
 

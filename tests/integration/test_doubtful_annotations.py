@@ -465,6 +465,45 @@ def test_the_status_counts_checked_and_corrected_annotations(workspace, corpus, 
     assert "Annotations of the test split, doubtful: 2 of 3 checked, 1 corrected." in out
 
 
+LATER = {
+    "the source delivers the corrected category": (
+        "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+        "SELECT article_id, task_id, revision, categories, 'source:s' FROM annotations WHERE annotator = 'ann'"
+    ),
+    "the source retracts its annotation": "UPDATE annotations SET retracted_at = now() WHERE annotator = 'source:s'",
+    "a category is split": None,
+}
+"""What may happen after an annotation was checked."""
+
+
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER)
+@pytest.mark.usefixtures("champion")
+def test_a_corrected_annotation_stays_corrected(workspace, corpus, later):
+    ids, truths, _ = corpus
+    annotation_checks.queue_doubtful(workspace, scope="test", number=1)
+    answer(workspace, ids[11], truths[11])
+    if later is None:
+        wrong = "b" if truths[11] == "a" else "a"
+        changes.change_categories(workspace, "split", [wrong], ["p", "q"], changed_by="ann")
+    else:
+        run(workspace.database, later)
+    checks = [tuple(asdict(each).values()) for each in status.read_status(workspace).review.checks]
+    assert ("test", "doubtful", 1, 1, 1) in checks
+
+
+@pytest.mark.parametrize("state", ["doubtful", "control"])
+@pytest.mark.usefixtures("champion")
+def test_an_annotation_that_the_source_changes_after_the_check_stays_confirmed(workspace, state):
+    annotation_checks.queue_doubtful(workspace, scope="test", number=1)
+    (article_id,) = queued(workspace, state)
+    (source,) = query(workspace.database, "SELECT categories[1] FROM annotations WHERE article_id = :id", id=article_id)
+    answer(workspace, article_id, source[0])
+    with workspace.database.begin() as connection:
+        annotate(connection, article_id, "b" if source[0] == "a" else "a", "source:s")
+    checks = [tuple(asdict(each).values()) for each in status.read_status(workspace).review.checks]
+    assert ("test", state, 1, 1, 0) in checks
+
+
 class TestMultiLabel:
     @pytest.fixture
     def topics(self, workspace):

@@ -88,17 +88,17 @@ CROSS JOIN LATERAL (
 ) AS predicted
 
 -- checked_annotations
--- Of each split and reason, count the articles whose annotation was to be checked, those that a person has annotated,
--- and those whose person's annotation differs from the source's. OFFSET 0: annotations are looked up by the index.
+-- Return the articles whose annotation was to be checked, by split and reason: the categories of a person's annotation
+-- that counts today, and the recorded ones of the source's annotation when the article was last queued. Null: there is
+-- none. OFFSET 0: annotations are looked up by the index.
 WITH asked AS MATERIALIZED (
-    SELECT DISTINCT article_id, reason
+    SELECT article_id, reason, max(queued_at) AS queued_at
     FROM review_queue
     JOIN models ON models.id = model_id
     WHERE task_id = :task_id AND reason IN ('doubtful', 'control')
+    GROUP BY article_id, reason
 )
-SELECT
-    article.split, asked.reason, count(*) AS queued, count(by_person.categories) AS checked,
-    count(*) FILTER (WHERE by_person.categories <> by_source.categories) AS corrected
+SELECT article.split, asked.reason, by_person.categories AS by_person, doubted.categories AS doubted
 FROM asked
 CROSS JOIN LATERAL (SELECT split FROM articles WHERE id = asked.article_id OFFSET 0) AS article
 LEFT JOIN LATERAL (
@@ -107,10 +107,13 @@ LEFT JOIN LATERAL (
     OFFSET 0
 ) AS by_person ON true
 LEFT JOIN LATERAL (
-    SELECT categories FROM annotations_in_force
-    WHERE article_id = asked.article_id AND task_id = :task_id AND annotator LIKE 'source:%'
+    SELECT categories FROM annotations
+    WHERE article_id = asked.article_id
+      AND task_id = :task_id
+      AND annotator LIKE 'source:%'
+      AND annotated_at <= asked.queued_at
+      AND (retracted_at IS NULL OR retracted_at > asked.queued_at)
     ORDER BY id DESC
     LIMIT 1
-) AS by_source ON true
-GROUP BY article.split, asked.reason
+) AS doubted ON true
 ORDER BY article.split, asked.reason
