@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from classifier.articles import Model, QueuedArticle
 from classifier.evaluation import out_of_fold
-from classifier.exceptions import ArtefactError, ErasureError, NoChampionError, ReviewError
+from classifier.exceptions import ArtefactError, ErasureError, NoChampionError, QueueChangedError, ReviewError
 from classifier.pipeline.categories import changes
 from classifier.pipeline.erasure import erase
 from classifier.pipeline.erasure.selection import Selection
@@ -132,6 +132,31 @@ class TestMeanwhile:
         workspace.database.dispose()
         run_before_prediction(monkeypatch, lambda: time.sleep(2))
         check(workspace)
+
+    @pytest.mark.usefixtures("champion")
+    def test_a_second_run_that_queues_meanwhile_adds_no_further_control_articles(self, workspace, monkeypatch):
+        run_before_prediction(monkeypatch, lambda: annotation_checks.queue_doubtful(workspace, scope="test", number=4))
+        with pytest.raises(QueueChangedError, match="another run has queued doubtful articles meanwhile"):
+            annotation_checks.queue_doubtful(workspace, scope="test", number=4)
+        assert len(queued(workspace, "doubtful")) == len(queued(workspace, "control")) == 4
+        again = annotation_checks.queue_doubtful(workspace, scope="test", number=4)
+        assert (again.doubtful, again.control, again.waiting) == (0, 0, 8)
+
+    @pytest.mark.usefixtures("champion")
+    def test_answers_that_come_in_do_not_stop_a_run(self, workspace, monkeypatch, corpus):
+        ids, truths, _ = corpus
+        annotation_checks.queue_doubtful(workspace)
+        run_before_prediction(monkeypatch, lambda: answer(workspace, ids[8], truths[8]))
+        report = annotation_checks.queue_doubtful(workspace, scope="test", number=2)
+        assert (report.doubtful, report.control, report.waiting) == (2, 2, 4)
+
+    def test_a_new_champion_stops_a_run(self, workspace, monkeypatch, corpus):
+        ids, truths, _ = corpus
+        add_correct_champion(workspace, ids, truths)
+        run_before_prediction(monkeypatch, lambda: add_correct_champion(workspace, ids, truths, "m2"))
+        with pytest.raises(QueueChangedError, match="another model has become champion meanwhile"):
+            annotation_checks.queue_doubtful(workspace)
+        assert queued(workspace, "doubtful") == set()
 
 
 class TestList:

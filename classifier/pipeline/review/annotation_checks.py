@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from classifier import registry
 from classifier.articles import SPLITS, Model, Split
 from classifier.evaluation import out_of_fold
-from classifier.exceptions import ReviewError
+from classifier.exceptions import QueueChangedError, ReviewError
 from classifier.model import decisions
 from classifier.pipeline.erasure.article_copies import copies_articles
 from classifier.pipeline.review import doubtful_articles
@@ -166,6 +166,7 @@ def queue_doubtful(
 
     Raises:
         NoChampionError: no model has been promoted yet: questions belong to the champion.
+        QueueChangedError: meanwhile, another model has become champion, or another run has queued articles.
         ReviewError, ArtefactError: as above.
     """
     splits = _splits(scope)
@@ -178,8 +179,7 @@ def queue_doubtful(
         columns = _columns(assessment, answers, picked)
     with workspace.database.begin() as connection:
         reviews.lock(connection)
-        if registry.champion(connection).id != answers.model.id:
-            raise ReviewError("another model has become champion meanwhile; run the command again")
+        _check_unchanged(connection, answers.model, waiting)
         added = {reason: reviews.enqueue(connection, answers.model.id, columns[reason]) for reason in picked}
         count = len(_waiting(connection, answers.model))
     log.info("%d doubtful annotations queued, %d control articles", added["doubtful"], added["control"])
@@ -216,6 +216,14 @@ def _waiting(connection: Connection, model: Model) -> set[int]:
     """Return the articles that wait until their annotation is checked."""
     rows = reviews.waiting_reviews(connection, model.id)
     return {row.article_id for row in rows if CHECK_REASONS.intersection(row.reasons)}
+
+
+def _check_unchanged(connection: Connection, champion: Model, waiting: Collection[int]) -> None:
+    """Raise an error if another run has queued articles meanwhile: it has drawn control articles of its own."""
+    if registry.champion(connection).id != champion.id:
+        raise QueueChangedError("another model has become champion meanwhile; run the command again")
+    if not _waiting(connection, champion) <= {*waiting}:
+        raise QueueChangedError("another run has queued doubtful articles meanwhile; run the command again")
 
 
 def _pick(assessment: Assessment, doubts: Sequence[Doubt], waiting: Collection[int]) -> dict[Reason, list[int]]:
