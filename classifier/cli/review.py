@@ -54,7 +54,7 @@ def doubtful(
     ] = 0,
     json: Json = False,
 ) -> None:
-    """List the annotations by sources that are probably wrong, assessed by the baseline from other articles.
+    """List source annotations that are probably wrong, as judged by a baseline trained on other articles.
 
     What a person has annotated counts as checked. No annotation is changed: a person's answer supersedes the source's.
     """
@@ -80,7 +80,7 @@ def export(
         str | None,
         typer.Option(
             help="Also export articles that wait for further people and that this person has not annotated; by "
-            "default, only articles without an annotation."
+            "default, only articles that no person has annotated."
         ),
     ] = None,
     json: Json = False,
