@@ -22,7 +22,8 @@ ROLES: Final = 7_303_014_202_616
 CREATE_DATABASES: Final = 7_303_014_202_617
 """Creating the databases of the embedded server."""
 ARTICLE_COPIES: Final = 7_303_014_202_618
-"""Copies of articles outside the database: trainings and evaluations share the lock, an erasure needs it alone."""
+"""Copies of articles outside the database: trainings, evaluations and checks of annotations share the lock, an erasure
+needs it alone."""
 OPTUNA_STUDIES: Final = 7_305_811
 """Creating Optuna's tables, or a study."""
 

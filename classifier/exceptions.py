@@ -123,6 +123,10 @@ class NotComparableError(UserError):
     """The two models were not evaluated on the same articles."""
 
 
+class QueueChangedError(UserError):
+    """The review queue or the champion has changed since the articles to queue were chosen."""
+
+
 class OutdatedQuestionError(UserError):
     """The question about a promotion is outdated: the evaluations have changed."""
 

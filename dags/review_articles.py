@@ -14,13 +14,15 @@ articles: these wait for them in addition, and `classifier review agreement` sho
 
 **Parameters**: `task` fills the queue of one task only. `number` and `audit` are the sizes to which the queue is
 filled: articles chosen by the champion, and randomly drawn articles. `doubtful` queues the most doubtful annotations of
-`doubtful_split` as well; 0 queues none. With those of the test split, as many others are queued, drawn at random, and
-annotators cannot tell which are which.
+`doubtful_split` as well; 0 queues none. With those of the validation and test splits, as many others are queued, drawn
+at random, and annotators cannot tell which are which.
 
 **Again** is always safe: clear the task, or start a new run. Articles that already wait count towards `number` and
-`audit`, so the queue never grows beyond these sizes.
+`audit`, so their number never grows beyond these sizes. Doubtful articles come in addition; those that already wait are
+not queued again.
 
-**When it fails** the last line of the task's log gives the reason. Clear the task. No other DAG depends on this one.
+**When it fails** the last line of the task's log gives the reason. Clear the task. No other DAG depends on this one. If
+another run or `classifier review doubtful --queue` has queued doubtful articles meanwhile, the task is tried again.
 
 **Affects** only the annotators, who get new questions.
 """

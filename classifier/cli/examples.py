@@ -20,9 +20,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-MAX_LINES_IN_AN_ERROR = 5
-"""Unreadable rows that the error line quotes; all of them are printed above it."""
-
 
 @app.callback()
 def _group() -> None:
@@ -51,10 +48,8 @@ def check(
     else:
         _show(report)
     if problems := report.results.problems:
-        more = ["and more"] if report.results.invalid > MAX_LINES_IN_AN_ERROR else []
-        lines = "; ".join([*problems[:MAX_LINES_IN_AN_ERROR], *more])
-        number = plural(report.results.invalid, "problem")
-        raise SourceError(f"{report.folder}: {number}: {lines}; correct the files and run it again")
+        number, quoted = plural(report.results.invalid, "problem"), render.quote_problems(problems)
+        raise SourceError(f"{report.folder}: {number}: {quoted}; correct the files and run it again")
     if report.results.failed:
         raise typer.Exit(1)
 

@@ -49,6 +49,9 @@ MAX_ROWS = 50
 MAX_NAMES = 20
 """Names in one cell."""
 
+MAX_QUOTED = 5
+"""Problems of a file that an error line quotes."""
+
 COUNTS = ("files", "read", "new", "changed", "unchanged", "rejected", "duplicates")
 
 
@@ -118,6 +121,12 @@ def conflicts(rows: Sequence[Conflict], as_json: bool) -> None:
             annotation = (opinion.annotator, opinion.category, when, opinion.comment or "")
             table.add_row(*identity, *annotation)
     print_wide(table)
+
+
+def quote_problems(problems: Sequence[str]) -> str:
+    """Return the first problems of a file for the error line; the output has more of them."""
+    more = ["and more"] if len(problems) > MAX_QUOTED else []
+    return "; ".join([*problems[:MAX_QUOTED], *more])
 
 
 def invalid_rows(rows: Sequence[InvalidRow]) -> None:

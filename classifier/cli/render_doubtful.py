@@ -30,9 +30,7 @@ def print_doubtful(report: DoubtfulAnnotations, as_json: bool) -> None:
         table.add_row(row.category, f"{row.annotated:,}", f"{row.doubtful:,}")
     render.STDOUT.print(table)
     if not report.articles:
-        reason = (
-            "" if report.assessed else "; none could be assessed, since two categories with several articles are needed"
-        )
+        reason = f"; none could be assessed: {report.obstacle}" if report.obstacle else ""
         render.STDOUT.print(f"Doubtful annotations: none{reason}")
         return
     table = render.make_table("Doubtful annotations", *COLUMNS)

@@ -14,9 +14,6 @@ from classifier.exceptions import ReviewError
 
 app = typer.Typer(help="Have people annotate the most useful articles, and import their answers.", no_args_is_help=True)
 
-MAX_LINES_IN_AN_ERROR = 5
-"""Invalid rows that the error line quotes; all of them are printed above it."""
-
 
 @app.command()
 @of_task
@@ -57,7 +54,7 @@ def doubtful(
     ] = 0,
     json: Json = False,
 ) -> None:
-    """List the annotations by sources that are probably wrong, assessed by the baseline from other articles.
+    """List source annotations that are probably wrong, as judged by a baseline trained on other articles.
 
     What a person has annotated counts as checked. No annotation is changed: a person's answer supersedes the source's.
     """
@@ -83,7 +80,7 @@ def export(
         str | None,
         typer.Option(
             help="Also export articles that wait for further people and that this person has not annotated; by "
-            "default, only articles without an annotation."
+            "default, only articles that no person has annotated."
         ),
     ] = None,
     json: Json = False,
@@ -125,10 +122,11 @@ def import_(
         render.show({**counts, "invalid": len(report.invalid)}, as_json=False, title="Imported")
         render.invalid_rows(report.invalid)
     if report.invalid:
-        lines = [f"line {row.line}: {row.reason}" for row in report.invalid[:MAX_LINES_IN_AN_ERROR]]
-        more = ["and more"] if len(report.invalid) > MAX_LINES_IN_AN_ERROR else []
-        problems = "; ".join([*lines, *more, "fix them and import the file again"])
-        raise ReviewError(f"{file}: {len(report.invalid)} of {report.rows} rows were not imported: {problems}")
+        quoted = render.quote_problems([f"line {row.line}: {row.reason}" for row in report.invalid])
+        raise ReviewError(
+            f"{file}: {len(report.invalid)} of {report.rows} rows were not imported: {quoted}; fix them and import the "
+            "file again"
+        )
 
 
 @app.command()

@@ -50,7 +50,7 @@ class ExampleFailure:
     """An example that a model fails; never its text.
 
     `assigned` are the model's labels; it may have `abstained` from its only one. `probabilities` has those of the
-    assigned, expected and forbidden labels that the model knows.
+    assigned and expected labels that the model knows.
     """
 
     name: str
@@ -123,7 +123,7 @@ def _check(
     wrong = [name for name in labels if name in example.forbidden or example.expected == ()]
     if not missing and not wrong:
         return None
-    concerned = dict.fromkeys([*labels, *expected, *wrong])
+    concerned = dict.fromkeys([*labels, *expected])
     shown = {name: outputs[name] for name in concerned if name in outputs}
     unknown = [name for name in missing if name not in outputs]
     reason = _describe(example, labels, shown, abstains=abstains, unknown=unknown)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.articles import LabelMatrix
-from classifier.evaluation import comparison, gate_rules, label_set_reliability, reliability
+from classifier.evaluation import category_coverage, comparison, gate_rules, label_set_reliability, reliability
 from classifier.evaluation.bootstrap import Floats
 from classifier.evaluation.comparison import ComparedScores, Difference
 from classifier.evaluation.gate_rules import BASELINE, CANDIDATE, CHAMPION, RuleResult
@@ -147,7 +147,7 @@ def check_against_champion(compared: LabelSetComparison, margins: Margins) -> It
     if aligned is everything:
         yield _check_baseline(scores, margins)
     else:
-        yield gate_rules.tell_new_categories(everything.count_new())
+        yield category_coverage.describe_new_categories(everything.count_new())
         predicted = [everything.candidate.predicted, everything.baseline]
         yield _check_baseline(
             comparison.compare_label_sets(everything.articles, predicted, resamples=margins.resamples), margins
@@ -214,4 +214,6 @@ def _check_data(compared: LabelSetComparison) -> Iterator[RuleResult]:
     articles = compared.test_articles
     counts = zip(articles.categories, articles.truth.sum(axis=0).tolist(), strict=True)
     annotated = {name: count for name, count in counts if count}
-    yield gate_rules.check_known(annotated, compared.candidate.categories, effect="each such article misses a label")
+    yield category_coverage.check_known(
+        annotated, compared.candidate.categories, effect="each such article misses a label"
+    )

@@ -16,13 +16,15 @@ SampleRows = Sequence[Row[*tuple[Any, ...]]]
 _PROTECTED_SPLITS: Mapping[Split, list[Split]] = {"train": ["validation", "test"], "validation": ["test"], "test": []}
 """The splits whose texts must not occur in this one, as in training."""
 
-_TEXTS_PER_FETCH = 256
+TEXTS_PER_FETCH = 256
+"""Texts that are in memory at a time."""
 
 
 def annotated_sample(connection: Connection, split: Split, *, size: int, seed: int) -> SampleRows:
     """Return up to `size` annotated articles of a split, by id; the same seed draws the same ones.
 
-    Columns: id, categories and annotator of the annotation that counts, and total, the number of articles drawn from.
+    Columns: the article's id, source, external_id and revision, categories and annotator of the annotation that counts,
+    and total, the number of articles drawn from.
     """
     values = {
         "task_id": task_rows.current_id(connection),
@@ -36,8 +38,8 @@ def annotated_sample(connection: Connection, split: Split, *, size: int, seed: i
 
 def stream_texts(connection: Connection, rows: SampleRows) -> Iterator[AnnotatedArticle]:
     """Yield the articles of a sample with their titles and texts, with only a few in memory at a time."""
-    for start in range(0, len(rows), _TEXTS_PER_FETCH):
-        batch = rows[start : start + _TEXTS_PER_FETCH]
+    for start in range(0, len(rows), TEXTS_PER_FETCH):
+        batch = rows[start : start + TEXTS_PER_FETCH]
         articles = reviews.articles_by_id(connection, [row.id for row in batch])
         for row in batch:
             article = articles[row.id]
@@ -45,7 +47,11 @@ def stream_texts(connection: Connection, rows: SampleRows) -> Iterator[Annotated
 
 
 def checked_annotations(connection: Connection) -> SampleRows:
-    """Return split, reason, queued, checked and corrected: how many annotations were checked, and changed by it."""
+    """Return split, reason, by_person and doubted of each article whose annotation was to be checked.
+
+    `by_person` are the categories of a person's annotation that counts, and `doubted` the recorded ones of the source's
+    annotation when the article was queued; None if there is none. The rows are ordered by split and reason.
+    """
     return connection.execute(query("checked_annotations"), {"task_id": task_rows.current_id(connection)}).all()
 
 

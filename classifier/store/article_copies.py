@@ -1,6 +1,7 @@
 """The lock on copies of articles outside the database: a training's word pieces, checkpoints and snapshot.
 
-Trainings and evaluations share it; an erasure needs it alone. Postgres releases it when the connection closes.
+Trainings, evaluations and checks of annotations share it; an erasure needs it alone. Postgres releases it when the
+connection closes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def release_shared(connection: Connection) -> None:
 
 
 def try_own(connection: Connection) -> bool:
-    """Acquire the lock alone until the connection closes; return False if a training or an evaluation holds it."""
+    """Acquire the lock alone until the connection closes; return False if it is shared."""
     return bool(connection.scalar(select(func.pg_try_advisory_lock(advisory_locks.ARTICLE_COPIES))))
 
 

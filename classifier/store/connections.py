@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from classifier.exceptions import (
@@ -91,6 +91,11 @@ def _without_rows() -> Iterator[None]:
         if error.diag.message_primary:
             error.args = (error.diag.message_primary,)
         raise
+
+
+def disable_idle_timeout(connection: Connection) -> None:
+    """Prevent the server from ending this transaction because it idles, while a source is slow or a model computes."""
+    connection.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
 
 
 def connect(

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pandas as pd
-from sqlalchemy import Connection, Row, TextClause, func, select
+from sqlalchemy import Connection, Row, TextClause
 
 from classifier.articles import RejectedRow
 from classifier.names import shorten_name
-from classifier.store import copy
+from classifier.store import connections, copy
 from classifier.store.queries import query
 
 STEP = 5000
@@ -51,7 +51,7 @@ def create_tables(connection: Connection) -> None:
 
     The server must not end the transaction because it idles while a source is slow: each source has its own timeout.
     """
-    connection.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
+    connections.disable_idle_timeout(connection)
     connection.execute(query("create_staging_tables"))
 
 

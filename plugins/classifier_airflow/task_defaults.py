@@ -11,6 +11,7 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 from classifier.exceptions import (
     DatabaseUnavailableError,
     NotComparableError,
+    QueueChangedError,
     SourceUnavailableError,
     StatementTimeoutError,
     TrainingInProgressError,
@@ -38,6 +39,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         RetryRule(
             NotComparableError, RetryAction.RETRY, reason="the annotations may not change during the next attempt"
         ),
+        RetryRule(QueueChangedError, RetryAction.RETRY, reason="the next attempt chooses from the present queue"),
         RetryRule(UserError, RetryAction.FAIL, reason="it fails in the same way until a user fixes the cause"),
     ]
 )

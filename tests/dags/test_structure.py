@@ -162,6 +162,7 @@ def test_a_users_mistake_is_not_retried_but_a_transient_failure_is(dagbag):
     from classifier.exceptions import (
         DatabaseUnavailableError,
         NotComparableError,
+        QueueChangedError,
         SourceError,
         StatementTimeoutError,
         TrainingInProgressError,
@@ -175,6 +176,7 @@ def test_a_users_mistake_is_not_retried_but_a_transient_failure_is(dagbag):
     assert action(StatementTimeoutError("too slow")) == RetryAction.RETRY
     assert action(TrainingInProgressError("by process 7")) == RetryAction.RETRY
     assert action(NotComparableError("annotations came in between")) == RetryAction.RETRY
+    assert action(QueueChangedError("another model has become champion")) == RetryAction.RETRY
 
 
 def test_the_dag_files_are_light():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.accuracy import recipes
+from benchmarks.accuracy import doubtful, recipes
 from benchmarks.support import common
 from tests.support.paths import DATA, ROOT, needs_articles
 from tests.support.waiting import BENCHMARK_S, HANG_S, wait_for
@@ -145,7 +145,16 @@ def test_the_benchmark_of_doubtful_annotations_compares_the_list_with_others(tmp
     ]
     lists = ("doubtful", "least_probable", "random", "mean_with_baseline")
     assert all({*(f"{name}_precision" for name in lists), "accuracy_corrected"} <= set(each) for each in changed)
-    assert read["agreed"] + read["neither"] <= read["examined"] == 20
+    assert read["agreed"] + read["neither"] <= read["examined"] < read["listed"] == 20, "others than a reader examined"
+
+
+def test_only_articles_that_a_reader_examined_count_as_examined():
+    """They are those of the published list."""
+    runs = json.loads((ROOT / "benchmarks" / "results" / "doubtful.json").read_text())["runs"]
+    (published,) = (each for each in runs if "listed_rows" in each)
+    rows = [int(pair.partition(":")[0]) for pair in published["listed_rows"].split(", ")]
+    assert doubtful.count_examined(rows) == {"listed": 20, "examined": 20, "agreed": 7, "neither": 2}
+    assert doubtful.count_examined([95, 671, 414, 5, 6]) == {"listed": 5, "examined": 3, "agreed": 1, "neither": 1}
 
 
 @needs_articles

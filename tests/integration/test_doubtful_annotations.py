@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import time
 from dataclasses import asdict
 
 import numpy as np
@@ -12,10 +13,14 @@ import pytest
 from sqlalchemy import text
 
 from classifier.articles import Model, QueuedArticle
-from classifier.exceptions import ArtefactError, NoChampionError, ReviewError
+from classifier.evaluation import out_of_fold
+from classifier.exceptions import ArtefactError, ErasureError, NoChampionError, QueueChangedError, ReviewError
+from classifier.pipeline.categories import changes
+from classifier.pipeline.erasure import erase
+from classifier.pipeline.erasure.selection import Selection
 from classifier.pipeline.monitoring import status
-from classifier.pipeline.review import annotation, annotation_checks, review_queue, sheets
-from classifier.store import annotated_articles, model_rows, queries
+from classifier.pipeline.review import annotation, annotation_checks, doubtful_articles, review_queue, sheets
+from classifier.store import annotated_articles, model_rows, queries, reviews
 from tests.support.multi_label import add_champion, add_task
 from tests.support.predictions import CATEGORIES, label, write_predictions
 from tests.support.query_plans import scanned
@@ -92,6 +97,68 @@ def used(workspace, split):
         return {article.id: article.category for article in annotated_articles.load_split(connection, split)}
 
 
+def run_before_prediction(monkeypatch, action):
+    """Call `action` before the annotations of the next run are predicted, which may take minutes."""
+    predict = out_of_fold.predict_out_of_fold
+
+    def act_first(data):
+        monkeypatch.setattr(out_of_fold, "predict_out_of_fold", predict)
+        action()
+        return predict(data)
+
+    monkeypatch.setattr(out_of_fold, "predict_out_of_fold", act_first)
+
+
+class TestMeanwhile:
+    @pytest.mark.parametrize("check", [annotation_checks.list_doubtful, annotation_checks.queue_doubtful])
+    @pytest.mark.usefixtures("champion")
+    def test_no_article_is_erased(self, workspace, monkeypatch, check):
+        refused = []
+
+        def try_to_erase():
+            with pytest.raises(ErasureError, match="a check of annotations is running"):
+                erase.erase(workspace, Selection(external_ids=("8",), source="s"), yes=True)
+            refused.append(True)
+
+        run_before_prediction(monkeypatch, try_to_erase)
+        check(workspace)
+        assert refused
+
+    @pytest.mark.parametrize("check", [annotation_checks.list_doubtful, annotation_checks.queue_doubtful])
+    @pytest.mark.usefixtures("champion")
+    def test_the_server_does_not_end_the_transaction_while_models_are_trained(self, workspace, monkeypatch, check):
+        name = workspace.database.url.database
+        run(workspace.database, f'ALTER DATABASE "{name}" SET idle_in_transaction_session_timeout = 1000')
+        workspace.database.dispose()
+        run_before_prediction(monkeypatch, lambda: time.sleep(2))
+        check(workspace)
+
+    @pytest.mark.usefixtures("champion")
+    def test_a_second_run_that_queues_meanwhile_adds_no_further_control_articles(self, workspace, monkeypatch):
+        run_before_prediction(monkeypatch, lambda: annotation_checks.queue_doubtful(workspace, scope="test", number=4))
+        with pytest.raises(QueueChangedError, match="another run has queued doubtful articles meanwhile"):
+            annotation_checks.queue_doubtful(workspace, scope="test", number=4)
+        assert len(queued(workspace, "doubtful")) == len(queued(workspace, "control")) == 4
+        again = annotation_checks.queue_doubtful(workspace, scope="test", number=4)
+        assert (again.doubtful, again.control, again.waiting) == (0, 0, 8)
+
+    @pytest.mark.usefixtures("champion")
+    def test_answers_that_come_in_do_not_stop_a_run(self, workspace, monkeypatch, corpus):
+        ids, truths, _ = corpus
+        annotation_checks.queue_doubtful(workspace)
+        run_before_prediction(monkeypatch, lambda: answer(workspace, ids[8], truths[8]))
+        report = annotation_checks.queue_doubtful(workspace, scope="test", number=2)
+        assert (report.doubtful, report.control, report.waiting) == (2, 2, 4)
+
+    def test_a_new_champion_stops_a_run(self, workspace, monkeypatch, corpus):
+        ids, truths, _ = corpus
+        add_correct_champion(workspace, ids, truths)
+        run_before_prediction(monkeypatch, lambda: add_correct_champion(workspace, ids, truths, "m2"))
+        with pytest.raises(QueueChangedError, match="another model has become champion meanwhile"):
+            annotation_checks.queue_doubtful(workspace)
+        assert queued(workspace, "doubtful") == set()
+
+
 class TestList:
     def test_the_most_doubtful_annotation_is_the_wrong_one(self, workspace, corpus):
         ids, truths, _ = corpus
@@ -161,14 +228,68 @@ class TestList:
         run(workspace.database, "UPDATE annotations SET categories = ARRAY['a']")
         report = annotation_checks.list_doubtful(workspace, scope="all", number=5)
         assert (report.assessed, report.estimated, report.articles) == (0, 0, ())
+        assert report.obstacle == "two categories with several articles each are needed"
+
+    @pytest.mark.parametrize(
+        ("change", "obstacle"),
+        [
+            ("UPDATE annotations SET annotator = 'ann'", "people have checked all of them"),
+            ("UPDATE articles SET text = 'word' || id || 'x'", "no term occurs in two texts"),
+            (
+                "DELETE FROM annotations USING articles WHERE articles.id = article_id AND split <> 'test'",
+                "no article of the train and validation splits is annotated",
+            ),
+        ],
+    )
+    @pytest.mark.usefixtures("corpus")
+    def test_states_why_nothing_could_be_assessed(self, workspace, command, change, obstacle):
+        run(workspace.database, change)
+        report = annotation_checks.list_doubtful(workspace, scope="test")
+        assert (report.assessed, report.obstacle) == (0, obstacle)
+        _, out, _ = command("review", "doubtful", "--split", "test")
+        assert f"Doubtful annotations: none; none could be assessed: {obstacle}" in " ".join(out.split())
 
     @pytest.mark.usefixtures("corpus")
     def test_of_a_large_split_a_sample_is_drawn_and_stated(self, workspace, monkeypatch):
         monkeypatch.setattr("classifier.pipeline.review.doubtful_articles.MAX_ARTICLES", 50)
         first, again, other = (annotation_checks.list_doubtful(workspace, number=50, seed=seed) for seed in (1, 1, 2))
-        assert (first.annotated, first.drawn) == (80, 50)
+        assert (first.annotated, first.drawn, first.obstacle) == (80, 50, None)
         assert first.articles == again.articles
         assert {each.article_id for each in first.articles} != {each.article_id for each in other.articles}
+
+    @pytest.mark.parametrize(("categories", "articles"), [(0, 30_000), (8, 30_000), (90, 30_000), (666, 6_006)])
+    def test_with_many_categories_fewer_articles_are_assessed_since_each_category_is_trained(
+        self, categories, articles
+    ):
+        assert doubtful_articles.sample_size(categories) == articles
+
+    def test_articles_of_a_retired_category_are_neither_drawn_nor_counted(self, workspace, corpus, monkeypatch):
+        ids, truths, splits = corpus
+        corrected = [n for n in range(160) if splits[n] == "train" and truths[n] == "a" and n != 8][:4]
+        with workspace.database.begin() as connection:
+            for n in corrected:
+                annotate(connection, ids[n], "b", "ann")
+        changes.change_categories(workspace, "retire", ["a"], changed_by="ann")
+        report = annotation_checks.list_doubtful(workspace)
+        assert (report.annotated, report.drawn, report.checked) == (45, 45, 4)
+        assert {row.category for row in report.categories} == {"b"}
+        monkeypatch.setattr("classifier.pipeline.review.doubtful_articles.MAX_ARTICLES", 30)
+        report = annotation_checks.list_doubtful(workspace)
+        assert (report.annotated, report.drawn) == (45, 30)
+
+    @pytest.mark.usefixtures("corpus")
+    def test_only_a_few_texts_are_in_memory(self, workspace, monkeypatch):
+        make_champion(workspace, "m1", seed=0)
+        sizes, read = [], reviews.articles_by_id
+
+        def read_articles(connection, ids):
+            sizes.append(len(ids))
+            return read(connection, ids)
+
+        monkeypatch.setattr(reviews, "articles_by_id", read_articles)
+        monkeypatch.setattr("classifier.store.annotation_checks.TEXTS_PER_FETCH", 16)
+        assert len(annotation_checks.list_doubtful(workspace, scope="test", number=40).articles) == 40
+        assert max(sizes) == 16
 
     def test_a_copy_does_not_vouch_for_a_wrong_annotation(self, workspace, tmp_path):
         generator = np.random.default_rng(1)
@@ -221,6 +342,12 @@ class TestQueue:
         sheets.export_sheet(workspace, tmp_path / "x.csv")
         (row,) = rows_of(tmp_path / "x.csv")
         assert (row["reason"], row["suggested"], row["confidence"], row["category"]) == ("doubtful", "", "", "")
+
+    @pytest.mark.usefixtures("champion")
+    def test_the_sample_is_stated(self, workspace, monkeypatch):
+        monkeypatch.setattr("classifier.pipeline.review.doubtful_articles.MAX_ARTICLES", 50)
+        report = annotation_checks.queue_doubtful(workspace, number=1)
+        assert (report.annotated, report.drawn, report.doubtful) == (80, 50, 1)
 
     @pytest.mark.usefixtures("champion")
     def test_running_it_twice_adds_nothing(self, workspace):
@@ -361,6 +488,45 @@ def test_the_status_counts_checked_and_corrected_annotations(workspace, corpus, 
     assert checks == [("test", "control", 3, 1, 0), ("test", "doubtful", 3, 2, 1)]
     _, out, _ = command("review", "status")
     assert "Annotations of the test split, doubtful: 2 of 3 checked, 1 corrected." in out
+
+
+LATER = {
+    "the source delivers the corrected category": (
+        "INSERT INTO annotations (article_id, task_id, revision, categories, annotator) "
+        "SELECT article_id, task_id, revision, categories, 'source:s' FROM annotations WHERE annotator = 'ann'"
+    ),
+    "the source retracts its annotation": "UPDATE annotations SET retracted_at = now() WHERE annotator = 'source:s'",
+    "a category is split": None,
+}
+"""What may happen after an annotation was checked."""
+
+
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER)
+@pytest.mark.usefixtures("champion")
+def test_a_corrected_annotation_stays_corrected(workspace, corpus, later):
+    ids, truths, _ = corpus
+    annotation_checks.queue_doubtful(workspace, scope="test", number=1)
+    answer(workspace, ids[11], truths[11])
+    if later is None:
+        wrong = "b" if truths[11] == "a" else "a"
+        changes.change_categories(workspace, "split", [wrong], ["p", "q"], changed_by="ann")
+    else:
+        run(workspace.database, later)
+    checks = [tuple(asdict(each).values()) for each in status.read_status(workspace).review.checks]
+    assert ("test", "doubtful", 1, 1, 1) in checks
+
+
+@pytest.mark.parametrize("state", ["doubtful", "control"])
+@pytest.mark.usefixtures("champion")
+def test_an_annotation_that_the_source_changes_after_the_check_stays_confirmed(workspace, state):
+    annotation_checks.queue_doubtful(workspace, scope="test", number=1)
+    (article_id,) = queued(workspace, state)
+    (source,) = query(workspace.database, "SELECT categories[1] FROM annotations WHERE article_id = :id", id=article_id)
+    answer(workspace, article_id, source[0])
+    with workspace.database.begin() as connection:
+        annotate(connection, article_id, "b" if source[0] == "a" else "a", "source:s")
+    checks = [tuple(asdict(each).values()) for each in status.read_status(workspace).review.checks]
+    assert ("test", state, 1, 1, 0) in checks
 
 
 class TestMultiLabel:

@@ -227,7 +227,7 @@ def test_a_cluster_without_texts_is_deleted_with_its_bands(workspace, article):
 def test_a_running_training_refuses_an_erasure(workspace, article):
     @article_copies.copies_articles
     def training(workspace):
-        with pytest.raises(ErasureError, match="a training or an evaluation is running"):
+        with pytest.raises(ErasureError, match="a training, an evaluation or a check of annotations is running"):
             erase.erase(workspace, ONE, yes=True)
 
     training(workspace)

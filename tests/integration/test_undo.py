@@ -147,7 +147,7 @@ def test_a_running_training_keeps_its_articles(workspace, two_runs):
 
     @article_copies.copies_articles
     def training(workspace):
-        with pytest.raises(ErasureError, match="a training or an evaluation is running"):
+        with pytest.raises(ErasureError, match="a training, an evaluation or a check of annotations is running"):
             undo.undo_run(workspace, 2, yes=True)
 
     training(workspace)

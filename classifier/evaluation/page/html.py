@@ -19,6 +19,7 @@ from classifier import charts, templating
 from classifier.articles import join_labels
 from classifier.charts import Axis, Dot, Drawing
 from classifier.evaluation import gate_rules
+from classifier.evaluation.examples import MAX_FAILURES
 from classifier.evaluation.metrics import MAX_MATRIX_CATEGORIES, list_confusions
 from classifier.evaluation.page import label_set_tables
 
@@ -112,7 +113,8 @@ def _markup(template: str, **values: Any) -> Markup:
 @cache
 def _environment() -> Environment:
     environment = templating.create_environment(TEMPLATES)
-    environment.globals |= {"MAX_PAIRS": MAX_PAIRS, "WHOLE_MATRIX": MAX_MATRIX_CATEGORIES, "MAX_EXAMPLES": MAX_EXAMPLES}
+    environment.globals |= {"MAX_PAIRS": MAX_PAIRS, "WHOLE_MATRIX": MAX_MATRIX_CATEGORIES}
+    environment.globals |= {"MAX_EXAMPLES": MAX_EXAMPLES, "MAX_FAILURES": MAX_FAILURES}
     environment.filters |= {
         "labels": _labels,
         "confusions": _confusions,

@@ -1,4 +1,4 @@
-"""Keep trainings and evaluations, which copy articles out of the database, apart from erasures."""
+"""Keep erasures apart from use cases that copy articles: trainings, evaluations and checks of annotations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def copies_articles(function: Callable[Concatenate[Workspace, P], R]) -> Callabl
 
 @contextmanager
 def no_copies(workspace: Workspace) -> Iterator[None]:
-    """Prevent trainings and evaluations from starting.
+    """Prevent trainings, evaluations and checks of annotations from starting.
 
     Raises:
         ErasureError: one is running.
@@ -43,8 +43,8 @@ def no_copies(workspace: Workspace) -> Iterator[None]:
     with workspace.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not article_copies.try_own(connection):
             raise ErasureError(
-                "a training or an evaluation is running, and may have copied the articles; wait for its end or stop "
-                "it, then run the same command again"
+                "a training, an evaluation or a check of annotations is running, and may have copied the articles; "
+                "wait for its end or stop it, then run the same command again"
             )
         try:
             yield

@@ -1,9 +1,9 @@
 """Run a model on the must-pass examples of its task: with an evaluation, at the gate, and for `classifier examples`.
 
-The gate reads the files when it is applied. An evaluation stores its results with the SHA-256 of all
-that they depend on: examples, unreadable rows, thresholds, engine. If it is still the same, the gate takes the stored
-results; otherwise it runs the model again. Examples never enter the database: no
-model is trained or evaluated on them, so an example that is also a test article leaks nothing.
+The gate reads the files when it is applied. An evaluation stores its results with the SHA-256 of all that they depend
+on: examples, unreadable rows, thresholds, engine. If it is still the same, the gate takes the stored results; otherwise
+it runs the model again. Examples never enter the database: no model is trained or evaluated on them, so an example that
+is also a test article leaks nothing.
 """
 
 from __future__ import annotations

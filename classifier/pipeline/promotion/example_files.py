@@ -67,7 +67,9 @@ def read_examples(folder: Path, task: Task, tasks: Sequence[Task]) -> ExampleSet
         relative = path.relative_to(folder)
         if path.is_dir():
             if not os.access(path, os.R_OK | os.X_OK):
-                problems.append(f"{path}: cannot be read; give the right to read the folder")
+                problems.append(f"{_show(path)}: cannot be read; give the right to read the folder")
+        elif path.suffix.lower() in {*SUFFIXES, *_UNREAD_SUFFIXES} and _show(relative) != str(relative):
+            problems.append(f"{_show(relative)}: the name is not UTF-8; rename the file or its folder")
         elif path.suffix.lower() in _UNREAD_SUFFIXES:
             problems.append(f"{relative}: unknown kind of file; save it as {' or '.join(SUFFIXES)}")
         elif path.suffix.lower() in SUFFIXES:
@@ -87,6 +89,11 @@ def _find_paths(folder: Path) -> Iterator[Path]:
     yield folder
     if os.access(folder, os.R_OK | os.X_OK):
         yield from (path for path in sorted(folder.rglob("*")) if not _is_hidden(path.relative_to(folder)))
+
+
+def _show(path: Path) -> str:
+    """Return a path with an escape for each byte that is not UTF-8, since the database cannot store such a byte."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _is_hidden(relative: Path) -> bool:

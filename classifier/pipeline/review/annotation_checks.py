@@ -22,8 +22,9 @@ from sqlalchemy import Connection
 from classifier import registry
 from classifier.articles import SPLITS, Model, Split
 from classifier.evaluation import out_of_fold
-from classifier.exceptions import ReviewError
+from classifier.exceptions import QueueChangedError, ReviewError
 from classifier.model import decisions
+from classifier.pipeline.erasure.article_copies import copies_articles
 from classifier.pipeline.review import doubtful_articles
 from classifier.pipeline.review.doubtful_articles import AssessedSplit, Assessment, ChampionAnswers, Doubt
 from classifier.pipeline.use_case import use_case
@@ -91,7 +92,7 @@ class DoubtfulAnnotations:
 
     Of `annotated` articles, `drawn` were examined, because there are too many if both differ; `checked` of these have a
     person's annotation, and `assessed` could be assessed. About `estimated` of the assessed annotations are wrong.
-    `categories` counts what `articles` lists.
+    If none could be assessed, `obstacle` says why. `categories` counts what `articles` lists.
     """
 
     annotated: int
@@ -99,6 +100,7 @@ class DoubtfulAnnotations:
     checked: int
     assessed: int
     estimated: int
+    obstacle: str | None
     model: str | None
     categories: tuple[CategoryDoubts, ...]
     articles: tuple[DoubtfulArticle, ...]
@@ -106,9 +108,14 @@ class DoubtfulAnnotations:
 
 @dataclass(frozen=True, slots=True)
 class QueuedDoubts:
-    """The numbers of articles that were queued, and of articles that wait until their annotation is checked."""
+    """The numbers of articles that were queued, and of articles that wait until their annotation is checked.
+
+    `annotated`, `drawn` and `estimated` are as in the list.
+    """
 
     model: str
+    annotated: int
+    drawn: int
     estimated: int
     doubtful: int
     control: int
@@ -116,6 +123,7 @@ class QueuedDoubts:
 
 
 @use_case
+@copies_articles
 def list_doubtful(
     workspace: Workspace, *, scope: str = "train", number: int | None = None, seed: int = 0
 ) -> DoubtfulAnnotations:
@@ -131,16 +139,16 @@ def list_doubtful(
     with workspace.database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         assessment = _assess(connection, splits, seed)
         champion = model_rows.champion(connection)
-        answers = ChampionAnswers(connection, champion) if champion else None
+        answers = ChampionAnswers(connection, champion, workspace.settings.home) if champion else None
         doubts = doubtful_articles.rank(assessment, _number(assessment, number), answers)
-        articles = _describe(connection, assessment, doubts, answers)
-    assessed = assessment.splits
+        articles = _describe(assessment, doubts, answers)
     return DoubtfulAnnotations(
-        annotated=sum(split.total for split in assessed),
-        drawn=sum(len(split.rows) for split in assessed),
-        checked=sum(int(split.checked.sum()) for split in assessed),
-        assessed=sum(len(split.doubts.order()) for split in assessed),
-        estimated=_estimated(assessment),
+        annotated=assessment.annotated,
+        drawn=assessment.drawn,
+        checked=assessment.checked,
+        assessed=assessment.assessed,
+        estimated=assessment.estimated,
+        obstacle=doubtful_articles.find_obstacle(assessment),
         model=champion.name if champion else None,
         categories=_count_by_category(assessment, articles),
         articles=articles,
@@ -148,6 +156,7 @@ def list_doubtful(
 
 
 @use_case
+@copies_articles
 def queue_doubtful(
     workspace: Workspace, *, scope: str = "train", number: int | None = None, seed: int = 0
 ) -> QueuedDoubts:
@@ -157,24 +166,32 @@ def queue_doubtful(
 
     Raises:
         NoChampionError: no model has been promoted yet: questions belong to the champion.
+        QueueChangedError: meanwhile, another model has become champion, or another run has queued articles.
         ReviewError, ArtefactError: as above.
     """
     splits = _splits(scope)
     with workspace.database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        answers = ChampionAnswers(connection, registry.champion(connection))
+        answers = ChampionAnswers(connection, registry.champion(connection), workspace.settings.home)
         assessment = _assess(connection, splits, seed)
         doubts = doubtful_articles.rank(assessment, _number(assessment, number), answers)
         waiting = _waiting(connection, answers.model)
         picked = _pick(assessment, doubts, waiting)
-        columns = _columns(connection, answers, picked)
+        columns = _columns(assessment, answers, picked)
     with workspace.database.begin() as connection:
         reviews.lock(connection)
-        if registry.champion(connection).id != answers.model.id:
-            raise ReviewError("another model has become champion meanwhile; run the command again")
+        _check_unchanged(connection, answers.model, waiting)
         added = {reason: reviews.enqueue(connection, answers.model.id, columns[reason]) for reason in picked}
         count = len(_waiting(connection, answers.model))
     log.info("%d doubtful annotations queued, %d control articles", added["doubtful"], added["control"])
-    return QueuedDoubts(answers.model.name, _estimated(assessment), added["doubtful"], added["control"], count)
+    return QueuedDoubts(
+        answers.model.name,
+        assessment.annotated,
+        assessment.drawn,
+        assessment.estimated,
+        added["doubtful"],
+        added["control"],
+        count,
+    )
 
 
 def _splits(scope: str) -> tuple[Split, ...]:
@@ -191,18 +208,22 @@ def _assess(connection: Connection, splits: Sequence[Split], seed: int) -> Asses
     return assessment
 
 
-def _estimated(assessment: Assessment) -> int:
-    return sum(split.doubts.estimated for split in assessment.splits)
-
-
 def _number(assessment: Assessment, number: int | None) -> int:
-    return min(_estimated(assessment), MAX_LISTED) if number is None else number
+    return min(assessment.estimated, MAX_LISTED) if number is None else number
 
 
 def _waiting(connection: Connection, model: Model) -> set[int]:
     """Return the articles that wait until their annotation is checked."""
     rows = reviews.waiting_reviews(connection, model.id)
     return {row.article_id for row in rows if CHECK_REASONS.intersection(row.reasons)}
+
+
+def _check_unchanged(connection: Connection, champion: Model, waiting: Collection[int]) -> None:
+    """Raise an error if another run has queued articles meanwhile: it has drawn control articles of its own."""
+    if registry.champion(connection).id != champion.id:
+        raise QueueChangedError("another model has become champion meanwhile; run the command again")
+    if not _waiting(connection, champion) <= {*waiting}:
+        raise QueueChangedError("another run has queued doubtful articles meanwhile; run the command again")
 
 
 def _pick(assessment: Assessment, doubts: Sequence[Doubt], waiting: Collection[int]) -> dict[Reason, list[int]]:
@@ -229,16 +250,16 @@ def _draw(
 
 
 def _columns(
-    connection: Connection, answers: ChampionAnswers, picked: dict[Reason, list[int]]
+    assessment: Assessment, answers: ChampionAnswers, picked: dict[Reason, list[int]]
 ) -> dict[Reason, dict[str, list[Any]]]:
     """Return the columns of the queue's rows by reason."""
     columns: dict[Reason, dict[str, list[Any]]] = {}
+    revisions = {row.id: row.revision for split in assessment.splits for row in split.rows}
     for reason, ids in picked.items():
-        articles = reviews.articles_by_id(connection, ids)
         decided = decisions.decide(answers.model, answers.probabilities(ids))
         columns[reason] = {
             "ids": ids,
-            "revisions": [articles[article_id].revision for article_id in ids],
+            "revisions": [revisions[article_id] for article_id in ids],
             "reasons": [reason] * len(ids),
             "positions": [[int(column) + 1 for column in np.flatnonzero(labels)] for labels in decided.labels],
             "confidences": decided.confidence.tolist(),
@@ -247,12 +268,11 @@ def _columns(
 
 
 def _describe(
-    connection: Connection, assessment: Assessment, doubts: Sequence[Doubt], answers: ChampionAnswers | None
+    assessment: Assessment, doubts: Sequence[Doubt], answers: ChampionAnswers | None
 ) -> tuple[DoubtfulArticle, ...]:
     if assessment.predicted is None or not doubts:
         return ()
     ids = [doubt.article_id for doubt in doubts]
-    articles = reviews.articles_by_id(connection, ids)
     predicted: Sequence[tuple[tuple[str, ...] | None, float | None]] = [(None, None)] * len(ids)
     if answers is not None:
         decided = decisions.decide_present(answers.model, answers.probabilities(ids))
@@ -262,12 +282,12 @@ def _describe(
     nearest = out_of_fold.nearest(assessment.predicted.vectors, rows, assessment.trained, NEIGHBOURS)
     described = []
     for doubt, (labels, confidence), near in zip(doubts, predicted, nearest, strict=True):
-        row, article = doubt.split.rows[doubt.row], articles[doubt.article_id]
+        row = doubt.split.rows[doubt.row]
         described.append(
             DoubtfulArticle(
                 article_id=doubt.article_id,
-                source=article.source,
-                external_id=article.external_id,
+                source=row.source,
+                external_id=row.external_id,
                 split=doubt.split.split,
                 annotated=tuple(row.categories),
                 annotator=row.annotator,

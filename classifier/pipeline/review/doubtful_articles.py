@@ -15,6 +15,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,12 @@ from classifier import registry
 from classifier.articles import Model, Probabilities, Split, TaskKind, model_input
 from classifier.evaluation import out_of_fold
 from classifier.evaluation.out_of_fold import AnnotatedTexts, OutOfFold
-from classifier.inference.fine_tuned_classifier import FineTunedClassifier
 from classifier.model import confident_learning
 from classifier.model.confident_learning import Doubts
 from classifier.model.decisions import decide_present
 from classifier.pipeline.training import validation_split
 from classifier.review.sheet import SOURCE_ANNOTATOR_PREFIX
-from classifier.store import annotation_checks, near_duplicate_clusters, reviews, task_rows
+from classifier.store import annotation_checks, connections, near_duplicate_clusters, reviews, task_rows
 from classifier.store.annotation_checks import SampleRows
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,11 @@ log = logging.getLogger(__name__)
 MAX_ARTICLES = 30_000
 """Articles of a split that are assessed. Of a larger split, as many are drawn at random."""
 
-MAX_PROBABILITIES = 20_000_000
+MAX_PROBABILITIES = 4_000_000
 """Probabilities, articles by categories, that are computed for a split: with many categories, fewer articles are drawn.
+
+This bounds the time too, since each fold trains a classifier for each category: with 666 categories, 6,006 articles are
+drawn, for which a classifier trains in 0.09 s, and all of them in 5 minutes. The DAG's task has an hour.
 """
 
 SHORTLIST_FACTOR = 3
@@ -77,6 +80,31 @@ class Assessment:
     label_sets: tuple[tuple[str, ...], ...]
     trained: int
     kind: TaskKind
+
+    @property
+    def annotated(self) -> int:
+        """The number of annotated articles of the splits."""
+        return sum(split.total for split in self.splits)
+
+    @property
+    def drawn(self) -> int:
+        """The number of articles in the samples."""
+        return sum(len(split.rows) for split in self.splits)
+
+    @property
+    def checked(self) -> int:
+        """The number of articles that a person has annotated."""
+        return sum(int(split.checked.sum()) for split in self.splits)
+
+    @property
+    def assessed(self) -> int:
+        """The number of articles whose annotation could be assessed."""
+        return sum(len(split.doubts.order()) for split in self.splits)
+
+    @property
+    def estimated(self) -> int:
+        """The estimated number of wrong annotations."""
+        return sum(split.doubts.estimated for split in self.splits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +143,13 @@ class _StreamedTexts:
 
 
 def assess(connection: Connection, splits: Sequence[Split], *, seed: int = 0) -> Assessment:
-    """Return how doubtful the annotations of these splits are. The connection's transaction should be one snapshot."""
+    """Return how doubtful the annotations of these splits are.
+
+    The connection's transaction should be one snapshot. Models are trained in it, so the server must not end it.
+    """
+    connections.disable_idle_timeout(connection)
     read: tuple[Split, ...] = ("train", "validation", "test") if "test" in splits else ("train", "validation")
-    categories = len(reviews.annotated_categories(connection, MAX_PROBABILITIES))
-    size = min(MAX_ARTICLES, MAX_PROBABILITIES // max(categories, 1))
+    size = sample_size(len(reviews.annotated_categories(connection, MAX_PROBABILITIES)))
     samples = {split: annotation_checks.annotated_sample(connection, split, size=size, seed=seed) for split in read}
     rows = list(chain.from_iterable(samples.values()))
     pool = [*samples["train"], *samples["validation"]]
@@ -136,6 +167,26 @@ def assess(connection: Connection, splits: Sequence[Split], *, seed: int = 0) ->
         if split in splits
     ]
     return Assessment(tuple(assessed), predicted, ids, label_sets, len(pool), kind)
+
+
+def find_obstacle(assessment: Assessment) -> str | None:
+    """Return why no annotation could be assessed; None if some could."""
+    if assessment.assessed:
+        return None
+    if assessment.checked == assessment.drawn:
+        return "people have checked all of them"
+    if not assessment.trained:
+        return "no article of the train and validation splits is annotated"
+    if assessment.predicted is None:
+        return "no term occurs in two texts"
+    if assessment.kind == "multi":
+        return "a category is needed that several articles have, and that several others do not have"
+    return "two categories with several articles each are needed"
+
+
+def sample_size(categories: int) -> int:
+    """Return how many articles of a split are assessed at most, for a task with so many categories."""
+    return min(MAX_ARTICLES, MAX_PROBABILITIES // max(categories, 1))
 
 
 def _assess_split(split: Split, rows: SampleRows, first: int, predicted: OutOfFold | None) -> AssessedSplit:
@@ -195,9 +246,9 @@ def _names(suggested: Any, categories: tuple[str, ...]) -> tuple[str, ...]:
 class ChampionAnswers:
     """The champion's probabilities of present texts: stored ones, and others that are computed when they are needed."""
 
-    def __init__(self, connection: Connection, model: Model) -> None:
+    def __init__(self, connection: Connection, model: Model, home: Path) -> None:
         self.model = model
-        self._connection = connection
+        self._connection, self._home = connection, home
         self._known: dict[int, NDArray[np.float32]] = {}
         self._labeller: Any = None
 
@@ -217,9 +268,12 @@ class ChampionAnswers:
 
     def _compute(self, ids: Sequence[int]) -> None:
         if self._labeller is None:
-            self._labeller = FineTunedClassifier(registry.open_artefact(self.model).load()).labeller()
-        articles: Mapping[int, Any] = reviews.articles_by_id(self._connection, ids)
+            self._labeller = registry.open_classifier(self.model).labeller("auto", home=self._home)
         read_title = self._labeller.read_title
-        texts = [model_input(articles[key].text, articles[key].title, read_title=read_title) for key in ids]
-        self._known |= dict(zip(ids, self._labeller.probabilities(texts), strict=True))
+        size = annotation_checks.TEXTS_PER_FETCH
+        for start in range(0, len(ids), size):
+            batch = ids[start : start + size]
+            articles: Mapping[int, Any] = reviews.articles_by_id(self._connection, batch)
+            texts = [model_input(articles[key].text, articles[key].title, read_title=read_title) for key in batch]
+            self._known |= dict(zip(batch, self._labeller.probabilities(texts), strict=True))
         log.info("the champion classified %d articles without a stored prediction", len(ids))

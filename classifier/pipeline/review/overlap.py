@@ -1,4 +1,4 @@
-"""Which articles wait for an annotator: those without an annotation, and a share of the others for further people.
+"""Which articles wait for an annotator: those that no person has annotated, and a share of the others for more people.
 
 The setting `review_overlap` is the share of the queue that `review_annotators` people annotate, to measure how far they
 agree. A hash of the article's id decides, so a larger share only adds articles. Such an article stays in the queue
@@ -32,7 +32,7 @@ def load_waiting(
 ) -> list[WaitingRow]:
     """Return the articles that wait for an annotator, the oldest first, those for further people last.
 
-    Without an annotator, return those without an annotation: the reader of others may be a person who annotated them.
+    Without an annotator, return only articles that no person has annotated: a reader may have annotated the others.
     """
     rows = {row.article_id: row for row in reviews.waiting_reviews(connection, model_id)}
     if annotator is not None:

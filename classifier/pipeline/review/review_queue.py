@@ -12,16 +12,17 @@ import numpy as np
 from sqlalchemy import Connection
 
 from classifier import registry
-from classifier.articles import Model, Split
+from classifier.articles import Model
 from classifier.evaluation.metrics import share_interval
 from classifier.evaluation.test_articles import number_clusters
 from classifier.model import decisions
-from classifier.pipeline.review import overlap
+from classifier.pipeline.review import checked_annotations, overlap
+from classifier.pipeline.review.checked_annotations import CheckedAnnotations
 from classifier.pipeline.use_case import use_case
 from classifier.review import selection
 from classifier.review.selection import Reason, ReviewPool
 from classifier.settings import Settings
-from classifier.store import annotation_checks, label_statistics, model_rows, reviews
+from classifier.store import label_statistics, model_rows, reviews
 from classifier.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -63,20 +64,6 @@ class AuditResult:
     accuracy: float | None
     interval: tuple[float, float]
     micro_f1: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedAnnotations:
-    """Of `queued` annotations of a split, people have checked `checked`, and `corrected` of these were wrong.
-
-    The reason is `doubtful`, or `control` for those drawn at random. Queues of former champions are counted, too.
-    """
-
-    split: Split
-    reason: str
-    queued: int
-    checked: int
-    corrected: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +137,7 @@ def load_status(connection: Connection, settings: Settings) -> ReviewStatus:
     waiting = Counter(reason for row in rows for reason in row.reasons)
     audit = _load_audit(connection, champion, None) if champion else None
     second = len(overlap.load_second_opinions(connection, settings)) if champion else 0
-    checks = tuple(CheckedAnnotations(*row) for row in annotation_checks.checked_annotations(connection))
+    checks = tuple(checked_annotations.count_checks(connection))
     by_reason, conflicts = dict(sorted(waiting.items())), reviews.count_conflicts(connection)
     return ReviewStatus(by_reason, conflicts, audit, len(rows), second, checks)
 

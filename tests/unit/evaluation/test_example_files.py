@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -145,6 +146,19 @@ def test_other_tables_are_named_and_other_files_are_no_examples(tmp_path):
         write(tmp_path, name, "words")
     example_set = read(tmp_path)
     assert example_set.problems == ("b.xlsx: unknown kind of file; save it as .csv or .jsonl",)
+
+
+def test_a_name_that_is_not_utf_8_is_a_problem_that_can_be_stored(tmp_path):
+    write(tmp_path, os.fsdecode(b"caf\xe9.csv"), "text,label\nx,sport\n")
+    write(tmp_path, os.fsdecode(b"caf\xe9/a.jsonl"), lines({"text": "x", "label": "sport"}))
+    write(tmp_path, os.fsdecode(b"caf\xe9.txt"), "words")
+    write(tmp_path, "caf\xe9.csv", "text,label\nx,sport\n")
+    example_set = read(tmp_path)
+    assert [example.file for example in example_set.examples] == ["caf\xe9.csv"]
+    assert example_set.problems == (
+        r"caf\xe9/a.jsonl: the name is not UTF-8; rename the file or its folder",
+        r"caf\xe9.csv: the name is not UTF-8; rename the file or its folder",
+    )
 
 
 class TestSeveralTasks:

@@ -158,3 +158,10 @@ def test_the_page_lists_the_failed_examples_with_what_was_expected_and_given():
     assert "<td>not business (0.9000)</td> <td>business (0.9000)</td>" in cells
     stored = html.Subject("m", {"examples": results(*failures).as_json()})
     assert html._examples(stored, ())["failed"] == 3, "without a decision, those of the evaluation"
+
+
+def test_the_page_says_how_many_of_the_other_failed_examples_the_command_lists():
+    failures = fail(SINGLE, example(("sport",)), 0.9, 0.1) * 300
+    template = html._environment().get_template("evaluation_gate.html")
+    page = template.render(rule_results=(), examples=results(*failures, examples=300).as_json())
+    assert "And 250 more; the command classifier examples check lists up to 200." in page
