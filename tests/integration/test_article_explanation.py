@@ -8,15 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from classifier import registry
-from classifier.exceptions import ArticleNotFoundError, ExplanationError, NoChampionError, ReviewError
+from classifier.exceptions import ArticleNotFoundError, ExplanationError, NoChampionError
 from classifier.model import hardware
 from classifier.pipeline.categories import changes
-from classifier.pipeline.labelling import queue
-from classifier.pipeline.review import article_details, article_explanation, explanation_process, review_queue
+from classifier.pipeline.review import article_details, article_explanation, explanation_process
 from classifier.pipeline.review.article_explanation import ArticleRequest, Explainer
 from classifier.pipeline.review.explanation_process import ExplanationProcess
 from classifier.store import model_rows
-from tests.support.synthetic import add_articles, annotate, dump, enqueue, run
+from tests.support.synthetic import add_articles, annotate, dump, run
 from tests.support.tiny_models import make_lexicon_artefact
 from tests.support.waiting import HANG_S, wait_for
 
@@ -163,36 +162,12 @@ def test_a_model_that_would_not_fit_into_memory_is_not_loaded(workspace, champio
         Explainer().explain(workspace, ArticleRequest(None, ids[0], 1))
 
 
-class TestDrawnAtRandom:
-    @pytest.fixture
-    def drawn(self, workspace, champion, ids):
-        champion("m1")
-        with workspace.database.begin() as connection:
-            enqueue(connection, ids[:1])
-        queue.label_queue(workspace, engine="openvino")
-        review_queue.fill_queue(workspace, number=0, audit=1)
-        return ids[0]
-
-    def test_the_label_is_neither_shown_nor_explained_until_it_is_annotated(self, workspace, drawn):
-        request = ArticleRequest(None, drawn, 1)
-        with pytest.raises(ReviewError, match="annotate it first"):
-            Explainer().explain(workspace, request)
-        hidden = article_details.read_article(workspace, drawn)
-        assert (hidden.is_blind, hidden.labels, hidden.annotations) == (True, (), ())
-        with workspace.database.begin() as connection:
-            annotate(connection, drawn, "business")
-        shown = article_details.read_article(workspace, drawn)
-        assert not shown.is_blind
-        assert [label.labels for label in shown.labels] == [("business",)]
-        assert Explainer().explain(workspace, request)["result"]["label"] == "business"
-
-
 def test_the_details_are_of_every_task_with_annotations_that_no_longer_count(workspace, champion, ids):
     champion("m1")
     run(workspace.database, "UPDATE annotations SET retracted_at = now(), retracted_by = 'ann'")
     with workspace.database.begin() as connection:
         annotate(connection, ids[1], "tech", annotator="bob")
-    details = article_details.read_article(workspace, ids[1])
+    details = article_details.read_article(workspace, ids[1], "eve")
     assert [(each.annotator, each.categories, each.in_force) for each in details.annotations] == [
         ("bob", ("tech",), True),
         ("ann", ("sport",), False),
@@ -201,11 +176,11 @@ def test_the_details_are_of_every_task_with_annotations_that_no_longer_count(wor
     assert (label.labels, label.origin, label.confidences) == (("tech",), "annotation", ())
     assert details.has_champion
     with pytest.raises(ArticleNotFoundError):
-        article_details.read_article(workspace, 999)
+        article_details.read_article(workspace, 999, "eve")
 
 
 def test_without_a_champion_nothing_is_explained(workspace, ids):
-    assert not article_details.read_article(workspace, ids[0]).has_champion
+    assert not article_details.read_article(workspace, ids[0], "eve").has_champion
     with pytest.raises(NoChampionError):
         Explainer().explain(workspace, ArticleRequest(None, ids[0], 1))
 
