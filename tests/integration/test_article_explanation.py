@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import resource
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 from classifier import registry
-from classifier.exceptions import ArticleNotFoundError, ExplanationError, NoChampionError
+from classifier.exceptions import (
+    ArticleNotFoundError,
+    ExplanationError,
+    NoChampionError,
+    SettingsError,
+    StatementTimeoutError,
+)
 from classifier.model import hardware
 from classifier.pipeline.categories import changes
-from classifier.pipeline.review import article_details, article_explanation, explanation_process
+from classifier.pipeline.labelling import classification, explanation
+from classifier.pipeline.review import article_details, article_explanation, explanation_process, nearest_articles
 from classifier.pipeline.review.article_explanation import ArticleRequest, Explainer
 from classifier.pipeline.review.explanation_process import ExplanationProcess
 from classifier.store import model_rows
@@ -62,6 +75,15 @@ def top(answer, *, number=0):
     return answer["text"][word["start"] : word["end"]].lower()
 
 
+def raising(error):
+    """Return a function that raises the error."""
+
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
 def test_a_renamed_and_a_merged_category_is_explained_by_its_name_of_today(workspace, champion, ids):
     champion("m1", read_title=True)
     explainer = Explainer()
@@ -73,7 +95,20 @@ def test_a_renamed_and_a_merged_category_is_explained_by_its_name_of_today(works
     changes.change_categories(workspace, "merge", ["games", "tech"], ["leisure"], changed_by="ann")
     merged = explainer.explain(workspace, ArticleRequest(None, ids[0], 1))
     assert (merged["result"]["label"], merged["categories"][0]["category"]) == ("leisure", "leisure")
-    assert top(merged) == top(answer), "the words of its most probable part"
+    assert top(merged) == top(answer)
+    (leisure,) = merged["categories"]
+    assert leisure["probability"] == merged["result"]["confidence"] > answer["categories"][0]["probability"]
+    others = 1 - merged["result"]["confidence"]
+    assert leisure["log_odds"] == pytest.approx(np.log(leisure["probability"] / others), rel=1e-4)
+
+
+def test_a_threshold_that_is_tuned_again_holds_without_loading_the_model_again(workspace, champion, ids, monkeypatch):
+    champion("m1")
+    explainer = Explainer()
+    assert not explainer.explain(workspace, ArticleRequest(None, ids[0], 1))["result"]["abstained"]
+    run(workspace.database, "UPDATE models SET threshold = 1")
+    monkeypatch.setattr(classification, "open_model", raising(AssertionError))
+    assert explainer.explain(workspace, ArticleRequest(None, ids[0], 1))["result"]["abstained"]
 
 
 def test_the_process_explains_articles_with_the_present_champion_and_stores_nothing(workspace, champion, ids, process):
@@ -122,6 +157,70 @@ def test_an_answer_that_takes_too_long_stops_the_process(champion, ids, process)
     with pytest.raises(ExplanationError, match="took longer than 0 s and was stopped"):
         process.ask(ArticleRequest(None, ids[0], 1))
     assert process._process is None
+
+
+def test_after_any_error_the_next_request_does_not_get_the_former_ones_answer(champion, ids, process, monkeypatch):
+    champion("m1")
+    with monkeypatch.context() as patched:
+        patched.setattr(explanation_process, "_read_line", raising(ValueError("filedescriptor out of range")))
+        with pytest.raises(ValueError, match="out of range"):
+            process.ask(ArticleRequest(None, ids[0], 1))
+    assert process.ask(ArticleRequest(None, ids[1], 1))["text"] == "the goal of the team"
+    with monkeypatch.context() as patched:
+        patched.setattr(explanation_process, "_read_line", lambda *_: b'{"id": 1, "text": "of another request"}\n')
+        with pytest.raises(ExplanationError, match="ended; try again"):
+            process.ask(ArticleRequest(None, ids[0], 1))
+    assert process._process is None
+
+
+def test_without_a_url_of_the_database_no_process_is_started():
+    child = ExplanationProcess(raising(SettingsError("no connection articles")))
+    with pytest.raises(SettingsError, match="no connection articles"):
+        child.ask(ArticleRequest(None, 1, 1))
+    assert child._process is None
+
+
+def test_a_pipe_whose_descriptor_is_large_is_read():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    large = 1500
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, large + 1), hard))
+    readable, writable = os.pipe()
+    try:
+        os.dup2(readable, large)
+        os.write(writable, b"{}\n")
+        assert explanation_process._read_line(large, time.monotonic() + HANG_S) == b"{}\n"
+    finally:
+        for descriptor in (readable, writable, large):
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_request_whose_turn_does_not_come_in_time_is_refused_and_the_other_one_not_stopped():
+    child = ExplanationProcess(lambda: None, timeout_s=0.01)
+    with child._lock, pytest.raises(ExplanationError, match="other labels are being explained"):
+        child.ask(ArticleRequest(None, 1, 1))
+    assert child._places._value == explanation_process.MAX_REQUESTS
+
+
+def test_an_error_that_quotes_the_text_is_neither_logged_nor_answered(workspace, champion, ids, monkeypatch, caplog):
+    champion("m1")
+    monkeypatch.setattr(explanation_process, "_open", lambda _: workspace)
+
+    def quote(_, text, *__, **___):
+        raise ValueError(text)
+
+    monkeypatch.setattr(explanation, "explain_text", quote)
+    request = {"id": 7, "request": asdict(ArticleRequest(None, ids[0], 1))}
+    readable, writable = os.pipe()
+    with os.fdopen(writable, "wb") as requests:
+        requests.write(b'{"database_url": null}\n' + json.dumps(request).encode() + b"\n")
+    answers = io.BytesIO()
+    with os.fdopen(readable, "rb", buffering=0) as opened:
+        explanation_process.serve(opened, answers)
+    answer = json.loads(answers.getvalue())
+    assert answer == {"id": 7, "error": "the label cannot be explained (ValueError)"}
+    assert "cannot explain a label: ValueError" in caplog.text
+    assert "the bank of the team" not in caplog.text + repr([vars(record) for record in caplog.records])
 
 
 def test_more_requests_than_may_wait_are_refused_and_the_others_answered(champion, ids, process):
@@ -183,6 +282,16 @@ def test_without_a_champion_nothing_is_explained(workspace, ids):
     assert not article_details.read_article(workspace, ids[0], "eve").has_champion
     with pytest.raises(NoChampionError):
         Explainer().explain(workspace, ArticleRequest(None, ids[0], 1))
+
+
+def test_a_database_that_is_too_slow_to_find_similar_articles_costs_no_explanation(
+    workspace, champion, ids, monkeypatch
+):
+    champion("m1")
+    monkeypatch.setattr(nearest_articles, "find_nearest", raising(StatementTimeoutError()))
+    answer = Explainer().explain(workspace, ArticleRequest(None, ids[0], 1))
+    assert answer["categories"][0]["words"]
+    assert answer["nearest"] is None
 
 
 def test_available_memory_is_what_the_container_leaves(tmp_path):
