@@ -9,6 +9,7 @@ import pytest
 
 from classifier.exceptions import DatabaseUnavailableError
 from classifier.pipeline.review import explanation_process
+from classifier.pipeline.review.explanation_process import ExplanationProcess
 from tests.support.explained_articles import TEXT, TITLE, add_explained_articles
 from tests.support.synthetic import add_articles, annotate, dump, run, value
 from tests.support.waiting import HANG_S
@@ -71,6 +72,21 @@ def test_the_explanation_marks_the_words_and_lists_them_with_figures_and_similar
     assert "Why business?" in other
     assert "the label is sport" in other
     assert {"shares", "bank"} & {*rows(other, "for")}
+
+
+def test_if_no_similar_article_is_listed_the_reason_is_true(ask, ids, workspace, monkeypatch):
+    texts = "UPDATE articles SET text = 'qwertz' WHERE split = 'train' AND id <> :id"
+    run(workspace.database, texts, id=ids[0])
+    shared = ask(f"/articles/{ids[0]}/why?revision=1").text
+    assert re.search(r"of \d+ compared</span>", shared)
+    assert "None: no article that was compared shares a word with this one." in shared
+    run(workspace.database, "UPDATE annotations SET retracted_at = now(), retracted_by = 'ann'")
+    assert "None: there is no other annotated article of these categories" in ask(f"/articles/{ids[0]}?why=1").text
+    answered = ExplanationProcess.ask
+    monkeypatch.setattr(ExplanationProcess, "ask", lambda *values: {**answered(*values), "nearest": None})
+    late = ask(f"/articles/{ids[0]}/why?revision=1").text
+    assert "Why sport?" in late
+    assert "Not shown: the database did not answer in time." in late
 
 
 def test_without_javascript_the_page_itself_has_the_explanation(ask, ids):
