@@ -82,8 +82,8 @@ def test_if_no_similar_article_is_listed_the_reason_is_true(ask, ids, workspace,
     assert "None: no article that was compared shares a word with this one." in shared
     run(workspace.database, "UPDATE annotations SET retracted_at = now(), retracted_by = 'ann'")
     assert "None: there is no other annotated article of these categories" in ask(f"/articles/{ids[0]}?why=1").text
-    answered = ExplanationProcess.ask
-    monkeypatch.setattr(ExplanationProcess, "ask", lambda *values: {**answered(*values), "nearest": None})
+    ask_process = ExplanationProcess.ask
+    monkeypatch.setattr(ExplanationProcess, "ask", lambda *values: {**ask_process(*values), "nearest": None})
     late = ask(f"/articles/{ids[0]}/why?revision=1").text
     assert "Why sport?" in late
     assert "Not shown: the database did not answer in time." in late

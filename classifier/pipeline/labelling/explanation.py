@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.articles import model_input
+import numpy as np
+
+from classifier.articles import Probabilities, model_input
 from classifier.exceptions import ArticleNotFoundError, CategoryError
 from classifier.inference import explanation
 from classifier.inference.explanation import MAX_RUNS, Explanation, Word
 from classifier.inference.occlusion import Group, Occluder
+from classifier.model import category_tree
 from classifier.names import normalize_category
 from classifier.pipeline.labelling.classification import Classification, TextClassifier
 
@@ -110,8 +113,9 @@ def explain_text(
 ) -> TextExplanation:
     """Explain the label of a text, all labels of a multi-label model, or one category that is named.
 
-    If the text has no label, its most probable category is explained. Categories that were merged are explained as one;
-    of a multi-label model, the figures are those of the most probable part, whose probability is that of the whole.
+    If the text has no label, its most probable category is explained. Categories that were merged are explained as one.
+    So are those below a parent, if the model backs off to it or has no such category itself. Of a multi-label model,
+    the figures are those of the most probable merged part, whose probability is that of the whole.
 
     Raises:
         CategoryError: the model does not have the category.
@@ -121,14 +125,17 @@ def explain_text(
     result = opened.describe(occluder.probabilities)
     labels = [result.label] if result.labels is None else list(result.labels)
     chosen = [named] if named is not None else labels or [next(iter(result.candidates))]
-    groups = [_find_columns(opened, occluder, name) for name in chosen]
+    groups = [_find_columns(opened, occluder, result, name) for name in chosen]
     explained = explanation.explain(occluder, groups, max_runs=max_runs, max_seconds=max_seconds)
     return TextExplanation(
         opened.model,
         opened.labeller.engine_name,
         text,
         result,
-        tuple(_of_category(name, result.candidates[name], each) for name, each in zip(chosen, explained, strict=True)),
+        tuple(
+            _of_category(name, occluder.probabilities[list(group)], each)
+            for name, group, each in zip(chosen, groups, explained, strict=True)
+        ),
         len(explained[0].spans),
         int(explained[0].is_read.sum()),
         explained[0].runs,
@@ -136,18 +143,23 @@ def explain_text(
     )
 
 
-def _find_columns(opened: TextClassifier, occluder: Occluder, category: str) -> Group:
+def _find_columns(opened: TextClassifier, occluder: Occluder, result: Classification, category: str) -> Group:
     """Return the model's columns of a category; of a multi-label model, that of its most probable part."""
     columns = tuple(column for column, name in enumerate(opened.names) if name == category)
-    if opened.labeller.kind == "single":
+    if opened.labeller.kind == "multi":
+        return (max(columns, key=lambda column: occluder.probabilities[column]),)
+    backed_off = category == result.label != next(iter(result.candidates))
+    if columns and not backed_off:
         return columns
-    return (max(columns, key=lambda column: occluder.probabilities[column]),)
+    paths = [(name, *category_tree.ancestors(name, opened.parents)) for name in opened.names]
+    return tuple(column for column, path in enumerate(paths) if category in path)
 
 
-def _of_category(name: str, probability: float, explained: Explanation) -> CategoryExplanation:
+def _of_category(name: str, probabilities: Probabilities, explained: Explanation) -> CategoryExplanation:
+    """Return an explanation with the sum of the columns' probabilities, whose bits are those of labelling."""
     return CategoryExplanation(
         name,
-        probability,
+        float(np.add.accumulate(probabilities)[-1]),
         explained.log_odds,
         tuple(explained.words()),
         explained.constant,
@@ -156,7 +168,8 @@ def _of_category(name: str, probability: float, explained: Explanation) -> Categ
 
 
 def _find_category(opened: TextClassifier, name: str) -> str:
-    categories = tuple(dict.fromkeys(opened.names))
+    above = [parent for own in opened.names for parent in category_tree.ancestors(own, opened.parents)]
+    categories = tuple(dict.fromkeys([*opened.names, *above]))
     normalized = normalize_category(name)
     name_of_model = next((category for category in categories if normalize_category(category) == normalized), None)
     if name_of_model is None:

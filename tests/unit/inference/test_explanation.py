@@ -279,6 +279,31 @@ class TestMergedCategories:
         margin = scores[[0, 2]] @ (own / own.sum()) - scores[1]
         assert merged.linear.sum() + merged.constant == pytest.approx(3.0 * margin, abs=1e-9)
 
+    def test_the_categories_below_a_parent_to_which_the_model_backs_off_are_explained_as_one(self, lexicon):
+        parents = {"business": "economy", "tech": "economy", "economy": "news"}
+        opened = TextClassifier("m1", 0.6, open_labeller(lexicon), parents=parents)
+        explained = explain_text(opened, "the bank and the chip")
+        (economy,) = explained.categories
+        assert explained.result.label == economy.category == "economy"
+        assert economy.probability == explained.result.confidence
+        (merged,) = explanation.explain(Occluder.of(opened.labeller, "the bank and the chip"), [self.GROUP])
+        assert economy.words == tuple(merged.words())
+        assert explained.runner_up in {"business", "tech"}
+        (business,) = explain_text(opened, "the bank and the chip", "business").categories
+        assert business.probability == explained.result.candidates["business"]
+        (news,) = explain_text(opened, "the bank and the goal", "news").categories
+        assert news.category == "news"
+
+    def test_a_parent_that_is_a_category_itself_is_explained_alone_unless_it_is_backed_off_to(self, lexicon):
+        opened = TextClassifier("m1", 0.6, open_labeller(lexicon), parents={"business": "tech"})
+        text = "the bank and the chip"
+        explained = explain_text(opened, text)
+        assert explained.result.label == "tech"
+        assert next(iter(explained.result.candidates)) == "business"
+        assert explained.categories[0].probability == explained.result.confidence > 0.6
+        alone = explain_text(replace(opened, threshold=0.0), text, "tech")
+        assert alone.categories[0].probability == alone.result.candidates["tech"] < 0.6
+
     def test_if_it_is_the_only_category_no_word_matters(self, lexicon):
         labeller = open_labeller(lexicon, ensemble=Ensemble(fit(), EnsembleWeights(0.7, 3.0)))
         (merged,) = explanation.explain(Occluder.of(labeller, TEXT), [(0, 1, 2)])
