@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,12 +14,12 @@ from classifier.articles import join_labels
 from classifier.cli import classification, render
 from classifier.cli.common import Engine, Json
 from classifier.cli.common import workspace as open_workspace
-from classifier.exceptions import SettingsError
+from classifier.exceptions import CategoryError, SettingsError
 
 if TYPE_CHECKING:
     from classifier.inference.explanation import Word
     from classifier.pipeline.labelling.classification import TextClassifier
-    from classifier.pipeline.labelling.explanation import CategoryExplanation, StoredArticle, TextExplanation
+    from classifier.pipeline.labelling.explanation import CategoryExplanation, StoredArticle, TextExplanation, WordTotal
     from classifier.pipeline.review.nearest_articles import NearestArticles
 
 WORDS = 10
@@ -52,7 +51,7 @@ def explain(
         typer.Option(
             min=0,
             max=100,
-            help="Annotated articles to list that are most similar; by default, 5 for an article, else none.",
+            help="Number of similar annotated articles to list; by default 5 with --article, else 0.",
         ),
     ] = None,
     file: Annotated[Path | None, typer.Option(help="File to read; the whole file is one text.")] = None,
@@ -79,9 +78,13 @@ def explain(
     content = "" if article else next(classification.read_texts(text, file, lines=False, encoding=encoding))[1]
     stored = explanation.find_article(open_workspace(), *article) if article else None
     opened = classification.open_model(model, engine)
-    explained = explanation.explain_text(opened, stored.input_of(opened) if stored else content, category)
+    try:
+        explained = explanation.explain_text(opened, stored.input_of(opened) if stored else content, category)
+    except CategoryError as error:
+        raise SettingsError(f"--{error}") from error  # --category NAME: unknown; …
     number = nearest if nearest is not None else 5 if stored else 0
-    similar = _find_nearest(explained, stored, number)
+    is_directory = model is not None and classification.is_directory(model)
+    similar = _find_nearest(explained, stored, number, are_recorded=is_directory) if number else None
     if json:
         _print_json(opened, explained, similar)
         return
@@ -92,15 +95,17 @@ def explain(
         _print_nearest(similar)
 
 
-def _find_nearest(explained: TextExplanation, stored: StoredArticle | None, number: int) -> NearestArticles | None:
-    if not number:
-        return None
+def _find_nearest(
+    explained: TextExplanation, stored: StoredArticle | None, number: int, *, are_recorded: bool
+) -> NearestArticles:
+    """Return the nearest articles; a model's directory has the categories' names of its training, as recorded."""
     from classifier.pipeline.review import nearest_articles
 
+    workspace, categories = open_workspace(), explained.alternatives
     return nearest_articles.find_nearest(
-        open_workspace(),
+        workspace,
         explained.text,
-        explained.alternatives,
+        nearest_articles.translate_categories(workspace, categories) if are_recorded else categories,
         article_id=stored.id if stored else None,
         number=number,
     )
@@ -131,35 +136,26 @@ def _print_json(opened: TextClassifier, explained: TextExplanation, similar: Nea
 
 def _print_category(explained: TextExplanation, of_category: CategoryExplanation) -> None:
     """Print the words for and against a category, and on a terminal the text."""
+    from classifier.pipeline.labelling.explanation import total_words
+
     title = f"{of_category.category}: probability {of_category.probability:.4f}, {explained.model}, {explained.engine}"
     parts = ["network", "linear"] if of_category.has_linear else []
     table = render.make_table(title, "word", "times", "log-odds", *parts)
-    counted = _count_words(explained.text, of_category.words)
-    ranked = sorted(counted.items(), key=lambda item: -item[1][1])
-    for name, figures in [item for item in ranked if item[1][1] > 0][:WORDS]:
-        table.add_row(name, *_format_figures(figures, parts))
+    totals = total_words(explained.text, of_category.words)
+    for total in [total for total in totals if total.contribution > 0][:WORDS]:
+        table.add_row(*_format_total(total, parts))
     table.add_section()
-    for name, figures in [item for item in reversed(ranked) if item[1][1] < 0][:WORDS][::-1]:
-        table.add_row(name, *_format_figures(figures, parts))
+    for total in [total for total in totals if total.contribution < 0][-WORDS:]:
+        table.add_row(*_format_total(total, parts))
     render.STDOUT.print(table)
     if sys.stdout.isatty():  # a file or a log gets no text
         render.STDOUT.print(_highlight(explained.text, of_category.words))
         render.STDOUT.print()
 
 
-def _count_words(text: str, words: tuple[Word, ...]) -> dict[str, list[float]]:
-    """Return how often each word occurs, and the sums of its figures: in total, the network's and the linear ones."""
-    counted: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0, 0.0])
-    for word in words:
-        figures = counted[text[word.start : word.end].casefold()]
-        for index, value in enumerate((1.0, word.contribution, word.network, word.linear)):
-            figures[index] += value
-    return counted
-
-
-def _format_figures(figures: list[float], parts: list[str]) -> list[str]:
-    count, total, network, linear = figures
-    return [f"{count:.0f}", f"{total:+.3f}", *([f"{network:+.3f}", f"{linear:+.3f}"] if parts else [])]
+def _format_total(total: WordTotal, parts: list[str]) -> list[str]:
+    of_members = [f"{total.network:+.3f}", f"{total.linear:+.3f}"] if parts else []
+    return [total.word, f"{total.count}", f"{total.contribution:+.3f}", *of_members]
 
 
 def _highlight(text: str, words: tuple[Word, ...]) -> Text:

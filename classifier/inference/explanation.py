@@ -9,6 +9,9 @@ the probability that remains. So the linear part explains b / t * (s - mean of t
 share). With two categories, this is all of its part in the log-odds; with more, the share itself would change a little
 with the words.
 
+If categories of a single-label model were merged, p is the sum of their probabilities, and s the mean of their scores,
+weighted by their share in p: none of them is an opponent of another.
+
 Nothing is stored, and no text is logged.
 """
 
@@ -20,16 +23,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.articles import Probabilities
+from classifier.articles import Probabilities, TaskKind
 from classifier.inference import occlusion
-from classifier.inference.labeller import Labeller
-from classifier.inference.occlusion import Occluder
-from classifier.model import words as words_of_texts
+from classifier.inference.occlusion import Group, Occluder
 from classifier.model.linear_contributions import Contributions, contributions
 from classifier.model.words import Spans
 
 MAX_RUNS = 256
-"""Texts with hidden words that are computed for an explanation, however long the text is."""
+"""Most masked copies of a text that are computed for one explanation."""
+
+_TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """What the words of a text add to the log-odds of a category; `log_odds` are those of `probability`.
+    """What the words of a text add to the log-odds of a category, which are `log_odds` for the complete text.
 
     Attributes:
         spans: The words, shape (words, 2).
@@ -61,8 +64,6 @@ class Explanation:
         runs: Number of texts with hidden words that were computed.
     """
 
-    category: str
-    probability: float
     log_odds: float
     spans: Spans
     network: NDArray[np.float64]
@@ -95,37 +96,22 @@ class Explanation:
 
 
 def explain(
-    labeller: Labeller,
-    text: str,
-    categories: Sequence[str] | None = None,
-    *,
-    max_runs: int = MAX_RUNS,
-    max_seconds: float | None = None,
+    occluder: Occluder, groups: Sequence[Group], *, max_runs: int = MAX_RUNS, max_seconds: float | None = None
 ) -> list[Explanation]:
-    """Return an explanation for each of the categories; by default, for the most probable one.
+    """Return an explanation for each of the categories, given as the model's columns.
 
     Further categories cost no further runs. With `max_seconds`, a slow machine examines a text more coarsely: the
     figures of blocks then depend on its speed, those of single words do not.
-
-    Raises:
-        ValueError: a category is not one of the model's.
     """
-    spans = words_of_texts.find_words(text)
-    occluder = Occluder.of(labeller, text, spans)
-    probabilities = occluder.probabilities
-    names = labeller.categories
-    columns = [int(probabilities.argmax())] if categories is None else [names.index(name) for name in categories]
     if max_seconds is not None:
         max_runs = occluder.runs_within(max_seconds, max_runs)
-    hidden = occluder.occlude(len(spans), columns, max_runs=max_runs)
-    linear = _linear_part(labeller, text, spans, probabilities, columns)
-    log_odds = occlusion.log_odds(probabilities[None], columns, labeller.kind)[0]
+    hidden = occluder.occlude(groups, max_runs=max_runs)
+    linear = _linear_part(occluder, groups)
+    log_odds = occlusion.log_odds(occluder.probabilities[None], groups, occluder.labeller.kind)[0]
     return [
         Explanation(
-            names[column],
-            float(probabilities[column]),
             float(log_odds[number]),
-            spans,
+            occluder.spans,
             hidden.falls[:, number],
             None if linear is None else linear.words[:, number],
             0.0 if linear is None else float(linear.constants[number]),
@@ -133,28 +119,33 @@ def explain(
             hidden.is_read,
             hidden.runs,
         )
-        for number, column in enumerate(columns)
+        for number in range(len(groups))
     ]
 
 
-def _linear_part(
-    labeller: Labeller, text: str, spans: Spans, probabilities: Probabilities, columns: Sequence[int]
-) -> Contributions | None:
+def _linear_part(occluder: Occluder, groups: Sequence[Group]) -> Contributions | None:
+    labeller = occluder.labeller
     if labeller.ensemble is None:
         return None
     factor = labeller.ensemble.weights.linear / labeller.temperature
-    return contributions(
-        labeller.ensemble.linear, text, spans, factor * score_weights(labeller, probabilities, columns)
-    )
+    weights = factor * score_weights(labeller.kind, occluder.probabilities, groups)
+    return contributions(labeller.ensemble.linear, occluder.text, occluder.spans, weights)
 
 
-def score_weights(labeller: Labeller, probabilities: Probabilities, columns: Sequence[int]) -> NDArray[np.float64]:
-    """Return how much each category's score counts for the log-odds in each column: (categories, columns)."""
-    weights = np.zeros((len(probabilities), len(columns)))
-    for number, column in enumerate(columns):
-        if labeller.kind == "single":
-            others = probabilities.astype(np.float64)
-            others[column] = 0
-            weights[:, number] = -others / max(others.sum(), np.finfo(np.float64).tiny)
-        weights[column, number] = 1
+def score_weights(kind: TaskKind, probabilities: Probabilities, groups: Sequence[Group]) -> NDArray[np.float64]:
+    """Return how much each category's score counts for the log-odds of each group: (categories, groups).
+
+    If a single-label model has no category outside a group, the group's log-odds depend on no score.
+    """
+    weights = np.zeros((len(probabilities), len(groups)))
+    for number, group in enumerate(groups):
+        columns = list(group)
+        if kind == "multi":
+            weights[columns, number] = 1
+            continue
+        others = probabilities.astype(np.float64)
+        own, others[columns] = others[columns], 0
+        if len(columns) < len(others):
+            weights[:, number] = -others / max(others.sum(), _TINY)
+            weights[columns, number] = own / own.sum() if own.any() else 1 / len(columns)
     return weights

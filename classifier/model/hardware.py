@@ -67,7 +67,7 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 def available_memory(meminfo: Path = Path("/proc/meminfo"), control_group: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Return the bytes that this process may still use: the machine's, or what the container's limit leaves.
 
-    Pages of files that the container has read count as free. None if the system tells neither.
+    Pages of files that the container has read count as free. None if neither can be read.
     """
     amounts = []
     try:

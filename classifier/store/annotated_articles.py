@@ -61,9 +61,9 @@ def newest_texts(
 ) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return articles that were annotated last with one of these categories, `per_category` of each, newest first.
 
-    Of all annotations, the `examined` newest are read. Articles of the test split, those on which annotators disagree
-    and the article `without` are left out. Columns: id, source, external_id, title, url, categories, and the first
-    `characters` of the text.
+    Of all annotations, the `examined` newest are read. Articles of the test split, those on which annotators disagree,
+    those whose annotation waits for a check and the article `without` are left out. Columns: id, source, external_id,
+    title, url, revision, categories, and the first `characters` of the text.
     """
     values = {"task_id": task_rows.current_id(connection), "categories": list(categories), "without": without}
     values |= {"examined": examined, "per_category": per_category, "characters": characters}

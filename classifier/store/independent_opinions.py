@@ -17,10 +17,13 @@ def independent_opinions(connection: Connection) -> ReviewRows:
     return connection.execute(query("independent_opinions"), {"task_id": task_rows.current_id(connection)}).all()
 
 
-def second_opinions(connection: Connection, *, people: int, days: int) -> ReviewRows:
+def second_opinions(connection: Connection, *, people: int, days: int, article_id: int | None = None) -> ReviewRows:
     """Return the articles queued since some days that at least one person, but fewer than `people`, have annotated.
+
+    With an article's id, only this article is looked up.
 
     Columns: those of `reviews.waiting_reviews`, and annotators.
     """
-    values = {"task_id": task_rows.current_id(connection), "people": people, "days": days}
+    task_id = task_rows.current_id(connection)
+    values = {"task_id": task_id, "people": people, "days": days, "article_id": article_id}
     return connection.execute(query("second_opinions"), values).all()

@@ -24,7 +24,10 @@ READ: Rule = requires_access_dag("GET", param_dag_id=RETRAIN)
 """Reading the models, their evaluations and every page: users who may read the DAG that trains the models."""
 
 READ_REVIEW: Rule = requires_access_dag("GET", param_dag_id=REVIEW)
-"""Reading articles that wait for review: users who may read the DAG that queues them."""
+"""Reading articles, their annotations and why a model labels them, whether they wait for review or not.
+
+Users who may read the DAG that queues articles for review.
+"""
 
 STATIC = "static"
 """Name of the route that serves style sheets and scripts."""

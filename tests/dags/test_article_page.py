@@ -7,7 +7,9 @@ from html import unescape
 
 import pytest
 
+from classifier.exceptions import DatabaseUnavailableError
 from classifier.pipeline.review import explanation_process
+from classifier.pipeline.review.explanation_process import ExplanationProcess
 from tests.support.explained_articles import TEXT, TITLE, add_explained_articles
 from tests.support.synthetic import add_articles, annotate, dump, run, value
 from tests.support.waiting import HANG_S
@@ -72,6 +74,21 @@ def test_the_explanation_marks_the_words_and_lists_them_with_figures_and_similar
     assert {"shares", "bank"} & {*rows(other, "for")}
 
 
+def test_if_no_similar_article_is_listed_the_reason_is_true(ask, ids, workspace, monkeypatch):
+    texts = "UPDATE articles SET text = 'qwertz' WHERE split = 'train' AND id <> :id"
+    run(workspace.database, texts, id=ids[0])
+    shared = ask(f"/articles/{ids[0]}/why?revision=1").text
+    assert re.search(r"of \d+ compared</span>", shared)
+    assert "None: no article that was compared shares a word with this one." in shared
+    run(workspace.database, "UPDATE annotations SET retracted_at = now(), retracted_by = 'ann'")
+    assert "None: there is no other annotated article of these categories" in ask(f"/articles/{ids[0]}?why=1").text
+    ask_process = ExplanationProcess.ask
+    monkeypatch.setattr(ExplanationProcess, "ask", lambda *values: {**ask_process(*values), "nearest": None})
+    late = ask(f"/articles/{ids[0]}/why?revision=1").text
+    assert "Why sport?" in late
+    assert "Not shown: the database did not answer in time." in late
+
+
 def test_without_javascript_the_page_itself_has_the_explanation(ask, ids):
     page = ask(f"/articles/{ids[0]}?why=1").text
     assert "Why sport?" in page
@@ -91,7 +108,7 @@ def test_the_review_page_has_a_link_and_a_key_for_it_unless_the_label_is_hidden(
 def test_an_article_drawn_at_random_is_shown_without_its_label_until_it_is_annotated(ask, ids, workspace):
     _, drawn = ids
     page = ask(f"/articles/{drawn}?why=1").text
-    assert "was drawn to measure the labels" in page
+    assert "This article waits for an independent annotation. Annotate it first; then its label is shown and" in page
     assert "by m1" not in page
     answer = ask(f"/articles/{drawn}/why?revision=1")
     assert answer.status_code == 409
@@ -102,15 +119,45 @@ def test_an_article_drawn_at_random_is_shown_without_its_label_until_it_is_annot
     assert ask(f"/articles/{drawn}/why?revision=1").status_code == 200
 
 
+def test_the_second_person_does_not_see_the_first_ones_answer(ask, ids, workspace, monkeypatch):
+    first, drawn = ids
+    monkeypatch.setenv("CLASSIFIER_REVIEW_OVERLAP", "1")
+    with workspace.database.begin() as connection:
+        annotate(connection, first, "tech", annotator="ada the user")
+        annotate(connection, drawn, "tech", annotator="ada the user")
+    own = ask(f"/articles/{first}", "user").text
+    assert "<strong>tech</strong>" in own
+    assert "ada the user, 20" in own
+    page = ask(f"/articles/{first}?why=1", "admin").text
+    assert "This article waits for an independent annotation. Annotate it first; then its label is shown." in page
+    assert "ada the user" not in page
+    assert "<strong>tech</strong>" not in page
+    assert "Why sport?" in page, "the model's answer to an article that was not drawn at random may be shown"
+    assert "Annotate it first" in ask(f"/articles/{drawn}/why?revision=1", "admin").text
+    assert "Why sport?" in ask(f"/articles/{drawn}/why?revision=1", "user").text
+
+
+def test_a_database_that_does_not_answer_is_not_an_article_that_does_not_exist(ask, ids, monkeypatch):
+    from classifier.pipeline.review import article_details
+
+    def fail(*_):
+        raise DatabaseUnavailableError("the server not found at db.example")
+
+    monkeypatch.setattr(article_details, "read_article", fail)
+    assert ask(f"/articles/{ids[0]}").status_code == 503
+
+
 def test_a_changed_text_an_unknown_category_and_an_unknown_article_are_told(ask, ids):
     first, _ = ids
     answer = ask(f"/articles/{first}/why?revision=2")
     assert (answer.status_code, "has changed; reload the page" in answer.text) == (409, True)
     answer = ask(f"/articles/{first}/why?revision=1&category=art")
     assert (answer.status_code, "unknown; choose from business, sport, tech" in answer.text) == (409, True)
+    assert "--category" not in answer.text, "that is an option of the command"
     assert ask("/articles/999999").status_code == 404
     assert "article 999999: not found" in ask("/articles/999999").text
-    assert ask("/articles/999999/why").status_code == 409
+    assert ask("/articles/999999/why?revision=1").status_code == 409
+    assert ask(f"/articles/{first}/why").status_code == 422
     assert ask("/articles/0").status_code == 422
 
 

@@ -135,6 +135,14 @@ def test_an_annotation_can_be_saved_by_its_key_after_the_words_were_marked(opene
         assert page.get_by_role("link", name="Why this label?").count() == 0, "it was drawn at random"
 
 
+def test_a_complete_page_is_not_shown_within_the_page(opened, ids):
+    with opened(f"/articles/{ids[0]}") as page:
+        page.route("**/why?*", lambda route: route.fulfill(status=404, body="<!doctype html><h1>Error</h1>"))
+        page.keyboard.press("w")
+        page.get_by_role("status").filter(has_text="Not explained: the server answered 404; reload").wait_for()
+        assert page.get_by_role("heading", name="Error").count() == 0
+
+
 def test_an_error_is_shown_in_the_place_of_the_explanation(opened, ids, workspace):
     from tests.support.synthetic import run
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import resource
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 from classifier import registry
-from classifier.exceptions import ArticleNotFoundError, ExplanationError, NoChampionError, ReviewError
+from classifier.exceptions import (
+    ArticleNotFoundError,
+    ExplanationError,
+    NoChampionError,
+    SettingsError,
+    StatementTimeoutError,
+)
 from classifier.model import hardware
 from classifier.pipeline.categories import changes
-from classifier.pipeline.labelling import queue
-from classifier.pipeline.review import article_details, article_explanation, explanation_process, review_queue
+from classifier.pipeline.labelling import classification, explanation
+from classifier.pipeline.review import article_details, article_explanation, explanation_process, nearest_articles
 from classifier.pipeline.review.article_explanation import ArticleRequest, Explainer
 from classifier.pipeline.review.explanation_process import ExplanationProcess
 from classifier.store import model_rows
-from tests.support.synthetic import add_articles, annotate, dump, enqueue, run
+from tests.support.synthetic import add_articles, annotate, dump, run
 from tests.support.tiny_models import make_lexicon_artefact
 from tests.support.waiting import HANG_S, wait_for
 
@@ -63,6 +75,15 @@ def top(answer, *, number=0):
     return answer["text"][word["start"] : word["end"]].lower()
 
 
+def raising(error):
+    """Return a function that raises the error."""
+
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
 def test_a_renamed_and_a_merged_category_is_explained_by_its_name_of_today(workspace, champion, ids):
     champion("m1", read_title=True)
     explainer = Explainer()
@@ -74,7 +95,20 @@ def test_a_renamed_and_a_merged_category_is_explained_by_its_name_of_today(works
     changes.change_categories(workspace, "merge", ["games", "tech"], ["leisure"], changed_by="ann")
     merged = explainer.explain(workspace, ArticleRequest(None, ids[0], 1))
     assert (merged["result"]["label"], merged["categories"][0]["category"]) == ("leisure", "leisure")
-    assert top(merged) == top(answer), "the words of its most probable part"
+    assert top(merged) == top(answer)
+    (leisure,) = merged["categories"]
+    assert leisure["probability"] == merged["result"]["confidence"] > answer["categories"][0]["probability"]
+    others = 1 - merged["result"]["confidence"]
+    assert leisure["log_odds"] == pytest.approx(np.log(leisure["probability"] / others), rel=1e-4)
+
+
+def test_a_threshold_that_is_tuned_again_holds_without_loading_the_model_again(workspace, champion, ids, monkeypatch):
+    champion("m1")
+    explainer = Explainer()
+    assert not explainer.explain(workspace, ArticleRequest(None, ids[0], 1))["result"]["abstained"]
+    run(workspace.database, "UPDATE models SET threshold = 1")
+    monkeypatch.setattr(classification, "open_model", raising(AssertionError))
+    assert explainer.explain(workspace, ArticleRequest(None, ids[0], 1))["result"]["abstained"]
 
 
 def test_the_process_explains_articles_with_the_present_champion_and_stores_nothing(workspace, champion, ids, process):
@@ -125,6 +159,70 @@ def test_an_answer_that_takes_too_long_stops_the_process(champion, ids, process)
     assert process._process is None
 
 
+def test_after_any_error_the_next_request_does_not_get_the_former_ones_answer(champion, ids, process, monkeypatch):
+    champion("m1")
+    with monkeypatch.context() as patched:
+        patched.setattr(explanation_process, "_read_line", raising(ValueError("filedescriptor out of range")))
+        with pytest.raises(ValueError, match="out of range"):
+            process.ask(ArticleRequest(None, ids[0], 1))
+    assert process.ask(ArticleRequest(None, ids[1], 1))["text"] == "the goal of the team"
+    with monkeypatch.context() as patched:
+        patched.setattr(explanation_process, "_read_line", lambda *_: b'{"id": 1, "text": "of another request"}\n')
+        with pytest.raises(ExplanationError, match="ended; try again"):
+            process.ask(ArticleRequest(None, ids[0], 1))
+    assert process._process is None
+
+
+def test_without_a_url_of_the_database_no_process_is_started():
+    child = ExplanationProcess(raising(SettingsError("no connection articles")))
+    with pytest.raises(SettingsError, match="no connection articles"):
+        child.ask(ArticleRequest(None, 1, 1))
+    assert child._process is None
+
+
+def test_a_pipe_whose_descriptor_is_large_is_read():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    large = 1500
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, large + 1), hard))
+    readable, writable = os.pipe()
+    try:
+        os.dup2(readable, large)
+        os.write(writable, b"{}\n")
+        assert explanation_process._read_line(large, time.monotonic() + HANG_S) == b"{}\n"
+    finally:
+        for descriptor in (readable, writable, large):
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_request_whose_turn_does_not_come_in_time_is_refused_and_the_other_one_not_stopped():
+    child = ExplanationProcess(lambda: None, timeout_s=0.01)
+    with child._lock, pytest.raises(ExplanationError, match="other labels are being explained"):
+        child.ask(ArticleRequest(None, 1, 1))
+    assert child._places._value == explanation_process.MAX_REQUESTS
+
+
+def test_an_error_that_quotes_the_text_is_neither_logged_nor_answered(workspace, champion, ids, monkeypatch, caplog):
+    champion("m1")
+    monkeypatch.setattr(explanation_process, "_open", lambda _: workspace)
+
+    def quote(_, text, *__, **___):
+        raise ValueError(text)
+
+    monkeypatch.setattr(explanation, "explain_text", quote)
+    request = {"id": 7, "request": asdict(ArticleRequest(None, ids[0], 1))}
+    readable, writable = os.pipe()
+    with os.fdopen(writable, "wb") as requests:
+        requests.write(b'{"database_url": null}\n' + json.dumps(request).encode() + b"\n")
+    answers = io.BytesIO()
+    with os.fdopen(readable, "rb", buffering=0) as opened:
+        explanation_process.serve(opened, answers)
+    answer = json.loads(answers.getvalue())
+    assert answer == {"id": 7, "error": "the label cannot be explained (ValueError)"}
+    assert "cannot explain a label: ValueError" in caplog.text
+    assert "the bank of the team" not in caplog.text + repr([vars(record) for record in caplog.records])
+
+
 def test_more_requests_than_may_wait_are_refused_and_the_others_answered(champion, ids, process):
     champion("m1")
     requests = explanation_process.MAX_REQUESTS + 3
@@ -163,36 +261,12 @@ def test_a_model_that_would_not_fit_into_memory_is_not_loaded(workspace, champio
         Explainer().explain(workspace, ArticleRequest(None, ids[0], 1))
 
 
-class TestDrawnAtRandom:
-    @pytest.fixture
-    def drawn(self, workspace, champion, ids):
-        champion("m1")
-        with workspace.database.begin() as connection:
-            enqueue(connection, ids[:1])
-        queue.label_queue(workspace, engine="openvino")
-        review_queue.fill_queue(workspace, number=0, audit=1)
-        return ids[0]
-
-    def test_the_label_is_neither_shown_nor_explained_until_it_is_annotated(self, workspace, drawn):
-        request = ArticleRequest(None, drawn, 1)
-        with pytest.raises(ReviewError, match="annotate it first"):
-            Explainer().explain(workspace, request)
-        hidden = article_details.read_article(workspace, drawn)
-        assert (hidden.is_blind, hidden.labels, hidden.annotations) == (True, (), ())
-        with workspace.database.begin() as connection:
-            annotate(connection, drawn, "business")
-        shown = article_details.read_article(workspace, drawn)
-        assert not shown.is_blind
-        assert [label.labels for label in shown.labels] == [("business",)]
-        assert Explainer().explain(workspace, request)["result"]["label"] == "business"
-
-
 def test_the_details_are_of_every_task_with_annotations_that_no_longer_count(workspace, champion, ids):
     champion("m1")
     run(workspace.database, "UPDATE annotations SET retracted_at = now(), retracted_by = 'ann'")
     with workspace.database.begin() as connection:
         annotate(connection, ids[1], "tech", annotator="bob")
-    details = article_details.read_article(workspace, ids[1])
+    details = article_details.read_article(workspace, ids[1], "eve")
     assert [(each.annotator, each.categories, each.in_force) for each in details.annotations] == [
         ("bob", ("tech",), True),
         ("ann", ("sport",), False),
@@ -201,13 +275,23 @@ def test_the_details_are_of_every_task_with_annotations_that_no_longer_count(wor
     assert (label.labels, label.origin, label.confidences) == (("tech",), "annotation", ())
     assert details.has_champion
     with pytest.raises(ArticleNotFoundError):
-        article_details.read_article(workspace, 999)
+        article_details.read_article(workspace, 999, "eve")
 
 
 def test_without_a_champion_nothing_is_explained(workspace, ids):
-    assert not article_details.read_article(workspace, ids[0]).has_champion
+    assert not article_details.read_article(workspace, ids[0], "eve").has_champion
     with pytest.raises(NoChampionError):
         Explainer().explain(workspace, ArticleRequest(None, ids[0], 1))
+
+
+def test_a_database_that_is_too_slow_to_find_similar_articles_costs_no_explanation(
+    workspace, champion, ids, monkeypatch
+):
+    champion("m1")
+    monkeypatch.setattr(nearest_articles, "find_nearest", raising(StatementTimeoutError()))
+    answer = Explainer().explain(workspace, ArticleRequest(None, ids[0], 1))
+    assert answer["categories"][0]["words"]
+    assert answer["nearest"] is None
 
 
 def test_available_memory_is_what_the_container_leaves(tmp_path):

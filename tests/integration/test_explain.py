@@ -15,6 +15,7 @@ from classifier import registry
 from classifier.cli import app as cli
 from classifier.model import linear
 from classifier.model.ensemble import Ensemble, EnsembleWeights
+from classifier.pipeline.categories import changes
 from classifier.store import model_rows
 from tests.support import multi_label
 from tests.support.paths import ROOT
@@ -140,6 +141,13 @@ def test_an_article_is_explained_with_its_title_and_the_nearest_annotated_articl
     assert "Nearest of 1 annotated articles" in shown
     assert "Nearest" not in explain("--article", *article, "--nearest", "0")
     assert dump(workspace.database) == before
+
+
+def test_a_directorys_names_of_categories_are_translated_to_find_similar_articles(explain, workspace, article):
+    changes.change_categories(workspace, "rename", ["sport"], ["games"], changed_by="ann")
+    result = json.loads(explain("--article", *article, "--model", workspace.models / "m1", "--json"))
+    assert result["label"] == "sport"
+    assert [near["categories"] for near in result["nearest"]] == [["games"]]
 
 
 def test_each_label_of_a_multi_label_model_is_explained(explain, workspace, monkeypatch):

@@ -428,6 +428,9 @@ CALLS: Mapping[str, Call] = {
     "reviews.candidate_texts": lambda c, d: reviews.candidate_texts(c, d.champion.id, d.ids(CHUNK)),
     "independent_opinions.independent_opinions": lambda c, _: independent_opinions.independent_opinions(c),
     "independent_opinions.second_opinions": lambda c, _: independent_opinions.second_opinions(c, people=3, days=30),
+    "independent_opinions.second_opinions of an article": lambda c, d: independent_opinions.second_opinions(
+        c, people=3, days=30, article_id=d.ids(10)[5]
+    ),
     **{
         f"annotation_checks.annotated_sample of {split}": lambda c, _, split=split: annotation_checks.annotated_sample(
             c, split, size=1000, seed=0

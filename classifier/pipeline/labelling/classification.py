@@ -68,9 +68,10 @@ class TextClassifier:
 
     def classify(self, texts: Sequence[str]) -> Iterator[Classification]:
         """Yield the result of each text, in their order."""
-        return map(self._describe, self.labeller.probabilities(texts))
+        return map(self.describe, self.labeller.probabilities(texts))
 
-    def _describe(self, probabilities: Probabilities) -> Classification:
+    def describe(self, probabilities: Probabilities) -> Classification:
+        """Return the result for a text with these probabilities."""
         categories = tuple(dict.fromkeys(self.names))
         merged = decisions.merge_probabilities(probabilities[None], self.names, self.labeller.kind)[0]
         order = np.argsort(-merged, kind="stable")  # of equal ones the first, as in labelling
@@ -131,9 +132,15 @@ def open_registered(workspace: Workspace, name: str | None, *, engine: EngineNam
 
 def open_model(model: Model, files: Artefact, *, engine: EngineName, home: Path) -> TextClassifier:
     """Load a registered model from its files, with the thresholds of its row."""
-    opened = _load(model.name, model.threshold, files, engine, home)
+    return with_row(_load(model.name, model.threshold, files, engine, home), model)
+
+
+def with_row(opened: TextClassifier, model: Model) -> TextClassifier:
+    """Return a loaded model with the name, the thresholds and the names of categories of its row, which may change."""
     return replace(
         opened,
+        model=model.name,
+        threshold=model.threshold,
         thresholds=decisions.thresholds_of(model),
         min_labels=model.min_labels,
         present_names=model.present_names,

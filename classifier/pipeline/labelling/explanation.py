@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.articles import model_input
-from classifier.exceptions import ArticleNotFoundError, SettingsError
+import numpy as np
+
+from classifier.articles import Probabilities, model_input
+from classifier.exceptions import ArticleNotFoundError, CategoryError
 from classifier.inference import explanation
 from classifier.inference.explanation import MAX_RUNS, Explanation, Word
+from classifier.inference.occlusion import Group, Occluder
+from classifier.model import category_tree
 from classifier.names import normalize_category
 from classifier.pipeline.labelling.classification import Classification, TextClassifier
 
@@ -40,6 +46,35 @@ class CategoryExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class WordTotal:
+    """A word in lower case with the number of its occurrences and the sums of their figures."""
+
+    word: str
+    count: int
+    contribution: float
+    network: float
+    linear: float
+
+
+def total_words(text: str, words: Iterable[Word]) -> list[WordTotal]:
+    """Return each different word of a text, those that add most first."""
+    groups: defaultdict[str, list[Word]] = defaultdict(list)
+    for word in words:
+        groups[text[word.start : word.end].casefold()].append(word)
+    totals = [
+        WordTotal(
+            name,
+            len(group),
+            sum(word.contribution for word in group),
+            sum(word.network for word in group),
+            sum(word.linear for word in group),
+        )
+        for name, group in groups.items()
+    ]
+    return sorted(totals, key=lambda total: -total.contribution)
+
+
+@dataclass(frozen=True, slots=True)
 class TextExplanation:
     """A text as the model reads it, its label, and an explanation for each of its categories.
 
@@ -62,7 +97,7 @@ class TextExplanation:
 
     @property
     def alternatives(self) -> tuple[str, ...]:
-        """The categories between which a reader decides: the explained ones, the labels and the next probable one."""
+        """The categories between which a reader decides: the explained ones, the labels and the next most probable."""
         labels = (self.result.label,) if self.result.labels is None else self.result.labels
         explained = (each.category for each in self.categories)
         return tuple(dict.fromkeys([*explained, *labels, *([self.runner_up] if self.runner_up else [])]))
@@ -78,24 +113,29 @@ def explain_text(
 ) -> TextExplanation:
     """Explain the label of a text, all labels of a multi-label model, or one category that is named.
 
-    If the text has no label, its most probable category is explained. Of merged categories, the figures are those of
-    the most probable part.
+    If the text has no label, its most probable category is explained. Categories that were merged are explained as one.
+    So are those below a parent, if the model backs off to it or has no such category itself. Of a multi-label model,
+    the figures are those of the most probable merged part, whose probability is that of the whole.
 
     Raises:
-        SettingsError: the model does not have the category.
+        CategoryError: the model does not have the category.
     """
     named = None if category is None else _find_category(opened, category)
-    (result,) = opened.classify([text])
+    occluder = Occluder.of(opened.labeller, text)
+    result = opened.describe(occluder.probabilities)
     labels = [result.label] if result.labels is None else list(result.labels)
     chosen = [named] if named is not None else labels or [next(iter(result.candidates))]
-    parts = [_most_probable_part(opened, text, name) for name in chosen]
-    explained = explanation.explain(opened.labeller, text, parts, max_runs=max_runs, max_seconds=max_seconds)
+    groups = [_find_columns(opened, occluder, result, name) for name in chosen]
+    explained = explanation.explain(occluder, groups, max_runs=max_runs, max_seconds=max_seconds)
     return TextExplanation(
         opened.model,
         opened.labeller.engine_name,
         text,
         result,
-        tuple(map(_of_category, chosen, explained)),
+        tuple(
+            _of_category(name, occluder.probabilities[list(group)], each)
+            for name, group, each in zip(chosen, groups, explained, strict=True)
+        ),
         len(explained[0].spans),
         int(explained[0].is_read.sum()),
         explained[0].runs,
@@ -103,20 +143,23 @@ def explain_text(
     )
 
 
-def _most_probable_part(opened: TextClassifier, text: str, category: str) -> str:
-    """Return the model's own name of a category; of a merged one, that of its most probable part."""
-    own = opened.labeller.categories
-    parts = [name for name, present in zip(own, opened.names, strict=True) if present == category]
-    if len(parts) == 1:
-        return parts[0]
-    probabilities = dict(zip(own, opened.labeller.probabilities([text])[0], strict=True))
-    return max(parts, key=lambda name: probabilities[name])
+def _find_columns(opened: TextClassifier, occluder: Occluder, result: Classification, category: str) -> Group:
+    """Return the model's columns of a category; of a multi-label model, that of its most probable part."""
+    columns = tuple(column for column, name in enumerate(opened.names) if name == category)
+    if opened.labeller.kind == "multi":
+        return (max(columns, key=lambda column: occluder.probabilities[column]),)
+    backed_off = category == result.label != next(iter(result.candidates))
+    if columns and not backed_off:
+        return columns
+    paths = [(name, *category_tree.ancestors(name, opened.parents)) for name in opened.names]
+    return tuple(column for column, path in enumerate(paths) if category in path)
 
 
-def _of_category(name: str, explained: Explanation) -> CategoryExplanation:
+def _of_category(name: str, probabilities: Probabilities, explained: Explanation) -> CategoryExplanation:
+    """Return an explanation with the sum of the columns' probabilities, whose bits are those of labelling."""
     return CategoryExplanation(
         name,
-        explained.probability,
+        float(np.add.accumulate(probabilities)[-1]),
         explained.log_odds,
         tuple(explained.words()),
         explained.constant,
@@ -125,12 +168,13 @@ def _of_category(name: str, explained: Explanation) -> CategoryExplanation:
 
 
 def _find_category(opened: TextClassifier, name: str) -> str:
-    categories = tuple(dict.fromkeys(opened.names))
+    above = [parent for own in opened.names for parent in category_tree.ancestors(own, opened.parents)]
+    categories = tuple(dict.fromkeys([*opened.names, *above]))
     normalized = normalize_category(name)
     name_of_model = next((category for category in categories if normalize_category(category) == normalized), None)
     if name_of_model is None:
         more = f" and {len(categories) - _NAMED} more" if len(categories) > _NAMED else ""
-        raise SettingsError(f"--category {name!r}: unknown; choose from {', '.join(categories[:_NAMED])}{more}")
+        raise CategoryError(f"category {name!r}: unknown; choose from {', '.join(categories[:_NAMED])}{more}")
     return name_of_model
 
 

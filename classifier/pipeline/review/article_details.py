@@ -8,8 +8,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from classifier.exceptions import ArticleNotFoundError
+from classifier.pipeline.review import overlap
 from classifier.pipeline.review.sheets import BLIND_REASONS
 from classifier.pipeline.use_case import use_case
+from classifier.settings import Settings
 from classifier.store import annotation_rows, article_labels, model_rows, reviews, task_rows
 from classifier.workspace import Workspace
 
@@ -43,8 +45,9 @@ class ArticleAnnotation:
 class ArticleDetails:
     """An article, with its labels and annotations in every task that is not archived, the newest annotation first.
 
-    `is_blind` says that the article waits for review in the workspace's task and its label must not be shown: then no
-    label or annotation of that task is among the details. `has_champion` says whether a model can explain its label.
+    `hidden_tasks` are the tasks in which the reader should annotate the article first, without knowing its label or
+    another person's answer: no label or annotation of these tasks is among the details. `is_blind` says that the answer
+    of the model of the workspace's task must not be shown or explained either. `has_champion` says whether it has one.
     """
 
     id: int
@@ -56,13 +59,22 @@ class ArticleDetails:
     url: str | None
     labels: tuple[TaskLabels, ...]
     annotations: tuple[ArticleAnnotation, ...]
+    hidden_tasks: tuple[str, ...]
     is_blind: bool
     has_champion: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Blindness:
+    """What must not influence a reader who should annotate an article: labels and annotations, the model's answer."""
+
+    to_labels: bool
+    to_model: bool
+
+
 @use_case
-def read_article(workspace: Workspace, article_id: int) -> ArticleDetails:
-    """Return an article by its id.
+def read_article(workspace: Workspace, article_id: int, reader: str) -> ArticleDetails:
+    """Return an article by its id, for the reader of this name.
 
     Raises:
         ArticleNotFoundError: there is no such article.
@@ -71,28 +83,47 @@ def read_article(workspace: Workspace, article_id: int) -> ArticleDetails:
         row = reviews.articles_by_id(connection, [article_id]).get(article_id)
         if row is None:
             raise ArticleNotFoundError(f"article {article_id}: not found; it may have been erased")
-        blind, task = is_blind(connection, article_id), task_rows.current(connection).name
-        hidden = {task} if blind else set()
-        return ArticleDetails(
-            row.id,
-            row.source,
-            row.external_id,
-            row.revision,
-            row.text,
-            row.title,
-            row.url,
-            tuple(label for label in _labels(connection, article_id) if label.task not in hidden),
-            tuple(each for each in _annotations(connection, article_id) if each.task not in hidden),
-            blind,
-            model_rows.champion(connection) is not None,
-        )
+        labels, annotations = _labels(connection, article_id), _annotations(connection, article_id)
+        has_champion, task = model_rows.champion(connection) is not None, task_rows.current(connection)
+        tasks = task_rows.active(connection)
+    blind = {each.id: _read_blindness(workspace.with_task(each.id), article_id, reader) for each in tasks}
+    hidden = tuple(each.name for each in tasks if blind[each.id].to_labels)
+    return ArticleDetails(
+        row.id,
+        row.source,
+        row.external_id,
+        row.revision,
+        row.text,
+        row.title,
+        row.url,
+        tuple(label for label in labels if label.task not in hidden),
+        tuple(annotation for annotation in annotations if annotation.task not in hidden),
+        hidden,
+        blind[task.id].to_model,
+        has_champion,
+    )
 
 
-def is_blind(connection: Connection, article_id: int) -> bool:
-    """Return whether the article waits for an annotation that the model's answer must not influence."""
+def find_blindness(connection: Connection, settings: Settings, article_id: int, reader: str) -> Blindness:
+    """Return what must not influence the reader, if the article waits for their annotation in the connection's task.
+
+    An article that is annotated may wait for further people. They see the model's answer if the first person saw it.
+    """
     champion = model_rows.champion(connection)
-    reasons = reviews.waiting_reasons(connection, champion.id, article_id) if champion else []
-    return not BLIND_REASONS.isdisjoint(reasons)
+    reasons = set(reviews.waiting_reasons(connection, champion.id, article_id) if champion else ())
+    further = [
+        row
+        for row in overlap.load_second_opinions(connection, settings, article_id=article_id)
+        if reader not in row.annotators
+    ]
+    reasons.update(*(row.reasons for row in further))
+    to_model = not BLIND_REASONS.isdisjoint(reasons)
+    return Blindness(to_labels=to_model or bool(further), to_model=to_model)
+
+
+def _read_blindness(workspace: Workspace, article_id: int, reader: str) -> Blindness:
+    with workspace.database.connect() as connection:
+        return find_blindness(connection, workspace.settings, article_id, reader)
 
 
 def _labels(connection: Connection, article_id: int) -> list[TaskLabels]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from classifier import registry
 from classifier.articles import Model, model_input
-from classifier.exceptions import ArticleNotFoundError, ExplanationError, ReviewError
+from classifier.exceptions import ArticleNotFoundError, ExplanationError, ReviewError, StatementTimeoutError
 from classifier.model import checkpoint, hardware
 from classifier.pipeline.labelling import classification, explanation
 from classifier.pipeline.labelling.classification import TextClassifier
 from classifier.pipeline.review import article_details, nearest_articles
+from classifier.pipeline.review.nearest_articles import NearestArticles
 from classifier.pipeline.use_case import use_case
 from classifier.store import reviews
 from classifier.workspace import Workspace
 
+log = logging.getLogger(__name__)
+
 PAGE_RUNS = 128
-"""Texts with hidden words that are computed while a user waits."""
+"""Most masked copies of a text that are computed while a user waits."""
 
 PAGE_SECONDS = 20.0
 """About how long that may take; a slow machine computes fewer."""
@@ -28,30 +33,33 @@ _MEMORY_FACTOR, _MEMORY_BASE = 3.0, 300 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class ArticleRequest:
-    """The article of a task whose label is to be explained, as a user has read it; by default, its own label."""
+    """The article of a task whose label is to be explained, as a reader has read it; by default, its own label."""
 
     task: int | None
     article: int
     revision: int
     category: str | None = None
+    reader: str = ""
 
 
 class Explainer:
     """A champion that is loaded at the first request, kept, and replaced when another model is champion."""
 
     def __init__(self) -> None:
-        self._key: tuple[object, ...] = ()
+        self._manifest_sha256 = ""
         self._opened: TextClassifier | None = None
 
     def explain(self, workspace: Workspace, request: ArticleRequest) -> dict[str, Any]:
         """Return the explanation and the nearest annotated articles as values of JSON.
 
-        `offset` is the position of the article's text in the text that the model reads, after the title.
+        `offset` is the position of the article's text in the text that the model reads, after the title. `nearest` is
+        None if the database does not find them in time: the explanation has taken the user's time already.
 
         Raises:
             ReviewError: the text has changed, or the label must not be shown yet.
             ArticleNotFoundError: there is no such article.
             NoChampionError: nothing has been promoted yet.
+            CategoryError: the model does not have the category.
             ExplanationError: the model would not fit into memory.
         """
         model, text, title = _load(workspace.with_task(request.task), request)
@@ -60,21 +68,30 @@ class Explainer:
         explained = explanation.explain_text(
             opened, read, request.category, max_runs=PAGE_RUNS, max_seconds=PAGE_SECONDS
         )
-        nearest = nearest_articles.find_nearest(
-            workspace.with_task(request.task), read, explained.alternatives, article_id=request.article
-        )
-        return {**asdict(explained), "offset": len(read) - len(text), "nearest": asdict(nearest)}
+        nearest = _find_nearest(workspace.with_task(request.task), request, read, explained.alternatives)
+        return {**asdict(explained), "offset": len(read) - len(text), "nearest": nearest and asdict(nearest)}
 
     def _open(self, workspace: Workspace, model: Model) -> TextClassifier:
-        key = (model.manifest_sha256, model.threshold, model.thresholds, model.min_labels)
-        if self._opened is None or self._key != key:
+        if self._opened is None or self._manifest_sha256 != model.manifest_sha256:
             self._opened = None  # its memory is free before the next model is loaded
             files = registry.open_artefact(model)
             size = (files.directory / checkpoint.WEIGHTS_FILE).stat().st_size
             _require_memory(int(_MEMORY_FACTOR * size) + _MEMORY_BASE)
             self._opened = classification.open_model(model, files, engine="openvino", home=workspace.settings.home)
-            self._key = key
-        return replace(self._opened, present_names=model.present_names)
+            self._manifest_sha256 = model.manifest_sha256
+        return classification.with_row(self._opened, model)
+
+
+def _find_nearest(
+    workspace: Workspace, request: ArticleRequest, read: str, categories: Sequence[str]
+) -> NearestArticles | None:
+    try:
+        return nearest_articles.find_nearest(
+            workspace, read, categories, article_id=request.article, reader=request.reader
+        )
+    except StatementTimeoutError as error:
+        log.warning("cannot find similar annotated articles: %s", error)
+        return None
 
 
 @use_case
@@ -86,9 +103,10 @@ def _load(workspace: Workspace, request: ArticleRequest) -> tuple[Model, str, st
             raise ArticleNotFoundError(f"article {request.article}: not found; it may have been erased")
         if row.revision != request.revision:
             raise ReviewError(f"the text of article {request.article} has changed; reload the page")
-        if article_details.is_blind(connection, request.article):
+        blindness = article_details.find_blindness(connection, workspace.settings, request.article, request.reader)
+        if blindness.to_model:
             raise ReviewError(
-                f"article {request.article} was drawn to measure the labels; annotate it first, then its label is "
+                f"article {request.article} waits for an independent annotation; annotate it first, then its label is "
                 "explained"
             )
         return registry.champion(connection), row.text, row.title

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -34,10 +34,15 @@ IDLE_S = 600.0
 """Seconds without a request after which the process ends, and frees its memory."""
 
 TIMEOUT_S = 90.0
-"""Seconds that an answer may take, including the start of the process and the loading of the model."""
+"""Seconds that an answer may take, including the start of the process and the loading of the model.
+
+A request waits as long for its turn at most.
+"""
 
 MAX_REQUESTS = 4
 """Requests that are computed or wait; further ones are refused."""
+
+_BUSY = "other labels are being explained; try again in a minute"
 
 _NICENESS = 5  # the server's own requests come first
 
@@ -50,6 +55,7 @@ class ExplanationProcess:
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._places = Lock(), Semaphore(MAX_REQUESTS)
+        self._requests = 0
 
     def ask(self, request: ArticleRequest) -> dict[str, Any]:
         """Return the answer of `Explainer.explain`.
@@ -58,10 +64,14 @@ class ExplanationProcess:
             ExplanationError: too many requests wait, the answer takes too long, or the label cannot be explained.
         """
         if not self._places.acquire(blocking=False):
-            raise ExplanationError("other labels are being explained; try again in a minute")
+            raise ExplanationError(_BUSY)
         try:
-            with self._lock:
+            if not self._lock.acquire(timeout=self._timeout_s):
+                raise ExplanationError(_BUSY)
+            try:
                 answer = self._ask(request)
+            finally:
+                self._lock.release()
         finally:
             self._places.release()
         if "error" in answer:
@@ -74,20 +84,29 @@ class ExplanationProcess:
             self._end()
 
     def _ask(self, request: ArticleRequest) -> dict[str, Any]:
-        deadline = time.monotonic() + self._timeout_s
+        """Return the answer. After any error the process is ended, or the next request would get this one's answer."""
         try:
-            process = self._running()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps(asdict(request)).encode() + b"\n")
-            line = _read_line(process.stdout.fileno(), deadline)
+            return self._exchange(request)
         except TimeoutError as error:
             self._end()
             raise ExplanationError(f"explaining took longer than {self._timeout_s:.0f} s and was stopped") from error
         except OSError as error:
             self._end()
             raise ExplanationError("the process that explains labels ended; try again") from error
-        answer: dict[str, Any] = json.loads(line)
+        except BaseException:
+            self._end()
+            raise
+
+    def _exchange(self, request: ArticleRequest) -> dict[str, Any]:
+        deadline = time.monotonic() + self._timeout_s
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._requests += 1
+        process.stdin.write(json.dumps({"id": self._requests, "request": asdict(request)}).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(_read_line(process.stdout.fileno(), deadline))
+        if answer.pop("id") != self._requests:
+            raise BrokenPipeError
         return answer
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -95,6 +114,7 @@ class ExplanationProcess:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self._end()
+        first_line = json.dumps({"database_url": self._database_url()})
         folder = str(Path(classifier.__file__).resolve().parents[1])
         paths = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
@@ -105,7 +125,7 @@ class ExplanationProcess:
             env={**os.environ, "PYTHONPATH": paths},
         )
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"database_url": self._database_url()}).encode() + b"\n")
+        self._process.stdin.write(first_line.encode() + b"\n")
         return self._process
 
     def _end(self) -> None:
@@ -128,7 +148,7 @@ def _read_line(descriptor: int, deadline: float) -> bytes:
     """
     parts: list[bytes] = []
     while not (parts and parts[-1].endswith(b"\n")):
-        if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not _is_readable(descriptor, max(0.0, deadline - time.monotonic())):
             raise TimeoutError
         part = os.read(descriptor, 65_536)
         if not part:
@@ -137,21 +157,29 @@ def _read_line(descriptor: int, deadline: float) -> bytes:
     return b"".join(parts)
 
 
+def _is_readable(pipe: IO[bytes] | int, timeout_s: float) -> bool:
+    """Wait until a pipe has something to read or was closed; return whether that happened in time."""
+    with selectors.PollSelector() as selector:  # unlike select(), it takes descriptors of 1,024 and more
+        selector.register(pipe, selectors.EVENT_READ)
+        return bool(selector.select(timeout_s))
+
+
 def serve(requests: IO[bytes], answers: IO[bytes], *, idle_s: float = IDLE_S) -> None:
     """Answer requests until there is none for some time, or the server has ended; `requests` is not buffered."""
     workspace: Workspace | None = None
     explainer = Explainer()
     url = json.loads(requests.readline())["database_url"]
-    while select.select([requests], [], [], idle_s)[0] and (line := requests.readline()):
+    while _is_readable(requests, idle_s) and (line := requests.readline()):
+        content = json.loads(line)
         try:
             workspace = workspace or _open(url)
-            answer = explainer.explain(workspace, ArticleRequest(**json.loads(line)))
+            answer = explainer.explain(workspace, ArticleRequest(**content["request"]))
         except UserError as error:
             answer = {"error": str(error)}
         except Exception as error:  # noqa: BLE001 - its message may quote the article's text
             log.error("cannot explain a label: %s", type(error).__name__)  # noqa: TRY400 - nor may its traceback
             answer = {"error": f"the label cannot be explained ({type(error).__name__})"}
-        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.write(json.dumps({"id": content["id"], **answer}).encode() + b"\n")
         answers.flush()
 
 

@@ -2,7 +2,7 @@
 
 Only a sample is compared, so that the answer costs the same in a database of any size: of the newest annotations, the
 newest of each category in question. Articles of the test split are never shown, so that no annotation of them is copied
-by people who annotate others.
+by people who annotate others. Nor are articles that wait for an independent annotation: see `find_nearest`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from classifier.pipeline.review import overlap
 from classifier.pipeline.use_case import use_case
 from classifier.review import similarity
-from classifier.store import annotated_articles
+from classifier.store import annotated_articles, category_rows
 from classifier.workspace import Workspace
 
 NEAREST = 5
@@ -53,18 +54,28 @@ class NearestArticles:
 
 @use_case
 def find_nearest(
-    workspace: Workspace, text: str, categories: Sequence[str], *, article_id: int | None = None, number: int = NEAREST
+    workspace: Workspace,
+    text: str,
+    categories: Sequence[str],
+    *,
+    article_id: int | None = None,
+    reader: str | None = None,
+    number: int = NEAREST,
 ) -> NearestArticles:
     """Return the annotated articles of these categories that are most similar to a text.
 
     `article_id` is the article of the text, which is not compared with itself. Articles on which annotators disagree
-    are left out. Only articles that share a word with the text are returned.
+    are left out. So are those whose annotation waits for a check, and those that wait for further people, unless the
+    reader has annotated them. Only articles that share a word with the text are returned.
     """
     share = MAX_ARTICLES // max(1, len(categories))
     with workspace.database.connect() as connection:
         rows = annotated_articles.newest_texts(
             connection, categories, without=article_id, examined=EXAMINED, per_category=share, characters=MAX_CHARACTERS
         )
+        second = overlap.load_second_opinions(connection, workspace.settings)
+    hidden = {row.article_id for row in second if reader not in row.annotators}
+    rows = [row for row in rows if row.id not in hidden]
     values = similarity.similarities(text[:MAX_CHARACTERS], [row.text for row in rows])
     order = np.argsort(-values, kind="stable")[:number].tolist()
     nearest = tuple(
@@ -81,3 +92,10 @@ def find_nearest(
         if values[index] > 0
     )
     return NearestArticles(len(rows), nearest)
+
+
+@use_case
+def translate_categories(workspace: Workspace, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of today of categories by the names with which a model was trained, each once."""
+    with workspace.database.connect() as connection:
+        return category_rows.taxonomy(connection).present_set(names)

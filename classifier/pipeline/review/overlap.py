@@ -41,11 +41,15 @@ def load_waiting(
     return list(rows.values())
 
 
-def load_second_opinions(connection: Connection, settings: Settings) -> Sequence[WaitingRow]:
-    """Return the articles that wait for further people, with the people who have annotated them."""
-    if not settings.review_overlap:
+def load_second_opinions(
+    connection: Connection, settings: Settings, *, article_id: int | None = None
+) -> Sequence[WaitingRow]:
+    """Return the articles that wait for further people, with the people who have annotated them; or only this one."""
+    if not settings.review_overlap or (article_id is not None and not is_shared(article_id, settings.review_overlap)):
         return []
-    rows = independent_opinions.second_opinions(connection, people=settings.review_annotators, days=DAYS)
+    rows = independent_opinions.second_opinions(
+        connection, people=settings.review_annotators, days=DAYS, article_id=article_id
+    )
     return [row for row in rows if is_shared(row.article_id, settings.review_overlap)]
 
 

@@ -115,19 +115,23 @@ ORDER BY articles DESC, name
 
 -- newest_annotated_texts
 -- Return the beginnings of the texts that were annotated last with each of these categories, with the annotation that
--- counts. A fixed number of annotations is read by the primary key, from the newest on, so the cost does not grow with
--- the table. OFFSET 0: each article is looked up by the indexes.
+-- counts, unless a person is asked to check it. A fixed number of annotations is read by the primary key, from the
+-- newest on, so the cost does not grow with the table. OFFSET 0: each article is looked up by the indexes.
 WITH recent AS MATERIALIZED (
     SELECT
-        annotations.id, article_id, task_id, present_categories(categories, former_names, present_names) AS categories
+        annotations.id, article_id,
+        CASE
+            WHEN cardinality(former_names) = 0 THEN categories
+            ELSE present_categories(categories, former_names, present_names)
+        END AS categories
     FROM (SELECT * FROM annotations ORDER BY id DESC LIMIT :examined) AS annotations
     JOIN tasks ON tasks.id = task_id
+    WHERE task_id = :task_id
 ), ranked AS MATERIALIZED (
     SELECT article_id, row_number() OVER (PARTITION BY category ORDER BY recent.id DESC) AS position
     FROM recent
     CROSS JOIN unnest(categories) AS category
-    WHERE task_id = :task_id
-      AND categories && CAST(:categories AS text[])
+    WHERE categories && CAST(:categories AS text[])
       AND category = ANY(CAST(:categories AS text[]))
       AND article_id IS DISTINCT FROM CAST(:without AS bigint)
 ), chosen AS MATERIALIZED (
@@ -136,13 +140,13 @@ WITH recent AS MATERIALIZED (
 SELECT article.*, annotated.categories
 FROM chosen
 CROSS JOIN LATERAL (
-    SELECT id, source, external_id, title, url, left(text, :characters) AS text
+    SELECT id, source, external_id, title, url, revision, left(text, :characters) AS text
     FROM articles
     WHERE id = chosen.article_id AND split <> 'test'
     OFFSET 0
 ) AS article
 CROSS JOIN LATERAL (
-    SELECT categories
+    SELECT categories, annotator
     FROM effective_annotations
     WHERE article_id = chosen.article_id AND task_id = :task_id
     OFFSET 0
@@ -151,4 +155,12 @@ WHERE annotated.categories && CAST(:categories AS text[])
   AND NOT EXISTS (
     SELECT FROM annotation_conflicts WHERE article_id = chosen.article_id AND task_id = :task_id OFFSET 0
   )
+  AND (annotated.annotator NOT LIKE 'source:%' OR NOT EXISTS (
+    SELECT FROM review_queue
+    WHERE review_queue.article_id = chosen.article_id
+      AND review_queue.model_id = (SELECT id FROM models WHERE task_id = :task_id AND status = 'champion')
+      AND review_queue.revision = article.revision
+      AND reason IN ('doubtful', 'control')
+    OFFSET 0
+  ))
 ORDER BY article.id DESC

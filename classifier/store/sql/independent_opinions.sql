@@ -28,11 +28,13 @@ ORDER BY several.article_id, annotator
 -- second_opinions
 -- Return the articles that any model of the task has queued since some days, with unchanged text, and that at least one
 -- person, but fewer than :people, have annotated without a resolution; with those people. The prediction is the newest.
+-- With :article_id, of this article only.
 WITH queued AS MATERIALIZED (
     SELECT article_id, revision, array_agg(DISTINCT reason ORDER BY reason) AS reasons, min(queued_at) AS queued_at
     FROM review_queue
     WHERE model_id IN (SELECT id FROM models WHERE task_id = :task_id)
       AND queued_at >= now() - make_interval(days => :days)
+      AND (CAST(:article_id AS bigint) IS NULL OR article_id = :article_id)
     GROUP BY article_id, revision
 )
 SELECT

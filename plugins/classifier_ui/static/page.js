@@ -97,6 +97,10 @@
     try {
       const response = await fetch(link.dataset.why, { credentials: "same-origin" });
       if (response.status === 401 || response.status === 403) throw new Error("you are logged out; reload the page");
+      // an explanation, or why there is none; any other answer is a complete page
+      if (response.status !== 200 && response.status !== 409) {
+        throw new Error(`the server answered ${response.status}; reload the page`);
+      }
       shown.innerHTML = await response.text();
       shown.querySelectorAll("[data-marked]").forEach((part) => {
         const target = document.querySelector(`[data-${part.dataset.marked}]`);

@@ -77,8 +77,23 @@ def test_a_categorys_own_words_add_most_and_words_that_are_unknown_add_nothing(k
         assert added[[0, 2, 4]].tolist() == [0, 0, 0]
 
 
-@given(text=st.text(alphabet="aB1 .,'\u2019\n\u0301日本\u3000İ_", max_size=40))
+@given(text=st.text(alphabet="aB1 .,'\u2019\n\u0301日本\u3000İ_ कि\u094dภี่か\u3099\u200d❤\ufe0f", max_size=40))
 def test_each_character_except_white_space_is_in_exactly_one_word(text):
     spans = find_words(text)
     inside = [position for start, end in spans for position in range(start, end)]
     assert inside == [position for position, character in enumerate(text) if not character.isspace()]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("ภาษาไทย น้ำ", ["ภาษาไทย", "น้ำ"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("क्\u200dष", ["क्\u200dष"]),
+        ("e\u0301te\u0301, l'e\u0301te\u0301", ["e\u0301te\u0301", ",", "l'e\u0301te\u0301"]),
+        ("か\u3099日本", ["か\u3099", "日", "本"]),
+    ],
+)
+def test_a_mark_belongs_to_the_letter_before_it(text, expected):
+    assert [text[start:end] for start, end in find_words(text)] == expected
