@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="Present name of the category.")]
-Reason = Annotated[str, typer.Option(help="Why, for those who ask later.")]
+Reason = Annotated[str, typer.Option(help="Reason for the change; the history shows it.")]
 Preview = Annotated[bool, typer.Option("--preview", help="Check the change, say what it would affect, and stop.")]
 
 _COLUMNS = {

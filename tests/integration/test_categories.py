@@ -241,6 +241,10 @@ class TestSplit:
         changes.undo_change(labelled, changed_by="ann")
         assert query(labelled.database, counts, id=article) == [(["sport"],)]
 
+    def test_the_list_counts_the_articles_that_wait_for_an_answer(self, split):
+        listed = {row.category: row.annotated for row in overview.list_categories(split, closed=True)}
+        assert listed == {"business": 30, "football": 0, "sport": 30, "tech": 30, "tennis": 0}
+
     def test_no_model_learns_the_old_category(self, split):
         assert {*train_sets(split)} == {("business",), ("tech",)}
 

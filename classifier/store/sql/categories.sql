@@ -42,12 +42,18 @@ SELECT recorded FROM models CROSS JOIN unnest(categories) AS recorded WHERE task
 ORDER BY name
 
 -- annotation_counts_by_category
--- Count the articles of a task by the present categories of the annotation that counts, and by split.
+-- Count the articles of a task by the present categories of the annotation that counts, and by split; of a category that
+-- was split, the articles whose annotation would count.
 SELECT category AS name, articles.split, count(*) AS articles
-FROM effective_annotations
+FROM shown_annotations
 JOIN articles ON articles.id = article_id
+JOIN tasks ON tasks.id = shown_annotations.task_id
 CROSS JOIN unnest(categories) AS category
-WHERE task_id = :task_id
+WHERE shown_annotations.task_id = :task_id
+  AND CASE
+    WHEN is_split THEN category = ANY(present_categories(split_names, former_names, present_names))
+    ELSE true
+  END
 GROUP BY category, articles.split
 
 -- annotations_of_categories
