@@ -13,6 +13,7 @@ import pytest
 
 from classifier.pipeline.review import explanation_process
 from tests.support.explained_articles import TEXT, TITLE, add_explained_articles
+from tests.support.synthetic import annotate, run
 from tests.support.waiting import HANG_S, wait_for
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -133,6 +134,17 @@ def test_an_annotation_can_be_saved_by_its_key_after_the_words_were_marked(opene
         page.keyboard.press("2")
         page.locator("#which", has_text="2024-118").wait_for()
         assert page.get_by_role("link", name="Why this label?").count() == 0, "it was drawn at random"
+
+
+def test_a_doubtful_annotation_is_asked_for_again_without_showing_it(opened, workspace, ids):
+    run(workspace.database, "UPDATE review_queue SET reason = 'doubtful' WHERE article_id = :id", id=ids[0])
+    with workspace.database.begin() as connection:
+        annotate(connection, ids[0], "business", "source:desk")
+    with opened(f"/review/articles/{ids[0]}") as page:
+        page.get_by_text("its annotation is probably wrong").wait_for()
+        assert page.get_by_role("link", name="Why this label?").count() == 0
+        assert page.get_by_text("source:desk").count() == 0
+        shoot(page, "review-doubtful", full=True)
 
 
 def test_a_complete_page_is_not_shown_within_the_page(opened, ids):
