@@ -43,10 +43,16 @@ _NICENESS = 5  # the server's own requests come first
 
 
 class ExplanationProcess:
-    """The process, as its server sees it. Several threads may ask; one request is computed after the other."""
+    """The process, as its server sees it. Several threads may ask; one request is computed after the other.
 
-    def __init__(self, database_url: Callable[[], str | None], *, timeout_s: float = TIMEOUT_S) -> None:
+    It has the settings of an instance.
+    """
+
+    def __init__(
+        self, database_url: Callable[[], str | None], *, instance: str = "", timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._database_url = database_url
+        self._instance = instance
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._places = Lock(), Semaphore(MAX_REQUESTS)
@@ -105,7 +111,8 @@ class ExplanationProcess:
             env={**os.environ, "PYTHONPATH": paths},
         )
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"database_url": self._database_url()}).encode() + b"\n")
+        first = {"database_url": self._database_url(), "instance": self._instance}
+        self._process.stdin.write(json.dumps(first).encode() + b"\n")
         return self._process
 
     def _end(self) -> None:
@@ -141,10 +148,10 @@ def serve(requests: IO[bytes], answers: IO[bytes], *, idle_s: float = IDLE_S) ->
     """Answer requests until there is none for some time, or the server has ended; `requests` is not buffered."""
     workspace: Workspace | None = None
     explainer = Explainer()
-    url = json.loads(requests.readline())["database_url"]
+    first = json.loads(requests.readline())
     while select.select([requests], [], [], idle_s)[0] and (line := requests.readline()):
         try:
-            workspace = workspace or _open(url)
+            workspace = workspace or _open(first["database_url"], first.get("instance", ""))
             answer = explainer.explain(workspace, ArticleRequest(**json.loads(line)))
         except UserError as error:
             answer = {"error": str(error)}
@@ -155,8 +162,8 @@ def serve(requests: IO[bytes], answers: IO[bytes], *, idle_s: float = IDLE_S) ->
         answers.flush()
 
 
-def _open(url: str | None) -> Workspace:
-    configured = settings.load()
+def _open(url: str | None, instance: str) -> Workspace:
+    configured = settings.load(instance)
     short = configured.model_copy(update={"statement_timeout_s": configured.page_timeout_s})
     return open_workspace(short, database_url=url, max_connections=2)
 
