@@ -45,8 +45,15 @@ class Pages:
         return create()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve an ASGI request."""
+        """Serve an ASGI request.
+
+        The path must begin with that of Airflow, which a proxy may have removed: routes below a mount are not found
+        otherwise.
+        """
         instances.use(self.instance)
+        before = scope.get("root_path", "").removesuffix(self.path)
+        if before and not scope["path"].startswith(f"{before}/"):
+            scope = {**scope, "path": before + scope["path"]}
         await self.application(scope, receive, send)
 
 

@@ -254,7 +254,10 @@ def create(options: DagOptions) -> DAG:
             gate_result >> approve >> decision >> declined
             # a teardown runs last whatever the others' states; it neither fails the run nor hides another's failure
             announced = announce.override(outlets=[options.instance.champion])(candidate, figures, promoted=decision)
-            [announced, declined] >> prune()
+            [
+                announced,
+                declined,
+            ] >> prune.override()()  # Airflow changes a teardown when it is used: each DAG needs its own
 
         retrain.expand(chosen=choose())
 
